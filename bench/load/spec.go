@@ -1,0 +1,114 @@
+package load
+
+import (
+	"fmt"
+	"time"
+)
+
+// Names of the protocols a Spec may ask for.
+const (
+	HTTP1 = "http1" // GET with keep-alive; the answer is a 2xx with exactly Body bytes
+	TCP   = "tcp"   // 1 KiB out, exactly Body bytes back
+)
+
+// A Spec says what traffic to make. It travels to the load process as JSON.
+type Spec struct {
+	Port     int           `json:"port"`     // on 127.0.0.1
+	Protocol string        `json:"protocol"` // HTTP1 or TCP
+	Path     string        `json:"path,omitempty"`
+	Body     int           `json:"body"`           // bytes every answer must have
+	Conns    int           `json:"conns"`          // connections, one request in flight on each
+	Rate     float64       `json:"rate,omitempty"` // requests a second over all; 0: as fast as answers come
+	Warm     time.Duration `json:"warm"`           // not counted
+	Measure  time.Duration `json:"measure"`        // counted
+	Hold     bool          `json:"hold,omitempty"` // one request per connection, then keep them all open
+	Watch    []int         `json:"watch,omitempty"`
+}
+
+// A Result is what the client saw between the two ends of the measured window.
+type Result struct {
+	Requests uint64        `json:"requests"` // complete, valid answers
+	Elapsed  time.Duration `json:"elapsed_ns"`
+	// Cost is the CPU time the watched processes spent inside the window, read by this process at
+	// the very moments at which it reads its own counts.
+	Cost     time.Duration `json:"cost_ns"`
+	P50      time.Duration `json:"p50_ns"`
+	P99      time.Duration `json:"p99_ns"`
+	P999     time.Duration `json:"p999_ns"`
+	Max      time.Duration `json:"max_ns"`
+	Mean     time.Duration `json:"mean_ns"`
+	LateP99  time.Duration `json:"late_p99_ns"` // how late this client sent what was due on a free connection
+	Reopened uint64        `json:"reopened"`    // connections the peer closed between two requests, properly
+	Faults   Faults        `json:"faults"`      // of the whole run, warm-up included
+}
+
+// Rate is the answers per second of the window.
+func (r Result) Rate() float64 {
+	if r.Elapsed <= 0 {
+		return 0
+	}
+	return float64(r.Requests) / r.Elapsed.Seconds()
+}
+
+// Faults counts what went wrong, by kind. One is enough to make a measurement worthless.
+type Faults struct {
+	Connect   uint64 `json:"connect"`   // a connection that could not be opened
+	Reset     uint64 `json:"reset"`     // a connection lost with an error
+	Short     uint64 `json:"short"`     // a connection closed inside an answer or instead of one
+	Status    uint64 `json:"status"`    // an answer that is not 2xx
+	Length    uint64 `json:"length"`    // an answer whose body is not as long as it should be
+	Malformed uint64 `json:"malformed"` // bytes that are no answer, or that nobody asked for
+}
+
+// Total is the sum over all kinds.
+func (f Faults) Total() uint64 {
+	return f.Connect + f.Reset + f.Short + f.Status + f.Length + f.Malformed
+}
+
+// String names the kinds that occurred, or says "none".
+func (f Faults) String() string {
+	kinds := []struct {
+		n    uint64
+		name string
+	}{
+		{f.Connect, "failed connects"}, {f.Reset, "resets"}, {f.Short, "short answers"},
+		{f.Status, "answers not 2xx"}, {f.Length, "wrong lengths"}, {f.Malformed, "malformed answers"},
+	}
+	text := ""
+	for _, k := range kinds {
+		if k.n == 0 {
+			continue
+		}
+		if text != "" {
+			text += ", "
+		}
+		text += fmt.Sprintf("%d %s", k.n, k.name)
+	}
+	if text == "" {
+		return "none"
+	}
+	return text
+}
+
+// mostConns bounds a Spec: beyond it one address pair has no ephemeral ports left.
+const mostConns = 20000
+
+func (s Spec) check() error {
+	switch {
+	case s.Port <= 0 || s.Port > 65535:
+		return fmt.Errorf("load: port %d: want 1 to 65535", s.Port)
+	case s.Protocol != HTTP1 && s.Protocol != TCP:
+		return fmt.Errorf("load: protocol %q: want %q or %q", s.Protocol, HTTP1, TCP)
+	case s.Protocol == HTTP1 && (s.Path == "" || s.Path[0] != '/'):
+		return fmt.Errorf("load: path %q: want one that begins with a slash", s.Path)
+	case s.Body <= 0:
+		return fmt.Errorf("load: body of %d bytes: want at least 1", s.Body)
+	case s.Conns <= 0 || s.Conns > mostConns:
+		return fmt.Errorf("load: %d connections: want 1 to %d", s.Conns, mostConns)
+	case s.Rate < 0:
+		return fmt.Errorf("load: rate %g: want 0 or more", s.Rate)
+	case !s.Hold && s.Measure <= 0:
+		return fmt.Errorf("load: measured time %v: want more than 0", s.Measure)
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package rivals
+
+import (
+	"strings"
+	"text/template"
+)
+
+// bootstrap renders Envoy's configuration. The circuit breakers, 1,024 connections and requests by
+// default, are raised out of the way; everything else is what Envoy does by itself, statistics and a
+// fresh x-request-id included.
+func bootstrap(p Plan) string {
+	var b strings.Builder
+	data := struct {
+		Plan
+		Decoys []string
+		Match  string
+		Extra  []struct{}
+	}{p, decoys, match, make([]struct{}, p.Clusters)}
+	if err := bootstrapText.Execute(&b, data); err != nil {
+		panic(err) // the template and its data are both in this file
+	}
+	return b.String()
+}
+
+var bootstrapText = template.Must(template.New("bootstrap").Parse(`admin:
+  address:
+    socket_address: {address: 127.0.0.1, port_value: {{.Admin}}}
+static_resources:
+  listeners:
+  - name: down
+    address:
+      socket_address: {address: 127.0.0.1, port_value: {{.Listen}}}
+    filter_chains:
+    - filters:
+{{- if .TCP}}
+      - name: envoy.filters.network.tcp_proxy
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: down
+          cluster: up
+{{- else}}
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: down
+          use_remote_address: true
+          generate_request_id: true
+          route_config:
+            name: routes
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+{{- range .Decoys}}
+              - match: {prefix: "{{.}}"}
+                route: {cluster: up}
+{{- end}}
+              - match: {prefix: "{{.Match}}"}
+                route: {cluster: up}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+{{- end}}
+  clusters:
+  - name: up
+    type: STATIC
+    connect_timeout: 5s
+    circuit_breakers:
+      thresholds:
+      - priority: DEFAULT
+        max_connections: 1000000
+        max_pending_requests: 1000000
+        max_requests: 1000000
+        max_retries: 1000000
+    load_assignment:
+      cluster_name: up
+      endpoints:
+      - lb_endpoints:
+        - endpoint:
+            address:
+              socket_address: {address: 127.0.0.1, port_value: {{.Upstream}}}
+{{- range $i, $_ := .Extra}}
+  - name: extra-{{$i}}
+    type: STATIC
+    connect_timeout: 5s
+    load_assignment:
+      cluster_name: extra-{{$i}}
+      endpoints:
+      - lb_endpoints:
+        - endpoint:
+            address:
+              socket_address: {address: 127.0.0.1, port_value: {{$.Upstream}}}
+{{- end}}
+`))

@@ -1,0 +1,117 @@
+package rivals
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Rival is one contestant. All of them do the same work for a Plan: parse, look a path up among
+// the same 11 prefixes (the match is the last), add x-request-id and x-forwarded-for, keep a pool of
+// connections to the upstream, log no accesses, on one thread unless the plan says otherwise.
+type Rival struct {
+	Name     string
+	Package  string // what to install when it is missing
+	TCP      bool   // can pass TCP through
+	Envoyish bool   // takes Envoy's bootstrap and has Envoy's admin endpoints
+
+	workers int    // child processes that do the work, besides the one started
+	file    string // name of the configuration file
+	find    func(context.Context, Places) (string, error)
+	version []string                   // arguments that make it say its version
+	render  func(Plan) string          // the text of the configuration file
+	check   func(file string) []string // arguments that make it judge the file and end
+	run     func(file string, p Plan) []string
+}
+
+// A Plan is what a contestant is to do.
+type Plan struct {
+	TCP      bool // pass TCP through; else HTTP/1.1
+	Listen   int  // all ports are on 127.0.0.1
+	Admin    int  // Envoy's admin endpoints, where there are any
+	Upstream int
+	Threads  int
+	Clusters int // static clusters nobody asks for, beside the one in use; Envoy's bootstrap only
+}
+
+// Places says where binaries are that are not simply on the PATH.
+type Places struct {
+	Weft  string // a file
+	Envoy string // a file, or "" to look on the PATH and among Python's packages
+}
+
+// All lists the contestants, ours first.
+func All() []Rival {
+	return []Rival{weft(), nginx(), haproxy(), envoy()}
+}
+
+// Pick returns the named contestants in the order asked for.
+func Pick(names []string) ([]Rival, error) {
+	var picked []Rival
+	for _, name := range names {
+		i := slices.IndexFunc(All(), func(r Rival) bool { return r.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("rivals: %q is none: want some of weft, nginx, haproxy, envoy", name)
+		}
+		if slices.ContainsFunc(picked, func(r Rival) bool { return r.Name == name }) {
+			return nil, fmt.Errorf("rivals: %q is named twice", name)
+		}
+		picked = append(picked, All()[i])
+	}
+	return picked, nil
+}
+
+// A Contestant is a Rival whose binary was found.
+type Contestant struct {
+	Rival
+	Version string
+	path    string
+}
+
+// askLimit bounds how long a binary may take to answer a question about itself.
+const askLimit = 20 * time.Second
+
+// Find looks for the binary and asks it for its version.
+func (r Rival) Find(ctx context.Context, p Places) (Contestant, error) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	path, err := r.find(ctx, p)
+	if err != nil {
+		return Contestant{}, fmt.Errorf("rivals: %s is missing: %w; install %s", r.Name, err, r.Package)
+	}
+	ask := exec.CommandContext(ctx, path, r.version...)
+	ask.Args[0] = r.Name // Envoy says its own path before its version, and a path may have numbers too
+	said, err := ask.CombinedOutput()
+	if err != nil {
+		return Contestant{}, fmt.Errorf("rivals: %s does not say its version: %w; install %s anew", r.Name, err, r.Package)
+	}
+	return Contestant{Rival: r, Version: versionIn(string(said)), path: path}, nil
+}
+
+var versionNumber = regexp.MustCompile(`\b\d+\.\d+(\.\d+)?\b`)
+
+func versionIn(text string) string {
+	first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	if v := versionNumber.FindString(first); v != "" {
+		return v
+	}
+	return "unnumbered"
+}
+
+func onPath(name string) func(context.Context, Places) (string, error) {
+	return func(context.Context, Places) (string, error) { return exec.LookPath(name) }
+}
+
+// decoys are the ten prefixes that do not match. They share their first segment with the one that
+// does, so that no contestant gets away with looking at the first bytes only.
+var decoys = []string{
+	"/api/accounts/", "/api/basket/", "/api/catalogue/", "/api/delivery/", "/api/events/",
+	"/api/files/", "/api/groups/", "/api/history/", "/api/invoices/", "/api/journeys/",
+}
+
+// match is the prefix of the paths that are asked for.
+const match = "/api/b"

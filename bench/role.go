@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/weftmesh/weft/bench/load"
+	"github.com/weftmesh/weft/bench/scenarios"
+	"github.com/weftmesh/weft/bench/upstream"
+)
+
+// play is the life of a child process: one line of JSON out, and the end when the input ends.
+// Neither part allocates while it works, so the garbage collector has nothing to do and is off.
+func play(role string, in io.Reader, out io.Writer) error {
+	debug.SetGCPercent(-1)
+	switch role {
+	case scenarios.LoadRole:
+		return playLoad(in, out)
+	case scenarios.UpstreamRole:
+		return playUpstream(in, out)
+	}
+	return fmt.Errorf("bench: no role %q", role)
+}
+
+func playLoad(in io.Reader, out io.Writer) error {
+	var spec load.Spec
+	if err := json.NewDecoder(in).Decode(&spec); err != nil {
+		return fmt.Errorf("bench: load: what to do: %w", err)
+	}
+	if spec.Hold {
+		var said error
+		err := load.Hold(spec, func() {
+			if said = json.NewEncoder(out).Encode(spec.Conns); said == nil {
+				_, said = io.Copy(io.Discard, in)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		return said
+	}
+	result, err := load.Run(spec)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(result)
+}
+
+func playUpstream(in io.Reader, out io.Writer) error {
+	server, err := upstream.Listen()
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(out).Encode(server.Ports()); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	go func() {
+		io.Copy(io.Discard, in)
+		stop()
+	}()
+	return server.Serve(ctx)
+}

@@ -1,0 +1,50 @@
+package scenarios
+
+import (
+	"github.com/weftmesh/weft/bench/load"
+	"github.com/weftmesh/weft/bench/upstream"
+)
+
+// All is the list. The numbers asked are those of the engine's design: what its prototype reached
+// beside these rivals, with room for everything the prototype did not do.
+func All() []Scenario {
+	return []Scenario{
+		{"http1-1k-c64", "HTTP/1.1 1 KiB, 64 connections", cpu(of("nginx", 0.70), of("envoy", 0.33)), get(upstream.Path1K, upstream.Size1K, 64, 0)},
+		{"http1-1k-c512", "HTTP/1.1 1 KiB, 512 connections", cpu(of("nginx", 0.48), of("envoy", 0.15)), get(upstream.Path1K, upstream.Size1K, 512, 0)},
+		{"http1-64k-c64", "HTTP/1.1 64 KiB, 64 connections", cpu(of("nginx", 0.60), of("envoy", 0.65)), get(upstream.Path64K, upstream.Size64K, 64, 0)},
+		{"http1-1k-c1", "HTTP/1.1 1 KiB, 1 connection", cpu(of("nginx", 1.0), of("envoy", 0.40)), get(upstream.Path1K, upstream.Size1K, 1, 0)},
+		{"http1-1k-4000rps", "HTTP/1.1 1 KiB, 4,000 requests a second", cpu(of("nginx", 0.75)), get(upstream.Path1K, upstream.Size1K, 64, 4000)},
+		{"http1-1k-20000rps", "HTTP/1.1 1 KiB, 20,000 requests a second", cpu(of("nginx", 0.75)), get(upstream.Path1K, upstream.Size1K, 64, 20000)},
+		{"tcp-1k-c64", "TCP ping-pong 1 KiB, 64 connections", cpu(of("haproxy", 1.0), of("envoy", 0.75)), pingpong(upstream.Size1K, 64)},
+		{"tcp-64k-c64", "TCP 64 KiB answers, 64 connections", cpu(of("haproxy", 0.65), of("envoy", 1.0)), pingpong(upstream.Size64K, 64)},
+		{"memory-start", "Just started", one("resident memory", "MiB", atMost(30)), atStart{}},
+		{"memory-connections", "5,000 idle keep-alive connections", one("resident memory per connection", "KiB", atMost(1.5)), perConnection{conns: 5000}},
+		{"clusters", "2,000 static clusters with one endpoint", []Measure{
+			{"resident memory per cluster", "KiB", []Target{atMost(6)}},
+			{"ready after", "s", []Target{atMost(0.5)}},
+		}, perCluster{clusters: 2000}},
+		{"idle", "Idle after a request", []Measure{
+			{"context switches", "/s", []Target{atMost(0)}},
+			{"CPU", "µs/s", []Target{atMost(0)}},
+		}, atRest{}},
+		{"quota-0.2", "2,000 requests a second within 0.2 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.2, rate: 2000, conns: 64}},
+		{"quota-0.5", "2,000 requests a second within 0.5 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.5, rate: 2000, conns: 64}},
+	}
+}
+
+func of(rival string, times float64) Target { return Target{AtMost: times, Of: rival} }
+func atMost(units float64) Target           { return Target{AtMost: units} }
+
+func one(name, unit string, targets ...Target) []Measure {
+	return []Measure{{Name: name, Unit: unit, Targets: targets}}
+}
+
+func cpu(targets ...Target) []Measure { return one("CPU per request", "µs", targets...) }
+
+func get(path string, body, conns int, rate float64) traffic {
+	return traffic{load.Spec{Protocol: load.HTTP1, Path: path, Body: body, Conns: conns, Rate: rate}}
+}
+
+func pingpong(body, conns int) traffic {
+	return traffic{load.Spec{Protocol: load.TCP, Body: body, Conns: conns}}
+}

@@ -1,0 +1,188 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// HTTP is an HTTP connection manager: how requests are read, judged and answered. Durations of 0 mean "never".
+type HTTP struct {
+	StatPrefix string
+	Codec      Codec
+
+	// Routes is inline; else RouteName names one of the snapshot's.
+	Routes    *RouteConfiguration
+	RouteName string
+	// RouteFile is watched for the routes of RouteName, if set.
+	RouteFile *WatchedFile
+
+	// Filters run in this order for requests and backward for responses. The router ends them and is not among them.
+	Filters    []HTTPFilter
+	Router     Router
+	AccessLogs []AccessLog
+	Upgrades   []Upgrade
+
+	// HTTP/1.
+	AllowHTTP10           bool
+	DefaultHost           string // for HTTP/1.0 without one
+	AllowAbsoluteURL      bool
+	AllowChunkedLength    bool
+	Trailers              bool
+	Spelling              Spelling
+	ForwardReason         bool // keep the upstream's reason phrase
+	StreamErrorOnInvalid  bool // a malformed message ends its stream only, where the codec can tell
+	Underscores           Underscores
+	MaxHeadBytes          uint32
+	MaxHeaders            uint32
+	MaxRequestsPerConn    uint32 // 0: no limit
+	IdleTimeout           time.Duration
+	MaxConnectionDuration time.Duration
+	MaxStreamDuration     time.Duration
+	StreamIdleTimeout     time.Duration
+	RequestTimeout        time.Duration
+	RequestHeadersTimeout time.Duration
+	DrainTimeout          time.Duration
+	DelayedCloseTimeout   time.Duration
+	FlushTimeout          time.Duration
+
+	// What is done to a request's head.
+	UseRemoteAddress     bool
+	TrustedHops          uint32
+	SkipXFFAppend        bool
+	AppendForwardedPort  bool
+	Via                  string
+	Internal             []netip.Prefix // addresses that count as ours; nil: RFC 1918, RFC 4193 and loopback only where Envoy says so
+	UnixSocketsInternal  bool
+	GenerateRequestID    bool
+	PreserveExternalID   bool
+	RequestIDInResponse  bool
+	PackTraceReason      bool
+	NormalizePath        bool
+	MergeSlashes         bool
+	EscapedSlashes       EscapedSlashes
+	StripPort            StripPort
+	StripTrailingHostDot bool
+	AddUserAgent         bool
+	SchemeOverwrite      string // "" keeps what came
+	MatchUpstreamScheme  bool
+	Proxy100Continue     bool
+	MapIPv4InIPv6        bool // write ::ffff:a.b.c.d for IPv4 peers
+
+	// What is done to a response's head.
+	ServerName   string
+	ServerHeader ServerHeader
+}
+
+// Codec is the protocol that a connection speaks.
+type Codec uint8
+
+// The codecs.
+const (
+	CodecAuto Codec = iota
+	CodecHTTP1
+)
+
+// Router is the configuration of the filter that ends every HTTP chain.
+type Router struct {
+	SuppressEnvoyHeaders   bool
+	RespectExpectedTimeout bool
+}
+
+// Upgrade allows one upgrade type; Name is in lower case.
+type Upgrade struct {
+	Name    string
+	Enabled bool
+}
+
+// Spelling is how header names are written to a peer that speaks HTTP/1.
+type Spelling uint8
+
+// The spellings.
+const (
+	SpellLower Spelling = iota
+	SpellProper
+	SpellAsReceived
+)
+
+// Underscores is what becomes of a header whose name has an underscore.
+type Underscores uint8
+
+// The actions.
+const (
+	UnderscoresAllow Underscores = iota
+	UnderscoresReject
+	UnderscoresDrop
+)
+
+// EscapedSlashes is what becomes of %2F and %5C in a path.
+type EscapedSlashes uint8
+
+// The actions.
+const (
+	EscapedKeep EscapedSlashes = iota
+	EscapedReject
+	EscapedUnescapeRedirect
+	EscapedUnescapeForward
+)
+
+// StripPort says which port is taken off the authority.
+type StripPort uint8
+
+// The choices.
+const (
+	StripNone StripPort = iota
+	StripMatching
+	StripAny
+)
+
+// ServerHeader is what the response's server field says.
+type ServerHeader uint8
+
+// The choices.
+const (
+	ServerOverwrite ServerHeader = iota
+	ServerAppendIfAbsent
+	ServerPassThrough
+)
+
+// HTTPFilter is one filter of a chain. Config is the filter's own type, made by its decoder and read by its builder only.
+type HTTPFilter struct {
+	Name     string // as the chain calls it; overrides go by this name
+	Type     string // which filter it is
+	Config   any
+	Disabled bool // unless a route turns it on
+}
+
+// AccessLog is one log of what was served. Format is a *accesslog.Format.
+type AccessLog struct {
+	Sink   LogSink
+	Path   string // for SinkFile
+	Format any
+}
+
+// LogSink is where log lines go.
+type LogSink uint8
+
+// The sinks.
+const (
+	SinkFile LogSink = iota
+	SinkStdout
+	SinkStderr
+)
+
+// WatchedFile is a file whose content is one resource's or several resources' current state.
+type WatchedFile struct {
+	Path      string
+	Directory string // watched instead of the file's own folder, if set
+}
+
+// TCP is a TCP proxy: every connection is carried to a cluster. Durations of 0 mean "never".
+type TCP struct {
+	StatPrefix            string
+	Clusters              []WeightedCluster // one or more; weights sum to TotalWeight
+	TotalWeight           uint32
+	IdleTimeout           time.Duration
+	MaxDownstreamDuration time.Duration
+	MaxConnectAttempts    uint32 // at least 1
+	AccessLogs            []AccessLog
+}

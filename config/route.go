@@ -1,0 +1,189 @@
+package config
+
+import (
+	"regexp"
+	"time"
+)
+
+// RouteConfiguration is a table of virtual hosts.
+type RouteConfiguration struct {
+	Name         string
+	Hash         Hash
+	VirtualHosts []*VirtualHost
+	Headers      HeaderChanges
+	// InternalOnly fields are taken out of requests from outside, besides Envoy's own. In lower case.
+	InternalOnly      []string
+	IgnorePortInHost  bool
+	MostSpecificFirst bool // header changes of the route are applied last instead of first
+	// ValidateClusters has been obeyed by the decoder.
+	Raw []byte
+}
+
+// VirtualHost is a set of domains and the routes that serve them, in order.
+type VirtualHost struct {
+	Name                                          string
+	Domains                                       []string // in lower case
+	Routes                                        []*Route
+	Headers                                       HeaderChanges
+	Filters                                       map[string]FilterOverride
+	AttemptCountInRequest, AttemptCountInResponse bool
+	RequireTLS                                    RequireTLS
+}
+
+// RequireTLS says which requests are redirected to https.
+type RequireTLS uint8
+
+// The choices.
+const (
+	TLSNone RequireTLS = iota
+	TLSExternalOnly
+	TLSAll
+)
+
+// Route is one rule: what it matches and what is done. Exactly one of Forward, Redirect and Direct is set.
+type Route struct {
+	Name     string
+	Match    Match
+	Forward  *Forward
+	Redirect *Redirect
+	Direct   *Direct
+	Headers  HeaderChanges
+	Filters  map[string]FilterOverride
+}
+
+// FilterOverride is a filter's configuration for one virtual host or route.
+type FilterOverride struct {
+	Config   any // the filter's own type; nil: only Disabled is meant
+	Disabled bool
+}
+
+// Match is what a request must be like. All that is set must hold.
+type Match struct {
+	Kind          PathKind
+	Path          string         // for all kinds but PathRegex
+	Regex         *regexp.Regexp // for PathRegex; the whole path must match
+	CaseSensitive bool           // for all kinds but PathRegex
+	Headers       []HeaderMatch
+}
+
+// PathKind is how a path is matched.
+type PathKind uint8
+
+// The kinds.
+const (
+	PathPrefix PathKind = iota
+	PathExact
+	PathSeparatedPrefix // the prefix must end where a segment ends
+	PathRegex
+)
+
+// HeaderMatch is a condition on one header. Name is in lower case and may be :method, :path, :authority or :scheme.
+type HeaderMatch struct {
+	Name         string
+	Present      bool // only its presence (or, with Invert, absence) counts; String is not looked at
+	String       StringMatch
+	Range        *Int64Range // instead of String
+	Invert       bool
+	MissingEmpty bool // a missing header counts as an empty one
+}
+
+// Int64Range holds Start <= v < End.
+type Int64Range struct{ Start, End int64 }
+
+// StringMatch is a condition on a string.
+type StringMatch struct {
+	Kind       StringKind
+	Value      string // in lower case if IgnoreCase
+	Regex      *regexp.Regexp
+	IgnoreCase bool
+}
+
+// StringKind is how a string is matched.
+type StringKind uint8
+
+// The kinds.
+const (
+	StringExact StringKind = iota
+	StringPrefix
+	StringSuffix
+	StringContains
+	StringRegex // the whole string must match
+)
+
+// Forward sends the request to a cluster. Durations of 0 mean "never".
+type Forward struct {
+	Clusters    []WeightedCluster // one or more; weights sum to TotalWeight
+	TotalWeight uint32
+	Timeout     time.Duration
+	// IdleTimeout replaces the connection manager's stream idle timeout if set.
+	IdleTimeout *time.Duration
+	// MaxStreamDuration replaces the connection manager's if set.
+	MaxStreamDuration   *time.Duration
+	PrefixRewrite       string
+	HostRewrite         string
+	AppendForwardedHost bool
+	Upgrades            []Upgrade // override the connection manager's, by name
+	MissingCluster      uint16    // the status if the cluster is not there: 503, 404 or 500
+	Priority            Priority
+}
+
+// WeightedCluster is one share of a route's traffic.
+type WeightedCluster struct {
+	Name        string
+	Weight      uint32
+	Headers     HeaderChanges
+	Filters     map[string]FilterOverride
+	HostRewrite string
+}
+
+// Priority chooses the circuit breaker.
+type Priority uint8
+
+// The priorities.
+const (
+	PriorityDefault Priority = iota
+	PriorityHigh
+)
+
+// Redirect answers with another location.
+type Redirect struct {
+	Status        uint16 // 301, 302, 303, 307 or 308
+	HTTPS         bool
+	Scheme        string // "" keeps it
+	Host          string // "" keeps it
+	Port          uint32 // 0 keeps it
+	Path          string // replaces the path if not empty; may hold a query of its own
+	PrefixRewrite *string
+	StripQuery    bool
+}
+
+// Direct answers at once.
+type Direct struct {
+	Status uint16
+	Body   []byte
+}
+
+// HeaderChanges is what is done to a message's header fields: removals first, then additions in order.
+type HeaderChanges struct {
+	RequestAdd, ResponseAdd       []HeaderAdd
+	RequestRemove, ResponseRemove []string // in lower case
+}
+
+// HeaderAdd adds one field. Value is a *accesslog.Format, so that it may name properties of the exchange.
+type HeaderAdd struct {
+	Name      string // in lower case
+	Value     any
+	Action    AddAction
+	KeepEmpty bool
+}
+
+// AddAction is what is done if the field is there already.
+type AddAction uint8
+
+// The actions.
+const (
+	AddAppend AddAction = iota
+	AddIfAbsent
+	AddOverwrite
+	AddOverwriteIfExists
+)

@@ -1,0 +1,106 @@
+package config
+
+import "net/netip"
+
+// Hash tells two contents of a resource apart. Equal hashes mean equal resources.
+type Hash [16]byte
+
+// Snapshot is one complete configuration. It and all that it points to are never written to after it was made, so snapshots share
+// what did not change between them.
+type Snapshot struct {
+	Listeners []*Listener
+	Clusters  []*Cluster
+	// Routes holds the route configurations that listeners name, by name. One that has not arrived is absent.
+	Routes map[string]*RouteConfiguration
+	// Endpoints holds the endpoints of clusters of type EDS by their service name. One that has not arrived is absent.
+	Endpoints map[string]*Assignment
+}
+
+// Bootstrap is what a process starts from.
+type Bootstrap struct {
+	Node      Node
+	Admin     *Admin // nil: no admin listener
+	Static    Snapshot
+	Stats     Stats
+	LogFormat string // of the process's own log; empty: the default
+	// Raw is the bootstrap as it was read, in protobuf's wire format, to be shown.
+	Raw []byte
+}
+
+// Node says who this proxy is.
+type Node struct {
+	ID, Cluster           string
+	Region, Zone, SubZone string
+}
+
+// Admin is the address where the process answers its operator.
+type Admin struct {
+	Address    Address
+	AccessLogs []AccessLog
+}
+
+// Stats says which statistics are kept and how they are named.
+type Stats struct {
+	FlushInterval int64 // milliseconds
+}
+
+// Address is where a socket is bound, or what it connects to.
+type Address struct {
+	// AddrPort is an IP address with its port; not valid if Path is set.
+	AddrPort netip.AddrPort
+	// Path is a Unix socket's path; one that begins with @ is in the abstract namespace.
+	Path string
+	// Mode is the permission bits of a Unix socket's file; 0: as the umask says.
+	Mode uint32
+}
+
+// String is host:port, or the path.
+func (a Address) String() string {
+	if a.Path != "" {
+		return a.Path
+	}
+	return a.AddrPort.String()
+}
+
+// Direction is which way a listener's traffic goes, seen from the workload.
+type Direction uint8
+
+// The directions.
+const (
+	Unspecified Direction = iota
+	Inbound
+	Outbound
+)
+
+// Listener is a bound socket and what is done with its connections.
+type Listener struct {
+	Name       string
+	Hash       Hash
+	Address    Address
+	Direction  Direction
+	StatPrefix string // replaces the address in statistics
+	// BufferLimit is the watermark, in bytes, of each direction of a connection. Never 0.
+	BufferLimit uint32
+	Backlog     int // of the accept queue
+	ReusePort   bool
+	Freebind    bool
+	Transparent bool
+	IPv4Compat  bool // an IPv6 socket takes IPv4 connections too
+	KeepAlive   *TCPKeepAlive
+	// Chain is what every connection meets.
+	Chain FilterChain
+	// Raw is the resource as it was accepted, in protobuf's wire format, to be shown.
+	Raw []byte
+}
+
+// TCPKeepAlive is how the kernel probes an idle peer; 0: the kernel's own value.
+type TCPKeepAlive struct {
+	Probes, Time, Interval uint32 // count, seconds, seconds
+}
+
+// FilterChain is what a connection goes through. Exactly one of HTTP and TCP is set.
+type FilterChain struct {
+	Name string
+	HTTP *HTTP
+	TCP  *TCP
+}

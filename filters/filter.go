@@ -1,0 +1,143 @@
+package filters
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/wire/http"
+)
+
+// Action is what a hook wants to happen next.
+type Action uint8
+
+// The actions.
+const (
+	// Continue hands the headers, chunk or trailers to the next filter.
+	Continue Action = iota
+	// Replied says that the filter has called Exchange.Reply: the request goes no further, and the reply takes its way back.
+	Replied
+	// Hold keeps what has come of the message, and what comes, from the next filter. The body hook still sees each chunk as it
+	// comes; when it answers Continue, everything that was kept goes on at once. What is kept is bounded by the connection's
+	// buffer limit: a request over it is answered with 413, a response over it becomes a 500.
+	Hold
+	// Await says that the filter has called one of Exchange's Await methods: nothing of this message moves until Resume.
+	Await
+)
+
+// Filter sees one exchange at a time, on its loop: hooks must not block and need no locks. It is used again for another exchange
+// after Done, so a filter's own state is fields that Done resets. Embed Pass for the hooks that are not needed.
+type Filter interface {
+	// RequestHeaders sees the head; end says that no body follows.
+	RequestHeaders(x Exchange, end bool) Action
+	// RequestBody sees a piece of the body, valid during the call only; end says that it is the last one and no trailers follow.
+	RequestBody(x Exchange, data []byte, end bool) Action
+	RequestTrailers(x Exchange, trailers *http.Header) Action
+	ResponseHeaders(x Exchange, end bool) Action
+	ResponseBody(x Exchange, data []byte, end bool) Action
+	ResponseTrailers(x Exchange, trailers *http.Header) Action
+	// Resume is called when what was awaited is there, in the place of the hook that answered Await.
+	Resume(x Exchange, result Result) Action
+	// Done is called once for each exchange that the filter saw, however it ended.
+	Done(x Exchange)
+}
+
+// Pass is a filter that lets everything through.
+type Pass struct{}
+
+// RequestHeaders continues.
+func (Pass) RequestHeaders(Exchange, bool) Action { return Continue }
+
+// RequestBody continues.
+func (Pass) RequestBody(Exchange, []byte, bool) Action { return Continue }
+
+// RequestTrailers continues.
+func (Pass) RequestTrailers(Exchange, *http.Header) Action { return Continue }
+
+// ResponseHeaders continues.
+func (Pass) ResponseHeaders(Exchange, bool) Action { return Continue }
+
+// ResponseBody continues.
+func (Pass) ResponseBody(Exchange, []byte, bool) Action { return Continue }
+
+// ResponseTrailers continues.
+func (Pass) ResponseTrailers(Exchange, *http.Header) Action { return Continue }
+
+// Resume continues.
+func (Pass) Resume(Exchange, Result) Action { return Continue }
+
+// Done does nothing.
+func (Pass) Done(Exchange) {}
+
+// Exchange is what a filter sees of the request and response that it works on.
+type Exchange interface {
+	// Request is the request's head, to read and to change.
+	Request() *http.Request
+	// Response is the response's head, to read and to change; meaningful from ResponseHeaders on.
+	Response() *http.Response
+	// Override is this filter's own configuration for the matched route or virtual host, nil if there is none.
+	Override() any
+	// ClearRoute has the route matched anew when the request reaches the router, because the filter changed what it depends on.
+	ClearRoute()
+	// Downstream is the address of the peer that the request is trusted to come from.
+	Downstream() netip.AddrPort
+	// Now is the loop's time.
+	Now() time.Time
+	// Reply answers the request in the upstream's place. details is the response code detail of the access log.
+	Reply(status uint16, body []byte, details string)
+
+	// AwaitTimer asks for Resume after d.
+	AwaitTimer(d time.Duration)
+	// AwaitCall asks for Resume with the answer to a request that this loop's own upstream client sends to a cluster. The request
+	// and body are copied. A second call while one is pending panics: that is a bug of the filter.
+	AwaitCall(cluster string, r *http.Request, body []byte, timeout time.Duration)
+	// AwaitFunc asks for Resume with what f returns. f may block and runs on a goroutine of its own, so it must not touch the
+	// exchange, nor bytes that it got from it; ctx ends with the exchange.
+	AwaitFunc(f func(ctx context.Context) (any, error))
+}
+
+// Result is what was awaited.
+type Result struct {
+	Value    any            // from AwaitFunc
+	Response *http.Response // from AwaitCall; valid during Resume only
+	Body     []byte         // from AwaitCall, bounded by MaxCallBody; valid during Resume only
+	Err      error          // why there is no value or response
+}
+
+// MaxCallBody bounds, in bytes, the answer to an AwaitCall; a longer one is an error.
+const MaxCallBody = 1 << 20
+
+// Hooks says which hooks a filter has, so that the others are not called.
+type Hooks uint8
+
+// The hooks.
+const (
+	OnRequestHeaders Hooks = 1 << iota
+	OnRequestBody
+	OnRequestTrailers
+	OnResponseHeaders
+	OnResponseBody
+	OnResponseTrailers
+)
+
+// Spec is a kind of filter.
+type Spec struct {
+	// Name is the filter's well-known name, such as "envoy.filters.http.fault".
+	Name string
+	// Type is the full name of its configuration message; Override that of its configuration per route, if routes may have one.
+	Type, Override string
+	// Decode reads a message of type Type from protobuf's wire format. An error begins with the path of the field below the message.
+	Decode func(wire []byte) (config any, err error)
+	// DecodeOverride does the same for type Override.
+	DecodeOverride func(wire []byte) (config any, err error)
+	Hooks          Hooks
+	// Build compiles a configuration, once per generation; it cannot fail. The function that it returns makes a filter.
+	Build func(config any, site Site) func(loop int) Filter
+}
+
+// Site is where a chain of filters stands.
+type Site struct {
+	StatPrefix string // "http.ingress."
+	Stats      *telemetry.Store
+}

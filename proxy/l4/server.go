@@ -1,0 +1,74 @@
+package l4
+
+import (
+	"sync/atomic"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/proxy/upstream"
+	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+)
+
+// Server is a running TCP proxy. It is not written to after it was made.
+type Server struct {
+	config   *config.TCP
+	stats    *telemetry.Owner
+	logs     []*accesslog.Log
+	limit    int
+	nextConn *atomic.Uint64
+}
+
+// NewServer compiles a TCP proxy. nextConn numbers the process's connections.
+func NewServer(c *config.TCP, l *config.Listener, store *telemetry.Store, logs func(config.AccessLog) *accesslog.Log, nextConn *atomic.Uint64) *Server {
+	s := &Server{
+		config:   c,
+		stats:    store.Acquire(Stats, "tcp."+c.StatPrefix+".", telemetry.Tag{Name: "tcp_prefix", Value: c.StatPrefix}),
+		limit:    int(l.BufferLimit),
+		nextConn: nextConn,
+	}
+	for _, a := range c.AccessLogs {
+		s.logs = append(s.logs, logs(a))
+	}
+	return s
+}
+
+// Local is what TCP has of one loop: its tunnels, and the clusters that new ones get.
+type Local struct {
+	Loop     *loop.Loop
+	Clusters upstream.Clusters
+	tunnels  *tunnel // all of them, through next and prev
+}
+
+// CloseAll ends the loop's tunnels at once.
+func (l *Local) CloseAll() {
+	for t := l.tunnels; t != nil; {
+		next := t.next
+		t.end("server shutdown")
+		t = next
+	}
+}
+
+// Connections is the number of tunnels of the loop.
+func (l *Local) Connections() int {
+	n := 0
+	for t := l.tunnels; t != nil; t = t.next {
+		n++
+	}
+	return n
+}
+
+// choose picks a share by its weight.
+func choose(c *config.TCP, random uint64) *config.WeightedCluster {
+	if len(c.Clusters) == 1 {
+		return &c.Clusters[0]
+	}
+	at := uint32(random % uint64(c.TotalWeight))
+	for i := range c.Clusters {
+		if at < c.Clusters[i].Weight {
+			return &c.Clusters[i]
+		}
+		at -= c.Clusters[i].Weight
+	}
+	return &c.Clusters[len(c.Clusters)-1]
+}

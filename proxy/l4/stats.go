@@ -1,0 +1,31 @@
+package l4
+
+import "github.com/weftmesh/weft/telemetry"
+
+// Rows of a TCP proxy's numbers, under Envoy's names.
+const (
+	CxTotal = iota
+	CxNoRoute
+	CxRxBytes
+	CxTxBytes
+	FlowPausedReading
+	FlowResumedReading
+	IdleTimeout
+	MaxDuration
+	FlushTotal
+	FlushActive
+)
+
+// Stats is the table of a TCP proxy's numbers.
+var Stats = &telemetry.Table{Kind: "tcp", Metrics: []telemetry.Metric{
+	CxTotal:            {Name: "downstream_cx_total"},
+	CxNoRoute:          {Name: "downstream_cx_no_route"},
+	CxRxBytes:          {Name: "downstream_cx_rx_bytes_total"},
+	CxTxBytes:          {Name: "downstream_cx_tx_bytes_total"},
+	FlowPausedReading:  {Name: "downstream_flow_control_paused_reading_total"},
+	FlowResumedReading: {Name: "downstream_flow_control_resumed_reading_total"},
+	IdleTimeout:        {Name: "idle_timeout"},
+	MaxDuration:        {Name: "max_downstream_connection_duration"},
+	FlushTotal:         {Name: "upstream_flush_total"},
+	FlushActive:        {Name: "upstream_flush_active", Type: telemetry.Gauge},
+}}

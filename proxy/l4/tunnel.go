@@ -1,0 +1,291 @@
+package l4
+
+import (
+	"time"
+
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/proxy/upstream"
+	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+)
+
+// tunnel is a downstream connection, the upstream one that carries it, and the bytes between them.
+type tunnel struct {
+	server   *Server
+	local    *Local
+	stats    *telemetry.Values
+	gate     loop.Gate
+	down     *loop.Conn
+	up       *upstream.TCP // nil until one is dialled
+	cluster  *upstream.Cluster
+	next     *tunnel // in local.tunnels
+	prev     *tunnel
+	connect  loop.Timer
+	idle     loop.Timer
+	duration loop.Timer
+	entry    accesslog.Entry
+	began    int64
+	attempts uint32
+	carrying bool // the upstream connection stands
+	over     bool
+}
+
+// upEnd is the tunnel as the owner of its upstream connection.
+type upEnd tunnel
+
+// Serve carries an accepted connection.
+func (s *Server) Serve(l *Local, p *loop.Pending) {
+	t := &tunnel{server: s, local: l, gate: p.Gate, stats: s.stats.Loop(l.Loop.Index())}
+	down, err := l.Loop.Adopt(p, s.limit, t)
+	if err != nil {
+		p.Refuse()
+		p.Gate.Left(0)
+		return
+	}
+	t.down = down
+	t.began = l.Loop.Nanotime()
+	t.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: s.nextConn.Add(1), Direct: p.Remote, Remote: p.Remote, RequestEnd: -1,
+		UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
+	if t.next = l.tunnels; t.next != nil {
+		t.next.prev = t
+	}
+	l.tunnels = t
+	t.stats.Inc(CxTotal)
+	if d := s.config.MaxDownstreamDuration; d > 0 {
+		l.Loop.SetTimer(&t.duration, d, t)
+	}
+	share := choose(s.config, l.Loop.Random())
+	t.entry.Cluster = share.Name
+	t.cluster = l.Clusters[share.Name]
+	if t.cluster == nil {
+		t.stats.Inc(CxNoRoute)
+		t.entry.Flags |= accesslog.NoClusterFound
+		t.end("")
+		return
+	}
+	t.entry.ClusterStatName = t.cluster.Config.StatName
+	// What the client says first waits in the kernel until somebody listens.
+	down.Pause()
+	t.dial()
+}
+
+// dial tries endpoints until one takes the connection, or the tries are used up.
+func (t *tunnel) dial() {
+	l := t.local.Loop
+	for t.attempts < t.server.config.MaxConnectAttempts {
+		t.attempts++
+		t.entry.Attempts = t.attempts
+		m := t.cluster.Choose(l)
+		if m == nil {
+			t.entry.Flags |= accesslog.NoHealthyUpstream
+			t.end("")
+			return
+		}
+		t.entry.UpstreamRemote, t.entry.UpstreamPath = m.Address().AddrPort, m.Address().Path
+		up, failure := t.cluster.DialTCP(l, m, (*upEnd)(t))
+		if failure == upstream.NoFailure {
+			t.up = up
+			l.SetTimer(&t.connect, t.cluster.Config.ConnectTimeout, t)
+			return
+		}
+		if failure == upstream.Overflow {
+			t.entry.Flags |= accesslog.UpstreamOverflow
+			t.end("")
+			return
+		}
+	}
+	t.entry.Flags |= accesslog.UpstreamConnectionFailure
+	t.end("")
+}
+
+// OnConnected opens the way for both.
+func (u *upEnd) OnConnected() {
+	t := (*tunnel)(u)
+	t.local.Loop.StopTimer(&t.connect)
+	t.carrying = true
+	t.up.Connected()
+	if d := t.server.config.IdleTimeout; d > 0 {
+		t.local.Loop.SetTimer(&t.idle, d, t)
+	}
+	t.down.Resume()
+}
+
+// OnData carries bytes upstream.
+func (t *tunnel) OnData(b []byte) int {
+	t.alive()
+	t.up.Conn.Write(b)
+	if t.up.Conn.Over() {
+		t.stats.Inc(FlowPausedReading)
+		t.down.Pause()
+	}
+	return len(b)
+}
+
+// OnData carries bytes downstream.
+func (u *upEnd) OnData(b []byte) int {
+	t := (*tunnel)(u)
+	t.alive()
+	t.down.Write(b)
+	if t.down.Over() {
+		t.up.Conn.Pause()
+	}
+	return len(b)
+}
+
+// OnLowWater lets the upstream go on.
+func (t *tunnel) OnLowWater() {
+	t.alive()
+	t.up.Conn.Resume()
+}
+
+// OnLowWater lets the client go on.
+func (u *upEnd) OnLowWater() {
+	t := (*tunnel)(u)
+	t.alive()
+	t.stats.Inc(FlowResumedReading)
+	t.down.Resume()
+}
+
+// OnEOF passes the client's end on; the other direction stands.
+func (t *tunnel) OnEOF() {
+	t.up.Conn.CloseWrite()
+	t.endIfDone()
+}
+
+// OnEOF passes the upstream's end on; the other direction stands.
+func (u *upEnd) OnEOF() {
+	t := (*tunnel)(u)
+	t.down.CloseWrite()
+	t.endIfDone()
+}
+
+// endIfDone ends a tunnel in which both have said all.
+func (t *tunnel) endIfDone() {
+	if t.down.PeerDone() && t.up.Conn.PeerDone() {
+		t.finish("", upstream.CxDestroyRemote)
+		t.down.Own(rest{})
+		t.up.Conn.Own(rest{})
+		t.down.CloseFlushed(flushTime)
+		t.up.Conn.CloseFlushed(flushTime)
+	}
+}
+
+// flushTime bounds how long the last bytes of a tunnel may take to leave.
+const flushTime = 30 * time.Second
+
+// OnClosed is an error of the client's socket; the upstream gets a reset too, so that it cannot take what it got for everything.
+func (t *tunnel) OnClosed(error) {
+	t.entry.Flags |= accesslog.DownstreamConnectionTermination
+	t.finish("", upstream.CxDestroyLocal)
+	if t.up != nil {
+		t.up.Conn.Own(rest{})
+		t.up.Conn.Reset()
+	}
+}
+
+// OnClosed is an error of the upstream's socket, or a refusal.
+func (u *upEnd) OnClosed(error) {
+	t := (*tunnel)(u)
+	if !t.carrying {
+		t.up.Ended(upstream.CxDestroyRemote, false)
+		t.up = nil
+		t.dial()
+		return
+	}
+	t.entry.Flags |= accesslog.UpstreamConnectionTermination
+	t.finish("", upstream.CxDestroyRemote)
+	t.down.Own(rest{})
+	t.down.Reset()
+}
+
+// Expired is one of the tunnel's timeouts.
+func (t *tunnel) Expired(timer *loop.Timer) {
+	switch timer {
+	case &t.connect:
+		t.up.Ended(upstream.CxDestroyLocal, true)
+		t.up.Conn.Own(rest{})
+		t.up.Conn.Close()
+		t.up = nil
+		t.dial()
+	case &t.idle:
+		t.stats.Inc(IdleTimeout)
+		t.entry.Flags |= accesslog.StreamIdleTimeout
+		t.end("idle timeout")
+	case &t.duration:
+		t.stats.Inc(MaxDuration)
+		t.entry.Flags |= accesslog.DurationTimeout
+		t.end("max connection duration reached")
+	}
+}
+
+// alive puts the idle timeout off, which costs one store.
+func (t *tunnel) alive() {
+	if t.idle.Pending() {
+		t.local.Loop.SetTimer(&t.idle, t.server.config.IdleTimeout, t)
+	}
+}
+
+// end closes both sides at once.
+func (t *tunnel) end(why string) {
+	t.finish(why, upstream.CxDestroyLocal)
+	t.down.Own(rest{})
+	t.down.Close()
+	if t.up != nil {
+		t.up.Conn.Own(rest{})
+		t.up.Conn.Close()
+	}
+}
+
+// finish counts and logs the tunnel, once, and stops all that may still call it.
+func (t *tunnel) finish(why string, row int) {
+	if t.over {
+		return
+	}
+	t.over = true
+	l := t.local
+	l.Loop.StopTimer(&t.connect)
+	l.Loop.StopTimer(&t.idle)
+	l.Loop.StopTimer(&t.duration)
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else {
+		l.tunnels = t.next
+	}
+	if t.next != nil {
+		t.next.prev = t.prev
+	}
+	age := time.Duration(l.Loop.Nanotime() - t.began)
+	rx, tx := t.down.Received(), t.down.Sent()+uint64(t.down.Unsent())
+	t.stats.Add(CxRxBytes, rx)
+	t.stats.Add(CxTxBytes, tx)
+	t.gate.Left(age)
+	e := &t.entry
+	e.Termination = why
+	e.BytesReceived, e.BytesSent, e.WireReceived, e.WireSent, e.End = rx, tx, rx, tx, age
+	if t.up != nil {
+		e.UpstreamWireReceived, e.UpstreamWireSent = t.up.Conn.Received(), t.up.Conn.Sent()
+		t.up.Ended(row, false)
+	}
+	for _, log := range t.server.logs {
+		log.Write(l.Loop.Index(), e)
+	}
+}
+
+// OnConnected is not for accepted connections.
+func (t *tunnel) OnConnected() {}
+
+// OnPanic ends the tunnel.
+func (t *tunnel) OnPanic(any) { t.end("internal error") }
+
+// OnPanic ends the tunnel.
+func (u *upEnd) OnPanic(any) { (*tunnel)(u).end("internal error") }
+
+// rest is the owner of a connection whose tunnel is over.
+type rest struct{}
+
+func (rest) OnData(b []byte) int { return len(b) }
+func (rest) OnEOF()              {}
+func (rest) OnConnected()        {}
+func (rest) OnLowWater()         {}
+func (rest) OnClosed(error)      {}
+func (rest) OnPanic(any)         {}

@@ -1,0 +1,278 @@
+package l7
+
+import (
+	"github.com/weftmesh/weft/proxy/upstream"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/wire/http"
+	"github.com/weftmesh/weft/wire/http1"
+)
+
+// attempt is one try of an exchange against one endpoint.
+type attempt struct {
+	exchange      *exchange
+	member        *upstream.Member
+	conn          *upstream.HTTP1
+	wait          upstream.Wait
+	trailers      *http.Header // of the request, until its end is sent
+	pending       []byte       // body that a filter let go before a connection was lent; bounded as what filters hold
+	began         int64
+	framing       http1.Framing
+	count         uint32 // tries of this exchange, from 1
+	informational int    // interim responses seen
+	state         attemptState
+}
+
+type attemptState uint8
+
+const (
+	attemptRuns  attemptState = 1 << iota // begun, neither complete nor given up
+	attemptWhole                          // the request was known to be whole when the attempt began, and has no body
+	attemptAsked                          // the request was sent to its end
+	attemptHead                           // the response's final head has come
+	attemptEnd                            // the response came whole
+	attemptFull                           // the upstream takes no more of the request for now
+	attemptLast                           // pending ends the request
+)
+
+func (a *attempt) has(s attemptState) bool { return a.state&s != 0 }
+
+func (a *attempt) reset(x *exchange) {
+	*a = attempt{exchange: x, pending: a.pending[:0]}
+}
+
+// begin tries an endpoint. end says that the request is its head.
+func (a *attempt) begin(end bool) {
+	x := a.exchange
+	a.state = attemptRuns
+	a.count++
+	if end {
+		a.state |= attemptWhole
+	}
+	l := x.local.Loop
+	a.began = l.Nanotime()
+	a.member = x.cluster.Choose(l)
+	if a.member == nil {
+		a.state = 0
+		x.fail(503, accesslog.NoHealthyUpstream, "no_healthy_upstream", "no healthy upstream")
+		return
+	}
+	conn, failure := x.cluster.Lend(l, a.member.Endpoint, x.forward.Priority, !a.repeatable(), a, &a.wait)
+	switch {
+	case conn != nil:
+		a.OnLent(conn)
+	case failure != upstream.NoFailure:
+		a.failed(failure)
+	}
+}
+
+// repeatable tells whether the request may be sent twice without asking anybody: it is idempotent (RFC 9110 §9.2.2), and whole.
+func (a *attempt) repeatable() bool {
+	if !a.has(attemptWhole) || a.exchange.has(upgradeAsked) {
+		return false
+	}
+	switch string(a.exchange.request.Method()) {
+	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE":
+		return true
+	}
+	return false
+}
+
+// OnLent sends the request's head; its body follows as it comes.
+func (a *attempt) OnLent(c *upstream.HTTP1) {
+	x := a.exchange
+	a.conn = c
+	conn := c.Conn()
+	address := a.member.Address()
+	x.entry.UpstreamRemote, x.entry.UpstreamPath = address.AddrPort, address.Path
+	x.entry.Attempts = a.count
+	x.entry.UpstreamFirstSent = x.since()
+	x.entry.UpstreamWireSent, x.entry.UpstreamWireReceived = conn.Sent(), conn.Received()
+	a.framing = x.requestFraming(a.has(attemptWhole))
+	c.SendHead(&x.request, a.framing, x.has(upgradeAsked))
+	if a.has(attemptWhole) {
+		a.sendBody(nil, true)
+		return
+	}
+	if len(a.pending) > 0 || a.has(attemptLast) {
+		b := a.pending
+		a.pending = b[:0]
+		a.sendBody(b, a.has(attemptLast))
+	}
+	x.pump()
+}
+
+// takesBody tells whether more of the request's body can be sent now.
+func (a *attempt) takesBody() bool { return a.conn != nil && !a.has(attemptFull) }
+
+// sendBody sends a piece of the request's body. While no connection is lent the downstream connection keeps its bytes; only what
+// filters held can come then.
+func (a *attempt) sendBody(b []byte, end bool) {
+	x := a.exchange
+	if a.conn == nil {
+		if a.has(attemptRuns) {
+			a.pending = append(a.pending, b...)
+			if end {
+				a.state |= attemptLast
+			}
+		}
+		return
+	}
+	a.conn.SendBody(b)
+	if a.conn.Over() {
+		a.state |= attemptFull
+	}
+	if end && !a.has(attemptAsked) {
+		a.state |= attemptAsked
+		a.conn.SendEnd(a.trailers)
+		a.trailers = nil
+		x.entry.UpstreamLastSent = x.since()
+		if d := x.forward.Timeout; d > 0 && !a.has(attemptEnd) && !x.has(upgradeAsked) {
+			x.set(&x.deadline, d)
+		}
+	}
+}
+
+// OnLowWater lets more of the request come.
+func (a *attempt) OnLowWater() {
+	a.state &^= attemptFull
+	a.exchange.pump()
+}
+
+// Response is where heads are read into.
+func (a *attempt) Response() *http.Response { return &a.exchange.response }
+
+// OnHead takes a head of the response.
+func (a *attempt) OnHead(end bool) {
+	x := a.exchange
+	r := &x.response
+	if r.IsInformational() {
+		x.informational()
+		return
+	}
+	a.state |= attemptHead
+	if end {
+		a.state |= attemptEnd
+	}
+	x.entry.UpstreamHead = x.since()
+	x.alive()
+	x.onResponseHead(end)
+}
+
+// OnBody takes a piece of the response's body.
+func (a *attempt) OnBody(b []byte) {
+	x := a.exchange
+	x.alive()
+	x.passBody(&x.down, 0, b, false)
+}
+
+// OnTrailers takes the response's trailers.
+func (a *attempt) OnTrailers(t *http.Header) {
+	x := a.exchange
+	x.passTrailers(&x.down, 0, t)
+}
+
+// OnEnd says that the response is complete. The connection has gone back already.
+func (a *attempt) OnEnd() {
+	x := a.exchange
+	conn := a.conn
+	a.conn = nil
+	whole := a.has(attemptEnd)
+	a.state |= attemptEnd
+	a.state &^= attemptRuns
+	a.settle(conn)
+	if !whole {
+		x.passBody(&x.down, 0, nil, true)
+		return
+	}
+	x.finishIfDone()
+}
+
+// settle takes note of what the attempt has cost.
+func (a *attempt) settle(c *upstream.HTTP1) {
+	x := a.exchange
+	x.entry.UpstreamEnd = x.since()
+	x.entry.UpstreamWireSent = c.Conn().Sent() - x.entry.UpstreamWireSent
+	x.entry.UpstreamWireReceived = c.Conn().Received() - x.entry.UpstreamWireReceived
+	x.local.Loop.StopTimer(&x.deadline)
+}
+
+// OnRefused says that there is no connection.
+func (a *attempt) OnRefused(f upstream.Failure) { a.failed(f) }
+
+// OnBroken says that the connection was lost.
+func (a *attempt) OnBroken(f upstream.Failure) {
+	conn := a.conn
+	a.conn = nil
+	a.settle(conn)
+	a.failed(f)
+}
+
+// failed judges a failure: the request is tried again where that is safe and of use, else the exchange fails.
+func (a *attempt) failed(f upstream.Failure) {
+	x := a.exchange
+	a.state &^= attemptRuns
+	if f == upstream.Stale && a.repeatable() && a.count < maxStale {
+		// The connection was closed while it was idle, and we had not heard of it yet: an old race, and nobody's fault.
+		x.cluster.Local(x.local.Loop).Stats.Inc(upstream.StaleRetry)
+		a.begin(true)
+		return
+	}
+	v := &verdicts[f]
+	x.entry.Flags |= v.flags
+	if v.flags == accesslog.UpstreamConnectionFailure {
+		x.entry.UpstreamFailure = v.reason
+		x.entry.UpstreamRemote, x.entry.UpstreamPath = a.member.Address().AddrPort, a.member.Address().Path
+		x.entry.Attempts = a.count
+	}
+	if x.has(headSent) || a.has(attemptHead) && x.down.passed {
+		x.abort(v.details())
+		return
+	}
+	x.down.reset()
+	x.scratch = v.body(x.scratch[:0])
+	if f == upstream.Overflow {
+		x.response.Reset()
+		x.replyWith(v.status, v.details(), x.scratch, "", true)
+		return
+	}
+	x.reply(v.status, v.details(), x.scratch, "")
+}
+
+// maxStale bounds how often one request is repeated because connections turned out to be closed. The last try gets a new one
+// sooner or later: each closed one is gone.
+const maxStale = 8
+
+// timedOut is the route's timeout.
+func (a *attempt) timedOut() {
+	x := a.exchange
+	x.cluster.Local(x.local.Loop).Stats.Inc(upstream.RqTimeout)
+	if a.member != nil {
+		a.member.Counts.RqTimeout.Add(1)
+	}
+	x.fail(504, accesslog.UpstreamRequestTimeout, "response_timeout", "upstream request timeout")
+}
+
+// abandon gives the attempt up.
+func (a *attempt) abandon() {
+	a.wait.Cancel()
+	if c := a.conn; c != nil {
+		a.conn = nil
+		a.settle(c)
+		c.Abandon()
+	}
+	a.state &^= attemptRuns
+}
+
+// resume lets the response flow again.
+func (a *attempt) resume() {
+	if a.conn != nil && !a.exchange.down.awaiting() && !a.exchange.has(flowStopped) {
+		a.conn.Resume()
+	}
+}
+
+// OnPanic is a panic of a filter, or of ours, over the response; the upstream connection is gone.
+func (a *attempt) OnPanic(v any) {
+	a.conn = nil
+	a.state &^= attemptRuns
+	a.exchange.OnPanic(v)
+}

@@ -1,0 +1,295 @@
+package l7
+
+import (
+	"github.com/weftmesh/weft/filters"
+	"github.com/weftmesh/weft/wire/http"
+)
+
+// lane is one direction of an exchange on its way through the filters. A message moves as far as the filters let it: its head stands at
+// one filter at most, and each filter may keep a part of the body. In the common case it stands nowhere and nothing is kept.
+type lane struct {
+	backward bool
+	passed   bool // the head has passed all filters
+	standing bool // the head waits at filter at, for that filter's body hook to say Continue
+	waiting  bool // filter at awaits something
+	stage    stage
+	at       int
+	kept     [][]byte // by filter: what it holds
+	later    []byte   // body that came while something was awaited
+	laterEnd bool
+	tail     *http.Header // trailers that did
+}
+
+// stage is the part of a message whose hook awaits.
+type stage uint8
+
+const (
+	atHead stage = iota
+	atBody
+	atTrailers
+)
+
+func (l *lane) awaiting() bool { return l.waiting }
+
+func (l *lane) reset() {
+	kept := l.kept
+	for i := range kept {
+		kept[i] = kept[i][:0]
+	}
+	*l = lane{backward: l.backward, kept: kept, later: l.later[:0]}
+}
+
+// startChain gives the exchange its filters: those of the last exchange if they are of the same chain.
+func (x *exchange) startChain() {
+	x.up.reset()
+	x.down.reset()
+	x.down.backward = true
+	s := x.server
+	if x.filtered == s {
+		return
+	}
+	x.filtered = s
+	x.filters = x.filters[:0]
+	for i := range s.chain {
+		x.filters = append(x.filters, s.chain[i].make(x.local.Loop.Index()))
+	}
+	x.up.kept = make([][]byte, len(x.filters))
+	x.down.kept = make([][]byte, len(x.filters))
+}
+
+// step is the n-th filter that a message of this lane meets.
+func (x *exchange) step(l *lane, n int) int {
+	if l.backward {
+		return len(x.filters) - 1 - n
+	}
+	return n
+}
+
+// passHead takes a head through the filters from the n-th on.
+func (x *exchange) passHead(l *lane, n int, end bool) {
+	hook := filters.OnRequestHeaders
+	if l.backward {
+		hook = filters.OnResponseHeaders
+	}
+	for ; n < len(x.filters); n++ {
+		i := x.step(l, n)
+		if x.server.chain[i].hooks&hook == 0 {
+			continue
+		}
+		var action filters.Action
+		x.await.filter = i
+		if l.backward {
+			action = x.filters[i].ResponseHeaders(x, end)
+		} else {
+			action = x.filters[i].RequestHeaders(x, end)
+		}
+		if !x.headMayPass(l, n, end, action) {
+			return
+		}
+	}
+	l.passed = true
+	if l.backward {
+		x.sendHead(end)
+	} else {
+		x.forwardHead(end)
+	}
+}
+
+// headMayPass obeys what a filter's head hook answered.
+func (x *exchange) headMayPass(l *lane, n int, end bool, action filters.Action) bool {
+	switch action {
+	case filters.Continue:
+		return !x.gone(l)
+	case filters.Hold:
+		// A message without body has nothing to wait for.
+		if end {
+			return !x.gone(l)
+		}
+		l.standing, l.at = true, n
+	case filters.Await:
+		l.waiting, l.at, l.stage, l.laterEnd = true, n, atHead, end
+	}
+	return false
+}
+
+// gone tells whether the message has no way to go any more: another answer was given in its place.
+func (x *exchange) gone(l *lane) bool { return x.has(over) || !l.backward && x.has(replied) }
+
+// passBody takes a piece of the body through the filters from the n-th on.
+func (x *exchange) passBody(l *lane, n int, b []byte, end bool) {
+	hook := filters.OnRequestBody
+	if l.backward {
+		hook = filters.OnResponseBody
+	}
+	for ; n < len(x.filters); n++ {
+		if l.waiting && n == l.at {
+			x.keepForLater(l, b, end)
+			return
+		}
+		i := x.step(l, n)
+		action := filters.Continue
+		if x.server.chain[i].hooks&hook != 0 {
+			x.await.filter = i
+			if l.backward {
+				action = x.filters[i].ResponseBody(x, b, end)
+			} else {
+				action = x.filters[i].RequestBody(x, b, end)
+			}
+		}
+		if action == filters.Await {
+			l.waiting, l.at, l.stage = true, n, atBody
+			x.keepForLater(l, b, end)
+			return
+		}
+		var ok bool
+		if b, ok = x.bodyMayPass(l, n, b, end, action); !ok {
+			return
+		}
+	}
+	if l.backward {
+		x.sendBody(b, end)
+	} else {
+		x.attempt.sendBody(b, end)
+	}
+}
+
+// bodyMayPass obeys what a filter's body hook answered, and gives what goes on: all that was kept, if anything was.
+func (x *exchange) bodyMayPass(l *lane, n int, b []byte, end bool, action filters.Action) ([]byte, bool) {
+	if action == filters.Replied || x.gone(l) {
+		return nil, false
+	}
+	if action == filters.Hold && !end {
+		if len(l.kept[n])+len(b) > x.server.limit {
+			x.heldTooMuch(l)
+			return nil, false
+		}
+		l.kept[n] = append(l.kept[n], b...)
+		return nil, false
+	}
+	if len(l.kept[n]) > 0 {
+		l.kept[n] = append(l.kept[n], b...)
+		b = l.kept[n]
+		l.kept[n] = b[:0] // b is used before anything is kept here again
+	}
+	if l.standing && l.at == n {
+		l.standing = false
+		x.passHead(l, n+1, end && len(b) == 0)
+		if x.gone(l) || end && len(b) == 0 && l.passed {
+			return nil, false
+		}
+	}
+	return b, true
+}
+
+func (x *exchange) keepForLater(l *lane, b []byte, end bool) {
+	if len(l.later)+len(b) > x.server.limit {
+		x.heldTooMuch(l)
+		return
+	}
+	l.later = append(l.later, b...)
+	l.laterEnd = l.laterEnd || end
+}
+
+// heldTooMuch ends an exchange of which a filter would keep more than may be kept.
+func (x *exchange) heldTooMuch(l *lane) {
+	x.conn.stats.Inc(HeldTooLarge)
+	if l.backward {
+		x.down.reset()
+		x.fail(500, 0, "response_payload_too_large", "Internal Server Error")
+		return
+	}
+	x.conn.stats.Inc(RqTooLarge)
+	x.fail(413, 0, "request_payload_too_large", "Payload Too Large")
+}
+
+// passTrailers takes trailers through the filters from the n-th on. What a filter still keeps goes before them.
+func (x *exchange) passTrailers(l *lane, n int, t *http.Header) {
+	hook := filters.OnRequestTrailers
+	if l.backward {
+		hook = filters.OnResponseTrailers
+	}
+	for ; n < len(x.filters); n++ {
+		if l.waiting && n == l.at {
+			x.keepTrailers(l, t)
+			return
+		}
+		i := x.step(l, n)
+		action := filters.Continue
+		if x.server.chain[i].hooks&hook != 0 {
+			x.await.filter = i
+			if l.backward {
+				action = x.filters[i].ResponseTrailers(x, t)
+			} else {
+				action = x.filters[i].RequestTrailers(x, t)
+			}
+		}
+		if action == filters.Await {
+			l.waiting, l.at, l.stage = true, n, atTrailers
+			x.keepTrailers(l, t)
+			return
+		}
+		b, ok := x.bodyMayPass(l, n, nil, false, filters.Continue)
+		if action == filters.Replied || !ok {
+			return
+		}
+		if len(b) > 0 {
+			x.passBody(l, n+1, b, false)
+		}
+	}
+	if l.backward {
+		x.trailers = t
+	} else {
+		x.attempt.trailers = t
+	}
+}
+
+func (x *exchange) keepTrailers(l *lane, t *http.Header) {
+	l.tail = &http.Header{}
+	l.tail.CopyFrom(t)
+}
+
+// resume goes on where a filter awaited something, as its hook's answer says.
+func (x *exchange) resume(l *lane, action filters.Action) {
+	n, end := l.at, l.laterEnd
+	later, tail := l.later, l.tail
+	if action == filters.Await {
+		return // it awaits something else now
+	}
+	l.waiting, l.tail, l.laterEnd = false, nil, false
+	l.later = l.later[:0]
+	if action == filters.Replied || x.gone(l) {
+		return
+	}
+	switch l.stage {
+	case atHead:
+		whole := end && len(later) == 0 && tail == nil
+		if !x.headMayPass(l, n, whole, action) {
+			if l.standing && (len(later) > 0 || end) {
+				x.passBody(l, n, later, end && tail == nil)
+			}
+			break
+		}
+		x.passHead(l, n+1, whole)
+		if !whole && !x.gone(l) && (len(later) > 0 || end) {
+			x.passBody(l, n, later, end && tail == nil)
+		}
+	case atBody:
+		b, ok := x.bodyMayPass(l, n, later, end && tail == nil, action)
+		if ok {
+			x.passBody(l, n+1, b, end && tail == nil)
+		}
+	}
+	if tail != nil && !x.gone(l) {
+		from := n
+		if l.stage == atTrailers {
+			from++
+		}
+		x.passTrailers(l, from, tail)
+		x.passBody(l, n+1, nil, true)
+	}
+	if !l.backward {
+		x.pump()
+	} else {
+		x.attempt.resume()
+	}
+}

@@ -1,0 +1,334 @@
+package l7
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/wire/http1"
+)
+
+// Conn is a downstream connection that speaks HTTP/1: one exchange at a time, in order. While one is under way the next one's bytes
+// wait, so pipelining costs no more than the connection's buffer.
+type Conn struct {
+	conn     *loop.Conn
+	server   *Server
+	local    *Local
+	stats    *telemetry.Values
+	gate     loop.Gate
+	exchange *exchange
+	decoder  http1.Decoder
+	next     *Conn // in local.conns
+	prev     *Conn
+	idle     loop.Timer
+	lifetime loop.Timer
+	localEnd netip.AddrPort
+	number   uint64
+	began    int64
+	since    int64 // idle since then
+	rx, tx   uint64
+	served   uint32
+	state    connState
+}
+
+type connState uint8
+
+const (
+	connLast    connState = 1 << iota // the present exchange is the last one
+	connDecodes                       // the decoder runs: a panic now is the codec's
+	connGone                          // taken out of the books
+)
+
+// Serve makes an accepted connection a downstream connection of the server.
+func (s *Server) Serve(l *Local, p *loop.Pending) {
+	c := &Conn{server: s, local: l, gate: p.Gate}
+	conn, err := l.Loop.Adopt(p, s.limit, c)
+	if err != nil {
+		p.Refuse()
+		p.Gate.Left(0)
+		return
+	}
+	stats := l.values[s]
+	if stats == nil {
+		stats = s.stats.Loop(l.Loop.Index())
+		l.values[s] = stats
+	}
+	c.conn, c.stats = conn, stats
+	c.number = s.origin.NextConn.Add(1)
+	c.began = l.Loop.Nanotime()
+	c.since = c.began
+	c.decoder.InitRequest(&s.decode)
+	if c.next = l.conns; c.next != nil {
+		c.next.prev = c
+	}
+	l.conns = c
+	stats.Inc(CxTotal)
+	stats.Inc(CxActive)
+	stats.Inc(CxHTTP1Total)
+	stats.Inc(CxHTTP1Active)
+	if d := s.config.IdleTimeout; d > 0 {
+		l.Loop.SetTimer(&c.idle, d, c)
+	}
+	if d := s.config.MaxConnectionDuration; d > 0 {
+		l.Loop.SetTimer(&c.lifetime, d, c)
+	}
+}
+
+// OnData decodes requests. It stops where the exchange cannot take more; what is left comes again.
+func (c *Conn) OnData(b []byte) int {
+	used := 0
+	for {
+		x := c.exchange
+		if x == nil {
+			if used == len(b) || c.conn.Closed() {
+				return len(b)
+			}
+			x = c.begin()
+		}
+		if !x.wantsRequest() {
+			if used < len(b) {
+				// More has come than this exchange can use now: the kernel keeps the rest until it can. Not before, though: to pause
+				// and resume for every request would cost two system calls.
+				c.conn.Pause()
+			}
+			return used
+		}
+		c.state |= connDecodes
+		n, event, data, err := c.decoder.NextRequest(b[used:], &x.request)
+		c.state &^= connDecodes
+		used += n
+		if err != nil {
+			c.refuse(x, err.(*http1.Error))
+			return len(b)
+		}
+		switch event {
+		case http1.NeedMore:
+			return used
+		case http1.Head:
+			x.onRequestHead(c.decoder.NoBody())
+		case http1.Body:
+			x.onRequestBody(data)
+		case http1.Trailers:
+			x.onRequestTrailers(c.decoder.Trailers)
+		case http1.End:
+			x.onRequestEnd()
+		}
+		if c.conn.Closed() {
+			return len(b)
+		}
+	}
+}
+
+// begin starts an exchange with the first byte of a request.
+func (c *Conn) begin() *exchange {
+	x := c.local.exchange()
+	x.start(c)
+	c.exchange = x
+	if d := c.server.config.RequestHeadersTimeout; d > 0 {
+		x.set(&x.headers, d)
+	}
+	return x
+}
+
+// refuse answers what is not HTTP, or breaks a limit, and ends the connection: no later byte can be trusted (RFC 9112 §2.2).
+func (c *Conn) refuse(x *exchange, err *http1.Error) {
+	c.stats.Inc(CxProtocolError)
+	switch err.Code {
+	case http1.HeadTooLarge, http1.TooManyHeaders, http1.TrailersTooLarge, http1.TooManyTrailers:
+		c.stats.Inc(RqTooLarge)
+	case http1.Underscore:
+		c.stats.Inc(CodecRejectedUnderscores)
+	}
+	c.state |= connLast
+	x.malformed(err)
+}
+
+// finished is called when the exchange is over and all of its response written.
+func (c *Conn) finished() {
+	c.exchange = nil
+	c.served++
+	rx, tx := c.conn.Received(), c.conn.Sent()
+	c.stats.Add(CxRxBytes, rx-c.rx)
+	c.stats.Add(CxTxBytes, tx-c.tx)
+	c.rx, c.tx = rx, tx
+	if c.state&connLast != 0 {
+		c.end()
+		return
+	}
+	c.since = c.local.Loop.Nanotime()
+	if d := c.server.config.IdleTimeout; d > 0 && !c.idle.Pending() {
+		c.local.Loop.SetTimer(&c.idle, d, c)
+	}
+	c.conn.Resume()
+}
+
+// end closes politely: what was written goes out, and the peer gets a moment to close first.
+func (c *Conn) end() {
+	c.leave(CxDestroyLocal)
+	c.conn.Own(lingering{c.stats})
+	c.conn.CloseFlushed(c.server.config.DelayedCloseTimeout)
+}
+
+// leave takes the connection out of the books, once.
+func (c *Conn) leave(row int) {
+	if c.state&connGone != 0 {
+		return
+	}
+	c.state |= connGone
+	l := c.local
+	l.Loop.StopTimer(&c.idle)
+	l.Loop.StopTimer(&c.lifetime)
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		l.conns = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.next, c.prev = nil, nil
+	c.stats.Dec(CxActive)
+	c.stats.Dec(CxHTTP1Active)
+	c.stats.Inc(CxDestroy)
+	c.stats.Inc(row)
+	age := l.Loop.Nanotime() - c.began
+	c.gate.Left(time.Duration(age))
+	c.stats.Observe(CxLengthMs, milliseconds(age))
+	c.stats.Add(CxRxBytes, c.conn.Received()-c.rx)
+	c.stats.Add(CxTxBytes, c.conn.Sent()-c.tx)
+}
+
+// OnEOF is taken for the wish to end: a client that half-closes is gone for Envoy too.
+func (c *Conn) OnEOF() {
+	x := c.exchange
+	if x != nil && x.tunnels() {
+		if event, err := c.decoder.EOF(); err == nil && event == http1.End {
+			x.onRequestEnd()
+		}
+		return
+	}
+	c.drop(CxDestroyRemote)
+	c.conn.Close()
+}
+
+// OnClosed is an error of the socket.
+func (c *Conn) OnClosed(error) { c.drop(CxDestroyRemote) }
+
+// drop ends the exchange, if there is one, with the connection.
+func (c *Conn) drop(row int) {
+	x := c.exchange
+	c.exchange = nil
+	if x != nil {
+		c.stats.Inc(CxDestroyActive)
+		if row == CxDestroyRemote {
+			c.stats.Inc(CxDestroyRemoteActive)
+		} else {
+			c.stats.Inc(CxDestroyLocalActive)
+		}
+	}
+	c.leave(row)
+	if x != nil {
+		x.downstreamGone()
+	}
+}
+
+// OnConnected is not for accepted connections.
+func (c *Conn) OnConnected() {}
+
+// OnLowWater lets the response flow again.
+func (c *Conn) OnLowWater() {
+	if x := c.exchange; x != nil {
+		x.onDownstreamLowWater()
+	}
+}
+
+// OnPanic ends what panicked: the exchange with a 500 if its head is not sent, the connection if it was the codec.
+func (c *Conn) OnPanic(v any) {
+	c.stats.Inc(InternalErrors)
+	x := c.exchange
+	if x == nil || c.state&connDecodes != 0 {
+		c.drop(CxDestroyLocal)
+		c.conn.Close()
+		return
+	}
+	x.panicked()
+}
+
+// Expired is the idle timeout, or the end of the connection's life.
+func (c *Conn) Expired(t *loop.Timer) {
+	d := c.server.config.IdleTimeout
+	switch {
+	case t == &c.lifetime:
+		c.stats.Inc(CxMaxDuration)
+		c.drain()
+	case c.exchange != nil:
+		// Left running while an exchange is under way: looking again now is cheaper than stopping it for each.
+		c.local.Loop.SetTimer(&c.idle, d, c)
+	default:
+		if left := d - time.Duration(c.local.Loop.Nanotime()-c.since); left > 0 {
+			c.local.Loop.SetTimer(&c.idle, left, c)
+			return
+		}
+		c.stats.Inc(CxIdleTimeout)
+		c.end()
+	}
+}
+
+// drain ends the connection with its present exchange, or now if it has none.
+func (c *Conn) drain() {
+	if c.exchange == nil {
+		c.end()
+		return
+	}
+	c.state |= connLast
+}
+
+// CloseAll ends the loop's connections of the servers that match: at once, or politely with their present exchange.
+func (l *Local) CloseAll(s *Server, politely bool) {
+	for c := l.conns; c != nil; {
+		next := c.next
+		if s == nil || c.server == s {
+			if politely {
+				c.drain()
+			} else {
+				c.drop(CxDestroyLocal)
+				c.conn.Close()
+			}
+		}
+		c = next
+	}
+}
+
+// Connections is the number of downstream connections of the loop.
+func (l *Local) Connections() int {
+	n := 0
+	for c := l.conns; c != nil; c = c.next {
+		n++
+	}
+	return n
+}
+
+// address is our side of the connection, asked of the kernel once.
+func (c *Conn) address() netip.AddrPort {
+	if !c.localEnd.IsValid() {
+		c.localEnd = c.conn.Local()
+	}
+	return c.localEnd
+}
+
+// lingering is the owner of a connection that says goodbye.
+type lingering struct{ stats *telemetry.Values }
+
+func (lingering) OnData(b []byte) int { return len(b) }
+func (lingering) OnEOF()              {}
+func (lingering) OnConnected()        {}
+func (lingering) OnLowWater()         {}
+func (lingering) OnPanic(any)         {}
+
+// OnClosed counts the peers that did not close in time.
+func (l lingering) OnClosed(err error) {
+	if err == loop.ErrLinger {
+		l.stats.Inc(CxDelayedCloseTimeout)
+	}
+}

@@ -1,0 +1,110 @@
+package l7
+
+import (
+	"github.com/weftmesh/weft/telemetry/accesslog"
+)
+
+// responseDone says that the response is written whole.
+func (x *exchange) responseDone() {
+	x.state |= responseEnded
+	if !x.has(requestEnded) {
+		x.conn.stats.Inc(RqResponseBeforeComplete)
+		x.conn.state |= connLast
+	}
+	x.finishIfDone()
+}
+
+// finishIfDone ends the exchange when both sides have had their say. A response that is written whole ends it even if the request is
+// not: the connection then ends too, and the rest of the request with it.
+func (x *exchange) finishIfDone() {
+	if x.has(over) || !x.has(responseEnded) {
+		return
+	}
+	if x.attempt.conn != nil && x.attempt.has(attemptEnd) && x.attempt.has(attemptRuns) {
+		return // OnEnd is on its way, and with it the connection's return
+	}
+	x.finish()
+	x.conn.finished()
+	x.recycle()
+}
+
+// abort ends an exchange whose head is out: the only way left to tell the client is to cut the connection.
+func (x *exchange) abort(details string) {
+	if x.has(over) {
+		return
+	}
+	x.attempt.abandon()
+	x.entry.Details = details
+	c := x.conn
+	c.stats.Inc(RqTxReset)
+	x.finish()
+	c.exchange = nil
+	c.leave(CxDestroyLocal)
+	c.conn.Close()
+	x.recycle()
+}
+
+// downstreamGone ends an exchange whose client has gone.
+func (x *exchange) downstreamGone() {
+	if x.has(over) {
+		return
+	}
+	x.attempt.abandon()
+	if !x.has(responseEnded) {
+		x.entry.Flags |= accesslog.DownstreamConnectionTermination
+		if !x.has(headSent) {
+			x.entry.Status = 0
+		}
+		x.entry.Details = "downstream_remote_disconnect"
+		x.conn.stats.Inc(RqRxReset)
+	}
+	x.finish()
+	x.recycle()
+}
+
+// finish counts and logs the exchange, once, and stops all that may still call it.
+func (x *exchange) finish() {
+	x.state |= over
+	l, c, s := x.local.Loop, x.conn, x.server
+	x.entry.End = x.since()
+	l.StopTimer(&x.headers)
+	l.StopTimer(&x.deadline)
+	l.StopTimer(&x.quiet)
+	l.StopTimer(&x.duration)
+	x.await.cancel(x)
+	x.attempt.abandon()
+	if x.has(hasHead) {
+		for i := range x.filters {
+			x.filters[i].Done(x)
+		}
+	}
+	x.entry.WireReceived, x.entry.WireSent = c.conn.Received()-c.rx, c.conn.Sent()+uint64(c.conn.Unsent())-c.tx
+	stats := c.stats
+	stats.Dec(RqActive)
+	if x.has(tunnelling) {
+		stats.Dec(CxUpgradesActive)
+	}
+	if x.entry.Status != 0 {
+		stats.Inc(RqCompleted)
+		stats.Inc(classRow(Rq1xx, x.entry.Status))
+		stats.Observe(RqTime, milliseconds(int64(x.entry.End)))
+	}
+	for _, log := range s.logs {
+		log.Write(l.Index(), &x.entry)
+	}
+}
+
+// recycle gives the exchange back to its loop.
+func (x *exchange) recycle() {
+	x.request.Reset()
+	x.response.Reset()
+	x.generation, x.cluster, x.forward, x.share = nil, nil, nil, nil
+	x.trailers = nil
+	if cap(x.scratch) > maxScratch {
+		x.scratch = nil
+	}
+	x.local.recycle(x)
+}
+
+// maxScratch bounds, in bytes, what an idle exchange holds on to.
+const maxScratch = 16 << 10

@@ -1,0 +1,293 @@
+package l7
+
+import (
+	"time"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters"
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/proxy/upstream"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/wire/http"
+	"github.com/weftmesh/weft/wire/http1"
+)
+
+// exchange is one request and its response. It belongs to its loop and is used again for later ones, so that in steady state nothing
+// is allocated; sequence tells one use from the next, for what may come late.
+type exchange struct {
+	local      *Local
+	conn       *Conn
+	server     *Server
+	generation *Generation
+
+	request  http.Request
+	response http.Response
+	trailers *http.Header // of the response, while they are written
+	entry    accesslog.Entry
+	found    route.Result
+	cluster  *upstream.Cluster
+	forward  *config.Forward
+	share    *config.WeightedCluster
+	attempt  attempt
+
+	filters  []filters.Filter // this exchange's, in the chain's order
+	filtered *Server          // whose chain they were made for
+	up, down lane
+	await    await
+
+	headers  loop.Timer // until the request's head is there
+	deadline loop.Timer // until the whole request is there, then until the response is
+	quiet    loop.Timer // until the next sign of life
+	duration loop.Timer // until the end
+
+	began    int64 // on the loop's clock
+	sequence uint32
+	state    exchangeState
+	scratch  []byte // for values that are put together
+}
+
+type exchangeState uint32
+
+const (
+	hasHead        exchangeState = 1 << iota // the request's head was decoded
+	requestEnded                             // the request came whole
+	ownHead                                  // the response is ours, not an upstream's
+	replied                                  // a reply of ours has been decided
+	headSent                                 // the response's head is written
+	responseEnded                            // the response is written whole
+	upgradeAsked                             // an upgrade or CONNECT that is allowed
+	tunnelling                               // and that was granted
+	chunkedDown                              // the response's body is written in chunks
+	bodiless                                 // the response has no body, whatever it says
+	routeCleared                             // a filter wants the route matched anew
+	rerouted                                 // the route was matched
+	external                                 // the request comes from outside
+	filtering                                // a filter's hook runs
+	downstreamLost                           // there is nobody to answer
+	flowStopped                              // the upstream waits for the downstream
+	over                                     // given back, or about to be
+	stale                                    // one repetition for a stale connection was used up
+)
+
+func (x *exchange) has(s exchangeState) bool { return x.state&s != 0 }
+
+func (x *exchange) start(c *Conn) {
+	l := c.local
+	x.conn, x.server = c, c.server
+	x.generation = l.Generation
+	x.sequence++
+	x.state = 0
+	x.began = l.Loop.Nanotime()
+	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Remote(), Remote: c.conn.Remote(),
+		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
+	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
+	x.attempt.reset(x)
+	c.stats.Inc(RqTotal)
+	c.stats.Inc(RqHTTP1)
+	c.stats.Inc(RqActive)
+}
+
+// since is the time from the exchange's beginning.
+func (x *exchange) since() time.Duration { return time.Duration(x.local.Loop.Nanotime() - x.began) }
+
+func (x *exchange) set(t *loop.Timer, d time.Duration) { x.local.Loop.SetTimer(t, d, x) }
+
+// alive puts the idle timeout off.
+func (x *exchange) alive() {
+	if x.quiet.Pending() {
+		d := x.server.config.StreamIdleTimeout
+		if x.forward != nil && x.forward.IdleTimeout != nil {
+			d = *x.forward.IdleTimeout
+		}
+		x.set(&x.quiet, d)
+	}
+}
+
+// wantsRequest tells whether more of the request can be used now.
+func (x *exchange) wantsRequest() bool {
+	switch {
+	case !x.has(hasHead):
+		return true
+	case x.has(requestEnded):
+		return false
+	case x.has(upgradeAsked) && !x.has(tunnelling):
+		return false // bytes sent ahead of the answer are held, not smuggled (CVE-2025-64763)
+	case x.up.awaiting():
+		return false
+	case x.has(replied | responseEnded):
+		return true // read and dropped, so that the client gets to our answer
+	case len(x.filters) > 0 && !x.up.passed:
+		return true // the filters take it, within the buffer limit
+	}
+	return x.attempt.takesBody()
+}
+
+func (x *exchange) onRequestHead(end bool) {
+	x.state |= hasHead
+	l := x.local.Loop
+	l.StopTimer(&x.headers)
+	x.entry.Request = &x.request
+	x.entry.Protocol, x.entry.HasProtocol = x.request.Version, true
+	c := x.server.config
+	if end {
+		x.requestComplete()
+	} else if c.RequestTimeout > 0 {
+		x.set(&x.deadline, c.RequestTimeout)
+	}
+	if c.StreamIdleTimeout > 0 {
+		x.set(&x.quiet, c.StreamIdleTimeout)
+	}
+	if c.MaxStreamDuration > 0 {
+		x.set(&x.duration, c.MaxStreamDuration)
+	}
+	x.conn.lastOne()
+	if !x.prepareHead() {
+		return
+	}
+	x.startChain()
+	x.passHead(&x.up, 0, end)
+	x.pump()
+}
+
+// lastOne decides whether the connection ends with this exchange.
+func (c *Conn) lastOne() {
+	s := c.server
+	if limit := s.config.MaxRequestsPerConn; limit > 0 && c.served+1 >= limit {
+		c.stats.Inc(CxMaxRequests)
+		c.state |= connLast
+	}
+	if s.origin.Draining.Load() {
+		c.stats.Inc(CxDrainClose)
+		c.state |= connLast
+	}
+	if !c.decoder.KeepAlive() {
+		c.state |= connLast
+	}
+	if n := c.decoder.DroppedUnderscores(); n > 0 {
+		c.stats.Add(CodecHeadersWithUnderscores, uint64(n))
+	}
+}
+
+func (x *exchange) onRequestBody(b []byte) {
+	x.alive()
+	x.entry.BytesReceived += uint64(len(b))
+	if x.has(replied | responseEnded) {
+		return
+	}
+	x.passBody(&x.up, 0, b, false)
+}
+
+func (x *exchange) onRequestTrailers(t *http.Header) {
+	if x.has(replied | responseEnded) {
+		return
+	}
+	x.passTrailers(&x.up, 0, t)
+}
+
+func (x *exchange) onRequestEnd() {
+	x.requestComplete()
+	if x.has(replied | responseEnded) {
+		x.finishIfDone()
+		return
+	}
+	x.passBody(&x.up, 0, nil, true)
+}
+
+func (x *exchange) requestComplete() {
+	x.state |= requestEnded
+	x.entry.RequestEnd = x.since()
+	x.local.Loop.StopTimer(&x.deadline)
+}
+
+// pump has bytes that the connection kept offered again, now that they may be wanted.
+func (x *exchange) pump() {
+	if c := x.conn; c.exchange == x && x.wantsRequest() {
+		c.conn.Resume()
+	}
+}
+
+// tunnels tells whether the connection is no longer HTTP.
+func (x *exchange) tunnels() bool { return x.has(tunnelling) }
+
+// Expired is one of the exchange's timeouts.
+func (x *exchange) Expired(t *loop.Timer) {
+	stats := x.conn.stats
+	switch t {
+	case &x.headers:
+		stats.Inc(RqHeaderTimeout)
+		x.conn.state |= connLast
+		x.fail(408, accesslog.Flags(0), "request_header_timeout", "request header timeout")
+	case &x.deadline:
+		if !x.has(requestEnded) {
+			stats.Inc(RqTimeout)
+			x.conn.state |= connLast
+			x.fail(408, accesslog.Flags(0), "request_overall_timeout", "request timeout")
+			return
+		}
+		x.attempt.timedOut()
+	case &x.quiet:
+		stats.Inc(RqIdleTimeout)
+		if !x.has(requestEnded) {
+			x.conn.state |= connLast
+		}
+		status := uint16(408)
+		if x.has(requestEnded) {
+			status = 504
+		}
+		x.fail(status, accesslog.StreamIdleTimeout, "stream_idle_timeout", "stream timeout")
+	case &x.duration:
+		stats.Inc(RqMaxDuration)
+		x.fail(408, accesslog.DurationTimeout, "max_duration_timeout", "downstream duration timeout")
+	}
+}
+
+// OnPanic ends the exchange with a 500, or the connection if a head is out already.
+func (x *exchange) OnPanic(any) {
+	x.conn.stats.Inc(InternalErrors)
+	x.panicked()
+}
+
+func (x *exchange) panicked() {
+	if x.has(over) {
+		return
+	}
+	x.up.reset()
+	x.down.reset()
+	x.await.cancel(x)
+	x.filters = x.filters[:0] // what panicked is not asked again
+	x.filtered = nil
+	x.state &^= replied
+	x.fail(500, 0, "panic", "internal error")
+}
+
+// fail ends the exchange with an answer of ours, or, where a head is out already, with its connection.
+func (x *exchange) fail(status uint16, flags accesslog.Flags, details, text string) {
+	if x.has(over) {
+		return
+	}
+	x.entry.Flags |= flags
+	x.attempt.abandon()
+	if x.has(headSent) {
+		x.abort(details)
+		return
+	}
+	x.reply(status, details, []byte(text), "")
+}
+
+// malformed answers a request that could not be decoded. Its head may be unknown, so it meets no filters.
+func (x *exchange) malformed(err *http1.Error) {
+	x.entry.Flags |= accesslog.DownstreamProtocolError
+	if !x.has(hasHead) {
+		x.entry.Request = nil
+		x.filters = x.filters[:0]
+		x.filtered = nil
+	}
+	x.attempt.abandon()
+	if x.has(headSent) {
+		x.abort(err.Detail)
+		return
+	}
+	x.up.reset()
+	x.reply(err.Status, err.Detail, nil, "")
+}

@@ -1,0 +1,45 @@
+package l7
+
+import (
+	"github.com/weftmesh/weft/proxy/upstream"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+)
+
+// verdict is what a failure of the upstream side means for the exchange, if no byte of a response has gone downstream. Its radius is
+// always the stream; where the connection is lost too, upstream has closed it already.
+type verdict struct {
+	status  uint16
+	flags   accesslog.Flags
+	reason  string // as the body and the response code details tell it
+	safe    bool   // the request cannot have been acted on, so any other endpoint may be tried
+	closing bool   // the downstream connection ends with the exchange
+}
+
+// verdicts, by failure. Statuses, flags and words are Envoy's.
+var verdicts = [...]verdict{
+	upstream.Overflow:           {status: 503, flags: accesslog.UpstreamOverflow, reason: "overflow", safe: true},
+	upstream.ConnectFailed:      {status: 503, flags: accesslog.UpstreamConnectionFailure, reason: "remote connection failure", safe: true},
+	upstream.LocalConnectFailed: {status: 503, flags: accesslog.UpstreamConnectionFailure, reason: "local connection failure", safe: true},
+	upstream.ConnectTimeout:     {status: 503, flags: accesslog.UpstreamConnectionFailure, reason: "connection timeout", safe: true},
+	upstream.Terminated:         {status: 503, flags: accesslog.UpstreamConnectionTermination, reason: "connection termination"},
+	upstream.Stale:              {status: 503, flags: accesslog.UpstreamConnectionTermination, reason: "connection termination"},
+	upstream.Malformed:          {status: 502, flags: accesslog.UpstreamProtocolError, reason: "protocol error"},
+}
+
+// body is what the client reads.
+func (v *verdict) body(dst []byte) []byte {
+	dst = append(dst, "upstream connect error or disconnect/reset before headers. reset reason: "...)
+	return append(dst, v.reason...)
+}
+
+// details is the response code detail: Envoy's prefix and the reason with underscores, since details hold no spaces.
+func (v *verdict) details() string { return detailsByReason[v.reason] }
+
+var detailsByReason = map[string]string{
+	"overflow":                  "upstream_reset_before_response_started{overflow}",
+	"remote connection failure": "upstream_reset_before_response_started{remote_connection_failure}",
+	"local connection failure":  "upstream_reset_before_response_started{local_connection_failure}",
+	"connection timeout":        "upstream_reset_before_response_started{connection_timeout}",
+	"connection termination":    "upstream_reset_before_response_started{connection_termination}",
+	"protocol error":            "upstream_reset_before_response_started{protocol_error}",
+}

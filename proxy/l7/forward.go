@@ -1,0 +1,140 @@
+package l7
+
+import (
+	"strconv"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/wire/http"
+	"github.com/weftmesh/weft/wire/http1"
+)
+
+// match finds the request's route, once until a filter clears it.
+func (x *exchange) match() {
+	if x.has(rerouted) {
+		return
+	}
+	x.state |= rerouted
+	x.found, x.forward = route.Result{}, nil
+	if t := x.server.table(x.generation); t != nil {
+		x.found = t.Match(&x.request)
+	}
+	if v := x.found.VirtualHost; v != nil {
+		x.entry.VirtualHost = v.Name
+	}
+	if r := x.found.Route; r != nil {
+		x.entry.Route = r.Name
+	}
+}
+
+func (x *exchange) matchedForward() *config.Forward {
+	if r := x.found.Route; r != nil {
+		return r.Forward
+	}
+	return nil
+}
+
+// forwardHead is the router: the end of the filters' way. It answers, redirects, or starts an attempt.
+func (x *exchange) forwardHead(end bool) {
+	x.match()
+	r := x.found.Route
+	switch {
+	case x.found.TLSRedirect:
+		x.conn.stats.Inc(RqRedirect)
+		x.scratch = route.AppendTLSLocation(x.scratch[:0], &x.request)
+		x.reply(301, "tls_redirect", nil, string(x.scratch))
+		return
+	case r == nil:
+		x.conn.stats.Inc(NoRoute)
+		x.entry.Flags |= accesslog.NoRouteFound
+		x.reply(404, "route_not_found", nil, "")
+		return
+	case r.Direct != nil:
+		x.conn.stats.Inc(RqDirect)
+		x.reply(r.Direct.Status, "direct_response", r.Direct.Body, "")
+		return
+	case r.Redirect != nil:
+		x.conn.stats.Inc(RqRedirect)
+		x.scratch = route.AppendLocation(x.scratch[:0], r.Redirect, &r.Match, &x.request)
+		x.reply(r.Redirect.Status, "direct_response", nil, string(x.scratch))
+		return
+	}
+	x.forward = r.Forward
+	x.share = route.Choose(r.Forward.Clusters, r.Forward.TotalWeight, x.local.Loop.Random())
+	x.cluster = x.generation.Clusters[x.share.Name]
+	x.entry.Cluster = x.share.Name
+	if x.cluster == nil {
+		x.conn.stats.Inc(NoCluster)
+		x.entry.Flags |= accesslog.NoClusterFound
+		x.reply(r.Forward.MissingCluster, "cluster_not_found", nil, "")
+		return
+	}
+	x.conn.stats.Inc(RqTotalRouted)
+	x.entry.ClusterStatName = x.cluster.Config.StatName
+	x.completeForUpstream()
+	x.restartTimers()
+	x.attempt.begin(end)
+}
+
+// restartTimers puts the route's own limits in the place of the connection manager's.
+func (x *exchange) restartTimers() {
+	if d := x.forward.IdleTimeout; d != nil {
+		x.local.Loop.StopTimer(&x.quiet)
+		if *d > 0 {
+			x.set(&x.quiet, *d)
+		}
+	}
+	if d := x.forward.MaxStreamDuration; d != nil {
+		x.local.Loop.StopTimer(&x.duration)
+		if *d > 0 {
+			x.set(&x.duration, *d)
+		}
+	}
+}
+
+// completeForUpstream changes the head as the route says and adds what the router adds.
+func (x *exchange) completeForUpstream() {
+	f, r, c := x.forward, &x.request, x.server.config
+	x.changeRequest()
+	if f.PrefixRewrite != "" {
+		if !c.Router.SuppressEnvoyHeaders {
+			r.Set(http.XEnvoyOriginalPath, r.Path())
+		}
+		x.scratch = route.AppendRewritten(x.scratch[:0], f, &x.found.Route.Match, r)
+		r.SetPath(x.scratch)
+	}
+	if host := f.HostRewrite; host != "" || x.share.HostRewrite != "" {
+		if x.share.HostRewrite != "" {
+			host = x.share.HostRewrite
+		}
+		if f.AppendForwardedHost {
+			appendValue(x, &r.Header, http.XForwardedHost, r.Authority())
+		}
+		x.scratch = append(x.scratch[:0], host...)
+		r.SetAuthority(x.scratch)
+	}
+	if x.found.VirtualHost.AttemptCountInRequest {
+		r.SetString(http.XEnvoyAttemptCount, "1")
+	}
+	if f.Timeout > 0 && !c.Router.SuppressEnvoyHeaders {
+		x.scratch = strconv.AppendInt(x.scratch[:0], f.Timeout.Milliseconds(), 10)
+		r.Set(http.XEnvoyExpectedRqTimeoutMs, x.scratch)
+	}
+}
+
+// requestFraming says how the body is told from what follows it: as the client told it, where that can be.
+func (x *exchange) requestFraming(end bool) http1.Framing {
+	switch {
+	case x.has(upgradeAsked):
+		return http1.NoBody
+	case end:
+		return http1.NoBody
+	}
+	if n := x.request.Get(http.ContentLength); n != nil {
+		if v, err := strconv.ParseInt(string(n), 10, 64); err == nil {
+			return http1.Sized(v)
+		}
+	}
+	return http1.Chunked
+}

@@ -1,0 +1,387 @@
+package l7
+
+import (
+	"bytes"
+	"net/netip"
+	"strconv"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/wire/http"
+)
+
+// prepareHead judges and completes a request's head before any filter sees it, in the order in which Envoy's connection manager does:
+// what filters decide upon is what the upstream gets. It says false if it has answered.
+func (x *exchange) prepareHead() bool {
+	c, r := x.server.config, &x.request
+	if !x.acceptUpgrade() {
+		return false
+	}
+	if r.Has(http.Expect) && !c.Proxy100Continue && bytes.EqualFold(r.Get(http.Expect), []byte("100-continue")) {
+		r.Remove(http.Expect)
+		x.conn.conn.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+	}
+	if !x.normalizeTarget() {
+		return false
+	}
+	x.stripAuthority()
+	x.removeHopByHop()
+	inside := x.resolveClient()
+	x.sanitize(inside)
+	if c.AddUserAgent {
+		x.addUserAgent()
+	}
+	x.requestID(inside)
+	if len(x.server.via) > 0 {
+		appendValue(x, &r.Header, http.Via, x.server.via)
+	}
+	return true
+}
+
+// acceptUpgrade answers upgrades that are not configured with 403, as Envoy does, and takes an upgrade to h2c, which a proxy may
+// ignore, for an ordinary request.
+func (x *exchange) acceptUpgrade() bool {
+	r := &x.request
+	kind := []byte(nil)
+	if r.IsConnect() {
+		kind = []byte("connect")
+	} else if x.conn.decoder.UpgradeAsked() {
+		kind = r.Get(http.Upgrade)
+	}
+	if kind == nil {
+		return true
+	}
+	if bytes.EqualFold(kind, []byte("h2c")) {
+		r.Remove(http.HTTP2Settings)
+		return true
+	}
+	x.match()
+	allowed := x.server.config.Upgrades
+	if f := x.matchedForward(); f != nil {
+		if u := findUpgrade(f.Upgrades, kind); u != nil {
+			allowed = f.Upgrades
+		}
+	}
+	if u := findUpgrade(allowed, kind); u == nil || !u.Enabled {
+		x.conn.stats.Inc(RqWSOnNonWSRoute)
+		x.conn.state |= connLast
+		x.reply(403, "upgrade_failed", nil, "")
+		return false
+	}
+	x.state |= upgradeAsked
+	return true
+}
+
+func findUpgrade(list []config.Upgrade, kind []byte) *config.Upgrade {
+	for i := range list {
+		if len(list[i].Name) == len(kind) && bytes.EqualFold([]byte(list[i].Name), kind) {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// normalizeTarget brings the path into the form that is matched and forwarded.
+func (x *exchange) normalizeTarget() bool {
+	c, r := x.server.config, &x.request
+	if r.IsConnect() {
+		return true
+	}
+	path := r.Path()
+	if len(path) == 0 || path[0] != '/' && r.Target() != http.AsteriskForm {
+		x.conn.stats.Inc(RqNonRelativePath)
+		x.reply(404, "absolute_path_rejected", nil, "")
+		return false
+	}
+	if r.Target() == http.AsteriskForm || !c.NormalizePath && !c.MergeSlashes && c.EscapedSlashes == config.EscapedKeep {
+		return true
+	}
+	normal, verdict := normalizePath(x.scratch[:0], path, c)
+	x.scratch = normal
+	switch verdict {
+	case pathBad:
+		x.conn.stats.Inc(RqFailedPathNormalization)
+		x.reply(400, "path_normalization_failed", nil, "")
+		return false
+	case pathRedirect:
+		x.conn.stats.Inc(RqFailedPathNormalization)
+		x.reply(307, "path_normalization_failed", nil, string(normal))
+		return false
+	}
+	if !bytes.Equal(normal, path) {
+		r.SetPath(normal)
+	}
+	return true
+}
+
+// stripAuthority takes port and final dot off the host, as configured.
+func (x *exchange) stripAuthority() {
+	c, r := x.server.config, &x.request
+	if !c.StripTrailingHostDot && c.StripPort == config.StripNone {
+		return
+	}
+	host, port := splitPort(r.Authority())
+	changed := false
+	if c.StripTrailingHostDot && len(host) > 1 && host[len(host)-1] == '.' {
+		host = host[:len(host)-1]
+		changed = true
+	}
+	strip := len(port) > 0 && !r.IsConnect() && (c.StripPort == config.StripAny ||
+		c.StripPort == config.StripMatching && string(port) == strconv.Itoa(int(x.conn.address().Port())))
+	if !changed && !strip {
+		return
+	}
+	x.scratch = append(x.scratch[:0], host...)
+	if !strip && len(port) > 0 {
+		x.scratch = append(append(x.scratch, ':'), port...)
+	}
+	r.SetAuthority(x.scratch)
+}
+
+// splitPort cuts host:port; port is empty if there is none.
+func splitPort(authority []byte) (host, port []byte) {
+	i := bytes.LastIndexByte(authority, ':')
+	if i < 0 || bytes.IndexByte(authority[i:], ']') >= 0 || authority[0] != '[' && bytes.IndexByte(authority[:i], ':') >= 0 {
+		return authority, nil
+	}
+	return authority[:i], authority[i+1:]
+}
+
+// removeHopByHop takes out what concerns the downstream connection only (RFC 9110 §7.6.1). Other fields that Connection names stay, as
+// with Envoy: were they taken out, a client could have us drop authorization or x-forwarded-for (CVE-2021-33197).
+func (x *exchange) removeHopByHop() {
+	r := &x.request
+	if !x.has(upgradeAsked) {
+		r.Remove(http.Connection)
+		r.Remove(http.Upgrade)
+		if r.Has(http.TE) {
+			keep := x.scratch[:0]
+			for i := r.Index(http.TE, 0); i >= 0; i = r.Index(http.TE, i+1) {
+				if hasToken(r.Value(i), "trailers") {
+					keep = append(keep[:0], "trailers"...)
+				}
+			}
+			if r.Remove(http.TE); len(keep) > 0 {
+				r.Add(http.TE, keep)
+			}
+		}
+	}
+	r.Remove(http.KeepAlive)
+	r.Remove(http.ProxyConnection)
+}
+
+// hasToken tells whether a comma-separated list has a token, in any case.
+func hasToken(list []byte, token string) bool {
+	for len(list) > 0 {
+		var e []byte
+		e, list, _ = bytes.Cut(list, []byte(","))
+		if bytes.EqualFold(bytes.TrimSpace(e), []byte(token)) {
+			return true
+		}
+	}
+	return false
+}
+
+// resolveClient finds whom the request comes from, completes x-forwarded-for and its siblings, and tells whether the request comes
+// from inside: from a single address that counts as ours.
+func (x *exchange) resolveClient() (inside bool) {
+	c, r := x.server.config, &x.request
+	direct := x.entry.Direct
+	trusted := false
+	if c.UseRemoteAddress {
+		trusted = !r.Has(http.XForwardedFor)
+		if c.TrustedHops > 0 {
+			if a, ok := forwardedFor(r, c.TrustedHops-1); ok {
+				x.entry.Remote = a
+			}
+		}
+		if !c.SkipXFFAppend {
+			x.appendForwardedFor()
+		}
+		if c.TrustedHops == 0 || !r.Has(http.XForwardedProto) {
+			r.SetString(http.XForwardedProto, "http")
+		}
+	} else {
+		if a, ok := forwardedFor(r, c.TrustedHops); ok {
+			x.entry.Remote = a
+			trusted = bytes.IndexByte(r.Get(http.XForwardedFor), ',') < 0 && r.Count(http.XForwardedFor) == 1
+		}
+		if !r.Has(http.XForwardedProto) {
+			r.AddString(http.XForwardedProto, "http")
+		}
+	}
+	if c.AppendForwardedPort && (c.UseRemoteAddress && c.TrustedHops == 0 || !r.Has(http.XForwardedPort)) {
+		x.scratch = strconv.AppendUint(x.scratch[:0], uint64(x.conn.address().Port()), 10)
+		r.Set(http.XForwardedPort, x.scratch)
+	}
+	x.setScheme()
+	if !trusted {
+		return false
+	}
+	if !direct.IsValid() {
+		return c.UnixSocketsInternal
+	}
+	ip := x.entry.Remote.Addr()
+	for _, p := range c.Internal {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// setScheme decides the scheme: what the listener overwrites it with, else what x-forwarded-proto says if that is a scheme.
+func (x *exchange) setScheme() {
+	c, r := x.server.config, &x.request
+	if c.SchemeOverwrite != "" {
+		r.SetScheme([]byte(c.SchemeOverwrite))
+		return
+	}
+	switch proto := r.Get(http.XForwardedProto); {
+	case bytes.EqualFold(proto, []byte("https")):
+		r.SetScheme([]byte("https"))
+	case bytes.EqualFold(proto, []byte("http")), len(r.Scheme()) == 0:
+		r.SetScheme([]byte("http"))
+	}
+}
+
+func (x *exchange) appendForwardedFor() {
+	direct := x.entry.Direct
+	if !direct.IsValid() {
+		return
+	}
+	var b [64]byte
+	address := b[:0]
+	if ip := direct.Addr(); x.server.config.MapIPv4InIPv6 && ip.Is4() {
+		address = append(append(address, "::ffff:"...), ip.AppendTo(nil)...)
+	} else {
+		address = ip.AppendTo(address)
+	}
+	appendValue(x, &x.request.Header, http.XForwardedFor, address)
+}
+
+// appendValue adds to a list field, in its last line if there is one.
+func appendValue(x *exchange, h *http.Header, id http.ID, value []byte) {
+	i := -1
+	if h.Has(id) {
+		for j := h.Index(id, 0); j >= 0; j = h.Index(id, j+1) {
+			i = j
+		}
+	}
+	if i < 0 {
+		h.Add(id, value)
+		return
+	}
+	x.scratch = append(x.scratch[:0], h.Value(i)...)
+	if len(x.scratch) > 0 {
+		x.scratch = append(x.scratch, ',')
+	}
+	h.SetValue(i, append(x.scratch, value...))
+}
+
+// forwardedFor reads the address in x-forwarded-for that skips that many from the right.
+func forwardedFor(r *http.Request, skip uint32) (netip.AddrPort, bool) {
+	for i := r.Len() - 1; i >= 0; i-- {
+		if r.ID(i) != http.XForwardedFor {
+			continue
+		}
+		for list := r.Value(i); ; {
+			cut := bytes.LastIndexByte(list, ',')
+			if skip == 0 {
+				ip, err := netip.ParseAddr(string(bytes.TrimSpace(list[cut+1:])))
+				if err != nil || ip.Zone() != "" {
+					return netip.AddrPort{}, false
+				}
+				return netip.AddrPortFrom(ip.Unmap(), 0), true
+			}
+			skip--
+			if cut < 0 {
+				break
+			}
+			list = list[:cut]
+		}
+	}
+	return netip.AddrPort{}, false
+}
+
+// internalOnly are the fields by which a request from inside steers us; from outside they are taken out.
+var internalOnly = [...]http.ID{
+	http.XEnvoyRetriableStatusCodes, http.XEnvoyRetriableHeaderNames, http.XEnvoyRetryOn, http.XEnvoyRetryGRPCOn,
+	http.XEnvoyMaxRetries, http.XEnvoyUpstreamAltStatName, http.XEnvoyUpstreamRqTimeoutMs, http.XEnvoyUpstreamRqPerTryTimeoutMs,
+	http.XEnvoyUpstreamRqTimeoutAltResponse, http.XEnvoyExpectedRqTimeoutMs, http.XEnvoyForceTrace, http.XEnvoyIPTags,
+	http.XEnvoyOriginalPath, http.XEnvoyHedgeOnPerTryTimeout,
+}
+
+// sanitize sets the marks of a request from inside, or takes out of one from outside what it may not say.
+func (x *exchange) sanitize(inside bool) {
+	c, r := x.server.config, &x.request
+	if inside {
+		r.SetString(http.XEnvoyInternal, "true")
+		return
+	}
+	x.state |= external
+	r.Remove(http.XEnvoyInternal)
+	if c.UseRemoteAddress {
+		r.Remove(http.XEnvoyDecoratorOperation)
+		r.Remove(http.XEnvoyDownstreamServiceCluster)
+		r.Remove(http.XEnvoyDownstreamServiceNode)
+		if x.entry.Remote.IsValid() {
+			var b [64]byte
+			r.Set(http.XEnvoyExternalAddress, x.entry.Remote.Addr().AppendTo(b[:0]))
+		}
+	}
+	for _, id := range internalOnly {
+		r.Remove(id)
+	}
+	if t := x.server.table(x.generation); t != nil {
+		for _, name := range t.Config.InternalOnly {
+			r.RemoveNamed(name)
+		}
+	}
+}
+
+func (x *exchange) addUserAgent() {
+	r, s := &x.request, x.server
+	r.Set(http.XEnvoyDownstreamServiceCluster, s.agent)
+	if !r.Has(http.UserAgent) {
+		r.Add(http.UserAgent, s.agent)
+	}
+	if len(s.node) > 0 {
+		r.Set(http.XEnvoyDownstreamServiceNode, s.node)
+	}
+}
+
+// requestID gives the request an identity, unless it brings one that may be kept.
+func (x *exchange) requestID(inside bool) {
+	c, r := x.server.config, &x.request
+	if !c.GenerateRequestID {
+		return
+	}
+	edge := !inside && c.UseRemoteAddress
+	if r.Has(http.XRequestID) && (!edge || c.PreserveExternalID) {
+		return
+	}
+	var b [36]byte
+	appendUUID(&b, x.local.Loop.Random(), x.local.Loop.Random())
+	r.Set(http.XRequestID, b[:])
+}
+
+// appendUUID writes a random UUID (RFC 9562 §5.4).
+func appendUUID(b *[36]byte, hi, lo uint64) {
+	const digits = "0123456789abcdef"
+	hi = hi&^0xf000 | 0x4000
+	lo = lo&^(3<<62) | 1<<63
+	at := 0
+	for i := range 32 {
+		switch i {
+		case 8, 12, 16, 20:
+			b[at] = '-'
+			at++
+		}
+		word := hi
+		if i >= 16 {
+			word = lo
+		}
+		b[at] = digits[word>>(60-4*(i&15))&15]
+		at++
+	}
+}

@@ -1,0 +1,284 @@
+package l7
+
+import (
+	"strconv"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/upstream"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/wire/http"
+	"github.com/weftmesh/weft/wire/http1"
+)
+
+// maxInformational bounds the interim responses of one exchange: an upstream that sends them for ever would be one that never answers.
+const maxInformational = 16
+
+// informational passes an interim response on. 100 is for clients that asked for it.
+func (x *exchange) informational() {
+	if x.attempt.informational++; x.attempt.informational > maxInformational {
+		x.fail(502, accesslog.UpstreamProtocolError, "upstream_reset_before_response_started{protocol_error}", "more than 16 interim responses")
+		return
+	}
+	r := &x.response
+	if r.Status == 100 && !x.server.config.Proxy100Continue || x.request.Version == http.HTTP10 {
+		return
+	}
+	c := x.conn.conn
+	r.Remove(http.Connection)
+	c.Commit(http1.AppendResponse(c.Buffer(r.Size()+headRoom), r, http.HTTP11, http1.NoBody, x.server.encode))
+}
+
+// headRoom is what a head takes beside its fields' names and values.
+const headRoom = 512
+
+// onResponseHead takes the final head from the upstream through the filters.
+func (x *exchange) onResponseHead(end bool) {
+	x.entry.Details = "via_upstream"
+	x.entry.Response = &x.response
+	if x.has(upgradeAsked) {
+		x.grantUpgrade()
+	}
+	x.countUpstream()
+	r := &x.response
+	if !x.server.config.Router.SuppressEnvoyHeaders {
+		x.scratch = strconv.AppendInt(x.scratch[:0], (x.local.Loop.Nanotime()-x.attempt.began)/1e6, 10)
+		r.Set(http.XEnvoyUpstreamServiceTime, x.scratch)
+	}
+	if x.found.VirtualHost.AttemptCountInResponse {
+		x.scratch = strconv.AppendUint(x.scratch[:0], uint64(x.attempt.count), 10)
+		r.Set(http.XEnvoyAttemptCount, x.scratch)
+	}
+	x.entry.Status = r.Status
+	x.changeResponse()
+	x.passHead(&x.down, 0, end)
+}
+
+// grantUpgrade makes the exchange a tunnel if the upstream agreed: with 101, or to CONNECT with 2xx. Any other answer is one of HTTP,
+// and the connection ends with it, since the client may have sent more already (CVE-2024-23326, CVE-2026-73548).
+func (x *exchange) grantUpgrade() {
+	status := x.response.Status
+	if status != 101 && !(x.request.IsConnect() && status >= 200 && status < 300) {
+		x.conn.state |= connLast
+		return
+	}
+	x.state |= tunnelling
+	x.conn.state |= connLast
+	stats := x.conn.stats
+	stats.Inc(CxUpgradesTotal)
+	stats.Inc(CxUpgradesActive)
+	x.state &^= requestEnded // what comes now is the tunnel's
+	x.conn.decoder.Upgrade()
+	x.local.Loop.StopTimer(&x.deadline)
+}
+
+// countUpstream counts the answer for the cluster.
+func (x *exchange) countUpstream() {
+	local := x.cluster.Local(x.local.Loop)
+	s, status := local.Stats, x.response.Status
+	elapsed := milliseconds(x.local.Loop.Nanotime() - x.attempt.began)
+	s.Inc(upstream.RqCompleted)
+	s.Inc(classRow(upstream.Rq1xx, status))
+	s.Observe(upstream.RqTime, elapsed)
+	if status >= 100 && status < 600 {
+		local.Codes.Inc(int(status) - 100)
+	}
+	if x.has(external) {
+		s.Inc(upstream.ExternalRqCompleted)
+		if status >= 200 {
+			s.Inc(classRow(upstream.ExternalRq2xx-1, status))
+		}
+		return
+	}
+	s.Inc(upstream.InternalRqCompleted)
+	if status >= 200 {
+		s.Inc(classRow(upstream.InternalRq2xx-1, status))
+	}
+}
+
+// sendHead completes the head and writes it downstream.
+func (x *exchange) sendHead(end bool) {
+	r, c, s := &x.response, x.conn, x.server
+	if !x.has(tunnelling) {
+		r.Remove(http.Connection)
+		r.Remove(http.Upgrade)
+	}
+	r.Remove(http.KeepAlive)
+	r.Remove(http.ProxyConnection)
+	x.identify()
+	if !s.config.ForwardReason {
+		r.SetReason(nil)
+	}
+	if !r.Has(http.Date) {
+		r.Add(http.Date, x.local.Loop.Date())
+	}
+	framing := x.responseFraming(end)
+	if !x.has(requestEnded) && !x.has(tunnelling) && end {
+		c.state |= connLast // the rest of the request would have to be read in vain
+	}
+	if !x.has(tunnelling) {
+		switch {
+		case framing == http1.UntilClose:
+			c.state |= connLast
+			fallthrough
+		case c.state&connLast != 0:
+			r.SetString(http.Connection, "close")
+		case x.request.Version == http.HTTP10 && x.has(hasHead):
+			r.SetString(http.Connection, "keep-alive")
+		}
+	}
+	x.state |= headSent
+	x.entry.DownstreamHead = x.since()
+	x.entry.Status = r.Status
+	b := c.conn.Buffer(r.Size() + headRoom)
+	before := len(b)
+	b = http1.AppendResponse(b, r, x.version(), framing, s.encode)
+	x.entry.ResponseHeaderBytes = uint64(len(b) - before)
+	c.conn.Commit(b)
+	if x.has(tunnelling) {
+		x.pump()
+	}
+	if end {
+		x.responseDone()
+	}
+}
+
+// version is that of the response: a request that could not be read gets HTTP/1.1.
+func (x *exchange) version() http.Version {
+	if x.has(hasHead) && x.request.Version == http.HTTP10 {
+		return http.HTTP10
+	}
+	return http.HTTP11
+}
+
+// identify says who answered, and to what.
+func (x *exchange) identify() {
+	r, s := &x.response, x.server
+	switch s.config.ServerHeader {
+	case config.ServerOverwrite:
+		r.Set(http.Server, s.name)
+	case config.ServerAppendIfAbsent:
+		if !r.Has(http.Server) {
+			r.Add(http.Server, s.name)
+		}
+	}
+	if s.config.RequestIDInResponse {
+		if id := x.request.Get(http.XRequestID); id != nil {
+			r.Set(http.XRequestID, id)
+		}
+	}
+	if len(s.via) > 0 {
+		appendValue(x, &r.Header, http.Via, s.via)
+	}
+}
+
+// responseFraming says how the body is told from what follows it.
+func (x *exchange) responseFraming(end bool) http1.Framing {
+	r := &x.response
+	switch {
+	case x.has(tunnelling):
+		return http1.UntilClose
+	case x.has(hasHead) && x.request.IsHead(), r.Status == 204, r.Status == 304:
+		x.state |= bodiless
+		return http1.NoBody
+	}
+	if n := r.Get(http.ContentLength); n != nil {
+		if v, err := strconv.ParseInt(string(n), 10, 64); err == nil {
+			return http1.Sized(v)
+		}
+	}
+	switch {
+	case end:
+		return http1.Sized(0)
+	case x.version() == http.HTTP10:
+		return http1.UntilClose
+	}
+	x.state |= chunkedDown
+	return http1.Chunked
+}
+
+// sendBody writes a piece of the response's body downstream, and stops the upstream where the client cannot keep up.
+func (x *exchange) sendBody(b []byte, end bool) {
+	if x.has(over | responseEnded) {
+		return
+	}
+	c := x.conn.conn
+	if len(b) > 0 && !x.has(bodiless) {
+		x.entry.BytesSent += uint64(len(b))
+		if x.has(chunkedDown) {
+			c.Commit(http1.AppendChunkHead(c.Buffer(32), len(b)))
+			c.Write(b)
+			c.Commit(http1.AppendChunkEnd(c.Buffer(2)))
+		} else {
+			c.Write(b)
+		}
+		if c.Over() && x.attempt.conn != nil && !x.has(flowStopped) {
+			x.state |= flowStopped
+			x.conn.stats.Inc(FlowPausedReading)
+			x.attempt.conn.Pause()
+		}
+	}
+	if !end {
+		return
+	}
+	if x.has(chunkedDown) {
+		room := 16
+		if x.trailers != nil {
+			room += x.trailers.Size() + headRoom
+		}
+		c.Commit(http1.AppendLastChunk(c.Buffer(room), x.trailers, x.server.encode))
+	}
+	x.responseDone()
+}
+
+// onDownstreamLowWater lets the response flow again.
+func (x *exchange) onDownstreamLowWater() {
+	if x.has(flowStopped) {
+		x.state &^= flowStopped
+		x.conn.stats.Inc(FlowResumedReading)
+		x.attempt.resume()
+	}
+}
+
+// reply answers in the upstream's place. The answer goes through the filters like any other. location is for redirects.
+func (x *exchange) reply(status uint16, details string, body []byte, location string) {
+	x.replyWith(status, details, body, location, false)
+}
+
+// replyWith is reply; overloaded marks an answer that a circuit breaker gave.
+func (x *exchange) replyWith(status uint16, details string, body []byte, location string, overloaded bool) {
+	if x.has(replied | over | headSent) {
+		return
+	}
+	x.state |= replied | ownHead
+	x.await.cancel(x)
+	x.up.reset()
+	x.down.reset()
+	x.local.Loop.StopTimer(&x.deadline)
+	r := &x.response
+	r.Reset()
+	r.Version, r.Status = http.HTTP11, status
+	if location != "" {
+		r.AddString(http.Location, location)
+	}
+	if overloaded {
+		r.AddString(http.XEnvoyOverloaded, "true")
+	}
+	if len(body) > 0 {
+		var n [20]byte
+		r.Add(http.ContentLength, strconv.AppendInt(n[:0], int64(len(body)), 10))
+		r.AddString(http.ContentType, "text/plain")
+	}
+	x.entry.Details = details
+	x.entry.Response = r
+	x.entry.Status = status
+	if x.found.Route != nil && x.forward == nil {
+		x.changeResponse()
+	}
+	x.passHead(&x.down, 0, len(body) == 0)
+	if len(body) > 0 && !x.has(over) {
+		x.passBody(&x.down, 0, body, true)
+	}
+	if !x.has(over) && x.conn.exchange == x {
+		x.pump()
+	}
+}

@@ -1,0 +1,143 @@
+package l7
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters"
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/proxy/upstream"
+	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/wire/http1"
+)
+
+// Generation is what a request keeps to its end: the routes and the clusters of one configuration. It is not written to after it was
+// made.
+type Generation struct {
+	Routes   map[string]*route.Table // those that connection managers name
+	Clusters upstream.Clusters
+}
+
+// Server is a running HTTP connection manager. It is not written to after it was made.
+type Server struct {
+	config  *config.HTTP
+	inline  *route.Table // if the routes came with the listener
+	decode  http1.Options
+	encode  http1.WriteOptions
+	chain   []link
+	stats   *telemetry.Owner
+	logs    []*accesslog.Log
+	limit   int // watermark of a connection, in bytes
+	via     []byte
+	agent   []byte
+	name    []byte
+	node    []byte // of --service-node, for add_user_agent
+	inbound config.Direction
+	origin  *Origin
+}
+
+// link is one filter of the compiled chain.
+type link struct {
+	name  string
+	hooks filters.Hooks
+	make  func(loop int) filters.Filter
+}
+
+// Origin is what all servers of a process share.
+type Origin struct {
+	Stats    *telemetry.Store
+	Cluster  string       // --service-cluster
+	Node     string       // --service-node
+	Draining *atomic.Bool // connections are asked to end
+	Specs    []filters.Spec
+	Logs     func(config.AccessLog) *accesslog.Log
+	NextConn *atomic.Uint64 // the last connection's number
+}
+
+// NewServer compiles a connection manager.
+func NewServer(c *config.HTTP, l *config.Listener, o *Origin) *Server {
+	s := &Server{
+		config: c,
+		decode: http1.Options{
+			Limits:             http1.Limits{MaxHeadBytes: int(c.MaxHeadBytes), MaxHeaders: int(c.MaxHeaders)},
+			KeepSpelling:       c.Spelling == config.SpellAsReceived,
+			AllowHTTP10:        c.AllowHTTP10,
+			DefaultHost:        []byte(c.DefaultHost),
+			AllowAbsoluteURL:   c.AllowAbsoluteURL,
+			EnableTrailers:     c.Trailers,
+			AllowChunkedLength: c.AllowChunkedLength,
+			Underscores:        http1.Underscores(c.Underscores),
+		},
+		encode:  http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
+		stats:   o.Stats.Acquire(Stats, "http."+c.StatPrefix+".", telemetry.Tag{Name: "http_conn_manager_prefix", Value: c.StatPrefix}),
+		limit:   int(l.BufferLimit),
+		via:     []byte(c.Via),
+		agent:   []byte(o.Cluster),
+		node:    []byte(o.Node),
+		name:    []byte(c.ServerName),
+		inbound: l.Direction,
+		origin:  o,
+	}
+	if c.Routes != nil {
+		s.inline = route.Compile(c.Routes)
+	}
+	for _, a := range c.AccessLogs {
+		s.logs = append(s.logs, o.Logs(a))
+	}
+	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats}
+	for _, f := range c.Filters {
+		for i := range o.Specs {
+			if o.Specs[i].Type == f.Type && !f.Disabled {
+				s.chain = append(s.chain, link{name: f.Name, hooks: o.Specs[i].Hooks, make: o.Specs[i].Build(f.Config, site)})
+			}
+		}
+	}
+	return s
+}
+
+// Local is what HTTP has of one loop: the generation that new requests get, and the exchanges that wait to be used again.
+type Local struct {
+	Loop       *loop.Loop
+	Generation *Generation
+	free       []*exchange
+	values     map[*Server]*telemetry.Values
+	conns      *Conn // all of them, through next and prev
+	clients    int   // calls of filters that are under way
+}
+
+// NewLocal makes a loop's part, without a generation: Generation is to be set, on the loop, before the first connection.
+func NewLocal(l *loop.Loop) *Local {
+	return &Local{Loop: l, values: map[*Server]*telemetry.Values{}}
+}
+
+// freeExchanges bounds what a loop keeps for later: as many as were busy at once, up to this.
+const freeExchanges = 1024
+
+func (l *Local) exchange() *exchange {
+	if n := len(l.free); n > 0 {
+		x := l.free[n-1]
+		l.free[n-1] = nil
+		l.free = l.free[:n-1]
+		return x
+	}
+	return &exchange{local: l}
+}
+
+func (l *Local) recycle(x *exchange) {
+	if len(l.free) < freeExchanges {
+		l.free = append(l.free, x)
+	}
+}
+
+// table is the routes that a request of this server meets now; nil if they have not arrived.
+func (s *Server) table(g *Generation) *route.Table {
+	if s.inline != nil {
+		return s.inline
+	}
+	return g.Routes[s.config.RouteName]
+}
+
+func milliseconds(ns int64) uint64 { return uint64(max(ns, 0)) / uint64(time.Millisecond) }

@@ -1,0 +1,133 @@
+package listener
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/l4"
+	"github.com/weftmesh/weft/proxy/l7"
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/telemetry"
+)
+
+// Listener is a bound socket, by loop, and what its connections meet.
+type Listener struct {
+	Config  *config.Listener
+	Address config.Address // where it is bound in fact
+	sockets []int          // by loop, or one for all
+	ports   []*port        // by loop
+	stats   *telemetry.Owner
+	http    *l7.Server
+	tcp     *l4.Server
+}
+
+// port is one loop's part of a listener.
+type port struct {
+	listener *Listener
+	loop     *loop.Loop
+	http     *l7.Local
+	tcp      *l4.Local
+	stats    *telemetry.Values
+	acceptor *loop.Acceptor
+}
+
+// Open binds a listener for that many loops. Exactly one of http and tcp is what its connections meet.
+func Open(c *config.Listener, loops int, store *telemetry.Store, http *l7.Server, tcp *l4.Server) (*Listener, error) {
+	n := loops
+	if !c.ReusePort || c.Address.Path != "" {
+		n = 1
+	}
+	l := &Listener{Config: c, http: http, tcp: tcp, ports: make([]*port, loops), Address: c.Address}
+	for i := range n {
+		fd, err := bind(c, l.Address, n > 1)
+		if err != nil {
+			l.closeSockets()
+			return nil, err
+		}
+		l.sockets = append(l.sockets, fd)
+		if i == 0 {
+			l.Address = bound(fd, c.Address)
+		}
+	}
+	name := c.StatPrefix
+	if name == "" {
+		name = statName(l.Address)
+	}
+	l.stats = store.Acquire(Stats, "listener."+name+".", telemetry.Tag{Name: "listener_address", Value: name})
+	return l, nil
+}
+
+// statName is an address as statistics call it: Envoy turns colons into underscores.
+func statName(a config.Address) string { return strings.ReplaceAll(a.String(), ":", "_") }
+
+// Start accepts on one loop. It is called on that loop.
+func (l *Listener) Start(on *loop.Loop, http *l7.Local, tcp *l4.Local) error {
+	i := on.Index()
+	fd := l.sockets[0]
+	var err error
+	if len(l.sockets) > 1 {
+		fd = l.sockets[i]
+	} else if len(l.ports) > 1 {
+		// Each loop closes a descriptor of its own.
+		if fd, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			return err
+		}
+	}
+	p := &port{listener: l, loop: on, http: http, tcp: tcp, stats: l.stats.Loop(i)}
+	l.ports[i] = p
+	p.acceptor, err = on.Listen(fd, p.accept, func() { p.stats.Inc(AcceptsPaused) })
+	return err
+}
+
+func (p *port) accept(a *loop.Pending) {
+	p.stats.Inc(CxTotal)
+	p.stats.Inc(CxActive)
+	a.Gate = p
+	if p.listener.http != nil {
+		p.listener.http.Serve(p.http, a)
+		return
+	}
+	p.listener.tcp.Serve(p.tcp, a)
+}
+
+// Left counts a connection that has gone.
+func (p *port) Left(age time.Duration) {
+	p.stats.Dec(CxActive)
+	p.stats.Inc(CxDestroy)
+	p.stats.Observe(CxLengthMs, uint64(age.Milliseconds()))
+}
+
+// Stop accepts no more on one loop. It is called on that loop. Connections that stand are left alone.
+func (l *Listener) Stop(i int) {
+	if p := l.ports[i]; p != nil && p.acceptor != nil {
+		p.acceptor.Close()
+		p.acceptor = nil
+	}
+}
+
+// Close ends a listener: on, by loop, is how a function is run on a loop and waited for.
+func (l *Listener) Close(loops []*loop.Loop) {
+	var wait sync.WaitGroup
+	for i, on := range loops {
+		wait.Add(1)
+		on.Post(func() {
+			l.Stop(i)
+			wait.Done()
+		})
+	}
+	wait.Wait()
+	if len(l.sockets) == 1 && len(l.ports) > 1 {
+		l.closeSockets()
+	}
+}
+
+func (l *Listener) closeSockets() {
+	for _, fd := range l.sockets {
+		unix.Close(fd)
+	}
+	l.sockets = nil
+}

@@ -1,0 +1,118 @@
+package loop
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Acceptor takes connections from a listening socket.
+type Acceptor struct {
+	loop   *Loop
+	fd     int32
+	accept func(*Pending)
+	paused func() // is told each time that accepting stops because no descriptors are left
+	retry  Timer
+	off    bool
+}
+
+// Pending is a connection that has been accepted and has no owner yet.
+type Pending struct {
+	FD     int
+	Remote netip.AddrPort
+	Gate   Gate
+}
+
+// Gate is what a connection came in by. It hears when the connection has gone, after how long.
+type Gate interface{ Left(age time.Duration) }
+
+// Listen takes connections from the listening socket fd, which it owns from now on; accept is called for each, and paused whenever
+// accepting stops for a while because no descriptors are left.
+func (l *Loop) Listen(fd int, accept func(*Pending), paused func()) (*Acceptor, error) {
+	a := &Acceptor{loop: l, fd: int32(fd), accept: accept, paused: paused}
+	// Exclusive: where loops share one socket (Unix ones cannot have a socket each), a newcomer wakes one of them.
+	if err := l.attach(a.fd, a, unix.EPOLLIN|unix.EPOLLEXCLUSIVE); err != nil {
+		return nil, fmt.Errorf("loop: epoll_ctl: %w", err)
+	}
+	return a, nil
+}
+
+// perTurn bounds how many connections one turn takes, so that a flood of newcomers leaves room for those who are there.
+const perTurn = 64
+
+func (a *Acceptor) ready(uint32) {
+	var p Pending
+	for range perTurn {
+		var raw unix.RawSockaddrAny
+		size := uint32(unix.SizeofSockaddrAny)
+		fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(a.fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		switch errno {
+		case 0:
+		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+			a.pause()
+			return
+		case unix.ECONNABORTED, unix.EINTR, unix.EPROTO:
+			continue
+		default: // EAGAIN, or the socket is being closed
+			return
+		}
+		p.FD, p.Remote = int(fd), rawAddrPort(&raw)
+		a.accept(&p)
+		if a.off {
+			return
+		}
+	}
+}
+
+// pause leaves newcomers in the kernel's queue for a while: the socket stays readable, so epoll would wake us in vain for as long
+// as no descriptor is to be had.
+func (a *Acceptor) pause() {
+	a.paused()
+	a.off = true
+	a.loop.poll.forget(a.fd)
+	a.loop.SetTimer(&a.retry, 100*time.Millisecond, a)
+}
+
+// Expired tries again after a pause.
+func (a *Acceptor) Expired(*Timer) {
+	a.off = false
+	a.loop.poll.watch(a.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE, false)
+}
+
+// OnPanic leaves the acceptor as it was: the one connection that was being set up is lost.
+func (a *Acceptor) OnPanic(any) {}
+
+// Close stops accepting and closes this loop's descriptor of the socket.
+func (a *Acceptor) Close() {
+	a.loop.StopTimer(&a.retry)
+	a.off = true
+	a.loop.release(a.fd)
+}
+
+// Adopt makes a connection of an accepted one.
+func (l *Loop) Adopt(p *Pending, limit int, o Owner) (*Conn, error) {
+	return l.adopt(p.FD, p.Remote, limit, o, 0, unix.EPOLLIN|unix.EPOLLRDHUP)
+}
+
+// Refuse closes an accepted connection that nobody wants.
+func (p *Pending) Refuse() { unix.Close(p.FD) }
+
+func rawAddrPort(raw *unix.RawSockaddrAny) netip.AddrPort {
+	switch raw.Addr.Family {
+	case unix.AF_INET:
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(raw))
+		return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), ntohs(&in.Port))
+	case unix.AF_INET6:
+		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(raw))
+		return netip.AddrPortFrom(netip.AddrFrom16(in.Addr).Unmap(), ntohs(&in.Port))
+	}
+	return netip.AddrPort{}
+}
+
+func ntohs(p *uint16) uint16 {
+	b := (*[2]byte)(unsafe.Pointer(p))
+	return uint16(b[0])<<8 | uint16(b[1])
+}

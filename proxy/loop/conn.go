@@ -1,0 +1,398 @@
+package loop
+
+import (
+	"errors"
+	"io"
+	"net/netip"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Owner is who a connection's events are for. Its methods are called on the loop, never from within a call that it made to the
+// connection, except OnData from Resume's turn.
+type Owner interface {
+	// OnData gets the bytes at hand and says how many it has used; they are valid during the call only. The rest is kept and comes
+	// again, with more behind it, when more has been read. An owner that does not want more for now calls Pause.
+	OnData(b []byte) int
+	// OnEOF says that the peer sends no more; all bytes before it have been offered. The other direction still stands.
+	OnEOF()
+	// OnConnected says that a dialled connection stands.
+	OnConnected()
+	// OnLowWater says that what is to be sent has been over the limit and is now below half of it.
+	OnLowWater()
+	// OnClosed says that the connection is gone; nothing is called after it. err is nil if our side closed it.
+	OnClosed(err error)
+	// OnPanic is called if one of the above panics.
+	OnPanic(v any)
+}
+
+// ErrReset is the cause of OnClosed when the peer reset the connection; errors.Is finds it.
+var ErrReset error = syscall.ECONNRESET
+
+// ErrLinger is the cause when a peer did not take the last bytes, or did not close, in the time that CloseFlushed gave it.
+var ErrLinger = errors.New("loop: peer did not finish before the delayed close timeout")
+
+// Conn is a connected stream socket on a loop. What is written is sent at the end of the turn, or before by Flush.
+type Conn struct {
+	loop  *Loop
+	owner Owner
+	kept  []byte // read, not yet used by the owner
+	out   []byte // written, not yet sent; sent bytes of it are out[:sent]
+	sent  int
+	limit int // high watermark of out
+
+	remote   netip.AddrPort
+	received uint64
+	sentAll  uint64
+	linger   Timer
+
+	fd       int32
+	interest uint32 // what the poller was asked for
+	state    state
+	listed   bool // in loop.written
+	again    bool // in loop.resumed
+	bulk     bool // the last read filled the buffer
+}
+
+type state uint16
+
+const (
+	connecting state = 1 << iota
+	paused           // the owner wants no more bytes
+	unwatched        // taken out of the poller, which would report a hang-up again and again
+	gotEOF           // the peer's end was read
+	toldEOF          // and the owner knows
+	over             // out went over the limit and the owner waits for OnLowWater
+	shutAsked        // CloseWrite: shut down once out is empty
+	shut             // our end is sent
+	lingering        // CloseFlushed: the owner has let go
+	closed
+	ioFailed // a send failed; the error is told in order, after what can still be read
+)
+
+// adopt makes a connection of a descriptor that is non-blocking.
+func (l *Loop) adopt(fd int, remote netip.AddrPort, limit int, o Owner, s state, interest uint32) (*Conn, error) {
+	c := &Conn{loop: l, fd: int32(fd), owner: o, limit: limit, remote: remote, state: s, interest: interest}
+	if err := l.attach(c.fd, c, interest); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Loop is the connection's loop.
+func (c *Conn) Loop() *Loop { return c.loop }
+
+// Own makes o the connection's owner from now on.
+func (c *Conn) Own(o Owner) { c.owner = o }
+
+// Remote is the peer's address; not valid for a Unix socket.
+func (c *Conn) Remote() netip.AddrPort { return c.remote }
+
+// Local is our own address, asked of the kernel; not valid for a Unix socket.
+func (c *Conn) Local() netip.AddrPort {
+	sa, err := unix.Getsockname(int(c.fd))
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return addrPort(sa)
+}
+
+// Received and Sent count the bytes that the kernel gave and took.
+func (c *Conn) Received() uint64 { return c.received }
+
+// Sent counts the bytes that the kernel took.
+func (c *Conn) Sent() uint64 { return c.sentAll }
+
+// Unsent is the number of bytes written and not yet taken by the kernel.
+func (c *Conn) Unsent() int { return len(c.out) - c.sent }
+
+// Closed tells whether the connection is gone.
+func (c *Conn) Closed() bool { return c.state&(closed|lingering) != 0 }
+
+// PeerDone tells whether the peer's end has been read.
+func (c *Conn) PeerDone() bool { return c.state&gotEOF != 0 }
+
+// PeerGone looks whether the peer has closed or reset the connection, or sent what nobody asked for, without taking anything from
+// it. It costs a system call.
+func (c *Conn) PeerGone() bool {
+	if c.state&(closed|gotEOF) != 0 {
+		return true
+	}
+	var b [1]byte
+	_, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), 1, unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+	return errno != unix.EAGAIN
+}
+
+// Over tells whether more is to be sent than the limit: whoever feeds this connection pauses until OnLowWater.
+func (c *Conn) Over() bool { return c.state&over != 0 }
+
+// SetLimit sets the high watermark, in bytes.
+func (c *Conn) SetLimit(n int) { c.limit = n }
+
+func (c *Conn) ready(events uint32) {
+	if c.state&closed != 0 {
+		return
+	}
+	if c.state&connecting != 0 {
+		c.finishConnect()
+		return
+	}
+	if events&unix.EPOLLOUT != 0 {
+		c.Flush()
+	}
+	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) == 0 || c.state&closed != 0 {
+		return
+	}
+	switch {
+	case c.state&(paused|gotEOF) == 0 || c.state&lingering != 0:
+		c.read()
+	case events&unix.EPOLLERR != 0:
+		c.fail(c.socketError())
+	case events&unix.EPOLLHUP != 0:
+		// Both ends are shut, yet bytes may wait for a paused owner. Level-triggered epoll would repeat this for ever.
+		c.loop.poll.forget(c.fd)
+		c.state |= unwatched
+	}
+}
+
+func (c *Conn) finishConnect() {
+	c.state &^= connecting
+	if err := c.socketError(); err != nil {
+		c.fail(err)
+		return
+	}
+	c.watch()
+	c.owner.OnConnected()
+}
+
+func (c *Conn) socketError() error {
+	errno, err := unix.GetsockoptInt(int(c.fd), unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return err
+	}
+	if errno != 0 {
+		return unix.Errno(errno)
+	}
+	return nil
+}
+
+// read takes what is there, once: epoll is level-triggered, so more comes back next turn and no connection starves another.
+func (c *Conn) read() {
+	l := c.loop
+	want := readSize
+	if c.bulk {
+		want = bulkSize
+		if len(l.scratch) < want {
+			l.scratch = make([]byte, want)
+		}
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&l.scratch[0])), uintptr(want), 0, 0, 0)
+	switch {
+	case errno == unix.EAGAIN || errno == unix.EINTR:
+		return
+	case errno != 0:
+		c.fail(errno)
+		return
+	case n == 0:
+		c.state |= gotEOF
+		if c.state&lingering != 0 {
+			c.finish(nil)
+			return
+		}
+		c.watch()
+		c.tellEOF()
+		return
+	}
+	c.bulk = int(n) == want
+	if c.state&lingering != 0 {
+		return // nobody wants it any more
+	}
+	c.received += uint64(n)
+	if len(c.kept) == 0 {
+		c.offer(l.scratch[:n])
+		return
+	}
+	c.kept = append(l.buffers.grow(c.kept, int(n)), l.scratch[:n]...)
+	c.offerKept()
+}
+
+// offer shows bytes to the owner that lie in the loop's buffer, and keeps what it leaves.
+func (c *Conn) offer(b []byte) {
+	used := c.owner.OnData(b)
+	if used < len(b) && c.state&(closed|lingering) == 0 {
+		c.kept = append(c.loop.buffers.grow(c.kept, len(b)-used), b[used:]...)
+	}
+}
+
+func (c *Conn) offerKept() {
+	b := c.kept
+	c.kept = nil // the owner may close, or write to others, or resume
+	used := c.owner.OnData(b)
+	if used == len(b) || c.state&(closed|lingering) != 0 {
+		c.loop.buffers.put(b)
+		return
+	}
+	c.kept = b[:copy(b, b[used:])]
+}
+
+// Kept tells whether bytes that were read wait for the owner.
+func (c *Conn) Kept() bool { return len(c.kept) > 0 }
+
+func (c *Conn) tellEOF() {
+	if c.state&(toldEOF|closed|lingering|paused) == 0 {
+		c.state |= toldEOF
+		c.owner.OnEOF()
+	}
+}
+
+// Pause stops reading. Bytes already read stay, and the kernel's buffer fills until the peer feels it.
+func (c *Conn) Pause() {
+	if c.state&paused == 0 {
+		c.state |= paused
+		c.watch()
+	}
+}
+
+// Resume reads on. What was kept comes first, later in this turn or in the next.
+func (c *Conn) Resume() {
+	if c.state&(paused|closed|lingering) != paused {
+		return
+	}
+	c.state &^= paused
+	c.watch()
+	if len(c.kept) > 0 || c.state&(gotEOF|toldEOF) == gotEOF {
+		c.Again()
+	}
+}
+
+// Again has kept bytes offered once more though no new ones came: the owner is in another state now.
+func (c *Conn) Again() {
+	if !c.again && c.state&(closed|lingering) == 0 {
+		c.again = true
+		c.loop.resumed = append(c.loop.resumed, c)
+	}
+}
+
+func (c *Conn) catchUp() {
+	c.again = false
+	if c.state&(paused|closed|lingering|connecting) != 0 {
+		return
+	}
+	if len(c.kept) > 0 {
+		c.offerKept()
+	}
+	if c.state&gotEOF != 0 {
+		c.tellEOF()
+	}
+}
+
+// watch tells the poller what is wanted now, if that has changed.
+func (c *Conn) watch() {
+	if c.state&closed != 0 {
+		return
+	}
+	var interest uint32
+	if c.state&connecting != 0 {
+		interest = unix.EPOLLOUT
+	} else {
+		if c.state&(paused|gotEOF) == 0 {
+			interest = unix.EPOLLIN | unix.EPOLLRDHUP
+		}
+		if c.sent < len(c.out) {
+			interest |= unix.EPOLLOUT
+		}
+	}
+	if interest == c.interest && c.state&unwatched == 0 {
+		return
+	}
+	if c.state&unwatched != 0 && interest == 0 {
+		return
+	}
+	c.loop.poll.watch(c.fd, interest, c.state&unwatched == 0)
+	c.state &^= unwatched
+	c.interest = interest
+}
+
+// Close ends the connection at once, with what was not sent yet dropped.
+func (c *Conn) Close() { c.finish(nil) }
+
+// Reset is Close with a TCP reset, so that the peer cannot take what it got for everything.
+func (c *Conn) Reset() {
+	if c.state&closed == 0 {
+		unix.SetsockoptLinger(int(c.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	}
+	c.finish(nil)
+}
+
+func (c *Conn) fail(err error) { c.finish(err) }
+
+func (c *Conn) finish(err error) {
+	if c.state&closed != 0 {
+		return
+	}
+	c.state |= closed
+	l := c.loop
+	l.wheel.stop(&c.linger)
+	if c.out != nil {
+		l.buffers.put(c.out)
+		c.out, c.sent = nil, 0
+	}
+	if c.kept != nil {
+		l.buffers.put(c.kept)
+		c.kept = nil
+	}
+	l.release(c.fd)
+	if o := c.owner; o != nil {
+		c.owner = gone{}
+		o.OnClosed(err)
+	}
+}
+
+// CloseFlushed sends what was written, shuts our end, and gives the peer the time given, in all, to take it and to close its end;
+// then the connection is gone. Closing at once while the peer still sends would reset it, and the last answer could be lost
+// (RFC 9112 §9.6). The owner hears OnClosed when it is over.
+func (c *Conn) CloseFlushed(d time.Duration) {
+	if c.state&(closed|lingering) != 0 {
+		return
+	}
+	c.state |= lingering
+	c.state &^= paused
+	c.CloseWrite()
+	if c.state&closed != 0 {
+		return
+	}
+	if c.state&gotEOF != 0 && c.state&shut != 0 {
+		c.finish(nil)
+		return
+	}
+	c.watch()
+	if d > 0 {
+		c.loop.SetTimer(&c.linger, d, c)
+	}
+}
+
+// Expired ends a lingering connection.
+func (c *Conn) Expired(*Timer) { c.fail(ErrLinger) }
+
+// OnPanic hands a panic to the owner; without one the connection is closed.
+func (c *Conn) OnPanic(v any) {
+	if c.state&closed != 0 {
+		return
+	}
+	c.owner.OnPanic(v)
+}
+
+// gone is the owner of a closed connection.
+type gone struct{}
+
+func (gone) OnData(b []byte) int { return len(b) }
+func (gone) OnEOF()              {}
+func (gone) OnConnected()        {}
+func (gone) OnLowWater()         {}
+func (gone) OnClosed(error)      {}
+func (gone) OnPanic(any)         {}
+
+var _ io.Writer = (*Conn)(nil)

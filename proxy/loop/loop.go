@@ -1,0 +1,298 @@
+package loop
+
+import (
+	"crypto/rand"
+	mathrand "math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weftmesh/weft/telemetry"
+)
+
+// Loop is one event loop with all that it owns. Its methods are for its own goroutine, except Post, Stop and Index.
+type Loop struct {
+	index  int
+	poll   poller
+	events []unix.EpollEvent
+	time   int64 // of this turn, on the poller's scale
+	start  time.Time
+	wheel  wheel
+
+	sources []source // by descriptor
+	written []*Conn  // have bytes that this turn's end sends
+	resumed []*Conn  // have kept bytes to present, or a close to report
+	again   []*Conn  // resumed's other buffer
+	closing []int32  // descriptors that this turn's end closes
+	buffers pool
+	scratch []byte // what sockets are read into
+	seconds int64  // that date was made of
+	date    [29]byte
+	random  *mathrand.ChaCha8
+
+	mu      sync.Mutex
+	posted  []func()
+	waiting atomic.Bool // somebody posted
+	spare   []func()
+	stopped bool
+
+	report  func(v any, stack []byte)
+	Stats   *telemetry.Values
+	current panicker // who is told if this step of the turn panics
+}
+
+// source is what stands behind a descriptor.
+type source interface {
+	panicker
+	ready(events uint32)
+}
+
+type panicker interface{ OnPanic(v any) }
+
+// Rows of the loop's numbers.
+const (
+	Turns = iota
+	Panics
+	Posted
+)
+
+// Stats is the table of a loop's own numbers.
+var Stats = &telemetry.Table{Kind: "loop", Metrics: []telemetry.Metric{
+	Turns:  {Name: "turns"},
+	Panics: {Name: "panics"},
+	Posted: {Name: "posted"},
+}}
+
+// New makes a loop. index numbers it among its siblings, values is where it counts, and report is told of every panic that was
+// caught, with the stack; the process goes on.
+func New(index int, values *telemetry.Values, report func(v any, stack []byte)) (*Loop, error) {
+	p, err := newEpoll()
+	if err != nil {
+		return nil, err
+	}
+	return newLoop(index, p, values, report), nil
+}
+
+func newLoop(index int, p poller, values *telemetry.Values, report func(v any, stack []byte)) *Loop {
+	var seed [32]byte
+	rand.Read(seed[:])
+	l := &Loop{
+		index:  index,
+		poll:   p,
+		events: make([]unix.EpollEvent, 256),
+		start:  time.Now(),
+		random: mathrand.NewChaCha8(seed),
+		report: report,
+		Stats:  values,
+	}
+	l.time = p.now()
+	l.wheel.current = l.time / tick
+	l.scratch = make([]byte, readSize)
+	return l
+}
+
+// Index is the loop's number, from 0.
+func (l *Loop) Index() int { return l.index }
+
+// Now is the time of this turn. It is monotonic and, since the clock is read once a turn, a little in the past.
+func (l *Loop) Now() time.Time { return l.start.Add(time.Duration(l.time)) }
+
+// Nanotime is Now as nanoseconds since the loop was made, which costs nothing to take and to compare.
+func (l *Loop) Nanotime() int64 { return l.time }
+
+// Date is Now as a date field's value (RFC 9110 §5.6.7), made once a second. The bytes change with the next turn.
+func (l *Loop) Date() []byte {
+	now := l.Now()
+	if s := now.Unix(); s != l.seconds {
+		l.seconds = s
+		now.UTC().AppendFormat(l.date[:0], "Mon, 02 Jan 2006 15:04:05 GMT")
+	}
+	return l.date[:]
+}
+
+// Random is a number that nobody can predict from earlier ones.
+func (l *Loop) Random() uint64 { return l.random.Uint64() }
+
+// SetTimer has the alarm called after d, in place of what the timer was set to. To set a timer again later than before is nearly free.
+func (l *Loop) SetTimer(t *Timer, d time.Duration, a Alarm) { l.wheel.set(t, l.time, d, a) }
+
+// StopTimer takes a timer back; stopping one that is not set does nothing.
+func (l *Loop) StopTimer(t *Timer) { l.wheel.stop(t) }
+
+// Post has f called on the loop, in the order of posting. Any goroutine may call it. After Stop nothing runs any more.
+func (l *Loop) Post(f func()) {
+	l.mu.Lock()
+	l.posted = append(l.posted, f)
+	l.mu.Unlock()
+	l.waiting.Store(true)
+	l.poll.wake()
+}
+
+// Stop ends Run after the turn that is under way. What connections are left is for whoever made them to have closed before.
+func (l *Loop) Stop() { l.Post(func() { l.stopped = true }) }
+
+// Run turns the loop until Stop.
+func (l *Loop) Run() {
+	for !l.stopped {
+		busy := len(l.resumed) > 0
+		if next := l.wheel.next(); next != 0 && !busy {
+			l.poll.alarm(next * tick)
+		}
+		n := l.poll.wait(l.events, !busy)
+		l.turn(l.events[:n])
+	}
+	l.poll.close()
+}
+
+// turn is everything that happens at one time.
+func (l *Loop) turn(events []unix.EpollEvent) {
+	l.time = l.poll.now()
+	l.Stats.Inc(Turns)
+	l.guard(l.runTimers)
+	for i := range events {
+		l.dispatch(&events[i])
+	}
+	if l.waiting.Load() {
+		l.runPosted()
+	}
+	if len(l.resumed) > 0 {
+		l.runResumed()
+	}
+	l.flushWritten()
+	l.closeDescriptors()
+}
+
+func (l *Loop) runTimers() {
+	l.wheel.advance(l.time, l.fire)
+}
+
+func (l *Loop) fire(t *Timer) {
+	a := t.alarm
+	t.alarm = nil
+	l.current = a
+	a.Expired(t)
+	l.current = nil
+}
+
+func (l *Loop) dispatch(e *unix.EpollEvent) {
+	if int(e.Fd) >= len(l.sources) {
+		return
+	}
+	s := l.sources[e.Fd]
+	if s == nil {
+		return // closed earlier in this turn
+	}
+	defer l.contain()
+	l.current = s
+	s.ready(e.Events)
+	l.current = nil
+}
+
+func (l *Loop) guard(f func()) {
+	defer l.contain()
+	f()
+}
+
+// contain is deferred around every step: a panic is counted, reported and handed to whoever the step was for, so it ends an
+// exchange or a connection and never the process.
+func (l *Loop) contain() {
+	if v := recover(); v != nil {
+		l.panicked(v)
+	}
+}
+
+func (l *Loop) panicked(v any) {
+	l.Stats.Inc(Panics)
+	l.report(v, debug.Stack())
+	if who := l.current; who != nil {
+		l.current = nil
+		defer func() {
+			// Whoever cannot even clean up is left to its timers; the loop goes on.
+			if again := recover(); again != nil {
+				l.Stats.Inc(Panics)
+				l.report(again, debug.Stack())
+			}
+		}()
+		who.OnPanic(v)
+	}
+}
+
+func (l *Loop) runPosted() {
+	l.waiting.Store(false)
+	l.mu.Lock()
+	batch := l.posted
+	l.posted = l.spare[:0]
+	l.mu.Unlock()
+	for i, f := range batch {
+		l.Stats.Inc(Posted)
+		l.guard(f)
+		batch[i] = nil
+	}
+	l.spare = batch[:0]
+}
+
+// runResumed gives connections whose reading was resumed what was kept for them. One that is resumed again meanwhile waits for the
+// next turn, so two that feed each other cannot starve the rest.
+func (l *Loop) runResumed() {
+	batch := l.resumed
+	l.resumed = l.again[:0]
+	for i, c := range batch {
+		batch[i] = nil
+		l.step(c)
+	}
+	l.again = batch[:0]
+}
+
+func (l *Loop) step(c *Conn) {
+	defer l.contain()
+	l.current = c
+	c.catchUp()
+	l.current = nil
+}
+
+func (l *Loop) flushWritten() {
+	// Closing may write once more, hence no range.
+	for i := 0; i < len(l.written); i++ {
+		c := l.written[i]
+		l.written[i] = nil
+		l.flushOne(c)
+	}
+	l.written = l.written[:0]
+}
+
+func (l *Loop) flushOne(c *Conn) {
+	defer l.contain()
+	l.current = c
+	c.listed = false
+	c.Flush()
+	l.current = nil
+}
+
+// attach puts a source behind its descriptor and asks the poller for it.
+func (l *Loop) attach(fd int32, s source, interest uint32) error {
+	for int(fd) >= len(l.sources) {
+		l.sources = append(l.sources, make([]source, max(64, len(l.sources)))...)
+	}
+	if err := l.poll.watch(fd, interest, false); err != nil {
+		return err
+	}
+	l.sources[fd] = s
+	return nil
+}
+
+// release takes a source away and closes its descriptor, at the end of the turn: were the number used again at once, an event of
+// this turn that was meant for the old connection would reach the new one.
+func (l *Loop) release(fd int32) {
+	l.sources[fd] = nil
+	l.closing = append(l.closing, fd)
+}
+
+func (l *Loop) closeDescriptors() {
+	for _, fd := range l.closing {
+		unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+	}
+	l.closing = l.closing[:0]
+}

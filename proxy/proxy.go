@@ -1,0 +1,277 @@
+package proxy
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters"
+	"github.com/weftmesh/weft/proxy/l4"
+	"github.com/weftmesh/weft/proxy/l7"
+	"github.com/weftmesh/weft/proxy/listener"
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/proxy/upstream"
+	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+)
+
+// Options are what a proxy is made from besides configurations.
+type Options struct {
+	Concurrency    int // loops; at least 1
+	ServiceCluster string
+	ServiceNode    string
+	Specs          []filters.Spec
+	Stats          *telemetry.Store // made for Concurrency loops
+	Logs           *accesslog.Files
+	Log            *slog.Logger
+}
+
+// Proxy is a running data plane.
+type Proxy struct {
+	options  Options
+	loops    []*loop.Loop
+	http     []*l7.Local
+	tcp      []*l4.Local
+	origin   *l7.Origin
+	clusters *upstream.Set
+	draining atomic.Bool
+	nextConn atomic.Uint64
+	running  sync.WaitGroup
+
+	mu        sync.Mutex // one change at a time
+	current   *config.Snapshot
+	tables    map[string]*route.Table
+	listeners map[string]*running
+	closed    bool
+}
+
+// running is a listener with what it was compiled to.
+type running struct {
+	*listener.Listener
+	server *l7.Server
+}
+
+// New starts the loops. They wait for connections; there are none before the first Update.
+func New(o Options) (*Proxy, error) {
+	// A loop sleeps with its processor in hand (docs/design/0003-engine.md): without a spare one a collection would wait for every
+	// loop in turn, and other goroutines would starve.
+	if want := o.Concurrency + 1; runtime.GOMAXPROCS(0) < want {
+		runtime.GOMAXPROCS(want)
+	}
+	p := &Proxy{options: o, listeners: map[string]*running{}, tables: map[string]*route.Table{}, current: &config.Snapshot{}}
+	owner := o.Stats.Acquire(loop.Stats, "loop.")
+	for i := range o.Concurrency {
+		l, err := loop.New(i, owner.Loop(i), p.panicked)
+		if err != nil {
+			p.stop()
+			return nil, err
+		}
+		p.loops = append(p.loops, l)
+		p.http = append(p.http, l7.NewLocal(l))
+		p.tcp = append(p.tcp, &l4.Local{Loop: l})
+	}
+	p.clusters = upstream.NewSet(p.loops, o.Stats)
+	p.origin = &l7.Origin{
+		Stats: o.Stats, Cluster: o.ServiceCluster, Node: o.ServiceNode, Draining: &p.draining, Specs: o.Specs,
+		Logs: p.log, NextConn: &p.nextConn,
+	}
+	for _, l := range p.loops {
+		p.running.Go(l.Run)
+	}
+	return p, nil
+}
+
+func (p *Proxy) panicked(v any, stack []byte) {
+	p.options.Log.Error("a panic was contained: the exchange or connection that it happened in is ended, the process goes on; please report it",
+		"panic", fmt.Sprint(v), "stack", string(stack))
+}
+
+// log is an access log that Update has opened.
+func (p *Proxy) log(a config.AccessLog) *accesslog.Log {
+	log, _ := p.options.Logs.Open(a)
+	return log
+}
+
+// onLoops runs f on every loop, by its number, and waits for all.
+func (p *Proxy) onLoops(f func(i int)) {
+	var wait sync.WaitGroup
+	for i, l := range p.loops {
+		wait.Add(1)
+		l.Post(func() {
+			defer wait.Done()
+			f(i)
+		})
+	}
+	wait.Wait()
+}
+
+// Update makes a snapshot the configuration. Requests under way keep the one they began with; later ones meet the new one on every
+// loop by the time that Update returns. What did not change is not touched. An error means that a socket could not be bound or a log
+// not opened: nothing has changed then.
+func (p *Proxy) Update(s *config.Snapshot) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return fmt.Errorf("proxy: update: the proxy is closed")
+	}
+	if err := p.openLogs(s); err != nil {
+		return err
+	}
+	fresh, err := p.openListeners(s)
+	if err != nil {
+		return err
+	}
+	clusters := p.clusters.Update(s)
+	tables := make(map[string]*route.Table, len(s.Routes))
+	for name, c := range s.Routes {
+		if old := p.tables[name]; old != nil && old.Config == c {
+			tables[name] = old
+			continue
+		}
+		tables[name] = route.Compile(c)
+	}
+	generation := &l7.Generation{Routes: tables, Clusters: clusters}
+	p.onLoops(func(i int) {
+		p.http[i].Generation = generation
+		p.tcp[i].Clusters = clusters
+	})
+	p.tables, p.current = tables, s
+	p.replaceListeners(s, fresh)
+	return nil
+}
+
+func (p *Proxy) openLogs(s *config.Snapshot) error {
+	for _, l := range s.Listeners {
+		logs := []config.AccessLog(nil)
+		switch {
+		case l.Chain.HTTP != nil:
+			logs = l.Chain.HTTP.AccessLogs
+		case l.Chain.TCP != nil:
+			logs = l.Chain.TCP.AccessLogs
+		}
+		for _, a := range logs {
+			if _, err := p.options.Logs.Open(a); err != nil {
+				return fmt.Errorf("proxy: listener %q: access log: %w", l.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// openListeners binds what is new or has changed, without accepting yet.
+func (p *Proxy) openListeners(s *config.Snapshot) (map[string]*running, error) {
+	fresh := map[string]*running{}
+	for _, c := range s.Listeners {
+		if old := p.listeners[c.Name]; old != nil && old.Config.Hash == c.Hash {
+			continue
+		}
+		r := &running{}
+		var tcp *l4.Server
+		if c.Chain.HTTP != nil {
+			r.server = l7.NewServer(c.Chain.HTTP, c, p.origin)
+		} else {
+			tcp = l4.NewServer(c.Chain.TCP, c, p.options.Stats, p.log, &p.nextConn)
+		}
+		l, err := listener.Open(c, len(p.loops), p.options.Stats, r.server, tcp)
+		if err != nil {
+			for _, opened := range fresh {
+				opened.Close(p.loops)
+			}
+			return nil, err
+		}
+		r.Listener = l
+		fresh[c.Name] = r
+	}
+	return fresh, nil
+}
+
+// replaceListeners accepts on the new ones and ends those that are gone: their sockets at once, their connections politely.
+func (p *Proxy) replaceListeners(s *config.Snapshot, fresh map[string]*running) {
+	keep := map[string]bool{}
+	for _, c := range s.Listeners {
+		keep[c.Name] = true
+	}
+	for name, old := range p.listeners {
+		if keep[name] && fresh[name] == nil {
+			continue
+		}
+		old.Close(p.loops)
+		if old.server != nil {
+			p.onLoops(func(i int) { p.http[i].CloseAll(old.server, true) })
+		}
+		delete(p.listeners, name)
+	}
+	for name, r := range fresh {
+		p.listeners[name] = r
+		p.onLoops(func(i int) {
+			if err := r.Start(p.loops[i], p.http[i], p.tcp[i]); err != nil {
+				p.options.Log.Error("a listener does not accept on one of the loops", "listener", name, "loop", i, "error", err)
+			}
+		})
+	}
+}
+
+// Drain asks clients to go: responses say so and connections end with their present exchange. With accept false nobody new is let in.
+func (p *Proxy) Drain(inboundOnly, accept bool) {
+	p.draining.Store(true)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.listeners {
+		if accept || inboundOnly && l.Config.Direction != config.Inbound {
+			continue
+		}
+		l.Listener.Close(p.loops)
+	}
+}
+
+// Connections is the number of downstream connections.
+func (p *Proxy) Connections() int {
+	var n atomic.Int64
+	p.onLoops(func(i int) { n.Add(int64(p.http[i].Connections() + p.tcp[i].Connections())) })
+	return int(n.Load())
+}
+
+// Addresses are where listeners are bound, by name: port 0 in the configuration leaves the choice to the kernel.
+func (p *Proxy) Addresses() map[string]config.Address {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := make(map[string]config.Address, len(p.listeners))
+	for name, l := range p.listeners {
+		m[name] = l.Address
+	}
+	return m
+}
+
+// Clusters is what runs upstream.
+func (p *Proxy) Clusters() upstream.Clusters { return p.clusters.List() }
+
+// Close ends the proxy: its sockets, its connections at once, its loops.
+func (p *Proxy) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.closed = true
+	for _, l := range p.listeners {
+		l.Listener.Close(p.loops)
+	}
+	p.onLoops(func(i int) {
+		p.http[i].CloseAll(nil, false)
+		p.tcp[i].CloseAll()
+	})
+	p.clusters.Update(&config.Snapshot{})
+	p.onLoops(func(int) {}) // what the update posted has run
+	p.stop()
+}
+
+func (p *Proxy) stop() {
+	for _, l := range p.loops {
+		l.Stop()
+	}
+	p.running.Wait()
+}

@@ -1,0 +1,50 @@
+package route
+
+import (
+	"bytes"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/wire/http"
+)
+
+// Table is a compiled route configuration. It is not written to after it was made, so all loops read it.
+type Table struct {
+	Config *config.RouteConfiguration
+	hosts  hosts
+}
+
+// Compile makes a table. It cannot fail: what could was checked when the configuration was decoded.
+func Compile(c *config.RouteConfiguration) *Table {
+	t := &Table{Config: c}
+	for _, v := range c.VirtualHosts {
+		t.hosts.add(&virtualHost{config: v, index: compileIndex(v.Routes)})
+	}
+	t.hosts.finish()
+	return t
+}
+
+type virtualHost struct {
+	config *config.VirtualHost
+	index  index
+}
+
+// Result is what a request has met. VirtualHost is nil if no domain matched, Route if no route of it did.
+type Result struct {
+	VirtualHost *config.VirtualHost
+	Route       *config.Route
+	TLSRedirect bool // the virtual host serves https only, and the request is not
+}
+
+// Match finds the route for a request: the virtual host by the authority, then the first of its routes that matches. It allocates
+// nothing.
+func (t *Table) Match(r *http.Request) Result {
+	v := t.hosts.find(r.Authority(), t.Config.IgnorePortInHost)
+	if v == nil {
+		return Result{}
+	}
+	if v.config.RequireTLS != config.TLSNone && !bytes.Equal(r.Scheme(), []byte("https")) &&
+		(v.config.RequireTLS == config.TLSAll || !r.Has(http.XEnvoyInternal)) {
+		return Result{VirtualHost: v.config, TLSRedirect: true}
+	}
+	return Result{VirtualHost: v.config, Route: v.index.find(r)}
+}

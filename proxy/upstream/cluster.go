@@ -1,0 +1,60 @@
+package upstream
+
+import (
+	"sync/atomic"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/wire/http1"
+)
+
+// Cluster is a running cluster. Config never changes; the endpoints are a pointer of their own, so that an update of endpoints
+// touches nothing else.
+type Cluster struct {
+	Config    *config.Cluster
+	Breakers  *Breakers
+	Stats     *telemetry.Owner
+	Codes     *telemetry.Owner
+	endpoints atomic.Pointer[Endpoints]
+	locals    []atomic.Pointer[Local] // by loop
+	source    *config.Assignment      // what endpoints was made of; for the Set's goroutine
+	decode    http1.Options
+	encode    http1.WriteOptions
+}
+
+// Local is what one loop has of a cluster.
+type Local struct {
+	Stats    *telemetry.Values
+	Codes    *telemetry.Values
+	balancer Balancer
+}
+
+// Local is the calling loop's part of the cluster, made at first use.
+func (c *Cluster) Local(l *loop.Loop) *Local {
+	slot := &c.locals[l.Index()]
+	if v := slot.Load(); v != nil {
+		return v
+	}
+	v := &Local{Stats: c.Stats.Loop(l.Index()), Codes: c.Codes.Loop(l.Index())}
+	slot.Store(v)
+	return v
+}
+
+// Endpoints is what the cluster has now. An attempt reads it once.
+func (c *Cluster) Endpoints() *Endpoints { return c.endpoints.Load() }
+
+// Choose picks an endpoint for an attempt of the loop's; nil if there is none.
+func (c *Cluster) Choose(l *loop.Loop) *Member {
+	e := c.endpoints.Load()
+	local := c.Local(l)
+	i := local.balancer.Choose(c.Config, e, l.Random)
+	if i < 0 {
+		local.Stats.Inc(CxNoneHealthy)
+		return nil
+	}
+	if e.panic {
+		local.Stats.Inc(HealthyPanic)
+	}
+	return &e.All[i]
+}

@@ -1,0 +1,205 @@
+package upstream
+
+import (
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/wire/http"
+)
+
+// Stream is who an HTTP connection is lent to: an attempt, or the loop's own client. Methods are called on the loop.
+type Stream interface {
+	// OnLent gives the connection that was waited for.
+	OnLent(c *HTTP1)
+	// OnRefused says that there will be none. It ends the matter.
+	OnRefused(f Failure)
+	// Response is where the next head is to be read into. It is asked before every head, informational ones among them.
+	Response() *http.Response
+	// OnHead says that Response holds a head; end says that no body follows and OnEnd comes next.
+	OnHead(end bool)
+	// OnBody gives a piece of the body, valid during the call.
+	OnBody(b []byte)
+	// OnTrailers gives the trailers, valid during the call.
+	OnTrailers(h *http.Header)
+	// OnEnd says that the response is complete; the connection has gone back before.
+	OnEnd()
+	// OnBroken says that the connection was lost before the response was complete. It ends the matter.
+	OnBroken(f Failure)
+	// OnLowWater says that the connection takes more of the request's body again.
+	OnLowWater()
+	// OnPanic is called if one of the above panics; the connection is gone.
+	OnPanic(v any)
+}
+
+// Failure is why an attempt got no complete response.
+type Failure uint8
+
+// The failures.
+const (
+	NoFailure          Failure = iota
+	Overflow                   // a circuit breaker is open
+	ConnectFailed              // refused, unreachable
+	LocalConnectFailed         // no descriptor or address of ours was to be had
+	ConnectTimeout
+	Terminated // the peer closed or reset the connection
+	Stale      // as Terminated, on a connection used before, with no byte of a response and none of the request acknowledged or acted on
+	Malformed  // what came is not HTTP, or breaks a limit
+)
+
+// Pool is one loop's connections to one endpoint.
+type Pool struct {
+	endpoint   *Endpoint
+	loop       *loop.Loop
+	idle       []*HTTP1 // the last one used is the first one lent: the others may age and close
+	all        *HTTP1   // every connection, through next and prev
+	open       int
+	connecting int
+	first      *Wait // who waits for a connection
+	last       *Wait
+	waiting    int
+}
+
+// Wait is a place in a pool's queue. It is embedded in what waits.
+type Wait struct {
+	next, prev *Wait
+	pool       *Pool
+	stream     Stream
+	cluster    *Cluster
+	priority   config.Priority
+}
+
+// Pending tells whether a connection is being waited for.
+func (w *Wait) Pending() bool { return w.pool != nil }
+
+// Lend finds a connection to the endpoint for s. It gives one, or says why there is none; or gives neither, and s hears OnLent or
+// OnRefused later. careful says that the request must not be sent twice, so an idle connection is looked at before it is trusted.
+// How long may be waited is the caller's to bound.
+func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, careful bool, s Stream, w *Wait) (*HTTP1, Failure) {
+	stats := c.Local(l).Stats
+	limits, counts := c.Limits(p), &c.Breakers[p]
+	if !counts.Requests.Enter(limits.MaxRequests) {
+		stats.Inc(RqPendingOverflow)
+		return nil, Overflow
+	}
+	pool := e.pool(l)
+	for n := len(pool.idle); n > 0; n = len(pool.idle) {
+		h := pool.idle[n-1]
+		pool.idle[n-1] = nil
+		pool.idle = pool.idle[:n-1]
+		if careful && h.conn.PeerGone() {
+			h.discard(CxDestroyRemote)
+			continue
+		}
+		h.lend(c, p, s)
+		return h, NoFailure
+	}
+	if !counts.Pending.Enter(limits.MaxPending) {
+		counts.Requests.Leave()
+		stats.Inc(RqPendingOverflow)
+		return nil, Overflow
+	}
+	if pool.connecting <= pool.waiting {
+		// A pool without any connection may always open one, else a cluster of many endpoints could never be reached in full.
+		if !counts.Connections.Enter(limits.MaxConnections) {
+			stats.Inc(CxOverflow)
+			if pool.open > 0 {
+				pool.enqueue(c, p, s, w, stats.Inc)
+				return nil, NoFailure
+			}
+			counts.Connections.Force()
+		}
+		if f := pool.dial(c, p); f != NoFailure {
+			counts.Connections.Leave()
+			counts.Pending.Leave()
+			counts.Requests.Leave()
+			return nil, f
+		}
+	}
+	pool.enqueue(c, p, s, w, stats.Inc)
+	return nil, NoFailure
+}
+
+func (p *Pool) enqueue(c *Cluster, prio config.Priority, s Stream, w *Wait, inc func(int)) {
+	inc(RqPendingTotal)
+	inc(RqPendingActive)
+	*w = Wait{prev: p.last, pool: p, stream: s, cluster: c, priority: prio}
+	if p.last != nil {
+		p.last.next = w
+	} else {
+		p.first = w
+	}
+	p.last = w
+	p.waiting++
+}
+
+// leave takes w out of the queue.
+func (p *Pool) leave(w *Wait) {
+	if w.prev != nil {
+		w.prev.next = w.next
+	} else {
+		p.first = w.next
+	}
+	if w.next != nil {
+		w.next.prev = w.prev
+	} else {
+		p.last = w.prev
+	}
+	p.waiting--
+	w.cluster.Breakers[w.priority].Pending.Leave()
+	w.cluster.Local(p.loop).Stats.Dec(RqPendingActive)
+	w.pool, w.next, w.prev = nil, nil, nil
+}
+
+// Cancel ends the wait. The connection that may be on its way stays, for the next one.
+func (w *Wait) Cancel() {
+	if w.pool == nil {
+		return
+	}
+	l := w.pool.loop
+	w.pool.leave(w)
+	w.cluster.Local(l).Stats.Inc(RqCancelled)
+	w.cluster.Breakers[w.priority].Requests.Leave()
+}
+
+// serve lends a connection that has become free to whoever waits longest; false if nobody does.
+func (p *Pool) serve(h *HTTP1) bool {
+	w := p.first
+	if w == nil {
+		return false
+	}
+	p.leave(w)
+	s := w.stream
+	h.lend(w.cluster, w.priority, s)
+	s.OnLent(h)
+	return true
+}
+
+// refuse tells all who wait that a connection could not be made: the endpoint may be down, and each can choose another one, which is
+// better than to wait for a connection that may never come.
+func (p *Pool) refuse(f Failure) {
+	for w := p.first; w != nil; w = p.first {
+		s, c := w.stream, w.cluster
+		p.leave(w)
+		c.Breakers[w.priority].Requests.Leave()
+		c.Local(p.loop).Stats.Inc(RqPendingFailureEject)
+		p.endpoint.Counts.RqError.Add(1)
+		s.OnRefused(f)
+	}
+}
+
+// drain closes the idle connections of an endpoint that is gone. Those who wait are served by the ones that are being made.
+func (p *Pool) drain() {
+	for len(p.idle) > 0 {
+		h := p.idle[len(p.idle)-1]
+		p.idle = p.idle[:len(p.idle)-1]
+		h.discard(CxDestroyLocal)
+	}
+}
+
+func (p *Pool) forgetIdle(h *HTTP1) {
+	for i := range p.idle {
+		if p.idle[i] == h {
+			p.idle = append(p.idle[:i], p.idle[i+1:]...)
+			return
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package upstream
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/wire/http1"
+)
+
+// Set is everything upstream that lives in a process. Update is called by one goroutine; what it returns is read by the loops.
+type Set struct {
+	loops []*loop.Loop
+	store *telemetry.Store
+
+	mu        sync.Mutex // between Update and whoever lists
+	clusters  map[string]*Cluster
+	breakers  map[string]*Breakers
+	endpoints map[endpointKey]*Endpoint
+}
+
+// NewSet makes an empty set for those loops.
+func NewSet(loops []*loop.Loop, store *telemetry.Store) *Set {
+	return &Set{loops: loops, store: store, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{}}
+}
+
+// Clusters are a generation's clusters by name. It is not written to after it was made.
+type Clusters map[string]*Cluster
+
+// Update makes the clusters of a snapshot run. What did not change is the very same as before; endpoints, connections, breakers and
+// numbers of what did are carried over; what is no longer named is drained: its idle connections close now, the others when their
+// exchange is over.
+func (s *Set) Update(snapshot *config.Snapshot) Clusters {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := make(Clusters, len(snapshot.Clusters))
+	for _, c := range snapshot.Clusters {
+		assignment := c.Static
+		if c.Type == config.EDS {
+			assignment = snapshot.Endpoints[c.ServiceName]
+		}
+		running := s.clusters[c.Name]
+		if running == nil || running.Config.Hash != c.Hash {
+			running = s.start(c)
+		}
+		if running.source != assignment {
+			s.assign(running, assignment)
+		}
+		next[c.Name] = running
+	}
+	for name, old := range s.clusters {
+		if next[name] != old {
+			s.retire(old)
+		}
+		if next[name] == nil {
+			delete(s.breakers, name)
+		}
+	}
+	s.clusters = next
+	s.drain()
+	return next
+}
+
+// List is the clusters that run now, for whoever shows them.
+func (s *Set) List() Clusters {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clusters
+}
+
+func (s *Set) start(c *config.Cluster) *Cluster {
+	b := s.breakers[c.Name]
+	if b == nil {
+		b = &Breakers{}
+		s.breakers[c.Name] = b
+	}
+	prefix, tag := "cluster."+c.StatName+".", telemetry.Tag{Name: "cluster_name", Value: c.StatName}
+	running := &Cluster{
+		Config:   c,
+		Breakers: b,
+		Stats:    s.store.Acquire(Stats, prefix, tag),
+		Codes:    s.store.Acquire(Codes, prefix, tag),
+		locals:   make([]atomic.Pointer[Local], len(s.loops)),
+		decode: http1.Options{
+			Limits:             http1.Limits{MaxHeadBytes: int(c.MaxHeadBytes), MaxHeaders: int(c.MaxHeaders)},
+			KeepSpelling:       c.Spelling == config.SpellAsReceived,
+			KeepReason:         true,
+			EnableTrailers:     c.Trailers,
+			AllowChunkedLength: c.AllowChunkedLength,
+		},
+		encode: http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
+	}
+	running.endpoints.Store(compile(nil, c.Panic))
+	return running
+}
+
+// assign gives a cluster other endpoints. Those that it keeps are acquired before the old ones are released, so they live on.
+func (s *Set) assign(c *Cluster, a *config.Assignment) {
+	c.source = a
+	var members []Member
+	if a != nil {
+		members = make([]Member, len(a.Endpoints))
+		for i := range a.Endpoints {
+			e := &a.Endpoints[i]
+			members[i] = Member{Endpoint: s.acquire(c.Config, e.Address), Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Locality: e.Locality}
+		}
+	}
+	old := c.endpoints.Swap(compile(members, c.Config.Panic))
+	s.release(old.All)
+	if n := len(s.loops); len(old.All) != 0 || len(members) != 0 {
+		v := c.Stats.Loop(n)
+		v.Inc(MembershipChange)
+		v.Add(MembershipTotal, uint64(len(members)-len(old.All)))
+		v.Add(MembershipHealthy, uint64(c.Endpoints().Healthy()-old.Healthy()))
+	}
+}
+
+func (s *Set) acquire(c *config.Cluster, a config.Address) *Endpoint {
+	k := endpointKey{c.Name, a, connectSettingsOf(c)}
+	e := s.endpoints[k]
+	if e == nil {
+		e = &Endpoint{key: k, pools: make([]atomic.Pointer[Pool], len(s.loops))}
+		s.endpoints[k] = e
+	}
+	e.refs++
+	return e
+}
+
+func (s *Set) release(members []Member) {
+	for i := range members {
+		members[i].refs--
+	}
+}
+
+func (s *Set) retire(c *Cluster) {
+	e := c.Endpoints()
+	s.release(e.All)
+	if len(e.All) != 0 {
+		v := c.Stats.Loop(len(s.loops))
+		v.Add(MembershipTotal, uint64(-len(e.All)))
+		v.Add(MembershipHealthy, uint64(-e.Healthy()))
+	}
+	s.store.Release(c.Stats)
+	s.store.Release(c.Codes)
+}
+
+// drain ends the endpoints that nothing names any more.
+func (s *Set) drain() {
+	for k, e := range s.endpoints {
+		if e.refs > 0 {
+			continue
+		}
+		delete(s.endpoints, k)
+		e.gone.Store(true)
+		for i := range e.pools {
+			if p := e.pools[i].Load(); p != nil {
+				s.loops[i].Post(p.drain)
+			}
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package upstream
+
+import "github.com/weftmesh/weft/telemetry"
+
+// Rows of a cluster's numbers, under Envoy's names.
+const (
+	CxTotal = iota
+	CxActive
+	CxHTTP1
+	CxConnectFail
+	CxConnectTimeout
+	CxOverflow
+	CxConnectMs
+	CxLengthMs
+	CxDestroy
+	CxDestroyLocal
+	CxDestroyRemote
+	CxDestroyWithActive
+	CxDestroyLocalWithActive
+	CxDestroyRemoteWithActive
+	CxCloseNotify
+	CxIdleTimeout
+	CxMaxDuration
+	CxMaxRequests
+	CxNoneHealthy
+	CxProtocolError
+	CxRxBytes
+	CxTxBytes
+	RqTotal
+	RqActive
+	RqCompleted
+	RqPendingTotal
+	RqPendingActive
+	RqPendingOverflow
+	RqPendingFailureEject
+	RqCancelled
+	RqMaxDuration
+	RqTimeout
+	RqRxReset
+	RqTxReset
+	RqRetry
+	RqRetrySuccess
+	RqTime
+	Rq1xx
+	Rq2xx
+	Rq3xx
+	Rq4xx
+	Rq5xx
+	InternalRqCompleted
+	InternalRq2xx
+	InternalRq3xx
+	InternalRq4xx
+	InternalRq5xx
+	InternalRqTime
+	ExternalRqCompleted
+	ExternalRq2xx
+	ExternalRq3xx
+	ExternalRq4xx
+	ExternalRq5xx
+	ExternalRqTime
+	FlowPausedReading
+	FlowResumedReading
+	FlowBackedUp
+	FlowDrained
+	MembershipTotal
+	MembershipHealthy
+	MembershipDegraded
+	MembershipExcluded
+	MembershipChange
+	HealthyPanic
+	StaleRetry
+)
+
+// Stats is the table of a cluster's numbers.
+var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
+	CxTotal:                   {Name: "upstream_cx_total"},
+	CxActive:                  {Name: "upstream_cx_active", Type: telemetry.Gauge},
+	CxHTTP1:                   {Name: "upstream_cx_http1_total"},
+	CxConnectFail:             {Name: "upstream_cx_connect_fail"},
+	CxConnectTimeout:          {Name: "upstream_cx_connect_timeout"},
+	CxOverflow:                {Name: "upstream_cx_overflow"},
+	CxConnectMs:               {Name: "upstream_cx_connect_ms", Type: telemetry.Histogram, Unit: "ms"},
+	CxLengthMs:                {Name: "upstream_cx_length_ms", Type: telemetry.Histogram, Unit: "ms"},
+	CxDestroy:                 {Name: "upstream_cx_destroy"},
+	CxDestroyLocal:            {Name: "upstream_cx_destroy_local"},
+	CxDestroyRemote:           {Name: "upstream_cx_destroy_remote"},
+	CxDestroyWithActive:       {Name: "upstream_cx_destroy_with_active_rq"},
+	CxDestroyLocalWithActive:  {Name: "upstream_cx_destroy_local_with_active_rq"},
+	CxDestroyRemoteWithActive: {Name: "upstream_cx_destroy_remote_with_active_rq"},
+	CxCloseNotify:             {Name: "upstream_cx_close_notify"},
+	CxIdleTimeout:             {Name: "upstream_cx_idle_timeout"},
+	CxMaxDuration:             {Name: "upstream_cx_max_duration_reached"},
+	CxMaxRequests:             {Name: "upstream_cx_max_requests"},
+	CxNoneHealthy:             {Name: "upstream_cx_none_healthy"},
+	CxProtocolError:           {Name: "upstream_cx_protocol_error"},
+	CxRxBytes:                 {Name: "upstream_cx_rx_bytes_total"},
+	CxTxBytes:                 {Name: "upstream_cx_tx_bytes_total"},
+	RqTotal:                   {Name: "upstream_rq_total"},
+	RqActive:                  {Name: "upstream_rq_active", Type: telemetry.Gauge},
+	RqCompleted:               {Name: "upstream_rq_completed"},
+	RqPendingTotal:            {Name: "upstream_rq_pending_total"},
+	RqPendingActive:           {Name: "upstream_rq_pending_active", Type: telemetry.Gauge},
+	RqPendingOverflow:         {Name: "upstream_rq_pending_overflow"},
+	RqPendingFailureEject:     {Name: "upstream_rq_pending_failure_eject"},
+	RqCancelled:               {Name: "upstream_rq_cancelled"},
+	RqMaxDuration:             {Name: "upstream_rq_max_duration_reached"},
+	RqTimeout:                 {Name: "upstream_rq_timeout"},
+	RqRxReset:                 {Name: "upstream_rq_rx_reset"},
+	RqTxReset:                 {Name: "upstream_rq_tx_reset"},
+	RqRetry:                   {Name: "upstream_rq_retry"},
+	RqRetrySuccess:            {Name: "upstream_rq_retry_success"},
+	RqTime:                    {Name: "upstream_rq_time", Type: telemetry.Histogram, Unit: "ms"},
+	Rq1xx:                     {Name: "upstream_rq_1xx"},
+	Rq2xx:                     {Name: "upstream_rq_2xx"},
+	Rq3xx:                     {Name: "upstream_rq_3xx"},
+	Rq4xx:                     {Name: "upstream_rq_4xx"},
+	Rq5xx:                     {Name: "upstream_rq_5xx"},
+	InternalRqCompleted:       {Name: "internal.upstream_rq_completed"},
+	InternalRq2xx:             {Name: "internal.upstream_rq_2xx"},
+	InternalRq3xx:             {Name: "internal.upstream_rq_3xx"},
+	InternalRq4xx:             {Name: "internal.upstream_rq_4xx"},
+	InternalRq5xx:             {Name: "internal.upstream_rq_5xx"},
+	InternalRqTime:            {Name: "internal.upstream_rq_time", Type: telemetry.Histogram, Unit: "ms"},
+	ExternalRqCompleted:       {Name: "external.upstream_rq_completed"},
+	ExternalRq2xx:             {Name: "external.upstream_rq_2xx"},
+	ExternalRq3xx:             {Name: "external.upstream_rq_3xx"},
+	ExternalRq4xx:             {Name: "external.upstream_rq_4xx"},
+	ExternalRq5xx:             {Name: "external.upstream_rq_5xx"},
+	ExternalRqTime:            {Name: "external.upstream_rq_time", Type: telemetry.Histogram, Unit: "ms"},
+	FlowPausedReading:         {Name: "upstream_flow_control_paused_reading_total"},
+	FlowResumedReading:        {Name: "upstream_flow_control_resumed_reading_total"},
+	FlowBackedUp:              {Name: "upstream_flow_control_backed_up_total"},
+	FlowDrained:               {Name: "upstream_flow_control_drained_total"},
+	MembershipTotal:           {Name: "membership_total", Type: telemetry.Gauge},
+	MembershipHealthy:         {Name: "membership_healthy", Type: telemetry.Gauge},
+	MembershipDegraded:        {Name: "membership_degraded", Type: telemetry.Gauge},
+	MembershipExcluded:        {Name: "membership_excluded", Type: telemetry.Gauge},
+	MembershipChange:          {Name: "membership_change"},
+	HealthyPanic:              {Name: "lb_healthy_panic"},
+	StaleRetry:                {Name: "upstream_rq_stale_connection_retry"},
+}}
+
+// Codes is the table of a cluster's answers by status code, from 100 to 599; codes that never came are not shown.
+var Codes = codeTable("cluster", "upstream_rq_")
+
+func codeTable(kind, prefix string) *telemetry.Table {
+	t := &telemetry.Table{Kind: kind, Sparse: true, Metrics: make([]telemetry.Metric, 500)}
+	for i := range t.Metrics {
+		t.Metrics[i].Name = prefix + string([]byte{byte('1' + i/100), byte('0' + i/10%10), byte('0' + i%10)})
+	}
+	return t
+}

@@ -1,0 +1,80 @@
+package upstream
+
+import (
+	"time"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/telemetry"
+)
+
+// TCP is a connection of a tunnel's own, in the cluster's books. Its owner tells it what becomes of it.
+type TCP struct {
+	Conn     *loop.Conn
+	Member   *Member
+	cluster  *Cluster
+	loop     *loop.Loop
+	began    int64
+	standing bool
+	ended    bool
+}
+
+// DialTCP starts a connection for a tunnel to an endpoint. How long that may take is the caller's to bound, by ConnectTimeout of the
+// cluster's configuration.
+func (c *Cluster) DialTCP(l *loop.Loop, m *Member, o loop.Owner) (*TCP, Failure) {
+	stats := c.Local(l).Stats
+	counts, limits := &c.Breakers[config.PriorityDefault], c.Limits(config.PriorityDefault)
+	if !counts.Connections.Enter(limits.MaxConnections) {
+		stats.Inc(CxOverflow)
+		return nil, Overflow
+	}
+	stats.Inc(CxTotal)
+	m.Counts.CxTotal.Add(1)
+	conn, err := l.Dial(m.Address(), int(c.Config.BufferLimit), c.Config.KeepAlive, o)
+	if err != nil {
+		counts.Connections.Leave()
+		stats.Inc(CxConnectFail)
+		m.Counts.CxConnectFail.Add(1)
+		return nil, dialFailure(err)
+	}
+	stats.Inc(CxActive)
+	stats.Inc(RqTotal)
+	stats.Inc(RqActive)
+	m.Counts.CxActive.Add(1)
+	m.Active.Force()
+	return &TCP{Conn: conn, Member: m, cluster: c, loop: l, began: l.Nanotime()}, NoFailure
+}
+
+func (t *TCP) stats() *telemetry.Values { return t.cluster.Local(t.loop).Stats }
+
+// Connected says that the connection stands.
+func (t *TCP) Connected() {
+	t.standing = true
+	t.stats().Observe(CxConnectMs, uint64(t.loop.Nanotime()-t.began)/uint64(time.Millisecond))
+}
+
+// Ended takes the connection out of the books, once: row is CxDestroyLocal or CxDestroyRemote. Closing it is the caller's.
+func (t *TCP) Ended(row int, timeout bool) {
+	if t.ended {
+		return
+	}
+	t.ended = true
+	stats := t.stats()
+	stats.Dec(CxActive)
+	stats.Dec(RqActive)
+	stats.Inc(CxDestroy)
+	stats.Inc(row)
+	stats.Add(CxRxBytes, t.Conn.Received())
+	stats.Add(CxTxBytes, t.Conn.Sent())
+	stats.Observe(CxLengthMs, uint64(t.loop.Nanotime()-t.began)/uint64(time.Millisecond))
+	if !t.standing {
+		stats.Inc(CxConnectFail)
+		t.Member.Counts.CxConnectFail.Add(1)
+		if timeout {
+			stats.Inc(CxConnectTimeout)
+		}
+	}
+	t.Member.Counts.CxActive.Add(-1)
+	t.Member.Active.Leave()
+	t.cluster.Breakers[config.PriorityDefault].Connections.Leave()
+}

@@ -1,0 +1,40 @@
+package accesslog
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/weftmesh/weft/wire/http"
+)
+
+// Entry is what a log line, or a header value with %operators%, can tell of an exchange or a connection. Whoever owns the exchange
+// fills it; what does not apply stays zero and is written as "-".
+type Entry struct {
+	Request          *http.Request // nil for TCP
+	Response         *http.Response
+	ResponseTrailers *http.Header
+	Protocol         http.Version
+	HasProtocol      bool // false for TCP, and before a request's head was understood
+	Status           uint16
+	Flags            Flags
+	Details          string // response code details
+	Termination      string // connection termination details
+
+	Start time.Time
+	// The following are since Start; negative: has not happened.
+	RequestEnd, UpstreamFirstSent, UpstreamLastSent, UpstreamHead, UpstreamEnd, DownstreamHead, End time.Duration
+
+	BytesReceived, BytesSent                     uint64 // bodies
+	WireReceived, WireSent                       uint64 // with heads and framing, downstream
+	UpstreamWireReceived, UpstreamWireSent       uint64
+	RequestHeaderBytes, ResponseHeaderBytes      uint64
+	ConnectionID                                 uint64
+	Attempts                                     uint32
+	Remote, Direct, Local                        netip.AddrPort // downstream: trusted, as connected, our side
+	UpstreamRemote, UpstreamLocal                netip.AddrPort
+	RemotePath, LocalPath, UpstreamPath          string // instead of the above for Unix sockets
+	Route, VirtualHost, Cluster, ClusterStatName string
+	UpstreamFailure                              string // transport failure reason
+	UpstreamConnectionID                         uint64
+	FilterChain                                  string
+}

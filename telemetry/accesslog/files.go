@@ -1,0 +1,222 @@
+package accesslog
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/telemetry"
+)
+
+// Rows of the access logs' numbers, under Envoy's names.
+const (
+	WriteCompleted = iota
+	WriteFailed
+	WriteBuffered
+	FlushedByTimer
+	Dropped
+)
+
+// Stats is the table of all access logs' numbers.
+var Stats = &telemetry.Table{Kind: "filesystem", Metrics: []telemetry.Metric{
+	WriteCompleted: {Name: "write_completed"},
+	WriteFailed:    {Name: "write_failed"},
+	WriteBuffered:  {Name: "write_buffered"},
+	FlushedByTimer: {Name: "flushed_by_timer"},
+	Dropped:        {Name: "lines_dropped"},
+}}
+
+// Files are the files that access logs go to, each open once however many logs name it. Loops only append to a buffer of their own;
+// writing is done by one goroutine, which sleeps while there is nothing to write.
+type Files struct {
+	loops    int
+	interval time.Duration
+	size     int
+	stats    *telemetry.Owner
+	wake     chan struct{}
+	stop     chan struct{}
+	done     chan struct{}
+
+	mu    sync.Mutex
+	open  map[string]*file
+	armed atomic.Bool // somebody has woken the writer for what is buffered now
+}
+
+// file is one destination with the lines that wait for it.
+type file struct {
+	out     io.Writer
+	buffers []buffer // by loop
+}
+
+// buffer is one loop's lines for one file. The lock is the loop's own but for the moment in which the writer takes the lines.
+type buffer struct {
+	mu    sync.Mutex
+	lines []byte
+	spare []byte
+	_     [64]byte
+}
+
+// maxBuffered bounds, in bytes, the lines of one loop that wait for one file. Lines beyond it are dropped and counted: a full disk
+// must not stop traffic.
+const maxBuffered = 1 << 20
+
+// NewFiles makes the access logs of a process with that many loops. Lines are written after interval, or when size bytes of them wait
+// in one loop. Close ends the goroutine that this starts.
+func NewFiles(loops int, store *telemetry.Store, interval time.Duration, size int) *Files {
+	f := &Files{
+		loops: loops, interval: interval, size: min(size, maxBuffered/2),
+		stats: store.Acquire(Stats, "filesystem."),
+		wake:  make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		open: map[string]*file{},
+	}
+	go f.run()
+	return f
+}
+
+// Log writes entries of one format to one file.
+type Log struct {
+	files  *Files
+	file   *file
+	format *Format
+}
+
+// Open makes a log; its file is created if it is not there. To open a file again that is open cannot fail.
+func (f *Files) Open(a config.AccessLog) (*Log, error) {
+	key := a.Path
+	switch a.Sink {
+	case config.SinkStdout:
+		key = "\x00stdout"
+	case config.SinkStderr:
+		key = "\x00stderr"
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	to := f.open[key]
+	if to == nil {
+		to = &file{buffers: make([]buffer, f.loops)}
+		switch a.Sink {
+		case config.SinkStdout:
+			to.out = os.Stdout
+		case config.SinkStderr:
+			to.out = os.Stderr
+		default:
+			out, err := os.OpenFile(a.Path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+			if err != nil {
+				return nil, fmt.Errorf("accesslog: open: %w", err)
+			}
+			to.out = out
+		}
+		f.open[key] = to
+	}
+	return &Log{files: f, file: to, format: a.Format.(*Format)}, nil
+}
+
+// Write logs an entry. It is called on the loop of that number, neither blocks nor, in steady state, allocates.
+func (l *Log) Write(loop int, e *Entry) {
+	f, b := l.files, &l.file.buffers[loop]
+	stats := f.stats.Loop(loop)
+	b.mu.Lock()
+	if len(b.lines) > maxBuffered {
+		b.mu.Unlock()
+		stats.Inc(Dropped)
+		return
+	}
+	b.lines = l.format.Append(b.lines, e)
+	full := len(b.lines) >= f.size
+	b.mu.Unlock()
+	stats.Inc(WriteBuffered)
+	if full || !f.armed.Load() && !f.armed.Swap(true) {
+		select {
+		case f.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run writes what waits: when the interval is over since the first line, or at once when a buffer is full.
+func (f *Files) run() {
+	defer close(f.done)
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	waiting := false
+	for {
+		select {
+		case <-f.wake:
+			if f.anyFull() {
+				f.flush()
+				waiting = false
+				timer.Stop()
+			} else if !waiting {
+				waiting = true
+				timer.Reset(f.interval)
+			}
+		case <-timer.C:
+			waiting = false
+			f.stats.Loop(f.loops).Inc(FlushedByTimer)
+			f.flush()
+		case <-f.stop:
+			f.flush()
+			return
+		}
+	}
+}
+
+func (f *Files) files() []*file {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := make([]*file, 0, len(f.open))
+	for _, to := range f.open {
+		list = append(list, to)
+	}
+	return list
+}
+
+func (f *Files) anyFull() bool {
+	for _, to := range f.files() {
+		for i := range to.buffers {
+			b := &to.buffers[i]
+			b.mu.Lock()
+			full := len(b.lines) >= f.size
+			b.mu.Unlock()
+			if full {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// flush writes all that waits.
+func (f *Files) flush() {
+	f.armed.Store(false)
+	stats := f.stats.Loop(f.loops)
+	for _, to := range f.files() {
+		for i := range to.buffers {
+			b := &to.buffers[i]
+			b.mu.Lock()
+			lines := b.lines
+			b.lines, b.spare = b.spare[:0], nil
+			b.mu.Unlock()
+			if len(lines) > 0 {
+				if _, err := to.out.Write(lines); err != nil {
+					stats.Inc(WriteFailed)
+				} else {
+					stats.Inc(WriteCompleted)
+				}
+			}
+			b.mu.Lock()
+			b.spare = lines[:0]
+			b.mu.Unlock()
+		}
+	}
+}
+
+// Close writes what waits and ends the goroutine.
+func (f *Files) Close() {
+	close(f.stop)
+	<-f.done
+}

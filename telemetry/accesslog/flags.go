@@ -1,0 +1,68 @@
+package accesslog
+
+// Flags say what went wrong with an exchange, as Envoy's response flags do.
+type Flags uint32
+
+// The flags.
+const (
+	NoHealthyUpstream Flags = 1 << iota
+	UpstreamConnectionFailure
+	UpstreamOverflow
+	NoRouteFound
+	UpstreamRetryLimitExceeded
+	NoClusterFound
+	UpstreamRequestTimeout
+	LocalReset
+	UpstreamRemoteReset
+	UpstreamConnectionTermination
+	DownstreamConnectionTermination
+	FaultInjected
+	RateLimited
+	Unauthorized
+	StreamIdleTimeout
+	DownstreamProtocolError
+	UpstreamProtocolError
+	UpstreamMaxStreamDurationReached
+	DurationTimeout
+	OverloadManager
+	DelayInjected
+	FailedLocalHealthCheck
+	InvalidEnvoyRequestHeaders
+	RateLimitServiceError
+	ResponseFromCacheFilter
+	NoFilterConfigFound
+	DNSResolutionFailed
+	DropOverload
+	flagCount = iota
+)
+
+var flagNames = [flagCount][2]string{
+	{"UH", "NoHealthyUpstream"},
+	{"UF", "UpstreamConnectionFailure"},
+	{"UO", "UpstreamOverflow"},
+	{"NR", "NoRouteFound"},
+	{"URX", "UpstreamRetryLimitExceeded"},
+	{"NC", "NoClusterFound"},
+	{"UT", "UpstreamRequestTimeout"},
+	{"LR", "LocalReset"},
+	{"UR", "UpstreamRemoteReset"},
+	{"UC", "UpstreamConnectionTermination"},
+	{"DC", "DownstreamConnectionTermination"},
+	{"FI", "FaultInjected"},
+	{"RL", "RateLimited"},
+	{"UAEX", "UnauthorizedExternalService"},
+	{"SI", "StreamIdleTimeout"},
+	{"DPE", "DownstreamProtocolError"},
+	{"UPE", "UpstreamProtocolError"},
+	{"UMSDR", "UpstreamMaxStreamDurationReached"},
+	{"DT", "DurationTimeout"},
+	{"OM", "OverloadManagerTerminated"},
+	{"DI", "DelayInjected"},
+	{"LH", "FailedLocalHealthCheck"},
+	{"IH", "InvalidEnvoyRequestHeaders"},
+	{"RLSE", "RateLimitServiceError"},
+	{"RFCF", "ResponseFromCacheFilter"},
+	{"NFCF", "NoFilterConfigFound"},
+	{"DF", "DnsResolutionFailed"},
+	{"DO", "DropOverload"},
+}

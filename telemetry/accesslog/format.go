@@ -1,0 +1,135 @@
+package accesslog
+
+import "github.com/weftmesh/weft/wire/http"
+
+// Format is a parsed format: literal text and operators, in the order in which they are written. Parse makes the line of a text log or
+// the value of a header field, ParseJSON an object.
+type Format struct {
+	ops  []operator
+	json bool // an object, which ends with a newline
+	// omitEmpty writes nothing for what is missing, instead of "-". In JSON it concerns strings of several parts only: a key whose
+	// value is missing says null either way, as Envoy has it.
+	omitEmpty bool
+}
+
+// operator writes one piece. Everything that does not change between two lines has been worked out.
+type operator struct {
+	kind  kind
+	write write
+	from  field // opRequestField: which part of the request's head
+	max   int32 // bytes that are written at most; -1: all
+	id    http.ID
+	altID http.ID
+	// name and alt are the field that is looked for and the one in its place, in lower case, for the three field operators; name is the
+	// parameter of opQueryParameter.
+	name, alt string
+	altFrom   field
+	text      []byte      // opLiteral; already escaped
+	time      []timePiece // opStartTime, opStartTimeLocal, opEmitTime, opEmitTimeLocal
+	span      span        // opSpan
+	keepSpace bool        // opDetails: do not turn white space into _
+}
+
+// write is how an operator's value is put into what surrounds it.
+type write uint8
+
+const (
+	writeText   write = iota // as it is; missing: "-"
+	writeValue               // a JSON value: a number as a number, a string quoted and escaped; missing: null
+	writeInside              // inside of a JSON string: escaped; missing: "-"
+)
+
+// field is a part of a request's or a response's head that is looked up by name.
+type field uint8
+
+const (
+	fieldNone field = iota
+	fieldNamed
+	fieldMethod
+	fieldScheme
+	fieldAuthority
+	fieldPath
+	fieldStatus
+)
+
+// span is the time between two points of an exchange, in 1/unit of a second.
+type span struct {
+	from, to point
+	unit     uint32 // 1e3, 1e6 or 1e9
+}
+
+// point is a moment in an exchange's life.
+type point uint8
+
+const (
+	pointStart point = iota
+	pointRequestEnd
+	pointUpstreamFirstSent
+	pointUpstreamLastSent
+	pointUpstreamHead
+	pointUpstreamEnd
+	pointDownstreamHead
+	pointEnd
+)
+
+// kind is what an operator writes.
+type kind uint8
+
+const (
+	opLiteral kind = iota
+	// opAbsent is something that cannot be there while the proxy speaks no TLS, such as the server name of a handshake.
+	opAbsent
+	opConstant // text, which was known before there was an exchange
+	opRequestField
+	opResponseField
+	opTrailerField
+	opQueryParameter
+	opStartTime
+	opStartTimeLocal
+	opEmitTime
+	opEmitTimeLocal
+	opSpan
+	opProtocol
+	opStatus
+	opDetails
+	opTermination
+	opFlags
+	opFlagsLong
+	opBytesReceived
+	opBytesSent
+	opWireReceived
+	opWireSent
+	opUpstreamWireReceived
+	opUpstreamWireSent
+	opRequestHeaderBytes
+	opResponseHeaderBytes
+	opResponseTrailerBytes
+	opUpstreamRemote
+	opUpstreamRemoteHost
+	opUpstreamRemotePort
+	opUpstreamLocal
+	opUpstreamLocalHost
+	opUpstreamLocalPort
+	opRemote
+	opRemoteHost
+	opRemotePort
+	opDirect
+	opDirectHost
+	opDirectPort
+	opLocal
+	opLocalHost
+	opLocalPort
+	opConnectionID
+	opUpstreamConnectionID
+	opRoute
+	opCluster
+	opClusterStatName
+	opFilterChain
+	opAttempts
+	opUpstreamFailure
+)
+
+// DefaultText is the format of a log that names none.
+const DefaultText = `[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" ` +
+	`%RESPONSE_CODE% %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% ` +
+	`"%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%"` + "\n"

@@ -1,0 +1,414 @@
+package accesslog
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/weftmesh/weft/wire/http"
+)
+
+// What a format may be at most. A configuration is not written by a peer, but a mistake in one must not eat the machine.
+const (
+	maxText  = 64 << 10 // bytes of a text, and of all texts of an object
+	maxDepth = 16       // of an object
+)
+
+// Options are what a format says beside its text.
+type Options struct {
+	OmitEmpty bool // write nothing for a missing value, instead of "-"
+}
+
+// Parse reads a text with operators, such as "%REQ(:METHOD)% %DURATION%\n"; %% is a percent sign. A text without operators is good too.
+func Parse(text string, o Options) (*Format, error) {
+	if len(text) > maxText {
+		return nil, fmt.Errorf("accesslog: a format has at most %d bytes, not %d", maxText, len(text))
+	}
+	f := &Format{omitEmpty: o.OmitEmpty}
+	ops, err := parse(nil, text, writeText)
+	if err != nil {
+		return nil, fmt.Errorf("accesslog: %w", err)
+	}
+	f.ops = join(ops)
+	return f, nil
+}
+
+// ParseJSON reads an object whose strings hold operators. Values are string, map[string]any, []any, float64, bool or nil; keys are
+// written in their order. A string that is one operator and nothing else is written as that operator's own type.
+func ParseJSON(fields map[string]any, o Options) (*Format, error) {
+	f := &Format{json: true, omitEmpty: o.OmitEmpty}
+	budget := maxText
+	ops, err := parseValue(nil, fields, "", 0, &budget)
+	if err != nil {
+		return nil, fmt.Errorf("accesslog: %w", err)
+	}
+	f.ops = join(append(ops, literal("\n")))
+	return f, nil
+}
+
+func parseValue(ops []operator, v any, path string, depth int, budget *int) ([]operator, error) {
+	if depth > maxDepth {
+		return nil, fmt.Errorf("%s: nested more than %d deep", path, maxDepth)
+	}
+	var err error
+	switch v := v.(type) {
+	case string:
+		if *budget -= len(v); *budget < 0 {
+			return nil, fmt.Errorf("%s: a format has at most %d bytes", path, maxText)
+		}
+		if ops, err = parseString(ops, v); err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+		return ops, err
+	case map[string]any:
+		ops = append(ops, literal("{"))
+		for i, key := range slices.Sorted(maps.Keys(v)) {
+			if i > 0 {
+				ops = append(ops, literal(","))
+			}
+			if *budget -= len(key); *budget < 0 {
+				return nil, fmt.Errorf("%s: a format has at most %d bytes", path, maxText)
+			}
+			ops = append(ops, literal(`"`+escape(key)+`":`))
+			if ops, err = parseValue(ops, v[key], joinPath(path, key), depth+1, budget); err != nil {
+				return nil, err
+			}
+		}
+		return append(ops, literal("}")), nil
+	case []any:
+		ops = append(ops, literal("["))
+		for i, e := range v {
+			if i > 0 {
+				ops = append(ops, literal(","))
+			}
+			if *budget--; *budget < 0 {
+				return nil, fmt.Errorf("%s: a format has at most %d bytes", path, maxText)
+			}
+			if ops, err = parseValue(ops, e, path+"["+strconv.Itoa(i)+"]", depth+1, budget); err != nil {
+				return nil, err
+			}
+		}
+		return append(ops, literal("]")), nil
+	case float64:
+		return append(ops, literal(strconv.FormatFloat(v, 'g', -1, 64))), nil
+	case bool:
+		return append(ops, literal(strconv.FormatBool(v))), nil
+	case nil:
+		return append(ops, literal("null")), nil
+	}
+	return nil, fmt.Errorf("%s: a %T cannot be logged", path, v)
+}
+
+// parseString reads one string of an object.
+func parseString(ops []operator, text string) ([]operator, error) {
+	inside, err := parse(nil, text, writeInside)
+	if err != nil {
+		return nil, err
+	}
+	if len(inside) == 1 && inside[0].kind != opLiteral {
+		inside[0].write = writeValue
+		return append(ops, inside[0]), nil
+	}
+	ops = append(ops, literal(`"`))
+	return append(append(ops, inside...), literal(`"`)), nil
+}
+
+func joinPath(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// join makes one of neighbouring literals.
+func join(ops []operator) []operator {
+	out := ops[:0]
+	for _, o := range ops {
+		if n := len(out); n > 0 && o.kind == opLiteral && out[n-1].kind == opLiteral {
+			out[n-1].text = append(out[n-1].text, o.text...)
+			continue
+		}
+		out = append(out, o)
+	}
+	return slices.Clip(out)
+}
+
+func literal(text string) operator { return operator{kind: opLiteral, text: []byte(text), max: -1} }
+
+// parse appends what a text holds.
+func parse(ops []operator, text string, w write) ([]operator, error) {
+	plain := func(s string) {
+		if w == writeInside {
+			s = escape(s)
+		}
+		if s != "" {
+			ops = append(ops, literal(s))
+		}
+	}
+	for at := 0; at < len(text); {
+		i := strings.IndexByte(text[at:], '%')
+		if i < 0 {
+			plain(text[at:])
+			break
+		}
+		plain(text[at : at+i])
+		at += i
+		if strings.HasPrefix(text[at:], "%%") {
+			plain("%")
+			at += 2
+			continue
+		}
+		c, n, ok := command(text[at:])
+		if !ok {
+			return nil, fmt.Errorf("no operator at byte %d (%s): write %%NAME%%, %%NAME(PARAMETER)%% or %%NAME(PARAMETER):LENGTH%%, and %%%% for a percent sign",
+				at+1, excerpt(text[at:]))
+		}
+		o, err := compile(c)
+		if err != nil {
+			return nil, fmt.Errorf("%s at byte %d: %w", c.name, at+1, err)
+		}
+		o.write = w
+		if o.kind == opLiteral {
+			o.text = []byte(bound(string(o.text), o.max))
+			if w == writeInside {
+				o.text = []byte(escape(string(o.text)))
+			}
+		}
+		ops = append(ops, o)
+		at += n
+	}
+	return ops, nil
+}
+
+func bound(s string, n int32) string {
+	if n >= 0 && len(s) > int(n) {
+		return s[:n]
+	}
+	return s
+}
+
+func excerpt(s string) string {
+	if len(s) > 32 {
+		return strconv.Quote(s[:32]) + "…"
+	}
+	return strconv.Quote(s)
+}
+
+// call is an operator as it is written.
+type call struct {
+	name, parameter string
+	parameters      bool // there are parentheses
+	length          int32
+}
+
+// command splits %NAME(PARAMETER):LENGTH%. The parameter ends at the first parenthesis after which the operator can end, since a
+// parameter may itself hold percent signs.
+func command(s string) (c call, n int, ok bool) {
+	i := 1
+	for i < len(s) && (s[i] >= 'A' && s[i] <= 'Z' || s[i] >= '0' && s[i] <= '9' || s[i] == '_') {
+		i++
+	}
+	c.name, c.length = s[1:i], -1
+	if c.name == "" {
+		return c, 0, false
+	}
+	if i < len(s) && s[i] == '(' {
+		c.parameters = true
+		for from := i + 1; ; {
+			j := strings.IndexByte(s[from:], ')')
+			if j < 0 {
+				return c, 0, false
+			}
+			from += j + 1
+			if length, end, ok := tail(s, from); ok {
+				c.parameter, c.length = s[i+1:from-1], length
+				return c, end, true
+			}
+		}
+	}
+	length, end, ok := tail(s, i)
+	c.length = length
+	return c, end, ok
+}
+
+// tail reads :LENGTH% or % at i.
+func tail(s string, i int) (length int32, end int, ok bool) {
+	length = -1
+	if i < len(s) && s[i] == ':' {
+		j := i + 1
+		for j < len(s) && s[j] >= '0' && s[j] <= '9' {
+			j++
+		}
+		v, err := strconv.ParseInt(s[i+1:j], 10, 32)
+		if err != nil {
+			return 0, 0, false
+		}
+		length, i = int32(v), j
+	}
+	return length, i + 1, i < len(s) && s[i] == '%'
+}
+
+// escape writes a string as the inside of a JSON string.
+func escape(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r < 0x20 || r == 0x7f:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// compile makes an operator of a call.
+func compile(c call) (operator, error) {
+	o := operator{max: c.length}
+	r, ok := commands[c.name]
+	if !ok {
+		return o, fmt.Errorf("not an operator that is supported; %s", near(c.name))
+	}
+	switch {
+	case r.takes == takesNothing && (c.parameters || c.length >= 0):
+		return o, fmt.Errorf("takes neither a parameter nor a length")
+	case c.length >= 0 && r.takes != takesField && r.takes != takesName:
+		return o, fmt.Errorf("takes no length")
+	case (r.takes == takesField || r.takes == takesName || r.takes == takesSpan) && c.parameter == "":
+		return o, fmt.Errorf("wants a parameter, as in %%%s(…)%%", c.name)
+	}
+	o.kind, o.span = r.kind, r.span
+	var err error
+	switch r.takes {
+	case takesField:
+		err = o.parseFields(c.parameter)
+	case takesName:
+		o.name = c.parameter
+	case takesTime:
+		o.time, err = parseTime(c.parameter)
+	case takesSpan:
+		o.span, err = parseSpan(c.parameter)
+	case takesServerName:
+		switch c.parameter {
+		case "", "SNI_ONLY":
+		case "SNI_FIRST", "HOST_FIRST": // without a server name both are the host
+			o.kind, o.from = opRequestField, fieldAuthority
+		default:
+			err = fmt.Errorf("parameter %q: want SNI_ONLY, SNI_FIRST or HOST_FIRST", c.parameter)
+		}
+	case takesSpace:
+		if c.parameters && c.parameter != "ALLOW_WHITESPACES" && c.parameter != "" {
+			err = fmt.Errorf("parameter %q: want ALLOW_WHITESPACES or nothing", c.parameter)
+		}
+		o.keepSpace = c.parameter == "ALLOW_WHITESPACES"
+	}
+	if err != nil {
+		return o, err
+	}
+	switch c.name { // what the process knows before there is an exchange is text
+	case "ENVIRONMENT":
+		v, ok := os.LookupEnv(o.name)
+		return constant(v, ok, o.max), nil
+	case "HOSTNAME":
+		v, err := os.Hostname()
+		return constant(v, err == nil, -1), nil
+	}
+	return o, nil
+}
+
+// constant is a value that never changes. It is no literal, since as a string of JSON's it is quoted like any other value.
+func constant(v string, ok bool, length int32) operator {
+	if !ok {
+		return operator{kind: opAbsent, max: -1}
+	}
+	return operator{kind: opConstant, text: []byte(bound(v, length)), max: -1}
+}
+
+// parseFields reads NAME or NAME?ALTERNATIVE.
+func (o *operator) parseFields(s string) error {
+	name, alt, found := strings.Cut(s, "?")
+	if strings.Contains(alt, "?") {
+		return fmt.Errorf("parameter %q: at most one alternative after ?", s)
+	}
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`()<>@,;\"/[]={}`, c) >= 0 {
+			return fmt.Errorf("parameter %q: %q cannot be in a field's name", s, c)
+		}
+	}
+	o.name, o.from, o.id = fieldOf(o.kind, name)
+	if found {
+		o.alt, o.altFrom, o.altID = fieldOf(o.kind, alt)
+	}
+	return nil
+}
+
+// fieldOf says where a name is found: HTTP/2's pseudo fields are parts of the head.
+func fieldOf(k kind, name string) (string, field, http.ID) {
+	name = strings.ToLower(name)
+	from := fieldNamed
+	switch {
+	case name == "":
+		from = fieldNone
+	case k == opRequestField:
+		switch name {
+		case ":method":
+			from = fieldMethod
+		case ":scheme":
+			from = fieldScheme
+		case ":authority", "host":
+			from = fieldAuthority
+		case ":path":
+			from = fieldPath
+		}
+	case k == opResponseField && name == ":status":
+		from = fieldStatus
+	}
+	return name, from, http.Lookup(name)
+}
+
+// parseSpan reads FROM:TO:UNIT.
+func parseSpan(s string) (span, error) {
+	parts := strings.Split(s, ":")
+	if len(parts) != 3 {
+		return span{}, fmt.Errorf("parameter %q: want FROM:TO:UNIT, as in DS_RX_BEG:DS_TX_END:ms", s)
+	}
+	var t span
+	var ok bool
+	if t.from, ok = points[parts[0]]; !ok {
+		return t, fmt.Errorf("point %q is not kept; there are %s", parts[0], list(points))
+	}
+	if t.to, ok = points[parts[1]]; !ok {
+		return t, fmt.Errorf("point %q is not kept; there are %s", parts[1], list(points))
+	}
+	if t.unit, ok = units[parts[2]]; !ok {
+		return t, fmt.Errorf("unit %q: want ms, us or ns", parts[2])
+	}
+	return t, nil
+}
+
+var points = map[string]point{
+	"DS_RX_BEG": pointStart,
+	"DS_RX_END": pointRequestEnd,
+	"US_TX_BEG": pointUpstreamFirstSent,
+	"US_TX_END": pointUpstreamLastSent,
+	"US_RX_BEG": pointUpstreamHead,
+	"US_RX_END": pointUpstreamEnd,
+	"DS_TX_BEG": pointDownstreamHead,
+	"DS_TX_END": pointEnd,
+}
+
+var units = map[string]uint32{"ms": 1e3, "us": 1e6, "ns": 1e9}
+
+func list[V any](m map[string]V) string { return strings.Join(slices.Sorted(maps.Keys(m)), ", ") }

@@ -1,0 +1,65 @@
+package http
+
+import "testing"
+
+func TestRequest(t *testing.T) {
+	var r, c Request
+	for range 2 { // a second time after Reset
+		r.SetMethod([]byte("GET"))
+		r.SetScheme([]byte("https"))
+		r.SetAuthority([]byte("a:1"))
+		r.SetPath([]byte("/b?c"))
+		r.SetTarget(AbsoluteForm)
+		r.SetHostSpelling([]byte("HOST"))
+		r.Version = HTTP11
+		r.AddString(Via, "x")
+		c.CopyFrom(&r)
+		for name, r := range map[string]*Request{"the request": &r, "its copy": &c} {
+			if string(r.Method()) != "GET" || string(r.Scheme()) != "https" || string(r.Authority()) != "a:1" || string(r.Path()) != "/b?c" ||
+				r.Target() != AbsoluteForm || string(r.HostSpelling()) != "HOST" || r.Version != HTTP11 || string(r.Get(Via)) != "x" {
+				t.Errorf("%s: %+v", name, r)
+			}
+		}
+		r.SetPath([]byte("/other"))
+		if string(c.Path()) != "/b?c" {
+			t.Error("the copy shares memory")
+		}
+		r.Reset()
+		if len(r.Method())+len(r.Scheme())+len(r.Authority())+len(r.Path())+len(r.HostSpelling())+r.Len() != 0 || r.Target() != OriginForm || r.Version != HTTP10 {
+			t.Errorf("after Reset: %+v", r)
+		}
+	}
+	for method, want := range map[string][2]bool{"GET": {}, "HEAD": {true, false}, "CONNECT": {false, true}, "head": {}, "": {}} {
+		r.SetMethod([]byte(method))
+		if r.IsHead() != want[0] || r.IsConnect() != want[1] {
+			t.Errorf("%q: HEAD %v, CONNECT %v", method, r.IsHead(), r.IsConnect())
+		}
+	}
+}
+
+func TestResponse(t *testing.T) {
+	var r Response
+	r.Version, r.Status = HTTP2, 200
+	r.SetReason([]byte("fine"))
+	r.AddString(Server, "x")
+	if string(r.Reason()) != "fine" || string(r.Get(Server)) != "x" {
+		t.Errorf("%+v", r)
+	}
+	r.Reset()
+	if len(r.Reason()) != 0 || r.Status != 0 || r.Version != HTTP10 || r.Len() != 0 {
+		t.Errorf("after Reset: %+v", r)
+	}
+	for status, want := range map[uint16]bool{100: true, 101: false, 103: true, 199: true, 200: false, 500: false} {
+		if r.Status = status; r.IsInformational() != want {
+			t.Errorf("%d: %v", status, !want)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for v, want := range map[Version]string{HTTP10: "HTTP/1.0", HTTP11: "HTTP/1.1", HTTP2: "HTTP/2", HTTP3: "HTTP/3"} {
+		if v.String() != want {
+			t.Errorf("%v, want %s", v, want)
+		}
+	}
+}
