@@ -39,7 +39,9 @@ type Proxy struct {
 	origin   *l7.Origin
 	clusters *upstream.Set
 	draining atomic.Bool
+	live     atomic.Bool // the first configuration is served
 	nextConn atomic.Uint64
+	owners   owners
 	running  sync.WaitGroup
 
 	mu        sync.Mutex // one change at a time
@@ -62,7 +64,8 @@ func New(o Options) (*Proxy, error) {
 	if want := o.Concurrency + 1; runtime.GOMAXPROCS(0) < want {
 		runtime.GOMAXPROCS(want)
 	}
-	p := &Proxy{options: o, listeners: map[string]*running{}, tables: map[string]*route.Table{}, current: &config.Snapshot{}}
+	p := &Proxy{options: o, listeners: map[string]*running{}, tables: map[string]*route.Table{}, current: &config.Snapshot{},
+		owners: newOwners(o.Stats)}
 	owner := o.Stats.Acquire(loop.Stats, "loop.")
 	for i := range o.Concurrency {
 		l, err := loop.New(i, owner.Loop(i), p.panicked)
@@ -125,6 +128,7 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 	if err != nil {
 		return err
 	}
+	p.countClusters(s)
 	clusters := p.clusters.Update(s)
 	tables := make(map[string]*route.Table, len(s.Routes))
 	for name, c := range s.Routes {
@@ -141,7 +145,29 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 	})
 	p.tables, p.current = tables, s
 	p.replaceListeners(s, fresh)
+	p.live.Store(true)
 	return nil
+}
+
+// countClusters counts what the next configuration adds, changes and takes away.
+func (p *Proxy) countClusters(next *config.Snapshot) {
+	old := make(map[string]config.Hash, len(p.current.Clusters))
+	for _, c := range p.current.Clusters {
+		old[c.Name] = c.Hash
+	}
+	v := p.owners.clusters
+	for _, c := range next.Clusters {
+		hash, was := old[c.Name]
+		switch {
+		case !was:
+			v.Inc(clustersAdded)
+		case hash != c.Hash:
+			v.Inc(clustersModified)
+		}
+		delete(old, c.Name)
+	}
+	v.Add(clustersRemoved, uint64(len(old)))
+	v.Set(clustersActive, uint64(len(next.Clusters)))
 }
 
 func (p *Proxy) openLogs(s *config.Snapshot) error {
@@ -178,6 +204,7 @@ func (p *Proxy) openListeners(s *config.Snapshot) (map[string]*running, error) {
 		}
 		l, err := listener.Open(c, len(p.loops), p.options.Stats, r.server, tcp)
 		if err != nil {
+			p.owners.listeners.Inc(listenersFailed)
 			for _, opened := range fresh {
 				opened.Close(p.loops)
 			}
@@ -195,9 +222,15 @@ func (p *Proxy) replaceListeners(s *config.Snapshot, fresh map[string]*running) 
 	for _, c := range s.Listeners {
 		keep[c.Name] = true
 	}
+	v := p.owners.listeners
 	for name, old := range p.listeners {
 		if keep[name] && fresh[name] == nil {
 			continue
+		}
+		if keep[name] {
+			v.Inc(listenersModified)
+		} else {
+			v.Inc(listenersRemoved)
 		}
 		old.Close(p.loops)
 		if old.server != nil {
@@ -207,12 +240,16 @@ func (p *Proxy) replaceListeners(s *config.Snapshot, fresh map[string]*running) 
 	}
 	for name, r := range fresh {
 		p.listeners[name] = r
+		v.Inc(listenersAdded)
+		v.Add(listenersCreated, uint64(len(p.loops)))
 		p.onLoops(func(i int) {
 			if err := r.Start(p.loops[i], p.http[i], p.tcp[i]); err != nil {
 				p.options.Log.Error("a listener does not accept on one of the loops", "listener", name, "loop", i, "error", err)
 			}
 		})
 	}
+	v.Set(listenersActive, uint64(len(p.listeners)))
+	v.Set(workersStarted, 1)
 }
 
 // Drain asks clients to go: responses say so and connections end with their present exchange. With accept false nobody new is let in.

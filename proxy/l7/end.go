@@ -40,7 +40,12 @@ func (x *exchange) abort(details string) {
 	x.finish()
 	c.exchange = nil
 	c.leave(CxDestroyLocal)
-	c.conn.Close()
+	if x.has(untilClose) {
+		c.conn.Reset() // an orderly end would make what came look like the whole
+	} else {
+		c.conn.Flush()
+		c.conn.Close()
+	}
 	x.recycle()
 }
 

@@ -50,24 +50,21 @@ type exchange struct {
 type exchangeState uint32
 
 const (
-	hasHead        exchangeState = 1 << iota // the request's head was decoded
-	requestEnded                             // the request came whole
-	ownHead                                  // the response is ours, not an upstream's
-	replied                                  // a reply of ours has been decided
-	headSent                                 // the response's head is written
-	responseEnded                            // the response is written whole
-	upgradeAsked                             // an upgrade or CONNECT that is allowed
-	tunnelling                               // and that was granted
-	chunkedDown                              // the response's body is written in chunks
-	bodiless                                 // the response has no body, whatever it says
-	routeCleared                             // a filter wants the route matched anew
-	rerouted                                 // the route was matched
-	external                                 // the request comes from outside
-	filtering                                // a filter's hook runs
-	downstreamLost                           // there is nobody to answer
-	flowStopped                              // the upstream waits for the downstream
-	over                                     // given back, or about to be
-	stale                                    // one repetition for a stale connection was used up
+	hasHead       exchangeState = 1 << iota // the request's head was decoded
+	requestEnded                            // the request came whole
+	ownHead                                 // the response is ours, not an upstream's
+	replied                                 // a reply of ours has been decided
+	headSent                                // the response's head is written
+	responseEnded                           // the response is written whole
+	upgradeAsked                            // an upgrade or CONNECT that is allowed
+	tunnelling                              // and that was granted
+	chunkedDown                             // the response's body is written in chunks
+	bodiless                                // the response has no body, whatever it says
+	untilClose                              // the response's body ends with the connection
+	rerouted                                // the route was matched
+	external                                // the request comes from outside
+	flowStopped                             // the upstream waits for the downstream
+	over                                    // given back, or about to be
 )
 
 func (x *exchange) has(s exchangeState) bool { return x.state&s != 0 }

@@ -118,6 +118,7 @@ func (x *exchange) sendHead(end bool) {
 	if !x.has(tunnelling) {
 		switch {
 		case framing == http1.UntilClose:
+			x.state |= untilClose
 			c.state |= connLast
 			fallthrough
 		case c.state&connLast != 0:

@@ -54,8 +54,9 @@ func (h *hosts) finish() {
 	}
 }
 
-// longestHost bounds the authorities that are looked up among domains: no domain name is longer (RFC 1035 §2.3.4), ports included.
-const longestHost = 262
+// usualHost is the longest authority that is lowered without allocating: no domain name with a port is longer (RFC 1035 §2.3.4), and
+// what a peer can send is bounded by the limit of a head.
+const usualHost = 262
 
 func (h *hosts) find(authority []byte, ignorePort bool) *virtualHost {
 	if h.exact == nil && h.suffixes == nil && h.prefixes == nil {
@@ -64,10 +65,7 @@ func (h *hosts) find(authority []byte, ignorePort bool) *virtualHost {
 	if ignorePort {
 		authority = withoutPort(authority)
 	}
-	if len(authority) > longestHost {
-		return h.any
-	}
-	var buffer [longestHost]byte
+	var buffer [usualHost]byte
 	name := lower(buffer[:0], authority)
 	if v := h.exact[string(name)]; v != nil {
 		return v
@@ -90,26 +88,18 @@ func (h *hosts) find(authority []byte, ignorePort bool) *virtualHost {
 	return h.any
 }
 
-// withoutPort takes :port off an authority, IPv6 literals in brackets included.
+// withoutPort takes off what follows the last colon of an authority, unless that colon is inside an IPv6 literal's brackets.
 func withoutPort(authority []byte) []byte {
 	i := bytes.LastIndexByte(authority, ':')
 	if i < 0 || bytes.IndexByte(authority[i:], ']') >= 0 {
 		return authority
-	}
-	for _, c := range authority[i+1:] {
-		if c < '0' || c > '9' {
-			return authority
-		}
 	}
 	return authority[:i]
 }
 
 func lower(dst, b []byte) []byte {
 	for _, c := range b {
-		if c-'A' < 26 {
-			c |= 0x20
-		}
-		dst = append(dst, c)
+		dst = append(dst, lowerByte(c))
 	}
 	return dst
 }

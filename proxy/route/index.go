@@ -1,22 +1,244 @@
 package route
 
 import (
+	"bytes"
+	"slices"
+	"strings"
+
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/wire/http"
 )
 
-// index finds the first route of a virtual host that matches.
+// index finds the first route of a virtual host that matches, without looking at most of them.
+//
+// It knows for each rule something about the path that must hold for the rule to match: the whole path, how it begins, or a piece that
+// is in it. What the request's path rules out is not looked at; whatever is left, a candidate, is asked by matches, so that the index
+// is only ever about speed. Candidates come as lists in the order of the configuration. Each list is walked up to the best position
+// found so far, which gives the same as merging them would, without the merge; cheap lists go first, so that a regular expression is
+// only asked if it would win.
 type index struct {
-	routes []*config.Route
+	routes   []*config.Route
+	linear   bool
+	exact    map[string][]int32
+	folded   map[string][]int32 // exact rules that leave case aside, by the lowered path
+	prefixes trie
+	foldedBy trie // prefixes that leave case aside, lowered
+	regexes  trie // by the literal that they begin with
+	rest     []unbound
+	longest  int // of folded's keys, in bytes
 }
 
-func compileIndex(routes []*config.Route) index { return index{routes: routes} }
+// unbound is a rule of which nothing is known about how its path begins.
+type unbound struct {
+	position int32
+	contains []byte // what every path that it matches has in it; may be empty
+}
+
+// small is the number of routes up to which they are walked one by one. Measured with prefixes of which the last matches: 8 routes
+// cost the same either way, 11 are a fifth faster by index, 100 are ten times faster. With regular expressions the index wins earlier.
+const small = 8
+
+// longestFolded bounds the exact paths without case that are found by map, in bytes, since the request's path is lowered for it on
+// the stack.
+const longestFolded = 256
+
+func compileIndex(routes []*config.Route) index {
+	x := index{routes: routes, linear: len(routes) <= small}
+	if x.linear {
+		return x
+	}
+	x.exact, x.folded = map[string][]int32{}, map[string][]int32{}
+	for i, route := range routes {
+		position, m := int32(i), &route.Match
+		switch {
+		case m.Kind == config.PathRegex:
+			x.addRegex(position, m.Regex.String())
+		case m.Kind != config.PathExact && m.CaseSensitive:
+			x.prefixes.add(m.Path, position)
+		case m.Kind != config.PathExact:
+			x.foldedBy.add(lowered(m.Path), position)
+		case m.CaseSensitive:
+			x.exact[m.Path] = append(x.exact[m.Path], position)
+		case len(m.Path) > longestFolded:
+			x.rest = append(x.rest, unbound{position: position})
+		default:
+			key := lowered(m.Path)
+			x.folded[key] = append(x.folded[key], position)
+			x.longest = max(x.longest, len(key))
+		}
+	}
+	for _, t := range []*trie{&x.prefixes, &x.foldedBy, &x.regexes} {
+		t.finish()
+	}
+	return x
+}
+
+func lowered(s string) string { return string(lower(nil, []byte(s))) }
+
+func (x *index) addRegex(position int32, expression string) {
+	heads, contains := literals(expression)
+	if heads == nil {
+		x.rest = append(x.rest, unbound{position, []byte(contains)})
+		return
+	}
+	for _, head := range heads {
+		x.regexes.add(head, position)
+	}
+}
 
 func (x *index) find(r *http.Request) *config.Route {
-	for _, route := range x.routes {
+	if x.linear {
+		return first(x.routes, r)
+	}
+	path := bare(r.Path())
+	best := x.try(x.exact[string(path)], r, int32(len(x.routes)))
+	if len(path) <= x.longest {
+		var buffer [longestFolded]byte
+		best = x.try(x.folded[string(lower(buffer[:0], path))], r, best)
+	}
+	best = x.walk(&x.prefixes, path, false, r, best)
+	best = x.walk(&x.foldedBy, path, true, r, best)
+	best = x.walk(&x.regexes, path, false, r, best)
+	for i := range x.rest {
+		u := &x.rest[i]
+		if u.position >= best {
+			break
+		}
+		if bytes.Contains(path, u.contains) && matches(&x.routes[u.position].Match, r) {
+			best = u.position
+			break
+		}
+	}
+	if int(best) == len(x.routes) {
+		return nil
+	}
+	return x.routes[best]
+}
+
+// first is the slow, obvious way to find a route.
+func first(routes []*config.Route, r *http.Request) *config.Route {
+	for _, route := range routes {
 		if matches(&route.Match, r) {
 			return route
 		}
 	}
 	return nil
+}
+
+// try asks the rules at those positions that come before best, and gives the first that matches, or best.
+func (x *index) try(positions []int32, r *http.Request, best int32) int32 {
+	for _, p := range positions {
+		if p >= best {
+			break
+		}
+		if matches(&x.routes[p].Match, r) {
+			return p
+		}
+	}
+	return best
+}
+
+// walk asks the rules of all prefixes in the trie that the path has.
+func (x *index) walk(t *trie, path []byte, fold bool, r *http.Request, best int32) int32 {
+	if len(t.nodes) == 0 {
+		return best
+	}
+	for n := &t.nodes[0]; n.lowest < best; {
+		best = x.try(n.positions, r, best)
+		if n = t.step(n, path, fold); n == nil {
+			break
+		}
+		path = path[len(n.label):]
+	}
+	return best
+}
+
+// trie is a compressed prefix tree. Its nodes lie in one slice, children beside one another, so that a step is a byte search, one
+// look at the child and one comparison.
+type trie struct {
+	keys  map[string][]int32 // until finish
+	nodes []node
+}
+
+type node struct {
+	label     string  // the bytes between the parent and this
+	heads     string  // the first bytes of the children's labels
+	children  int32   // where in nodes they begin
+	lowest    int32   // the first position of this node and all below it
+	positions []int32 // of the rules whose prefix ends here, ascending
+}
+
+func (t *trie) add(prefix string, position int32) {
+	if t.keys == nil {
+		t.keys = map[string][]int32{}
+	}
+	t.keys[prefix] = append(t.keys[prefix], position)
+}
+
+func (t *trie) finish() {
+	if t.keys == nil {
+		return
+	}
+	sorted := make([]string, 0, len(t.keys))
+	for k := range t.keys {
+		sorted = append(sorted, k)
+	}
+	slices.Sort(sorted)
+	t.nodes = make([]node, 1, 2*len(sorted))
+	t.fill(0, sorted, 0)
+	t.keys = nil
+	t.nodes = slices.Clip(t.nodes)
+}
+
+// fill makes the node at of the keys, which are sorted and have their first depth bytes in common, and all nodes below it.
+func (t *trie) fill(at int32, keys []string, depth int) {
+	n := node{label: t.nodes[at].label, lowest: 1<<31 - 1}
+	if len(keys) > 0 && len(keys[0]) == depth {
+		n.positions = slices.Compact(t.keys[keys[0]]) // a rule that begins in two ways may have one of them twice
+		n.lowest = n.positions[0]
+		keys = keys[1:]
+	}
+	groups := make([][]string, 0, 8)
+	heads := []byte(nil)
+	for len(keys) > 0 {
+		head, end := keys[0][depth], 1
+		for end < len(keys) && keys[end][depth] == head {
+			end++
+		}
+		groups, heads, keys = append(groups, keys[:end]), append(heads, head), keys[end:]
+	}
+	n.heads, n.children = string(heads), int32(len(t.nodes))
+	t.nodes = append(t.nodes, make([]node, len(groups))...)
+	for i, group := range groups {
+		first, last := group[0], group[len(group)-1]
+		end := depth + 1
+		for end < len(first) && end < len(last) && first[end] == last[end] {
+			end++
+		}
+		child := n.children + int32(i)
+		t.nodes[child].label = first[depth:end]
+		t.fill(child, group, end)
+		n.lowest = min(n.lowest, t.nodes[child].lowest)
+	}
+	t.nodes[at] = n
+}
+
+// step is the child of n whose label the path goes on with; nil if there is none.
+func (t *trie) step(n *node, path []byte, fold bool) *node {
+	if len(path) == 0 {
+		return nil
+	}
+	head := path[0]
+	if fold {
+		head = lowerByte(head)
+	}
+	i := strings.IndexByte(n.heads, head)
+	if i < 0 {
+		return nil
+	}
+	child := &t.nodes[n.children+int32(i)]
+	if !hasPrefix(path, child.label, !fold) {
+		return nil
+	}
+	return child
 }

@@ -2,35 +2,49 @@ package route
 
 import (
 	"bytes"
-	"strconv"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/wire/http"
 )
 
-// matches tells whether a request is what a rule asks for.
+// matches tells whether a request is what a rule asks for. It is the one meaning of a rule: the index only leaves out rules of which
+// this would say no.
 func matches(m *config.Match, r *http.Request) bool {
 	return MatchPath(m, r.Path()) && MatchHeaders(m.Headers, r)
 }
 
-// MatchPath tells whether a path with its query is what a rule asks for. The query never counts.
+// MatchPath tells whether a path with its query is what a rule asks for. The query never counts, and a request without a path
+// (CONNECT) meets no rule, as in Envoy.
 func MatchPath(m *config.Match, path []byte) bool {
-	if m.Kind == config.PathPrefix && m.CaseSensitive {
-		return len(path) >= len(m.Path) && string(path[:len(m.Path)]) == m.Path
+	if len(path) == 0 {
+		return false
 	}
-	if i := bytes.IndexByte(path, '?'); i >= 0 && m.Kind != config.PathPrefix {
+	if m.Kind == config.PathRegex {
+		return m.Regex.Match(bare(path))
+	}
+	// Most rules fail here, so the query is looked for afterwards.
+	if !hasPrefix(path, m.Path, m.CaseSensitive) {
+		return false
+	}
+	switch n := len(bare(path)); m.Kind {
+	case config.PathPrefix:
+		return n >= len(m.Path)
+	case config.PathExact:
+		return n == len(m.Path)
+	default: // PathSeparatedPrefix
+		return n == len(m.Path) || n > len(m.Path) && path[len(m.Path)] == '/'
+	}
+}
+
+// bare is a path without query and fragment. A codec lets no fragment in; were one there, it would not hide the path before it.
+func bare(path []byte) []byte {
+	if i := bytes.IndexByte(path, '?'); i >= 0 {
 		path = path[:i]
 	}
-	switch m.Kind {
-	case config.PathPrefix:
-		return hasPrefix(path, m.Path, m.CaseSensitive)
-	case config.PathExact:
-		return len(path) == len(m.Path) && hasPrefix(path, m.Path, m.CaseSensitive)
-	case config.PathSeparatedPrefix:
-		return hasPrefix(path, m.Path, m.CaseSensitive) && (len(path) == len(m.Path) || path[len(m.Path)] == '/')
-	default:
-		return m.Regex.Match(path)
+	if i := bytes.IndexByte(path, '#'); i >= 0 {
+		path = path[:i]
 	}
+	return path
 }
 
 func hasPrefix(b []byte, prefix string, caseSensitive bool) bool {
@@ -49,12 +63,18 @@ func equalFold(b []byte, s string) bool {
 		return false
 	}
 	for i, c := range b {
-		d := s[i]
-		if c != d && (c|0x20 != d|0x20 || c|0x20 < 'a' || c|0x20 > 'z') {
+		if lowerByte(c) != lowerByte(s[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+func lowerByte(c byte) byte {
+	if c-'A' < 26 {
+		c |= 0x20
+	}
+	return c
 }
 
 // MatchHeaders tells whether all conditions hold.
@@ -67,60 +87,88 @@ func MatchHeaders(list []config.HeaderMatch, r *http.Request) bool {
 	return true
 }
 
-// MatchHeader tells whether a condition on a header holds. Several fields of one name are judged as one, joined by commas, which is
-// what their recipient may do too (RFC 9110 §5.3).
+// MatchHeader tells whether a condition on a header holds. Of several fields with one name each is judged by itself: one that is what
+// is asked for is enough, and inverted, one is enough to fail. A header that is missing is not judged at all, so only a condition on
+// its absence holds then, unless a missing one is to count as empty. Envoy 1.40 was seen to do all of this.
 func MatchHeader(m *config.HeaderMatch, r *http.Request) bool {
-	var joined [256]byte
-	value, present := headerValue(m.Name, r, joined[:0])
-	if m.Present {
-		return present != m.Invert
+	if m.Name[0] == ':' || m.Name == "host" {
+		v := pseudoHeader(m.Name, r)
+		if len(v) == 0 {
+			return matchMissing(m)
+		}
+		return matchValue(m, v) != m.Invert
 	}
-	if !present && !m.MissingEmpty {
-		// A missing header never equals anything; inverted, Envoy takes that for a match.
-		return m.Invert
+	id := http.Lookup(m.Name)
+	i := r.Find(id, m.Name, 0)
+	if i < 0 {
+		return matchMissing(m)
 	}
-	ok := false
-	if m.Range != nil {
-		n, err := strconv.ParseInt(string(value), 10, 64)
-		ok = err == nil && m.Range.Start <= n && n < m.Range.End
-	} else {
-		ok = MatchString(&m.String, value)
+	for ; i >= 0; i = r.Find(id, m.Name, i+1) {
+		if matchValue(m, r.Value(i)) {
+			return !m.Invert
+		}
 	}
-	return ok != m.Invert
+	return m.Invert
 }
 
-func headerValue(name string, r *http.Request, buffer []byte) (value []byte, present bool) {
-	if name[0] == ':' {
-		switch name {
-		case ":path":
-			value = r.Path()
-		case ":method":
-			value = r.Method()
-		case ":authority":
-			value = r.Authority()
-		case ":scheme":
-			value = r.Scheme()
+func matchMissing(m *config.HeaderMatch) bool {
+	switch {
+	case m.MissingEmpty:
+		return matchValue(m, nil) != m.Invert
+	case m.Present:
+		return m.Invert
+	}
+	return false
+}
+
+func matchValue(m *config.HeaderMatch, value []byte) bool {
+	switch {
+	case m.Present:
+		return true
+	case m.Range != nil:
+		n, ok := parseInt(value)
+		return ok && m.Range.Start <= n && n < m.Range.End
+	}
+	return MatchString(&m.String, value)
+}
+
+// parseInt reads a decimal number with an optional sign, without making an error of what is none: peers choose what comes here.
+func parseInt(b []byte) (n int64, ok bool) {
+	negative := false
+	if len(b) > 0 && (b[0] == '-' || b[0] == '+') {
+		negative = b[0] == '-'
+		b = b[1:]
+	}
+	if len(b) == 0 {
+		return 0, false
+	}
+	// Counted downwards, since the smallest number has no positive twin.
+	const smallest = -1 << 63
+	for _, c := range b {
+		d := int64(c - '0')
+		if c-'0' > 9 || n < smallest/10 || n*10 < smallest+d {
+			return 0, false
 		}
-		return value, len(value) > 0
+		n = n*10 - d
 	}
-	if name == "host" {
-		return r.Authority(), len(r.Authority()) > 0
+	if negative {
+		return n, true
 	}
-	id := http.Lookup(name)
-	i := r.Find(id, name, 0)
-	if i < 0 {
-		return nil, false
+	return -n, n != smallest
+}
+
+func pseudoHeader(name string, r *http.Request) []byte {
+	switch name {
+	case ":path":
+		return r.Path()
+	case ":method":
+		return r.Method()
+	case ":authority", "host":
+		return r.Authority()
+	case ":scheme":
+		return r.Scheme()
 	}
-	value = r.Value(i)
-	next := r.Find(id, name, i+1)
-	if next < 0 {
-		return value, true
-	}
-	buffer = append(buffer, value...)
-	for ; next >= 0; next = r.Find(id, name, next+1) {
-		buffer = append(append(buffer, ','), r.Value(next)...)
-	}
-	return buffer, true
+	return nil
 }
 
 // MatchString tells whether a condition on a string holds.

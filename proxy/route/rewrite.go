@@ -3,12 +3,13 @@ package route
 import (
 	"bytes"
 	"strconv"
+	"strings"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/wire/http"
 )
 
-// Choose picks a share of a route's traffic by a random number.
+// Choose picks a share of a route's traffic by a random number. A share of weight 0 is never picked.
 func Choose(clusters []config.WeightedCluster, total uint32, random uint64) *config.WeightedCluster {
 	if len(clusters) == 1 {
 		return &clusters[0]
@@ -23,7 +24,7 @@ func Choose(clusters []config.WeightedCluster, total uint32, random uint64) *con
 	return &clusters[len(clusters)-1]
 }
 
-// AppendRewritten appends the path that goes upstream: what the rule matched is replaced, the rest stays.
+// AppendRewritten appends the path that goes upstream: what the rule matched is replaced, the rest stays, byte for byte.
 func AppendRewritten(dst []byte, f *config.Forward, m *config.Match, r *http.Request) []byte {
 	return appendReplaced(dst, f.PrefixRewrite, m, r.Path())
 }
@@ -36,72 +37,82 @@ func appendReplaced(dst []byte, with string, m *config.Match, path []byte) []byt
 // matched is how much of a path a rule matched.
 func matched(m *config.Match, path []byte) int {
 	if m.Kind == config.PathRegex {
-		if i := bytes.IndexByte(path, '?'); i >= 0 {
-			return i
-		}
-		return len(path)
+		return len(bare(path))
 	}
 	return len(m.Path)
 }
 
-// AppendLocation appends the value of a redirect's location field.
+// AppendLocation appends the value of a redirect's location field, put together as Envoy does.
 func AppendLocation(dst []byte, d *config.Redirect, m *config.Match, r *http.Request) []byte {
-	scheme := string(r.Scheme())
+	scheme := len(dst)
 	switch {
 	case d.HTTPS:
-		scheme = "https"
+		dst = append(dst, "https"...)
 	case d.Scheme != "":
-		scheme = d.Scheme
-	}
-	dst = append(append(dst, scheme...), "://"...)
-	host, port := r.Authority(), ""
-	if d.Host != "" {
-		host = []byte(d.Host)
-	}
-	bare := withoutPort(host)
-	switch {
-	case d.Port != 0:
-		port = ":" + strconv.Itoa(int(d.Port))
-	case d.Host != "":
-		port = string(host[len(bare):])
+		dst = append(dst, d.Scheme...)
 	default:
-		// A port that was the old scheme's own goes with the scheme.
-		port = string(host[len(bare):])
-		if changed := scheme != string(r.Scheme()); changed && (port == ":80" || port == ":443") {
-			port = ""
+		dst = append(dst, r.Scheme()...)
+	}
+	changed := !bytes.Equal(dst[scheme:], r.Get(http.XForwardedProto))
+	dst = append(dst, "://"...)
+	dst = appendHost(dst, d, changed, r)
+	path := len(dst)
+	dst = appendLocationPath(dst, d, m, r.Path())
+	if path == len(dst) || dst[path] != '/' {
+		dst = append(dst, 0)
+		copy(dst[path+1:], dst[path:])
+		dst[path] = '/'
+	}
+	return dst
+}
+
+func appendHost(dst []byte, d *config.Redirect, schemeChanged bool, r *http.Request) []byte {
+	start := len(dst)
+	if d.Host != "" {
+		dst = append(dst, d.Host...)
+	} else {
+		dst = append(dst, r.Authority()...)
+	}
+	host := dst[start:]
+	bare := withoutPort(host)
+	if d.Port != 0 {
+		dst = append(dst[:start+len(bare)], ':')
+		return strconv.AppendUint(dst, uint64(d.Port), 10)
+	}
+	// A port that the old scheme would have had anyway goes with that scheme.
+	if d.Host == "" && schemeChanged {
+		port, proto := string(host[len(bare):]), r.Get(http.XForwardedProto)
+		if port == ":80" && string(proto) == "http" || port == ":443" && string(proto) == "https" {
+			dst = dst[:start+len(bare)]
 		}
 	}
-	dst = append(append(dst, bare...), port...)
-	path := r.Path()
-	switch {
-	case d.Path != "":
+	return dst
+}
+
+func appendLocationPath(dst []byte, d *config.Redirect, m *config.Match, path []byte) []byte {
+	if d.Path != "" {
+		// A query in the configured path takes the place of the request's, and is not what StripQuery means.
 		dst = append(dst, d.Path...)
-		if !d.StripQuery && bytes.IndexByte([]byte(d.Path), '?') < 0 {
-			if i := bytes.IndexByte(path, '?'); i >= 0 {
-				dst = append(dst, path[i:]...)
-			}
+		if i := bytes.IndexByte(path, '?'); i >= 0 && !d.StripQuery && strings.IndexByte(d.Path, '?') < 0 {
+			dst = append(dst, path[i:]...)
 		}
 		return dst
-	case d.PrefixRewrite != nil:
-		if d.StripQuery {
-			path = withoutQuery(path)
-		}
-		return appendReplaced(dst, *d.PrefixRewrite, m, path)
+	}
+	start := len(dst)
+	if d.PrefixRewrite != nil && *d.PrefixRewrite != "" { // an empty one is none, in Envoy
+		dst = appendReplaced(dst, *d.PrefixRewrite, m, path)
+	} else {
+		dst = append(dst, path...)
 	}
 	if d.StripQuery {
-		path = withoutQuery(path)
+		if i := bytes.IndexByte(dst[start:], '?'); i >= 0 {
+			dst = dst[:start+i]
+		}
 	}
-	return append(dst, path...)
+	return dst
 }
 
-func withoutQuery(path []byte) []byte {
-	if i := bytes.IndexByte(path, '?'); i >= 0 {
-		return path[:i]
-	}
-	return path
-}
-
-// AppendTLSLocation appends where a request for a virtual host that serves https only is sent.
+// AppendTLSLocation appends where a request for a virtual host that serves https only is sent. A port stays as it was asked for.
 func AppendTLSLocation(dst []byte, r *http.Request) []byte {
 	dst = append(append(dst, "https://"...), r.Authority()...)
 	return append(dst, r.Path()...)

@@ -1,8 +1,6 @@
 package route
 
 import (
-	"bytes"
-
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/wire/http"
 )
@@ -35,16 +33,21 @@ type Result struct {
 	TLSRedirect bool // the virtual host serves https only, and the request is not
 }
 
-// Match finds the route for a request: the virtual host by the authority, then the first of its routes that matches. It allocates
-// nothing.
+// Match finds the route for a request, whose x-forwarded-proto must say how it came: the virtual host by the authority, then the first
+// of its routes that matches. It allocates nothing.
 func (t *Table) Match(r *http.Request) Result {
 	v := t.hosts.find(r.Authority(), t.Config.IgnorePortInHost)
 	if v == nil {
 		return Result{}
 	}
-	if v.config.RequireTLS != config.TLSNone && !bytes.Equal(r.Scheme(), []byte("https")) &&
+	if v.config.RequireTLS != config.TLSNone && !cameByTLS(r) &&
 		(v.config.RequireTLS == config.TLSAll || !r.Has(http.XEnvoyInternal)) {
 		return Result{VirtualHost: v.config, TLSRedirect: true}
 	}
 	return Result{VirtualHost: v.config, Route: v.index.find(r)}
+}
+
+// cameByTLS asks the connection manager's word on how the request came, not the scheme of its URL, which the peer chose.
+func cameByTLS(r *http.Request) bool {
+	return string(r.Get(http.XForwardedProto)) == "https" && r.Count(http.XForwardedProto) == 1
 }

@@ -1,0 +1,413 @@
+package proxy_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters"
+	"github.com/weftmesh/weft/proxy"
+	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+	wire "github.com/weftmesh/weft/wire/http"
+)
+
+// The filters below are examples of the contract, one for each way out of a hook and one for each thing to wait for.
+
+// tagging continues: it changes a head on its way.
+type tagging struct{ filters.Pass }
+
+func (tagging) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
+	x.Request().AddNamed([]byte("x-tag"), []byte("request"))
+	return filters.Continue
+}
+
+func (tagging) ResponseHeaders(x filters.Exchange, _ bool) filters.Action {
+	x.Response().AddNamed([]byte("x-tag"), []byte("response"))
+	return filters.Continue
+}
+
+// refusing replies in the upstream's place.
+type refusing struct{ filters.Pass }
+
+func (refusing) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
+	x.Reply(429, []byte("too eager"), "refused_by_example")
+	return filters.Replied
+}
+
+// holding keeps the body until it has seen all of it, in both directions, and says how long it was.
+type holding struct {
+	filters.Pass
+	up, down int
+}
+
+func (h *holding) RequestHeaders(_ filters.Exchange, end bool) filters.Action {
+	if end {
+		return filters.Continue
+	}
+	return filters.Hold
+}
+
+func (h *holding) RequestBody(x filters.Exchange, b []byte, end bool) filters.Action {
+	if h.up += len(b); !end {
+		return filters.Hold
+	}
+	x.Request().AddNamed([]byte("x-held"), fmt.Append(nil, h.up))
+	return filters.Continue
+}
+
+func (h *holding) ResponseHeaders(_ filters.Exchange, end bool) filters.Action {
+	if end {
+		return filters.Continue
+	}
+	return filters.Hold
+}
+
+func (h *holding) ResponseBody(x filters.Exchange, b []byte, end bool) filters.Action {
+	if h.down += len(b); !end {
+		return filters.Hold
+	}
+	x.Response().AddNamed([]byte("x-held"), fmt.Append(nil, h.down))
+	return filters.Continue
+}
+
+func (h *holding) Done(filters.Exchange) { *h = holding{} }
+
+// delaying awaits a timer of its loop.
+type delaying struct {
+	filters.Pass
+	since time.Time
+}
+
+func (d *delaying) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
+	d.since = x.Now()
+	x.AwaitTimer(30 * time.Millisecond)
+	return filters.Await
+}
+
+func (d *delaying) Resume(x filters.Exchange, _ filters.Result) filters.Action {
+	if x.Now().Sub(d.since) < 30*time.Millisecond {
+		x.Reply(500, []byte("woken too early"), "")
+		return filters.Replied
+	}
+	return filters.Continue
+}
+
+// asking awaits a call through a cluster: a tiny ext_authz.
+type asking struct{ filters.Pass }
+
+func (asking) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
+	var r wire.Request
+	r.SetMethod([]byte("GET"))
+	r.SetAuthority([]byte("judge"))
+	r.SetPath(append([]byte("/judge"), x.Request().Path()...))
+	x.AwaitCall("upstream", &r, nil, time.Second)
+	return filters.Await
+}
+
+func (asking) Resume(x filters.Exchange, r filters.Result) filters.Action {
+	switch {
+	case r.Err != nil:
+		x.Reply(403, []byte("nobody to ask: "+r.Err.Error()), "")
+		return filters.Replied
+	case !strings.Contains(string(r.Body), "/judge/good"):
+		x.Reply(403, []byte("the judge says no"), "")
+		return filters.Replied
+	}
+	return filters.Continue
+}
+
+// blocking awaits a function that blocks, on a goroutine of its own.
+type blocking struct{ filters.Pass }
+
+func (blocking) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
+	path := string(x.Request().Path()) // a copy: the function must not touch the exchange
+	x.AwaitFunc(func(ctx context.Context) (any, error) {
+		switch path {
+		case "/fails":
+			return nil, errors.New("no luck")
+		case "/panics":
+			panic("in the function")
+		case "/hangs":
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return "looked up", nil
+	})
+	return filters.Await
+}
+
+func (blocking) Resume(x filters.Exchange, r filters.Result) filters.Action {
+	if r.Err != nil {
+		x.Reply(502, []byte("function: "+r.Err.Error()), "")
+		return filters.Replied
+	}
+	x.Request().AddNamed([]byte("x-value"), []byte(r.Value.(string)))
+	return filters.Continue
+}
+
+// panicking panics where the path tells it to.
+type panicking struct{ filters.Pass }
+
+func (panicking) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
+	if string(x.Request().Path()) == "/request" {
+		panic("on request")
+	}
+	return filters.Continue
+}
+
+func (panicking) ResponseHeaders(x filters.Exchange, _ bool) filters.Action {
+	if string(x.Request().Path()) == "/response" {
+		panic("on response")
+	}
+	return filters.Continue
+}
+
+func (panicking) ResponseBody(x filters.Exchange, _ []byte, _ bool) filters.Action {
+	if string(x.Request().Path()) == "/body" {
+		panic("on body")
+	}
+	return filters.Continue
+}
+
+const allHooks = filters.OnRequestHeaders | filters.OnRequestBody | filters.OnRequestTrailers |
+	filters.OnResponseHeaders | filters.OnResponseBody | filters.OnResponseTrailers
+
+func example(name string, make func() filters.Filter) filters.Spec {
+	return filters.Spec{Name: name, Type: name, Hooks: allHooks,
+		Build: func(any, filters.Site) func(int) filters.Filter { return func(int) filters.Filter { return make() } }}
+}
+
+func examples() []filters.Spec {
+	return []filters.Spec{
+		example("tagging", func() filters.Filter { return tagging{} }),
+		example("refusing", func() filters.Filter { return refusing{} }),
+		example("holding", func() filters.Filter { return &holding{} }),
+		example("delaying", func() filters.Filter { return &delaying{} }),
+		example("asking", func() filters.Filter { return asking{} }),
+		example("blocking", func() filters.Filter { return blocking{} }),
+		example("panicking", func() filters.Filter { return panicking{} }),
+	}
+}
+
+// rig is a proxy with a chain of examples before an upstream that says what it got.
+type rig struct {
+	t       *testing.T
+	url     string
+	address string
+	panics  atomic.Int64
+	stats   *telemetry.Store
+}
+
+func run(t *testing.T, chain ...string) *rig {
+	t.Helper()
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s tag=%s held=%s value=%s body=%d", r.URL.Path, r.Header.Get("x-tag"), r.Header.Get("x-held"), r.Header.Get("x-value"), len(body))
+	}))
+	t.Cleanup(upstream.Close)
+	b := &rig{t: t, stats: telemetry.NewStore(1)}
+	logs := accesslog.NewFiles(1, b.stats, time.Second, 1<<16)
+	t.Cleanup(logs.Close)
+	p, err := proxy.New(proxy.Options{Concurrency: 1, Stats: b.stats, Logs: logs, Specs: examples(), Log: slog.New(slog.NewTextHandler(countLines{&b.panics}, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	var list []config.HTTPFilter
+	for _, name := range chain {
+		list = append(list, config.HTTPFilter{Name: name, Type: name})
+	}
+	many := config.Breaker{MaxConnections: 100, MaxPending: 100, MaxRequests: 100, MaxRetries: 3}
+	route := &config.Route{Match: config.Match{Path: "/", CaseSensitive: true},
+		Forward: &config.Forward{Clusters: []config.WeightedCluster{{Name: "upstream", Weight: 1}}, TotalWeight: 1, Timeout: 5 * time.Second, MissingCluster: 503}}
+	snapshot := &config.Snapshot{
+		Listeners: []*config.Listener{{Name: "l", Address: config.Address{AddrPort: netip.MustParseAddrPort("127.0.0.1:0")}, BufferLimit: 64 << 10, Backlog: 128, ReusePort: true,
+			Chain: config.FilterChain{HTTP: &config.HTTP{StatPrefix: "test", MaxHeadBytes: 60 << 10, MaxHeaders: 100, Filters: list, Proxy100Continue: true,
+				DelayedCloseTimeout: time.Second,
+				Routes:              &config.RouteConfiguration{VirtualHosts: []*config.VirtualHost{{Domains: []string{"*"}, Routes: []*config.Route{route}}}}}}}},
+		Clusters: []*config.Cluster{{Name: "upstream", StatName: "upstream", BufferLimit: 1 << 20, ConnectTimeout: time.Second, Breakers: [2]config.Breaker{many, many},
+			Static: &config.Assignment{Endpoints: []config.Endpoint{{Address: config.Address{AddrPort: netip.MustParseAddrPort(upstream.Listener.Addr().String())}, Weight: 1}}}}},
+	}
+	if err := p.Update(snapshot); err != nil {
+		t.Fatal(err)
+	}
+	b.address = p.Addresses()["l"].String()
+	b.url = "http://" + b.address
+	return b
+}
+
+type countLines struct{ n *atomic.Int64 }
+
+func (c countLines) Write(b []byte) (int, error) {
+	c.n.Add(1)
+	return len(b), nil
+}
+
+func (b *rig) do(method, path, body string) (*http.Response, string) {
+	b.t.Helper()
+	r, err := http.NewRequest(method, b.url+path, strings.NewReader(body))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	response, err := client.Do(r)
+	if err != nil {
+		b.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer response.Body.Close()
+	all, err := io.ReadAll(response.Body)
+	if err != nil {
+		return response, "cut: " + err.Error()
+	}
+	return response, string(all)
+}
+
+func TestFilterContinues(t *testing.T) {
+	b := run(t, "tagging")
+	r, body := b.do("GET", "/a", "")
+	if r.Header.Get("x-tag") != "response" || !strings.Contains(body, "tag=request") {
+		t.Errorf("got %q, %q", r.Header.Get("x-tag"), body)
+	}
+}
+
+func TestFilterReplies(t *testing.T) {
+	b := run(t, "tagging", "refusing")
+	r, body := b.do("POST", "/a", "never read")
+	if r.StatusCode != 429 || body != "too eager" {
+		t.Errorf("got %d %q", r.StatusCode, body)
+	}
+	if r.Header.Get("x-tag") != "response" {
+		t.Error("a reply goes back through the filters before it")
+	}
+}
+
+func TestFilterHolds(t *testing.T) {
+	b := run(t, "holding", "tagging")
+	r, body := b.do("POST", "/a", strings.Repeat("x", 40<<10))
+	if !strings.Contains(body, "held=40960") || !strings.Contains(body, "body=40960") {
+		t.Errorf("upstream saw %q", body)
+	}
+	if r.Header.Get("x-held") != fmt.Sprint(len(body)) {
+		t.Errorf("x-held is %q for a body of %d", r.Header.Get("x-held"), len(body))
+	}
+	if r, _ := b.do("POST", "/a", strings.Repeat("x", 200<<10)); r.StatusCode != 413 {
+		t.Errorf("a body over the buffer limit: got %d, want 413", r.StatusCode)
+	}
+}
+
+func TestTwoFiltersHold(t *testing.T) {
+	b := run(t, "holding", "delaying", "holding", "asking")
+	if _, body := b.do("POST", "/good", strings.Repeat("x", 10<<10)); !strings.Contains(body, "body=10240") {
+		t.Errorf("upstream saw %q", body)
+	}
+}
+
+func TestFilterAwaitsTimer(t *testing.T) {
+	b := run(t, "delaying", "tagging")
+	for range 3 { // the same filter again, after Done
+		if r, body := b.do("POST", "/a", "12345"); r.StatusCode != 200 || !strings.Contains(body, "body=5") {
+			t.Errorf("got %d %q", r.StatusCode, body)
+		}
+	}
+}
+
+func TestFilterAwaitsCall(t *testing.T) {
+	b := run(t, "asking")
+	if r, body := b.do("GET", "/good", ""); r.StatusCode != 200 || !strings.HasPrefix(body, "/good") {
+		t.Errorf("got %d %q", r.StatusCode, body)
+	}
+	if r, body := b.do("GET", "/bad", ""); r.StatusCode != 403 || body != "the judge says no" {
+		t.Errorf("got %d %q", r.StatusCode, body)
+	}
+}
+
+func TestFilterAwaitsFunction(t *testing.T) {
+	b := run(t, "blocking")
+	if _, body := b.do("GET", "/a", ""); !strings.Contains(body, "value=looked up") {
+		t.Errorf("got %q", body)
+	}
+	if r, body := b.do("GET", "/fails", ""); r.StatusCode != 502 || body != "function: no luck" {
+		t.Errorf("got %d %q", r.StatusCode, body)
+	}
+	if r, body := b.do("GET", "/panics", ""); r.StatusCode != 502 || !strings.Contains(body, "in the function") {
+		t.Errorf("got %d %q", r.StatusCode, body)
+	}
+}
+
+// A client that goes away while a function runs cancels it, and its late result is dropped.
+func TestAwaitedFunctionIsCancelled(t *testing.T) {
+	b := run(t, "blocking")
+	c, err := net.Dial("tcp", b.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(c, "GET /hangs HTTP/1.1\r\nhost: a\r\n\r\n")
+	b.eventually("a function is awaited", func() bool { return b.sum("http.test.filter_awaits_pending") == 1 })
+	c.Close()
+	b.eventually("the function has ended", func() bool { return b.sum("http.test.filter_awaits_pending") == 0 })
+	if _, body := b.do("GET", "/a", ""); !strings.Contains(body, "value=looked up") {
+		t.Errorf("afterwards: got %q", body)
+	}
+}
+
+func TestPanicEndsItsExchangeOnly(t *testing.T) {
+	b := run(t, "panicking")
+	for i, path := range []string{"/request", "/response"} {
+		if r, body := b.do("GET", path, ""); r.StatusCode != 500 || body != "internal error" {
+			t.Errorf("%s: got %d %q, want 500", path, r.StatusCode, body)
+		}
+		if n := b.panics.Load(); n != int64(i+1) {
+			t.Errorf("%s: %d panics reported, want %d", path, n, i+1)
+		}
+	}
+	// The head is out when the body panics: the stream ends, cut.
+	c, err := net.Dial("tcp", b.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "GET /body HTTP/1.1\r\nhost: a\r\n\r\n")
+	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(response.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("reading a body that panicked: %v, want an unexpected end", err)
+	}
+	if _, body := b.do("GET", "/fine", ""); !strings.HasPrefix(body, "/fine") {
+		t.Errorf("afterwards: got %q", body)
+	}
+}
+
+func (b *rig) sum(name string) int64 {
+	for _, s := range b.stats.Read(telemetry.Filter{}) {
+		if s.Name == name {
+			return s.Value
+		}
+	}
+	return -1
+}
+
+// eventually waits, within a deadline, for what another goroutine brings about.
+func (b *rig) eventually(what string, f func() bool) {
+	b.t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for tick := time.NewTicker(time.Millisecond); !f(); <-tick.C {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("not within 10 s: %s", what)
+		}
+	}
+}

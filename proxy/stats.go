@@ -1,0 +1,144 @@
+package proxy
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/weftmesh/weft/proxy/admin"
+	"github.com/weftmesh/weft/telemetry"
+)
+
+// Rows of the process's own numbers, under Envoy's names; agents read some of them to tell whether the proxy is ready.
+const (
+	serverUptime = iota
+	serverConcurrency
+	serverMemoryAllocated
+	serverMemoryHeap
+	serverMemoryPhysical
+	serverTotalConnections
+	serverParentConnections
+	serverState
+	serverLive
+	serverHotRestartEpoch
+)
+
+// States of the server, as the gauge shows them.
+const (
+	stateLive         = 0
+	stateDraining     = 1
+	stateInitializing = 2
+)
+
+var serverStats = &telemetry.Table{Kind: "server", Metrics: []telemetry.Metric{
+	serverUptime:            {Name: "uptime", Type: telemetry.Gauge},
+	serverConcurrency:       {Name: "concurrency", Type: telemetry.Gauge},
+	serverMemoryAllocated:   {Name: "memory_allocated", Type: telemetry.Gauge},
+	serverMemoryHeap:        {Name: "memory_heap_size", Type: telemetry.Gauge},
+	serverMemoryPhysical:    {Name: "memory_physical_size", Type: telemetry.Gauge},
+	serverTotalConnections:  {Name: "total_connections", Type: telemetry.Gauge},
+	serverParentConnections: {Name: "parent_connections", Type: telemetry.Gauge},
+	serverState:             {Name: "state", Type: telemetry.Gauge},
+	serverLive:              {Name: "live", Type: telemetry.Gauge},
+	serverHotRestartEpoch:   {Name: "hot_restart_epoch", Type: telemetry.Gauge},
+}}
+
+const (
+	listenersAdded = iota
+	listenersModified
+	listenersRemoved
+	listenersCreated
+	listenersFailed
+	listenersActive
+	listenersWarming
+	listenersDraining
+	workersStarted
+)
+
+var listenerStats = &telemetry.Table{Kind: "listener_manager", Metrics: []telemetry.Metric{
+	listenersAdded:    {Name: "listener_added"},
+	listenersModified: {Name: "listener_modified"},
+	listenersRemoved:  {Name: "listener_removed"},
+	listenersCreated:  {Name: "listener_create_success"},
+	listenersFailed:   {Name: "listener_create_failure"},
+	listenersActive:   {Name: "total_listeners_active", Type: telemetry.Gauge},
+	listenersWarming:  {Name: "total_listeners_warming", Type: telemetry.Gauge},
+	listenersDraining: {Name: "total_listeners_draining", Type: telemetry.Gauge},
+	workersStarted:    {Name: "workers_started", Type: telemetry.Gauge},
+}}
+
+const (
+	clustersAdded = iota
+	clustersModified
+	clustersRemoved
+	clustersActive
+	clustersWarming
+)
+
+var clusterStats = &telemetry.Table{Kind: "cluster_manager", Metrics: []telemetry.Metric{
+	clustersAdded:    {Name: "cluster_added"},
+	clustersModified: {Name: "cluster_modified"},
+	clustersRemoved:  {Name: "cluster_removed"},
+	clustersActive:   {Name: "active_clusters", Type: telemetry.Gauge},
+	clustersWarming:  {Name: "warming_clusters", Type: telemetry.Gauge},
+}}
+
+// owners are where the process counts what is its own, outside of the loops.
+type owners struct {
+	server, listeners, clusters *telemetry.Values
+	started                     time.Time
+}
+
+func newOwners(s *telemetry.Store) owners {
+	n := s.Loops()
+	return owners{
+		server:    s.Acquire(serverStats, "server.").Loop(n),
+		listeners: s.Acquire(listenerStats, "listener_manager.").Loop(n),
+		clusters:  s.Acquire(clusterStats, "cluster_manager.").Loop(n),
+		started:   time.Now(),
+	}
+}
+
+// Refresh brings the gauges up to date that are only worth it when somebody looks.
+func (p *Proxy) Refresh() {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	v := p.owners.server
+	v.Set(serverUptime, uint64(time.Since(p.owners.started)/time.Second))
+	v.Set(serverConcurrency, uint64(len(p.loops)))
+	v.Set(serverMemoryAllocated, m.HeapAlloc)
+	v.Set(serverMemoryHeap, m.HeapSys)
+	v.Set(serverMemoryPhysical, m.Sys-m.HeapReleased)
+	v.Set(serverTotalConnections, uint64(p.Connections()))
+	_, state := p.state()
+	v.Set(serverState, uint64(state))
+	live := uint64(1)
+	if state != stateLive {
+		live = 0
+	}
+	v.Set(serverLive, live)
+}
+
+// State is what Envoy calls the server's state, and whether it serves.
+func (p *Proxy) State() (name string, live bool) {
+	name, state := p.state()
+	return name, state == stateLive
+}
+
+func (p *Proxy) state() (string, int) {
+	switch {
+	case p.draining.Load():
+		return "DRAINING", stateDraining
+	case !p.live.Load():
+		return "PRE_INITIALIZING", stateInitializing
+	}
+	return "LIVE", stateLive
+}
+
+// Listeners are the listeners as the admin page shows them.
+func (p *Proxy) Listeners() []admin.ListenerView {
+	var list []admin.ListenerView
+	for name, a := range p.Addresses() {
+		list = append(list, admin.ListenerView{Name: name, Address: a})
+	}
+	return list
+}

@@ -1,0 +1,148 @@
+package rules
+
+import (
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/weftmesh/weft/"
+
+// order is a statement of policy: "a < b" says that b may import a, and with it all that a may import. What is not listed is
+// forbidden. It is the text of ARCHITECTURE.md; a change here is a change of the plan, not a way to make the build pass.
+const order = `
+NONE < config, telemetry, api, wire/http, wire/hello, wire/proxyproto, wire/dubbo, wire/dns
+wire/http < wire/http1, wire/http2, wire/http3
+config, telemetry, wire/http < telemetry/accesslog
+config, telemetry < tls/batch < tls
+tls, api < tls/issuer
+config, telemetry, wire/dns < capture
+config, telemetry, telemetry/accesslog, tls, wire/http < filters < filters/* < filters/builtin
+config, telemetry, tls, wire/* < proxy/loop
+config, wire/http < proxy/route
+proxy/loop, tls, wire/dns < proxy/upstream
+proxy/upstream, filters < proxy/l4
+proxy/route, proxy/upstream, filters < proxy/l7
+proxy/l4, proxy/l7, capture < proxy/listener < proxy/admin
+config, filters < xds/decode < xds
+proxy/*, filters/builtin, xds, tls/issuer < proxy < cmd/weft
+api, telemetry < xds/server, control/store, control/source
+control/source < control/mesh < control/translate
+control/translate, control/store, xds/server < control/push
+api, telemetry, tls, control/store < control/ca, control/inject
+control/mesh, control/push, control/store < control/console
+control/* < control < cmd/weftd
+control, proxy, capture < cmd/weftctl
+`
+
+// policy reads order: for each room, the rooms that it may import directly, closed over the rooms that those may import.
+func policy(rooms []string) map[string]map[string]bool {
+	expand := func(pattern string) []string {
+		var match []string
+		for _, r := range rooms {
+			if ok, _ := path.Match(pattern, r); ok {
+				match = append(match, r)
+			}
+		}
+		return match
+	}
+	may := map[string]map[string]bool{}
+	for _, r := range rooms {
+		may[r] = map[string]bool{}
+	}
+	for line := range strings.Lines(order) {
+		steps := strings.Split(strings.TrimSpace(line), " < ")
+		for i := 1; i < len(steps); i++ {
+			for _, left := range strings.Split(steps[i-1], ", ") {
+				for _, from := range expand(left) {
+					for _, right := range strings.Split(steps[i], ", ") {
+						for _, to := range expand(right) {
+							// A room never imports its siblings by a pattern that covers both.
+							if from != to && left != right {
+								may[to][from] = true
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	for range rooms {
+		for _, m := range may {
+			for from := range m {
+				for further := range may[from] {
+					m[further] = true
+				}
+			}
+		}
+	}
+	return may
+}
+
+func list(t *testing.T) map[string][]string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	imports := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		imports[strings.TrimPrefix(words[0], module)] = words[1:]
+	}
+	return imports
+}
+
+func TestImportsFollowThePlan(t *testing.T) {
+	imports := list(t)
+	var rooms []string
+	for room := range imports {
+		rooms = append(rooms, room)
+	}
+	may := policy(rooms)
+	for room, list := range imports {
+		if top, _, _ := strings.Cut(room, "/"); top == "test" || top == "bench" {
+			continue // may see everything
+		}
+		for _, i := range list {
+			if other, ours := strings.CutPrefix(i, module); ours && !may[room][other] {
+				t.Errorf("%s imports %s: the plan does not allow it (ARCHITECTURE.md, \"Who may import whom\")", room, other)
+			}
+		}
+	}
+}
+
+// foreign are libraries that stay in few rooms.
+var foreign = []struct {
+	prefixes []string
+	rooms    []string // path.Match patterns
+	why      string
+}{
+	{[]string{"google.golang.org/protobuf", "github.com/envoyproxy", "github.com/cncf"},
+		[]string{"api", "api/*", "xds", "xds/*", "control", "control/*", "control/*/*", "tls/issuer", "filters/*"},
+		"protobuf stays where configurations come in"},
+	{[]string{"google.golang.org/grpc"}, []string{"xds", "xds/*", "control", "control/*", "tls/issuer", "telemetry/*", "filters/*"}, "gRPC is not for the data path"},
+	{[]string{"k8s.io", "sigs.k8s.io/controller-runtime"}, []string{"control/source/kube", "control/inject", "cmd/weftctl"}, "Kubernetes stays at its door"},
+	{[]string{"github.com/quic-go"}, []string{"wire/http3"}, "QUIC is HTTP/3's"},
+	{[]string{"net/http"}, []string{"proxy/admin", "cmd/*", "control/*", "xds"}, "net/http must stay off the data path"},
+	{[]string{"golang.org/x/net/http2"}, []string{"wire/http2"}, "only HPACK may be used of it, and only there"},
+}
+
+func TestForeignImportsStayInTheirRooms(t *testing.T) {
+	for room, list := range list(t) {
+		if top, _, _ := strings.Cut(room, "/"); top == "test" || top == "bench" {
+			continue
+		}
+		for _, i := range list {
+			for _, f := range foreign {
+				within := slices.ContainsFunc(f.prefixes, func(p string) bool { return i == p || strings.HasPrefix(i, p+"/") })
+				allowed := slices.ContainsFunc(f.rooms, func(p string) bool { ok, _ := path.Match(p, room); return ok })
+				if within && !allowed {
+					t.Errorf("%s imports %s: %s", room, i, f.why)
+				}
+			}
+		}
+	}
+}
