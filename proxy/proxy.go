@@ -3,9 +3,11 @@ package proxy
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
@@ -24,6 +26,7 @@ type Options struct {
 	Concurrency    int // loops; at least 1
 	ServiceCluster string
 	ServiceNode    string
+	Host           netip.Addr // this host's own address, which stands for loopback in x-forwarded-for; not valid: nothing does
 	Specs          []filters.Spec
 	Stats          *telemetry.Store // made for Concurrency loops
 	Logs           *accesslog.Files
@@ -38,7 +41,7 @@ type Proxy struct {
 	tcp      []*l4.Local
 	origin   *l7.Origin
 	clusters *upstream.Set
-	draining atomic.Bool
+	drain    l7.Drain
 	live     atomic.Bool // the first configuration is served
 	nextConn atomic.Uint64
 	owners   owners
@@ -79,7 +82,7 @@ func New(o Options) (*Proxy, error) {
 	}
 	p.clusters = upstream.NewSet(p.loops, o.Stats)
 	p.origin = &l7.Origin{
-		Stats: o.Stats, Cluster: o.ServiceCluster, Node: o.ServiceNode, Draining: &p.draining, Specs: o.Specs,
+		Stats: o.Stats, Cluster: o.ServiceCluster, Node: o.ServiceNode, Host: o.Host, Drain: &p.drain, Specs: o.Specs,
 		Logs: p.log, NextConn: &p.nextConn,
 	}
 	for _, l := range p.loops {
@@ -252,16 +255,18 @@ func (p *Proxy) replaceListeners(s *config.Snapshot, fresh map[string]*running) 
 	v.Set(workersStarted, 1)
 }
 
-// Drain asks clients to go: responses say so and connections end with their present exchange. With accept false nobody new is let in.
-func (p *Proxy) Drain(inboundOnly, accept bool) {
-	p.draining.Store(true)
+// Drain asks clients to go: over that time responses say so and connections end with their present exchange. Nobody new is kept out;
+// CloseListeners does that.
+func (p *Proxy) Drain(over time.Duration, inboundOnly bool) { p.drain.Begin(over, inboundOnly) }
+
+// CloseListeners lets nobody new in. Connections that stand are left alone.
+func (p *Proxy) CloseListeners(inboundOnly bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, l := range p.listeners {
-		if accept || inboundOnly && l.Config.Direction != config.Inbound {
-			continue
+		if !inboundOnly || l.Config.Direction == config.Inbound {
+			l.Listener.Close(p.loops)
 		}
-		l.Listener.Close(p.loops)
 	}
 }
 

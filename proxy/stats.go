@@ -126,7 +126,7 @@ func (p *Proxy) State() (name string, live bool) {
 
 func (p *Proxy) state() (string, int) {
 	switch {
-	case p.draining.Load():
+	case p.drain.Active():
 		return "DRAINING", stateDraining
 	case !p.live.Load():
 		return "PRE_INITIALIZING", stateInitializing

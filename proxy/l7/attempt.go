@@ -197,7 +197,10 @@ func (a *attempt) settle(c *upstream.HTTP1) {
 }
 
 // OnRefused says that there is no connection.
-func (a *attempt) OnRefused(f upstream.Failure) { a.failed(f) }
+func (a *attempt) OnRefused(f upstream.Failure, why string) {
+	a.exchange.entry.UpstreamFailure = why
+	a.failed(f)
+}
 
 // OnBroken says that the connection was lost.
 func (a *attempt) OnBroken(f upstream.Failure) {
@@ -220,22 +223,22 @@ func (a *attempt) failed(f upstream.Failure) {
 	v := &verdicts[f]
 	x.entry.Flags |= v.flags
 	if v.flags == accesslog.UpstreamConnectionFailure {
-		x.entry.UpstreamFailure = v.reason
 		x.entry.UpstreamRemote, x.entry.UpstreamPath = a.member.Address().AddrPort, a.member.Address().Path
 		x.entry.Attempts = a.count
 	}
+	details := v.failedBecause(x.entry.UpstreamFailure)
 	if x.has(headSent) || a.has(attemptHead) && x.down.passed {
-		x.abort(v.details())
+		x.abort(details)
 		return
 	}
 	x.down.reset()
 	x.scratch = v.body(x.scratch[:0])
 	if f == upstream.Overflow {
 		x.response.Reset()
-		x.replyWith(v.status, v.details(), x.scratch, "", true)
+		x.replyWith(v.status, details, x.scratch, "", true)
 		return
 	}
-	x.reply(v.status, v.details(), x.scratch, "")
+	x.reply(v.status, details, x.scratch, "")
 }
 
 // maxStale bounds how often one request is repeated because connections turned out to be closed. The last try gets a new one

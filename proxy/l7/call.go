@@ -61,7 +61,7 @@ func (x *exchange) AwaitCall(cluster string, r *http.Request, body []byte, timeo
 	case conn != nil:
 		k.OnLent(conn)
 	case failure != upstream.NoFailure:
-		l.Post(func() { k.OnRefused(failure) })
+		l.Post(func() { k.OnRefused(failure, "") })
 	}
 }
 
@@ -117,7 +117,7 @@ func (k *call) OnLent(c *upstream.HTTP1) {
 }
 
 // OnRefused implements upstream.Stream.
-func (k *call) OnRefused(f upstream.Failure) { k.broken(f) }
+func (k *call) OnRefused(f upstream.Failure, _ string) { k.broken(f) }
 
 // OnBroken implements upstream.Stream.
 func (k *call) OnBroken(f upstream.Failure) {

@@ -41,9 +41,6 @@ func (l *lane) reset() {
 
 // startChain gives the exchange its filters: those of the last exchange if they are of the same chain.
 func (x *exchange) startChain() {
-	x.up.reset()
-	x.down.reset()
-	x.down.backward = true
 	s := x.server
 	if x.filtered == s {
 		return

@@ -80,6 +80,9 @@ func (x *exchange) start(c *Conn) {
 		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
 	x.attempt.reset(x)
+	x.up.reset()
+	x.down.reset()
+	x.down.backward = true
 	c.stats.Inc(RqTotal)
 	c.stats.Inc(RqHTTP1)
 	c.stats.Inc(RqActive)
@@ -154,7 +157,7 @@ func (c *Conn) lastOne() {
 		c.stats.Inc(CxMaxRequests)
 		c.state |= connLast
 	}
-	if s.origin.Draining.Load() {
+	if d := s.origin.Drain; d.Active() && d.closes(s.inbound, c.local.Loop.Now(), c.local.Loop.Random()) {
 		c.stats.Inc(CxDrainClose)
 		c.state |= connLast
 	}
@@ -274,7 +277,12 @@ func (x *exchange) fail(status uint16, flags accesslog.Flags, details, text stri
 
 // malformed answers a request that could not be decoded. Its head may be unknown, so it meets no filters.
 func (x *exchange) malformed(err *http1.Error) {
-	x.entry.Flags |= accesslog.DownstreamProtocolError
+	body := []byte(http1.Reason(err.Status))
+	if err.Code == http1.MissingHost {
+		body = nil // Envoy's connection manager finds it, not its codec
+	} else {
+		x.entry.Flags |= accesslog.DownstreamProtocolError
+	}
 	if !x.has(hasHead) {
 		x.entry.Request = nil
 		x.filters = x.filters[:0]
@@ -286,5 +294,5 @@ func (x *exchange) malformed(err *http1.Error) {
 		return
 	}
 	x.up.reset()
-	x.reply(err.Status, err.Detail, nil, "")
+	x.reply(err.Status, err.Detail, body, "")
 }

@@ -1,6 +1,8 @@
 package l7
 
 import (
+	"strings"
+
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 )
@@ -32,14 +34,12 @@ func (v *verdict) body(dst []byte) []byte {
 	return append(dst, v.reason...)
 }
 
-// details is the response code detail: Envoy's prefix and the reason with underscores, since details hold no spaces.
-func (v *verdict) details() string { return detailsByReason[v.reason] }
-
-var detailsByReason = map[string]string{
-	"overflow":                  "upstream_reset_before_response_started{overflow}",
-	"remote connection failure": "upstream_reset_before_response_started{remote_connection_failure}",
-	"local connection failure":  "upstream_reset_before_response_started{local_connection_failure}",
-	"connection timeout":        "upstream_reset_before_response_started{connection_timeout}",
-	"connection termination":    "upstream_reset_before_response_started{connection_termination}",
-	"protocol error":            "upstream_reset_before_response_started{protocol_error}",
+// failedBecause is the response code detail of a failure: Envoy's prefix, the reason, and what the system said of the connection, if
+// it said anything; with underscores, since details hold no spaces.
+func (v *verdict) failedBecause(transport string) string {
+	details := "upstream_reset_before_response_started{" + v.reason
+	if transport != "" {
+		details += "|" + transport
+	}
+	return strings.ReplaceAll(details, " ", "_") + "}"
 }

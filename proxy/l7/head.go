@@ -50,11 +50,14 @@ func (x *exchange) acceptUpgrade() bool {
 	if kind == nil {
 		return true
 	}
+	x.match()
+	if r.IsConnect() && x.found.Route == nil {
+		return true // only a route made for CONNECT can match it: the router answers 404
+	}
 	if bytes.EqualFold(kind, []byte("h2c")) {
 		r.Remove(http.HTTP2Settings)
 		return true
 	}
-	x.match()
 	allowed := x.server.config.Upgrades
 	if f := x.matchedForward(); f != nil {
 		if u := findUpgrade(f.Upgrades, kind); u != nil {
@@ -87,12 +90,12 @@ func (x *exchange) normalizeTarget() bool {
 		return true
 	}
 	path := r.Path()
-	if len(path) == 0 || path[0] != '/' && r.Target() != http.AsteriskForm {
+	if len(path) == 0 || path[0] != '/' {
 		x.conn.stats.Inc(RqNonRelativePath)
 		x.reply(404, "absolute_path_rejected", nil, "")
 		return false
 	}
-	if r.Target() == http.AsteriskForm || !c.NormalizePath && !c.MergeSlashes && c.EscapedSlashes == config.EscapedKeep {
+	if !c.NormalizePath && !c.MergeSlashes && c.EscapedSlashes == config.EscapedKeep {
 		return true
 	}
 	normal, verdict := normalizePath(x.scratch[:0], path, c)
@@ -245,17 +248,19 @@ func (x *exchange) setScheme() {
 }
 
 func (x *exchange) appendForwardedFor() {
-	direct := x.entry.Direct
-	if !direct.IsValid() {
+	ip := x.entry.Direct.Addr()
+	if !ip.IsValid() {
 		return
+	}
+	if host := x.server.origin.Host; ip.IsLoopback() && host.IsValid() {
+		ip = host // who is on this host is told by this host's address, as with Envoy
 	}
 	var b [64]byte
 	address := b[:0]
-	if ip := direct.Addr(); x.server.config.MapIPv4InIPv6 && ip.Is4() {
-		address = append(append(address, "::ffff:"...), ip.AppendTo(nil)...)
-	} else {
-		address = ip.AppendTo(address)
+	if x.server.config.MapIPv4InIPv6 && ip.Is4() {
+		address = append(address, "::ffff:"...)
 	}
+	address = ip.AppendTo(address)
 	appendValue(x, &x.request.Header, http.XForwardedFor, address)
 }
 

@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -49,9 +50,10 @@ type link struct {
 // Origin is what all servers of a process share.
 type Origin struct {
 	Stats    *telemetry.Store
-	Cluster  string       // --service-cluster
-	Node     string       // --service-node
-	Draining *atomic.Bool // connections are asked to end
+	Cluster  string     // --service-cluster
+	Node     string     // --service-node
+	Host     netip.Addr // this host's own address; not valid: loopback stays loopback
+	Drain    *Drain
 	Specs    []filters.Spec
 	Logs     func(config.AccessLog) *accesslog.Log
 	NextConn *atomic.Uint64 // the last connection's number

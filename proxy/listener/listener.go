@@ -109,7 +109,7 @@ func (l *Listener) Stop(i int) {
 	}
 }
 
-// Close ends a listener: on, by loop, is how a function is run on a loop and waited for.
+// Close accepts no more on any loop. To close again does nothing. Connections that stand are left alone.
 func (l *Listener) Close(loops []*loop.Loop) {
 	var wait sync.WaitGroup
 	for i, on := range loops {

@@ -88,6 +88,10 @@ func (a *Acceptor) OnPanic(any) {}
 // Close stops accepting and closes this loop's descriptor of the socket.
 func (a *Acceptor) Close() {
 	a.loop.StopTimer(&a.retry)
+	if !a.off {
+		// Other loops may hold the same socket by descriptors of their own: then to close ours does not take it out of epoll.
+		a.loop.poll.forget(a.fd)
+	}
 	a.off = true
 	a.loop.release(a.fd)
 }

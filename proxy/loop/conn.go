@@ -71,6 +71,7 @@ const (
 	lingering        // CloseFlushed: the owner has let go
 	closed
 	ioFailed // a send failed; the error is told in order, after what can still be read
+	wasReset // and it was not because the peer had ended orderly before
 )
 
 // adopt makes a connection of a descriptor that is non-blocking.
@@ -151,6 +152,8 @@ func (c *Conn) ready(events uint32) {
 		c.read()
 	case events&unix.EPOLLERR != 0:
 		c.fail(c.socketError())
+	case c.state&(ioFailed|gotEOF) == ioFailed|gotEOF:
+		c.fail(ErrReset) // nothing is left to be read that would tell of it
 	case events&unix.EPOLLHUP != 0:
 		// Both ends are shut, yet bytes may wait for a paused owner. Level-triggered epoll would repeat this for ever.
 		c.loop.poll.forget(c.fd)
@@ -164,8 +167,10 @@ func (c *Conn) finishConnect() {
 		c.fail(err)
 		return
 	}
-	c.watch()
-	c.owner.OnConnected()
+	if c.state&lingering == 0 {
+		c.owner.OnConnected()
+	}
+	c.Flush() // what was written, or our end, may have waited for this
 }
 
 func (c *Conn) socketError() error {
@@ -197,8 +202,12 @@ func (c *Conn) read() {
 		c.fail(errno)
 		return
 	case n == 0:
+		if c.state&wasReset != 0 {
+			c.fail(ErrReset) // the failed send has taken the error, so that this looks like an orderly end
+			return
+		}
 		c.state |= gotEOF
-		if c.state&lingering != 0 {
+		if c.state&(lingering|shut) == lingering|shut {
 			c.finish(nil)
 			return
 		}

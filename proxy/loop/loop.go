@@ -37,7 +37,8 @@ type Loop struct {
 	posted  []func()
 	waiting atomic.Bool // somebody posted
 	spare   []func()
-	stopped bool
+	ended   bool // Run has returned
+	stopped bool // for the loop alone
 
 	report  func(v any, stack []byte)
 	Stats   *telemetry.Values
@@ -125,8 +126,11 @@ func (l *Loop) StopTimer(t *Timer) { l.wheel.stop(t) }
 // Post has f called on the loop, in the order of posting. Any goroutine may call it. After Stop nothing runs any more.
 func (l *Loop) Post(f func()) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
 	l.posted = append(l.posted, f)
-	l.mu.Unlock()
 	l.waiting.Store(true)
 	l.poll.wake()
 }
@@ -144,6 +148,10 @@ func (l *Loop) Run() {
 		n := l.poll.wait(l.events, !busy)
 		l.turn(l.events[:n])
 	}
+	// Under the lock: a late Post would write to descriptors that are somebody else's by then.
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
 	l.poll.close()
 }
 
@@ -151,7 +159,7 @@ func (l *Loop) Run() {
 func (l *Loop) turn(events []unix.EpollEvent) {
 	l.time = l.poll.now()
 	l.Stats.Inc(Turns)
-	l.guard(l.runTimers)
+	l.wheel.advance(l.time, l.fire)
 	for i := range events {
 		l.dispatch(&events[i])
 	}
@@ -165,11 +173,9 @@ func (l *Loop) turn(events []unix.EpollEvent) {
 	l.closeDescriptors()
 }
 
-func (l *Loop) runTimers() {
-	l.wheel.advance(l.time, l.fire)
-}
-
+// fire contains a panic by itself: were the wheel left in the middle, the other timers of that tick would wait for its next turn.
 func (l *Loop) fire(t *Timer) {
+	defer l.contain()
 	a := t.alarm
 	t.alarm = nil
 	l.current = a

@@ -12,8 +12,17 @@ const straight = 8 << 10
 
 // Buffer is where the owner appends what it has to say; Commit takes it back. Between the two nothing else may be called.
 func (c *Conn) Buffer(room int) []byte {
-	c.out = c.loop.buffers.grow(c.out, room)
+	c.makeRoom(room)
 	return c.out
+}
+
+// makeRoom makes room for n more bytes. A peer that takes bytes as fast as they come never lets out become empty, so what is sent is
+// thrown out here, once it is the larger part: out stays below four times what is unsent, for one copied byte per byte sent.
+func (c *Conn) makeRoom(n int) {
+	if cap(c.out)-len(c.out) < n && c.sent > len(c.out)/2 {
+		c.out, c.sent = c.out[:copy(c.out, c.out[c.sent:])], 0
+	}
+	c.out = c.loop.buffers.grow(c.out, n)
 }
 
 // Commit says what Buffer has become. It is sent at the end of the turn.
@@ -35,13 +44,15 @@ func (c *Conn) Write(b []byte) (int, error) {
 		b = b[c.sendWith(b):]
 		if len(b) > 0 && c.state&ioFailed == 0 {
 			// The kernel is full: to try again at the end of the turn would be in vain.
-			c.out = append(c.loop.buffers.grow(c.out, len(b)), b...)
+			c.makeRoom(len(b))
+			c.out = append(c.out, b...)
 			c.watch()
 			b = nil
 		}
 	}
 	if len(b) > 0 {
-		c.out = append(c.loop.buffers.grow(c.out, len(b)), b...)
+		c.makeRoom(len(b))
+		c.out = append(c.out, b...)
 	}
 	c.schedule()
 	return n, nil
@@ -96,6 +107,9 @@ func (c *Conn) sendFailed(errno unix.Errno) {
 		return
 	}
 	c.state |= ioFailed
+	if errno != unix.EPIPE { // EPIPE: reset, but after its orderly end had come, which Linux tells apart
+		c.state |= wasReset
+	}
 }
 
 // Flush sends what was written, as far as the kernel takes it.

@@ -30,6 +30,9 @@ func (t *Timer) Pending() bool { return t.next != nil }
 // loop is busy with.
 const tick = int64(time.Millisecond)
 
+// longest keeps deadlines within their type.
+const longest = 100 * 365 * 24 * time.Hour
+
 const (
 	levels   = 5 // 256 ms, 65 s, 4.6 h, 49 days, 34 years
 	slotBits = 8
@@ -46,7 +49,7 @@ type wheel struct {
 }
 
 func (w *wheel) set(t *Timer, now int64, d time.Duration, a Alarm) {
-	deadline := (now + int64(max(d, 0)) + tick - 1) / tick
+	deadline := (now + int64(min(max(d, 0), longest)) + tick - 1) / tick
 	t.alarm = a
 	if t.next != nil {
 		if deadline >= t.deadline {

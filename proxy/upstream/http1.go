@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"errors"
+	"strings"
 	"syscall"
 	"time"
 
@@ -73,6 +74,15 @@ func dialFailure(err error) Failure {
 		return ConnectFailed
 	}
 	return LocalConnectFailed
+}
+
+// connectError is what the system said of a connection, in Envoy's words.
+func connectError(err error) string {
+	text := "unknown error"
+	if err != nil {
+		text = err.Error()
+	}
+	return "delayed connect error: " + strings.ToUpper(text[:1]) + text[1:]
 }
 
 // OnConnected lends the connection to whoever waits.
@@ -323,7 +333,7 @@ func (h *HTTP1) OnClosed(err error) {
 		stats.Inc(CxConnectFail)
 		p.endpoint.Counts.CxConnectFail.Add(1)
 		h.count(CxDestroyRemote)
-		p.refuse(ConnectFailed)
+		p.refuse(ConnectFailed, connectError(err))
 		return
 	}
 	if h.stream != nil {
@@ -398,7 +408,7 @@ func (h *HTTP1) Expired(t *loop.Timer) {
 		stats.Inc(CxConnectTimeout)
 		p.endpoint.Counts.CxConnectFail.Add(1)
 		h.discard(CxDestroyLocal)
-		p.refuse(ConnectTimeout)
+		p.refuse(ConnectTimeout, "")
 	default:
 		// The timer is left running while the connection is lent: to stop and set it for each request would cost more than to
 		// look again now.

@@ -10,8 +10,8 @@ import (
 type Stream interface {
 	// OnLent gives the connection that was waited for.
 	OnLent(c *HTTP1)
-	// OnRefused says that there will be none. It ends the matter.
-	OnRefused(f Failure)
+	// OnRefused says that there will be none, and what the system said of it, if anything. It ends the matter.
+	OnRefused(f Failure, why string)
 	// Response is where the next head is to be read into. It is asked before every head, informational ones among them.
 	Response() *http.Response
 	// OnHead says that Response holds a head; end says that no body follows and OnEnd comes next.
@@ -175,14 +175,14 @@ func (p *Pool) serve(h *HTTP1) bool {
 
 // refuse tells all who wait that a connection could not be made: the endpoint may be down, and each can choose another one, which is
 // better than to wait for a connection that may never come.
-func (p *Pool) refuse(f Failure) {
+func (p *Pool) refuse(f Failure, why string) {
 	for w := p.first; w != nil; w = p.first {
 		s, c := w.stream, w.cluster
 		p.leave(w)
 		c.Breakers[w.priority].Requests.Leave()
 		c.Local(p.loop).Stats.Inc(RqPendingFailureEject)
 		p.endpoint.Counts.RqError.Add(1)
-		s.OnRefused(f)
+		s.OnRefused(f, why)
 	}
 }
 

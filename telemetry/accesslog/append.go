@@ -19,9 +19,6 @@ func (f *Format) Append(dst []byte, e *Entry) []byte {
 		}
 		dst = o.append(dst, e, f.omitEmpty)
 	}
-	if f.json {
-		dst = append(dst, '\n')
-	}
 	return dst
 }
 
