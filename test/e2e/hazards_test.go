@@ -338,7 +338,7 @@ func TestClientsThatLeave(t *testing.T) {
 	body := strings.Repeat("x", 1<<20)
 	u := Answer(t, "HTTP/1.1 200 OK\r\ncontent-length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body)
 	p := HTTP(t, u)
-	for range 100 {
+	for range 20 {
 		c := p.Dial()
 		c.Send("GET / HTTP/1.1\r\nhost: a\r\n\r\n")
 		io.CopyN(io.Discard, c.r, 1000)

@@ -1,0 +1,112 @@
+// Command weft is the data plane: an L4/L7 proxy that takes Envoy's command line, bootstrap and configuration.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters/builtin"
+	"github.com/weftmesh/weft/xds"
+)
+
+// version is set when a release is linked.
+var version = "0.1.0"
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is the program: 0 if it ended as it was told to, 1 if something was wrong.
+func run(args []string, stdout, stderr io.Writer) int {
+	f, err := parse(args, stdout)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintln(stderr, "weft:", err)
+		return 1
+	case f.version:
+		fmt.Fprintln(stdout, "weft  version:", versionLine())
+		return 0
+	case f.hotRestartVersion:
+		fmt.Fprintln(stdout, "disabled")
+		return 0
+	}
+	levels, logger, err := newLog(f)
+	if err != nil {
+		fmt.Fprintln(stderr, "weft:", err)
+		return 1
+	}
+	if f.mode == "validate" {
+		if err := xds.Validate(f.source(), builtin.All()); err != nil {
+			return refuse(stderr, err)
+		}
+		fmt.Fprintf(stdout, "configuration '%s' OK\n", f.configPath)
+		return 0
+	}
+	boot, err := xds.ReadBootstrap(f.source(), builtin.All())
+	if err != nil {
+		return refuse(stderr, err)
+	}
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	s, err := start(f, boot, levels, logger)
+	if faults := (xds.Faults)(nil); errors.As(err, &faults) {
+		return refuse(stderr, err)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "weft: cannot start:", err)
+		return 1
+	}
+	// What reading the configuration has left behind is given back now: it is more than all that serving will need.
+	debug.FreeOSMemory()
+	select {
+	case got := <-stop:
+		// As Envoy: a signal ends the process at once. Whoever wants clients to go first asks for a drain before.
+		logger("main").Info("ends", "signal", got.String())
+	case <-s.quit:
+		logger("main").Info("ends", "because", "/quitquitquit")
+	}
+	s.close()
+	return 0
+}
+
+// refuse says what is wrong with a configuration: where, what, and what would be right.
+func refuse(stderr io.Writer, err error) int {
+	fmt.Fprintln(stderr, "weft: the configuration cannot be used:")
+	fmt.Fprintln(stderr, err)
+	return 1
+}
+
+func (f *flags) source() xds.Source {
+	return xds.Source{
+		Path: f.configPath, YAML: f.configYAML, AllowUnknownFields: f.allowUnknownStatic,
+		Node: config.Node{ID: f.serviceNode, Cluster: f.serviceCluster, Zone: f.serviceZone},
+	}
+}
+
+// versionLine is revision/version/state/build/runtime, as Envoy's.
+func versionLine() string {
+	revision, state := "unknown", "Clean"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			switch s.Key {
+			case "vcs.revision":
+				revision = s.Value
+			case "vcs.modified":
+				if dirty, _ := strconv.ParseBool(s.Value); dirty {
+					state = "Modified"
+				}
+			}
+		}
+	}
+	return revision + "/" + version + "/" + state + "/RELEASE/" + runtime.Version()
+}

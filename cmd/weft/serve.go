@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters/builtin"
+	"github.com/weftmesh/weft/proxy"
+	"github.com/weftmesh/weft/proxy/admin"
+	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/xds"
+)
+
+// process is what serves: the proxy, what configures it and what shows it.
+type process struct {
+	flags   *flags
+	boot    *config.Bootstrap
+	log     *slog.Logger
+	stats   *telemetry.Store
+	logs    *accesslog.Files
+	feed    *xds.Feed
+	proxy   *proxy.Proxy
+	admin   *admin.Server
+	began   time.Time
+	quit    chan struct{}
+	ending  sync.Once
+	unwatch context.CancelFunc
+	watched sync.WaitGroup
+}
+
+// start serves a configuration.
+func start(f *flags, boot *config.Bootstrap, levels *components, logger func(string) *slog.Logger) (*process, error) {
+	loops := int(f.concurrency)
+	p := &process{flags: f, boot: boot, log: logger("main"), stats: telemetry.NewStore(loops), began: time.Now(), quit: make(chan struct{})}
+	p.logs = accesslog.NewFiles(loops, p.stats, f.flushAfter(), int(f.flushMinSize)<<10)
+	configLog := logger("config")
+	feed, err := xds.Open(boot, xds.Options{Filters: builtin.All(), Stats: p.stats, Report: func(o xds.Outcome) { report(configLog, o) }})
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	p.feed = feed
+	p.proxy, err = proxy.New(proxy.Options{
+		Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Host: hostAddress(f.localAddressVersion),
+		Specs: builtin.All(), Stats: p.stats, Logs: p.logs, Log: p.log,
+	})
+	if err == nil {
+		// Before the listeners, so that whoever watches readiness sees the process before it serves.
+		err = p.startAdmin(levels, logger("admin"))
+	}
+	if err == nil {
+		err = p.proxy.Update(feed.Snapshot())
+	}
+	if err == nil {
+		err = p.writeFiles()
+	}
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.unwatch = cancel
+	p.watched.Go(func() {
+		feed.Watch(ctx, func(s *config.Snapshot) {
+			if err := p.proxy.Update(s); err != nil {
+				configLog.Error("the new configuration is not served, the old one stays", "error", err)
+			}
+		})
+	})
+	for name, a := range p.proxy.Addresses() {
+		p.log.Info("listens", "listener", name, "address", a.String())
+	}
+	p.log.Info("serves", "loops", loops, "clusters", len(boot.Static.Clusters), "after", time.Since(p.began).Round(time.Millisecond))
+	return p, nil
+}
+
+// report says what became of an attempt to read a watched file.
+func report(log *slog.Logger, o xds.Outcome) {
+	switch {
+	case o.Err != nil:
+		log.Error(fmt.Sprintf("%s %q is refused, the last good one stays in force:\n%v", o.Kind, o.Name, o.Err))
+	case o.Changed:
+		log.Info("updated", "resource", o.Kind.String(), "name", o.Name, "version", o.Version, "file", o.File)
+	}
+}
+
+func (p *process) startAdmin(levels *components, log *slog.Logger) error {
+	if p.boot.Admin == nil {
+		return nil
+	}
+	server, err := admin.Listen(p.boot.Admin.Address, admin.View{
+		Stats:     p.stats,
+		Refresh:   p.proxy.Refresh,
+		Clusters:  p.proxy.Clusters,
+		Listeners: p.proxy.Listeners,
+		Ready:     p.proxy.State,
+		Info:      p.info,
+		Dump:      func(w io.Writer, q url.Values) error { return p.feed.Dump(w, p.boot, q) },
+		Levels:    levels.Levels,
+		SetLevel:  levels.Set,
+		Drain:     p.drain,
+		Quit:      p.end,
+	}, log)
+	if err != nil {
+		return err
+	}
+	p.admin = server
+	if ip := server.Address.AddrPort.Addr(); server.Address.Path == "" && !ip.IsLoopback() {
+		log.Warn("the admin pages can be read from other hosts; what changes something is taken from this host only", "address", server.Address.String())
+	}
+	return nil
+}
+
+// writeFiles writes what others want to find in files.
+func (p *process) writeFiles() error {
+	if path := p.flags.adminAddressPath; path != "" && p.admin != nil {
+		if err := os.WriteFile(path, []byte(p.admin.Address.String()), 0o644); err != nil {
+			return fmt.Errorf("--admin-address-path: %w", err)
+		}
+	}
+	if path := p.flags.baseIDPath; path != "" {
+		if err := os.WriteFile(path, strconv.AppendUint(nil, uint64(p.flags.baseID), 10), 0o644); err != nil {
+			return fmt.Errorf("--base-id-path: %w", err)
+		}
+	}
+	return nil
+}
+
+// drain lets nobody new in: at once, or, asked for gracefully, after those who are there have been asked to go, for as long as the
+// flags say. skipExit leaves the sockets open even then.
+func (p *process) drain(inboundOnly, graceful, skipExit bool) {
+	p.log.Info("drains", "inboundonly", inboundOnly, "graceful", graceful, "skip_exit", skipExit)
+	if !graceful {
+		p.proxy.CloseListeners(inboundOnly)
+		return
+	}
+	over := time.Duration(p.flags.drainTime) * time.Second
+	asked := over
+	if p.flags.drainStrategy == "immediate" {
+		asked = 0
+	}
+	p.proxy.Drain(asked, inboundOnly)
+	if !skipExit {
+		time.AfterFunc(over, func() { p.proxy.CloseListeners(inboundOnly) })
+	}
+}
+
+func (p *process) end() { p.ending.Do(func() { close(p.quit) }) }
+
+// close ends everything, in the order in which it depends on one another.
+func (p *process) close() {
+	if p.unwatch != nil {
+		p.unwatch()
+		p.watched.Wait()
+	}
+	if p.admin != nil {
+		p.admin.Close()
+	}
+	if p.proxy != nil {
+		p.proxy.Close()
+	}
+	if p.feed != nil {
+		p.feed.Close()
+	}
+	p.logs.Close()
+}
+
+// info is what /server_info shows, in Envoy's words.
+func (p *process) info() any {
+	state, _ := p.proxy.State()
+	up := time.Since(p.began)
+	seconds := func(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) + "s" }
+	f := p.flags
+	return map[string]any{
+		"version":              versionLine(),
+		"state":                state,
+		"hot_restart_version":  "disabled",
+		"uptime_current_epoch": seconds(up),
+		"uptime_all_epochs":    seconds(up),
+		"node": map[string]any{
+			"id": p.boot.Node.ID, "cluster": p.boot.Node.Cluster, "user_agent_name": "weft",
+			"locality": map[string]string{"region": p.boot.Node.Region, "zone": p.boot.Node.Zone, "sub_zone": p.boot.Node.SubZone},
+		},
+		"command_line_options": map[string]any{
+			"base_id": strconv.FormatUint(uint64(f.baseID), 10), "concurrency": f.concurrency, "config_path": f.configPath, "config_yaml": f.configYAML,
+			"allow_unknown_static_fields": f.allowUnknownStatic, "admin_address_path": f.adminAddressPath,
+			"local_address_ip_version": f.localAddressVersion, "log_level": f.logLevel, "component_log_level": f.componentLogLevel, "log_format": f.logFormat,
+			"log_path": f.logPath, "service_cluster": f.serviceCluster, "service_node": f.serviceNode, "service_zone": f.serviceZone,
+			"file_flush_interval": strconv.FormatFloat(f.flushAfter().Seconds(), 'f', -1, 64) + "s",
+			"drain_time":          strconv.Itoa(int(f.drainTime)) + "s", "drain_strategy": f.drainStrategy,
+			"parent_shutdown_time": strconv.Itoa(int(f.parentShutdownTime)) + "s", "mode": f.mode, "disable_hot_restart": f.disableHotRestart,
+		},
+	}
+}
+
+// hostAddress is this host's first address of that version that is not loopback; not valid if there is none.
+func hostAddress(version string) netip.Addr {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return netip.Addr{}
+	}
+	for _, a := range addresses {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue
+		}
+		if ip := p.Addr().Unmap(); ip.Is4() == (version == "v4") && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() {
+			return ip
+		}
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,138 @@
+package decode
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	udpav1 "github.com/cncf/xds/go/udpa/type/v1"
+	xdsv3 "github.com/cncf/xds/go/xds/type/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3" // so that it can be named
+)
+
+// opened is what an Any holds.
+type opened struct {
+	name    string // of the message, in full
+	message proto.Message
+	err     error
+}
+
+// open unpacks an Any once. A TypedStruct, in either spelling, stands for the message that it names. A message of a type that the
+// program does not link has a name and no message.
+func (s *session) open(a *anypb.Any) *opened {
+	if o := s.opened[a]; o != nil {
+		return o
+	}
+	o := s.unpack(a)
+	s.opened[a] = o
+	return o
+}
+
+func (s *session) unpack(a *anypb.Any) *opened {
+	name := string(a.MessageName())
+	if name == "" {
+		return &opened{err: fmt.Errorf("type URL %q names no message: want type.googleapis.com/ and a message's full name", a.GetTypeUrl())}
+	}
+	t, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(name))
+	if err != nil {
+		return &opened{name: name}
+	}
+	m := t.New().Interface()
+	if err := proto.Unmarshal(a.GetValue(), m); err != nil {
+		return &opened{name: name, err: fmt.Errorf("not a %s: %w", short(name), plain(err))}
+	}
+	switch m := m.(type) {
+	case *udpav1.TypedStruct:
+		return s.fromStruct(m.GetTypeUrl(), m.GetValue())
+	case *xdsv3.TypedStruct:
+		return s.fromStruct(m.GetTypeUrl(), m.GetValue())
+	}
+	return &opened{name: name, message: m}
+}
+
+// fromStruct reads a message that was written as a JSON object.
+func (s *session) fromStruct(url string, value *structpb.Struct) *opened {
+	name := url[strings.LastIndexByte(url, '/')+1:]
+	if !protoreflect.FullName(name).IsValid() {
+		return &opened{err: fmt.Errorf("type_url %q of a TypedStruct names no message", url)}
+	}
+	t, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(name))
+	if err != nil {
+		return &opened{name: name}
+	}
+	text, err := protojson.Marshal(value)
+	if err != nil {
+		return &opened{name: name, err: plain(err)}
+	}
+	m := t.New().Interface()
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: s.allowUnknown}).Unmarshal(text, m); err != nil {
+		return &opened{name: name, err: fmt.Errorf("not a %s: %w", short(name), plain(err))}
+	}
+	return &opened{name: name, message: m}
+}
+
+// plain takes the spaces of changing kinds and the prefix out of the protobuf module's errors.
+func plain(err error) error {
+	text := strings.ReplaceAll(err.Error(), "\u00a0", " ")
+	return errors.New(strings.TrimSpace(strings.TrimPrefix(text, "proto:")))
+}
+
+// in unpacks an Any that the walk has found good. It gives nil for what the walk has refused.
+func in[M proto.Message](s *session, a *anypb.Any) (m M) {
+	if a != nil {
+		m, _ = s.open(a).message.(M)
+	}
+	return m
+}
+
+// canonical gives every Any below m the one spelling of its content, so that equal resources have equal bytes.
+func (s *session) canonical(m protoreflect.Message) {
+	if a, ok := m.Interface().(*anypb.Any); ok {
+		t, err := protoregistry.GlobalTypes.FindMessageByName(a.MessageName())
+		if err != nil {
+			return
+		}
+		inner := t.New()
+		if proto.Unmarshal(a.GetValue(), inner.Interface()) != nil {
+			return
+		}
+		s.canonical(inner)
+		a.Value = marshal(inner.Interface())
+		return
+	}
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.IsMap():
+			if f.MapValue().Message() != nil {
+				v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
+					s.canonical(v.Message())
+					return true
+				})
+			}
+		case f.Message() == nil:
+		case f.IsList():
+			for i := range v.List().Len() {
+				s.canonical(v.List().Get(i).Message())
+			}
+		default:
+			s.canonical(v.Message())
+		}
+		return true
+	})
+}
+
+// marshal writes a message the same way each time.
+func marshal(m proto.Message) []byte {
+	b, err := proto.MarshalOptions{Deterministic: true, AllowPartial: true}.Marshal(m)
+	if err != nil {
+		panic("decode: a message that was read cannot be written: " + err.Error()) // text that is not UTF-8 is refused when read
+	}
+	return b
+}

@@ -1,0 +1,96 @@
+package decode
+
+import (
+	"time"
+
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+)
+
+func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
+	b := &config.Bootstrap{
+		Node:      node(m.GetNode()),
+		LogFormat: m.GetApplicationLogConfig().GetLogFormat().GetTextFormat(),
+		Raw:       marshal(m),
+	}
+	interval, ip := s.duration(m.GetStatsFlushInterval(), 5*time.Second, p.field("stats_flush_interval")), p.field("stats_flush_interval")
+	if interval < time.Millisecond || interval >= 5*time.Minute {
+		s.problem(ip, "%v: want 1ms or more and less than 300s", interval)
+	}
+	b.Stats.FlushInterval = interval.Milliseconds()
+	if a := m.GetAdmin(); a != nil {
+		b.Admin = s.admin(a, p.field("admin"))
+	}
+
+	resources, p := m.GetStaticResources(), p.field("static_resources")
+	clusters := map[string]int{}
+	for i, c := range resources.GetClusters() {
+		p := p.field("clusters").item(i)
+		if j, ok := clusters[c.GetName()]; ok && c.GetName() != "" {
+			s.problem(p.field("name"), "clusters[%d] is called %q, too", j, c.GetName())
+		}
+		clusters[c.GetName()] = i
+		b.Static.Clusters = append(b.Static.Clusters, s.cluster(c, p))
+	}
+	s.hasCluster = func(name string) bool { _, ok := clusters[name]; return ok }
+
+	names, addresses := map[string]int{}, map[config.Address]int{}
+	for i, l := range resources.GetListeners() {
+		p := p.field("listeners").item(i)
+		c := s.listener(l, p)
+		if j, ok := names[c.Name]; ok {
+			s.problem(p.field("name"), "listeners[%d] is called %q, too", j, c.Name)
+		}
+		names[c.Name] = i
+		where := config.Address{AddrPort: c.Address.AddrPort, Path: c.Address.Path}
+		if j, ok := addresses[where]; ok && (where.Path != "" || where.AddrPort.Port() != 0) {
+			s.problem(p.field("address"), "listeners[%d] is at %s, too", j, where)
+		}
+		addresses[where] = i
+		b.Static.Listeners = append(b.Static.Listeners, c)
+	}
+	return b
+}
+
+func node(m *corev3.Node) config.Node {
+	return config.Node{
+		ID:      m.GetId(),
+		Cluster: m.GetCluster(),
+		Region:  m.GetLocality().GetRegion(),
+		Zone:    m.GetLocality().GetZone(),
+		SubZone: m.GetLocality().GetSubZone(),
+	}
+}
+
+func (s *session) admin(m *bootstrapv3.Admin, p *at) *config.Admin {
+	if m.GetAddress() == nil {
+		if len(m.GetAccessLog()) > 0 || m.GetAccessLogPath() != "" {
+			s.problem(p.field("address"), "without an address nothing is served and nothing is logged")
+		}
+		return nil
+	}
+	a := &config.Admin{
+		Address:    s.address(m.GetAddress(), toBind, p.field("address")),
+		AccessLogs: s.accessLogs(m.GetAccessLog(), p.field("access_log")),
+	}
+	if path := m.GetAccessLogPath(); path != "" {
+		format, err := accesslog.Parse(accesslog.DefaultText, accesslog.Options{})
+		if err != nil {
+			panic(err) // the text is the program's own
+		}
+		a.AccessLogs = append(a.AccessLogs, config.AccessLog{Sink: config.SinkFile, Path: path, Format: format})
+	}
+	return a
+}
+
+func (s *session) accessLogs(list []*accesslogv3.AccessLog, p *at) []config.AccessLog {
+	var out []config.AccessLog
+	for i, m := range list {
+		out = append(out, s.accessLog(m, p.item(i)))
+	}
+	return out
+}

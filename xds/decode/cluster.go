@@ -1,0 +1,201 @@
+package decode
+
+import (
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	upstreamsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+
+	"github.com/weftmesh/weft/config"
+)
+
+// protocolOptions is the one key that a cluster's typed_extension_protocol_options may have.
+const protocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+// Envoy's limits of what is in flight towards a cluster.
+var defaultBreaker = config.Breaker{MaxConnections: 1024, MaxPending: 1024, MaxRequests: 1024, MaxRetries: 3}
+
+func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
+	raw := marshal(m)
+	c := &config.Cluster{
+		Name:           m.GetName(),
+		StatName:       m.GetAltStatName(),
+		Balancer:       balancers[m.GetLbPolicy()],
+		ChoiceCount:    u32(m.GetLeastRequestLbConfig().GetChoiceCount(), 2),
+		ActiveBias:     1,
+		Panic:          50,
+		ConnectTimeout: s.duration(m.GetConnectTimeout(), 5*time.Second, p.field("connect_timeout")),
+		BufferLimit:    s.bufferLimit(m.GetPerConnectionBufferLimitBytes(), p.field("per_connection_buffer_limit_bytes")),
+		Breakers:       [2]config.Breaker{defaultBreaker, defaultBreaker},
+		KeepAlive:      s.keepAlive(m.GetUpstreamConnectionOptions().GetTcpKeepalive()),
+		Hash:           hashWithoutEndpoints(m, raw),
+		Raw:            raw,
+	}
+	if c.StatName == "" {
+		c.StatName = c.Name
+	}
+	if b := m.GetLeastRequestLbConfig().GetActiveRequestBias(); b != nil {
+		if c.ActiveBias = b.GetDefaultValue(); !(c.ActiveBias >= 0) {
+			s.problem(p.field("least_request_lb_config").field("active_request_bias").field("default_value"), "%v: want 0 or more", c.ActiveBias)
+		}
+	}
+	if m.GetLeastRequestLbConfig() != nil && c.Balancer != config.LeastRequest {
+		s.problem(p.field("least_request_lb_config"), "lb_policy is %v: leave this out, or say LEAST_REQUEST", m.GetLbPolicy())
+	}
+	if m.GetRoundRobinLbConfig() != nil && c.Balancer != config.RoundRobin {
+		s.problem(p.field("round_robin_lb_config"), "lb_policy is %v: leave this out, or say ROUND_ROBIN", m.GetLbPolicy())
+	}
+	if t := m.GetCommonLbConfig().GetHealthyPanicThreshold(); t != nil {
+		c.Panic = t.GetValue()
+	}
+	s.endpointsOf(c, m, p)
+	s.breakers(c, m.GetCircuitBreakers(), p.field("circuit_breakers"))
+	s.upstreamHTTP(c, m, p)
+	return c
+}
+
+var balancers = map[clusterv3.Cluster_LbPolicy]config.Balancer{
+	clusterv3.Cluster_ROUND_ROBIN:   config.RoundRobin,
+	clusterv3.Cluster_LEAST_REQUEST: config.LeastRequest,
+	clusterv3.Cluster_RANDOM:        config.Random,
+}
+
+// hashWithoutEndpoints tells two clusters apart that differ in more than who serves them.
+func hashWithoutEndpoints(m *clusterv3.Cluster, raw []byte) config.Hash {
+	a := m.LoadAssignment
+	if a == nil {
+		return hash(raw)
+	}
+	m.LoadAssignment = &endpointv3.ClusterLoadAssignment{ClusterName: a.GetClusterName(), Policy: a.GetPolicy()}
+	defer func() { m.LoadAssignment = a }()
+	return hash(marshal(m))
+}
+
+// endpointsOf says where a cluster's endpoints come from.
+func (s *session) endpointsOf(c *config.Cluster, m *clusterv3.Cluster, p *at) {
+	e := m.GetEdsClusterConfig()
+	if t := m.GetType(); t != clusterv3.Cluster_EDS {
+		if t != clusterv3.Cluster_STATIC || m.GetClusterType() != nil {
+			return // the table refuses it
+		}
+		if e != nil {
+			s.problem(p.field("eds_cluster_config"), "the cluster's type is %v: leave this out, or say type: EDS", m.GetType())
+		}
+		if m.GetLoadAssignment() == nil {
+			c.Static = &config.Assignment{Name: c.Name, Hash: hash(nil)}
+			return
+		}
+		c.Static = s.assignment(m.GetLoadAssignment(), p.field("load_assignment"))
+		return
+	}
+	c.Type = config.EDS
+	if m.GetLoadAssignment() != nil {
+		s.problem(p.field("load_assignment"), "the cluster's type is EDS: its endpoints come from eds_cluster_config")
+	}
+	if e.GetEdsConfig() == nil {
+		s.problem(p.field("eds_cluster_config").field("eds_config"), "a source of endpoints is missing: want path_config_source")
+		return
+	}
+	if c.ServiceName = e.GetServiceName(); c.ServiceName == "" {
+		c.ServiceName = c.Name
+	}
+	c.EndpointFile = s.watchedFile(e.GetEdsConfig(), p.field("eds_cluster_config").field("eds_config"))
+}
+
+func (s *session) breakers(c *config.Cluster, m *clusterv3.CircuitBreakers, p *at) {
+	var seen [2]bool
+	for i, t := range m.GetThresholds() {
+		p := p.field("thresholds").item(i)
+		priority := config.PriorityDefault
+		if t.GetPriority() == corev3.RoutingPriority_HIGH {
+			priority = config.PriorityHigh
+		}
+		if seen[priority] {
+			s.problem(p.field("priority"), "%v has thresholds already", t.GetPriority())
+		}
+		seen[priority] = true
+		c.Breakers[priority] = config.Breaker{
+			MaxConnections: u32(t.GetMaxConnections(), defaultBreaker.MaxConnections),
+			MaxPending:     u32(t.GetMaxPendingRequests(), defaultBreaker.MaxPending),
+			MaxRequests:    u32(t.GetMaxRequests(), defaultBreaker.MaxRequests),
+			MaxRetries:     u32(t.GetMaxRetries(), defaultBreaker.MaxRetries),
+			TrackRemaining: t.GetTrackRemaining(),
+		}
+	}
+}
+
+// upstreamHTTP reads how HTTP is spoken to a cluster: in the typed options, or in the older fields beside them.
+func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
+	common, h1 := m.GetCommonHttpProtocolOptions(), m.GetHttpProtocolOptions()
+	pc := p.field("common_http_protocol_options")
+	for key, a := range m.GetTypedExtensionProtocolOptions() {
+		p := p.field("typed_extension_protocol_options").key(key)
+		if key != protocolOptions {
+			s.problem(p, "not supported: want the key %s", protocolOptions)
+			continue
+		}
+		if common != nil || h1 != nil || m.GetMaxRequestsPerConnection() != nil {
+			s.problem(p, "common_http_protocol_options, http_protocol_options and max_requests_per_connection of the cluster are not read beside this: move them here")
+		}
+		o := in[*upstreamsv3.HttpProtocolOptions](s, a)
+		common, pc = o.GetCommonHttpProtocolOptions(), p.as(protocolOptions).field("common_http_protocol_options")
+		h1 = o.GetExplicitHttpConfig().GetHttpProtocolOptions()
+		if d := o.GetUseDownstreamProtocolConfig(); d != nil {
+			h1 = d.GetHttpProtocolOptions()
+		}
+	}
+	c.IdleTimeout = s.duration(common.GetIdleTimeout(), idle, pc.field("idle_timeout"))
+	c.MaxConnectionDuration = s.duration(common.GetMaxConnectionDuration(), 0, pc.field("max_connection_duration"))
+	c.MaxStreamDuration = s.duration(common.GetMaxStreamDuration(), 0, pc.field("max_stream_duration"))
+	c.MaxRequestsPerConn = u32(common.GetMaxRequestsPerConnection(), u32(m.GetMaxRequestsPerConnection(), 0))
+	c.MaxHeaders = u32(common.GetMaxHeadersCount(), defaultHeaders)
+	kib := u32(common.GetMaxResponseHeadersKb(), defaultHeadKiB)
+	if kib == 0 || kib > maxHeadKiB {
+		s.problem(pc.field("max_response_headers_kb"), "%d: want 1 to %d", kib, maxHeadKiB)
+	}
+	c.MaxHeadBytes = kib << 10
+	c.Spelling, _ = s.spelling(h1.GetHeaderKeyFormat())
+	c.Trailers = h1.GetEnableTrailers()
+	c.AllowChunkedLength = h1.GetAllowChunkedLength()
+}
+
+func (s *session) assignment(m *endpointv3.ClusterLoadAssignment, p *at) *config.Assignment {
+	raw := marshal(m)
+	a := &config.Assignment{Name: m.GetClusterName(), Hash: hash(raw), Raw: raw}
+	var total uint64
+	for i, l := range m.GetEndpoints() {
+		p := p.field("endpoints").item(i).field("lb_endpoints")
+		where := config.Locality{Region: l.GetLocality().GetRegion(), Zone: l.GetLocality().GetZone(), SubZone: l.GetLocality().GetSubZone()}
+		for j, e := range l.GetLbEndpoints() {
+			p := p.item(j)
+			if e.GetEndpoint() == nil {
+				s.problem(p.field("endpoint"), "an endpoint is missing")
+				continue
+			}
+			weight := u32(e.GetLoadBalancingWeight(), 1)
+			total += uint64(weight)
+			a.Endpoints = append(a.Endpoints, config.Endpoint{
+				Address:  s.address(e.GetEndpoint().GetAddress(), toConnect, p.field("endpoint").field("address")),
+				Hostname: e.GetEndpoint().GetHostname(),
+				Weight:   weight,
+				Health:   healths[e.GetHealthStatus()],
+				Locality: where,
+			})
+		}
+	}
+	if len(a.Endpoints) > 0 {
+		s.total(total, p.field("endpoints"))
+	}
+	return a
+}
+
+var healths = map[corev3.HealthStatus]config.Health{
+	corev3.HealthStatus_UNKNOWN:   config.HealthUnknown,
+	corev3.HealthStatus_HEALTHY:   config.HealthHealthy,
+	corev3.HealthStatus_UNHEALTHY: config.HealthUnhealthy,
+	corev3.HealthStatus_DRAINING:  config.HealthDraining,
+	corev3.HealthStatus_TIMEOUT:   config.HealthTimeout,
+	corev3.HealthStatus_DEGRADED:  config.HealthDegraded,
+}

@@ -1,0 +1,147 @@
+package decode
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters"
+)
+
+// Decoder reads resources. It keeps nothing between two of them and may be used from several goroutines.
+//
+// A message that is given to it is its own from then on: it may be brought into canonical form. An error is of type Problems.
+type Decoder struct {
+	filters, overrides map[string]*filters.Spec // by the message that they read
+	options            Options
+}
+
+// Options are what a decoder is told beside its filters.
+type Options struct {
+	// AllowUnknownFields takes fields of a bootstrap that this program does not know for absent, as Envoy's flag
+	// --allow-unknown-static-fields does. Fields that are known and refused stay refused.
+	AllowUnknownFields bool
+	// HasCluster says whether a cluster is there, for route configurations that stand alone and say validate_clusters: true. Nil: it is
+	// not known, and nothing is said about clusters.
+	HasCluster func(name string) bool
+}
+
+// New makes a decoder for a program with these HTTP filters.
+func New(specs []filters.Spec, o Options) *Decoder {
+	d := &Decoder{filters: map[string]*filters.Spec{}, overrides: map[string]*filters.Spec{}, options: o}
+	for i := range specs {
+		d.filters[specs[i].Type] = &specs[i]
+		if specs[i].Override != "" {
+			d.overrides[specs[i].Override] = &specs[i]
+		}
+	}
+	return d
+}
+
+// session is the reading of one resource.
+type session struct {
+	*Decoder
+	allowUnknown bool
+	problems     Problems
+	opened       map[*anypb.Any]*opened
+	hasCluster   func(string) bool // may be nil
+}
+
+func (d *Decoder) session() *session {
+	return &session{Decoder: d, opened: map[*anypb.Any]*opened{}, hasCluster: d.options.HasCluster}
+}
+
+// check brings a message into canonical form, visits all that is set and holds it against Envoy's own rules.
+func (s *session) check(m proto.Message, p *at) {
+	s.canonical(m.ProtoReflect())
+	s.walk(m.ProtoReflect(), "", p)
+	s.validate(m, p)
+}
+
+// hash is the fingerprint of canonical bytes.
+func hash(b []byte) (h config.Hash) {
+	sum := sha256.Sum256(b)
+	copy(h[:], sum[:])
+	return h
+}
+
+// one reads a resource that stands alone.
+func one[M proto.Message, C any](d *Decoder, m M, read func(*session, M, *at) C) (C, error) {
+	s := d.session()
+	s.check(m, nil)
+	c := read(s, m, nil)
+	if err := s.err(); err != nil {
+		var none C
+		return none, err
+	}
+	return c, nil
+}
+
+// Bootstrap reads a bootstrap with all its static resources. Clusters that a static route configuration names must be among them.
+func (d *Decoder) Bootstrap(m *bootstrapv3.Bootstrap) (*config.Bootstrap, error) {
+	s := d.session()
+	s.allowUnknown = d.options.AllowUnknownFields
+	s.check(m, nil)
+	b := s.bootstrap(m, nil)
+	if err := s.err(); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Listener reads a listener.
+func (d *Decoder) Listener(m *listenerv3.Listener) (*config.Listener, error) {
+	return one(d, m, (*session).listener)
+}
+
+// Cluster reads a cluster.
+func (d *Decoder) Cluster(m *clusterv3.Cluster) (*config.Cluster, error) {
+	return one(d, m, (*session).cluster)
+}
+
+// RouteConfiguration reads a table of routes. Whether the clusters that it names exist is judged if it asks for that and
+// Options.HasCluster can say.
+func (d *Decoder) RouteConfiguration(m *routev3.RouteConfiguration) (*config.RouteConfiguration, error) {
+	return one(d, m, (*session).routeConfiguration)
+}
+
+// Assignment reads the endpoints of a cluster.
+func (d *Decoder) Assignment(m *endpointv3.ClusterLoadAssignment) (*config.Assignment, error) {
+	return one(d, m, (*session).assignment)
+}
+
+// Wire reads any of the resources from protobuf's wire format: *config.Listener, *config.Cluster, *config.RouteConfiguration or
+// *config.Assignment, by the full name of its message.
+func (d *Decoder) Wire(message string, wire []byte) (any, error) {
+	switch message {
+	case "envoy.config.listener.v3.Listener":
+		return fromWire(wire, &listenerv3.Listener{}, d.Listener)
+	case "envoy.config.cluster.v3.Cluster":
+		return fromWire(wire, &clusterv3.Cluster{}, d.Cluster)
+	case "envoy.config.route.v3.RouteConfiguration":
+		return fromWire(wire, &routev3.RouteConfiguration{}, d.RouteConfiguration)
+	case "envoy.config.endpoint.v3.ClusterLoadAssignment":
+		return fromWire(wire, &endpointv3.ClusterLoadAssignment{}, d.Assignment)
+	}
+	return nil, Problems{{Text: fmt.Sprintf("%q is no resource: want a Listener, Cluster, RouteConfiguration or ClusterLoadAssignment", message)}}
+}
+
+func fromWire[M proto.Message, C any](wire []byte, m M, read func(M) (C, error)) (any, error) {
+	if err := proto.Unmarshal(wire, m); err != nil {
+		return nil, Problems{{Text: fmt.Sprintf("not a %s: %v", m.ProtoReflect().Descriptor().Name(), plain(err))}}
+	}
+	c, err := read(m)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}

@@ -1,0 +1,224 @@
+package decode
+
+import (
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	preservev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/header_formatters/preserve_case/v3"
+	uuidv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/request_id/uuid/v3"
+
+	"github.com/weftmesh/weft/config"
+)
+
+// Envoy's defaults, and its bounds.
+const (
+	defaultHeadKiB = 60
+	maxHeadKiB     = 8192
+	defaultHeaders = 100
+	idle           = time.Hour
+)
+
+func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
+	common, h1 := m.GetCommonHttpProtocolOptions(), m.GetHttpProtocolOptions()
+	pc := p.field("common_http_protocol_options")
+	h := &config.HTTP{
+		StatPrefix: m.GetStatPrefix(),
+		AccessLogs: s.accessLogs(m.GetAccessLog(), p.field("access_log")),
+
+		AllowHTTP10:           h1.GetAcceptHttp_10(),
+		DefaultHost:           h1.GetDefaultHostForHttp_10(),
+		AllowAbsoluteURL:      isTrue(h1.GetAllowAbsoluteUrl(), true),
+		AllowChunkedLength:    h1.GetAllowChunkedLength(),
+		Trailers:              h1.GetEnableTrailers(),
+		StreamErrorOnInvalid:  isTrue(h1.GetOverrideStreamErrorOnInvalidHttpMessage(), isTrue(m.GetStreamErrorOnInvalidHttpMessage(), false)),
+		Underscores:           config.Underscores(common.GetHeadersWithUnderscoresAction()),
+		MaxHeadBytes:          u32(m.GetMaxRequestHeadersKb(), defaultHeadKiB) << 10,
+		MaxHeaders:            u32(common.GetMaxHeadersCount(), defaultHeaders),
+		MaxRequestsPerConn:    u32(common.GetMaxRequestsPerConnection(), 0),
+		IdleTimeout:           s.duration(common.GetIdleTimeout(), idle, pc.field("idle_timeout")),
+		MaxConnectionDuration: s.duration(common.GetMaxConnectionDuration(), 0, pc.field("max_connection_duration")),
+		MaxStreamDuration:     s.duration(common.GetMaxStreamDuration(), 0, pc.field("max_stream_duration")),
+		StreamIdleTimeout:     s.duration(m.GetStreamIdleTimeout(), 5*time.Minute, p.field("stream_idle_timeout")),
+		RequestTimeout:        s.duration(m.GetRequestTimeout(), 0, p.field("request_timeout")),
+		RequestHeadersTimeout: s.duration(m.GetRequestHeadersTimeout(), 0, p.field("request_headers_timeout")),
+		DrainTimeout:          s.duration(m.GetDrainTimeout(), 5*time.Second, p.field("drain_timeout")),
+		DelayedCloseTimeout:   s.duration(m.GetDelayedCloseTimeout(), time.Second, p.field("delayed_close_timeout")),
+
+		UseRemoteAddress:     isTrue(m.GetUseRemoteAddress(), false),
+		TrustedHops:          m.GetXffNumTrustedHops(),
+		SkipXFFAppend:        m.GetSkipXffAppend(),
+		AppendForwardedPort:  m.GetAppendXForwardedPort(),
+		Via:                  m.GetVia(),
+		UnixSocketsInternal:  m.GetInternalAddressConfig().GetUnixSockets(),
+		GenerateRequestID:    isTrue(m.GetGenerateRequestId(), true),
+		PreserveExternalID:   m.GetPreserveExternalRequestId(),
+		RequestIDInResponse:  m.GetAlwaysSetRequestIdInResponse(),
+		PackTraceReason:      true,
+		NormalizePath:        isTrue(m.GetNormalizePath(), false),
+		MergeSlashes:         m.GetMergeSlashes(),
+		StripTrailingHostDot: m.GetStripTrailingHostDot(),
+		AddUserAgent:         isTrue(m.GetAddUserAgent(), false),
+		SchemeOverwrite:      m.GetSchemeHeaderTransformation().GetSchemeToOverwrite(),
+		MatchUpstreamScheme:  m.GetSchemeHeaderTransformation().GetMatchUpstream(),
+		Proxy100Continue:     m.GetProxy_100Continue(),
+		MapIPv4InIPv6:        m.GetRepresentIpv4RemoteAddressAsIpv4MappedIpv6(),
+		ServerName:           m.GetServerName(),
+		ServerHeader:         config.ServerHeader(m.GetServerHeaderTransformation()),
+		Upgrades:             s.upgrades(m.GetUpgradeConfigs(), p.field("upgrade_configs")),
+	}
+	if m.GetCodecType() == hcmv3.HttpConnectionManager_HTTP1 {
+		h.Codec = config.CodecHTTP1
+	}
+	h.FlushTimeout = s.duration(m.GetStreamFlushTimeout(), h.StreamIdleTimeout, p.field("stream_flush_timeout"))
+	if h.ServerName == "" {
+		h.ServerName = "envoy"
+	}
+	if m.GetInternalAddressConfig() != nil {
+		h.Internal = s.prefixes(m.GetInternalAddressConfig().GetCidrRanges(), p.field("internal_address_config").field("cidr_ranges"))
+	}
+	h.Spelling, h.ForwardReason = s.spelling(h1.GetHeaderKeyFormat())
+	if c := in[*uuidv3.UuidRequestIdConfig](s, m.GetRequestIdExtension().GetTypedConfig()); c != nil {
+		h.PackTraceReason = isTrue(c.GetPackTraceReason(), true)
+	}
+	h.EscapedSlashes = escapedSlashes[m.GetPathWithEscapedSlashesAction()]
+	switch {
+	case m.GetStripAnyHostPort() && m.GetStripMatchingHostPort():
+		s.problem(p.field("strip_matching_host_port"), "strip_any_host_port strips that, too: set one of the two")
+	case m.GetStripAnyHostPort():
+		h.StripPort = config.StripAny
+	case m.GetStripMatchingHostPort():
+		h.StripPort = config.StripMatching
+	}
+	if h.MaxHeadBytes>>10 > maxHeadKiB {
+		s.problem(p.field("max_request_headers_kb"), "%d: want 1 to %d", h.MaxHeadBytes>>10, maxHeadKiB)
+	}
+	s.routesOf(h, m, p)
+	s.httpFilters(h, m.GetHttpFilters(), p.field("http_filters"))
+	return h
+}
+
+var escapedSlashes = map[hcmv3.HttpConnectionManager_PathWithEscapedSlashesAction]config.EscapedSlashes{
+	hcmv3.HttpConnectionManager_IMPLEMENTATION_SPECIFIC_DEFAULT: config.EscapedKeep,
+	hcmv3.HttpConnectionManager_KEEP_UNCHANGED:                  config.EscapedKeep,
+	hcmv3.HttpConnectionManager_REJECT_REQUEST:                  config.EscapedReject,
+	hcmv3.HttpConnectionManager_UNESCAPE_AND_REDIRECT:           config.EscapedUnescapeRedirect,
+	hcmv3.HttpConnectionManager_UNESCAPE_AND_FORWARD:            config.EscapedUnescapeForward,
+}
+
+// routesOf says where a connection manager's routes come from.
+func (s *session) routesOf(h *config.HTTP, m *hcmv3.HttpConnectionManager, p *at) {
+	switch r := m.GetRouteSpecifier().(type) {
+	case *hcmv3.HttpConnectionManager_RouteConfig:
+		h.Routes = s.routes(r.RouteConfig, true, p.field("route_config"))
+	case *hcmv3.HttpConnectionManager_Rds:
+		p := p.field("rds")
+		h.RouteName = r.Rds.GetRouteConfigName()
+		if h.RouteName == "" {
+			s.problem(p.field("route_config_name"), "a name is missing")
+		}
+		h.RouteFile = s.watchedFile(r.Rds.GetConfigSource(), p.field("config_source"))
+	}
+}
+
+// watchedFile reads a source of resources, of which files are the one kind.
+func (s *session) watchedFile(m *corev3.ConfigSource, p *at) *config.WatchedFile {
+	var f config.WatchedFile
+	switch c := m.GetConfigSourceSpecifier().(type) {
+	case *corev3.ConfigSource_Path:
+		f.Path, p = c.Path, p.field("path")
+	case *corev3.ConfigSource_PathConfigSource:
+		f.Path, p = c.PathConfigSource.GetPath(), p.field("path_config_source").field("path")
+		f.Directory = c.PathConfigSource.GetWatchedDirectory().GetPath()
+	case nil:
+		p = p.field("path_config_source")
+	default:
+		return nil // refused by the table
+	}
+	if f.Path == "" {
+		s.problem(p, "a path is missing")
+	}
+	return &f
+}
+
+// httpFilters reads a chain of filters, which the router ends.
+func (s *session) httpFilters(h *config.HTTP, list []*hcmv3.HttpFilter, p *at) {
+	if len(list) == 0 {
+		s.problem(p, "filters are missing: want at least envoy.filters.http.router")
+		return
+	}
+	names := map[string]int{}
+	for i, m := range list {
+		p := p.item(i)
+		if j, ok := names[m.GetName()]; ok {
+			s.problem(p.field("name"), "http_filters[%d] is called %q, too: routes could not tell them apart", j, m.GetName())
+		}
+		names[m.GetName()] = i
+		p = p.field("typed_config")
+		if m.GetTypedConfig() == nil {
+			s.problem(p, "a configuration is missing")
+			continue
+		}
+		o := s.open(m.GetTypedConfig())
+		if r, ok := o.message.(*routerv3.Router); ok {
+			if i != len(list)-1 {
+				s.problem(p.up, "the router ends the chain: it must be the last of the %d filters", len(list))
+			}
+			if m.GetDisabled() {
+				s.problem(p.up.field("disabled"), "the router cannot be disabled")
+			}
+			h.Router = config.Router{SuppressEnvoyHeaders: r.GetSuppressEnvoyHeaders(), RespectExpectedTimeout: r.GetRespectExpectedRqTimeout()}
+			continue
+		}
+		if spec := s.filters[o.name]; spec != nil {
+			if i == len(list)-1 {
+				s.problem(p.up, "the last filter must be envoy.filters.http.router")
+			}
+			c, err := spec.Decode(s.filterWire(m.GetTypedConfig(), o))
+			if err != nil {
+				s.problem(p.as(o.name), "%v", err)
+				continue
+			}
+			h.Filters = append(h.Filters, config.HTTPFilter{Name: m.GetName(), Type: spec.Name, Config: c, Disabled: m.GetDisabled()})
+		}
+	}
+}
+
+func (s *session) upgrades(list []*hcmv3.HttpConnectionManager_UpgradeConfig, p *at) []config.Upgrade {
+	var out []config.Upgrade
+	for i, m := range list {
+		out = s.upgrade(out, m.GetUpgradeType(), isTrue(m.GetEnabled(), true), p.item(i).field("upgrade_type"))
+	}
+	return out
+}
+
+// upgrade adds a permission; the same type twice would leave open which of the two holds.
+func (s *session) upgrade(list []config.Upgrade, kind string, enabled bool, p *at) []config.Upgrade {
+	kind = strings.ToLower(kind)
+	switch kind {
+	case "":
+		s.problem(p, "a type is missing: such as websocket")
+	case "connect", "connect-udp":
+		s.problem(p, "%s: not supported yet: comes with CONNECT", kind)
+	}
+	for _, u := range list {
+		if u.Name == kind {
+			s.problem(p, "%q is listed twice", kind)
+		}
+	}
+	return append(list, config.Upgrade{Name: kind, Enabled: enabled})
+}
+
+// spelling says how header names are written, and whether the reason phrase is kept.
+func (s *session) spelling(m *corev3.Http1ProtocolOptions_HeaderKeyFormat) (config.Spelling, bool) {
+	switch {
+	case m.GetProperCaseWords() != nil:
+		return config.SpellProper, false
+	case m.GetStatefulFormatter() != nil:
+		c := in[*preservev3.PreserveCaseFormatterConfig](s, m.GetStatefulFormatter().GetTypedConfig())
+		return config.SpellAsReceived, c.GetForwardReasonPhrase()
+	}
+	return config.SpellLower, false
+}

@@ -1,0 +1,130 @@
+package decode
+
+import (
+	"math"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+
+	"github.com/weftmesh/weft/config"
+)
+
+// defaultBacklog is the length of the accept queue that Envoy asks for; the kernel cuts it to net.core.somaxconn.
+const defaultBacklog = math.MaxInt32
+
+func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
+	raw := marshal(m)
+	l := &config.Listener{
+		Name:        m.GetName(),
+		Hash:        hash(raw),
+		StatPrefix:  m.GetStatPrefix(),
+		BufferLimit: s.bufferLimit(m.GetPerConnectionBufferLimitBytes(), p.field("per_connection_buffer_limit_bytes")),
+		Backlog:     int(min(u32(m.GetTcpBacklogSize(), defaultBacklog), math.MaxInt32)),
+		ReusePort:   isTrue(m.GetEnableReusePort(), true),
+		Freebind:    isTrue(m.GetFreebind(), false),
+		Transparent: isTrue(m.GetTransparent(), false),
+		KeepAlive:   s.keepAlive(m.GetTcpKeepalive()),
+		Raw:         raw,
+	}
+	if m.GetAddress() == nil {
+		s.problem(p.field("address"), "an address is missing: want socket_address or pipe")
+	} else {
+		l.Address = s.address(m.GetAddress(), toBind, p.field("address"))
+	}
+	if l.Address.Path != "" {
+		l.ReusePort = false // a path belongs to one socket
+	}
+	if l.Name == "" {
+		l.Name = l.Address.String()
+	}
+	switch m.GetTrafficDirection() {
+	case corev3.TrafficDirection_INBOUND:
+		l.Direction = config.Inbound
+	case corev3.TrafficDirection_OUTBOUND:
+		l.Direction = config.Outbound
+	}
+
+	chains, p := m.GetFilterChains(), p.field("filter_chains")
+	switch d := m.GetDefaultFilterChain(); {
+	case len(chains)+count(d) == 0:
+		s.problem(p, "a filter chain is missing: there is nothing to do with a connection")
+	case len(chains)+count(d) > 1:
+		s.problem(p, "%d filter chains with the default one: not supported yet: %s", len(chains)+count(d), "every connection meets the one filter chain")
+	case d != nil:
+		l.Chain = s.filterChain(d, p.up.field("default_filter_chain"))
+	default:
+		l.Chain = s.filterChain(chains[0], p.item(0))
+	}
+	return l
+}
+
+func count(c *listenerv3.FilterChain) int {
+	if c == nil {
+		return 0
+	}
+	return 1
+}
+
+func (s *session) filterChain(m *listenerv3.FilterChain, p *at) config.FilterChain {
+	c := config.FilterChain{Name: m.GetName()}
+	list, p := m.GetFilters(), p.field("filters")
+	if len(list) == 0 {
+		s.problem(p, "a filter is missing: want one HttpConnectionManager or TcpProxy")
+		return c
+	}
+	if len(list) > 1 {
+		s.problem(p, "%d filters: want one, since the first takes the whole connection", len(list))
+		return c
+	}
+	p = p.item(0).field("typed_config")
+	if list[0].GetTypedConfig() == nil {
+		s.problem(p, "a configuration is missing: want HttpConnectionManager or TcpProxy")
+		return c
+	}
+	switch o := s.open(list[0].GetTypedConfig()); m := o.message.(type) {
+	case *hcmv3.HttpConnectionManager:
+		c.HTTP = s.http(m, p.as(o.name))
+	case *tcpv3.TcpProxy:
+		c.TCP = s.tcp(m, p.as(o.name))
+	}
+	return c
+}
+
+func (s *session) tcp(m *tcpv3.TcpProxy, p *at) *config.TCP {
+	t := &config.TCP{
+		StatPrefix:            m.GetStatPrefix(),
+		IdleTimeout:           s.duration(m.GetIdleTimeout(), time.Hour, p.field("idle_timeout")),
+		MaxDownstreamDuration: s.duration(m.GetMaxDownstreamConnectionDuration(), 0, p.field("max_downstream_connection_duration")),
+		MaxConnectAttempts:    u32(m.GetMaxConnectAttempts(), 1),
+		AccessLogs:            s.accessLogs(m.GetAccessLog(), p.field("access_log")),
+	}
+	switch c := m.GetClusterSpecifier().(type) {
+	case *tcpv3.TcpProxy_Cluster:
+		if c.Cluster == "" {
+			s.problem(p.field("cluster"), "a name is missing")
+		}
+		t.Clusters, t.TotalWeight = []config.WeightedCluster{{Name: c.Cluster, Weight: 1}}, 1
+	case *tcpv3.TcpProxy_WeightedClusters:
+		var total uint64
+		for _, w := range c.WeightedClusters.GetClusters() {
+			t.Clusters = append(t.Clusters, config.WeightedCluster{Name: w.GetName(), Weight: w.GetWeight()})
+			total += uint64(w.GetWeight())
+		}
+		t.TotalWeight = s.total(total, p.field("weighted_clusters").field("clusters"))
+	}
+	return t
+}
+
+// total is a sum of weights.
+func (s *session) total(sum uint64, p *at) uint32 {
+	switch {
+	case sum == 0:
+		s.problem(p, "the weights sum to 0: want at least one that is not 0")
+	case sum > math.MaxUint32:
+		s.problem(p, "the weights sum to %d: want at most %d", sum, uint32(math.MaxUint32))
+	}
+	return uint32(sum)
+}

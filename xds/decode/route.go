@@ -1,0 +1,258 @@
+package decode
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/anypb"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+
+	"github.com/weftmesh/weft/config"
+)
+
+const (
+	defaultRouteTimeout = 15 * time.Second
+	defaultBodyLimit    = 4096 // bytes of a direct response
+	maxBodyLimit        = 16 << 20
+)
+
+// routeConfiguration reads a table that does not stand in a connection manager.
+func (s *session) routeConfiguration(m *routev3.RouteConfiguration, p *at) *config.RouteConfiguration {
+	return s.routes(m, false, p)
+}
+
+// tableRules is what the parts of a route configuration need to know of the whole.
+type tableRules struct {
+	checkClusters bool
+	bodyLimit     int64
+}
+
+func (s *session) routes(m *routev3.RouteConfiguration, inline bool, p *at) *config.RouteConfiguration {
+	raw := marshal(m)
+	t := &config.RouteConfiguration{
+		Name:              m.GetName(),
+		Hash:              hash(raw),
+		Headers:           s.headers(m, p),
+		IgnorePortInHost:  m.GetIgnorePortInHostMatching(),
+		MostSpecificFirst: m.GetMostSpecificHeaderMutationsWins(),
+		Raw:               raw,
+	}
+	for _, name := range m.GetInternalOnlyHeaders() {
+		t.InternalOnly = append(t.InternalOnly, strings.ToLower(name))
+	}
+	c := tableRules{
+		checkClusters: isTrue(m.GetValidateClusters(), inline),
+		bodyLimit:     int64(u32(m.GetMaxDirectResponseBodySizeBytes(), defaultBodyLimit)),
+	}
+	if c.bodyLimit > maxBodyLimit {
+		s.problem(p.field("max_direct_response_body_size_bytes"), "%d: want at most %d", c.bodyLimit, maxBodyLimit)
+	}
+	domains := map[string]int{}
+	for i, v := range m.GetVirtualHosts() {
+		p := p.field("virtual_hosts").item(i)
+		for k, d := range v.GetDomains() {
+			d = strings.ToLower(d)
+			p := p.field("domains").item(k)
+			if j, ok := domains[d]; ok {
+				s.problem(p, "%q belongs to virtual_hosts[%d] already", d, j)
+			}
+			domains[d] = i
+			if strings.ContainsAny(d, " \t\r\n\x00/") {
+				s.problem(p, "%q is not a host", d)
+			}
+		}
+		t.VirtualHosts = append(t.VirtualHosts, s.virtualHost(v, c, p))
+		if s.full() {
+			break
+		}
+	}
+	return t
+}
+
+func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *config.VirtualHost {
+	v := &config.VirtualHost{
+		Name:                   m.GetName(),
+		Headers:                s.headers(m, p),
+		Filters:                s.perFilter(m.GetTypedPerFilterConfig(), p),
+		AttemptCountInRequest:  m.GetIncludeRequestAttemptCount(),
+		AttemptCountInResponse: m.GetIncludeAttemptCountInResponse(),
+		RequireTLS:             requireTLS[m.GetRequireTls()],
+	}
+	for _, d := range m.GetDomains() {
+		v.Domains = append(v.Domains, strings.ToLower(d))
+	}
+	v.Routes = make([]*config.Route, 0, len(m.GetRoutes()))
+	for i, r := range m.GetRoutes() {
+		v.Routes = append(v.Routes, s.route(r, c, p.field("routes").item(i)))
+	}
+	return v
+}
+
+var requireTLS = map[routev3.VirtualHost_TlsRequirementType]config.RequireTLS{
+	routev3.VirtualHost_NONE:          config.TLSNone,
+	routev3.VirtualHost_EXTERNAL_ONLY: config.TLSExternalOnly,
+	routev3.VirtualHost_ALL:           config.TLSAll,
+}
+
+func (s *session) route(m *routev3.Route, c tableRules, p *at) *config.Route {
+	r := &config.Route{
+		Name:    m.GetName(),
+		Match:   s.match(m.GetMatch(), p.field("match")),
+		Headers: s.headers(m, p),
+		Filters: s.perFilter(m.GetTypedPerFilterConfig(), p),
+	}
+	switch a := m.GetAction().(type) {
+	case *routev3.Route_Route:
+		r.Forward = s.forward(a.Route, c, p.field("route"))
+	case *routev3.Route_Redirect:
+		r.Redirect = s.redirect(a.Redirect, p.field("redirect"))
+	case *routev3.Route_DirectResponse:
+		r.Direct = s.direct(a.DirectResponse, c, p.field("direct_response"))
+	}
+	return r
+}
+
+func (s *session) forward(m *routev3.RouteAction, c tableRules, p *at) *config.Forward {
+	f := &config.Forward{
+		Timeout:             s.duration(m.GetTimeout(), defaultRouteTimeout, p.field("timeout")),
+		IdleTimeout:         s.maybe(m.GetIdleTimeout(), p.field("idle_timeout")),
+		MaxStreamDuration:   s.maybe(m.GetMaxStreamDuration().GetMaxStreamDuration(), p.field("max_stream_duration").field("max_stream_duration")),
+		PrefixRewrite:       m.GetPrefixRewrite(),
+		HostRewrite:         m.GetHostRewriteLiteral(),
+		AppendForwardedHost: m.GetAppendXForwardedHost(),
+		MissingCluster:      missingCluster[m.GetClusterNotFoundResponseCode()],
+	}
+	if m.GetPriority() == corev3.RoutingPriority_HIGH {
+		f.Priority = config.PriorityHigh
+	}
+	for i, u := range m.GetUpgradeConfigs() {
+		f.Upgrades = s.upgrade(f.Upgrades, u.GetUpgradeType(), isTrue(u.GetEnabled(), true), p.field("upgrade_configs").item(i).field("upgrade_type"))
+	}
+	switch a := m.GetClusterSpecifier().(type) {
+	case *routev3.RouteAction_Cluster:
+		s.known(a.Cluster, c, p.field("cluster"))
+		f.Clusters, f.TotalWeight = []config.WeightedCluster{{Name: a.Cluster, Weight: 1}}, 1
+	case *routev3.RouteAction_WeightedClusters:
+		s.weighted(f, a.WeightedClusters, c, p.field("weighted_clusters"))
+	}
+	return f
+}
+
+func (s *session) weighted(f *config.Forward, m *routev3.WeightedCluster, c tableRules, p *at) {
+	var total uint64
+	for i, w := range m.GetClusters() {
+		p := p.field("clusters").item(i)
+		switch {
+		case w.GetName() != "":
+			s.known(w.GetName(), c, p.field("name"))
+		case w.GetClusterHeader() == "":
+			s.problem(p.field("name"), "a name is missing")
+		}
+		f.Clusters = append(f.Clusters, config.WeightedCluster{
+			Name:        w.GetName(),
+			Weight:      u32(w.GetWeight(), 0),
+			Headers:     s.headers(w, p),
+			Filters:     s.perFilter(w.GetTypedPerFilterConfig(), p),
+			HostRewrite: w.GetHostRewriteLiteral(),
+		})
+		total += uint64(u32(w.GetWeight(), 0))
+	}
+	f.TotalWeight = s.total(total, p.field("clusters"))
+	if t := m.GetTotalWeight(); t != nil && uint64(t.GetValue()) != total {
+		s.problem(p.field("total_weight"), "%d, but the weights sum to %d: leave it out", t.GetValue(), total)
+	}
+}
+
+// known asks for a cluster, if there is somebody to ask.
+func (s *session) known(name string, c tableRules, p *at) {
+	if c.checkClusters && s.hasCluster != nil && !s.hasCluster(name) {
+		s.problem(p, "there is no cluster %q; validate_clusters: false would allow it to come later", name)
+	}
+}
+
+var missingCluster = map[routev3.RouteAction_ClusterNotFoundResponseCode]uint16{
+	routev3.RouteAction_SERVICE_UNAVAILABLE:   503,
+	routev3.RouteAction_NOT_FOUND:             404,
+	routev3.RouteAction_INTERNAL_SERVER_ERROR: 500,
+}
+
+func (s *session) redirect(m *routev3.RedirectAction, p *at) *config.Redirect {
+	r := &config.Redirect{
+		Status:     redirectStatus[m.GetResponseCode()],
+		HTTPS:      m.GetHttpsRedirect(),
+		Scheme:     m.GetSchemeRedirect(),
+		Host:       m.GetHostRedirect(),
+		Port:       m.GetPortRedirect(),
+		StripQuery: m.GetStripQuery(),
+	}
+	switch a := m.GetPathRewriteSpecifier().(type) {
+	case *routev3.RedirectAction_PathRedirect:
+		r.Path = a.PathRedirect
+	case *routev3.RedirectAction_PrefixRewrite:
+		r.PrefixRewrite = &a.PrefixRewrite
+	}
+	if r.StripQuery && strings.Contains(r.Path, "?") {
+		s.problem(p.field("strip_query"), "path_redirect brings a query of its own: leave one of the two out")
+	}
+	if r.Port > 65535 {
+		s.problem(p.field("port_redirect"), "%d is no port: want 1 to 65535", r.Port)
+	}
+	return r
+}
+
+var redirectStatus = map[routev3.RedirectAction_RedirectResponseCode]uint16{
+	routev3.RedirectAction_MOVED_PERMANENTLY:  301,
+	routev3.RedirectAction_FOUND:              302,
+	routev3.RedirectAction_SEE_OTHER:          303,
+	routev3.RedirectAction_TEMPORARY_REDIRECT: 307,
+	routev3.RedirectAction_PERMANENT_REDIRECT: 308,
+}
+
+func (s *session) direct(m *routev3.DirectResponseAction, c tableRules, p *at) *config.Direct {
+	return &config.Direct{Status: uint16(m.GetStatus()), Body: s.data(m.GetBody(), c.bodyLimit, p.field("body"))}
+}
+
+// perFilter reads what a virtual host, route or share changes about filters, by the filters' names in the chain.
+func (s *session) perFilter(m map[string]*anypb.Any, p *at) map[string]config.FilterOverride {
+	if len(m) == 0 {
+		return nil
+	}
+	out := make(map[string]config.FilterOverride, len(m))
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		a, p := m[name], p.field("typed_per_filter_config").key(name)
+		var v config.FilterOverride
+		o := s.open(a)
+		if c, ok := o.message.(*routev3.FilterConfig); ok {
+			p = p.as(o.name)
+			if v.Disabled = c.GetDisabled(); c.GetConfig() == nil {
+				if !v.Disabled {
+					s.problem(p.field("config"), "neither a configuration nor disabled: nothing would change")
+				}
+				out[name] = v
+				continue
+			}
+			a, p, o = c.GetConfig(), p.field("config"), s.open(c.GetConfig())
+		}
+		if spec := s.overrides[o.name]; spec != nil {
+			c, err := spec.DecodeOverride(s.filterWire(a, o))
+			if err != nil {
+				s.problem(p.as(o.name), "%v", err)
+			}
+			v.Config = c
+		}
+		out[name] = v
+	}
+	return out
+}
+
+// filterWire is the message of a filter in wire format. One that came as a TypedStruct is written anew.
+func (s *session) filterWire(a *anypb.Any, o *opened) []byte {
+	if o.name != string(a.MessageName()) {
+		return marshal(o.message)
+	}
+	return a.GetValue()
+}

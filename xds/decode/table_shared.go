@@ -1,0 +1,128 @@
+package decode
+
+// sharedTable holds the messages that several roots use.
+var sharedTable = table{
+	"envoy.config.core.v3.Address": {
+		"socket_address":         run,
+		"pipe":                   run,
+		"envoy_internal_address": later("comes with internal listeners"),
+	},
+	"envoy.config.core.v3.SocketAddress": {
+		"protocol":                   oneOf("TCP").and(later("comes with QUIC"), "UDP"),
+		"address":                    run,
+		"port_value":                 run,
+		"named_port":                 never("use port_value"),
+		"resolver_name":              never("use an IP address"),
+		"ipv4_compat":                later("use a listener for each family"),
+		"network_namespace_filepath": later("sockets are made in the process's own network"),
+	},
+	"envoy.config.core.v3.Pipe": {
+		"path": run,
+		"mode": run,
+	},
+	"envoy.config.core.v3.TcpKeepalive": {
+		"keepalive_probes":   run,
+		"keepalive_time":     run,
+		"keepalive_interval": run,
+	},
+	"envoy.config.core.v3.CidrRange": {
+		"address_prefix": run,
+		"prefix_len":     run,
+	},
+	"envoy.config.core.v3.TransportSocket": {
+		"name":         harmless("the type of typed_config decides"),
+		"typed_config": extension("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"),
+	},
+	"envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer": {},
+	"envoy.config.core.v3.ConfigSource": {
+		"authorities":           later("comes with xdstp names"),
+		"path":                  run,
+		"path_config_source":    run,
+		"api_config_source":     later("comes with the xDS client; use path_config_source"),
+		"ads":                   later("comes with the xDS client; use path_config_source"),
+		"self":                  later("comes with the xDS client; use path_config_source"),
+		"initial_fetch_timeout": harmless("a file is read before anything is served"),
+		"resource_api_version":  oneOf("AUTO", "V3").and(never("use V3"), "V2"),
+	},
+	"envoy.config.core.v3.PathConfigSource": {
+		"path":              run,
+		"watched_directory": run,
+		"poll_interval":     later("files are watched, not polled"),
+	},
+	"envoy.config.core.v3.WatchedDirectory": {
+		"path":         run,
+		"watch_modify": harmless("a file that is rewritten in place is read again either way"),
+	},
+	"envoy.config.core.v3.DataSource": {
+		"filename":             run,
+		"inline_bytes":         run,
+		"inline_string":        run,
+		"environment_variable": run,
+		"watched_directory":    later("the file is read once"),
+	},
+	"envoy.type.v3.Percent": {
+		"value": run,
+	},
+	"envoy.type.v3.Int64Range": {
+		"start": run,
+		"end":   run,
+	},
+	"envoy.type.matcher.v3.StringMatcher": {
+		"exact":       run,
+		"prefix":      run,
+		"suffix":      run,
+		"safe_regex":  run,
+		"contains":    run,
+		"custom":      later("comes with the generic matcher"),
+		"ignore_case": run,
+	},
+	"envoy.type.matcher.v3.RegexMatcher": {
+		"google_re2": run,
+		"regex":      run,
+	},
+	"envoy.type.matcher.v3.RegexMatcher.GoogleRE2": {
+		"max_program_size": never("the size of a pattern is bounded anyway"),
+	},
+	"envoy.config.core.v3.HeaderValueOption": {
+		"header":           run,
+		"append":           run,
+		"append_action":    oneOf("APPEND_IF_EXISTS_OR_ADD", "ADD_IF_ABSENT", "OVERWRITE_IF_EXISTS_OR_ADD", "OVERWRITE_IF_EXISTS"),
+		"keep_empty_value": run,
+	},
+	"envoy.config.core.v3.HeaderValue": {
+		"key":       run,
+		"value":     run,
+		"raw_value": later("use value"),
+	},
+	"envoy.config.accesslog.v3.AccessLog": {
+		"name":   harmless("the type of typed_config decides"),
+		"filter": later("every request is logged"),
+		"typed_config": extension(
+			"envoy.extensions.access_loggers.file.v3.FileAccessLog",
+			"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+			"envoy.extensions.access_loggers.stream.v3.StderrAccessLog",
+		),
+	},
+	"envoy.extensions.access_loggers.file.v3.FileAccessLog": {
+		"path":              run,
+		"format":            run,
+		"json_format":       run,
+		"typed_json_format": run,
+		"log_format":        run,
+	},
+	"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": {
+		"log_format": run,
+	},
+	"envoy.extensions.access_loggers.stream.v3.StderrAccessLog": {
+		"log_format": run,
+	},
+	"envoy.config.core.v3.SubstitutionFormatString": {
+		"text_format":         run,
+		"json_format":         run,
+		"text_format_source":  run,
+		"omit_empty_values":   run,
+		"content_type":        harmless("a log has none"),
+		"formatters":          later("operators are the built-in ones"),
+		"json_format_options": harmless("keys are always sorted"),
+	},
+}

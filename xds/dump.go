@@ -1,0 +1,187 @@
+package xds
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+	"regexp"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+
+	"github.com/weftmesh/weft/config"
+)
+
+// maxNameRegex bounds, in bytes, the expression of ?name_regex=.
+const maxNameRegex = 4 << 10
+
+// Dump writes the configuration in force as Envoy's /config_dump does, in protobuf's JSON: ?resource= names one field of the parts,
+// ?name_regex= picks by name, ?include_eds adds endpoints. What is wrong with the query is an error.
+func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error {
+	pick := func(string) bool { return true }
+	if text := query.Get("name_regex"); text != "" {
+		if len(text) > maxNameRegex {
+			return fmt.Errorf("invalid name_regex: longer than %d bytes", maxNameRegex)
+		}
+		e, err := regexp.Compile(text)
+		if err != nil {
+			return fmt.Errorf("invalid name_regex: %v", err)
+		}
+		pick = e.MatchString
+	}
+	d := dumper{snapshot: f.Snapshot(), states: f.States(), pick: pick}
+	var parts []proto.Message
+	switch resource := query.Get("resource"); resource {
+	case "":
+		if !query.Has("name_regex") {
+			parts = append(parts, d.bootstrap(boot))
+		}
+		parts = append(parts, d.clusters())
+		if query.Has("include_eds") {
+			parts = append(parts, d.endpoints())
+		}
+		parts = append(parts, d.listeners(), d.routes())
+	case "bootstrap":
+		parts = append(parts, d.bootstrap(boot))
+	case "static_clusters":
+		parts = append(parts, d.clusters())
+	case "static_listeners":
+		parts = append(parts, d.listeners())
+	case "static_route_configs", "dynamic_route_configs":
+		r := d.routes()
+		if resource == "static_route_configs" {
+			r.DynamicRouteConfigs = nil
+		} else {
+			r.StaticRouteConfigs = nil
+		}
+		parts = append(parts, r)
+	case "static_endpoint_configs", "dynamic_endpoint_configs":
+		e := d.endpoints()
+		if resource == "static_endpoint_configs" {
+			e.DynamicEndpointConfigs = nil
+		} else {
+			e.StaticEndpointConfigs = nil
+		}
+		parts = append(parts, e)
+	default:
+		return fmt.Errorf("%s not found in config dump: want bootstrap, static_clusters, static_listeners, static_route_configs, dynamic_route_configs, "+
+			"static_endpoint_configs or dynamic_endpoint_configs", resource)
+	}
+	out := &adminv3.ConfigDump{}
+	for _, p := range parts {
+		a, err := anypb.New(p)
+		if err != nil {
+			return err
+		}
+		out.Configs = append(out.Configs, a)
+	}
+	b, err := protojson.MarshalOptions{Multiline: true, Indent: " ", UseProtoNames: true}.Marshal(out)
+	if err != nil {
+		return fmt.Errorf("xds: write the configuration as JSON: %w", err)
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+// dumper puts the parts together.
+type dumper struct {
+	snapshot *config.Snapshot
+	states   []State
+	pick     func(name string) bool
+}
+
+// packed is a resource in wire format as an Any.
+func packed(message string, wire []byte) *anypb.Any {
+	return &anypb.Any{TypeUrl: "type.googleapis.com/" + message, Value: wire}
+}
+
+func (d *dumper) bootstrap(boot *config.Bootstrap) *adminv3.BootstrapConfigDump {
+	b := &bootstrapv3.Bootstrap{}
+	// What was read in wire format once is valid.
+	_ = proto.Unmarshal(boot.Raw, b)
+	return &adminv3.BootstrapConfigDump{Bootstrap: b}
+}
+
+func (d *dumper) clusters() *adminv3.ClustersConfigDump {
+	out := &adminv3.ClustersConfigDump{}
+	for _, c := range d.snapshot.Clusters {
+		if d.pick(c.Name) {
+			out.StaticClusters = append(out.StaticClusters, &adminv3.ClustersConfigDump_StaticCluster{Cluster: packed("envoy.config.cluster.v3.Cluster", c.Raw)})
+		}
+	}
+	return out
+}
+
+func (d *dumper) listeners() *adminv3.ListenersConfigDump {
+	out := &adminv3.ListenersConfigDump{}
+	for _, l := range d.snapshot.Listeners {
+		if d.pick(l.Name) {
+			out.StaticListeners = append(out.StaticListeners, &adminv3.ListenersConfigDump_StaticListener{Listener: packed("envoy.config.listener.v3.Listener", l.Raw)})
+		}
+	}
+	return out
+}
+
+func (d *dumper) routes() *adminv3.RoutesConfigDump {
+	out := &adminv3.RoutesConfigDump{}
+	for _, l := range d.snapshot.Listeners {
+		if h := l.Chain.HTTP; h != nil && h.Routes != nil && d.pick(h.Routes.Name) {
+			out.StaticRouteConfigs = append(out.StaticRouteConfigs, &adminv3.RoutesConfigDump_StaticRouteConfig{RouteConfig: packed(Routes.Message(), h.Routes.Raw)})
+		}
+	}
+	for _, s := range d.states {
+		if s.Kind != Routes || !d.pick(s.Name) {
+			continue
+		}
+		dynamic := &adminv3.RoutesConfigDump_DynamicRouteConfig{VersionInfo: s.Version, ErrorState: failure(s), ClientStatus: status(s)}
+		if r, ok := s.Resource.(*config.RouteConfiguration); ok {
+			dynamic.RouteConfig, dynamic.LastUpdated = packed(Routes.Message(), r.Raw), timestamppb.New(s.Updated)
+		}
+		out.DynamicRouteConfigs = append(out.DynamicRouteConfigs, dynamic)
+	}
+	return out
+}
+
+func (d *dumper) endpoints() *adminv3.EndpointsConfigDump {
+	out := &adminv3.EndpointsConfigDump{}
+	for _, c := range d.snapshot.Clusters {
+		if c.Static != nil && d.pick(c.Name) {
+			out.StaticEndpointConfigs = append(out.StaticEndpointConfigs, &adminv3.EndpointsConfigDump_StaticEndpointConfig{EndpointConfig: packed(Endpoints.Message(), c.Static.Raw)})
+		}
+	}
+	for _, s := range d.states {
+		if s.Kind != Endpoints || !d.pick(s.Name) {
+			continue
+		}
+		dynamic := &adminv3.EndpointsConfigDump_DynamicEndpointConfig{VersionInfo: s.Version, ErrorState: failure(s), ClientStatus: status(s)}
+		if a, ok := s.Resource.(*config.Assignment); ok {
+			dynamic.EndpointConfig, dynamic.LastUpdated = packed(Endpoints.Message(), a.Raw), timestamppb.New(s.Updated)
+		}
+		out.DynamicEndpointConfigs = append(out.DynamicEndpointConfigs, dynamic)
+	}
+	return out
+}
+
+// failure is the last attempt, if it was turned down.
+func failure(s State) *adminv3.UpdateFailureState {
+	if s.Failure == nil {
+		return nil
+	}
+	f := &adminv3.UpdateFailureState{LastUpdateAttempt: timestamppb.New(s.Failure.Time), Details: s.Failure.Details, VersionInfo: s.Failure.Version}
+	if s.Failure.Wire != nil {
+		f.FailedConfiguration = packed(s.Kind.Message(), s.Failure.Wire)
+	}
+	return f
+}
+
+func status(s State) adminv3.ClientResourceStatus {
+	if s.Failure != nil {
+		return adminv3.ClientResourceStatus_NACKED
+	}
+	return adminv3.ClientResourceStatus_ACKED
+}

