@@ -122,7 +122,8 @@ func (atRest) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sampl
 		return Sample{}, err
 	}
 	visit.Stop(nil)
-	if err := pause(ctx, 2*settle); err != nil {
+	// What a start and a first request leave to do, such as giving memory back, is not idleness.
+	if err := pause(ctx, 2*time.Second); err != nil {
 		return Sample{}, err
 	}
 	began := time.Now()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,7 @@ type Files struct {
 
 	mu    sync.Mutex
 	open  map[string]*file
+	list  atomic.Pointer[[]*file] // the same, for the writer; not written to after it was stored
 	armed atomic.Bool // somebody has woken the writer for what is buffered now
 }
 
@@ -111,6 +113,8 @@ func (f *Files) Open(a config.AccessLog) (*Log, error) {
 			to.out = out
 		}
 		f.open[key] = to
+		list := append(slices.Clone(f.files()), to)
+		f.list.Store(&list)
 	}
 	return &Log{files: f, file: to, format: a.Format.(*Format)}, nil
 }
@@ -166,13 +170,10 @@ func (f *Files) run() {
 }
 
 func (f *Files) files() []*file {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	list := make([]*file, 0, len(f.open))
-	for _, to := range f.open {
-		list = append(list, to)
+	if list := f.list.Load(); list != nil {
+		return *list
 	}
-	return list
+	return nil
 }
 
 func (f *Files) anyFull() bool {
@@ -215,8 +216,13 @@ func (f *Files) flush() {
 	}
 }
 
-// Close writes what waits and ends the goroutine.
+// Close writes what waits, ends the goroutine and closes the files.
 func (f *Files) Close() {
 	close(f.stop)
 	<-f.done
+	for _, to := range f.files() {
+		if out, ok := to.out.(*os.File); ok && out != os.Stdout && out != os.Stderr {
+			out.Close()
+		}
+	}
 }

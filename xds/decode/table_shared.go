@@ -42,7 +42,7 @@ var sharedTable = table{
 		"ads":                   later("comes with the xDS client; use path_config_source"),
 		"self":                  later("comes with the xDS client; use path_config_source"),
 		"initial_fetch_timeout": harmless("a file is read before anything is served"),
-		"resource_api_version":  oneOf("AUTO", "V3").and(never("use V3"), "V2"),
+		"resource_api_version":  oneOf().and(harmless("V3 is what there is"), "AUTO", "V3").and(never("use V3"), "V2"),
 	},
 	"envoy.config.core.v3.PathConfigSource": {
 		"path":              run,

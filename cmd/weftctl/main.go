@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+)
+
+// version is set by the build.
+var version = "dev"
+
+// streams are what a command reads and writes; tests give it others than the process's own.
+type streams struct {
+	in       *os.File
+	out, err io.Writer
+}
+
+// command is one word of weftctl. Its run answers --help itself and returns the exit code: 0 done, 1 failed, 2 asked for wrongly.
+type command struct {
+	name, about string
+	run         func(args []string, s streams) int
+}
+
+var commands = []command{
+	{"demo", "two versions of a service, weft between them, and traffic that moves from one to the other", runDemo},
+	{"version", "print the version", runVersion},
+}
+
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+func run(args []string, s streams) int {
+	if len(args) == 0 {
+		usage(s.err)
+		return exitUsage
+	}
+	switch args[0] {
+	case "-h", "-help", "--help", "help":
+		usage(s.out)
+		return exitDone
+	}
+	for _, c := range commands {
+		if c.name == args[0] {
+			return c.run(args[1:], s)
+		}
+	}
+	fmt.Fprintf(s.err, "weftctl: there is no command %q: did you mean %q? (weftctl --help lists them)\n", args[0], nearest(args[0]))
+	return exitUsage
+}
+
+func usage(w io.Writer) {
+	io.WriteString(w, "weftctl works on a Weft mesh and its proxies.\n\nUsage:\n  weftctl COMMAND [flags]\n\nCommands:\n")
+	for _, c := range commands {
+		fmt.Fprintf(w, "  %-10s %s\n", c.name, c.about)
+	}
+	io.WriteString(w, `
+Examples:
+  weftctl demo             watch weights change, live
+  weftctl demo --once      the same unattended; exit code 0 if every share held and nothing was lost
+  weftctl demo --help      what else it can do
+`)
+}
+
+func runVersion(args []string, s streams) int {
+	if len(args) > 0 {
+		if args[0] == "-h" || args[0] == "-help" || args[0] == "--help" {
+			io.WriteString(s.out, "Print the version of weftctl.\n\nExample:\n  weftctl version\n")
+			return exitDone
+		}
+		fmt.Fprintf(s.err, "weftctl version: unexpected argument %q: it takes none\n", args[0])
+		return exitUsage
+	}
+	fmt.Fprintln(s.out, "weftctl", version)
+	return exitDone
+}
+
+// nearest is the command whose name takes the fewest changes of a letter to reach.
+func nearest(word string) string {
+	// A word is as long as its writer likes, and the table below grows with it; what is longer than any name is far from all of them.
+	if len(word) > 32 {
+		word = word[:32]
+	}
+	best, least := "", len(word)+32
+	for _, c := range commands {
+		if d := distance(word, c.name); d < least {
+			best, least = c.name, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's: insertions, deletions and changes of single bytes from a to b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestCommandLine(t *testing.T) {
+	for _, c := range []struct {
+		line     string
+		code     int
+		out, err string // parts of what is written
+	}{
+		{"", exitUsage, "", "Commands:"},
+		{"--help", exitDone, "weftctl demo --once", ""},
+		{"help", exitDone, "Commands:", ""},
+		{"version", exitDone, "weftctl dev", ""},
+		{"version --help", exitDone, "Example:", ""},
+		{"version 2", exitUsage, "", `unexpected argument "2"`},
+		{"dmeo", exitUsage, "", `no command "dmeo": did you mean "demo"?`},
+		{"versoin", exitUsage, "", `did you mean "version"?`},
+		{strings.Repeat("x", 1000), exitUsage, "", "did you mean"},
+		{"demo --help", exitDone, "Examples:\n  weftctl demo ", ""},
+		{"demo --onec", exitUsage, "", "-onec (weftctl demo --help lists the flags)"},
+		{"demo now", exitUsage, "", `unexpected argument "now"`},
+		{"demo --step 1ms", exitUsage, "", "--step is 1ms: want 1s to 1h"},
+		{"demo --rate 7", exitUsage, "", "--rate is 7: want 8 to 4000"},
+		{"demo --rate 4001", exitUsage, "", "want 8 to 4000"},
+		{"demo --requests 99", exitUsage, "", "want 100 to 1000000"},
+		{"demo --weft " + filepath.Join(t.TempDir(), "absent"), exitFailed, "", "--weft names no program"},
+		{"demo", exitFailed, "", `run "make build"`}, // there is no weft beside a test
+	} {
+		var out, err bytes.Buffer
+		code := run(strings.Fields(c.line), streams{out: &out, err: &err})
+		if code != c.code || !strings.Contains(out.String(), c.out) || !strings.Contains(err.String(), c.err) {
+			t.Errorf("weftctl %.60s: exit code %d, output %q, errors %q: want %d, %q, %q", c.line, code, &out, &err, c.code, c.out, c.err)
+		}
+		if c.out == "" && out.Len() > 0 || c.err == "" && err.Len() > 0 {
+			t.Errorf("weftctl %.60s: output %q, errors %q: one of them should be empty", c.line, &out, &err)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"", "demo", 4}, {"demo", "", 4}, {"demo", "demo", 0}, {"dmo", "demo", 1}, {"demos", "demo", 1}, {"damo", "demo", 1},
+		{"dmeo", "demo", 2}, {"kitten", "sitting", 3},
+	} {
+		if got := distance(c.a, c.b); got != c.want {
+			t.Errorf("distance(%q, %q) = %d: want %d", c.a, c.b, got, c.want)
+		}
+	}
+}

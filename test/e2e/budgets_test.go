@@ -1,0 +1,153 @@
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The budgets only go down: whoever makes them smaller writes the new number here.
+const (
+	// allocationsPerThousand is what 1,000 requests may allocate in steady state: none, but for what the runtime does by itself.
+	allocationsPerThousand = 20
+	// heapPerConnection is what an idle keep-alive connection that has made a request may hold, in bytes, downstream.
+	heapPerConnection = 700
+)
+
+const logToFile = `access_log:
+- name: file
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+    path: %s`
+
+// plain is an upstream that answers without allocating.
+func plain(t *testing.T) *Upstream {
+	return Serve(t, func(_ *Upstream, c *Conn) {
+		var b [4096]byte
+		answer := []byte("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nhello")
+		for {
+			if _, err := c.Conn.Read(b[:]); err != nil {
+				return
+			}
+			if _, err := c.Conn.Write(answer); err != nil {
+				return
+			}
+		}
+	})
+}
+
+func TestRequestsAllocateNothing(t *testing.T) {
+	p := HTTP(t, plain(t), "use_remote_address: true", fmt.Sprintf(logToFile, filepath.Join(t.TempDir(), "log")))
+	c := p.Dial()
+	request := []byte("GET /api/items?id=1 HTTP/1.1\r\nhost: a.example\r\nuser-agent: test\r\naccept: */*\r\nx-custom: value\r\n\r\n")
+	var answer [4096]byte
+	do := func(n int) {
+		for range n {
+			if _, err := c.Conn.Write(request); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := c.Conn.Read(answer[:]); err != nil || n < 100 {
+				t.Fatal(n, err)
+			}
+		}
+	}
+	do(2000)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	do(2000)
+	runtime.ReadMemStats(&after)
+	if n := after.Mallocs - before.Mallocs; n > 2*allocationsPerThousand {
+		t.Errorf("2,000 requests made %d allocations, want at most %d", n, 2*allocationsPerThousand)
+	}
+}
+
+func TestIdleConnectionsAreSmall(t *testing.T) {
+	p := HTTP(t, plain(t), "use_remote_address: true")
+	to := netip.MustParseAddrPort(p.Address())
+	request := []byte("GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+	var answer [4096]byte
+	// Descriptors without Go's own types around them, so that the client's side costs no heap.
+	const few, many = 200, 2000
+	fds := make([]int, 0, few+many)
+	t.Cleanup(func() {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	})
+	open := func(n int) {
+		for range n {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fds = append(fds, fd)
+			if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := unix.Write(fd, request); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := unix.Read(fd, answer[:]); err != nil || n < 50 {
+				t.Fatal(n, err)
+			}
+		}
+	}
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	open(few)
+	before := heap()
+	open(many)
+	if per := float64(int64(heap()-before)) / many; per > heapPerConnection {
+		t.Errorf("an idle connection holds %.0f bytes of heap, want at most %d", per, heapPerConnection)
+	} else {
+		t.Logf("an idle connection holds %.0f bytes of heap", per)
+	}
+}
+
+// A proxy that has served and was closed leaves no goroutine and no descriptor behind.
+func TestNothingIsLeftOpen(t *testing.T) {
+	descriptors := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	life := func() {
+		t.Run("life", func(t *testing.T) {
+			u := Echo(t)
+			p := StartLoops(t, 2, Bootstrap(HTTPListener("routes: [{match: {prefix: /}, route: {cluster: up}}]"), Cluster("up", u.Port)))
+			for range 5 {
+				c := p.Dial()
+				c.Get("/").Want(t, 200)
+				c.Send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc") // under way when the proxy closes
+			}
+		})
+	}
+	life()
+	goroutines, fds := runtime.NumGoroutine(), descriptors()
+	for range 5 {
+		life()
+	}
+	settled := func() bool { return runtime.NumGoroutine() <= goroutines && descriptors() <= fds }
+	for range 1000 {
+		if settled() {
+			return
+		}
+		runtime.Gosched()
+	}
+	stacks := make([]byte, 1<<16)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	t.Errorf("goroutines %d, before %d; descriptors %d, before %d\n%s", runtime.NumGoroutine(), goroutines, descriptors(), fds, strings.TrimSpace(string(stacks)))
+}

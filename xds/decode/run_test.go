@@ -1,0 +1,222 @@
+package decode
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/anypb"
+	"sigs.k8s.io/yaml"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	bufferv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/buffer/v3"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters"
+)
+
+// fake is a filter that reads Envoy's Buffer, for the tests.
+var fake = filters.Spec{
+	Name:     "envoy.filters.http.buffer",
+	Type:     "envoy.extensions.filters.http.buffer.v3.Buffer",
+	Override: "envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
+	Decode: func(wire []byte) (any, error) {
+		var m bufferv3.Buffer
+		if err := proto.Unmarshal(wire, &m); err != nil {
+			return nil, err
+		}
+		if m.GetMaxRequestBytes().GetValue() == 0 {
+			return nil, errors.New("max_request_bytes: want 1 or more")
+		}
+		return m.GetMaxRequestBytes().GetValue(), nil
+	},
+	DecodeOverride: func(wire []byte) (any, error) {
+		var m bufferv3.BufferPerRoute
+		err := proto.Unmarshal(wire, &m)
+		return m.GetDisabled(), err
+	},
+}
+
+// parse reads YAML into a message.
+func parse[M proto.Message](t testing.TB, text string, m M) M {
+	t.Helper()
+	json, err := yaml.YAMLToJSON([]byte(text))
+	if err == nil {
+		err = protojson.Unmarshal(json, m)
+	}
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return m
+}
+
+// unlike are run fields that nothing can be told from by themselves, and why.
+var unlike = map[string]string{
+	"envoy.config.core.v3.TransportSocket.typed_config": "a plain socket is what there is without one",
+	"envoy.config.route.v3.HeaderMatcher.present_match": "", // clearing it leaves a match without a condition, which asks for presence; see TestHeaderMatch
+}
+
+// TestEveryRunFieldCounts takes each run field out of a configuration that sets all of them, or changes it, and wants another result.
+func TestEveryRunFieldCounts(t *testing.T) {
+	t.Setenv("WEFT_TEST_BODY", "from env")
+	text, err := os.ReadFile(filepath.Join("testdata", "run.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := parse(t, string(text), &bootstrapv3.Bootstrap{})
+	d := New([]filters.Spec{fake}, Options{})
+	want, err := d.Bootstrap(proto.CloneOf(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	f := flipper{t: t, d: d, want: want, root: root, seen: seen}
+	f.message(root.ProtoReflect(), "", nil, func() {})
+	for key, fields := range index() {
+		message, _, _ := strings.Cut(key, "@")
+		for _, fd := range fieldsOf(t, message) {
+			a := fields[string(fd.Name())]
+			if a.answer == isRun && !onlyZero(fd, a) && !seen[key+"."+string(fd.Name())] {
+				t.Errorf("%s.%s is run, and testdata/run.yaml does not set it", key, fd.Name())
+			}
+		}
+	}
+}
+
+// onlyZero says that an enum has nothing that is run but what is meant by saying nothing.
+func onlyZero(fd protoreflect.FieldDescriptor, a field) bool {
+	if fd.Enum() == nil || fd.HasPresence() {
+		return false
+	}
+	for name, v := range a.values {
+		if v.answer == isRun && fd.Enum().Values().ByName(protoreflect.Name(name)).Number() != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// flipper walks a message and tries what each field is for.
+type flipper struct {
+	t    *testing.T
+	d    *Decoder
+	want *config.Bootstrap
+	root *bootstrapv3.Bootstrap
+	seen map[string]bool
+}
+
+// message flips all that is set in m; sync writes m back to where it came from, if that was an Any.
+func (f *flipper) message(m protoreflect.Message, word string, p *at, sync func()) {
+	key := tableKey(string(m.Descriptor().FullName()), word)
+	answers := index()[key]
+	for _, fd := range fieldsOf(f.t, string(m.Descriptor().FullName())) {
+		a := answers[string(fd.Name())]
+		if a.answer != isRun || !m.Has(fd) {
+			continue
+		}
+		f.seen[key+"."+string(fd.Name())] = true
+		p := p.field(string(fd.Name()))
+		v := m.Get(fd)
+		switch {
+		case fd.IsMap():
+			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+				f.inside(v.Message(), a, p.key(k.String()), sync)
+				return true
+			})
+		case fd.Message() != nil && fd.IsList():
+			for i := range v.List().Len() {
+				f.inside(v.List().Get(i).Message(), a, p.item(i), sync)
+			}
+		case fd.Message() != nil && !leaf(fd.Message()):
+			f.inside(v.Message(), a, p, sync)
+		}
+		if _, ok := unlike[key+"."+string(fd.Name())]; ok {
+			continue
+		}
+		if fd.Message() != nil && !leaf(fd.Message()) && (fd.Message().FullName() != "google.protobuf.Any" && fd.Message().Fields().Len() > 0) {
+			continue // what is inside counts
+		}
+		f.flip(m, fd, p, sync)
+	}
+}
+
+func (f *flipper) inside(m protoreflect.Message, a field, p *at, sync func()) {
+	any, ok := m.Interface().(*anypb.Any)
+	if !ok {
+		f.message(m, a.table, p, sync)
+		return
+	}
+	if !slices.Contains(a.any, string(any.MessageName())) {
+		return
+	}
+	inner, err := any.UnmarshalNew()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.message(inner.ProtoReflect(), a.table, p.as(string(any.MessageName())), func() {
+		any.Value = marshal(inner)
+		sync()
+	})
+}
+
+// flip takes a field out and, if that changes nothing, gives it another value.
+func (f *flipper) flip(m protoreflect.Message, fd protoreflect.FieldDescriptor, p *at, sync func()) {
+	old := m.Get(fd)
+	defer func() { m.Set(fd, old); sync() }()
+	m.Clear(fd)
+	sync()
+	if f.differs() {
+		return
+	}
+	if fd.Message() == nil {
+		m.Set(fd, other(fd, old))
+	} else if inner := fd.Message().Fields().ByName("value"); inner != nil && fd.Message().FullName() != "google.protobuf.Any" {
+		w := m.NewField(fd).Message()
+		w.Set(inner, other(inner, old.Message().Get(inner)))
+		m.Set(fd, protoreflect.ValueOfMessage(w))
+	}
+	sync()
+	if !f.differs() {
+		f.t.Errorf("%s: neither without it nor with another value is anything different", p)
+	}
+}
+
+func other(fd protoreflect.FieldDescriptor, v protoreflect.Value) protoreflect.Value {
+	switch fd.Kind() {
+	case protoreflect.BoolKind:
+		return protoreflect.ValueOfBool(!v.Bool())
+	case protoreflect.StringKind:
+		return protoreflect.ValueOfString(v.String() + "x")
+	case protoreflect.Uint32Kind:
+		return protoreflect.ValueOfUint32(uint32(v.Uint()) + 1)
+	}
+	return v
+}
+
+func (f *flipper) differs() bool {
+	got, err := f.d.Bootstrap(proto.CloneOf(f.root))
+	return err != nil || !sameConfig(f.want, got)
+}
+
+// sameConfig compares all but fingerprints and bytes to show.
+func sameConfig(a, b any) bool {
+	return cmp.Equal(a, b,
+		cmp.Exporter(func(reflect.Type) bool { return true }),
+		cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Raw" || p.Last().String() == ".Hash" }, cmp.Ignore()),
+		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
+		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+		cmp.Comparer(func(a, b *regexp.Regexp) bool {
+			return (a == nil) == (b == nil) && (a == nil || a.String() == b.String())
+		}),
+	)
+}
