@@ -32,6 +32,7 @@ type Cluster struct {
 	MaxHeaders            uint32
 	MaxHeadBytes          uint32
 	Spelling              Spelling
+	ForwardReason         bool // keep the reason phrase of responses
 	Trailers              bool
 	AllowChunkedLength    bool
 	Raw                   []byte

@@ -29,7 +29,6 @@ type HTTP struct {
 	AllowChunkedLength    bool
 	Trailers              bool
 	Spelling              Spelling
-	ForwardReason         bool // keep the upstream's reason phrase
 	StreamErrorOnInvalid  bool // a malformed message ends its stream only, where the codec can tell
 	Underscores           Underscores
 	MaxHeadBytes          uint32

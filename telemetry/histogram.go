@@ -6,10 +6,10 @@ import (
 )
 
 // Distribution counts values in bins that are at most 1/16 of their value wide, which is finer than what any reader shows. A
-// quantile read from it is off by no more than that.
+// quantile read from it is off by no more than that. Bins are of 64 bits: 50,000 requests a second fill 32 in a day.
 type Distribution struct {
 	sum  atomic.Uint64
-	bins [64 - subBits + 1]atomic.Pointer[[1 << subBits]atomic.Uint32]
+	bins [64 - subBits + 1]atomic.Pointer[[1 << subBits]atomic.Uint64]
 }
 
 const subBits = 4
@@ -35,7 +35,7 @@ func (d *Distribution) observe(v uint64) {
 	row, col := bin(v)
 	r := d.bins[row].Load()
 	if r == nil {
-		r = new([1 << subBits]atomic.Uint32)
+		r = new([1 << subBits]atomic.Uint64)
 		if !d.bins[row].CompareAndSwap(nil, r) {
 			r = d.bins[row].Load()
 		}

@@ -100,7 +100,7 @@ func (o *Owner) spread(row int) *Quantiles {
 		for r := range d.bins {
 			if bins := d.bins[r].Load(); bins != nil {
 				for c := range bins {
-					n[r][c] += uint64(bins[c].Load())
+					n[r][c] += bins[c].Load()
 				}
 			}
 		}

@@ -18,7 +18,7 @@ func WriteText(w io.Writer, list []Sample) error {
 	b := bufio.NewWriter(w)
 	for _, s := range list {
 		if s.Metric.Type != Histogram {
-			b.WriteString(s.Name)
+			b.WriteString(printable(s.Name))
 			b.WriteString(": ")
 			b.WriteString(strconv.FormatInt(s.Value, 10))
 			b.WriteByte('\n')
@@ -28,7 +28,7 @@ func WriteText(w io.Writer, list []Sample) error {
 		if s.Metric.Type != Histogram {
 			continue
 		}
-		b.WriteString(s.Name)
+		b.WriteString(printable(s.Name))
 		b.WriteByte(':')
 		if s.Spread == nil {
 			b.WriteString(" No recorded values\n")
@@ -42,6 +42,16 @@ func WriteText(w io.Writer, list []Sample) error {
 		b.WriteByte('\n')
 	}
 	return b.Flush()
+}
+
+// printable keeps a name from ending its line: names come out of configuration, which is others' too.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '_'
+		}
+		return r
+	}, name)
 }
 
 func number(v float64) string { return strconv.FormatFloat(math.Round(v*1e4)/1e4, 'f', -1, 64) }
@@ -176,8 +186,9 @@ func allDigits(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) < 0
 }
 
+// label escapes as the format says; it is UTF-8, and one value that is not would cost its reader the whole page.
 func label(name, value string) string {
-	return name + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(value) + `"`
+	return name + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(strings.ToValidUTF8(value, "\uFFFD")) + `"`
 }
 
 // sanitize turns what Prometheus does not allow in a name into underscores.

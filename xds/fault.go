@@ -1,6 +1,8 @@
 package xds
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,7 +50,8 @@ type text struct {
 	root *node // nil for protobuf's own formats
 }
 
-// locate finds the file and line of what was found wrong with a message that was read from texts, each merged over the ones before.
+// locate finds the file and line of what was found wrong with a message that was read from texts, each merged over the ones before, and
+// puts the faults in the order of the texts.
 func locate(texts []text, problems decode.Problems) Faults {
 	faults := make(Faults, 0, len(problems))
 	for _, p := range problems {
@@ -56,6 +59,8 @@ func locate(texts []text, problems decode.Problems) Faults {
 		f.File, f.Line = find(texts, p.Path)
 		faults = append(faults, f)
 	}
+	order := func(f Fault) int { return slices.IndexFunc(texts, func(t text) bool { return t.file == f.File }) }
+	slices.SortStableFunc(faults, func(a, b Fault) int { return cmp.Or(order(a)-order(b), a.Line-b.Line) })
 	return faults
 }
 

@@ -72,6 +72,7 @@ type file struct {
 	kind        Kind
 	subscribers []*subscription
 	stamp       stamp
+	names       [2]string // its own in its folder, and that of what it links to
 }
 
 // subscription is one place that uses a resource, with counters of its own.

@@ -15,7 +15,7 @@ import (
 // Bounds of a text. They are far above every configuration that is meant.
 const (
 	maxTextBytes = 256 << 20
-	maxAliased   = 1 << 20 // values that aliases may add to those that are written
+	maxAliased   = 1 << 18 // values that aliases may add to those that are written
 	maxNesting   = 100
 )
 

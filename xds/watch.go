@@ -20,12 +20,13 @@ const (
 	retry    = time.Second
 )
 
-// watch tells of changes in the folders where the files are. A notice says only that somebody was there: whether a file is another
-// one is seen from its stamp, which holds through renames, rewriting in place and swapped links alike.
+// watch tells of changes in the folders where the files are. A file is read again when it was written to or put in place under its
+// name, and when its stamp says that it is another one, which shows links that were swapped on the way to it. (A stamp alone would miss
+// a file that was rewritten twice in one tick of the file system's clock.)
 type watch struct {
 	notify  *fsnotify.Watcher
 	folders map[string]bool // that matter; false: it is not there at the moment
-	names   map[string]bool // of the files in them
+	names   map[string]bool // of the files in them; true: touched since they were looked at
 }
 
 // stamp tells two states of a file apart.
@@ -74,11 +75,14 @@ func (w *watch) follow(files []*file) (complete bool) {
 	needed := map[string]bool{}
 	w.names = map[string]bool{}
 	for _, f := range files {
+		f.names[0] = filepath.Base(f.Path)
 		needed[filepath.Dir(f.Path)] = true
-		w.names[filepath.Base(f.Path)] = true
 		if real, err := filepath.EvalSymlinks(f.Path); err == nil {
+			f.names[1] = filepath.Base(real)
 			needed[filepath.Dir(real)] = true
-			w.names[filepath.Base(real)] = true
+		}
+		for _, name := range f.names {
+			w.names[name] = false
 		}
 		if f.Directory != "" {
 			needed[f.Directory] = true
@@ -100,10 +104,19 @@ func (w *watch) follow(files []*file) (complete bool) {
 	return complete
 }
 
-// concerns says whether a notice can be about one of the files. Whatever comes, goes or is renamed may be a link on the way to one;
-// what is written to is not.
-func (w *watch) concerns(e fsnotify.Event) bool {
-	return e.Has(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) || e.Has(fsnotify.Write) && w.names[filepath.Base(e.Name)]
+// note takes a notice in and says whether it can be about one of the files. Whatever comes, goes or is renamed may be a link on the way
+// to one; a file that is written to concerns nobody if its name is not one of theirs.
+func (w *watch) note(e fsnotify.Event) bool {
+	if _, own := w.folders[e.Name]; own && e.Has(fsnotify.Remove|fsnotify.Rename) {
+		w.notify.Remove(e.Name) // a folder that was moved is still watched, at its new place
+		w.folders[e.Name] = false
+	}
+	name := filepath.Base(e.Name)
+	_, ours := w.names[name]
+	if ours && e.Has(fsnotify.Create|fsnotify.Write) {
+		w.names[name] = true
+	}
+	return e.Has(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) || ours && e.Has(fsnotify.Write)
 }
 
 // Watch reads files again when they change and hands over each new configuration, until ctx ends. A faulty file keeps what is in force.
@@ -130,11 +143,7 @@ func (f *Feed) Watch(ctx context.Context, changed func(*config.Snapshot)) {
 			if !ok {
 				return
 			}
-			if _, own := f.watch.folders[e.Name]; own && e.Has(fsnotify.Remove|fsnotify.Rename) {
-				f.watch.notify.Remove(e.Name) // a folder that was moved is still watched, at its new place
-				f.watch.folders[e.Name] = false
-			}
-			if f.watch.concerns(e) {
+			if f.watch.note(e) {
 				noticed()
 			}
 		case _, ok := <-f.watch.notify.Errors:
@@ -146,14 +155,18 @@ func (f *Feed) Watch(ctx context.Context, changed func(*config.Snapshot)) {
 			noticed()
 		case <-calm.C:
 			since = time.Time{}
+			var touched []*file
+			for _, file := range f.files {
+				if f.watch.names[file.names[0]] || f.watch.names[file.names[1]] || stampOf(file.Path) != file.stamp {
+					touched = append(touched, file)
+				}
+			}
 			if !f.watch.follow(f.files) {
 				repair.Reset(retry)
 			}
 			before := f.Snapshot()
-			for _, file := range f.files {
-				if stampOf(file.Path) != file.stamp {
-					f.load(file)
-				}
+			for _, file := range touched {
+				f.load(file)
 			}
 			if now := f.Snapshot(); now != before {
 				changed(now)

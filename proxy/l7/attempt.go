@@ -88,7 +88,10 @@ func (a *attempt) OnLent(c *upstream.HTTP1) {
 	x.entry.UpstreamFirstSent = x.since()
 	x.entry.UpstreamWireSent, x.entry.UpstreamWireReceived = conn.Sent(), conn.Received()
 	a.framing = x.requestFraming(a.has(attemptWhole))
-	c.SendHead(&x.request, a.framing, x.has(upgradeAsked))
+	c.SendHead(&x.request, a.framing, x.has(upgradeAsked), x.server.decode.KeepSpelling)
+	if d := x.cluster.Config.MaxStreamDuration; d > 0 {
+		x.set(&x.answer, d)
+	}
 	if a.has(attemptWhole) {
 		a.sendBody(nil, true)
 		return
@@ -108,6 +111,9 @@ func (a *attempt) takesBody() bool { return a.conn != nil && !a.has(attemptFull)
 // filters held can come then.
 func (a *attempt) sendBody(b []byte, end bool) {
 	x := a.exchange
+	if end && a.has(attemptRuns) && !a.has(attemptEnd) {
+		x.startClock()
+	}
 	if a.conn == nil {
 		if a.has(attemptRuns) {
 			a.pending = append(a.pending, b...)
@@ -118,17 +124,15 @@ func (a *attempt) sendBody(b []byte, end bool) {
 		return
 	}
 	a.conn.SendBody(b)
-	if a.conn.Over() {
+	if a.conn.Over() && !a.has(attemptFull) {
 		a.state |= attemptFull
+		x.cluster.Local(x.local.Loop).Stats.Inc(upstream.FlowBackedUp)
 	}
 	if end && !a.has(attemptAsked) {
 		a.state |= attemptAsked
 		a.conn.SendEnd(a.trailers)
 		a.trailers = nil
 		x.entry.UpstreamLastSent = x.since()
-		if d := x.forward.Timeout; d > 0 && !a.has(attemptEnd) && !x.has(upgradeAsked) {
-			x.set(&x.deadline, d)
-		}
 	}
 }
 
@@ -194,6 +198,7 @@ func (a *attempt) settle(c *upstream.HTTP1) {
 	x.entry.UpstreamWireSent = c.Conn().Sent() - x.entry.UpstreamWireSent
 	x.entry.UpstreamWireReceived = c.Conn().Received() - x.entry.UpstreamWireReceived
 	x.local.Loop.StopTimer(&x.deadline)
+	x.local.Loop.StopTimer(&x.answer)
 }
 
 // OnRefused says that there is no connection.
@@ -253,6 +258,13 @@ func (a *attempt) timedOut() {
 		a.member.Counts.RqTimeout.Add(1)
 	}
 	x.fail(504, accesslog.UpstreamRequestTimeout, "response_timeout", "upstream request timeout")
+}
+
+// tooLong is the cluster's limit of a stream's life.
+func (a *attempt) tooLong() {
+	x := a.exchange
+	x.cluster.Local(x.local.Loop).Stats.Inc(upstream.RqMaxDuration)
+	x.fail(x.lateStatus(), accesslog.UpstreamMaxStreamDurationReached, "upstream_max_stream_duration_reached", "upstream max stream duration reached")
 }
 
 // abandon gives the attempt up.

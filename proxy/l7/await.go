@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/wire/http"
@@ -141,17 +142,28 @@ func (x *exchange) Response() *http.Response { return &x.response }
 
 // Override implements filters.Exchange.
 func (x *exchange) Override() any {
+	o, _ := x.overrideOf(x.server.chain[x.await.filter].name)
+	return o.Config
+}
+
+// overrideOf is what the most specific of share, route and virtual host says of a filter.
+func (x *exchange) overrideOf(name string) (config.FilterOverride, bool) {
 	x.match()
-	name := x.server.chain[x.await.filter].name
+	if s := x.share; s != nil {
+		if o, ok := s.Filters[name]; ok {
+			return o, true
+		}
+	}
 	if r := x.found.Route; r != nil {
 		if o, ok := r.Filters[name]; ok {
-			return o.Config
+			return o, true
 		}
 	}
 	if v := x.found.VirtualHost; v != nil {
-		return v.Filters[name].Config
+		o, ok := v.Filters[name]
+		return o, ok
 	}
-	return nil
+	return config.FilterOverride{}, false
 }
 
 // ClearRoute implements filters.Exchange.

@@ -111,7 +111,7 @@ func (k *call) OnLent(c *upstream.HTTP1) {
 	if len(k.body) > 0 {
 		framing = http1.Sized(int64(len(k.body)))
 	}
-	c.SendHead(&k.request, framing, false)
+	c.SendHead(&k.request, framing, false, false)
 	c.SendBody(k.body)
 	c.SendEnd(nil)
 }

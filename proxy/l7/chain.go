@@ -43,6 +43,9 @@ func (l *lane) reset() {
 func (x *exchange) startChain() {
 	s := x.server
 	if x.filtered == s {
+		for i := range s.chain {
+			x.skip[i] = s.chain[i].off
+		}
 		return
 	}
 	x.filtered = s
@@ -50,8 +53,29 @@ func (x *exchange) startChain() {
 	for i := range s.chain {
 		x.filters = append(x.filters, s.chain[i].make(x.local.Loop.Index()))
 	}
+	x.skip = make([]bool, len(x.filters))
 	x.up.kept = make([][]byte, len(x.filters))
 	x.down.kept = make([][]byte, len(x.filters))
+	for i := range s.chain {
+		x.skip[i] = s.chain[i].off
+	}
+}
+
+// chooseFilters leaves out the filters that the chain, or what the request's route says of them, turns off.
+func (x *exchange) chooseFilters() {
+	for i := range x.filters {
+		l := &x.server.chain[i]
+		x.skip[i] = l.off
+		if o, ok := x.overrideOf(l.name); ok {
+			x.skip[i] = o.Disabled
+		}
+	}
+}
+
+// leaveChain has an exchange meet no filters from now on.
+func (x *exchange) leaveChain() {
+	x.filters = x.filters[:0]
+	x.filtered = nil
 }
 
 // step is the n-th filter that a message of this lane meets.
@@ -70,7 +94,7 @@ func (x *exchange) passHead(l *lane, n int, end bool) {
 	}
 	for ; n < len(x.filters); n++ {
 		i := x.step(l, n)
-		if x.server.chain[i].hooks&hook == 0 {
+		if x.skip[i] || x.server.chain[i].hooks&hook == 0 {
 			continue
 		}
 		var action filters.Action
@@ -125,7 +149,7 @@ func (x *exchange) passBody(l *lane, n int, b []byte, end bool) {
 		}
 		i := x.step(l, n)
 		action := filters.Continue
-		if x.server.chain[i].hooks&hook != 0 {
+		if !x.skip[i] && x.server.chain[i].hooks&hook != 0 {
 			x.await.filter = i
 			if l.backward {
 				action = x.filters[i].ResponseBody(x, b, end)
@@ -212,7 +236,7 @@ func (x *exchange) passTrailers(l *lane, n int, t *http.Header) {
 		}
 		i := x.step(l, n)
 		action := filters.Continue
-		if x.server.chain[i].hooks&hook != 0 {
+		if !x.skip[i] && x.server.chain[i].hooks&hook != 0 {
 			x.await.filter = i
 			if l.backward {
 				action = x.filters[i].ResponseTrailers(x, t)

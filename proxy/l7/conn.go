@@ -38,6 +38,7 @@ const (
 	connLast    connState = 1 << iota // the present exchange is the last one
 	connDecodes                       // the decoder runs: a panic now is the codec's
 	connGone                          // taken out of the books
+	connAged                          // has lived its time: asked to go
 )
 
 // Serve makes an accepted connection a downstream connection of the server.
@@ -260,8 +261,7 @@ func (c *Conn) Expired(t *loop.Timer) {
 	d := c.server.config.IdleTimeout
 	switch {
 	case t == &c.lifetime:
-		c.stats.Inc(CxMaxDuration)
-		c.drain()
+		c.age()
 	case c.exchange != nil:
 		// Left running while an exchange is under way: looking again now is cheaper than stopping it for each.
 		c.local.Loop.SetTimer(&c.idle, d, c)
@@ -273,6 +273,20 @@ func (c *Conn) Expired(t *loop.Timer) {
 		c.stats.Inc(CxIdleTimeout)
 		c.end()
 	}
+}
+
+// age ends a connection that has lived its time. One that is idle gets the drain timeout first, as with Envoy: a request that is on its
+// way already is answered, and the answer says that it is the last.
+func (c *Conn) age() {
+	if c.state&connAged == 0 {
+		c.stats.Inc(CxMaxDuration)
+		c.state |= connAged | connLast
+		if d := c.server.config.DrainTimeout; d > 0 && c.exchange == nil {
+			c.local.Loop.SetTimer(&c.lifetime, d, c)
+			return
+		}
+	}
+	c.drain()
 }
 
 // drain ends the connection with its present exchange, or now if it has none.

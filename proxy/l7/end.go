@@ -74,13 +74,16 @@ func (x *exchange) finish() {
 	x.entry.End = x.since()
 	l.StopTimer(&x.headers)
 	l.StopTimer(&x.deadline)
+	l.StopTimer(&x.answer)
 	l.StopTimer(&x.quiet)
 	l.StopTimer(&x.duration)
 	x.await.cancel(x)
 	x.attempt.abandon()
 	if x.has(hasHead) {
 		for i := range x.filters {
-			x.filters[i].Done(x)
+			if !x.skip[i] {
+				x.filters[i].Done(x)
+			}
 		}
 	}
 	x.entry.WireReceived, x.entry.WireSent = c.conn.Received()-c.rx, c.conn.Sent()+uint64(c.conn.Unsent())-c.tx

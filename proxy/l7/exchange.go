@@ -34,10 +34,13 @@ type exchange struct {
 	filters  []filters.Filter // this exchange's, in the chain's order
 	filtered *Server          // whose chain they were made for
 	up, down lane
+	skip     []bool // filters that are off for this exchange
 	await    await
+	timeout  time.Duration // of the response, once the request is whole; 0: none
 
 	headers  loop.Timer // until the request's head is there
 	deadline loop.Timer // until the whole request is there, then until the response is
+	answer   loop.Timer // until the end of the upstream's part
 	quiet    loop.Timer // until the next sign of life
 	duration loop.Timer // until the end
 
@@ -142,10 +145,11 @@ func (x *exchange) onRequestHead(end bool) {
 		x.set(&x.duration, c.MaxStreamDuration)
 	}
 	x.conn.lastOne()
+	x.startChain()
 	if !x.prepareHead() {
 		return
 	}
-	x.startChain()
+	x.chooseFilters()
 	x.passHead(&x.up, 0, end)
 	x.pump()
 }
@@ -217,6 +221,7 @@ func (x *exchange) Expired(t *loop.Timer) {
 	case &x.headers:
 		stats.Inc(RqHeaderTimeout)
 		x.conn.state |= connLast
+		x.leaveChain()
 		x.fail(408, accesslog.Flags(0), "request_header_timeout", "request header timeout")
 	case &x.deadline:
 		if !x.has(requestEnded) {
@@ -231,15 +236,21 @@ func (x *exchange) Expired(t *loop.Timer) {
 		if !x.has(requestEnded) {
 			x.conn.state |= connLast
 		}
-		status := uint16(408)
-		if x.has(requestEnded) {
-			status = 504
-		}
-		x.fail(status, accesslog.StreamIdleTimeout, "stream_idle_timeout", "stream timeout")
+		x.fail(x.lateStatus(), accesslog.StreamIdleTimeout, "stream_idle_timeout", "stream timeout")
+	case &x.answer:
+		x.attempt.tooLong()
 	case &x.duration:
 		stats.Inc(RqMaxDuration)
-		x.fail(408, accesslog.DurationTimeout, "max_duration_timeout", "downstream duration timeout")
+		x.fail(x.lateStatus(), accesslog.DurationTimeout, "max_duration_timeout", "downstream duration timeout")
 	}
+}
+
+// lateStatus blames the client for a request that is not whole yet, and the upstream otherwise.
+func (x *exchange) lateStatus() uint16 {
+	if x.has(requestEnded) {
+		return 504
+	}
+	return 408
 }
 
 // OnPanic ends the exchange with a 500, or the connection if a head is out already.
@@ -255,8 +266,7 @@ func (x *exchange) panicked() {
 	x.up.reset()
 	x.down.reset()
 	x.await.cancel(x)
-	x.filters = x.filters[:0] // what panicked is not asked again
-	x.filtered = nil
+	x.leaveChain() // what panicked is not asked again
 	x.state &^= replied
 	x.fail(500, 0, "panic", "internal error")
 }
@@ -285,8 +295,7 @@ func (x *exchange) malformed(err *http1.Error) {
 	}
 	if !x.has(hasHead) {
 		x.entry.Request = nil
-		x.filters = x.filters[:0]
-		x.filtered = nil
+		x.leaveChain()
 	}
 	x.attempt.abandon()
 	if x.has(headSent) {

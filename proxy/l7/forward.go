@@ -2,6 +2,7 @@ package l7
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/route"
@@ -16,7 +17,7 @@ func (x *exchange) match() {
 		return
 	}
 	x.state |= rerouted
-	x.found, x.forward = route.Result{}, nil
+	x.found, x.forward, x.share = route.Result{}, nil, nil
 	if t := x.server.table(x.generation); t != nil {
 		x.found = t.Match(&x.request)
 	}
@@ -25,6 +26,9 @@ func (x *exchange) match() {
 	}
 	if r := x.found.Route; r != nil {
 		x.entry.Route = r.Name
+		if f := r.Forward; f != nil {
+			x.share = route.Choose(f.Clusters, f.TotalWeight, x.local.Loop.Random())
+		}
 	}
 }
 
@@ -61,7 +65,6 @@ func (x *exchange) forwardHead(end bool) {
 		return
 	}
 	x.forward = r.Forward
-	x.share = route.Choose(r.Forward.Clusters, r.Forward.TotalWeight, x.local.Loop.Random())
 	x.cluster = x.generation.Clusters[x.share.Name]
 	x.entry.Cluster = x.share.Name
 	if x.cluster == nil {
@@ -74,6 +77,9 @@ func (x *exchange) forwardHead(end bool) {
 	x.entry.ClusterStatName = x.cluster.Config.StatName
 	x.completeForUpstream()
 	x.restartTimers()
+	if end {
+		x.startClock()
+	}
 	x.attempt.begin(end)
 }
 
@@ -117,9 +123,40 @@ func (x *exchange) completeForUpstream() {
 	if x.found.VirtualHost.AttemptCountInRequest {
 		r.SetString(http.XEnvoyAttemptCount, "1")
 	}
-	if f.Timeout > 0 && !c.Router.SuppressEnvoyHeaders {
-		x.scratch = strconv.AppendInt(x.scratch[:0], f.Timeout.Milliseconds(), 10)
+	x.chooseTimeout()
+	if x.timeout > 0 && !c.Router.SuppressEnvoyHeaders {
+		x.scratch = strconv.AppendInt(x.scratch[:0], x.timeout.Milliseconds(), 10)
 		r.Set(http.XEnvoyExpectedRqTimeoutMs, x.scratch)
+	}
+	if c.MatchUpstreamScheme {
+		r.SetScheme([]byte("http"))
+	}
+}
+
+// chooseTimeout is the route's timeout unless the request, which comes from inside then, brings one: what an Envoy before this one
+// expects, where that is to be respected, else what it asks for.
+func (x *exchange) chooseTimeout() {
+	r := &x.request
+	x.timeout = x.forward.Timeout
+	id := http.XEnvoyUpstreamRqTimeoutMs
+	if x.server.config.Router.RespectExpectedTimeout && r.Has(http.XEnvoyExpectedRqTimeoutMs) {
+		id = http.XEnvoyExpectedRqTimeoutMs
+	}
+	if !r.Has(id) {
+		return
+	}
+	if ms, err := strconv.ParseUint(string(r.Get(id)), 10, 32); err == nil {
+		x.timeout = time.Duration(ms) * time.Millisecond
+	}
+	if id == http.XEnvoyUpstreamRqTimeoutMs {
+		r.Remove(id)
+	}
+}
+
+// startClock bounds the time from the whole request to the whole response, connecting included.
+func (x *exchange) startClock() {
+	if x.timeout > 0 && !x.has(upgradeAsked) && !x.deadline.Pending() {
+		x.set(&x.deadline, x.timeout)
 	}
 }
 

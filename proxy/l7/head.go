@@ -13,18 +13,10 @@ import (
 // what filters decide upon is what the upstream gets. It says false if it has answered.
 func (x *exchange) prepareHead() bool {
 	c, r := x.server.config, &x.request
-	if !x.acceptUpgrade() {
-		return false
-	}
-	if r.Has(http.Expect) && !c.Proxy100Continue && bytes.EqualFold(r.Get(http.Expect), []byte("100-continue")) {
-		r.Remove(http.Expect)
-		x.conn.conn.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
-	}
 	if !x.normalizeTarget() {
 		return false
 	}
 	x.stripAuthority()
-	x.removeHopByHop()
 	inside := x.resolveClient()
 	x.sanitize(inside)
 	if c.AddUserAgent {
@@ -34,6 +26,15 @@ func (x *exchange) prepareHead() bool {
 	if len(x.server.via) > 0 {
 		appendValue(x, &r.Header, http.Via, x.server.via)
 	}
+	// An upgrade is a matter of the route, which is matched by what the request is made into: after all of the above.
+	if !x.acceptUpgrade() {
+		return false
+	}
+	if r.Has(http.Expect) && !c.Proxy100Continue && bytes.EqualFold(r.Get(http.Expect), []byte("100-continue")) {
+		r.Remove(http.Expect)
+		x.conn.conn.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+	}
+	x.removeHopByHop()
 	return true
 }
 
@@ -56,6 +57,7 @@ func (x *exchange) acceptUpgrade() bool {
 	}
 	if bytes.EqualFold(kind, []byte("h2c")) {
 		r.Remove(http.HTTP2Settings)
+		x.state &^= rerouted // it was matched with fields that are taken out
 		return true
 	}
 	allowed := x.server.config.Upgrades

@@ -25,7 +25,7 @@ func (x *exchange) informational() {
 	}
 	c := x.conn.conn
 	r.Remove(http.Connection)
-	c.Commit(http1.AppendResponse(c.Buffer(r.Size()+headRoom), r, http.HTTP11, http1.NoBody, x.server.encode))
+	c.Commit(http1.AppendResponse(c.Buffer(r.Size()+headRoom), r, http.HTTP11, http1.NoBody, x.encode()))
 }
 
 // headRoom is what a head takes beside its fields' names and values.
@@ -97,7 +97,7 @@ func (x *exchange) countUpstream() {
 
 // sendHead completes the head and writes it downstream.
 func (x *exchange) sendHead(end bool) {
-	r, c, s := &x.response, x.conn, x.server
+	r, c := &x.response, x.conn
 	if !x.has(tunnelling) {
 		r.Remove(http.Connection)
 		r.Remove(http.Upgrade)
@@ -105,9 +105,6 @@ func (x *exchange) sendHead(end bool) {
 	r.Remove(http.KeepAlive)
 	r.Remove(http.ProxyConnection)
 	x.identify()
-	if !s.config.ForwardReason {
-		r.SetReason(nil)
-	}
 	if !r.Has(http.Date) {
 		r.Add(http.Date, x.local.Loop.Date())
 	}
@@ -132,7 +129,7 @@ func (x *exchange) sendHead(end bool) {
 	x.entry.Status = r.Status
 	b := c.conn.Buffer(r.Size() + headRoom)
 	before := len(b)
-	b = http1.AppendResponse(b, r, x.version(), framing, s.encode)
+	b = http1.AppendResponse(b, r, x.version(), framing, x.encode())
 	x.entry.ResponseHeaderBytes = uint64(len(b) - before)
 	c.conn.Commit(b)
 	if x.has(tunnelling) {
@@ -141,6 +138,15 @@ func (x *exchange) sendHead(end bool) {
 	if end {
 		x.responseDone()
 	}
+}
+
+// encode says how names are spelled: as the upstream did, if the cluster keeps that, else as the server is told to.
+func (x *exchange) encode() http1.WriteOptions {
+	o := x.server.encode
+	if !x.has(ownHead) && x.cluster != nil && x.cluster.Config.Spelling == config.SpellAsReceived {
+		o.Spelling = http1.AsReceived
+	}
+	return o
 }
 
 // version is that of the response: a request that could not be read gets HTTP/1.1.
@@ -226,7 +232,7 @@ func (x *exchange) sendBody(b []byte, end bool) {
 		if x.trailers != nil {
 			room += x.trailers.Size() + headRoom
 		}
-		c.Commit(http1.AppendLastChunk(c.Buffer(room), x.trailers, x.server.encode))
+		c.Commit(http1.AppendLastChunk(c.Buffer(room), x.trailers, x.encode()))
 	}
 	x.responseDone()
 }
@@ -251,6 +257,9 @@ func (x *exchange) replyWith(status uint16, details string, body []byte, locatio
 		return
 	}
 	x.state |= replied | ownHead
+	if status == 400 && !x.server.config.StreamErrorOnInvalid {
+		x.conn.state |= connLast // as Envoy: who speaks so badly may have lost its place
+	}
 	x.await.cancel(x)
 	x.up.reset()
 	x.down.reset()

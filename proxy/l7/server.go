@@ -43,6 +43,7 @@ type Server struct {
 // link is one filter of the compiled chain.
 type link struct {
 	name  string
+	off   bool // unless a route turns it on
 	hooks filters.Hooks
 	make  func(loop int) filters.Filter
 }
@@ -92,8 +93,8 @@ func NewServer(c *config.HTTP, l *config.Listener, o *Origin) *Server {
 	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats}
 	for _, f := range c.Filters {
 		for i := range o.Specs {
-			if o.Specs[i].Type == f.Type && !f.Disabled {
-				s.chain = append(s.chain, link{name: f.Name, hooks: o.Specs[i].Hooks, make: o.Specs[i].Build(f.Config, site)})
+			if o.Specs[i].Type == f.Type {
+				s.chain = append(s.chain, link{name: f.Name, off: f.Disabled, hooks: o.Specs[i].Hooks, make: o.Specs[i].Build(f.Config, site)})
 			}
 		}
 	}

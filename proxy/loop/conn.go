@@ -71,7 +71,7 @@ const (
 	lingering        // CloseFlushed: the owner has let go
 	closed
 	ioFailed // a send failed; the error is told in order, after what can still be read
-	wasReset // and it was not because the peer had ended orderly before
+	wasReset // the peer has gone without an orderly end
 )
 
 // adopt makes a connection of a descriptor that is non-blocking.
@@ -124,6 +124,9 @@ func (c *Conn) PeerGone() bool {
 	}
 	var b [1]byte
 	_, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), 1, unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 && errno != unix.EAGAIN {
+		c.state |= wasReset // to look has taken the error
+	}
 	return errno != unix.EAGAIN
 }
 
@@ -203,7 +206,7 @@ func (c *Conn) read() {
 		return
 	case n == 0:
 		if c.state&wasReset != 0 {
-			c.fail(ErrReset) // the failed send has taken the error, so that this looks like an orderly end
+			c.fail(ErrReset) // whoever met the error first has taken it, so that this looks like an orderly end
 			return
 		}
 		c.state |= gotEOF
@@ -212,7 +215,9 @@ func (c *Conn) read() {
 			return
 		}
 		c.watch()
-		c.tellEOF()
+		if !c.again { // else what is kept comes first
+			c.tellEOF()
+		}
 		return
 	}
 	c.bulk = int(n) == want

@@ -573,4 +573,4 @@ func TestConnSize(t *testing.T) {
 	}
 }
 
-const connSize = 240
+const connSize = 200

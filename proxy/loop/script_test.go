@@ -26,8 +26,14 @@ func (s *script) wait(events []unix.EpollEvent, block bool) int {
 	for fd, interest := range s.watched {
 		// The values of poll's events are those of epoll's.
 		p := []unix.PollFd{{Fd: fd, Events: int16(interest & 0xffff)}}
-		if _, err := unix.Poll(p, 0); err != nil {
-			s.t.Fatal(err)
+		for {
+			_, err := unix.Poll(p, 0)
+			if err == nil {
+				break
+			}
+			if err != unix.EINTR {
+				s.t.Fatal(err)
+			}
 		}
 		if p[0].Revents != 0 {
 			events[n] = unix.EpollEvent{Fd: fd, Events: uint32(p[0].Revents)}

@@ -70,18 +70,20 @@ func (b *Balancer) least(c *config.Cluster, e *Endpoints, random func() uint64) 
 	if c.FullScan {
 		choices = n
 	}
-	best, load := int32(-1), int64(math.MaxInt64)
-	start := random()
+	best, load, ties := int32(-1), int64(math.MaxInt64), uint64(1)
 	for i := range choices {
-		var at int32
-		if c.FullScan {
-			at = e.healthy[(start+i)%n]
-		} else {
-			at = e.healthy[start%n]
-			start = random()
+		at := e.healthy[i%n]
+		if !c.FullScan {
+			at = e.healthy[random()%n]
 		}
-		if active := e.All[at].Active.Load(); active < load {
-			best, load = at, active
+		switch active := e.All[at].Active.Load(); {
+		case active < load:
+			best, load, ties = at, active, 1
+		case active == load && c.FullScan:
+			// Each of those that have the least is as likely as the others.
+			if ties++; random()%ties == 0 {
+				best = at
+			}
 		}
 	}
 	return int(best)
@@ -100,7 +102,8 @@ func (b *Balancer) weight(c *config.Cluster, m *Member) float64 {
 	case 1:
 		return w / active
 	default:
-		return w / math.Pow(active, c.ActiveBias)
+		// Bounded, for at no weight at all an endpoint's next turn would never come, not even once it is idle.
+		return w / min(math.Pow(active, c.ActiveBias), 1e6)
 	}
 }
 

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -42,11 +43,12 @@ type connectSettings struct {
 	trailers        bool
 	allowChunkedLen bool
 	spelling        config.Spelling
+	forwardReason   bool
 }
 
 func connectSettingsOf(c *config.Cluster) connectSettings {
 	s := connectSettings{maxHeaders: c.MaxHeaders, maxHeadBytes: c.MaxHeadBytes, trailers: c.Trailers,
-		allowChunkedLen: c.AllowChunkedLength, spelling: c.Spelling}
+		allowChunkedLen: c.AllowChunkedLength, spelling: c.Spelling, forwardReason: c.ForwardReason}
 	if c.KeepAlive != nil {
 		s.keepAlive = *c.KeepAlive
 	}
@@ -70,7 +72,7 @@ func (e *Endpoint) pool(l *loop.Loop) *Pool {
 // Endpoints is a cluster's endpoints at one time, with what balancing needs of them worked out. It is not written to after it was made.
 type Endpoints struct {
 	All     []Member
-	healthy []int32 // positions in All that the source calls healthy, or says nothing of
+	healthy []int32 // positions in All that may get requests
 	// panic: too few are healthy, so health is not looked at.
 	panic    bool
 	weighted bool // not all of equal weight
@@ -85,22 +87,34 @@ type Member struct {
 	Locality config.Locality
 }
 
-// compile works out who may get requests (Envoy: healthy ones, or all of them in a panic).
+// overprovisioning is how much more than its share the healthy part is taken to bear: with 72 % healthy nothing is amiss, whatever the
+// panic threshold. Envoy's default.
+const overprovisioning = 1.4
+
+// compile works out who may get requests, as Envoy does: the healthy ones; without any of those the degraded; all of them in a panic,
+// which is when too few are either.
 func compile(all []Member, panicPercent float64) *Endpoints {
 	e := &Endpoints{All: all}
+	var degraded []int32
 	for i := range all {
 		switch all[i].Health {
 		case config.HealthUnknown, config.HealthHealthy:
 			e.healthy = append(e.healthy, int32(i))
+		case config.HealthDegraded:
+			degraded = append(degraded, int32(i))
 		}
 		e.weighted = e.weighted || all[i].Weight != all[0].Weight
 	}
-	if n := len(all); n > 0 && 100*float64(len(e.healthy)) < panicPercent*float64(n) {
-		e.panic = true
+	n, good := float64(len(all)), float64(len(e.healthy)+len(degraded))
+	e.panic = overprovisioning*good < n && 100*good < math.Floor(panicPercent)*n // whole percents only, as seen of Envoy 1.40
+	switch {
+	case e.panic:
 		e.healthy = e.healthy[:0]
 		for i := range all {
 			e.healthy = append(e.healthy, int32(i))
 		}
+	case len(e.healthy) == 0:
+		e.healthy = degraded
 	}
 	e.healthy = slices.Clip(e.healthy)
 	return e

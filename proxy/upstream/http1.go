@@ -30,8 +30,9 @@ type HTTP1 struct {
 	served   uint32
 	held     bool // the stream wants no more for now
 	framing  http1.Framing
-	priority config.Priority // of the present request
-	dialled  config.Priority // of the one that it was made for
+	encode   http1.WriteOptions // of the present request
+	priority config.Priority    // of the present request
+	dialled  config.Priority    // of the one that it was made for
 	state    h1State
 }
 
@@ -158,11 +159,16 @@ func (h *HTTP1) Conn() *loop.Conn { return h.conn }
 // Endpoint is where the connection goes.
 func (h *HTTP1) Endpoint() *Endpoint { return h.pool.endpoint }
 
-// SendHead sends the request's head. framing says how its body will be told from what follows.
-func (h *HTTP1) SendHead(r *http.Request, framing http1.Framing, upgrade bool) {
+// SendHead sends the request's head. framing says how its body will be told from what follows; spelled, that the names of fields are to
+// be written as the client spelled them, whatever the cluster says.
+func (h *HTTP1) SendHead(r *http.Request, framing http1.Framing, upgrade, spelled bool) {
 	h.decoder.ExpectResponse(r.Method(), upgrade)
 	h.framing = framing
-	h.conn.Commit(http1.AppendRequest(h.conn.Buffer(r.Size()+headRoom), r, framing, h.cluster.encode))
+	h.encode = h.cluster.encode
+	if spelled {
+		h.encode.Spelling = http1.AsReceived
+	}
+	h.conn.Commit(http1.AppendRequest(h.conn.Buffer(r.Size()+headRoom), r, framing, h.encode))
 }
 
 // headRoom is what a head takes beside its fields' names and values.
@@ -194,7 +200,7 @@ func (h *HTTP1) SendEnd(trailers *http.Header) {
 		if trailers != nil {
 			room += trailers.Size() + headRoom
 		}
-		h.conn.Commit(http1.AppendLastChunk(h.conn.Buffer(room), trailers, h.cluster.encode))
+		h.conn.Commit(http1.AppendLastChunk(h.conn.Buffer(room), trailers, h.encode))
 	}
 }
 

@@ -86,7 +86,7 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		decode: http1.Options{
 			Limits:             http1.Limits{MaxHeadBytes: int(c.MaxHeadBytes), MaxHeaders: int(c.MaxHeaders)},
 			KeepSpelling:       c.Spelling == config.SpellAsReceived,
-			KeepReason:         true,
+			KeepReason:         c.ForwardReason,
 			EnableTrailers:     c.Trailers,
 			AllowChunkedLength: c.AllowChunkedLength,
 		},

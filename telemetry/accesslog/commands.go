@@ -1,7 +1,5 @@
 package accesslog
 
-import "strings"
-
 // takes is what may stand after an operator's name.
 type takes uint8
 
@@ -93,23 +91,20 @@ var commands = map[string]rule{
 	"DOWNSTREAM_TRANSPORT_FAILURE_REASON": {kind: opAbsent},
 }
 
-// near suggests the operator that was probably meant.
+// near suggests the operator that was probably meant, or lists them all.
 func near(name string) string {
-	best, score := "", 0
+	best, score := "", 3
 	for n := range commands {
 		s := 0
 		for s < len(n) && s < len(name) && n[s] == name[s] {
 			s++
 		}
-		if strings.Contains(n, name) || strings.Contains(name, n) {
-			s += len(min(n, name))
-		}
 		if s > score || s == score && n < best {
 			best, score = n, s
 		}
 	}
-	if score < 3 {
-		return "see docs/support.md"
+	if best == "" {
+		return "there are " + list(commands)
 	}
 	return "the nearest that is supported is " + best
 }

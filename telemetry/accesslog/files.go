@@ -45,7 +45,7 @@ type Files struct {
 	mu    sync.Mutex
 	open  map[string]*file
 	list  atomic.Pointer[[]*file] // the same, for the writer; not written to after it was stored
-	armed atomic.Bool // somebody has woken the writer for what is buffered now
+	armed atomic.Bool             // somebody has woken the writer for what is buffered now
 }
 
 // file is one destination with the lines that wait for it.

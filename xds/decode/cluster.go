@@ -156,7 +156,7 @@ func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 		s.problem(pc.field("max_response_headers_kb"), "%d: want 1 to %d", kib, maxHeadKiB)
 	}
 	c.MaxHeadBytes = kib << 10
-	c.Spelling, _ = s.spelling(h1.GetHeaderKeyFormat())
+	c.Spelling, c.ForwardReason = s.spelling(h1.GetHeaderKeyFormat())
 	c.Trailers = h1.GetEnableTrailers()
 	c.AllowChunkedLength = h1.GetAllowChunkedLength()
 }

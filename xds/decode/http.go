@@ -79,7 +79,7 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 	if m.GetInternalAddressConfig() != nil {
 		h.Internal = s.prefixes(m.GetInternalAddressConfig().GetCidrRanges(), p.field("internal_address_config").field("cidr_ranges"))
 	}
-	h.Spelling, h.ForwardReason = s.spelling(h1.GetHeaderKeyFormat())
+	h.Spelling, _ = s.spelling(h1.GetHeaderKeyFormat())
 	if c := in[*uuidv3.UuidRequestIdConfig](s, m.GetRequestIdExtension().GetTypedConfig()); c != nil {
 		h.PackTraceReason = isTrue(c.GetPackTraceReason(), true)
 	}

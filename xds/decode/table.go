@@ -81,6 +81,12 @@ func (f field) and(a field, values ...string) field {
 // extension is an Any that holds one of these messages.
 func extension(messages ...string) field { return field{answer: isRun, any: messages} }
 
+// on is an extension whose messages have tables of their own for one side.
+func (f field) on(word string) field {
+	f.table = word
+	return f
+}
+
 // place is where an HTTP filter's message stands.
 type place uint8
 

@@ -139,7 +139,7 @@ var httpTable = table{
 		"allow_absolute_url":                            run,
 		"accept_http_10":                                run,
 		"default_host_for_http_10":                      run,
-		"header_key_format":                             run,
+		"header_key_format":                             as("downstream"),
 		"enable_trailers":                               run,
 		"allow_chunked_length":                          run,
 		"override_stream_error_on_invalid_http_message": run,
@@ -152,7 +152,7 @@ var httpTable = table{
 		"allow_absolute_url":                            harmless("Envoy reads it for downstream connections only"),
 		"accept_http_10":                                harmless("Envoy reads it for downstream connections only"),
 		"default_host_for_http_10":                      harmless("Envoy reads it for downstream connections only"),
-		"header_key_format":                             run,
+		"header_key_format":                             as("upstream"),
 		"enable_trailers":                               run,
 		"allow_chunked_length":                          run,
 		"override_stream_error_on_invalid_http_message": harmless("Envoy reads it for downstream connections only"),
@@ -161,16 +161,28 @@ var httpTable = table{
 		"allow_custom_methods":                          harmless("Envoy reads it for downstream connections only"),
 		"ignore_http_11_upgrade":                        harmless("Envoy reads it for downstream connections only"),
 	},
-	"envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat": {
-		"proper_case_words":  run,
-		"stateful_formatter": as("header_key_format"),
-	},
 	"envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords": {},
-	"envoy.config.core.v3.TypedExtensionConfig@header_key_format": {
-		"name":         harmless("the type of typed_config decides"),
-		"typed_config": extension("envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"),
+	"envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat@downstream": {
+		"proper_case_words":  run,
+		"stateful_formatter": as("downstream"),
 	},
-	"envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig": {
+	"envoy.config.core.v3.TypedExtensionConfig@downstream": {
+		"name":         harmless("the type of typed_config decides"),
+		"typed_config": extension("envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig").on("downstream"),
+	},
+	"envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig@downstream": {
+		"forward_reason_phrase":           harmless("Envoy reads it for upstream connections only"),
+		"formatter_type_on_envoy_headers": oneOf("DEFAULT").and(later("Envoy's own headers are written in lower case"), "PROPER_CASE"),
+	},
+	"envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat@upstream": {
+		"proper_case_words":  run,
+		"stateful_formatter": as("upstream"),
+	},
+	"envoy.config.core.v3.TypedExtensionConfig@upstream": {
+		"name":         harmless("the type of typed_config decides"),
+		"typed_config": extension("envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig").on("upstream"),
+	},
+	"envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig@upstream": {
 		"forward_reason_phrase":           run,
 		"formatter_type_on_envoy_headers": oneOf("DEFAULT").and(later("Envoy's own headers are written in lower case"), "PROPER_CASE"),
 	},
