@@ -10,11 +10,10 @@ import (
 // verdict is what a failure of the upstream side means for the exchange, if no byte of a response has gone downstream. Its radius is
 // always the stream; where the connection is lost too, upstream has closed it already.
 type verdict struct {
-	status  uint16
-	flags   accesslog.Flags
-	reason  string // as the body and the response code details tell it
-	safe    bool   // the request cannot have been acted on, so any other endpoint may be tried
-	closing bool   // the downstream connection ends with the exchange
+	status uint16
+	flags  accesslog.Flags
+	reason string // as the body and the response code details tell it
+	safe   bool   // the request cannot have been acted on, so any other endpoint may be tried
 }
 
 // verdicts, by failure. Statuses, flags and words are Envoy's.

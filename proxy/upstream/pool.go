@@ -50,7 +50,6 @@ type Pool struct {
 	endpoint   *Endpoint
 	loop       *loop.Loop
 	idle       []*HTTP1 // the last one used is the first one lent: the others may age and close
-	all        *HTTP1   // every connection, through next and prev
 	open       int
 	connecting int
 	first      *Wait // who waits for a connection

@@ -137,7 +137,7 @@ func rewrite(t testing.TB, in []byte, o *Options, w WriteOptions) []byte {
 	var d Decoder
 	var r http.Request
 	d.InitRequest(o)
-	n, ev, data, err := d.NextRequest(in, &r)
+	n, ev, _, err := d.NextRequest(in, &r)
 	if ev != Head || err != nil {
 		t.Fatal(ev, err)
 	}
@@ -150,6 +150,7 @@ func rewrite(t testing.TB, in []byte, o *Options, w WriteOptions) []byte {
 	out := AppendRequest(nil, &r, Chunked, w)
 	for {
 		in = in[n:]
+		var data []byte
 		switch n, ev, data, err = d.NextRequest(in, &r); ev {
 		case Body:
 			out = AppendChunkEnd(append(AppendChunkHead(out, len(data)), data...))
