@@ -147,7 +147,7 @@ func TestBalancing(t *testing.T) {
 	c := p.Dial()
 	share := func(policy string) (n [4]int) {
 		for range 400 {
-			n[c.Get("/" + policy).Want(t, 200).Body[0]-'0']++
+			n[c.Get("/"+policy).Want(t, 200).Body[0]-'0']++
 		}
 		return n
 	}

@@ -1,0 +1,433 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// deadline bounds every wait of a test.
+const deadline = 15 * time.Second
+
+// binary is the program as it ships, built once.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "weft-test")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "weft")
+	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := binary(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// weft is a running process.
+type weft struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	admin string
+	log   lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+const adminYAML = "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}\n"
+
+// routesYAML is a listener whose routes come from a file.
+const routesYAML = `
+static_resources:
+  listeners:
+  - name: web
+    address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: web
+          rds: {route_config_name: local, config_source: {path_config_source: {path: %s}}}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+`
+
+func routeFile(version, body string) string {
+	return fmt.Sprintf(`version_info: %q
+resources:
+- "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
+  name: local
+  virtual_hosts:
+  - {name: all, domains: ["*"], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: %q}}}]}
+`, version, body)
+}
+
+// launch starts the process with a bootstrap and waits until it serves.
+func launch(t *testing.T, bootstrap string, args ...string) *weft {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file, address := filepath.Join(dir, "bootstrap.yaml"), filepath.Join(dir, "admin")
+	if err := os.WriteFile(file, []byte(adminYAML+bootstrap), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w := &weft{t: t}
+	w.cmd = exec.Command(path, append([]string{"-c", file, "--concurrency", "2", "--admin-address-path", address}, args...)...)
+	w.cmd.Stderr = &w.log
+	w.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := w.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		w.cmd.Process.Kill()
+		w.cmd.Wait()
+	})
+	w.eventually("the admin address is written", func() bool {
+		b, _ := os.ReadFile(address)
+		w.admin = string(b)
+		return len(b) > 0
+	})
+	w.eventually("ready", func() bool { status, _ := w.get("/ready"); return status == 200 })
+	return w
+}
+
+func (w *weft) eventually(what string, f func() bool) {
+	w.t.Helper()
+	end := time.Now().Add(deadline)
+	for tick := time.NewTicker(2 * time.Millisecond); !f(); <-tick.C {
+		if time.Now().After(end) {
+			w.t.Fatalf("not within %v: %s\n%s", deadline, what, w.log.String())
+		}
+	}
+}
+
+func (w *weft) do(method, path string, header ...string) (int, string) {
+	r, err := http.NewRequest(method, "http://"+w.admin+path, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	client := http.Client{Timeout: deadline, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(r)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer response.Body.Close()
+	b, _ := io.ReadAll(response.Body)
+	return response.StatusCode, string(b)
+}
+
+func (w *weft) get(path string) (int, string) { return w.do("GET", path) }
+
+// listener is where the listener of that name is bound.
+func (w *weft) listener(name string) string {
+	_, text := w.get("/listeners")
+	for line := range strings.Lines(text) {
+		if address, ok := strings.CutPrefix(strings.TrimSpace(line), name+"::"); ok {
+			return address
+		}
+	}
+	w.t.Fatalf("no listener %q in %q", name, text)
+	return ""
+}
+
+func (w *weft) body(address string) string {
+	client := http.Client{Timeout: deadline}
+	r, err := client.Get("http://" + address + "/")
+	if err != nil {
+		return err.Error()
+	}
+	defer r.Body.Close()
+	b, _ := io.ReadAll(r.Body)
+	return string(b)
+}
+
+func replace(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file+".new", []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A changed route file is live; a broken one changes nothing, and says so in the log, in a counter and in the dump.
+func TestWatchedRoutes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "routes.yaml")
+	replace(t, file, routeFile("1", "one"))
+	w := launch(t, fmt.Sprintf(routesYAML, file))
+	web := w.listener("web")
+	if got := w.body(web); got != "one" {
+		t.Fatalf("got %q", got)
+	}
+	replace(t, file, routeFile("2", "two"))
+	w.eventually("the change is live", func() bool { return w.body(web) == "two" })
+	replace(t, file, strings.Replace(routeFile("3", "three"), "prefix:", "prefixx:", 1))
+	w.eventually("the broken file is counted", func() bool {
+		_, text := w.get("/stats?filter=rds")
+		return strings.Contains(text, "http.web.rds.local.update_rejected: 1\n") || strings.Contains(text, "http.web.rds.local.update_failure: 1\n")
+	})
+	if got := w.body(web); got != "two" {
+		t.Errorf("after a broken file: got %q, want the last good one", got)
+	}
+	if log := w.log.String(); !strings.Contains(log, "prefixx") || !strings.Contains(log, "did you mean") {
+		t.Errorf("the log does not say what is wrong:\n%s", log)
+	}
+	_, dump := w.get("/config_dump")
+	for _, want := range []string{`"error_state"`, "prefixx", `"version_info":`, "two", "BootstrapConfigDump"} {
+		if !strings.Contains(dump, want) {
+			t.Errorf("/config_dump has no %s", want)
+		}
+	}
+	replace(t, file, routeFile("4", "four"))
+	w.eventually("the repaired file is live", func() bool { return w.body(web) == "four" })
+}
+
+func TestSignalsEndAtOnce(t *testing.T) {
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		w := launch(t, "")
+		w.cmd.Process.Signal(syscall.SIGHUP) // ignored, as Envoy does
+		w.cmd.Process.Signal(s)
+		if err := w.cmd.Wait(); err != nil {
+			t.Errorf("%v: %v", s, err)
+		}
+	}
+	w := launch(t, "")
+	if status, _ := w.do("POST", "/quitquitquit"); status != 200 {
+		t.Error(status)
+	}
+	if err := w.cmd.Wait(); err != nil {
+		t.Errorf("/quitquitquit: %v", err)
+	}
+}
+
+// Row 78 of the hazards: what changes something wants POST, from this host, not from a browser, by exactly its path.
+func TestAdminIsCareful(t *testing.T) {
+	w := launch(t, "")
+	for _, c := range []struct {
+		method, path string
+		header       []string
+		status       int
+	}{
+		{"GET", "/quitquitquit", nil, 405},
+		{"GET", "/drain_listeners", nil, 405},
+		{"GET", "/logging?level=debug", nil, 405},
+		{"POST", "/quitquitquit", []string{"origin", "http://evil.example"}, 403},
+		{"POST", "/quitquitquit", []string{"sec-fetch-site", "cross-site"}, 403},
+		{"POST", "/stats/prometheus/../../quitquitquit", nil, 404},
+		{"POST", "/stats/prometheus/..%2f..%2fquitquitquit", nil, 404},
+		{"POST", "//quitquitquit", nil, 404},
+		{"POST", "/stats", nil, 405},
+		{"GET", "/nonsense", nil, 404},
+		{"GET", "/stats?filter=(", nil, 400},
+		{"GET", "/config_dump?resource=nonsense", nil, 400},
+		{"POST", "/logging?level=nonsense", nil, 400},
+	} {
+		// net/http's client would clean the path: by hand.
+		conn, err := net.Dial("tcp", w.admin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(deadline))
+		fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n", c.method, c.path)
+		for i := 0; i+1 < len(c.header); i += 2 {
+			fmt.Fprintf(conn, "%s: %s\r\n", c.header[i], c.header[i+1])
+		}
+		io.WriteString(conn, "\r\n")
+		r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("%s %s: %v", c.method, c.path, err)
+		}
+		if r.StatusCode != c.status {
+			t.Errorf("%s %s %v: %d, want %d", c.method, c.path, c.header, r.StatusCode, c.status)
+		}
+		if r.Header.Get("x-content-type-options") != "nosniff" {
+			t.Errorf("%s: a browser may guess what it is", c.path)
+		}
+		conn.Close()
+	}
+	if status, _ := w.get("/ready"); status != 200 {
+		t.Error("the process has gone")
+	}
+}
+
+func TestAdminPages(t *testing.T) {
+	w := launch(t, "", "--service-cluster", "shop", "--service-node", "node-1")
+	for path, want := range map[string]string{
+		"/ready":            "LIVE",
+		"/":                 "/stats/prometheus",
+		"/stats?usedonly":   "server.state: 0\n",
+		"/stats/prometheus": "# TYPE envoy_server_live gauge\nenvoy_server_live 1\n",
+		"/memory":           `"allocated"`,
+		"/server_info":      `"state": "LIVE"`,
+		"/listeners":        "",
+		"/clusters":         "",
+	} {
+		if status, text := w.get(path); status != 200 || !strings.Contains(text, want) {
+			t.Errorf("%s: %d, no %q in\n%s", path, status, want, text)
+		}
+	}
+	for _, path := range []string{"/stats?format=json", "/server_info", "/memory", "/clusters?format=json", "/listeners?format=json", "/config_dump"} {
+		if _, text := w.get(path); !json.Valid([]byte(text)) {
+			t.Errorf("%s is not JSON:\n%s", path, text)
+		}
+	}
+	if _, text := w.get("/server_info"); !strings.Contains(text, `"cluster": "shop"`) || !strings.Contains(text, `"id": "node-1"`) {
+		t.Errorf("/server_info does not know the node:\n%s", text)
+	}
+	if _, text := w.do("POST", "/logging?upstream=debug"); !strings.Contains(text, "upstream: debug") {
+		t.Errorf("/logging: %s", text)
+	}
+}
+
+func TestDrain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "routes.yaml")
+	replace(t, file, routeFile("1", "one"))
+	w := launch(t, fmt.Sprintf(routesYAML, file), "--drain-strategy", "immediate", "--drain-time-s", "60")
+	web := w.listener("web")
+	ask := func(c net.Conn, r *bufio.Reader) *http.Response {
+		io.WriteString(c, "GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+		response, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, response.Body)
+		return response
+	}
+	dial := func() (net.Conn, *bufio.Reader) {
+		c, err := net.Dial("tcp", web)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(deadline))
+		return c, bufio.NewReader(c)
+	}
+	c, r := dial()
+	if ask(c, r).Close {
+		t.Error("the connection ends before a drain was asked for")
+	}
+	if status, _ := w.do("POST", "/drain_listeners?graceful&skip_exit"); status != 200 {
+		t.Fatal(status)
+	}
+	if !ask(c, r).Close {
+		t.Error("a draining connection does not end with its exchange")
+	}
+	if c, r := dial(); !ask(c, r).Close {
+		t.Error("newcomers are answered while sockets are open, once")
+	}
+	if status, _ := w.do("POST", "/drain_listeners"); status != 200 {
+		t.Fatal(status)
+	}
+	if c, err := net.Dial("tcp", web); err == nil {
+		c.Close()
+		t.Error("a closed listener takes connections")
+	}
+}
+
+// Errors name the file, the place in it, what is wrong and what would be right; nothing is served.
+func TestBadConfigurations(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		text string
+		want []string
+	}{
+		"unknown field":          {nil, "static_resources: {listenerz: []}", []string{"bootstrap.yaml:1", "static_resources.listenerz", "listeners"}},
+		"not YAML":               {nil, "static_resources: [", []string{"bootstrap.yaml"}},
+		"not supported":          {nil, "static_resources: {clusters: [{name: a, type: STRICT_DNS}]}", []string{"clusters[0].type", "STRICT_DNS"}},
+		"unknown extension":      {nil, "static_resources: {listeners: [{name: a, address: {socket_address: {address: 127.0.0.1, port_value: 0}}, filter_chains: [{filters: [{name: x, typed_config: {'@type': type.googleapis.com/google.protobuf.Struct}}]}]}]}", []string{"filters[0].typed_config", "google.protobuf.Struct"}},
+		"several things at once": {nil, "static_resources: {clusters: [{name: a, type: STRICT_DNS}, {name: b, type: LOGICAL_DNS}]}", []string{"clusters[0].type", "clusters[1].type"}},
+		"address that is taken":  {nil, "", []string{"address already in use", "choose another port"}},
+		"bad flag":               {[]string{"--mode", "nonsense"}, "node: {id: a}", []string{"--mode", "serve, validate"}},
+		"no such flag":           {[]string{"--nonsense"}, "node: {id: a}", []string{"nonsense", "--help"}},
+		"hot restart":            {[]string{"--restart-epoch", "1"}, "node: {id: a}", []string{"--restart-epoch"}},
+		"no such file":           {[]string{"-c", "nowhere.yaml"}, "node: {id: a}", []string{"nowhere.yaml"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "address that is taken" {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer l.Close()
+				c.text = fmt.Sprintf("static_resources: {listeners: [{name: a, address: {socket_address: {address: 127.0.0.1, port_value: %d}}, filter_chains: [{filters: [{name: tcp, typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: a, cluster: c}}]}]}], clusters: [{name: c, type: STATIC}]}",
+					l.Addr().(*net.TCPAddr).Port)
+			}
+			path, err := binary()
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(t.TempDir(), "bootstrap.yaml")
+			if err := os.WriteFile(file, []byte(c.text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(path, append([]string{"-c", file}, c.args...)...)
+			var out bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &out
+			timer := time.AfterFunc(deadline, func() { cmd.Process.Kill() })
+			defer timer.Stop()
+			err = cmd.Run()
+			if code := cmd.ProcessState.ExitCode(); err == nil || code != 1 {
+				t.Errorf("exit code %d, want 1", code)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("no %q in\n%s", want, out.String())
+				}
+			}
+		})
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	var out, errs bytes.Buffer
+	if code := run([]string{"--help"}, &out, &errs); code != 0 || !strings.Contains(out.String(), "-config-path") || !strings.Contains(out.String(), "Examples:") {
+		t.Errorf("--help: %d\n%s", code, out.String())
+	}
+	out.Reset()
+	if code := run([]string{"--version"}, &out, &errs); code != 0 || !strings.Contains(out.String(), version) {
+		t.Errorf("--version: %d %q", code, out.String())
+	}
+}
