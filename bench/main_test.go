@@ -92,7 +92,7 @@ func TestMissingWeftIsSaid(t *testing.T) {
 // The whole way, briefly: children started and pinned, traffic, clocks, table and files.
 func TestShortRun(t *testing.T) {
 	dir := t.TempDir()
-	w, err := parse([]string{"-quick", "-seconds", "0.2", "-rounds", "2", "-rivals", "nginx,haproxy", "-scenarios", "http1-1k-c64|tcp-1k|memory-start", "-out", dir}, io.Discard)
+	w, err := parse([]string{"-quick", "-seconds", "1", "-rounds", "2", "-rivals", "nginx,haproxy", "-scenarios", "http1-1k-c64|tcp-1k|memory-start", "-out", dir}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,6 +100,7 @@ func newOwners(s *telemetry.Store) owners {
 
 // Refresh brings the gauges up to date that are only worth it when somebody looks.
 func (p *Proxy) Refresh() {
+	p.clusters.Refresh()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	v := p.owners.server

@@ -51,9 +51,22 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "configuration '%s' OK\n", f.configPath)
 		return 0
 	}
+	// A small heap that grows fast would be collected over and over while the configuration is read.
+	usual := debug.SetGCPercent(400)
 	boot, err := xds.ReadBootstrap(f.source(), builtin.All())
 	if err != nil {
 		return refuse(stderr, err)
+	}
+	if boot.LogFormat != "" {
+		if f.logFormat != defaultLogFormat {
+			fmt.Fprintln(stderr, "weft: --log-format and application_log_config of the bootstrap: want one of the two")
+			return 1
+		}
+		f.logFormat = boot.LogFormat
+		if levels, logger, err = newLog(f); err != nil {
+			fmt.Fprintln(stderr, "weft:", err)
+			return 1
+		}
 	}
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 	stop := make(chan os.Signal, 1)
@@ -67,6 +80,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	// What reading the configuration has left behind is given back now: it is more than all that serving will need.
+	debug.SetGCPercent(usual)
 	debug.FreeOSMemory()
 	select {
 	case got := <-stop:

@@ -99,6 +99,14 @@ func (p *process) startAdmin(levels *components, log *slog.Logger) error {
 	if p.boot.Admin == nil {
 		return nil
 	}
+	var logs []*accesslog.Log
+	for _, a := range p.boot.Admin.AccessLogs {
+		l, err := p.logs.Open(a)
+		if err != nil {
+			return fmt.Errorf("admin: access log: %w", err)
+		}
+		logs = append(logs, l)
+	}
 	server, err := admin.Listen(p.boot.Admin.Address, admin.View{
 		Stats:     p.stats,
 		Refresh:   p.proxy.Refresh,
@@ -111,6 +119,11 @@ func (p *process) startAdmin(levels *components, log *slog.Logger) error {
 		SetLevel:  levels.Set,
 		Drain:     p.drain,
 		Quit:      p.end,
+		Log: func(e *accesslog.Entry) {
+			for _, l := range logs {
+				l.Write(p.stats.Loops(), e)
+			}
+		},
 	}, log)
 	if err != nil {
 		return err

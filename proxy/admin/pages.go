@@ -194,7 +194,7 @@ func healthFlags(h config.Health) string {
 	case config.HealthUnknown, config.HealthHealthy:
 		return "healthy"
 	case config.HealthDegraded:
-		return "/failed_eds_degraded"
+		return "/degraded_eds_health"
 	}
 	return "/failed_eds_health"
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 )
 
 // View is what the pages show, and what they can do. Functions are called on any goroutine.
@@ -32,6 +33,7 @@ type View struct {
 	SetLevel  func(component, level string) error
 	Drain     func(inboundOnly, graceful, skipExit bool)
 	Quit      func()
+	Log       func(*accesslog.Entry) // is told of every request
 }
 
 // ListenerView is a listener as its page shows it.
@@ -117,9 +119,17 @@ func (s *Server) Close() {
 	}
 }
 
-// ServeHTTP finds the page by the path exactly as it came: no cleaning, so that no second spelling of a path leads anywhere
-// (CVE-2025-24030).
+// ServeHTTP serves a page and logs that.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	c := &counted{ResponseWriter: w, status: http.StatusOK}
+	s.serve(c, r)
+	s.view.Log(entryOf(r, c, began))
+}
+
+// serve finds the page by the path exactly as it came: no cleaning, so that no second spelling of a path leads anywhere
+// (CVE-2025-24030).
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	// Names in the pages come from configurations; a browser must not take them for HTML (CVE-2026-73546).
 	h.Set("content-type", "text/plain; charset=UTF-8")

@@ -93,7 +93,7 @@ func NewServer(c *config.HTTP, l *config.Listener, o *Origin) *Server {
 	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats}
 	for _, f := range c.Filters {
 		for i := range o.Specs {
-			if o.Specs[i].Type == f.Type {
+			if o.Specs[i].Name == f.Type {
 				s.chain = append(s.chain, link{name: f.Name, off: f.Disabled, hooks: o.Specs[i].Hooks, make: o.Specs[i].Build(f.Config, site)})
 			}
 		}

@@ -165,7 +165,7 @@ func TestParseInt(t *testing.T) {
 // Time grows with the length of the path and no faster, whatever the expression (hazard 37): with backtracking this would not end.
 func TestCatastrophicExpression(t *testing.T) {
 	m := pattern(`/(a+)+(a*)*(a|a?)+x`)
-	if MatchPath(&m, []byte("/"+strings.Repeat("a", 60<<10))) {
+	if MatchPath(&m, []byte("/"+strings.Repeat("a", 8<<10))) {
 		t.Error("matched without x")
 	}
 	if !MatchPath(&m, []byte("/"+strings.Repeat("a", 1<<10)+"x")) {

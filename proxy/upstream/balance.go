@@ -103,7 +103,7 @@ func (b *Balancer) weight(c *config.Cluster, m *Member) float64 {
 		return w / active
 	default:
 		// Bounded, for at no weight at all an endpoint's next turn would never come, not even once it is idle.
-		return w / min(math.Pow(active, c.ActiveBias), 1e6)
+		return w / min(math.Pow(active, c.ActiveBias), 1e4)
 	}
 }
 

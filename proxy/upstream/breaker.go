@@ -39,6 +39,9 @@ func (f *InFlight) Leave() { f.n.Add(-1) }
 // Load is the count.
 func (f *InFlight) Load() int64 { return f.n.Load() }
 
+// Remaining is how many more there may be.
+func (f *InFlight) Remaining(limit uint32) uint64 { return uint64(max(int64(limit)-f.n.Load(), 0)) }
+
 // Open tells whether the limit is reached.
 func (f *InFlight) Open(limit uint32) bool { return f.n.Load() >= int64(limit) }
 

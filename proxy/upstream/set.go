@@ -92,8 +92,29 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		},
 		encode: http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
 	}
+	for i, priority := range [...]string{"default", "high"} {
+		if c.Breakers[i].TrackRemaining {
+			running.remaining[i] = s.store.Acquire(Remaining, prefix+"circuit_breakers."+priority+".", tag)
+		}
+	}
 	running.endpoints.Store(compile(nil, c.Panic))
 	return running
+}
+
+// Refresh brings the gauges up to date that are only worth it when somebody looks.
+func (s *Set) Refresh() {
+	for _, c := range s.List() {
+		for i, owner := range c.remaining {
+			if owner == nil {
+				continue
+			}
+			v, limits, counts := owner.Loop(len(s.loops)), &c.Config.Breakers[i], &c.Breakers[i]
+			v.Set(RemainingConnections, counts.Connections.Remaining(limits.MaxConnections))
+			v.Set(RemainingPending, counts.Pending.Remaining(limits.MaxPending))
+			v.Set(RemainingRequests, counts.Requests.Remaining(limits.MaxRequests))
+			v.Set(RemainingRetries, counts.Retries.Remaining(limits.MaxRetries))
+		}
+	}
 }
 
 // assign gives a cluster other endpoints. Those that it keeps are acquired before the old ones are released, so they live on.
@@ -144,6 +165,11 @@ func (s *Set) retire(c *Cluster) {
 	}
 	s.store.Release(c.Stats)
 	s.store.Release(c.Codes)
+	for _, owner := range c.remaining {
+		if owner != nil {
+			s.store.Release(owner)
+		}
+	}
 }
 
 // drain ends the endpoints that nothing names any more.

@@ -140,6 +140,22 @@ var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	StaleRetry:                {Name: "upstream_rq_stale_connection_retry"},
 }}
 
+// Rows of what a circuit breaker would still let through.
+const (
+	RemainingConnections = iota
+	RemainingPending
+	RemainingRequests
+	RemainingRetries
+)
+
+// Remaining is the table of these numbers, for the thresholds that ask for them.
+var Remaining = &telemetry.Table{Kind: "circuit_breakers", Metrics: []telemetry.Metric{
+	RemainingConnections: {Name: "remaining_cx", Type: telemetry.Gauge},
+	RemainingPending:     {Name: "remaining_pending", Type: telemetry.Gauge},
+	RemainingRequests:    {Name: "remaining_rq", Type: telemetry.Gauge},
+	RemainingRetries:     {Name: "remaining_retries", Type: telemetry.Gauge},
+}}
+
 // Codes is the table of a cluster's answers by status code, from 100 to 599; codes that never came are not shown.
 var Codes = codeTable("cluster", "upstream_rq_")
 

@@ -51,7 +51,7 @@ type Files struct {
 // file is one destination with the lines that wait for it.
 type file struct {
 	out     io.Writer
-	buffers []buffer // by loop
+	buffers []buffer // by loop; the last one is for whatever runs on none
 }
 
 // buffer is one loop's lines for one file. The lock is the loop's own but for the moment in which the writer takes the lines.
@@ -99,7 +99,7 @@ func (f *Files) Open(a config.AccessLog) (*Log, error) {
 	defer f.mu.Unlock()
 	to := f.open[key]
 	if to == nil {
-		to = &file{buffers: make([]buffer, f.loops)}
+		to = &file{buffers: make([]buffer, f.loops+1)}
 		switch a.Sink {
 		case config.SinkStdout:
 			to.out = os.Stdout
@@ -119,7 +119,7 @@ func (f *Files) Open(a config.AccessLog) (*Log, error) {
 	return &Log{files: f, file: to, format: a.Format.(*Format)}, nil
 }
 
-// Write logs an entry. It is called on the loop of that number, neither blocks nor, in steady state, allocates.
+// Write logs an entry. It is called on the loop of that number, or with the number of loops from elsewhere; it neither blocks nor, in steady state, allocates.
 func (l *Log) Write(loop int, e *Entry) {
 	f, b := l.files, &l.file.buffers[loop]
 	stats := f.stats.Loop(loop)

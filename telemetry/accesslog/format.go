@@ -5,10 +5,8 @@ import "github.com/weftmesh/weft/wire/http"
 // Format is a parsed format: literal text and operators, in the order in which they are written. Parse makes the line of a text log or
 // the value of a header field, ParseJSON an object.
 type Format struct {
-	ops  []operator
-	json bool // an object, which ends with a newline
-	// omitEmpty writes nothing for what is missing, instead of "-". In JSON it concerns strings of several parts only: a key whose
-	// value is missing says null either way, as Envoy has it.
+	ops []operator
+	// omitEmpty writes nothing for what is missing, instead of "-". It is for text.
 	omitEmpty bool
 }
 

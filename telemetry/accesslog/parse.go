@@ -38,15 +38,13 @@ func Parse(text string, o Options) (*Format, error) {
 
 // ParseJSON reads an object whose strings hold operators. Values are string, map[string]any, []any, float64, bool or nil; keys are
 // written in their order. A string that is one operator and nothing else is written as that operator's own type.
-func ParseJSON(fields map[string]any, o Options) (*Format, error) {
-	f := &Format{json: true, omitEmpty: o.OmitEmpty}
+func ParseJSON(fields map[string]any) (*Format, error) {
 	budget := maxText
 	ops, err := parseValue(nil, fields, "", 0, &budget)
 	if err != nil {
 		return nil, fmt.Errorf("accesslog: %w", err)
 	}
-	f.ops = join(append(ops, literal("\n")))
-	return f, nil
+	return &Format{ops: join(append(ops, literal("\n")))}, nil
 }
 
 func parseValue(ops []operator, v any, path string, depth int, budget *int) ([]operator, error) {
@@ -319,19 +317,22 @@ func compile(c call) (operator, error) {
 	}
 	switch c.name { // what the process knows before there is an exchange is text
 	case "ENVIRONMENT":
-		v, ok := os.LookupEnv(o.name)
-		return constant(v, ok, o.max), nil
+		return constant(os.Getenv(o.name), o.max), nil
 	case "HOSTNAME":
 		v, err := os.Hostname()
-		return constant(v, err == nil, -1), nil
+		if err != nil {
+			return o, fmt.Errorf("the kernel does not tell it: %w", err)
+		}
+		return constant(v, -1), nil
 	}
 	return o, nil
 }
 
-// constant is a value that never changes. It is no literal, since as a string of JSON's it is quoted like any other value.
-func constant(v string, ok bool, length int32) operator {
-	if !ok {
-		return operator{kind: opAbsent, max: -1}
+// constant is a value that never changes; an empty one says "-" everywhere, as Envoy has it for variables that are not set. It is no
+// literal, since as a string of JSON's it is quoted like any other value.
+func constant(v string, length int32) operator {
+	if v == "" {
+		v = "-"
 	}
 	return operator{kind: opConstant, text: []byte(bound(v, length)), max: -1}
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"sigs.k8s.io/yaml"
 
+	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -38,21 +39,11 @@ func Start(t testing.TB, text string) *Proxy {
 // StartLoops is Start with more than one loop.
 func StartLoops(t testing.TB, loops int, text string) *Proxy {
 	t.Helper()
-	json, err := yaml.YAMLToJSON([]byte(text))
-	if err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
-	var m bootstrapv3.Bootstrap
-	if err := protojson.Unmarshal(json, &m); err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
-	boot, err := decode.New(nil, decode.Options{}).Bootstrap(&m)
-	if err != nil {
-		t.Fatal(err)
-	}
+	boot := read(t, text)
 	p := &Proxy{Stats: telemetry.NewStore(loops), t: t}
 	p.Logs = accesslog.NewFiles(loops, p.Stats, 10*time.Millisecond, 64<<10)
 	t.Cleanup(p.Logs.Close)
+	var err error
 	p.Proxy, err = proxy.New(proxy.Options{Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Stats: p.Stats,
 		Logs: p.Logs, Log: slog.New(slog.NewTextHandler(&p.log, nil))})
 	if err != nil {
@@ -68,6 +59,23 @@ func StartLoops(t testing.TB, loops int, text string) *Proxy {
 		t.Fatal(err)
 	}
 	return p
+}
+
+func read(t testing.TB, text string) *config.Bootstrap {
+	t.Helper()
+	json, err := yaml.YAMLToJSON([]byte(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	var m bootstrapv3.Bootstrap
+	if err := protojson.Unmarshal(json, &m); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	boot, err := decode.New(nil, decode.Options{}).Bootstrap(&m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return boot
 }
 
 // HTTP runs a proxy with one HTTP listener, named "http", before an upstream. more is YAML of the connection manager.

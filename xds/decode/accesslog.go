@@ -30,9 +30,9 @@ func (s *session) accessLog(m *accesslogv3.AccessLog, p *at) (log config.AccessL
 			// Envoy takes an empty format for none.
 			log.Format = s.text(f.Format, accesslog.Options{}, p.field("format"))
 		case *filev3.FileAccessLog_JsonFormat:
-			log.Format = s.json(f.JsonFormat, accesslog.Options{}, p.field("json_format"))
+			log.Format = s.json(f.JsonFormat, p.field("json_format"))
 		case *filev3.FileAccessLog_TypedJsonFormat:
-			log.Format = s.json(f.TypedJsonFormat, accesslog.Options{}, p.field("typed_json_format"))
+			log.Format = s.json(f.TypedJsonFormat, p.field("typed_json_format"))
 		case *filev3.FileAccessLog_LogFormat:
 			log.Format = s.format(f.LogFormat, p.field("log_format"))
 		}
@@ -62,7 +62,10 @@ func (s *session) format(m *corev3.SubstitutionFormatString, p *at) *accesslog.F
 		p = p.field("text_format_source")
 		return s.text(string(s.data(f.TextFormatSource, maxFormat, p)), o, p)
 	case *corev3.SubstitutionFormatString_JsonFormat:
-		return s.json(f.JsonFormat, o, p.field("json_format"))
+		if o.OmitEmpty {
+			s.problem(p.field("omit_empty_values"), "not supported yet: a JSON log says null for what is missing")
+		}
+		return s.json(f.JsonFormat, p.field("json_format"))
 	}
 	return s.text("", o, p)
 }
@@ -79,8 +82,8 @@ func (s *session) text(text string, o accesslog.Options, p *at) *accesslog.Forma
 	return f
 }
 
-func (s *session) json(m *structpb.Struct, o accesslog.Options, p *at) *accesslog.Format {
-	f, err := accesslog.ParseJSON(m.AsMap(), o)
+func (s *session) json(m *structpb.Struct, p *at) *accesslog.Format {
+	f, err := accesslog.ParseJSON(m.AsMap())
 	if err != nil {
 		s.problem(p, "%v", err)
 	}

@@ -163,6 +163,13 @@ filter_chains:
 			`use_original_dst: not supported yet: comes with traffic capture (false is accepted)`,
 			`filter_chains[0].filters: a filter is missing: want one HttpConnectionManager or TcpProxy`,
 		}},
+		{"text that leaves its line", hcm(`http_protocol_options: {default_host_for_http_10: "a\r\nb"}
+      route_config: {virtual_hosts: [{name: v, domains: [d], routes: [{match: {prefix: /}, redirect: {scheme_redirect: "a\nb", host_redirect: "c\nd"}}]}]}
+      http_filters: [` + router + `]`), []string{
+			chain + "route_config.virtual_hosts[0].routes[0].redirect.host_redirect: value does not match regex pattern \"^[^\\x00\\n\\r]*$\"",
+			chain + `http_protocol_options.default_host_for_http_10: "a\r\nb" holds a control character`,
+			chain + `route_config.virtual_hosts[0].routes[0].redirect.scheme_redirect: "a\nb" holds a control character`,
+		}},
 		{"two chains", "name: l\naddress: {pipe: {path: /a}}\nfilter_chains: [{}]\ndefault_filter_chain: {}", []string{
 			`filter_chains: 2 filter chains with the default one: not supported yet: every connection meets the one filter chain`,
 		}},

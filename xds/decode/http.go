@@ -29,7 +29,7 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 		AccessLogs: s.accessLogs(m.GetAccessLog(), p.field("access_log")),
 
 		AllowHTTP10:           h1.GetAcceptHttp_10(),
-		DefaultHost:           h1.GetDefaultHostForHttp_10(),
+		DefaultHost:           s.line(h1.GetDefaultHostForHttp_10(), p.field("http_protocol_options").field("default_host_for_http_10")),
 		AllowAbsoluteURL:      isTrue(h1.GetAllowAbsoluteUrl(), true),
 		AllowChunkedLength:    h1.GetAllowChunkedLength(),
 		Trailers:              h1.GetEnableTrailers(),

@@ -184,7 +184,7 @@ func (s *session) redirect(m *routev3.RedirectAction, p *at) *config.Redirect {
 	r := &config.Redirect{
 		Status:     redirectStatus[m.GetResponseCode()],
 		HTTPS:      m.GetHttpsRedirect(),
-		Scheme:     m.GetSchemeRedirect(),
+		Scheme:     s.line(m.GetSchemeRedirect(), p.field("scheme_redirect")),
 		Host:       m.GetHostRedirect(),
 		Port:       m.GetPortRedirect(),
 		StripQuery: m.GetStripQuery(),

@@ -16,6 +16,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	bufferv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/buffer/v3"
 
 	"github.com/weftmesh/weft/config"
@@ -69,15 +71,16 @@ func TestEveryRunFieldCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := parse(t, string(text), &bootstrapv3.Bootstrap{})
 	d := New([]filters.Spec{fake}, Options{})
-	want, err := d.Bootstrap(proto.CloneOf(root))
-	if err != nil {
-		t.Fatal(err)
-	}
 	seen := map[string]bool{}
-	f := flipper{t: t, d: d, want: want, root: root, seen: seen}
-	f.message(root.ProtoReflect(), "", nil, func() {})
+	for _, root := range parts(parse(t, string(text), &bootstrapv3.Bootstrap{})) {
+		want, err := d.Bootstrap(proto.CloneOf(root))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := flipper{t: t, d: d, want: want, root: root, seen: seen}
+		f.message(root.ProtoReflect(), "", nil, func() {})
+	}
 	for key, fields := range index() {
 		message, _, _ := strings.Cut(key, "@")
 		for _, fd := range fieldsOf(t, message) {
@@ -87,6 +90,21 @@ func TestEveryRunFieldCounts(t *testing.T) {
 			}
 		}
 	}
+}
+
+// parts cuts a bootstrap up, since each flip reads the whole of what it is part of.
+func parts(root *bootstrapv3.Bootstrap) []*bootstrapv3.Bootstrap {
+	all := root.StaticResources
+	root.StaticResources = nil
+	out := []*bootstrapv3.Bootstrap{root}
+	for _, c := range all.Clusters {
+		out = append(out, &bootstrapv3.Bootstrap{StaticResources: &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{c}}})
+	}
+	for _, l := range all.Listeners {
+		out = append(out, &bootstrapv3.Bootstrap{StaticResources: &bootstrapv3.Bootstrap_StaticResources{
+			Listeners: []*listenerv3.Listener{l}, Clusters: []*clusterv3.Cluster{{Name: "up"}}}})
+	}
+	return out
 }
 
 // container says that what is inside of a field counts, and not the field.

@@ -9,7 +9,7 @@ const (
 // side is meant.
 var httpTable = table{
 	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
-		"codec_type":                         oneOf("AUTO", "HTTP1").and(later(http2), "HTTP2").and(later(http3), "HTTP3"),
+		"codec_type":                         oneOf().and(harmless("HTTP/1 is spoken either way until HTTP/2 comes"), "AUTO", "HTTP1").and(later(http2), "HTTP2").and(later(http3), "HTTP3"),
 		"stat_prefix":                        run,
 		"rds":                                run,
 		"route_config":                       run,
@@ -27,7 +27,7 @@ var httpTable = table{
 		"scheme_header_transformation":       run,
 		"max_request_headers_kb":             run,
 		"stream_idle_timeout":                run,
-		"stream_flush_timeout":               run,
+		"stream_flush_timeout":               harmless("Envoy reads it for HTTP/2 and HTTP/3 only"),
 		"request_timeout":                    run,
 		"request_headers_timeout":            run,
 		"drain_timeout":                      run,
@@ -107,7 +107,7 @@ var httpTable = table{
 		"typed_config": extension("envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"),
 	},
 	"envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": {
-		"pack_trace_reason":                 run,
+		"pack_trace_reason":                 harmless("nothing is traced"),
 		"use_request_id_for_trace_sampling": harmless("nothing is traced"),
 	},
 	"envoy.config.core.v3.SchemeHeaderTransformation": {

@@ -26,7 +26,7 @@ var listenerTable = table{
 		"freebind":                             run,
 		"socket_options":                       later("comes with socket options"),
 		"tcp_fast_open_queue_length":           later("comes with socket options").but("0"),
-		"traffic_direction":                    oneOf("UNSPECIFIED", "INBOUND", "OUTBOUND"),
+		"traffic_direction":                    oneOf("UNSPECIFIED", "INBOUND").and(harmless("draining asks for INBOUND only"), "OUTBOUND"),
 		"udp_listener_config":                  later("comes with QUIC"),
 		"api_listener":                         never("for Envoy inside an application"),
 		"connection_balance_config":            later("the kernel spreads connections over the loops"),

@@ -129,7 +129,7 @@ var routeTable = table{
 		"append_x_forwarded_host":         run,
 		"timeout":                         run,
 		"idle_timeout":                    run,
-		"flush_timeout":                   later("the connection manager's stream_flush_timeout holds"),
+		"flush_timeout":                   later(http2),
 		"early_data_policy":               later("comes with TLS"),
 		"retry_policy":                    later(retries),
 		"retry_policy_typed_config":       later(retries),

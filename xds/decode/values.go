@@ -153,6 +153,14 @@ func (s *session) prefixes(ranges []*corev3.CidrRange, p *at) []netip.Prefix {
 	return out
 }
 
+// line refuses text that would not stay in its line of a message.
+func (s *session) line(text string, p *at) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		s.problem(p, "%q holds a control character", text)
+	}
+	return text
+}
+
 // regex compiles a pattern that has to match the whole of what it is held against.
 func (s *session) regex(m *matcherv3.RegexMatcher, p *at) *regexp.Regexp {
 	pattern, p := m.GetRegex(), p.field("regex")
