@@ -162,6 +162,11 @@ func (l *Loop) turn(events []unix.EpollEvent) {
 	l.wheel.advance(l.time, l.fire)
 	for i := range events {
 		l.dispatch(&events[i])
+		if len(l.written) > 0 {
+			// At once, not at the turn's end: the next connection gets the same buffer, still in the first-level cache, where a turn
+			// of a hundred answers would fill one each.
+			l.flushWritten()
+		}
 	}
 	if l.waiting.Load() {
 		l.runPosted()

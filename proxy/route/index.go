@@ -35,9 +35,9 @@ type unbound struct {
 }
 
 // small is the number of routes up to which they are walked one by one, unless one has a regular expression. Measured with prefixes of
-// which the last matches (BenchmarkFind, best of 48 on a busy machine), walk against index: 4 routes 74 and 128 ns, 6 routes 98 and
-// 118, 8 routes 210 and 122, 11 routes 398 and 203. With expressions the index wins from the first: 10 routes and 20 expressions 8.4
-// and 0.64 µs.
+// which the last matches (BenchmarkFind, best of 160 on a busy machine), walk against index: 4 routes 125 and 202 ns, 6 routes 160 and
+// 188, 8 routes 194 and 184, 11 routes 265 and 191. With expressions the index wins from the first: 10 routes and 20 expressions 9.1
+// and 0.3 µs.
 const small = 6
 
 // longestFolded bounds the exact paths without case that are found by map, in bytes, since the request's path is lowered for it on

@@ -48,9 +48,10 @@ func TestKeepAliveRace(t *testing.T) {
 func TestDeadConnectionIsNotLent(t *testing.T) {
 	closed := make(chan bool, 100)
 	u := Serve(t, func(u *Upstream, c *Conn) {
-		defer func() { closed <- true }()
 		u.Take(c)
 		c.Send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+		c.Close()
+		closed <- true
 	})
 	p := HTTP(t, u)
 	c := p.Dial()
