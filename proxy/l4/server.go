@@ -16,6 +16,7 @@ type Server struct {
 	stats    *telemetry.Owner
 	logs     []*accesslog.Log
 	limit    int
+	chain    string // the filter chain's name
 	nextConn *atomic.Uint64
 }
 
@@ -25,6 +26,7 @@ func NewServer(c *config.TCP, l *config.Listener, store *telemetry.Store, logs f
 		config:   c,
 		stats:    store.Acquire(Stats, "tcp."+c.StatPrefix+".", telemetry.Tag{Name: "tcp_prefix", Value: c.StatPrefix}),
 		limit:    int(l.BufferLimit),
+		chain:    l.Chain.Name,
 		nextConn: nextConn,
 	}
 	for _, a := range c.AccessLogs {

@@ -31,7 +31,8 @@ type Server struct {
 	chain   []link
 	stats   *telemetry.Owner
 	logs    []*accesslog.Log
-	limit   int // watermark of a connection, in bytes
+	chainAs string // the filter chain's name
+	limit   int    // watermark of a connection, in bytes
 	via     []byte
 	agent   []byte
 	name    []byte
@@ -77,6 +78,7 @@ func NewServer(c *config.HTTP, l *config.Listener, o *Origin) *Server {
 		encode:  http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
 		stats:   o.Stats.Acquire(Stats, "http."+c.StatPrefix+".", telemetry.Tag{Name: "http_conn_manager_prefix", Value: c.StatPrefix}),
 		limit:   int(l.BufferLimit),
+		chainAs: l.Chain.Name,
 		via:     []byte(c.Via),
 		agent:   []byte(o.Cluster),
 		node:    []byte(o.Node),

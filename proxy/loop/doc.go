@@ -3,9 +3,10 @@
 //
 // # What a turn is
 //
-// A loop waits for readiness (level-triggered epoll), then runs a turn: expired timers, ready sockets, posted functions, connections
-// whose kept bytes wait for their owner, and at last one flush of every connection that was written to. All of it happens on one
-// goroutine, so what belongs to a loop needs no lock. A turn sees one time: Now does not move within it.
+// A loop waits for readiness (level-triggered epoll), then runs a turn: expired timers, ready sockets, posted functions, and connections
+// whose kept bytes wait for their owner. What a socket's turn has written, to whatever connections, is sent in one call for each when
+// it is over. All of it happens on one goroutine, so what belongs to a loop needs no lock. A turn sees one time: Now does not move
+// within it.
 //
 // Why it looks as it does, with numbers: docs/design/0003-engine.md.
 package loop

@@ -23,7 +23,7 @@ type Loop struct {
 	wheel  wheel
 
 	sources []source // by descriptor
-	written []*Conn  // have bytes that this turn's end sends
+	written []*Conn  // have bytes to send when the event is over
 	resumed []*Conn  // have kept bytes to present, or a close to report
 	again   []*Conn  // resumed's other buffer
 	closing []int32  // descriptors that this turn's end closes

@@ -9,7 +9,8 @@ import (
 
 // RunPaths lists, for the tests that hold it to its word, what the table runs: message.field of every field that can be flipped, and
 // message.field=VALUE of every enum value beside the one that is meant by saying nothing. true marks those that hold other messages,
-// which are flipped with what is in them; one in which nothing is run has nothing to flip and is left out.
+// which are flipped with what is in them; one in which nothing is run has nothing to flip and is left out. A message without fields, and
+// the type of what an Any holds, are flipped by themselves.
 func RunPaths() map[string]bool {
 	all := map[string]bool{}
 	listRun("envoy.config.bootstrap.v3.Bootstrap", "", all, map[string]bool{})
@@ -58,10 +59,9 @@ func listRun(message, word string, all, seen map[string]bool) bool {
 			all[path] = false
 			found = true
 		default:
-			inside := a.filter != inNoFilter
-			names := a.any
+			names, inside := a.any, true // which message an Any holds is something to flip
 			if v.Message().FullName() != "google.protobuf.Any" {
-				names = []string{string(v.Message().FullName())}
+				names, inside = []string{string(v.Message().FullName())}, false
 			}
 			for _, name := range names {
 				inside = listRun(name, a.table, all, seen) || inside

@@ -141,7 +141,7 @@ var clusterTable = table{
 	"envoy.config.endpoint.v3.LbEndpoint": {
 		"endpoint":              run,
 		"endpoint_name":         never("list endpoints where they are used"),
-		"health_status":         oneOf("UNKNOWN", "HEALTHY", "UNHEALTHY", "DRAINING", "TIMEOUT", "DEGRADED"),
+		"health_status":         oneOf("UNKNOWN", "HEALTHY", "UNHEALTHY", "DRAINING", "TIMEOUT").and(later("comes with priorities"), "DEGRADED"),
 		"metadata":              harmless("no filter or subset reads it"),
 		"load_balancing_weight": run,
 	},

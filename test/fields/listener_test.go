@@ -1,0 +1,59 @@
+package fields
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+var listenerTrials = []trial{
+	{paths: "Listener.name", site: func(p string) string { return replaced(hcm(""), "- name: http\n", "- name: "+p+"\n") }, base: "a", flip: "b", probe: func(w *world) string {
+		name, _, _ := strings.Cut(page("/listeners")(w), "::")
+		return name
+	}, want: [2]string{"a", "b"}},
+	{paths: "Listener.address Pipe.path", site: bound, base: "{pipe: {path: \"@DIR@/a\"}}", flip: "{pipe: {path: \"@DIR@/b\"}}", probe: func(w *world) string {
+		return fmt.Sprint(w.exists("a"), w.exists("b"), look("GET /", "status")(w))
+	}, want: [2]string{"true false200", "false true200"}},
+	{paths: "Pipe.mode", site: bound, base: "{pipe: {path: \"@DIR@/s\", mode: 0600}}", flip: "{pipe: {path: \"@DIR@/s\", mode: 0660}}", probe: mode, want: [2]string{"-rw-------", "-rw-rw----"}},
+	{paths: "InternalAddressConfig.unix_sockets", site: internal, base: "unix_sockets: false", flip: "unix_sockets: true", probe: look("GET /", ">x-envoy-internal"), want: [2]string{"-", "true"}},
+	{paths: "Listener.stat_prefix", site: listener, base: "stat_prefix: a", flip: "stat_prefix: b", probe: look("GET /", "#listener.a.downstream_cx_total", "#listener.b.downstream_cx_total"), want: [2]string{"1|-1", "-1|1"}},
+	{paths: "Listener.default_filter_chain", site: chainOf, base: "filter_chains", flip: "default", probe: look("GET /", "status"), want: [2]string{"200", "202"}},
+	{paths: "FilterChain.name", site: chainNamed, base: "name: a", flip: "name: b", probe: look("GET /", "@log"), want: [2]string{"a", "b"}},
+	{paths: "Listener.per_connection_buffer_limit_bytes", site: listener, base: "per_connection_buffer_limit_bytes: 67108864", flip: "per_connection_buffer_limit_bytes: 65536", up: large, probe: download, want: [2]string{"all", "held"}},
+	{paths: "Listener.traffic_direction=INBOUND", site: listener, flip: "traffic_direction: INBOUND", probe: drained, want: [2]string{"false", "true"}},
+	{paths: "Listener.enable_reuse_port", site: listener, base: "enable_reuse_port: true", flip: "enable_reuse_port: false", loops: 2, probe: listens, want: [2]string{"2", "1"}},
+	{paths: "Listener.tcp_backlog_size", site: listener, base: "tcp_backlog_size: 7", flip: "tcp_backlog_size: 9", probe: listening(unix.IPPROTO_TCP, unix.TCP_INFO), want: [2]string{"7", "9"}},
+	{paths: "Listener.freebind", site: listener, flip: "freebind: true", probe: listening(unix.IPPROTO_IP, unix.IP_FREEBIND), want: [2]string{"0", "1"}},
+	{paths: "Listener.tcp_keepalive", site: listener, base: "tcp_keepalive: {keepalive_probes: 5}", flip: "tcp_keepalive: {keepalive_probes: 7}", probe: listening(unix.IPPROTO_TCP, unix.TCP_KEEPCNT), want: [2]string{"5", "7"}},
+	// Who may not have the option hears that, which is a difference, too.
+	{paths: "Listener.transparent", site: listener, flip: "transparent: true", probe: func(w *world) string {
+		return fmt.Sprint(listening(unix.IPPROTO_IP, unix.IP_TRANSPARENT)(w) != "0")
+	}, want: [2]string{"false", "true"}},
+
+	{paths: "TcpProxy.cluster", site: tcp, base: "stat_prefix: t, cluster: up", flip: "stat_prefix: t, cluster: gone", up: greets, probe: greeted, want: [2]string{"hello|silence", "closed|closed"}},
+	{paths: "TcpProxy.stat_prefix", site: tcp, base: "stat_prefix: a, cluster: up", flip: "stat_prefix: b, cluster: up", up: greets, probe: func(w *world) string {
+		w.dial().Send("hi")
+		w.eventually("a connection", func() bool {
+			return w.stat("tcp.a.downstream_cx_total") == 1 || w.stat("tcp.b.downstream_cx_total") == 1
+		})
+		return fmt.Sprint(w.stat("tcp.a.downstream_cx_total"))
+	}, want: [2]string{"1", "-1"}},
+	{paths: "TcpProxy.idle_timeout", site: tcp, base: "stat_prefix: t, cluster: up", flip: "stat_prefix: t, cluster: up, idle_timeout: 0.05s", up: greets, probe: greeted, want: [2]string{"hello|silence", "hello|closed"}},
+	{paths: "TcpProxy.max_downstream_connection_duration", site: tcp, base: "stat_prefix: t, cluster: up", flip: "stat_prefix: t, cluster: up, max_downstream_connection_duration: 0.1s", up: greets, probe: greeted, want: [2]string{"hello|silence", "hello|closed"}},
+	{paths: "TcpProxy.max_connect_attempts", site: func(p string) string {
+		return replaced(tcp("stat_prefix: t, cluster: up, max_connect_attempts: "+p), "@PORT@", "7")
+	}, base: "1", flip: "3", probe: func(w *world) string {
+		hears(w.dial().Conn)
+		return fmt.Sprint(w.stat("cluster.up.upstream_cx_connect_fail"))
+	}, want: [2]string{"1", "3"}},
+	{paths: "TcpProxy.WeightedCluster.ClusterWeight.name", site: tcp, base: "stat_prefix: t, weighted_clusters: {clusters: [{name: up, weight: 1}]}", flip: "stat_prefix: t, weighted_clusters: {clusters: [{name: gone, weight: 1}]}", up: greets, probe: greeted, want: [2]string{"hello|silence", "closed|closed"}},
+	{paths: "TcpProxy.WeightedCluster.ClusterWeight.weight", site: tcp, base: "stat_prefix: t, weighted_clusters: {clusters: [{name: up, weight: 1000000}, {name: gone, weight: 1}]}", flip: "stat_prefix: t, weighted_clusters: {clusters: [{name: up, weight: 1}, {name: gone, weight: 1000000}]}", up: greets, probe: greeted, want: [2]string{"hello|silence", "closed|closed"}},
+	{paths: "TcpProxy.access_log", site: tcp, base: "stat_prefix: t, cluster: gone", flip: `stat_prefix: t, cluster: gone, access_log: [{name: log, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "@DIR@/log", format: "x\n"}}]`, probe: func(w *world) string {
+		hears(w.dial().Conn)
+		if strings.Contains(w.text, "access_log") {
+			return w.file("log")
+		}
+		return "-"
+	}, want: [2]string{"-", "x"}},
+}
