@@ -151,8 +151,6 @@ func logged(piece string) string {
 	return hcm(`access_log: [{name: log, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, ` + piece + `}}]`)
 }
 
-func whole(piece string) string { return piece }
-
 // Probes beside look.
 
 // set tells whether a field is there at all.
