@@ -84,6 +84,7 @@ func (a *attempt) OnLent(c *upstream.HTTP1) {
 	conn := c.Conn()
 	address := a.member.Address()
 	x.entry.UpstreamRemote, x.entry.UpstreamPath = address.AddrPort, address.Path
+	x.entry.UpstreamLocal, x.entry.UpstreamConnectionID = c.Local(), c.Number()
 	x.entry.Attempts = a.count
 	x.entry.UpstreamFirstSent = x.since()
 	x.entry.UpstreamWireSent, x.entry.UpstreamWireReceived = conn.Sent(), conn.Received()
@@ -172,6 +173,7 @@ func (a *attempt) OnBody(b []byte) {
 // OnTrailers takes the response's trailers.
 func (a *attempt) OnTrailers(t *http.Header) {
 	x := a.exchange
+	x.entry.ResponseTrailers = t
 	x.passTrailers(&x.down, 0, t)
 }
 

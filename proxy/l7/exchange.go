@@ -79,7 +79,7 @@ func (x *exchange) start(c *Conn) {
 	x.sequence++
 	x.state = 0
 	x.began = l.Loop.Nanotime()
-	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Remote(), Remote: c.conn.Remote(), FilterChain: c.server.chainAs,
+	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Remote(), Remote: c.conn.Remote(), Local: c.address(), FilterChain: c.server.chainAs,
 		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
 	x.attempt.reset(x)
@@ -132,6 +132,7 @@ func (x *exchange) onRequestHead(end bool) {
 	l.StopTimer(&x.headers)
 	x.entry.Request = &x.request
 	x.entry.Protocol, x.entry.HasProtocol = x.request.Version, true
+	x.entry.RequestHeaderBytes = uint64(x.request.Size())
 	c := x.server.config
 	if end {
 		x.requestComplete()

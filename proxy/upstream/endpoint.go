@@ -16,6 +16,8 @@ type Endpoint struct {
 	refs  int // assignments that name it; for the Set's goroutine
 	gone  atomic.Bool
 	pools []atomic.Pointer[Pool] // by loop
+	// numbers is the Set's: the last upstream connection's number.
+	numbers *atomic.Uint64
 
 	// Active is the requests, or TCP connections, that are under way over all loops.
 	Active InFlight

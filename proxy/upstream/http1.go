@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"syscall"
 	"time"
@@ -23,6 +24,8 @@ type HTTP1 struct {
 	options  *http1.Options
 	timer    loop.Timer // connect timeout, then idle timeout
 	lifetime loop.Timer
+	local    netip.AddrPort
+	number   uint64
 	began    int64 // when it was dialled
 	since    int64 // when it became idle
 	rx, tx   uint64
@@ -48,7 +51,7 @@ const (
 )
 
 func (p *Pool) dial(c *Cluster, prio config.Priority) Failure {
-	h := &HTTP1{pool: p, cluster: c, dialled: prio, began: p.loop.Nanotime(), options: &c.decode}
+	h := &HTTP1{number: p.endpoint.numbers.Add(1), pool: p, cluster: c, dialled: prio, began: p.loop.Nanotime(), options: &c.decode}
 	stats := c.Local(p.loop).Stats
 	stats.Inc(CxTotal)
 	stats.Inc(CxHTTP1)
@@ -155,6 +158,17 @@ func (h *HTTP1) Reused() bool { return h.served > 1 }
 
 // Conn is the socket, for its addresses and counts.
 func (h *HTTP1) Conn() *loop.Conn { return h.conn }
+
+// Local is our own address of the connection, asked of the kernel once.
+func (h *HTTP1) Local() netip.AddrPort {
+	if !h.local.IsValid() {
+		h.local = h.conn.Local()
+	}
+	return h.local
+}
+
+// Number tells the connection apart from the process's other upstream connections.
+func (h *HTTP1) Number() uint64 { return h.number }
 
 // Endpoint is where the connection goes.
 func (h *HTTP1) Endpoint() *Endpoint { return h.pool.endpoint }

@@ -19,6 +19,7 @@ type Set struct {
 	clusters  map[string]*Cluster
 	breakers  map[string]*Breakers
 	endpoints map[endpointKey]*Endpoint
+	numbers   atomic.Uint64
 }
 
 // NewSet makes an empty set for those loops.
@@ -142,7 +143,7 @@ func (s *Set) acquire(c *config.Cluster, a config.Address) *Endpoint {
 	k := endpointKey{c.Name, a, connectSettingsOf(c)}
 	e := s.endpoints[k]
 	if e == nil {
-		e = &Endpoint{key: k, pools: make([]atomic.Pointer[Pool], len(s.loops))}
+		e = &Endpoint{key: k, numbers: &s.numbers, pools: make([]atomic.Pointer[Pool], len(s.loops))}
 		s.endpoints[k] = e
 	}
 	e.refs++

@@ -408,3 +408,45 @@ func TestUpstreamThatDoesNotRead(t *testing.T) {
 	<-written
 	c.Read("POST").Want(t, 200, fmt.Sprintf("%8d", size))
 }
+
+// Every operator of the log that this proxy accepts has a value where there is one.
+func TestLogOperatorsHaveValues(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "log")
+	operators := []string{"DOWNSTREAM_LOCAL_ADDRESS", "DOWNSTREAM_REMOTE_ADDRESS", "DOWNSTREAM_DIRECT_REMOTE_ADDRESS", "UPSTREAM_LOCAL_ADDRESS", "UPSTREAM_HOST",
+		"UPSTREAM_CLUSTER", "REQUEST_HEADERS_BYTES", "RESPONSE_HEADERS_BYTES", "CONNECTION_ID", "UPSTREAM_CONNECTION_ID", "UPSTREAM_REQUEST_ATTEMPT_COUNT",
+		"UPSTREAM_WIRE_BYTES_SENT", "UPSTREAM_WIRE_BYTES_RECEIVED", "DOWNSTREAM_WIRE_BYTES_SENT", "DOWNSTREAM_WIRE_BYTES_RECEIVED", "REQUEST_DURATION",
+		"RESPONSE_DURATION", "DURATION", "PROTOCOL", "RESPONSE_CODE_DETAILS", "BYTES_SENT", "BYTES_RECEIVED"}
+	p := HTTP(t, Echo(t), fmt.Sprintf(`access_log:
+- name: file
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+    path: %s
+    log_format: {text_format_source: {inline_string: "%%%s%%\n"}}`, file, strings.Join(operators, "% %")))
+	c := p.Dial()
+	c.Send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc")
+	c.Read("POST").Want(t, 200)
+	p.Eventually("the line is written", func() bool { b, _ := os.ReadFile(file); return len(b) > 0 })
+	line, _ := os.ReadFile(file)
+	values := strings.Fields(string(line))
+	if len(values) != len(operators) {
+		t.Fatalf("%q", line)
+	}
+	for i, v := range values {
+		if v == "-" || v == "0" && !strings.HasSuffix(operators[i], "DURATION") {
+			t.Errorf("%s is %q", operators[i], v)
+		}
+	}
+}
+
+// Row 38, upgrades: they are routed by the path in normal form like anything else.
+func TestUpgradeCannotWalkAroundARoute(t *testing.T) {
+	u := Echo(t)
+	p := Start(t, Bootstrap(HTTPListener("routes:\n- {match: {prefix: /admin}, direct_response: {status: 403}}\n- {match: {prefix: /}, route: {cluster: up}}",
+		"normalize_path: true", "upgrade_configs: [{upgrade_type: websocket}]"), Cluster("up", u.Port)))
+	c := p.Dial()
+	c.Send("GET /a/../admin HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+	c.Read("GET").Want(t, 403)
+	if n := len(u.Heads()); n != 0 {
+		t.Errorf("the upstream got %d requests", n)
+	}
+}
