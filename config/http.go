@@ -8,7 +8,6 @@ import (
 // HTTP is an HTTP connection manager: how requests are read, judged and answered. Durations of 0 mean "never".
 type HTTP struct {
 	StatPrefix string
-	Codec      Codec
 
 	// Routes is inline; else RouteName names one of the snapshot's.
 	Routes    *RouteConfiguration
@@ -42,7 +41,6 @@ type HTTP struct {
 	RequestHeadersTimeout time.Duration
 	DrainTimeout          time.Duration
 	DelayedCloseTimeout   time.Duration
-	FlushTimeout          time.Duration
 
 	// What is done to a request's head.
 	UseRemoteAddress     bool
@@ -55,7 +53,6 @@ type HTTP struct {
 	GenerateRequestID    bool
 	PreserveExternalID   bool
 	RequestIDInResponse  bool
-	PackTraceReason      bool
 	NormalizePath        bool
 	MergeSlashes         bool
 	EscapedSlashes       EscapedSlashes
@@ -65,21 +62,13 @@ type HTTP struct {
 	SchemeOverwrite      string // "" keeps what came
 	MatchUpstreamScheme  bool
 	Proxy100Continue     bool
+	PackTraceReason      bool // of request ids; nothing is traced yet
 	MapIPv4InIPv6        bool // write ::ffff:a.b.c.d for IPv4 peers
 
 	// What is done to a response's head.
 	ServerName   string
 	ServerHeader ServerHeader
 }
-
-// Codec is the protocol that a connection speaks.
-type Codec uint8
-
-// The codecs.
-const (
-	CodecAuto Codec = iota
-	CodecHTTP1
-)
 
 // Router is the configuration of the filter that ends every HTTP chain.
 type Router struct {

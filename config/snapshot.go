@@ -21,7 +21,6 @@ type Bootstrap struct {
 	Node      Node
 	Admin     *Admin // nil: no admin listener
 	Static    Snapshot
-	Stats     Stats
 	LogFormat string // of the process's own log; empty: the default
 	// Raw is the bootstrap as it was read, in protobuf's wire format, to be shown.
 	Raw []byte
@@ -37,11 +36,6 @@ type Node struct {
 type Admin struct {
 	Address    Address
 	AccessLogs []AccessLog
-}
-
-// Stats says which statistics are kept and how they are named.
-type Stats struct {
-	FlushInterval int64 // milliseconds
 }
 
 // Address is where a socket is bound, or what it connects to.

@@ -84,12 +84,14 @@ func (x *exchange) countUpstream() {
 	}
 	if x.has(external) {
 		s.Inc(upstream.ExternalRqCompleted)
+		s.Observe(upstream.ExternalRqTime, elapsed)
 		if status >= 200 {
 			s.Inc(classRow(upstream.ExternalRq2xx-1, status))
 		}
 		return
 	}
 	s.Inc(upstream.InternalRqCompleted)
+	s.Observe(upstream.InternalRqTime, elapsed)
 	if status >= 200 {
 		s.Inc(classRow(upstream.InternalRq2xx-1, status))
 	}

@@ -50,7 +50,6 @@ const (
 	RqDirect
 	RqRedirect
 	RqTotalRouted
-	RqRejectedViaIP
 	RqFailedPathNormalization
 	FlowPausedReading
 	FlowResumedReading
@@ -110,7 +109,6 @@ var Stats = &telemetry.Table{Kind: "http", Metrics: []telemetry.Metric{
 	RqDirect:                    {Name: "rq_direct_response"},
 	RqRedirect:                  {Name: "rq_redirect"},
 	RqTotalRouted:               {Name: "rq_total"},
-	RqRejectedViaIP:             {Name: "downstream_rq_rejected_via_ip_detection"},
 	RqFailedPathNormalization:   {Name: "downstream_rq_failed_path_normalization"},
 	FlowPausedReading:           {Name: "downstream_flow_control_paused_reading_total"},
 	FlowResumedReading:          {Name: "downstream_flow_control_resumed_reading_total"},

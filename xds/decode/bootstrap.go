@@ -21,7 +21,6 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 	if interval < time.Millisecond || interval >= 5*time.Minute {
 		s.problem(ip, "%v: want 1ms or more and less than 300s", interval)
 	}
-	b.Stats.FlushInterval = interval.Milliseconds()
 	if a := m.GetAdmin(); a != nil {
 		b.Admin = s.admin(a, p.field("admin"))
 	}

@@ -53,7 +53,7 @@ filter_chains:
 	h.Routes = nil
 	want := config.HTTP{
 		StatPrefix: "s", AllowAbsoluteURL: true, MaxHeadBytes: 60 << 10, MaxHeaders: 100, IdleTimeout: time.Hour, StreamIdleTimeout: 5 * time.Minute,
-		FlushTimeout: 5 * time.Minute, DrainTimeout: 5 * time.Second, DelayedCloseTimeout: time.Second, GenerateRequestID: true, PackTraceReason: true, ServerName: "envoy",
+		DrainTimeout: 5 * time.Second, DelayedCloseTimeout: time.Second, GenerateRequestID: true, PackTraceReason: true, ServerName: "envoy",
 	}
 	if d := cmp.Diff(want, h); d != "" {
 		t.Error(d)

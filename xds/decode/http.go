@@ -69,10 +69,7 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 		ServerHeader:         config.ServerHeader(m.GetServerHeaderTransformation()),
 		Upgrades:             s.upgrades(m.GetUpgradeConfigs(), p.field("upgrade_configs")),
 	}
-	if m.GetCodecType() == hcmv3.HttpConnectionManager_HTTP1 {
-		h.Codec = config.CodecHTTP1
-	}
-	h.FlushTimeout = s.duration(m.GetStreamFlushTimeout(), h.StreamIdleTimeout, p.field("stream_flush_timeout"))
+	s.duration(m.GetStreamFlushTimeout(), h.StreamIdleTimeout, p.field("stream_flush_timeout")) // harmless, yet it must be one
 	if h.ServerName == "" {
 		h.ServerName = "envoy"
 	}
