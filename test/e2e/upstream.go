@@ -14,7 +14,7 @@ import (
 )
 
 // deadline bounds every wait of a test.
-const deadline = 10 * time.Second
+const deadline = time.Minute
 
 // Upstream is a server that a proxy connects to.
 type Upstream struct {
