@@ -142,8 +142,8 @@ func (l *Loop) Stop() { l.Post(func() { l.stopped = true }) }
 func (l *Loop) Run() {
 	for !l.stopped {
 		busy := len(l.resumed) > 0
-		if next := l.wheel.next(); next != 0 && !busy {
-			l.poll.alarm(next * tick)
+		if !busy {
+			l.poll.alarm(l.wheel.next() * tick)
 		}
 		n := l.poll.wait(l.events, !busy)
 		l.turn(l.events[:n])

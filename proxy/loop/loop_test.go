@@ -233,9 +233,13 @@ func TestIdleLoopSleeps(t *testing.T) {
 	defer unix.Close(fd)
 	roundTrip(t, fd, make([]byte, 10))
 	var thread int
-	var quiet Timer
+	var quiet, stopped Timer
 	r.do(func() {
 		thread = unix.Gettid()
+		r.SetTimer(&stopped, 10*time.Second, alarmFunc(func() {}))
+	})
+	r.do(func() {
+		r.StopTimer(&stopped)
 		r.SetTimer(&quiet, time.Hour, alarmFunc(func() {})) // a timer far away is no reason to wake up
 	})
 	before := r.turns()
@@ -250,6 +254,12 @@ func TestIdleLoopSleeps(t *testing.T) {
 	if n := r.turns() - before; n > 3 {
 		t.Errorf("%d turns besides the one that asks", n-1)
 	}
+	r.do(func() {
+		var alarm unix.ItimerSpec
+		if err := unix.TimerfdGettime(int(r.poll.(*epoll).timerFD), &alarm); err != nil || alarm.Value.Sec < 60 {
+			t.Errorf("the kernel is to wake the loop in %v for a timer that was stopped (%v)", time.Duration(alarm.Value.Nano()), err)
+		}
+	})
 }
 
 func voluntarySwitches(t *testing.T, thread int) int {

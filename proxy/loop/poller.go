@@ -17,7 +17,7 @@ type poller interface {
 	// watch sets what is asked of fd; an interest of 0 still reports errors, forget takes fd out.
 	watch(fd int32, interest uint32, known bool) error
 	forget(fd int32)
-	// alarm asks for a return of wait at the time t on now's scale, or before.
+	// alarm asks for a return of wait at the time t on now's scale, or before; 0 asks for none.
 	alarm(t int64)
 	// wake makes wait return, now or at its next call. Any goroutine may call it.
 	wake()
@@ -34,7 +34,8 @@ type epoll struct {
 	fd, wakeFD, timerFD int32
 	polite              bool // sleep through Syscall next time
 	woken               atomic.Bool
-	armed               int64
+	wanted              int64 // when wait is asked to return; 0: not by itself
+	armed               int64 // when the timer descriptor fires; 0: never
 	base                time.Time
 }
 
@@ -82,6 +83,10 @@ func (p *epoll) wait(events []unix.EpollEvent, block bool) int {
 		if errno == unix.EINTR {
 			// Without this call a tight loop around RawSyscall never reaches a safepoint and runtime.GC would wait for ever.
 			p.polite = true
+			if block && p.armed != p.wanted {
+				// Nothing has come for a while: an alarm for a timer that was stopped must not end a true sleep.
+				p.arm(p.wanted)
+			}
 			runtime.Gosched()
 			continue
 		}
@@ -137,12 +142,18 @@ func (p *epoll) forget(fd int32) {
 // alarm leaves one that is set for earlier: most timers are stopped long before their time, and one early wake-up costs less than a
 // system call for each of them. The descriptor disarms itself when it fires.
 func (p *epoll) alarm(t int64) {
-	if p.armed != 0 && p.armed <= t {
-		return
+	p.wanted = t
+	if t != 0 && (p.armed == 0 || p.armed > t) {
+		p.arm(t)
 	}
+}
+
+func (p *epoll) arm(t int64) {
 	p.armed = t
-	// A time of zero would disarm, so what is overdue is asked for in a nanosecond.
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(max(t-p.now(), 1))}
+	var spec unix.ItimerSpec // zero disarms, so what is overdue is asked for in a nanosecond
+	if t != 0 {
+		spec.Value = unix.NsecToTimespec(max(t-p.now(), 1))
+	}
 	unix.TimerfdSettime(int(p.timerFD), 0, &spec, nil)
 }
 
