@@ -125,6 +125,11 @@ type Forward struct {
 	Upgrades            []Upgrade // override the connection manager's, by name
 	MissingCluster      uint16    // the status if the cluster is not there: 503, 404 or 500
 	Priority            Priority
+	Retry               *Retry // nil: tried again only if the request says so
+	HedgeOnTimeout      bool   // a try that takes longer than Retry.PerTry goes on beside the next one
+	Mirrors             []Mirror
+	// ReplayLimit bounds the bytes of a request's body that are kept for tries and copies; nil: as the connection's buffer.
+	ReplayLimit *uint64
 }
 
 // WeightedCluster is one share of a route's traffic.

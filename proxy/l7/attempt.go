@@ -1,61 +1,70 @@
 package l7
 
 import (
+	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/http1"
 )
 
-// attempt is one try of an exchange against one endpoint.
+// attempt is one try of an exchange against one endpoint. An exchange has one of its own, which is used again for each further try;
+// only a try that goes on beside another one (hedging) is made for the occasion.
 type attempt struct {
 	exchange      *exchange
 	member        *upstream.Member
 	conn          *upstream.HTTP1
+	response      *http.Response // where heads are read into
 	wait          upstream.Wait
-	trailers      *http.Header // of the request, until its end is sent
-	pending       []byte       // body that a filter let go before a connection was lent; bounded as what filters hold
+	perTry        loop.Timer // until the head of the response
+	quiet         loop.Timer // until the next sign of life of the upstream
+	pending       []byte     // body that a filter let go before a connection was lent; bounded as what filters hold
 	began         int64
 	framing       http1.Framing
-	count         uint32 // tries of this exchange, from 1
-	informational int    // interim responses seen
+	informational int // interim responses seen
 	state         attemptState
 }
 
-type attemptState uint8
+type attemptState uint16
 
 const (
-	attemptRuns  attemptState = 1 << iota // begun, neither complete nor given up
-	attemptWhole                          // the request was known to be whole when the attempt began, and has no body
-	attemptAsked                          // the request was sent to its end
-	attemptHead                           // the response's final head has come
-	attemptEnd                            // the response came whole
-	attemptFull                           // the upstream takes no more of the request for now
-	attemptLast                           // pending ends the request
+	attemptRuns     attemptState = 1 << iota // begun, neither complete nor given up
+	attemptWhole                             // the request was known to be whole when the attempt began, and has no body
+	attemptAsked                             // the request was sent to its end
+	attemptHead                              // the response's final head has come
+	attemptEnd                               // the response came whole
+	attemptFull                              // the upstream takes no more of the request for now
+	attemptLast                              // pending ends the request
+	attemptReported                          // the cluster has been told how it ended
+	attemptHedged                            // it took so long that another one was begun beside it
+	attemptUnwanted                          // its answer has come, and is not passed on
 )
 
 func (a *attempt) has(s attemptState) bool { return a.state&s != 0 }
 
 func (a *attempt) reset(x *exchange) {
-	*a = attempt{exchange: x, pending: a.pending[:0]}
+	a.exchange, a.member, a.conn, a.response = x, nil, nil, &x.response
+	a.pending, a.informational, a.state = a.pending[:0], 0, 0
 }
 
 // begin tries an endpoint. end says that the request is its head.
 func (a *attempt) begin(end bool) {
 	x := a.exchange
-	a.state = attemptRuns
-	a.count++
+	a.state, a.informational = attemptRuns, 0
 	if end {
 		a.state |= attemptWhole
 	}
+	x.tries++
+	x.entry.UpstreamFailure = ""
 	l := x.local.Loop
 	a.began = l.Nanotime()
-	a.member = x.cluster.Choose(l, nil)
+	a.member = x.cluster.Choose(l, x.wish())
 	if a.member == nil {
 		a.state = 0
 		x.fail(503, accesslog.NoHealthyUpstream, "no_healthy_upstream", "no healthy upstream")
 		return
 	}
+	x.noteTried(a.member)
 	conn, failure := x.cluster.Lend(l, a.member.Endpoint, x.forward.Priority, !a.repeatable(), a, &a.wait)
 	switch {
 	case conn != nil:
@@ -82,10 +91,8 @@ func (a *attempt) OnLent(c *upstream.HTTP1) {
 	x := a.exchange
 	a.conn = c
 	conn := c.Conn()
-	address := a.member.Address()
-	x.entry.UpstreamRemote, x.entry.UpstreamPath = address.AddrPort, address.Path
-	x.entry.UpstreamLocal, x.entry.UpstreamConnectionID = c.Local(), c.Number()
-	x.entry.Attempts = a.count
+	a.sign()
+	x.entry.Attempts = x.tries
 	x.entry.UpstreamFirstSent = x.since()
 	x.entry.UpstreamWireSent, x.entry.UpstreamWireReceived = conn.Sent(), conn.Received()
 	a.framing = x.requestFraming(a.has(attemptWhole))
@@ -93,16 +100,26 @@ func (a *attempt) OnLent(c *upstream.HTTP1) {
 	if d := x.cluster.Config.MaxStreamDuration; d > 0 {
 		x.set(&x.answer, d)
 	}
-	if a.has(attemptWhole) {
+	a.alive()
+	switch {
+	case a.has(attemptWhole):
 		a.sendBody(nil, true)
 		return
-	}
-	if len(a.pending) > 0 || a.has(attemptLast) {
+	case x.has(keepsBody):
+		a.sendBody(x.retry.body, x.has(bodyPassed))
+	case len(a.pending) > 0 || a.has(attemptLast):
 		b := a.pending
 		a.pending = b[:0]
 		a.sendBody(b, a.has(attemptLast))
 	}
 	x.pump()
+}
+
+// sign writes down where the attempt goes.
+func (a *attempt) sign() {
+	e, address := &a.exchange.entry, a.member.Address()
+	e.UpstreamRemote, e.UpstreamPath = address.AddrPort, address.Path
+	e.UpstreamLocal, e.UpstreamConnectionID = a.conn.Local(), a.conn.Number()
 }
 
 // takesBody tells whether more of the request's body can be sent now.
@@ -112,11 +129,8 @@ func (a *attempt) takesBody() bool { return a.conn != nil && !a.has(attemptFull)
 // filters held can come then.
 func (a *attempt) sendBody(b []byte, end bool) {
 	x := a.exchange
-	if end && a.has(attemptRuns) && !a.has(attemptEnd) {
-		x.startClock()
-	}
 	if a.conn == nil {
-		if a.has(attemptRuns) {
+		if a.has(attemptRuns) && !x.has(keepsBody) {
 			a.pending = append(a.pending, b...)
 			if end {
 				a.state |= attemptLast
@@ -125,15 +139,16 @@ func (a *attempt) sendBody(b []byte, end bool) {
 		return
 	}
 	a.conn.SendBody(b)
+	a.alive()
 	if a.conn.Over() && !a.has(attemptFull) {
 		a.state |= attemptFull
-		x.cluster.Local(x.local.Loop).Stats.Inc(upstream.FlowBackedUp)
+		x.clusterStats().Inc(upstream.FlowBackedUp)
 	}
 	if end && !a.has(attemptAsked) {
 		a.state |= attemptAsked
-		a.conn.SendEnd(a.trailers)
-		a.trailers = nil
+		a.conn.SendEnd(x.requestTrailers)
 		x.entry.UpstreamLastSent = x.since()
+		a.startTry()
 	}
 }
 
@@ -144,29 +159,46 @@ func (a *attempt) OnLowWater() {
 }
 
 // Response is where heads are read into.
-func (a *attempt) Response() *http.Response { return &a.exchange.response }
+func (a *attempt) Response() *http.Response { return a.response }
 
 // OnHead takes a head of the response.
 func (a *attempt) OnHead(end bool) {
 	x := a.exchange
-	r := &x.response
+	r := a.response
+	a.alive()
 	if r.IsInformational() {
-		x.informational()
+		x.informational(a)
 		return
 	}
 	a.state |= attemptHead
 	if end {
 		a.state |= attemptEnd
 	}
+	a.report(upstream.Outcome{Status: r.Status})
+	if x.has(mayRetry) && x.retryAnswer(a, end) {
+		return
+	}
+	if len(x.rivals) > 0 || a.response != &x.response {
+		x.prefer(a)
+	}
+	x.local.Loop.StopTimer(&a.perTry)
 	x.entry.UpstreamHead = x.since()
-	x.cluster.Report(x.local.Loop, a.member, upstream.Outcome{Status: uint16(r.Status)})
 	x.alive()
 	x.onResponseHead(end)
+}
+
+// report tells the cluster how the attempt has ended, once.
+func (a *attempt) report(o upstream.Outcome) {
+	if a.member != nil && !a.has(attemptReported) {
+		a.state |= attemptReported
+		a.exchange.cluster.Report(a.exchange.local.Loop, a.member, o)
+	}
 }
 
 // OnBody takes a piece of the response's body.
 func (a *attempt) OnBody(b []byte) {
 	x := a.exchange
+	a.alive()
 	x.alive()
 	x.passBody(&x.down, 0, b, false)
 }
@@ -187,6 +219,10 @@ func (a *attempt) OnEnd() {
 	a.state |= attemptEnd
 	a.state &^= attemptRuns
 	a.settle(conn)
+	if a.has(attemptUnwanted) {
+		return
+	}
+	x.local.Loop.StopTimer(&x.deadline)
 	if !whole {
 		x.passBody(&x.down, 0, nil, true)
 		return
@@ -200,8 +236,10 @@ func (a *attempt) settle(c *upstream.HTTP1) {
 	x.entry.UpstreamEnd = x.since()
 	x.entry.UpstreamWireSent = c.Conn().Sent() - x.entry.UpstreamWireSent
 	x.entry.UpstreamWireReceived = c.Conn().Received() - x.entry.UpstreamWireReceived
-	x.local.Loop.StopTimer(&x.deadline)
-	x.local.Loop.StopTimer(&x.answer)
+	a.stopTimers()
+	if a == x.attempt {
+		x.local.Loop.StopTimer(&x.answer)
+	}
 }
 
 // OnRefused says that there is no connection.
@@ -218,32 +256,39 @@ func (a *attempt) OnBroken(f upstream.Failure) {
 	a.failed(f)
 }
 
-// failed judges a failure: the request is tried again where that is safe and of use, else the exchange fails.
+// failed judges a failure: the request is tried again where that is safe and of use, or as its retry policy says; else the exchange
+// fails, unless another attempt is still under way.
 func (a *attempt) failed(f upstream.Failure) {
 	x := a.exchange
 	a.state &^= attemptRuns
-	if !a.has(attemptHead) {
-		x.cluster.Report(x.local.Loop, a.member, upstream.Outcome{Failure: f})
+	if a.has(attemptUnwanted) {
+		return
 	}
-	if f == upstream.Stale && a.repeatable() && a.count < maxStale {
+	a.report(upstream.Outcome{Failure: f})
+	if f == upstream.Stale && a.repeatable() && x.stale < maxStale {
 		// The connection was closed while it was idle, and we had not heard of it yet: an old race, and nobody's fault.
-		x.cluster.Local(x.local.Loop).Stats.Inc(upstream.StaleRetry)
+		x.stale++
+		x.clusterStats().Inc(upstream.StaleRetry)
 		a.begin(true)
 		return
 	}
 	v := &verdicts[f]
-	x.entry.Flags |= v.flags
 	if v.flags == accesslog.UpstreamConnectionFailure {
 		x.entry.UpstreamRemote, x.entry.UpstreamPath = a.member.Address().AddrPort, a.member.Address().Path
-		x.entry.Attempts = a.count
+		x.entry.Attempts = x.tries
 	}
+	answered := x.has(headSent) || a.has(attemptHead) && x.down.passed
+	if !a.has(attemptHead) && x.has(mayRetry) && (x.retryAfter(a, f) || x.leaveRace(a)) {
+		return
+	}
+	x.entry.Flags |= v.flags
 	details := v.failedBecause(x.entry.UpstreamFailure)
-	if x.has(headSent) || a.has(attemptHead) && x.down.passed {
+	if answered {
 		x.abort(details)
 		return
 	}
 	x.down.reset()
-	x.scratch = v.body(x.scratch[:0])
+	x.scratch = v.body(x.scratch[:0], x.has(retried))
 	if f == upstream.Overflow {
 		x.response.Reset()
 		x.replyWith(v.status, details, x.scratch, "", true)
@@ -259,29 +304,34 @@ const maxStale = 8
 // timedOut is the route's timeout.
 func (a *attempt) timedOut() {
 	x := a.exchange
-	x.cluster.Local(x.local.Loop).Stats.Inc(upstream.RqTimeout)
-	if a.member != nil && !a.has(attemptHead) {
-		x.cluster.Report(x.local.Loop, a.member, upstream.Outcome{TimedOut: true})
-	}
+	x.clusterStats().Inc(upstream.RqTimeout)
+	a.report(upstream.Outcome{TimedOut: true})
 	x.fail(504, accesslog.UpstreamRequestTimeout, "response_timeout", "upstream request timeout")
 }
 
 // tooLong is the cluster's limit of a stream's life.
 func (a *attempt) tooLong() {
 	x := a.exchange
-	x.cluster.Local(x.local.Loop).Stats.Inc(upstream.RqMaxDuration)
+	x.clusterStats().Inc(upstream.RqMaxDuration)
 	x.fail(x.lateStatus(), accesslog.UpstreamMaxStreamDurationReached, "upstream_max_stream_duration_reached", "upstream max stream duration reached")
 }
 
 // abandon gives the attempt up.
 func (a *attempt) abandon() {
 	a.wait.Cancel()
+	a.stopTimers()
 	if c := a.conn; c != nil {
 		a.conn = nil
 		a.settle(c)
 		c.Abandon()
 	}
 	a.state &^= attemptRuns
+}
+
+func (a *attempt) stopTimers() {
+	l := a.exchange.local.Loop
+	l.StopTimer(&a.perTry)
+	l.StopTimer(&a.quiet)
 }
 
 // resume lets the response flow again.

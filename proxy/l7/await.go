@@ -177,6 +177,6 @@ func (x *exchange) Now() time.Time { return x.local.Loop.Now() }
 
 // Reply implements filters.Exchange.
 func (x *exchange) Reply(status uint16, body []byte, details string) {
-	x.attempt.abandon()
+	x.abandonAttempts()
 	x.reply(status, details, body, "")
 }

@@ -170,7 +170,7 @@ func (x *exchange) passBody(l *lane, n int, b []byte, end bool) {
 	if l.backward {
 		x.sendBody(b, end)
 	} else {
-		x.attempt.sendBody(b, end)
+		x.forwardBody(b, end)
 	}
 }
 
@@ -260,7 +260,7 @@ func (x *exchange) passTrailers(l *lane, n int, t *http.Header) {
 	if l.backward {
 		x.trailers = t
 	} else {
-		x.attempt.trailers = t
+		x.forwardTrailers(t)
 	}
 }
 

@@ -33,7 +33,7 @@ func (x *exchange) abort(details string) {
 	if x.has(over) {
 		return
 	}
-	x.attempt.abandon()
+	x.abandonAttempts()
 	x.entry.Details = details
 	c := x.conn
 	c.stats.Inc(RqTxReset)
@@ -54,7 +54,7 @@ func (x *exchange) downstreamGone() {
 	if x.has(over) {
 		return
 	}
-	x.attempt.abandon()
+	x.abandonAttempts()
 	if !x.has(responseEnded) {
 		x.entry.Flags |= accesslog.DownstreamConnectionTermination
 		if !x.has(headSent) {
@@ -78,7 +78,8 @@ func (x *exchange) finish() {
 	l.StopTimer(&x.quiet)
 	l.StopTimer(&x.duration)
 	x.await.cancel(x)
-	x.attempt.abandon()
+	x.abandonAttempts()
+	x.detachMirrors()
 	if x.has(hasHead) {
 		for i := range x.filters {
 			if !x.skip[i] {
@@ -107,7 +108,11 @@ func (x *exchange) recycle() {
 	x.request.Reset()
 	x.response.Reset()
 	x.generation, x.cluster, x.forward, x.share = nil, nil, nil, nil
-	x.trailers = nil
+	x.trailers, x.requestTrailers = nil, nil
+	x.attempt = &x.first
+	if r := x.retry; r != nil && cap(r.body) > maxScratch {
+		r.body = nil
+	}
 	if cap(x.scratch) > maxScratch {
 		x.scratch = nil
 	}

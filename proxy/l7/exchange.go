@@ -29,7 +29,15 @@ type exchange struct {
 	cluster  *upstream.Cluster
 	forward  *config.Forward
 	share    *config.WeightedCluster
-	attempt  attempt
+	first    attempt
+	attempt  *attempt   // the last one begun or, once a response is passed on, the one that it came from
+	rivals   []*attempt // others that are under way (hedging)
+	retry    *retry     // meaningful with mayRetry
+	mirrors  []*mirror  // copies that want more of the request
+	tries    uint32     // attempts begun
+	stale    uint32     // of them, those that met a connection which was closed already
+	// requestTrailers are those of the request, until its end is sent.
+	requestTrailers *http.Header
 
 	filters  []filters.Filter // this exchange's, in the chain's order
 	filtered *Server          // whose chain they were made for
@@ -68,6 +76,11 @@ const (
 	external                                // the request comes from outside
 	flowStopped                             // the upstream waits for the downstream
 	over                                    // given back, or about to be
+	mayRetry                                // retry holds this exchange's policy
+	keepsBody                               // what is passed on of the request's body is kept for further tries
+	bodyPassed                              // the request's end was passed on
+	headOnly                                // the request has no body
+	retried                                 // a try after the first was begun
 )
 
 func (x *exchange) has(s exchangeState) bool { return x.state&s != 0 }
@@ -82,7 +95,9 @@ func (x *exchange) start(c *Conn) {
 	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Remote(), Remote: c.conn.Remote(), Local: c.address(), FilterChain: c.server.chainAs,
 		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
-	x.attempt.reset(x)
+	x.attempt, x.rivals = &x.first, x.rivals[:0]
+	x.first.reset(x)
+	x.tries, x.stale, x.requestTrailers = 0, 0, nil
 	x.up.reset()
 	x.down.reset()
 	x.down.backward = true
@@ -122,6 +137,9 @@ func (x *exchange) wantsRequest() bool {
 		return true // read and dropped, so that the client gets to our answer
 	case len(x.filters) > 0 && !x.up.passed:
 		return true // the filters take it, within the buffer limit
+	}
+	if x.has(keepsBody) && !x.attempt.has(attemptRuns) {
+		return true // between two tries: what comes is kept for the next
 	}
 	return x.attempt.takesBody()
 }
@@ -278,7 +296,7 @@ func (x *exchange) fail(status uint16, flags accesslog.Flags, details, text stri
 		return
 	}
 	x.entry.Flags |= flags
-	x.attempt.abandon()
+	x.abandonAttempts()
 	if x.has(headSent) {
 		x.abort(details)
 		return
@@ -298,7 +316,7 @@ func (x *exchange) malformed(err *http1.Error) {
 		x.entry.Request = nil
 		x.leaveChain()
 	}
-	x.attempt.abandon()
+	x.abandonAttempts()
 	if x.has(headSent) {
 		x.abort(err.Detail)
 		return

@@ -28,8 +28,12 @@ var verdicts = [...]verdict{
 }
 
 // body is what the client reads.
-func (v *verdict) body(dst []byte) []byte {
-	dst = append(dst, "upstream connect error or disconnect/reset before headers. reset reason: "...)
+func (v *verdict) body(dst []byte, retried bool) []byte {
+	dst = append(dst, "upstream connect error or disconnect/reset before headers. "...)
+	if retried {
+		dst = append(dst, "retried and the latest "...)
+	}
+	dst = append(dst, "reset reason: "...)
 	return append(dst, v.reason...)
 }
 

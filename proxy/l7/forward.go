@@ -78,9 +78,45 @@ func (x *exchange) forwardHead(end bool) {
 	x.completeForUpstream()
 	x.restartTimers()
 	if end {
+		x.state |= headOnly | bodyPassed
 		x.startClock()
+	} else if x.has(mayRetry) {
+		x.state |= keepsBody
+		x.retry.body = x.retry.body[:0]
+	}
+	if len(x.forward.Mirrors) > 0 && !x.has(upgradeAsked) {
+		x.startMirrors(end)
 	}
 	x.attempt.begin(end)
+	if end && len(x.mirrors) > 0 {
+		x.detachMirrors()
+	}
+}
+
+// forwardBody is the end of the way of the request's body through the filters.
+func (x *exchange) forwardBody(b []byte, end bool) {
+	if len(x.mirrors) > 0 {
+		x.mirrorBody(b, end)
+	}
+	if x.has(keepsBody) && len(b) > 0 && !x.keep(b) {
+		return
+	}
+	if end {
+		x.state |= bodyPassed
+		if !x.has(replied) && !x.attempt.has(attemptEnd) {
+			x.startClock()
+		}
+	}
+	x.attempt.sendBody(b, end)
+}
+
+// forwardTrailers is the same for its trailers; the end comes after them.
+func (x *exchange) forwardTrailers(t *http.Header) {
+	if x.has(keepsBody) {
+		x.retry.trailers.CopyFrom(t)
+		t = &x.retry.trailers
+	}
+	x.requestTrailers = t
 }
 
 // restartTimers puts the route's own limits in the place of the connection manager's.
@@ -124,10 +160,8 @@ func (x *exchange) completeForUpstream() {
 		r.SetString(http.XEnvoyAttemptCount, "1")
 	}
 	x.chooseTimeout()
-	if x.timeout > 0 && !c.Router.SuppressEnvoyHeaders {
-		x.scratch = strconv.AppendInt(x.scratch[:0], x.timeout.Milliseconds(), 10)
-		r.Set(http.XEnvoyExpectedRqTimeoutMs, x.scratch)
-	}
+	x.prepareRetry()
+	x.expectTimeout()
 	if c.MatchUpstreamScheme {
 		r.SetScheme([]byte("http"))
 	}
@@ -153,6 +187,23 @@ func (x *exchange) chooseTimeout() {
 	}
 }
 
+// expectTimeout tells the upstream how long the answer is waited for: the time of this try, or what is left of the route's. Never 0, which
+// would mean for ever.
+func (x *exchange) expectTimeout() {
+	d := x.timeout
+	if x.has(mayRetry) && x.retry.perTry > 0 && !x.retry.hedge {
+		d = x.retry.perTry
+	}
+	if d <= 0 || x.server.config.Router.SuppressEnvoyHeaders {
+		return
+	}
+	if x.timeout > 0 && x.has(retried) && x.entry.RequestEnd >= 0 {
+		d = max(min(d, x.timeout-(x.since()-x.entry.RequestEnd)), time.Millisecond)
+	}
+	x.scratch = strconv.AppendInt(x.scratch[:0], d.Milliseconds(), 10)
+	x.request.Set(http.XEnvoyExpectedRqTimeoutMs, x.scratch)
+}
+
 // startClock bounds the time from the whole request to the whole response, connecting included.
 func (x *exchange) startClock() {
 	if x.timeout > 0 && !x.has(upgradeAsked) && !x.deadline.Pending() {
@@ -162,13 +213,14 @@ func (x *exchange) startClock() {
 
 // requestFraming says how the body is told from what follows it: as the client told it, where that can be.
 func (x *exchange) requestFraming(end bool) http1.Framing {
-	switch {
-	case x.has(upgradeAsked):
-		return http1.NoBody
-	case end:
+	return requestFraming(&x.request, end || x.has(upgradeAsked))
+}
+
+func requestFraming(r *http.Request, whole bool) http1.Framing {
+	if whole {
 		return http1.NoBody
 	}
-	if n := x.request.Get(http.ContentLength); n != nil {
+	if n := r.Get(http.ContentLength); n != nil {
 		if v, err := strconv.ParseInt(string(n), 10, 64); err == nil {
 			return http1.Sized(v)
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/upstream"
+	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/http1"
@@ -14,12 +15,12 @@ import (
 const maxInformational = 16
 
 // informational passes an interim response on. 100 is for clients that asked for it.
-func (x *exchange) informational() {
-	if x.attempt.informational++; x.attempt.informational > maxInformational {
+func (x *exchange) informational(a *attempt) {
+	if a.informational++; a.informational > maxInformational {
 		x.fail(502, accesslog.UpstreamProtocolError, "upstream_reset_before_response_started{protocol_error}", "more than 16 interim responses")
 		return
 	}
-	r := &x.response
+	r := a.response
 	if r.Status == 100 && !x.server.config.Proxy100Continue || x.request.Version == http.HTTP10 {
 		return
 	}
@@ -44,13 +45,18 @@ func (x *exchange) onResponseHead(end bool) {
 		x.scratch = strconv.AppendInt(x.scratch[:0], (x.local.Loop.Nanotime()-x.attempt.began)/1e6, 10)
 		r.Set(http.XEnvoyUpstreamServiceTime, x.scratch)
 	}
-	if x.found.VirtualHost.AttemptCountInResponse {
-		x.scratch = strconv.AppendUint(x.scratch[:0], uint64(x.attempt.count), 10)
-		r.Set(http.XEnvoyAttemptCount, x.scratch)
-	}
+	x.tellTries()
 	x.entry.Status = r.Status
 	x.changeResponse()
 	x.passHead(&x.down, 0, end)
+}
+
+// tellTries says in the response how many attempts it took, if the virtual host wants that told.
+func (x *exchange) tellTries() {
+	if v := x.found.VirtualHost; v != nil && v.AttemptCountInResponse && x.tries > 0 {
+		var n [20]byte
+		x.response.Set(http.XEnvoyAttemptCount, strconv.AppendUint(n[:0], uint64(x.tries), 10))
+	}
 }
 
 // grantUpgrade makes the exchange a tunnel if the upstream agreed: with 101, or to CONNECT with 2xx. Any other answer is one of HTTP,
@@ -73,16 +79,32 @@ func (x *exchange) grantUpgrade() {
 
 // countUpstream counts the answer for the cluster.
 func (x *exchange) countUpstream() {
-	local := x.cluster.Local(x.local.Loop)
-	s, status := local.Stats, x.response.Status
-	elapsed := milliseconds(x.local.Loop.Nanotime() - x.attempt.began)
+	countAnswer(x.cluster.Local(x.local.Loop), x.response.Status, milliseconds(x.local.Loop.Nanotime()-x.attempt.began), x.has(external))
+}
+
+// countRetried counts an answer in the place of which another is asked for.
+func (x *exchange) countRetried(status uint16) {
+	s := x.clusterStats()
+	s.Inc(upstream.RetriedRqCompleted)
+	s.Inc(classRow(upstream.RetriedRq1xx, status))
+	if status >= 100 && status < 600 {
+		x.cluster.Retried.Loop(x.local.Loop.Index()).Inc(int(status) - 100)
+	}
+}
+
+// clusterStats are the cluster's numbers on this loop.
+func (x *exchange) clusterStats() *telemetry.Values { return x.cluster.Local(x.local.Loop).Stats }
+
+// countAnswer counts an answer for the cluster that gave it; elapsed is in milliseconds.
+func countAnswer(local *upstream.Local, status uint16, elapsed uint64, external bool) {
+	s := local.Stats
 	s.Inc(upstream.RqCompleted)
 	s.Inc(classRow(upstream.Rq1xx, status))
 	s.Observe(upstream.RqTime, elapsed)
 	if status >= 100 && status < 600 {
 		local.Codes.Inc(int(status) - 100)
 	}
-	if x.has(external) {
+	if external {
 		s.Inc(upstream.ExternalRqCompleted)
 		s.Observe(upstream.ExternalRqTime, elapsed)
 		if status >= 200 {
@@ -275,6 +297,7 @@ func (x *exchange) replyWith(status uint16, details string, body []byte, locatio
 	if overloaded {
 		r.AddString(http.XEnvoyOverloaded, "true")
 	}
+	x.tellTries()
 	if len(body) > 0 {
 		var n [20]byte
 		r.Add(http.ContentLength, strconv.AppendInt(n[:0], int64(len(body)), 10))

@@ -108,6 +108,8 @@ type Local struct {
 	Loop       *loop.Loop
 	Generation *Generation
 	free       []*exchange
+	mirrors    []*mirror     // that wait to be used again
+	wish       upstream.Wish // of the choice that is being made
 	values     map[*Server]*telemetry.Values
 	conns      *Conn // all of them, through next and prev
 	clients    int   // calls of filters that are under way

@@ -98,13 +98,18 @@ func MatchHeader(m *config.HeaderMatch, r *http.Request) bool {
 		}
 		return matchValue(m, v) != m.Invert
 	}
+	return MatchField(m, &r.Header)
+}
+
+// MatchField is MatchHeader for a block of fields by itself, as of a response.
+func MatchField(m *config.HeaderMatch, h *http.Header) bool {
 	id := http.Lookup(m.Name)
-	i := r.Find(id, m.Name, 0)
+	i := h.Find(id, m.Name, 0)
 	if i < 0 {
 		return matchMissing(m)
 	}
-	for ; i >= 0; i = r.Find(id, m.Name, i+1) {
-		if matchValue(m, r.Value(i)) {
+	for ; i >= 0; i = h.Find(id, m.Name, i+1) {
+		if matchValue(m, h.Value(i)) {
 			return !m.Invert
 		}
 	}

@@ -16,6 +16,7 @@ type Cluster struct {
 	Breakers  *Breakers
 	Stats     *telemetry.Owner
 	Codes     *telemetry.Owner
+	Retried   *telemetry.Owner    // codes of answers in the place of which another was asked for
 	remaining [2]*telemetry.Owner // by priority; nil: not asked for
 	endpoints atomic.Pointer[Endpoints]
 	locals    []atomic.Pointer[Local] // by loop

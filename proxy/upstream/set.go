@@ -83,6 +83,7 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		Breakers: b,
 		Stats:    s.store.Acquire(Stats, prefix, tag),
 		Codes:    s.store.Acquire(Codes, prefix, tag),
+		Retried:  s.store.Acquire(Codes, prefix+"retry.", tag),
 		locals:   make([]atomic.Pointer[Local], len(s.loops)),
 		decode: http1.Options{
 			Limits:             http1.Limits{MaxHeadBytes: int(c.MaxHeadBytes), MaxHeaders: int(c.MaxHeaders)},
@@ -166,6 +167,7 @@ func (s *Set) retire(c *Cluster) {
 	}
 	s.store.Release(c.Stats)
 	s.store.Release(c.Codes)
+	s.store.Release(c.Retried)
 	for _, owner := range c.remaining {
 		if owner != nil {
 			s.store.Release(owner)

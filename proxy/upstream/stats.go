@@ -40,6 +40,19 @@ const (
 	RqTxReset
 	RqRetry
 	RqRetrySuccess
+	RqRetryOverflow
+	RqRetryLimitExceeded
+	RqRetryBackoffExponential
+	RqRetryBackoffRateLimited
+	RqPerTryTimeout
+	RqPerTryIdleTimeout
+	ReplayAbandoned
+	RetriedRqCompleted
+	RetriedRq1xx
+	RetriedRq2xx
+	RetriedRq3xx
+	RetriedRq4xx
+	RetriedRq5xx
 	RqTime
 	Rq1xx
 	Rq2xx
@@ -109,6 +122,19 @@ var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	RqTxReset:                 {Name: "upstream_rq_tx_reset"},
 	RqRetry:                   {Name: "upstream_rq_retry"},
 	RqRetrySuccess:            {Name: "upstream_rq_retry_success"},
+	RqRetryOverflow:           {Name: "upstream_rq_retry_overflow"},
+	RqRetryLimitExceeded:      {Name: "upstream_rq_retry_limit_exceeded"},
+	RqRetryBackoffExponential: {Name: "upstream_rq_retry_backoff_exponential"},
+	RqRetryBackoffRateLimited: {Name: "upstream_rq_retry_backoff_ratelimited"},
+	RqPerTryTimeout:           {Name: "upstream_rq_per_try_timeout"},
+	RqPerTryIdleTimeout:       {Name: "upstream_rq_per_try_idle_timeout"},
+	ReplayAbandoned:           {Name: "retry_or_shadow_abandoned"},
+	RetriedRqCompleted:        {Name: "retry.upstream_rq_completed"},
+	RetriedRq1xx:              {Name: "retry.upstream_rq_1xx"},
+	RetriedRq2xx:              {Name: "retry.upstream_rq_2xx"},
+	RetriedRq3xx:              {Name: "retry.upstream_rq_3xx"},
+	RetriedRq4xx:              {Name: "retry.upstream_rq_4xx"},
+	RetriedRq5xx:              {Name: "retry.upstream_rq_5xx"},
 	RqTime:                    {Name: "upstream_rq_time", Type: telemetry.Histogram, Unit: "ms"},
 	Rq1xx:                     {Name: "upstream_rq_1xx"},
 	Rq2xx:                     {Name: "upstream_rq_2xx"},

@@ -43,7 +43,12 @@ func plain(t *testing.T) *Upstream {
 }
 
 func TestRequestsAllocateNothing(t *testing.T) {
-	p := HTTP(t, plain(t), "use_remote_address: true", fmt.Sprintf(logToFile, filepath.Join(t.TempDir(), "log")))
+	allocations(t, HTTP(t, plain(t), "use_remote_address: true", fmt.Sprintf(logToFile, filepath.Join(t.TempDir(), "log"))))
+}
+
+// allocations fails if a request in steady state allocates.
+func allocations(t *testing.T, p *Proxy) {
+	t.Helper()
 	c := p.Dial()
 	request := []byte("GET /api/items?id=1 HTTP/1.1\r\nhost: a.example\r\nuser-agent: test\r\naccept: */*\r\nx-custom: value\r\n\r\n")
 	var answer [4096]byte

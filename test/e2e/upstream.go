@@ -18,15 +18,16 @@ const deadline = time.Minute
 
 // Upstream is a server that a proxy connects to.
 type Upstream struct {
-	Port   int
-	t      testing.TB
-	listen net.Listener
-	mu     sync.Mutex
-	conns  int
-	heads  []string
-	bodies []string
-	open   map[net.Conn]bool
-	wait   sync.WaitGroup
+	Port    int
+	t       testing.TB
+	listen  net.Listener
+	mu      sync.Mutex
+	conns   int
+	heads   []string
+	bodies  []string
+	open    map[net.Conn]bool
+	stopped chan struct{}
+	wait    sync.WaitGroup
 }
 
 // Serve starts an upstream that runs f for every connection and closes it afterwards.
@@ -36,7 +37,7 @@ func Serve(t testing.TB, f func(u *Upstream, c *Conn)) *Upstream {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &Upstream{Port: l.Addr().(*net.TCPAddr).Port, t: t, listen: l, open: map[net.Conn]bool{}}
+	u := &Upstream{Port: l.Addr().(*net.TCPAddr).Port, t: t, listen: l, open: map[net.Conn]bool{}, stopped: make(chan struct{})}
 	u.wait.Add(1)
 	go func() {
 		defer u.wait.Done()
@@ -66,6 +67,11 @@ func Serve(t testing.TB, f func(u *Upstream, c *Conn)) *Upstream {
 func (u *Upstream) Stop() {
 	u.listen.Close()
 	u.mu.Lock()
+	select {
+	case <-u.stopped:
+	default:
+		close(u.stopped)
+	}
 	for c := range u.open {
 		c.Close()
 	}
@@ -104,6 +110,9 @@ func Echo(t testing.TB) *Upstream {
 		}
 	})
 }
+
+// heldOpen keeps a connection open, unread, until the upstream is stopped.
+func (u *Upstream) heldOpen() { <-u.stopped }
 
 // Take reads one request and takes note of it; false at the end of the connection.
 func (u *Upstream) Take(c *Conn) bool {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -29,6 +30,7 @@ func (s *session) routeConfiguration(m *routev3.RouteConfiguration, p *at) *conf
 type tableRules struct {
 	checkClusters bool
 	bodyLimit     int64
+	mirrors       []config.Mirror // of the whole table, for routes that have none of their own
 }
 
 func (s *session) routes(m *routev3.RouteConfiguration, inline bool, p *at) *config.RouteConfiguration {
@@ -51,6 +53,7 @@ func (s *session) routes(m *routev3.RouteConfiguration, inline bool, p *at) *con
 	if c.bodyLimit > maxBodyLimit {
 		s.problem(p.field("max_direct_response_body_size_bytes"), "%d: want at most %d", c.bodyLimit, maxBodyLimit)
 	}
+	c.mirrors = s.mirrors(m.GetRequestMirrorPolicies(), c, p)
 	domains := map[string]int{}
 	for i, v := range m.GetVirtualHosts() {
 		p := p.field("virtual_hosts").item(i)
@@ -85,11 +88,53 @@ func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *conf
 	for _, d := range m.GetDomains() {
 		v.Domains = append(v.Domains, strings.ToLower(d))
 	}
+	host := s.hostRules(m, c, p)
 	v.Routes = make([]*config.Route, 0, len(m.GetRoutes()))
 	for i, r := range m.GetRoutes() {
-		v.Routes = append(v.Routes, s.route(r, c, p.field("routes").item(i)))
+		v.Routes = append(v.Routes, s.route(r, c, host, p.field("routes").item(i)))
 	}
 	return v
+}
+
+// hostRules is what a virtual host says for those of its routes that say nothing.
+type hostRules struct {
+	retry           *config.Retry
+	hedge           bool
+	sayTimeoutRetry bool
+	mirrors         []config.Mirror
+	replayLimit     *uint64
+}
+
+func (s *session) hostRules(m *routev3.VirtualHost, c tableRules, p *at) hostRules {
+	h := hostRules{
+		retry:           s.retry(m.GetRetryPolicy(), p.field("retry_policy")),
+		hedge:           hedge(m.GetHedgePolicy()),
+		sayTimeoutRetry: m.GetIncludeIsTimeoutRetryHeader(),
+		mirrors:         c.mirrors,
+		replayLimit:     replayLimit(m),
+	}
+	if h.retry != nil {
+		h.retry.SayTimeoutRetry = h.sayTimeoutRetry
+	}
+	if len(m.GetRequestMirrorPolicies()) > 0 {
+		h.mirrors = s.mirrors(m.GetRequestMirrorPolicies(), c, p)
+	}
+	return h
+}
+
+// replayLimit is how much of a body may be kept; the newer of the two fields wins.
+func replayLimit(m interface {
+	GetPerRequestBufferLimitBytes() *wrapperspb.UInt32Value
+	GetRequestBodyBufferLimit() *wrapperspb.UInt64Value
+}) *uint64 {
+	if w := m.GetRequestBodyBufferLimit(); w != nil {
+		return &w.Value
+	}
+	if w := m.GetPerRequestBufferLimitBytes(); w != nil {
+		n := uint64(w.GetValue())
+		return &n
+	}
+	return nil
 }
 
 var requireTLS = map[routev3.VirtualHost_TlsRequirementType]config.RequireTLS{
@@ -98,7 +143,7 @@ var requireTLS = map[routev3.VirtualHost_TlsRequirementType]config.RequireTLS{
 	routev3.VirtualHost_ALL:           config.TLSAll,
 }
 
-func (s *session) route(m *routev3.Route, c tableRules, p *at) *config.Route {
+func (s *session) route(m *routev3.Route, c tableRules, host hostRules, p *at) *config.Route {
 	r := &config.Route{
 		Name:    m.GetName(),
 		Match:   s.match(m.GetMatch(), p.field("match")),
@@ -107,7 +152,10 @@ func (s *session) route(m *routev3.Route, c tableRules, p *at) *config.Route {
 	}
 	switch a := m.GetAction().(type) {
 	case *routev3.Route_Route:
-		r.Forward = s.forward(a.Route, c, p.field("route"))
+		r.Forward = s.forward(a.Route, c, host, p.field("route"))
+		if r.Forward.ReplayLimit = replayLimit(m); r.Forward.ReplayLimit == nil {
+			r.Forward.ReplayLimit = host.replayLimit
+		}
 	case *routev3.Route_Redirect:
 		r.Redirect = s.redirect(a.Redirect, p.field("redirect"))
 	case *routev3.Route_DirectResponse:
@@ -116,7 +164,7 @@ func (s *session) route(m *routev3.Route, c tableRules, p *at) *config.Route {
 	return r
 }
 
-func (s *session) forward(m *routev3.RouteAction, c tableRules, p *at) *config.Forward {
+func (s *session) forward(m *routev3.RouteAction, c tableRules, host hostRules, p *at) *config.Forward {
 	f := &config.Forward{
 		Timeout:             s.duration(m.GetTimeout(), defaultRouteTimeout, p.field("timeout")),
 		IdleTimeout:         s.maybe(m.GetIdleTimeout(), p.field("idle_timeout")),
@@ -128,6 +176,17 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, p *at) *config.F
 	}
 	if m.GetPriority() == corev3.RoutingPriority_HIGH {
 		f.Priority = config.PriorityHigh
+	}
+	f.Retry, f.HedgeOnTimeout, f.Mirrors = host.retry, host.hedge, host.mirrors
+	if m.GetRetryPolicy() != nil {
+		f.Retry = s.retry(m.GetRetryPolicy(), p.field("retry_policy"))
+		f.Retry.SayTimeoutRetry = host.sayTimeoutRetry
+	}
+	if m.GetHedgePolicy() != nil {
+		f.HedgeOnTimeout = hedge(m.GetHedgePolicy())
+	}
+	if len(m.GetRequestMirrorPolicies()) > 0 {
+		f.Mirrors = s.mirrors(m.GetRequestMirrorPolicies(), c, p)
 	}
 	for i, u := range m.GetUpgradeConfigs() {
 		f.Upgrades = s.upgrade(f.Upgrades, u.GetUpgradeType(), isTrue(u.GetEnabled(), true), p.field("upgrade_configs").item(i).field("upgrade_type"))

@@ -1,11 +1,9 @@
 package decode
 
 const (
-	retries   = "comes with retries"
-	mirroring = "comes with mirroring"
+	retries   = "comes with retry budgets"
 	hashing   = "comes with hash balancing"
 	limits    = "comes with rate limiting"
-	buffering = "comes with retries, which keep the body"
 	plugins   = "name the cluster in the route"
 	rewriting = "use prefix_rewrite"
 )
@@ -24,7 +22,7 @@ var routeTable = table{
 		"validate_clusters":                       run,
 		"max_direct_response_body_size_bytes":     run,
 		"cluster_specifier_plugins":               later(plugins),
-		"request_mirror_policies":                 later(mirroring),
+		"request_mirror_policies":                 run,
 		"ignore_port_in_host_matching":            run,
 		"vhost_header":                            later("virtual hosts are found by :authority"),
 		"ignore_path_parameters_in_path_matching": later("parameters are part of the path"),
@@ -48,13 +46,13 @@ var routeTable = table{
 		"typed_per_filter_config":           filterIn(inRoute, "envoy.config.route.v3.FilterConfig"),
 		"include_request_attempt_count":     run,
 		"include_attempt_count_in_response": run,
-		"retry_policy":                      later(retries),
-		"retry_policy_typed_config":         later(retries),
-		"hedge_policy":                      later(retries),
-		"include_is_timeout_retry_header":   later(retries),
-		"per_request_buffer_limit_bytes":    later(buffering),
-		"request_body_buffer_limit":         later(buffering),
-		"request_mirror_policies":           later(mirroring),
+		"retry_policy":                      run,
+		"retry_policy_typed_config":         never("use retry_policy"),
+		"hedge_policy":                      run,
+		"include_is_timeout_retry_header":   run,
+		"per_request_buffer_limit_bytes":    run,
+		"request_body_buffer_limit":         run,
+		"request_mirror_policies":           run,
 		"metadata":                          harmless("no filter reads it"),
 		"route_specifiers":                  later(plugins),
 	},
@@ -74,9 +72,9 @@ var routeTable = table{
 		"response_headers_to_add":        run,
 		"response_headers_to_remove":     run,
 		"tracing":                        harmless("nothing is traced"),
-		"per_request_buffer_limit_bytes": later(buffering),
+		"per_request_buffer_limit_bytes": run,
 		"stat_prefix":                    later("statistics are kept by cluster"),
-		"request_body_buffer_limit":      later(buffering),
+		"request_body_buffer_limit":      run,
 		"route_specifiers":               later(plugins),
 	},
 	"envoy.config.route.v3.RouteMatch": {
@@ -131,9 +129,9 @@ var routeTable = table{
 		"idle_timeout":                    run,
 		"flush_timeout":                   later(http2),
 		"early_data_policy":               later("comes with TLS"),
-		"retry_policy":                    later(retries),
-		"retry_policy_typed_config":       later(retries),
-		"request_mirror_policies":         later(mirroring),
+		"retry_policy":                    run,
+		"retry_policy_typed_config":       never("use retry_policy"),
+		"request_mirror_policies":         run,
 		"priority":                        oneOf("DEFAULT", "HIGH"),
 		"rate_limits":                     later(limits),
 		"include_vh_rate_limits":          later(limits).but("false"),
@@ -145,7 +143,7 @@ var routeTable = table{
 		"internal_redirect_policy":        later("redirects are passed on").but("empty"),
 		"internal_redirect_action":        oneOf("PASS_THROUGH_INTERNAL_REDIRECT").and(later("redirects are passed on"), "HANDLE_INTERNAL_REDIRECT"),
 		"max_internal_redirects":          later("redirects are passed on"),
-		"hedge_policy":                    later(retries),
+		"hedge_policy":                    run,
 		"max_stream_duration":             run,
 	},
 	"envoy.config.route.v3.RouteAction.UpgradeConfig": {
