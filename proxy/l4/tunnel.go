@@ -75,7 +75,7 @@ func (t *tunnel) dial() {
 	for t.attempts < t.server.config.MaxConnectAttempts {
 		t.attempts++
 		t.entry.Attempts = t.attempts
-		m := t.cluster.Choose(l)
+		m := t.cluster.Choose(l, nil)
 		if m == nil {
 			t.entry.Flags |= accesslog.NoHealthyUpstream
 			t.end("")

@@ -50,7 +50,7 @@ func (a *attempt) begin(end bool) {
 	}
 	l := x.local.Loop
 	a.began = l.Nanotime()
-	a.member = x.cluster.Choose(l)
+	a.member = x.cluster.Choose(l, nil)
 	if a.member == nil {
 		a.state = 0
 		x.fail(503, accesslog.NoHealthyUpstream, "no_healthy_upstream", "no healthy upstream")
@@ -159,6 +159,7 @@ func (a *attempt) OnHead(end bool) {
 		a.state |= attemptEnd
 	}
 	x.entry.UpstreamHead = x.since()
+	x.cluster.Report(x.local.Loop, a.member, upstream.Outcome{Status: uint16(r.Status)})
 	x.alive()
 	x.onResponseHead(end)
 }
@@ -221,6 +222,9 @@ func (a *attempt) OnBroken(f upstream.Failure) {
 func (a *attempt) failed(f upstream.Failure) {
 	x := a.exchange
 	a.state &^= attemptRuns
+	if !a.has(attemptHead) {
+		x.cluster.Report(x.local.Loop, a.member, upstream.Outcome{Failure: f})
+	}
 	if f == upstream.Stale && a.repeatable() && a.count < maxStale {
 		// The connection was closed while it was idle, and we had not heard of it yet: an old race, and nobody's fault.
 		x.cluster.Local(x.local.Loop).Stats.Inc(upstream.StaleRetry)
@@ -256,8 +260,8 @@ const maxStale = 8
 func (a *attempt) timedOut() {
 	x := a.exchange
 	x.cluster.Local(x.local.Loop).Stats.Inc(upstream.RqTimeout)
-	if a.member != nil {
-		a.member.Counts.RqTimeout.Add(1)
+	if a.member != nil && !a.has(attemptHead) {
+		x.cluster.Report(x.local.Loop, a.member, upstream.Outcome{TimedOut: true})
 	}
 	x.fail(504, accesslog.UpstreamRequestTimeout, "response_timeout", "upstream request timeout")
 }

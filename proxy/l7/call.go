@@ -51,7 +51,7 @@ func (x *exchange) AwaitCall(cluster string, r *http.Request, body []byte, timeo
 	k.request.CopyFrom(r)
 	x.await.call = k
 	l.SetTimer(&k.timer, timeout, k)
-	m := c.Choose(l)
+	m := c.Choose(l, nil)
 	if m == nil {
 		l.Post(func() { k.end(fmt.Errorf("l7: call: cluster %q has no healthy endpoint", cluster)) })
 		return

@@ -45,8 +45,8 @@ func (c *Cluster) Local(l *loop.Loop) *Local {
 // Endpoints is what the cluster has now. An attempt reads it once.
 func (c *Cluster) Endpoints() *Endpoints { return c.endpoints.Load() }
 
-// Choose picks an endpoint for an attempt of the loop's; nil if there is none.
-func (c *Cluster) Choose(l *loop.Loop) *Member {
+// Choose picks an endpoint for an attempt of the loop's; nil if there is none. A nil wish wants nothing in particular.
+func (c *Cluster) Choose(l *loop.Loop, w *Wish) *Member {
 	e := c.endpoints.Load()
 	local := c.Local(l)
 	i := local.balancer.Choose(c.Config, e, l.Random)
@@ -57,5 +57,23 @@ func (c *Cluster) Choose(l *loop.Loop) *Member {
 	if e.panic {
 		local.Stats.Inc(HealthyPanic)
 	}
+	if w != nil {
+		for again := w.Attempts; again > 0 && w.refuses(e.All[i].Endpoint); again-- {
+			i = local.balancer.Choose(c.Config, e, l.Random)
+		}
+	}
 	return &e.All[i]
+}
+
+// Report tells how an attempt at an endpoint that Choose gave has ended, once, as soon as that is known: with the final head of a
+// response, not with its last byte. An attempt that was given up because nobody wants its answer any more reports nothing.
+func (c *Cluster) Report(_ *loop.Loop, m *Member, o Outcome) {
+	switch {
+	case o.TimedOut:
+		m.Counts.RqTimeout.Add(1)
+	case o.Failure == NoFailure && o.Status < 500:
+		m.Counts.RqSuccess.Add(1)
+	case o.Failure != Overflow: // which is the cluster's matter, not the endpoint's
+		m.Counts.RqError.Add(1)
+	}
 }

@@ -136,20 +136,14 @@ func (h *HTTP1) lend(c *Cluster, prio config.Priority, s Stream) {
 }
 
 // settle ends the loan in the books.
-func (h *HTTP1) settle(ok bool) {
+func (h *HTTP1) settle() {
 	stats := h.stats()
 	stats.Dec(RqActive)
 	rx, tx := h.conn.Received(), h.conn.Sent()
 	stats.Add(CxRxBytes, rx-h.rx)
 	stats.Add(CxTxBytes, tx-h.tx)
 	h.rx, h.tx = rx, tx
-	e := h.pool.endpoint
-	e.Active.Leave()
-	if ok {
-		e.Counts.RqSuccess.Add(1)
-	} else {
-		e.Counts.RqError.Add(1)
-	}
+	h.pool.endpoint.Active.Leave()
 	h.cluster.Breakers[h.priority].Requests.Leave()
 }
 
@@ -224,7 +218,7 @@ func (h *HTTP1) Abandon() {
 		return
 	}
 	h.stream = nil
-	h.settle(false)
+	h.settle()
 	h.stats().Inc(RqTxReset)
 	h.discardActive(CxDestroyLocal, CxDestroyLocalWithActive)
 }
@@ -300,7 +294,7 @@ func (h *HTTP1) Over() bool { return h.conn.Over() }
 func (h *HTTP1) complete(excess bool) {
 	s := h.stream
 	h.stream = nil
-	h.settle(true)
+	h.settle()
 	if h.held {
 		h.held = false
 		h.conn.Resume()
@@ -368,7 +362,7 @@ func (h *HTTP1) OnClosed(err error) {
 func (h *HTTP1) lose(f Failure, row, activeRow int) {
 	s := h.stream
 	h.stream = nil
-	h.settle(false)
+	h.settle()
 	if f == Terminated || f == Stale {
 		h.stats().Inc(RqRxReset)
 	}

@@ -180,7 +180,6 @@ func (p *Pool) refuse(f Failure, why string) {
 		p.leave(w)
 		c.Breakers[w.priority].Requests.Leave()
 		c.Local(p.loop).Stats.Inc(RqPendingFailureEject)
-		p.endpoint.Counts.RqError.Add(1)
 		s.OnRefused(f, why)
 	}
 }

@@ -1,0 +1,27 @@
+package upstream
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// Wish is what an attempt asks of the choice of an endpoint. It belongs to whoever chooses and is read during the choice only.
+type Wish struct {
+	Hash   uint64 // of the request by the route's policies, if Hashed
+	Hashed bool
+	// Tried are the endpoints of earlier attempts. One of them is chosen again only if Attempts more choices in a row find nothing else.
+	Tried    []*Endpoint
+	Attempts uint32
+	// Destination is where the downstream connection was going before it was redirected to us.
+	Destination netip.AddrPort
+}
+
+// refuses tells whether another endpoint is wanted than that one.
+func (w *Wish) refuses(e *Endpoint) bool { return slices.Contains(w.Tried, e) }
+
+// Outcome is how an attempt ended: with the head of a response, or with a failure, or because we waited no longer.
+type Outcome struct {
+	Status   uint16 // of the final head; 0: none came
+	Failure  Failure
+	TimedOut bool
+}
