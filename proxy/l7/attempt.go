@@ -13,6 +13,7 @@ type attempt struct {
 	member        *upstream.Member
 	conn          *upstream.HTTP1
 	wait          upstream.Wait
+	wish          upstream.Wish
 	trailers      *http.Header // of the request, until its end is sent
 	pending       []byte       // body that a filter let go before a connection was lent; bounded as what filters hold
 	began         int64
@@ -50,7 +51,8 @@ func (a *attempt) begin(end bool) {
 	}
 	l := x.local.Loop
 	a.began = l.Nanotime()
-	a.member = x.cluster.Choose(l, nil)
+	a.wish = upstream.Wish{Subset: x.share.Subset}
+	a.member = x.cluster.Choose(l, &a.wish)
 	if a.member == nil {
 		a.state = 0
 		x.fail(503, accesslog.NoHealthyUpstream, "no_healthy_upstream", "no healthy upstream")
