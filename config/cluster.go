@@ -15,10 +15,14 @@ type Cluster struct {
 	// EndpointFile is watched for the endpoints of ServiceName, if set.
 	EndpointFile   *WatchedFile
 	Balancer       Balancer
-	ChoiceCount    uint32  // LEAST_REQUEST: how many are compared, at least 2
-	ActiveBias     float64 // LEAST_REQUEST with weights
-	FullScan       bool    // LEAST_REQUEST: compare all
-	Panic          float64 // percent of healthy endpoints below which health is ignored
+	ChoiceCount    uint32     // LEAST_REQUEST: how many are compared, at least 2
+	ActiveBias     float64    // LEAST_REQUEST with weights
+	FullScan       bool       // LEAST_REQUEST: compare all
+	SlowStart      *SlowStart // ROUND_ROBIN and LEAST_REQUEST; nil: endpoints have their whole weight at once
+	Hashing        Hashing    // RING_HASH and MAGLEV
+	ByLocality     bool       // localities get their shares by weight, before endpoints do
+	Panic          float64    // percent of healthy endpoints below which health is ignored
+	Subsets        *Subsets   // nil: every endpoint may serve every request
 	ConnectTimeout time.Duration
 	// BufferLimit is the watermark, in bytes, of each direction of a connection. Never 0.
 	BufferLimit uint32
@@ -55,7 +59,63 @@ const (
 	RoundRobin Balancer = iota
 	LeastRequest
 	Random
+	RingHash
+	Maglev
 )
+
+// SlowStart gives an endpoint less than its weight for a while after it has come.
+type SlowStart struct {
+	Window     time.Duration // more than 0
+	Aggression float64       // more than 0; the part of the weight is the part of the window to the power of 1/Aggression
+	MinWeight  float64       // the least part of the weight, from 0 to 1
+}
+
+// Hashing is how RING_HASH and MAGLEV place endpoints.
+type Hashing struct {
+	MinRing, MaxRing uint64 // places on the ring
+	Murmur           bool   // the ring's places are hashed by MurmurHash2 instead of xxHash
+	TableSize        uint32 // of MAGLEV: a prime
+	ByHostname       bool   // endpoints are hashed by their hostname instead of their address
+	// BalanceFactor bounds what an endpoint has under way, in percent of the average, at least 100. 0: it is not bounded.
+	BalanceFactor uint32
+}
+
+// Subsets cut a cluster up by what the endpoints' metadata says in "envoy.lb".
+type Subsets struct {
+	Selectors []SubsetSelector
+	Fallback  SubsetFallback // never FallbackUnset or FallbackKeys
+	Default   Subset         // for FallbackDefault
+	PanicAny  bool           // a fallback that finds nobody takes any endpoint
+	ListAsAny bool           // an endpoint whose value is a list is in the subsets of all that is in it
+}
+
+// SubsetSelector makes a subset for each combination of values that endpoints have of its keys.
+type SubsetSelector struct {
+	Keys         []string // sorted, without repetition, at least one
+	Fallback     SubsetFallback
+	FallbackKeys []string // sorted: for FallbackKeys
+	SingleHost   bool     // a subset has one endpoint, whatever its health
+}
+
+// SubsetFallback says who serves a request whose subset has no endpoint.
+type SubsetFallback uint8
+
+// The fallbacks.
+const (
+	FallbackUnset SubsetFallback = iota // as the cluster says
+	FallbackNone
+	FallbackAny
+	FallbackDefault
+	FallbackKeys // the subset of fewer keys
+)
+
+// Subset is what a route asks of an endpoint's metadata in "envoy.lb".
+type Subset struct {
+	Keys   []string // sorted
+	Values []string // by key, as encoding/json writes what Metadata holds
+	// Of are the keys and values in turn, each with a NUL behind it, which tells two subsets apart.
+	Of string
+}
 
 // Breaker limits what is in flight towards a cluster.
 type Breaker struct {
@@ -68,7 +128,11 @@ type Assignment struct {
 	Name      string
 	Hash      Hash
 	Endpoints []Endpoint
-	Raw       []byte
+	// Overprovisioning is how much more than its share the healthy part of a priority or locality is taken to bear, in percent.
+	Overprovisioning uint32
+	// WeighHealth counts endpoints by their weight when it is asked which part of a priority is healthy.
+	WeighHealth bool
+	Raw         []byte
 }
 
 // Endpoint is one place where a cluster is served.
@@ -78,6 +142,10 @@ type Endpoint struct {
 	Weight   uint32 // at least 1
 	Health   Health
 	Locality Locality
+	// LocalityWeight is the whole locality's at this priority; 0: none was given.
+	LocalityWeight uint32
+	Priority       uint8    // 0 is the highest; at most 127
+	Metadata       Metadata // nil: none
 }
 
 // Locality says where an endpoint is.

@@ -139,6 +139,7 @@ type WeightedCluster struct {
 	Headers     HeaderChanges
 	Filters     map[string]FilterOverride
 	HostRewrite string
+	Subset      *Subset // which endpoints may serve it, by the route's word and the share's; nil: all
 }
 
 // Priority chooses the circuit breaker.

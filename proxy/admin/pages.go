@@ -183,8 +183,8 @@ func (s *Server) clusters(w http.ResponseWriter, r *http.Request) {
 			for _, n := range numbersOf(m) {
 				fmt.Fprintf(w, "%s::%s::%d\n", at, n.name, n.value)
 			}
-			fmt.Fprintf(w, "%[1]s::hostname::%[2]s\n%[1]s::health_flags::%[3]s\n%[1]s::weight::%[4]d\n%[1]s::region::%[5]s\n%[1]s::zone::%[6]s\n%[1]s::sub_zone::%[7]s\n%[1]s::canary::false\n%[1]s::priority::0\n%[1]s::success_rate::-1\n%[1]s::local_origin_success_rate::-1\n",
-				at, m.Hostname, healthFlags(m.Health), m.Weight, m.Locality.Region, m.Locality.Zone, m.Locality.SubZone)
+			fmt.Fprintf(w, "%[1]s::hostname::%[2]s\n%[1]s::health_flags::%[3]s\n%[1]s::weight::%[4]d\n%[1]s::region::%[5]s\n%[1]s::zone::%[6]s\n%[1]s::sub_zone::%[7]s\n%[1]s::canary::false\n%[1]s::priority::%[8]d\n%[1]s::success_rate::-1\n%[1]s::local_origin_success_rate::-1\n",
+				at, m.Hostname, healthFlags(m.Health), m.Weight, m.Locality.Region, m.Locality.Zone, m.Locality.SubZone, m.Priority)
 		}
 	}
 }
@@ -219,7 +219,7 @@ func (s *Server) clustersJSON(w http.ResponseWriter, all upstream.Clusters, name
 			hosts = append(hosts, map[string]any{
 				"address": socketAddress(m.Address()), "stats": stats, "weight": m.Weight, "hostname": m.Hostname,
 				"health_status": map[string]any{"eds_health_status": health},
-				"locality":      map[string]any{"region": m.Locality.Region, "zone": m.Locality.Zone, "sub_zone": m.Locality.SubZone},
+				"priority":      m.Priority, "locality": map[string]any{"region": m.Locality.Region, "zone": m.Locality.Zone, "sub_zone": m.Locality.SubZone},
 			})
 		}
 		thresholds := []any{}

@@ -121,11 +121,15 @@ func retryWords(list []byte, grpc bool) (on config.RetryOn) {
 
 // wish is what the next attempt asks of the choice of its endpoint; nil for nothing in particular.
 func (x *exchange) wish() *upstream.Wish {
-	if !x.has(mayRetry) || len(x.retry.tried) == 0 {
+	subset := x.share.Subset
+	if subset == nil && !(x.has(mayRetry) && len(x.retry.tried) > 0) {
 		return nil
 	}
 	w := &x.local.wish
-	*w = upstream.Wish{Tried: x.retry.tried, Attempts: x.retry.policy.ChooseAgain}
+	*w = upstream.Wish{Subset: subset}
+	if x.has(mayRetry) {
+		w.Tried, w.Attempts = x.retry.tried, x.retry.policy.ChooseAgain
+	}
 	return w
 }
 

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
@@ -21,6 +22,8 @@ type Cluster struct {
 	endpoints atomic.Pointer[Endpoints]
 	locals    []atomic.Pointer[Local] // by loop
 	source    *config.Assignment      // what endpoints was made of; for the Set's goroutine
+	epoch     time.Time               // of the Set
+	table     *telemetry.Owner        // of what is told of a hash table; nil: there is none
 	decode    http1.Options
 	encode    http1.WriteOptions
 }
@@ -30,6 +33,9 @@ type Local struct {
 	Stats    *telemetry.Values
 	Codes    *telemetry.Values
 	balancer Balancer
+
+	subsets   map[*choices]*Balancer // made at first use
+	subsetsOf *subsets
 }
 
 // Local is the calling loop's part of the cluster, made at first use.
@@ -50,20 +56,97 @@ func (c *Cluster) Endpoints() *Endpoints { return c.endpoints.Load() }
 func (c *Cluster) Choose(l *loop.Loop, w *Wish) *Member {
 	e := c.endpoints.Load()
 	local := c.Local(l)
-	i := local.balancer.Choose(c.Config, e, l.Random)
-	if i < 0 {
-		local.Stats.Inc(CxNoneHealthy)
-		return nil
+	q := ask{random: l.Random}
+	if w != nil && w.Spent != (Priorities{}) {
+		q.tried = &w.Spent
 	}
-	if e.panic {
-		local.Stats.Inc(HealthyPanic)
+	if q.slow = c.Config.SlowStart; q.slow != nil {
+		q.now = int64(l.Now().Sub(c.epoch))
 	}
-	if w != nil {
-		for again := w.Attempts; again > 0 && w.refuses(e.All[i].Endpoint); again-- {
-			i = local.balancer.Choose(c.Config, e, l.Random)
+	if hashes(c.Config) {
+		if w != nil && w.Hashed {
+			q.hash = w.Hash
+		} else {
+			q.hash = l.Random()
+		}
+		if c.Config.Hashing.BalanceFactor > 0 {
+			q.active = c.Breakers[config.PriorityDefault].Requests.Load() + c.Breakers[config.PriorityHigh].Requests.Load()
 		}
 	}
-	return &e.All[i]
+	var m *Member
+	if e.subsets == nil {
+		m = c.choose(local, &local.balancer, e, &e.choices, w, &q)
+	} else {
+		m = c.chooseInSubset(local, e, w, &q)
+	}
+	if m == nil {
+		local.Stats.Inc(CxNoneHealthy)
+	}
+	return m
+}
+
+// choose picks one of those, and again as long as the wish refuses it and has attempts left.
+func (c *Cluster) choose(local *Local, b *Balancer, e *Endpoints, from *choices, w *Wish, q *ask) *Member {
+	for {
+		i, panic := b.Choose(c.Config, e, from, q)
+		if panic {
+			local.Stats.Inc(HealthyPanic)
+		}
+		if i < 0 {
+			return nil
+		}
+		if w == nil || q.attempt >= w.Attempts || !w.refuses(e.All[i].Endpoint) {
+			return &e.All[i]
+		}
+		q.attempt++
+	}
+}
+
+// chooseInSubset picks one of the wish's subset, or of what serves instead of it.
+func (c *Cluster) chooseInSubset(local *Local, e *Endpoints, w *Wish, q *ask) *Member {
+	var subset *config.Subset
+	if w != nil {
+		subset = w.Subset
+	}
+	from, how := e.subsets.find(subset, &e.choices)
+	if how == foundNone {
+		return nil
+	}
+	if how == foundAsked {
+		local.Stats.Inc(SubsetsSelected)
+	}
+	m := c.choose(local, local.balancerOf(e, from), e, from, w, q)
+	if how != foundByCluster {
+		return m
+	}
+	if m != nil {
+		local.Stats.Inc(SubsetsFallback)
+		return m
+	}
+	if !e.subsets.panicAny {
+		return nil
+	}
+	if m = c.choose(local, &local.balancer, e, &e.choices, w, q); m != nil {
+		local.Stats.Inc(SubsetsFallbackPanic)
+	}
+	return m
+}
+
+// balancerOf is the loop's balancer of a subset, made at first use.
+func (v *Local) balancerOf(e *Endpoints, from *choices) *Balancer {
+	if from == &e.choices {
+		return &v.balancer
+	}
+	if v.subsetsOf != e.subsets {
+		v.subsetsOf = e.subsets
+		v.subsets = map[*choices]*Balancer{}
+	}
+	b := v.subsets[from]
+	if b == nil {
+		b = &Balancer{}
+		v.subsets[from] = b
+	}
+	return b
 }
 
 // Report tells how an attempt at an endpoint that Choose gave has ended, once, as soon as that is known: with the final head of a

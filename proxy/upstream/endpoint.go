@@ -1,8 +1,6 @@
 package upstream
 
 import (
-	"math"
-	"slices"
 	"sync/atomic"
 
 	"github.com/weftmesh/weft/config"
@@ -16,6 +14,8 @@ type Endpoint struct {
 	refs  int // assignments that name it; for the Set's goroutine
 	gone  atomic.Bool
 	pools []atomic.Pointer[Pool] // by loop
+	// Standing is shared with endpoints of the same address that are connected to in another way.
+	Standing *Standing
 	// numbers is the Set's: the last upstream connection's number.
 	numbers *atomic.Uint64
 
@@ -74,64 +74,87 @@ func (e *Endpoint) pool(l *loop.Loop) *Pool {
 // Endpoints is a cluster's endpoints at one time, with what balancing needs of them worked out. It is not written to after it was made.
 type Endpoints struct {
 	All     []Member
-	healthy []int32 // positions in All that may get requests
-	// panic: too few are healthy, so health is not looked at.
-	panic    bool
-	weighted bool // not all of equal weight
+	choices              // among all
+	subsets *subsets     // nil: the cluster has none
+	tables  tableNumbers // of the hash table that was made last
+	// slowUntil is when the newest endpoint has its whole weight, in nanoseconds since the Set was made.
+	slowUntil int64
 }
 
 // Member is an endpoint and what this assignment says of it.
 type Member struct {
 	*Endpoint
-	Hostname string
-	Weight   uint32
-	Health   config.Health
-	Locality config.Locality
+	Hostname       string
+	Weight         uint32
+	Health         config.Health // as the source of the assignment says
+	Priority       uint8
+	LocalityWeight uint32
+	Locality       config.Locality
+	Metadata       config.Metadata
 }
 
-// overprovisioning is how much more than its share the healthy part is taken to bear: with 72 % healthy nothing is amiss, whatever the
-// panic threshold. Envoy's default.
-const overprovisioning = 1.4
+// state is what an endpoint is good for.
+type state uint8
 
-// compile works out who may get requests, as Envoy does: the healthy ones; without any of those the degraded; all of them in a panic,
-// which is when too few are either.
-func compile(all []Member, panicPercent float64) *Endpoints {
+const (
+	healthy state = iota
+	degraded
+	unhealthy
+)
+
+// state judges by all that is known.
+func (m *Member) state() state {
+	switch m.Health {
+	case config.HealthUnhealthy, config.HealthDraining, config.HealthTimeout:
+		return unhealthy
+	case config.HealthDegraded:
+		return degraded
+	}
+	return healthy
+}
+
+// compile works out who may get requests.
+func compile(c *config.Cluster, a *config.Assignment, all []Member) *Endpoints {
 	e := &Endpoints{All: all}
-	var degraded []int32
+	f := factors{cluster: c, overprovisioning: defaultOverprovisioning}
+	if a != nil {
+		f.overprovisioning, f.weigh = uint64(a.Overprovisioning), a.WeighHealth
+	}
+	members := make([]int32, len(all))
 	for i := range all {
-		switch all[i].Health {
-		case config.HealthUnknown, config.HealthHealthy:
-			e.healthy = append(e.healthy, int32(i))
-		case config.HealthDegraded:
-			degraded = append(degraded, int32(i))
-		}
-		e.weighted = e.weighted || all[i].Weight != all[0].Weight
+		members[i] = int32(i)
 	}
-	n, good := float64(len(all)), float64(len(e.healthy)+len(degraded))
-	e.panic = overprovisioning*good < n && 100*good < math.Floor(panicPercent)*n // whole percents only, as seen of Envoy 1.40
-	switch {
-	case e.panic:
-		e.healthy = e.healthy[:0]
+	e.choices = f.choices(all, members)
+	e.tables = f.tables
+	if c.SlowStart != nil {
 		for i := range all {
-			e.healthy = append(e.healthy, int32(i))
+			if all[i].state() == healthy {
+				e.slowUntil = max(e.slowUntil, all[i].Standing.since.Load()+int64(c.SlowStart.Window))
+			}
 		}
-	case len(e.healthy) == 0:
-		e.healthy = degraded
 	}
-	e.healthy = slices.Clip(e.healthy)
+	if c.Subsets != nil {
+		e.subsets = f.subsets(all)
+	}
 	return e
 }
 
-// Healthy is the number of endpoints that the source calls healthy, or says nothing of.
-func (e *Endpoints) Healthy() int {
+// defaultOverprovisioning is Envoy's, in percent.
+const defaultOverprovisioning = 140
+
+// count is how many endpoints are in that state.
+func (e *Endpoints) count(s state) int {
 	n := 0
 	for i := range e.All {
-		if h := e.All[i].Health; h == config.HealthUnknown || h == config.HealthHealthy {
+		if e.All[i].state() == s {
 			n++
 		}
 	}
 	return n
 }
 
-// Panic tells whether so few are healthy that health is not looked at.
-func (e *Endpoints) Panic() bool { return e.panic }
+// Healthy is the number of endpoints that are.
+func (e *Endpoints) Healthy() int { return e.count(healthy) }
+
+// Degraded is the number of endpoints that serve only while there are too few healthy ones.
+func (e *Endpoints) Degraded() int { return e.count(degraded) }

@@ -3,6 +3,7 @@ package upstream
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
@@ -19,12 +20,15 @@ type Set struct {
 	clusters  map[string]*Cluster
 	breakers  map[string]*Breakers
 	endpoints map[endpointKey]*Endpoint
+	standings map[standingKey]*Standing
+	epoch     time.Time
 	numbers   atomic.Uint64
 }
 
 // NewSet makes an empty set for those loops.
 func NewSet(loops []*loop.Loop, store *telemetry.Store) *Set {
-	return &Set{loops: loops, store: store, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{}}
+	return &Set{loops: loops, store: store, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
+		standings: map[standingKey]*Standing{}, epoch: time.Now()}
 }
 
 // Clusters are a generation's clusters by name. It is not written to after it was made.
@@ -84,6 +88,7 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		Stats:    s.store.Acquire(Stats, prefix, tag),
 		Codes:    s.store.Acquire(Codes, prefix, tag),
 		Retried:  s.store.Acquire(Codes, prefix+"retry.", tag),
+		epoch:    s.epoch,
 		locals:   make([]atomic.Pointer[Local], len(s.loops)),
 		decode: http1.Options{
 			Limits:             http1.Limits{MaxHeadBytes: int(c.MaxHeadBytes), MaxHeaders: int(c.MaxHeaders)},
@@ -99,7 +104,13 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 			running.remaining[i] = s.store.Acquire(Remaining, prefix+"circuit_breakers."+priority+".", tag)
 		}
 	}
-	running.endpoints.Store(compile(nil, c.Panic))
+	switch c.Balancer {
+	case config.RingHash:
+		running.table = s.store.Acquire(Rings, prefix, tag)
+	case config.Maglev:
+		running.table = s.store.Acquire(Maglevs, prefix, tag)
+	}
+	running.endpoints.Store(compile(c, nil, nil))
 	return running
 }
 
@@ -127,16 +138,37 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 		members = make([]Member, len(a.Endpoints))
 		for i := range a.Endpoints {
 			e := &a.Endpoints[i]
-			members[i] = Member{Endpoint: s.acquire(c.Config, e.Address), Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Locality: e.Locality}
+			members[i] = Member{Endpoint: s.acquire(c.Config, e.Address), Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Priority: e.Priority,
+				LocalityWeight: e.LocalityWeight, Locality: e.Locality, Metadata: e.Metadata}
 		}
 	}
-	old := c.endpoints.Swap(compile(members, c.Config.Panic))
+	old := c.Endpoints()
+	s.compile(c, members)
 	s.release(old.All)
-	if n := len(s.loops); len(old.All) != 0 || len(members) != 0 {
-		v := c.Stats.Loop(n)
-		v.Inc(MembershipChange)
-		v.Add(MembershipTotal, uint64(len(members)-len(old.All)))
-		v.Add(MembershipHealthy, uint64(c.Endpoints().Healthy()-old.Healthy()))
+	if len(old.All) != 0 || len(members) != 0 {
+		c.Stats.Loop(len(s.loops)).Inc(MembershipChange)
+	}
+}
+
+// compile makes members what the cluster's next choices are made among, by what is known of their health now.
+func (s *Set) compile(c *Cluster, members []Member) {
+	e := compile(c.Config, c.source, members)
+	old := c.endpoints.Swap(e)
+	v := c.Stats.Loop(len(s.loops))
+	v.Add(MembershipTotal, uint64(len(e.All)-len(old.All)))
+	v.Add(MembershipHealthy, uint64(e.Healthy()-old.Healthy()))
+	v.Add(MembershipDegraded, uint64(e.Degraded()-old.Degraded()))
+	if e.subsets != nil {
+		v.Set(SubsetsActive, uint64(len(e.subsets.of)))
+		v.Add(SubsetsCreated, uint64(e.subsets.since(old.subsets)))
+	}
+	if c.table != nil {
+		v := c.table.Loop(len(s.loops))
+		v.Set(TableLeast, e.tables.least)
+		v.Set(TableMost, e.tables.most)
+		if c.Config.Balancer == config.RingHash {
+			v.Set(TableSize, e.tables.size)
+		}
 	}
 }
 
@@ -144,11 +176,23 @@ func (s *Set) acquire(c *config.Cluster, a config.Address) *Endpoint {
 	k := endpointKey{c.Name, a, connectSettingsOf(c)}
 	e := s.endpoints[k]
 	if e == nil {
-		e = &Endpoint{key: k, numbers: &s.numbers, pools: make([]atomic.Pointer[Pool], len(s.loops))}
+		e = &Endpoint{key: k, Standing: s.standing(c.Name, a), numbers: &s.numbers, pools: make([]atomic.Pointer[Pool], len(s.loops))}
 		s.endpoints[k] = e
 	}
 	e.refs++
 	return e
+}
+
+func (s *Set) standing(cluster string, a config.Address) *Standing {
+	k := standingKey{cluster, a}
+	v := s.standings[k]
+	if v == nil {
+		v = &Standing{key: k}
+		v.since.Store(int64(time.Since(s.epoch)))
+		s.standings[k] = v
+	}
+	v.refs++
+	return v
 }
 
 func (s *Set) release(members []Member) {
@@ -164,6 +208,10 @@ func (s *Set) retire(c *Cluster) {
 		v := c.Stats.Loop(len(s.loops))
 		v.Add(MembershipTotal, uint64(-len(e.All)))
 		v.Add(MembershipHealthy, uint64(-e.Healthy()))
+		v.Add(MembershipDegraded, uint64(-e.Degraded()))
+	}
+	if c.table != nil {
+		s.store.Release(c.table)
 	}
 	s.store.Release(c.Stats)
 	s.store.Release(c.Codes)
@@ -182,6 +230,9 @@ func (s *Set) drain() {
 			continue
 		}
 		delete(s.endpoints, k)
+		if e.Standing.refs--; e.Standing.refs == 0 {
+			delete(s.standings, e.Standing.key)
+		}
 		e.gone.Store(true)
 		for i := range e.pools {
 			if p := e.pools[i].Load(); p != nil {

@@ -81,6 +81,11 @@ const (
 	MembershipExcluded
 	MembershipChange
 	HealthyPanic
+	SubsetsSelected
+	SubsetsFallback
+	SubsetsFallbackPanic
+	SubsetsCreated
+	SubsetsActive
 	StaleRetry
 )
 
@@ -163,6 +168,11 @@ var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	MembershipExcluded:        {Name: "membership_excluded", Type: telemetry.Gauge},
 	MembershipChange:          {Name: "membership_change"},
 	HealthyPanic:              {Name: "lb_healthy_panic"},
+	SubsetsSelected:           {Name: "lb_subsets_selected"},
+	SubsetsFallback:           {Name: "lb_subsets_fallback"},
+	SubsetsFallbackPanic:      {Name: "lb_subsets_fallback_panic"},
+	SubsetsCreated:            {Name: "lb_subsets_created"},
+	SubsetsActive:             {Name: "lb_subsets_active", Type: telemetry.Gauge},
 	StaleRetry:                {Name: "upstream_rq_stale_connection_retry"},
 }}
 

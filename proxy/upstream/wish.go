@@ -3,15 +3,21 @@ package upstream
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/weftmesh/weft/config"
 )
 
 // Wish is what an attempt asks of the choice of an endpoint. It belongs to whoever chooses and is read during the choice only.
 type Wish struct {
 	Hash   uint64 // of the request by the route's policies, if Hashed
 	Hashed bool
+	// Subset is what the route wants of the endpoint's metadata; nil: nothing.
+	Subset *config.Subset
 	// Tried are the endpoints of earlier attempts. One of them is chosen again only if Attempts more choices in a row find nothing else.
 	Tried    []*Endpoint
 	Attempts uint32
+	// Spent are the priorities of earlier attempts, if the others are to be preferred.
+	Spent Priorities
 	// Destination is where the downstream connection was going before it was redirected to us.
 	Destination netip.AddrPort
 }

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"math"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -22,10 +23,6 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 	c := &config.Cluster{
 		Name:           m.GetName(),
 		StatName:       m.GetAltStatName(),
-		Balancer:       balancers[m.GetLbPolicy()],
-		ChoiceCount:    u32(m.GetLeastRequestLbConfig().GetChoiceCount(), 2),
-		ActiveBias:     1,
-		Panic:          50,
 		ConnectTimeout: s.duration(m.GetConnectTimeout(), 5*time.Second, p.field("connect_timeout")),
 		BufferLimit:    s.bufferLimit(m.GetPerConnectionBufferLimitBytes(), p.field("per_connection_buffer_limit_bytes")),
 		Breakers:       [2]config.Breaker{defaultBreaker, defaultBreaker},
@@ -36,30 +33,11 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 	if c.StatName == "" {
 		c.StatName = c.Name
 	}
-	if b := m.GetLeastRequestLbConfig().GetActiveRequestBias(); b != nil {
-		if c.ActiveBias = b.GetDefaultValue(); !(c.ActiveBias >= 0) {
-			s.problem(p.field("least_request_lb_config").field("active_request_bias").field("default_value"), "%v: want 0 or more", c.ActiveBias)
-		}
-	}
-	if m.GetLeastRequestLbConfig() != nil && c.Balancer != config.LeastRequest {
-		s.problem(p.field("least_request_lb_config"), "lb_policy is %v: leave this out, or say LEAST_REQUEST", m.GetLbPolicy())
-	}
-	if m.GetRoundRobinLbConfig() != nil && c.Balancer != config.RoundRobin {
-		s.problem(p.field("round_robin_lb_config"), "lb_policy is %v: leave this out, or say ROUND_ROBIN", m.GetLbPolicy())
-	}
-	if t := m.GetCommonLbConfig().GetHealthyPanicThreshold(); t != nil {
-		c.Panic = t.GetValue()
-	}
+	s.balancing(c, m, p)
 	s.endpointsOf(c, m, p)
 	s.breakers(c, m.GetCircuitBreakers(), p.field("circuit_breakers"))
 	s.upstreamHTTP(c, m, p)
 	return c
-}
-
-var balancers = map[clusterv3.Cluster_LbPolicy]config.Balancer{
-	clusterv3.Cluster_ROUND_ROBIN:   config.RoundRobin,
-	clusterv3.Cluster_LEAST_REQUEST: config.LeastRequest,
-	clusterv3.Cluster_RANDOM:        config.Random,
 }
 
 // hashWithoutEndpoints tells two clusters apart that differ in more than who serves them.
@@ -84,7 +62,7 @@ func (s *session) endpointsOf(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 			s.problem(p.field("eds_cluster_config"), "the cluster's type is %v: leave this out, or say type: EDS", m.GetType())
 		}
 		if m.GetLoadAssignment() == nil {
-			c.Static = &config.Assignment{Name: c.Name, Hash: hash(nil)}
+			c.Static = &config.Assignment{Name: c.Name, Hash: hash(nil), Overprovisioning: defaultOverprovisioning}
 			return
 		}
 		c.Static = s.assignment(m.GetLoadAssignment(), p.field("load_assignment"))
@@ -163,11 +141,17 @@ func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 
 func (s *session) assignment(m *endpointv3.ClusterLoadAssignment, p *at) *config.Assignment {
 	raw := marshal(m)
-	a := &config.Assignment{Name: m.GetClusterName(), Hash: hash(raw), Raw: raw}
+	a := &config.Assignment{Name: m.GetClusterName(), Hash: hash(raw), Raw: raw,
+		Overprovisioning: u32(m.GetPolicy().GetOverprovisioningFactor(), defaultOverprovisioning), WeighHealth: m.GetPolicy().GetWeightedPriorityHealth()}
 	var total uint64
+	localities := map[uint32]uint64{} // the sum of their weights, by priority
 	for i, l := range m.GetEndpoints() {
-		p := p.field("endpoints").item(i).field("lb_endpoints")
+		p := p.field("endpoints").item(i)
 		where := config.Locality{Region: l.GetLocality().GetRegion(), Zone: l.GetLocality().GetZone(), SubZone: l.GetLocality().GetSubZone()}
+		if localities[l.GetPriority()] += uint64(l.GetLoadBalancingWeight().GetValue()); localities[l.GetPriority()] > math.MaxUint32 {
+			s.problem(p.field("load_balancing_weight"), "the weights of a priority's localities sum to more than %d", uint32(math.MaxUint32))
+		}
+		p = p.field("lb_endpoints")
 		for j, e := range l.GetLbEndpoints() {
 			p := p.item(j)
 			if e.GetEndpoint() == nil {
@@ -177,11 +161,14 @@ func (s *session) assignment(m *endpointv3.ClusterLoadAssignment, p *at) *config
 			weight := u32(e.GetLoadBalancingWeight(), 1)
 			total += uint64(weight)
 			a.Endpoints = append(a.Endpoints, config.Endpoint{
-				Address:  s.address(e.GetEndpoint().GetAddress(), toConnect, p.field("endpoint").field("address")),
-				Hostname: e.GetEndpoint().GetHostname(),
-				Weight:   weight,
-				Health:   healths[e.GetHealthStatus()],
-				Locality: where,
+				Address:        s.address(e.GetEndpoint().GetAddress(), toConnect, p.field("endpoint").field("address")),
+				Hostname:       e.GetEndpoint().GetHostname(),
+				Weight:         weight,
+				Health:         healths[e.GetHealthStatus()],
+				Locality:       where,
+				LocalityWeight: l.GetLoadBalancingWeight().GetValue(),
+				Priority:       uint8(l.GetPriority()),
+				Metadata:       metadata(e.GetMetadata()),
 			})
 		}
 	}
@@ -190,6 +177,9 @@ func (s *session) assignment(m *endpointv3.ClusterLoadAssignment, p *at) *config
 	}
 	return a
 }
+
+// defaultOverprovisioning is in percent.
+const defaultOverprovisioning = 140
 
 var healths = map[corev3.HealthStatus]config.Health{
 	corev3.HealthStatus_UNKNOWN:   config.HealthUnknown,

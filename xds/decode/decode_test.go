@@ -68,8 +68,8 @@ filter_chains:
 	}
 	b := config.Breaker{MaxConnections: 1024, MaxPending: 1024, MaxRequests: 1024, MaxRetries: 3}
 	wantCluster := &config.Cluster{
-		Name: "c", StatName: "c", ChoiceCount: 2, ActiveBias: 1, Panic: 50, ConnectTimeout: 5 * time.Second, BufferLimit: 1 << 20,
-		Breakers: [2]config.Breaker{b, b}, IdleTimeout: time.Hour, MaxHeaders: 100, MaxHeadBytes: 60 << 10, Static: &config.Assignment{Name: "c"},
+		Name: "c", StatName: "c", ChoiceCount: 2, ActiveBias: 1, Panic: 50, Hashing: config.Hashing{MinRing: 1024, MaxRing: 8 << 20, TableSize: 65537}, ConnectTimeout: 5 * time.Second, BufferLimit: 1 << 20,
+		Breakers: [2]config.Breaker{b, b}, IdleTimeout: time.Hour, MaxHeaders: 100, MaxHeadBytes: 60 << 10, Static: &config.Assignment{Name: "c", Overprovisioning: 140},
 	}
 	if !sameConfig(wantCluster, c) {
 		t.Errorf("cluster: %+v", c)

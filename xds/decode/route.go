@@ -194,14 +194,14 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, host hostRules, 
 	switch a := m.GetClusterSpecifier().(type) {
 	case *routev3.RouteAction_Cluster:
 		s.known(a.Cluster, c, p.field("cluster"))
-		f.Clusters, f.TotalWeight = []config.WeightedCluster{{Name: a.Cluster, Weight: 1}}, 1
+		f.Clusters, f.TotalWeight = []config.WeightedCluster{{Name: a.Cluster, Weight: 1, Subset: metadataMatch(m.GetMetadataMatch())}}, 1
 	case *routev3.RouteAction_WeightedClusters:
-		s.weighted(f, a.WeightedClusters, c, p.field("weighted_clusters"))
+		s.weighted(f, a.WeightedClusters, m.GetMetadataMatch(), c, p.field("weighted_clusters"))
 	}
 	return f
 }
 
-func (s *session) weighted(f *config.Forward, m *routev3.WeightedCluster, c tableRules, p *at) {
+func (s *session) weighted(f *config.Forward, m *routev3.WeightedCluster, of *corev3.Metadata, c tableRules, p *at) {
 	var total uint64
 	for i, w := range m.GetClusters() {
 		p := p.field("clusters").item(i)
@@ -217,6 +217,7 @@ func (s *session) weighted(f *config.Forward, m *routev3.WeightedCluster, c tabl
 			Headers:     s.headers(w, p),
 			Filters:     s.perFilter(w.GetTypedPerFilterConfig(), p),
 			HostRewrite: w.GetHostRewriteLiteral(),
+			Subset:      metadataMatch(of, w.GetMetadataMatch()),
 		})
 		total += uint64(u32(w.GetWeight(), 0))
 	}

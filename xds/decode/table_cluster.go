@@ -3,6 +3,11 @@ package decode
 const (
 	dns    = "this cluster resolves no names"
 	health = "comes with health checks"
+
+	noZones      = "without a local cluster there are no zones to be aware of"
+	zones        = "comes with zone-aware balancing"
+	localSubsets = "localities within subsets weigh as they are configured"
+	fallbackList = "a request asks for one subset"
 )
 
 var clusterTable = table{
@@ -18,7 +23,7 @@ var clusterTable = table{
 		"connect_timeout":                   run,
 		"per_connection_buffer_limit_bytes": run,
 		"per_connection_buffer_high_watermark_timeout": later("a stalled peer ends by the idle timeouts").but("0s"),
-		"lb_policy":                                 oneOf("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM").and(later(hashing), "RING_HASH", "MAGLEV").and(later("comes with traffic capture"), "CLUSTER_PROVIDED").and(later("use lb_policy"), "LOAD_BALANCING_POLICY_CONFIG"),
+		"lb_policy":                                 oneOf("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "RING_HASH", "MAGLEV", "LOAD_BALANCING_POLICY_CONFIG").and(later("comes with traffic capture"), "CLUSTER_PROVIDED"),
 		"load_assignment":                           run,
 		"health_checks":                             later(health),
 		"max_requests_per_connection":               run,
@@ -41,9 +46,9 @@ var clusterTable = table{
 		"outlier_detection":                         later("comes with outlier detection"),
 		"cleanup_interval":                          harmless("endpoints are forgotten by clusters of type ORIGINAL_DST only"),
 		"upstream_bind_config":                      later("connections are bound as the kernel likes"),
-		"lb_subset_config":                          later("comes with subsets").but("empty"),
-		"ring_hash_lb_config":                       later(hashing),
-		"maglev_lb_config":                          later(hashing),
+		"lb_subset_config":                          run,
+		"ring_hash_lb_config":                       run,
+		"maglev_lb_config":                          run,
 		"original_dst_lb_config":                    later("comes with traffic capture"),
 		"least_request_lb_config":                   run,
 		"round_robin_lb_config":                     run,
@@ -55,7 +60,7 @@ var clusterTable = table{
 		"close_connections_on_host_health_failure":  later(health),
 		"ignore_health_on_host_removal":             harmless("an endpoint that is gone is not asked for its health"),
 		"filters":                                   later("no filter of upstream connections is known").but("empty"),
-		"load_balancing_policy":                     later("use lb_policy"),
+		"load_balancing_policy":                     run,
 		"lrs_server":                                later("comes with load reports"),
 		"lrs_report_endpoint_metrics":               later("comes with load reports"),
 		"track_timeout_budgets":                     later("no such statistics are kept"),
@@ -86,29 +91,149 @@ var clusterTable = table{
 	"envoy.config.cluster.v3.Cluster.LeastRequestLbConfig": {
 		"choice_count":        run,
 		"active_request_bias": run,
-		"slow_start_config":   later("comes with slow start"),
+		"slow_start_config":   run,
 	},
 	"envoy.config.core.v3.RuntimeDouble": {
 		"default_value": run,
 		"runtime_key":   harmless("there are no runtime keys"),
 	},
 	"envoy.config.cluster.v3.Cluster.RoundRobinLbConfig": {
-		"slow_start_config": later("comes with slow start"),
+		"slow_start_config": run,
+	},
+	"envoy.config.cluster.v3.Cluster.SlowStartConfig": {
+		"slow_start_window":  run,
+		"aggression":         run,
+		"min_weight_percent": run,
+	},
+	"envoy.config.cluster.v3.Cluster.RingHashLbConfig": {
+		"minimum_ring_size": run,
+		"maximum_ring_size": run,
+		"hash_function":     oneOf("XX_HASH", "MURMUR_HASH_2"),
+	},
+	"envoy.config.cluster.v3.Cluster.MaglevLbConfig": {
+		"table_size": run,
+	},
+	"envoy.config.cluster.v3.Cluster.LbSubsetConfig": {
+		"fallback_policy":          oneOf("NO_FALLBACK", "ANY_ENDPOINT", "DEFAULT_SUBSET"),
+		"default_subset":           run,
+		"subset_selectors":         run,
+		"locality_weight_aware":    later(localSubsets),
+		"scale_locality_weight":    later(localSubsets),
+		"panic_mode_any":           run,
+		"list_as_any":              run,
+		"metadata_fallback_policy": oneOf("METADATA_NO_FALLBACK").and(later(fallbackList), "FALLBACK_LIST"),
+	},
+	"envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector": {
+		"keys":                   run,
+		"single_host_per_subset": run,
+		"fallback_policy":        oneOf("NOT_DEFINED", "NO_FALLBACK", "ANY_ENDPOINT", "DEFAULT_SUBSET", "KEYS_SUBSET"),
+		"fallback_keys_subset":   run,
+	},
+	"envoy.config.cluster.v3.LoadBalancingPolicy": {
+		"policies": run,
+	},
+	"envoy.config.cluster.v3.LoadBalancingPolicy.Policy": {
+		"typed_extension_config": as("policy"),
+	},
+	"envoy.config.core.v3.TypedExtensionConfig@policy": {
+		"name": harmless("the type of typed_config decides"),
+		"typed_config": extension("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "envoy.extensions.load_balancing_policies.maglev.v3.Maglev",
+			"envoy.extensions.load_balancing_policies.random.v3.Random", "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash",
+			"envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin", "envoy.extensions.load_balancing_policies.subset.v3.Subset"),
+	},
+	"envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin": {
+		"slow_start_config":  run,
+		"locality_lb_config": run,
+	},
+	"envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest": {
+		"choice_count":        run,
+		"active_request_bias": run,
+		"slow_start_config":   run,
+		"locality_lb_config":  run,
+		"enable_full_scan":    run,
+		"selection_method":    oneOf("N_CHOICES", "FULL_SCAN"),
+	},
+	"envoy.extensions.load_balancing_policies.random.v3.Random": {
+		"locality_lb_config": run,
+	},
+	"envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash": {
+		"hash_function":                oneOf("DEFAULT_HASH", "XX_HASH", "MURMUR_HASH_2"),
+		"minimum_ring_size":            run,
+		"maximum_ring_size":            run,
+		"use_hostname_for_hashing":     run,
+		"hash_balance_factor":          run,
+		"consistent_hashing_lb_config": run,
+		"locality_weighted_lb_config":  run,
+	},
+	"envoy.extensions.load_balancing_policies.maglev.v3.Maglev": {
+		"table_size":                   run,
+		"consistent_hashing_lb_config": run,
+		"locality_weighted_lb_config":  run,
+	},
+	"envoy.extensions.load_balancing_policies.subset.v3.Subset": {
+		"fallback_policy":          oneOf("NO_FALLBACK", "ANY_ENDPOINT", "DEFAULT_SUBSET"),
+		"default_subset":           run,
+		"subset_selectors":         run,
+		"allow_redundant_keys":     later("a request asks for the keys of a selector exactly"),
+		"locality_weight_aware":    later(localSubsets),
+		"scale_locality_weight":    later(localSubsets),
+		"panic_mode_any":           run,
+		"list_as_any":              run,
+		"metadata_fallback_policy": oneOf("METADATA_NO_FALLBACK").and(later(fallbackList), "FALLBACK_LIST"),
+		"subset_lb_policy":         run,
+	},
+	"envoy.extensions.load_balancing_policies.subset.v3.Subset.LbSubsetSelector": {
+		"keys":                   run,
+		"single_host_per_subset": run,
+		"fallback_policy":        oneOf("NOT_DEFINED", "NO_FALLBACK", "ANY_ENDPOINT", "DEFAULT_SUBSET", "KEYS_SUBSET"),
+		"fallback_keys_subset":   run,
+	},
+	"envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig": {
+		"zone_aware_lb_config":        run,
+		"locality_weighted_lb_config": run,
+	},
+	"envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig": {
+		"routing_enabled":               harmless(noZones),
+		"min_cluster_size":              harmless(noZones),
+		"fail_traffic_on_panic":         later(zones),
+		"force_locality_direct_routing": later(zones),
+		"force_local_zone":              later(zones),
+		"locality_basis":                oneOf("HEALTHY_HOSTS_NUM").and(harmless(noZones), "HEALTHY_HOSTS_WEIGHT"),
+	},
+	"envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig": {},
+	"envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig": {
+		"slow_start_window":  run,
+		"aggression":         run,
+		"min_weight_percent": run,
+	},
+	"envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig": {
+		"use_hostname_for_hashing": run,
+		"hash_balance_factor":      run,
+		"hash_policy":              later("give it to the routes"),
+	},
+	"envoy.config.core.v3.Metadata": {
+		"filter_metadata":       run,
+		"typed_filter_metadata": harmless("nothing reads it"),
+	},
+	"envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig": {},
+	"envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig": {
+		"use_hostname_for_hashing": later("for DNS clusters, says Envoy; a load_balancing_policy may have it"),
+		"hash_balance_factor":      run,
 	},
 	"envoy.config.cluster.v3.Cluster.CommonLbConfig": {
 		"healthy_panic_threshold":              run,
 		"zone_aware_lb_config":                 run,
-		"locality_weighted_lb_config":          later("comes with localities"),
+		"locality_weighted_lb_config":          run,
 		"update_merge_window":                  harmless("changes of endpoints show at once"),
 		"ignore_new_hosts_until_first_hc":      later(health),
 		"close_connections_on_host_set_change": later("connections outlive a change of endpoints"),
-		"consistent_hashing_lb_config":         later(hashing),
+		"consistent_hashing_lb_config":         run,
 		"override_host_status":                 later("comes with stateful sessions"),
 	},
 	"envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig": {
-		"routing_enabled":       harmless("without a local cluster there are no zones to be aware of"),
-		"min_cluster_size":      harmless("without a local cluster there are no zones to be aware of"),
-		"fail_traffic_on_panic": later("comes with zone-aware balancing"),
+		"routing_enabled":       harmless(noZones),
+		"min_cluster_size":      harmless(noZones),
+		"fail_traffic_on_panic": later(zones),
 	},
 	"envoy.config.cluster.v3.UpstreamConnectionOptions": {
 		"tcp_keepalive": run,
@@ -124,9 +249,9 @@ var clusterTable = table{
 	},
 	"envoy.config.endpoint.v3.ClusterLoadAssignment.Policy": {
 		"drop_overloads":           later("comes with overload protection"),
-		"overprovisioning_factor":  later("comes with priorities").but("140"),
+		"overprovisioning_factor":  run,
 		"endpoint_stale_after":     later("endpoints stay until they are replaced"),
-		"weighted_priority_health": later("comes with priorities"),
+		"weighted_priority_health": run,
 	},
 	"envoy.config.endpoint.v3.LocalityLbEndpoints": {
 		"locality":                     run,
@@ -134,15 +259,15 @@ var clusterTable = table{
 		"lb_endpoints":                 run,
 		"load_balancer_endpoints":      later("use lb_endpoints"),
 		"leds_cluster_locality_config": later("comes with the xDS client"),
-		"load_balancing_weight":        harmless("Envoy reads it with locality_weighted_lb_config only"),
-		"priority":                     later("comes with priorities"),
+		"load_balancing_weight":        run,
+		"priority":                     run,
 		"proximity":                    harmless("Envoy does not read it"),
 	},
 	"envoy.config.endpoint.v3.LbEndpoint": {
 		"endpoint":              run,
 		"endpoint_name":         never("list endpoints where they are used"),
-		"health_status":         oneOf("UNKNOWN", "HEALTHY", "UNHEALTHY", "DRAINING", "TIMEOUT").and(later("comes with priorities"), "DEGRADED"),
-		"metadata":              harmless("no filter or subset reads it"),
+		"health_status":         oneOf("UNKNOWN", "HEALTHY", "UNHEALTHY", "DRAINING", "TIMEOUT", "DEGRADED"),
+		"metadata":              run,
 		"load_balancing_weight": run,
 	},
 	"envoy.config.endpoint.v3.Endpoint": {

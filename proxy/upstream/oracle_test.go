@@ -1,0 +1,211 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/weftmesh/weft/config"
+)
+
+// TestPlacement asks the real Envoy which endpoints keys lead to and wants the same of our tables.
+func TestPlacement(t *testing.T) {
+	envoy, err := findEnvoy()
+	if err != nil {
+		t.Fatalf("no Envoy to compare with: %v; make setup installs one, or name a binary in WEFT_ENVOY", err)
+	}
+	l, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.Context().Value(http.LocalAddrContextKey).(net.Addr).String())
+	})}
+	go s.Serve(l)
+	t.Cleanup(func() { s.Close() })
+	port := uint16(l.Addr().(*net.TCPAddr).Port)
+
+	// Each has what Envoy and we are told of the same cluster.
+	hashing := config.Hashing{MinRing: 1024, MaxRing: 8 << 20, TableSize: 65537}
+	with := func(change func(*config.Hashing)) config.Hashing {
+		h := hashing
+		change(&h)
+		return h
+	}
+	const endpoints = 7
+	cases := []struct {
+		name    string
+		said    map[string]any
+		cluster config.Cluster
+		change  func(i int, m *Member) // what the endpoints differ in
+	}{
+		{"ring", map[string]any{"lb_policy": "RING_HASH"}, config.Cluster{Balancer: config.RingHash, Hashing: hashing}, nil},
+		{"weights", map[string]any{"lb_policy": "RING_HASH", "ring_hash_lb_config": map[string]any{"minimum_ring_size": 100}},
+			config.Cluster{Balancer: config.RingHash, Hashing: with(func(h *config.Hashing) { h.MinRing = 100 })}, func(i int, m *Member) { m.Weight = uint32(i*3 + 1) }},
+		{"small", map[string]any{"lb_policy": "RING_HASH", "ring_hash_lb_config": map[string]any{"minimum_ring_size": 10, "maximum_ring_size": 10}},
+			config.Cluster{Balancer: config.RingHash, Hashing: with(func(h *config.Hashing) { h.MinRing, h.MaxRing = 10, 10 })}, nil},
+		{"murmur", map[string]any{"lb_policy": "RING_HASH", "ring_hash_lb_config": map[string]any{"hash_function": "MURMUR_HASH_2"}},
+			config.Cluster{Balancer: config.RingHash, Hashing: with(func(h *config.Hashing) { h.Murmur = true })}, nil},
+		{"hostname", map[string]any{"load_balancing_policy": map[string]any{"policies": []any{map[string]any{"typed_extension_config": map[string]any{"name": "p",
+			"typed_config": map[string]any{"@type": "type.googleapis.com/envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash", "use_hostname_for_hashing": true}}}}}},
+			config.Cluster{Balancer: config.RingHash, Hashing: with(func(h *config.Hashing) { h.ByHostname = true })}, func(i int, m *Member) { m.Hostname = fmt.Sprintf("host-%d.example", i) }},
+		{"key", map[string]any{"lb_policy": "MAGLEV"}, config.Cluster{Balancer: config.Maglev, Hashing: hashing},
+			func(i int, m *Member) {
+				if i%2 == 0 {
+					m.Metadata = config.Metadata{lbMetadata: {"hash_key": fmt.Sprintf("key %d, which is longer than thirty-two bytes", i)}}
+				}
+			}},
+		{"localities", map[string]any{"lb_policy": "RING_HASH", "common_lb_config": map[string]any{"locality_weighted_lb_config": map[string]any{}}},
+			config.Cluster{Balancer: config.RingHash, ByLocality: true, Hashing: hashing}, func(i int, m *Member) {
+				m.Weight, m.Locality, m.LocalityWeight = uint32(i+1), config.Locality{Zone: fmt.Sprint(i % 3)}, uint32(i%3)*2
+			}},
+		{"maglev", map[string]any{"lb_policy": "MAGLEV"}, config.Cluster{Balancer: config.Maglev, Hashing: hashing}, nil},
+		{"maglev-weights", map[string]any{"lb_policy": "MAGLEV", "maglev_lb_config": map[string]any{"table_size": 1009}},
+			config.Cluster{Balancer: config.Maglev, Hashing: with(func(h *config.Hashing) { h.TableSize = 1009 })}, func(i int, m *Member) { m.Weight = uint32(7 - i) }},
+		{"priorities", map[string]any{"lb_policy": "MAGLEV"}, config.Cluster{Balancer: config.Maglev, Hashing: hashing}, func(i int, m *Member) {
+			m.Priority = uint8(i / 4)
+			if i < 2 {
+				m.Health = config.HealthUnhealthy
+			}
+		}},
+	}
+
+	var clusters, routes []any
+	members := map[string][]Member{}
+	for _, c := range cases {
+		list := members[c.name]
+		var groups []any
+		for i := range endpoints {
+			at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)}), port)
+			m := Member{Endpoint: &Endpoint{key: endpointKey{address: config.Address{AddrPort: at}}, Standing: &Standing{}}, Weight: 1}
+			if c.change != nil {
+				c.change(i, &m)
+			}
+			list = append(list, m)
+			about := map[string]any{}
+			for k, v := range m.Metadata {
+				about[k] = v
+			}
+			group := map[string]any{"locality": map[string]any{"zone": m.Locality.Zone}, "priority": m.Priority, "lb_endpoints": []any{map[string]any{
+				"load_balancing_weight": m.Weight, "health_status": [...]string{"UNKNOWN", "HEALTHY", "UNHEALTHY"}[m.Health], "metadata": map[string]any{"filter_metadata": about},
+				"endpoint": map[string]any{"hostname": m.Hostname, "address": map[string]any{"socket_address": map[string]any{"address": at.Addr().String(), "port_value": port}}}}}}
+			if m.LocalityWeight > 0 {
+				group["load_balancing_weight"] = m.LocalityWeight
+			}
+			groups = append(groups, group)
+		}
+		members[c.name] = list
+		cluster := map[string]any{"name": c.name, "load_assignment": map[string]any{"cluster_name": c.name, "endpoints": groups}}
+		for k, v := range c.said {
+			cluster[k] = v
+		}
+		clusters = append(clusters, cluster)
+		routes = append(routes, map[string]any{"match": map[string]any{"path": "/" + c.name}, "route": map[string]any{"cluster": c.name,
+			"hash_policy": []any{map[string]any{"header": map[string]any{"header_name": "x-key"}}}}})
+	}
+	address := runEnvoy(t, envoy, clusters, routes)
+
+	for _, c := range cases {
+		c.cluster.Panic = 50
+		e, b := compile(&c.cluster, nil, members[c.name]), &Balancer{}
+		wrong := 0
+		const keys = 300
+		for i := range keys {
+			key := fmt.Sprintf("user-%d", i)
+			r, _ := http.NewRequest("GET", "http://"+address+"/"+c.name, nil)
+			r.Header.Set("x-key", key)
+			answer, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(answer.Body)
+			answer.Body.Close()
+			at, _ := b.Choose(&c.cluster, e, &e.choices, &ask{hash: xxHash64([]byte(key), 0)})
+			if at < 0 || e.All[at].Address().String() != string(body) {
+				wrong++
+			}
+		}
+		if wrong > 0 {
+			t.Errorf("%s: %d of %d keys lead elsewhere", c.name, wrong, keys)
+		}
+	}
+}
+
+// runEnvoy serves routes with a real Envoy until the test ends, and says where.
+func runEnvoy(t *testing.T, envoy string, clusters, routes []any) string {
+	t.Helper()
+	folder := t.TempDir()
+	admin := filepath.Join(folder, "admin")
+	boot, err := json.Marshal(map[string]any{
+		"admin": map[string]any{"address": map[string]any{"socket_address": map[string]any{"address": "127.0.0.1", "port_value": 0}}},
+		"static_resources": map[string]any{"clusters": clusters, "listeners": []any{map[string]any{
+			"name": "l", "address": map[string]any{"socket_address": map[string]any{"address": "127.0.0.1", "port_value": 0}},
+			"filter_chains": []any{map[string]any{"filters": []any{map[string]any{"name": "h", "typed_config": map[string]any{
+				"@type":       "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+				"stat_prefix": "h", "route_config": map[string]any{"virtual_hosts": []any{map[string]any{"name": "v", "domains": []any{"*"}, "routes": routes}}},
+				"http_filters": []any{map[string]any{"name": "r", "typed_config": map[string]any{"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}},
+			}}}}}}}},
+	})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, "envoy.json"), boot, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var out bytes.Buffer
+	run := exec.CommandContext(ctx, envoy, "--disable-hot-restart", "--concurrency", "1", "-l", "error", "--admin-address-path", admin, "-c", filepath.Join(folder, "envoy.json"))
+	run.Stdout, run.Stderr = &out, &out
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); run.Wait() })
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); <-tick.C {
+		at, err := os.ReadFile(admin)
+		if err != nil {
+			continue
+		}
+		r, err := http.Get("http://" + string(bytes.TrimSpace(at)) + "/listeners?format=json")
+		if err != nil {
+			continue
+		}
+		var list struct {
+			Statuses []struct {
+				Address struct {
+					Socket struct {
+						Port int `json:"port_value"`
+					} `json:"socket_address"`
+				} `json:"local_address"`
+			} `json:"listener_statuses"`
+		}
+		err = json.NewDecoder(r.Body).Decode(&list)
+		r.Body.Close()
+		if err == nil && len(list.Statuses) == 1 && list.Statuses[0].Address.Socket.Port != 0 {
+			return fmt.Sprintf("127.0.0.1:%d", list.Statuses[0].Address.Socket.Port)
+		}
+	}
+	cancel()
+	run.Wait()
+	t.Fatalf("Envoy does not serve:\n%s", out.String())
+	return ""
+}
+
+// findEnvoy prefers the binary that WEFT_ENVOY names to one on the PATH.
+func findEnvoy() (string, error) {
+	if named := os.Getenv("WEFT_ENVOY"); named != "" {
+		return exec.LookPath(named)
+	}
+	return exec.LookPath("envoy")
+}
