@@ -5,7 +5,9 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/wire/http"
 )
 
@@ -24,6 +26,8 @@ const (
 	Hold
 	// Await says that the filter has called one of Exchange's Await methods: nothing of this message moves until Resume.
 	Await
+	// Changed is for body hooks: the piece goes no further, since what the filter gave to Exchange.PassOn takes its place.
+	Changed
 )
 
 // Filter sees one exchange at a time, on its loop: hooks must not block and need no locks. It is used again for another exchange
@@ -78,14 +82,50 @@ type Exchange interface {
 	Response() *http.Response
 	// Override is this filter's own configuration for the matched route or virtual host, nil if there is none.
 	Override() any
+	// Overrides appends all of them to list, from the most general (the virtual host's) to the most specific (the share's), for filters
+	// that merge them.
+	Overrides(list []any) []any
 	// ClearRoute has the route matched anew when the request reaches the router, because the filter changed what it depends on.
 	ClearRoute()
 	// Downstream is the address of the peer that the request is trusted to come from.
 	Downstream() netip.AddrPort
 	// Now is the loop's time.
 	Now() time.Time
-	// Reply answers the request in the upstream's place. details is the response code detail of the access log.
+	// Reply answers the request in the upstream's place. details is the response code detail of the access log. The answer passes the
+	// response hooks of all filters, this one's among them, before Reply returns; Done may be called before it returns, too.
 	Reply(status uint16, body []byte, details string)
+	// ReplyGRPC is Reply, and says which status a request of gRPC is told instead of the one that its HTTP status stands for.
+	ReplyGRPC(status uint16, code uint8, body []byte, details string)
+	// PassOn hands a piece of the body to the next filter, in the place of what the running body or trailer hook was given; the hook
+	// then answers Changed. It may be called again and again, so that what a small piece swells to need not be held at once. False
+	// says that the exchange is over: Done has been called and nothing may be passed on any more.
+	PassOn(b []byte) bool
+
+	// Entry is what access logs will tell of the exchange, to read.
+	Entry() *accesslog.Entry
+	// Flag adds to the response flags that are logged.
+	Flag(f accesslog.Flags)
+	// Metadata is what filters have noted so far, to read; nil if nothing.
+	Metadata() config.Metadata
+	// SetMetadata notes a value for later filters, routes and logs. It tells whether there was room: an exchange has room for
+	// MaxMetadata values.
+	SetMetadata(namespace, key string, value any) bool
+	// FilterState is a value that was set under that name.
+	FilterState(name string) (value string, ok bool)
+	// SetFilterState sets one. It tells whether there was room: an exchange has room for MaxFilterState of them.
+	SetFilterState(name, value string) bool
+	// OfConnection is what this downstream connection keeps under a key, made at the first call. It ends with the connection.
+	OfConnection(key any, make func() any) any
+	// Random is a random number of this loop's.
+	Random() uint64
+
+	// MatchHeaders tells whether all conditions hold for the request, MatchString whether one does for a string, as in routes.
+	MatchHeaders(list []config.HeaderMatch) bool
+	MatchString(m *config.StringMatch, b []byte) bool
+	// AddHeader adds or sets a field of either head, as configured.
+	AddHeader(h *http.Header, a *config.HeaderAdd)
+	// Cluster is the cluster that the matched route chose, "" if it forwards nothing.
+	Cluster() string
 
 	// AwaitTimer asks for Resume after d.
 	AwaitTimer(d time.Duration)
@@ -104,6 +144,12 @@ type Result struct {
 	Body     []byte         // from AwaitCall, bounded by MaxCallBody; valid during Resume only
 	Err      error          // why there is no value or response
 }
+
+// What an exchange has room for at most: configurations name the keys, peers only the values, whose size is that of a head.
+const (
+	MaxMetadata    = 256
+	MaxFilterState = 64
+)
 
 // MaxCallBody bounds, in bytes, the answer to an AwaitCall; a longer one is an error.
 const MaxCallBody = 1 << 20
@@ -129,8 +175,9 @@ type Spec struct {
 	Type, Override string
 	// Decode reads a message of type Type from protobuf's wire format. An error begins with the path of the field below the message.
 	Decode func(wire []byte) (config any, err error)
-	// DecodeOverride does the same for type Override.
-	DecodeOverride func(wire []byte) (config any, err error)
+	// DecodeOverride does the same for type Override. place names the virtual host, route or share that it belongs to, the same in
+	// every configuration that has it, for what a filter keeps from one to the next.
+	DecodeOverride func(wire []byte, place string) (config any, err error)
 	Hooks          Hooks
 	// Build compiles a configuration, once per generation; it cannot fail. The function that it returns makes a filter.
 	Build func(config any, site Site) func(loop int) Filter
@@ -140,4 +187,6 @@ type Spec struct {
 type Site struct {
 	StatPrefix string // "http.ingress."
 	Stats      *telemetry.Store
+	Place      string // names the filter in its chain and listener, the same in every configuration that has it
+	Kept       *Kept
 }

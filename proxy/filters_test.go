@@ -182,6 +182,56 @@ func (panicking) ResponseBody(x filters.Exchange, _ []byte, _ bool) filters.Acti
 	return filters.Continue
 }
 
+// doubling changes bodies: each byte becomes two, one of them passed on by itself, and an end mark is put behind the last.
+type doubling struct{ filters.Pass }
+
+func (doubling) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
+	x.Request().RemoveNamed("content-length")
+	return filters.Continue
+}
+
+func (doubling) ResponseHeaders(x filters.Exchange, _ bool) filters.Action {
+	x.Response().RemoveNamed("content-length")
+	return filters.Continue
+}
+
+func (doubling) RequestBody(x filters.Exchange, b []byte, end bool) filters.Action {
+	return double(x, b, end)
+}
+
+func (doubling) ResponseBody(x filters.Exchange, b []byte, end bool) filters.Action {
+	return double(x, b, end)
+}
+
+func double(x filters.Exchange, b []byte, end bool) filters.Action {
+	for i := range b {
+		if !x.PassOn(b[i:i+1]) || !x.PassOn(b[i:i+1]) {
+			return filters.Changed
+		}
+	}
+	if end {
+		x.PassOn([]byte("."))
+	}
+	return filters.Changed
+}
+
+// noting keeps values for its exchange and its connection.
+type noting struct{ filters.Pass }
+
+func (noting) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
+	n := x.OfConnection(noting{}, func() any { return new(int) }).(*int)
+	*n++
+	x.SetMetadata("a", "n", float64(*n))
+	x.SetFilterState("b", fmt.Sprint(*n))
+	return filters.Continue
+}
+
+func (noting) ResponseHeaders(x filters.Exchange, _ bool) filters.Action {
+	v, _ := x.FilterState("b")
+	x.Response().AddNamed([]byte("x-noted"), fmt.Appendf(nil, "%v %s", x.Metadata()["a"]["n"], v))
+	return filters.Continue
+}
+
 const allHooks = filters.OnRequestHeaders | filters.OnRequestBody | filters.OnRequestTrailers |
 	filters.OnResponseHeaders | filters.OnResponseBody | filters.OnResponseTrailers
 
@@ -198,6 +248,8 @@ func examples() []filters.Spec {
 		example("delaying", func() filters.Filter { return &delaying{} }),
 		example("asking", func() filters.Filter { return asking{} }),
 		example("blocking", func() filters.Filter { return blocking{} }),
+		example("doubling", func() filters.Filter { return doubling{} }),
+		example("noting", func() filters.Filter { return noting{} }),
 		example("panicking", func() filters.Filter { return panicking{} }),
 	}
 }
@@ -312,6 +364,63 @@ func TestTwoFiltersHold(t *testing.T) {
 	b := run(t, "holding", "delaying", "holding", "asking")
 	if _, body := b.do("POST", "/good", strings.Repeat("x", 10<<10)); !strings.Contains(body, "body=10240") {
 		t.Errorf("upstream saw %q", body)
+	}
+}
+
+func TestFilterChangesBodies(t *testing.T) {
+	for _, chain := range [][]string{{"doubling"}, {"tagging", "doubling", "delaying"}, {"doubling", "holding"}, {"holding", "doubling", "holding"}} {
+		b := run(t, chain...)
+		_, body := b.do("POST", "/a", "12345")
+		plain := strings.ReplaceAll(body, "==", "=")
+		if !strings.HasSuffix(plain, "bbooddyy=1111.") || !strings.HasPrefix(body, "//aa") {
+			t.Errorf("%v: got %q, want everything twice and 11 bytes upstream", chain, body)
+		}
+	}
+}
+
+// A filter that holds too much ends the exchange within the hook of the one that swells the body.
+func TestChangedBodyIsBounded(t *testing.T) {
+	b := run(t, "doubling", "holding")
+	if r, _ := b.do("POST", "/a", strings.Repeat("x", 40<<10)); r.StatusCode != 413 {
+		t.Errorf("got %d, want 413", r.StatusCode)
+	}
+	if r, _ := b.do("POST", "/a", "1"); r.StatusCode != 200 {
+		t.Errorf("afterwards: got %d", r.StatusCode)
+	}
+}
+
+func TestFilterNotes(t *testing.T) {
+	b := run(t, "noting")
+	client := http.Client{Timeout: 10 * time.Second}
+	for _, want := range []string{"1 1", "2 2"} {
+		response, err := client.Get(b.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+		if got := response.Header.Get("x-noted"); got != want {
+			t.Errorf("noted %q, want %q", got, want)
+		}
+	}
+	client.CloseIdleConnections()
+}
+
+// A client of gRPC is told the status that stands for the one of HTTP.
+func TestReplyToGRPC(t *testing.T) {
+	b := run(t, "refusing")
+	r, err := http.NewRequest("POST", b.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("content-type", "application/grpc")
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if h := response.Header; response.StatusCode != 200 || h.Get("grpc-status") != "14" || h.Get("grpc-message") != "too eager" || h.Get("content-type") != "application/grpc" {
+		t.Errorf("got %d %v", response.StatusCode, h)
 	}
 }
 

@@ -113,6 +113,7 @@ func (x *exchange) awaited(r filters.Result) {
 	if !l.waiting {
 		return
 	}
+	x.moving = l
 	x.resume(l, x.filters[a.filter].Resume(x, r))
 }
 
@@ -146,6 +147,27 @@ func (x *exchange) Override() any {
 	return o.Config
 }
 
+// Overrides implements filters.Exchange.
+func (x *exchange) Overrides(list []any) []any {
+	x.match()
+	name := x.server.chain[x.await.filter].name
+	add := func(m map[string]config.FilterOverride) {
+		if o, ok := m[name]; ok && o.Config != nil {
+			list = append(list, o.Config)
+		}
+	}
+	if v := x.found.VirtualHost; v != nil {
+		add(v.Filters)
+	}
+	if r := x.found.Route; r != nil {
+		add(r.Filters)
+	}
+	if s := x.share; s != nil {
+		add(s.Filters)
+	}
+	return list
+}
+
 // overrideOf is what the most specific of share, route and virtual host says of a filter.
 func (x *exchange) overrideOf(name string) (config.FilterOverride, bool) {
 	x.match()
@@ -174,9 +196,3 @@ func (x *exchange) Downstream() netip.AddrPort { return x.entry.Remote }
 
 // Now implements filters.Exchange.
 func (x *exchange) Now() time.Time { return x.local.Loop.Now() }
-
-// Reply implements filters.Exchange.
-func (x *exchange) Reply(status uint16, body []byte, details string) {
-	x.abandonAttempts()
-	x.reply(status, details, body, "")
-}

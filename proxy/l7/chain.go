@@ -150,7 +150,7 @@ func (x *exchange) passBody(l *lane, n int, b []byte, end bool) {
 		i := x.step(l, n)
 		action := filters.Continue
 		if !x.skip[i] && x.server.chain[i].hooks&hook != 0 {
-			x.await.filter = i
+			x.await.filter, x.moving = i, l
 			if l.backward {
 				action = x.filters[i].ResponseBody(x, b, end)
 			} else {
@@ -162,6 +162,12 @@ func (x *exchange) passBody(l *lane, n int, b []byte, end bool) {
 			x.keepForLater(l, b, end)
 			return
 		}
+		if action == filters.Changed {
+			if x.gone(l) || !end {
+				return // what goes on has been passed on
+			}
+			b, action = nil, filters.Continue
+		}
 		var ok bool
 		if b, ok = x.bodyMayPass(l, n, b, end, action); !ok {
 			return
@@ -172,6 +178,21 @@ func (x *exchange) passBody(l *lane, n int, b []byte, end bool) {
 	} else {
 		x.forwardBody(b, end)
 	}
+}
+
+// PassOn implements filters.Exchange: what the filter whose hook runs gives goes on as if it had come so and the filter had let it go.
+func (x *exchange) PassOn(b []byte) bool {
+	l, i := x.moving, x.await.filter
+	if x.gone(l) {
+		return false
+	}
+	if n := x.step(l, i); len(b) > 0 {
+		if b, ok := x.bodyMayPass(l, n, b, false, filters.Continue); ok {
+			x.passBody(l, n+1, b, false)
+		}
+	}
+	x.moving, x.await.filter = l, i // of the hook that goes on running
+	return !x.gone(l)
 }
 
 // bodyMayPass obeys what a filter's body hook answered, and gives what goes on: all that was kept, if anything was.
@@ -237,7 +258,7 @@ func (x *exchange) passTrailers(l *lane, n int, t *http.Header) {
 		i := x.step(l, n)
 		action := filters.Continue
 		if !x.skip[i] && x.server.chain[i].hooks&hook != 0 {
-			x.await.filter = i
+			x.await.filter, x.moving = i, l
 			if l.backward {
 				action = x.filters[i].ResponseTrailers(x, t)
 			} else {

@@ -30,6 +30,7 @@ type Conn struct {
 	rx, tx   uint64
 	served   uint32
 	state    connState
+	kept     map[any]any // by filters, as long as the connection stands
 }
 
 type connState uint8

@@ -42,6 +42,7 @@ type exchange struct {
 	filters  []filters.Filter // this exchange's, in the chain's order
 	filtered *Server          // whose chain they were made for
 	up, down lane
+	moving   *lane  // whose body or trailer hook runs
 	skip     []bool // filters that are off for this exchange
 	await    await
 	timeout  time.Duration // of the response, once the request is whole; 0: none

@@ -30,7 +30,7 @@ func (o *operator) append(dst []byte, e *Entry, omitEmpty bool) []byte {
 		dst = append(dst, '"')
 	}
 	from := len(dst)
-	dst, number, ok := o.value(dst, e)
+	dst, raw, ok := o.value(dst, e)
 	switch {
 	case !ok && o.write == writeValue:
 		return append(dst[:start], "null"...)
@@ -39,10 +39,10 @@ func (o *operator) append(dst []byte, e *Entry, omitEmpty bool) []byte {
 	case !ok:
 		return append(dst[:start], '-')
 	}
-	if o.max >= 0 && len(dst)-from > int(o.max) {
+	if o.max >= 0 && len(dst)-from > int(o.max) && (!raw || o.write != writeValue) {
 		dst = dst[:from+int(o.max)]
 	}
-	if number {
+	if raw {
 		if o.write == writeValue {
 			dst = dst[:start+copy(dst[start:], dst[from:])]
 		}
@@ -89,8 +89,8 @@ func escapeFrom(dst []byte, from int, json bool) []byte {
 	return dst[:from+n]
 }
 
-// value writes the value itself, and tells whether it is a number and whether there is one.
-func (o *operator) value(dst []byte, e *Entry) (out []byte, number, ok bool) {
+// value writes the value itself, and tells whether it is to stand as it is, such as a number, and whether there is one.
+func (o *operator) value(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 	switch o.kind {
 	case opConstant:
 		return append(dst, o.text...), false, true
@@ -151,6 +151,10 @@ func (o *operator) value(dst []byte, e *Entry) (out []byte, number, ok bool) {
 		return append(dst, e.ClusterStatName...), false, e.ClusterStatName != ""
 	case opFilterChain:
 		return append(dst, e.FilterChain...), false, e.FilterChain != ""
+	case opMetadata:
+		return o.metadata(dst, e)
+	case opState:
+		return o.state(dst, e)
 	}
 	if n, ok := o.count(e); ok {
 		return appendUint(dst, n)

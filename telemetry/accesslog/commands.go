@@ -11,6 +11,8 @@ const (
 	takesSpan             // (FROM:TO:UNIT)
 	takesSpace            // (ALLOW_WHITESPACES), or nothing
 	takesServerName       // (SNI_ONLY), or nothing
+	takesPath             // (NAMESPACE) or (NAMESPACE:KEY:KEY…), and a length
+	takesState            // (NAME), (NAME:PLAIN) or (NAME:TYPED), and a length
 )
 
 type rule struct {
@@ -86,6 +88,9 @@ var commands = map[string]rule{
 	"FILTER_CHAIN_NAME":                 {kind: opFilterChain},
 	"UPSTREAM_REQUEST_ATTEMPT_COUNT":    {kind: opAttempts},
 	"UPSTREAM_TRANSPORT_FAILURE_REASON": {kind: opUpstreamFailure},
+
+	"DYNAMIC_METADATA": {kind: opMetadata, takes: takesPath},
+	"FILTER_STATE":     {kind: opState, takes: takesState},
 
 	"REQUESTED_SERVER_NAME":               {kind: opAbsent, takes: takesServerName},
 	"DOWNSTREAM_TRANSPORT_FAILURE_REASON": {kind: opAbsent},

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/wire/http"
 )
 
@@ -37,4 +38,19 @@ type Entry struct {
 	UpstreamFailure                              string // transport failure reason
 	UpstreamConnectionID                         uint64
 	FilterChain                                  string
+	Metadata                                     config.Metadata // what filters noted; nil if nothing
+	State                                        []State         // what filters set
+}
+
+// State is a named value that a filter set for later filters and logs.
+type State struct{ Name, Value string }
+
+// StateOf finds a named value.
+func (e *Entry) StateOf(name string) (string, bool) {
+	for i := range e.State {
+		if e.State[i].Name == name {
+			return e.State[i].Value, true
+		}
+	}
+	return "", false
 }

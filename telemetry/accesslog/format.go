@@ -26,6 +26,8 @@ type operator struct {
 	time      []timePiece // opStartTime, opStartTimeLocal, opEmitTime, opEmitTimeLocal
 	span      span        // opSpan
 	keepSpace bool        // opDetails: do not turn white space into _
+	path      []string    // opMetadata: the namespace, then the keys
+	quoted    bool        // opState: as JSON
 }
 
 // write is how an operator's value is put into what surrounds it.
@@ -125,6 +127,8 @@ const (
 	opFilterChain
 	opAttempts
 	opUpstreamFailure
+	opMetadata
+	opState
 )
 
 // DefaultText is the format of a log that names none.

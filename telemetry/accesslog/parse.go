@@ -282,9 +282,9 @@ func compile(c call) (operator, error) {
 	switch {
 	case r.takes == takesNothing && (c.parameters || c.length >= 0):
 		return o, fmt.Errorf("takes neither a parameter nor a length")
-	case c.length >= 0 && r.takes != takesField && r.takes != takesName:
+	case c.length >= 0 && r.takes != takesField && r.takes != takesName && r.takes != takesPath && r.takes != takesState:
 		return o, fmt.Errorf("takes no length")
-	case (r.takes == takesField || r.takes == takesName || r.takes == takesSpan) && c.parameter == "":
+	case r.takes != takesNothing && r.takes != takesTime && r.takes != takesSpace && r.takes != takesServerName && c.parameter == "":
 		return o, fmt.Errorf("wants a parameter, as in %%%s(…)%%", c.name)
 	}
 	o.kind, o.span = r.kind, r.span
@@ -294,6 +294,10 @@ func compile(c call) (operator, error) {
 		err = o.parseFields(c.parameter)
 	case takesName:
 		o.name = c.parameter
+	case takesPath:
+		o.path = strings.Split(c.parameter, ":")
+	case takesState:
+		err = o.parseState(c.parameter)
 	case takesTime:
 		o.time, err = parseTime(c.parameter)
 	case takesSpan:
@@ -335,6 +339,20 @@ func constant(v string, length int32) operator {
 		v = "-"
 	}
 	return operator{kind: opConstant, text: []byte(bound(v, length)), max: -1}
+}
+
+// parseState reads NAME, NAME:PLAIN or NAME:TYPED. Typed, which is what is meant by saying nothing, a string has its quotes.
+func (o *operator) parseState(s string) error {
+	var as string
+	o.name, as, _ = strings.Cut(s, ":")
+	switch as {
+	case "", "TYPED":
+		o.quoted = true
+	case "PLAIN":
+	default:
+		return fmt.Errorf("parameter %q: want %s:PLAIN or %s:TYPED; state has no fields here", s, o.name, o.name)
+	}
+	return nil
 }
 
 // parseFields reads NAME or NAME?ALTERNATIVE.

@@ -18,7 +18,7 @@ var tagger = filters.Spec{
 		err := proto.Unmarshal(wire, &m)
 		return byte('0' + m.GetMaxRequestBytes().GetValue()), err
 	},
-	DecodeOverride: func(wire []byte) (any, error) {
+	DecodeOverride: func(wire []byte, _ string) (any, error) {
 		var m bufferv3.BufferPerRoute
 		err := proto.Unmarshal(wire, &m)
 		return byte('0' + m.GetBuffer().GetMaxRequestBytes().GetValue()), err

@@ -27,6 +27,7 @@ proxy/upstream, filters < proxy/l4
 proxy/route, proxy/upstream, filters < proxy/l7
 proxy/l4, proxy/l7, capture < proxy/listener < proxy/admin
 config, filters < xds/decode < xds
+xds/decode < filters/*
 proxy/*, filters/builtin, xds, tls/issuer < proxy < cmd/weft
 api, telemetry < xds/server, control/store, control/source
 control/source < control/mesh < control/translate

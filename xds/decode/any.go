@@ -92,6 +92,17 @@ func in[M proto.Message](s *session, a *anypb.Any) (m M) {
 	return m
 }
 
+// inFilter notes what a filter says against its message, whose place p is.
+func (s *session) inFilter(err error, p *at) {
+	list, ok := err.(Problems)
+	if !ok && err != nil {
+		s.problem(p, "%v", err)
+	}
+	for _, q := range list {
+		s.problem(p.field(q.Path), "%s", q.Text)
+	}
+}
+
 // canonical gives every Any below m the one spelling of its content, so that equal resources have equal bytes.
 func (s *session) canonical(m protoreflect.Message) {
 	if a, ok := m.Interface().(*anypb.Any); ok {

@@ -152,8 +152,8 @@ filter_chains:
 				`envoy.extensions.filters.http.buffer.v3.Buffer, envoy.extensions.filters.http.router.v3.Router`,
 		}},
 		{"filter that says no", hcm(`route_config: {}
-      http_filters: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer}}, ` + router + `]`), []string{
-			chain + `http_filters[0].typed_config(Buffer): max_request_bytes: want 1 or more`,
+      http_filters: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer, max_request_bytes: 13}}, ` + router + `]`), []string{
+			chain + `http_filters[0].typed_config(Buffer).max_request_bytes: want any other number`,
 		}},
 		{"override that changes nothing", hcm(`route_config: {virtual_hosts: [{name: v, domains: [d], typed_per_filter_config: {x: {"@type": type.googleapis.com/envoy.config.route.v3.FilterConfig}}}]}
       http_filters: [` + router + `]`), []string{

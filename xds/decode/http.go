@@ -175,7 +175,7 @@ func (s *session) httpFilters(h *config.HTTP, list []*hcmv3.HttpFilter, p *at) {
 			}
 			c, err := spec.Decode(s.filterWire(m.GetTypedConfig(), o))
 			if err != nil {
-				s.problem(p.as(o.name), "%v", err)
+				s.inFilter(err, p.as(o.name))
 				continue
 			}
 			h.Filters = append(h.Filters, config.HTTPFilter{Name: m.GetName(), Type: spec.Name, Config: c, Disabled: m.GetDisabled()})

@@ -3,6 +3,7 @@ package decode
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ type tableRules struct {
 	checkClusters bool
 	bodyLimit     int64
 	mirrors       []config.Mirror // of the whole table, for routes that have none of their own
+	place         string // of the part that is being read, by names, as filters hear it
 }
 
 func (s *session) routes(m *routev3.RouteConfiguration, inline bool, p *at) *config.RouteConfiguration {
@@ -49,6 +51,7 @@ func (s *session) routes(m *routev3.RouteConfiguration, inline bool, p *at) *con
 	c := tableRules{
 		checkClusters: isTrue(m.GetValidateClusters(), inline),
 		bodyLimit:     int64(u32(m.GetMaxDirectResponseBodySizeBytes(), defaultBodyLimit)),
+		place:         m.GetName(),
 	}
 	if c.bodyLimit > maxBodyLimit {
 		s.problem(p.field("max_direct_response_body_size_bytes"), "%d: want at most %d", c.bodyLimit, maxBodyLimit)
@@ -77,10 +80,11 @@ func (s *session) routes(m *routev3.RouteConfiguration, inline bool, p *at) *con
 }
 
 func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *config.VirtualHost {
+	c.place += "/" + m.GetName()
 	v := &config.VirtualHost{
 		Name:                   m.GetName(),
 		Headers:                s.headers(m, p),
-		Filters:                s.perFilter(m.GetTypedPerFilterConfig(), p),
+		Filters:                s.perFilter(m.GetTypedPerFilterConfig(), c, p),
 		AttemptCountInRequest:  m.GetIncludeRequestAttemptCount(),
 		AttemptCountInResponse: m.GetIncludeAttemptCountInResponse(),
 		RequireTLS:             requireTLS[m.GetRequireTls()],
@@ -91,6 +95,10 @@ func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *conf
 	host := s.hostRules(m, c, p)
 	v.Routes = make([]*config.Route, 0, len(m.GetRoutes()))
 	for i, r := range m.GetRoutes() {
+		c := c
+		if c.place += "/" + r.GetName(); r.GetName() == "" {
+			c.place += strconv.Itoa(i)
+		}
 		v.Routes = append(v.Routes, s.route(r, c, host, p.field("routes").item(i)))
 	}
 	return v
@@ -148,7 +156,7 @@ func (s *session) route(m *routev3.Route, c tableRules, host hostRules, p *at) *
 		Name:    m.GetName(),
 		Match:   s.match(m.GetMatch(), p.field("match")),
 		Headers: s.headers(m, p),
-		Filters: s.perFilter(m.GetTypedPerFilterConfig(), p),
+		Filters: s.perFilter(m.GetTypedPerFilterConfig(), c, p),
 	}
 	switch a := m.GetAction().(type) {
 	case *routev3.Route_Route:
@@ -204,7 +212,8 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, host hostRules, 
 func (s *session) weighted(f *config.Forward, m *routev3.WeightedCluster, of *corev3.Metadata, c tableRules, p *at) {
 	var total uint64
 	for i, w := range m.GetClusters() {
-		p := p.field("clusters").item(i)
+		c, p := c, p.field("clusters").item(i)
+		c.place += "/" + w.GetName()
 		switch {
 		case w.GetName() != "":
 			s.known(w.GetName(), c, p.field("name"))
@@ -215,7 +224,7 @@ func (s *session) weighted(f *config.Forward, m *routev3.WeightedCluster, of *co
 			Name:        w.GetName(),
 			Weight:      u32(w.GetWeight(), 0),
 			Headers:     s.headers(w, p),
-			Filters:     s.perFilter(w.GetTypedPerFilterConfig(), p),
+			Filters:     s.perFilter(w.GetTypedPerFilterConfig(), c, p),
 			HostRewrite: w.GetHostRewriteLiteral(),
 			Subset:      metadataMatch(of, w.GetMetadataMatch()),
 		})
@@ -277,7 +286,7 @@ func (s *session) direct(m *routev3.DirectResponseAction, c tableRules, p *at) *
 }
 
 // perFilter reads what a virtual host, route or share changes about filters, by the filters' names in the chain.
-func (s *session) perFilter(m map[string]*anypb.Any, p *at) map[string]config.FilterOverride {
+func (s *session) perFilter(m map[string]*anypb.Any, rules tableRules, p *at) map[string]config.FilterOverride {
 	if len(m) == 0 {
 		return nil
 	}
@@ -298,10 +307,8 @@ func (s *session) perFilter(m map[string]*anypb.Any, p *at) map[string]config.Fi
 			a, p, o = c.GetConfig(), p.field("config"), s.open(c.GetConfig())
 		}
 		if spec := s.overrides[o.name]; spec != nil {
-			c, err := spec.DecodeOverride(s.filterWire(a, o))
-			if err != nil {
-				s.problem(p.as(o.name), "%v", err)
-			}
+			c, err := spec.DecodeOverride(s.filterWire(a, o), rules.place+"/"+name)
+			s.inFilter(err, p.as(o.name))
 			v.Config = c
 		}
 		out[name] = v

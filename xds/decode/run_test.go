@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -34,12 +33,12 @@ var fake = filters.Spec{
 		if err := proto.Unmarshal(wire, &m); err != nil {
 			return nil, err
 		}
-		if m.GetMaxRequestBytes().GetValue() == 0 {
-			return nil, errors.New("max_request_bytes: want 1 or more")
+		if m.GetMaxRequestBytes().GetValue() == 13 {
+			return nil, Problems{{Path: "max_request_bytes", Text: "want any other number"}}
 		}
 		return m.GetMaxRequestBytes().GetValue(), nil
 	},
-	DecodeOverride: func(wire []byte) (any, error) {
+	DecodeOverride: func(wire []byte, _ string) (any, error) {
 		var m bufferv3.BufferPerRoute
 		err := proto.Unmarshal(wire, &m)
 		return m.GetDisabled(), err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,15 +34,19 @@ func TestSupportPage(t *testing.T) {
 }
 
 // sections are the parts of the page and where they begin.
-var sections = []struct{ title, root string }{
-	{"Bootstrap", "envoy.config.bootstrap.v3.Bootstrap"},
-	{"Listeners", "envoy.config.listener.v3.Listener"},
-	{"TCP", "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"},
-	{"HTTP", "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"},
-	{"Routes", "envoy.config.route.v3.RouteConfiguration"},
-	{"Clusters", "envoy.config.cluster.v3.Cluster"},
-	{"Endpoints", "envoy.config.endpoint.v3.ClusterLoadAssignment"},
-	{"What several of them use", ""},
+var sections = []struct {
+	title string
+	roots []string
+}{
+	{"Bootstrap", []string{"envoy.config.bootstrap.v3.Bootstrap"}},
+	{"Listeners", []string{"envoy.config.listener.v3.Listener"}},
+	{"TCP", []string{"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"}},
+	{"HTTP", []string{"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"}},
+	{"HTTP filters", slices.Sorted(slices.Values(slices.Concat(filterMessages[inChain], filterMessages[inRoute])))},
+	{"Routes", []string{"envoy.config.route.v3.RouteConfiguration"}},
+	{"Clusters", []string{"envoy.config.cluster.v3.Cluster"}},
+	{"Endpoints", []string{"envoy.config.endpoint.v3.ClusterLoadAssignment"}},
+	{"What several of them use", nil},
 }
 
 func supportPage(t *testing.T) string {
@@ -56,13 +61,15 @@ A word after @ tells apart what a message means at different places.
 `)
 	owner := map[string]int{}
 	for i, s := range sections {
-		if s.root != "" {
-			owner[s.root] = i
+		for _, root := range s.roots {
+			owner[root] = i
 		}
 	}
 	last := len(sections) - 1
 	for i, s := range sections[:last] {
-		claim(t, owner, s.root, "", i, last)
+		for _, root := range s.roots {
+			claim(t, owner, root, "", i, last)
+		}
 	}
 	for i, s := range sections {
 		fmt.Fprintf(&b, "\n## %s\n", s.title)
@@ -95,7 +102,7 @@ func claim(t *testing.T, owner map[string]int, message, word string, section, sh
 
 func isRoot(key string) bool {
 	for _, s := range sections {
-		if s.root == key {
+		if slices.Contains(s.roots, key) {
 			return true
 		}
 	}
@@ -182,9 +189,6 @@ func writeMessage(t *testing.T, b *strings.Builder, key string) {
 				names[i] = "`" + short(n) + "`"
 			}
 			notes = append(notes, strings.Join(names, ", "))
-		}
-		if a.filter != inNoFilter {
-			notes = append(notes, "what an HTTP filter of weft reads")
 		}
 		if note != "" {
 			notes = append([]string{note}, notes...)

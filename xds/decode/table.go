@@ -2,6 +2,7 @@ package decode
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -20,7 +21,7 @@ type field struct {
 	except []string         // refused, except for these values, which are what happens anyway
 	values map[string]field // of an enum: an answer for each
 	any    []string         // of an Any: the messages that may be in it
-	filter place            // of an Any: what an HTTP filter of the program reads there may be in it, too
+	filter place            // of an Any: of those, the messages of HTTP filters may be in it if the program has the filter
 	table  string           // descend with this word instead of none
 }
 
@@ -98,11 +99,13 @@ const (
 
 // filterIn is an Any that holds a message that one of the program's HTTP filters reads at that place, or one of these.
 func filterIn(p place, messages ...string) field {
+	messages = append(messages, filterMessages[p]...)
+	slices.Sort(messages)
 	return field{answer: isRun, any: messages, filter: p}
 }
 
 // tables is all there is.
-var tables = []table{bootstrapTable, listenerTable, httpTable, routeTable, retryTable, clusterTable, sharedTable}
+var tables = []table{bootstrapTable, listenerTable, httpTable, filterTable, routeTable, retryTable, clusterTable, sharedTable}
 
 // lookup finds the answers for a message at a place.
 func lookup(message, word string) fields {

@@ -104,9 +104,7 @@ func (s *session) walkAny(m *anypb.Any, a field, p *at) {
 	switch {
 	case o.err != nil:
 		s.problem(p, "%v", o.err)
-	case a.filter == inChain && s.filters[o.name] != nil, a.filter == inRoute && s.overrides[o.name] != nil:
-		// The filter reads it and answers for its fields.
-	case !slices.Contains(a.any, o.name):
+	case !s.may(a, o.name):
 		s.problem(p, "%s is not supported here; %s", o.name, s.allowed(a))
 	default:
 		p := p.as(o.name)
@@ -115,19 +113,18 @@ func (s *session) walkAny(m *anypb.Any, a field, p *at) {
 	}
 }
 
+// may tells whether a message may be in an Any. Those of HTTP filters may if the program has the filter.
+func (s *session) may(a field, name string) bool {
+	has := s.filters
+	if a.filter == inRoute {
+		has = s.overrides
+	}
+	return slices.Contains(a.any, name) && (!slices.Contains(filterMessages[a.filter], name) || has[name] != nil)
+}
+
 // allowed lists what may be in an Any.
 func (s *session) allowed(a field) string {
-	names := slices.Clone(a.any)
-	known := s.filters
-	if a.filter == inRoute {
-		known = s.overrides
-	}
-	if a.filter != inNoFilter {
-		for name := range known {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-	}
+	names := slices.DeleteFunc(slices.Clone(a.any), func(name string) bool { return !s.may(a, name) })
 	if len(names) == 0 {
 		return "nothing is"
 	}

@@ -1,0 +1,109 @@
+package l7
+
+import (
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters"
+	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/wire/http"
+)
+
+// Reply implements filters.Exchange.
+func (x *exchange) Reply(status uint16, body []byte, details string) {
+	x.abandonAttempts()
+	x.reply(status, details, body, "")
+}
+
+// ReplyGRPC implements filters.Exchange.
+func (x *exchange) ReplyGRPC(status uint16, code uint8, body []byte, details string) {
+	x.abandonAttempts()
+	x.replyAs(answer{status: status, details: details, body: body, code: code, hasCode: true})
+}
+
+// Entry implements filters.Exchange.
+func (x *exchange) Entry() *accesslog.Entry { return &x.entry }
+
+// Flag implements filters.Exchange.
+func (x *exchange) Flag(f accesslog.Flags) { x.entry.Flags |= f }
+
+// Metadata implements filters.Exchange.
+func (x *exchange) Metadata() config.Metadata { return x.entry.Metadata }
+
+// SetMetadata implements filters.Exchange.
+func (x *exchange) SetMetadata(namespace, key string, value any) bool {
+	m := x.entry.Metadata[namespace]
+	if _, ok := m[key]; !ok {
+		n := 0
+		for _, m := range x.entry.Metadata {
+			n += len(m)
+		}
+		if n >= filters.MaxMetadata {
+			return false
+		}
+	}
+	if m == nil {
+		if x.entry.Metadata == nil {
+			x.entry.Metadata = config.Metadata{}
+		}
+		m = map[string]any{}
+		x.entry.Metadata[namespace] = m
+	}
+	m[key] = value
+	return true
+}
+
+// FilterState implements filters.Exchange.
+func (x *exchange) FilterState(name string) (string, bool) { return x.entry.StateOf(name) }
+
+// SetFilterState implements filters.Exchange.
+func (x *exchange) SetFilterState(name, value string) bool {
+	list := x.entry.State
+	for i := range list {
+		if list[i].Name == name {
+			list[i].Value = value
+			return true
+		}
+	}
+	if len(list) >= filters.MaxFilterState {
+		return false
+	}
+	x.entry.State = append(list, accesslog.State{Name: name, Value: value})
+	return true
+}
+
+// OfConnection implements filters.Exchange.
+func (x *exchange) OfConnection(key any, make func() any) any {
+	c := x.conn
+	v, ok := c.kept[key]
+	if !ok {
+		if c.kept == nil {
+			c.kept = map[any]any{}
+		}
+		v = make()
+		c.kept[key] = v
+	}
+	return v
+}
+
+// Random implements filters.Exchange.
+func (x *exchange) Random() uint64 { return x.local.Loop.Random() }
+
+// MatchHeaders implements filters.Exchange.
+func (x *exchange) MatchHeaders(list []config.HeaderMatch) bool {
+	return route.MatchHeaders(list, &x.request)
+}
+
+// MatchString implements filters.Exchange.
+func (x *exchange) MatchString(m *config.StringMatch, b []byte) bool { return route.MatchString(m, b) }
+
+// AddHeader implements filters.Exchange.
+func (x *exchange) AddHeader(h *http.Header, a *config.HeaderAdd) { x.add(h, a) }
+
+// Cluster implements filters.Exchange.
+func (x *exchange) Cluster() string {
+	x.match()
+	if x.share != nil {
+		return x.share.Name
+	}
+	return ""
+}
