@@ -28,6 +28,7 @@ type VirtualHost struct {
 	Filters                                       map[string]FilterOverride
 	AttemptCountInRequest, AttemptCountInResponse bool
 	RequireTLS                                    RequireTLS
+	RateLimits                                    []RateLimit
 }
 
 // RequireTLS says which requests are redirected to https.
@@ -125,6 +126,8 @@ type Forward struct {
 	Upgrades            []Upgrade // override the connection manager's, by name
 	MissingCluster      uint16    // the status if the cluster is not there: 503, 404 or 500
 	Priority            Priority
+	RateLimits          []RateLimit
+	VirtualHostLimits   bool // the virtual host's rate limits hold, too, whatever a filter says
 }
 
 // WeightedCluster is one share of a route's traffic.

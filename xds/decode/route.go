@@ -85,6 +85,7 @@ func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *conf
 		AttemptCountInRequest:  m.GetIncludeRequestAttemptCount(),
 		AttemptCountInResponse: m.GetIncludeAttemptCountInResponse(),
 		RequireTLS:             requireTLS[m.GetRequireTls()],
+		RateLimits:             s.rateLimits(m.GetRateLimits(), p.field("rate_limits")),
 	}
 	for _, d := range m.GetDomains() {
 		v.Domains = append(v.Domains, strings.ToLower(d))
@@ -133,6 +134,8 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, p *at) *config.F
 		HostRewrite:         m.GetHostRewriteLiteral(),
 		AppendForwardedHost: m.GetAppendXForwardedHost(),
 		MissingCluster:      missingCluster[m.GetClusterNotFoundResponseCode()],
+		RateLimits:          s.rateLimits(m.GetRateLimits(), p.field("rate_limits")),
+		VirtualHostLimits:   isTrue(m.GetIncludeVhRateLimits(), false),
 	}
 	if m.GetPriority() == corev3.RoutingPriority_HIGH {
 		f.Priority = config.PriorityHigh
