@@ -85,6 +85,3 @@ type Mirror struct {
 	KeepHost      bool   // else "-shadow" is appended to the host
 	HostRewrite   string // instead of either
 }
-
-// Fraction is a share of what comes.
-type Fraction struct{ Numerator, Denominator uint32 }

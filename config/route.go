@@ -28,6 +28,7 @@ type VirtualHost struct {
 	Filters                                       map[string]FilterOverride
 	AttemptCountInRequest, AttemptCountInResponse bool
 	RequireTLS                                    RequireTLS
+	RateLimits                                    []RateLimit
 }
 
 // RequireTLS says which requests are redirected to https.
@@ -129,7 +130,9 @@ type Forward struct {
 	HedgeOnTimeout      bool   // a try that takes longer than Retry.PerTry goes on beside the next one
 	Mirrors             []Mirror
 	// ReplayLimit bounds the bytes of a request's body that are kept for tries and copies; nil: as the connection's buffer.
-	ReplayLimit *uint64
+	ReplayLimit       *uint64
+	RateLimits        []RateLimit
+	VirtualHostLimits bool // the virtual host's rate limits hold, too, whatever a filter says
 }
 
 // WeightedCluster is one share of a route's traffic.

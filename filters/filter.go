@@ -26,7 +26,8 @@ const (
 	Hold
 	// Await says that the filter has called one of Exchange's Await methods: nothing of this message moves until Resume.
 	Await
-	// Changed is for body hooks: the piece goes no further, since what the filter gave to Exchange.PassOn takes its place.
+	// Changed is for body hooks: the piece goes no further, since what the filter gave to Exchange.PassOn takes its place. From Resume
+	// after such a hook, it has the hook see what has come meanwhile; Await after PassOn keeps nothing for the filter either.
 	Changed
 )
 
@@ -101,6 +102,10 @@ type Exchange interface {
 	// says that the exchange is over: Done has been called and nothing may be passed on any more.
 	PassOn(b []byte) bool
 
+	// HoldUpTo changes, for this request, how many bytes of its body filters may hold each: the limit of the connection's buffer unless
+	// they say so.
+	HoldUpTo(bytes int)
+
 	// Entry is what access logs will tell of the exchange, to read.
 	Entry() *accesslog.Entry
 	// Flag adds to the response flags that are logged.
@@ -124,6 +129,8 @@ type Exchange interface {
 	MatchString(m *config.StringMatch, b []byte) bool
 	// AddHeader adds or sets a field of either head, as configured.
 	AddHeader(h *http.Header, a *config.HeaderAdd)
+	// RateLimits are those of the matched route and its virtual host; include says that the route wants both.
+	RateLimits() (route, virtualHost []config.RateLimit, include bool)
 	// Cluster is the cluster that the matched route chose, "" if it forwards nothing.
 	Cluster() string
 

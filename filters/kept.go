@@ -1,6 +1,9 @@
 package filters
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // Kept is what filters keep from one configuration to the next, by name: token buckets. The zero value keeps nothing yet. Looking
 // something up takes no lock.
@@ -13,9 +16,8 @@ type Kept struct {
 
 // Keeps is something that is kept.
 type Keeps interface {
-	// Spent tells whether nothing would be lost were it made anew, now being a reading of the monotonic clock in nanoseconds. What is
-	// used by a configuration that runs may be spent, too.
-	Spent(now int64) bool
+	// Spent tells whether nothing would be lost were it made anew. What is used by a configuration that runs may be spent, too.
+	Spent(now time.Time) bool
 }
 
 // Key is the name of something kept, made once when it is configured: as a pointerless value in an interface it is looked up without
@@ -26,7 +28,7 @@ type Key any
 const firstSweep = 1024
 
 // Of is what is kept under a key; make is called if there is nothing.
-func (k *Kept) Of(key Key, now int64, make func() Keeps) Keeps {
+func (k *Kept) Of(key Key, now time.Time, make func() Keeps) Keeps {
 	if v, ok := k.values.Load(key); ok {
 		return v.(Keeps)
 	}

@@ -18,6 +18,7 @@ type lane struct {
 	later    []byte   // body that came while something was awaited
 	laterEnd bool
 	tail     *http.Header // trailers that did
+	limit    int          // bytes of what is kept, each
 }
 
 // stage is the part of a message whose hook awaits.
@@ -34,9 +35,17 @@ func (l *lane) awaiting() bool { return l.waiting }
 func (l *lane) reset() {
 	kept := l.kept
 	for i := range kept {
-		kept[i] = kept[i][:0]
+		kept[i] = emptied(kept[i])
 	}
-	*l = lane{backward: l.backward, kept: kept, later: l.later[:0]}
+	*l = lane{backward: l.backward, kept: kept, later: emptied(l.later), limit: l.limit}
+}
+
+// emptied keeps a buffer's memory for later, unless it is much.
+func emptied(b []byte) []byte {
+	if cap(b) > maxScratch {
+		return nil
+	}
+	return b[:0]
 }
 
 // startChain gives the exchange its filters: those of the last exchange if they are of the same chain.
@@ -150,7 +159,7 @@ func (x *exchange) passBody(l *lane, n int, b []byte, end bool) {
 		i := x.step(l, n)
 		action := filters.Continue
 		if !x.skip[i] && x.server.chain[i].hooks&hook != 0 {
-			x.await.filter, x.moving = i, l
+			x.await.filter, x.moving, x.passedOn = i, l, false
 			if l.backward {
 				action = x.filters[i].ResponseBody(x, b, end)
 			} else {
@@ -159,6 +168,9 @@ func (x *exchange) passBody(l *lane, n int, b []byte, end bool) {
 		}
 		if action == filters.Await {
 			l.waiting, l.at, l.stage = true, n, atBody
+			if x.passedOn {
+				b = nil // the filter has it
+			}
 			x.keepForLater(l, b, end)
 			return
 		}
@@ -183,6 +195,7 @@ func (x *exchange) passBody(l *lane, n int, b []byte, end bool) {
 // PassOn implements filters.Exchange: what the filter whose hook runs gives goes on as if it had come so and the filter had let it go.
 func (x *exchange) PassOn(b []byte) bool {
 	l, i := x.moving, x.await.filter
+	x.passedOn = true
 	if x.gone(l) {
 		return false
 	}
@@ -191,7 +204,7 @@ func (x *exchange) PassOn(b []byte) bool {
 			x.passBody(l, n+1, b, false)
 		}
 	}
-	x.moving, x.await.filter = l, i // of the hook that goes on running
+	x.moving, x.await.filter, x.passedOn = l, i, true // of the hook that goes on running
 	return !x.gone(l)
 }
 
@@ -201,7 +214,7 @@ func (x *exchange) bodyMayPass(l *lane, n int, b []byte, end bool, action filter
 		return nil, false
 	}
 	if action == filters.Hold && !end {
-		if len(l.kept[n])+len(b) > x.server.limit {
+		if len(l.kept[n])+len(b) > l.limit {
 			x.heldTooMuch(l)
 			return nil, false
 		}
@@ -224,12 +237,15 @@ func (x *exchange) bodyMayPass(l *lane, n int, b []byte, end bool, action filter
 }
 
 func (x *exchange) keepForLater(l *lane, b []byte, end bool) {
-	if len(l.later)+len(b) > x.server.limit {
+	if len(l.later)+len(b) > l.limit {
 		x.heldTooMuch(l)
 		return
 	}
 	l.later = append(l.later, b...)
 	l.laterEnd = l.laterEnd || end
+	if c := x.attempt.conn; l.backward && c != nil && !end {
+		c.Pause() // resume lets it come again
+	}
 }
 
 // heldTooMuch ends an exchange of which a filter would keep more than may be kept.
@@ -316,6 +332,10 @@ func (x *exchange) resume(l *lane, action filters.Action) {
 			x.passBody(l, n, later, end && tail == nil)
 		}
 	case atBody:
+		if action == filters.Changed {
+			x.passBody(l, n, later, end && tail == nil)
+			break
+		}
 		b, ok := x.bodyMayPass(l, n, later, end && tail == nil, action)
 		if ok {
 			x.passBody(l, n+1, b, end && tail == nil)
@@ -327,7 +347,11 @@ func (x *exchange) resume(l *lane, action filters.Action) {
 			from++
 		}
 		x.passTrailers(l, from, tail)
-		x.passBody(l, n+1, nil, true)
+		if l.waiting {
+			l.laterEnd = end
+		} else {
+			x.passBody(l, n+1, nil, true)
+		}
 	}
 	if !l.backward {
 		x.pump()

@@ -40,6 +40,7 @@ const (
 	connDecodes                       // the decoder runs: a panic now is the codec's
 	connGone                          // taken out of the books
 	connAged                          // has lived its time: asked to go
+	connStopped                       // the exchange wants no more for now, and the decoder may have an event that needs no more bytes
 )
 
 // Serve makes an accepted connection a downstream connection of the server.
@@ -94,6 +95,7 @@ func (c *Conn) OnData(b []byte) int {
 				// and resume for every request would cost two system calls.
 				c.conn.Pause()
 			}
+			c.state |= connStopped
 			return used
 		}
 		c.state |= connDecodes

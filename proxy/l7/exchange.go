@@ -43,6 +43,7 @@ type exchange struct {
 	filtered *Server          // whose chain they were made for
 	up, down lane
 	moving   *lane  // whose body or trailer hook runs
+	passedOn bool   // and that it has handed on what it was given
 	skip     []bool // filters that are off for this exchange
 	await    await
 	timeout  time.Duration // of the response, once the request is whole; 0: none
@@ -102,6 +103,7 @@ func (x *exchange) start(c *Conn) {
 	x.up.reset()
 	x.down.reset()
 	x.down.backward = true
+	x.up.limit, x.down.limit = c.server.limit, c.server.limit
 	c.stats.Inc(RqTotal)
 	c.stats.Inc(RqHTTP1)
 	c.stats.Inc(RqActive)
@@ -228,6 +230,10 @@ func (x *exchange) requestComplete() {
 func (x *exchange) pump() {
 	if c := x.conn; c.exchange == x && x.wantsRequest() {
 		c.conn.Resume()
+		if c.state&connStopped != 0 {
+			c.state &^= connStopped
+			c.conn.Again()
+		}
 	}
 }
 

@@ -50,7 +50,7 @@ const forever = 5 * time.Minute
 func (x *exchange) startMirrors(end bool) {
 	for i := range x.forward.Mirrors {
 		p := &x.forward.Mirrors[i]
-		if s := p.Share; uint32(x.local.Loop.Random()%uint64(s.Denominator)) >= s.Numerator {
+		if x.local.Loop.Random()%uint64(p.Share.In) >= uint64(p.Share.Of) {
 			continue
 		}
 		name := p.Cluster

@@ -107,3 +107,18 @@ func (x *exchange) Cluster() string {
 	}
 	return ""
 }
+
+// RateLimits implements filters.Exchange.
+func (x *exchange) RateLimits() (route, virtualHost []config.RateLimit, include bool) {
+	x.match()
+	if v := x.found.VirtualHost; v != nil {
+		virtualHost = v.RateLimits
+	}
+	if f := x.matchedForward(); f != nil {
+		route, include = f.RateLimits, f.VirtualHostLimits
+	}
+	return route, virtualHost, include
+}
+
+// HoldUpTo implements filters.Exchange.
+func (x *exchange) HoldUpTo(bytes int) { x.up.limit = bytes }

@@ -54,6 +54,7 @@ type Conn struct {
 	state    state
 	listed   bool // in loop.written
 	again    bool // in loop.resumed
+	asked    bool // by Again
 	bulk     bool // the last read filled the buffer
 }
 
@@ -278,12 +279,19 @@ func (c *Conn) Resume() {
 	c.state &^= paused
 	c.watch()
 	if len(c.kept) > 0 || c.state&(gotEOF|toldEOF) == gotEOF {
-		c.Again()
+		c.queue()
 	}
 }
 
-// Again has kept bytes offered once more though no new ones came: the owner is in another state now.
+// Again has kept bytes offered once more though no new ones came: the owner is in another state now. None at all are offered, too: an
+// owner that stopped between two events of its codec may have taken the bytes of both.
 func (c *Conn) Again() {
+	c.asked = true
+	c.queue()
+}
+
+// queue has catchUp called at the end of the turn.
+func (c *Conn) queue() {
 	if !c.again && c.state&(closed|lingering) == 0 {
 		c.again = true
 		c.loop.resumed = append(c.loop.resumed, c)
@@ -295,7 +303,9 @@ func (c *Conn) catchUp() {
 	if c.state&(paused|closed|lingering|connecting) != 0 {
 		return
 	}
-	if len(c.kept) > 0 {
+	asked := c.asked
+	c.asked = false
+	if len(c.kept) > 0 || asked {
 		c.offerKept()
 	}
 	if c.state&gotEOF != 0 {

@@ -225,6 +225,9 @@ func (h *HTTP1) Abandon() {
 
 // OnData reads the response.
 func (h *HTTP1) OnData(b []byte) int {
+	if len(b) == 0 && h.stream == nil {
+		return 0
+	}
 	if h.stream == nil {
 		// Nobody asked for anything: were it kept, it would be taken for the answer to the next request.
 		h.stats().Inc(CxProtocolError)

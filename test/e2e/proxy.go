@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters/builtin"
 	"github.com/weftmesh/weft/proxy"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -44,7 +45,7 @@ func StartLoops(t testing.TB, loops int, text string) *Proxy {
 	p.Logs = accesslog.NewFiles(loops, p.Stats, 10*time.Millisecond, 64<<10)
 	t.Cleanup(p.Logs.Close)
 	var err error
-	p.Proxy, err = proxy.New(proxy.Options{Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Stats: p.Stats,
+	p.Proxy, err = proxy.New(proxy.Options{Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Specs: builtin.All(), Stats: p.Stats,
 		Logs: p.Logs, Log: slog.New(slog.NewTextHandler(&p.log, nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +62,14 @@ func StartLoops(t testing.TB, loops int, text string) *Proxy {
 	return p
 }
 
+// Change serves another bootstrap from now on.
+func (p *Proxy) Change(text string) {
+	p.t.Helper()
+	if err := p.Update(&read(p.t, text).Static); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 func read(t testing.TB, text string) *config.Bootstrap {
 	t.Helper()
 	json, err := yaml.YAMLToJSON([]byte(text))
@@ -71,7 +80,7 @@ func read(t testing.TB, text string) *config.Bootstrap {
 	if err := protojson.Unmarshal(json, &m); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	boot, err := decode.New(nil, decode.Options{}).Bootstrap(&m)
+	boot, err := decode.New(builtin.All(), decode.Options{}).Bootstrap(&m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +98,37 @@ func Routes(t testing.TB, u *Upstream, routes string) *Proxy {
 	t.Helper()
 	return Start(t, Bootstrap(HTTPListener("routes:\n"+indent(4, routes)), Cluster("up", u.Port)))
 }
+
+// Filtered runs a proxy with HTTP filters, a list in YAML, before the router. vhost is YAML of the virtual host and more of the connection
+// manager.
+func Filtered(t testing.TB, u *Upstream, filters, vhost string, more ...string) *Proxy {
+	t.Helper()
+	return Start(t, Bootstrap(WithFilters(HTTPListener(vhost, more...), filters), Cluster("up", u.Port)))
+}
+
+// WithFilters puts HTTP filters, a list in YAML, before the one router in a text.
+func WithFilters(text, filters string) string {
+	const router = "- name: envoy.filters.http.router"
+	before, after, ok := strings.Cut(text, router)
+	if !ok {
+		panic("there is no router")
+	}
+	column := len(before) - strings.LastIndexByte(before, '\n') - 1
+	return strings.TrimRight(before, " ") + indent(column, strings.TrimSpace(filters)) + "\n" + strings.Repeat(" ", column) + router + after
+}
+
+// Filter is one HTTP filter in YAML; message is its configuration's name below envoy.extensions.filters.http, fields what is in it.
+func Filter(name, message, fields string) string {
+	return fmt.Sprintf(`- {name: %s, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.%s, %s}}`, name, message, fields)
+}
+
+// Override is what a virtual host or route says of a filter.
+func Override(name, message, fields string) string {
+	return fmt.Sprintf(`typed_per_filter_config: {%s: {"@type": type.googleapis.com/envoy.extensions.filters.http.%s, %s}}`, name, message, fields)
+}
+
+// All are the routes of a virtual host that sends everything to the cluster "up".
+const All = "routes: [{match: {prefix: /}, route: {cluster: up}}]"
 
 // TCP runs a proxy with one TCP listener, named "tcp", before an upstream. more is YAML of the TCP proxy.
 func TCP(t testing.TB, u *Upstream, more ...string) *Proxy {

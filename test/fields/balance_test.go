@@ -118,12 +118,12 @@ const (
 	asksX = `cluster: up, metadata_match: {filter_metadata: {envoy.lb: {s: x}}}`
 	asksW = `cluster: up, metadata_match: {filter_metadata: {envoy.lb: {v: "1", w: y}}}`
 
-	slow     = "slow_start_config: {slow_start_window: 1000s, PIECE}"
-	skewed1  = `metadata: {filter_metadata: {envoy.lb: {hash_key: a224}}}, ` + one
-	skewed2  = `metadata: {filter_metadata: {envoy.lb: {hash_key: b224}}}, ` + two
-	sameKey  = `metadata: {filter_metadata: {envoy.lb: {hash_key: k}}}, `
-	selector = "subset_selectors: [{keys: [v]}]"
-	status   = "status"
+	slowStart = "slow_start_config: {slow_start_window: 1000s, PIECE}"
+	skewed1   = `metadata: {filter_metadata: {envoy.lb: {hash_key: a224}}}, ` + one
+	skewed2   = `metadata: {filter_metadata: {envoy.lb: {hash_key: b224}}}, ` + two
+	sameKey   = `metadata: {filter_metadata: {envoy.lb: {hash_key: k}}}, `
+	selector  = "subset_selectors: [{keys: [v]}]"
+	status    = "status"
 )
 
 // subsetTrials are the same for the older message and the newer one.
@@ -156,8 +156,8 @@ func subsetTrials(message string, cluster func(body string) string) []trial {
 func slowTrials(message string, cluster func(body string) string) []trial {
 	return []trial{
 		{paths: message + ".slow_start_window", site: twins(cluster("slow_start_config: {PIECE}")), base: "min_weight_percent: {value: 0.001}", flip: "min_weight_percent: {value: 0.001}, slow_start_window: 1000s", up: everywhere, probe: newcomer, want: [2]string{"shared", "kept"}},
-		{paths: message + ".aggression", site: twins(cluster(slow)), base: "min_weight_percent: {value: 0.001}", flip: "min_weight_percent: {value: 0.001}, aggression: {default_value: 10000}", up: everywhere, probe: newcomer, want: [2]string{"kept", "shared"}},
-		{paths: message + ".min_weight_percent", site: twins(cluster(slow)), base: "min_weight_percent: {value: 0.001}", flip: "min_weight_percent: {value: 100}", up: everywhere, probe: newcomer, want: [2]string{"kept", "shared"}},
+		{paths: message + ".aggression", site: twins(cluster(slowStart)), base: "min_weight_percent: {value: 0.001}", flip: "min_weight_percent: {value: 0.001}, aggression: {default_value: 10000}", up: everywhere, probe: newcomer, want: [2]string{"kept", "shared"}},
+		{paths: message + ".min_weight_percent", site: twins(cluster(slowStart)), base: "min_weight_percent: {value: 0.001}", flip: "min_weight_percent: {value: 100}", up: everywhere, probe: newcomer, want: [2]string{"kept", "shared"}},
 	}
 }
 

@@ -75,8 +75,8 @@ var managerTrials = []trial{
 
 	{paths: "Router.suppress_envoy_headers", site: router, base: "suppress_envoy_headers: false", flip: "suppress_envoy_headers: true", probe: set(look("GET /", "<x-envoy-upstream-service-time")), want: [2]string{"true", "false"}},
 	{paths: "Router.respect_expected_rq_timeout", site: router, base: "respect_expected_rq_timeout: false", flip: "respect_expected_rq_timeout: true", probe: look("GET /; x-forwarded-for: 10.0.0.1; x-envoy-expected-rq-timeout-ms: 77", ">x-envoy-expected-rq-timeout-ms"), want: [2]string{"15000", "77"}},
-	{paths: "HttpFilter.disabled", site: chain(all), base: "name: tag", flip: "name: tag, disabled: true", probe: look("GET /", ">x-tag"), want: [2]string{"1", "-"}},
-	{paths: "HttpFilter.name", site: chain("typed_per_filter_config: {a: " + override + "}\n" + all), base: "name: a", flip: "name: b", probe: look("GET /", ">x-tag"), want: [2]string{"7", "1"}},
+	{paths: "HttpFilter.disabled", site: chain(all), base: "name: tag", flip: "name: tag, disabled: true", probe: look("GET /", "status"), want: [2]string{"418", "200"}},
+	{paths: "HttpFilter.name", site: chain("typed_per_filter_config: {a: " + override + "}\n" + all), base: "name: a", flip: "name: b", probe: look("GET /", "status"), want: [2]string{"419", "418"}},
 
 	{paths: "FileAccessLog.path", site: logged, base: "path: /dev/null, format: \"x\\n\"", flip: "path: \"@DIR@/log\", format: \"x\\n\"", probe: func(w *world) string {
 		look("GET /", "status")(w)

@@ -42,17 +42,23 @@ func router(piece string) string {
 	return strings.Replace(hcm("internal_address_config: {cidr_ranges: [{address_prefix: 10.0.0.0, prefix_len: 8}]}"), "router.v3.Router}", "router.v3.Router, "+piece+"}", 1)
 }
 
-// chain is a filter before the router; vhost what its virtual host says.
+// filtered is a chain with one filter of that message, whose fields are the piece.
+func filtered(message string, more ...string) func(string) string {
+	return func(piece string) string { return chained(e2e.Filter("x", message, piece), all, more...) }
+}
+
+func chained(filters, vhost string, more ...string) string {
+	return e2e.WithFilters(e2e.Bootstrap(e2e.HTTPListener(vhost, more...), upCluster()), filters)
+}
+
+// chain is a filter that answers with 418, before the router; vhost what its virtual host says.
 func chain(vhost string) func(string) string {
 	return func(piece string) string {
-		text := e2e.Bootstrap(e2e.HTTPListener(vhost), upCluster())
-		at := strings.Index(text, "- name: envoy.filters.http.router")
-		return text[:at] + "- {" + piece + `, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer, max_request_bytes: 1}}
-` + strings.Repeat(" ", 10) + text[at:]
+		return chained(`- {`+piece+`, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault, abort: {http_status: 418, percentage: {numerator: 100}}}}`, vhost)
 	}
 }
 
-const override = `{"@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute, buffer: {max_request_bytes: 7}}`
+const override = `{"@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault, abort: {http_status: 419, percentage: {numerator: 100}}}`
 
 // overrides is a place for typed_per_filter_config, in a chain that has the filter.
 func overrides(before, after string) func(string) string {

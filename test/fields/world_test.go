@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/yaml"
 
-	"github.com/weftmesh/weft/filters"
+	"github.com/weftmesh/weft/filters/builtin"
 	"github.com/weftmesh/weft/proxy"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -42,12 +42,12 @@ type world struct {
 // start serves a bootstrap in YAML, which may be refused.
 func start(t testing.TB, up *e2e.Upstream, text, dir string, loops int) *world {
 	w := &world{t: t, up: up, dir: dir, text: text, stats: telemetry.NewStore(loops)}
-	boot, err := decode.New([]filters.Spec{tagger}, decode.Options{}).Bootstrap(parse(t, text))
+	boot, err := decode.New(builtin.All(), decode.Options{}).Bootstrap(parse(t, text))
 	if err != nil {
 		w.err = err
 		return w
 	}
-	feed, err := xds.Open(boot, xds.Options{Filters: []filters.Spec{tagger}, Stats: w.stats})
+	feed, err := xds.Open(boot, xds.Options{Filters: builtin.All(), Stats: w.stats})
 	if err != nil {
 		w.err = err
 		return w
@@ -55,7 +55,7 @@ func start(t testing.TB, up *e2e.Upstream, text, dir string, loops int) *world {
 	t.Cleanup(feed.Close)
 	logs := accesslog.NewFiles(loops, w.stats, time.Millisecond, 1)
 	t.Cleanup(logs.Close)
-	w.Proxy, err = proxy.New(proxy.Options{Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Specs: []filters.Spec{tagger},
+	w.Proxy, err = proxy.New(proxy.Options{Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Specs: builtin.All(),
 		Stats: w.stats, Logs: logs, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

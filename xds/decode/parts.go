@@ -1,9 +1,15 @@
 package decode
 
 import (
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
 	"github.com/weftmesh/weft/config"
 )
@@ -42,4 +48,34 @@ func StringMatches(list []*matcherv3.StringMatcher, path string) ([]config.Strin
 // HeaderAdditions reads fields to be added.
 func HeaderAdditions(list []*corev3.HeaderValueOption, path string) ([]config.HeaderAdd, error) {
 	return part(list, path, (*session).additions)
+}
+
+// Fraction reads a share; nothing said is none.
+func Fraction(m *typev3.FractionalPercent) config.Fraction {
+	in := uint32(100)
+	switch m.GetDenominator() {
+	case typev3.FractionalPercent_TEN_THOUSAND:
+		in = 10_000
+	case typev3.FractionalPercent_MILLION:
+		in = 1_000_000
+	}
+	return config.Fraction{Of: min(m.GetNumerator(), in), In: in}
+}
+
+// RuntimeFraction reads a share that Envoy would look up at run time, for which its default stands here.
+func RuntimeFraction(m *corev3.RuntimeFractionalPercent, otherwise config.Fraction) config.Fraction {
+	if m == nil {
+		return otherwise
+	}
+	return Fraction(m.GetDefaultValue())
+}
+
+// Duration reads a span of time that cannot be negative.
+func Duration(m *durationpb.Duration, path string) (time.Duration, error) {
+	return part(m, path, func(s *session, m *durationpb.Duration, p *at) time.Duration { return s.duration(m, 0, p) })
+}
+
+// Wrong is one thing that is wrong, as an error.
+func Wrong(path, format string, args ...any) error {
+	return Problems{{Path: path, Text: fmt.Sprintf(format, args...)}}
 }

@@ -4,10 +4,8 @@ import (
 	"strings"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
 	"github.com/weftmesh/weft/config"
 )
@@ -120,7 +118,7 @@ func (s *session) mirrors(list []*routev3.RouteAction_RequestMirrorPolicy, c tab
 		r := config.Mirror{
 			Cluster:       m.GetCluster(),
 			ClusterHeader: strings.ToLower(m.GetClusterHeader()),
-			Share:         s.fraction(m.GetRuntimeFraction(), p.field("runtime_fraction")),
+			Share:         RuntimeFraction(m.GetRuntimeFraction(), config.Always),
 			KeepHost:      m.GetDisableShadowHostSuffixAppend(),
 			HostRewrite:   s.line(m.GetHostRewriteLiteral(), p.field("host_rewrite_literal")),
 		}
@@ -135,26 +133,4 @@ func (s *session) mirrors(list []*routev3.RouteAction_RequestMirrorPolicy, c tab
 		out = append(out, r)
 	}
 	return out
-}
-
-// fraction reads a share; without one everything is meant.
-func (s *session) fraction(m *corev3.RuntimeFractionalPercent, p *at) config.Fraction {
-	if m == nil {
-		return config.Fraction{Numerator: 100, Denominator: 100}
-	}
-	return s.percent(m.GetDefaultValue(), p.field("default_value"))
-}
-
-func (s *session) percent(m *typev3.FractionalPercent, p *at) config.Fraction {
-	f := config.Fraction{Numerator: m.GetNumerator(), Denominator: 100}
-	switch m.GetDenominator() {
-	case typev3.FractionalPercent_TEN_THOUSAND:
-		f.Denominator = 10_000
-	case typev3.FractionalPercent_MILLION:
-		f.Denominator = 1_000_000
-	}
-	if f.Numerator > f.Denominator {
-		s.problem(p.field("numerator"), "%d of %d is more than everything", f.Numerator, f.Denominator)
-	}
-	return f
 }

@@ -32,7 +32,7 @@ type tableRules struct {
 	checkClusters bool
 	bodyLimit     int64
 	mirrors       []config.Mirror // of the whole table, for routes that have none of their own
-	place         string // of the part that is being read, by names, as filters hear it
+	place         string          // of the part that is being read, by names, as filters hear it
 }
 
 func (s *session) routes(m *routev3.RouteConfiguration, inline bool, p *at) *config.RouteConfiguration {
@@ -88,6 +88,7 @@ func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *conf
 		AttemptCountInRequest:  m.GetIncludeRequestAttemptCount(),
 		AttemptCountInResponse: m.GetIncludeAttemptCountInResponse(),
 		RequireTLS:             requireTLS[m.GetRequireTls()],
+		RateLimits:             s.rateLimits(m.GetRateLimits(), p.field("rate_limits")),
 	}
 	for _, d := range m.GetDomains() {
 		v.Domains = append(v.Domains, strings.ToLower(d))
@@ -181,6 +182,8 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, host hostRules, 
 		HostRewrite:         m.GetHostRewriteLiteral(),
 		AppendForwardedHost: m.GetAppendXForwardedHost(),
 		MissingCluster:      missingCluster[m.GetClusterNotFoundResponseCode()],
+		RateLimits:          s.rateLimits(m.GetRateLimits(), p.field("rate_limits")),
+		VirtualHostLimits:   isTrue(m.GetIncludeVhRateLimits(), false),
 	}
 	if m.GetPriority() == corev3.RoutingPriority_HIGH {
 		f.Priority = config.PriorityHigh

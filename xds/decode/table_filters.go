@@ -1,12 +1,18 @@
 package decode
 
+const noRuntime = "there are no runtime keys"
+
 // filterMessages are the messages of HTTP filters, by where they stand.
 var filterMessages = map[place][]string{
 	inChain: {
 		"envoy.extensions.filters.http.buffer.v3.Buffer",
+		"envoy.extensions.filters.http.fault.v3.HTTPFault",
+		"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
 	},
 	inRoute: {
 		"envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
+		"envoy.extensions.filters.http.fault.v3.HTTPFault",
+		"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
 	},
 }
 
@@ -19,4 +25,97 @@ var filterTable = table{
 		"disabled": run,
 		"buffer":   run,
 	},
+	"envoy.extensions.filters.http.fault.v3.HTTPFault": {
+		"delay":                               run,
+		"abort":                               run,
+		"upstream_cluster":                    run,
+		"headers":                             run,
+		"downstream_nodes":                    run,
+		"max_active_faults":                   run,
+		"response_rate_limit":                 run,
+		"delay_percent_runtime":               harmless(noRuntime),
+		"abort_percent_runtime":               harmless(noRuntime),
+		"delay_duration_runtime":              harmless(noRuntime),
+		"abort_http_status_runtime":           harmless(noRuntime),
+		"max_active_faults_runtime":           harmless(noRuntime),
+		"response_rate_limit_percent_runtime": harmless(noRuntime),
+		"abort_grpc_status_runtime":           harmless(noRuntime),
+		"disable_downstream_cluster_stats":    run,
+		"filter_metadata":                     run,
+	},
+	"envoy.extensions.filters.common.fault.v3.FaultDelay": {
+		"fixed_delay":  run,
+		"header_delay": run,
+		"percentage":   run,
+	},
+	"envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay": {},
+	"envoy.extensions.filters.http.fault.v3.FaultAbort": {
+		"http_status":   run,
+		"grpc_status":   run,
+		"header_abort":  run,
+		"percentage":    run,
+		"response_body": run,
+	},
+	"envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort": {},
+	"envoy.extensions.filters.common.fault.v3.FaultRateLimit": {
+		"fixed_limit":  run,
+		"header_limit": run,
+		"percentage":   run,
+	},
+	"envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit": {
+		"limit_kbps": run,
+	},
+	"envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit": {},
+	"envoy.type.v3.FractionalPercent": {
+		"numerator":   run,
+		"denominator": oneOf("HUNDRED", "TEN_THOUSAND", "MILLION"),
+	},
+	"envoy.config.core.v3.RuntimeFractionalPercent": {
+		"default_value": run,
+		"runtime_key":   harmless(noRuntime),
+	},
+	"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit": {
+		"stat_prefix":     run,
+		"status":          run,
+		"token_bucket":    run,
+		"filter_enabled":  run,
+		"filter_enforced": run,
+		"request_headers_to_add_when_not_enforced": run,
+		"response_headers_to_add":                  run,
+		"descriptors":                              run,
+		"stage":                                    run,
+		"local_rate_limit_per_downstream_connection": run,
+		"local_cluster_rate_limit":                   later("a process does not know how many others there are"),
+		"enable_x_ratelimit_headers":                 oneOf("OFF", "DRAFT_VERSION_03"),
+		"vh_rate_limits":                             oneOf("OVERRIDE", "INCLUDE", "IGNORE"),
+		"always_consume_default_token_bucket":        run,
+		"rate_limited_as_resource_exhausted":         run,
+		"rate_limits":                                run,
+		"max_dynamic_descriptors":                    harmless("descriptors whose values are not listed are refused"),
+		"enable_retry_after_header":                  run,
+	},
+	"envoy.type.v3.HttpStatus": {
+		"code": statuses,
+	},
+	"envoy.type.v3.TokenBucket": {
+		"max_tokens":      run,
+		"tokens_per_fill": run,
+		"fill_interval":   run,
+	},
+	"envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor": {
+		"entries":      run,
+		"token_bucket": run,
+		"shadow_mode":  run,
+	},
+	"envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry": {
+		"key":   run,
+		"value": run,
+	},
 }
+
+// statuses are those of an answer to what is limited. Below 400 they mean 429, as with Envoy.
+var statuses = oneOf(
+	"BadRequest", "Unauthorized", "PaymentRequired", "Forbidden", "NotFound", "MethodNotAllowed", "NotAcceptable", "ProxyAuthenticationRequired", "RequestTimeout", "Conflict", "Gone", "LengthRequired", "PreconditionFailed", "PayloadTooLarge", "URITooLong", "UnsupportedMediaType", "RangeNotSatisfiable", "ExpectationFailed", "MisdirectedRequest", "UnprocessableEntity", "Locked", "FailedDependency", "UpgradeRequired", "PreconditionRequired", "TooManyRequests", "RequestHeaderFieldsTooLarge", "InternalServerError", "NotImplemented", "BadGateway", "ServiceUnavailable", "GatewayTimeout", "HTTPVersionNotSupported", "VariantAlsoNegotiates", "InsufficientStorage", "LoopDetected", "NotExtended", "NetworkAuthenticationRequired",
+).and(harmless("means 429"), "Empty",
+	"Continue", "OK", "Created", "Accepted", "NonAuthoritativeInformation", "NoContent", "ResetContent", "PartialContent", "MultiStatus", "AlreadyReported", "IMUsed", "MultipleChoices", "MovedPermanently", "Found", "SeeOther", "NotModified", "UseProxy", "TemporaryRedirect", "PermanentRedirect",
+)

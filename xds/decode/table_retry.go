@@ -49,12 +49,4 @@ var retryTable = table{
 		"request_headers_mutations":         later("the copy has the request's fields"),
 		"host_rewrite_literal":              run,
 	},
-	"envoy.config.core.v3.RuntimeFractionalPercent": {
-		"default_value": run,
-		"runtime_key":   harmless("there are no runtime keys"),
-	},
-	"envoy.type.v3.FractionalPercent": {
-		"numerator":   run,
-		"denominator": oneOf("HUNDRED", "TEN_THOUSAND", "MILLION"),
-	},
 }

@@ -3,7 +3,6 @@ package decode
 const (
 	retries   = "comes with retry budgets"
 	hashing   = "comes with hash balancing"
-	limits    = "comes with rate limiting"
 	plugins   = "name the cluster in the route"
 	rewriting = "use prefix_rewrite"
 )
@@ -37,7 +36,7 @@ var routeTable = table{
 		"matcher":                           later("comes with the generic matcher"),
 		"require_tls":                       oneOf("NONE", "EXTERNAL_ONLY", "ALL"),
 		"virtual_clusters":                  later("statistics are kept by cluster"),
-		"rate_limits":                       later(limits),
+		"rate_limits":                       run,
 		"request_headers_to_add":            run,
 		"request_headers_to_remove":         run,
 		"response_headers_to_add":           run,
@@ -133,8 +132,8 @@ var routeTable = table{
 		"retry_policy_typed_config":       never("use retry_policy"),
 		"request_mirror_policies":         run,
 		"priority":                        oneOf("DEFAULT", "HIGH"),
-		"rate_limits":                     later(limits),
-		"include_vh_rate_limits":          later(limits).but("false"),
+		"rate_limits":                     run,
+		"include_vh_rate_limits":          run,
 		"hash_policy":                     later(hashing),
 		"cors":                            later("comes with the CORS filter"),
 		"max_grpc_timeout":                later("comes with gRPC"),

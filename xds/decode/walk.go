@@ -11,6 +11,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 )
 
 // walk visits everything that is set in a message and notes what the table does not run.
@@ -80,7 +82,17 @@ func (s *session) walkValue(f protoreflect.FieldDescriptor, v protoreflect.Value
 	case f.Message().FullName() == "google.protobuf.Any":
 		s.walkAny(v.Message().Interface().(*anypb.Any), a, p)
 	default:
+		if m, ok := v.Message().Interface().(*typev3.FractionalPercent); ok {
+			s.atMostAll(m, p)
+		}
 		s.walk(v.Message(), a.table, p)
+	}
+}
+
+// atMostAll refuses a share of more than everything, which Envoy takes for everything: nobody means that.
+func (s *session) atMostAll(m *typev3.FractionalPercent, p *at) {
+	if f := Fraction(m); m.GetNumerator() > f.In {
+		s.problem(p.field("numerator"), "%d of %d is more than everything", m.GetNumerator(), f.In)
 	}
 }
 

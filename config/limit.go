@@ -1,0 +1,47 @@
+package config
+
+// RateLimit makes one descriptor of a request, to be held against limits: the entries that its actions give, in order. If one of them
+// has none to give there is no descriptor.
+type RateLimit struct {
+	Stage    uint32
+	Disabled bool // it has a key by which Envoy could turn it off
+	Actions  []LimitAction
+}
+
+// LimitAction gives one entry of a descriptor.
+type LimitAction struct {
+	Kind     LimitKind
+	Key      string
+	Value    string        // what the entry says if the condition holds
+	Name     string        // of the header field, in lower case, or query parameter
+	Optional bool          // without a value there is no entry, yet a descriptor
+	Expect   bool          // the condition must hold, or must not
+	Headers  []HeaderMatch // LimitHeaderMatch
+	Query    []QueryMatch  // LimitQueryMatch
+	Path     []string      // LimitMetadata: namespace and keys
+	Bits4    uint8         // LimitMaskedAddress: of an IPv4 address
+	Bits6    uint8
+	Missing  string // LimitMetadata: the value in place of a missing one
+}
+
+// LimitKind is where an entry comes from.
+type LimitKind uint8
+
+// The kinds.
+const (
+	LimitGenericKey LimitKind = iota
+	LimitDestinationCluster
+	LimitHeader
+	LimitQuery
+	LimitAddress
+	LimitMaskedAddress
+	LimitHeaderMatch
+	LimitQueryMatch
+	LimitMetadata
+)
+
+// QueryMatch is a condition on a query parameter, which must be there.
+type QueryMatch struct {
+	Name   string
+	String *StringMatch // nil: its presence counts
+}

@@ -1,0 +1,155 @@
+package filters
+
+import (
+	"bytes"
+	"net/netip"
+	"net/url"
+	"strconv"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/wire/http"
+)
+
+// AppendDescriptor writes what a rate limit makes of a request behind dst, in the form of AppendEntry; false says that there is no
+// descriptor.
+func AppendDescriptor(dst []byte, x Exchange, l *config.RateLimit) ([]byte, bool) {
+	empty := len(dst)
+	for i := range l.Actions {
+		var ok bool
+		if dst, ok = appendAction(dst, x, &l.Actions[i]); !ok {
+			return dst, false
+		}
+	}
+	return dst, len(dst) > empty
+}
+
+// AppendEntry writes one entry of a descriptor. Lengths stand before key and value, so that no value can look like two.
+func AppendEntry[K, V string | []byte](dst []byte, key K, value V) []byte {
+	dst = append(strconv.AppendInt(dst, int64(len(key)), 10), ':')
+	dst = append(dst, key...)
+	dst = append(strconv.AppendInt(dst, int64(len(value)), 10), ':')
+	return append(dst, value...)
+}
+
+func appendAction(dst []byte, x Exchange, a *config.LimitAction) ([]byte, bool) {
+	r := x.Request()
+	var buffer [64]byte
+	var value []byte
+	switch a.Kind {
+	case config.LimitGenericKey:
+		return AppendEntry(dst, a.Key, a.Value), true
+	case config.LimitHeaderMatch:
+		if x.MatchHeaders(a.Headers) != a.Expect {
+			return dst, false
+		}
+		return AppendEntry(dst, a.Key, a.Value), true
+	case config.LimitQueryMatch:
+		if matchQuery(x, a.Query) != a.Expect {
+			return dst, false
+		}
+		return AppendEntry(dst, a.Key, a.Value), true
+	case config.LimitDestinationCluster:
+		cluster := x.Cluster()
+		return AppendEntry(dst, a.Key, cluster), cluster != ""
+	case config.LimitHeader:
+		value = headerValue(r, a.Name)
+	case config.LimitQuery:
+		value = queryValue(r.Path(), a.Name)
+	case config.LimitAddress, config.LimitMaskedAddress:
+		ip := x.Downstream().Addr()
+		if !ip.IsValid() {
+			return dst, false
+		}
+		value = appendAddress(buffer[:0], ip, a)
+	case config.LimitMetadata:
+		value = []byte(metadataText(x.Metadata(), a.Path))
+		if len(value) == 0 {
+			value = []byte(a.Missing)
+		}
+		if len(value) == 0 {
+			return dst, a.Optional
+		}
+	}
+	if value == nil {
+		return dst, a.Optional
+	}
+	return AppendEntry(dst, a.Key, value), true
+}
+
+func appendAddress(dst []byte, ip netip.Addr, a *config.LimitAction) []byte {
+	if a.Kind == config.LimitAddress {
+		return ip.AppendTo(dst)
+	}
+	bits := a.Bits6
+	if ip.Is4() {
+		bits = a.Bits4
+	}
+	p, err := ip.WithZone("").Prefix(int(bits))
+	if err != nil {
+		return ip.AppendTo(dst) // the decoder has seen to it that there are enough bits
+	}
+	return p.AppendTo(dst)
+}
+
+func headerValue(r *http.Request, name string) []byte {
+	switch name {
+	case ":path":
+		return r.Path()
+	case ":method":
+		return r.Method()
+	case ":authority", "host":
+		return r.Authority()
+	case ":scheme":
+		return r.Scheme()
+	}
+	if i := r.Find(http.Lookup(name), name, 0); i >= 0 {
+		return r.Value(i)
+	}
+	return nil
+}
+
+// queryValue is the first value of a query parameter, with its escapes undone; nil if there is none.
+func queryValue(path []byte, name string) []byte {
+	_, query, _ := bytes.Cut(path, []byte("?"))
+	for len(query) > 0 {
+		var pair []byte
+		pair, query, _ = bytes.Cut(query, []byte("&"))
+		key, value, _ := bytes.Cut(pair, []byte("="))
+		if string(key) == name || bytes.IndexByte(key, '%') >= 0 && unescape(key) == name {
+			if bytes.IndexByte(value, '%') >= 0 {
+				return []byte(unescape(value))
+			}
+			return value[:len(value):len(value)]
+		}
+	}
+	return nil
+}
+
+// unescape leaves what is no escape as it is.
+func unescape(b []byte) string {
+	if s, err := url.PathUnescape(string(b)); err == nil {
+		return s
+	}
+	return string(b)
+}
+
+func matchQuery(x Exchange, list []config.QueryMatch) bool {
+	for i := range list {
+		v := queryValue(x.Request().Path(), list[i].Name)
+		if v == nil || list[i].String != nil && !x.MatchString(list[i].String, v) {
+			return false
+		}
+	}
+	return true
+}
+
+// metadataText is a string of metadata, "" if there is none.
+func metadataText(m config.Metadata, path []string) string {
+	var v any = m[path[0]]
+	for _, key := range path[1:] {
+		m, _ := v.(map[string]any)
+		v = m[key]
+	}
+	s, _ := v.(string)
+	return s
+}
