@@ -56,7 +56,7 @@ func (a *attempt) begin(end bool) {
 		x.fail(503, accesslog.NoHealthyUpstream, "no_healthy_upstream", "no healthy upstream")
 		return
 	}
-	conn, failure := x.cluster.Lend(l, a.member.Endpoint, x.forward.Priority, !a.repeatable(), a, &a.wait)
+	conn, failure := a.connect()
 	switch {
 	case conn != nil:
 		a.OnLent(conn)
@@ -205,6 +205,7 @@ func (a *attempt) settle(c *upstream.HTTP1) {
 
 // OnRefused says that there is no connection.
 func (a *attempt) OnRefused(f upstream.Failure, why string) {
+	a.conn = nil // a tunnel's is lent before it stands
 	a.exchange.entry.UpstreamFailure = why
 	a.failed(f)
 }

@@ -40,7 +40,7 @@ func (x *exchange) onResponseHead(end bool) {
 	}
 	x.countUpstream()
 	r := &x.response
-	if !x.server.config.Router.SuppressEnvoyHeaders {
+	if x.has(requestEnded) && !x.server.config.Router.SuppressEnvoyHeaders { // Envoy counts from the end of the request
 		x.scratch = strconv.AppendInt(x.scratch[:0], (x.local.Loop.Nanotime()-x.attempt.began)/1e6, 10)
 		r.Set(http.XEnvoyUpstreamServiceTime, x.scratch)
 	}
@@ -66,7 +66,8 @@ func (x *exchange) grantUpgrade() {
 	stats := x.conn.stats
 	stats.Inc(CxUpgradesTotal)
 	stats.Inc(CxUpgradesActive)
-	x.state &^= requestEnded // what comes now is the tunnel's
+	x.state &^= requestEnded // what comes now is the tunnel's, and has an end of its own
+	x.attempt.state &^= attemptAsked
 	x.conn.decoder.Upgrade()
 	x.local.Loop.StopTimer(&x.deadline)
 }
