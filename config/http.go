@@ -80,6 +80,8 @@ type Router struct {
 type Upgrade struct {
 	Name    string
 	Enabled bool
+	// Terminate ends a CONNECT here: what the client says in it goes upstream as it is. Of a route only.
+	Terminate bool
 }
 
 // Spelling is how header names are written to a peer that speaks HTTP/1.

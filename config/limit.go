@@ -39,9 +39,3 @@ const (
 	LimitQueryMatch
 	LimitMetadata
 )
-
-// QueryMatch is a condition on a query parameter, which must be there.
-type QueryMatch struct {
-	Name   string
-	String *StringMatch // nil: its presence counts
-}

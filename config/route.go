@@ -12,8 +12,12 @@ type RouteConfiguration struct {
 	VirtualHosts []*VirtualHost
 	Headers      HeaderChanges
 	// InternalOnly fields are taken out of requests from outside, besides Envoy's own. In lower case.
-	InternalOnly      []string
-	IgnorePortInHost  bool
+	InternalOnly     []string
+	IgnorePortInHost bool
+	// IgnoreParameters has the path that routes match end at its first semicolon.
+	IgnoreParameters bool
+	// VirtualHostHeader is the field, in lower case, by whose value virtual hosts are found instead of the authority, if set.
+	VirtualHostHeader string
 	MostSpecificFirst bool // header changes of the route are applied last instead of first
 	// ValidateClusters has been obeyed by the decoder.
 	Raw []byte
@@ -61,10 +65,36 @@ type FilterOverride struct {
 // Match is what a request must be like. All that is set must hold.
 type Match struct {
 	Kind          PathKind
-	Path          string         // for all kinds but PathRegex
-	Regex         *regexp.Regexp // for PathRegex; the whole path must match
-	CaseSensitive bool           // for all kinds but PathRegex
+	Path          string         // for PathPrefix, PathExact and PathSeparatedPrefix
+	Regex         *regexp.Regexp // for PathRegex; the whole path must match. A template is one, too, with groups named as its variables
+	CaseSensitive bool           // for the kinds that have Path
 	Headers       []HeaderMatch
+	Also          *Conditions // what else is asked for; nil: nothing
+}
+
+// Conditions are what few rules ask for. All that is set must hold.
+type Conditions struct {
+	Query   []QueryMatch
+	Cookies []CookieMatch
+	GRPC    bool // the content type must be one of gRPC
+	// Share, if set, is the share of requests that match, drawn at random.
+	Share *Fraction
+	// What must be true or false of the client's certificate; nil: does not matter.
+	CertificatePresented, CertificateValidated *bool
+}
+
+// QueryMatch is a condition on the first value of a query parameter.
+type QueryMatch struct {
+	Name    string
+	Present *bool       // only whether there is one counts; String is not looked at
+	String  StringMatch // if there is none, it does not match
+}
+
+// CookieMatch is a condition on a cookie. One that is not there fails, or, with Invert, holds.
+type CookieMatch struct {
+	Name   string
+	String StringMatch
+	Invert bool
 }
 
 // PathKind is how a path is matched.
@@ -76,6 +106,7 @@ const (
 	PathExact
 	PathSeparatedPrefix // the prefix must end where a segment ends
 	PathRegex
+	PathConnect // no path: the method is CONNECT
 )
 
 // HeaderMatch is a condition on one header. Name is in lower case and may be :method, :path, :authority or :scheme.

@@ -135,8 +135,9 @@ func unescape(b []byte) string {
 
 func matchQuery(x Exchange, list []config.QueryMatch) bool {
 	for i := range list {
-		v := queryValue(x.Request().Path(), list[i].Name)
-		if v == nil || list[i].String != nil && !x.MatchString(list[i].String, v) {
+		m := &list[i]
+		v := queryValue(x.Request().Path(), m.Name)
+		if m.Present != nil && (v != nil) != *m.Present || m.Present == nil && (v == nil || !x.MatchString(&m.String, v)) {
 			return false
 		}
 	}

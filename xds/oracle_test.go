@@ -52,6 +52,16 @@ var asked = []verdict{
 	{name: "domain twice", text: http("", forward, `{name: b, domains: [A.example]}`, `{name: c, domains: [a.EXAMPLE]}`), bad: `"a.example" belongs to virtual_hosts[1] already`},
 	{name: "virtual host twice", text: http("", forward, `{name: b, domains: [a.example]}`, `{name: b, domains: [b.example]}`)},
 	{name: "query in an exact path", text: http("", `{match: {path: "/a?b"}, route: {cluster: up}}`)},
+	{name: "grpc route", text: http("", `{match: {prefix: /, grpc: {}}, route: {cluster: up}}`)},
+	{name: "template", text: http("", matching("/a/{b}/*/{c=x/**}.html"))},
+	{name: "template with a glob after **", text: http("", matching("/**/*")), bad: "no glob or variable that is one may follow **"},
+	{name: "template with six variables", text: http("", matching("/{a}/{b}/{c}/{d}/{e}/{f}")), bad: "more than 5 variables"},
+	{name: "template with a variable twice", text: http("", matching("/{a}/{a}")), bad: `there are two variables "a"`},
+	{name: "template with two slashes", text: http("", matching("/a//b")), bad: "is no segment"},
+	{name: "template with a star in a segment", text: http("", matching("/a*=b/*x"))},
+	{name: "template with two variables in a segment", text: http("", matching("/{a}{b}")), bad: "want a / or the end of the template"},
+	{name: "connect", text: http("upgrade_configs: [{upgrade_type: CONNECT}]", `{match: {connect_matcher: {}}, route: {cluster: up, upgrade_configs: [{upgrade_type: connect, connect_config: {}}]}}`)},
+	{name: "connect settings for websocket", text: http("", `{match: {prefix: /}, route: {cluster: up, upgrade_configs: [{upgrade_type: websocket, connect_config: {}}]}}`), bad: "is for upgrade_type CONNECT, not websocket"},
 	{name: "pattern without case", text: http("", `{match: {prefix: /, headers: [{name: a, string_match: {safe_regex: {regex: a}, ignore_case: true}}]}, route: {cluster: up}}`), bad: "begin the pattern with (?i)"},
 	{name: "old header matches", text: http("", `{match: {prefix: /, headers: [{name: a, exact_match: b}, {name: c, range_match: {start: 1, end: 2}}, {name: d, present_match: false}]}, route: {cluster: up}}`)},
 	{name: "redirect to a port too high", text: http("", `{match: {prefix: /}, redirect: {port_redirect: 65536}}`), bad: "port_redirect", differs: "Envoy writes it into the location"},
@@ -123,7 +133,6 @@ var sure = []verdict{
 	{name: "direct response", text: http("", `{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: hello}}}`)},
 	{name: "direct response of status 600", text: http("", `{match: {prefix: /}, direct_response: {status: 600}}`), bad: "status"},
 	{name: "line break in a value", text: http("", `{match: {prefix: /}, route: {cluster: up}, request_headers_to_add: [{header: {key: a, value: "b\r\nc"}}]}`), bad: "header.value"},
-	{name: "grpc route", text: http("", `{match: {prefix: /, grpc: {}}, route: {cluster: up}}`), bad: "routes[0].match.grpc: not supported yet"},
 	{name: "log without a path", text: http(`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog}}]`, forward), bad: "path"},
 	{name: "rds with a broken file", text: told + hcm(rds), file: "resources: [{\"@type\": type.googleapis.com/envoy.config.route.v3.RouteConfiguration, nam: table}]", bad: `did you mean "name"?`},
 }
@@ -139,6 +148,11 @@ const (
     connect_timeout: 1s
 `
 )
+
+// matching is a route for a path template.
+func matching(template string) string {
+	return `{match: {path_match_policy: {name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig, path_template: "` + template + `"}}}, route: {cluster: up}}`
+}
 
 func cluster(more string) string {
 	if !strings.Contains(more, "connect_timeout") {

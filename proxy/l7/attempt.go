@@ -65,7 +65,7 @@ func (a *attempt) begin(end bool) {
 		return
 	}
 	x.noteTried(a.member)
-	conn, failure := x.cluster.Lend(l, a.member.Endpoint, x.forward.Priority, !a.repeatable(), a, &a.wait)
+	conn, failure := a.connect()
 	switch {
 	case conn != nil:
 		a.OnLent(conn)
@@ -244,6 +244,7 @@ func (a *attempt) settle(c *upstream.HTTP1) {
 
 // OnRefused says that there is no connection.
 func (a *attempt) OnRefused(f upstream.Failure, why string) {
+	a.conn = nil // a tunnel's is lent before it stands
 	a.exchange.entry.UpstreamFailure = why
 	a.failed(f)
 }

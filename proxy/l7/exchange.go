@@ -25,6 +25,7 @@ type exchange struct {
 	response http.Response
 	trailers *http.Header // of the response, while they are written
 	entry    accesslog.Entry
+	input    route.Input
 	found    route.Result
 	cluster  *upstream.Cluster
 	forward  *config.Forward
@@ -77,6 +78,7 @@ const (
 	rerouted                                // the route was matched
 	external                                // the request comes from outside
 	flowStopped                             // the upstream waits for the downstream
+	terminated                              // a CONNECT that ends here: its bytes go upstream as they are
 	over                                    // given back, or about to be
 	mayRetry                                // retry holds this exchange's policy
 	keepsBody                               // what is passed on of the request's body is kept for further tries
@@ -96,6 +98,7 @@ func (x *exchange) start(c *Conn) {
 	x.began = l.Loop.Nanotime()
 	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Remote(), Remote: c.conn.Remote(), Local: c.address(), FilterChain: c.server.chainAs,
 		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
+	x.input = route.Input{Request: &x.request, Random: l.Loop.Random()}
 	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
 	x.attempt, x.rivals = &x.first, x.rivals[:0]
 	x.first.reset(x)

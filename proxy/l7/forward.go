@@ -19,7 +19,7 @@ func (x *exchange) match() {
 	x.state |= rerouted
 	x.found, x.forward, x.share = route.Result{}, nil, nil
 	if t := x.server.table(x.generation); t != nil {
-		x.found = t.Match(&x.request)
+		x.found = t.Match(&x.input)
 	}
 	if v := x.found.VirtualHost; v != nil {
 		x.entry.VirtualHost = v.Name
@@ -27,7 +27,7 @@ func (x *exchange) match() {
 	if r := x.found.Route; r != nil {
 		x.entry.Route = r.Name
 		if f := r.Forward; f != nil {
-			x.share = route.Choose(f.Clusters, f.TotalWeight, x.local.Loop.Random())
+			x.share = route.Choose(f.Clusters, f.TotalWeight, x.input.Random)
 		}
 	}
 }

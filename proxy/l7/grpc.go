@@ -1,17 +1,10 @@
 package l7
 
 import (
-	"bytes"
 	"strconv"
 
 	"github.com/weftmesh/weft/wire/http"
 )
-
-// isGRPC tells whether a request is one of gRPC: application/grpc, or that with a suffix or parameters.
-func isGRPC(r *http.Request) bool {
-	rest, ok := bytes.CutPrefix(r.Get(http.ContentType), []byte("application/grpc"))
-	return ok && (len(rest) == 0 || rest[0] == '+' || rest[0] == ';')
-}
 
 // replyGRPC makes an answer one that a client of gRPC understands: a head alone, with the status in it.
 func (x *exchange) replyGRPC(a *answer) {

@@ -66,13 +66,17 @@ func (x *exchange) acceptUpgrade() bool {
 			allowed = f.Upgrades
 		}
 	}
-	if u := findUpgrade(allowed, kind); u == nil || !u.Enabled {
+	u := findUpgrade(allowed, kind)
+	if u == nil || !u.Enabled {
 		x.conn.stats.Inc(RqWSOnNonWSRoute)
 		x.conn.state |= connLast
 		x.reply(403, "upgrade_failed", nil, "")
 		return false
 	}
 	x.state |= upgradeAsked
+	if u.Terminate && r.IsConnect() {
+		x.state |= terminated
+	}
 	return true
 }
 

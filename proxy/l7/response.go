@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -41,7 +42,7 @@ func (x *exchange) onResponseHead(end bool) {
 	}
 	x.countUpstream()
 	r := &x.response
-	if !x.server.config.Router.SuppressEnvoyHeaders {
+	if x.has(requestEnded) && !x.server.config.Router.SuppressEnvoyHeaders { // Envoy counts from the end of the request
 		x.scratch = strconv.AppendInt(x.scratch[:0], (x.local.Loop.Nanotime()-x.attempt.began)/1e6, 10)
 		r.Set(http.XEnvoyUpstreamServiceTime, x.scratch)
 	}
@@ -72,7 +73,8 @@ func (x *exchange) grantUpgrade() {
 	stats := x.conn.stats
 	stats.Inc(CxUpgradesTotal)
 	stats.Inc(CxUpgradesActive)
-	x.state &^= requestEnded // what comes now is the tunnel's
+	x.state &^= requestEnded // what comes now is the tunnel's, and has an end of its own
+	x.attempt.state &^= attemptAsked
 	x.conn.decoder.Upgrade()
 	x.local.Loop.StopTimer(&x.deadline)
 }
@@ -313,7 +315,7 @@ func (x *exchange) replyAs(a answer) {
 		r.AddString(http.XEnvoyOverloaded, "true")
 	}
 	x.tellTries()
-	if x.has(hasHead) && isGRPC(&x.request) {
+	if x.has(hasHead) && route.IsGRPC(&x.request) {
 		x.replyGRPC(&a)
 	} else if len(a.body) > 0 {
 		var n [20]byte

@@ -88,6 +88,14 @@ func (h *hosts) find(authority []byte, ignorePort bool) *virtualHost {
 	return h.any
 }
 
+// unnamed is the virtual host of a request that names none.
+func (h *hosts) unnamed() *virtualHost {
+	if h.exact == nil && h.suffixes == nil && h.prefixes == nil {
+		return h.any
+	}
+	return nil
+}
+
 // withoutPort takes off what follows the last colon of an authority, unless that colon is inside an IPv6 literal's brackets.
 func withoutPort(authority []byte) []byte {
 	i := bytes.LastIndexByte(authority, ':')

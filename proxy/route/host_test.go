@@ -46,7 +46,7 @@ func TestHost(t *testing.T) {
 		{"", "*", "*"},
 	} {
 		for i, want := range []string{test.want, test.ignoringPort} {
-			if got := tables[i].Match(request("GET", test.authority, "/")).VirtualHost; got == nil || got.Name != want {
+			if got := tables[i].Match(in(request("GET", test.authority, "/"))).VirtualHost; got == nil || got.Name != want {
 				t.Errorf("%.20q, port ignored %v: %v, want %s", test.authority, i == 1, got, want)
 			}
 		}
@@ -55,11 +55,11 @@ func TestHost(t *testing.T) {
 
 func TestNoHost(t *testing.T) {
 	table := Compile(&config.RouteConfiguration{VirtualHosts: []*config.VirtualHost{{Domains: []string{"a.b", "c.d"}}}})
-	if got := table.Match(request("GET", "x", "/")); got != (Result{}) {
+	if got := table.Match(in(request("GET", "x", "/"))); got != (Result{}) {
 		t.Errorf("%+v", got)
 	}
 	for _, authority := range []string{"a.b", "c.d"} {
-		if got := table.Match(request("GET", authority, "/")); got.VirtualHost == nil || got.Route != nil {
+		if got := table.Match(in(request("GET", authority, "/"))); got.VirtualHost == nil || got.Route != nil {
 			t.Errorf("%s: %+v", authority, got)
 		}
 	}
@@ -88,7 +88,7 @@ func TestRequireTLS(t *testing.T) {
 		route := &config.Route{Match: prefix("/"), Direct: &config.Direct{Status: 200}}
 		table := Compile(&config.RouteConfiguration{VirtualHosts: []*config.VirtualHost{
 			{Domains: []string{"*"}, RequireTLS: test.mode, Routes: []*config.Route{route}}}})
-		got := table.Match(request("GET", "h", "/", append([]string{"x-forwarded-proto: " + test.proto}, test.fields...)...))
+		got := table.Match(in(request("GET", "h", "/", append([]string{"x-forwarded-proto: " + test.proto}, test.fields...)...)))
 		if got.VirtualHost == nil || got.TLSRedirect != test.redirect || (got.Route == nil) != test.redirect {
 			t.Errorf("%+v: %+v", test, got)
 		}

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/weftmesh/weft/config"
-	"github.com/weftmesh/weft/wire/http"
 )
 
 // index finds the first route of a virtual host that matches, without looking at most of them.
@@ -25,7 +24,8 @@ type index struct {
 	foldedPrefixes trie // that leave case aside, lowered
 	regexes        trie // by the literal that they begin with
 	rest           []unbound
-	longest        int // of foldedExact's keys, in bytes
+	connects       []int32 // that ask for CONNECT instead of a path
+	longest        int     // of foldedExact's keys, in bytes
 }
 
 // unbound is a rule of which nothing is known about how its path begins.
@@ -57,6 +57,8 @@ func (x *index) build() {
 	for i, route := range x.routes {
 		position, m := int32(i), &route.Match
 		switch {
+		case m.Kind == config.PathConnect:
+			x.connects = append(x.connects, position)
 		case m.Kind == config.PathRegex:
 			x.addRegex(position, m.Regex.String())
 		case m.Kind != config.PathExact && m.CaseSensitive:
@@ -93,25 +95,28 @@ func (x *index) addRegex(position int32, expression string) {
 	}
 }
 
-func (x *index) find(r *http.Request) *config.Route {
+func (x *index) find(in *Input) *config.Route {
 	if x.linear {
-		return first(x.routes, r)
+		return first(x.routes, in)
 	}
-	path := bare(r.Path())
-	best := x.try(x.exact[string(path)], r, int32(len(x.routes)))
+	path, best := in.path, int32(len(x.routes))
+	if len(x.connects) > 0 && in.Request.IsConnect() {
+		best = x.try(x.connects, in, best)
+	}
+	best = x.try(x.exact[string(path)], in, best)
 	if len(path) <= x.longest {
 		var buffer [longestFolded]byte
-		best = x.try(x.foldedExact[string(lower(buffer[:0], path))], r, best)
+		best = x.try(x.foldedExact[string(lower(buffer[:0], path))], in, best)
 	}
-	best = x.walk(&x.prefixes, path, false, r, best)
-	best = x.walk(&x.foldedPrefixes, path, true, r, best)
-	best = x.walk(&x.regexes, path, false, r, best)
+	best = x.walk(&x.prefixes, path, false, in, best)
+	best = x.walk(&x.foldedPrefixes, path, true, in, best)
+	best = x.walk(&x.regexes, path, false, in, best)
 	for i := range x.rest {
 		u := &x.rest[i]
 		if u.position >= best {
 			break
 		}
-		if bytes.Contains(path, u.contains) && matches(&x.routes[u.position].Match, r) {
+		if bytes.Contains(path, u.contains) && matches(&x.routes[u.position].Match, in) {
 			best = u.position
 			break
 		}
@@ -123,9 +128,9 @@ func (x *index) find(r *http.Request) *config.Route {
 }
 
 // first is the slow, obvious way to find a route.
-func first(routes []*config.Route, r *http.Request) *config.Route {
+func first(routes []*config.Route, in *Input) *config.Route {
 	for _, route := range routes {
-		if matches(&route.Match, r) {
+		if matches(&route.Match, in) {
 			return route
 		}
 	}
@@ -133,12 +138,12 @@ func first(routes []*config.Route, r *http.Request) *config.Route {
 }
 
 // try asks the rules at those positions that come before best, and gives the first that matches, or best.
-func (x *index) try(positions []int32, r *http.Request, best int32) int32 {
+func (x *index) try(positions []int32, in *Input, best int32) int32 {
 	for _, p := range positions {
 		if p >= best {
 			break
 		}
-		if matches(&x.routes[p].Match, r) {
+		if matches(&x.routes[p].Match, in) {
 			return p
 		}
 	}
@@ -146,12 +151,12 @@ func (x *index) try(positions []int32, r *http.Request, best int32) int32 {
 }
 
 // walk asks the rules of all prefixes in the trie that the path has.
-func (x *index) walk(t *trie, path []byte, fold bool, r *http.Request, best int32) int32 {
+func (x *index) walk(t *trie, path []byte, fold bool, in *Input, best int32) int32 {
 	if len(t.nodes) == 0 {
 		return best
 	}
 	for n := &t.nodes[0]; n.lowest < best; {
-		best = x.try(n.positions, r, best)
+		best = x.try(n.positions, in, best)
 		if n = t.step(n, path, fold); n == nil {
 			break
 		}

@@ -30,7 +30,7 @@ var expressions = []string{
 }
 
 func (d drawn) match() config.Match {
-	m := config.Match{Kind: config.PathKind(d.next(4)), CaseSensitive: d.next(3) > 0, Path: d.path()}
+	m := config.Match{Kind: config.PathKind(d.next(5)), CaseSensitive: d.next(3) > 0, Path: d.path()}
 	if m.Kind == config.PathRegex {
 		e := expressions[d.next(len(expressions))]
 		if d.next(3) == 0 {
@@ -44,6 +44,9 @@ func (d drawn) match() config.Match {
 	if d.next(4) == 0 {
 		m.Headers = []config.HeaderMatch{{Name: "x", String: text(config.StringExact, "a"), Invert: d.next(2) == 0}}
 	}
+	if d.next(4) == 0 {
+		m.Also = &config.Conditions{Query: []config.QueryMatch{{Name: "q", String: text(config.StringExact, "a")}}}
+	}
 	return m
 }
 
@@ -56,7 +59,14 @@ func (d drawn) routes(n int) []*config.Route {
 }
 
 func (d drawn) request() *http.Request {
-	r := request("GET", "h", d.path())
+	method, path := "GET", d.path()
+	switch d.next(5) {
+	case 0:
+		path += "?q=a"
+	case 1:
+		method, path = "CONNECT", ""
+	}
+	r := request(method, "h", path)
 	for range d.next(3) {
 		r.AddNamed([]byte("x"), []byte([]string{"a", "b"}[d.next(2)]))
 	}
@@ -90,7 +100,7 @@ func TestIndexIsTheWalk(t *testing.T) {
 		}
 		for range 60 {
 			r := d.request()
-			got, want := x.find(r), first(routes, r)
+			got, want := x.find(in(r)), first(routes, in(r))
 			if got != want {
 				t.Fatalf("%q: %s, want %s", r.Path(), name(got), name(want))
 			}
@@ -120,7 +130,7 @@ func FuzzIndex(f *testing.F) {
 		routes := d.routes(small + 1 + len(choices)/8%64)
 		x := compileIndex(routes)
 		for _, r := range []*http.Request{request("GET", "h", path), d.request(), d.request()} {
-			if got, want := x.find(r), first(routes, r); got != want {
+			if got, want := x.find(in(r)), first(routes, in(r)); got != want {
 				t.Fatalf("%q: %s, want %s", r.Path(), name(got), name(want))
 			}
 		}
@@ -218,7 +228,7 @@ func TestMixedTables(t *testing.T) {
 		routes, requests := mixed(n)
 		x := compileIndex(routes)
 		for _, r := range requests {
-			if got, want := x.find(r), first(routes, r); got != want || want == nil {
+			if got, want := x.find(in(r)), first(routes, in(r)); got != want || want == nil {
 				t.Errorf("%d: %q: %s, want %s", n, r.Path(), name(got), name(want))
 			}
 		}
@@ -229,13 +239,17 @@ func TestMatchAllocatesNothing(t *testing.T) {
 	routes, requests := mixed(1000)
 	d := drawn{rand.New(rand.NewPCG(3, 4)).IntN}
 	routes = append(d.routes(20), routes...)
+	routes[1].Match.Also = &config.Conditions{Query: []config.QueryMatch{{Name: "x", String: text(config.StringExact, "2")}},
+		Cookies: []config.CookieMatch{{Name: "a", String: text(config.StringExact, "b"), Invert: true}}, Share: &config.Fraction{Of: 99, In: 100}}
+	routes[1].Match.Kind, routes[1].Match.Path = config.PathPrefix, ""
 	routes[0].Match.Headers = []config.HeaderMatch{{Name: "x", Range: &config.Int64Range{End: 9}}, {Name: "x-other", Present: true}}
 	requests = append(requests, d.request(), request("GET", "h", strings.Repeat("/A", 500), "x: none", "x: 99999999999999999999"))
 	table := Compile(&config.RouteConfiguration{VirtualHosts: []*config.VirtualHost{
 		{Domains: []string{"*.x", "h"}, Routes: routes}, {Domains: []string{"*"}}}})
+	inputs := ins(requests)
 	if n := testing.AllocsPerRun(20, func() {
-		for _, r := range requests {
-			table.Match(r)
+		for _, in := range inputs {
+			table.Match(in)
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -253,11 +267,12 @@ func TestMatchAllocatesNothing(t *testing.T) {
 func BenchmarkMatch(b *testing.B) {
 	for _, n := range []int{10, 100, 1000, 10000} {
 		routes, requests := mixed(n)
+		inputs := ins(requests)
 		table := Compile(&config.RouteConfiguration{VirtualHosts: []*config.VirtualHost{{Domains: []string{"*"}, Routes: routes}}})
 		b.Run(fmt.Sprintf("routes=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if table.Match(requests[i%len(requests)]).Route == nil {
+				if table.Match(inputs[i%len(inputs)]).Route == nil {
 					b.Fatal("no route")
 				}
 			}
@@ -268,12 +283,12 @@ func BenchmarkMatch(b *testing.B) {
 // BenchmarkFind is the index against walking the rules.
 func BenchmarkFind(b *testing.B) {
 	compare := func(name string, routes []*config.Route, requests []*http.Request) {
-		x, walk := index{routes: routes}, index{routes: routes, linear: true}
+		inputs, x, walk := ins(requests), index{routes: routes}, index{routes: routes, linear: true}
 		x.build()
 		for how, x := range map[string]*index{"index": &x, "walk": &walk} {
 			b.Run(name+"/"+how, func(b *testing.B) {
 				for i := 0; b.Loop(); i++ {
-					if x.find(requests[i%len(requests)]) == nil {
+					if x.find(inputs[i%len(inputs)]) == nil {
 						b.Fatal("no route")
 					}
 				}

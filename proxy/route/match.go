@@ -7,32 +7,43 @@ import (
 	"github.com/weftmesh/weft/wire/http"
 )
 
-// matches tells whether a request is what a rule asks for. It is the one meaning of a rule: the index only leaves out rules of which
-// this would say no.
-func matches(m *config.Match, r *http.Request) bool {
-	return MatchPath(m, r.Path()) && MatchHeaders(m.Headers, r)
+// Input is what rules may look at. It is not written to while it is matched, but for what Match finds out for itself.
+type Input struct {
+	Request *http.Request
+	// Random decides which requests a rule for a share of them meets. It should be the same for an exchange's whole life, so that
+	// matching it again finds the same.
+	Random uint64
+
+	path []byte // as rules see it: without query, and without parameters if those are ignored
 }
 
-// MatchPath tells whether a path with its query is what a rule asks for. The query never counts, and a request without a path
-// (CONNECT) meets no rule, as in Envoy.
-func MatchPath(m *config.Match, path []byte) bool {
-	if len(path) == 0 {
+// matches tells whether a request is what a rule asks for. It is the one meaning of a rule: the index only leaves out rules of which
+// this would say no.
+func matches(m *config.Match, in *Input) bool {
+	return matchPath(m, in) && MatchHeaders(m.Headers, in.Request) && (m.Also == nil || matchConditions(m.Also, in))
+}
+
+// matchPath tells whether the path is what a rule asks for. The query never counts, and a request without a path (CONNECT) meets no rule
+// for a path, as in Envoy.
+func matchPath(m *config.Match, in *Input) bool {
+	path := in.path
+	switch {
+	case m.Kind == config.PathConnect:
+		return in.Request.IsConnect()
+	case len(path) == 0:
+		return false
+	case m.Kind == config.PathRegex:
+		return m.Regex.Match(path)
+	case !hasPrefix(path, m.Path, m.CaseSensitive):
 		return false
 	}
-	if m.Kind == config.PathRegex {
-		return m.Regex.Match(bare(path))
-	}
-	// Most rules fail here, so the query is looked for afterwards.
-	if !hasPrefix(path, m.Path, m.CaseSensitive) {
-		return false
-	}
-	switch n := len(bare(path)); m.Kind {
+	switch m.Kind {
 	case config.PathPrefix:
-		return n >= len(m.Path)
+		return true
 	case config.PathExact:
-		return n == len(m.Path)
+		return len(path) == len(m.Path)
 	default: // PathSeparatedPrefix
-		return n == len(m.Path) || n > len(m.Path) && path[len(m.Path)] == '/'
+		return len(path) == len(m.Path) || path[len(m.Path)] == '/'
 	}
 }
 
@@ -43,6 +54,14 @@ func bare(path []byte) []byte {
 	}
 	if i := bytes.IndexByte(path, '#'); i >= 0 {
 		path = path[:i]
+	}
+	return path
+}
+
+// withoutParameters is a path up to its first semicolon, as Envoy has it: what follows in later segments is cut off, too.
+func withoutParameters(path []byte) []byte {
+	if i := bytes.IndexByte(path, ';'); i >= 0 {
+		return path[:i]
 	}
 	return path
 }

@@ -3,6 +3,7 @@ package route
 import (
 	"strings"
 
+	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/wire/http"
 )
 
@@ -30,4 +31,19 @@ func request(method, authority, path string, fields ...string) *http.Request {
 		r.AddString(http.XForwardedProto, proto)
 	}
 	return r
+}
+
+// in is a request as rules see it; what Match finds out is found out.
+func in(r *http.Request) *Input { return &Input{Request: r, path: bare(r.Path())} }
+
+func ins(list []*http.Request) []*Input {
+	var out []*Input
+	for _, r := range list {
+		out = append(out, in(r))
+	}
+	return out
+}
+
+func matchesPath(m *config.Match, path string) bool {
+	return matchPath(m, in(request("GET", "h", path)))
 }

@@ -33,10 +33,11 @@ type Result struct {
 	TLSRedirect bool // the virtual host serves https only, and the request is not
 }
 
-// Match finds the route for a request, whose x-forwarded-proto must say how it came: the virtual host by the authority, then the first
-// of its routes that matches. It allocates nothing.
-func (t *Table) Match(r *http.Request) Result {
-	v := t.hosts.find(r.Authority(), t.Config.IgnorePortInHost)
+// Match finds the route for a request, whose x-forwarded-proto must say how it came: the virtual host by the authority, or the header
+// that stands for it, then the first of its routes that matches. It allocates nothing.
+func (t *Table) Match(in *Input) Result {
+	r := in.Request
+	v := t.virtualHost(r)
 	if v == nil {
 		return Result{}
 	}
@@ -44,7 +45,23 @@ func (t *Table) Match(r *http.Request) Result {
 		(v.config.RequireTLS == config.TLSAll || !r.Has(http.XEnvoyInternal)) {
 		return Result{VirtualHost: v.config, TLSRedirect: true}
 	}
-	return Result{VirtualHost: v.config, Route: v.index.find(r)}
+	in.path = bare(r.Path())
+	if t.Config.IgnoreParameters {
+		in.path = withoutParameters(in.path)
+	}
+	return Result{VirtualHost: v.config, Route: v.index.find(in)}
+}
+
+func (t *Table) virtualHost(r *http.Request) *virtualHost {
+	name := t.Config.VirtualHostHeader
+	if name == "" {
+		return t.hosts.find(r.Authority(), t.Config.IgnorePortInHost)
+	}
+	i := r.Find(http.Lookup(name), name, 0)
+	if i < 0 {
+		return t.hosts.unnamed()
+	}
+	return t.hosts.find(r.Value(i), t.Config.IgnorePortInHost)
 }
 
 // cameByTLS asks the connection manager's word on how the request came, not the scheme of its URL, which the peer chose.

@@ -48,9 +48,11 @@ const (
 	h1Expired                       // its lifetime is over: not lent again
 	h1Reading                       // the decoder runs: a panic now is the codec's
 	h1Counted                       // discarded and counted
+	h1Tunnel                        // carries the bytes of one stream as they are, and is not of the pool
 )
 
-func (p *Pool) dial(c *Cluster, prio config.Priority) Failure {
+// dial starts a connection. How many the pool has, and how many are being made, is the caller's to count.
+func (p *Pool) dial(c *Cluster, prio config.Priority) (*HTTP1, Failure) {
 	h := &HTTP1{number: p.endpoint.numbers.Add(1), pool: p, cluster: c, dialled: prio, began: p.loop.Nanotime(), options: &c.decode}
 	stats := c.Local(p.loop).Stats
 	stats.Inc(CxTotal)
@@ -60,16 +62,14 @@ func (p *Pool) dial(c *Cluster, prio config.Priority) Failure {
 	if err != nil {
 		stats.Inc(CxConnectFail)
 		p.endpoint.Counts.CxConnectFail.Add(1)
-		return dialFailure(err)
+		return nil, dialFailure(err)
 	}
 	h.conn = conn
 	stats.Inc(CxActive)
 	p.endpoint.Counts.CxActive.Add(1)
-	p.open++
-	p.connecting++
 	h.decoder.InitResponse(h.options)
 	p.loop.SetTimer(&h.timer, c.Config.ConnectTimeout, h)
-	return NoFailure
+	return h, NoFailure
 }
 
 // dialFailure tells an endpoint that is not there (Unix sockets refuse at once) from a lack of our own.
@@ -93,9 +93,13 @@ func connectError(err error) string {
 func (h *HTTP1) OnConnected() {
 	p := h.pool
 	h.state |= h1Standing
-	p.connecting--
 	h.stats().Observe(CxConnectMs, uint64(p.loop.Nanotime()-h.began)/uint64(time.Millisecond))
 	p.loop.StopTimer(&h.timer)
+	if h.state&h1Tunnel != 0 {
+		h.openTunnel()
+		return
+	}
+	p.connecting--
 	if d := h.cluster.Config.MaxConnectionDuration; d > 0 {
 		p.loop.SetTimer(&h.lifetime, d, h)
 	}
@@ -170,8 +174,11 @@ func (h *HTTP1) Endpoint() *Endpoint { return h.pool.endpoint }
 // SendHead sends the request's head. framing says how its body will be told from what follows; spelled, that the names of fields are to
 // be written as the client spelled them, whatever the cluster says.
 func (h *HTTP1) SendHead(r *http.Request, framing http1.Framing, upgrade, spelled bool) {
-	h.decoder.ExpectResponse(r.Method(), upgrade)
 	h.framing = framing
+	if h.state&h1Tunnel != 0 {
+		return
+	}
+	h.decoder.ExpectResponse(r.Method(), upgrade)
 	h.encode = h.cluster.encode
 	if spelled {
 		h.encode.Spelling = http1.AsReceived
@@ -345,10 +352,14 @@ func (h *HTTP1) broken() Failure {
 func (h *HTTP1) OnClosed(err error) {
 	p := h.pool
 	if h.state&h1Standing == 0 {
-		p.connecting--
 		stats := h.stats()
 		stats.Inc(CxConnectFail)
 		p.endpoint.Counts.CxConnectFail.Add(1)
+		if h.state&h1Tunnel != 0 {
+			h.refuseTunnel(ConnectFailed, CxDestroyRemote, connectError(err))
+			return
+		}
+		p.connecting--
 		h.count(CxDestroyRemote)
 		p.refuse(ConnectFailed, connectError(err))
 		return
@@ -398,7 +409,9 @@ func (h *HTTP1) count(row int) {
 	p, stats := h.pool, h.stats()
 	p.loop.StopTimer(&h.timer)
 	p.loop.StopTimer(&h.lifetime)
-	p.open--
+	if h.state&h1Tunnel == 0 {
+		p.open--
+	}
 	stats.Dec(CxActive)
 	stats.Inc(CxDestroy)
 	stats.Inc(row)
@@ -419,11 +432,15 @@ func (h *HTTP1) Expired(t *loop.Timer) {
 			h.discard(CxDestroyLocal)
 		}
 	case h.state&h1Standing == 0:
-		p.connecting--
 		stats := h.stats()
 		stats.Inc(CxConnectFail)
 		stats.Inc(CxConnectTimeout)
 		p.endpoint.Counts.CxConnectFail.Add(1)
+		if h.state&h1Tunnel != 0 {
+			h.refuseTunnel(ConnectTimeout, CxDestroyLocal, "")
+			return
+		}
+		p.connecting--
 		h.discard(CxDestroyLocal)
 		p.refuse(ConnectTimeout, "")
 	default:

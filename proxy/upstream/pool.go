@@ -106,12 +106,14 @@ func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, careful boo
 			}
 			counts.Connections.Force()
 		}
-		if f := pool.dial(c, p); f != NoFailure {
+		if _, f := pool.dial(c, p); f != NoFailure {
 			counts.Connections.Leave()
 			counts.Pending.Leave()
 			counts.Requests.Leave()
 			return nil, f
 		}
+		pool.open++
+		pool.connecting++
 	}
 	pool.enqueue(c, p, s, w, stats.Inc)
 	return nil, NoFailure

@@ -86,6 +86,7 @@ func (c *Conn) Read(method string) *Response {
 	}
 	response := &Response{Status: r.StatusCode, Head: head, Header: r.Header}
 	switch {
+	case method == "CONNECT" && r.StatusCode < 300: // a tunnel, whose bytes are the caller's
 	case method == "HEAD" || r.StatusCode == 204 || r.StatusCode == 304 || r.StatusCode < 200:
 	case len(r.TransferEncoding) > 0:
 		response.Body, ok = c.chunks()

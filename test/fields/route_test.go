@@ -16,6 +16,38 @@ func otherName(field string) func(string) string {
 	return func(p string) string { return replaced(vhostAnd(""), field, p) }
 }
 
+// connects is a route that CONNECT may meet, which is allowed everywhere.
+func connects(piece string) string {
+	return replaced(vhost("routes: [{match: {"+piece+"}}]"), "stat_prefix: http\n", "stat_prefix: http\n          upgrade_configs: [{upgrade_type: CONNECT}]\n")
+}
+
+// tunnelled is what is heard through a tunnel, or the answer that there is none.
+func tunnelled(w *world) string {
+	c := w.dial()
+	c.Send("CONNECT a.example:1 HTTP/1.1\r\nhost: a.example:1\r\n\r\nhi")
+	all := until(c.Conn, "\r\n\r\n")
+	if strings.HasPrefix(all, "HTTP/1.1 200 OK") {
+		return hears(c.Conn)
+	}
+	line, _, _ := strings.Cut(all, "\r\n")
+	return line
+}
+
+func template(text string) string {
+	return `path_match_policy: {name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig, path_template: "` + text + `"}}`
+}
+
+// matchesAll tells whether every request meets the route.
+func matchesAll(w *world) string {
+	c := w.dial()
+	for range 100 {
+		if c.Get("/").Status != 200 {
+			return "false"
+		}
+	}
+	return "true"
+}
+
 var routeTrials = []trial{
 	{paths: "RouteConfiguration.request_headers_to_add", site: table, flip: "request_headers_to_add: " + add, probe: look("GET /", ">x-a"), want: [2]string{"-", "v"}},
 	{paths: "RouteConfiguration.request_headers_to_remove", site: table, flip: "request_headers_to_remove: [x-r]", probe: look("GET /; x-r: c", ">x-r"), want: [2]string{"c", "-"}},
@@ -56,6 +88,23 @@ var routeTrials = []trial{
 	{paths: "FilterConfig.config", site: overrides("", "\n"+all), flip: `typed_per_filter_config: {tag: {"@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: ` + override + "}}", probe: look("GET /", "status"), want: [2]string{"418", "419"}},
 	{paths: "FilterConfig.disabled", site: overrides("", "\n"+all), flip: `typed_per_filter_config: {tag: {"@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true}}`, probe: look("GET /", "status"), want: [2]string{"418", "200"}},
 	{paths: "Route.name", site: logRoute("%ROUTE_NAME%"), base: "name: a", flip: "name: b", probe: look("GET /", "@log"), want: [2]string{"a", "b"}},
+
+	{paths: "RouteMatch.connect_matcher", site: connects, base: "prefix: /}, route: {cluster: up", flip: "connect_matcher: {}}, route: {cluster: up, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]", up: greets, probe: tunnelled, want: [2]string{"HTTP/1.1 404 Not Found", "hello"}},
+	{paths: "RouteMatch.query_parameters QueryParameterMatcher.name", site: match, base: "prefix: /, query_parameters: [{name: a}]", flip: "prefix: /, query_parameters: [{name: b}]", probe: look("GET /?a", "status"), want: [2]string{"200", "418"}},
+	{paths: "QueryParameterMatcher.string_match", site: match, base: "prefix: /, query_parameters: [{name: a, string_match: {exact: b}}]", flip: "prefix: /, query_parameters: [{name: a, string_match: {exact: c}}]", probe: look("GET /?a=b", "status"), want: [2]string{"200", "418"}},
+	{paths: "QueryParameterMatcher.present_match", site: match, base: "prefix: /, query_parameters: [{name: a, present_match: true}]", flip: "prefix: /, query_parameters: [{name: a, present_match: false}]", probe: look("GET /?a=b", "status"), want: [2]string{"200", "418"}},
+	{paths: "RouteMatch.cookies CookieMatcher.name", site: match, base: "prefix: /, cookies: [{name: a, string_match: {exact: b}}]", flip: "prefix: /, cookies: [{name: c, string_match: {exact: b}}]", probe: look("GET /; cookie: a=b", "status"), want: [2]string{"200", "418"}},
+	{paths: "CookieMatcher.string_match", site: match, base: "prefix: /, cookies: [{name: a, string_match: {exact: b}}]", flip: "prefix: /, cookies: [{name: a, string_match: {exact: c}}]", probe: look("GET /; cookie: a=b", "status"), want: [2]string{"200", "418"}},
+	{paths: "CookieMatcher.invert_match", site: match, base: "prefix: /, cookies: [{name: a, string_match: {exact: b}}]", flip: "prefix: /, cookies: [{name: a, string_match: {exact: b}, invert_match: true}]", probe: look("GET /; cookie: a=b", "status"), want: [2]string{"200", "418"}},
+	{paths: "RouteMatch.grpc", site: match, base: "prefix: /", flip: "prefix: /, grpc: {}", probe: look("GET /", "status"), want: [2]string{"200", "418"}},
+	{paths: "RouteMatch.runtime_fraction RuntimeFractionalPercent.default_value FractionalPercent.numerator", site: match, base: "prefix: /, runtime_fraction: {default_value: {numerator: 100}}", flip: "prefix: /, runtime_fraction: {default_value: {numerator: 0}}", probe: look("GET /", "status"), want: [2]string{"200", "418"}},
+	{paths: "FractionalPercent.denominator=TEN_THOUSAND", site: match, base: "prefix: /, runtime_fraction: {default_value: {numerator: 100}}", flip: "prefix: /, runtime_fraction: {default_value: {numerator: 100, denominator: TEN_THOUSAND}}", probe: matchesAll, want: [2]string{"true", "false"}},
+	{paths: "FractionalPercent.denominator=MILLION", site: match, base: "prefix: /, runtime_fraction: {default_value: {numerator: 100}}", flip: "prefix: /, runtime_fraction: {default_value: {numerator: 100, denominator: MILLION}}", probe: matchesAll, want: [2]string{"true", "false"}},
+	{paths: "RouteMatch.tls_context TlsContextMatchOptions.presented", site: match, base: "prefix: /, tls_context: {presented: false}", flip: "prefix: /, tls_context: {presented: true}", probe: look("GET /", "status"), want: [2]string{"200", "418"}},
+	{paths: "TlsContextMatchOptions.validated", site: match, base: "prefix: /, tls_context: {validated: false}", flip: "prefix: /, tls_context: {validated: true}", probe: look("GET /", "status"), want: [2]string{"200", "418"}},
+	{paths: "RouteMatch.path_match_policy UriTemplateMatchConfig.path_template", site: match, base: template("/a/*"), flip: template("/b/*"), probe: look("GET /a/x", "status"), want: [2]string{"200", "418"}},
+	{paths: "RouteConfiguration.ignore_path_parameters_in_path_matching", site: func(p string) string { return replaced(table(p), "prefix: /", "path: /a") }, flip: "ignore_path_parameters_in_path_matching: true", probe: look("GET /a;b", "status"), want: [2]string{"404", "200"}},
+	{paths: "RouteConfiguration.vhost_header", site: func(p string) string { return replaced(table(p), `["*"]`, "[b.example]") }, flip: "vhost_header: x-host", probe: look("GET /; x-host: b.example", "status"), want: [2]string{"404", "200"}},
 
 	{paths: "RouteMatch.prefix", site: match, base: "prefix: /a", flip: "prefix: /b", probe: look("GET /ax", "status"), want: [2]string{"200", "418"}},
 	{paths: "RouteMatch.path", site: match, base: "prefix: /a", flip: "path: /a", probe: look("GET /ax", "status"), want: [2]string{"200", "418"}},

@@ -186,26 +186,26 @@ func (s *session) httpFilters(h *config.HTTP, list []*hcmv3.HttpFilter, p *at) {
 func (s *session) upgrades(list []*hcmv3.HttpConnectionManager_UpgradeConfig, p *at) []config.Upgrade {
 	var out []config.Upgrade
 	for i, m := range list {
-		out = s.upgrade(out, m.GetUpgradeType(), isTrue(m.GetEnabled(), true), p.item(i).field("upgrade_type"))
+		out = s.upgrade(out, config.Upgrade{Name: m.GetUpgradeType(), Enabled: isTrue(m.GetEnabled(), true)}, p.item(i).field("upgrade_type"))
 	}
 	return out
 }
 
 // upgrade adds a permission; the same type twice would leave open which of the two holds.
-func (s *session) upgrade(list []config.Upgrade, kind string, enabled bool, p *at) []config.Upgrade {
-	kind = strings.ToLower(kind)
-	switch kind {
+func (s *session) upgrade(list []config.Upgrade, u config.Upgrade, p *at) []config.Upgrade {
+	u.Name = strings.ToLower(u.Name)
+	switch u.Name {
 	case "":
 		s.problem(p, "a type is missing: such as websocket")
-	case "connect", "connect-udp":
-		s.problem(p, "%s: not supported yet: comes with CONNECT", kind)
+	case "connect-udp":
+		s.problem(p, "%s: not supported yet: UDP is not carried", u.Name)
 	}
-	for _, u := range list {
-		if u.Name == kind {
-			s.problem(p, "%q is listed twice", kind)
+	for _, other := range list {
+		if other.Name == u.Name {
+			s.problem(p, "%q is listed twice", u.Name)
 		}
 	}
-	return append(list, config.Upgrade{Name: kind, Enabled: enabled})
+	return append(list, u)
 }
 
 // spelling says how header names are written, and whether the reason phrase is kept.

@@ -61,18 +61,7 @@ func (s *session) limitAction(m *routev3.RateLimit_Action, p *at) config.LimitAc
 		c := config.LimitAction{Kind: config.LimitQueryMatch, Key: limitKey(a.QueryParameterValueMatch.GetDescriptorKey(), "query_match"),
 			Value: a.QueryParameterValueMatch.GetDescriptorValue(), Expect: isTrue(a.QueryParameterValueMatch.GetExpectMatch(), true)}
 		for i, q := range a.QueryParameterValueMatch.GetQueryParameters() {
-			p := p.field("query_parameter_value_match").field("query_parameters").item(i)
-			match := config.QueryMatch{Name: q.GetName()}
-			switch v := q.GetQueryParameterMatchSpecifier().(type) {
-			case *routev3.QueryParameterMatcher_StringMatch:
-				m := s.stringMatch(v.StringMatch, p.field("string_match"))
-				match.String = &m
-			case *routev3.QueryParameterMatcher_PresentMatch:
-				if !v.PresentMatch {
-					s.problem(p.field("present_match"), "false is met by nothing here: use expect_match: false")
-				}
-			}
-			c.Query = append(c.Query, match)
+			c.Query = append(c.Query, s.queryMatch(q, p.field("query_parameter_value_match").field("query_parameters").item(i)))
 		}
 		return c
 	case *routev3.RateLimit_Action_DynamicMetadata:

@@ -21,9 +21,54 @@ func (s *session) match(m *routev3.RouteMatch, p *at) config.Match {
 		c.Kind, c.Path = config.PathSeparatedPrefix, v.PathSeparatedPrefix
 	case *routev3.RouteMatch_SafeRegex:
 		c.Kind, c.Regex = config.PathRegex, s.regex(v.SafeRegex, p.field("safe_regex"))
+	case *routev3.RouteMatch_ConnectMatcher_:
+		c.Kind = config.PathConnect
+	case *routev3.RouteMatch_PathMatchPolicy:
+		c.Kind, c.Regex = config.PathRegex, s.template(v.PathMatchPolicy, p.field("path_match_policy"))
 	}
 	for i, h := range m.GetHeaders() {
 		c.Headers = append(c.Headers, s.headerMatch(h, p.field("headers").item(i)))
+	}
+	c.Also = s.conditions(m, p)
+	return c
+}
+
+// conditions reads what few routes ask for; nil if this one asks for none of it.
+func (s *session) conditions(m *routev3.RouteMatch, p *at) *config.Conditions {
+	c := config.Conditions{GRPC: m.GetGrpc() != nil}
+	for i, q := range m.GetQueryParameters() {
+		c.Query = append(c.Query, s.queryMatch(q, p.field("query_parameters").item(i)))
+	}
+	for i, k := range m.GetCookies() {
+		c.Cookies = append(c.Cookies, config.CookieMatch{
+			Name:   k.GetName(),
+			String: s.stringMatch(k.GetStringMatch(), p.field("cookies").item(i).field("string_match")),
+			Invert: k.GetInvertMatch(),
+		})
+	}
+	if f := m.GetRuntimeFraction(); f != nil {
+		share := RuntimeFraction(f, config.Always)
+		c.Share = &share
+	}
+	if t := m.GetTlsContext(); t != nil {
+		c.CertificatePresented, c.CertificateValidated = maybeTrue(t.GetPresented()), maybeTrue(t.GetValidated())
+	}
+	if !c.GRPC && c.Query == nil && c.Cookies == nil && c.Share == nil && c.CertificatePresented == nil && c.CertificateValidated == nil {
+		return nil
+	}
+	return &c
+}
+
+func (s *session) queryMatch(m *routev3.QueryParameterMatcher, p *at) config.QueryMatch {
+	c := config.QueryMatch{Name: m.GetName()}
+	switch v := m.GetQueryParameterMatchSpecifier().(type) {
+	case *routev3.QueryParameterMatcher_StringMatch:
+		c.String = s.stringMatch(v.StringMatch, p.field("string_match"))
+	case *routev3.QueryParameterMatcher_PresentMatch:
+		c.Present = &v.PresentMatch
+	default:
+		there := true
+		c.Present = &there
 	}
 	return c
 }

@@ -42,6 +42,8 @@ func (s *session) routes(m *routev3.RouteConfiguration, inline bool, p *at) *con
 		Hash:              hash(raw),
 		Headers:           s.headers(m, p),
 		IgnorePortInHost:  m.GetIgnorePortInHostMatching(),
+		IgnoreParameters:  m.GetIgnorePathParametersInPathMatching(),
+		VirtualHostHeader: strings.ToLower(m.GetVhostHeader()),
 		MostSpecificFirst: m.GetMostSpecificHeaderMutationsWins(),
 		Raw:               raw,
 	}
@@ -200,7 +202,12 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, host hostRules, 
 		f.Mirrors = s.mirrors(m.GetRequestMirrorPolicies(), c, p)
 	}
 	for i, u := range m.GetUpgradeConfigs() {
-		f.Upgrades = s.upgrade(f.Upgrades, u.GetUpgradeType(), isTrue(u.GetEnabled(), true), p.field("upgrade_configs").item(i).field("upgrade_type"))
+		p := p.field("upgrade_configs").item(i)
+		terminate := u.GetConnectConfig() != nil
+		if terminate && !strings.EqualFold(u.GetUpgradeType(), "CONNECT") {
+			s.problem(p.field("connect_config"), "is for upgrade_type CONNECT, not %s", u.GetUpgradeType())
+		}
+		f.Upgrades = s.upgrade(f.Upgrades, config.Upgrade{Name: u.GetUpgradeType(), Enabled: isTrue(u.GetEnabled(), true), Terminate: terminate}, p.field("upgrade_type"))
 	}
 	switch a := m.GetClusterSpecifier().(type) {
 	case *routev3.RouteAction_Cluster:

@@ -66,14 +66,6 @@ var filterTable = table{
 		"limit_kbps": run,
 	},
 	"envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit": {},
-	"envoy.type.v3.FractionalPercent": {
-		"numerator":   run,
-		"denominator": oneOf("HUNDRED", "TEN_THOUSAND", "MILLION"),
-	},
-	"envoy.config.core.v3.RuntimeFractionalPercent": {
-		"default_value": run,
-		"runtime_key":   harmless(noRuntime),
-	},
 	"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit": {
 		"stat_prefix":     run,
 		"status":          run,

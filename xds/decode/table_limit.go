@@ -59,11 +59,6 @@ var limitTable = table{
 		"expect_match":     run,
 		"query_parameters": run,
 	},
-	"envoy.config.route.v3.QueryParameterMatcher": {
-		"name":          run,
-		"string_match":  run,
-		"present_match": run,
-	},
 	"envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress": {
 		"v4_prefix_mask_len": run,
 		"v6_prefix_mask_len": run,

@@ -20,6 +20,14 @@ var sharedTable = table{
 		"path": run,
 		"mode": run,
 	},
+	"envoy.config.core.v3.RuntimeFractionalPercent": {
+		"default_value": run,
+		"runtime_key":   harmless("there are no runtime keys"),
+	},
+	"envoy.type.v3.FractionalPercent": {
+		"numerator":   run,
+		"denominator": oneOf("HUNDRED", "TEN_THOUSAND", "MILLION"),
+	},
 	"envoy.config.core.v3.TcpKeepalive": {
 		"keepalive_probes":   run,
 		"keepalive_time":     run,

@@ -42,6 +42,15 @@ func isTrue(w *wrapperspb.BoolValue, otherwise bool) bool {
 	return w.GetValue()
 }
 
+// maybeTrue is what need not be said.
+func maybeTrue(w *wrapperspb.BoolValue) *bool {
+	if w == nil {
+		return nil
+	}
+	v := w.GetValue()
+	return &v
+}
+
 // duration reads a span of time that cannot be negative.
 func (s *session) duration(d *durationpb.Duration, otherwise time.Duration, p *at) time.Duration {
 	if d == nil {
@@ -163,7 +172,11 @@ func (s *session) line(text string, p *at) string {
 
 // regex compiles a pattern that has to match the whole of what it is held against.
 func (s *session) regex(m *matcherv3.RegexMatcher, p *at) *regexp.Regexp {
-	pattern, p := m.GetRegex(), p.field("regex")
+	return s.pattern(m.GetRegex(), `\A(?:`, `)\z`, p.field("regex"))
+}
+
+// pattern compiles a regular expression with something before and after it.
+func (s *session) pattern(pattern, before, after string, p *at) *regexp.Regexp {
 	if len(pattern) > maxPattern {
 		s.problem(p, "%d bytes: a pattern has at most %d", len(pattern), maxPattern)
 		return nil
@@ -172,7 +185,7 @@ func (s *session) regex(m *matcherv3.RegexMatcher, p *at) *regexp.Regexp {
 		s.problem(p, "not a pattern of RE2: %v", err)
 		return nil
 	}
-	pattern = `\A(?:` + pattern + `)\z`
+	pattern = before + pattern + after
 	tree, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
 		s.problem(p, "not a pattern of RE2: %v", err)

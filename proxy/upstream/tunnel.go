@@ -1,0 +1,50 @@
+package upstream
+
+import (
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/wire/http"
+)
+
+// Tunnel dials a connection of the stream's own, which carries bytes as they are: CONNECT ends with us, and what the client says next is
+// not HTTP. When it stands, the stream hears of a response with status 200 that nobody has sent; if it cannot be made, OnRefused. Until
+// then nothing may be sent but the end of the head, and nothing of what SendHead is given is written.
+func (c *Cluster) Tunnel(l *loop.Loop, e *Endpoint, p config.Priority, s Stream) (*HTTP1, Failure) {
+	stats := c.Local(l).Stats
+	limits, counts := c.Limits(p), &c.Breakers[p]
+	if !counts.Requests.Enter(limits.MaxRequests) {
+		stats.Inc(RqPendingOverflow)
+		return nil, Overflow
+	}
+	if !counts.Connections.Enter(limits.MaxConnections) {
+		stats.Inc(CxOverflow)
+		counts.Requests.Leave()
+		return nil, Overflow
+	}
+	h, f := e.pool(l).dial(c, p)
+	if f != NoFailure {
+		counts.Connections.Leave()
+		counts.Requests.Leave()
+		return nil, f
+	}
+	h.state |= h1Tunnel
+	h.lend(c, p, s)
+	return h, NoFailure
+}
+
+func (h *HTTP1) openTunnel() {
+	h.decoder.Upgrade()
+	r := h.stream.Response()
+	r.Reset()
+	r.Version, r.Status = http.HTTP11, 200
+	h.stream.OnHead(false)
+}
+
+// refuseTunnel ends the loan of a tunnel that was never connected.
+func (h *HTTP1) refuseTunnel(f Failure, row int, why string) {
+	s := h.stream
+	h.stream = nil
+	h.settle()
+	h.discard(row)
+	s.OnRefused(f, why)
+}
