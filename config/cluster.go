@@ -121,6 +121,16 @@ type Subset struct {
 type Breaker struct {
 	MaxConnections, MaxPending, MaxRequests, MaxRetries uint32
 	TrackRemaining                                      bool
+	// RetryBudget stands in for MaxRetries; nil: there is none.
+	RetryBudget *RetryBudget
+	// MaxHostConnections is for each endpoint; 0: no limit.
+	MaxHostConnections uint32
+}
+
+// RetryBudget limits retries by the requests that are under way.
+type RetryBudget struct {
+	Percent float64
+	Least   uint32 // this many are always allowed
 }
 
 // Assignment is a cluster's endpoints.

@@ -99,8 +99,10 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		encode: http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
 	}
 	for i, priority := range [...]string{"default", "high"} {
+		prefix := prefix + "circuit_breakers." + priority + "."
+		running.open[i] = s.store.Acquire(Open, prefix, tag)
 		if c.Breakers[i].TrackRemaining {
-			running.remaining[i] = s.store.Acquire(Remaining, prefix+"circuit_breakers."+priority+".", tag)
+			running.remaining[i] = s.store.Acquire(Remaining, prefix, tag)
 		}
 	}
 	switch c.Balancer {
@@ -115,16 +117,24 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 
 // Refresh brings the gauges up to date that are only worth it when somebody looks.
 func (s *Set) Refresh() {
+	bit := map[bool]uint64{true: 1}
 	for _, c := range s.List() {
-		for i, owner := range c.remaining {
-			if owner == nil {
+		for i := range c.Breakers {
+			limits, counts := &c.Config.Breakers[i], &c.Breakers[i]
+			retries := counts.RetryLimit(limits)
+			v := c.open[i].Loop(len(s.loops))
+			v.Set(OpenConnections, bit[counts.Connections.Open(limits.MaxConnections)])
+			v.Set(OpenPending, bit[counts.Pending.Open(limits.MaxPending)])
+			v.Set(OpenRequests, bit[counts.Requests.Open(limits.MaxRequests)])
+			v.Set(OpenRetries, bit[counts.Retries.Open(retries)])
+			if c.remaining[i] == nil {
 				continue
 			}
-			v, limits, counts := owner.Loop(len(s.loops)), &c.Config.Breakers[i], &c.Breakers[i]
+			v = c.remaining[i].Loop(len(s.loops))
 			v.Set(RemainingConnections, counts.Connections.Remaining(limits.MaxConnections))
 			v.Set(RemainingPending, counts.Pending.Remaining(limits.MaxPending))
 			v.Set(RemainingRequests, counts.Requests.Remaining(limits.MaxRequests))
-			v.Set(RemainingRetries, counts.Retries.Remaining(limits.MaxRetries))
+			v.Set(RemainingRetries, counts.Retries.Remaining(retries))
 		}
 	}
 }
@@ -214,7 +224,7 @@ func (s *Set) retire(c *Cluster) {
 	}
 	s.store.Release(c.Stats)
 	s.store.Release(c.Codes)
-	for _, owner := range c.remaining {
+	for _, owner := range append(c.remaining[:], c.open[:]...) {
 		if owner != nil {
 			s.store.Release(owner)
 		}

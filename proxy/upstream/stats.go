@@ -40,6 +40,7 @@ const (
 	RqTxReset
 	RqRetry
 	RqRetrySuccess
+	RqRetryOverflow
 	RqTime
 	Rq1xx
 	Rq2xx
@@ -114,6 +115,7 @@ var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	RqTxReset:                 {Name: "upstream_rq_tx_reset"},
 	RqRetry:                   {Name: "upstream_rq_retry"},
 	RqRetrySuccess:            {Name: "upstream_rq_retry_success"},
+	RqRetryOverflow:           {Name: "upstream_rq_retry_overflow"},
 	RqTime:                    {Name: "upstream_rq_time", Type: telemetry.Histogram, Unit: "ms"},
 	Rq1xx:                     {Name: "upstream_rq_1xx"},
 	Rq2xx:                     {Name: "upstream_rq_2xx"},
@@ -164,6 +166,22 @@ var Remaining = &telemetry.Table{Kind: "circuit_breakers", Metrics: []telemetry.
 	RemainingPending:     {Name: "remaining_pending", Type: telemetry.Gauge},
 	RemainingRequests:    {Name: "remaining_rq", Type: telemetry.Gauge},
 	RemainingRetries:     {Name: "remaining_retries", Type: telemetry.Gauge},
+}}
+
+// Rows of which circuit breakers are open.
+const (
+	OpenConnections = iota
+	OpenPending
+	OpenRequests
+	OpenRetries
+)
+
+// Open is the table of these numbers, 1 for open and 0 for closed.
+var Open = &telemetry.Table{Kind: "circuit_breakers", Metrics: []telemetry.Metric{
+	OpenConnections: {Name: "cx_open", Type: telemetry.Gauge},
+	OpenPending:     {Name: "rq_pending_open", Type: telemetry.Gauge},
+	OpenRequests:    {Name: "rq_open", Type: telemetry.Gauge},
+	OpenRetries:     {Name: "rq_retry_open", Type: telemetry.Gauge},
 }}
 
 // Codes is the table of a cluster's answers by status code, from 100 to 599; codes that never came are not shown.

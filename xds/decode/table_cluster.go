@@ -4,6 +4,7 @@ const (
 	dns    = "this cluster resolves no names"
 	health = "comes with health checks"
 
+	byHost       = "Envoy limits connections of an endpoint only"
 	noZones      = "without a local cluster there are no zones to be aware of"
 	zones        = "comes with zone-aware balancing"
 	localSubsets = "localities within subsets weigh as they are configured"
@@ -76,7 +77,7 @@ var clusterTable = table{
 	},
 	"envoy.config.cluster.v3.CircuitBreakers": {
 		"thresholds":          run,
-		"per_host_thresholds": later("breakers count a whole cluster"),
+		"per_host_thresholds": as("host"),
 	},
 	"envoy.config.cluster.v3.CircuitBreakers.Thresholds": {
 		"priority":             oneOf("DEFAULT", "HIGH"),
@@ -84,9 +85,24 @@ var clusterTable = table{
 		"max_pending_requests": run,
 		"max_requests":         run,
 		"max_retries":          run,
-		"retry_budget":         later(retries),
+		"retry_budget":         run,
 		"track_remaining":      run,
 		"max_connection_pools": later("there is one pool for a loop and cluster"),
+	},
+	"envoy.config.cluster.v3.CircuitBreakers.Thresholds@host": {
+		"priority":             oneOf("DEFAULT", "HIGH"),
+		"max_connections":      run,
+		"max_pending_requests": never(byHost),
+		"max_requests":         never(byHost),
+		"max_retries":          never(byHost),
+		"retry_budget":         never(byHost),
+		"track_remaining":      never(byHost).but("false"),
+		"max_connection_pools": never(byHost),
+	},
+	"envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget": {
+		"budget_percent":        run,
+		"budget_interval":       later("the budget is of the requests under way").but("0s"),
+		"min_retry_concurrency": run,
 	},
 	"envoy.config.cluster.v3.Cluster.LeastRequestLbConfig": {
 		"choice_count":        run,
