@@ -161,7 +161,7 @@ func (a *attempt) OnHead(end bool) {
 		a.state |= attemptEnd
 	}
 	x.entry.UpstreamHead = x.since()
-	x.cluster.Report(x.local.Loop, a.member, upstream.Outcome{Status: uint16(r.Status)})
+	x.cluster.Report(x.local.Loop, a.member, upstream.Outcome{Status: r.Status})
 	x.alive()
 	x.onResponseHead(end)
 }
@@ -224,14 +224,14 @@ func (a *attempt) OnBroken(f upstream.Failure) {
 func (a *attempt) failed(f upstream.Failure) {
 	x := a.exchange
 	a.state &^= attemptRuns
-	if !a.has(attemptHead) {
-		x.cluster.Report(x.local.Loop, a.member, upstream.Outcome{Failure: f})
-	}
 	if f == upstream.Stale && a.repeatable() && a.count < maxStale {
 		// The connection was closed while it was idle, and we had not heard of it yet: an old race, and nobody's fault.
 		x.cluster.Local(x.local.Loop).Stats.Inc(upstream.StaleRetry)
 		a.begin(true)
 		return
+	}
+	if !a.has(attemptHead) {
+		x.cluster.Report(x.local.Loop, a.member, upstream.Outcome{Failure: f})
 	}
 	v := &verdicts[f]
 	x.entry.Flags |= v.flags

@@ -22,6 +22,7 @@ type Cluster struct {
 	endpoints atomic.Pointer[Endpoints]
 	locals    []atomic.Pointer[Local] // by loop
 	source    *config.Assignment      // what endpoints was made of; for the Set's goroutine
+	detector  *Detector               // nil: nobody is ejected
 	epoch     time.Time               // of the Set
 	table     *telemetry.Owner        // of what is told of a hash table; nil: there is none
 	decode    http1.Options
@@ -152,6 +153,9 @@ func (v *Local) balancerOf(e *Endpoints, from *choices) *Balancer {
 // Report tells how an attempt at an endpoint that Choose gave has ended, once, as soon as that is known: with the final head of a
 // response, not with its last byte. An attempt that was given up because nobody wants its answer any more reports nothing.
 func (c *Cluster) Report(_ *loop.Loop, m *Member, o Outcome) {
+	if c.detector != nil {
+		c.detector.report(m, o)
+	}
 	switch {
 	case o.TimedOut:
 		m.Counts.RqTimeout.Add(1)

@@ -111,6 +111,7 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 	case config.Maglev:
 		running.table = s.store.Acquire(Maglevs, prefix, tag)
 	}
+	s.detect(running, prefix, tag)
 	running.endpoints.Store(compile(c, nil, nil))
 	return running
 }
@@ -149,6 +150,12 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 			e := &a.Endpoints[i]
 			members[i] = Member{Endpoint: s.acquire(c.Config, e.Address), Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Priority: e.Priority,
 				LocalityWeight: e.LocalityWeight, Locality: e.Locality, Metadata: e.Metadata}
+			standing := members[i].Standing
+			if c.detector == nil {
+				standing.mark(Ejected, false) // by a configuration that is gone
+			} else if standing.outlier.Load() == nil {
+				standing.outlier.Store(&outlier{})
+			}
 		}
 	}
 	old := c.Endpoints()
@@ -221,6 +228,10 @@ func (s *Set) retire(c *Cluster) {
 	}
 	if c.table != nil {
 		s.store.Release(c.table)
+	}
+	if c.detector != nil {
+		c.detector.stop()
+		s.store.Release(c.detector.owner)
 	}
 	s.store.Release(c.Stats)
 	s.store.Release(c.Codes)

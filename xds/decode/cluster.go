@@ -34,6 +34,7 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 		c.StatName = c.Name
 	}
 	s.balancing(c, m, p)
+	c.Outliers = s.outliers(m.GetOutlierDetection(), p.field("outlier_detection"))
 	s.endpointsOf(c, m, p)
 	s.breakers(c, m.GetCircuitBreakers(), p.field("circuit_breakers"))
 	s.upstreamHTTP(c, m, p)
