@@ -18,7 +18,6 @@ type Cluster struct {
 	Stats     *telemetry.Owner
 	Codes     *telemetry.Owner
 	remaining [2]*telemetry.Owner // by priority; nil: not asked for
-	open      [2]*telemetry.Owner // by priority
 	endpoints atomic.Pointer[Endpoints]
 	locals    []atomic.Pointer[Local] // by loop
 	source    *config.Assignment      // what endpoints was made of; for the Set's goroutine

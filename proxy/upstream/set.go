@@ -99,10 +99,8 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		encode: http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
 	}
 	for i, priority := range [...]string{"default", "high"} {
-		prefix := prefix + "circuit_breakers." + priority + "."
-		running.open[i] = s.store.Acquire(Open, prefix, tag)
 		if c.Breakers[i].TrackRemaining {
-			running.remaining[i] = s.store.Acquire(Remaining, prefix, tag)
+			running.remaining[i] = s.store.Acquire(Remaining, prefix+"circuit_breakers."+priority+".", tag)
 		}
 	}
 	switch c.Balancer {
@@ -123,11 +121,11 @@ func (s *Set) Refresh() {
 		for i := range c.Breakers {
 			limits, counts := &c.Config.Breakers[i], &c.Breakers[i]
 			retries := counts.RetryLimit(limits)
-			v := c.open[i].Loop(len(s.loops))
-			v.Set(OpenConnections, bit[counts.Connections.Open(limits.MaxConnections)])
-			v.Set(OpenPending, bit[counts.Pending.Open(limits.MaxPending)])
-			v.Set(OpenRequests, bit[counts.Requests.Open(limits.MaxRequests)])
-			v.Set(OpenRetries, bit[counts.Retries.Open(retries)])
+			v, rows := c.Stats.Loop(len(s.loops)), i*openRows
+			v.Set(rows+OpenConnections, bit[counts.Connections.Open(limits.MaxConnections)])
+			v.Set(rows+OpenPending, bit[counts.Pending.Open(limits.MaxPending)])
+			v.Set(rows+OpenRequests, bit[counts.Requests.Open(limits.MaxRequests)])
+			v.Set(rows+OpenRetries, bit[counts.Retries.Open(retries)])
 			if c.remaining[i] == nil {
 				continue
 			}
@@ -235,7 +233,7 @@ func (s *Set) retire(c *Cluster) {
 	}
 	s.store.Release(c.Stats)
 	s.store.Release(c.Codes)
-	for _, owner := range append(c.remaining[:], c.open[:]...) {
+	for _, owner := range c.remaining {
 		if owner != nil {
 			s.store.Release(owner)
 		}
