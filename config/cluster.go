@@ -23,6 +23,7 @@ type Cluster struct {
 	ByLocality     bool       // localities get their shares by weight, before endpoints do
 	Panic          float64    // percent of healthy endpoints below which health is ignored
 	Subsets        *Subsets   // nil: every endpoint may serve every request
+	Outliers       *Outliers  // nil: nobody is ejected
 	ConnectTimeout time.Duration
 	// BufferLimit is the watermark, in bytes, of each direction of a connection. Never 0.
 	BufferLimit uint32
@@ -40,6 +41,22 @@ type Cluster struct {
 	Trailers              bool
 	AllowChunkedLength    bool
 	Raw                   []byte
+}
+
+// Outliers is how endpoints that fail more than others are found and kept from requests for a while.
+type Outliers struct {
+	Interval                                             time.Duration // at least 1 ms
+	BaseTime, MaxTime                                    time.Duration // of an ejection; it grows with each by BaseTime
+	MaxJitter                                            time.Duration // on top of it
+	MaxPercent                                           uint32        // of the endpoints that are out at once
+	AlwaysOne                                            bool          // one may be out whatever MaxPercent says
+	SplitOrigins                                         bool          // what fails on our side has a row and a rate of its own
+	Consecutive5xx, ConsecutiveGateway, ConsecutiveLocal uint32        // failures in a row; 0 never comes
+	RateHosts, RateVolume, RateStdev                     uint32        // success rates: endpoints, requests of each in an interval, thousandths of the deviation
+	FailureHosts, FailureVolume, FailureThreshold        uint32        // as those, and the percent of failures
+	// Enforcing is the percent of ejections that are carried out: by failures in a row (5xx, gateway, local), success rate, local
+	// success rate, failure percentage, local failure percentage.
+	Enforcing [7]uint32
 }
 
 // ClusterType is where endpoints come from.
@@ -121,6 +138,16 @@ type Subset struct {
 type Breaker struct {
 	MaxConnections, MaxPending, MaxRequests, MaxRetries uint32
 	TrackRemaining                                      bool
+	// RetryBudget stands in for MaxRetries; nil: there is none.
+	RetryBudget *RetryBudget
+	// MaxHostConnections is for each endpoint; 0: no limit.
+	MaxHostConnections uint32
+}
+
+// RetryBudget limits retries by the requests that are under way.
+type RetryBudget struct {
+	Percent float64
+	Least   uint32 // this many are always allowed
 }
 
 // Assignment is a cluster's endpoints.

@@ -183,20 +183,29 @@ func (s *Server) clusters(w http.ResponseWriter, r *http.Request) {
 			for _, n := range numbersOf(m) {
 				fmt.Fprintf(w, "%s::%s::%d\n", at, n.name, n.value)
 			}
-			fmt.Fprintf(w, "%[1]s::hostname::%[2]s\n%[1]s::health_flags::%[3]s\n%[1]s::weight::%[4]d\n%[1]s::region::%[5]s\n%[1]s::zone::%[6]s\n%[1]s::sub_zone::%[7]s\n%[1]s::canary::false\n%[1]s::priority::%[8]d\n%[1]s::success_rate::-1\n%[1]s::local_origin_success_rate::-1\n",
-				at, m.Hostname, healthFlags(m.Health), m.Weight, m.Locality.Region, m.Locality.Zone, m.Locality.SubZone, m.Priority)
+			own, connections := m.Standing.SuccessRates()
+			fmt.Fprintf(w, "%[1]s::hostname::%[2]s\n%[1]s::health_flags::%[3]s\n%[1]s::weight::%[4]d\n%[1]s::region::%[5]s\n%[1]s::zone::%[6]s\n%[1]s::sub_zone::%[7]s\n%[1]s::canary::false\n%[1]s::priority::%[8]d\n%[1]s::success_rate::%[9]v\n%[1]s::local_origin_success_rate::%[10]v\n",
+				at, m.Hostname, healthFlags(m), m.Weight, m.Locality.Region, m.Locality.Zone, m.Locality.SubZone, m.Priority, own, connections)
 		}
 	}
 }
 
-func healthFlags(h config.Health) string {
-	switch h {
-	case config.HealthUnknown, config.HealthHealthy:
-		return "healthy"
-	case config.HealthDegraded:
-		return "/degraded_eds_health"
+// healthFlags are Envoy's words for what keeps an endpoint from its share of requests.
+func healthFlags(m *upstream.Member) string {
+	flags := ""
+	if m.Standing.Has(upstream.Ejected) {
+		flags += "/failed_outlier_check"
 	}
-	return "/failed_eds_health"
+	switch m.Health {
+	case config.HealthUnhealthy, config.HealthDraining, config.HealthTimeout:
+		flags += "/failed_eds_health"
+	case config.HealthDegraded:
+		flags += "/degraded_eds_health"
+	}
+	if flags == "" {
+		return "healthy"
+	}
+	return flags
 }
 
 func (s *Server) clustersJSON(w http.ResponseWriter, all upstream.Clusters, names []string) {
@@ -216,9 +225,13 @@ func (s *Server) clustersJSON(w http.ResponseWriter, all upstream.Clusters, name
 				stats = append(stats, stat)
 			}
 			health := [...]string{"HEALTHY", "HEALTHY", "UNHEALTHY", "DRAINING", "TIMEOUT", "DEGRADED"}[m.Health]
+			status := map[string]any{"eds_health_status": health}
+			if m.Standing.Has(upstream.Ejected) {
+				status["failed_outlier_check"] = true
+			}
 			hosts = append(hosts, map[string]any{
 				"address": socketAddress(m.Address()), "stats": stats, "weight": m.Weight, "hostname": m.Hostname,
-				"health_status": map[string]any{"eds_health_status": health},
+				"health_status": status,
 				"priority":      m.Priority, "locality": map[string]any{"region": m.Locality.Region, "zone": m.Locality.Zone, "sub_zone": m.Locality.SubZone},
 			})
 		}

@@ -88,6 +88,7 @@ func (t *tunnel) dial() {
 			l.SetTimer(&t.connect, t.cluster.Config.ConnectTimeout, t)
 			return
 		}
+		t.cluster.Report(l, m, upstream.Outcome{Failure: failure})
 		if failure == upstream.Overflow {
 			t.entry.Flags |= accesslog.UpstreamOverflow
 			t.end("")
@@ -104,6 +105,7 @@ func (u *upEnd) OnConnected() {
 	t.local.Loop.StopTimer(&t.connect)
 	t.carrying = true
 	t.up.Connected()
+	t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Status: 200}) // Envoy counts a connection as a good answer
 	t.entry.UpstreamLocal = t.up.Conn.Local()
 	if d := t.server.config.IdleTimeout; d > 0 {
 		t.local.Loop.SetTimer(&t.idle, d, t)
@@ -189,6 +191,7 @@ func (u *upEnd) OnClosed(error) {
 	t := (*tunnel)(u)
 	if !t.carrying {
 		t.up.Ended(upstream.CxDestroyRemote, false)
+		t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Failure: upstream.ConnectFailed})
 		t.up = nil
 		t.dial()
 		return
@@ -204,6 +207,7 @@ func (t *tunnel) Expired(timer *loop.Timer) {
 	switch timer {
 	case &t.connect:
 		t.up.Ended(upstream.CxDestroyLocal, true)
+		t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Failure: upstream.ConnectTimeout})
 		t.up.Conn.Own(rest{})
 		t.up.Conn.Close()
 		t.up = nil

@@ -265,13 +265,15 @@ func (a *attempt) failed(f upstream.Failure) {
 	if a.has(attemptUnwanted) {
 		return
 	}
-	a.report(upstream.Outcome{Failure: f})
 	if f == upstream.Stale && a.repeatable() && x.stale < maxStale {
 		// The connection was closed while it was idle, and we had not heard of it yet: an old race, and nobody's fault.
 		x.stale++
 		x.clusterStats().Inc(upstream.StaleRetry)
 		a.begin(true)
 		return
+	}
+	if !a.has(attemptHead) {
+		x.cluster.Report(x.local.Loop, a.member, upstream.Outcome{Failure: f})
 	}
 	v := &verdicts[f]
 	if v.flags == accesslog.UpstreamConnectionFailure {

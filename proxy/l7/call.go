@@ -27,6 +27,9 @@ type call struct {
 	timer    loop.Timer
 	local    *Local
 	stats    *telemetry.Values
+	cluster  *upstream.Cluster
+	member   *upstream.Member
+	told     bool // the cluster knows how it ended
 	done     bool
 }
 
@@ -56,6 +59,7 @@ func (x *exchange) AwaitCall(cluster string, r *http.Request, body []byte, timeo
 		l.Post(func() { k.end(fmt.Errorf("l7: call: cluster %q has no healthy endpoint", cluster)) })
 		return
 	}
+	k.cluster, k.member = c, m
 	conn, failure := c.Lend(l, m.Endpoint, config.PriorityDefault, true, k, &k.wait)
 	switch {
 	case conn != nil:
@@ -102,7 +106,19 @@ var (
 )
 
 // Expired is the call's timeout.
-func (k *call) Expired(*loop.Timer) { k.end(errCallTimeout) }
+func (k *call) Expired(*loop.Timer) {
+	if k.member != nil {
+		k.report(upstream.Outcome{TimedOut: true})
+	}
+	k.end(errCallTimeout)
+}
+
+func (k *call) report(o upstream.Outcome) {
+	if !k.told {
+		k.told = true
+		k.cluster.Report(k.local.Loop, k.member, o)
+	}
+}
 
 // OnLent sends the request.
 func (k *call) OnLent(c *upstream.HTTP1) {
@@ -125,13 +141,20 @@ func (k *call) OnBroken(f upstream.Failure) {
 	k.broken(f)
 }
 
-func (k *call) broken(f upstream.Failure) { k.end(fmt.Errorf("l7: call: %s", verdicts[f].reason)) }
+func (k *call) broken(f upstream.Failure) {
+	k.report(upstream.Outcome{Failure: f})
+	k.end(fmt.Errorf("l7: call: %s", verdicts[f].reason))
+}
 
 // Response implements upstream.Stream.
 func (k *call) Response() *http.Response { return &k.response }
 
 // OnHead implements upstream.Stream.
-func (k *call) OnHead(bool) {}
+func (k *call) OnHead(bool) {
+	if !k.response.IsInformational() {
+		k.report(upstream.Outcome{Status: k.response.Status})
+	}
+}
 
 // OnBody gathers the answer.
 func (k *call) OnBody(b []byte) {

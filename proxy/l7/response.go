@@ -84,16 +84,6 @@ func (x *exchange) countUpstream() {
 	countAnswer(x.cluster.Local(x.local.Loop), x.response.Status, milliseconds(x.local.Loop.Nanotime()-x.attempt.began), x.has(external))
 }
 
-// countRetried counts an answer in the place of which another is asked for.
-func (x *exchange) countRetried(status uint16) {
-	s := x.clusterStats()
-	s.Inc(upstream.RetriedRqCompleted)
-	s.Inc(classRow(upstream.RetriedRq1xx, status))
-	if status >= 100 && status < 600 {
-		x.cluster.Retried.Loop(x.local.Loop.Index()).Inc(int(status) - 100)
-	}
-}
-
 // clusterStats are the cluster's numbers on this loop.
 func (x *exchange) clusterStats() *telemetry.Values { return x.cluster.Local(x.local.Loop).Stats }
 

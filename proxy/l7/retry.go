@@ -219,7 +219,7 @@ func (x *exchange) retryAnswer(a *attempt, end bool) bool {
 	}
 	status := a.response.Status
 	if x.tryAgain(wanted) {
-		x.countRetried(status)
+		x.cluster.CountRetried(x.local.Loop, status)
 		a.discard(end)
 		x.leave(a)
 		return true
@@ -259,8 +259,7 @@ func (x *exchange) tryAgain(wanted bool) bool {
 		return false
 	}
 	r.left--
-	if !x.cluster.Breakers[x.forward.Priority].Retries.Enter(x.cluster.Limits(x.forward.Priority).MaxRetries) {
-		stats.Inc(upstream.RqRetryOverflow)
+	if !x.cluster.EnterRetry(l, x.forward.Priority) {
 		x.entry.Flags |= accesslog.UpstreamOverflow
 		return false
 	}
@@ -334,7 +333,7 @@ func (r *retry) release() {
 	if r.entered {
 		r.entered = false
 		x := r.exchange
-		x.cluster.Breakers[x.forward.Priority].Retries.Leave()
+		x.cluster.LeaveRetry(x.forward.Priority)
 	}
 }
 

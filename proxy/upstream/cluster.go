@@ -17,11 +17,13 @@ type Cluster struct {
 	Breakers  *Breakers
 	Stats     *telemetry.Owner
 	Codes     *telemetry.Owner
-	Retried   *telemetry.Owner    // codes of answers in the place of which another was asked for
+	retried   atomic.Pointer[telemetry.Owner] // codes of answers in the place of which another was asked for; made at first use
+	store     *telemetry.Store
 	remaining [2]*telemetry.Owner // by priority; nil: not asked for
 	endpoints atomic.Pointer[Endpoints]
 	locals    []atomic.Pointer[Local] // by loop
 	source    *config.Assignment      // what endpoints was made of; for the Set's goroutine
+	detector  *Detector               // nil: nobody is ejected
 	epoch     time.Time               // of the Set
 	table     *telemetry.Owner        // of what is told of a hash table; nil: there is none
 	decode    http1.Options
@@ -47,6 +49,26 @@ func (c *Cluster) Local(l *loop.Loop) *Local {
 	v := &Local{Stats: c.Stats.Loop(l.Index()), Codes: c.Codes.Loop(l.Index())}
 	slot.Store(v)
 	return v
+}
+
+// CountRetried counts an answer in the place of which another is asked for.
+func (c *Cluster) CountRetried(l *loop.Loop, status uint16) {
+	s := c.Local(l).Stats
+	s.Inc(RetriedRqCompleted)
+	if status < 100 || status >= 600 {
+		return
+	}
+	s.Inc(RetriedRq1xx + int(status)/100 - 1)
+	o := c.retried.Load()
+	if o == nil {
+		// Few clusters ever need it, so the others do not pay for it.
+		o = c.store.Acquire(Codes, c.Stats.Prefix+"retry.", c.Stats.Tags...)
+		if !c.retried.CompareAndSwap(nil, o) {
+			c.store.Release(o)
+			o = c.retried.Load()
+		}
+	}
+	o.Loop(l.Index()).Inc(int(status) - 100)
 }
 
 // Endpoints is what the cluster has now. An attempt reads it once.
@@ -152,6 +174,9 @@ func (v *Local) balancerOf(e *Endpoints, from *choices) *Balancer {
 // Report tells how an attempt at an endpoint that Choose gave has ended, once, as soon as that is known: with the final head of a
 // response, not with its last byte. An attempt that was given up because nobody wants its answer any more reports nothing.
 func (c *Cluster) Report(_ *loop.Loop, m *Member, o Outcome) {
+	if c.detector != nil {
+		c.detector.report(m, o)
+	}
 	switch {
 	case o.TimedOut:
 		m.Counts.RqTimeout.Add(1)

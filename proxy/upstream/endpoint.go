@@ -107,7 +107,11 @@ func (m *Member) state() state {
 	switch m.Health {
 	case config.HealthUnhealthy, config.HealthDraining, config.HealthTimeout:
 		return unhealthy
-	case config.HealthDegraded:
+	}
+	switch {
+	case m.Standing.Has(Ejected):
+		return unhealthy
+	case m.Health == config.HealthDegraded:
 		return degraded
 	}
 	return healthy

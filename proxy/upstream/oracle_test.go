@@ -24,16 +24,7 @@ func TestPlacement(t *testing.T) {
 	if err != nil {
 		t.Fatalf("no Envoy to compare with: %v; make setup installs one, or name a binary in WEFT_ENVOY", err)
 	}
-	l, err := net.Listen("tcp", "0.0.0.0:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, r.Context().Value(http.LocalAddrContextKey).(net.Addr).String())
-	})}
-	go s.Serve(l)
-	t.Cleanup(func() { s.Close() })
-	port := uint16(l.Addr().(*net.TCPAddr).Port)
+	port := addressed(t)
 
 	// Each has what Envoy and we are told of the same cluster.
 	hashing := config.Hashing{MinRing: 1024, MaxRing: 8 << 20, TableSize: 65537}
@@ -86,23 +77,12 @@ func TestPlacement(t *testing.T) {
 		list := members[c.name]
 		var groups []any
 		for i := range endpoints {
-			at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)}), port)
-			m := Member{Endpoint: &Endpoint{key: endpointKey{address: config.Address{AddrPort: at}}, Standing: &Standing{}}, Weight: 1}
+			m := Member{Endpoint: at(i, port), Weight: 1}
 			if c.change != nil {
 				c.change(i, &m)
 			}
 			list = append(list, m)
-			about := map[string]any{}
-			for k, v := range m.Metadata {
-				about[k] = v
-			}
-			group := map[string]any{"locality": map[string]any{"zone": m.Locality.Zone}, "priority": m.Priority, "lb_endpoints": []any{map[string]any{
-				"load_balancing_weight": m.Weight, "health_status": [...]string{"UNKNOWN", "HEALTHY", "UNHEALTHY"}[m.Health], "metadata": map[string]any{"filter_metadata": about},
-				"endpoint": map[string]any{"hostname": m.Hostname, "address": map[string]any{"socket_address": map[string]any{"address": at.Addr().String(), "port_value": port}}}}}}
-			if m.LocalityWeight > 0 {
-				group["load_balancing_weight"] = m.LocalityWeight
-			}
-			groups = append(groups, group)
+			groups = append(groups, said(&m))
 		}
 		members[c.name] = list
 		cluster := map[string]any{"name": c.name, "load_assignment": map[string]any{"cluster_name": c.name, "endpoints": groups}}
@@ -122,21 +102,160 @@ func TestPlacement(t *testing.T) {
 		const keys = 300
 		for i := range keys {
 			key := fmt.Sprintf("user-%d", i)
-			r, _ := http.NewRequest("GET", "http://"+address+"/"+c.name, nil)
-			r.Header.Set("x-key", key)
-			answer, err := http.DefaultClient.Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			body, _ := io.ReadAll(answer.Body)
-			answer.Body.Close()
-			at, _ := b.Choose(&c.cluster, e, &e.choices, &ask{hash: xxHash64([]byte(key), 0)})
-			if at < 0 || e.All[at].Address().String() != string(body) {
+			body := get(t, "http://"+address+"/"+c.name, key)
+			i, _ := b.Choose(&c.cluster, e, &e.choices, &ask{hash: xxHash64([]byte(key), 0)})
+			if i < 0 || e.All[i].Address().String() != body {
 				wrong++
 			}
 		}
 		if wrong > 0 {
 			t.Errorf("%s: %d of %d keys lead elsewhere", c.name, wrong, keys)
+		}
+	}
+}
+
+// addressed is a port at every address of this host where what is answered is the address.
+func addressed(t *testing.T) uint16 {
+	t.Helper()
+	l, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.Context().Value(http.LocalAddrContextKey).(net.Addr).String())
+	})}
+	go s.Serve(l)
+	t.Cleanup(func() { s.Close() })
+	return uint16(l.Addr().(*net.TCPAddr).Port)
+}
+
+// at is the endpoint of that number.
+func at(i int, port uint16) *Endpoint {
+	to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)}), port)
+	return &Endpoint{key: endpointKey{address: config.Address{AddrPort: to}}, Standing: &Standing{}}
+}
+
+// said is what Envoy is told of an endpoint: a locality with that one in it.
+func said(m *Member) any {
+	about := map[string]any{}
+	for k, v := range m.Metadata {
+		about[k] = v
+	}
+	to := m.Address().AddrPort
+	group := map[string]any{"locality": map[string]any{"zone": m.Locality.Zone}, "priority": m.Priority, "lb_endpoints": []any{map[string]any{
+		"load_balancing_weight": m.Weight, "health_status": [...]string{"UNKNOWN", "HEALTHY", "UNHEALTHY", "DRAINING", "TIMEOUT", "DEGRADED"}[m.Health],
+		"metadata": map[string]any{"filter_metadata": about},
+		"endpoint": map[string]any{"hostname": m.Hostname, "address": map[string]any{"socket_address": map[string]any{"address": to.Addr().String(), "port_value": to.Port()}}}}}}
+	if m.LocalityWeight > 0 {
+		group["load_balancing_weight"] = m.LocalityWeight
+	}
+	return group
+}
+
+// get is what is answered; with a key, that is sent along.
+func get(t *testing.T, url, key string) string {
+	t.Helper()
+	r, err := http.NewRequest("GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("x-key", key)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// TestSharesAreEnvoys sends the same many requests to fleets of all kinds of health through the real Envoy, and wants the parts of
+// priorities, localities and states to be the ones that we give them.
+func TestSharesAreEnvoys(t *testing.T) {
+	envoy, err := findEnvoy()
+	if err != nil {
+		t.Fatalf("no Envoy to compare with: %v; make setup installs one, or name a binary in WEFT_ENVOY", err)
+	}
+	port := addressed(t)
+	type fleet struct {
+		health  string // by priority, or with weights by zone
+		weights []uint32
+		panic   float64
+		weigh   bool
+	}
+	fleets := []fleet{
+		{health: "HHHH HHHH", panic: 50}, {health: "HHHHHHHUUU HH", panic: 50}, {health: "HHHHHUUUUU HHHHHUUUUU", panic: 50}, {health: "UUUU HHHH", panic: 50},
+		{health: "UUUUU DDDDD", panic: 50}, {health: "HHUUUUUU HHHHHHHUUUUU", panic: 50}, {health: "HHHHUDDDDD UUUU", panic: 50}, {health: "HHUUUUUU HHUUUUUU", panic: 50},
+		{health: "HUUUUUUUUU HUUUUUUUUU HUUUUUUUUU", panic: 50}, {health: "HUUUUUUUUU DDUUU", panic: 50}, {health: "HUUUUUUUUU DDDUUU", panic: 50},
+		{health: "HUUUUUUUUU DDUUU", panic: 0}, {health: "HUUU UUUU", panic: 0}, {health: "HDUU HDUU", panic: 40}, {health: "HHUU HUUU", panic: 50, weigh: true},
+		{health: "HH HHHHHH", weights: []uint32{1, 1}, panic: 50}, {health: "HH HU", weights: []uint32{1, 1}, panic: 50}, {health: "HH HHHHHHHUUU", weights: []uint32{3, 1}, panic: 50},
+		{health: "HH HH", weights: []uint32{1, 0}, panic: 50}, {health: "HH HHHHHH", weights: []uint32{0, 0}, panic: 50}, {health: "HD HHHUUU", weights: []uint32{1, 5}, panic: 0},
+	}
+	var clusters, routes []any
+	var all [][]Member
+	for i, f := range fleets {
+		list := leveled(f.health)
+		var groups []any
+		for k := range list {
+			m := &list[k]
+			m.Endpoint = at(k, port)
+			if f.weigh {
+				m.Weight = uint32(k%4*k%4 + 1)
+			}
+			m.Locality.Zone = fmt.Sprint(m.Priority)
+			if f.weights != nil {
+				m.LocalityWeight, m.Priority = f.weights[m.Priority], 0
+			}
+			groups = append(groups, said(m))
+		}
+		all = append(all, list)
+		name := fmt.Sprint(i)
+		common := map[string]any{"healthy_panic_threshold": map[string]any{"value": f.panic}}
+		if f.weights != nil {
+			common["locality_weighted_lb_config"] = map[string]any{}
+		}
+		clusters = append(clusters, map[string]any{"name": name, "lb_policy": "RANDOM", "common_lb_config": common,
+			"load_assignment": map[string]any{"cluster_name": name, "endpoints": groups, "policy": map[string]any{"weighted_priority_health": f.weigh}}})
+		routes = append(routes, map[string]any{"match": map[string]any{"path": "/" + name}, "route": map[string]any{"cluster": name}})
+	}
+	address := runEnvoy(t, envoy, clusters, routes)
+	const requests = 600
+	for i, f := range fleets {
+		c := &config.Cluster{Balancer: config.Random, Panic: f.panic, ByLocality: f.weights != nil}
+		e, b, random := compile(c, &config.Assignment{Overprovisioning: 140, WeighHealth: f.weigh}, all[i]), &Balancer{}, seeded(uint64(i))
+		// Parts are told by zone and by what endpoints are said to be.
+		part := func(m *Member) string { return m.Locality.Zone + string("?HU??D"[m.Health]) }
+		ours, theirs, by := map[string]float64{}, map[string]float64{}, map[string]*Member{}
+		for k := range e.All {
+			by[e.All[k].Address().String()] = &e.All[k]
+		}
+		for range 100 * requests {
+			if at := b.one(c, e, random); at >= 0 {
+				ours[part(&e.All[at])] += 0.01 / requests
+			} else {
+				ours["nobody"] += 0.01 / requests
+			}
+		}
+		for range requests {
+			if m := by[get(t, fmt.Sprintf("http://%s/%d", address, i), "")]; m != nil {
+				theirs[part(m)] += 1.0 / requests
+			} else {
+				theirs["nobody"] += 1.0 / requests
+			}
+		}
+		for p := range ours {
+			if d := ours[p] - theirs[p]; d < -0.09 || d > 0.09 || theirs[p] == 0 != (ours[p] == 0) && ours[p] > 0.02 { // 4.4 standard deviations
+				t.Errorf("%+v: ours %v, Envoy's %v", f, ours, theirs)
+				break
+			}
+		}
+		for p := range theirs {
+			if ours[p] == 0 {
+				t.Errorf("%+v: ours %v, Envoy's %v", f, ours, theirs)
+			}
 		}
 	}
 }

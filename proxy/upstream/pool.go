@@ -98,7 +98,7 @@ func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, careful boo
 	}
 	if pool.connecting <= pool.waiting {
 		// A pool without any connection may always open one, else a cluster of many endpoints could never be reached in full.
-		if !counts.Connections.Enter(limits.MaxConnections) {
+		if !c.enterConnection(e, p) {
 			stats.Inc(CxOverflow)
 			if pool.open > 0 {
 				pool.enqueue(c, p, s, w, stats.Inc)

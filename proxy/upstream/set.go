@@ -87,7 +87,7 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		Breakers: b,
 		Stats:    s.store.Acquire(Stats, prefix, tag),
 		Codes:    s.store.Acquire(Codes, prefix, tag),
-		Retried:  s.store.Acquire(Codes, prefix+"retry.", tag),
+		store:    s.store,
 		epoch:    s.epoch,
 		locals:   make([]atomic.Pointer[Local], len(s.loops)),
 		decode: http1.Options{
@@ -110,22 +110,31 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 	case config.Maglev:
 		running.table = s.store.Acquire(Maglevs, prefix, tag)
 	}
+	s.detect(running, prefix, tag)
 	running.endpoints.Store(compile(c, nil, nil))
 	return running
 }
 
 // Refresh brings the gauges up to date that are only worth it when somebody looks.
 func (s *Set) Refresh() {
+	bit := map[bool]uint64{true: 1}
 	for _, c := range s.List() {
-		for i, owner := range c.remaining {
-			if owner == nil {
+		for i := range c.Breakers {
+			limits, counts := &c.Config.Breakers[i], &c.Breakers[i]
+			retries := counts.RetryLimit(limits)
+			v, rows := c.Stats.Loop(len(s.loops)), i*openRows
+			v.Set(rows+OpenConnections, bit[counts.Connections.Open(limits.MaxConnections)])
+			v.Set(rows+OpenPending, bit[counts.Pending.Open(limits.MaxPending)])
+			v.Set(rows+OpenRequests, bit[counts.Requests.Open(limits.MaxRequests)])
+			v.Set(rows+OpenRetries, bit[counts.Retries.Open(retries)])
+			if c.remaining[i] == nil {
 				continue
 			}
-			v, limits, counts := owner.Loop(len(s.loops)), &c.Config.Breakers[i], &c.Breakers[i]
+			v = c.remaining[i].Loop(len(s.loops))
 			v.Set(RemainingConnections, counts.Connections.Remaining(limits.MaxConnections))
 			v.Set(RemainingPending, counts.Pending.Remaining(limits.MaxPending))
 			v.Set(RemainingRequests, counts.Requests.Remaining(limits.MaxRequests))
-			v.Set(RemainingRetries, counts.Retries.Remaining(limits.MaxRetries))
+			v.Set(RemainingRetries, counts.Retries.Remaining(retries))
 		}
 	}
 }
@@ -140,6 +149,12 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 			e := &a.Endpoints[i]
 			members[i] = Member{Endpoint: s.acquire(c.Config, e.Address), Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Priority: e.Priority,
 				LocalityWeight: e.LocalityWeight, Locality: e.Locality, Metadata: e.Metadata}
+			standing := members[i].Standing
+			if c.detector == nil {
+				standing.mark(Ejected, false) // by a configuration that is gone
+			} else if standing.outlier.Load() == nil {
+				standing.outlier.Store(&outlier{})
+			}
 		}
 	}
 	old := c.Endpoints()
@@ -213,9 +228,15 @@ func (s *Set) retire(c *Cluster) {
 	if c.table != nil {
 		s.store.Release(c.table)
 	}
+	if c.detector != nil {
+		c.detector.stop()
+		s.store.Release(c.detector.owner)
+	}
 	s.store.Release(c.Stats)
 	s.store.Release(c.Codes)
-	s.store.Release(c.Retried)
+	if o := c.retried.Load(); o != nil {
+		s.store.Release(o)
+	}
 	for _, owner := range c.remaining {
 		if owner != nil {
 			s.store.Release(owner)

@@ -23,8 +23,8 @@ type TCP struct {
 // cluster's configuration.
 func (c *Cluster) DialTCP(l *loop.Loop, m *Member, o loop.Owner) (*TCP, Failure) {
 	stats := c.Local(l).Stats
-	counts, limits := &c.Breakers[config.PriorityDefault], c.Limits(config.PriorityDefault)
-	if !counts.Connections.Enter(limits.MaxConnections) {
+	counts := &c.Breakers[config.PriorityDefault]
+	if !c.enterConnection(m.Endpoint, config.PriorityDefault) {
 		stats.Inc(CxOverflow)
 		return nil, Overflow
 	}

@@ -76,14 +76,11 @@ func majority(w *world) string {
 	return fmt.Sprint(counts["127.0.0.1"] > 300)
 }
 
-const newcomerAsked = 40
-
-// newcomer tells whether the first endpoint keeps its requests when another one comes.
+// newcomer tells whether the first endpoint keeps its requests when another one comes, which is a matter of their ages: where they are to
+// count, the fifth power makes a few times as old many times as heavy.
 func newcomer(w *world) string {
-	// What counts is how old the two are beside one another, so the first is to be much older than the test's requests take.
-	began := time.Now()
-	hosts(w, newcomerAsked, false)
-	<-time.After(20 * time.Since(began))
+	w.dial().Get("/")
+	<-time.After(200 * time.Millisecond)
 	boot, err := decode.New(nil, decode.Options{}).Bootstrap(parse(w.t, strings.Replace(w.text, "127.0.0.2", "127.0.0.3", 1)))
 	if err == nil {
 		err = w.Update(&boot.Static)
@@ -91,7 +88,7 @@ func newcomer(w *world) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if counts, _ := hosts(w, newcomerAsked, false); counts["127.0.0.1"] > 34 {
+	if counts, _ := hosts(w, 40, false); counts["127.0.0.1"] > 34 {
 		return "kept"
 	}
 	return "shared"
@@ -118,7 +115,7 @@ const (
 	asksX = `cluster: up, metadata_match: {filter_metadata: {envoy.lb: {s: x}}}`
 	asksW = `cluster: up, metadata_match: {filter_metadata: {envoy.lb: {v: "1", w: y}}}`
 
-	slowStart = "slow_start_config: {slow_start_window: 1000s, PIECE}"
+	slowStart = "slow_start_config: {slow_start_window: 100s, PIECE}"
 	skewed1   = `metadata: {filter_metadata: {envoy.lb: {hash_key: a224}}}, ` + one
 	skewed2   = `metadata: {filter_metadata: {envoy.lb: {hash_key: b224}}}, ` + two
 	sameKey   = `metadata: {filter_metadata: {envoy.lb: {hash_key: k}}}, `
@@ -155,9 +152,9 @@ func subsetTrials(message string, cluster func(body string) string) []trial {
 // slowTrials are the same for the older messages and the newer one.
 func slowTrials(message string, cluster func(body string) string) []trial {
 	return []trial{
-		{paths: message + ".slow_start_window", site: twins(cluster("slow_start_config: {PIECE}")), base: "min_weight_percent: {value: 0.001}", flip: "min_weight_percent: {value: 0.001}, slow_start_window: 1000s", up: everywhere, probe: newcomer, want: [2]string{"shared", "kept"}},
-		{paths: message + ".aggression", site: twins(cluster(slowStart)), base: "min_weight_percent: {value: 0.001}", flip: "min_weight_percent: {value: 0.001}, aggression: {default_value: 10000}", up: everywhere, probe: newcomer, want: [2]string{"kept", "shared"}},
-		{paths: message + ".min_weight_percent", site: twins(cluster(slowStart)), base: "min_weight_percent: {value: 0.001}", flip: "min_weight_percent: {value: 100}", up: everywhere, probe: newcomer, want: [2]string{"kept", "shared"}},
+		{paths: message + ".slow_start_window", site: twins(cluster("slow_start_config: {PIECE}")), base: "aggression: {default_value: 0.2}, min_weight_percent: {value: 0}", flip: "aggression: {default_value: 0.2}, min_weight_percent: {value: 0}, slow_start_window: 100s", up: everywhere, probe: newcomer, want: [2]string{"shared", "kept"}},
+		{paths: message + ".aggression", site: twins(cluster(slowStart)), base: "min_weight_percent: {value: 0}, aggression: {default_value: 0.2}", flip: "min_weight_percent: {value: 0}, aggression: {default_value: 10000}", up: everywhere, probe: newcomer, want: [2]string{"kept", "shared"}},
+		{paths: message + ".min_weight_percent", site: twins(cluster(slowStart)), base: "aggression: {default_value: 0.2}, min_weight_percent: {value: 0}", flip: "aggression: {default_value: 0.2}, min_weight_percent: {value: 100}", up: everywhere, probe: newcomer, want: [2]string{"kept", "shared"}},
 	}
 }
 
@@ -168,7 +165,7 @@ var balanceTrials = everywhereToo(append(append(append(append([]trial{
 	{paths: "Policy.overprovisioning_factor", site: overflowing("{}, {"+ill+"}", "policy: {PIECE},"), flip: "overprovisioning_factor: 200", probe: part, want: [2]string{"most", "all"}},
 	{paths: "Policy.weighted_priority_health", site: overflowing("{load_balancing_weight: 9, "+ill+"}", "policy: {PIECE},"), flip: "weighted_priority_health: true", probe: part, want: [2]string{"most", "few"}},
 	{paths: "health_status=DEGRADED", site: fleet("", zone("a", one), zone("b", "PIECE "+two)), flip: "health_status: DEGRADED, ", probe: part, want: [2]string{"half", "most"}},
-	{paths: "RoundRobinLbConfig.slow_start_config", site: twins("PIECE"), base: "", flip: "round_robin_lb_config: {slow_start_config: {slow_start_window: 1000s, min_weight_percent: {value: 0.001}}},", probe: newcomer, want: [2]string{"shared", "kept"}},
+	{paths: "RoundRobinLbConfig.slow_start_config", site: twins("PIECE"), base: "", flip: "round_robin_lb_config: {slow_start_config: {slow_start_window: 100s, aggression: {default_value: 0.2}, min_weight_percent: {value: 0}}},", probe: newcomer, want: [2]string{"shared", "kept"}},
 	{paths: "Cluster.lb_policy=RING_HASH", site: twins("PIECE"), base: "", flip: "lb_policy: RING_HASH,", probe: look("GET /", "#cluster.up.ring_hash_lb.size", "#cluster.up.ring_hash_lb.min_hashes_per_host", "#cluster.up.ring_hash_lb.max_hashes_per_host"), want: [2]string{"-1|-1|-1", "1024|512|512"}},
 	{paths: "Cluster.lb_policy=MAGLEV", site: twins("PIECE"), base: "", flip: "lb_policy: MAGLEV,", probe: look("GET /", "#cluster.up.maglev_lb.min_entries_per_host", "#cluster.up.maglev_lb.max_entries_per_host"), want: [2]string{"-1|-1", "32768|32769"}},
 	{paths: "Cluster.lb_policy=LOAD_BALANCING_POLICY_CONFIG", site: twins("PIECE"), base: "", flip: "lb_policy: LOAD_BALANCING_POLICY_CONFIG,", probe: served, want: [2]string{"true", "false"}},
@@ -186,7 +183,7 @@ var balanceTrials = everywhereToo(append(append(append(append([]trial{
 	{paths: "LeastRequest.enable_full_scan", site: twins(policy(least + " PIECE")), base: "choice_count: 2", flip: "choice_count: 2, enable_full_scan: true", probe: fewer, want: [2]string{"false", "true"}},
 	{paths: "LeastRequest.selection_method=FULL_SCAN", site: twins(policy(least + " PIECE")), base: "choice_count: 2", flip: "choice_count: 2, selection_method: FULL_SCAN", probe: fewer, want: [2]string{"false", "true"}},
 	{paths: "LeastRequest.active_request_bias", site: fleet(policy(least+" active_request_bias: {runtime_key: k, default_value: PIECE}"), zone("a", "load_balancing_weight: 2, "+one), zone("b", two)), base: "0", flip: "9", probe: fewer, want: [2]string{"false", "true"}},
-	{paths: "LeastRequest.slow_start_config", site: twins(policy(least + " PIECE")), base: "choice_count: 2", flip: "slow_start_config: {slow_start_window: 1000s, min_weight_percent: {value: 0.001}}", probe: newcomer, want: [2]string{"shared", "kept"}},
+	{paths: "LeastRequest.slow_start_config", site: twins(policy(least + " PIECE")), base: "choice_count: 2", flip: "slow_start_config: {slow_start_window: 100s, aggression: {default_value: 0.2}, min_weight_percent: {value: 0}}", probe: newcomer, want: [2]string{"shared", "kept"}},
 	{paths: "RingHash.minimum_ring_size", site: twins(policy(ring + " PIECE")), base: "", flip: "minimum_ring_size: 2048", probe: look("GET /", "#cluster.up.ring_hash_lb.size"), want: [2]string{"1024", "2048"}},
 	{paths: "RingHash.maximum_ring_size", site: twins(policy(ring + " minimum_ring_size: 11, PIECE")), base: "", flip: "maximum_ring_size: 11", probe: look("GET /", "#cluster.up.ring_hash_lb.size"), want: [2]string{"12", "11"}},
 	{paths: "RingHash.hash_function=MURMUR_HASH_2", site: fleet(policy(ring+" minimum_ring_size: 2, PIECE"), zone("a", skewed1), zone("b", skewed2)), base: "", flip: "hash_function: MURMUR_HASH_2", probe: part, want: [2]string{"few", "most"}},

@@ -56,6 +56,11 @@ var clusterTrials = []trial{
 	{paths: "CircuitBreakers.Thresholds.max_connections", site: thresholds, flip: "max_connections: 1", up: silent, probe: both, want: [2]string{"two", "overflow"}},
 	{paths: "CircuitBreakers.Thresholds.max_retries", site: thresholds, base: "track_remaining: true", flip: "track_remaining: true, max_retries: 7", probe: look("GET /", "#cluster.up.circuit_breakers.default.remaining_retries"), want: [2]string{"3", "7"}},
 	{paths: "CircuitBreakers.Thresholds.track_remaining", site: thresholds, flip: "track_remaining: true", probe: look("GET /", "#cluster.up.circuit_breakers.default.remaining_rq"), want: [2]string{"-1", "1024"}},
+	{paths: "CircuitBreakers.Thresholds.retry_budget", site: thresholds, base: "track_remaining: true, max_retries: 7", flip: "track_remaining: true, max_retries: 7, retry_budget: {}", probe: look("GET /", "#cluster.up.circuit_breakers.default.remaining_retries"), want: [2]string{"7", "3"}},
+	{paths: "RetryBudget.min_retry_concurrency", site: thresholds, base: "track_remaining: true, retry_budget: {}", flip: "track_remaining: true, retry_budget: {min_retry_concurrency: 9}", probe: look("GET /", "#cluster.up.circuit_breakers.default.remaining_retries"), want: [2]string{"3", "9"}},
+	{paths: "RetryBudget.budget_percent", site: thresholds, base: "track_remaining: true, retry_budget: {min_retry_concurrency: 0}", flip: "track_remaining: true, retry_budget: {min_retry_concurrency: 0, budget_percent: {value: 100}}", up: everywhere, probe: budget, want: [2]string{"0", "2"}},
+	{paths: "CircuitBreakers.Thresholds@host.max_connections", site: perHost, flip: "max_connections: 1", up: silent, probe: both, want: [2]string{"two", "overflow"}},
+	{paths: "CircuitBreakers.Thresholds@host.priority=HIGH", site: perHost, base: "max_connections: 1", flip: "priority: HIGH, max_connections: 1", up: silent, probe: both, want: [2]string{"overflow", "two"}},
 	{paths: "CircuitBreakers.Thresholds.priority=HIGH", site: thresholds, base: "max_requests: 0", flip: "priority: HIGH, max_requests: 0", probe: look("GET /", "status"), want: [2]string{"503", "200"}},
 	{paths: "RouteAction.priority=HIGH", site: func(p string) string {
 		return e2e.Bootstrap(e2e.HTTPListener("routes: [{match: {prefix: /}, route: {cluster: up, "+p+"}}]"), upCluster("circuit_breakers: {thresholds: [{priority: HIGH, max_requests: 0}]}"))
@@ -80,4 +85,17 @@ var clusterTrials = []trial{
 
 func preserve(more string) string {
 	return `header_key_format: {stateful_formatter: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig` + more + "}}}"
+}
+
+func perHost(piece string) string {
+	return cluster("circuit_breakers: {per_host_thresholds: [{" + piece + "}]}")
+}
+
+// budget is how many retries there may be while two requests are under way.
+func budget(w *world) string {
+	for i := range 2 {
+		w.dial().Send(raw("GET /hang"))
+		w.eventually("a request that hangs", func() bool { return w.stat("cluster.up.upstream_rq_active") == int64(i+1) })
+	}
+	return fmt.Sprint(w.stat("cluster.up.circuit_breakers.default.remaining_retries"))
 }

@@ -34,6 +34,7 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 		c.StatName = c.Name
 	}
 	s.balancing(c, m, p)
+	c.Outliers = s.outliers(m.GetOutlierDetection(), p.field("outlier_detection"))
 	s.endpointsOf(c, m, p)
 	s.breakers(c, m.GetCircuitBreakers(), p.field("circuit_breakers"))
 	s.upstreamHTTP(c, m, p)
@@ -101,6 +102,25 @@ func (s *session) breakers(c *config.Cluster, m *clusterv3.CircuitBreakers, p *a
 			MaxRetries:     u32(t.GetMaxRetries(), defaultBreaker.MaxRetries),
 			TrackRemaining: t.GetTrackRemaining(),
 		}
+		if b := t.GetRetryBudget(); b != nil {
+			r := &config.RetryBudget{Percent: 20, Least: u32(b.GetMinRetryConcurrency(), 3)}
+			if b.GetBudgetPercent() != nil {
+				r.Percent = b.GetBudgetPercent().GetValue()
+			}
+			c.Breakers[priority].RetryBudget = r
+		}
+	}
+	for i, t := range m.GetPerHostThresholds() {
+		p := p.field("per_host_thresholds").item(i).field("max_connections")
+		n := t.GetMaxConnections()
+		if n != nil && n.GetValue() == 0 {
+			s.problem(p, "0 would let no connection be made: want 1 or more")
+		}
+		priority := config.PriorityDefault
+		if t.GetPriority() == corev3.RoutingPriority_HIGH {
+			priority = config.PriorityHigh
+		}
+		c.Breakers[priority].MaxHostConnections = n.GetValue()
 	}
 }
 

@@ -4,6 +4,7 @@ const (
 	dns    = "this cluster resolves no names"
 	health = "comes with health checks"
 
+	byHost       = "Envoy limits connections of an endpoint only"
 	noZones      = "without a local cluster there are no zones to be aware of"
 	zones        = "comes with zone-aware balancing"
 	localSubsets = "localities within subsets weigh as they are configured"
@@ -43,7 +44,7 @@ var clusterTable = table{
 		"dns_resolution_config":                     harmless(dns),
 		"typed_dns_resolver_config":                 harmless(dns),
 		"wait_for_warm_on_init":                     later("a cluster waits for its endpoints before anything is served").but("true"),
-		"outlier_detection":                         later("comes with outlier detection"),
+		"outlier_detection":                         run,
 		"cleanup_interval":                          harmless("endpoints are forgotten by clusters of type ORIGINAL_DST only"),
 		"upstream_bind_config":                      later("connections are bound as the kernel likes"),
 		"lb_subset_config":                          run,
@@ -74,9 +75,37 @@ var clusterTable = table{
 		"eds_config":   run,
 		"service_name": run,
 	},
+	"envoy.config.cluster.v3.OutlierDetection": {
+		"consecutive_5xx":                             run,
+		"interval":                                    run,
+		"base_ejection_time":                          run,
+		"max_ejection_percent":                        run,
+		"enforcing_consecutive_5xx":                   run,
+		"enforcing_success_rate":                      run,
+		"success_rate_minimum_hosts":                  run,
+		"success_rate_request_volume":                 run,
+		"success_rate_stdev_factor":                   run,
+		"consecutive_gateway_failure":                 run,
+		"enforcing_consecutive_gateway_failure":       run,
+		"split_external_local_origin_errors":          run,
+		"consecutive_local_origin_failure":            run,
+		"enforcing_consecutive_local_origin_failure":  run,
+		"enforcing_local_origin_success_rate":         run,
+		"failure_percentage_threshold":                run,
+		"enforcing_failure_percentage":                run,
+		"enforcing_failure_percentage_local_origin":   run,
+		"failure_percentage_minimum_hosts":            run,
+		"failure_percentage_request_volume":           run,
+		"max_ejection_time":                           run,
+		"max_ejection_time_jitter":                    run,
+		"always_eject_one_host":                       run,
+		"successful_active_health_check_uneject_host": harmless("nothing is health-checked"),
+		"monitors":              later("endpoints are judged by what is configured here"),
+		"detect_degraded_hosts": later("an endpoint is ejected or not").but("false"),
+	},
 	"envoy.config.cluster.v3.CircuitBreakers": {
 		"thresholds":          run,
-		"per_host_thresholds": later("breakers count a whole cluster"),
+		"per_host_thresholds": as("host"),
 	},
 	"envoy.config.cluster.v3.CircuitBreakers.Thresholds": {
 		"priority":             oneOf("DEFAULT", "HIGH"),
@@ -84,9 +113,24 @@ var clusterTable = table{
 		"max_pending_requests": run,
 		"max_requests":         run,
 		"max_retries":          run,
-		"retry_budget":         later(retries),
+		"retry_budget":         run,
 		"track_remaining":      run,
 		"max_connection_pools": later("there is one pool for a loop and cluster"),
+	},
+	"envoy.config.cluster.v3.CircuitBreakers.Thresholds@host": {
+		"priority":             oneOf("DEFAULT", "HIGH"),
+		"max_connections":      run,
+		"max_pending_requests": never(byHost),
+		"max_requests":         never(byHost),
+		"max_retries":          never(byHost),
+		"retry_budget":         never(byHost),
+		"track_remaining":      never(byHost).but("false"),
+		"max_connection_pools": never(byHost),
+	},
+	"envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget": {
+		"budget_percent":        run,
+		"budget_interval":       later("the budget is of the requests under way").but("0s"),
+		"min_retry_concurrency": run,
 	},
 	"envoy.config.cluster.v3.Cluster.LeastRequestLbConfig": {
 		"choice_count":        run,
