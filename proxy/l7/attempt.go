@@ -56,6 +56,7 @@ func (a *attempt) begin(end bool) {
 		x.fail(503, accesslog.NoHealthyUpstream, "no_healthy_upstream", "no healthy upstream")
 		return
 	}
+	x.nameEndpoint()
 	conn, failure := a.connect()
 	switch {
 	case conn != nil:

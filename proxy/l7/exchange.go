@@ -30,6 +30,9 @@ type exchange struct {
 	cluster  *upstream.Cluster
 	forward  *config.Forward
 	share    *config.WeightedCluster
+	hash     uint64 // what the request is hashed to, if hashed
+	cookies  uint64 // by hash policy: the client is to be given the cookie
+	hashed   bool
 	attempt  attempt
 
 	filters  []filters.Filter // this exchange's, in the chain's order
@@ -83,8 +86,9 @@ func (x *exchange) start(c *Conn) {
 	x.began = l.Loop.Nanotime()
 	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Remote(), Remote: c.conn.Remote(), Local: c.address(), FilterChain: c.server.chainAs,
 		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
-	x.input = route.Input{Request: &x.request, Random: l.Loop.Random()}
+	x.input.Reset(&x.request, l.Loop.Random())
 	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
+	x.hash, x.hashed, x.cookies = 0, false, 0
 	x.attempt.reset(x)
 	x.up.reset()
 	x.down.reset()

@@ -49,6 +49,9 @@ func (x *exchange) onResponseHead(end bool) {
 		r.Set(http.XEnvoyAttemptCount, x.scratch)
 	}
 	x.entry.Status = r.Status
+	if x.cookies != 0 {
+		x.giveCookies()
+	}
 	x.changeResponse()
 	x.passHead(&x.down, 0, end)
 }

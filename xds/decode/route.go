@@ -12,6 +12,7 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 )
 
 const (
@@ -110,6 +111,7 @@ func (s *session) route(m *routev3.Route, c tableRules, p *at) *config.Route {
 	switch a := m.GetAction().(type) {
 	case *routev3.Route_Route:
 		r.Forward = s.forward(a.Route, c, p.field("route"))
+		s.rewrites(r.Forward, a.Route, m.GetMatch().GetPathMatchPolicy() != nil, &r.Match, p.field("route"))
 	case *routev3.Route_Redirect:
 		r.Redirect = s.redirect(a.Redirect, p.field("redirect"))
 	case *routev3.Route_DirectResponse:
@@ -125,6 +127,8 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, p *at) *config.F
 		MaxStreamDuration:   s.maybe(m.GetMaxStreamDuration().GetMaxStreamDuration(), p.field("max_stream_duration").field("max_stream_duration")),
 		PrefixRewrite:       m.GetPrefixRewrite(),
 		HostRewrite:         m.GetHostRewriteLiteral(),
+		Host:                s.hostRewrite(m, p),
+		HashPolicies:        s.hashPolicies(m.GetHashPolicy(), p.field("hash_policy")),
 		AppendForwardedHost: m.GetAppendXForwardedHost(),
 		MissingCluster:      missingCluster[m.GetClusterNotFoundResponseCode()],
 	}
@@ -143,6 +147,8 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, p *at) *config.F
 	case *routev3.RouteAction_Cluster:
 		s.known(a.Cluster, c, p.field("cluster"))
 		f.Clusters, f.TotalWeight = []config.WeightedCluster{{Name: a.Cluster, Weight: 1}}, 1
+	case *routev3.RouteAction_ClusterHeader:
+		f.Clusters, f.TotalWeight = []config.WeightedCluster{{Header: s.fieldName(a.ClusterHeader, p.field("cluster_header")), Weight: 1}}, 1
 	case *routev3.RouteAction_WeightedClusters:
 		s.weighted(f, a.WeightedClusters, c, p.field("weighted_clusters"))
 	}
@@ -154,13 +160,16 @@ func (s *session) weighted(f *config.Forward, m *routev3.WeightedCluster, c tabl
 	for i, w := range m.GetClusters() {
 		p := p.field("clusters").item(i)
 		switch {
+		case w.GetName() != "" && w.GetClusterHeader() != "":
+			s.problem(p.field("cluster_header"), "name says which cluster it is: leave one of the two out")
 		case w.GetName() != "":
 			s.known(w.GetName(), c, p.field("name"))
 		case w.GetClusterHeader() == "":
-			s.problem(p.field("name"), "a name is missing")
+			s.problem(p.field("name"), "a name is missing, or a cluster_header")
 		}
 		f.Clusters = append(f.Clusters, config.WeightedCluster{
 			Name:        w.GetName(),
+			Header:      s.fieldName(w.GetClusterHeader(), p.field("cluster_header")),
 			Weight:      u32(w.GetWeight(), 0),
 			Headers:     s.headers(w, p),
 			Filters:     s.perFilter(w.GetTypedPerFilterConfig(), p),
@@ -169,6 +178,8 @@ func (s *session) weighted(f *config.Forward, m *routev3.WeightedCluster, c tabl
 		total += uint64(u32(w.GetWeight(), 0))
 	}
 	f.TotalWeight = s.total(total, p.field("clusters"))
+	f.ShareHeader = s.fieldName(m.GetHeaderName(), p.field("header_name"))
+	f.ShareByHash = m.GetUseHashPolicy().GetValue()
 	if t := m.GetTotalWeight(); t != nil && uint64(t.GetValue()) != total {
 		s.problem(p.field("total_weight"), "%d, but the weights sum to %d: leave it out", t.GetValue(), total)
 	}
@@ -201,6 +212,11 @@ func (s *session) redirect(m *routev3.RedirectAction, p *at) *config.Redirect {
 		r.Path = a.PathRedirect
 	case *routev3.RedirectAction_PrefixRewrite:
 		r.PrefixRewrite = &a.PrefixRewrite
+	case *routev3.RedirectAction_RegexRewrite:
+		r.Rewrite = &config.PathRewrite{Replace: s.replacement(a.RegexRewrite, p.field("regex_rewrite"))}
+	case *routev3.RedirectAction_PathRewrite:
+		p := p.field("path_rewrite")
+		r.Rewrite = &config.PathRewrite{Format: s.text(s.line(a.PathRewrite, p), accesslog.Options{OmitEmpty: true}, p)}
 	}
 	if r.StripQuery && strings.Contains(r.Path, "?") {
 		s.problem(p.field("strip_query"), "path_redirect brings a query of its own: leave one of the two out")
