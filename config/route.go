@@ -156,8 +156,14 @@ type Forward struct {
 	Timeout      time.Duration
 	// IdleTimeout replaces the connection manager's stream idle timeout if set.
 	IdleTimeout *time.Duration
-	// MaxStreamDuration replaces the connection manager's if set.
+	// GRPCTimeout, if set, makes the timeout of requests of gRPC, instead of Timeout.
+	GRPCTimeout *GRPCTimeout
+	// BoundsStream says that the route bounds the whole stream, so that Timeout and GRPCTimeout do not apply and requests of gRPC are
+	// told the bound. MaxStreamDuration replaces the connection manager's if set; GRPCDuration, if set, makes it of what the request
+	// brings.
+	BoundsStream        bool
 	MaxStreamDuration   *time.Duration
+	GRPCDuration        *GRPCTimeout
 	PrefixRewrite       string
 	Path                *PathRewrite // instead of PrefixRewrite; nil: none
 	HostRewrite         string
@@ -166,6 +172,12 @@ type Forward struct {
 	Upgrades            []Upgrade // override the connection manager's, by name
 	MissingCluster      uint16    // the status if the cluster is not there: 503, 404 or 500
 	Priority            Priority
+}
+
+// GRPCTimeout is how the grpc-timeout that a request of gRPC brings is heeded.
+type GRPCTimeout struct {
+	Max    time.Duration // the longest; 0: any
+	Offset time.Duration // taken off, so that we give up before the client does
 }
 
 // PathRewrite makes another path, to which the query is added. One of the two is set.

@@ -106,20 +106,26 @@ func (x *exchange) forwardHead(end bool) {
 	if len(x.forward.HashPolicies) > 0 {
 		x.hashRequest()
 	}
-	x.restartTimers()
+	if !x.restartTimers() {
+		x.Expired(&x.duration)
+		return
+	}
 	if end {
 		x.startClock()
 	}
 	x.attempt.begin(end)
 }
 
-// restartTimers puts the route's own limits in the place of the connection manager's.
-func (x *exchange) restartTimers() {
+// restartTimers puts the route's own limits in the place of the connection manager's. It says false if no time is left.
+func (x *exchange) restartTimers() bool {
 	if d := x.forward.IdleTimeout; d != nil {
 		x.local.Loop.StopTimer(&x.quiet)
 		if *d > 0 {
 			x.set(&x.quiet, *d)
 		}
+	}
+	if x.forward.BoundsStream && route.IsGRPC(&x.request) {
+		return x.boundGRPC()
 	}
 	if d := x.forward.MaxStreamDuration; d != nil {
 		x.local.Loop.StopTimer(&x.duration)
@@ -127,6 +133,7 @@ func (x *exchange) restartTimers() {
 			x.set(&x.duration, *d)
 		}
 	}
+	return true
 }
 
 // completeForUpstream changes the head as the route says and adds what the router adds.
@@ -151,8 +158,21 @@ func (x *exchange) completeForUpstream() {
 // chooseTimeout is the route's timeout unless the request, which comes from inside then, brings one: what an Envoy before this one
 // expects, where that is to be respected, else what it asks for.
 func (x *exchange) chooseTimeout() {
+	r, f := &x.request, x.forward
+	x.timeout = f.Timeout
+	grpc := f.GRPCTimeout != nil && !f.BoundsStream && route.IsGRPC(r)
+	if grpc {
+		x.timeout = grpcTimeout(f.GRPCTimeout, r)
+	}
+	x.askedTimeout()
+	if grpc && x.timeout > 0 {
+		x.tellGRPC(x.timeout)
+	}
+}
+
+// askedTimeout lets the request have its say.
+func (x *exchange) askedTimeout() {
 	r := &x.request
-	x.timeout = x.forward.Timeout
 	id := http.XEnvoyUpstreamRqTimeoutMs
 	if x.server.config.Router.RespectExpectedTimeout && r.Has(http.XEnvoyExpectedRqTimeoutMs) {
 		id = http.XEnvoyExpectedRqTimeoutMs

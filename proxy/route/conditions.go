@@ -11,7 +11,7 @@ func matchConditions(c *config.Conditions, in *Input) bool {
 	r := in.Request
 	switch {
 	case c.Share != nil && uint32(in.Random%uint64(c.Share.Denominator)) >= c.Share.Numerator,
-		c.GRPC && !isGRPC(r.Get(http.ContentType)),
+		c.GRPC && !IsGRPC(r),
 		// The proxy speaks no TLS, so nobody presents a certificate.
 		c.CertificatePresented != nil && *c.CertificatePresented,
 		c.CertificateValidated != nil && *c.CertificateValidated:
@@ -30,9 +30,10 @@ func matchConditions(c *config.Conditions, in *Input) bool {
 	return true
 }
 
-// isGRPC tells a content type of gRPC, with or without its encoding, from one that only begins like it.
-func isGRPC(value []byte) bool {
+// IsGRPC tells a request whose content type is that of gRPC, with or without its encoding, from one whose only begins like it.
+func IsGRPC(r *http.Request) bool {
 	const kind = "application/grpc"
+	value := r.Get(http.ContentType)
 	return hasPrefix(value, kind, true) && (len(value) == len(kind) || value[len(kind)] == '+')
 }
 

@@ -59,6 +59,8 @@ func rewritten(piece string) string {
 	return route("match: {" + template("/a/{b}") + `}, route: {cluster: up, path_rewrite_policy: {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig, path_template_rewrite: "` + piece + `"}}}`)
 }
 
+const grpcRequest = "GET /; content-type: application/grpc; grpc-timeout: 9S"
+
 // always tells whether every request meets the route.
 func always(w *world) string {
 	c := w.dial()
@@ -141,6 +143,10 @@ var routeTrials = []trial{
 	{paths: "HashPolicy.Cookie.ttl", site: action, base: "hash_policy: [{cookie: {name: c}}]", flip: "hash_policy: [{cookie: {name: c, ttl: 9s}}]", probe: has("; Max-Age=9; HttpOnly", look("GET /", "<set-cookie")), want: [2]string{"false", "true"}},
 	{paths: "HashPolicy.Cookie.path", site: action, base: "hash_policy: [{cookie: {name: c, ttl: 0s}}]", flip: "hash_policy: [{cookie: {name: c, ttl: 0s, path: /p}}]", probe: has("; Path=/p; HttpOnly", look("GET /", "<set-cookie")), want: [2]string{"false", "true"}},
 	{paths: "HashPolicy.Cookie.attributes CookieAttribute.name CookieAttribute.value", site: action, base: "hash_policy: [{cookie: {name: c, ttl: 0s, attributes: [{name: a, value: b}]}}]", flip: "hash_policy: [{cookie: {name: c, ttl: 0s, attributes: [{name: d, value: e}]}}]", probe: has("; d=e; HttpOnly", look("GET /", "<set-cookie")), want: [2]string{"false", "true"}},
+	{paths: "RouteAction.max_grpc_timeout", site: action, base: "timeout: 3s", flip: "timeout: 3s, max_grpc_timeout: 2s", probe: look(grpcRequest, ">grpc-timeout"), want: [2]string{"9S", "2000m"}},
+	{paths: "RouteAction.grpc_timeout_offset", site: action, base: "max_grpc_timeout: 20s", flip: "max_grpc_timeout: 20s, grpc_timeout_offset: 1s", probe: look(grpcRequest, ">grpc-timeout"), want: [2]string{"9000m", "8000m"}},
+	{paths: "MaxStreamDuration.grpc_timeout_header_max", site: action, base: "max_stream_duration: {grpc_timeout_header_max: 5s}", flip: "max_stream_duration: {grpc_timeout_header_max: 4s}", probe: look(grpcRequest, ">grpc-timeout"), want: [2]string{"5000m", "4000m"}},
+	{paths: "MaxStreamDuration.grpc_timeout_header_offset", site: action, base: "max_stream_duration: {grpc_timeout_header_max: 0s}", flip: "max_stream_duration: {grpc_timeout_header_max: 0s, grpc_timeout_header_offset: 1s}", probe: look(grpcRequest, ">grpc-timeout"), want: [2]string{"9000m", "8000m"}},
 	{paths: "RouteAction.regex_rewrite RegexMatchAndSubstitute.pattern RegexMatchAndSubstitute.substitution", site: action, base: "regex_rewrite: {pattern: {regex: a}, substitution: b}", flip: "regex_rewrite: {pattern: {regex: (x)}, substitution: '\\1y'}", probe: look("GET /ax", "line"), want: [2]string{"GET /bx HTTP/1.1", "GET /axy HTTP/1.1"}},
 	{paths: "RouteAction.path_rewrite_policy UriTemplateRewriteConfig.path_template_rewrite", site: rewritten, base: "/{b}", flip: "/{b}/c", probe: look("GET /a/x", "line"), want: [2]string{"GET /x HTTP/1.1", "GET /x/c HTTP/1.1"}},
 	{paths: "RouteAction.path_rewrite", site: action, base: "path_rewrite: /a", flip: "path_rewrite: \"/%PROTOCOL%\"", probe: look("GET /", "line"), want: [2]string{"GET /a HTTP/1.1", "GET /HTTP/1.1 HTTP/1.1"}},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -132,6 +133,16 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, p *at) *config.F
 		AppendForwardedHost: m.GetAppendXForwardedHost(),
 		MissingCluster:      missingCluster[m.GetClusterNotFoundResponseCode()],
 	}
+	if d := m.GetMaxGrpcTimeout(); d != nil {
+		f.GRPCTimeout = s.grpcTimeout(d, m.GetGrpcTimeoutOffset(), p.field("max_grpc_timeout"), p.field("grpc_timeout_offset"))
+	}
+	if d := m.GetMaxStreamDuration(); d != nil {
+		p := p.field("max_stream_duration")
+		f.Timeout, f.BoundsStream = 0, true
+		if d.GetGrpcTimeoutHeaderMax() != nil {
+			f.GRPCDuration = s.grpcTimeout(d.GetGrpcTimeoutHeaderMax(), d.GetGrpcTimeoutHeaderOffset(), p.field("grpc_timeout_header_max"), p.field("grpc_timeout_header_offset"))
+		}
+	}
 	if m.GetPriority() == corev3.RoutingPriority_HIGH {
 		f.Priority = config.PriorityHigh
 	}
@@ -153,6 +164,11 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, p *at) *config.F
 		s.weighted(f, a.WeightedClusters, c, p.field("weighted_clusters"))
 	}
 	return f
+}
+
+// grpcTimeout reads the two parts of one. The offset means nothing without the maximum, with Envoy.
+func (s *session) grpcTimeout(most, offset *durationpb.Duration, pm, po *at) *config.GRPCTimeout {
+	return &config.GRPCTimeout{Max: s.duration(most, 0, pm), Offset: s.duration(offset, 0, po)}
 }
 
 func (s *session) weighted(f *config.Forward, m *routev3.WeightedCluster, c tableRules, p *at) {

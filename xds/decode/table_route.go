@@ -138,8 +138,8 @@ var routeTable = table{
 		"include_vh_rate_limits":          later(limits).but("false"),
 		"hash_policy":                     run,
 		"cors":                            later("comes with the CORS filter"),
-		"max_grpc_timeout":                later("comes with gRPC"),
-		"grpc_timeout_offset":             later("comes with gRPC"),
+		"max_grpc_timeout":                run,
+		"grpc_timeout_offset":             run,
 		"upgrade_configs":                 run,
 		"internal_redirect_policy":        later("redirects are passed on").but("empty"),
 		"internal_redirect_action":        oneOf("PASS_THROUGH_INTERNAL_REDIRECT").and(later("redirects are passed on"), "HANDLE_INTERNAL_REDIRECT"),
@@ -220,8 +220,8 @@ var routeTable = table{
 	},
 	"envoy.config.route.v3.RouteAction.MaxStreamDuration": {
 		"max_stream_duration":        run,
-		"grpc_timeout_header_max":    later("comes with gRPC"),
-		"grpc_timeout_header_offset": later("comes with gRPC"),
+		"grpc_timeout_header_max":    run,
+		"grpc_timeout_header_offset": run,
 	},
 	"envoy.config.route.v3.WeightedCluster": {
 		"clusters":           run,
