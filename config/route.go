@@ -14,7 +14,7 @@ type RouteConfiguration struct {
 	// InternalOnly fields are taken out of requests from outside, besides Envoy's own. In lower case.
 	InternalOnly     []string
 	IgnorePortInHost bool
-	// IgnoreParameters has the path that routes match end at its first semicolon.
+	// IgnoreParameters has routes match the path without what follows a semicolon in each of its segments.
 	IgnoreParameters bool
 	// VirtualHostHeader is the field, in lower case, by whose value virtual hosts are found instead of the authority, if set.
 	VirtualHostHeader string
@@ -146,13 +146,26 @@ const (
 type Forward struct {
 	Clusters    []WeightedCluster // one or more; weights sum to TotalWeight
 	TotalWeight uint32
-	Timeout     time.Duration
+	// ShareHeader is the field, in lower case, whose number decides the share, if set and if it is one; ShareByHash has HashPolicies
+	// decide. Otherwise chance does.
+	ShareHeader  string
+	ShareByHash  bool
+	HashPolicies []HashPolicy // 64 at most
+	Timeout      time.Duration
 	// IdleTimeout replaces the connection manager's stream idle timeout if set.
 	IdleTimeout *time.Duration
-	// MaxStreamDuration replaces the connection manager's if set.
+	// GRPCTimeout, if set, makes the timeout of requests of gRPC, instead of Timeout.
+	GRPCTimeout *GRPCTimeout
+	// BoundsStream says that the route bounds the whole stream, so that Timeout and GRPCTimeout do not apply and requests of gRPC are
+	// told the bound. MaxStreamDuration replaces the connection manager's if set; GRPCDuration, if set, makes it of what the request
+	// brings.
+	BoundsStream        bool
 	MaxStreamDuration   *time.Duration
+	GRPCDuration        *GRPCTimeout
 	PrefixRewrite       string
+	Path                *PathRewrite // instead of PrefixRewrite; nil: none
 	HostRewrite         string
+	Host                *HostRewrite // instead of HostRewrite; nil: none
 	AppendForwardedHost bool
 	Upgrades            []Upgrade // override the connection manager's, by name
 	MissingCluster      uint16    // the status if the cluster is not there: 503, 404 or 500
@@ -166,9 +179,72 @@ type Forward struct {
 	VirtualHostLimits bool // the virtual host's rate limits hold, too, whatever a filter says
 }
 
+// GRPCTimeout is how the grpc-timeout that a request of gRPC brings is heeded.
+type GRPCTimeout struct {
+	Max    time.Duration // the longest; 0: any
+	Offset time.Duration // taken off, so that we give up before the client does
+}
+
+// PathRewrite makes another path, to which the query is added. One of the two is set.
+type PathRewrite struct {
+	Replace *Replacement
+	Format  any // a *accesslog.Format
+}
+
+// HostRewrite makes another host. One of the four is set; what they make of it must not be empty.
+type HostRewrite struct {
+	Header   string       // the value of this field, in lower case
+	Path     *Replacement // what this makes of the path
+	Format   any          // a *accesslog.Format
+	Endpoint bool         // the name of the endpoint, when an attempt has chosen it
+}
+
+// Replacement replaces each part of a text that Pattern matches.
+type Replacement struct {
+	Pattern *regexp.Regexp
+	With    []ReplacementPart
+}
+
+// ReplacementPart is literal text, or, if that is empty, what a group of the pattern matched; group 0 is the whole.
+type ReplacementPart struct {
+	Text  string
+	Group int
+}
+
+// HashPolicy is one thing that a request is hashed by.
+type HashPolicy struct {
+	Kind     HashKind
+	Name     string       // of the header or cookie (in lower case for a header), or of the query parameter
+	Replace  *Replacement // of a header's values; nil: as they are
+	Cookie   *NewCookie   // a client that has no such cookie gets one; nil: it does not
+	Terminal bool         // what follows does not count if there is a hash by now
+}
+
+// HashKind is what a request is hashed by.
+type HashKind uint8
+
+// The kinds.
+const (
+	HashHeader HashKind = iota
+	HashCookie
+	HashSource // the client's address
+	HashQuery
+)
+
+// NewCookie is how a client is given a cookie.
+type NewCookie struct {
+	TTL        time.Duration // whole seconds; 0: for the session
+	Path       string
+	Attributes []CookieAttribute
+}
+
+// CookieAttribute is a further attribute of a cookie. Value may be empty.
+type CookieAttribute struct{ Name, Value string }
+
 // WeightedCluster is one share of a route's traffic.
 type WeightedCluster struct {
 	Name        string
+	Header      string // the field, in lower case, that names the cluster, if Name is empty
 	Weight      uint32
 	Headers     HeaderChanges
 	Filters     map[string]FilterOverride
@@ -194,6 +270,7 @@ type Redirect struct {
 	Port          uint32 // 0 keeps it
 	Path          string // replaces the path if not empty; may hold a query of its own
 	PrefixRewrite *string
+	Rewrite       *PathRewrite // instead of Path and PrefixRewrite; nil: none
 	StripQuery    bool
 }
 

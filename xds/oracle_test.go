@@ -62,6 +62,18 @@ var asked = []verdict{
 	{name: "template with two variables in a segment", text: http("", matching("/{a}{b}")), bad: "want a / or the end of the template"},
 	{name: "connect", text: http("upgrade_configs: [{upgrade_type: CONNECT}]", `{match: {connect_matcher: {}}, route: {cluster: up, upgrade_configs: [{upgrade_type: connect, connect_config: {}}]}}`)},
 	{name: "connect settings for websocket", text: http("", `{match: {prefix: /}, route: {cluster: up, upgrade_configs: [{upgrade_type: websocket, connect_config: {}}]}}`), bad: "is for upgrade_type CONNECT, not websocket"},
+	{name: "rewrite by the template", text: http("", rewriting("/a/{b}/{c=**}", "/{c}/x/{b}"))},
+	{name: "rewrite by a variable that is not there", text: http("", rewriting("/a/{b}", "/{c}")), bad: `no variable "c"`},
+	{name: "rewrite with an open variable", text: http("", rewriting("/a/{b}", "/{b")), bad: "want the characters of a path, or {name}"},
+	{name: "rewrite without a slash", text: http("", rewriting("/a/{b}", "x/{b}")), bad: "a path begins with /"},
+	{name: "rewrite without a template", text: http("", strings.Replace(rewriting("", "/a"), "match: {"+policy(""), "match: {prefix: /", 1)), bad: "wants a path_match_policy"},
+	{name: "prefix of a template", text: http("", strings.Replace(matching("/a"), "cluster: up", "cluster: up, prefix_rewrite: /b", 1)), bad: "a template has no prefix"},
+	{name: "two rewrites", text: http("", `{match: {prefix: /}, route: {cluster: up, prefix_rewrite: /a, regex_rewrite: {pattern: {regex: a}, substitution: b}}}`), bad: "leave one of the two out"},
+	{name: "group that is not there", text: http("", `{match: {prefix: /}, route: {cluster: up, regex_rewrite: {pattern: {regex: a}, substitution: '\1'}}}`), bad: "the pattern has 0 groups", differs: "Envoy puts nothing in its place"},
+	{name: "lone backslash", text: http("", `{match: {prefix: /}, route: {cluster: up, regex_rewrite: {pattern: {regex: a}, substitution: '\n'}}}`), bad: "must follow a backslash", differs: "Envoy logs an error for each request"},
+	{name: "cluster by name and by header", text: http("", `{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: up, cluster_header: x, weight: 1}]}}}`), bad: "leave one of the two out"},
+	{name: "hash policies", text: http("", `{match: {prefix: /}, route: {cluster: up, hash_policy: [{header: {header_name: ":path"}}, {cookie: {name: a, ttl: 0s}}, {connection_properties: {source_ip: false}}]}}`)},
+	{name: "cookie with a semicolon", text: http("", `{match: {prefix: /}, route: {cluster: up, hash_policy: [{cookie: {name: a, ttl: 0s, path: "/;Secure"}}]}}`), bad: "parts cookies", differs: "Envoy writes it"},
 	{name: "pattern without case", text: http("", `{match: {prefix: /, headers: [{name: a, string_match: {safe_regex: {regex: a}, ignore_case: true}}]}, route: {cluster: up}}`), bad: "begin the pattern with (?i)"},
 	{name: "old header matches", text: http("", `{match: {prefix: /, headers: [{name: a, exact_match: b}, {name: c, range_match: {start: 1, end: 2}}, {name: d, present_match: false}]}, route: {cluster: up}}`)},
 	{name: "redirect to a port too high", text: http("", `{match: {prefix: /}, redirect: {port_redirect: 65536}}`), bad: "port_redirect", differs: "Envoy writes it into the location"},
@@ -151,7 +163,15 @@ const (
 
 // matching is a route for a path template.
 func matching(template string) string {
-	return `{match: {path_match_policy: {name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig, path_template: "` + template + `"}}}, route: {cluster: up}}`
+	return `{match: {` + policy(template) + `}, route: {cluster: up}}`
+}
+
+func policy(template string) string {
+	return `path_match_policy: {name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig, path_template: "` + template + `"}}`
+}
+
+func rewriting(template, to string) string {
+	return strings.Replace(matching(template), "cluster: up", `cluster: up, path_rewrite_policy: {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig, path_template_rewrite: "`+to+`"}}`, 1)
 }
 
 func cluster(more string) string {

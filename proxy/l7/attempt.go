@@ -65,6 +65,7 @@ func (a *attempt) begin(end bool) {
 		return
 	}
 	x.noteTried(a.member)
+	x.nameEndpoint()
 	conn, failure := a.connect()
 	switch {
 	case conn != nil:

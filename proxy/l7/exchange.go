@@ -39,6 +39,9 @@ type exchange struct {
 	stale    uint32     // of them, those that met a connection which was closed already
 	// requestTrailers are those of the request, until its end is sent.
 	requestTrailers *http.Header
+	hash            uint64 // what the request is hashed to, if hashed
+	cookies         uint64 // by hash policy: the client is to be given the cookie
+	hashed          bool
 
 	filters  []filters.Filter // this exchange's, in the chain's order
 	filtered *Server          // whose chain they were made for
@@ -98,11 +101,12 @@ func (x *exchange) start(c *Conn) {
 	x.began = l.Loop.Nanotime()
 	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Remote(), Remote: c.conn.Remote(), Local: c.address(), FilterChain: c.server.chainAs,
 		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
-	x.input = route.Input{Request: &x.request, Random: l.Loop.Random()}
+	x.input.Reset(&x.request, l.Loop.Random())
 	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
 	x.attempt, x.rivals = &x.first, x.rivals[:0]
 	x.first.reset(x)
 	x.tries, x.stale, x.requestTrailers = 0, 0, nil
+	x.hash, x.hashed, x.cookies = 0, false, 0
 	x.up.reset()
 	x.down.reset()
 	x.down.backward = true
@@ -270,7 +274,8 @@ func (x *exchange) Expired(t *loop.Timer) {
 		x.attempt.tooLong()
 	case &x.duration:
 		stats.Inc(RqMaxDuration)
-		x.fail(x.lateStatus(), accesslog.DurationTimeout, "max_duration_timeout", "downstream duration timeout")
+		x.failAs(accesslog.DurationTimeout, answer{status: x.lateStatus(), details: "max_duration_timeout", body: []byte("downstream duration timeout"),
+			code: grpcDeadlineExceeded, hasCode: true})
 	}
 }
 
@@ -302,16 +307,20 @@ func (x *exchange) panicked() {
 
 // fail ends the exchange with an answer of ours, or, where a head is out already, with its connection.
 func (x *exchange) fail(status uint16, flags accesslog.Flags, details, text string) {
+	x.failAs(flags, answer{status: status, details: details, body: []byte(text)})
+}
+
+func (x *exchange) failAs(flags accesslog.Flags, a answer) {
 	if x.has(over) {
 		return
 	}
 	x.entry.Flags |= flags
 	x.abandonAttempts()
 	if x.has(headSent) {
-		x.abort(details)
+		x.abort(a.details)
 		return
 	}
-	x.reply(status, details, []byte(text), "")
+	x.replyAs(a)
 }
 
 // malformed answers a request that could not be decoded. Its head may be unknown, so it meets no filters.

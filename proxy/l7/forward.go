@@ -6,6 +6,7 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/http1"
@@ -27,9 +28,37 @@ func (x *exchange) match() {
 	if r := x.found.Route; r != nil {
 		x.entry.Route = r.Name
 		if f := r.Forward; f != nil {
-			x.share = route.Choose(f.Clusters, f.TotalWeight, x.input.Random)
+			x.share = route.Choose(f.Clusters, f.TotalWeight, x.shareNumber(f))
 		}
 	}
+}
+
+// shareNumber decides which share of a route's traffic the request belongs to.
+func (x *exchange) shareNumber(f *config.Forward) uint64 {
+	switch {
+	case f.ShareHeader != "":
+		if n, ok := route.Number(&x.request, f.ShareHeader); ok {
+			return n
+		}
+	case f.ShareByHash:
+		// A client without cookie is not given one for this, with Envoy.
+		if hash, ok, _ := route.Hash(f.HashPolicies, &x.request, x.entry.Remote.Addr(), nil); ok {
+			return hash
+		}
+	}
+	return x.input.Random
+}
+
+// chosenCluster is the cluster that the request's share names, itself or by a field of the request.
+func (x *exchange) chosenCluster() (c *upstream.Cluster, name string) {
+	if x.share.Header == "" {
+		return x.generation.Clusters[x.share.Name], x.share.Name
+	}
+	value := route.Field(&x.request, x.share.Header)
+	if c = x.generation.Clusters[string(value)]; c == nil {
+		return nil, string(value)
+	}
+	return c, c.Config.Name
 }
 
 func (x *exchange) matchedForward() *config.Forward {
@@ -56,17 +85,15 @@ func (x *exchange) forwardHead(end bool) {
 		return
 	case r.Direct != nil:
 		x.conn.stats.Inc(RqDirect)
-		x.reply(r.Direct.Status, "direct_response", r.Direct.Body, "")
+		x.reply(r.Direct.Status, "direct_response", r.Direct.Body, x.directLocation(r))
 		return
 	case r.Redirect != nil:
 		x.conn.stats.Inc(RqRedirect)
-		x.scratch = route.AppendLocation(x.scratch[:0], r.Redirect, &r.Match, &x.request)
-		x.reply(r.Redirect.Status, "direct_response", nil, string(x.scratch))
+		x.reply(r.Redirect.Status, "direct_response", nil, x.location(r.Redirect, &r.Match))
 		return
 	}
 	x.forward = r.Forward
-	x.cluster = x.generation.Clusters[x.share.Name]
-	x.entry.Cluster = x.share.Name
+	x.cluster, x.entry.Cluster = x.chosenCluster()
 	if x.cluster == nil {
 		x.conn.stats.Inc(NoCluster)
 		x.entry.Flags |= accesslog.NoClusterFound
@@ -76,7 +103,13 @@ func (x *exchange) forwardHead(end bool) {
 	x.conn.stats.Inc(RqTotalRouted)
 	x.entry.ClusterStatName = x.cluster.Config.StatName
 	x.completeForUpstream()
-	x.restartTimers()
+	if len(x.forward.HashPolicies) > 0 {
+		x.hashRequest()
+	}
+	if !x.restartTimers() {
+		x.Expired(&x.duration)
+		return
+	}
 	if end {
 		x.state |= headOnly | bodyPassed
 		x.startClock()
@@ -119,13 +152,16 @@ func (x *exchange) forwardTrailers(t *http.Header) {
 	x.requestTrailers = t
 }
 
-// restartTimers puts the route's own limits in the place of the connection manager's.
-func (x *exchange) restartTimers() {
+// restartTimers puts the route's own limits in the place of the connection manager's. It says false if no time is left.
+func (x *exchange) restartTimers() bool {
 	if d := x.forward.IdleTimeout; d != nil {
 		x.local.Loop.StopTimer(&x.quiet)
 		if *d > 0 {
 			x.set(&x.quiet, *d)
 		}
+	}
+	if x.forward.BoundsStream && route.IsGRPC(&x.request) {
+		return x.boundGRPC()
 	}
 	if d := x.forward.MaxStreamDuration; d != nil {
 		x.local.Loop.StopTimer(&x.duration)
@@ -133,29 +169,15 @@ func (x *exchange) restartTimers() {
 			x.set(&x.duration, *d)
 		}
 	}
+	return true
 }
 
 // completeForUpstream changes the head as the route says and adds what the router adds.
 func (x *exchange) completeForUpstream() {
-	f, r, c := x.forward, &x.request, x.server.config
+	r, c := &x.request, x.server.config
 	x.changeRequest()
-	if f.PrefixRewrite != "" {
-		if !c.Router.SuppressEnvoyHeaders {
-			r.Set(http.XEnvoyOriginalPath, r.Path())
-		}
-		x.scratch = route.AppendRewritten(x.scratch[:0], f, &x.found.Route.Match, r)
-		r.SetPath(x.scratch)
-	}
-	if host := f.HostRewrite; host != "" || x.share.HostRewrite != "" {
-		if x.share.HostRewrite != "" {
-			host = x.share.HostRewrite
-		}
-		if f.AppendForwardedHost {
-			appendValue(x, &r.Header, http.XForwardedHost, r.Authority())
-		}
-		x.scratch = append(x.scratch[:0], host...)
-		r.SetAuthority(x.scratch)
-	}
+	x.rewriteHost()
+	x.rewritePath()
 	if x.found.VirtualHost.AttemptCountInRequest {
 		r.SetString(http.XEnvoyAttemptCount, "1")
 	}
@@ -170,8 +192,21 @@ func (x *exchange) completeForUpstream() {
 // chooseTimeout is the route's timeout unless the request, which comes from inside then, brings one: what an Envoy before this one
 // expects, where that is to be respected, else what it asks for.
 func (x *exchange) chooseTimeout() {
+	r, f := &x.request, x.forward
+	x.timeout = f.Timeout
+	grpc := f.GRPCTimeout != nil && !f.BoundsStream && route.IsGRPC(r)
+	if grpc {
+		x.timeout = grpcTimeout(f.GRPCTimeout, r)
+	}
+	x.askedTimeout()
+	if grpc && x.timeout > 0 {
+		x.tellGRPC(x.timeout)
+	}
+}
+
+// askedTimeout lets the request have its say.
+func (x *exchange) askedTimeout() {
 	r := &x.request
-	x.timeout = x.forward.Timeout
 	id := http.XEnvoyUpstreamRqTimeoutMs
 	if x.server.config.Router.RespectExpectedTimeout && r.Has(http.XEnvoyExpectedRqTimeoutMs) {
 		id = http.XEnvoyExpectedRqTimeoutMs

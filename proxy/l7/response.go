@@ -48,6 +48,9 @@ func (x *exchange) onResponseHead(end bool) {
 	}
 	x.tellTries()
 	x.entry.Status = r.Status
+	if x.cookies != 0 {
+		x.giveCookies()
+	}
 	x.changeResponse()
 	x.passHead(&x.down, 0, end)
 }

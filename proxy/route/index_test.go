@@ -257,7 +257,7 @@ func TestMatchAllocatesNothing(t *testing.T) {
 	redirect, where := config.Redirect{HTTPS: true, Port: 8443, StripQuery: true}, prefix("/")
 	r, buffer := request("GET", "h:80", "/a?b"), make([]byte, 0, 200)
 	if n := testing.AllocsPerRun(20, func() {
-		AppendLocation(buffer, &redirect, &where, r)
+		AppendLocation(buffer, &redirect, &where, r, nil)
 		AppendRewritten(buffer, &config.Forward{PrefixRewrite: "/x"}, &where, r)
 	}); n != 0 {
 		t.Errorf("%v allocations for a location and a rewritten path", n)

@@ -15,6 +15,12 @@ type Input struct {
 	Random uint64
 
 	path []byte // as rules see it: without query, and without parameters if those are ignored
+	room []byte // for a path without parameters
+}
+
+// Reset has in look at another request.
+func (in *Input) Reset(r *http.Request, random uint64) {
+	*in = Input{Request: r, Random: random, room: in.room[:0]}
 }
 
 // matches tells whether a request is what a rule asks for. It is the one meaning of a rule: the index only leaves out rules of which
@@ -58,12 +64,19 @@ func bare(path []byte) []byte {
 	return path
 }
 
-// withoutParameters is a path up to its first semicolon, as Envoy has it: what follows in later segments is cut off, too.
-func withoutParameters(path []byte) []byte {
-	if i := bytes.IndexByte(path, ';'); i >= 0 {
-		return path[:i]
+// ignoreParameters takes what follows a semicolon out of each segment of the path.
+func (in *Input) ignoreParameters() {
+	if bytes.IndexByte(in.path, ';') < 0 {
+		return
 	}
-	return path
+	in.room = in.room[:0]
+	skip := false
+	for _, c := range in.path {
+		if skip = c == ';' || skip && c != '/'; !skip {
+			in.room = append(in.room, c)
+		}
+	}
+	in.path = in.room
 }
 
 func hasPrefix(b []byte, prefix string, caseSensitive bool) bool {
@@ -191,6 +204,18 @@ func pseudoHeader(name string, r *http.Request) []byte {
 		return r.Authority()
 	case ":scheme":
 		return r.Scheme()
+	}
+	return nil
+}
+
+// Field is the first value of a field of the head, whose name is in lower case and may be one of HTTP/2's pseudo fields; nil or empty if
+// there is none.
+func Field(r *http.Request, name string) []byte {
+	if name[0] == ':' || name == "host" {
+		return pseudoHeader(name, r)
+	}
+	if i := r.Find(http.Lookup(name), name, 0); i >= 0 {
+		return r.Value(i)
 	}
 	return nil
 }

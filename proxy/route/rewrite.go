@@ -24,9 +24,61 @@ func Choose(clusters []config.WeightedCluster, total uint32, random uint64) *con
 	return &clusters[len(clusters)-1]
 }
 
-// AppendRewritten appends the path that goes upstream: what the rule matched is replaced, the rest stays, byte for byte.
+// Number is the random number that a field brings along, if it is one.
+func Number(r *http.Request, name string) (n uint64, ok bool) {
+	value := Field(r, name)
+	if len(value) > 1 && value[0] == '+' {
+		value = value[1:]
+	}
+	n, err := strconv.ParseUint(string(value), 10, 64)
+	return n, err == nil
+}
+
+// AppendRewritten appends the path that goes upstream: what the rule matched, or the replacement's pattern, is replaced, the rest stays,
+// byte for byte. Nothing is appended if nothing but the query would be left: then the path is to stay.
 func AppendRewritten(dst []byte, f *config.Forward, m *config.Match, r *http.Request) []byte {
-	return appendReplaced(dst, f.PrefixRewrite, m, r.Path())
+	if f.Path == nil {
+		return appendReplaced(dst, f.PrefixRewrite, m, r.Path())
+	}
+	return appendRewritten(dst, f.Path.Replace, r.Path())
+}
+
+func appendRewritten(dst []byte, with *config.Replacement, path []byte) []byte {
+	start, end := len(dst), len(bare(path))
+	if dst = AppendReplaced(dst, with, path[:end]); len(dst) == start {
+		return dst
+	}
+	return append(dst, path[end:]...)
+}
+
+// AppendQuery appends a path's query, with its question mark.
+func AppendQuery(dst, path []byte) []byte {
+	if i := bytes.IndexByte(path, '?'); i >= 0 {
+		dst = append(dst, path[i:]...)
+	}
+	return dst
+}
+
+// AppendFromPath appends what a replacement makes of the request's path, without its query.
+func AppendFromPath(dst []byte, with *config.Replacement, r *http.Request) []byte {
+	return AppendReplaced(dst, with, bare(r.Path()))
+}
+
+// AppendReplaced appends a text with each part that the pattern matches replaced. It allocates, as package regexp does for what it finds.
+func AppendReplaced(dst []byte, with *config.Replacement, text []byte) []byte {
+	at := 0
+	for _, m := range with.Pattern.FindAllSubmatchIndex(text, -1) {
+		dst = append(dst, text[at:m[0]]...)
+		for i := range with.With {
+			if p := &with.With[i]; p.Text != "" {
+				dst = append(dst, p.Text...)
+			} else if from := m[2*p.Group]; from >= 0 {
+				dst = append(dst, text[from:m[2*p.Group+1]]...)
+			}
+		}
+		at = m[1]
+	}
+	return append(dst, text[at:]...)
 }
 
 func appendReplaced(dst []byte, with string, m *config.Match, path []byte) []byte {
@@ -42,8 +94,9 @@ func matched(m *config.Match, path []byte) int {
 	return len(m.Path)
 }
 
-// AppendLocation appends the value of a redirect's location field, put together as Envoy does.
-func AppendLocation(dst []byte, d *config.Redirect, m *config.Match, r *http.Request) []byte {
+// AppendLocation appends the value of a redirect's location field, put together as Envoy does. formatted is what the redirect's format
+// makes of the path; nil: it has none.
+func AppendLocation(dst []byte, d *config.Redirect, m *config.Match, r *http.Request, formatted []byte) []byte {
 	scheme := len(dst)
 	switch {
 	case d.HTTPS:
@@ -57,7 +110,13 @@ func AppendLocation(dst []byte, d *config.Redirect, m *config.Match, r *http.Req
 	dst = append(dst, "://"...)
 	dst = appendHost(dst, d, changed, r)
 	path := len(dst)
-	dst = appendLocationPath(dst, d, m, r.Path())
+	if len(formatted) > 0 {
+		if dst = append(dst, formatted...); !d.StripQuery {
+			dst = AppendQuery(dst, r.Path())
+		}
+	} else {
+		dst = appendLocationPath(dst, d, m, r.Path())
+	}
 	if path == len(dst) || dst[path] != '/' {
 		dst = append(dst, 0)
 		copy(dst[path+1:], dst[path:])
@@ -99,7 +158,11 @@ func appendLocationPath(dst []byte, d *config.Redirect, m *config.Match, path []
 		return dst
 	}
 	start := len(dst)
-	if d.PrefixRewrite != nil && *d.PrefixRewrite != "" { // an empty one is none, in Envoy
+	if d.Rewrite != nil && d.Rewrite.Replace != nil {
+		if dst = appendRewritten(dst, d.Rewrite.Replace, path); len(dst) == start {
+			dst = append(dst, path...)
+		}
+	} else if d.PrefixRewrite != nil && *d.PrefixRewrite != "" { // an empty one is none, in Envoy
 		dst = appendReplaced(dst, *d.PrefixRewrite, m, path)
 	} else {
 		dst = append(dst, path...)

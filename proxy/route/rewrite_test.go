@@ -62,7 +62,7 @@ func TestLocation(t *testing.T) {
 		{https, prefix("/"), "http", "r.t", "/a?a=1;b=2&%zz", "https://r.t/a?a=1;b=2&%zz"}, // hazard 49
 	} {
 		r := request("GET", test.authority, test.path, ":scheme: "+test.proto, "x-forwarded-proto: "+test.proto)
-		if got := string(AppendLocation([]byte("!"), &test.redirect, &test.match, r)); got != "!"+test.want {
+		if got := string(AppendLocation([]byte("!"), &test.redirect, &test.match, r, nil)); got != "!"+test.want {
 			t.Errorf("%+v %s%s (%s): %s, want %s", test.redirect, test.authority, test.path, test.proto, got, test.want)
 		}
 	}

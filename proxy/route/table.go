@@ -47,7 +47,7 @@ func (t *Table) Match(in *Input) Result {
 	}
 	in.path = bare(r.Path())
 	if t.Config.IgnoreParameters {
-		in.path = withoutParameters(in.path)
+		in.ignoreParameters()
 	}
 	return Result{VirtualHost: v.config, Route: v.index.find(in)}
 }

@@ -1,6 +1,10 @@
 package fields
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/weftmesh/weft/test/e2e"
+)
 
 const add = `[{header: {key: x-a, value: v}}]`
 
@@ -36,6 +40,26 @@ func tunnelled(w *world) string {
 func template(text string) string {
 	return `path_match_policy: {name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig, path_template: "` + text + `"}}`
 }
+
+// Texts whose xxHash64 is even and odd, and does not reach what comes next when it is turned by a bit.
+const even, odd = "d", "b"
+
+// sharesBy is two shares of the same weight, which something decides.
+func sharesBy(piece string) string {
+	return action2("hash_policy: [{header: {header_name: x-h}}], weighted_clusters: {" + piece + ", " + twoEqual + "}")
+}
+
+const twoEqual = "clusters: [{name: up, weight: 1, request_headers_to_add: [{header: {key: x-share, value: a}}]}, {name: up, weight: 1, request_headers_to_add: [{header: {key: x-share, value: b}}]}]"
+
+func hashed(policies string) string {
+	return action2("hash_policy: [" + policies + "], weighted_clusters: {use_hash_policy: true, " + twoEqual + "}")
+}
+
+func rewritten(piece string) string {
+	return route("match: {" + template("/a/{b}") + `}, route: {cluster: up, path_rewrite_policy: {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig, path_template_rewrite: "` + piece + `"}}}`)
+}
+
+const grpcRequest = "GET /; content-type: application/grpc; grpc-timeout: 9S"
 
 // matchesAll tells whether every request meets the route.
 func matchesAll(w *world) string {
@@ -105,6 +129,35 @@ var routeTrials = []trial{
 	{paths: "RouteMatch.path_match_policy UriTemplateMatchConfig.path_template", site: match, base: template("/a/*"), flip: template("/b/*"), probe: look("GET /a/x", "status"), want: [2]string{"200", "418"}},
 	{paths: "RouteConfiguration.ignore_path_parameters_in_path_matching", site: func(p string) string { return replaced(table(p), "prefix: /", "path: /a") }, flip: "ignore_path_parameters_in_path_matching: true", probe: look("GET /a;b", "status"), want: [2]string{"404", "200"}},
 	{paths: "RouteConfiguration.vhost_header", site: func(p string) string { return replaced(table(p), `["*"]`, "[b.example]") }, flip: "vhost_header: x-host", probe: look("GET /; x-host: b.example", "status"), want: [2]string{"404", "200"}},
+
+	{paths: "RouteAction.cluster_header", site: action2, base: "cluster_header: x-c", flip: "cluster_header: x-d", probe: look("GET /; x-c: up", "status"), want: [2]string{"200", "503"}},
+	{paths: "WeightedCluster.ClusterWeight.cluster_header", site: action2, base: "weighted_clusters: {clusters: [{cluster_header: x-c, weight: 1}]}", flip: "weighted_clusters: {clusters: [{cluster_header: x-d, weight: 1}]}", probe: look("GET /; x-c: up", "status"), want: [2]string{"200", "503"}},
+	{paths: "WeightedCluster.header_name", site: sharesBy, base: "header_name: x-n", flip: "header_name: x-m", probe: look("GET /; x-n: 1; x-m: 0", ">x-share"), want: [2]string{"b", "a"}},
+	{paths: "WeightedCluster.use_hash_policy", site: sharesBy, base: "header_name: x-n", flip: "use_hash_policy: true", probe: look("GET /; x-n: 1; x-h: "+even, ">x-share"), want: [2]string{"b", "a"}},
+	{paths: "RouteAction.hash_policy HashPolicy.header HashPolicy.Header.header_name", site: hashed, base: "{header: {header_name: x-h}}", flip: "{header: {header_name: x-g}}", probe: look("GET /; x-h: "+even+"; x-g: "+odd, ">x-share"), want: [2]string{"a", "b"}},
+	{paths: "HashPolicy.Header.regex_rewrite", site: hashed, base: "{header: {header_name: x-h}}", flip: "{header: {header_name: x-h, regex_rewrite: {pattern: {regex: ^.*$}, substitution: " + even + "}}}", probe: look("GET /; x-h: "+odd, ">x-share"), want: [2]string{"b", "a"}},
+	{paths: "HashPolicy.cookie HashPolicy.Cookie.name", site: hashed, base: "{cookie: {name: c}}", flip: "{cookie: {name: d}}", probe: look("GET /; cookie: c="+even+"; cookie: d="+odd, ">x-share"), want: [2]string{"a", "b"}},
+	{paths: "HashPolicy.query_parameter HashPolicy.QueryParameter.name", site: hashed, base: "{query_parameter: {name: c}}", flip: "{query_parameter: {name: d}}", probe: look("GET /?c="+even+"&d="+odd, ">x-share"), want: [2]string{"a", "b"}},
+	{paths: "HashPolicy.connection_properties HashPolicy.ConnectionProperties.source_ip", site: hashed, base: "{connection_properties: {source_ip: true}}, {header: {header_name: x-h}}", flip: "{connection_properties: {source_ip: false}}, {header: {header_name: x-h}}", probe: look("GET /; x-forwarded-for: 10.0.0.1; x-h: "+even, ">x-share"), want: [2]string{"b", "a"}},
+	{paths: "HashPolicy.terminal", site: hashed, base: "{header: {header_name: x-h}}, {header: {header_name: x-g}}", flip: "{header: {header_name: x-h}, terminal: true}, {header: {header_name: x-g}}", probe: look("GET /; x-h: "+even+"; x-g: "+odd, ">x-share"), want: [2]string{"b", "a"}},
+	{paths: "HashPolicy.Cookie.ttl", site: action, base: "hash_policy: [{cookie: {name: c}}]", flip: "hash_policy: [{cookie: {name: c, ttl: 9s}}]", probe: has("; Max-Age=9; HttpOnly", look("GET /", "<set-cookie")), want: [2]string{"false", "true"}},
+	{paths: "HashPolicy.Cookie.path", site: action, base: "hash_policy: [{cookie: {name: c, ttl: 0s}}]", flip: "hash_policy: [{cookie: {name: c, ttl: 0s, path: /p}}]", probe: has("; Path=/p; HttpOnly", look("GET /", "<set-cookie")), want: [2]string{"false", "true"}},
+	{paths: "HashPolicy.Cookie.attributes CookieAttribute.name CookieAttribute.value", site: action, base: "hash_policy: [{cookie: {name: c, ttl: 0s, attributes: [{name: a, value: b}]}}]", flip: "hash_policy: [{cookie: {name: c, ttl: 0s, attributes: [{name: d, value: e}]}}]", probe: has("; d=e; HttpOnly", look("GET /", "<set-cookie")), want: [2]string{"false", "true"}},
+	{paths: "RouteAction.max_grpc_timeout", site: action, base: "timeout: 3s", flip: "timeout: 3s, max_grpc_timeout: 2s", probe: look(grpcRequest, ">grpc-timeout"), want: [2]string{"9S", "2000m"}},
+	{paths: "RouteAction.grpc_timeout_offset", site: action, base: "max_grpc_timeout: 20s", flip: "max_grpc_timeout: 20s, grpc_timeout_offset: 1s", probe: look(grpcRequest, ">grpc-timeout"), want: [2]string{"9000m", "8000m"}},
+	{paths: "MaxStreamDuration.grpc_timeout_header_max", site: action, base: "max_stream_duration: {grpc_timeout_header_max: 5s}", flip: "max_stream_duration: {grpc_timeout_header_max: 4s}", probe: look(grpcRequest, ">grpc-timeout"), want: [2]string{"5000m", "4000m"}},
+	{paths: "MaxStreamDuration.grpc_timeout_header_offset", site: action, base: "max_stream_duration: {grpc_timeout_header_max: 0s}", flip: "max_stream_duration: {grpc_timeout_header_max: 0s, grpc_timeout_header_offset: 1s}", probe: look(grpcRequest, ">grpc-timeout"), want: [2]string{"9000m", "8000m"}},
+	{paths: "RouteAction.regex_rewrite RegexMatchAndSubstitute.pattern RegexMatchAndSubstitute.substitution", site: action, base: "regex_rewrite: {pattern: {regex: a}, substitution: b}", flip: "regex_rewrite: {pattern: {regex: (x)}, substitution: '\\1y'}", probe: look("GET /ax", "line"), want: [2]string{"GET /bx HTTP/1.1", "GET /axy HTTP/1.1"}},
+	{paths: "RouteAction.path_rewrite_policy UriTemplateRewriteConfig.path_template_rewrite", site: rewritten, base: "/{b}", flip: "/{b}/c", probe: look("GET /a/x", "line"), want: [2]string{"GET /x HTTP/1.1", "GET /x/c HTTP/1.1"}},
+	{paths: "RouteAction.path_rewrite", site: action, base: "path_rewrite: /a", flip: "path_rewrite: \"/%PROTOCOL%\"", probe: look("GET /", "line"), want: [2]string{"GET /a HTTP/1.1", "GET /HTTP/1.1 HTTP/1.1"}},
+	{paths: "RouteAction.host_rewrite_header", site: action, base: "host_rewrite_header: x-h", flip: "host_rewrite_header: x-g", probe: look("GET /; x-h: h; x-g: g", ">host"), want: [2]string{"h", "g"}},
+	{paths: "RouteAction.host_rewrite_path_regex", site: action, base: "host_rewrite_path_regex: {pattern: {regex: /}, substitution: h.}", flip: "host_rewrite_path_regex: {pattern: {regex: /}, substitution: g.}", probe: look("GET /a", ">host"), want: [2]string{"h.a", "g.a"}},
+	{paths: "RouteAction.host_rewrite", site: action, base: "host_rewrite: h", flip: "host_rewrite: \"%REQ(x-g)%\"", probe: look("GET /; x-g: g", ">host"), want: [2]string{"h", "g"}},
+	{paths: "RouteAction.auto_host_rewrite", site: func(p string) string {
+		return e2e.Bootstrap(e2e.HTTPListener("routes: [{match: {prefix: /}, route: {cluster: up, "+p+"}}]"), "- {name: up, load_assignment: {cluster_name: up, endpoints: [{lb_endpoints: [{"+replaced(here, "endpoint: {", "endpoint: {hostname: h.example, ")+"}]}]}}")
+	}, base: "auto_host_rewrite: false", flip: "auto_host_rewrite: true", probe: look("GET /", ">host"), want: [2]string{"a.example", "h.example"}},
+	{paths: "RedirectAction.regex_rewrite", site: redirect, base: "regex_rewrite: {pattern: {regex: a}, substitution: b}", flip: "regex_rewrite: {pattern: {regex: a}, substitution: c}", probe: look("GET /a", "<location"), want: [2]string{"http://a.example/b", "http://a.example/c"}},
+	{paths: "RedirectAction.path_rewrite", site: redirect, base: "path_rewrite: /b", flip: "path_rewrite: \"/%REQ(x-g)%\"", probe: look("GET /a?q; x-g: g", "<location"), want: [2]string{"http://a.example/b?q", "http://a.example/g?q"}},
 
 	{paths: "RouteMatch.prefix", site: match, base: "prefix: /a", flip: "prefix: /b", probe: look("GET /ax", "status"), want: [2]string{"200", "418"}},
 	{paths: "RouteMatch.path", site: match, base: "prefix: /a", flip: "path: /a", probe: look("GET /ax", "status"), want: [2]string{"200", "418"}},

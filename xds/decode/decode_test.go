@@ -137,7 +137,6 @@ filter_chains:
       http_filters: [` + router + `, ` + router + `]`), []string{
 			chain + `codec_type: HTTP2: not supported yet: comes with HTTP/2`,
 			chain + `route_config.virtual_hosts[0].routes[0].match.dynamic_metadata: not supported yet: no filter writes metadata`,
-			chain + `route_config.virtual_hosts[0].routes[0].route.hash_policy: not supported yet: comes with hash balancing`,
 			chain + `tracing: not supported yet: comes with tracing`,
 			chain + `route_config.virtual_hosts[0].routes[0].route.hash_policy[0].header|cookie|connection_properties|query_parameter|filter_state: value is required`,
 			chain + `stream_idle_timeout: -1s is negative: want 0s or more`,

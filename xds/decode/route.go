@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 )
 
 const (
@@ -167,6 +169,7 @@ func (s *session) route(m *routev3.Route, c tableRules, host hostRules, p *at) *
 		if r.Forward.ReplayLimit = replayLimit(m); r.Forward.ReplayLimit == nil {
 			r.Forward.ReplayLimit = host.replayLimit
 		}
+		s.rewrites(r.Forward, a.Route, m.GetMatch().GetPathMatchPolicy() != nil, &r.Match, p.field("route"))
 	case *routev3.Route_Redirect:
 		r.Redirect = s.redirect(a.Redirect, p.field("redirect"))
 	case *routev3.Route_DirectResponse:
@@ -182,10 +185,22 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, host hostRules, 
 		MaxStreamDuration:   s.maybe(m.GetMaxStreamDuration().GetMaxStreamDuration(), p.field("max_stream_duration").field("max_stream_duration")),
 		PrefixRewrite:       m.GetPrefixRewrite(),
 		HostRewrite:         m.GetHostRewriteLiteral(),
+		Host:                s.hostRewrite(m, p),
+		HashPolicies:        s.hashPolicies(m.GetHashPolicy(), p.field("hash_policy")),
 		AppendForwardedHost: m.GetAppendXForwardedHost(),
 		MissingCluster:      missingCluster[m.GetClusterNotFoundResponseCode()],
 		RateLimits:          s.rateLimits(m.GetRateLimits(), p.field("rate_limits")),
 		VirtualHostLimits:   isTrue(m.GetIncludeVhRateLimits(), false),
+	}
+	if d := m.GetMaxGrpcTimeout(); d != nil {
+		f.GRPCTimeout = s.grpcTimeout(d, m.GetGrpcTimeoutOffset(), p.field("max_grpc_timeout"), p.field("grpc_timeout_offset"))
+	}
+	if d := m.GetMaxStreamDuration(); d != nil {
+		p := p.field("max_stream_duration")
+		f.Timeout, f.BoundsStream = 0, true
+		if d.GetGrpcTimeoutHeaderMax() != nil {
+			f.GRPCDuration = s.grpcTimeout(d.GetGrpcTimeoutHeaderMax(), d.GetGrpcTimeoutHeaderOffset(), p.field("grpc_timeout_header_max"), p.field("grpc_timeout_header_offset"))
+		}
 	}
 	if m.GetPriority() == corev3.RoutingPriority_HIGH {
 		f.Priority = config.PriorityHigh
@@ -213,10 +228,17 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, host hostRules, 
 	case *routev3.RouteAction_Cluster:
 		s.known(a.Cluster, c, p.field("cluster"))
 		f.Clusters, f.TotalWeight = []config.WeightedCluster{{Name: a.Cluster, Weight: 1, Subset: metadataMatch(m.GetMetadataMatch())}}, 1
+	case *routev3.RouteAction_ClusterHeader:
+		f.Clusters, f.TotalWeight = []config.WeightedCluster{{Header: s.fieldName(a.ClusterHeader, p.field("cluster_header")), Weight: 1, Subset: metadataMatch(m.GetMetadataMatch())}}, 1
 	case *routev3.RouteAction_WeightedClusters:
 		s.weighted(f, a.WeightedClusters, m.GetMetadataMatch(), c, p.field("weighted_clusters"))
 	}
 	return f
+}
+
+// grpcTimeout reads the two parts of one. The offset means nothing without the maximum, with Envoy.
+func (s *session) grpcTimeout(most, offset *durationpb.Duration, pm, po *at) *config.GRPCTimeout {
+	return &config.GRPCTimeout{Max: s.duration(most, 0, pm), Offset: s.duration(offset, 0, po)}
 }
 
 func (s *session) weighted(f *config.Forward, m *routev3.WeightedCluster, of *corev3.Metadata, c tableRules, p *at) {
@@ -225,13 +247,16 @@ func (s *session) weighted(f *config.Forward, m *routev3.WeightedCluster, of *co
 		c, p := c, p.field("clusters").item(i)
 		c.place += "/" + w.GetName()
 		switch {
+		case w.GetName() != "" && w.GetClusterHeader() != "":
+			s.problem(p.field("cluster_header"), "name says which cluster it is: leave one of the two out")
 		case w.GetName() != "":
 			s.known(w.GetName(), c, p.field("name"))
 		case w.GetClusterHeader() == "":
-			s.problem(p.field("name"), "a name is missing")
+			s.problem(p.field("name"), "a name is missing, or a cluster_header")
 		}
 		f.Clusters = append(f.Clusters, config.WeightedCluster{
 			Name:        w.GetName(),
+			Header:      s.fieldName(w.GetClusterHeader(), p.field("cluster_header")),
 			Weight:      u32(w.GetWeight(), 0),
 			Headers:     s.headers(w, p),
 			Filters:     s.perFilter(w.GetTypedPerFilterConfig(), c, p),
@@ -241,6 +266,8 @@ func (s *session) weighted(f *config.Forward, m *routev3.WeightedCluster, of *co
 		total += uint64(u32(w.GetWeight(), 0))
 	}
 	f.TotalWeight = s.total(total, p.field("clusters"))
+	f.ShareHeader = s.fieldName(m.GetHeaderName(), p.field("header_name"))
+	f.ShareByHash = m.GetUseHashPolicy().GetValue()
 	if t := m.GetTotalWeight(); t != nil && uint64(t.GetValue()) != total {
 		s.problem(p.field("total_weight"), "%d, but the weights sum to %d: leave it out", t.GetValue(), total)
 	}
@@ -273,6 +300,11 @@ func (s *session) redirect(m *routev3.RedirectAction, p *at) *config.Redirect {
 		r.Path = a.PathRedirect
 	case *routev3.RedirectAction_PrefixRewrite:
 		r.PrefixRewrite = &a.PrefixRewrite
+	case *routev3.RedirectAction_RegexRewrite:
+		r.Rewrite = &config.PathRewrite{Replace: s.replacement(a.RegexRewrite, p.field("regex_rewrite"))}
+	case *routev3.RedirectAction_PathRewrite:
+		p := p.field("path_rewrite")
+		r.Rewrite = &config.PathRewrite{Format: s.text(s.line(a.PathRewrite, p), accesslog.Options{OmitEmpty: true}, p)}
 	}
 	if r.StripQuery && strings.Contains(r.Path, "?") {
 		s.problem(p.field("strip_query"), "path_redirect brings a query of its own: leave one of the two out")

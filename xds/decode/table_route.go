@@ -1,10 +1,9 @@
 package decode
 
 const (
-	retries   = "comes with retry budgets"
-	hashing   = "comes with hash balancing"
-	plugins   = "name the cluster in the route"
-	rewriting = "use prefix_rewrite"
+	retries = "comes with retry budgets"
+	hashing = "comes with hash balancing"
+	plugins = "name the cluster in the route"
 )
 
 var routeTable = table{
@@ -108,21 +107,21 @@ var routeTable = table{
 	},
 	"envoy.config.route.v3.RouteAction": {
 		"cluster":                         run,
-		"cluster_header":                  later(plugins),
+		"cluster_header":                  run,
 		"weighted_clusters":               run,
 		"cluster_specifier_plugin":        later(plugins),
 		"inline_cluster_specifier_plugin": later(plugins),
 		"cluster_not_found_response_code": oneOf("SERVICE_UNAVAILABLE", "NOT_FOUND", "INTERNAL_SERVER_ERROR"),
 		"metadata_match":                  run,
 		"prefix_rewrite":                  run,
-		"regex_rewrite":                   later(rewriting),
-		"path_rewrite_policy":             later(rewriting),
-		"path_rewrite":                    later(rewriting),
+		"regex_rewrite":                   run,
+		"path_rewrite_policy":             as("rewrite"),
+		"path_rewrite":                    run,
 		"host_rewrite_literal":            run,
-		"auto_host_rewrite":               later("use host_rewrite_literal").but("false"),
-		"host_rewrite_header":             later("use host_rewrite_literal"),
-		"host_rewrite_path_regex":         later("use host_rewrite_literal"),
-		"host_rewrite":                    later("use host_rewrite_literal"),
+		"auto_host_rewrite":               run,
+		"host_rewrite_header":             run,
+		"host_rewrite_path_regex":         run,
+		"host_rewrite":                    run,
 		"append_x_forwarded_host":         run,
 		"timeout":                         run,
 		"idle_timeout":                    run,
@@ -134,16 +133,55 @@ var routeTable = table{
 		"priority":                        oneOf("DEFAULT", "HIGH"),
 		"rate_limits":                     run,
 		"include_vh_rate_limits":          run,
-		"hash_policy":                     later(hashing),
+		"hash_policy":                     run,
 		"cors":                            later("comes with the CORS filter"),
-		"max_grpc_timeout":                later("comes with gRPC"),
-		"grpc_timeout_offset":             later("comes with gRPC"),
+		"max_grpc_timeout":                run,
+		"grpc_timeout_offset":             run,
 		"upgrade_configs":                 run,
 		"internal_redirect_policy":        later("redirects are passed on").but("empty"),
 		"internal_redirect_action":        oneOf("PASS_THROUGH_INTERNAL_REDIRECT").and(later("redirects are passed on"), "HANDLE_INTERNAL_REDIRECT"),
 		"max_internal_redirects":          later("redirects are passed on"),
 		"hedge_policy":                    run,
 		"max_stream_duration":             run,
+	},
+	"envoy.config.route.v3.RouteAction.HashPolicy": {
+		"header":                run,
+		"cookie":                run,
+		"connection_properties": run,
+		"query_parameter":       run,
+		"filter_state":          later("no filter writes state"),
+		"terminal":              run,
+	},
+	"envoy.config.route.v3.RouteAction.HashPolicy.Header": {
+		"header_name":   run,
+		"regex_rewrite": run,
+	},
+	"envoy.config.route.v3.RouteAction.HashPolicy.Cookie": {
+		"name":       run,
+		"ttl":        run,
+		"path":       run,
+		"attributes": run,
+	},
+	"envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute": {
+		"name":  run,
+		"value": run,
+	},
+	"envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties": {
+		"source_ip": run,
+	},
+	"envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter": {
+		"name": run,
+	},
+	"envoy.config.core.v3.TypedExtensionConfig@rewrite": {
+		"name":         harmless("the type of typed_config decides"),
+		"typed_config": extension("envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig"),
+	},
+	"envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig": {
+		"path_template_rewrite": run,
+	},
+	"envoy.type.matcher.v3.RegexMatchAndSubstitute": {
+		"pattern":      run,
+		"substitution": run,
 	},
 	"envoy.config.route.v3.RouteAction.UpgradeConfig": {
 		"upgrade_type":   run,
@@ -179,19 +217,19 @@ var routeTable = table{
 	},
 	"envoy.config.route.v3.RouteAction.MaxStreamDuration": {
 		"max_stream_duration":        run,
-		"grpc_timeout_header_max":    later("comes with gRPC"),
-		"grpc_timeout_header_offset": later("comes with gRPC"),
+		"grpc_timeout_header_max":    run,
+		"grpc_timeout_header_offset": run,
 	},
 	"envoy.config.route.v3.WeightedCluster": {
 		"clusters":           run,
 		"total_weight":       run,
 		"runtime_key_prefix": harmless("there are no runtime keys"),
-		"header_name":        later("shares are drawn at random"),
-		"use_hash_policy":    later(hashing).but("false"),
+		"header_name":        run,
+		"use_hash_policy":    run,
 	},
 	"envoy.config.route.v3.WeightedCluster.ClusterWeight": {
 		"name":                       run,
-		"cluster_header":             later(plugins),
+		"cluster_header":             run,
 		"weight":                     run,
 		"metadata_match":             run,
 		"request_headers_to_add":     run,
@@ -208,8 +246,8 @@ var routeTable = table{
 		"port_redirect":   run,
 		"path_redirect":   run,
 		"prefix_rewrite":  run,
-		"regex_rewrite":   later("use path_redirect or prefix_rewrite"),
-		"path_rewrite":    later("use path_redirect or prefix_rewrite"),
+		"regex_rewrite":   run,
+		"path_rewrite":    run,
 		"response_code":   oneOf("MOVED_PERMANENTLY", "FOUND", "SEE_OTHER", "TEMPORARY_REDIRECT", "PERMANENT_REDIRECT"),
 		"strip_query":     run,
 	},
