@@ -146,7 +146,7 @@ func (x *exchange) Override() any {
 	return o.Config
 }
 
-// overrideOf is what the most specific of share, route and virtual host says of a filter.
+// overrideOf is what the most specific of share, route, virtual host and table says of a filter.
 func (x *exchange) overrideOf(name string) (config.FilterOverride, bool) {
 	x.match()
 	if s := x.share; s != nil {
@@ -160,7 +160,10 @@ func (x *exchange) overrideOf(name string) (config.FilterOverride, bool) {
 		}
 	}
 	if v := x.found.VirtualHost; v != nil {
-		o, ok := v.Filters[name]
+		if o, ok := v.Filters[name]; ok {
+			return o, true
+		}
+		o, ok := x.server.table(x.generation).Config.Filters[name]
 		return o, ok
 	}
 	return config.FilterOverride{}, false

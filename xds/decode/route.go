@@ -39,6 +39,7 @@ func (s *session) routes(m *routev3.RouteConfiguration, inline bool, p *at) *con
 		Name:              m.GetName(),
 		Hash:              hash(raw),
 		Headers:           s.headers(m, p),
+		Filters:           s.perFilter(m.GetTypedPerFilterConfig(), p),
 		IgnorePortInHost:  m.GetIgnorePortInHostMatching(),
 		IgnoreParameters:  m.GetIgnorePathParametersInPathMatching(),
 		VirtualHostHeader: strings.ToLower(m.GetVhostHeader()),
