@@ -11,6 +11,7 @@ type RouteConfiguration struct {
 	Hash         Hash
 	VirtualHosts []*VirtualHost
 	Headers      HeaderChanges
+	Filters      map[string]FilterOverride
 	// InternalOnly fields are taken out of requests from outside, besides Envoy's own. In lower case.
 	InternalOnly     []string
 	IgnorePortInHost bool

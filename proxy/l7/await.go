@@ -156,6 +156,9 @@ func (x *exchange) Overrides(list []any) []any {
 			list = append(list, o.Config)
 		}
 	}
+	if t := x.server.table(x.generation); t != nil {
+		add(t.Config.Filters)
+	}
 	if v := x.found.VirtualHost; v != nil {
 		add(v.Filters)
 	}
@@ -168,7 +171,7 @@ func (x *exchange) Overrides(list []any) []any {
 	return list
 }
 
-// overrideOf is what the most specific of share, route and virtual host says of a filter.
+// overrideOf is what the most specific of share, route, virtual host and table says of a filter.
 func (x *exchange) overrideOf(name string) (config.FilterOverride, bool) {
 	x.match()
 	if s := x.share; s != nil {
@@ -182,7 +185,10 @@ func (x *exchange) overrideOf(name string) (config.FilterOverride, bool) {
 		}
 	}
 	if v := x.found.VirtualHost; v != nil {
-		o, ok := v.Filters[name]
+		if o, ok := v.Filters[name]; ok {
+			return o, true
+		}
+		o, ok := x.server.table(x.generation).Config.Filters[name]
 		return o, ok
 	}
 	return config.FilterOverride{}, false

@@ -12,12 +12,9 @@ import (
 	"github.com/weftmesh/weft/wire/http"
 )
 
-// MaxHashPolicies bounds how many things one route can hash a request by: which of them gave the client a cookie is a bit of a word.
-const MaxHashPolicies = 64
-
 // Hash is what a request is hashed to, as Envoy does, so that both choose the same endpoint: each policy that finds something is mixed
 // in. ok is false if none did. source is the client's address, if it has one. cookie is the value of the cookies that a client without
-// is given, nil if it is not to be given any; bits of given tell which policies did.
+// is given, nil if it is not to be given any; bits of given tell which policies did, of which a configuration holds no more than a word has bits.
 func Hash(policies []config.HashPolicy, r *http.Request, source netip.Addr, cookie []byte) (hash uint64, ok bool, given uint64) {
 	for i := range policies {
 		p := &policies[i]

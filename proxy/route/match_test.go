@@ -172,3 +172,27 @@ func TestCatastrophicExpression(t *testing.T) {
 		t.Error("not matched")
 	}
 }
+
+// Hazards 43 and 44: of fields of one name each is judged by itself in either order, so an inverted condition fails over any of them,
+// and over bytes that are no UTF-8 as well.
+func TestInvertedMatchFailsClosed(t *testing.T) {
+	exact := config.HeaderMatch{Name: "x-role", String: text(config.StringExact, "admin"), Invert: true}
+	expression := config.HeaderMatch{Name: "x-role", String: config.StringMatch{Kind: config.StringRegex, Regex: whole("admin.*")}, Invert: true}
+	for _, test := range []struct {
+		match  *config.HeaderMatch
+		fields []string
+		want   bool
+	}{
+		{&exact, []string{"x-role: user"}, true},
+		{&exact, []string{"x-role: user", "x-role: admin"}, false},
+		{&exact, []string{"x-role: admin", "x-role: user"}, false},
+		{&expression, []string{"x-role: user\x80"}, true},
+		{&expression, []string{"x-role: admin\x80"}, false},
+		{&expression, []string{"x-role: admin\xff\xfe", "x-role: user"}, false},
+		{&expression, nil, false},
+	} {
+		if got := MatchHeader(test.match, request("GET", "h", "/", test.fields...)); got != test.want {
+			t.Errorf("%q: %v, want %v", test.fields, got, test.want)
+		}
+	}
+}

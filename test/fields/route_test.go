@@ -106,6 +106,10 @@ var routeTrials = []trial{
 	{paths: "VirtualHost.require_tls=EXTERNAL_ONLY", site: vhostAnd, flip: "require_tls: EXTERNAL_ONLY", probe: look("GET /", "status"), want: [2]string{"200", "301"}},
 	{paths: "VirtualHost.include_request_attempt_count", site: vhostAnd, flip: "include_request_attempt_count: true", probe: look("GET /", ">x-envoy-attempt-count"), want: [2]string{"-", "1"}},
 	{paths: "VirtualHost.include_attempt_count_in_response", site: vhostAnd, flip: "include_attempt_count_in_response: true", probe: look("GET /", "<x-envoy-attempt-count"), want: [2]string{"-", "1"}},
+	{paths: "RouteConfiguration.typed_per_filter_config", site: func(p string) string {
+		const pad = "            "
+		return replaced(overrides("", all)(""), pad+"name: local\n", pad+"name: local\n"+pad+p+"\n")
+	}, flip: "typed_per_filter_config: {tag: " + override + "}", probe: look("GET /", "status"), want: [2]string{"418", "419"}},
 	{paths: "VirtualHost.typed_per_filter_config", site: overrides("", "\n"+all), flip: "typed_per_filter_config: {tag: " + override + "}", probe: look("GET /", "status"), want: [2]string{"418", "419"}},
 	{paths: "Route.typed_per_filter_config", site: overrides("routes: [{match: {prefix: /}, route: {cluster: up}, ", "}]"), flip: "typed_per_filter_config: {tag: " + override + "}", probe: look("GET /", "status"), want: [2]string{"418", "419"}},
 	{paths: "ClusterWeight.typed_per_filter_config", site: overrides("routes: [{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: up, weight: 1, ", "}]}}}]"), flip: "typed_per_filter_config: {tag: " + override + "}", probe: look("GET /", "status"), want: [2]string{"418", "419"}},

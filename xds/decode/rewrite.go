@@ -148,7 +148,7 @@ func (s *session) templateRewrite(m *corev3.TypedExtensionConfig, match *config.
 	return r
 }
 
-// maxHashPolicies is as many as the routes keep apart.
+// maxHashPolicies is as many as a word has bits: for each it is remembered whether it gave the client a cookie.
 const maxHashPolicies = 64
 
 func (s *session) hashPolicies(list []*routev3.RouteAction_HashPolicy, p *at) []config.HashPolicy {

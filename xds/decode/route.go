@@ -57,6 +57,7 @@ func (s *session) routes(m *routev3.RouteConfiguration, inline bool, p *at) *con
 		bodyLimit:     int64(u32(m.GetMaxDirectResponseBodySizeBytes(), defaultBodyLimit)),
 		place:         m.GetName(),
 	}
+	t.Filters = s.perFilter(m.GetTypedPerFilterConfig(), c, p)
 	if c.bodyLimit > maxBodyLimit {
 		s.problem(p.field("max_direct_response_body_size_bytes"), "%d: want at most %d", c.bodyLimit, maxBodyLimit)
 	}

@@ -24,7 +24,7 @@ var routeTable = table{
 		"ignore_port_in_host_matching":            run,
 		"vhost_header":                            run,
 		"ignore_path_parameters_in_path_matching": run,
-		"typed_per_filter_config":                 later("give it to the virtual hosts"),
+		"typed_per_filter_config":                 filterIn(inRoute, "envoy.config.route.v3.FilterConfig"),
 		"metadata":                                harmless("no filter reads it"),
 		"route_specifiers":                        later(plugins),
 	},
