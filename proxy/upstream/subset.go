@@ -165,12 +165,18 @@ func (s *subsets) find(w *config.Subset, any *choices) (*choices, found) {
 	return nil, foundNone
 }
 
-// selector is the one of these keys that has a fallback of its own.
+// selector is the one of these keys; nil if there is none, or if one before it has the same keys and more behind them: Envoy 1.40 does
+// not see a selector's fallback then.
 func (s *subsets) selector(keys []string) *config.SubsetSelector {
 	for i := range s.selectors {
-		if sel := &s.selectors[i]; sel.Fallback != config.FallbackUnset && slices.Equal(sel.Keys, keys) {
-			return sel
+		sel := &s.selectors[i]
+		if len(sel.Keys) < len(keys) || !slices.Equal(sel.Keys[:len(keys)], keys) {
+			continue
 		}
+		if len(sel.Keys) > len(keys) {
+			return nil
+		}
+		return sel
 	}
 	return nil
 }
