@@ -193,14 +193,14 @@ func (s *subsets) fewer(w *config.Subset, keys []string) *choices {
 	return s.of[string(of)]
 }
 
-// since is how many subsets there are that there were not before.
-func (s *subsets) since(old *subsets) int {
-	if old == nil {
-		return len(s.of)
+// notIn is how many subsets there are that the other has not. Either may be nil, which has none.
+func (s *subsets) notIn(other *subsets) int {
+	if s == nil {
+		return 0
 	}
 	n := 0
 	for of := range s.of {
-		if old.of[of] == nil {
+		if other == nil || other.of[of] == nil {
 			n++
 		}
 	}
