@@ -175,6 +175,7 @@ func (s *Set) compile(c *Cluster, members []Member) {
 	if e.subsets != nil {
 		v.Set(SubsetsActive, uint64(len(e.subsets.of)))
 		v.Add(SubsetsCreated, uint64(e.subsets.notIn(old.subsets)))
+		v.Add(SubsetsCut, uint64(e.subsets.cut))
 		v.Add(SubsetsRemoved, uint64(old.subsets.notIn(e.subsets)))
 	}
 	if c.table != nil {

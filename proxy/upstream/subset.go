@@ -15,6 +15,7 @@ type subsets struct {
 	fallback  config.SubsetFallback
 	other     *choices // of the default subset
 	panicAny  bool
+	cut       int // endpoints that are in more subsets of a selector than may be
 }
 
 // subsets cuts the endpoints up.
@@ -26,13 +27,20 @@ func (f *factors) subsets(all []Member) *subsets {
 	for i := range all {
 		about := all[i].Metadata[lbMetadata]
 		for k := range c.Selectors {
-			eachSubset(about, c.Selectors[k].Keys, nil, c.ListAsAny, func(values []string) {
+			left := maxCombinations
+			eachSubset(about, c.Selectors[k].Keys, nil, c.ListAsAny, func(values []string) bool {
+				if left == 0 {
+					s.cut++
+					return false
+				}
+				left--
 				of := subsetOf(c.Selectors[k].Keys, values)
 				// Two selectors may have the same keys, and a list the same value twice.
 				if p := parts[of]; len(p) == 0 || p[len(p)-1] != int32(i) {
 					parts[of] = append(p, int32(i))
 				}
 				single[of] = single[of] || c.Selectors[k].SingleHost
+				return true
 			})
 		}
 	}
@@ -64,23 +72,28 @@ func needsDefault(c *config.Subsets) bool {
 	})
 }
 
-// eachSubset calls f with every combination of values that an endpoint has of the keys; never, if it lacks one.
-func eachSubset(about map[string]any, keys, values []string, listAsAny bool, f func(values []string)) {
+// maxCombinations bounds in how many subsets of a selector one endpoint is: lists under several keys multiply.
+const maxCombinations = 1024
+
+// eachSubset calls f with every combination of values that an endpoint has of the keys, until it says false; never, if one is lacking.
+func eachSubset(about map[string]any, keys, values []string, listAsAny bool, f func(values []string) bool) bool {
 	if len(values) == len(keys) {
-		f(values)
-		return
+		return f(values)
 	}
 	v, ok := about[keys[len(values)]]
 	if !ok {
-		return
+		return true
 	}
-	if list, ok := v.([]any); ok && listAsAny {
-		for _, one := range list {
-			eachSubset(about, keys, append(values, subsetValue(one)), listAsAny, f)
+	list, ok := v.([]any)
+	if !ok || !listAsAny {
+		return eachSubset(about, keys, append(values, subsetValue(v)), listAsAny, f)
+	}
+	for _, one := range list {
+		if !eachSubset(about, keys, append(values, subsetValue(one)), listAsAny, f) {
+			return false
 		}
-		return
 	}
-	eachSubset(about, keys, append(values, subsetValue(v)), listAsAny, f)
+	return true
 }
 
 // inSubset tells whether an endpoint's metadata has all that a subset asks for.
