@@ -111,7 +111,7 @@ type SubsetSelector struct {
 	Keys         []string // sorted, without repetition, at least one
 	Fallback     SubsetFallback
 	FallbackKeys []string // sorted: for FallbackKeys
-	SingleHost   bool     // a subset has one endpoint, whatever its health
+	SingleHost   bool     // a subset is one endpoint, whatever its health
 }
 
 // SubsetFallback says who serves a request whose subset has no endpoint.

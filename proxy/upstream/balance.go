@@ -181,8 +181,11 @@ func slowStart(s *config.SlowStart, age int64) float64 {
 	if s.Aggression != 1 {
 		part = math.Pow(part, 1/s.Aggression)
 	}
-	return max(part, s.MinWeight)
+	return max(part, s.MinWeight, leastPart)
 }
+
+// leastPart keeps an endpoint's next turn within reach of numbers: at no weight at all it would never come.
+const leastPart = 1e-12
 
 // due takes the endpoint whose turn is earliest and gives it its next turn, 1/weight later.
 func (p *place) due(c *config.Cluster, e *Endpoints, g *group, q *ask) int {

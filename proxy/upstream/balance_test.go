@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/weftmesh/weft/config"
 )
@@ -278,6 +279,45 @@ func TestChoosingAllocatesNothing(t *testing.T) {
 			if n := testing.AllocsPerRun(1000, func() { b.one(c, e, random) }); n != 0 {
 				t.Errorf("%+v: %v allocations", c, n)
 			}
+		}
+	}
+}
+
+func TestSlowStart(t *testing.T) {
+	const second = int64(time.Second)
+	for _, test := range []struct {
+		config config.SlowStart
+		age    int64
+		want   float64
+	}{
+		{config.SlowStart{Window: 10 * time.Second, Aggression: 1, MinWeight: 0.1}, 0, 0.1},
+		{config.SlowStart{Window: 10 * time.Second, Aggression: 1, MinWeight: 0.1}, 5 * second, 0.5},
+		{config.SlowStart{Window: 10 * time.Second, Aggression: 1, MinWeight: 0.1}, 10 * second, 1},
+		{config.SlowStart{Window: 10 * time.Second, Aggression: 2, MinWeight: 0.1}, second * 5 / 2, 0.5},
+		{config.SlowStart{Window: 10 * time.Second, Aggression: 0.5, MinWeight: 0}, 5 * second, 0.25},
+		{config.SlowStart{Window: time.Second, Aggression: 1, MinWeight: 0}, 0, 0.001}, // never younger than a millisecond
+		{config.SlowStart{Window: 1 << 62, Aggression: 0.01, MinWeight: 0}, 0, leastPart},
+	} {
+		if got := slowStart(&test.config, test.age); math.Abs(got-test.want) > 1e-9 {
+			t.Errorf("%+v at %d: %v, want %v", test.config, test.age, got, test.want)
+		}
+	}
+	// Of two endpoints of which one is half through, that one gets a third; when it is through, a half.
+	list := same(2)
+	list[1].Standing.since.Store(100 * second)
+	c := &config.Cluster{SlowStart: &config.SlowStart{Window: 20 * time.Second, Aggression: 1}}
+	e, b, random := compile(c, nil, list), &Balancer{}, seeded(23)
+	for _, test := range []struct {
+		now  int64
+		want int
+	}{{110 * second, 1000}, {121 * second, 1500}} {
+		got := 0
+		for range 3000 {
+			at, _ := b.Choose(c, e, &e.choices, &ask{random: random, now: test.now, slow: c.SlowStart})
+			got += at
+		}
+		if got < test.want-2 || got > test.want+2 {
+			t.Errorf("at %d s: %d of 3,000, want %d", test.now/second, got, test.want)
 		}
 	}
 }

@@ -75,6 +75,7 @@ func (e *Endpoint) pool(l *loop.Loop) *Pool {
 type Endpoints struct {
 	All     []Member
 	choices              // among all
+	counts  [3]int       // by state
 	subsets *subsets     // nil: the cluster has none
 	tables  tableNumbers // of the hash table that was made last
 	// slowUntil is when the newest endpoint has its whole weight, in nanoseconds since the Set was made.
@@ -102,7 +103,7 @@ const (
 	unhealthy
 )
 
-// state judges by all that is known.
+// state judges by all that is known now.
 func (m *Member) state() state {
 	switch m.Health {
 	case config.HealthUnhealthy, config.HealthDraining, config.HealthTimeout:
@@ -127,6 +128,7 @@ func compile(c *config.Cluster, a *config.Assignment, all []Member) *Endpoints {
 	members := make([]int32, len(all))
 	for i := range all {
 		members[i] = int32(i)
+		e.counts[all[i].state()]++
 	}
 	e.choices = f.choices(all, members)
 	e.tables = f.tables
@@ -146,19 +148,8 @@ func compile(c *config.Cluster, a *config.Assignment, all []Member) *Endpoints {
 // defaultOverprovisioning is Envoy's, in percent.
 const defaultOverprovisioning = 140
 
-// count is how many endpoints are in that state.
-func (e *Endpoints) count(s state) int {
-	n := 0
-	for i := range e.All {
-		if e.All[i].state() == s {
-			n++
-		}
-	}
-	return n
-}
-
-// Healthy is the number of endpoints that are.
-func (e *Endpoints) Healthy() int { return e.count(healthy) }
+// Healthy is the number of endpoints that were healthy when this was compiled.
+func (e *Endpoints) Healthy() int { return e.counts[healthy] }
 
 // Degraded is the number of endpoints that serve only while there are too few healthy ones.
-func (e *Endpoints) Degraded() int { return e.count(degraded) }
+func (e *Endpoints) Degraded() int { return e.counts[degraded] }

@@ -6,16 +6,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/telemetry"
 )
 
 // TestPlacement asks the real Envoy which endpoints keys lead to and wants the same of our tables.
@@ -256,6 +259,90 @@ func TestSharesAreEnvoys(t *testing.T) {
 			if ours[p] == 0 {
 				t.Errorf("%+v: ours %v, Envoy's %v", f, ours, theirs)
 			}
+		}
+	}
+}
+
+// TestSubsetsAreEnvoys asks the real Envoy which endpoints serve what is asked of subsets, with every kind of fallback.
+func TestSubsetsAreEnvoys(t *testing.T) {
+	envoy, err := findEnvoy()
+	if err != nil {
+		t.Fatalf("no Envoy to compare with: %v; make setup installs one, or name a binary in WEFT_ENVOY", err)
+	}
+	port := addressed(t)
+	list := versions("s=a v=1", "s=a v=2", "s=b v=1", "s=b v=2,3", "")
+	var groups []any
+	for i := range list {
+		list[i].Endpoint = at(i, port)
+		groups = append(groups, said(&list[i]))
+	}
+	list[0].Health = config.HealthUnhealthy
+	groups[0] = said(&list[0])
+	selectors := map[string][]config.SubsetSelector{
+		"v":    {{Keys: []string{"v"}}},
+		"s-v":  {{Keys: []string{"s", "v"}}, {Keys: []string{"s"}, Fallback: config.FallbackDefault}},
+		"none": {{Keys: []string{"v"}, Fallback: config.FallbackNone}, {Keys: []string{"s"}, Fallback: config.FallbackAny}},
+		"keys": {{Keys: []string{"v"}}, {Keys: []string{"s", "v"}, Fallback: config.FallbackKeys, FallbackKeys: []string{"v"}}},
+		"one":  {{Keys: []string{"v"}, SingleHost: true}},
+	}
+	words := map[config.SubsetFallback][2]string{config.FallbackNone: {"NO_FALLBACK", "NO_FALLBACK"}, config.FallbackAny: {"ANY_ENDPOINT", "ANY_ENDPOINT"},
+		config.FallbackDefault: {"DEFAULT_SUBSET", "DEFAULT_SUBSET"}, config.FallbackKeys: {"", "KEYS_SUBSET"}, config.FallbackUnset: {"", "NOT_DEFINED"}}
+	type asking struct {
+		subsets config.Subsets
+		asks    string
+	}
+	var all []asking
+	var clusters, routes []any
+	for _, name := range []string{"v", "s-v", "none", "keys", "one"} {
+		for _, fallback := range []config.SubsetFallback{config.FallbackNone, config.FallbackAny, config.FallbackDefault} {
+			for _, more := range []bool{false, true} {
+				c := config.Subsets{Selectors: selectors[name], Fallback: fallback, ListAsAny: more, PanicAny: more, Default: *asked("s=b")}
+				if more {
+					c.Default = *asked("s=nowhere")
+				}
+				cluster := fmt.Sprintf("%s-%d-%v", name, fallback, more)
+				var told []any
+				for _, s := range c.Selectors {
+					told = append(told, map[string]any{"keys": s.Keys, "fallback_policy": words[s.Fallback][1], "fallback_keys_subset": s.FallbackKeys, "single_host_per_subset": s.SingleHost})
+				}
+				var value any
+				json.Unmarshal([]byte(c.Default.Values[0]), &value)
+				clusters = append(clusters, map[string]any{"name": cluster, "lb_policy": "RANDOM", "load_assignment": map[string]any{"cluster_name": cluster, "endpoints": groups},
+					"lb_subset_config": map[string]any{"fallback_policy": words[fallback][0], "default_subset": map[string]any{"s": value}, "list_as_any": more, "panic_mode_any": more, "subset_selectors": told}})
+				for _, asks := range []string{"", "v=1", "v=2", "v=3", "v=9", "s=a v=1", "s=z v=2", "s=z", "x=1", "s=a v=1 x=1"} {
+					about := map[string]any{}
+					for _, word := range strings.Fields(asks) {
+						k, v, _ := strings.Cut(word, "=")
+						about[k] = v
+					}
+					route := map[string]any{"cluster": cluster}
+					if asks != "" {
+						route["metadata_match"] = map[string]any{"filter_metadata": map[string]any{lbMetadata: about}}
+					}
+					routes = append(routes, map[string]any{"match": map[string]any{"path": fmt.Sprintf("/%d", len(all))}, "route": route})
+					all = append(all, asking{c, asks})
+				}
+			}
+		}
+	}
+	address := runEnvoy(t, envoy, clusters, routes)
+	local := &Local{Stats: telemetry.NewStore(1).Acquire(Stats, "cluster.up.").Loop(0)}
+	for i, a := range all {
+		c := &Cluster{Config: &config.Cluster{Balancer: config.Random, Panic: 50, Subsets: &a.subsets}}
+		e, random := compile(c.Config, nil, list), seeded(uint64(i))
+		ours, theirs := map[string]bool{}, map[string]bool{}
+		for range 200 {
+			if m := c.chooseInSubset(local, e, &Wish{Subset: asked(a.asks)}, &ask{random: random}); m != nil {
+				ours[m.Address().String()] = true
+			}
+		}
+		for range 40 {
+			if body := get(t, fmt.Sprintf("http://%s/%d", address, i), ""); strings.HasPrefix(body, "127.0.0.") {
+				theirs[body] = true
+			}
+		}
+		if !maps.Equal(ours, theirs) {
+			t.Errorf("%+v asked for %q: ours %v, Envoy's %v", a.subsets, a.asks, ours, theirs)
 		}
 	}
 }

@@ -175,7 +175,9 @@ func (s *Set) compile(c *Cluster, members []Member) {
 	v.Add(MembershipDegraded, uint64(e.Degraded()-old.Degraded()))
 	if e.subsets != nil {
 		v.Set(SubsetsActive, uint64(len(e.subsets.of)))
-		v.Add(SubsetsCreated, uint64(e.subsets.since(old.subsets)))
+		v.Add(SubsetsCreated, uint64(e.subsets.notIn(old.subsets)))
+		v.Add(SubsetsCut, uint64(e.subsets.cut))
+		v.Add(SubsetsRemoved, uint64(old.subsets.notIn(e.subsets)))
 	}
 	if c.table != nil {
 		v := c.table.Loop(len(s.loops))

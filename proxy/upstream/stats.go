@@ -85,6 +85,8 @@ const (
 	SubsetsFallback
 	SubsetsFallbackPanic
 	SubsetsCreated
+	SubsetsRemoved
+	SubsetsCut
 	SubsetsActive
 	StaleRetry
 	// Which circuit breakers are open, 1 or 0; those of PriorityHigh follow in the same order.
@@ -181,6 +183,8 @@ var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	SubsetsFallback:            {Name: "lb_subsets_fallback"},
 	SubsetsFallbackPanic:       {Name: "lb_subsets_fallback_panic"},
 	SubsetsCreated:             {Name: "lb_subsets_created"},
+	SubsetsCut:                 {Name: "lb_subsets_cut"},
+	SubsetsRemoved:             {Name: "lb_subsets_removed"},
 	SubsetsActive:              {Name: "lb_subsets_active", Type: telemetry.Gauge},
 	StaleRetry:                 {Name: "upstream_rq_stale_connection_retry"},
 	OpenConnections:            {Name: "circuit_breakers.default.cx_open", Type: telemetry.Gauge},

@@ -15,6 +15,7 @@ type subsets struct {
 	fallback  config.SubsetFallback
 	other     *choices // of the default subset
 	panicAny  bool
+	cut       int // endpoints that are in more subsets of a selector than may be
 }
 
 // subsets cuts the endpoints up.
@@ -26,13 +27,20 @@ func (f *factors) subsets(all []Member) *subsets {
 	for i := range all {
 		about := all[i].Metadata[lbMetadata]
 		for k := range c.Selectors {
-			eachSubset(about, c.Selectors[k].Keys, nil, c.ListAsAny, func(values []string) {
+			left := maxCombinations
+			eachSubset(about, c.Selectors[k].Keys, nil, c.ListAsAny, func(values []string) bool {
+				if left == 0 {
+					s.cut++
+					return false
+				}
+				left--
 				of := subsetOf(c.Selectors[k].Keys, values)
 				// Two selectors may have the same keys, and a list the same value twice.
 				if p := parts[of]; len(p) == 0 || p[len(p)-1] != int32(i) {
 					parts[of] = append(p, int32(i))
 				}
 				single[of] = single[of] || c.Selectors[k].SingleHost
+				return true
 			})
 		}
 	}
@@ -64,23 +72,28 @@ func needsDefault(c *config.Subsets) bool {
 	})
 }
 
-// eachSubset calls f with every combination of values that an endpoint has of the keys; never, if it lacks one.
-func eachSubset(about map[string]any, keys, values []string, listAsAny bool, f func(values []string)) {
+// maxCombinations bounds in how many subsets of a selector one endpoint is: lists under several keys multiply.
+const maxCombinations = 1024
+
+// eachSubset calls f with every combination of values that an endpoint has of the keys, until it says false; never, if one is lacking.
+func eachSubset(about map[string]any, keys, values []string, listAsAny bool, f func(values []string) bool) bool {
 	if len(values) == len(keys) {
-		f(values)
-		return
+		return f(values)
 	}
 	v, ok := about[keys[len(values)]]
 	if !ok {
-		return
+		return true
 	}
-	if list, ok := v.([]any); ok && listAsAny {
-		for _, one := range list {
-			eachSubset(about, keys, append(values, subsetValue(one)), listAsAny, f)
+	list, ok := v.([]any)
+	if !ok || !listAsAny {
+		return eachSubset(about, keys, append(values, subsetValue(v)), listAsAny, f)
+	}
+	for _, one := range list {
+		if !eachSubset(about, keys, append(values, subsetValue(one)), listAsAny, f) {
+			return false
 		}
-		return
 	}
-	eachSubset(about, keys, append(values, subsetValue(v)), listAsAny, f)
+	return true
 }
 
 // inSubset tells whether an endpoint's metadata has all that a subset asks for.
@@ -165,12 +178,18 @@ func (s *subsets) find(w *config.Subset, any *choices) (*choices, found) {
 	return nil, foundNone
 }
 
-// selector is the one of these keys that has a fallback of its own.
+// selector is the one of these keys; nil if there is none, or if one before it has the same keys and more behind them: Envoy 1.40 does
+// not see a selector's fallback then.
 func (s *subsets) selector(keys []string) *config.SubsetSelector {
 	for i := range s.selectors {
-		if sel := &s.selectors[i]; sel.Fallback != config.FallbackUnset && slices.Equal(sel.Keys, keys) {
-			return sel
+		sel := &s.selectors[i]
+		if len(sel.Keys) < len(keys) || !slices.Equal(sel.Keys[:len(keys)], keys) {
+			continue
 		}
+		if len(sel.Keys) > len(keys) {
+			return nil
+		}
+		return sel
 	}
 	return nil
 }
@@ -187,14 +206,14 @@ func (s *subsets) fewer(w *config.Subset, keys []string) *choices {
 	return s.of[string(of)]
 }
 
-// since is how many subsets there are that there were not before.
-func (s *subsets) since(old *subsets) int {
-	if old == nil {
-		return len(s.of)
+// notIn is how many subsets there are that the other has not. Either may be nil, which has none.
+func (s *subsets) notIn(other *subsets) int {
+	if s == nil {
+		return 0
 	}
 	n := 0
 	for of := range s.of {
-		if old.of[of] == nil {
+		if other == nil || other.of[of] == nil {
 			n++
 		}
 	}

@@ -92,6 +92,25 @@ func TestSubsets(t *testing.T) {
 	}
 }
 
+// Lists that multiply into a million subsets make a thousand.
+func TestSubsetsAreBounded(t *testing.T) {
+	var list []any
+	for i := range 100 {
+		list = append(list, fmt.Sprint(i))
+	}
+	all := same(2)
+	all[0].Metadata = config.Metadata{lbMetadata: {"a": list, "b": list, "c": list}}
+	all[1].Metadata = config.Metadata{lbMetadata: {"a": "z", "b": "z", "c": "z"}}
+	c := &config.Cluster{Subsets: &config.Subsets{ListAsAny: true, Selectors: []config.SubsetSelector{{Keys: []string{"a", "b", "c"}}}}}
+	e := compile(c, nil, all)
+	if len(e.subsets.of) != maxCombinations+1 || e.subsets.cut != 1 {
+		t.Errorf("%d subsets, %d endpoints cut", len(e.subsets.of), e.subsets.cut)
+	}
+	if from, _ := e.subsets.find(asked("a=z b=z c=z"), &e.choices); from == nil {
+		t.Error("another endpoint has lost its subset")
+	}
+}
+
 // To fall back to fewer keys makes no garbage.
 func TestFindingASubsetAllocatesNothing(t *testing.T) {
 	c := &config.Cluster{Subsets: &config.Subsets{Selectors: []config.SubsetSelector{{Keys: []string{"v"}}, {Keys: []string{"s", "v"}, Fallback: config.FallbackKeys, FallbackKeys: []string{"v"}}}}}

@@ -77,10 +77,10 @@ func majority(w *world) string {
 }
 
 // newcomer tells whether the first endpoint keeps its requests when another one comes, which is a matter of their ages: where they are to
-// count, the fifth power makes a few times as old many times as heavy.
+// count, the third power makes a few times as old many times as heavy.
 func newcomer(w *world) string {
 	w.dial().Get("/")
-	<-time.After(200 * time.Millisecond)
+	<-time.After(600 * time.Millisecond)
 	boot, err := decode.New(nil, decode.Options{}).Bootstrap(parse(w.t, strings.Replace(w.text, "127.0.0.2", "127.0.0.3", 1)))
 	if err == nil {
 		err = w.Update(&boot.Static)
@@ -152,9 +152,9 @@ func subsetTrials(message string, cluster func(body string) string) []trial {
 // slowTrials are the same for the older messages and the newer one.
 func slowTrials(message string, cluster func(body string) string) []trial {
 	return []trial{
-		{paths: message + ".slow_start_window", site: twins(cluster("slow_start_config: {PIECE}")), base: "aggression: {default_value: 0.2}, min_weight_percent: {value: 0}", flip: "aggression: {default_value: 0.2}, min_weight_percent: {value: 0}, slow_start_window: 100s", up: everywhere, probe: newcomer, want: [2]string{"shared", "kept"}},
-		{paths: message + ".aggression", site: twins(cluster(slowStart)), base: "min_weight_percent: {value: 0}, aggression: {default_value: 0.2}", flip: "min_weight_percent: {value: 0}, aggression: {default_value: 10000}", up: everywhere, probe: newcomer, want: [2]string{"kept", "shared"}},
-		{paths: message + ".min_weight_percent", site: twins(cluster(slowStart)), base: "aggression: {default_value: 0.2}, min_weight_percent: {value: 0}", flip: "aggression: {default_value: 0.2}, min_weight_percent: {value: 100}", up: everywhere, probe: newcomer, want: [2]string{"kept", "shared"}},
+		{paths: message + ".slow_start_window", site: twins(cluster("slow_start_config: {PIECE}")), base: "aggression: {default_value: 0.3333}, min_weight_percent: {value: 0}", flip: "aggression: {default_value: 0.3333}, min_weight_percent: {value: 0}, slow_start_window: 100s", up: everywhere, probe: newcomer, want: [2]string{"shared", "kept"}},
+		{paths: message + ".aggression", site: twins(cluster(slowStart)), base: "min_weight_percent: {value: 0}, aggression: {default_value: 0.3333}", flip: "min_weight_percent: {value: 0}, aggression: {default_value: 10000}", up: everywhere, probe: newcomer, want: [2]string{"kept", "shared"}},
+		{paths: message + ".min_weight_percent", site: twins(cluster(slowStart)), base: "aggression: {default_value: 0.3333}, min_weight_percent: {value: 0}", flip: "aggression: {default_value: 0.3333}, min_weight_percent: {value: 100}", up: everywhere, probe: newcomer, want: [2]string{"kept", "shared"}},
 	}
 }
 
@@ -165,7 +165,7 @@ var balanceTrials = everywhereToo(append(append(append(append([]trial{
 	{paths: "Policy.overprovisioning_factor", site: overflowing("{}, {"+ill+"}", "policy: {PIECE},"), flip: "overprovisioning_factor: 200", probe: part, want: [2]string{"most", "all"}},
 	{paths: "Policy.weighted_priority_health", site: overflowing("{load_balancing_weight: 9, "+ill+"}", "policy: {PIECE},"), flip: "weighted_priority_health: true", probe: part, want: [2]string{"most", "few"}},
 	{paths: "health_status=DEGRADED", site: fleet("", zone("a", one), zone("b", "PIECE "+two)), flip: "health_status: DEGRADED, ", probe: part, want: [2]string{"half", "most"}},
-	{paths: "RoundRobinLbConfig.slow_start_config", site: twins("PIECE"), base: "", flip: "round_robin_lb_config: {slow_start_config: {slow_start_window: 100s, aggression: {default_value: 0.2}, min_weight_percent: {value: 0}}},", probe: newcomer, want: [2]string{"shared", "kept"}},
+	{paths: "RoundRobinLbConfig.slow_start_config", site: twins("PIECE"), base: "", flip: "round_robin_lb_config: {slow_start_config: {slow_start_window: 100s, aggression: {default_value: 0.3333}, min_weight_percent: {value: 0}}},", probe: newcomer, want: [2]string{"shared", "kept"}},
 	{paths: "Cluster.lb_policy=RING_HASH", site: twins("PIECE"), base: "", flip: "lb_policy: RING_HASH,", probe: look("GET /", "#cluster.up.ring_hash_lb.size", "#cluster.up.ring_hash_lb.min_hashes_per_host", "#cluster.up.ring_hash_lb.max_hashes_per_host"), want: [2]string{"-1|-1|-1", "1024|512|512"}},
 	{paths: "Cluster.lb_policy=MAGLEV", site: twins("PIECE"), base: "", flip: "lb_policy: MAGLEV,", probe: look("GET /", "#cluster.up.maglev_lb.min_entries_per_host", "#cluster.up.maglev_lb.max_entries_per_host"), want: [2]string{"-1|-1", "32768|32769"}},
 	{paths: "Cluster.lb_policy=LOAD_BALANCING_POLICY_CONFIG", site: twins("PIECE"), base: "", flip: "lb_policy: LOAD_BALANCING_POLICY_CONFIG,", probe: served, want: [2]string{"true", "false"}},
@@ -183,16 +183,16 @@ var balanceTrials = everywhereToo(append(append(append(append([]trial{
 	{paths: "LeastRequest.enable_full_scan", site: twins(policy(least + " PIECE")), base: "choice_count: 2", flip: "choice_count: 2, enable_full_scan: true", probe: fewer, want: [2]string{"false", "true"}},
 	{paths: "LeastRequest.selection_method=FULL_SCAN", site: twins(policy(least + " PIECE")), base: "choice_count: 2", flip: "choice_count: 2, selection_method: FULL_SCAN", probe: fewer, want: [2]string{"false", "true"}},
 	{paths: "LeastRequest.active_request_bias", site: fleet(policy(least+" active_request_bias: {runtime_key: k, default_value: PIECE}"), zone("a", "load_balancing_weight: 2, "+one), zone("b", two)), base: "0", flip: "9", probe: fewer, want: [2]string{"false", "true"}},
-	{paths: "LeastRequest.slow_start_config", site: twins(policy(least + " PIECE")), base: "choice_count: 2", flip: "slow_start_config: {slow_start_window: 100s, aggression: {default_value: 0.2}, min_weight_percent: {value: 0}}", probe: newcomer, want: [2]string{"shared", "kept"}},
+	{paths: "LeastRequest.slow_start_config", site: twins(policy(least + " PIECE")), base: "choice_count: 2", flip: "slow_start_config: {slow_start_window: 100s, aggression: {default_value: 0.3333}, min_weight_percent: {value: 0}}", probe: newcomer, want: [2]string{"shared", "kept"}},
 	{paths: "RingHash.minimum_ring_size", site: twins(policy(ring + " PIECE")), base: "", flip: "minimum_ring_size: 2048", probe: look("GET /", "#cluster.up.ring_hash_lb.size"), want: [2]string{"1024", "2048"}},
 	{paths: "RingHash.maximum_ring_size", site: twins(policy(ring + " minimum_ring_size: 11, PIECE")), base: "", flip: "maximum_ring_size: 11", probe: look("GET /", "#cluster.up.ring_hash_lb.size"), want: [2]string{"12", "11"}},
 	{paths: "RingHash.hash_function=MURMUR_HASH_2", site: fleet(policy(ring+" minimum_ring_size: 2, PIECE"), zone("a", skewed1), zone("b", skewed2)), base: "", flip: "hash_function: MURMUR_HASH_2", probe: part, want: [2]string{"few", "most"}},
 	{paths: "RingHash.hash_function=XX_HASH", site: fleet(policy(ring+" minimum_ring_size: 2, PIECE"), zone("a", skewed1), zone("b", skewed2)), base: "hash_function: MURMUR_HASH_2", flip: "hash_function: XX_HASH", probe: part, want: [2]string{"most", "few"}},
-	{paths: "RingHash.use_hostname_for_hashing", site: namesakes(policy(ring + " PIECE")), base: "", flip: "use_hostname_for_hashing: true", probe: part, want: [2]string{"half", "all"}},
+	{paths: "RingHash.use_hostname_for_hashing", site: namesakes(policy(ring + " minimum_ring_size: 65536, PIECE")), base: "", flip: "use_hostname_for_hashing: true", probe: part, want: [2]string{"half", "all"}},
 	{paths: "RingHash.hash_balance_factor", site: namesakes(policy(ring + " use_hostname_for_hashing: true, PIECE")), base: "", flip: "hash_balance_factor: 100", probe: crowded, want: [2]string{"127.0.0.1", "127.0.0.2"}},
-	{paths: "common.v3.ConsistentHashingLbConfig.use_hostname_for_hashing", site: namesakes(policy(ring + " consistent_hashing_lb_config: {PIECE}")), base: "", flip: "use_hostname_for_hashing: true", probe: part, want: [2]string{"half", "all"}},
+	{paths: "common.v3.ConsistentHashingLbConfig.use_hostname_for_hashing", site: namesakes(policy(ring + " minimum_ring_size: 65536, consistent_hashing_lb_config: {PIECE}")), base: "", flip: "use_hostname_for_hashing: true", probe: part, want: [2]string{"half", "all"}},
 	{paths: "common.v3.ConsistentHashingLbConfig.hash_balance_factor", site: namesakes(policy(ring + " consistent_hashing_lb_config: {use_hostname_for_hashing: true, PIECE}")), base: "", flip: "hash_balance_factor: 100", probe: crowded, want: [2]string{"127.0.0.1", "127.0.0.2"}},
-	{paths: "RingHash.locality_weighted_lb_config", site: fleet(policy(ring+" PIECE"), weights, heavy), base: "", flip: "locality_weighted_lb_config: {}", probe: part, want: [2]string{"half", "few"}},
+	{paths: "RingHash.locality_weighted_lb_config", site: fleet(policy(ring+" minimum_ring_size: 65536, PIECE"), weights, heavy), base: "", flip: "locality_weighted_lb_config: {}", probe: part, want: [2]string{"half", "few"}},
 	{paths: "Maglev.locality_weighted_lb_config", site: fleet(policy(maglev+" PIECE"), weights, heavy), base: "", flip: "locality_weighted_lb_config: {}", probe: part, want: [2]string{"half", "few"}},
 	{paths: "Maglev.table_size", site: twins(policy(maglev + " PIECE")), base: "", flip: "table_size: 7", probe: look("GET /", "#cluster.up.maglev_lb.max_entries_per_host"), want: [2]string{"32769", "4"}},
 	{paths: "Maglev.consistent_hashing_lb_config", site: fleet(policy(maglev+" table_size: 3, PIECE"), zone("a", strings.Replace(one, "{", "{hostname: z, ", 1)), zone("b", strings.Replace(two, "{", "{hostname: a, ", 1))), base: "", flip: "consistent_hashing_lb_config: {use_hostname_for_hashing: true}", probe: majority, want: [2]string{"true", "false"}},

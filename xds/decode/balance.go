@@ -255,9 +255,7 @@ func readSubsets[S selecting](s *session, c *config.Cluster, m subsetting, fallb
 			Fallback: selectorFallbacks[max(0, min(int(fallbackOf(l)), len(selectorFallbacks)-1))]}
 		switch {
 		case len(sel.Keys) == 0:
-			s.problem(p.field("keys"), "keys are missing")
-		case sel.SingleHost && len(sel.Keys) != 1:
-			s.problem(p.field("single_host_per_subset"), "there are %d keys: a subset of one endpoint has one", len(sel.Keys))
+			continue // no request asks for nothing
 		case sel.Fallback != config.FallbackKeys && len(sel.FallbackKeys) > 0:
 			s.problem(p.field("fallback_keys_subset"), "leave this out, or say fallback_policy: KEYS_SUBSET")
 		case sel.Fallback == config.FallbackKeys && (len(sel.FallbackKeys) == 0 || len(sel.FallbackKeys) >= len(sel.Keys) || !within(sel.FallbackKeys, sel.Keys)):
