@@ -95,7 +95,7 @@ func NewServer(c *config.HTTP, l *config.Listener, o *Origin) *Server {
 	}
 	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept}
 	for _, f := range c.Filters {
-		site.Place = l.Name + "/" + l.Chain.Name + "/" + f.Name
+		site.Name, site.Place = f.Name, l.Name + "/" + l.Chain.Name + "/" + f.Name
 		for i := range o.Specs {
 			if o.Specs[i].Name == f.Type {
 				s.chain = append(s.chain, link{name: f.Name, off: f.Disabled, hooks: o.Specs[i].Hooks, make: o.Specs[i].Build(f.Config, site)})
