@@ -197,4 +197,6 @@ type Site struct {
 	Stats      *telemetry.Store
 	Place      string // names the filter in its chain and listener, the same in every configuration that has it
 	Kept       *Kept
+	Health     *Health
+	Cluster    string // of this process: --service-cluster
 }

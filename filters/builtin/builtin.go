@@ -8,6 +8,7 @@ import (
 	"github.com/weftmesh/weft/filters/fault"
 	"github.com/weftmesh/weft/filters/headermutation"
 	"github.com/weftmesh/weft/filters/headertometadata"
+	"github.com/weftmesh/weft/filters/healthcheck"
 	"github.com/weftmesh/weft/filters/localratelimit"
 	"github.com/weftmesh/weft/filters/setfilterstate"
 )
@@ -22,6 +23,7 @@ func All() []filters.Spec {
 		fault.Spec(),
 		headermutation.Spec(),
 		headertometadata.Spec(),
+		healthcheck.Spec(),
 		localratelimit.Spec(),
 		setfilterstate.Spec(),
 	}

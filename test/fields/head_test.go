@@ -14,6 +14,7 @@ const (
 	mutationMessage = "header_mutation.v3.HeaderMutation"
 	metadataMessage = "header_to_metadata.v3.Config"
 	stateMessage    = "set_filter_state.v3.Config"
+	healthMessage   = "health_check.v3.HealthCheck"
 )
 
 // corsPolicy is a policy that allows http://a, with these fields.
@@ -131,6 +132,9 @@ var headTrials = []trial{
 	{paths: "Config.on_request_headers FilterStateValue.object_key", site: state, base: "object_key: k, format_string: {text_format_source: {inline_string: v}}", flip: "object_key: l, format_string: {text_format_source: {inline_string: v}}", probe: look("GET /", "@log"), want: [2]string{"v", "-"}},
 	{paths: "FilterStateValue.format_string", site: state, base: "object_key: k, format_string: {text_format_source: {inline_string: v}}", flip: "object_key: k, format_string: {text_format_source: {inline_string: \"%PROTOCOL%\"}}", probe: look("GET /", "@log"), want: [2]string{"v", "HTTP/1.1"}},
 	{paths: "FilterStateValue.skip_if_empty", site: state, base: "object_key: k, format_string: {omit_empty_values: true, text_format_source: {inline_string: \"%REQ(x)%\"}}", flip: "object_key: k, skip_if_empty: true, format_string: {omit_empty_values: true, text_format_source: {inline_string: \"%REQ(x)%\"}}", probe: look("GET /", "@log"), want: [2]string{"", "-"}},
+	{paths: "HealthCheck.pass_through_mode", site: filtered(healthMessage), base: "pass_through_mode: false", flip: "pass_through_mode: true", probe: look("GET /", "line"), want: [2]string{"", "GET / HTTP/1.1"}},
+	{paths: "HealthCheck.headers", site: filtered(healthMessage), base: "pass_through_mode: false", flip: "pass_through_mode: false, headers: [{name: x, exact_match: v}]", probe: look("GET /", "line"), want: [2]string{"", "GET / HTTP/1.1"}},
+	{paths: "HealthCheck.cache_time", site: filtered(healthMessage), base: "pass_through_mode: true", flip: "pass_through_mode: true, cache_time: 3600s", probe: second("GET /", "#http.http.health_check.cached_response"), want: [2]string{"0", "1"}},
 	{paths: "Config.clear_route_cache", site: rerouting, flip: "clear_route_cache: true, ", probe: look("GET /", "status"), want: [2]string{"200", "418"}},
 }
 

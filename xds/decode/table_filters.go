@@ -11,6 +11,7 @@ var filterMessages = map[place][]string{
 		"envoy.extensions.filters.http.fault.v3.HTTPFault",
 		"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
 		"envoy.extensions.filters.http.header_to_metadata.v3.Config",
+		"envoy.extensions.filters.http.health_check.v3.HealthCheck",
 		"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
 		"envoy.extensions.filters.http.set_filter_state.v3.Config",
 	},
@@ -173,6 +174,12 @@ var filterTable = table{
 	"envoy.config.core.v3.RuntimeFractionalPercent": {
 		"default_value": run,
 		"runtime_key":   harmless(noRuntime),
+	},
+	"envoy.extensions.filters.http.health_check.v3.HealthCheck": {
+		"pass_through_mode":               run,
+		"cache_time":                      run,
+		"cluster_min_healthy_percentages": later("filters do not see how healthy clusters are"),
+		"headers":                         run,
 	},
 	"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit": {
 		"stat_prefix":     run,
