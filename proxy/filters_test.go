@@ -204,8 +204,8 @@ func (doubling) ResponseBody(x filters.Exchange, b []byte, end bool) filters.Act
 }
 
 func double(x filters.Exchange, b []byte, end bool) filters.Action {
-	for i := range b {
-		if !x.PassOn(b[i:i+1]) || !x.PassOn(b[i:i+1]) {
+	for i := range 2 * len(b) {
+		if !x.PassOn(b[i/2 : i/2+1]) {
 			return filters.Changed
 		}
 	}
