@@ -193,7 +193,10 @@ type Spec struct {
 // Site is where a chain of filters stands.
 type Site struct {
 	StatPrefix string // "http.ingress."
+	Name       string // as the chain calls the filter
 	Stats      *telemetry.Store
 	Place      string // names the filter in its chain and listener, the same in every configuration that has it
 	Kept       *Kept
+	Health     *Health
+	Cluster    string // of this process: --service-cluster
 }

@@ -259,6 +259,10 @@ func (p *Proxy) replaceListeners(s *config.Snapshot, fresh map[string]*running) 
 // CloseListeners does that.
 func (p *Proxy) Drain(over time.Duration, inboundOnly bool) { p.drain.Begin(over, inboundOnly) }
 
+// FailHealthChecks has this process fail the health checks of others, or, with false, pass them again. While they fail it calls itself
+// draining, and connections end with their present exchange.
+func (p *Proxy) FailHealthChecks(fail bool) { p.origin.Health.Fail(fail) }
+
 // CloseListeners lets nobody new in. Connections that stand are left alone.
 func (p *Proxy) CloseListeners(inboundOnly bool) {
 	p.mu.Lock()

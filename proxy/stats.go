@@ -127,7 +127,7 @@ func (p *Proxy) State() (name string, live bool) {
 
 func (p *Proxy) state() (string, int) {
 	switch {
-	case p.drain.Active():
+	case p.drain.Active(), p.origin.Health.Failed():
 		return "DRAINING", stateDraining
 	case !p.live.Load():
 		return "PRE_INITIALIZING", stateInitializing

@@ -253,6 +253,7 @@ func TestAdminIsCareful(t *testing.T) {
 	}{
 		{"GET", "/quitquitquit", nil, 405},
 		{"GET", "/drain_listeners", nil, 405},
+		{"GET", "/healthcheck/fail", nil, 405},
 		{"GET", "/logging?level=debug", nil, 405},
 		{"POST", "/quitquitquit", []string{"origin", "http://evil.example"}, 403},
 		{"POST", "/quitquitquit", []string{"sec-fetch-site", "cross-site"}, 403},
@@ -348,6 +349,17 @@ func TestDrain(t *testing.T) {
 	c, r := dial()
 	if ask(c, r).Close {
 		t.Error("the connection ends before a drain was asked for")
+	}
+	for _, health := range []struct {
+		path  string
+		ready int
+	}{{"/healthcheck/fail", 503}, {"/healthcheck/ok", 200}} {
+		if status, _ := w.do("POST", health.path); status != 200 {
+			t.Fatal(health.path, status)
+		}
+		if status, _ := w.do("GET", "/ready"); status != health.ready {
+			t.Errorf("ready after %s: %d", health.path, status)
+		}
 	}
 	if status, _ := w.do("POST", "/drain_listeners?graceful&skip_exit"); status != 200 {
 		t.Fatal(status)

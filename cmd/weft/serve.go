@@ -118,6 +118,7 @@ func (p *process) startAdmin(levels *components, log *slog.Logger) error {
 		Levels:    levels.Levels,
 		SetLevel:  levels.Set,
 		Drain:     p.drain,
+		Health:    p.proxy.FailHealthChecks,
 		Quit:      p.end,
 		Log: func(e *accesslog.Entry) {
 			for _, l := range logs {

@@ -3,8 +3,14 @@ package builtin
 import (
 	"github.com/weftmesh/weft/filters"
 	"github.com/weftmesh/weft/filters/buffer"
+	"github.com/weftmesh/weft/filters/cors"
+	"github.com/weftmesh/weft/filters/csrf"
 	"github.com/weftmesh/weft/filters/fault"
+	"github.com/weftmesh/weft/filters/headermutation"
+	"github.com/weftmesh/weft/filters/headertometadata"
+	"github.com/weftmesh/weft/filters/healthcheck"
 	"github.com/weftmesh/weft/filters/localratelimit"
+	"github.com/weftmesh/weft/filters/setfilterstate"
 )
 
 // All is every HTTP filter of the program, but for the router, which is not a filter here: it ends every chain. A new filter is one
@@ -12,7 +18,13 @@ import (
 func All() []filters.Spec {
 	return []filters.Spec{
 		buffer.Spec(),
+		cors.Spec(),
+		csrf.Spec(),
 		fault.Spec(),
+		headermutation.Spec(),
+		headertometadata.Spec(),
+		healthcheck.Spec(),
 		localratelimit.Spec(),
+		setfilterstate.Spec(),
 	}
 }

@@ -11,9 +11,6 @@ import (
 	"github.com/weftmesh/weft/wire/http"
 )
 
-// namespace is where the filter notes its metadata.
-const namespace = "envoy.filters.http.fault"
-
 // The fields by which a request says what is to happen to it.
 const (
 	delayField           = "x-envoy-fault-delay-request"
@@ -34,7 +31,7 @@ func build(c any, site filters.Site) func(int) filters.Filter {
 	owner := site.Stats.Acquire(stats, prefix)
 	loops := make([]*counters, site.Stats.Loops()+1)
 	for i := range loops {
-		loops[i] = &counters{site: prefix, store: site.Stats, owner: owner, loop: i, clusters: map[string]*telemetry.Values{}}
+		loops[i] = &counters{name: site.Name, site: prefix, store: site.Stats, owner: owner, loop: i, clusters: map[string]*telemetry.Values{}}
 	}
 	return func(loop int) filters.Filter {
 		n := loops[loop]
@@ -165,10 +162,11 @@ func (f *filter) abort(x filters.Exchange) filters.Action {
 	return filters.Replied
 }
 
-// activate counts the exchange among those to which something happens, once.
+// activate counts the exchange among those to which something happens, once, and notes the metadata under the filter's name in its
+// chain, as Envoy does.
 func (f *filter) activate(x filters.Exchange) {
 	for k, v := range f.s.metadata {
-		x.SetMetadata(namespace, k, v)
+		x.SetMetadata(f.n.name, k, v)
 	}
 	if !f.active {
 		f.active = true

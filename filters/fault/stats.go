@@ -38,7 +38,8 @@ const maxClusters = 64
 
 // counters are where a loop counts.
 type counters struct {
-	site     string
+	name     string // of the filter
+	site     string // what statistics begin with
 	store    *telemetry.Store
 	owner    *telemetry.Owner
 	values   *telemetry.Values

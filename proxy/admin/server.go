@@ -32,6 +32,7 @@ type View struct {
 	Levels    func() map[string]string
 	SetLevel  func(component, level string) error
 	Drain     func(inboundOnly, graceful, skipExit bool)
+	Health    func(fail bool) // has this process fail the health checks of others, or pass them again
 	Quit      func()
 	Log       func(*accesslog.Entry) // is told of every request
 }
@@ -55,6 +56,8 @@ func pages() []page {
 		{"/clusters", "clusters and their endpoints; ?format=json", false, (*Server).clusters},
 		{"/config_dump", "the configuration in force, as Envoy's protobuf JSON; ?resource=, ?name_regex=, ?include_eds", false, (*Server).configDump},
 		{"/drain_listeners", "stop taking connections; ?graceful asks those that stand to go first, ?skip_exit leaves the sockets open, ?inboundonly spares the others", true, (*Server).drain},
+		{"/healthcheck/fail", "fail the health checks of others, and call this server draining", true, (*Server).failHealth},
+		{"/healthcheck/ok", "pass them again", true, (*Server).passHealth},
 		{"/help", "this index", false, (*Server).index},
 		{"/listeners", "listeners and where they are bound; ?format=json", false, (*Server).listeners},
 		{"/logging", "log levels; ?level=debug sets all, ?paths=upstream:debug or ?upstream=debug one", true, (*Server).logging},
@@ -195,6 +198,16 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	io.WriteString(w, state+"\n")
+}
+
+func (s *Server) failHealth(w http.ResponseWriter, _ *http.Request) {
+	s.view.Health(true)
+	io.WriteString(w, "OK\n")
+}
+
+func (s *Server) passHealth(w http.ResponseWriter, _ *http.Request) {
+	s.view.Health(false)
+	io.WriteString(w, "OK\n")
 }
 
 func (s *Server) quit(w http.ResponseWriter, _ *http.Request) {

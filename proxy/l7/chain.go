@@ -200,6 +200,7 @@ func (x *exchange) PassOn(b []byte) bool {
 		return false
 	}
 	if n := x.step(l, i); len(b) > 0 {
+		x.alive()
 		if b, ok := x.bodyMayPass(l, n, b, false, filters.Continue); ok {
 			x.passBody(l, n+1, b, false)
 		}

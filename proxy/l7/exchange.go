@@ -190,6 +190,10 @@ func (c *Conn) lastOne() {
 		c.stats.Inc(CxMaxRequests)
 		c.state |= connLast
 	}
+	if s.origin.Health.Failed() {
+		c.stats.Inc(CxDrainClose)
+		c.state |= connLast // whoever is told to go elsewhere should do so soon
+	}
 	if d := s.origin.Drain; d.Active() && d.closes(s.inbound, c.local.Loop.Now(), c.local.Loop.Random()) {
 		c.stats.Inc(CxDrainClose)
 		c.state |= connLast

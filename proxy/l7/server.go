@@ -60,6 +60,7 @@ type Origin struct {
 	Logs     func(config.AccessLog) *accesslog.Log
 	NextConn *atomic.Uint64 // the last connection's number
 	Kept     filters.Kept
+	Health   filters.Health
 }
 
 // NewServer compiles a connection manager.
@@ -93,9 +94,9 @@ func NewServer(c *config.HTTP, l *config.Listener, o *Origin) *Server {
 	for _, a := range c.AccessLogs {
 		s.logs = append(s.logs, o.Logs(a))
 	}
-	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept}
+	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept, Health: &o.Health, Cluster: o.Cluster}
 	for _, f := range c.Filters {
-		site.Place = l.Name + "/" + l.Chain.Name + "/" + f.Name
+		site.Name, site.Place = f.Name, l.Name+"/"+l.Chain.Name+"/"+f.Name
 		for i := range o.Specs {
 			if o.Specs[i].Name == f.Type {
 				s.chain = append(s.chain, link{name: f.Name, off: f.Disabled, hooks: o.Specs[i].Hooks, make: o.Specs[i].Build(f.Config, site)})

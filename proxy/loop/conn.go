@@ -278,7 +278,7 @@ func (c *Conn) Resume() {
 	}
 	c.state &^= paused
 	c.watch()
-	if len(c.kept) > 0 || c.state&(gotEOF|toldEOF) == gotEOF {
+	if len(c.kept) > 0 || c.asked || c.state&(gotEOF|toldEOF) == gotEOF {
 		c.queue()
 	}
 }

@@ -43,11 +43,28 @@ func plain(t *testing.T) *Upstream {
 }
 
 func TestRequestsAllocateNothing(t *testing.T) {
-	allocations(t, HTTP(t, plain(t), "use_remote_address: true", fmt.Sprintf(logToFile, filepath.Join(t.TempDir(), "log"))))
+	allocateNothing(t, HTTP(t, plain(t), "use_remote_address: true", fmt.Sprintf(logToFile, filepath.Join(t.TempDir(), "log"))))
 }
 
-// allocations fails if a request in steady state allocates.
-func allocations(t *testing.T, p *Proxy) {
+// Filters that let a request through cost no allocation either, with what a route says of them looked up.
+func TestFilteredRequestsAllocateNothing(t *testing.T) {
+	const on = "filter_enabled: {default_value: {numerator: 100}}"
+	allocateNothing(t, Filtered(t, plain(t), strings.Join([]string{
+		Filter("fault", "fault.v3.HTTPFault", "delay: {fixed_delay: 1s}, abort: {http_status: 503}"),
+		`- {name: cors, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors}}`,
+		Filter("csrf", "csrf.v3.CsrfPolicy", on),
+		Filter("limit", "local_ratelimit.v3.LocalRateLimit", "stat_prefix: l, "+on+`, token_bucket: {max_tokens: 999999, fill_interval: 1s}, enable_x_ratelimit_headers: DRAFT_VERSION_03,
+  rate_limits: [{actions: [{request_headers: {header_name: x-custom, descriptor_key: k}}, {query_parameters: {query_parameter_name: id, descriptor_key: q}}, {remote_address: {}}]}],
+  descriptors: [{entries: [{key: k, value: value}, {key: q, value: "1"}, {key: remote_address, value: 127.0.0.1}], token_bucket: {max_tokens: 999999, fill_interval: 1s}}]`),
+		Filter("again", "local_ratelimit.v3.LocalRateLimit", "stat_prefix: p"),
+		Filter("change", "header_mutation.v3.HeaderMutation", "mutations: {request_mutations: [{append: {header: {key: x-a, value: \"%REQ(x-custom)%\"}}}], query_parameter_mutations: [{remove: id}]}"),
+		Filter("health", "health_check.v3.HealthCheck", "pass_through_mode: false, headers: [{name: x, exact_match: v}]"),
+		Filter("buffer", "buffer.v3.Buffer", "max_request_bytes: 10"),
+	}, "\n"), Override("again", "local_ratelimit.v3.LocalRateLimit", "stat_prefix: m, "+on+", token_bucket: {max_tokens: 999999, fill_interval: 1s}")+"\nroutes: [{match: {prefix: /other}, route: {cluster: up}}, {match: {prefix: /}, route: {cluster: up}}]"))
+}
+
+// allocateNothing fails if a request in steady state allocates.
+func allocateNothing(t *testing.T, p *Proxy) {
 	t.Helper()
 	c := p.Dial()
 	request := []byte("GET /api/items?id=1 HTTP/1.1\r\nhost: a.example\r\nuser-agent: test\r\naccept: */*\r\nx-custom: value\r\n\r\n")
@@ -57,8 +74,8 @@ func allocations(t *testing.T, p *Proxy) {
 			if _, err := c.Conn.Write(request); err != nil {
 				t.Fatal(err)
 			}
-			if n, err := c.Conn.Read(answer[:]); err != nil || n < 100 {
-				t.Fatal(n, err)
+			if n, err := c.Conn.Read(answer[:]); err != nil || n < 100 || string(answer[:12]) != "HTTP/1.1 200" {
+				t.Fatalf("%v: %s", err, answer[:n])
 			}
 		}
 	}

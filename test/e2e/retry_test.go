@@ -413,5 +413,5 @@ func TestMirrorFraction(t *testing.T) {
 // Retries cost no allocation that plain requests do not.
 func TestRetriesAllocateNothing(t *testing.T) {
 	p := Start(t, Bootstrap(HTTPListener(policy("retry_on: '5xx,reset,connect-failure', per_try_timeout: 5s")), Cluster("up", plain(t).Port)))
-	allocations(t, p)
+	allocateNothing(t, p)
 }

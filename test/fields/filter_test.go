@@ -22,7 +22,7 @@ const always = "percentage: {numerator: 100}"
 
 var faults = filtered(faultMessage)
 
-var filterTrials = slices.Concat(faultTrials, bufferTrials, limitTrials, statusTrials())
+var filterTrials = slices.Concat(faultTrials, bufferTrials, limitTrials, statusTrials(), headTrials)
 
 var bufferTrials = []trial{
 	{paths: "Buffer.max_request_bytes", site: filtered(bufferMessage), base: "max_request_bytes: 10", flip: "max_request_bytes: 4", probe: look(posts, "status"), want: [2]string{"200", "413"}},
@@ -63,7 +63,7 @@ func notedFirst(piece string) string {
 		e2e.Filter("x", limitMessage, plenty+", rate_limits: [{actions: [{"+piece+"}]}], "+bucketOf("k", "v")), all)
 }
 
-const faultNotes = "key: envoy.filters.http.fault, path: [{key: "
+const faultNotes = "key: f, path: [{key: "
 
 // second is the second of two answers to the same request.
 func second(request string, wants ...string) func(*world) string {
@@ -224,7 +224,7 @@ var faultTrials = []trial{
 	{paths: "FaultRateLimit.header_limit", site: faults, base: "response_rate_limit: {fixed_limit: {limit_kbps: 100000}, " + always + "}", flip: "response_rate_limit: {header_limit: {}, " + always + "}", up: answer("HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n" + kib), probe: slow(1200*time.Millisecond, "x-envoy-fault-throughput-response: 1"), want: [2]string{"false", "true"}},
 	{paths: "FaultRateLimit.percentage", site: faults, base: "response_rate_limit: {fixed_limit: {limit_kbps: 1000}}", flip: "response_rate_limit: {fixed_limit: {limit_kbps: 1000}, " + always + "}", probe: look("GET /", "#http.http.fault.response_rl_injected"), want: [2]string{"0", "1"}},
 	{paths: "HTTPFault.disable_downstream_cluster_stats", site: faults, base: aborts, flip: "disable_downstream_cluster_stats: true, " + aborts, probe: look("GET /; x-envoy-downstream-service-cluster: a", "#http.http.fault.a.aborts_injected"), want: [2]string{"1", "-1"}},
-	{paths: "HTTPFault.filter_metadata", site: filtered(faultMessage, noted("%DYNAMIC_METADATA(envoy.filters.http.fault:a)%")), base: aborts, flip: "filter_metadata: {a: b}, " + aborts, probe: look("GET /", "@log"), want: [2]string{"-", "b"}},
+	{paths: "HTTPFault.filter_metadata", site: filtered(faultMessage, noted("%DYNAMIC_METADATA(x:a)%")), base: aborts, flip: "filter_metadata: {a: b}, " + aborts, probe: look("GET /", "@log"), want: [2]string{"-", "b"}},
 }
 
 const aborts = "abort: {http_status: 418, " + always + "}"

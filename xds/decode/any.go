@@ -94,12 +94,18 @@ func in[M proto.Message](s *session, a *anypb.Any) (m M) {
 
 // inFilter notes what a filter says against its message, whose place p is.
 func (s *session) inFilter(err error, p *at) {
-	list, ok := err.(Problems)
-	if !ok && err != nil {
+	switch err := err.(type) {
+	case nil:
+	case Problems:
+		for _, q := range err {
+			s.problem(p.field(q.Path), "%s", q.Text)
+		}
+	case interface{ Unwrap() []error }: // of errors.Join
+		for _, one := range err.Unwrap() {
+			s.inFilter(one, p)
+		}
+	default:
 		s.problem(p, "%v", err)
-	}
-	for _, q := range list {
-		s.problem(p.field(q.Path), "%s", q.Text)
 	}
 }
 

@@ -54,6 +54,7 @@ type session struct {
 	problems     Problems
 	opened       map[*anypb.Any]*opened
 	hasCluster   func(string) bool // may be nil
+	within       string            // the listener that is being read
 }
 
 func (d *Decoder) session() *session {

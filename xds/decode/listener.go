@@ -16,6 +16,7 @@ import (
 const defaultBacklog = math.MaxInt32
 
 func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
+	s.within = m.GetName()
 	raw := marshal(m)
 	l := &config.Listener{
 		Name:        m.GetName(),

@@ -2,6 +2,8 @@ package decode
 
 import (
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -12,6 +14,7 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 )
 
 // The functions below read for HTTP filters what their messages have in common with the rest of a configuration. p is the path within
@@ -78,4 +81,47 @@ func Duration(m *durationpb.Duration, path string) (time.Duration, error) {
 // Wrong is one thing that is wrong, as an error.
 func Wrong(path, format string, args ...any) error {
 	return Problems{{Path: path, Text: fmt.Sprintf(format, args...)}}
+}
+
+// Format reads a text with operators. An empty one is refused.
+func Format(m *corev3.SubstitutionFormatString, path string) (*accesslog.Format, error) {
+	return part(m, path, func(s *session, m *corev3.SubstitutionFormatString, p *at) *accesslog.Format {
+		if f, ok := m.GetFormat().(*corev3.SubstitutionFormatString_TextFormat); ok && f.TextFormat == "" {
+			s.problem(p.field("text_format"), "a text is missing")
+		}
+		return s.format(m, p)
+	})
+}
+
+// Text reads a text with operators that writes nothing for what is missing.
+func Text(text, path string) (*accesslog.Format, error) {
+	return part(text, path, func(s *session, text string, p *at) *accesslog.Format {
+		f, err := accesslog.Parse(text, accesslog.Options{OmitEmpty: true})
+		if err != nil {
+			s.problem(p, "%v", err)
+		}
+		return f
+	})
+}
+
+// Removal reads the name of a field that is to be removed.
+func Removal(name, path string) (string, error) {
+	list, err := part([]string{name}, path, (*session).removals)
+	return list[0], err
+}
+
+// Substitution reads a pattern whose matches, wherever they are, are replaced, and by what, as regexp.Expand wants it.
+func Substitution(m *matcherv3.RegexMatchAndSubstitute, path string) (*regexp.Regexp, string, error) {
+	r, err := part(m, path, (*session).replacement)
+	if err != nil {
+		return nil, "", err
+	}
+	var by strings.Builder
+	for _, p := range r.With {
+		if p.Text == "" {
+			fmt.Fprintf(&by, "${%d}", p.Group)
+		}
+		by.WriteString(strings.ReplaceAll(p.Text, "$", "$$"))
+	}
+	return r.Pattern, by.String(), nil
 }

@@ -57,6 +57,9 @@ func (s *session) routes(m *routev3.RouteConfiguration, inline bool, p *at) *con
 		bodyLimit:     int64(u32(m.GetMaxDirectResponseBodySizeBytes(), defaultBodyLimit)),
 		place:         m.GetName(),
 	}
+	if inline {
+		c.place = s.within + "/" + c.place // two listeners may call theirs the same
+	}
 	t.Filters = s.perFilter(m.GetTypedPerFilterConfig(), c, p)
 	if c.bodyLimit > maxBodyLimit {
 		s.problem(p.field("max_direct_response_body_size_bytes"), "%d: want at most %d", c.bodyLimit, maxBodyLimit)

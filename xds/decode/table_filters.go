@@ -6,13 +6,24 @@ const noRuntime = "there are no runtime keys"
 var filterMessages = map[place][]string{
 	inChain: {
 		"envoy.extensions.filters.http.buffer.v3.Buffer",
+		"envoy.extensions.filters.http.cors.v3.Cors",
+		"envoy.extensions.filters.http.csrf.v3.CsrfPolicy",
 		"envoy.extensions.filters.http.fault.v3.HTTPFault",
+		"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+		"envoy.extensions.filters.http.header_to_metadata.v3.Config",
+		"envoy.extensions.filters.http.health_check.v3.HealthCheck",
 		"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+		"envoy.extensions.filters.http.set_filter_state.v3.Config",
 	},
 	inRoute: {
 		"envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
+		"envoy.extensions.filters.http.cors.v3.CorsPolicy",
+		"envoy.extensions.filters.http.csrf.v3.CsrfPolicy",
 		"envoy.extensions.filters.http.fault.v3.HTTPFault",
+		"envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
+		"envoy.extensions.filters.http.header_to_metadata.v3.Config",
 		"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+		"envoy.extensions.filters.http.set_filter_state.v3.Config",
 	},
 }
 
@@ -24,6 +35,92 @@ var filterTable = table{
 	"envoy.extensions.filters.http.buffer.v3.BufferPerRoute": {
 		"disabled": run,
 		"buffer":   run,
+	},
+	"envoy.extensions.filters.http.cors.v3.Cors": {},
+	"envoy.extensions.filters.http.cors.v3.CorsPolicy": {
+		"allow_origin_string_match":       run,
+		"allow_methods":                   run,
+		"allow_headers":                   run,
+		"expose_headers":                  run,
+		"max_age":                         run,
+		"allow_credentials":               run,
+		"filter_enabled":                  run,
+		"shadow_enabled":                  run,
+		"allow_private_network_access":    run,
+		"forward_not_matching_preflights": run,
+	},
+	"envoy.extensions.filters.http.csrf.v3.CsrfPolicy": {
+		"filter_enabled":     run,
+		"shadow_enabled":     run,
+		"additional_origins": run,
+	},
+	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": {
+		"mutations":                           run,
+		"most_specific_header_mutations_wins": run,
+	},
+	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute": {
+		"mutations": run,
+	},
+	"envoy.extensions.filters.http.header_mutation.v3.Mutations": {
+		"request_mutations":           run,
+		"query_parameter_mutations":   run,
+		"response_mutations":          run,
+		"response_trailers_mutations": run,
+		"request_trailers_mutations":  run,
+		"formatters":                  later("operators are the built-in ones"),
+	},
+	"envoy.config.common.mutation_rules.v3.HeaderMutation": {
+		"remove":          run,
+		"append":          run,
+		"remove_on_match": run,
+	},
+	"envoy.config.common.mutation_rules.v3.HeaderMutation.RemoveOnMatch": {
+		"key_matcher": run,
+	},
+	"envoy.config.core.v3.KeyValueMutation": {
+		"append": run,
+		"remove": run,
+	},
+	"envoy.config.core.v3.KeyValueAppend": {
+		"record": run,
+		"entry":  never("use record"),
+		"action": oneOf("APPEND_IF_EXISTS_OR_ADD", "ADD_IF_ABSENT", "OVERWRITE_IF_EXISTS_OR_ADD", "OVERWRITE_IF_EXISTS"),
+	},
+	"envoy.config.core.v3.KeyValuePair": {
+		"key":   run,
+		"value": run,
+	},
+	"envoy.extensions.filters.http.header_to_metadata.v3.Config": {
+		"request_rules":  run,
+		"response_rules": run,
+		"stat_prefix":    later("what is noted is not counted"),
+	},
+	"envoy.extensions.filters.http.header_to_metadata.v3.Config.Rule": {
+		"header":            run,
+		"cookie":            run,
+		"on_header_present": run,
+		"on_header_missing": run,
+		"remove":            run,
+	},
+	"envoy.extensions.filters.http.header_to_metadata.v3.Config.KeyValuePair": {
+		"metadata_namespace":  run,
+		"key":                 run,
+		"value":               run,
+		"regex_value_rewrite": run,
+		"type":                oneOf("STRING", "NUMBER").and(never("no protobuf is read of requests"), "PROTOBUF_VALUE"),
+		"encode":              oneOf("NONE", "BASE64"),
+	},
+	"envoy.extensions.filters.http.set_filter_state.v3.Config": {
+		"on_request_headers": run,
+		"clear_route_cache":  run,
+	},
+	"envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue": {
+		"object_key":           run,
+		"factory_key":          harmless("every value is text; another factory than that of text is refused"),
+		"format_string":        run,
+		"read_only":            later("filters may set a value again"),
+		"shared_with_upstream": oneOf("NONE").and(later("upstream connections have no state of filters"), "ONCE", "TRANSITIVE"),
+		"skip_if_empty":        run,
 	},
 	"envoy.extensions.filters.http.fault.v3.HTTPFault": {
 		"delay":                               run,
@@ -66,6 +163,12 @@ var filterTable = table{
 		"limit_kbps": run,
 	},
 	"envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit": {},
+	"envoy.extensions.filters.http.health_check.v3.HealthCheck": {
+		"pass_through_mode":               run,
+		"cache_time":                      run,
+		"cluster_min_healthy_percentages": later("filters do not see how healthy clusters are"),
+		"headers":                         run,
+	},
 	"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit": {
 		"stat_prefix":     run,
 		"status":          run,

@@ -1,0 +1,28 @@
+package setfilterstate
+
+import "github.com/weftmesh/weft/filters"
+
+// filter sets the values of one exchange.
+type filter struct {
+	filters.Pass
+	chain *settings
+	text  []byte
+}
+
+// RequestHeaders sets them.
+func (f *filter) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
+	s := f.chain
+	if o, ok := x.Override().(*settings); ok {
+		s = o
+	}
+	for i := range s.values {
+		v := &s.values[i]
+		if f.text = v.format.Append(f.text[:0], x.Entry()); len(f.text) > 0 || !v.skipEmpty {
+			x.SetFilterState(v.name, string(f.text))
+		}
+	}
+	if s.clearRoute {
+		x.ClearRoute()
+	}
+	return filters.Continue
+}
