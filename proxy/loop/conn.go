@@ -35,7 +35,7 @@ var ErrReset error = syscall.ECONNRESET
 // ErrLinger is the cause when a peer did not take the last bytes, or did not close, in the time that CloseFlushed gave it.
 var ErrLinger = errors.New("loop: peer did not finish before the delayed close timeout")
 
-// Conn is a connected stream socket on a loop. What is written is sent when the event that wrote it is over, or before by Flush.
+// Conn is a connected stream socket on a loop. What is written is sent within the turn that wrote it, or at once by Flush.
 type Conn struct {
 	loop  *Loop
 	owner Owner

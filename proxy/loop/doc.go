@@ -4,8 +4,8 @@
 // # What a turn is
 //
 // A loop waits for readiness (level-triggered epoll), then runs a turn: expired timers, ready sockets, posted functions, and connections
-// whose kept bytes wait for their owner. What a socket's turn has written, to whatever connections, is sent in one call for each when
-// it is over. All of it happens on one goroutine, so what belongs to a loop needs no lock. A turn sees one time: Now does not move
+// whose kept bytes wait for their owner. What is written, to whatever connections, is sent in one call for each, for a few of them
+// together, and at the end of the turn at the latest. All of it happens on one goroutine, so what belongs to a loop needs no lock. A turn sees one time: Now does not move
 // within it.
 //
 // Why it looks as it does, with numbers: docs/design/0003-engine.md.

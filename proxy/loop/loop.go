@@ -23,7 +23,7 @@ type Loop struct {
 	wheel  wheel
 
 	sources []source // by descriptor
-	written []*Conn  // have bytes to send when the event is over
+	written []*Conn  // have bytes to send within this turn
 	resumed []*Conn  // have kept bytes to present, or a close to report
 	again   []*Conn  // resumed's other buffer
 	closing []int32  // descriptors that this turn's end closes
@@ -155,6 +155,11 @@ func (l *Loop) Run() {
 	l.poll.close()
 }
 
+// sendTogether is how many connections may have something to send before it is sent, within a turn. To send for each event by itself wakes
+// a peer that sleeps again and again, which costs a tenth of a request; to wait for the end of a large turn would fill as many buffers as
+// it has answers, and keep the first ones waiting (docs/design/0003-engine.md).
+const sendTogether = 16
+
 // turn is everything that happens at one time.
 func (l *Loop) turn(events []unix.EpollEvent) {
 	l.time = l.poll.now()
@@ -162,9 +167,7 @@ func (l *Loop) turn(events []unix.EpollEvent) {
 	l.wheel.advance(l.time, l.fire)
 	for i := range events {
 		l.dispatch(&events[i])
-		if len(l.written) > 0 {
-			// At once, not at the turn's end: the next connection gets the same buffer, still in the first-level cache, where a turn
-			// of a hundred answers would fill one each.
+		if len(l.written) >= sendTogether {
 			l.flushWritten()
 		}
 	}

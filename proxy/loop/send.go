@@ -25,7 +25,7 @@ func (c *Conn) makeRoom(n int) {
 	c.out = c.loop.buffers.grow(c.out, n)
 }
 
-// Commit says what Buffer has become. It is sent when the event is over.
+// Commit says what Buffer has become. It is sent within the turn.
 func (c *Conn) Commit(b []byte) {
 	if c.state&(closed|shut|shutAsked) != 0 {
 		return
@@ -34,7 +34,7 @@ func (c *Conn) Commit(b []byte) {
 	c.schedule()
 }
 
-// Write sends b when the event is over, or straight away if it is large. It never fails: an error comes by OnClosed.
+// Write sends b within the turn, or straight away if it is large. It never fails: an error comes by OnClosed.
 func (c *Conn) Write(b []byte) (int, error) {
 	n := len(b)
 	if c.state&(closed|shut|shutAsked|ioFailed) != 0 {
@@ -43,7 +43,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 	if len(b) >= straight && c.state&connecting == 0 && c.interest&unix.EPOLLOUT == 0 {
 		b = b[c.sendWith(b):]
 		if len(b) > 0 && c.state&ioFailed == 0 {
-			// The kernel is full: to try again when the event is over would be in vain.
+			// The kernel is full: to try again within the turn would be in vain.
 			c.makeRoom(len(b))
 			c.out = append(c.out, b...)
 			c.watch()
