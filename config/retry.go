@@ -9,17 +9,19 @@ type Retry struct {
 	// PerTry bounds one try, from the moment at which it has a connection and the request is whole; 0: the route's timeout alone does.
 	PerTry time.Duration
 	// PerTryIdle bounds the time in which nothing of an answer comes; 0: nothing does.
-	PerTryIdle      time.Duration
-	Statuses        []uint16      // for OnStatuses
-	Headers         []HeaderMatch // of the response, one of which is to match, for OnHeaders
-	RequestHeaders  []HeaderMatch // one of which the request must match to be tried again at all; none: every request may be
-	BaseBackoff     time.Duration // the first pause is a random part of it, each further one of twice the last
-	MaxBackoff      time.Duration
-	ResetHeaders    []ResetHeader // of a response, which say how long to wait
-	MaxReset        time.Duration // beyond which they are not believed
-	AvoidTried      bool          // endpoints that were tried are passed over
-	ChooseAgain     uint32        // times that another choice is asked for, to pass one over
-	SayTimeoutRetry bool          // x-envoy-is-timeout-retry, after a try that took too long
+	PerTryIdle     time.Duration
+	Statuses       []uint16      // for OnStatuses
+	Headers        []HeaderMatch // of the response, one of which is to match, for OnHeaders
+	RequestHeaders []HeaderMatch // one of which the request must match to be tried again at all; none: every request may be
+	BaseBackoff    time.Duration // the first pause is a random part of it, each further one of twice the last
+	MaxBackoff     time.Duration
+	ResetHeaders   []ResetHeader // of a response, which say how long to wait
+	MaxReset       time.Duration // beyond which they are not believed
+	AvoidTried     bool          // endpoints that were tried are passed over
+	// SpendPriorities has priorities that were tried passed over, looked at after every that many tries; 0: they are not.
+	SpendPriorities uint32
+	ChooseAgain     uint32 // times that another choice is asked for, to pass one over
+	SayTimeoutRetry bool   // x-envoy-is-timeout-retry, after a try that took too long
 }
 
 // RetryOn is a set of reasons to try again.

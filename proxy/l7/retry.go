@@ -30,8 +30,10 @@ type retry struct {
 	pause    time.Duration // the next one is a random part of it
 	asked    time.Duration // what a response asked to wait; 0: nothing
 	tried    []*upstream.Endpoint
-	timer    loop.Timer // until the next try
-	body     []byte     // what has been passed on of the request's body, for the next try
+	visited  upstream.Priorities // of all tries
+	spent    upstream.Priorities // of those that the next choice passes over
+	timer    loop.Timer          // until the next try
+	body     []byte              // what has been passed on of the request's body, for the next try
 	trailers http.Header
 }
 
@@ -70,6 +72,7 @@ func (x *exchange) readRetry(p *config.Retry, on config.RetryOn) {
 	r.policy, r.on, r.left, r.perTry, r.hedge = p, on, p.Max, p.PerTry, x.forward.HedgeOnTimeout
 	r.late, r.pause, r.asked = false, p.BaseBackoff, 0
 	r.statuses, r.tried = r.statuses[:0], r.tried[:0]
+	r.visited, r.spent = upstream.Priorities{}, upstream.Priorities{}
 	r.names = append(r.names[:0], q.Get(http.XEnvoyRetriableHeaderNames)...)
 	if n, ok := number(q, http.XEnvoyMaxRetries); ok {
 		r.left = n
@@ -122,21 +125,31 @@ func retryWords(list []byte, grpc bool) (on config.RetryOn) {
 // wish is what the next attempt asks of the choice of its endpoint; nil for nothing in particular.
 func (x *exchange) wish() *upstream.Wish {
 	subset := x.share.Subset
-	if subset == nil && !x.hashed && !(x.has(mayRetry) && len(x.retry.tried) > 0) {
+	again := x.has(mayRetry) && x.tries > 1
+	if subset == nil && !x.hashed && !again {
 		return nil
 	}
 	w := &x.local.wish
 	*w = upstream.Wish{Subset: subset, Hash: x.hash, Hashed: x.hashed}
-	if x.has(mayRetry) {
-		w.Tried, w.Attempts = x.retry.tried, x.retry.policy.ChooseAgain
+	if again {
+		r := x.retry
+		if n := r.policy.SpendPriorities; n > 0 && (x.tries-1)%n == 0 {
+			r.spent = r.visited
+		}
+		w.Tried, w.Attempts, w.Spent = r.tried, r.policy.ChooseAgain, r.spent
 	}
 	return w
 }
 
 func (x *exchange) noteTried(m *upstream.Member) {
-	if x.has(mayRetry) && x.retry.policy.AvoidTried {
-		x.retry.tried = append(x.retry.tried, m.Endpoint)
+	if !x.has(mayRetry) {
+		return
 	}
+	r := x.retry
+	if r.policy.AvoidTried {
+		r.tried = append(r.tried, m.Endpoint)
+	}
+	r.visited.Add(m.Priority)
 }
 
 // wants tells whether a response is a reason to try again.

@@ -76,6 +76,19 @@ func oneDead(piece string) string {
 
 const previousHosts = `retry_host_predicate: [{name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate}}]`
 
+// twoPriorities is a cluster whose first priority is one where nobody is, and a route that tries again so often.
+func twoPriorities(retries string) func(string) string {
+	return func(piece string) string {
+		return e2e.Bootstrap(e2e.HTTPListener("routes: [{match: {prefix: /}, route: {cluster: up, retry_policy: {retry_on: connect-failure, num_retries: "+retries+", retry_back_off: {base_interval: 0.001s}, "+piece+"}}}]"),
+			"- {name: up, load_assignment: {cluster_name: up, endpoints: [{lb_endpoints: [{endpoint: {address: {pipe: {path: /nobody/is/here}}}}]}, "+
+				"{priority: 1, lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: @PORT@}}}}]}]}}")
+	}
+}
+
+func previousPriorities(frequency string) string {
+	return `retry_priority: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig, update_frequency: ` + frequency + "}}"
+}
+
 // neverFails asks so often that it cannot be chance.
 func neverFails(w *world) string {
 	c := w.dial()
@@ -99,6 +112,8 @@ var retryTrials = []trial{
 	{paths: "RetryPolicy.retriable_request_headers", site: retry, base: "retry_on: 5xx", flip: "retry_on: 5xx, retriable_request_headers: [{name: x-safe, present_match: true}]", up: fails, probe: tries("GET /"), want: [2]string{"2", "1"}},
 	{paths: "RetryPolicy.RetryHostPredicate.typed_config", site: oneDead, base: "host_selection_retry_max_attempts: 100", flip: "host_selection_retry_max_attempts: 100, " + previousHosts, probe: neverFails, want: [2]string{"false", "true"}},
 	{paths: "RetryPolicy.host_selection_retry_max_attempts", site: oneDead, base: previousHosts, flip: "host_selection_retry_max_attempts: 100, " + previousHosts, probe: neverFails, want: [2]string{"false", "true"}},
+	{paths: "RetryPolicy.RetryPriority.typed_config", site: twoPriorities("1"), flip: previousPriorities("1"), probe: look("GET /", "status"), want: [2]string{"503", "200"}},
+	{paths: "PreviousPrioritiesConfig.update_frequency", site: twoPriorities("1"), base: previousPriorities("2"), flip: previousPriorities("1"), probe: look("GET /", "status"), want: [2]string{"503", "200"}},
 	{paths: "RetryPolicy.RetryBackOff.base_interval", site: waiting, base: "retry_back_off: {base_interval: 0.001s}", flip: "retry_back_off: {base_interval: 30000s}", up: failsOnce, probe: look("GET /", "status"), want: [2]string{"200", "504"}},
 	{paths: "RetryPolicy.RetryBackOff.max_interval", site: func(p string) string { return strings.Replace(waiting("num_retries: 40, "+p), "0.3s", "3s", 1) }, base: "retry_back_off: {base_interval: 0.001s, max_interval: 0.001s}",
 		flip: "retry_back_off: {base_interval: 0.001s, max_interval: 30000s}", up: fails, probe: look("GET /", "status"), want: [2]string{"503", "504"}},

@@ -6,6 +6,7 @@ import (
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
+	previousprioritiesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
 
 	"github.com/weftmesh/weft/config"
 )
@@ -35,6 +36,9 @@ func (s *session) retry(m *routev3.RetryPolicy, p *at) *config.Retry {
 		if in[*previoushostsv3.PreviousHostsPredicate](s, h.GetTypedConfig()) != nil {
 			r.AvoidTried = true
 		}
+	}
+	if a := m.GetRetryPriority().GetTypedConfig(); a != nil {
+		r.SpendPriorities = uint32(in[*previousprioritiesv3.PreviousPrioritiesConfig](s, a).GetUpdateFrequency())
 	}
 	if n := m.GetHostSelectionRetryMaxAttempts(); n > 0 {
 		r.ChooseAgain = uint32(min(n, maxChooseAgain))

@@ -7,7 +7,7 @@ var retryTable = table{
 		"num_retries":                       run,
 		"per_try_timeout":                   run,
 		"per_try_idle_timeout":              run,
-		"retry_priority":                    later("priorities are chosen by health alone"),
+		"retry_priority":                    run,
 		"retry_host_predicate":              run,
 		"retry_options_predicates":          later("tries differ in the endpoint alone"),
 		"host_selection_retry_max_attempts": run,
@@ -23,6 +23,13 @@ var retryTable = table{
 		"typed_config": extension("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
 	},
 	"envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate": {},
+	"envoy.config.route.v3.RetryPolicy.RetryPriority": {
+		"name":         harmless("the type of typed_config decides"),
+		"typed_config": extension("envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"),
+	},
+	"envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig": {
+		"update_frequency": run,
+	},
 	"envoy.config.route.v3.RetryPolicy.RetryBackOff": {
 		"base_interval": run,
 		"max_interval":  run,
