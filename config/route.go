@@ -66,8 +66,8 @@ type FilterOverride struct {
 // Match is what a request must be like. All that is set must hold.
 type Match struct {
 	Kind          PathKind
-	Path          string         // for PathPrefix, PathExact and PathSeparatedPrefix
-	Regex         *regexp.Regexp // for PathRegex; the whole path must match. A template is one, too, with groups named as its variables
+	Path          string         // for PathRegex what the path begins with, as it is; else what is to be matched
+	Regex         *regexp.Regexp // for PathRegex; what follows Path must match to its end. A template is one, too, with groups named as its variables
 	CaseSensitive bool           // for the kinds that have Path
 	Headers       []HeaderMatch
 	Also          *Conditions // what else is asked for; nil: nothing

@@ -20,6 +20,7 @@ type loop struct {
 	up    int // connections that are open
 
 	requests uint64
+	refused  uint64
 	reopened uint64
 	latency  Histogram
 	faults   Faults
@@ -193,6 +194,9 @@ func (l *loop) receive(c *conn) {
 	default:
 		now := l.now()
 		l.requests++
+		if v == refused {
+			l.refused++
+		}
 		l.latency.Record(now - c.since)
 		c.state = idle
 		if v == doneClose {

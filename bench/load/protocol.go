@@ -25,6 +25,7 @@ const (
 	more      verdict = iota // the answer is not complete yet
 	done                     // a valid answer is complete
 	doneClose                // the same, and the peer will close the connection
+	refused                  // a valid answer that is not 2xx is complete
 	badStatus
 	badLength
 	malformed
@@ -34,7 +35,7 @@ func (s Spec) protocol() protocol {
 	if s.Protocol == TCP {
 		return &tcp{want: s.Body, left: s.Body, message: tcpRequest}
 	}
-	return &http1{want: s.Body, message: httpRequest(s.Path)}
+	return &http1{want: s.Body, refusals: s.Refusals, message: httpRequest(s.Path)}
 }
 
 // RequestSize is the length of every TCP request.
@@ -80,10 +81,13 @@ const mostHead = 8192
 type http1 struct {
 	message []byte
 	want    int
-	left    int    // of the body
-	inBody  bool   // the head is complete
-	closes  bool   // the head said Connection: close
-	head    []byte // what arrived of a head that came in pieces
+	left    int  // of the body
+	inBody  bool // the head is complete
+	closes  bool // the head said Connection: close
+	// refusals takes answers that are not 2xx for answers; declined says that the present one is such.
+	refusals, declined bool
+	length             int    // of the present body
+	head               []byte // what arrived of a head that came in pieces
 }
 
 func (h *http1) request() []byte { return h.message }
@@ -103,7 +107,7 @@ func (h *http1) feed(p []byte) (int, verdict) {
 			return used, v
 		}
 		p = p[n:]
-		h.left, h.inBody = h.want, true
+		h.left, h.inBody = h.length, true
 	}
 	n := min(h.left, len(p))
 	h.left -= n
@@ -112,7 +116,10 @@ func (h *http1) feed(p []byte) (int, verdict) {
 		return used, more
 	}
 	h.inBody = false
-	if h.closes {
+	switch {
+	case h.declined:
+		return used, refused
+	case h.closes:
 		return used, doneClose
 	}
 	return used, done
@@ -159,7 +166,8 @@ func (h *http1) judge(head []byte) verdict {
 	if len(status) < len(version11)+5 || !bytes.HasPrefix(status, version11) {
 		return malformed
 	}
-	if status[len(version11)] != '2' {
+	h.declined = status[len(version11)] != '2'
+	if h.declined && !h.refusals {
 		return badStatus
 	}
 	length := -1
@@ -186,9 +194,10 @@ func (h *http1) judge(head []byte) verdict {
 			h.closes = bytes.EqualFold(value, closeToken)
 		}
 	}
-	if length != h.want {
+	if length < 0 || length != h.want && !h.declined {
 		return badLength
 	}
+	h.length = length
 	return done
 }
 

@@ -57,7 +57,7 @@ func Run(spec Spec) (Result, error) {
 		return Result{Faults: l.faults}, err
 	}
 
-	l.requests, l.reopened = 0, 0
+	l.requests, l.refused, l.reopened = 0, 0, 0
 	l.latency.Reset()
 	if timetable != nil {
 		timetable.late.Reset()
@@ -76,7 +76,7 @@ func Run(spec Spec) (Result, error) {
 		return Result{}, err
 	}
 	r := Result{
-		Requests: l.requests, Elapsed: to - from, Cost: costAfter - costBefore,
+		Requests: l.requests, Refused: l.refused, Elapsed: to - from, Cost: costAfter - costBefore,
 		Reopened: l.reopened, Faults: l.faults,
 	}
 	if timetable != nil {

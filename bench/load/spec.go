@@ -21,13 +21,16 @@ type Spec struct {
 	Rate     float64       `json:"rate,omitempty"` // requests a second over all; 0: as fast as answers come
 	Warm     time.Duration `json:"warm"`           // not counted
 	Measure  time.Duration `json:"measure"`        // counted
-	Hold     bool          `json:"hold,omitempty"` // one request per connection, then keep them all open
-	Watch    []int         `json:"watch,omitempty"`
+	// Refusals has answers other than 2xx counted beside the others, whatever their length, instead of being faults.
+	Refusals bool  `json:"refusals,omitempty"`
+	Hold     bool  `json:"hold,omitempty"` // one request per connection, then keep them all open
+	Watch    []int `json:"watch,omitempty"`
 }
 
 // A Result is what the client saw between the two ends of the measured window.
 type Result struct {
-	Requests uint64        `json:"requests"` // complete, valid answers
+	Requests uint64        `json:"requests"`          // complete, valid answers
+	Refused  uint64        `json:"refused,omitempty"` // of them, those that are not 2xx; with Spec.Refusals
 	Elapsed  time.Duration `json:"elapsed_ns"`
 	// Cost is the CPU time the watched processes spent inside the window, read by this process at
 	// the very moments at which it reads its own counts.

@@ -56,8 +56,11 @@ static_resources:
                 route: {cluster: up}
 {{- end}}
               - match: {prefix: "{{.Match}}"}
-                route: {cluster: up}
+                route: {cluster: up{{with .Policies.Route}}, {{.}}{{end}}}
           http_filters:
+{{- with .Policies.Filter}}
+          - {{.}}
+{{- end}}
           - name: envoy.filters.http.router
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
@@ -66,6 +69,9 @@ static_resources:
   - name: up
     type: STATIC
     connect_timeout: 5s
+{{- with .Policies.Cluster}}
+    {{.}}
+{{- end}}
     circuit_breakers:
       thresholds:
       - priority: DEFAULT
@@ -73,6 +79,9 @@ static_resources:
         max_pending_requests: 1000000
         max_requests: 1000000
         max_retries: 1000000
+{{- with .Policies.Breakers}}
+        {{.}}
+{{- end}}
     load_assignment:
       cluster_name: up
       endpoints:
@@ -80,6 +89,11 @@ static_resources:
         - endpoint:
             address:
               socket_address: {address: 127.0.0.1, port_value: {{.Upstream}}}
+{{- with .Policies.Endpoint}}
+        - endpoint:
+            address:
+              socket_address: {address: 127.0.0.1, port_value: {{.}}}
+{{- end}}
 {{- range $i, $_ := .Extra}}
   - name: extra-{{$i}}
     type: STATIC

@@ -36,6 +36,16 @@ type Plan struct {
 	Upstream int
 	Threads  int
 	Clusters int // static clusters nobody asks for, beside the one in use; Envoy's bootstrap only
+	Policies Policies
+}
+
+// Policies are pieces of YAML for Envoy's bootstrap, each empty or a whole piece of its own.
+type Policies struct {
+	Route    string // a field of the route's action
+	Cluster  string // fields of the cluster, each in a line of its own
+	Filter   string // an entry of the HTTP filters, before the router
+	Breakers string // a field of the cluster's circuit breaker thresholds
+	Endpoint int    // the port of one more endpoint; 0: there is none
 }
 
 // Places says where binaries are that are not simply on the PATH.

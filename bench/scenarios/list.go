@@ -1,6 +1,8 @@
 package scenarios
 
 import (
+	"time"
+
 	"github.com/weftmesh/weft/bench/load"
 	"github.com/weftmesh/weft/bench/upstream"
 )
@@ -27,6 +29,11 @@ func All() []Scenario {
 			{"context switches", "/s", []Target{atMost(0)}},
 			{"CPU", "µs/s", []Target{atMost(0)}},
 		}, atRest{}},
+		{"policies", "HTTP/1.1 1 KiB, 64 connections, with outlier detection, retries and a local rate limit", one("CPU per request beside without", "×", atMost(1.05)), withPolicies{}},
+		{"routes", "10,000 routes", one("time to find one beside one of ten", "µs", atMost(0.5)), manyRoutes{10_000}},
+		{"rate-limit", "Local rate limit of 200 a second, 2,000 asked for over 10 s", one("admitted beside the limit", "%", atMost(1)), limited{limit: 200, seconds: 10 * time.Second}},
+		{"killed", "One of two endpoints killed at 5,000 requests a second, with retries", one("failed", "requests", atMost(0)), killed{rate: 5000}},
+		{"budget", "All endpoints failing, retry budget of 20 %", one("attempts", "/request", atMost(1.2)), budgeted{percent: 20}},
 		{"quota-0.2", "2,000 requests a second within 0.2 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.2, rate: 2000, conns: 64}},
 		{"quota-0.5", "2,000 requests a second within 0.5 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.5, rate: 2000, conns: 64}},
 	}

@@ -19,8 +19,10 @@ const (
 const (
 	Path1K  = "/api/b1k/items?id=1"
 	Path64K = "/api/b64k/items?id=1"
-	Size1K  = 1 << 10
-	Size64K = 64 << 10
+	// PathFails is answered with 503.
+	PathFails = "/api/bfails/items?id=1"
+	Size1K    = 1 << 10
+	Size64K   = 64 << 10
 )
 
 // HeadSize is the length of every response head.
@@ -36,12 +38,14 @@ var (
 	answer1K   = httpAnswer("200 OK", Size1K)
 	answer64K  = httpAnswer("200 OK", Size64K)
 	notFound   = httpAnswer("404 Not Found", 0)
+	failure    = httpAnswer("503 Service Unavailable", 0)
 	message1K  = bytes.Repeat([]byte("w"), Size1K)
 	message64K = bytes.Repeat([]byte("w"), Size64K)
 
 	endOfHead = []byte("\r\n\r\n")
 	get1K     = []byte("GET /api/b1k/")
 	get64K    = []byte("GET /api/b64k/")
+	getFails  = []byte("GET /api/bfails/")
 	get       = []byte("GET ")
 )
 
@@ -67,6 +71,8 @@ func (k kind) answer(p []byte) (answer []byte, used int) {
 		return answer1K, used
 	case bytes.HasPrefix(p, get64K):
 		return answer64K, used
+	case bytes.HasPrefix(p, getFails):
+		return failure, used
 	case bytes.HasPrefix(p, get):
 		return notFound, used
 	}

@@ -3,7 +3,6 @@ package route
 import (
 	"bytes"
 	"slices"
-	"strings"
 
 	"github.com/weftmesh/weft/config"
 )
@@ -60,7 +59,7 @@ func (x *index) build() {
 		case m.Kind == config.PathConnect:
 			x.connects = append(x.connects, position)
 		case m.Kind == config.PathRegex:
-			x.addRegex(position, m.Regex.String())
+			x.addRegex(position, m)
 		case m.Kind != config.PathExact && m.CaseSensitive:
 			x.prefixes.add(m.Path, position)
 		case m.Kind != config.PathExact:
@@ -84,16 +83,23 @@ func byRegex(r *config.Route) bool { return r.Match.Kind == config.PathRegex }
 
 func lowered(s string) string { return string(lower(nil, []byte(s))) }
 
-func (x *index) addRegex(position int32, expression string) {
-	heads, contains := literals(expression)
-	if heads == nil {
+func (x *index) addRegex(position int32, m *config.Match) {
+	heads, contains := literals(m.Regex.String())
+	if heads == nil && len(m.Path) <= 1 { // every path begins with a slash
 		x.rest = append(x.rest, unbound{position, []byte(contains)})
 		return
 	}
+	if heads == nil || len(heads) > fewHeads && len(m.Path) > 1 {
+		heads = []string{""}
+	}
 	for _, head := range heads {
-		x.regexes.add(head, position)
+		x.regexes.add(m.Path+head, position)
 	}
 }
+
+// fewHeads is in how many ways what follows a literal may begin to be looked for with it: a class of digits tells hardly more than the
+// literal by itself, and makes ten times as many nodes.
+const fewHeads = 4
 
 func (x *index) find(in *Input) *config.Route {
 	if x.linear {
@@ -156,28 +162,33 @@ func (x *index) walk(t *trie, path []byte, fold bool, in *Input, best int32) int
 		return best
 	}
 	for n := &t.nodes[0]; n.lowest < best; {
-		best = x.try(n.positions, in, best)
+		best = x.try(t.own(n), in, best)
 		if n = t.step(n, path, fold); n == nil {
 			break
 		}
-		path = path[len(n.label):]
+		path = path[n.label:]
 	}
 	return best
 }
 
-// trie is a compressed prefix tree. Its nodes lie in one slice, children beside one another, so that a step is a byte search, one
-// look at the child and one comparison.
+// trie is a compressed prefix tree. It is laid out for tables that do not fit into the processor's cache, where what counts is how many
+// lines of memory a step touches: nodes are half a line, children beside one another, and what is compared at a node, its label and the
+// first bytes of its children's labels, lies together.
 type trie struct {
-	keys  map[string][]int32 // until finish
-	nodes []node
+	keys      map[string][]int32 // until finish
+	nodes     []node
+	text      []byte  // labels, and behind each the heads of the node's children
+	positions []int32 // of the rules whose prefix ends at a node, ascending, node by node
 }
 
 type node struct {
-	label     string  // the bytes between the parent and this
-	heads     string  // the first bytes of the children's labels
-	children  int32   // where in nodes they begin
-	lowest    int32   // the first position of this node and all below it
-	positions []int32 // of the rules whose prefix ends here, ascending
+	text     uint32 // where the label, the bytes between the parent and this, begins
+	label    uint32 // its length
+	heads    uint32 // the number of children, whose labels' first bytes follow the label
+	children uint32 // where in nodes they begin
+	lowest   int32  // the first position of this node and all below it
+	first    uint32 // where in positions its own begin
+	count    uint32 // how many they are
 }
 
 func (t *trie) add(prefix string, position int32) {
@@ -197,29 +208,32 @@ func (t *trie) finish() {
 	}
 	slices.Sort(sorted)
 	t.nodes = make([]node, 1, 2*len(sorted))
-	t.fill(0, sorted, 0)
+	t.fill(0, "", sorted, 0)
 	t.keys = nil
-	t.nodes = slices.Clip(t.nodes)
+	t.nodes, t.text, t.positions = slices.Clip(t.nodes), slices.Clip(t.text), slices.Clip(t.positions)
 }
 
-// fill makes the node at of the keys, which are sorted and have their first depth bytes in common, and all nodes below it.
-func (t *trie) fill(at int32, keys []string, depth int) {
-	n := node{label: t.nodes[at].label, lowest: 1<<31 - 1}
+// fill makes the node at of the keys, which are sorted and have their first depth bytes in common, the label's among them, and all nodes
+// below it.
+func (t *trie) fill(at uint32, label string, keys []string, depth int) {
+	n := node{text: uint32(len(t.text)), label: uint32(len(label)), lowest: 1<<31 - 1, first: uint32(len(t.positions))}
 	if len(keys) > 0 && len(keys[0]) == depth {
-		n.positions = slices.Compact(t.keys[keys[0]]) // a rule that begins in two ways may have one of them twice
-		n.lowest = n.positions[0]
+		own := slices.Compact(t.keys[keys[0]]) // a rule that begins in two ways may have one of them twice
+		t.positions = append(t.positions, own...)
+		n.lowest, n.count = own[0], uint32(len(own))
 		keys = keys[1:]
 	}
+	t.text = append(t.text, label...)
 	groups := make([][]string, 0, 8)
-	heads := []byte(nil)
 	for len(keys) > 0 {
 		head, end := keys[0][depth], 1
 		for end < len(keys) && keys[end][depth] == head {
 			end++
 		}
-		groups, heads, keys = append(groups, keys[:end]), append(heads, head), keys[end:]
+		groups, keys = append(groups, keys[:end]), keys[end:]
+		t.text = append(t.text, head)
 	}
-	n.heads, n.children = string(heads), int32(len(t.nodes))
+	n.heads, n.children = uint32(len(groups)), uint32(len(t.nodes))
 	t.nodes = append(t.nodes, make([]node, len(groups))...)
 	for i, group := range groups {
 		first, last := group[0], group[len(group)-1]
@@ -227,13 +241,15 @@ func (t *trie) fill(at int32, keys []string, depth int) {
 		for end < len(first) && end < len(last) && first[end] == last[end] {
 			end++
 		}
-		child := n.children + int32(i)
-		t.nodes[child].label = first[depth:end]
-		t.fill(child, group, end)
+		child := n.children + uint32(i)
+		t.fill(child, first[depth:end], group, end)
 		n.lowest = min(n.lowest, t.nodes[child].lowest)
 	}
 	t.nodes[at] = n
 }
+
+// own are the positions of the rules whose prefix ends at n.
+func (t *trie) own(n *node) []int32 { return t.positions[n.first : n.first+n.count] }
 
 // step is the child of n whose label the path goes on with; nil if there is none.
 func (t *trie) step(n *node, path []byte, fold bool) *node {
@@ -244,13 +260,28 @@ func (t *trie) step(n *node, path []byte, fold bool) *node {
 	if fold {
 		head = lowerByte(head)
 	}
-	i := strings.IndexByte(n.heads, head)
+	heads := t.text[n.text+n.label:]
+	i := bytes.IndexByte(heads[:n.heads], head)
 	if i < 0 {
 		return nil
 	}
-	child := &t.nodes[n.children+int32(i)]
-	if !hasPrefix(path, child.label, !fold) {
+	child := &t.nodes[n.children+uint32(i)]
+	label := t.text[child.text : child.text+child.label]
+	if len(path) < len(label) {
+		return nil
+	}
+	if !fold && !bytes.Equal(path[:len(label)], label) || fold && !sameFolded(path[:len(label)], label) {
 		return nil
 	}
 	return child
+}
+
+// sameFolded compares with what is in lower case already, without regard to the case of ASCII letters.
+func sameFolded(b, lowered []byte) bool {
+	for i, c := range b {
+		if lowerByte(c) != lowered[i] {
+			return false
+		}
+	}
+	return true
 }

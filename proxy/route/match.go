@@ -39,7 +39,7 @@ func matchPath(m *config.Match, in *Input) bool {
 	case len(path) == 0:
 		return false
 	case m.Kind == config.PathRegex:
-		return m.Regex.Match(path)
+		return hasPrefix(path, m.Path, true) && m.Regex.Match(path[len(m.Path):])
 	case !hasPrefix(path, m.Path, m.CaseSensitive):
 		return false
 	}

@@ -3,6 +3,7 @@ package decode
 import (
 	"crypto/sha256"
 	"fmt"
+	"regexp"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -53,8 +54,9 @@ type session struct {
 	allowUnknown bool
 	problems     Problems
 	opened       map[*anypb.Any]*opened
-	hasCluster   func(string) bool // may be nil
-	within       string            // the listener that is being read
+	hasCluster   func(string) bool         // may be nil
+	within       string                    // the listener that is being read
+	ends         map[string]*regexp.Regexp // what follows literal beginnings of paths, shared by the routes that say the same
 }
 
 func (d *Decoder) session() *session {

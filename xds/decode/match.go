@@ -20,7 +20,8 @@ func (s *session) match(m *routev3.RouteMatch, p *at) config.Match {
 	case *routev3.RouteMatch_PathSeparatedPrefix:
 		c.Kind, c.Path = config.PathSeparatedPrefix, v.PathSeparatedPrefix
 	case *routev3.RouteMatch_SafeRegex:
-		c.Kind, c.Regex = config.PathRegex, s.regex(v.SafeRegex, p.field("safe_regex"))
+		c.Kind = config.PathRegex
+		c.Path, c.Regex = s.pathRegex(v.SafeRegex, p.field("safe_regex"))
 	case *routev3.RouteMatch_ConnectMatcher_:
 		c.Kind = config.PathConnect
 	case *routev3.RouteMatch_PathMatchPolicy:
