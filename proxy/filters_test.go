@@ -314,7 +314,7 @@ func (b *rig) do(method, path, body string) (*http.Response, string) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
 	response, err := client.Do(r)
 	if err != nil {
 		b.t.Fatalf("%s %s: %v", method, path, err)
@@ -391,7 +391,7 @@ func TestChangedBodyIsBounded(t *testing.T) {
 
 func TestFilterNotes(t *testing.T) {
 	b := run(t, "noting")
-	client := http.Client{Timeout: 10 * time.Second}
+	client := http.Client{Timeout: time.Minute}
 	for _, want := range []string{"1 1", "2 2"} {
 		response, err := client.Get(b.url)
 		if err != nil {
@@ -513,7 +513,7 @@ func (b *rig) sum(name string) int64 {
 // eventually waits, within a deadline, for what another goroutine brings about.
 func (b *rig) eventually(what string, f func() bool) {
 	b.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for tick := time.NewTicker(time.Millisecond); !f(); <-tick.C {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("not within 10 s: %s", what)

@@ -19,7 +19,7 @@ import (
 )
 
 // deadline bounds every wait of a test.
-const deadline = 15 * time.Second
+const deadline = time.Minute
 
 // binary is the program as it ships, built once.
 var binary = sync.OnceValues(func() (string, error) {

@@ -178,7 +178,7 @@ func has(want string, probe func(*world) string) func(*world) string {
 func served(w *world) string { return fmt.Sprint(w.err == nil) }
 
 // moment bounds how long a probe waits for what may never happen.
-const moment = 700 * time.Millisecond
+const moment = 1500 * time.Millisecond
 
 // says is what comes, after text was sent, within a moment: its first line, "" if the connection is closed, "silence".
 func says(text string) func(*world) string {

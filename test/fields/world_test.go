@@ -25,7 +25,7 @@ import (
 	"github.com/weftmesh/weft/xds/decode"
 )
 
-const deadline = 10 * time.Second
+const deadline = time.Minute
 
 // world is a proxy with one configuration, its upstream and a folder.
 type world struct {
