@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -163,6 +165,37 @@ func TestBalancing(t *testing.T) {
 	for i, n := range share("RANDOM") {
 		if n < 50 || n > 150 { // 100 expected, whatever the weights; six standard deviations are 52
 			t.Errorf("RANDOM: endpoint %d got %d of 400, want about 100", i, n)
+		}
+	}
+}
+
+// A request whose last byte comes while its upstream takes no more ends all the same once it does: the end of a body that is as long as
+// its head says needs no byte of its own.
+func TestRequestEndsBehindBackPressure(t *testing.T) {
+	for _, size := range []int{100 << 10, 1 << 20, 8 << 20, 8<<20 + 12345} {
+		read := make(chan bool)
+		u := Serve(t, func(u *Upstream, c *Conn) {
+			<-read
+			for u.Take(c) {
+				io.WriteString(c, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+			}
+		})
+		p := Start(t, Bootstrap(HTTPListener("routes: [{match: {prefix: /}, route: {cluster: up}}]"), Cluster("up", u.Port, "per_connection_buffer_limit_bytes: 16384")))
+		c := p.Dial()
+		c.Send(fmt.Sprintf("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n", size))
+		sent := make(chan error, 1)
+		go func() {
+			_, err := c.Conn.Write(bytes.Repeat([]byte("x"), size))
+			sent <- err
+		}()
+		p.WantStat("cluster.up.upstream_rq_total", 1)
+		close(read)
+		if err := <-sent; err != nil {
+			t.Fatal(err)
+		}
+		c.Read("POST").Want(t, 200, "ok")
+		if n := len(u.Bodies()[0]); n != size {
+			t.Errorf("the upstream got %d bytes of %d", n, size)
 		}
 	}
 }
