@@ -29,6 +29,7 @@ raw rounds, to bench/results. Needs two processors; the CPU quota scenarios need
   go run ./bench -scenarios 'http1-1k-c(64|512)$'        two scenarios
   go run ./bench -rivals nginx,envoy -scenarios http1    without weft
   go run ./bench -rounds 9 -seconds 5 -out elsewhere    more patience, results elsewhere
+  go run ./bench -rivals weft -scenarios c64 -profile /tmp/profile    where its time goes, for go tool pprof
 
 Files are written by a run of everything with everyone, and by any run that is given -out.
 
@@ -46,6 +47,7 @@ type wanted struct {
 	out     string // "" for no files
 	quick   bool
 	weft    string
+	profile string
 	role    string
 }
 
@@ -66,6 +68,7 @@ func parse(args []string, said io.Writer) (wanted, error) {
 	f.StringVar(&w.out, "out", "bench/results", "`directory` for the results")
 	f.StringVar(&w.weft, "weft", "bin/weft", "the weft `binary`")
 	f.BoolVar(&w.quick, "quick", false, "one round of 0.5 s: to see that everything runs, not to measure")
+	f.StringVar(&w.profile, "profile", "", "`file` for a CPU profile of the traffic, written by weft or envoy; the last scenario's stays")
 	f.StringVar(&w.role, "role", "", "play a `part` in a child process; for the benchmark's own use")
 	if err := f.Parse(args); err != nil {
 		return w, err
@@ -160,7 +163,7 @@ func measure(ctx context.Context, w wanted, out io.Writer) error {
 		return err
 	}
 	defer stage.Close()
-	stage.Measure = w.measure
+	stage.Measure, stage.Profile = w.measure, w.profile
 	if w.quick {
 		stage.Warm, stage.Idle = 200*time.Millisecond, time.Second
 	}

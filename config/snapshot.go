@@ -35,6 +35,7 @@ type Node struct {
 // Admin is the address where the process answers its operator.
 type Admin struct {
 	Address    Address
+	Profile    string // the file that /cpuprofiler writes
 	AccessLogs []AccessLog
 }
 

@@ -25,6 +25,9 @@ func bootstrap(p Plan) string {
 var bootstrapText = template.Must(template.New("bootstrap").Parse(`admin:
   address:
     socket_address: {address: 127.0.0.1, port_value: {{.Admin}}}
+{{- with .Profile}}
+  profile_path: "{{.}}"
+{{- end}}
 static_resources:
   listeners:
   - name: down

@@ -37,6 +37,7 @@ type Plan struct {
 	Threads  int
 	Clusters int // static clusters nobody asks for, beside the one in use; Envoy's bootstrap only
 	Policies Policies
+	Profile  string // the file that Envoy's /cpuprofiler writes; "" for the default
 }
 
 // Policies are pieces of YAML for Envoy's bootstrap, each empty or a whole piece of its own.

@@ -19,6 +19,7 @@ type Stage struct {
 	Warm    time.Duration // traffic before the measured time
 	Measure time.Duration // of traffic
 	Idle    time.Duration // watched without traffic
+	Profile string        // where Envoyish contestants write where their time goes under traffic; "" for nowhere
 
 	self     string // this program, which is also the load generator and the upstream
 	proxyCPU int

@@ -3,6 +3,8 @@ package scenarios
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/weftmesh/weft/bench/load"
@@ -25,6 +27,7 @@ func (t traffic) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sa
 			plan.Upstream = s.ports.TCP64K
 		}
 	}
+	plan.Profile = s.Profile
 	proxy, plan, err := s.start(ctx, c, plan, s.proxyCPU)
 	if err != nil {
 		return Sample{}, err
@@ -32,15 +35,42 @@ func (t traffic) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sa
 	defer proxy.Stop()
 	spec := t.spec
 	spec.Port, spec.Warm, spec.Measure, spec.Watch = plan.Listen, s.Warm, s.Measure, proxy.PIDs()
+	if s.Profile != "" && c.Envoyish {
+		if err := profiling(ctx, plan.Admin, "y"); err != nil {
+			return Sample{}, err
+		}
+	}
 	r, err := s.load(ctx, spec)
 	if err != nil {
 		return Sample{}, err
+	}
+	if s.Profile != "" && c.Envoyish {
+		if err := profiling(ctx, plan.Admin, "n"); err != nil {
+			return Sample{}, err
+		}
 	}
 	sample := Sample{Load: &r, Invalid: judge(spec, r, proxy.Ended())}
 	if r.Requests > 0 {
 		sample.Values = []float64{float64(r.Cost.Nanoseconds()) / float64(r.Requests) / 1e3}
 	}
 	return sample, nil
+}
+
+// profiling turns the profiler of an Envoyish contestant on or off.
+func profiling(ctx context.Context, admin int, enable string) error {
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d/cpuprofiler?enable=%s", admin, enable), nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(q)
+	if err != nil {
+		return fmt.Errorf("scenarios: profiler: %w", err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("scenarios: profiler: status %d", answer.StatusCode)
+	}
+	return nil
 }
 
 // quota measures the latency of a rate a second while the proxy may use no more than a share of one

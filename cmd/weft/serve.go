@@ -119,6 +119,7 @@ func (p *process) startAdmin(levels *components, log *slog.Logger) error {
 		SetLevel:  levels.Set,
 		Drain:     p.drain,
 		Health:    p.proxy.FailHealthChecks,
+		Profile:   p.boot.Admin.Profile,
 		Quit:      p.end,
 		Log: func(e *accesslog.Entry) {
 			for _, l := range logs {

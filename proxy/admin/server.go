@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/weftmesh/weft/config"
@@ -33,6 +34,7 @@ type View struct {
 	SetLevel  func(component, level string) error
 	Drain     func(inboundOnly, graceful, skipExit bool)
 	Health    func(fail bool) // has this process fail the health checks of others, or pass them again
+	Profile   string          // the file that /cpuprofiler writes
 	Quit      func()
 	Log       func(*accesslog.Entry) // is told of every request
 }
@@ -55,6 +57,7 @@ func pages() []page {
 		{"/", "this index", false, (*Server).index},
 		{"/clusters", "clusters and their endpoints; ?format=json", false, (*Server).clusters},
 		{"/config_dump", "the configuration in force, as Envoy's protobuf JSON; ?resource=, ?name_regex=, ?include_eds", false, (*Server).configDump},
+		{"/cpuprofiler", "?enable=y writes where the processor's time goes to admin.profile_path, in pprof's format, until ?enable=n", true, (*Server).cpuProfiler},
 		{"/drain_listeners", "stop taking connections; ?graceful asks those that stand to go first, ?skip_exit leaves the sockets open, ?inboundonly spares the others", true, (*Server).drain},
 		{"/healthcheck/fail", "fail the health checks of others, and call this server draining", true, (*Server).failHealth},
 		{"/healthcheck/ok", "pass them again", true, (*Server).passHealth},
@@ -76,6 +79,9 @@ type Server struct {
 	pages   []page
 	http    http.Server
 	Address config.Address
+
+	profiling sync.Mutex
+	profile   *os.File // that /cpuprofiler writes; nil: none
 }
 
 // Listen binds the admin address and serves it until Close.
@@ -115,6 +121,9 @@ func Listen(a config.Address, view View, log *slog.Logger) (*Server, error) {
 
 // Close ends the admin listener. Requests under way get a second to finish.
 func (s *Server) Close() {
+	s.profiling.Lock()
+	s.endProfile()
+	s.profiling.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if s.http.Shutdown(ctx) != nil {

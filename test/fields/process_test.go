@@ -120,6 +120,12 @@ var processTrials = []trial{
 		w.ask("/nothing")
 		return w.file("log")
 	}, want: [2]string{"a /nothing 404", "b /nothing 404"}},
+	{paths: "Admin.profile_path", process: true, site: adminSite, base: adminAt + `, profile_path: "@DIR@/a"`, flip: adminAt + `, profile_path: "@DIR@/b"`, probe: func(w *world) string {
+		for _, enable := range []string{"y", "n"} {
+			e2e.Dial(w.t, w.admin).Send("POST /cpuprofiler?enable="+enable+" HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").Read("POST").Want(w.t, 200)
+		}
+		return fmt.Sprintf("%t|%t", w.exists("a"), w.exists("b"))
+	}, want: [2]string{"true|false", "false|true"}},
 	{paths: "LogFormat.text_format", process: true, site: func(p string) string {
 		return adminSite(adminAt) + "\napplication_log_config: {log_format: {text_format: \"" + p + "%v\"}}"
 	}, base: "a", flip: "b", probe: func(w *world) string { return w.file("stderr")[:1] }, want: [2]string{"a", "b"}},

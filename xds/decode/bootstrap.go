@@ -74,7 +74,11 @@ func (s *session) admin(m *bootstrapv3.Admin, p *at) *config.Admin {
 	}
 	a := &config.Admin{
 		Address:    s.address(m.GetAddress(), toBind, p.field("address")),
+		Profile:    m.GetProfilePath(),
 		AccessLogs: s.accessLogs(m.GetAccessLog(), p.field("access_log")),
+	}
+	if a.Profile == "" {
+		a.Profile = "/var/log/envoy/envoy.prof"
 	}
 	if path := m.GetAccessLogPath(); path != "" {
 		format, err := accesslog.Parse(accesslog.DefaultText, accesslog.Options{})

@@ -108,7 +108,7 @@ var bootstrapTable = table{
 	"envoy.config.bootstrap.v3.Admin": {
 		"access_log":               run,
 		"access_log_path":          run,
-		"profile_path":             harmless("Envoy's profiler is not here, nor the paths that start it"),
+		"profile_path":             run,
 		"address":                  run,
 		"socket_options":           later("comes with socket options"),
 		"ignore_global_conn_limit": harmless("there is no global limit yet"),
