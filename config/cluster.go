@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Cluster is a set of endpoints that are as good as one another, and how to talk to them. Durations of 0 mean "never".
 type Cluster struct {
@@ -29,6 +32,7 @@ type Cluster struct {
 	BufferLimit uint32
 	Breakers    [2]Breaker // by Priority
 	KeepAlive   *TCPKeepAlive
+	Binding     *Binding // nil: our side of connections is as the kernel likes
 	// HTTP.
 	IdleTimeout           time.Duration
 	MaxConnectionDuration time.Duration
@@ -42,6 +46,16 @@ type Cluster struct {
 	AllowChunkedLength    bool
 	Raw                   []byte
 }
+
+// Binding is what our side of a connection is made with before it connects.
+type Binding struct {
+	Source   netip.AddrPort // not valid: the kernel chooses; port 0: the kernel chooses the port
+	Freebind bool           // Source need not be an address of this host
+	Options  []SocketOption
+}
+
+// SocketOption is one call of setsockopt with a number.
+type SocketOption struct{ Level, Name, Value int }
 
 // Outliers is how endpoints that fail more than others are found and kept from requests for a while.
 type Outliers struct {

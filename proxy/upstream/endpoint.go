@@ -1,6 +1,8 @@
 package upstream
 
 import (
+	"fmt"
+	"net/netip"
 	"sync/atomic"
 
 	"github.com/weftmesh/weft/config"
@@ -40,6 +42,9 @@ type endpointKey struct {
 // connectSettings is the part of a cluster's configuration that a connection is made with and cannot change afterwards.
 type connectSettings struct {
 	keepAlive       config.TCPKeepAlive
+	source          netip.AddrPort
+	freebind        bool
+	options         string // as fmt writes them
 	maxHeaders      uint32
 	maxHeadBytes    uint32
 	trailers        bool
@@ -53,6 +58,12 @@ func connectSettingsOf(c *config.Cluster) connectSettings {
 		allowChunkedLen: c.AllowChunkedLength, spelling: c.Spelling, forwardReason: c.ForwardReason}
 	if c.KeepAlive != nil {
 		s.keepAlive = *c.KeepAlive
+	}
+	if b := c.Binding; b != nil {
+		s.source, s.freebind = b.Source, b.Freebind
+		if len(b.Options) > 0 {
+			s.options = fmt.Sprint(b.Options)
+		}
 	}
 	return s
 }

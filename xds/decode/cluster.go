@@ -27,6 +27,7 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 		BufferLimit:    s.bufferLimit(m.GetPerConnectionBufferLimitBytes(), p.field("per_connection_buffer_limit_bytes")),
 		Breakers:       [2]config.Breaker{defaultBreaker, defaultBreaker},
 		KeepAlive:      s.keepAlive(m.GetUpstreamConnectionOptions().GetTcpKeepalive()),
+		Binding:        s.binding(m.GetUpstreamBindConfig(), p.field("upstream_bind_config")),
 		Hash:           hashWithoutEndpoints(m, raw),
 		Raw:            raw,
 	}

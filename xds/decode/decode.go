@@ -55,6 +55,7 @@ type session struct {
 	opened       map[*anypb.Any]*opened
 	hasCluster   func(string) bool // may be nil
 	within       string            // the listener that is being read
+	bound        *config.Binding   // the bootstrap's, for clusters that say nothing else; may be nil
 }
 
 func (d *Decoder) session() *session {

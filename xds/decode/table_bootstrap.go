@@ -84,7 +84,7 @@ var bootstrapTable = table{
 	"envoy.config.bootstrap.v3.ClusterManager": {
 		"local_cluster_name":               later("comes with zone-aware balancing"),
 		"outlier_detection":                later("comes with outlier detection").but("empty"),
-		"upstream_bind_config":             later("connections are bound as the kernel likes"),
+		"upstream_bind_config":             run,
 		"load_stats_config":                later("comes with load reports"),
 		"enable_deferred_cluster_creation": harmless("a cluster that nobody uses costs next to nothing"),
 	},

@@ -4,6 +4,7 @@ const (
 	dns    = "this cluster resolves no names"
 	health = "comes with health checks"
 
+	oneSource    = "connections have one address of ours"
 	byHost       = "Envoy limits connections of an endpoint only"
 	noZones      = "without a local cluster there are no zones to be aware of"
 	zones        = "comes with zone-aware balancing"
@@ -46,7 +47,7 @@ var clusterTable = table{
 		"wait_for_warm_on_init":                     later("a cluster waits for its endpoints before anything is served").but("true"),
 		"outlier_detection":                         run,
 		"cleanup_interval":                          harmless("endpoints are forgotten by clusters of type ORIGINAL_DST only"),
-		"upstream_bind_config":                      later("connections are bound as the kernel likes"),
+		"upstream_bind_config":                      run,
 		"lb_subset_config":                          run,
 		"ring_hash_lb_config":                       run,
 		"maglev_lb_config":                          run,
@@ -70,6 +71,25 @@ var clusterTable = table{
 		"preconnect_policy":                         later("connections are made when they are wanted").but("empty"),
 		"connection_pool_per_downstream_connection": later("connections are shared"),
 		"queuing_policies":                          later("requests wait in order of arrival"),
+	},
+	"envoy.config.core.v3.BindConfig": {
+		"source_address":              run,
+		"freebind":                    run,
+		"socket_options":              as("upstream"),
+		"extra_source_addresses":      later(oneSource),
+		"additional_source_addresses": later(oneSource),
+		"local_address_selector":      later(oneSource),
+		"validate_network_namespaces": later("sockets are made in the process's own network").but("false"),
+	},
+	"envoy.config.core.v3.SocketOption@upstream": {
+		"description": harmless("for who reads it"),
+		"level":       run,
+		"name":        run,
+		"int_value":   run,
+		"buf_value":   later("use int_value"),
+		"state":       oneOf("STATE_PREBIND").and(later("use STATE_PREBIND"), "STATE_BOUND", "STATE_LISTENING"),
+		"type":        later("every connection is TCP").but("empty"),
+		"ip_version":  oneOf("SOCKET_IP_VERSION_UNSPECIFIED").and(later("the option is set whatever the family"), "SOCKET_IP_VERSION_IPV4", "SOCKET_IP_VERSION_IPV6"),
 	},
 	"envoy.config.cluster.v3.Cluster.EdsClusterConfig": {
 		"eds_config":   run,
