@@ -31,8 +31,10 @@ type Cluster struct {
 	// BufferLimit is the watermark, in bytes, of each direction of a connection. Never 0.
 	BufferLimit uint32
 	Breakers    [2]Breaker // by Priority
-	KeepAlive   *TCPKeepAlive
-	Binding     *Binding // nil: our side of connections is as the kernel likes
+	// Original is for clusters of type OriginalDestination.
+	Original  *OriginalDestinations
+	KeepAlive *TCPKeepAlive
+	Binding   *Binding // nil: our side of connections is as the kernel likes
 	// HTTP.
 	IdleTimeout           time.Duration
 	MaxConnectionDuration time.Duration
@@ -80,7 +82,16 @@ type ClusterType uint8
 const (
 	Static ClusterType = iota
 	EDS
+	// OriginalDestination goes where the downstream connection was going before it was redirected.
+	OriginalDestination
 )
+
+// OriginalDestinations is how a cluster of type OriginalDestination finds where to go.
+type OriginalDestinations struct {
+	Header  string        // a request's field, in lower case, that says where to go before the connection is asked; empty: none
+	Port    uint16        // goes there whatever the destination's port; 0: to the destination's
+	Cleanup time.Duration // how long an endpoint stays that nobody uses, at least
+}
 
 // Balancer chooses an endpoint.
 type Balancer uint8
@@ -92,6 +103,7 @@ const (
 	Random
 	RingHash
 	Maglev
+	ClusterProvided // the cluster's type decides
 )
 
 // SlowStart gives an endpoint less than its weight for a while after it has come.

@@ -2,6 +2,7 @@ package l7
 
 import (
 	"bytes"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -122,7 +123,8 @@ func retryWords(list []byte, grpc bool) (on config.RetryOn) {
 // wish is what the next attempt asks of the choice of its endpoint; nil for nothing in particular.
 func (x *exchange) wish() *upstream.Wish {
 	subset := x.share.Subset
-	if subset == nil && !x.hashed && !(x.has(mayRetry) && len(x.retry.tried) > 0) {
+	original := x.cluster.Config.Original
+	if original == nil && subset == nil && !x.hashed && !(x.has(mayRetry) && len(x.retry.tried) > 0) {
 		return nil
 	}
 	w := &x.local.wish
@@ -130,7 +132,23 @@ func (x *exchange) wish() *upstream.Wish {
 	if x.has(mayRetry) {
 		w.Tried, w.Attempts = x.retry.tried, x.retry.policy.ChooseAgain
 	}
+	if original != nil {
+		w.Destination = x.destination(original)
+	}
 	return w
+}
+
+// destination is where a request goes whose cluster leaves that to the client: where a field says, if the cluster lets it, else where
+// the connection was going before it was redirected to us.
+func (x *exchange) destination(o *config.OriginalDestinations) netip.AddrPort {
+	if o.Header != "" {
+		if at := x.request.Find(http.Lookup(o.Header), o.Header, 0); at >= 0 {
+			if to := x.cluster.ParseDestination(x.local.Loop, x.request.Value(at)); to.IsValid() {
+				return to
+			}
+		}
+	}
+	return x.conn.destination
 }
 
 func (x *exchange) noteTried(m *upstream.Member) {

@@ -16,19 +16,20 @@ type Set struct {
 	loops []*loop.Loop
 	store *telemetry.Store
 
-	mu        sync.Mutex // between Update and whoever lists
-	clusters  map[string]*Cluster
-	breakers  map[string]*Breakers
-	endpoints map[endpointKey]*Endpoint
-	standings map[standingKey]*Standing
-	epoch     time.Time
-	numbers   atomic.Uint64
+	mu           sync.Mutex // between Update and whoever lists
+	clusters     map[string]*Cluster
+	breakers     map[string]*Breakers
+	endpoints    map[endpointKey]*Endpoint
+	standings    map[standingKey]*Standing
+	destinations map[string]*destinations // by cluster
+	epoch        time.Time
+	numbers      atomic.Uint64
 }
 
 // NewSet makes an empty set for those loops.
 func NewSet(loops []*loop.Loop, store *telemetry.Store) *Set {
 	return &Set{loops: loops, store: store, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
-		standings: map[standingKey]*Standing{}, epoch: time.Now()}
+		standings: map[standingKey]*Standing{}, destinations: map[string]*destinations{}, epoch: time.Now()}
 }
 
 // Clusters are a generation's clusters by name. It is not written to after it was made.
@@ -61,6 +62,13 @@ func (s *Set) Update(snapshot *config.Snapshot) Clusters {
 		}
 		if next[name] == nil {
 			delete(s.breakers, name)
+		}
+	}
+	for name, d := range s.destinations {
+		if c := next[name]; c == nil || c.destinations != d {
+			d.close()
+			d.count(s.clusters[name])
+			delete(s.destinations, name)
 		}
 	}
 	s.clusters = next
@@ -111,6 +119,7 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		running.table = s.store.Acquire(Maglevs, prefix, tag)
 	}
 	s.detect(running, prefix, tag)
+	s.keep(running)
 	running.endpoints.Store(compile(c, nil, nil))
 	return running
 }
@@ -119,6 +128,9 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 func (s *Set) Refresh() {
 	bit := map[bool]uint64{true: 1}
 	for _, c := range s.List() {
+		if c.destinations != nil {
+			c.destinations.count(c)
+		}
 		for i := range c.Breakers {
 			limits, counts := &c.Config.Breakers[i], &c.Breakers[i]
 			retries := counts.RetryLimit(limits)
@@ -157,7 +169,7 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 			}
 		}
 	}
-	old := c.Endpoints()
+	old := c.endpoints.Load()
 	s.compile(c, members)
 	s.release(old.All)
 	if len(old.All) != 0 || len(members) != 0 {
@@ -219,7 +231,7 @@ func (s *Set) release(members []Member) {
 }
 
 func (s *Set) retire(c *Cluster) {
-	e := c.Endpoints()
+	e := c.endpoints.Load()
 	s.release(e.All)
 	if len(e.All) != 0 {
 		v := c.Stats.Loop(len(s.loops))
@@ -229,6 +241,9 @@ func (s *Set) retire(c *Cluster) {
 	}
 	if c.table != nil {
 		s.store.Release(c.table)
+	}
+	if c.keeper != nil {
+		c.keeper.stop()
 	}
 	if c.detector != nil {
 		c.detector.stop()
@@ -256,11 +271,16 @@ func (s *Set) drain() {
 		if e.Standing.refs--; e.Standing.refs == 0 {
 			delete(s.standings, e.Standing.key)
 		}
-		e.gone.Store(true)
-		for i := range e.pools {
-			if p := e.pools[i].Load(); p != nil {
-				s.loops[i].Post(p.drain)
-			}
+		s.end(e)
+	}
+}
+
+// end closes an endpoint's idle connections; the others close when their exchange is over.
+func (s *Set) end(e *Endpoint) {
+	e.gone.Store(true)
+	for i := range e.pools {
+		if p := e.pools[i].Load(); p != nil {
+			s.loops[i].Post(p.drain)
 		}
 	}
 }

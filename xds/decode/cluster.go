@@ -55,8 +55,15 @@ func hashWithoutEndpoints(m *clusterv3.Cluster, raw []byte) config.Hash {
 
 // endpointsOf says where a cluster's endpoints come from.
 func (s *session) endpointsOf(c *config.Cluster, m *clusterv3.Cluster, p *at) {
+	s.originalOf(c, m, p)
 	e := m.GetEdsClusterConfig()
 	if t := m.GetType(); t != clusterv3.Cluster_EDS {
+		if t == clusterv3.Cluster_ORIGINAL_DST {
+			if m.GetLoadAssignment() != nil {
+				s.problem(p.field("load_assignment"), "the cluster's type is ORIGINAL_DST: its endpoints are where requests go")
+			}
+			return
+		}
 		if t != clusterv3.Cluster_STATIC || m.GetClusterType() != nil {
 			return // the table refuses it
 		}
