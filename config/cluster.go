@@ -11,7 +11,7 @@ type Cluster struct {
 	StatName string // as statistics call it; Name if the resource says nothing else
 	Hash     Hash   // of everything but the endpoints
 	Type     ClusterType
-	// Static is the assignment of a cluster of type Static.
+	// Static is the assignment of a cluster of type Static; of types StrictDNS and LogicalDNS, with names in the place of addresses.
 	Static *Assignment
 	// ServiceName is what an EDS cluster's endpoints are found by in the snapshot.
 	ServiceName string
@@ -31,6 +31,8 @@ type Cluster struct {
 	// BufferLimit is the watermark, in bytes, of each direction of a connection. Never 0.
 	BufferLimit uint32
 	Breakers    [2]Breaker // by Priority
+	// Names is for clusters of types StrictDNS and LogicalDNS; nil for all others.
+	Names *Names
 	// Original is for clusters of type OriginalDestination.
 	Original  *OriginalDestinations
 	KeepAlive *TCPKeepAlive
@@ -84,6 +86,46 @@ const (
 	EDS
 	// OriginalDestination goes where the downstream connection was going before it was redirected.
 	OriginalDestination
+	// StrictDNS has an endpoint for each address of its names.
+	StrictDNS
+	// LogicalDNS has one endpoint, which is at the first address of its name.
+	LogicalDNS
+)
+
+// Names is how the names of a cluster's endpoints are resolved.
+type Names struct {
+	Refresh      time.Duration // between two lookups
+	LeastRefresh time.Duration // what a TTL makes of it is not less
+	Jitter       time.Duration // up to so much is added to each
+	// FailureRefresh doubles with every failure in a row up to MaxFailureRefresh, and the next lookup comes after a random part of it;
+	// 0: after Refresh.
+	FailureRefresh, MaxFailureRefresh time.Duration
+	RespectTTL                        bool // the answer's TTL stands in for Refresh
+	Warm                              bool // a process that starts waits for the first answer before it serves
+	Family                            AddressFamily
+	Resolver                          Resolver
+}
+
+// Resolver is who is asked for names, and how.
+type Resolver struct {
+	Servers  []netip.AddrPort // none: those of the machine
+	Fallback bool             // Servers are for a machine that has none
+	TCP      bool             // in place of UDP, not only for what UDP has no room for
+	NoSearch bool             // names are looked for as they are, not within the machine's domains
+	Timeout  time.Duration    // of one try
+	Tries    uint32           // of each server; at least 1
+}
+
+// AddressFamily is which of a name's addresses are taken.
+type AddressFamily uint8
+
+// The families.
+const (
+	FamilyV6First AddressFamily = iota // IPv4 if there is no IPv6
+	FamilyV4
+	FamilyV6
+	FamilyV4First // IPv6 if there is no IPv4
+	FamilyAll
 )
 
 // OriginalDestinations is how a cluster of type OriginalDestination finds where to go.
@@ -191,6 +233,8 @@ type Assignment struct {
 // Endpoint is one place where a cluster is served.
 type Endpoint struct {
 	Address  Address
+	Host     string // a name to be resolved, whose addresses, with Port, stand in for Address; empty: none
+	Port     uint16
 	Hostname string
 	Weight   uint32 // at least 1
 	Health   Health

@@ -25,6 +25,7 @@ type Cluster struct {
 	locals       []atomic.Pointer[Local] // by loop
 	source       *config.Assignment      // what endpoints was made of; for the Set's goroutine
 	detector     *Detector               // nil: nobody is ejected
+	names        *names                  // nil: endpoints have addresses
 	destinations *destinations           // nil: the cluster has endpoints of its own
 	keeper       *keeper                 // of destinations
 	epoch        time.Time               // of the Set

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"unique"
 	"unsafe"
 
 	"github.com/weftmesh/weft/config"
@@ -19,9 +20,9 @@ type destinations struct {
 
 	mu      sync.Mutex // a loop takes it for a place that is new to it
 	of      map[netip.AddrPort]*destination
-	connect connectSettings // that the endpoints are connected to with
-	closed  bool            // no configuration has the cluster any more
-	counted [2]int          // in the gauges of owner: all, and the healthy ones
+	connect unique.Handle[connectSettings] // that the endpoints are connected to with
+	closed  bool                           // no configuration has the cluster any more
+	counted [2]int                         // in the gauges of owner: all, and the healthy ones
 	owner   *telemetry.Owner
 }
 
@@ -46,7 +47,7 @@ func (c *Cluster) chooseDestination(l *loop.Loop, local *Local, w *Wish) *Member
 	d := local.destinations[to]
 	if d == nil || d.gone.Load() {
 		if d = c.destinations.find(c, to); d == nil {
-			local.Stats.Inc(DestinationsOverflow)
+			c.keeper.owner.Loop(l.Index()).Inc(DestinationsOverflow)
 			return nil
 		}
 		if local.destinations == nil {
@@ -89,7 +90,7 @@ func (s *destinations) find(c *Cluster, to netip.AddrPort) *destination {
 	return d
 }
 
-func (s *destinations) make(to netip.AddrPort, connect connectSettings, standing *Standing) *destination {
+func (s *destinations) make(to netip.AddrPort, connect unique.Handle[connectSettings], standing *Standing) *destination {
 	address := config.Address{AddrPort: to}
 	e := &Endpoint{key: endpointKey{s.cluster, address, connect}, Standing: standing, numbers: &s.set.numbers, pools: make([]atomic.Pointer[Pool], len(s.set.loops))}
 	return &destination{Member: Member{Endpoint: e, Hostname: s.cluster + to.String(), Weight: 1}}
@@ -174,7 +175,7 @@ func (c *Cluster) ParseDestination(l *loop.Loop, text []byte) (to netip.AddrPort
 	// A string that is of the same bytes: nothing of it outlives the call but in the error, which is dropped.
 	to, err := netip.ParseAddrPort(unsafe.String(&text[0], len(text)))
 	if err != nil || to.Addr().Zone() != "" {
-		c.Local(l).Stats.Inc(DestinationsInvalid)
+		c.keeper.owner.Loop(l.Index()).Inc(DestinationsInvalid)
 		return netip.AddrPort{}
 	}
 	return to
@@ -184,6 +185,7 @@ func (c *Cluster) ParseDestination(l *loop.Loop, text []byte) (to netip.AddrPort
 type keeper struct {
 	cluster *Cluster
 	set     *Set
+	owner   *telemetry.Owner
 	timer   loop.Timer
 	stopped bool
 }
@@ -230,7 +232,7 @@ func (k *keeper) Expired(*loop.Timer) {
 func (k *keeper) OnPanic(any) {}
 
 // keep gives a cluster its destinations, if it is of that kind.
-func (s *Set) keep(c *Cluster) {
+func (s *Set) keep(c *Cluster, prefix string, tag telemetry.Tag) {
 	if c.Config.Type != config.OriginalDestination {
 		return
 	}
@@ -241,6 +243,18 @@ func (s *Set) keep(c *Cluster) {
 	}
 	d.serve(c)
 	c.destinations = d
-	c.keeper = &keeper{cluster: c, set: s}
+	c.keeper = &keeper{cluster: c, set: s, owner: s.store.Acquire(Destinations, prefix, tag)}
 	c.keeper.start()
 }
+
+// Rows of what is told of destinations.
+const (
+	DestinationsInvalid = iota
+	DestinationsOverflow
+)
+
+// Destinations is the table of these numbers: the first under Envoy's name.
+var Destinations = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
+	DestinationsInvalid:  {Name: "original_dst_host_invalid"},
+	DestinationsOverflow: {Name: "original_dst_host_overflow"},
+}}

@@ -1,6 +1,8 @@
 package upstream
 
 import (
+	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,12 +26,13 @@ type Set struct {
 	destinations map[string]*destinations // by cluster
 	epoch        time.Time
 	numbers      atomic.Uint64
+	resolver     *resolver
 }
 
 // NewSet makes an empty set for those loops.
 func NewSet(loops []*loop.Loop, store *telemetry.Store) *Set {
 	return &Set{loops: loops, store: store, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
-		standings: map[standingKey]*Standing{}, destinations: map[string]*destinations{}, epoch: time.Now()}
+		standings: map[standingKey]*Standing{}, destinations: map[string]*destinations{}, resolver: newResolver(), epoch: time.Now()}
 }
 
 // Clusters are a generation's clusters by name. It is not written to after it was made.
@@ -51,7 +54,7 @@ func (s *Set) Update(snapshot *config.Snapshot) Clusters {
 		if running == nil || running.Config.Hash != c.Hash {
 			running = s.start(c)
 		}
-		if running.source != assignment {
+		if running.names == nil && running.source != assignment {
 			s.assign(running, assignment)
 		}
 		next[c.Name] = running
@@ -119,8 +122,9 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		running.table = s.store.Acquire(Maglevs, prefix, tag)
 	}
 	s.detect(running, prefix, tag)
-	s.keep(running)
+	s.keep(running, prefix, tag)
 	running.endpoints.Store(compile(c, nil, nil))
+	s.resolve(running, prefix, tag)
 	return running
 }
 
@@ -159,7 +163,7 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 		members = make([]Member, len(a.Endpoints))
 		for i := range a.Endpoints {
 			e := &a.Endpoints[i]
-			members[i] = Member{Endpoint: s.acquire(c.Config, e.Address), Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Priority: e.Priority,
+			members[i] = Member{Endpoint: s.acquire(c.Config, e), Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Priority: e.Priority,
 				LocalityWeight: e.LocalityWeight, Locality: e.Locality, Metadata: e.Metadata}
 			standing := members[i].Standing
 			if c.detector == nil {
@@ -201,15 +205,27 @@ func (s *Set) compile(c *Cluster, members []Member) {
 	}
 }
 
-func (s *Set) acquire(c *config.Cluster, a config.Address) *Endpoint {
-	k := endpointKey{c.Name, a, connectSettingsOf(c)}
+func (s *Set) acquire(c *config.Cluster, of *config.Endpoint) *Endpoint {
+	k := endpointKey{c.Name, identity(c, of), connectSettingsOf(c)}
 	e := s.endpoints[k]
 	if e == nil {
-		e = &Endpoint{key: k, Standing: s.standing(c.Name, a), numbers: &s.numbers, pools: make([]atomic.Pointer[Pool], len(s.loops))}
+		e = &Endpoint{key: k, Standing: s.standing(c.Name, k.address), numbers: &s.numbers, pools: make([]atomic.Pointer[Pool], len(s.loops))}
 		s.endpoints[k] = e
+	}
+	if k.address != of.Address {
+		e.moved.Store(&of.Address)
 	}
 	e.refs++
 	return e
+}
+
+// identity is what an endpoint goes by: its address or, in a cluster of type LOGICAL_DNS, its name, so that it is the same wherever it
+// moves to.
+func identity(c *config.Cluster, e *config.Endpoint) config.Address {
+	if c.Type != config.LogicalDNS {
+		return e.Address
+	}
+	return config.Address{Path: net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))}
 }
 
 func (s *Set) standing(cluster string, a config.Address) *Standing {
@@ -242,8 +258,13 @@ func (s *Set) retire(c *Cluster) {
 	if c.table != nil {
 		s.store.Release(c.table)
 	}
+	if c.names != nil {
+		c.names.end()
+		s.store.Release(c.names.owner)
+	}
 	if c.keeper != nil {
 		c.keeper.stop()
+		s.store.Release(c.keeper.owner)
 	}
 	if c.detector != nil {
 		c.detector.stop()

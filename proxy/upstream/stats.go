@@ -89,8 +89,6 @@ const (
 	SubsetsCut
 	SubsetsActive
 	StaleRetry
-	DestinationsInvalid
-	DestinationsOverflow
 	// Which circuit breakers are open, 1 or 0; those of PriorityHigh follow in the same order.
 	OpenConnections
 	OpenPending
@@ -189,8 +187,6 @@ var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	SubsetsRemoved:             {Name: "lb_subsets_removed"},
 	SubsetsActive:              {Name: "lb_subsets_active", Type: telemetry.Gauge},
 	StaleRetry:                 {Name: "upstream_rq_stale_connection_retry"},
-	DestinationsInvalid:        {Name: "original_dst_host_invalid"},
-	DestinationsOverflow:       {Name: "original_dst_host_overflow"},
 	OpenConnections:            {Name: "circuit_breakers.default.cx_open", Type: telemetry.Gauge},
 	OpenPending:                {Name: "circuit_breakers.default.rq_pending_open", Type: telemetry.Gauge},
 	OpenRequests:               {Name: "circuit_breakers.default.rq_open", Type: telemetry.Gauge},

@@ -55,6 +55,8 @@ type session struct {
 	opened       map[*anypb.Any]*opened
 	hasCluster   func(string) bool // may be nil
 	within       string            // the listener that is being read
+	named        bool              // endpoints of what is being read have names for addresses
+	asked        *config.Resolver  // as bound: who is asked for names
 	bound        *config.Binding   // the bootstrap's, for clusters that say nothing else; may be nil
 }
 

@@ -1,8 +1,8 @@
 package decode
 
 const (
-	dns    = "this cluster resolves no names"
-	health = "comes with health checks"
+	ownSocket = "a query has a socket of its own"
+	health    = "comes with health checks"
 
 	oneSource    = "connections have one address of ours"
 	byHost       = "Envoy limits connections of an endpoint only"
@@ -19,8 +19,8 @@ var clusterTable = table{
 		"name":                              run,
 		"alt_stat_name":                     run,
 		"stats_matcher":                     later("all statistics are kept"),
-		"type":                              oneOf("STATIC", "EDS", "ORIGINAL_DST").and(later("comes with DNS clusters"), "STRICT_DNS", "LOGICAL_DNS"),
-		"cluster_type":                      later("use type STATIC or EDS"),
+		"type":                              oneOf("STATIC", "EDS", "ORIGINAL_DST", "STRICT_DNS", "LOGICAL_DNS"),
+		"cluster_type":                      run,
 		"eds_cluster_config":                run,
 		"connect_timeout":                   run,
 		"per_connection_buffer_limit_bytes": run,
@@ -35,16 +35,16 @@ var clusterTable = table{
 		"http_protocol_options":                     as("upstream"),
 		"http2_protocol_options":                    later(http2),
 		"typed_extension_protocol_options":          extension("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
-		"dns_refresh_rate":                          harmless(dns),
-		"dns_jitter":                                harmless(dns),
-		"dns_failure_refresh_rate":                  harmless(dns),
-		"respect_dns_ttl":                           harmless(dns),
-		"dns_lookup_family":                         harmless(dns),
-		"dns_resolvers":                             harmless(dns),
-		"use_tcp_for_dns_lookups":                   harmless(dns),
-		"dns_resolution_config":                     harmless(dns),
-		"typed_dns_resolver_config":                 harmless(dns),
-		"wait_for_warm_on_init":                     later("a cluster waits for its endpoints before anything is served").but("true"),
+		"dns_refresh_rate":                          run,
+		"dns_jitter":                                run,
+		"dns_failure_refresh_rate":                  run,
+		"respect_dns_ttl":                           run,
+		"dns_lookup_family":                         oneOf("AUTO", "V4_ONLY", "V6_ONLY", "V4_PREFERRED", "ALL"),
+		"dns_resolvers":                             run,
+		"use_tcp_for_dns_lookups":                   run,
+		"dns_resolution_config":                     later("use typed_dns_resolver_config"),
+		"typed_dns_resolver_config":                 as("dns"),
+		"wait_for_warm_on_init":                     run,
 		"outlier_detection":                         run,
 		"cleanup_interval":                          run,
 		"upstream_bind_config":                      run,
@@ -71,6 +71,50 @@ var clusterTable = table{
 		"preconnect_policy":                         later("connections are made when they are wanted").but("empty"),
 		"connection_pool_per_downstream_connection": later("connections are shared"),
 		"queuing_policies":                          later("requests wait in order of arrival"),
+	},
+	"envoy.config.cluster.v3.Cluster.CustomClusterType": {
+		"name":         harmless("the type of typed_config decides"),
+		"typed_config": extension("envoy.extensions.clusters.dns.v3.DnsCluster"),
+	},
+	"envoy.config.cluster.v3.Cluster.RefreshRate": {
+		"base_interval": run,
+		"max_interval":  run,
+	},
+	"envoy.extensions.clusters.dns.v3.DnsCluster": {
+		"dns_refresh_rate":                 run,
+		"dns_failure_refresh_rate":         run,
+		"respect_dns_ttl":                  run,
+		"dns_jitter":                       run,
+		"typed_dns_resolver_config":        as("dns"),
+		"dns_lookup_family":                oneOf("UNSPECIFIED", "AUTO", "V4_ONLY", "V6_ONLY", "V4_PREFERRED", "ALL"),
+		"all_addresses_in_single_endpoint": run,
+		"dns_min_refresh_rate":             run,
+	},
+	"envoy.extensions.clusters.dns.v3.DnsCluster.RefreshRate": {
+		"base_interval": run,
+		"max_interval":  run,
+	},
+	"envoy.config.core.v3.TypedExtensionConfig@dns": {
+		"name":         harmless("the type of typed_config decides"),
+		"typed_config": extension("envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"),
+	},
+	"envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig": {
+		"resolvers":                  run,
+		"use_resolvers_as_fallback":  run,
+		"filter_unroutable_families": later("an address that cannot be reached is one of an endpoint that fails").but("false"),
+		"dns_resolver_options":       run,
+		"udp_max_queries":            harmless(ownSocket),
+		"query_timeout_seconds":      run,
+		"query_tries":                run,
+		"rotate_nameservers":         later("servers are asked in their order").but("false"),
+		"edns0_max_payload_size":     harmless("an answer that has no room in a datagram comes over TCP"),
+		"max_udp_channel_duration":   harmless(ownSocket),
+		"reinit_channel_on_timeout":  harmless(ownSocket),
+		"qcache_max_ttl":             later("answers are not kept beside the clusters that have asked"),
+	},
+	"envoy.config.core.v3.DnsResolverOptions": {
+		"use_tcp_for_dns_lookups":  run,
+		"no_default_search_domain": run,
 	},
 	"envoy.config.cluster.v3.Cluster.OriginalDstLbConfig": {
 		"use_http_header":        run,
