@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Cluster is a set of endpoints that are as good as one another, and how to talk to them. Durations of 0 mean "never".
 type Cluster struct {
@@ -8,7 +11,7 @@ type Cluster struct {
 	StatName string // as statistics call it; Name if the resource says nothing else
 	Hash     Hash   // of everything but the endpoints
 	Type     ClusterType
-	// Static is the assignment of a cluster of type Static.
+	// Static is the assignment of a cluster of type Static; of types StrictDNS and LogicalDNS, with names in the place of addresses.
 	Static *Assignment
 	// ServiceName is what an EDS cluster's endpoints are found by in the snapshot.
 	ServiceName string
@@ -28,7 +31,12 @@ type Cluster struct {
 	// BufferLimit is the watermark, in bytes, of each direction of a connection. Never 0.
 	BufferLimit uint32
 	Breakers    [2]Breaker // by Priority
-	KeepAlive   *TCPKeepAlive
+	// Names is for clusters of types StrictDNS and LogicalDNS; nil for all others.
+	Names *Names
+	// Original is for clusters of type OriginalDestination.
+	Original  *OriginalDestinations
+	KeepAlive *TCPKeepAlive
+	Binding   *Binding // nil: our side of connections is as the kernel likes
 	// HTTP.
 	IdleTimeout           time.Duration
 	MaxConnectionDuration time.Duration
@@ -42,6 +50,16 @@ type Cluster struct {
 	AllowChunkedLength    bool
 	Raw                   []byte
 }
+
+// Binding is what our side of a connection is made with before it connects.
+type Binding struct {
+	Source   netip.AddrPort // not valid: the kernel chooses; port 0: the kernel chooses the port
+	Freebind bool           // Source need not be an address of this host
+	Options  []SocketOption
+}
+
+// SocketOption is one call of setsockopt with a number.
+type SocketOption struct{ Level, Name, Value int }
 
 // Outliers is how endpoints that fail more than others are found and kept from requests for a while.
 type Outliers struct {
@@ -66,7 +84,56 @@ type ClusterType uint8
 const (
 	Static ClusterType = iota
 	EDS
+	// OriginalDestination goes where the downstream connection was going before it was redirected.
+	OriginalDestination
+	// StrictDNS has an endpoint for each address of its names.
+	StrictDNS
+	// LogicalDNS has one endpoint, which is at the first address of its name.
+	LogicalDNS
 )
+
+// Names is how the names of a cluster's endpoints are resolved.
+type Names struct {
+	Refresh      time.Duration // between two lookups
+	LeastRefresh time.Duration // what a TTL makes of it is not less
+	Jitter       time.Duration // up to so much is added to each
+	// FailureRefresh doubles with every failure in a row up to MaxFailureRefresh, and the next lookup comes after a random part of it;
+	// 0: after Refresh.
+	FailureRefresh, MaxFailureRefresh time.Duration
+	RespectTTL                        bool // the answer's TTL stands in for Refresh
+	Warm                              bool // a process that starts waits for the first answer before it serves
+	Family                            AddressFamily
+	Resolver                          Resolver
+}
+
+// Resolver is who is asked for names, and how.
+type Resolver struct {
+	Servers  []netip.AddrPort // none: those of the machine
+	Fallback bool             // Servers are for a machine that has none
+	TCP      bool             // in place of UDP, not only for what UDP has no room for
+	NoSearch bool             // names are looked for as they are, not within the machine's domains
+	Timeout  time.Duration    // of one try
+	Tries    uint32           // of each server; at least 1
+}
+
+// AddressFamily is which of a name's addresses are taken.
+type AddressFamily uint8
+
+// The families.
+const (
+	FamilyV6First AddressFamily = iota // IPv4 if there is no IPv6
+	FamilyV4
+	FamilyV6
+	FamilyV4First // IPv6 if there is no IPv4
+	FamilyAll
+)
+
+// OriginalDestinations is how a cluster of type OriginalDestination finds where to go.
+type OriginalDestinations struct {
+	Header  string        // a request's field, in lower case, that says where to go before the connection is asked; empty: none
+	Port    uint16        // goes there whatever the destination's port; 0: to the destination's
+	Cleanup time.Duration // how long an endpoint stays that nobody uses, at least
+}
 
 // Balancer chooses an endpoint.
 type Balancer uint8
@@ -78,6 +145,7 @@ const (
 	Random
 	RingHash
 	Maglev
+	ClusterProvided // the cluster's type decides
 )
 
 // SlowStart gives an endpoint less than its weight for a while after it has come.
@@ -165,6 +233,8 @@ type Assignment struct {
 // Endpoint is one place where a cluster is served.
 type Endpoint struct {
 	Address  Address
+	Host     string // a name to be resolved, whose addresses, with Port, stand in for Address; empty: none
+	Port     uint16
 	Hostname string
 	Weight   uint32 // at least 1
 	Health   Health

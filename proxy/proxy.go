@@ -133,6 +133,9 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 	}
 	p.countClusters(s)
 	clusters := p.clusters.Update(s)
+	if !p.live.Load() {
+		p.clusters.Warm()
+	}
 	tables := make(map[string]*route.Table, len(s.Routes))
 	for name, c := range s.Routes {
 		if old := p.tables[name]; old != nil && old.Config == c {

@@ -141,7 +141,7 @@ var sure = []verdict{
 	{name: "unix endpoint", text: cluster(endpoints(`{endpoint: {address: {pipe: {path: /run/a}}}}`))},
 	{name: "choice of one", text: cluster("lb_policy: LEAST_REQUEST\n    least_request_lb_config: {choice_count: 1}"), bad: "choice_count"},
 	{name: "protocol options without a protocol", text: cluster("typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions}}"), bad: "explicit_http_config|use_downstream_protocol_config|auto_config"},
-	{name: "strict dns", text: cluster("type: STRICT_DNS"), bad: "STRICT_DNS: not supported yet"},
+	{name: "strict dns", text: cluster("type: STRICT_DNS")},
 	{name: "tls", text: cluster(`transport_socket: {name: tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext}}`), bad: "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext is not supported here"},
 	{name: "plain socket", text: cluster(`transport_socket: {name: envoy.transport_sockets.raw_buffer, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}`)},
 	{name: "listener without an address", text: "static_resources: {listeners: [{name: a, filter_chains: [{filters: []}]}]}", bad: "listeners[0].address"},

@@ -1,6 +1,7 @@
 package l4
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/weftmesh/weft/proxy/loop"
@@ -11,23 +12,24 @@ import (
 
 // tunnel is a downstream connection, the upstream one that carries it, and the bytes between them.
 type tunnel struct {
-	server   *Server
-	local    *Local
-	stats    *telemetry.Values
-	gate     loop.Gate
-	down     *loop.Conn
-	up       *upstream.TCP // nil until one is dialled
-	cluster  *upstream.Cluster
-	next     *tunnel // in local.tunnels
-	prev     *tunnel
-	connect  loop.Timer
-	idle     loop.Timer
-	duration loop.Timer
-	entry    accesslog.Entry
-	began    int64
-	attempts uint32
-	carrying bool // the upstream connection stands
-	over     bool
+	server      *Server
+	local       *Local
+	stats       *telemetry.Values
+	gate        loop.Gate
+	down        *loop.Conn
+	up          *upstream.TCP // nil until one is dialled
+	cluster     *upstream.Cluster
+	next        *tunnel // in local.tunnels
+	prev        *tunnel
+	connect     loop.Timer
+	idle        loop.Timer
+	duration    loop.Timer
+	entry       accesslog.Entry
+	began       int64
+	attempts    uint32
+	destination netip.AddrPort // where the client was going before it was redirected to us; not valid: here
+	carrying    bool           // the upstream connection stands
+	over        bool
 }
 
 // upEnd is the tunnel as the owner of its upstream connection.
@@ -75,7 +77,7 @@ func (t *tunnel) dial() {
 	for t.attempts < t.server.config.MaxConnectAttempts {
 		t.attempts++
 		t.entry.Attempts = t.attempts
-		m := t.cluster.Choose(l, nil)
+		m := t.cluster.Choose(l, &upstream.Wish{Destination: t.destination})
 		if m == nil {
 			t.entry.Flags |= accesslog.NoHealthyUpstream
 			t.end("")

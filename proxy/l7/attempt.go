@@ -119,7 +119,7 @@ func (a *attempt) OnLent(c *upstream.HTTP1) {
 // sign writes down where the attempt goes.
 func (a *attempt) sign() {
 	e, address := &a.exchange.entry, a.member.Address()
-	e.UpstreamRemote, e.UpstreamPath = address.AddrPort, address.Path
+	e.UpstreamRemote, e.UpstreamPath = a.conn.Conn().Remote(), address.Path // the endpoint may have moved, the connection has not
 	e.UpstreamLocal, e.UpstreamConnectionID = a.conn.Local(), a.conn.Number()
 }
 

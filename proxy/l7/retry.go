@@ -2,6 +2,7 @@ package l7
 
 import (
 	"bytes"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -125,8 +126,9 @@ func retryWords(list []byte, grpc bool) (on config.RetryOn) {
 // wish is what the next attempt asks of the choice of its endpoint; nil for nothing in particular.
 func (x *exchange) wish() *upstream.Wish {
 	subset := x.share.Subset
+	original := x.cluster.Config.Original
 	again := x.has(mayRetry) && x.tries > 1
-	if subset == nil && !x.hashed && !again {
+	if original == nil && subset == nil && !x.hashed && !again {
 		return nil
 	}
 	w := &x.local.wish
@@ -138,7 +140,23 @@ func (x *exchange) wish() *upstream.Wish {
 		}
 		w.Tried, w.Attempts, w.Spent = r.tried, r.policy.ChooseAgain, r.spent
 	}
+	if original != nil {
+		w.Destination = x.destination(original)
+	}
 	return w
+}
+
+// destination is where a request goes whose cluster leaves that to the client: where a field says, if the cluster lets it, else where
+// the connection was going before it was redirected to us.
+func (x *exchange) destination(o *config.OriginalDestinations) netip.AddrPort {
+	if o.Header != "" {
+		if at := x.request.Find(http.Lookup(o.Header), o.Header, 0); at >= 0 {
+			if to := x.cluster.ParseDestination(x.local.Loop, x.request.Value(at)); to.IsValid() {
+				return to
+			}
+		}
+	}
+	return x.conn.destination
 }
 
 func (x *exchange) noteTried(m *upstream.Member) {

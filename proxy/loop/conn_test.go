@@ -506,7 +506,7 @@ func TestDial(t *testing.T) {
 	address := config.Address{AddrPort: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))}
 	dial := func(s *scripted) *owner {
 		o := &owner{}
-		c, err := s.Dial(address, 1<<20, &config.TCPKeepAlive{Time: 30}, o)
+		c, err := s.Dial(address, 1<<20, &config.TCPKeepAlive{Time: 30}, nil, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -563,6 +563,36 @@ func TestDial(t *testing.T) {
 	heard(t, o, "closed")
 	if !errors.Is(o.err, unix.ECONNREFUSED) {
 		t.Error(o.err)
+	}
+}
+
+// Our side of a connection is as it is configured to be, or there is no connection.
+func TestDialBinds(t *testing.T) {
+	_, port := listenTCP(t)
+	s := newScripted(t)
+	to := func(ip string) config.Address {
+		return config.Address{AddrPort: netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(port))}
+	}
+	source := func(ip string) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr(ip), 0) }
+	c, err := s.Dial(to("127.0.0.1"), 1<<20, nil, &config.Binding{Source: source("127.0.0.9"), Freebind: true,
+		Options: []config.SocketOption{{Level: unix.SOL_SOCKET, Name: unix.SO_PRIORITY, Value: 3}}}, &owner{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Local().Addr().String(); got != "127.0.0.9" {
+		t.Errorf("from %s", got)
+	}
+	if v, err := unix.GetsockoptInt(int(c.fd), unix.SOL_SOCKET, unix.SO_PRIORITY); v != 3 {
+		t.Errorf("priority %d, %v", v, err)
+	}
+	for name, b := range map[string]*config.Binding{
+		"an address of somebody else": {Source: source("192.0.2.1")},
+		"another family":              {Source: source("::1")},
+		"an option that is none":      {Options: []config.SocketOption{{Level: unix.SOL_SOCKET, Name: 9999}}},
+	} {
+		if _, err := s.Dial(to("127.0.0.1"), 1<<20, nil, b, &owner{}); err == nil {
+			t.Errorf("%s: a connection all the same", name)
+		}
 	}
 }
 

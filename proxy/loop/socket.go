@@ -10,8 +10,8 @@ import (
 )
 
 // Dial starts a connection. The owner hears OnConnected or OnClosed; the time that may take is the owner's to bound. An error means
-// that nothing was started: no descriptor is left, or the address is of no use.
-func (l *Loop) Dial(a config.Address, limit int, keepAlive *config.TCPKeepAlive, o Owner) (*Conn, error) {
+// that nothing was started: no descriptor is left, or an address is of no use. keepAlive and b may be nil.
+func (l *Loop) Dial(a config.Address, limit int, keepAlive *config.TCPKeepAlive, b *config.Binding, o Owner) (*Conn, error) {
 	sa, family := sockaddr(a)
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -20,6 +20,12 @@ func (l *Loop) Dial(a config.Address, limit int, keepAlive *config.TCPKeepAlive,
 	if family != unix.AF_UNIX {
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 		setKeepAlive(fd, keepAlive)
+		if b != nil {
+			if err := bind(fd, family, b); err != nil {
+				unix.Close(fd)
+				return nil, fmt.Errorf("loop: bind for %s: %w", a, err)
+			}
+		}
 	}
 	switch err = unix.Connect(fd, sa); err {
 	case nil, unix.EINPROGRESS:
@@ -34,6 +40,34 @@ func (l *Loop) Dial(a config.Address, limit int, keepAlive *config.TCPKeepAlive,
 		return nil, fmt.Errorf("loop: connect to %s: %w", a, err)
 	}
 	return c, nil
+}
+
+// bind gives a socket our side of its connection. Whatever of it cannot be had is an error: to connect from elsewhere could get past
+// what the address is for.
+func bind(fd, family int, b *config.Binding) error {
+	if b.Freebind {
+		level, name := unix.IPPROTO_IP, unix.IP_FREEBIND
+		if family == unix.AF_INET6 {
+			level, name = unix.IPPROTO_IPV6, unix.IPV6_FREEBIND
+		}
+		if err := unix.SetsockoptInt(fd, level, name, 1); err != nil {
+			return err
+		}
+	}
+	for _, o := range b.Options {
+		if err := unix.SetsockoptInt(fd, o.Level, o.Name, o.Value); err != nil {
+			return fmt.Errorf("socket option %d of level %d: %w", o.Name, o.Level, err)
+		}
+	}
+	if !b.Source.IsValid() {
+		return nil
+	}
+	if b.Source.Port() == 0 {
+		// The port is chosen when it is known where to, so that as many connections as there are ports can be made to each place.
+		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+	}
+	source, _ := sockaddr(config.Address{AddrPort: b.Source})
+	return unix.Bind(fd, source)
 }
 
 func setKeepAlive(fd int, k *config.TCPKeepAlive) {

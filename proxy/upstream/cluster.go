@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -13,21 +14,24 @@ import (
 // Cluster is a running cluster. Config never changes; the endpoints are a pointer of their own, so that an update of endpoints
 // touches nothing else.
 type Cluster struct {
-	Config    *config.Cluster
-	Breakers  *Breakers
-	Stats     *telemetry.Owner
-	Codes     *telemetry.Owner
-	retried   atomic.Pointer[telemetry.Owner] // codes of answers in the place of which another was asked for; made at first use
-	store     *telemetry.Store
-	remaining [2]*telemetry.Owner // by priority; nil: not asked for
-	endpoints atomic.Pointer[Endpoints]
-	locals    []atomic.Pointer[Local] // by loop
-	source    *config.Assignment      // what endpoints was made of; for the Set's goroutine
-	detector  *Detector               // nil: nobody is ejected
-	epoch     time.Time               // of the Set
-	table     *telemetry.Owner        // of what is told of a hash table; nil: there is none
-	decode    http1.Options
-	encode    http1.WriteOptions
+	Config       *config.Cluster
+	Breakers     *Breakers
+	Stats        *telemetry.Owner
+	Codes        *telemetry.Owner
+	retried      atomic.Pointer[telemetry.Owner] // codes of answers in the place of which another was asked for; made at first use
+	store        *telemetry.Store
+	remaining    [2]*telemetry.Owner // by priority; nil: not asked for
+	endpoints    atomic.Pointer[Endpoints]
+	locals       []atomic.Pointer[Local] // by loop
+	source       *config.Assignment      // what endpoints was made of; for the Set's goroutine
+	detector     *Detector               // nil: nobody is ejected
+	names        *names                  // nil: endpoints have addresses
+	destinations *destinations           // nil: the cluster has endpoints of its own
+	keeper       *keeper                 // of destinations
+	epoch        time.Time               // of the Set
+	table        *telemetry.Owner        // of what is told of a hash table; nil: there is none
+	decode       http1.Options
+	encode       http1.WriteOptions
 }
 
 // Local is what one loop has of a cluster.
@@ -38,6 +42,8 @@ type Local struct {
 
 	subsets   map[*choices]*Balancer // made at first use
 	subsetsOf *subsets
+
+	destinations map[netip.AddrPort]*destination // that the loop has been to
 }
 
 // Local is the calling loop's part of the cluster, made at first use.
@@ -71,13 +77,25 @@ func (c *Cluster) CountRetried(l *loop.Loop, status uint16) {
 	o.Loop(l.Index()).Inc(int(status) - 100)
 }
 
-// Endpoints is what the cluster has now. An attempt reads it once.
-func (c *Cluster) Endpoints() *Endpoints { return c.endpoints.Load() }
+// Endpoints is what the cluster has now. It is for whoever shows them: Choose is how to get one.
+func (c *Cluster) Endpoints() *Endpoints {
+	if c.destinations != nil {
+		return c.destinations.list(c.Config)
+	}
+	return c.endpoints.Load()
+}
 
 // Choose picks an endpoint for an attempt of the loop's; nil if there is none. A nil wish wants nothing in particular.
 func (c *Cluster) Choose(l *loop.Loop, w *Wish) *Member {
 	e := c.endpoints.Load()
 	local := c.Local(l)
+	if c.destinations != nil {
+		m := c.chooseDestination(l, local, w)
+		if m == nil {
+			local.Stats.Inc(CxNoneHealthy)
+		}
+		return m
+	}
 	q := ask{random: l.Random}
 	if w != nil && w.Spent != (Priorities{}) {
 		q.tried = &w.Spent

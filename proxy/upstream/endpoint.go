@@ -1,7 +1,9 @@
 package upstream
 
 import (
+	"fmt"
 	"sync/atomic"
+	"unique"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
@@ -10,9 +12,11 @@ import (
 // Endpoint is one place where a cluster is served, as long as it is: it goes by the cluster, its address and how we connect to it,
 // and outlives the configurations that name it, with its connections and counts.
 type Endpoint struct {
-	key   endpointKey
-	refs  int // assignments that name it; for the Set's goroutine
-	gone  atomic.Bool
+	key  endpointKey
+	refs int // assignments that name it; for the Set's goroutine
+	gone atomic.Bool
+	// moved is where the endpoint is now, if that may change; connections that stand stay where they are.
+	moved atomic.Pointer[config.Address]
 	pools []atomic.Pointer[Pool] // by loop
 	// Standing is shared with endpoints of the same address that are connected to in another way.
 	Standing *Standing
@@ -34,12 +38,13 @@ type EndpointCounts struct {
 type endpointKey struct {
 	cluster string
 	address config.Address
-	connect connectSettings
+	connect unique.Handle[connectSettings] // of a word's size: most endpoints have the same
 }
 
 // connectSettings is the part of a cluster's configuration that a connection is made with and cannot change afterwards.
 type connectSettings struct {
 	keepAlive       config.TCPKeepAlive
+	binding         string // as fmt writes it; empty: none
 	maxHeaders      uint32
 	maxHeadBytes    uint32
 	trailers        bool
@@ -48,17 +53,25 @@ type connectSettings struct {
 	forwardReason   bool
 }
 
-func connectSettingsOf(c *config.Cluster) connectSettings {
+func connectSettingsOf(c *config.Cluster) unique.Handle[connectSettings] {
 	s := connectSettings{maxHeaders: c.MaxHeaders, maxHeadBytes: c.MaxHeadBytes, trailers: c.Trailers,
 		allowChunkedLen: c.AllowChunkedLength, spelling: c.Spelling, forwardReason: c.ForwardReason}
 	if c.KeepAlive != nil {
 		s.keepAlive = *c.KeepAlive
 	}
-	return s
+	if c.Binding != nil {
+		s.binding = fmt.Sprint(*c.Binding)
+	}
+	return unique.Make(s)
 }
 
-// Address is where the endpoint is.
-func (e *Endpoint) Address() config.Address { return e.key.address }
+// Address is where the endpoint is, and where new connections go.
+func (e *Endpoint) Address() config.Address {
+	if a := e.moved.Load(); a != nil {
+		return *a
+	}
+	return e.key.address
+}
 
 // pool is the loop's pool of connections to the endpoint, made at first use.
 func (e *Endpoint) pool(l *loop.Loop) *Pool {

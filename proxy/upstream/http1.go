@@ -58,7 +58,7 @@ func (p *Pool) dial(c *Cluster, prio config.Priority) (*HTTP1, Failure) {
 	stats.Inc(CxTotal)
 	stats.Inc(CxHTTP1)
 	p.endpoint.Counts.CxTotal.Add(1)
-	conn, err := p.loop.Dial(p.endpoint.Address(), int(c.Config.BufferLimit), c.Config.KeepAlive, h)
+	conn, err := p.loop.Dial(p.endpoint.Address(), int(c.Config.BufferLimit), c.Config.KeepAlive, c.Config.Binding, h)
 	if err != nil {
 		stats.Inc(CxConnectFail)
 		p.endpoint.Counts.CxConnectFail.Add(1)

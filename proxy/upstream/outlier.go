@@ -372,7 +372,7 @@ func (s *Set) detect(c *Cluster, prefix string, tag telemetry.Tag) {
 func (s *Set) refresh(c *Cluster) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.clusters[c.Config.Name] == c {
-		s.compile(c, c.Endpoints().All)
+	if s.clusters[c.Config.Name] == c && c.destinations == nil {
+		s.compile(c, c.endpoints.Load().All)
 	}
 }

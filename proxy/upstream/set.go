@@ -1,6 +1,8 @@
 package upstream
 
 import (
+	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,19 +18,21 @@ type Set struct {
 	loops []*loop.Loop
 	store *telemetry.Store
 
-	mu        sync.Mutex // between Update and whoever lists
-	clusters  map[string]*Cluster
-	breakers  map[string]*Breakers
-	endpoints map[endpointKey]*Endpoint
-	standings map[standingKey]*Standing
-	epoch     time.Time
-	numbers   atomic.Uint64
+	mu           sync.Mutex // between Update and whoever lists
+	clusters     map[string]*Cluster
+	breakers     map[string]*Breakers
+	endpoints    map[endpointKey]*Endpoint
+	standings    map[standingKey]*Standing
+	destinations map[string]*destinations // by cluster
+	epoch        time.Time
+	numbers      atomic.Uint64
+	resolver     *resolver
 }
 
 // NewSet makes an empty set for those loops.
 func NewSet(loops []*loop.Loop, store *telemetry.Store) *Set {
 	return &Set{loops: loops, store: store, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
-		standings: map[standingKey]*Standing{}, epoch: time.Now()}
+		standings: map[standingKey]*Standing{}, destinations: map[string]*destinations{}, resolver: newResolver(), epoch: time.Now()}
 }
 
 // Clusters are a generation's clusters by name. It is not written to after it was made.
@@ -50,7 +54,7 @@ func (s *Set) Update(snapshot *config.Snapshot) Clusters {
 		if running == nil || running.Config.Hash != c.Hash {
 			running = s.start(c)
 		}
-		if running.source != assignment {
+		if running.names == nil && running.source != assignment {
 			s.assign(running, assignment)
 		}
 		next[c.Name] = running
@@ -61,6 +65,13 @@ func (s *Set) Update(snapshot *config.Snapshot) Clusters {
 		}
 		if next[name] == nil {
 			delete(s.breakers, name)
+		}
+	}
+	for name, d := range s.destinations {
+		if c := next[name]; c == nil || c.destinations != d {
+			d.close()
+			d.count(s.clusters[name])
+			delete(s.destinations, name)
 		}
 	}
 	s.clusters = next
@@ -111,7 +122,9 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		running.table = s.store.Acquire(Maglevs, prefix, tag)
 	}
 	s.detect(running, prefix, tag)
+	s.keep(running, prefix, tag)
 	running.endpoints.Store(compile(c, nil, nil))
+	s.resolve(running, prefix, tag)
 	return running
 }
 
@@ -119,6 +132,9 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 func (s *Set) Refresh() {
 	bit := map[bool]uint64{true: 1}
 	for _, c := range s.List() {
+		if c.destinations != nil {
+			c.destinations.count(c)
+		}
 		for i := range c.Breakers {
 			limits, counts := &c.Config.Breakers[i], &c.Breakers[i]
 			retries := counts.RetryLimit(limits)
@@ -147,7 +163,7 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 		members = make([]Member, len(a.Endpoints))
 		for i := range a.Endpoints {
 			e := &a.Endpoints[i]
-			members[i] = Member{Endpoint: s.acquire(c.Config, e.Address), Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Priority: e.Priority,
+			members[i] = Member{Endpoint: s.acquire(c.Config, e), Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Priority: e.Priority,
 				LocalityWeight: e.LocalityWeight, Locality: e.Locality, Metadata: e.Metadata}
 			standing := members[i].Standing
 			if c.detector == nil {
@@ -157,7 +173,7 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 			}
 		}
 	}
-	old := c.Endpoints()
+	old := c.endpoints.Load()
 	s.compile(c, members)
 	s.release(old.All)
 	if len(old.All) != 0 || len(members) != 0 {
@@ -189,15 +205,27 @@ func (s *Set) compile(c *Cluster, members []Member) {
 	}
 }
 
-func (s *Set) acquire(c *config.Cluster, a config.Address) *Endpoint {
-	k := endpointKey{c.Name, a, connectSettingsOf(c)}
+func (s *Set) acquire(c *config.Cluster, of *config.Endpoint) *Endpoint {
+	k := endpointKey{c.Name, identity(c, of), connectSettingsOf(c)}
 	e := s.endpoints[k]
 	if e == nil {
-		e = &Endpoint{key: k, Standing: s.standing(c.Name, a), numbers: &s.numbers, pools: make([]atomic.Pointer[Pool], len(s.loops))}
+		e = &Endpoint{key: k, Standing: s.standing(c.Name, k.address), numbers: &s.numbers, pools: make([]atomic.Pointer[Pool], len(s.loops))}
 		s.endpoints[k] = e
+	}
+	if k.address != of.Address {
+		e.moved.Store(&of.Address)
 	}
 	e.refs++
 	return e
+}
+
+// identity is what an endpoint goes by: its address or, in a cluster of type LOGICAL_DNS, its name, so that it is the same wherever it
+// moves to.
+func identity(c *config.Cluster, e *config.Endpoint) config.Address {
+	if c.Type != config.LogicalDNS {
+		return e.Address
+	}
+	return config.Address{Path: net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))}
 }
 
 func (s *Set) standing(cluster string, a config.Address) *Standing {
@@ -219,7 +247,7 @@ func (s *Set) release(members []Member) {
 }
 
 func (s *Set) retire(c *Cluster) {
-	e := c.Endpoints()
+	e := c.endpoints.Load()
 	s.release(e.All)
 	if len(e.All) != 0 {
 		v := c.Stats.Loop(len(s.loops))
@@ -229,6 +257,14 @@ func (s *Set) retire(c *Cluster) {
 	}
 	if c.table != nil {
 		s.store.Release(c.table)
+	}
+	if c.names != nil {
+		c.names.end()
+		s.store.Release(c.names.owner)
+	}
+	if c.keeper != nil {
+		c.keeper.stop()
+		s.store.Release(c.keeper.owner)
 	}
 	if c.detector != nil {
 		c.detector.stop()
@@ -256,11 +292,16 @@ func (s *Set) drain() {
 		if e.Standing.refs--; e.Standing.refs == 0 {
 			delete(s.standings, e.Standing.key)
 		}
-		e.gone.Store(true)
-		for i := range e.pools {
-			if p := e.pools[i].Load(); p != nil {
-				s.loops[i].Post(p.drain)
-			}
+		s.end(e)
+	}
+}
+
+// end closes an endpoint's idle connections; the others close when their exchange is over.
+func (s *Set) end(e *Endpoint) {
+	e.gone.Store(true)
+	for i := range e.pools {
+		if p := e.pools[i].Load(); p != nil {
+			s.loops[i].Post(p.drain)
 		}
 	}
 }

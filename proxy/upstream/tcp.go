@@ -30,7 +30,7 @@ func (c *Cluster) DialTCP(l *loop.Loop, m *Member, o loop.Owner) (*TCP, Failure)
 	}
 	stats.Inc(CxTotal)
 	m.Counts.CxTotal.Add(1)
-	conn, err := l.Dial(m.Address(), int(c.Config.BufferLimit), c.Config.KeepAlive, o)
+	conn, err := l.Dial(m.Address(), int(c.Config.BufferLimit), c.Config.KeepAlive, c.Config.Binding, o)
 	if err != nil {
 		counts.Connections.Leave()
 		stats.Inc(CxConnectFail)

@@ -31,10 +31,12 @@ type trial struct {
 	resource   proto.Message     // the piece is a resource of this kind in the file "piece", and site is what names that
 }
 
-var trials = slices.Concat(managerTrials, routeTrials, retryTrials, clusterTrials, balanceTrials, outlierTrials, listenerTrials, filterTrials, processTrials)
+var trials = slices.Concat(managerTrials, routeTrials, retryTrials, clusterTrials, originalTrials, dnsTrials, balanceTrials, outlierTrials, listenerTrials, filterTrials, processTrials)
 
 // unseen are the run paths whose effect no test sees, and why.
 var unseen = map[string]string{
+	"envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig.use_resolvers_as_fallback":        "is a matter of the machine's own name servers; proxy/upstream tests it",
+	"envoy.config.core.v3.DnsResolverOptions.no_default_search_domain":                                       "is a matter of the machine's own search domains; proxy/upstream tests it",
 	"envoy.config.core.v3.TransportSocket.typed_config":                                                      "a plain socket is what there is without one",
 	"envoy.config.cluster.v3.Cluster.transport_socket":                                                       "a plain socket is what there is without one",
 	"envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension.typed_config":            "random UUIDs are what there is without one",
@@ -49,7 +51,11 @@ func TestMain(m *testing.M) {
 	}
 	os.Setenv("WEFT_FIELDS_A", "a")
 	os.Setenv("WEFT_FIELDS_B", "b")
+	if err := serveNames(); err != nil {
+		panic(err)
+	}
 	code := m.Run()
+	names.Close()
 	os.RemoveAll(folder)
 	os.Exit(code)
 }

@@ -181,12 +181,26 @@ func listening(level, option int) func(*world) string {
 	}
 }
 
-func connected(option int) func(*world) string {
+func connected(option int) func(*world) string { return connectedAt(unix.IPPROTO_TCP, option) }
+
+func connectedAt(level, option int) func(*world) string {
 	return func(w *world) string {
 		look("GET /", "status")(w)
-		return socketOf(fmt.Sprintf("127.0.0.1:%d", w.up.Port), true, unix.IPPROTO_TCP, option)
+		return socketOf(fmt.Sprintf("127.0.0.1:%d", w.up.Port), true, level, option)
 	}
 }
+
+// peer answers with the address that it was asked from.
+func peer(t testing.TB) *e2e.Upstream {
+	return e2e.Serve(t, func(u *e2e.Upstream, c *e2e.Conn) {
+		for u.Take(c) {
+			host, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s", len(host), host)
+		}
+	})
+}
+
+func binds(piece string) string { return cluster("") + "\n" + piece }
 
 func (w *world) address() string {
 	for _, a := range w.Addresses() {

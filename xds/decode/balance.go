@@ -35,11 +35,12 @@ const (
 )
 
 var balancers = map[clusterv3.Cluster_LbPolicy]config.Balancer{
-	clusterv3.Cluster_ROUND_ROBIN:   config.RoundRobin,
-	clusterv3.Cluster_LEAST_REQUEST: config.LeastRequest,
-	clusterv3.Cluster_RANDOM:        config.Random,
-	clusterv3.Cluster_RING_HASH:     config.RingHash,
-	clusterv3.Cluster_MAGLEV:        config.Maglev,
+	clusterv3.Cluster_ROUND_ROBIN:      config.RoundRobin,
+	clusterv3.Cluster_LEAST_REQUEST:    config.LeastRequest,
+	clusterv3.Cluster_RANDOM:           config.Random,
+	clusterv3.Cluster_RING_HASH:        config.RingHash,
+	clusterv3.Cluster_MAGLEV:           config.Maglev,
+	clusterv3.Cluster_CLUSTER_PROVIDED: config.ClusterProvided,
 }
 
 // balancing reads how endpoints are chosen: from load_balancing_policy, or from the older fields.

@@ -25,6 +25,12 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 		b.Admin = s.admin(a, p.field("admin"))
 	}
 
+	if r := m.GetTypedDnsResolverConfig(); r != nil {
+		asked := s.resolver(r, p.field("typed_dns_resolver_config"))
+		s.asked = &asked
+	}
+	s.bound = s.binding(m.GetClusterManager().GetUpstreamBindConfig(), p.field("cluster_manager").field("upstream_bind_config"))
+
 	resources, p := m.GetStaticResources(), p.field("static_resources")
 	clusters := map[string]int{}
 	for i, c := range resources.GetClusters() {

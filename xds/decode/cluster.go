@@ -27,6 +27,7 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 		BufferLimit:    s.bufferLimit(m.GetPerConnectionBufferLimitBytes(), p.field("per_connection_buffer_limit_bytes")),
 		Breakers:       [2]config.Breaker{defaultBreaker, defaultBreaker},
 		KeepAlive:      s.keepAlive(m.GetUpstreamConnectionOptions().GetTcpKeepalive()),
+		Binding:        s.binding(m.GetUpstreamBindConfig(), p.field("upstream_bind_config")),
 		Hash:           hashWithoutEndpoints(m, raw),
 		Raw:            raw,
 	}
@@ -44,8 +45,8 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 // hashWithoutEndpoints tells two clusters apart that differ in more than who serves them.
 func hashWithoutEndpoints(m *clusterv3.Cluster, raw []byte) config.Hash {
 	a := m.LoadAssignment
-	if a == nil {
-		return hash(raw)
+	if a == nil || m.GetType() == clusterv3.Cluster_STRICT_DNS || m.GetType() == clusterv3.Cluster_LOGICAL_DNS || m.GetClusterType() != nil {
+		return hash(raw) // names are what such a cluster is made of
 	}
 	m.LoadAssignment = &endpointv3.ClusterLoadAssignment{ClusterName: a.GetClusterName(), Policy: a.GetPolicy()}
 	defer func() { m.LoadAssignment = a }()
@@ -54,10 +55,17 @@ func hashWithoutEndpoints(m *clusterv3.Cluster, raw []byte) config.Hash {
 
 // endpointsOf says where a cluster's endpoints come from.
 func (s *session) endpointsOf(c *config.Cluster, m *clusterv3.Cluster, p *at) {
+	s.originalOf(c, m, p)
 	e := m.GetEdsClusterConfig()
 	if t := m.GetType(); t != clusterv3.Cluster_EDS {
-		if t != clusterv3.Cluster_STATIC || m.GetClusterType() != nil {
-			return // the table refuses it
+		if t == clusterv3.Cluster_ORIGINAL_DST {
+			if m.GetLoadAssignment() != nil {
+				s.problem(p.field("load_assignment"), "the cluster's type is ORIGINAL_DST: its endpoints are where requests go")
+			}
+			return
+		}
+		if s.namesOf(c, m, p) {
+			return
 		}
 		if e != nil {
 			s.problem(p.field("eds_cluster_config"), "the cluster's type is %v: leave this out, or say type: EDS", m.GetType())
@@ -180,8 +188,7 @@ func (s *session) assignment(m *endpointv3.ClusterLoadAssignment, p *at) *config
 			}
 			weight := u32(e.GetLoadBalancingWeight(), 1)
 			total += uint64(weight)
-			a.Endpoints = append(a.Endpoints, config.Endpoint{
-				Address:        s.address(e.GetEndpoint().GetAddress(), toConnect, p.field("endpoint").field("address")),
+			one := config.Endpoint{
 				Hostname:       e.GetEndpoint().GetHostname(),
 				Weight:         weight,
 				Health:         healths[e.GetHealthStatus()],
@@ -189,7 +196,13 @@ func (s *session) assignment(m *endpointv3.ClusterLoadAssignment, p *at) *config
 				LocalityWeight: l.GetLoadBalancingWeight().GetValue(),
 				Priority:       uint8(l.GetPriority()),
 				Metadata:       metadata(e.GetMetadata()),
-			})
+			}
+			if at := p.field("endpoint").field("address"); s.named {
+				one.Host, one.Port = s.host(e.GetEndpoint().GetAddress(), at)
+			} else {
+				one.Address = s.address(e.GetEndpoint().GetAddress(), toConnect, at)
+			}
+			a.Endpoints = append(a.Endpoints, one)
 		}
 	}
 	if len(a.Endpoints) > 0 {

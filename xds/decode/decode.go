@@ -57,6 +57,9 @@ type session struct {
 	hasCluster   func(string) bool         // may be nil
 	within       string                    // the listener that is being read
 	ends         map[string]*regexp.Regexp // what follows literal beginnings of paths, shared by the routes that say the same
+	named        bool                      // endpoints of what is being read have names for addresses
+	asked        *config.Resolver          // as bound: who is asked for names
+	bound        *config.Binding           // the bootstrap's, for clusters that say nothing else; may be nil
 }
 
 func (d *Decoder) session() *session {
