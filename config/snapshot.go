@@ -81,8 +81,12 @@ type Listener struct {
 	Transparent bool
 	IPv4Compat  bool // an IPv6 socket takes IPv4 connections too
 	KeepAlive   *TCPKeepAlive
-	// Chain is what every connection meets.
-	Chain FilterChain
+	// Chains are what a connection may meet, by what it is. No two of them have the same match.
+	Chains []*FilterChain
+	// Default is what a connection meets that no chain matches; nil: it is closed.
+	Default *FilterChain
+	// Outer is the fingerprint of all but the chains: while it stays, sockets and the connections of chains that stay are left alone.
+	Outer Hash
 	// Raw is the resource as it was accepted, in protobuf's wire format, to be shown.
 	Raw []byte
 }
@@ -90,11 +94,4 @@ type Listener struct {
 // TCPKeepAlive is how the kernel probes an idle peer; 0: the kernel's own value.
 type TCPKeepAlive struct {
 	Probes, Time, Interval uint32 // count, seconds, seconds
-}
-
-// FilterChain is what a connection goes through. Exactly one of HTTP and TCP is set.
-type FilterChain struct {
-	Name string
-	HTTP *HTTP
-	TCP  *TCP
 }

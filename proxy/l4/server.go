@@ -20,13 +20,14 @@ type Server struct {
 	nextConn *atomic.Uint64
 }
 
-// NewServer compiles a TCP proxy. nextConn numbers the process's connections.
-func NewServer(c *config.TCP, l *config.Listener, store *telemetry.Store, logs func(config.AccessLog) *accesslog.Log, nextConn *atomic.Uint64) *Server {
+// NewServer compiles the TCP proxy of a filter chain. nextConn numbers the process's connections.
+func NewServer(chain *config.FilterChain, l *config.Listener, store *telemetry.Store, logs func(config.AccessLog) *accesslog.Log, nextConn *atomic.Uint64) *Server {
+	c := chain.TCP
 	s := &Server{
 		config:   c,
 		stats:    store.Acquire(Stats, "tcp."+c.StatPrefix+".", telemetry.Tag{Name: "tcp_prefix", Value: c.StatPrefix}),
 		limit:    int(l.BufferLimit),
-		chain:    l.Chain.Name,
+		chain:    chain.Name,
 		nextConn: nextConn,
 	}
 	for _, a := range c.AccessLogs {

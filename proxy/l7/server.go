@@ -62,8 +62,9 @@ type Origin struct {
 	Kept     filters.Kept
 }
 
-// NewServer compiles a connection manager.
-func NewServer(c *config.HTTP, l *config.Listener, o *Origin) *Server {
+// NewServer compiles the connection manager of a filter chain.
+func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server {
+	c := chain.HTTP
 	s := &Server{
 		config: c,
 		decode: http1.Options{
@@ -79,7 +80,7 @@ func NewServer(c *config.HTTP, l *config.Listener, o *Origin) *Server {
 		encode:  http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
 		stats:   o.Stats.Acquire(Stats, "http."+c.StatPrefix+".", telemetry.Tag{Name: "http_conn_manager_prefix", Value: c.StatPrefix}),
 		limit:   int(l.BufferLimit),
-		chainAs: l.Chain.Name,
+		chainAs: chain.Name,
 		via:     []byte(c.Via),
 		agent:   []byte(o.Cluster),
 		node:    []byte(o.Node),
@@ -95,7 +96,7 @@ func NewServer(c *config.HTTP, l *config.Listener, o *Origin) *Server {
 	}
 	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept}
 	for _, f := range c.Filters {
-		site.Place = l.Name + "/" + l.Chain.Name + "/" + f.Name
+		site.Place = l.Name + "/" + chain.ID + "/" + f.Name
 		for i := range o.Specs {
 			if o.Specs[i].Name == f.Type {
 				s.chain = append(s.chain, link{name: f.Name, off: f.Disabled, hooks: o.Specs[i].Hooks, make: o.Specs[i].Build(f.Config, site)})

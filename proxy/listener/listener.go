@@ -14,34 +14,39 @@ import (
 	"github.com/weftmesh/weft/telemetry"
 )
 
+// Local is what the listeners of one loop share.
+type Local struct {
+	Loop *loop.Loop
+	HTTP *l7.Local
+	TCP  *l4.Local
+}
+
 // Listener is a bound socket, by loop, and what its connections meet.
 type Listener struct {
 	Config  *config.Listener
+	Chains  *Chains
 	Address config.Address // where it is bound in fact
 	sockets []int          // by loop, or one for all
 	ports   []*port        // by loop
 	stats   *telemetry.Owner
-	http    *l7.Server
-	tcp     *l4.Server
 }
 
 // port is one loop's part of a listener.
 type port struct {
+	*Local
 	listener *Listener
-	loop     *loop.Loop
-	http     *l7.Local
-	tcp      *l4.Local
+	chains   *Chains // that new connections meet
 	stats    *telemetry.Values
 	acceptor *loop.Acceptor
 }
 
-// Open binds a listener for that many loops. Exactly one of http and tcp is what its connections meet.
-func Open(c *config.Listener, loops int, store *telemetry.Store, http *l7.Server, tcp *l4.Server) (*Listener, error) {
+// Open binds a listener for that many loops.
+func Open(c *config.Listener, chains *Chains, loops int, store *telemetry.Store) (*Listener, error) {
 	n := loops
 	if !c.ReusePort || c.Address.Path != "" {
 		n = 1
 	}
-	l := &Listener{Config: c, http: http, tcp: tcp, ports: make([]*port, loops), Address: c.Address}
+	l := &Listener{Config: c, Chains: chains, ports: make([]*port, loops), Address: c.Address}
 	for i := range n {
 		fd, err := bind(c, l.Address, n > 1)
 		if err != nil {
@@ -65,8 +70,8 @@ func Open(c *config.Listener, loops int, store *telemetry.Store, http *l7.Server
 func statName(a config.Address) string { return strings.ReplaceAll(a.String(), ":", "_") }
 
 // Start accepts on one loop. It is called on that loop.
-func (l *Listener) Start(on *loop.Loop, http *l7.Local, tcp *l4.Local) error {
-	i := on.Index()
+func (l *Listener) Start(on *Local) error {
+	i := on.Loop.Index()
 	fd := l.sockets[0]
 	var err error
 	if len(l.sockets) > 1 {
@@ -77,21 +82,43 @@ func (l *Listener) Start(on *loop.Loop, http *l7.Local, tcp *l4.Local) error {
 			return err
 		}
 	}
-	p := &port{listener: l, loop: on, http: http, tcp: tcp, stats: l.stats.Loop(i)}
+	p := &port{Local: on, listener: l, chains: l.Chains, stats: l.stats.Loop(i)}
 	l.ports[i] = p
-	p.acceptor, err = on.Listen(fd, p.accept, func() { p.stats.Inc(AcceptsPaused) })
+	p.acceptor, err = on.Loop.Listen(fd, p.accept, func() { p.stats.Inc(AcceptsPaused) })
 	return err
 }
 
+// Swap has new connections of one loop meet what Chains is now. It is called on that loop.
+func (l *Listener) Swap(i int) {
+	if p := l.ports[i]; p != nil {
+		p.chains = l.Chains
+	}
+}
+
 func (p *port) accept(a *loop.Pending) {
+	if c := p.chains.only; c != nil {
+		p.serve(c, a)
+		return
+	}
+	local := a.Local()
+	p.serve(p.chains.Match(&Input{Destination: local, Transport: "raw_buffer", Direct: a.Remote, Source: a.Remote}), a)
+}
+
+// serve gives a connection to its chain.
+func (p *port) serve(c *Chain, a *loop.Pending) {
+	if c == nil {
+		p.stats.Inc(NoFilterChainMatch)
+		a.Refuse()
+		return
+	}
 	p.stats.Inc(CxTotal)
 	p.stats.Inc(CxActive)
 	a.Gate = p
-	if p.listener.http != nil {
-		p.listener.http.Serve(p.http, a)
+	if c.HTTP != nil {
+		c.HTTP.Serve(p.HTTP, a)
 		return
 	}
-	p.listener.tcp.Serve(p.tcp, a)
+	c.TCP.Serve(p.TCP, a)
 }
 
 // Left counts a connection that has gone.

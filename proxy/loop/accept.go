@@ -101,6 +101,15 @@ func (l *Loop) Adopt(p *Pending, limit int, o Owner) (*Conn, error) {
 	return l.adopt(p.FD, p.Remote, limit, o, 0, unix.EPOLLIN|unix.EPOLLRDHUP)
 }
 
+// Local is our own address of an accepted connection, asked of the kernel; not valid for a Unix socket.
+func (p *Pending) Local() netip.AddrPort {
+	sa, err := unix.Getsockname(p.FD)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return addrPort(sa)
+}
+
 // Refuse closes an accepted connection that nobody wants.
 func (p *Pending) Refuse() { unix.Close(p.FD) }
 

@@ -349,6 +349,18 @@ func chainOf(piece string) string {
 	return direct("status: 200")
 }
 
+// matched is a chain that answers 200 to what it matches; what it does not gets 202 from the default chain.
+func matched(piece string) string {
+	text := replaced(direct("status: 200"), "    - filters:", "    - filter_chain_match: {"+piece+"}\n      filters:")
+	_, chain, _ := strings.Cut(replaced(direct("status: 202"), "    filter_chains:\n    - filters:", "CUT    default_filter_chain:\n      filters:"), "CUT")
+	chain, _, _ = strings.Cut(chain, "  clusters:")
+	return replaced(text, "  clusters:", chain+"  clusters:")
+}
+
+func ranges(field, prefix string, length int) string {
+	return fmt.Sprintf("%s: [{address_prefix: %s, prefix_len: %d}]", field, prefix, length)
+}
+
 func chainNamed(piece string) string {
 	return replaced(hcm(replaced(fileLog, "%REQ(:SCHEME)%", "%FILTER_CHAIN_NAME%")), "    - filters:", "    - "+piece+"\n      filters:")
 }

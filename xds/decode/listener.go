@@ -1,8 +1,11 @@
 package decode
 
 import (
+	"fmt"
 	"math"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -47,29 +50,35 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 		l.Direction = config.Outbound
 	}
 
-	chains, p := m.GetFilterChains(), p.field("filter_chains")
-	switch d := m.GetDefaultFilterChain(); {
-	case len(chains)+count(d) == 0:
-		s.problem(p, "a filter chain is missing: there is nothing to do with a connection")
-	case len(chains)+count(d) > 1:
-		s.problem(p, "%d filter chains with the default one: not supported yet: %s", len(chains)+count(d), "every connection meets the one filter chain")
-	case d != nil:
-		l.Chain = s.filterChain(d, p.up.field("default_filter_chain"))
-	default:
-		l.Chain = s.filterChain(chains[0], p.item(0))
+	for i, c := range m.GetFilterChains() {
+		l.Chains = append(l.Chains, s.filterChain(c, p.field("filter_chains").item(i)))
 	}
+	if c := m.GetDefaultFilterChain(); c != nil {
+		p := p.field("default_filter_chain")
+		l.Default = s.filterChain(c, p)
+		l.Default.ID = "default"
+		if c.GetFilterChainMatch() != nil && proto.Size(c.GetFilterChainMatch()) > 0 {
+			s.problem(p.field("filter_chain_match"), "the default chain is for what matches no other: leave it out")
+		}
+	}
+	if len(l.Chains) == 0 && l.Default == nil {
+		s.problem(p.field("filter_chains"), "a filter chain is missing: there is nothing to do with a connection")
+	}
+	s.overlaps(l, p.field("filter_chains"))
+	outer := proto.CloneOf(m)
+	outer.FilterChains, outer.DefaultFilterChain = nil, nil
+	l.Outer = hash(marshal(outer))
 	return l
 }
 
-func count(c *listenerv3.FilterChain) int {
-	if c == nil {
-		return 0
+func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterChain {
+	match := hash(marshal(m.GetFilterChainMatch()))
+	c := &config.FilterChain{
+		Name:  m.GetName(),
+		ID:    fmt.Sprintf("%s#%x", m.GetName(), match[:8]),
+		Hash:  hash(marshal(m)),
+		Match: s.chainMatch(m.GetFilterChainMatch(), p.field("filter_chain_match")),
 	}
-	return 1
-}
-
-func (s *session) filterChain(m *listenerv3.FilterChain, p *at) config.FilterChain {
-	c := config.FilterChain{Name: m.GetName()}
 	list, p := m.GetFilters(), p.field("filters")
 	if len(list) == 0 {
 		s.problem(p, "a filter is missing: want one HttpConnectionManager or TcpProxy")

@@ -1,7 +1,5 @@
 package decode
 
-const chains = "every connection meets the one filter chain"
-
 var listenerTable = table{
 	"envoy.config.listener.v3.Listener": {
 		"name":                              run,
@@ -11,7 +9,7 @@ var listenerTable = table{
 		"stats_matcher":                     later("all statistics are kept"),
 		"filter_chains":                     run,
 		"fcds_config":                       later("comes with the xDS client"),
-		"filter_chain_matcher":              later(chains),
+		"filter_chain_matcher":              later("use filter_chain_match"),
 		"use_original_dst":                  later("comes with traffic capture").but("false"),
 		"default_filter_chain":              run,
 		"per_connection_buffer_limit_bytes": run,
@@ -52,17 +50,17 @@ var listenerTable = table{
 		"name":                             run,
 	},
 	"envoy.config.listener.v3.FilterChainMatch": {
-		"destination_port":            later(chains),
-		"prefix_ranges":               later(chains),
-		"address_suffix":              later(chains),
-		"suffix_len":                  later(chains),
-		"direct_source_prefix_ranges": later(chains),
-		"source_type":                 oneOf("ANY").and(later(chains), "SAME_IP_OR_LOOPBACK", "EXTERNAL"),
-		"source_prefix_ranges":        later(chains),
-		"source_ports":                later(chains),
-		"server_names":                later(chains),
-		"transport_protocol":          later(chains),
-		"application_protocols":       later(chains),
+		"destination_port":            run,
+		"prefix_ranges":               run,
+		"address_suffix":              never("Envoy never did either: use prefix_ranges"),
+		"suffix_len":                  never("Envoy never did either: use prefix_ranges"),
+		"direct_source_prefix_ranges": run,
+		"source_type":                 oneOf("ANY", "SAME_IP_OR_LOOPBACK", "EXTERNAL"),
+		"source_prefix_ranges":        run,
+		"source_ports":                run,
+		"server_names":                later("comes with listener filters"),
+		"transport_protocol":          run,
+		"application_protocols":       later("comes with listener filters"),
 	},
 	"envoy.config.listener.v3.Filter": {
 		"name": harmless("the type of typed_config decides"),

@@ -1,0 +1,55 @@
+package config
+
+import (
+	"iter"
+	"net/netip"
+)
+
+// FilterChain is what a connection goes through. Exactly one of HTTP and TCP is set.
+type FilterChain struct {
+	Name string
+	// ID tells the chain from the others of its listener, and stays when what is in the chain changes.
+	ID    string
+	Hash  Hash // of all of it
+	Match ChainMatch
+	HTTP  *HTTP
+	TCP   *TCP
+}
+
+// ChainMatch is what a connection has to be. An empty list or a zero asks for nothing.
+type ChainMatch struct {
+	DestinationPort uint16
+	Destinations    []netip.Prefix
+	// ServerNames are names of TLS servers; one that begins with a dot stands for all that end with it.
+	ServerNames   []string
+	Transport     string // "tls" or "raw_buffer"
+	Applications  []string
+	DirectSources []netip.Prefix // of the peer of the socket
+	SourceType    SourceType
+	Sources       []netip.Prefix // of whom a PROXY protocol names, else the same
+	SourcePorts   []uint16
+}
+
+// SourceType is where a connection comes from, roughly.
+type SourceType uint8
+
+// The types.
+const (
+	AnySource   SourceType = iota
+	LocalSource            // the address that it goes to, or loopback
+	OtherSource
+)
+
+// AllChains are the chains and the default one.
+func (l *Listener) AllChains() iter.Seq[*FilterChain] {
+	return func(yield func(*FilterChain) bool) {
+		for _, c := range l.Chains {
+			if !yield(c) {
+				return
+			}
+		}
+		if l.Default != nil {
+			yield(l.Default)
+		}
+	}
+}

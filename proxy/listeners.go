@@ -1,0 +1,137 @@
+package proxy
+
+import (
+	"fmt"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/l4"
+	"github.com/weftmesh/weft/proxy/l7"
+	"github.com/weftmesh/weft/proxy/listener"
+)
+
+// openLogs opens the access logs of all filter chains.
+func (p *Proxy) openLogs(s *config.Snapshot) error {
+	for _, l := range s.Listeners {
+		for c := range l.AllChains() {
+			logs := []config.AccessLog(nil)
+			switch {
+			case c.HTTP != nil:
+				logs = c.HTTP.AccessLogs
+			case c.TCP != nil:
+				logs = c.TCP.AccessLogs
+			}
+			for _, a := range logs {
+				if _, err := p.options.Logs.Open(a); err != nil {
+					return fmt.Errorf("proxy: listener %q: access log: %w", l.Name, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// change is what the next configuration changes about listeners.
+type change struct {
+	fresh   map[string]*listener.Listener // bound, and not accepting yet
+	rechain map[string]*listener.Chains   // of listeners of which nothing but chains has changed
+	next    map[string]*config.Listener
+}
+
+// openListeners binds what is new or has changed, without accepting yet.
+func (p *Proxy) openListeners(s *config.Snapshot) (*change, error) {
+	to := &change{fresh: map[string]*listener.Listener{}, rechain: map[string]*listener.Chains{}, next: map[string]*config.Listener{}}
+	for _, c := range s.Listeners {
+		to.next[c.Name] = c
+		old := p.listeners[c.Name]
+		switch {
+		case old != nil && old.Config.Hash == c.Hash:
+		case old != nil && old.Config.Outer == c.Outer:
+			to.rechain[c.Name] = listener.Compile(c, old.Chains, p.builder(c))
+		default:
+			l, err := listener.Open(c, listener.Compile(c, nil, p.builder(c)), len(p.loops), p.options.Stats)
+			if err != nil {
+				p.owners.listeners.Inc(listenersFailed)
+				for _, opened := range to.fresh {
+					opened.Close(p.loops)
+				}
+				return nil, err
+			}
+			to.fresh[c.Name] = l
+		}
+	}
+	return to, nil
+}
+
+// builder makes the chains of a listener.
+func (p *Proxy) builder(l *config.Listener) func(*config.FilterChain) *listener.Chain {
+	return func(c *config.FilterChain) *listener.Chain {
+		chain := &listener.Chain{Config: c}
+		if c.HTTP != nil {
+			chain.HTTP = l7.NewServer(c, l, p.origin)
+		} else {
+			chain.TCP = l4.NewServer(c, l, p.options.Stats, p.log, &p.nextConn)
+		}
+		return chain
+	}
+}
+
+// replaceListeners accepts on the new ones and ends those that are gone: their sockets at once, their connections politely. Where only
+// chains changed, the socket stays, and so do the connections of chains that stay.
+func (p *Proxy) replaceListeners(s *config.Snapshot, to *change) {
+	v := p.owners.listeners
+	for name, old := range p.listeners {
+		switch {
+		case to.rechain[name] != nil:
+			v.Inc(listenersInPlace)
+			gone := missing(old.Chains, to.rechain[name])
+			old.Chains, old.Config = to.rechain[name], to.next[name]
+			p.onLoops(old.Swap)
+			p.drainChains(gone)
+			continue
+		case to.fresh[name] != nil:
+			v.Inc(listenersModified)
+		case to.next[name] == nil:
+			v.Inc(listenersRemoved)
+		default:
+			continue
+		}
+		old.Close(p.loops)
+		p.drainChains(old.Chains.All)
+		delete(p.listeners, name)
+	}
+	for name, l := range to.fresh {
+		p.listeners[name] = l
+		v.Inc(listenersAdded)
+		v.Add(listenersCreated, uint64(len(p.loops)))
+		p.onLoops(func(i int) {
+			if err := l.Start(p.locals[i]); err != nil {
+				p.options.Log.Error("a listener does not accept on one of the loops", "listener", name, "loop", i, "error", err)
+			}
+		})
+	}
+	v.Set(listenersActive, uint64(len(p.listeners)))
+	v.Set(workersStarted, 1)
+}
+
+// missing are the chains that the next ones have not taken over.
+func missing(old, next *listener.Chains) (gone []*listener.Chain) {
+	keep := map[*listener.Chain]bool{}
+	for _, c := range next.All {
+		keep[c] = true
+	}
+	for _, c := range old.All {
+		if !keep[c] {
+			gone = append(gone, c)
+		}
+	}
+	return gone
+}
+
+// drainChains ends the HTTP connections of chains with their present exchange. Tunnels stand until one of their ends has enough.
+func (p *Proxy) drainChains(gone []*listener.Chain) {
+	for _, c := range gone {
+		if c.HTTP != nil {
+			p.onLoops(func(i int) { p.locals[i].HTTP.CloseAll(c.HTTP, true) })
+		}
+	}
+}
