@@ -53,3 +53,33 @@ func (l *Listener) AllChains() iter.Seq[*FilterChain] {
 		}
 	}
 }
+
+// ListenerFilter looks at a connection before its chain is chosen.
+type ListenerFilter struct {
+	Kind     FilterKind
+	Disabled *ConnectionMatch // is left out for connections that match; nil: for none
+	// MaxHello bounds a ClientHello, in bytes with its records.
+	MaxHello int
+	// CloseOther closes what is not TLS.
+	CloseOther bool
+}
+
+// FilterKind is what a listener filter looks for.
+type FilterKind uint8
+
+// The kinds.
+const (
+	LookForTLS         FilterKind = iota // server name and protocols of a ClientHello
+	LookForHTTP                          // the version of HTTP
+	LookForDestination                   // where a redirected connection was going
+)
+
+// ConnectionMatch is a condition on a connection. One of the four is set; the zero value is met by every connection.
+type ConnectionMatch struct {
+	Or, And []ConnectionMatch
+	Not     *ConnectionMatch
+	Ports   *PortRange // of the destination
+}
+
+// PortRange holds its beginning and not its end.
+type PortRange struct{ From, To int32 }

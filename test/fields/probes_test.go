@@ -2,6 +2,7 @@ package fields
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -355,6 +356,53 @@ func matched(piece string) string {
 	_, chain, _ := strings.Cut(replaced(direct("status: 202"), "    filter_chains:\n    - filters:", "CUT    default_filter_chain:\n      filters:"), "CUT")
 	chain, _, _ = strings.Cut(chain, "  clusters:")
 	return replaced(text, "  clusters:", chain+"  clusters:")
+}
+
+const (
+	httpInspector = `{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector}`
+	tlsInspector  = `listener_filters: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector`
+)
+
+// matchedBy is a piece of a listener with a chain for HTTP/1.1 that answers 200; all else gets 202.
+func matchedBy(piece string) string {
+	const chains = "    filter_chains:\n"
+	return replaced(matched("transport_protocol: raw_buffer, application_protocols: [http/1.1]"), chains, "    "+strings.ReplaceAll(piece, "\n", "\n    ")+"\n"+chains)
+}
+
+// matchedFirst is matched behind an inspector for HTTP.
+func matchedFirst(piece string) string {
+	const chains = "    filter_chains:\n"
+	return replaced(matched(piece), chains, "    listener_filters: ["+httpInspector+"}]\n"+chains)
+}
+
+// unless has the inspector for HTTP look at connections that do not meet a condition.
+func unless(condition string) string {
+	return "listener_filters: [" + httpInspector + ", filter_disabled: {" + condition + "}}]"
+}
+
+// sole is the one chain of a listener; what it does not match is closed.
+func sole(piece string) string {
+	return replaced(direct("status: 200"), "    - filters:", "    - filter_chain_match: {"+piece+"}\n      filters:")
+}
+
+// asksFor sends what a client of TLS that asks for a name says first; the chain that it meets takes it for broken HTTP.
+func asksFor(name string) func(*world) string {
+	return func(w *world) string {
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		go tls.Client(ours, &tls.Config{ServerName: name}).Handshake()
+		b := make([]byte, 4096)
+		n, err := theirs.Read(b)
+		for err == nil && n < 5+int(b[3])<<8+int(b[4]) {
+			var more int
+			more, err = theirs.Read(b[n:])
+			n += more
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return says(string(b[:n]))(w)
+	}
 }
 
 func ranges(field, prefix string, length int) string {

@@ -158,8 +158,8 @@ filter_chains:
       http_filters: [` + router + `]`), []string{
 			chain + `route_config.virtual_hosts[0].typed_per_filter_config["x"](FilterConfig).config: neither a configuration nor disabled: nothing would change`,
 		}},
-		{"exception to a refusal", "name: l\naddress: {pipe: {path: /a}}\nuse_original_dst: true\nbind_to_port: true\nfilter_chains: [{filters: []}]", []string{
-			`use_original_dst: not supported yet: comes with traffic capture (false is accepted)`,
+		{"exception to a refusal", "name: l\naddress: {pipe: {path: /a}}\nmetadata: {}\ninternal_listener: {}\ndeprecated_v1: {}\nfilter_chains: [{filters: []}]", []string{
+			`internal_listener: not supported yet: comes with internal listeners`,
 			`filter_chains[0].filters: a filter is missing: want one HttpConnectionManager or TcpProxy`,
 		}},
 		{"text that leaves its line", hcm(`http_protocol_options: {default_host_for_http_10: "a\r\nb"}

@@ -30,7 +30,12 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 		Freebind:    isTrue(m.GetFreebind(), false),
 		Transparent: isTrue(m.GetTransparent(), false),
 		KeepAlive:   s.keepAlive(m.GetTcpKeepalive()),
-		Raw:         raw,
+		Unbound:     !isTrue(m.GetBindToPort(), true),
+		HandOver:    isTrue(m.GetUseOriginalDst(), false),
+
+		FilterTimeout:     s.duration(m.GetListenerFiltersTimeout(), 15*time.Second, p.field("listener_filters_timeout")),
+		ContinueOnTimeout: m.GetContinueOnListenerFiltersTimeout(),
+		Raw:               raw,
 	}
 	if m.GetAddress() == nil {
 		s.problem(p.field("address"), "an address is missing: want socket_address or pipe")
@@ -65,6 +70,7 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 		s.problem(p.field("filter_chains"), "a filter chain is missing: there is nothing to do with a connection")
 	}
 	s.overlaps(l, p.field("filter_chains"))
+	s.listenerFilters(m, l, p.field("listener_filters"))
 	outer := proto.CloneOf(m)
 	outer.FilterChains, outer.DefaultFilterChain = nil, nil
 	l.Outer = hash(marshal(outer))
