@@ -62,6 +62,15 @@ type ListenerFilter struct {
 	MaxHello int
 	// CloseOther closes what is not TLS.
 	CloseOther bool
+	// Proxy is for ReadProxyHeader.
+	Proxy ProxyHeader
+}
+
+// ProxyHeader is what is wanted of the PROXY protocol.
+type ProxyHeader struct {
+	Optional   bool    // connections without a header are taken as they are
+	Refused    [3]bool // by version: what begins with such a header has none
+	StatPrefix string
 }
 
 // FilterKind is what a listener filter looks for.
@@ -72,6 +81,7 @@ const (
 	LookForTLS         FilterKind = iota // server name and protocols of a ClientHello
 	LookForHTTP                          // the version of HTTP
 	LookForDestination                   // where a redirected connection was going
+	ReadProxyHeader                      // whom a connection is from, as a proxy says
 )
 
 // ConnectionMatch is a condition on a connection. One of the four is set; the zero value is met by every connection.

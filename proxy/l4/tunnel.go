@@ -44,7 +44,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	}
 	t.down = down
 	t.began = l.Loop.Nanotime()
-	t.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: s.nextConn.Add(1), Direct: p.Remote, Remote: p.Remote, Local: down.Local(), FilterChain: s.chain, RequestEnd: -1,
+	t.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: s.nextConn.Add(1), Direct: down.Direct(), Remote: down.Remote(), Local: down.Local(), FilterChain: s.chain, RequestEnd: -1,
 		UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	if t.next = l.tunnels; t.next != nil {
 		t.next.prev = t

@@ -7,6 +7,7 @@ import (
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/wire/hello"
+	"github.com/weftmesh/weft/wire/proxyproto"
 )
 
 // maxWaiting bounds how many connections of a loop may wait for their first bytes: whoever opens more and says nothing takes from
@@ -37,8 +38,8 @@ func (p *port) inspect(a *loop.Pending) {
 	i.run(nil)
 }
 
-// run has the filters look at what there is, from the one that waits on.
-func (i *inspection) run(b []byte) {
+// run has the filters look at what there is, from the one that waits on. It says how much of it nobody else is to see.
+func (i *inspection) run(b []byte) (used int) {
 	filters := i.port.config.Filters
 	for ; i.at < len(filters); i.at++ {
 		f := &filters[i.at]
@@ -58,18 +59,66 @@ func (i *inspection) run(b []byte) {
 			}
 		case config.LookForHTTP:
 			verdict = i.lookForHTTP(b)
+		case config.ReadProxyHeader:
+			var n int
+			verdict, n = i.readProxyHeader(f, b)
+			b, used = b[n:], used+n
 		}
 		switch verdict {
 		case hello.More:
 			i.wait()
-			return
+			return used
 		case hello.TooLarge:
 			i.refuse()
-			return
+			return used
 		}
 	}
 	i.finish()
+	return used
 }
+
+// readProxyHeader believes what a proxy says, and takes it away. A connection that must have a header and has none is refused.
+func (i *inspection) readProxyHeader(f *config.ListenerFilter, b []byte) (hello.Verdict, int) {
+	var h proxyproto.Header
+	v, n := proxyproto.Parse(b, &h)
+	stats := i.port.proxy[i.at]
+	switch {
+	case v == proxyproto.More:
+		i.need = n
+		return hello.More, 0
+	case v == proxyproto.Found && f.Proxy.Refused[h.Version] && !f.Proxy.Optional:
+		stats.Inc(proxyRow(ProxyV1Disallowed, h.Version))
+		return hello.TooLarge, 0
+	case v == proxyproto.NotFound || v == proxyproto.Found && f.Proxy.Refused[h.Version] || v == proxyproto.Broken && f.Proxy.Optional && f.Proxy.Refused[versionOf(b)]:
+		if f.Proxy.Optional {
+			stats.Inc(ProxyNotFoundAllowed)
+			return hello.NotFound, 0
+		}
+		stats.Inc(ProxyNotFoundDisallowed)
+		return hello.TooLarge, 0
+	case v == proxyproto.Broken:
+		stats.Inc(proxyRow(ProxyV1Error, versionOf(b)))
+		return hello.TooLarge, 0
+	}
+	stats.Inc(proxyRow(ProxyV1Found, h.Version))
+	if !h.Unknown {
+		i.arrival.Source, i.input.Source = h.Source, h.Source
+		if h.Destination != i.input.Destination {
+			i.arrival.Destination, i.input.Destination = h.Destination, h.Destination
+		}
+	}
+	return hello.Found, n
+}
+
+// versionOf is the version of which b begins a header.
+func versionOf(b []byte) uint8 {
+	if b[0] == 'P' {
+		return 1
+	}
+	return 2
+}
+
+func proxyRow(first int, version uint8) int { return first + int(version) - 1 }
 
 func (i *inspection) lookForTLS(f *config.ListenerFilter, b []byte) hello.Verdict {
 	var h hello.ClientHello
@@ -206,7 +255,7 @@ func (i *inspection) handOver(to *port) {
 // OnData looks at all that has come, and takes nothing.
 func (i *inspection) OnData(b []byte) int {
 	if len(b) > 0 && len(b) >= i.need {
-		i.run(b)
+		return i.run(b)
 	}
 	return 0
 }

@@ -66,6 +66,7 @@ type Listener struct {
 	sockets []int          // by loop, or one for all
 	ports   []*port        // by loop
 	stats   *telemetry.Owner
+	proxy   []*telemetry.Owner // of ProxyStats, by the filter; nil for others
 }
 
 // port is one loop's part of a listener.
@@ -75,8 +76,9 @@ type port struct {
 	config   *config.Listener
 	chains   *Chains // that new connections meet
 	stats    *telemetry.Values
-	acceptor *loop.Acceptor // nil: the listener is not bound
-	waiting  *inspection    // all of them, through next and prev
+	acceptor *loop.Acceptor      // nil: the listener is not bound
+	waiting  *inspection         // all of them, through next and prev
+	proxy    []*telemetry.Values // of ProxyStats, by the filter; nil for others
 }
 
 // Open binds a listener for that many loops. What stays of an older one of the same name is taken over: its socket, if nothing about
@@ -117,6 +119,17 @@ func Open(c *config.Listener, old *Listener, chains *Chains, loops int, store *t
 		name = statName(l.Address)
 	}
 	l.stats = store.Acquire(Stats, "listener."+name+".", telemetry.Tag{Name: "listener_address", Value: name})
+	l.proxy = make([]*telemetry.Owner, len(c.Filters))
+	for i, f := range c.Filters {
+		if f.Kind != config.ReadProxyHeader {
+			continue
+		}
+		prefix := "proxy_proto."
+		if f.Proxy.StatPrefix != "" {
+			prefix += f.Proxy.StatPrefix + "."
+		}
+		l.proxy[i] = store.Acquire(ProxyStats, prefix)
+	}
 	return l, nil
 }
 
@@ -135,6 +148,13 @@ func (l *Listener) Start(on *Local) error {
 	i := on.Loop.Index()
 	p := &port{Local: on, listener: l, config: l.Config, chains: l.Chains, stats: l.stats.Loop(i)}
 	l.ports[i] = p
+	for _, o := range l.proxy {
+		var v *telemetry.Values
+		if o != nil {
+			v = o.Loop(i)
+		}
+		p.proxy = append(p.proxy, v)
+	}
 	if a := l.Address.AddrPort; a.IsValid() {
 		on.ports[netip.AddrPortFrom(a.Addr().Unmap(), a.Port())] = p
 	}

@@ -69,3 +69,27 @@ var HTTPStats = &telemetry.Table{Kind: "http_inspector", Sparse: true, Metrics: 
 	HTTP2Found:   {Name: "http2_found"},
 	HTTPNotFound: {Name: "http_not_found"},
 }}
+
+// Rows of what the PROXY protocol said. Those of version 2 follow those of version 1.
+const (
+	ProxyNotFoundAllowed = iota
+	ProxyNotFoundDisallowed
+	ProxyV1Found
+	ProxyV2Found
+	ProxyV1Disallowed
+	ProxyV2Disallowed
+	ProxyV1Error
+	ProxyV2Error
+)
+
+// ProxyStats is the table of what the PROXY protocol said.
+var ProxyStats = &telemetry.Table{Kind: "proxy_proto", Sparse: true, Metrics: []telemetry.Metric{
+	ProxyNotFoundAllowed:    {Name: "not_found_allowed"},
+	ProxyNotFoundDisallowed: {Name: "not_found_disallowed"},
+	ProxyV1Found:            {Name: "versions.v1.found"},
+	ProxyV2Found:            {Name: "versions.v2.found"},
+	ProxyV1Disallowed:       {Name: "versions.v1.disallowed"},
+	ProxyV2Disallowed:       {Name: "versions.v2.disallowed"},
+	ProxyV1Error:            {Name: "versions.v1.error"},
+	ProxyV2Error:            {Name: "versions.v2.error"},
+}}

@@ -91,8 +91,16 @@ func (c *Conn) Loop() *Loop { return c.loop }
 // Own makes o the connection's owner from now on.
 func (c *Conn) Own(o Owner) { c.owner = o }
 
-// Remote is the peer's address; not valid for a Unix socket.
-func (c *Conn) Remote() netip.AddrPort { return c.remote }
+// Remote is whom the connection is from: whom a proxy named, or else the peer's address; not valid for a Unix socket.
+func (c *Conn) Remote() netip.AddrPort {
+	if c.arrival != nil && c.arrival.Source.IsValid() {
+		return c.arrival.Source
+	}
+	return c.remote
+}
+
+// Direct is the peer's address, whatever it says; not valid for a Unix socket.
+func (c *Conn) Direct() netip.AddrPort { return c.remote }
 
 // Destination is where the connection was going before it was redirected to us; not valid: nowhere else.
 func (c *Conn) Destination() netip.AddrPort {

@@ -240,19 +240,83 @@ func TestChainsByFirstBytes(t *testing.T) {
 
 // The real Envoy gives each connection the same chain.
 func TestChainsAsEnvoy(t *testing.T) {
-	free, err := net.Listen("tcp", "0.0.0.0:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := strconv.Itoa(free.Addr().(*net.TCPAddr).Port)
-	free.Close()
-	text := Bootstrap(chained("listener_filters: ["+inspectTLS+", "+inspectHTTP+"]", chainSet...), named(t, chainNames...)...)
-	startEnvoy(t, strings.Replace(text, "address: 0.0.0.0, port_value: 0", "address: 0.0.0.0, port_value: "+port, 1), "127.0.0.1:"+port)
+	port := asEnvoy(t, Bootstrap(chained("listener_filters: ["+inspectTLS+", "+inspectHTTP+"]", chainSet...), named(t, chainNames...)...))
 	for i, c := range chainCases {
 		if got := meets(t, port, i); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
+}
+
+// asEnvoy runs the real Envoy with what chained gives, and says where it listens.
+func asEnvoy(t *testing.T, text string) (port string) {
+	free, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port = strconv.Itoa(free.Addr().(*net.TCPAddr).Port)
+	free.Close()
+	startEnvoy(t, strings.Replace(text, "address: 0.0.0.0, port_value: 0", "address: 0.0.0.0, port_value: "+port, 1), "127.0.0.1:"+port)
+	return port
+}
+
+// proxyCases are first bytes and the chains that both we and Envoy give to connections that begin with them.
+var proxyCases = []struct{ say, want string }{
+	{"PROXY TCP4 10.1.1.1 127.0.0.8 1234 80\r\n", "source"},
+	{"PROXY TCP4 10.1.1.1 127.0.0.9 1234 80\r\n", "destination"},
+	{"PROXY TCP4 10.2.1.1 127.0.0.8 1234 80\r\n", "direct"},
+	{"PROXY TCP4 10.2.1.1 127.0.0.8 1234 81\r\n", "port"},
+	{"PROXY TCP6 2001::1 2001::2 1 80\r\n", "direct"},
+	{"PROXY UNKNOWN\r\n", "direct"},
+	{"PROXY TCP4 10.1.1 127.0.0.9 1234 80\r\n", ""},
+	{"PROXY TCP4 10.1.1.1 127.0.0.9 1234 99999\r\n", ""},
+	{"PROXY UDP4 10.1.1.1 127.0.0.9 1234 80\r\n", ""},
+	{"GET / HTTP/1.1\r\n", ""},
+	{"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\x0a\x01\x01\x01\x7f\x00\x00\x09\x04\xd2\x00\x50", "destination"},
+	{"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x10\x0a\x01\x01\x01\x7f\x00\x00\x09\x04\xd2\x00\x50\x02\x00\x01a", "destination"},
+	{"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x10\x0a\x01\x01\x01\x7f\x00\x00\x09\x04\xd2\x00\x50\x02\x00\x09a", ""},
+	{"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00", "direct"},
+	{"\r\n\r\n\x00\r\nQUIT\n\x21\x00\x00\x00", ""},
+	{"\r\n\r\n\x00\r\nQUIT\n\x22\x11\x00\x0c\x0a\x01\x01\x01\x7f\x00\x00\x09\x04\xd2\x00\x50", ""},
+}
+
+func TestProxyProtocol(t *testing.T) {
+	text := Bootstrap(chained(`listener_filters: [`+listenerFilter+`proxy_protocol.v3.ProxyProtocol}}]`,
+		chainTo("source", "source_prefix_ranges: [{address_prefix: 10.1.0.0, prefix_len: 16}], source_ports: [1234], direct_source_prefix_ranges: [{address_prefix: 127.0.0.0, prefix_len: 8}]"),
+		chainTo("destination", "prefix_ranges: [{address_prefix: 127.0.0.9, prefix_len: 32}]"),
+		chainTo("port", "destination_port: 81"),
+		chainTo("direct", "direct_source_prefix_ranges: [{address_prefix: 127.0.0.0, prefix_len: 8}]"),
+	), named(t, "source", "destination", "port", "direct")...)
+	p := Start(t, text)
+	envoy := asEnvoy(t, text)
+	for _, c := range proxyCases {
+		for who, port := range map[string]string{"we": portOf(p), "Envoy": envoy} {
+			if got, _ := Dial(t, "127.0.0.1:"+port).Send(c.say).Rest(); got != c.want {
+				t.Errorf("%q: %s: %q, want %q", c.say, who, got, c.want)
+			}
+		}
+	}
+	p.WantStat("proxy_proto.versions.v1.found", 6)
+	p.WantStat("proxy_proto.versions.v1.error", 3)
+	p.WantStat("proxy_proto.versions.v2.found", 3)
+	p.WantStat("proxy_proto.versions.v2.error", 3)
+	p.WantStat("proxy_proto.not_found_disallowed", 1)
+}
+
+// Who a connection is from is who the proxy says it is, to whoever asks; the header is gone, and what comes with it is not lost.
+func TestProxyProtocolBeforeHTTP(t *testing.T) {
+	u := Echo(t)
+	text := Bootstrap(HTTPListener(All, "use_remote_address: true"), Cluster("up", u.Port))
+	text = strings.Replace(text, "  filter_chains:", "  listener_filters: ["+listenerFilter+"proxy_protocol.v3.ProxyProtocol}}, "+inspectHTTP+"]\n    filter_chains:", 1)
+	c := Start(t, text).Dial()
+	for _, b := range []byte("PROXY TCP4 10.1.1.1 10.1.1.2 1234 80\r\nGET") {
+		c.Send(string([]byte{b}))
+	}
+	c.Send(" /a HTTP/1.1\r\nhost: a\r\n\r\n")
+	if r := c.Read("GET").Want(t, 200); !strings.HasPrefix(r.Body, "GET /a HTTP/1.1\r\n") || !strings.Contains(r.Body, "x-forwarded-for: 10.1.1.1\r\n") {
+		t.Errorf("the upstream got %s", r.Body)
+	}
+	c.Get("/b").Want(t, 200)
 }
 
 // startEnvoy runs the real Envoy with a bootstrap in YAML until the test ends, and waits for it to listen at an address.

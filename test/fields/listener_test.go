@@ -41,6 +41,12 @@ var listenerTrials = []trial{
 	{paths: "Int32Range.end", site: matchedBy, base: unless("destination_port_range: {start: 1, end: 65536}"), flip: unless("destination_port_range: {start: 1, end: 2}"), probe: look("GET /", "status"), want: [2]string{"202", "200"}},
 	{paths: "TlsInspector.max_client_hello_size", site: matchedBy, base: tlsInspector + "}}]", flip: tlsInspector + ", max_client_hello_size: 256}}]", probe: says("\x16\x03\x01\x10\x00\x01\x00\x0f\xf0"), want: [2]string{"silence", "closed"}},
 	{paths: "TlsInspector.close_connection_on_client_hello_parsing_errors", site: matchedBy, base: tlsInspector + "}}]", flip: tlsInspector + ", close_connection_on_client_hello_parsing_errors: true}}]", probe: says("GET / HTTP/1.1\r\nhost: a\r\n\r\n"), want: [2]string{"HTTP/1.1 202 Accepted", "closed"}},
+	{paths: "ProxyProtocol.allow_requests_without_proxy_protocol", site: proxied, base: "allow_requests_without_proxy_protocol: false", flip: "allow_requests_without_proxy_protocol: true", probe: says("GET / HTTP/1.1\r\nhost: a\r\n\r\n"), want: [2]string{"closed", "HTTP/1.1 202 Accepted"}},
+	{paths: "ProxyProtocol.disallowed_versions=V2", site: proxied, base: "disallowed_versions: [V1]", flip: "disallowed_versions: [V2]", probe: says(proxy1), want: [2]string{"closed", "HTTP/1.1 200 OK"}},
+	{paths: "ProxyProtocol.stat_prefix", site: proxied, base: "stat_prefix: a", flip: "stat_prefix: b", probe: func(w *world) string {
+		says(proxy1)(w)
+		return fmt.Sprint(w.stat("proxy_proto.a.versions.v1.found"), w.stat("proxy_proto.b.versions.v1.found"))
+	}, want: [2]string{"1 -1", "-1 1"}},
 	{paths: "Listener.bind_to_port", site: listener, base: "bind_to_port: true", flip: "bind_to_port: false", probe: listening(unix.SOL_SOCKET, unix.SO_ACCEPTCONN), want: [2]string{"1", "no such socket"}},
 	{paths: "FilterChain.name", site: chainNamed, base: "name: a", flip: "name: b", probe: look("GET /", "@log"), want: [2]string{"a", "b"}},
 	{paths: "Listener.per_connection_buffer_limit_bytes", site: listener, base: "per_connection_buffer_limit_bytes: 67108864", flip: "per_connection_buffer_limit_bytes: 65536", up: large, probe: download, want: [2]string{"all", "held"}},

@@ -363,6 +363,15 @@ const (
 	tlsInspector  = `listener_filters: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector`
 )
 
+// proxied takes headers of the PROXY protocol; connections from 10.1.1.1 get 200, others 202.
+func proxied(piece string) string {
+	const chains = "    filter_chains:\n"
+	return replaced(matched(ranges("source_prefix_ranges", "10.1.1.1", 32)), chains,
+		`    listener_filters: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol, `+piece+"}}]\n"+chains)
+}
+
+const proxy1 = "PROXY TCP4 10.1.1.1 10.1.1.2 1 2\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n"
+
 // matchedBy is a piece of a listener with a chain for HTTP/1.1 that answers 200; all else gets 202.
 func matchedBy(piece string) string {
 	const chains = "    filter_chains:\n"

@@ -6,6 +6,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 
 	"github.com/weftmesh/weft/config"
@@ -23,7 +24,7 @@ func (s *session) listenerFilters(m *listenerv3.Listener, l *config.Listener, p 
 		}
 		p = p.field("typed_config")
 		if f.GetTypedConfig() == nil {
-			s.problem(p, "a configuration is missing: want TlsInspector, HttpInspector or OriginalDst")
+			s.problem(p, "a configuration is missing: want TlsInspector, HttpInspector, OriginalDst or ProxyProtocol")
 			continue
 		}
 		switch o := s.open(f.GetTypedConfig()); m := o.message.(type) {
@@ -35,6 +36,15 @@ func (s *session) listenerFilters(m *listenerv3.Listener, l *config.Listener, p 
 			c.Kind = config.LookForHTTP
 		case *originaldstv3.OriginalDst:
 			c.Kind = config.LookForDestination
+		case *proxyprotocolv3.ProxyProtocol:
+			c.Kind = config.ReadProxyHeader
+			c.Proxy = config.ProxyHeader{Optional: m.GetAllowRequestsWithoutProxyProtocol(), StatPrefix: m.GetStatPrefix()}
+			for _, v := range m.GetDisallowedVersions() {
+				c.Proxy.Refused[1+min(v, 1)] = true
+			}
+			if c.Proxy.Refused[1] && c.Proxy.Refused[2] && !c.Proxy.Optional {
+				s.problem(p.as(o.name).field("disallowed_versions"), "both versions: no connection would be taken")
+			}
 		default: // the walk has refused it
 			continue
 		}

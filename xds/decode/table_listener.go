@@ -43,7 +43,7 @@ var listenerTable = table{
 	"envoy.config.listener.v3.FilterChain": {
 		"filter_chain_match":               run,
 		"filters":                          run,
-		"use_proxy_proto":                  later("comes with listener filters").but("false"),
+		"use_proxy_proto":                  later("use the listener filter").but("false"),
 		"metadata":                         harmless("no filter reads it"),
 		"transport_socket":                 run,
 		"transport_socket_connect_timeout": harmless("plain sockets have no handshake"),
@@ -67,6 +67,7 @@ var listenerTable = table{
 		"typed_config": extension(
 			"envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
 			"envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
+			"envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
 			"envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
 		),
 		"config_discovery": later("comes with the xDS client"),
@@ -88,6 +89,14 @@ var listenerTable = table{
 	},
 	"envoy.extensions.filters.listener.http_inspector.v3.HttpInspector": {},
 	"envoy.extensions.filters.listener.original_dst.v3.OriginalDst":     {},
+	"envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol": {
+		"rules":                                 later("what a proxy says beside addresses is not kept"),
+		"allow_requests_without_proxy_protocol": run,
+		"pass_through_tlvs":                     later("what a proxy says beside addresses is not kept"),
+		"disallowed_versions":                   oneOf("V1", "V2"),
+		"stat_prefix":                           run,
+		"tlv_location":                          harmless("what a proxy says beside addresses is not kept"),
+	},
 	"envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector": {
 		"enable_ja3_fingerprinting":                       later("nobody reads fingerprints").but("false"),
 		"enable_ja4_fingerprinting":                       later("nobody reads fingerprints").but("false"),
