@@ -3,17 +3,35 @@ package config
 import (
 	"iter"
 	"net/netip"
+	"time"
 )
 
-// FilterChain is what a connection goes through. Exactly one of HTTP and TCP is set.
+// FilterChain is what a connection goes through: its guards, and then the one of HTTP, TCP and Answer that is set.
 type FilterChain struct {
 	Name string
 	// ID tells the chain from the others of its listener, and stays when what is in the chain changes.
 	ID    string
 	Hash  Hash // of all of it
 	Match ChainMatch
-	HTTP  *HTTP
-	TCP   *TCP
+	// Guards may turn a connection away, in order.
+	Guards []Guard
+	HTTP   *HTTP
+	TCP    *TCP
+	Answer *Answer
+}
+
+// Guard limits how many connections of a filter chain there are at a time.
+type Guard struct {
+	StatPrefix string
+	Off        bool          // everybody is let in
+	Max        uint64        // at least 1
+	Delay      time.Duration // until a connection that is one too many is closed
+}
+
+// Answer is what is said to a connection that is for nobody else.
+type Answer struct {
+	Echo bool   // what it says itself
+	Text []byte // this, and then it is closed; not with Echo
 }
 
 // ChainMatch is what a connection has to be. An empty list or a zero asks for nothing.

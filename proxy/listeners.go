@@ -66,11 +66,14 @@ func (p *Proxy) openListeners(s *config.Snapshot) (*change, error) {
 // builder makes the chains of a listener.
 func (p *Proxy) builder(l *config.Listener) func(*config.FilterChain) *listener.Chain {
 	return func(c *config.FilterChain) *listener.Chain {
-		chain := &listener.Chain{Config: c}
-		if c.HTTP != nil {
+		chain := &listener.Chain{Config: c, Guards: l4.NewGuards(c.Guards, p.options.Stats)}
+		switch {
+		case c.HTTP != nil:
 			chain.HTTP = l7.NewServer(c, l, p.origin)
-		} else {
+		case c.TCP != nil:
 			chain.TCP = l4.NewServer(c, l, p.options.Stats, p.log, &p.nextConn)
+		default:
+			chain.Answer = l4.NewAnswer(c.Answer, l)
 		}
 		return chain
 	}

@@ -3,6 +3,8 @@ package l4
 import (
 	"sync/atomic"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/proxy/upstream"
@@ -40,25 +42,48 @@ func NewServer(chain *config.FilterChain, l *config.Listener, store *telemetry.S
 type Local struct {
 	Loop     *loop.Loop
 	Clusters upstream.Clusters
-	tunnels  *tunnel // all of them, through next and prev
+	tunnels  *tunnel   // all of them, through next and prev
+	answered *answered // all of them, through next and prev
+	wish     upstream.Wish
 }
 
-// CloseAll ends the loop's tunnels at once.
+// CloseAll ends the loop's connections at once.
 func (l *Local) CloseAll() {
 	for t := l.tunnels; t != nil; {
 		next := t.next
 		t.end("server shutdown")
 		t = next
 	}
+	for l.answered != nil {
+		l.answered.drop()
+	}
 }
 
-// Connections is the number of tunnels of the loop.
+// Connections is the number of downstream connections of the loop.
 func (l *Local) Connections() int {
 	n := 0
 	for t := l.tunnels; t != nil; t = t.next {
 		n++
 	}
+	for c := l.answered; c != nil; c = c.next {
+		n++
+	}
 	return n
+}
+
+// wishOf is what a tunnel asks of the choice of its endpoint; nil for nothing in particular.
+func (l *Local) wishOf(t *tunnel, subset *config.Subset) *upstream.Wish {
+	destination := t.down.Destination()
+	hashed := t.server.config.HashSource && t.down.Remote().IsValid()
+	if subset == nil && !hashed && !destination.IsValid() {
+		return nil
+	}
+	l.wish = upstream.Wish{Subset: subset, Destination: destination, Hashed: hashed}
+	if hashed {
+		var b [64]byte
+		l.wish.Hash = xxhash.Sum64(t.down.Remote().Addr().AppendTo(b[:0]))
+	}
+	return &l.wish
 }
 
 // choose picks a share by its weight.

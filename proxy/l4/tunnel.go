@@ -3,6 +3,7 @@ package l4
 import (
 	"time"
 
+	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
@@ -18,7 +19,8 @@ type tunnel struct {
 	down     *loop.Conn
 	up       *upstream.TCP // nil until one is dialled
 	cluster  *upstream.Cluster
-	next     *tunnel // in local.tunnels
+	subset   *config.Subset // that the endpoint has to be in; nil: any
+	next     *tunnel        // in local.tunnels
 	prev     *tunnel
 	connect  loop.Timer
 	idle     loop.Timer
@@ -55,8 +57,11 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 		l.Loop.SetTimer(&t.duration, d, t)
 	}
 	share := choose(s.config, l.Loop.Random())
-	t.entry.Cluster = share.Name
-	t.cluster = l.Clusters[share.Name]
+	t.subset, t.entry.Cluster = share.Subset, share.Name
+	if name := down.ServerName(); s.config.ByServerName && name != "" {
+		t.entry.Cluster = name
+	}
+	t.cluster = l.Clusters[t.entry.Cluster]
 	if t.cluster == nil {
 		t.stats.Inc(CxNoRoute)
 		t.entry.Flags |= accesslog.NoClusterFound
@@ -75,7 +80,7 @@ func (t *tunnel) dial() {
 	for t.attempts < t.server.config.MaxConnectAttempts {
 		t.attempts++
 		t.entry.Attempts = t.attempts
-		m := t.cluster.Choose(l, nil)
+		m := t.cluster.Choose(l, t.local.wishOf(t, t.subset))
 		if m == nil {
 			t.entry.Flags |= accesslog.NoHealthyUpstream
 			t.end("")

@@ -122,11 +122,12 @@ func retryWords(list []byte, grpc bool) (on config.RetryOn) {
 // wish is what the next attempt asks of the choice of its endpoint; nil for nothing in particular.
 func (x *exchange) wish() *upstream.Wish {
 	subset := x.share.Subset
-	if subset == nil && !x.hashed && !(x.has(mayRetry) && len(x.retry.tried) > 0) {
+	destination := x.conn.conn.Destination()
+	if subset == nil && !x.hashed && !destination.IsValid() && !(x.has(mayRetry) && len(x.retry.tried) > 0) {
 		return nil
 	}
 	w := &x.local.wish
-	*w = upstream.Wish{Subset: subset, Hash: x.hash, Hashed: x.hashed}
+	*w = upstream.Wish{Subset: subset, Hash: x.hash, Hashed: x.hashed, Destination: destination}
 	if x.has(mayRetry) {
 		w.Tried, w.Attempts = x.retry.tried, x.retry.policy.ChooseAgain
 	}

@@ -203,11 +203,15 @@ func (p *port) serve(c *Chain, a *loop.Pending) {
 	p.stats.Inc(CxTotal)
 	p.stats.Inc(CxActive)
 	a.Gate = p
-	if c.HTTP != nil {
+	switch {
+	case len(c.Guards) > 0 && !c.Guards.Admit(p.TCP, a):
+	case c.HTTP != nil:
 		c.HTTP.Serve(p.HTTP, a)
-		return
+	case c.TCP != nil:
+		c.TCP.Serve(p.TCP, a)
+	default:
+		c.Answer.Serve(p.TCP, a)
 	}
-	c.TCP.Serve(p.TCP, a)
 }
 
 // Stop accepts no more on one loop. It is called on that loop. Connections that have a chain are left alone; of the others nobody knows

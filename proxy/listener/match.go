@@ -10,11 +10,13 @@ import (
 	"github.com/weftmesh/weft/proxy/l7"
 )
 
-// Chain is a running filter chain. Exactly one of HTTP and TCP is set.
+// Chain is a running filter chain. Exactly one of HTTP, TCP and Answer is set.
 type Chain struct {
 	Config *config.FilterChain
+	Guards l4.Guards
 	HTTP   *l7.Server
 	TCP    *l4.Server
+	Answer *l4.Answer
 }
 
 // Chains are the filter chains of a listener and the index by which a connection finds its own. They are not written to after they were

@@ -406,3 +406,64 @@ func TestWaitingForFirstBytesEnds(t *testing.T) {
 	}
 	p.WantStat("listener.l.downstream_pre_cx_active", 0)
 }
+
+const networkFilter = `{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.`
+
+// answers is a listener whose one chain has these network filters.
+func answers(filters ...string) string {
+	return "- name: l\n  address: {socket_address: {address: 127.0.0.1, port_value: 0}}\n  filter_chains: [{filters: [" + strings.Join(filters, ", ") + "]}]"
+}
+
+func TestEchoAndDirectResponse(t *testing.T) {
+	p := Start(t, Bootstrap(answers(networkFilter+"echo.v3.Echo}}"), Cluster("up", 1)))
+	c := p.Dial().Send(strings.Repeat("abc", 1<<16))
+	c.Conn.(*net.TCPConn).CloseWrite()
+	if got, err := c.Rest(); got != strings.Repeat("abc", 1<<16) || err != nil {
+		t.Errorf("%d bytes came back, %v", len(got), err)
+	}
+	p = Start(t, Bootstrap(answers(networkFilter+"direct_response.v3.Config, response: {inline_string: hello}}}"), Cluster("up", 1)))
+	if got, err := p.Dial().Send("who is there?").Rest(); got != "hello" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	p.Eventually("nobody is left", func() bool { return p.Connections() == 0 })
+}
+
+// As many connections are let in as may be, over all loops, and the next ones as soon as somebody leaves.
+func TestConnectionLimit(t *testing.T) {
+	p := StartLoops(t, 4, Bootstrap(answers(networkFilter+"connection_limit.v3.ConnectionLimit, stat_prefix: c, max_connections: 3}}", networkFilter+"echo.v3.Echo}}"), Cluster("up", 1)))
+	var in []*Conn
+	for range 20 {
+		c := p.Dial()
+		c.Conn.Write([]byte("x")) // may fail: the connection may be gone
+		if b := make([]byte, 1); c.reads(b) {
+			in = append(in, c)
+		}
+	}
+	if len(in) != 3 {
+		t.Fatalf("%d are let in", len(in))
+	}
+	p.WantStat("connection_limit.c.active_connections", 3)
+	p.WantStat("connection_limit.c.limited_connections", 17)
+	in[0].Close()
+	p.WantStat("connection_limit.c.active_connections", 2)
+	if c := p.Dial().Send("x"); !c.reads(make([]byte, 1)) {
+		t.Error("nobody is let in though one has left")
+	}
+}
+
+func (c *Conn) reads(b []byte) bool {
+	_, err := io.ReadFull(c.r, b)
+	return err == nil
+}
+
+// The name that a TLS client asks for is the name of a cluster; where it asks for none the configured one stands.
+func TestClusterByServerName(t *testing.T) {
+	text := chained("listener_filters: ["+inspectTLS+"]", strings.Replace(chainTo("plain", ""), "filters: [", "filters: ["+networkFilter+"sni_cluster.v3.SniCluster}}, ", 1))
+	p := Start(t, Bootstrap(text, named(t, "plain", "a.example")...))
+	for name, want := range map[string]string{"": "plain", "a.example": "a.example", "b.example": ""} {
+		if got, _ := p.from("127.0.0.1", "127.0.0.1").Send(clientHello(t, 1<<14, name)).Rest(); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+	p.WantStat("tcp.t.downstream_cx_no_route", 1)
+}

@@ -85,4 +85,21 @@ var listenerTrials = []trial{
 		}
 		return "-"
 	}, want: [2]string{"-", "x"}},
+	{paths: "TcpProxy.metadata_match", site: tcpSubset, base: "stat_prefix: t, cluster: up, " + version1, flip: "stat_prefix: t, cluster: up, " + version3, up: greets, probe: greeted, want: [2]string{"hello|silence", "closed|closed"}},
+	{paths: "TcpProxy.WeightedCluster.ClusterWeight.metadata_match", site: tcpSubset, base: "stat_prefix: t, weighted_clusters: {clusters: [{name: up, weight: 1, " + version1 + "}]}", flip: "stat_prefix: t, weighted_clusters: {clusters: [{name: up, weight: 1, " + version3 + "}]}", up: greets, probe: greeted, want: [2]string{"hello|silence", "closed|closed"}},
+	{paths: "TcpProxy.hash_policy HashPolicy.source_ip", site: tcpRing, base: "stat_prefix: t, cluster: up", flip: "stat_prefix: t, cluster: up, hash_policy: [{source_ip: {}}]", up: everywhere, probe: func(w *world) string {
+		met := map[string]bool{}
+		for range 30 {
+			met[w.dial().Get("/", "connection: close").Body] = true
+		}
+		return fmt.Sprint(len(met))
+	}, want: [2]string{"2", "1"}},
+	{paths: "ConnectionLimit.stat_prefix", site: guarded, base: "stat_prefix: a, max_connections: 1", flip: "stat_prefix: b, max_connections: 1", probe: func(w *world) string {
+		oneMore(w)
+		return fmt.Sprint(w.stat("connection_limit.a.limited_connections"), w.stat("connection_limit.b.limited_connections"))
+	}, want: [2]string{"1 -1", "-1 1"}},
+	{paths: "ConnectionLimit.max_connections", site: guarded, base: "stat_prefix: a, max_connections: 1", flip: "stat_prefix: a, max_connections: 2", probe: oneMore, want: [2]string{"closed", "y"}},
+	{paths: "ConnectionLimit.delay", site: guarded, base: "stat_prefix: a, max_connections: 1", flip: "stat_prefix: a, max_connections: 1, delay: 100s", probe: oneMore, want: [2]string{"closed", "silence"}},
+	{paths: "ConnectionLimit.runtime_enabled RuntimeFeatureFlag.default_value", site: guarded, base: "stat_prefix: a, max_connections: 1, runtime_enabled: {default_value: true}", flip: "stat_prefix: a, max_connections: 1, runtime_enabled: {default_value: false}", probe: oneMore, want: [2]string{"closed", "y"}},
+	{paths: "direct_response.v3.Config.response", site: answered, base: "response: {inline_string: one}", flip: "response: {inline_string: two}", probe: says(""), want: [2]string{"one", "two"}},
 }

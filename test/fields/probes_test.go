@@ -434,3 +434,49 @@ func drained(w *world) string {
 	w.Drain(0, true)
 	return look("GET /", "close")(w)
 }
+
+const (
+	version1 = `metadata_match: {filter_metadata: {envoy.lb: {v: "1"}}}`
+	version3 = `metadata_match: {filter_metadata: {envoy.lb: {v: "3"}}}`
+)
+
+func tcpTo(piece, cluster string) string {
+	text, _, _ := strings.Cut(tcp(piece), "  clusters:")
+	return text + "  clusters:\n  - {name: up, " + cluster + "}\n"
+}
+
+// tcpSubset is a TCP proxy before one endpoint, of version 1.
+func tcpSubset(piece string) string {
+	return tcpTo(piece, `lb_subset_config: {subset_selectors: [{keys: [v]}]}, load_assignment: {cluster_name: up, endpoints: [{lb_endpoints: [{metadata: {filter_metadata: {envoy.lb: {v: "1"}}}, `+here+`}]}]}`)
+}
+
+// tcpRing is a TCP proxy before two endpoints that are chosen by a hash.
+func tcpRing(piece string) string {
+	return tcpTo(piece, "lb_policy: RING_HASH, load_assignment: {cluster_name: up, endpoints: [{lb_endpoints: [{"+here+"}, {"+strings.Replace(here, "127.0.0.1", "127.0.0.2", 1)+"}]}]}")
+}
+
+// guarded is an echo behind a limit of connections.
+func guarded(piece string) string {
+	return networkFilters(`{name: limit, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit, ` + piece + `}}, {name: echo, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}`)
+}
+
+func answered(piece string) string {
+	return networkFilters(`{name: answer, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.direct_response.v3.Config, ` + piece + `}}`)
+}
+
+func networkFilters(list string) string {
+	return e2e.Bootstrap(`
+- name: l
+  address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+  filter_chains: [{filters: [`+list+`]}]
+`, upCluster())
+}
+
+// oneMore is what a connection hears to "y" while another one stands.
+func oneMore(w *world) string {
+	first := w.dial().Send("x")
+	if got := hears(first.Conn); got != "x" {
+		w.t.Fatalf("the first hears %q", got)
+	}
+	return says("y")(w)
+}

@@ -107,24 +107,48 @@ var listenerTable = table{
 	"envoy.config.listener.v3.Filter": {
 		"name": harmless("the type of typed_config decides"),
 		"typed_config": extension(
+			"envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",
+			"envoy.extensions.filters.network.direct_response.v3.Config",
+			"envoy.extensions.filters.network.echo.v3.Echo",
 			"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+			"envoy.extensions.filters.network.sni_cluster.v3.SniCluster",
 			"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
 		),
 		"config_discovery": later("comes with the xDS client"),
 	},
+	"envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit": {
+		"stat_prefix":     run,
+		"max_connections": run,
+		"delay":           run,
+		"runtime_enabled": run,
+	},
+	"envoy.extensions.filters.network.direct_response.v3.Config": {
+		"response": run,
+	},
+	"envoy.extensions.filters.network.echo.v3.Echo":              {},
+	"envoy.extensions.filters.network.sni_cluster.v3.SniCluster": {},
+	"envoy.config.core.v3.RuntimeFeatureFlag": {
+		"default_value": run,
+		"runtime_key":   harmless("there are no runtime keys"),
+	},
+	"envoy.type.v3.HashPolicy": {
+		"source_ip":    run,
+		"filter_state": later("connections have no filter state"),
+	},
+	"envoy.type.v3.HashPolicy.SourceIp": {},
 	"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy": {
 		"stat_prefix":                        run,
 		"cluster":                            run,
 		"weighted_clusters":                  run,
 		"on_demand":                          later("comes with the xDS client"),
-		"metadata_match":                     later("comes with subsets"),
+		"metadata_match":                     run,
 		"idle_timeout":                       run,
 		"downstream_idle_timeout":            later("use idle_timeout"),
 		"upstream_idle_timeout":              later("use idle_timeout"),
 		"access_log":                         run,
 		"max_connect_attempts":               run,
 		"backoff_options":                    later("attempts follow one another at once"),
-		"hash_policy":                        later("comes with hash balancing"),
+		"hash_policy":                        run,
 		"tunneling_config":                   later("comes with tunnels"),
 		"max_downstream_connection_duration": run,
 		"max_downstream_connection_duration_jitter_percentage": later("use max_downstream_connection_duration alone"),
@@ -143,6 +167,6 @@ var listenerTable = table{
 	"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight": {
 		"name":           run,
 		"weight":         run,
-		"metadata_match": later("comes with subsets"),
+		"metadata_match": run,
 	},
 }
