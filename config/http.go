@@ -174,5 +174,7 @@ type TCP struct {
 	IdleTimeout           time.Duration
 	MaxDownstreamDuration time.Duration
 	MaxConnectAttempts    uint32 // at least 1
+	ByServerName          bool   // the name that a TLS client asks for is the cluster's, if it asks for one
+	HashSource            bool   // endpoints are chosen by a hash of the client's address
 	AccessLogs            []AccessLog
 }

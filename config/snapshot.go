@@ -1,6 +1,9 @@
 package config
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Hash tells two contents of a resource apart. Equal hashes mean equal resources.
 type Hash [16]byte
@@ -82,8 +85,21 @@ type Listener struct {
 	Transparent bool
 	IPv4Compat  bool // an IPv6 socket takes IPv4 connections too
 	KeepAlive   *TCPKeepAlive
-	// Chain is what every connection meets.
-	Chain FilterChain
+	// Unbound listeners have no socket: others hand connections over to them by their address.
+	Unbound bool
+	// HandOver gives connections that were redirected to the listener at the address that they were going to, if there is one.
+	HandOver bool
+	// Filters look at a connection, in order, before its chain is chosen.
+	Filters []ListenerFilter
+	// FilterTimeout bounds how long Filters may wait for bytes; 0: it does not. What is late is closed unless ContinueOnTimeout is set.
+	FilterTimeout     time.Duration
+	ContinueOnTimeout bool
+	// Chains are what a connection may meet, by what it is. No two of them have the same match.
+	Chains []*FilterChain
+	// Default is what a connection meets that no chain matches; nil: it is closed.
+	Default *FilterChain
+	// Outer is the fingerprint of all but the chains: while it stays, sockets and the connections of chains that stay are left alone.
+	Outer Hash
 	// Raw is the resource as it was accepted, in protobuf's wire format, to be shown.
 	Raw []byte
 }
@@ -91,11 +107,4 @@ type Listener struct {
 // TCPKeepAlive is how the kernel probes an idle peer; 0: the kernel's own value.
 type TCPKeepAlive struct {
 	Probes, Time, Interval uint32 // count, seconds, seconds
-}
-
-// FilterChain is what a connection goes through. Exactly one of HTTP and TCP is set.
-type FilterChain struct {
-	Name string
-	HTTP *HTTP
-	TCP  *TCP
 }

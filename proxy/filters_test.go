@@ -287,9 +287,9 @@ func run(t *testing.T, chain ...string) *rig {
 		Forward: &config.Forward{Clusters: []config.WeightedCluster{{Name: "upstream", Weight: 1}}, TotalWeight: 1, Timeout: 5 * time.Second, MissingCluster: 503}}
 	snapshot := &config.Snapshot{
 		Listeners: []*config.Listener{{Name: "l", Address: config.Address{AddrPort: netip.MustParseAddrPort("127.0.0.1:0")}, BufferLimit: 64 << 10, Backlog: 128, ReusePort: true,
-			Chain: config.FilterChain{HTTP: &config.HTTP{StatPrefix: "test", MaxHeadBytes: 60 << 10, MaxHeaders: 100, Filters: list, Proxy100Continue: true,
+			Chains: []*config.FilterChain{{HTTP: &config.HTTP{StatPrefix: "test", MaxHeadBytes: 60 << 10, MaxHeaders: 100, Filters: list, Proxy100Continue: true,
 				DelayedCloseTimeout: time.Second,
-				Routes:              &config.RouteConfiguration{VirtualHosts: []*config.VirtualHost{{Domains: []string{"*"}, Routes: []*config.Route{route}}}}}}}},
+				Routes:              &config.RouteConfiguration{VirtualHosts: []*config.VirtualHost{{Domains: []string{"*"}, Routes: []*config.Route{route}}}}}}}}},
 		Clusters: []*config.Cluster{{Name: "upstream", StatName: "upstream", BufferLimit: 1 << 20, ConnectTimeout: time.Second, Breakers: [2]config.Breaker{many, many},
 			Static: &config.Assignment{Endpoints: []config.Endpoint{{Address: config.Address{AddrPort: netip.MustParseAddrPort(upstream.Listener.Addr().String())}, Weight: 1}}}}},
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
-	"github.com/weftmesh/weft/proxy/l4"
 	"github.com/weftmesh/weft/proxy/l7"
 	"github.com/weftmesh/weft/proxy/listener"
 	"github.com/weftmesh/weft/proxy/loop"
@@ -37,8 +36,7 @@ type Options struct {
 type Proxy struct {
 	options  Options
 	loops    []*loop.Loop
-	http     []*l7.Local
-	tcp      []*l4.Local
+	locals   []*listener.Local // by loop
 	origin   *l7.Origin
 	clusters *upstream.Set
 	drain    l7.Drain
@@ -50,14 +48,8 @@ type Proxy struct {
 	mu        sync.Mutex // one change at a time
 	current   *config.Snapshot
 	tables    map[string]*route.Table
-	listeners map[string]*running
+	listeners map[string]*listener.Listener
 	closed    bool
-}
-
-// running is a listener with what it was compiled to.
-type running struct {
-	*listener.Listener
-	server *l7.Server
 }
 
 // New starts the loops. They wait for connections; there are none before the first Update.
@@ -67,7 +59,7 @@ func New(o Options) (*Proxy, error) {
 	if want := o.Concurrency + 1; runtime.GOMAXPROCS(0) < want {
 		runtime.GOMAXPROCS(want)
 	}
-	p := &Proxy{options: o, listeners: map[string]*running{}, tables: map[string]*route.Table{}, current: &config.Snapshot{},
+	p := &Proxy{options: o, listeners: map[string]*listener.Listener{}, tables: map[string]*route.Table{}, current: &config.Snapshot{},
 		owners: newOwners(o.Stats)}
 	owner := o.Stats.Acquire(loop.Stats, "loop.")
 	for i := range o.Concurrency {
@@ -77,8 +69,7 @@ func New(o Options) (*Proxy, error) {
 			return nil, err
 		}
 		p.loops = append(p.loops, l)
-		p.http = append(p.http, l7.NewLocal(l))
-		p.tcp = append(p.tcp, &l4.Local{Loop: l})
+		p.locals = append(p.locals, listener.NewLocal(l, o.Stats))
 	}
 	p.clusters = upstream.NewSet(p.loops, o.Stats)
 	p.origin = &l7.Origin{
@@ -127,7 +118,7 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 	if err := p.openLogs(s); err != nil {
 		return err
 	}
-	fresh, err := p.openListeners(s)
+	change, err := p.openListeners(s)
 	if err != nil {
 		return err
 	}
@@ -146,11 +137,11 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 	}
 	generation := &l7.Generation{Routes: tables, Clusters: clusters}
 	p.onLoops(func(i int) {
-		p.http[i].Generation = generation
-		p.tcp[i].Clusters = clusters
+		p.locals[i].HTTP.Generation = generation
+		p.locals[i].TCP.Clusters = clusters
 	})
 	p.tables, p.current = tables, s
-	p.replaceListeners(s, fresh)
+	p.replaceListeners(s, change)
 	p.live.Store(true)
 	return nil
 }
@@ -176,88 +167,6 @@ func (p *Proxy) countClusters(next *config.Snapshot) {
 	v.Set(clustersActive, uint64(len(next.Clusters)))
 }
 
-func (p *Proxy) openLogs(s *config.Snapshot) error {
-	for _, l := range s.Listeners {
-		logs := []config.AccessLog(nil)
-		switch {
-		case l.Chain.HTTP != nil:
-			logs = l.Chain.HTTP.AccessLogs
-		case l.Chain.TCP != nil:
-			logs = l.Chain.TCP.AccessLogs
-		}
-		for _, a := range logs {
-			if _, err := p.options.Logs.Open(a); err != nil {
-				return fmt.Errorf("proxy: listener %q: access log: %w", l.Name, err)
-			}
-		}
-	}
-	return nil
-}
-
-// openListeners binds what is new or has changed, without accepting yet.
-func (p *Proxy) openListeners(s *config.Snapshot) (map[string]*running, error) {
-	fresh := map[string]*running{}
-	for _, c := range s.Listeners {
-		if old := p.listeners[c.Name]; old != nil && old.Config.Hash == c.Hash {
-			continue
-		}
-		r := &running{}
-		var tcp *l4.Server
-		if c.Chain.HTTP != nil {
-			r.server = l7.NewServer(c.Chain.HTTP, c, p.origin)
-		} else {
-			tcp = l4.NewServer(c.Chain.TCP, c, p.options.Stats, p.log, &p.nextConn)
-		}
-		l, err := listener.Open(c, len(p.loops), p.options.Stats, r.server, tcp)
-		if err != nil {
-			p.owners.listeners.Inc(listenersFailed)
-			for _, opened := range fresh {
-				opened.Close(p.loops)
-			}
-			return nil, err
-		}
-		r.Listener = l
-		fresh[c.Name] = r
-	}
-	return fresh, nil
-}
-
-// replaceListeners accepts on the new ones and ends those that are gone: their sockets at once, their connections politely.
-func (p *Proxy) replaceListeners(s *config.Snapshot, fresh map[string]*running) {
-	keep := map[string]bool{}
-	for _, c := range s.Listeners {
-		keep[c.Name] = true
-	}
-	v := p.owners.listeners
-	for name, old := range p.listeners {
-		if keep[name] && fresh[name] == nil {
-			continue
-		}
-		if keep[name] {
-			v.Inc(listenersModified)
-		} else {
-			v.Inc(listenersRemoved)
-		}
-		old.Close(p.loops)
-		if old.server != nil {
-			p.onLoops(func(i int) { p.http[i].CloseAll(old.server, true) })
-		}
-		delete(p.listeners, name)
-	}
-	for name, r := range fresh {
-		p.listeners[name] = r
-		v.Inc(listenersAdded)
-		v.Add(listenersCreated, uint64(len(p.loops)))
-		p.onLoops(func(i int) {
-			if err := r.Start(p.loops[i], p.http[i], p.tcp[i]); err != nil {
-				p.options.Log.Error("a listener does not accept on one of the loops", "listener", name, "loop", i, "error", err)
-			}
-		})
-	}
-	v.Set(listenersActive, uint64(len(p.listeners)))
-	v.Set(workersStarted, 1)
-}
-
 // Drain asks clients to go: over that time responses say so and connections end with their present exchange. Nobody new is kept out;
 // CloseListeners does that.
 func (p *Proxy) Drain(over time.Duration, inboundOnly bool) { p.drain.Begin(over, inboundOnly) }
@@ -272,7 +181,7 @@ func (p *Proxy) CloseListeners(inboundOnly bool) {
 	defer p.mu.Unlock()
 	for _, l := range p.listeners {
 		if !inboundOnly || l.Config.Direction == config.Inbound {
-			l.Listener.Close(p.loops)
+			l.Close(p.loops)
 		}
 	}
 }
@@ -280,7 +189,7 @@ func (p *Proxy) CloseListeners(inboundOnly bool) {
 // Connections is the number of downstream connections.
 func (p *Proxy) Connections() int {
 	var n atomic.Int64
-	p.onLoops(func(i int) { n.Add(int64(p.http[i].Connections() + p.tcp[i].Connections())) })
+	p.onLoops(func(i int) { n.Add(int64(p.locals[i].Connections())) })
 	return int(n.Load())
 }
 
@@ -307,11 +216,11 @@ func (p *Proxy) Close() {
 	}
 	p.closed = true
 	for _, l := range p.listeners {
-		l.Listener.Close(p.loops)
+		l.Close(p.loops)
 	}
 	p.onLoops(func(i int) {
-		p.http[i].CloseAll(nil, false)
-		p.tcp[i].CloseAll()
+		p.locals[i].HTTP.CloseAll(nil, false)
+		p.locals[i].TCP.CloseAll()
 	})
 	p.clusters.Update(&config.Snapshot{})
 	p.onLoops(func(int) {}) // what the update posted has run

@@ -45,6 +45,7 @@ var serverStats = &telemetry.Table{Kind: "server", Metrics: []telemetry.Metric{
 const (
 	listenersAdded = iota
 	listenersModified
+	listenersInPlace
 	listenersRemoved
 	listenersCreated
 	listenersFailed
@@ -57,6 +58,7 @@ const (
 var listenerStats = &telemetry.Table{Kind: "listener_manager", Metrics: []telemetry.Metric{
 	listenersAdded:    {Name: "listener_added"},
 	listenersModified: {Name: "listener_modified"},
+	listenersInPlace:  {Name: "listener_in_place_updated"},
 	listenersRemoved:  {Name: "listener_removed"},
 	listenersCreated:  {Name: "listener_create_success"},
 	listenersFailed:   {Name: "listener_create_failure"},

@@ -130,8 +130,10 @@ func (d *dumper) listeners() *adminv3.ListenersConfigDump {
 func (d *dumper) routes() *adminv3.RoutesConfigDump {
 	out := &adminv3.RoutesConfigDump{}
 	for _, l := range d.snapshot.Listeners {
-		if h := l.Chain.HTTP; h != nil && h.Routes != nil && d.pick(h.Routes.Name) {
-			out.StaticRouteConfigs = append(out.StaticRouteConfigs, &adminv3.RoutesConfigDump_StaticRouteConfig{RouteConfig: packed(Routes.Message(), h.Routes.Raw)})
+		for c := range l.AllChains() {
+			if h := c.HTTP; h != nil && h.Routes != nil && d.pick(h.Routes.Name) {
+				out.StaticRouteConfigs = append(out.StaticRouteConfigs, &adminv3.RoutesConfigDump_StaticRouteConfig{RouteConfig: packed(Routes.Message(), h.Routes.Raw)})
+			}
 		}
 	}
 	for _, s := range d.states {

@@ -191,7 +191,11 @@ func (f *Feed) subscribe(boot *config.Bootstrap, stats *telemetry.Store) error {
 		f.files[i].subscribers = append(f.files[i].subscribers, s)
 	}
 	for _, l := range boot.Static.Listeners {
-		if h := l.Chain.HTTP; h != nil && h.RouteFile != nil {
+		for c := range l.AllChains() {
+			h := c.HTTP
+			if h == nil || h.RouteFile == nil {
+				continue
+			}
 			add(Routes, h.RouteName, h.RouteFile, "listener "+l.Name, func() *telemetry.Owner {
 				return stats.Acquire(RouteStats, "http."+h.StatPrefix+".rds."+h.RouteName+".",
 					telemetry.Tag{Name: "http_conn_manager_prefix", Value: h.StatPrefix}, telemetry.Tag{Name: "rds_route_config", Value: h.RouteName})

@@ -41,6 +41,15 @@ var asked = []verdict{
 	{name: "protocol options twice", text: cluster("common_http_protocol_options: {}\n    typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: {}}}}"), bad: "are not read beside this", differs: "Envoy reads the typed options alone"},
 	{name: "listener without chains", text: "static_resources: {listeners: [{name: a, address: {pipe: {path: /tmp/a}}}]}", bad: "a filter chain is missing"},
 	{name: "chain without filters", text: "static_resources: {listeners: [{name: a, address: {pipe: {path: /tmp/a}}, filter_chains: [{}]}]}", bad: "a filter is missing", differs: "Envoy closes each connection"},
+	{name: "chains that ask for the same", text: chains("prefix_ranges: [{address_prefix: 10.1.0.0, prefix_len: 8}, {address_prefix: 11.0.0.0, prefix_len: 8}]", "prefix_ranges: [{address_prefix: 10.0.0.0, prefix_len: 8}]"), bad: "filter_chains[1] asks for the same as filter_chains[0]"},
+	{name: "chains that ask for nothing", text: chains("", ""), bad: "asks for the same"},
+	{name: "any and no prefix", text: chains("prefix_ranges: [{address_prefix: 0.0.0.0, prefix_len: 0}]", "")},
+	{name: "source port twice", text: chains("source_ports: [1, 1]"), bad: "1 is listed twice"},
+	{name: "chains of a name", text: strings.ReplaceAll(chains("source_ports: [1]", "source_ports: [2]"), "- filter_chain", "- name: a\n      filter_chain")},
+	{name: "default chain with a match", text: strings.ReplaceAll(chains("source_ports: [1]"), "    filter_chains:\n    - filter", "    default_filter_chain:\n      filter"), bad: "leave it out", differs: "Envoy ignores it"},
+	{name: "limit of connections", text: limited(echo)},
+	{name: "limit and nothing", text: limited(""), bad: "it passes connections on"},
+	{name: "limit after what takes all", text: strings.Replace(limited(echo), "filters:\n      - ", "filters:\n      - "+echo+"\n      - ", 1), bad: "it takes the whole connection"},
 	{name: "two listeners of a name", text: strings.Replace(listener(tcp("cluster: up"), tcp("cluster: up")), "name: l1", "name: l0", 1) + up, bad: `listeners[0] is called "l0", too`, differs: "Envoy serves the first and says nothing"},
 	{name: "tcp weights overflow", text: listener(tcp("weighted_clusters: {clusters: [{name: up, weight: 4294967295}, {name: up, weight: 2}]}")) + up, bad: "the weights sum to 4294967297", differs: "Envoy sums 64 bits"},
 	{name: "router not last", text: http(`http_filters: [{name: a, ROUTER}, {name: b, ROUTER}]`, forward), bad: "it must be the last of the 2 filters"},
@@ -213,6 +222,27 @@ func listener(filters ...string) string {
 `, i, f)
 	}
 	return b.String()
+}
+
+const echo = `{name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}`
+
+// limited is a limit of connections before another filter.
+func limited(before string) string {
+	text := listener(`typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit, stat_prefix: c, max_connections: 1}`)
+	if before != "" {
+		text += "      - " + before + "\n"
+	}
+	return text
+}
+
+// chains are filter chains with these matches.
+func chains(matches ...string) string {
+	text := listener(tcp("cluster: up"))
+	before, chain, _ := strings.Cut(text, "    - filters:")
+	for _, m := range matches {
+		before += "    - filter_chain_match: {" + m + "}\n      filters:" + chain
+	}
+	return before + up
 }
 
 func tcp(more string) string {

@@ -3,6 +3,8 @@ package l4
 import (
 	"sync/atomic"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/proxy/upstream"
@@ -20,13 +22,14 @@ type Server struct {
 	nextConn *atomic.Uint64
 }
 
-// NewServer compiles a TCP proxy. nextConn numbers the process's connections.
-func NewServer(c *config.TCP, l *config.Listener, store *telemetry.Store, logs func(config.AccessLog) *accesslog.Log, nextConn *atomic.Uint64) *Server {
+// NewServer compiles the TCP proxy of a filter chain. nextConn numbers the process's connections.
+func NewServer(chain *config.FilterChain, l *config.Listener, store *telemetry.Store, logs func(config.AccessLog) *accesslog.Log, nextConn *atomic.Uint64) *Server {
+	c := chain.TCP
 	s := &Server{
 		config:   c,
 		stats:    store.Acquire(Stats, "tcp."+c.StatPrefix+".", telemetry.Tag{Name: "tcp_prefix", Value: c.StatPrefix}),
 		limit:    int(l.BufferLimit),
-		chain:    l.Chain.Name,
+		chain:    chain.Name,
 		nextConn: nextConn,
 	}
 	for _, a := range c.AccessLogs {
@@ -39,25 +42,48 @@ func NewServer(c *config.TCP, l *config.Listener, store *telemetry.Store, logs f
 type Local struct {
 	Loop     *loop.Loop
 	Clusters upstream.Clusters
-	tunnels  *tunnel // all of them, through next and prev
+	tunnels  *tunnel   // all of them, through next and prev
+	answered *answered // all of them, through next and prev
+	wish     upstream.Wish
 }
 
-// CloseAll ends the loop's tunnels at once.
+// CloseAll ends the loop's connections at once.
 func (l *Local) CloseAll() {
 	for t := l.tunnels; t != nil; {
 		next := t.next
 		t.end("server shutdown")
 		t = next
 	}
+	for l.answered != nil {
+		l.answered.drop()
+	}
 }
 
-// Connections is the number of tunnels of the loop.
+// Connections is the number of downstream connections of the loop.
 func (l *Local) Connections() int {
 	n := 0
 	for t := l.tunnels; t != nil; t = t.next {
 		n++
 	}
+	for c := l.answered; c != nil; c = c.next {
+		n++
+	}
 	return n
+}
+
+// wishOf is what a tunnel asks of the choice of its endpoint; nil for nothing in particular.
+func (l *Local) wishOf(t *tunnel, subset *config.Subset) *upstream.Wish {
+	destination := t.down.Destination()
+	hashed := t.server.config.HashSource && t.down.Remote().IsValid()
+	if subset == nil && !hashed && !destination.IsValid() {
+		return nil
+	}
+	l.wish = upstream.Wish{Subset: subset, Destination: destination, Hashed: hashed}
+	if hashed {
+		var b [64]byte
+		l.wish.Hash = xxhash.Sum64(t.down.Remote().Addr().AppendTo(b[:0]))
+	}
+	return &l.wish
 }
 
 // choose picks a share by its weight.

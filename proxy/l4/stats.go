@@ -29,3 +29,15 @@ var Stats = &telemetry.Table{Kind: "tcp", Metrics: []telemetry.Metric{
 	FlushTotal:         {Name: "upstream_flush_total"},
 	FlushActive:        {Name: "upstream_flush_active", Type: telemetry.Gauge},
 }}
+
+// Rows of a guard's numbers, under Envoy's names.
+const (
+	ActiveConnections = iota
+	LimitedConnections
+)
+
+// GuardStats is the table of a guard's numbers.
+var GuardStats = &telemetry.Table{Kind: "connection_limit", Metrics: []telemetry.Metric{
+	ActiveConnections:  {Name: "active_connections", Type: telemetry.Gauge},
+	LimitedConnections: {Name: "limited_connections"},
+}}

@@ -1,9 +1,9 @@
 package l4
 
 import (
-	"net/netip"
 	"time"
 
+	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
@@ -12,24 +12,24 @@ import (
 
 // tunnel is a downstream connection, the upstream one that carries it, and the bytes between them.
 type tunnel struct {
-	server      *Server
-	local       *Local
-	stats       *telemetry.Values
-	gate        loop.Gate
-	down        *loop.Conn
-	up          *upstream.TCP // nil until one is dialled
-	cluster     *upstream.Cluster
-	next        *tunnel // in local.tunnels
-	prev        *tunnel
-	connect     loop.Timer
-	idle        loop.Timer
-	duration    loop.Timer
-	entry       accesslog.Entry
-	began       int64
-	attempts    uint32
-	destination netip.AddrPort // where the client was going before it was redirected to us; not valid: here
-	carrying    bool           // the upstream connection stands
-	over        bool
+	server   *Server
+	local    *Local
+	stats    *telemetry.Values
+	gate     loop.Gate
+	down     *loop.Conn
+	up       *upstream.TCP // nil until one is dialled
+	cluster  *upstream.Cluster
+	subset   *config.Subset // that the endpoint has to be in; nil: any
+	next     *tunnel        // in local.tunnels
+	prev     *tunnel
+	connect  loop.Timer
+	idle     loop.Timer
+	duration loop.Timer
+	entry    accesslog.Entry
+	began    int64
+	attempts uint32
+	carrying bool // the upstream connection stands
+	over     bool
 }
 
 // upEnd is the tunnel as the owner of its upstream connection.
@@ -46,7 +46,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	}
 	t.down = down
 	t.began = l.Loop.Nanotime()
-	t.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: s.nextConn.Add(1), Direct: p.Remote, Remote: p.Remote, Local: down.Local(), FilterChain: s.chain, RequestEnd: -1,
+	t.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: s.nextConn.Add(1), Direct: down.Direct(), Remote: down.Remote(), Local: down.Local(), FilterChain: s.chain, RequestEnd: -1,
 		UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	if t.next = l.tunnels; t.next != nil {
 		t.next.prev = t
@@ -57,8 +57,11 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 		l.Loop.SetTimer(&t.duration, d, t)
 	}
 	share := choose(s.config, l.Loop.Random())
-	t.entry.Cluster = share.Name
-	t.cluster = l.Clusters[share.Name]
+	t.subset, t.entry.Cluster = share.Subset, share.Name
+	if name := down.ServerName(); s.config.ByServerName && name != "" {
+		t.entry.Cluster = name
+	}
+	t.cluster = l.Clusters[t.entry.Cluster]
 	if t.cluster == nil {
 		t.stats.Inc(CxNoRoute)
 		t.entry.Flags |= accesslog.NoClusterFound
@@ -77,7 +80,7 @@ func (t *tunnel) dial() {
 	for t.attempts < t.server.config.MaxConnectAttempts {
 		t.attempts++
 		t.entry.Attempts = t.attempts
-		m := t.cluster.Choose(l, &upstream.Wish{Destination: t.destination})
+		m := t.cluster.Choose(l, t.local.wishOf(t, t.subset))
 		if m == nil {
 			t.entry.Flags |= accesslog.NoHealthyUpstream
 			t.end("")

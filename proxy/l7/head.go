@@ -194,7 +194,7 @@ func hasToken(list []byte, token string) bool {
 // from inside: from a single address that counts as ours.
 func (x *exchange) resolveClient() (inside bool) {
 	c, r := x.server.config, &x.request
-	direct := x.entry.Direct
+	direct := x.conn.conn.Remote()
 	trusted := false
 	if c.UseRemoteAddress {
 		trusted = !r.Has(http.XForwardedFor)
@@ -254,7 +254,7 @@ func (x *exchange) setScheme() {
 }
 
 func (x *exchange) appendForwardedFor() {
-	ip := x.entry.Direct.Addr()
+	ip := x.conn.conn.Remote().Addr()
 	if !ip.IsValid() {
 		return
 	}

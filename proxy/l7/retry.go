@@ -156,7 +156,7 @@ func (x *exchange) destination(o *config.OriginalDestinations) netip.AddrPort {
 			}
 		}
 	}
-	return x.conn.destination
+	return x.conn.conn.Destination()
 }
 
 func (x *exchange) noteTried(m *upstream.Member) {

@@ -110,7 +110,7 @@ func (x *exchange) hashRequest() {
 }
 
 func (x *exchange) cookieValue(dst []byte) []byte {
-	return route.AppendCookieValue(dst, x.entry.Direct, x.conn.address())
+	return route.AppendCookieValue(dst, x.conn.conn.Remote(), x.conn.address())
 }
 
 // giveCookies gives the client the cookies that it was hashed by and did not have.

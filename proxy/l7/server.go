@@ -63,8 +63,9 @@ type Origin struct {
 	Health   filters.Health
 }
 
-// NewServer compiles a connection manager.
-func NewServer(c *config.HTTP, l *config.Listener, o *Origin) *Server {
+// NewServer compiles the connection manager of a filter chain.
+func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server {
+	c := chain.HTTP
 	s := &Server{
 		config: c,
 		decode: http1.Options{
@@ -80,7 +81,7 @@ func NewServer(c *config.HTTP, l *config.Listener, o *Origin) *Server {
 		encode:  http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
 		stats:   o.Stats.Acquire(Stats, "http."+c.StatPrefix+".", telemetry.Tag{Name: "http_conn_manager_prefix", Value: c.StatPrefix}),
 		limit:   int(l.BufferLimit),
-		chainAs: l.Chain.Name,
+		chainAs: chain.Name,
 		via:     []byte(c.Via),
 		agent:   []byte(o.Cluster),
 		node:    []byte(o.Node),
@@ -96,7 +97,7 @@ func NewServer(c *config.HTTP, l *config.Listener, o *Origin) *Server {
 	}
 	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept, Health: &o.Health, Cluster: o.Cluster}
 	for _, f := range c.Filters {
-		site.Name, site.Place = f.Name, l.Name+"/"+l.Chain.Name+"/"+f.Name
+		site.Name, site.Place = f.Name, l.Name+"/"+chain.ID+"/"+f.Name
 		for i := range o.Specs {
 			if o.Specs[i].Name == f.Type {
 				s.chain = append(s.chain, link{name: f.Name, off: f.Disabled, hooks: o.Specs[i].Hooks, make: o.Specs[i].Build(f.Config, site)})

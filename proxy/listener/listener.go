@@ -1,9 +1,9 @@
 package listener
 
 import (
+	"net/netip"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -14,43 +14,104 @@ import (
 	"github.com/weftmesh/weft/telemetry"
 )
 
+// Local is what the listeners of one loop share.
+type Local struct {
+	Loop     *loop.Loop
+	HTTP     *l7.Local
+	TCP      *l4.Local
+	TLS      *telemetry.Values // of TLSStats
+	HTTPSeen *telemetry.Values // of HTTPStats
+	ports    map[netip.AddrPort]*port
+	waiting  int // connections whose first bytes are awaited
+}
+
+// NewLocal makes what the listeners of a loop share.
+func NewLocal(l *loop.Loop, store *telemetry.Store) *Local {
+	return &Local{
+		Loop:     l,
+		HTTP:     l7.NewLocal(l),
+		TCP:      &l4.Local{Loop: l},
+		TLS:      store.Acquire(TLSStats, "tls_inspector.").Loop(l.Index()),
+		HTTPSeen: store.Acquire(HTTPStats, "http_inspector.").Loop(l.Index()),
+		ports:    map[netip.AddrPort]*port{},
+	}
+}
+
+// at finds the listener at an address, or else the one at all addresses of its port.
+func (l *Local) at(a netip.AddrPort) *port {
+	if p := l.ports[a]; p != nil {
+		return p
+	}
+	any, any6 := netip.IPv4Unspecified(), netip.IPv6Unspecified()
+	if a.Addr().Is6() {
+		return l.ports[netip.AddrPortFrom(any6, a.Port())]
+	}
+	if p := l.ports[netip.AddrPortFrom(any, a.Port())]; p != nil {
+		return p
+	}
+	if p := l.ports[netip.AddrPortFrom(any6, a.Port())]; p != nil && p.config.IPv4Compat {
+		return p
+	}
+	return nil
+}
+
+// Connections is the number of downstream connections of the loop, those among them whose first bytes are awaited.
+func (l *Local) Connections() int { return l.HTTP.Connections() + l.TCP.Connections() + l.waiting }
+
 // Listener is a bound socket, by loop, and what its connections meet.
 type Listener struct {
 	Config  *config.Listener
+	Chains  *Chains
 	Address config.Address // where it is bound in fact
 	sockets []int          // by loop, or one for all
 	ports   []*port        // by loop
 	stats   *telemetry.Owner
-	http    *l7.Server
-	tcp     *l4.Server
+	proxy   []*telemetry.Owner // of ProxyStats, by the filter; nil for others
 }
 
 // port is one loop's part of a listener.
 type port struct {
+	*Local
 	listener *Listener
-	loop     *loop.Loop
-	http     *l7.Local
-	tcp      *l4.Local
+	config   *config.Listener
+	chains   *Chains // that new connections meet
 	stats    *telemetry.Values
-	acceptor *loop.Acceptor
+	acceptor *loop.Acceptor      // nil: the listener is not bound
+	waiting  *inspection         // all of them, through next and prev
+	proxy    []*telemetry.Values // of ProxyStats, by the filter; nil for others
 }
 
-// Open binds a listener for that many loops. Exactly one of http and tcp is what its connections meet.
-func Open(c *config.Listener, loops int, store *telemetry.Store, http *l7.Server, tcp *l4.Server) (*Listener, error) {
+// Open binds a listener for that many loops. What stays of an older one of the same name is taken over: its socket, if nothing about
+// that has changed. old is nil if there is none.
+func Open(c *config.Listener, old *Listener, chains *Chains, loops int, store *telemetry.Store) (*Listener, error) {
 	n := loops
 	if !c.ReusePort || c.Address.Path != "" {
 		n = 1
 	}
-	l := &Listener{Config: c, http: http, tcp: tcp, ports: make([]*port, loops), Address: c.Address}
-	for i := range n {
-		fd, err := bind(c, l.Address, n > 1)
-		if err != nil {
-			l.closeSockets()
-			return nil, err
+	l := &Listener{Config: c, Chains: chains, ports: make([]*port, loops), Address: c.Address}
+	switch {
+	case c.Unbound:
+	case old != nil && sameSocket(old.Config, c) && len(old.sockets) > 0:
+		l.Address = old.Address
+		for _, fd := range old.sockets {
+			fd, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				l.closeSockets()
+				return nil, err
+			}
+			l.sockets = append(l.sockets, fd)
 		}
-		l.sockets = append(l.sockets, fd)
-		if i == 0 {
-			l.Address = bound(fd, c.Address)
+	default:
+		for i := range n {
+			fd, err := bind(c, l.Address, n > 1)
+			if err != nil {
+				l.closeSockets()
+				return nil, err
+			}
+			l.sockets = append(l.sockets, fd)
+			if i == 0 {
+				l.Address = bound(fd, c.Address)
+			}
 		}
 	}
 	name := c.StatPrefix
@@ -58,15 +119,48 @@ func Open(c *config.Listener, loops int, store *telemetry.Store, http *l7.Server
 		name = statName(l.Address)
 	}
 	l.stats = store.Acquire(Stats, "listener."+name+".", telemetry.Tag{Name: "listener_address", Value: name})
+	l.proxy = make([]*telemetry.Owner, len(c.Filters))
+	for i, f := range c.Filters {
+		if f.Kind != config.ReadProxyHeader {
+			continue
+		}
+		prefix := "proxy_proto."
+		if f.Proxy.StatPrefix != "" {
+			prefix += f.Proxy.StatPrefix + "."
+		}
+		l.proxy[i] = store.Acquire(ProxyStats, prefix)
+	}
 	return l, nil
 }
 
 // statName is an address as statistics call it: Envoy turns colons into underscores.
 func statName(a config.Address) string { return strings.ReplaceAll(a.String(), ":", "_") }
 
+// sameSocket tells whether two listeners want sockets that are alike in everything.
+func sameSocket(a, b *config.Listener) bool {
+	keepAlive := a.KeepAlive == b.KeepAlive || a.KeepAlive != nil && b.KeepAlive != nil && *a.KeepAlive == *b.KeepAlive
+	return keepAlive && a.Address == b.Address && a.Backlog == b.Backlog && a.ReusePort == b.ReusePort && a.Freebind == b.Freebind &&
+		a.Transparent == b.Transparent && a.IPv4Compat == b.IPv4Compat && a.Unbound == b.Unbound
+}
+
 // Start accepts on one loop. It is called on that loop.
-func (l *Listener) Start(on *loop.Loop, http *l7.Local, tcp *l4.Local) error {
-	i := on.Index()
+func (l *Listener) Start(on *Local) error {
+	i := on.Loop.Index()
+	p := &port{Local: on, listener: l, config: l.Config, chains: l.Chains, stats: l.stats.Loop(i)}
+	l.ports[i] = p
+	for _, o := range l.proxy {
+		var v *telemetry.Values
+		if o != nil {
+			v = o.Loop(i)
+		}
+		p.proxy = append(p.proxy, v)
+	}
+	if a := l.Address.AddrPort; a.IsValid() {
+		on.ports[netip.AddrPortFrom(a.Addr().Unmap(), a.Port())] = p
+	}
+	if len(l.sockets) == 0 {
+		return nil
+	}
 	fd := l.sockets[0]
 	var err error
 	if len(l.sockets) > 1 {
@@ -77,35 +171,67 @@ func (l *Listener) Start(on *loop.Loop, http *l7.Local, tcp *l4.Local) error {
 			return err
 		}
 	}
-	p := &port{listener: l, loop: on, http: http, tcp: tcp, stats: l.stats.Loop(i)}
-	l.ports[i] = p
-	p.acceptor, err = on.Listen(fd, p.accept, func() { p.stats.Inc(AcceptsPaused) })
+	p.acceptor, err = on.Loop.Listen(fd, p.accept, func() { p.stats.Inc(AcceptsPaused) })
 	return err
 }
 
+// Swap has new connections of one loop meet what Chains is now. It is called on that loop.
+func (l *Listener) Swap(i int) {
+	if p := l.ports[i]; p != nil {
+		p.chains, p.config = l.Chains, l.Config
+	}
+}
+
 func (p *port) accept(a *loop.Pending) {
+	switch c := p.chains.only; {
+	case len(p.config.Filters) > 0:
+		p.inspect(a)
+	case c != nil:
+		p.serve(c, a)
+	default:
+		p.serve(p.chains.Match(&Input{Destination: a.Local(), Transport: "raw_buffer", Direct: a.Remote, Source: a.Remote}), a)
+	}
+}
+
+// serve gives a connection to its chain.
+func (p *port) serve(c *Chain, a *loop.Pending) {
+	if c == nil {
+		p.stats.Inc(NoFilterChainMatch)
+		a.Refuse()
+		return
+	}
 	p.stats.Inc(CxTotal)
 	p.stats.Inc(CxActive)
 	a.Gate = p
-	if p.listener.http != nil {
-		p.listener.http.Serve(p.http, a)
+	switch {
+	case len(c.Guards) > 0 && !c.Guards.Admit(p.TCP, a):
+	case c.HTTP != nil:
+		c.HTTP.Serve(p.HTTP, a)
+	case c.TCP != nil:
+		c.TCP.Serve(p.TCP, a)
+	default:
+		c.Answer.Serve(p.TCP, a)
+	}
+}
+
+// Stop accepts no more on one loop. It is called on that loop. Connections that have a chain are left alone; of the others nobody knows
+// yet what they would be for.
+func (l *Listener) Stop(i int) {
+	p := l.ports[i]
+	if p == nil {
 		return
 	}
-	p.listener.tcp.Serve(p.tcp, a)
-}
-
-// Left counts a connection that has gone.
-func (p *port) Left(age time.Duration) {
-	p.stats.Dec(CxActive)
-	p.stats.Inc(CxDestroy)
-	p.stats.Observe(CxLengthMs, uint64(age.Milliseconds()))
-}
-
-// Stop accepts no more on one loop. It is called on that loop. Connections that stand are left alone.
-func (l *Listener) Stop(i int) {
-	if p := l.ports[i]; p != nil && p.acceptor != nil {
+	for key, at := range p.Local.ports {
+		if at == p {
+			delete(p.Local.ports, key)
+		}
+	}
+	if p.acceptor != nil {
 		p.acceptor.Close()
 		p.acceptor = nil
+	}
+	for p.waiting != nil {
+		p.waiting.refuse()
 	}
 }
 
@@ -124,6 +250,9 @@ func (l *Listener) Close(loops []*loop.Loop) {
 		l.closeSockets()
 	}
 }
+
+// Discard closes the sockets of a listener that was never started.
+func (l *Listener) Discard() { l.closeSockets() }
 
 func (l *Listener) closeSockets() {
 	for _, fd := range l.sockets {

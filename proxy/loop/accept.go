@@ -21,9 +21,20 @@ type Acceptor struct {
 
 // Pending is a connection that has been accepted and has no owner yet.
 type Pending struct {
-	FD     int
-	Remote netip.AddrPort
-	Gate   Gate
+	FD      int
+	Remote  netip.AddrPort
+	Gate    Gate
+	Arrival *Arrival // nil: nothing but the above is known
+	Conn    *Conn    // nil until somebody wanted to see its first bytes; then FD is its own
+}
+
+// Arrival is what was learned of a connection before it got its owner.
+type Arrival struct {
+	Source       netip.AddrPort // whom a proxy says that it is from; not valid: the peer of the socket
+	Destination  netip.AddrPort // where it was going before it was redirected to us; not valid: nowhere else
+	ServerName   string         // that a TLS client asked for, in lower case
+	Transport    string         // "tls", or empty
+	Applications []string       // protocols that the client offers, or begins with
 }
 
 // Gate is what a connection came in by. It hears when the connection has gone, after how long.
@@ -96,13 +107,61 @@ func (a *Acceptor) Close() {
 	a.loop.release(a.fd)
 }
 
-// Adopt makes a connection of an accepted one.
+// Adopt makes a connection of an accepted one. If it is one already, it changes its owner, who is offered what was read before.
 func (l *Loop) Adopt(p *Pending, limit int, o Owner) (*Conn, error) {
-	return l.adopt(p.FD, p.Remote, limit, o, 0, unix.EPOLLIN|unix.EPOLLRDHUP)
+	if c := p.Conn; c != nil {
+		c.owner, c.limit, c.arrival = o, limit, p.Arrival
+		c.Again()
+		return c, nil
+	}
+	c, err := l.adopt(p.FD, p.Remote, limit, o, 0, unix.EPOLLIN|unix.EPOLLRDHUP)
+	if err == nil {
+		c.arrival = p.Arrival
+	}
+	return c, err
 }
 
+// Local is our own address of an accepted connection, asked of the kernel; not valid for a Unix socket.
+func (p *Pending) Local() netip.AddrPort {
+	sa, err := unix.Getsockname(p.FD)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return addrPort(sa)
+}
+
+// OriginalDestination is where a connection was going before the kernel redirected it to us. A transparent socket takes connections to
+// anywhere as they are; of those it is where they came in. Not valid: it was not redirected.
+func (p *Pending) OriginalDestination() netip.AddrPort {
+	if raw, err := unix.GetsockoptIPv6Mreq(p.FD, unix.IPPROTO_IP, soOriginalDst); err == nil {
+		// What is asked for is a sockaddr_in, which this has room for: family, port, address.
+		b := &raw.Multiaddr
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[4:8])), uint16(b[2])<<8|uint16(b[3]))
+	}
+	if info, err := unix.GetsockoptIPv6MTUInfo(p.FD, unix.IPPROTO_IPV6, soOriginalDst); err == nil {
+		// A sockaddr_in6, with room to spare.
+		return netip.AddrPortFrom(netip.AddrFrom16(info.Addr.Addr).Unmap(), ntohs(&info.Addr.Port))
+	}
+	for _, o := range [...]struct{ level, name int }{{unix.IPPROTO_IP, unix.IP_TRANSPARENT}, {unix.IPPROTO_IPV6, unix.IPV6_TRANSPARENT}} {
+		if on, err := unix.GetsockoptInt(p.FD, o.level, o.name); err == nil && on != 0 {
+			return p.Local()
+		}
+	}
+	return netip.AddrPort{}
+}
+
+// soOriginalDst is SO_ORIGINAL_DST of the kernel's IPv4 and IPv6 packet filters.
+const soOriginalDst = 80
+
 // Refuse closes an accepted connection that nobody wants.
-func (p *Pending) Refuse() { unix.Close(p.FD) }
+func (p *Pending) Refuse() {
+	if p.Conn != nil {
+		p.Conn.Own(gone{})
+		p.Conn.Close()
+		return
+	}
+	unix.Close(p.FD)
+}
 
 func rawAddrPort(raw *unix.RawSockaddrAny) netip.AddrPort {
 	switch raw.Addr.Family {

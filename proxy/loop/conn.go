@@ -45,6 +45,7 @@ type Conn struct {
 	limit int // high watermark of out
 
 	remote   netip.AddrPort
+	arrival  *Arrival
 	received uint64
 	sentAll  uint64
 	linger   Timer
@@ -90,11 +91,38 @@ func (c *Conn) Loop() *Loop { return c.loop }
 // Own makes o the connection's owner from now on.
 func (c *Conn) Own(o Owner) { c.owner = o }
 
-// Remote is the peer's address; not valid for a Unix socket.
-func (c *Conn) Remote() netip.AddrPort { return c.remote }
+// Remote is whom the connection is from: whom a proxy named, or else the peer's address; not valid for a Unix socket.
+func (c *Conn) Remote() netip.AddrPort {
+	if c.arrival != nil && c.arrival.Source.IsValid() {
+		return c.arrival.Source
+	}
+	return c.remote
+}
 
-// Local is our own address, asked of the kernel; not valid for a Unix socket.
+// Direct is the peer's address, whatever it says; not valid for a Unix socket.
+func (c *Conn) Direct() netip.AddrPort { return c.remote }
+
+// Destination is where the connection was going before it was redirected to us; not valid: nowhere else.
+func (c *Conn) Destination() netip.AddrPort {
+	if c.arrival == nil {
+		return netip.AddrPort{}
+	}
+	return c.arrival.Destination
+}
+
+// ServerName is the name that a TLS client asked for, in lower case, if somebody looked.
+func (c *Conn) ServerName() string {
+	if c.arrival == nil {
+		return ""
+	}
+	return c.arrival.ServerName
+}
+
+// Local is where the connection was going: its Destination, or else our own address, asked of the kernel; not valid for a Unix socket.
 func (c *Conn) Local() netip.AddrPort {
+	if d := c.Destination(); d.IsValid() {
+		return d
+	}
 	sa, err := unix.Getsockname(int(c.fd))
 	if err != nil {
 		return netip.AddrPort{}

@@ -34,7 +34,7 @@ func TestChangesUnderLoad(t *testing.T) {
 		if s.Routes == nil {
 			s.Routes = map[string]*config.RouteConfiguration{}
 		}
-		s.Routes["local"] = routes.Static.Listeners[0].Chain.HTTP.Routes
+		s.Routes["local"] = routes.Static.Listeners[0].Chains[0].HTTP.Routes
 		return &s
 	}
 	p := StartLoops(t, 2, Bootstrap(listener, Cluster("one", one.Port)))

@@ -32,6 +32,10 @@ func Dial(t testing.TB, address string) *Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return wrap(t, c)
+}
+
+func wrap(t testing.TB, c net.Conn) *Conn {
 	c.SetDeadline(time.Now().Add(deadline))
 	t.Cleanup(func() { c.Close() })
 	return &Conn{Conn: c, r: bufio.NewReaderSize(c, 64<<10), t: t}

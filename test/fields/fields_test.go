@@ -41,6 +41,7 @@ var unseen = map[string]string{
 	"envoy.config.cluster.v3.Cluster.transport_socket":                                                       "a plain socket is what there is without one",
 	"envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension.typed_config":            "random UUIDs are what there is without one",
 	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.request_id_extension": "random UUIDs are what there is without one",
+	"envoy.config.listener.v3.Listener.use_original_dst":                                                     "it shows where the kernel redirects, in test/netns",
 	"envoy.config.listener.v3.FilterChain.transport_socket":                                                  "a plain socket is what there is without one",
 }
 

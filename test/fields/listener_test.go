@@ -19,6 +19,35 @@ var listenerTrials = []trial{
 	{paths: "InternalAddressConfig.unix_sockets", site: internal, base: "unix_sockets: false", flip: "unix_sockets: true", probe: look("GET /", ">x-envoy-internal"), want: [2]string{"-", "true"}},
 	{paths: "Listener.stat_prefix", site: listener, base: "stat_prefix: a", flip: "stat_prefix: b", probe: look("GET /", "#listener.a.downstream_cx_total", "#listener.b.downstream_cx_total"), want: [2]string{"1|-1", "-1|1"}},
 	{paths: "Listener.default_filter_chain", site: chainOf, base: "filter_chains", flip: "default", probe: look("GET /", "status"), want: [2]string{"200", "202"}},
+	{paths: "FilterChainMatch.destination_port", site: matched, base: "destination_port: 1", flip: "", probe: look("GET /", "status"), want: [2]string{"202", "200"}},
+	{paths: "FilterChainMatch.prefix_ranges CidrRange.address_prefix", site: matched, base: ranges("prefix_ranges", "127.0.0.2", 32), flip: ranges("prefix_ranges", "127.0.0.1", 32), probe: look("GET /", "status"), want: [2]string{"202", "200"}},
+	{paths: "FilterChainMatch.direct_source_prefix_ranges", site: matched, base: ranges("direct_source_prefix_ranges", "10.0.0.0", 8), flip: ranges("direct_source_prefix_ranges", "127.0.0.0", 8), probe: look("GET /", "status"), want: [2]string{"202", "200"}},
+	{paths: "FilterChainMatch.source_prefix_ranges", site: matched, base: ranges("source_prefix_ranges", "10.0.0.0", 8), flip: ranges("source_prefix_ranges", "127.0.0.0", 8), probe: look("GET /", "status"), want: [2]string{"202", "200"}},
+	{paths: "FilterChainMatch.source_type=EXTERNAL", site: matched, base: "", flip: "source_type: EXTERNAL", probe: look("GET /", "status"), want: [2]string{"200", "202"}},
+	{paths: "FilterChainMatch.source_type=SAME_IP_OR_LOOPBACK", site: matched, base: "source_type: EXTERNAL", flip: "source_type: SAME_IP_OR_LOOPBACK", probe: look("GET /", "status"), want: [2]string{"202", "200"}},
+	{paths: "FilterChainMatch.source_ports", site: matched, base: "", flip: "source_ports: [1]", probe: look("GET /", "status"), want: [2]string{"200", "202"}},
+	{paths: "FilterChainMatch.transport_protocol", site: matched, base: "transport_protocol: tls", flip: "transport_protocol: raw_buffer", probe: look("GET /", "status"), want: [2]string{"202", "200"}},
+	{paths: "FilterChainMatch.server_names", site: sole, base: "server_names: [a.example]", flip: "server_names: [b.example]", probe: asksFor("b.example"), want: [2]string{"closed", "HTTP/1.1 400 Bad Request"}},
+	{paths: "FilterChainMatch.application_protocols", site: matchedFirst, base: "application_protocols: [h2c]", flip: "application_protocols: [http/1.1]", probe: look("GET /", "status"), want: [2]string{"202", "200"}},
+	{paths: "Listener.listener_filters ListenerFilter.typed_config", site: matchedBy, base: "listener_filters: []", flip: "listener_filters: [" + httpInspector + "}]", probe: look("GET /", "status"), want: [2]string{"202", "200"}},
+	{paths: "Listener.listener_filters_timeout", site: matchedBy, base: "listener_filters: [" + httpInspector + "}]", flip: "listener_filters_timeout: 0.05s\nlistener_filters: [" + httpInspector + "}]", probe: says(""), want: [2]string{"silence", "closed"}},
+	{paths: "Listener.continue_on_listener_filters_timeout", site: matchedBy, base: "listener_filters_timeout: 0.05s\nlistener_filters: [" + httpInspector + "}]", flip: "continue_on_listener_filters_timeout: true\nlistener_filters_timeout: 0.05s\nlistener_filters: [" + httpInspector + "}]", probe: says(""), want: [2]string{"closed", "silence"}},
+	{paths: "ListenerFilter.filter_disabled ListenerFilterChainMatchPredicate.any_match", site: matchedBy, base: "listener_filters: [" + httpInspector + "}]", flip: "listener_filters: [" + httpInspector + ", filter_disabled: {any_match: true}}]", probe: look("GET /", "status"), want: [2]string{"200", "202"}},
+	{paths: "ListenerFilterChainMatchPredicate.not_match", site: matchedBy, base: "listener_filters: [" + httpInspector + ", filter_disabled: {any_match: true}}]", flip: "listener_filters: [" + httpInspector + ", filter_disabled: {not_match: {any_match: true}}}]", probe: look("GET /", "status"), want: [2]string{"202", "200"}},
+	{paths: "ListenerFilterChainMatchPredicate.and_match", site: matchedBy, base: unless("any_match: true"), flip: unless("and_match: {rules: [{any_match: true}, {not_match: {any_match: true}}]}"), probe: look("GET /", "status"), want: [2]string{"202", "200"}},
+	{paths: "ListenerFilterChainMatchPredicate.or_match", site: matchedBy, base: unless("not_match: {any_match: true}"), flip: unless("or_match: {rules: [{not_match: {any_match: true}}, {any_match: true}]}"), probe: look("GET /", "status"), want: [2]string{"200", "202"}},
+	{paths: "MatchSet.rules", site: matchedBy, base: unless("and_match: {rules: [{any_match: true}, {any_match: true}]}"), flip: unless("and_match: {rules: [{any_match: true}, {not_match: {any_match: true}}]}"), probe: look("GET /", "status"), want: [2]string{"202", "200"}},
+	{paths: "Int32Range.start", site: matchedBy, base: unless("destination_port_range: {start: 1, end: 65536}"), flip: unless("destination_port_range: {start: 65535, end: 65536}"), probe: look("GET /", "status"), want: [2]string{"202", "200"}},
+	{paths: "Int32Range.end", site: matchedBy, base: unless("destination_port_range: {start: 1, end: 65536}"), flip: unless("destination_port_range: {start: 1, end: 2}"), probe: look("GET /", "status"), want: [2]string{"202", "200"}},
+	{paths: "TlsInspector.max_client_hello_size", site: matchedBy, base: tlsInspector + "}}]", flip: tlsInspector + ", max_client_hello_size: 256}}]", probe: says("\x16\x03\x01\x10\x00\x01\x00\x0f\xf0"), want: [2]string{"silence", "closed"}},
+	{paths: "TlsInspector.close_connection_on_client_hello_parsing_errors", site: matchedBy, base: tlsInspector + "}}]", flip: tlsInspector + ", close_connection_on_client_hello_parsing_errors: true}}]", probe: says("GET / HTTP/1.1\r\nhost: a\r\n\r\n"), want: [2]string{"HTTP/1.1 202 Accepted", "closed"}},
+	{paths: "ProxyProtocol.allow_requests_without_proxy_protocol", site: proxied, base: "allow_requests_without_proxy_protocol: false", flip: "allow_requests_without_proxy_protocol: true", probe: says("GET / HTTP/1.1\r\nhost: a\r\n\r\n"), want: [2]string{"closed", "HTTP/1.1 202 Accepted"}},
+	{paths: "ProxyProtocol.disallowed_versions=V2", site: proxied, base: "disallowed_versions: [V1]", flip: "disallowed_versions: [V2]", probe: says(proxy1), want: [2]string{"closed", "HTTP/1.1 200 OK"}},
+	{paths: "ProxyProtocol.stat_prefix", site: proxied, base: "stat_prefix: a", flip: "stat_prefix: b", probe: func(w *world) string {
+		says(proxy1)(w)
+		return fmt.Sprint(w.stat("proxy_proto.a.versions.v1.found"), w.stat("proxy_proto.b.versions.v1.found"))
+	}, want: [2]string{"1 -1", "-1 1"}},
+	{paths: "Listener.bind_to_port", site: listener, base: "bind_to_port: true", flip: "bind_to_port: false", probe: listening(unix.SOL_SOCKET, unix.SO_ACCEPTCONN), want: [2]string{"1", "no such socket"}},
 	{paths: "FilterChain.name", site: chainNamed, base: "name: a", flip: "name: b", probe: look("GET /", "@log"), want: [2]string{"a", "b"}},
 	{paths: "Listener.per_connection_buffer_limit_bytes", site: listener, base: "per_connection_buffer_limit_bytes: 67108864", flip: "per_connection_buffer_limit_bytes: 65536", up: large, probe: download, want: [2]string{"all", "held"}},
 	{paths: "Listener.traffic_direction=INBOUND", site: listener, flip: "traffic_direction: INBOUND", probe: drained, want: [2]string{"false", "true"}},
@@ -56,4 +85,21 @@ var listenerTrials = []trial{
 		}
 		return "-"
 	}, want: [2]string{"-", "x"}},
+	{paths: "TcpProxy.metadata_match", site: tcpSubset, base: "stat_prefix: t, cluster: up, " + version1, flip: "stat_prefix: t, cluster: up, " + version3, up: greets, probe: greeted, want: [2]string{"hello|silence", "closed|closed"}},
+	{paths: "TcpProxy.WeightedCluster.ClusterWeight.metadata_match", site: tcpSubset, base: "stat_prefix: t, weighted_clusters: {clusters: [{name: up, weight: 1, " + version1 + "}]}", flip: "stat_prefix: t, weighted_clusters: {clusters: [{name: up, weight: 1, " + version3 + "}]}", up: greets, probe: greeted, want: [2]string{"hello|silence", "closed|closed"}},
+	{paths: "TcpProxy.hash_policy HashPolicy.source_ip", site: tcpRing, base: "stat_prefix: t, cluster: up", flip: "stat_prefix: t, cluster: up, hash_policy: [{source_ip: {}}]", up: everywhere, probe: func(w *world) string {
+		met := map[string]bool{}
+		for range 30 {
+			met[w.dial().Get("/", "connection: close").Body] = true
+		}
+		return fmt.Sprint(len(met))
+	}, want: [2]string{"2", "1"}},
+	{paths: "ConnectionLimit.stat_prefix", site: guarded, base: "stat_prefix: a, max_connections: 1", flip: "stat_prefix: b, max_connections: 1", probe: func(w *world) string {
+		oneMore(w)
+		return fmt.Sprint(w.stat("connection_limit.a.limited_connections"), w.stat("connection_limit.b.limited_connections"))
+	}, want: [2]string{"1 -1", "-1 1"}},
+	{paths: "ConnectionLimit.max_connections", site: guarded, base: "stat_prefix: a, max_connections: 1", flip: "stat_prefix: a, max_connections: 2", probe: oneMore, want: [2]string{"closed", "y"}},
+	{paths: "ConnectionLimit.delay", site: guarded, base: "stat_prefix: a, max_connections: 1", flip: "stat_prefix: a, max_connections: 1, delay: 100s", probe: oneMore, want: [2]string{"closed", "silence"}},
+	{paths: "ConnectionLimit.runtime_enabled RuntimeFeatureFlag.default_value", site: guarded, base: "stat_prefix: a, max_connections: 1, runtime_enabled: {default_value: true}", flip: "stat_prefix: a, max_connections: 1, runtime_enabled: {default_value: false}", probe: oneMore, want: [2]string{"closed", "y"}},
+	{paths: "direct_response.v3.Config.response", site: answered, base: "response: {inline_string: one}", flip: "response: {inline_string: two}", probe: says(""), want: [2]string{"one", "two"}},
 }

@@ -2,6 +2,7 @@ package fields
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -363,6 +364,74 @@ func chainOf(piece string) string {
 	return direct("status: 200")
 }
 
+// matched is a chain that answers 200 to what it matches; what it does not gets 202 from the default chain.
+func matched(piece string) string {
+	text := replaced(direct("status: 200"), "    - filters:", "    - filter_chain_match: {"+piece+"}\n      filters:")
+	_, chain, _ := strings.Cut(replaced(direct("status: 202"), "    filter_chains:\n    - filters:", "CUT    default_filter_chain:\n      filters:"), "CUT")
+	chain, _, _ = strings.Cut(chain, "  clusters:")
+	return replaced(text, "  clusters:", chain+"  clusters:")
+}
+
+const (
+	httpInspector = `{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector}`
+	tlsInspector  = `listener_filters: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector`
+)
+
+// proxied takes headers of the PROXY protocol; connections from 10.1.1.1 get 200, others 202.
+func proxied(piece string) string {
+	const chains = "    filter_chains:\n"
+	return replaced(matched(ranges("source_prefix_ranges", "10.1.1.1", 32)), chains,
+		`    listener_filters: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol, `+piece+"}}]\n"+chains)
+}
+
+const proxy1 = "PROXY TCP4 10.1.1.1 10.1.1.2 1 2\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n"
+
+// matchedBy is a piece of a listener with a chain for HTTP/1.1 that answers 200; all else gets 202.
+func matchedBy(piece string) string {
+	const chains = "    filter_chains:\n"
+	return replaced(matched("transport_protocol: raw_buffer, application_protocols: [http/1.1]"), chains, "    "+strings.ReplaceAll(piece, "\n", "\n    ")+"\n"+chains)
+}
+
+// matchedFirst is matched behind an inspector for HTTP.
+func matchedFirst(piece string) string {
+	const chains = "    filter_chains:\n"
+	return replaced(matched(piece), chains, "    listener_filters: ["+httpInspector+"}]\n"+chains)
+}
+
+// unless has the inspector for HTTP look at connections that do not meet a condition.
+func unless(condition string) string {
+	return "listener_filters: [" + httpInspector + ", filter_disabled: {" + condition + "}}]"
+}
+
+// sole is the one chain of a listener; what it does not match is closed.
+func sole(piece string) string {
+	return replaced(direct("status: 200"), "    - filters:", "    - filter_chain_match: {"+piece+"}\n      filters:")
+}
+
+// asksFor sends what a client of TLS that asks for a name says first; the chain that it meets takes it for broken HTTP.
+func asksFor(name string) func(*world) string {
+	return func(w *world) string {
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		go tls.Client(ours, &tls.Config{ServerName: name}).Handshake()
+		b := make([]byte, 4096)
+		n, err := theirs.Read(b)
+		for err == nil && n < 5+int(b[3])<<8+int(b[4]) {
+			var more int
+			more, err = theirs.Read(b[n:])
+			n += more
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return says(string(b[:n]))(w)
+	}
+}
+
+func ranges(field, prefix string, length int) string {
+	return fmt.Sprintf("%s: [{address_prefix: %s, prefix_len: %d}]", field, prefix, length)
+}
+
 func chainNamed(piece string) string {
 	return replaced(hcm(replaced(fileLog, "%REQ(:SCHEME)%", "%FILTER_CHAIN_NAME%")), "    - filters:", "    - "+piece+"\n      filters:")
 }
@@ -378,4 +447,50 @@ func internal(piece string) string {
 func drained(w *world) string {
 	w.Drain(0, true)
 	return look("GET /", "close")(w)
+}
+
+const (
+	version1 = `metadata_match: {filter_metadata: {envoy.lb: {v: "1"}}}`
+	version3 = `metadata_match: {filter_metadata: {envoy.lb: {v: "3"}}}`
+)
+
+func tcpTo(piece, cluster string) string {
+	text, _, _ := strings.Cut(tcp(piece), "  clusters:")
+	return text + "  clusters:\n  - {name: up, " + cluster + "}\n"
+}
+
+// tcpSubset is a TCP proxy before one endpoint, of version 1.
+func tcpSubset(piece string) string {
+	return tcpTo(piece, `lb_subset_config: {subset_selectors: [{keys: [v]}]}, load_assignment: {cluster_name: up, endpoints: [{lb_endpoints: [{metadata: {filter_metadata: {envoy.lb: {v: "1"}}}, `+here+`}]}]}`)
+}
+
+// tcpRing is a TCP proxy before two endpoints that are chosen by a hash.
+func tcpRing(piece string) string {
+	return tcpTo(piece, "lb_policy: RING_HASH, load_assignment: {cluster_name: up, endpoints: [{lb_endpoints: [{"+here+"}, {"+strings.Replace(here, "127.0.0.1", "127.0.0.2", 1)+"}]}]}")
+}
+
+// guarded is an echo behind a limit of connections.
+func guarded(piece string) string {
+	return networkFilters(`{name: limit, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit, ` + piece + `}}, {name: echo, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}`)
+}
+
+func answered(piece string) string {
+	return networkFilters(`{name: answer, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.direct_response.v3.Config, ` + piece + `}}`)
+}
+
+func networkFilters(list string) string {
+	return e2e.Bootstrap(`
+- name: l
+  address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+  filter_chains: [{filters: [`+list+`]}]
+`, upCluster())
+}
+
+// oneMore is what a connection hears to "y" while another one stands.
+func oneMore(w *world) string {
+	first := w.dial().Send("x")
+	if got := hears(first.Conn); got != "x" {
+		w.t.Fatalf("the first hears %q", got)
+	}
+	return says("y")(w)
 }

@@ -26,7 +26,7 @@ proxy/loop, tls, wire/dns < proxy/upstream
 proxy/upstream, filters < proxy/l4
 proxy/route, proxy/upstream, filters < proxy/l7
 proxy/l4, proxy/l7, capture < proxy/listener < proxy/admin
-config, filters < xds/decode < xds
+config, wire/hello, filters < xds/decode < xds
 xds/decode < filters/*
 proxy/*, filters/builtin, xds, tls/issuer < proxy < cmd/weft
 api, telemetry < xds/server, control/store, control/source

@@ -48,7 +48,7 @@ filter_chains:
 	if l.BufferLimit != 1<<20 || !l.ReusePort || l.Transparent || l.Freebind || l.KeepAlive != nil {
 		t.Errorf("listener: %+v", l)
 	}
-	h := *l.Chain.HTTP
+	h := *l.Chains[0].HTTP
 	routes := h.Routes
 	h.Routes = nil
 	want := config.HTTP{
@@ -79,7 +79,7 @@ filter_chains:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tcp := p.Chain.TCP; tcp.IdleTimeout != time.Hour || tcp.MaxConnectAttempts != 1 || tcp.MaxDownstreamDuration != 0 || tcp.TotalWeight != 1 {
+	if tcp := p.Chains[0].TCP; tcp.IdleTimeout != time.Hour || tcp.MaxConnectAttempts != 1 || tcp.MaxDownstreamDuration != 0 || tcp.TotalWeight != 1 {
 		t.Errorf("tcp: %+v", tcp)
 	}
 }
@@ -158,8 +158,8 @@ filter_chains:
       http_filters: [` + router + `]`), []string{
 			chain + `route_config.virtual_hosts[0].typed_per_filter_config["x"](FilterConfig).config: neither a configuration nor disabled: nothing would change`,
 		}},
-		{"exception to a refusal", "name: l\naddress: {pipe: {path: /a}}\nuse_original_dst: true\nbind_to_port: true\nfilter_chains: [{filters: []}]", []string{
-			`use_original_dst: not supported yet: comes with traffic capture (false is accepted)`,
+		{"exception to a refusal", "name: l\naddress: {pipe: {path: /a}}\nmetadata: {}\ninternal_listener: {}\ndeprecated_v1: {}\nfilter_chains: [{filters: []}]", []string{
+			`internal_listener: not supported yet: comes with internal listeners`,
 			`filter_chains[0].filters: a filter is missing: want one HttpConnectionManager or TcpProxy`,
 		}},
 		{"text that leaves its line", hcm(`http_protocol_options: {default_host_for_http_10: "a\r\nb"}
@@ -169,8 +169,9 @@ filter_chains:
 			chain + `http_protocol_options.default_host_for_http_10: "a\r\nb" holds a control character`,
 			chain + `route_config.virtual_hosts[0].routes[0].redirect.scheme_redirect: "a\nb" holds a control character`,
 		}},
-		{"two chains", "name: l\naddress: {pipe: {path: /a}}\nfilter_chains: [{}]\ndefault_filter_chain: {}", []string{
-			`filter_chains: 2 filter chains with the default one: not supported yet: every connection meets the one filter chain`,
+		{"empty chains", "name: l\naddress: {pipe: {path: /a}}\nfilter_chains: [{}]\ndefault_filter_chain: {}", []string{
+			`filter_chains[0].filters: a filter is missing: want one HttpConnectionManager or TcpProxy`,
+			`default_filter_chain.filters: a filter is missing: want one HttpConnectionManager or TcpProxy`,
 		}},
 		{"log format", hcm(`access_log: [{typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {json_format: {a: {b: "%DOWNSTREAM_TLS_VERSION%"}}}}}]
       route_config: {}
@@ -257,7 +258,7 @@ func TestTypedStruct(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !sameConfig(want, got) {
-			t.Errorf("%T: %+v", m, got.Chain.TCP)
+			t.Errorf("%T: %+v", m, got.Chains[0].TCP)
 		}
 	}
 	broken := pack(t, &xdsv3.TypedStruct{TypeUrl: url, Value: &structpb.Struct{Fields: map[string]*structpb.Value{"nobody": structpb.NewBoolValue(true)}}})

@@ -1,12 +1,19 @@
 package decode
 
 import (
+	"fmt"
 	"math"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	limitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/connection_limit/v3"
+	directv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/direct_response/v3"
+	echov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/echo/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	sniv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/sni_cluster/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 
 	"github.com/weftmesh/weft/config"
@@ -28,7 +35,12 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 		Freebind:    isTrue(m.GetFreebind(), false),
 		Transparent: isTrue(m.GetTransparent(), false),
 		KeepAlive:   s.keepAlive(m.GetTcpKeepalive()),
-		Raw:         raw,
+		Unbound:     !isTrue(m.GetBindToPort(), true),
+		HandOver:    isTrue(m.GetUseOriginalDst(), false),
+
+		FilterTimeout:     s.duration(m.GetListenerFiltersTimeout(), 15*time.Second, p.field("listener_filters_timeout")),
+		ContinueOnTimeout: m.GetContinueOnListenerFiltersTimeout(),
+		Raw:               raw,
 	}
 	if m.GetAddress() == nil {
 		s.problem(p.field("address"), "an address is missing: want socket_address or pipe")
@@ -48,48 +60,80 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 		l.Direction = config.Outbound
 	}
 
-	chains, p := m.GetFilterChains(), p.field("filter_chains")
-	switch d := m.GetDefaultFilterChain(); {
-	case len(chains)+count(d) == 0:
-		s.problem(p, "a filter chain is missing: there is nothing to do with a connection")
-	case len(chains)+count(d) > 1:
-		s.problem(p, "%d filter chains with the default one: not supported yet: %s", len(chains)+count(d), "every connection meets the one filter chain")
-	case d != nil:
-		l.Chain = s.filterChain(d, p.up.field("default_filter_chain"))
-	default:
-		l.Chain = s.filterChain(chains[0], p.item(0))
+	for i, c := range m.GetFilterChains() {
+		l.Chains = append(l.Chains, s.filterChain(c, p.field("filter_chains").item(i)))
 	}
+	if c := m.GetDefaultFilterChain(); c != nil {
+		p := p.field("default_filter_chain")
+		l.Default = s.filterChain(c, p)
+		l.Default.ID = "default"
+		if c.GetFilterChainMatch() != nil && proto.Size(c.GetFilterChainMatch()) > 0 {
+			s.problem(p.field("filter_chain_match"), "the default chain is for what matches no other: leave it out")
+		}
+	}
+	if len(l.Chains) == 0 && l.Default == nil {
+		s.problem(p.field("filter_chains"), "a filter chain is missing: there is nothing to do with a connection")
+	}
+	s.overlaps(l, p.field("filter_chains"))
+	s.listenerFilters(m, l, p.field("listener_filters"))
+	outer := proto.CloneOf(m)
+	outer.FilterChains, outer.DefaultFilterChain = nil, nil
+	l.Outer = hash(marshal(outer))
 	return l
 }
 
-func count(c *listenerv3.FilterChain) int {
-	if c == nil {
-		return 0
+func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterChain {
+	match := hash(marshal(m.GetFilterChainMatch()))
+	c := &config.FilterChain{
+		Name:  m.GetName(),
+		ID:    fmt.Sprintf("%s#%x", m.GetName(), match[:8]),
+		Hash:  hash(marshal(m)),
+		Match: s.chainMatch(m.GetFilterChainMatch(), p.field("filter_chain_match")),
 	}
-	return 1
-}
-
-func (s *session) filterChain(m *listenerv3.FilterChain, p *at) config.FilterChain {
-	c := config.FilterChain{Name: m.GetName()}
 	list, p := m.GetFilters(), p.field("filters")
 	if len(list) == 0 {
 		s.problem(p, "a filter is missing: want one HttpConnectionManager or TcpProxy")
 		return c
 	}
-	if len(list) > 1 {
-		s.problem(p, "%d filters: want one, since the first takes the whole connection", len(list))
-		return c
-	}
-	p = p.item(0).field("typed_config")
-	if list[0].GetTypedConfig() == nil {
-		s.problem(p, "a configuration is missing: want HttpConnectionManager or TcpProxy")
-		return c
-	}
-	switch o := s.open(list[0].GetTypedConfig()); m := o.message.(type) {
-	case *hcmv3.HttpConnectionManager:
-		c.HTTP = s.http(m, p.as(o.name))
-	case *tcpv3.TcpProxy:
-		c.TCP = s.tcp(m, p.as(o.name))
+	byName := false
+	for i, f := range list {
+		p := p.item(i).field("typed_config")
+		if f.GetTypedConfig() == nil {
+			s.problem(p, "a configuration is missing: want HttpConnectionManager or TcpProxy")
+			return c
+		}
+		o := s.open(f.GetTypedConfig())
+		p = p.as(o.name)
+		last := true
+		switch m := o.message.(type) {
+		case *hcmv3.HttpConnectionManager:
+			c.HTTP = s.http(m, p)
+		case *tcpv3.TcpProxy:
+			c.TCP = s.tcp(m, p)
+			c.TCP.ByServerName = byName
+		case *echov3.Echo:
+			c.Answer = &config.Answer{Echo: true}
+		case *directv3.Config:
+			c.Answer = &config.Answer{Text: s.data(m.GetResponse(), maxDataSource, p.field("response"))}
+		case *limitv3.ConnectionLimit:
+			last = false
+			c.Guards = append(c.Guards, config.Guard{
+				StatPrefix: m.GetStatPrefix(),
+				Off:        m.GetRuntimeEnabled() != nil && !m.GetRuntimeEnabled().GetDefaultValue().GetValue(),
+				Max:        min(m.GetMaxConnections().GetValue(), math.MaxInt64),
+				Delay:      s.duration(m.GetDelay(), 0, p.field("delay")),
+			})
+		case *sniv3.SniCluster:
+			last, byName = false, true
+		default: // the walk has refused it
+			return c
+		}
+		switch {
+		case last && i < len(list)-1:
+			s.problem(p, "it takes the whole connection: it must be the last of the %d filters", len(list))
+		case !last && i == len(list)-1:
+			s.problem(p, "it passes connections on: the last filter must take them, as HttpConnectionManager or TcpProxy do")
+		}
 	}
 	return c
 }
@@ -102,16 +146,19 @@ func (s *session) tcp(m *tcpv3.TcpProxy, p *at) *config.TCP {
 		MaxConnectAttempts:    u32(m.GetMaxConnectAttempts(), 1),
 		AccessLogs:            s.accessLogs(m.GetAccessLog(), p.field("access_log")),
 	}
+	for _, h := range m.GetHashPolicy() {
+		t.HashSource = t.HashSource || h.GetSourceIp() != nil
+	}
 	switch c := m.GetClusterSpecifier().(type) {
 	case *tcpv3.TcpProxy_Cluster:
 		if c.Cluster == "" {
 			s.problem(p.field("cluster"), "a name is missing")
 		}
-		t.Clusters, t.TotalWeight = []config.WeightedCluster{{Name: c.Cluster, Weight: 1}}, 1
+		t.Clusters, t.TotalWeight = []config.WeightedCluster{{Name: c.Cluster, Weight: 1, Subset: metadataMatch(m.GetMetadataMatch())}}, 1
 	case *tcpv3.TcpProxy_WeightedClusters:
 		var total uint64
 		for _, w := range c.WeightedClusters.GetClusters() {
-			t.Clusters = append(t.Clusters, config.WeightedCluster{Name: w.GetName(), Weight: w.GetWeight()})
+			t.Clusters = append(t.Clusters, config.WeightedCluster{Name: w.GetName(), Weight: w.GetWeight(), Subset: metadataMatch(m.GetMetadataMatch(), w.GetMetadataMatch())})
 			total += uint64(w.GetWeight())
 		}
 		t.TotalWeight = s.total(total, p.field("weighted_clusters").field("clusters"))

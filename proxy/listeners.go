@@ -1,0 +1,147 @@
+package proxy
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/l4"
+	"github.com/weftmesh/weft/proxy/l7"
+	"github.com/weftmesh/weft/proxy/listener"
+)
+
+// openLogs opens the access logs of all filter chains.
+func (p *Proxy) openLogs(s *config.Snapshot) error {
+	for _, l := range s.Listeners {
+		for c := range l.AllChains() {
+			logs := []config.AccessLog(nil)
+			switch {
+			case c.HTTP != nil:
+				logs = c.HTTP.AccessLogs
+			case c.TCP != nil:
+				logs = c.TCP.AccessLogs
+			}
+			for _, a := range logs {
+				if _, err := p.options.Logs.Open(a); err != nil {
+					return fmt.Errorf("proxy: listener %q: access log: %w", l.Name, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// change is what the next configuration changes about listeners.
+type change struct {
+	fresh   map[string]*listener.Listener // bound, and not accepting yet
+	rechain map[string]*listener.Chains   // of listeners of which nothing but chains has changed
+	next    map[string]*config.Listener
+}
+
+// openListeners binds what is new or has changed, without accepting yet.
+func (p *Proxy) openListeners(s *config.Snapshot) (*change, error) {
+	to := &change{fresh: map[string]*listener.Listener{}, rechain: map[string]*listener.Chains{}, next: map[string]*config.Listener{}}
+	for _, c := range s.Listeners {
+		to.next[c.Name] = c
+		old := p.listeners[c.Name]
+		switch {
+		case old != nil && old.Config.Hash == c.Hash:
+		case old != nil && old.Config.Outer == c.Outer:
+			to.rechain[c.Name] = listener.Compile(c, old.Chains, p.builder(c))
+		default:
+			l, err := listener.Open(c, old, listener.Compile(c, nil, p.builder(c)), len(p.loops), p.options.Stats)
+			if err != nil {
+				p.owners.listeners.Inc(listenersFailed)
+				for _, opened := range to.fresh {
+					opened.Discard()
+				}
+				return nil, err
+			}
+			to.fresh[c.Name] = l
+		}
+	}
+	return to, nil
+}
+
+// builder makes the chains of a listener.
+func (p *Proxy) builder(l *config.Listener) func(*config.FilterChain) *listener.Chain {
+	return func(c *config.FilterChain) *listener.Chain {
+		chain := &listener.Chain{Config: c, Guards: l4.NewGuards(c.Guards, p.options.Stats)}
+		switch {
+		case c.HTTP != nil:
+			chain.HTTP = l7.NewServer(c, l, p.origin)
+		case c.TCP != nil:
+			chain.TCP = l4.NewServer(c, l, p.options.Stats, p.log, &p.nextConn)
+		default:
+			chain.Answer = l4.NewAnswer(c.Answer, l)
+		}
+		return chain
+	}
+}
+
+// replaceListeners accepts on the new ones and ends those that are gone: their sockets at once, their connections politely. Where only
+// chains changed, the socket stays, and so do the connections of chains that stay.
+func (p *Proxy) replaceListeners(s *config.Snapshot, to *change) {
+	v := p.owners.listeners
+	for name, chains := range to.rechain {
+		v.Inc(listenersInPlace)
+		l := p.listeners[name]
+		gone := missing(l.Chains, chains)
+		l.Chains, l.Config = chains, to.next[name]
+		p.onLoops(l.Swap)
+		p.drainChains(gone)
+	}
+	// The next ones come before the last ones go: in between, connections that are handed over by address would find nobody.
+	last := p.listeners
+	p.listeners = maps.Clone(last)
+	for name, l := range to.fresh {
+		p.listeners[name] = l
+		if last[name] != nil {
+			v.Inc(listenersModified)
+		} else {
+			v.Inc(listenersAdded)
+		}
+		v.Add(listenersCreated, uint64(len(p.loops)))
+		p.onLoops(func(i int) {
+			if err := l.Start(p.locals[i]); err != nil {
+				p.options.Log.Error("a listener does not accept on one of the loops", "listener", name, "loop", i, "error", err)
+			}
+		})
+	}
+	for name, old := range last {
+		switch {
+		case to.next[name] == nil:
+			v.Inc(listenersRemoved)
+			delete(p.listeners, name)
+		case to.fresh[name] == nil:
+			continue
+		}
+		old.Close(p.loops)
+		p.drainChains(old.Chains.All)
+	}
+	v.Set(listenersActive, uint64(len(p.listeners)))
+	v.Set(workersStarted, 1)
+}
+
+// missing are the chains that the next ones have not taken over.
+func missing(old, next *listener.Chains) (gone []*listener.Chain) {
+	keep := map[*listener.Chain]bool{}
+	for _, c := range next.All {
+		keep[c] = true
+	}
+	for _, c := range old.All {
+		if !keep[c] {
+			gone = append(gone, c)
+		}
+	}
+	return gone
+}
+
+// drainChains ends the HTTP connections of chains with their present exchange. Tunnels stand until one of their ends has enough.
+func (p *Proxy) drainChains(gone []*listener.Chain) {
+	for _, c := range gone {
+		if c.HTTP != nil {
+			p.onLoops(func(i int) { p.locals[i].HTTP.CloseAll(c.HTTP, true) })
+		}
+	}
+}
