@@ -36,11 +36,11 @@ var attempts = []scenario{
 		{send: "GET /none; x-envoy-retry-on: retriable-status-codes; x-envoy-retriable-status-codes: 418,419", answers: []string{answered(419), answered(200)}},
 		{send: "GET /none; x-envoy-retry-on: retriable-headers; x-envoy-retriable-header-names: x-r", answers: []string{answered(200, "X-R: 1"), answered(200)}},
 		{send: "GET /none; x-envoy-retry-grpc-on: unavailable; content-type: application/grpc", answers: []string{"HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ngrpc-status: 14\r\ncontent-length: 0\r\n\r\n", answered(200)}},
-		{send: "GET /none", answers: []string{""}}, {send: "GET /none", answers: []string{"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", ""}},
+		{send: "GET /none", answers: []string{""}}, {send: "GET /none", answers: []string{"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 10\r\n\r\nhalf"}},
 		{send: "GET /none", answers: []string{"not http at all\r\n\r\n"}}, {send: "GET /none", answers: []string{"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab"}},
-		{send: "GET /none", answers: []string{"HTTP/1.1 200 OK\r\n\r\nto the end"}},
+		{send: "GET /none", answers: []string{"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nto the end"}},
 	}},
-	{name: "timeouts", vhost: routes(
+	{name: "timeouts", manager: "internal_address_config: {cidr_ranges: [{address_prefix: 10.0.0.0, prefix_len: 8}]}", vhost: routes(
 		route("prefix: /global", "route: {cluster: $up, timeout: 0.05s}"),
 		route("prefix: /try", "route: {cluster: $up, timeout: 5s, retry_policy: {"+backOff+", retry_on: '5xx', num_retries: 1, per_try_timeout: 0.05s}}"),
 		route("prefix: /idle", "route: {cluster: $up, idle_timeout: 0.05s}"),
@@ -49,8 +49,8 @@ var attempts = []scenario{
 		route("prefix: /", to),
 	), sends: []exchange{
 		{send: "GET /global", answers: []string{silence}}, {send: "GET /try", answers: []string{silence, answered(200)}}, {send: "GET /try", answers: []string{silence}}, {send: "GET /idle", answers: []string{silence}}, {send: "GET /duration", answers: []string{silence}},
-		{send: "POST /grpc; content-type: application/grpc; grpc-timeout: 1S; body: hello", answers: []string{silence}}, {send: "GET /; x-envoy-upstream-rq-timeout-ms: 50", answers: []string{silence}},
-		{send: "GET /; x-envoy-upstream-rq-timeout-ms: 50; x-envoy-upstream-rq-timeout-alt-response: 204", answers: []string{silence}},
+		{send: "POST /grpc; content-type: application/grpc; grpc-timeout: 1S; body: hello", answers: []string{silence}}, {send: "GET /; x-forwarded-for: 10.0.0.1; x-envoy-upstream-rq-timeout-ms: 50", answers: []string{silence}},
+		{send: "GET /; x-forwarded-for: 10.0.0.1; x-envoy-upstream-rq-timeout-ms: 50; x-envoy-upstream-rq-timeout-alt-response: 204", answers: []string{silence}},
 		{send: "POST /global; content-type: application/grpc; body: hello", answers: []string{silence}},
 	}},
 	{name: "mirrors", vhost: routes(

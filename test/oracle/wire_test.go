@@ -203,6 +203,7 @@ type upstream struct {
 	mu      sync.Mutex
 	answers []string
 	asked   []*message
+	echo    int // bytes that a tunnel sends back before it ends
 	came    chan struct{}
 }
 
@@ -226,10 +227,10 @@ func serve(t *testing.T, name string) *upstream {
 }
 
 // expect forgets what was asked and says what to answer from now on.
-func (u *upstream) expect(answers []string) {
+func (u *upstream) expect(answers []string, echo int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.answers, u.asked = answers, nil
+	u.answers, u.asked, u.echo = answers, nil, echo
 	for len(u.came) > 0 {
 		<-u.came
 	}
@@ -254,7 +255,7 @@ func (u *upstream) got(wait bool) []*message {
 // silence is the answer of an upstream that says nothing and waits for the connection to end.
 const silence = "silence"
 
-// tunnel is appended to an answer after which all that comes is sent back.
+// tunnel is appended to an answer after which what comes is sent back, as much as the exchange sends then, before the end.
 const tunnel = "\x00"
 
 func (u *upstream) talk(c net.Conn) {
@@ -262,8 +263,14 @@ func (u *upstream) talk(c net.Conn) {
 	r := newReader(c)
 	for {
 		if b, err := r.r.Peek(4); err == nil && string(b) == "tcp " {
-			text, _ := io.ReadAll(r.r)
 			u.mu.Lock()
+			var text []byte
+			if n := u.echo; n > 0 {
+				text = make([]byte, n)
+				io.ReadFull(r.r, text)
+			} else {
+				text, _ = io.ReadAll(r.r)
+			}
 			u.asked = append(u.asked, &message{line: string(text)})
 			u.mu.Unlock()
 			fmt.Fprintf(c, "%s got %s", u.name, text)
@@ -291,10 +298,11 @@ func (u *upstream) talk(c net.Conn) {
 			io.Copy(io.Discard, r.r)
 			return
 		}
+		echo := u.echo
 		answer, isTunnel := strings.CutSuffix(answer, tunnel)
 		io.WriteString(c, answer)
 		if isTunnel {
-			io.Copy(c, r.r)
+			io.CopyN(c, r.r, int64(echo))
 			return
 		}
 		if strings.Contains(strings.ToLower(answer), "\r\nconnection: close\r\n") || strings.HasPrefix(answer, "HTTP/1.0") {

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,8 +19,15 @@ import (
 	"testing"
 	"time"
 
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"sigs.k8s.io/yaml"
+
+	"github.com/weftmesh/weft/filters/builtin"
+	"github.com/weftmesh/weft/proxy"
 	"github.com/weftmesh/weft/telemetry"
-	"github.com/weftmesh/weft/test/e2e"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/xds/decode"
 )
 
 // scenario is a listener with its clusters, and what is sent to it. In its texts $name is a cluster of its own: $up, $b and $c lead to
@@ -143,7 +152,29 @@ func (s *side) text(list []scenario) string {
 // startWeft runs our proxy in this process.
 func startWeft(t *testing.T, list []scenario) *side {
 	s := newSide(t, "weft")
-	p := e2e.Start(t, s.text(list))
+	json, err := yaml.YAMLToJSON([]byte(s.text(list)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m bootstrapv3.Bootstrap
+	if err := protojson.Unmarshal(json, &m); err != nil {
+		t.Fatal(err)
+	}
+	boot, err := decode.New(builtin.All(), decode.Options{}).Bootstrap(&m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats := telemetry.NewStore(1)
+	logs := accesslog.NewFiles(1, stats, 10*time.Millisecond, 1)
+	t.Cleanup(logs.Close)
+	p, err := proxy.New(proxy.Options{Concurrency: 1, Host: host(), Specs: builtin.All(), Stats: stats, Logs: logs, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	if err := p.Update(&boot.Static); err != nil {
+		t.Fatal(err)
+	}
 	s.at = map[string]string{}
 	for name, a := range p.Addresses() {
 		s.at[name] = a.String()
@@ -151,12 +182,23 @@ func startWeft(t *testing.T, list []scenario) *side {
 	s.stats = func() map[string]int64 {
 		p.Refresh()
 		all := map[string]int64{}
-		for _, v := range p.Stats.Read(telemetry.Filter{}) {
+		for _, v := range stats.Read(telemetry.Filter{}) {
 			all[v.Name] = v.Value
 		}
 		return all
 	}
 	return s
+}
+
+// host is this host's address, as Envoy finds it.
+func host() netip.Addr {
+	addresses, _ := net.InterfaceAddrs()
+	for _, a := range addresses {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && !p.Addr().IsLoopback() {
+			return p.Addr()
+		}
+	}
+	return netip.Addr{}
 }
 
 // startEnvoy runs the real one, on one worker.
@@ -256,7 +298,7 @@ func (s *side) run(c *scenario) (seen []fact) {
 	for i := range c.sends {
 		e := &c.sends[i]
 		for _, u := range s.up {
-			u.expect(e.answers)
+			u.expect(e.answers, len(e.then))
 		}
 		note := func(what, value string) { seen = append(seen, fact{fmt.Sprintf("%s/%d/%s", c.name, i, what), value}) }
 		address, ok := s.at[c.name]
@@ -291,7 +333,6 @@ func (s *side) run(c *scenario) (seen []fact) {
 			note(fmt.Sprintf("answer%d body", n), fmt.Sprintf("%q %s", m.body, ending(err)))
 			if e.then != "" && n == 0 {
 				io.WriteString(client, e.then)
-				client.(*net.TCPConn).CloseWrite()
 			}
 			if err != nil {
 				break
@@ -339,12 +380,18 @@ var (
 // mask puts words in the place of what differs from run to run.
 func (s *side) mask(c *scenario, what, value string) string {
 	switch {
-	case strings.HasSuffix(what, ":date"):
+	case strings.HasSuffix(strings.ToLower(what), ":date"):
 		_, err := http.ParseTime(value)
 		return fmt.Sprint("a date: ", err == nil)
+	case strings.HasSuffix(what, ":x-envoy-expected-rq-timeout-ms") && number.MatchString(value):
+		if n, err := strconv.Atoi(value); err == nil && n > 1000 {
+			return strconv.Itoa((n + 500) / 1000 * 1000) // what is left of it when a try begins
+		}
+	case strings.HasSuffix(what, ":x-forwarded-port") && strings.HasSuffix(s.at[c.name], ":"+value):
+		return "PORT"
 	case strings.HasSuffix(what, ":x-request-id") && uuid.MatchString(value):
 		return "a random id"
-	case strings.HasSuffix(what, ":x-envoy-upstream-service-time") && number.MatchString(value):
+	case strings.HasSuffix(strings.ToLower(what), ":x-envoy-upstream-service-time") && number.MatchString(value):
 		return "milliseconds"
 	}
 	return ports.ReplaceAllStringFunc(value, func(a string) string {
