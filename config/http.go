@@ -26,6 +26,7 @@ type HTTP struct {
 	DefaultHost           string // for HTTP/1.0 without one
 	AllowAbsoluteURL      bool
 	AllowChunkedLength    bool
+	CustomMethods         bool // beside those that are known
 	Trailers              bool
 	Spelling              Spelling
 	StreamErrorOnInvalid  bool // a malformed message ends its stream only, where the codec can tell

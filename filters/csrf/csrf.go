@@ -81,11 +81,11 @@ func (f filter) fits(x filters.Exchange, p *policy, source []byte) bool {
 	return false
 }
 
-// host is host and port of a URL, or what there is if it is none.
+// host is host and port of a URL, or nothing if it is none, such as the origin "null".
 func host(url []byte) []byte {
 	_, rest, ok := bytes.Cut(url, []byte("://"))
 	if !ok {
-		return url
+		return nil
 	}
 	if i := bytes.IndexAny(rest, "/?#"); i >= 0 {
 		rest = rest[:i]

@@ -86,7 +86,7 @@ func (t *tunnel) dial() {
 			t.end("")
 			return
 		}
-		t.entry.UpstreamRemote, t.entry.UpstreamPath = m.Address().AddrPort, m.Address().Path
+		t.entry.UpstreamHost, t.entry.UpstreamRemote, t.entry.UpstreamPath = m.Address().AddrPort, m.Address().AddrPort, m.Address().Path
 		up, failure := t.cluster.DialTCP(l, m, (*upEnd)(t))
 		if failure == upstream.NoFailure {
 			t.up = up

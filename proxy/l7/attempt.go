@@ -55,12 +55,14 @@ func (a *attempt) begin(end bool) {
 		a.state |= attemptWhole
 	}
 	x.tries++
+	x.entry.Attempts = x.tries
 	x.entry.UpstreamFailure = ""
 	l := x.local.Loop
 	a.began = l.Nanotime()
 	a.member = x.cluster.Choose(l, x.wish())
 	if a.member == nil {
 		a.state = 0
+		x.countFailure(503)
 		x.fail(503, accesslog.NoHealthyUpstream, "no_healthy_upstream", "no healthy upstream")
 		return
 	}
@@ -93,12 +95,12 @@ func (a *attempt) OnLent(c *upstream.HTTP1) {
 	a.conn = c
 	conn := c.Conn()
 	a.sign()
-	x.entry.Attempts = x.tries
 	x.entry.UpstreamFirstSent = x.since()
-	x.entry.UpstreamWireSent, x.entry.UpstreamWireReceived = conn.Sent(), conn.Received()
+	x.entry.UpstreamWireSent -= conn.Sent() // settle adds what there will be
+	x.entry.UpstreamWireReceived -= conn.Received()
 	a.framing = x.requestFraming(a.has(attemptWhole))
 	c.SendHead(&x.request, a.framing, x.has(upgradeAsked), x.server.decode.KeepSpelling)
-	if d := x.cluster.Config.MaxStreamDuration; d > 0 {
+	if d := x.streamLimit; d > 0 {
 		x.set(&x.answer, d)
 	}
 	a.alive()
@@ -120,6 +122,7 @@ func (a *attempt) OnLent(c *upstream.HTTP1) {
 func (a *attempt) sign() {
 	e, address := &a.exchange.entry, a.member.Address()
 	e.UpstreamRemote, e.UpstreamPath = a.conn.Conn().Remote(), address.Path // the endpoint may have moved, the connection has not
+	e.UpstreamHost = e.UpstreamRemote
 	e.UpstreamLocal, e.UpstreamConnectionID = a.conn.Local(), a.conn.Number()
 }
 
@@ -235,8 +238,8 @@ func (a *attempt) OnEnd() {
 func (a *attempt) settle(c *upstream.HTTP1) {
 	x := a.exchange
 	x.entry.UpstreamEnd = x.since()
-	x.entry.UpstreamWireSent = c.Conn().Sent() - x.entry.UpstreamWireSent
-	x.entry.UpstreamWireReceived = c.Conn().Received() - x.entry.UpstreamWireReceived
+	x.entry.UpstreamWireSent += c.Conn().Sent()
+	x.entry.UpstreamWireReceived += c.Conn().Received()
 	a.stopTimers()
 	if a == x.attempt {
 		x.local.Loop.StopTimer(&x.answer)
@@ -277,21 +280,21 @@ func (a *attempt) failed(f upstream.Failure) {
 		x.cluster.Report(x.local.Loop, a.member, upstream.Outcome{Failure: f})
 	}
 	v := &verdicts[f]
-	if v.flags == accesslog.UpstreamConnectionFailure {
-		x.entry.UpstreamRemote, x.entry.UpstreamPath = a.member.Address().AddrPort, a.member.Address().Path
-		x.entry.Attempts = x.tries
+	if v.safe {
+		x.entry.UpstreamHost, x.entry.UpstreamPath = a.member.Address().AddrPort, a.member.Address().Path
 	}
 	answered := x.has(headSent) || a.has(attemptHead) && x.down.passed
 	if !a.has(attemptHead) && x.has(mayRetry) && (x.retryAfter(a, f) || x.leaveRace(a)) {
 		return
 	}
 	x.entry.Flags |= v.flags
-	details := v.failedBecause(x.entry.UpstreamFailure)
+	details := v.failedBecause(x.entry.UpstreamFailure, answered)
 	if answered {
 		x.abort(details)
 		return
 	}
 	x.down.reset()
+	x.countFailure(v.status)
 	x.scratch = v.body(x.scratch[:0], x.has(retried))
 	if f == upstream.Overflow {
 		x.response.Reset()
@@ -310,7 +313,12 @@ func (a *attempt) timedOut() {
 	x := a.exchange
 	x.clusterStats().Inc(upstream.RqTimeout)
 	a.report(upstream.Outcome{TimedOut: true})
-	x.fail(504, accesslog.UpstreamRequestTimeout, "response_timeout", "upstream request timeout")
+	x.countFailure(x.lateAnswer)
+	text := "upstream request timeout"
+	if x.lateAnswer == 204 {
+		text = ""
+	}
+	x.fail(x.lateAnswer, accesslog.UpstreamRequestTimeout, "response_timeout", text)
 }
 
 // tooLong is the cluster's limit of a stream's life.

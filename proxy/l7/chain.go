@@ -251,8 +251,8 @@ func (x *exchange) keepForLater(l *lane, b []byte, end bool) {
 
 // heldTooMuch ends an exchange of which a filter would keep more than may be kept.
 func (x *exchange) heldTooMuch(l *lane) {
-	x.conn.stats.Inc(HeldTooLarge)
 	if l.backward {
+		x.conn.stats.Inc(HeldTooLarge)
 		x.down.reset()
 		x.fail(500, 0, "response_payload_too_large", "Internal Server Error")
 		return

@@ -137,12 +137,15 @@ func (c *Conn) begin() *exchange {
 
 // refuse answers what is not HTTP, or breaks a limit, and ends the connection: no later byte can be trusted (RFC 9112 §2.2).
 func (c *Conn) refuse(x *exchange, err *http1.Error) {
-	c.stats.Inc(CxProtocolError)
 	switch err.Code {
-	case http1.HeadTooLarge, http1.TooManyHeaders, http1.TrailersTooLarge, http1.TooManyTrailers:
-		c.stats.Inc(RqTooLarge)
+	case http1.MissingHost: // a request that Envoy's codec takes
+	case http1.Fragment:
+		c.stats.Inc(RqFailedPathNormalization)
 	case http1.Underscore:
 		c.stats.Inc(CodecRejectedUnderscores)
+		fallthrough
+	default:
+		c.stats.Inc(CxProtocolError)
 	}
 	c.state |= connLast
 	x.malformed(err)

@@ -51,6 +51,9 @@ type exchange struct {
 	skip     []bool // filters that are off for this exchange
 	await    await
 	timeout  time.Duration // of the response, once the request is whole; 0: none
+	// streamLimit bounds the upstream's part; 0: nothing does. lateAnswer is the status of an answer that comes too late.
+	streamLimit time.Duration
+	lateAnswer  uint16
 
 	headers  loop.Timer // until the request's head is there
 	deadline loop.Timer // until the whole request is there, then until the response is
@@ -100,7 +103,7 @@ func (x *exchange) start(c *Conn) {
 	x.state = 0
 	x.began = l.Loop.Nanotime()
 	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Direct(), Remote: c.conn.Remote(), Local: c.address(), FilterChain: c.server.chainAs,
-		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
+		Protocol: http.HTTP11, HasProtocol: true, RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	x.input.Reset(&x.request, l.Loop.Random())
 	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
 	x.attempt, x.rivals = &x.first, x.rivals[:0]
@@ -159,8 +162,7 @@ func (x *exchange) onRequestHead(end bool) {
 	l := x.local.Loop
 	l.StopTimer(&x.headers)
 	x.entry.Request = &x.request
-	x.entry.Protocol, x.entry.HasProtocol = x.request.Version, true
-	x.entry.RequestHeaderBytes = uint64(x.request.Size())
+	x.entry.Protocol = x.request.Version
 	c := x.server.config
 	if end {
 		x.requestComplete()
@@ -278,7 +280,7 @@ func (x *exchange) Expired(t *loop.Timer) {
 		x.attempt.tooLong()
 	case &x.duration:
 		stats.Inc(RqMaxDuration)
-		x.failAs(accesslog.DurationTimeout, answer{status: x.lateStatus(), details: "max_duration_timeout", body: []byte("downstream duration timeout"),
+		x.failAs(0, answer{status: x.lateStatus(), details: "max_duration_timeout", body: []byte("downstream duration timeout"),
 			code: grpcDeadlineExceeded, hasCode: true})
 	}
 }
@@ -330,13 +332,14 @@ func (x *exchange) failAs(flags accesslog.Flags, a answer) {
 // malformed answers a request that could not be decoded. Its head may be unknown, so it meets no filters.
 func (x *exchange) malformed(err *http1.Error) {
 	body := []byte(http1.Reason(err.Status))
-	if err.Code == http1.MissingHost {
-		body = nil // Envoy's connection manager finds it, not its codec
-	} else {
+	switch err.Code {
+	case http1.MissingHost, http1.Fragment:
+		body = nil // Envoy's connection manager finds it, not its codec, and knows the head
+		x.entry.Request = &x.request
+	default:
 		x.entry.Flags |= accesslog.DownstreamProtocolError
 	}
 	if !x.has(hasHead) {
-		x.entry.Request = nil
 		x.leaveChain()
 	}
 	x.abandonAttempts()

@@ -39,8 +39,11 @@ func (v *verdict) body(dst []byte, retried bool) []byte {
 
 // failedBecause is the response code detail of a failure: Envoy's prefix, the reason, and what the system said of the connection, if
 // it said anything; with underscores, since details hold no spaces.
-func (v *verdict) failedBecause(transport string) string {
+func (v *verdict) failedBecause(transport string, answered bool) string {
 	details := "upstream_reset_before_response_started{" + v.reason
+	if answered {
+		details = "upstream_reset_after_response_started{" + v.reason
+	}
 	if transport != "" {
 		details += "|" + transport
 	}

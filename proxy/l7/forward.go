@@ -18,7 +18,8 @@ func (x *exchange) match() {
 		return
 	}
 	x.state |= rerouted
-	x.found, x.forward, x.share = route.Result{}, nil, nil
+	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
+	x.entry.Cluster, x.entry.ClusterStatName = "", ""
 	if t := x.server.table(x.generation); t != nil {
 		x.found = t.Match(&x.input)
 	}
@@ -29,6 +30,9 @@ func (x *exchange) match() {
 		x.entry.Route = r.Name
 		if f := r.Forward; f != nil {
 			x.share = route.Choose(f.Clusters, f.TotalWeight, x.shareNumber(f))
+			if x.cluster = x.chosenCluster(); x.cluster != nil {
+				x.entry.Cluster, x.entry.ClusterStatName = x.cluster.Config.Name, x.cluster.Config.StatName
+			}
 		}
 	}
 }
@@ -50,15 +54,11 @@ func (x *exchange) shareNumber(f *config.Forward) uint64 {
 }
 
 // chosenCluster is the cluster that the request's share names, itself or by a field of the request.
-func (x *exchange) chosenCluster() (c *upstream.Cluster, name string) {
+func (x *exchange) chosenCluster() *upstream.Cluster {
 	if x.share.Header == "" {
-		return x.generation.Clusters[x.share.Name], x.share.Name
+		return x.generation.Clusters[x.share.Name]
 	}
-	value := route.Field(&x.request, x.share.Header)
-	if c = x.generation.Clusters[string(value)]; c == nil {
-		return nil, string(value)
-	}
-	return c, c.Config.Name
+	return x.generation.Clusters[string(route.Field(&x.request, x.share.Header))]
 }
 
 func (x *exchange) matchedForward() *config.Forward {
@@ -72,11 +72,12 @@ func (x *exchange) matchedForward() *config.Forward {
 func (x *exchange) forwardHead(end bool) {
 	x.match()
 	r := x.found.Route
+	x.conn.stats.Inc(RqTotalRouted)
 	switch {
 	case x.found.TLSRedirect:
-		x.conn.stats.Inc(RqRedirect)
+		x.conn.stats.Inc(RqDirect)
 		x.scratch = route.AppendTLSLocation(x.scratch[:0], &x.request)
-		x.reply(301, "tls_redirect", nil, string(x.scratch))
+		x.reply(301, "direct_response", nil, string(x.scratch))
 		return
 	case r == nil:
 		x.conn.stats.Inc(NoRoute)
@@ -88,20 +89,17 @@ func (x *exchange) forwardHead(end bool) {
 		x.reply(r.Direct.Status, "direct_response", r.Direct.Body, x.directLocation(r))
 		return
 	case r.Redirect != nil:
-		x.conn.stats.Inc(RqRedirect)
+		x.conn.stats.Inc(RqDirect)
 		x.reply(r.Redirect.Status, "direct_response", nil, x.location(r.Redirect, &r.Match))
 		return
 	}
 	x.forward = r.Forward
-	x.cluster, x.entry.Cluster = x.chosenCluster()
 	if x.cluster == nil {
 		x.conn.stats.Inc(NoCluster)
 		x.entry.Flags |= accesslog.NoClusterFound
 		x.reply(r.Forward.MissingCluster, "cluster_not_found", nil, "")
 		return
 	}
-	x.conn.stats.Inc(RqTotalRouted)
-	x.entry.ClusterStatName = x.cluster.Config.StatName
 	x.completeForUpstream()
 	if len(x.forward.HashPolicies) > 0 {
 		x.hashRequest()
@@ -182,6 +180,16 @@ func (x *exchange) completeForUpstream() {
 		r.SetString(http.XEnvoyAttemptCount, "1")
 	}
 	x.chooseTimeout()
+	x.lateAnswer, x.streamLimit = 504, x.cluster.Config.MaxStreamDuration
+	if r.Remove(http.XEnvoyUpstreamRqTimeoutAltResponse) {
+		x.lateAnswer = 204
+	}
+	if v := r.Get(http.XEnvoyUpstreamStreamDurationMs); v != nil {
+		if ms, err := strconv.ParseUint(string(v), 10, 32); err == nil {
+			x.streamLimit = time.Duration(ms) * time.Millisecond
+		}
+		r.Remove(http.XEnvoyUpstreamStreamDurationMs)
+	}
 	x.prepareRetry()
 	x.expectTimeout()
 	if c.MatchUpstreamScheme {

@@ -28,8 +28,6 @@ const grpcDeadlineExceeded = 4
 // grpcCode is what an HTTP status means in gRPC (doc/http-grpc-status-mapping.md of gRPC).
 func grpcCode(status uint16) uint8 {
 	switch status {
-	case 200:
-		return 0
 	case 400:
 		return 13
 	case 401:

@@ -24,7 +24,7 @@ func (x *exchange) prepareHead() bool {
 	}
 	x.requestID(inside)
 	if len(x.server.via) > 0 {
-		appendValue(x, &r.Header, http.Via, x.server.via)
+		appendList(x, &r.Header, http.Via, x.server.via, ", ")
 	}
 	// An upgrade is a matter of the route, which is matched by what the request is made into: after all of the above.
 	if !x.acceptUpgrade() {
@@ -108,11 +108,13 @@ func (x *exchange) normalizeTarget() bool {
 	x.scratch = normal
 	switch verdict {
 	case pathBad:
+		r.SetPath(normal)
 		x.conn.stats.Inc(RqFailedPathNormalization)
 		x.reply(400, "path_normalization_failed", nil, "")
 		return false
 	case pathRedirect:
-		x.conn.stats.Inc(RqFailedPathNormalization)
+		r.SetPath(normal)
+		x.conn.stats.Inc(RqRedirectedNormalized)
 		x.reply(307, "path_normalization_failed", nil, string(normal))
 		return false
 	}
@@ -176,6 +178,8 @@ func (x *exchange) removeHopByHop() {
 	}
 	r.Remove(http.KeepAlive)
 	r.Remove(http.ProxyConnection)
+	// Who the peer's peer was is not for it to say: its own certificate would stand there, and it has shown none.
+	r.Remove(http.XForwardedClientCert)
 }
 
 // hasToken tells whether a comma-separated list has a token, in any case.
@@ -238,17 +242,18 @@ func (x *exchange) resolveClient() (inside bool) {
 	return false
 }
 
-// setScheme decides the scheme: what the listener overwrites it with, else what x-forwarded-proto says if that is a scheme.
+// setScheme decides the scheme: what the listener overwrites it with, and x-forwarded-proto too; else what the target says; else what
+// x-forwarded-proto says if that is a scheme.
 func (x *exchange) setScheme() {
 	c, r := x.server.config, &x.request
-	if c.SchemeOverwrite != "" {
+	switch {
+	case c.SchemeOverwrite != "":
 		r.SetScheme([]byte(c.SchemeOverwrite))
-		return
-	}
-	switch proto := r.Get(http.XForwardedProto); {
-	case bytes.EqualFold(proto, []byte("https")):
+		r.SetString(http.XForwardedProto, c.SchemeOverwrite)
+	case len(r.Scheme()) > 0: // of a target in absolute form
+	case bytes.EqualFold(r.Get(http.XForwardedProto), []byte("https")):
 		r.SetScheme([]byte("https"))
-	case bytes.EqualFold(proto, []byte("http")), len(r.Scheme()) == 0:
+	default:
 		r.SetScheme([]byte("http"))
 	}
 }
@@ -272,6 +277,10 @@ func (x *exchange) appendForwardedFor() {
 
 // appendValue adds to a list field, in its last line if there is one.
 func appendValue(x *exchange, h *http.Header, id http.ID, value []byte) {
+	appendList(x, h, id, value, ",")
+}
+
+func appendList(x *exchange, h *http.Header, id http.ID, value []byte, comma string) {
 	i := -1
 	if h.Has(id) {
 		for j := h.Index(id, 0); j >= 0; j = h.Index(id, j+1) {
@@ -284,7 +293,7 @@ func appendValue(x *exchange, h *http.Header, id http.ID, value []byte) {
 	}
 	x.scratch = append(x.scratch[:0], h.Value(i)...)
 	if len(x.scratch) > 0 {
-		x.scratch = append(x.scratch, ',')
+		x.scratch = append(x.scratch, comma...)
 	}
 	h.SetValue(i, append(x.scratch, value...))
 }

@@ -28,7 +28,7 @@ func normalizePath(dst, path []byte, c *config.HTTP) ([]byte, pathVerdict) {
 		if n := unescapeSlashes(dst, dst[:0]); n != len(dst) {
 			switch c.EscapedSlashes {
 			case config.EscapedReject:
-				return dst, pathBad
+				return append(dst[:n], query...), pathBad
 			case config.EscapedUnescapeRedirect:
 				verdict = pathRedirect
 			}
@@ -38,7 +38,7 @@ func normalizePath(dst, path []byte, c *config.HTTP) ([]byte, pathVerdict) {
 	if c.NormalizePath {
 		n, ok := resolve(dst)
 		if !ok {
-			return dst, pathBad
+			return append(dst, query...), pathBad
 		}
 		dst = dst[:n]
 	}
@@ -66,7 +66,7 @@ func unescapeSlashes(src, dst []byte) int {
 
 // resolve brings a path into the normal form of a URL in place: \ is /, what is unreserved stands unescaped, . and .. are gone. A
 // segment's parameters (;x) do not hide its dots: servers that take them off would see a path that nobody judged (CVE-2026-73551).
-// It fails on an escaped NUL or a broken escape.
+// It fails on an escaped NUL. Broken escapes stay, as with Envoy: /100% is a path that people write.
 func resolve(p []byte) (n int, ok bool) {
 	w := 0
 	for i := 0; i < len(p); i++ {
@@ -75,21 +75,16 @@ func resolve(p []byte) (n int, ok bool) {
 		case b == '\\':
 			b = '/'
 		case b == '%':
-			if i+2 >= len(p) {
-				return 0, false
+			if i+2 < len(p) {
+				v, good := unhex(p[i+1], p[i+2])
+				if good && v == 0 {
+					return 0, false
+				}
+				if good && unreserved(v) {
+					b = v
+					i += 2
+				}
 			}
-			v, good := unhex(p[i+1], p[i+2])
-			if !good || v == 0 {
-				return 0, false
-			}
-			if !unreserved(v) {
-				p[w], p[w+1], p[w+2] = '%', upperHex(p[i+1]), upperHex(p[i+2])
-				w += 3
-				i += 2
-				continue
-			}
-			b = v
-			i += 2
 		}
 		p[w] = b
 		w++
@@ -144,7 +139,11 @@ func dots(segment []byte) int {
 	return 0
 }
 
+// mergeSlashes merges slashes in place. A path of slashes only has a first and a last one afterwards, with Envoy.
 func mergeSlashes(p []byte) int {
+	if len(p) > 1 && len(bytes.Trim(p, "/")) == 0 {
+		return 2
+	}
 	w := 0
 	for i, b := range p {
 		if b == '/' && i > 0 && p[w-1] == '/' {
@@ -170,13 +169,6 @@ func hexDigit(b byte) (byte, bool) {
 		return b | 0x20 - 'a' + 10, true
 	}
 	return 0, false
-}
-
-func upperHex(b byte) byte {
-	if 'a' <= b && b <= 'f' {
-		return b - 'a' + 'A'
-	}
-	return b
 }
 
 // unreserved are the bytes that mean the same escaped or not (RFC 3986 §2.3).

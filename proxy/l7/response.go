@@ -22,6 +22,7 @@ func (x *exchange) informational(a *attempt) {
 		return
 	}
 	r := a.response
+	countStatus(x.cluster.Local(x.local.Loop), r.Status, x.has(external))
 	if r.Status == 100 && !x.server.config.Proxy100Continue || x.request.Version == http.HTTP10 {
 		return
 	}
@@ -42,7 +43,7 @@ func (x *exchange) onResponseHead(end bool) {
 	}
 	x.countUpstream()
 	r := &x.response
-	if x.has(requestEnded) && !x.server.config.Router.SuppressEnvoyHeaders { // Envoy counts from the end of the request
+	if x.has(requestEnded) && !x.has(upgradeAsked) && !x.server.config.Router.SuppressEnvoyHeaders { // Envoy counts from the end of the request
 		x.scratch = strconv.AppendInt(x.scratch[:0], (x.local.Loop.Nanotime()-x.attempt.began)/1e6, 10)
 		r.Set(http.XEnvoyUpstreamServiceTime, x.scratch)
 	}
@@ -87,30 +88,41 @@ func (x *exchange) countUpstream() {
 	countAnswer(x.cluster.Local(x.local.Loop), x.response.Status, milliseconds(x.local.Loop.Nanotime()-x.attempt.began), x.has(external))
 }
 
+// countFailure counts an answer that we give in the cluster's place, as Envoy does.
+func (x *exchange) countFailure(status uint16) {
+	countStatus(x.cluster.Local(x.local.Loop), status, x.has(external))
+}
+
 // clusterStats are the cluster's numbers on this loop.
 func (x *exchange) clusterStats() *telemetry.Values { return x.cluster.Local(x.local.Loop).Stats }
 
 // countAnswer counts an answer for the cluster that gave it; elapsed is in milliseconds.
 func countAnswer(local *upstream.Local, status uint16, elapsed uint64, external bool) {
+	countStatus(local, status, external)
+	local.Stats.Observe(upstream.RqTime, elapsed)
+	if external {
+		local.Stats.Observe(upstream.ExternalRqTime, elapsed)
+	} else {
+		local.Stats.Observe(upstream.InternalRqTime, elapsed)
+	}
+}
+
+// countStatus counts an answer of which there is no time to tell: an interim one, or ours in the cluster's place.
+func countStatus(local *upstream.Local, status uint16, external bool) {
 	s := local.Stats
 	s.Inc(upstream.RqCompleted)
-	s.Inc(classRow(upstream.Rq1xx, status))
-	s.Observe(upstream.RqTime, elapsed)
-	if status >= 100 && status < 600 {
-		local.Codes.Inc(int(status) - 100)
-	}
+	row, first := upstream.InternalRqCompleted, upstream.InternalRq2xx-1
 	if external {
-		s.Inc(upstream.ExternalRqCompleted)
-		s.Observe(upstream.ExternalRqTime, elapsed)
-		if status >= 200 {
-			s.Inc(classRow(upstream.ExternalRq2xx-1, status))
-		}
+		row, first = upstream.ExternalRqCompleted, upstream.ExternalRq2xx-1
+	}
+	s.Inc(row)
+	if status >= 600 {
 		return
 	}
-	s.Inc(upstream.InternalRqCompleted)
-	s.Observe(upstream.InternalRqTime, elapsed)
+	local.Codes.Inc(int(status) - 100)
+	s.Inc(classRow(upstream.Rq1xx, status))
 	if status >= 200 {
-		s.Inc(classRow(upstream.InternalRq2xx-1, status))
+		s.Inc(classRow(first, status))
 	}
 }
 
@@ -128,7 +140,7 @@ func (x *exchange) sendHead(end bool) {
 		r.Add(http.Date, x.local.Loop.Date())
 	}
 	framing := x.responseFraming(end)
-	if !x.has(requestEnded) && !x.has(tunnelling) && end {
+	if !x.has(requestEnded) && !x.has(tunnelling) && (end || x.has(ownHead)) {
 		c.state |= connLast // the rest of the request would have to be read in vain
 	}
 	if !x.has(tunnelling) {
@@ -147,9 +159,7 @@ func (x *exchange) sendHead(end bool) {
 	x.entry.DownstreamHead = x.since()
 	x.entry.Status = r.Status
 	b := c.conn.Buffer(r.Size() + headRoom)
-	before := len(b)
 	b = http1.AppendResponse(b, r, x.version(), framing, x.encode())
-	x.entry.ResponseHeaderBytes = uint64(len(b) - before)
 	c.conn.Commit(b)
 	if x.has(tunnelling) {
 		x.pump()
@@ -193,7 +203,7 @@ func (x *exchange) identify() {
 		}
 	}
 	if len(s.via) > 0 {
-		appendValue(x, &r.Header, http.Via, s.via)
+		appendList(x, &r.Header, http.Via, s.via, ", ")
 	}
 }
 
@@ -320,6 +330,9 @@ func (x *exchange) replyAs(a answer) {
 	x.entry.Status = r.Status
 	if x.found.Route != nil && x.forward == nil {
 		x.changeResponse()
+		if r.Has(http.GRPCStatus) && x.has(hasHead) && route.IsGRPC(&x.request) {
+			r.SetString(http.ContentType, "application/grpc") // whatever the route makes of it
+		}
 	}
 	x.passHead(&x.down, 0, len(a.body) == 0)
 	if len(a.body) > 0 && !x.has(over) {

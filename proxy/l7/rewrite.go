@@ -26,19 +26,19 @@ func (x *exchange) rewriteHost() {
 	}
 	x.scratch = host
 	if len(host) > 0 {
-		x.setHost(host)
+		x.setHost(host, x.share.HostRewrite == "")
 	}
 }
 
-// setHost changes the host and says in Envoy's fields what it was.
-func (x *exchange) setHost(host []byte) {
+// setHost changes the host and says in Envoy's fields what it was; tell, in the one that is for Envoy, too.
+func (x *exchange) setHost(host []byte, tell bool) {
 	r := &x.request
 	old := r.Authority()
 	r.SetAuthority(host)
 	if x.forward.AppendForwardedHost {
 		appendValue(x, &r.Header, http.XForwardedHost, old)
 	}
-	if !x.server.config.Router.SuppressEnvoyHeaders {
+	if tell && !x.server.config.Router.SuppressEnvoyHeaders {
 		r.Set(http.XEnvoyOriginalHost, old)
 	}
 }
@@ -54,7 +54,7 @@ func (x *exchange) nameEndpoint() {
 		x.request.SetAuthority(x.scratch)
 		return
 	}
-	x.setHost(x.scratch)
+	x.setHost(x.scratch, true)
 }
 
 // rewritePath gives the request another path, if the route says so. An empty one is none.

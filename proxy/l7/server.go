@@ -76,6 +76,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 			AllowAbsoluteURL:   c.AllowAbsoluteURL,
 			EnableTrailers:     c.Trailers,
 			AllowChunkedLength: c.AllowChunkedLength,
+			KnownMethods:       !c.CustomMethods,
 			Underscores:        http1.Underscores(c.Underscores),
 		},
 		encode:  http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},

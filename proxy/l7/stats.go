@@ -51,6 +51,7 @@ const (
 	RqRedirect
 	RqTotalRouted
 	RqFailedPathNormalization
+	RqRedirectedNormalized
 	FlowPausedReading
 	FlowResumedReading
 	HeldTooLarge
@@ -110,6 +111,7 @@ var Stats = &telemetry.Table{Kind: "http", Metrics: []telemetry.Metric{
 	RqRedirect:                  {Name: "rq_redirect"},
 	RqTotalRouted:               {Name: "rq_total"},
 	RqFailedPathNormalization:   {Name: "downstream_rq_failed_path_normalization"},
+	RqRedirectedNormalized:      {Name: "downstream_rq_redirected_with_normalized_path"},
 	FlowPausedReading:           {Name: "downstream_flow_control_paused_reading_total"},
 	FlowResumedReading:          {Name: "downstream_flow_control_resumed_reading_total"},
 	HeldTooLarge:                {Name: "rs_too_large"},

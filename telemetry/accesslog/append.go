@@ -114,7 +114,7 @@ func (o *operator) value(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		return o.headerField(dst, e.ResponseTrailers)
 	case opQueryParameter:
 		v, ok := queryParameter(e.Request, o.name)
-		return append(dst, v...), false, ok
+		return appendUnescaped(dst, v), false, ok
 	case opStartTime:
 		return appendTime(dst, o.time, e.Start.UTC()), false, true
 	case opStartTimeLocal:
@@ -182,9 +182,15 @@ func (o *operator) count(e *Entry) (uint64, bool) {
 	case opUpstreamWireSent:
 		return e.UpstreamWireSent, true
 	case opRequestHeaderBytes:
-		return e.RequestHeaderBytes, true
+		if e.Request == nil {
+			return 0, true
+		}
+		return uint64(e.Request.HeadSize()), true
 	case opResponseHeaderBytes:
-		return e.ResponseHeaderBytes, true
+		if e.Response == nil {
+			return 0, true
+		}
+		return uint64(e.Response.HeadSize()), true
 	case opResponseTrailerBytes:
 		if e.ResponseTrailers == nil {
 			return 0, true
@@ -212,6 +218,8 @@ const (
 // address is the value of the operators that tell an address.
 func (o *operator) address(dst []byte, e *Entry) ([]byte, bool, bool) {
 	switch o.kind {
+	case opUpstreamHost:
+		return appendAddress(dst, e.UpstreamHost, e.UpstreamPath, wholeAddress)
 	case opUpstreamRemote, opUpstreamRemoteHost, opUpstreamRemotePort:
 		return appendAddress(dst, e.UpstreamRemote, e.UpstreamPath, addressPart(o.kind-opUpstreamRemote))
 	case opUpstreamLocal, opUpstreamLocalHost, opUpstreamLocalPort:
@@ -346,6 +354,22 @@ func queryParameter(r *http.Request, name string) ([]byte, bool) {
 		}
 	}
 	return nil, false
+}
+
+// appendUnescaped writes a value with its percent escapes undone; what is no escape stays.
+func appendUnescaped(dst, v []byte) []byte {
+	for i := 0; i < len(v); i++ {
+		if v[i] == '%' && i+2 < len(v) {
+			hi, lo := bytes.IndexByte([]byte(hexDigits), v[i+1]|0x20), bytes.IndexByte([]byte(hexDigits), v[i+2]|0x20)
+			if hi >= 0 && lo >= 0 {
+				dst = append(dst, byte(hi<<4|lo))
+				i += 2
+				continue
+			}
+		}
+		dst = append(dst, v[i])
+	}
+	return dst
 }
 
 // appendTime writes a time by its pieces.

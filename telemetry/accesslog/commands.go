@@ -59,7 +59,7 @@ var commands = map[string]rule{
 	"RESPONSE_HEADERS_BYTES":         {kind: opResponseHeaderBytes},
 	"RESPONSE_TRAILERS_BYTES":        {kind: opResponseTrailerBytes},
 
-	"UPSTREAM_HOST":                                 {kind: opUpstreamRemote},
+	"UPSTREAM_HOST":                                 {kind: opUpstreamHost},
 	"UPSTREAM_REMOTE_ADDRESS":                       {kind: opUpstreamRemote},
 	"UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT":          {kind: opUpstreamRemoteHost},
 	"UPSTREAM_REMOTE_PORT":                          {kind: opUpstreamRemotePort},

@@ -28,12 +28,12 @@ type Entry struct {
 	BytesReceived, BytesSent                     uint64 // bodies
 	WireReceived, WireSent                       uint64 // with heads and framing, downstream
 	UpstreamWireReceived, UpstreamWireSent       uint64
-	RequestHeaderBytes, ResponseHeaderBytes      uint64
 	ConnectionID                                 uint64
 	Attempts                                     uint32
 	Remote, Direct, Local                        netip.AddrPort // downstream: trusted, as connected, our side
-	UpstreamRemote, UpstreamLocal                netip.AddrPort
-	RemotePath, LocalPath, UpstreamPath          string // instead of the above for Unix sockets
+	UpstreamHost                                 netip.AddrPort // whom the last attempt was for
+	UpstreamRemote, UpstreamLocal                netip.AddrPort // of the connection that it got
+	RemotePath, LocalPath, UpstreamPath          string         // instead of the above for Unix sockets
 	Route, VirtualHost, Cluster, ClusterStatName string
 	UpstreamFailure                              string // transport failure reason
 	UpstreamConnectionID                         uint64

@@ -5,11 +5,11 @@ type Flags uint32
 
 // The flags.
 const (
-	NoHealthyUpstream Flags = 1 << iota
+	UpstreamRetryLimitExceeded Flags = 1 << iota // first: Envoy sets it before the failure that it is said of
+	NoHealthyUpstream
 	UpstreamConnectionFailure
 	UpstreamOverflow
 	NoRouteFound
-	UpstreamRetryLimitExceeded
 	NoClusterFound
 	UpstreamRequestTimeout
 	LocalReset
@@ -37,11 +37,11 @@ const (
 )
 
 var flagNames = [flagCount][2]string{
+	{"URX", "UpstreamRetryLimitExceeded"},
 	{"UH", "NoHealthyUpstream"},
 	{"UF", "UpstreamConnectionFailure"},
 	{"UO", "UpstreamOverflow"},
 	{"NR", "NoRouteFound"},
-	{"URX", "UpstreamRetryLimitExceeded"},
 	{"NC", "NoClusterFound"},
 	{"UT", "UpstreamRequestTimeout"},
 	{"LR", "LocalReset"},

@@ -104,6 +104,7 @@ const (
 	opRequestHeaderBytes
 	opResponseHeaderBytes
 	opResponseTrailerBytes
+	opUpstreamHost
 	opUpstreamRemote
 	opUpstreamRemoteHost
 	opUpstreamRemotePort

@@ -60,6 +60,20 @@ func (r *Request) Path() []byte { return r.path.of(r.arena) }
 // Target is the form in which HTTP/1 spelled the target.
 func (r *Request) Target() Target { return r.target }
 
+// HeadSize is the bytes that names and values take together, those of the pseudo-header fields of HTTP/2 among them.
+func (r *Request) HeadSize() int {
+	n := r.Size()
+	for _, f := range [...]struct {
+		name  int
+		value span
+	}{{len(":method"), r.method}, {len(":scheme"), r.scheme}, {len(":authority"), r.authority}, {len(":path"), r.path}} {
+		if f.value.len > 0 {
+			n += f.name + int(f.value.len)
+		}
+	}
+	return n
+}
+
 // SetMethod sets the method.
 func (r *Request) SetMethod(b []byte) { r.method = r.put(b) }
 
@@ -107,6 +121,9 @@ func (r *Response) Reset() {
 	r.Header.Reset()
 	r.Version, r.Status, r.reason = HTTP10, 0, span{}
 }
+
+// HeadSize is the bytes that names and values take together, :status of HTTP/2 among them.
+func (r *Response) HeadSize() int { return r.Size() + len(":status200") }
 
 // Reason is the reason phrase as HTTP/1 sent it; empty if it sent none.
 func (r *Response) Reason() []byte { return r.reason.of(r.arena) }

@@ -12,6 +12,7 @@ const (
 	BadURL
 	BadScheme
 	Fragment
+	UnknownMethod
 	BadVersion
 	UnknownVersion
 	LowVersion
@@ -84,6 +85,7 @@ var faults = [numCodes]Error{
 	BadURL:         {BadURL, 400, "http1.invalid_url", "http1: read request line: the target has no valid authority: want host or host:port without user information"},
 	BadScheme:      {BadScheme, 400, "http1.invalid_scheme", "http1: read request line: the scheme of the target is neither http nor https"},
 	Fragment:       {Fragment, 400, "path_normalization_failed", "http1: read request line: the target has a fragment (#), which is never sent"},
+	UnknownMethod:  {UnknownMethod, 400, detailCodec, "http1: read request line: the method is not a known one, and custom methods are not allowed here"},
 	BadVersion:     {BadVersion, 400, detailCodec, "http1: read first line: the version is not of the form HTTP/1.1"},
 	UnknownVersion: {UnknownVersion, 505, detailCodec, "http1: read first line: the major version is not 1"},
 	LowVersion:     {LowVersion, 426, "low_version", "http1: read request line: HTTP/1.0 is not enabled here: want HTTP/1.1"},

@@ -77,6 +77,10 @@ func (d *Decoder) requestLine(in []byte, r *http.Request) int {
 		d.stuck(line, cut, HeadTooLarge, why)
 		return n
 	}
+	if d.o.KnownMethods && !known(line[:m]) {
+		d.stuck(line, cut, HeadTooLarge, UnknownMethod)
+		return n
+	}
 	t := m + 1
 	e := visible(line, t)
 	if e == t || e == len(line) || line[e] != ' ' {
@@ -115,6 +119,17 @@ func (d *Decoder) requestLine(in []byte, r *http.Request) int {
 		return n
 	}
 	return n + e
+}
+
+// known tells whether a method is one that Envoy takes unless custom ones are allowed.
+func known(method []byte) bool {
+	switch string(method) {
+	case "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE",
+		"ACL", "BIND", "CHECKOUT", "COPY", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE", "MSEARCH", "NOTIFY", "PROPFIND", "PROPPATCH",
+		"PURGE", "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE":
+		return true
+	}
+	return false
 }
 
 // versionLine reads a version and the end of its line. A minor version above 1 is taken for 1 (RFC 9110 §2.5).

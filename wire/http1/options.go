@@ -76,6 +76,8 @@ type Options struct {
 	// AllowChunkedLength takes a message with both Transfer-Encoding: chunked and Content-Length, removes the latter, and ends the
 	// connection with the message (RFC 9112 §6.1). Otherwise such a message is an error.
 	AllowChunkedLength bool
+	// KnownMethods refuses a request whose method is none of those that Envoy's parser knows.
+	KnownMethods bool
 	// Underscores says what is done about a field of a request with an underscore in its name.
 	Underscores Underscores
 }

@@ -192,7 +192,7 @@ var codeNames = [numCodes]string{
 	DuplicateHost: "DuplicateHost", BadHost: "BadHost", BadLength: "BadLength", DuplicateLength: "DuplicateLength",
 	LengthWithChunked: "LengthWithChunked", BadTransferEncoding: "BadTransferEncoding",
 	UnknownTransferEncoding: "UnknownTransferEncoding", ConnectBody: "ConnectBody",
-	TransferEncodingNotAllowed: "TransferEncodingNotAllowed", LengthNotAllowed: "LengthNotAllowed", UnaskedUpgrade: "UnaskedUpgrade",
+	UnknownMethod: "UnknownMethod", TransferEncodingNotAllowed: "TransferEncodingNotAllowed", LengthNotAllowed: "LengthNotAllowed", UnaskedUpgrade: "UnaskedUpgrade",
 	BadChunk: "BadChunk", ChunkExtension: "ChunkExtension", TrailersTooLarge: "TrailersTooLarge", TooManyTrailers: "TooManyTrailers",
 	CutBeforeHead: "CutBeforeHead", CutHead: "CutHead", CutBody: "CutBody",
 }

@@ -32,6 +32,7 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 		DefaultHost:           s.line(h1.GetDefaultHostForHttp_10(), p.field("http_protocol_options").field("default_host_for_http_10")),
 		AllowAbsoluteURL:      isTrue(h1.GetAllowAbsoluteUrl(), true),
 		AllowChunkedLength:    h1.GetAllowChunkedLength(),
+		CustomMethods:         h1.GetAllowCustomMethods(),
 		Trailers:              h1.GetEnableTrailers(),
 		StreamErrorOnInvalid:  isTrue(h1.GetOverrideStreamErrorOnInvalidHttpMessage(), isTrue(m.GetStreamErrorOnInvalidHttpMessage(), false)),
 		Underscores:           config.Underscores(common.GetHeadersWithUnderscoresAction()),

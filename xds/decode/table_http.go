@@ -145,7 +145,7 @@ var httpTable = table{
 		"override_stream_error_on_invalid_http_message": run,
 		"send_fully_qualified_url":                      harmless("Envoy reads it for upstream connections only"),
 		"use_balsa_parser":                              harmless("both of Envoy's parsers take the same messages for good"),
-		"allow_custom_methods":                          later("methods are Envoy's"),
+		"allow_custom_methods":                          run,
 		"ignore_http_11_upgrade":                        later("use upgrade_configs"),
 	},
 	"envoy.config.core.v3.Http1ProtocolOptions@upstream": {

@@ -1,0 +1,169 @@
+package oracle
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"sigs.k8s.io/yaml"
+
+	"github.com/weftmesh/weft/xds/decode"
+)
+
+// corpus is all that is asked of both.
+var corpus = slices.Concat(routing, heads, attempts, filtered, wire)
+
+// floor is the least number of run paths that the corpus sets. It only goes up.
+const floor = 270
+
+// TestTraffic asks both and wants every difference to be explained, and every explanation to explain something.
+func TestTraffic(t *testing.T) {
+	names := map[string]bool{}
+	for i := range corpus {
+		if named := names[corpus[i].name]; named {
+			t.Fatalf("two scenarios are called %s", corpus[i].name)
+		}
+		names[corpus[i].name] = true
+	}
+	sides := []*side{startEnvoy(t, corpus), startWeft(t, corpus)}
+	var seen [2]map[string]string
+	var wait sync.WaitGroup
+	for i, s := range sides {
+		seen[i] = map[string]string{}
+		wait.Go(func() {
+			for k := range corpus {
+				for _, f := range s.run(&corpus[k]) {
+					seen[i][f.what] = f.value
+				}
+			}
+		})
+	}
+	wait.Wait()
+	// Logs and counters follow in their own time.
+	var differences map[string][2]string
+	var unexplained map[string][]string
+	var used []bool
+	for end, tick := time.Now().Add(5*time.Second), time.NewTicker(100*time.Millisecond); ; <-tick.C {
+		all := [2]map[string]string{maps.Clone(seen[0]), maps.Clone(seen[1])}
+		for i, s := range sides {
+			s.after(all[i])
+		}
+		differences = compare(all[0], all[1])
+		if unexplained, used = explain(differences); len(unexplained) == 0 && !slices.Contains(used, false) || time.Now().After(end) {
+			break
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(unexplained)) {
+		t.Errorf("%s differs in\n%s", name, strings.Join(unexplained[name], "\n"))
+	}
+	for i := range explained {
+		if !used[i] {
+			t.Errorf("nothing differs in %s, which is said to be because %s", explained[i].what, explained[i].why)
+		}
+	}
+	t.Logf("%d scenarios, %d facts, %d differences", len(corpus), len(seen[0]), len(differences))
+}
+
+// explain gives the differences that nothing explains, by scenario, and which explanations were of use.
+func explain(differences map[string][2]string) (unexplained map[string][]string, used []bool) {
+	unexplained, used = map[string][]string{}, make([]bool, len(explained))
+	for _, what := range slices.Sorted(maps.Keys(differences)) {
+		found := false
+		for i := range explained {
+			if explained[i].what.MatchString(what) {
+				used[i], found = true, true
+			}
+		}
+		if !found {
+			name, rest, _ := strings.Cut(what, "/")
+			d := differences[what]
+			unexplained[name] = append(unexplained[name], fmt.Sprintf("%s\n  Envoy %s\n  weft  %s", rest, d[0], d[1]))
+		}
+	}
+	return unexplained, used
+}
+
+// after adds the lines of logs and the counters.
+func (s *side) after(seen map[string]string) {
+	for i := range corpus {
+		c := &corpus[i]
+		for n, line := range s.logsOf(c) {
+			for k, value := range strings.Split(line, "\u00a6") {
+				operator := "too many"
+				if k < len(logged) {
+					operator = logged[k]
+				}
+				seen[fmt.Sprintf("%s/log%d:%s", c.name, n, operator)] = s.mask(c, "", value)
+			}
+		}
+	}
+	for name, value := range s.stats() {
+		if value == 0 {
+			continue
+		}
+		m := owned.FindStringSubmatch(name)
+		if m != nil && !uncompared.MatchString(name) && slices.ContainsFunc(corpus, func(c scenario) bool { return c.name == m[1] }) {
+			seen[m[1]+"/"+name] = fmt.Sprint(value)
+		}
+	}
+}
+
+// owned are the statistics that belong to a scenario, whose name is the group.
+var owned = regexp.MustCompile(`^(?:http|tcp|listener|cluster)\.([a-z0-9-]+)[._]`)
+
+// compare gives what two saw differently.
+func compare(a, b map[string]string) map[string][2]string {
+	differences := map[string][2]string{}
+	for what, v := range a {
+		if w, ok := b[what]; !ok || v != w {
+			if !ok {
+				w = "(nothing)"
+			}
+			differences[what] = [2]string{v, w}
+		}
+	}
+	for what, w := range b {
+		if _, ok := a[what]; !ok {
+			differences[what] = [2]string{"(nothing)", w}
+		}
+	}
+	return differences
+}
+
+// TestCoverage counts which of the fields that we run the corpus sets.
+func TestCoverage(t *testing.T) {
+	s := &side{up: map[string]*upstream{"up": {port: 1}, "b": {port: 2}, "c": {port: 3}}, logs: "/logs"}
+	json, err := yaml.YAMLToJSON([]byte(s.text(corpus)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m bootstrapv3.Bootstrap
+	if err := protojson.Unmarshal(json, &m); err != nil {
+		t.Fatal(err)
+	}
+	set := decode.RunPathsIn(&m)
+	run := decode.RunPaths()
+	n := 0
+	var missing []string
+	for _, p := range slices.Sorted(maps.Keys(run)) {
+		if _, ok := set[p]; ok {
+			n++
+		} else {
+			missing = append(missing, p)
+		}
+	}
+	t.Logf("the corpus sets %d of %d run paths, %d %%", n, len(run), 100*n/len(run))
+	if testing.Verbose() {
+		t.Logf("not set:\n%s", strings.Join(missing, "\n"))
+	}
+	if n < floor {
+		t.Errorf("%d run paths are set, fewer than the %d that were", n, floor)
+	}
+}
