@@ -18,15 +18,17 @@ type Cluster struct {
 	// EndpointFile is watched for the endpoints of ServiceName, if set.
 	EndpointFile   *WatchedFile
 	Balancer       Balancer
-	ChoiceCount    uint32     // LEAST_REQUEST: how many are compared, at least 2
-	ActiveBias     float64    // LEAST_REQUEST with weights
-	FullScan       bool       // LEAST_REQUEST: compare all
-	SlowStart      *SlowStart // ROUND_ROBIN and LEAST_REQUEST; nil: endpoints have their whole weight at once
-	Hashing        Hashing    // RING_HASH and MAGLEV
-	ByLocality     bool       // localities get their shares by weight, before endpoints do
-	Panic          float64    // percent of healthy endpoints below which health is ignored
-	Subsets        *Subsets   // nil: every endpoint may serve every request
-	Outliers       *Outliers  // nil: nobody is ejected
+	ChoiceCount    uint32       // LEAST_REQUEST: how many are compared, at least 2
+	ActiveBias     float64      // LEAST_REQUEST with weights
+	FullScan       bool         // LEAST_REQUEST: compare all
+	SlowStart      *SlowStart   // ROUND_ROBIN and LEAST_REQUEST; nil: endpoints have their whole weight at once
+	Hashing        Hashing      // RING_HASH and MAGLEV
+	ByLocality     bool         // localities get their shares by weight, before endpoints do
+	Panic          float64      // percent of healthy endpoints below which health is ignored
+	Subsets        *Subsets     // nil: every endpoint may serve every request
+	Outliers       *Outliers    // nil: nobody is ejected
+	Health         *HealthCheck // nil: nobody is asked
+	KeepRemoved    bool         // with Health: an endpoint that its source takes away stays while it is well
 	ConnectTimeout time.Duration
 	// BufferLimit is the watermark, in bytes, of each direction of a connection. Never 0.
 	BufferLimit uint32
@@ -61,12 +63,57 @@ type Binding struct {
 // SocketOption is one call of setsockopt with a number.
 type SocketOption struct{ Level, Name, Value int }
 
+// HealthCheck is how endpoints are asked whether they are well. Exactly one of HTTP and TCP is set. Durations are never 0 but jitters.
+type HealthCheck struct {
+	Timeout                              time.Duration // of one attempt
+	Interval                             time.Duration // between two
+	Unhealthy                            time.Duration // of an endpoint that is not well
+	UnhealthyEdge, HealthyEdge           time.Duration // of one that is about to be, and of one that is about to be well again
+	NoTraffic, NoTrafficHealthy          time.Duration // while no connection was ever made to the cluster
+	InitialJitter, Jitter                time.Duration // up to so much before the first, and between two
+	JitterPercent                        uint32        // of the interval, beside Jitter
+	HealthyThreshold, UnhealthyThreshold uint32        // results in a row that change what is believed, at least 1
+	Reuse                                bool          // a connection serves for more than one attempt
+	HTTP                                 *HTTPCheck
+	TCP                                  *TCPCheck
+}
+
+// HTTPCheck is a request that is well answered by an endpoint that is well.
+type HTTPCheck struct {
+	Method, Path        string
+	Host                string // empty: the cluster's name
+	Add                 []Field
+	Remove              []string // in lower case
+	Send                []byte
+	Receive             [][]byte // that the answer's body has, one behind the other
+	Room                int      // how much of the body is looked at, in bytes
+	Expected, Retriable []Int64Range
+}
+
+// Field is a header field; its name is in lower case.
+type Field struct{ Name, Value string }
+
+// TCPCheck is what is said to an endpoint, and what it must say.
+type TCPCheck struct {
+	Send    []byte
+	Receive [][]byte // none: that it can be reached is enough
+}
+
+// EndpointCheck is how an endpoint is asked in another way than the others of its cluster.
+type EndpointCheck struct {
+	Address  Address // zero: where it serves
+	Port     uint16  // 0: of that address
+	Hostname string  // empty: as the check says
+	Disabled bool    // not at all: it is well
+}
+
 // Outliers is how endpoints that fail more than others are found and kept from requests for a while.
 type Outliers struct {
 	Interval                                             time.Duration // at least 1 ms
 	BaseTime, MaxTime                                    time.Duration // of an ejection; it grows with each by BaseTime
 	MaxJitter                                            time.Duration // on top of it
 	MaxPercent                                           uint32        // of the endpoints that are out at once
+	UnejectOnCheck                                       bool          // a health check that is passed ends an ejection
 	AlwaysOne                                            bool          // one may be out whatever MaxPercent says
 	SplitOrigins                                         bool          // what fails on our side has a row and a rate of its own
 	Consecutive5xx, ConsecutiveGateway, ConsecutiveLocal uint32        // failures in a row; 0 never comes
@@ -241,8 +288,9 @@ type Endpoint struct {
 	Locality Locality
 	// LocalityWeight is the whole locality's at this priority; 0: none was given.
 	LocalityWeight uint32
-	Priority       uint8    // 0 is the highest; at most 127
-	Metadata       Metadata // nil: none
+	Priority       uint8          // 0 is the highest; at most 127
+	Metadata       Metadata       // nil: none
+	Check          *EndpointCheck // nil: as the cluster says
 }
 
 // Locality says where an endpoint is.

@@ -123,6 +123,8 @@ type Exchange interface {
 	OfConnection(key any, make func() any) any
 	// Random is a random number of this loop's.
 	Random() uint64
+	// Endpoints is how many endpoints a cluster has, and how many of them may get requests; false: there is no such cluster.
+	Endpoints(cluster string) (all, well int, known bool)
 
 	// MatchHeaders tells whether all conditions hold for the request, MatchString whether one does for a string, as in routes.
 	MatchHeaders(list []config.HeaderMatch) bool

@@ -64,13 +64,33 @@ func (f *filter) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
 		return f.answer(x, 503, "health_check_failed")
 	}
 	if !f.settings.pass {
-		return f.answer(x, 200, "health_check_ok")
+		status, details := f.judge(x)
+		return f.answer(x, status, details)
 	}
 	if until := f.memory.until.Load(); until > 0 && int64(x.Now().Sub(f.memory.base)) < until {
 		f.stats.Inc(cachedResponse)
 		return f.answer(x, uint16(f.memory.status.Load()), "health_check_cached")
 	}
 	return filters.Continue
+}
+
+// judge goes by how many endpoints of some clusters are well.
+func (f *filter) judge(x filters.Exchange) (status uint16, details string) {
+	for _, n := range f.settings.clusters {
+		all, well, known := x.Endpoints(n.cluster)
+		switch {
+		case !known:
+			return 503, "health_check_no_cluster"
+		case all == 0 && n.percent > 0:
+			return 503, "health_check_cluster_empty"
+		case 100*well < n.percent*all:
+			return 503, "health_check_cluster_unhealthy"
+		}
+	}
+	if len(f.settings.clusters) > 0 {
+		return 200, "health_check_cluster_healthy"
+	}
+	return 200, "health_check_ok"
 }
 
 func (f *filter) answer(x filters.Exchange, status uint16, details string) filters.Action {

@@ -45,3 +45,33 @@ func TestRemembers(t *testing.T) {
 	}
 	p.WantStat("http.http.health_check.cached_response", 2)
 }
+
+// The answer depends on how many endpoints of clusters are well, in whole percents.
+func TestCountsEndpoints(t *testing.T) {
+	u := e2e.Echo(t)
+	endpoints := func(list string) string {
+		return "- {name: some, load_assignment: {cluster_name: some, endpoints: [{lb_endpoints: [" + list + "]}]}}\n- {name: none}"
+	}
+	const (
+		good = "{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 1}}}}, "
+		slow = "{health_status: DEGRADED, endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 2}}}}, "
+		bad  = "{health_status: UNHEALTHY, endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 3}}}}, "
+	)
+	for _, test := range []struct {
+		need, have string
+		want       int
+	}{
+		{"some: {value: 67}", good + slow + bad, 503},
+		{"some: {value: 66.9}", good + slow + bad, 200},
+		{"some: {value: 100}", good + slow, 200},
+		{"none: {value: 0}, some: {value: 1}", good, 200},
+		{"none: {value: 1}", good, 503},
+		{"some: {value: 1}, other: {value: 0}", good, 503},
+	} {
+		filter := e2e.Filter("hc", message, "pass_through_mode: false, cluster_min_healthy_percentages: {"+test.need+"}"+path)
+		p := e2e.Start(t, e2e.Bootstrap(e2e.WithFilters(e2e.HTTPListener(e2e.All), filter), e2e.Cluster("up", u.Port), endpoints(test.have)))
+		if r := p.Dial().Get("/hc"); r.Status != test.want {
+			t.Errorf("%s of %s: %d, want %d", test.need, test.have, r.Status, test.want)
+		}
+	}
+}

@@ -1,6 +1,8 @@
 package healthcheck
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -14,9 +16,16 @@ import (
 
 // settings are the filter's configuration.
 type settings struct {
-	pass    bool          // the upstream answers
-	cache   time.Duration // for how long its answer holds; 0: it is asked every time
-	headers []config.HeaderMatch
+	pass     bool          // the upstream answers
+	cache    time.Duration // for how long its answer holds; 0: it is asked every time
+	headers  []config.HeaderMatch
+	clusters []need // of which some endpoints must be well; sorted by name
+}
+
+// need is a cluster, and the percent of its endpoints that must be well.
+type need struct {
+	cluster string
+	percent int
 }
 
 // Spec is the filter.
@@ -43,6 +52,10 @@ func read(wire []byte) (any, error) {
 	if s.cache, err = decode.Duration(m.GetCacheTime(), "cache_time"); err != nil {
 		return nil, err
 	}
+	for name, least := range m.GetClusterMinHealthyPercentages() {
+		s.clusters = append(s.clusters, need{name, int(least.GetValue())}) // Envoy counts whole percents only
+	}
+	slices.SortFunc(s.clusters, func(a, b need) int { return strings.Compare(a.cluster, b.cluster) })
 	if s.cache > 0 && !s.pass {
 		return nil, decode.Wrong("cache_time", "there is nothing to remember unless pass_through_mode is true")
 	}

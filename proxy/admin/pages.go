@@ -193,6 +193,9 @@ func (s *Server) clusters(w http.ResponseWriter, r *http.Request) {
 // healthFlags are Envoy's words for what keeps an endpoint from its share of requests.
 func healthFlags(m *upstream.Member) string {
 	flags := ""
+	if m.Standing.Has(upstream.FailedCheck) {
+		flags += "/failed_active_hc"
+	}
 	if m.Standing.Has(upstream.Ejected) {
 		flags += "/failed_outlier_check"
 	}
@@ -201,6 +204,15 @@ func healthFlags(m *upstream.Member) string {
 		flags += "/failed_eds_health"
 	case config.HealthDegraded:
 		flags += "/degraded_eds_health"
+	}
+	if m.Standing.Has(upstream.DegradedCheck) {
+		flags += "/degraded_active_hc"
+	}
+	if m.Leaving() {
+		flags += "/pending_dynamic_removal"
+	}
+	if m.Standing.Has(upstream.PendingCheck) {
+		flags += "/pending_active_hc"
 	}
 	if flags == "" {
 		return "healthy"
@@ -226,8 +238,14 @@ func (s *Server) clustersJSON(w http.ResponseWriter, all upstream.Clusters, name
 			}
 			health := [...]string{"HEALTHY", "HEALTHY", "UNHEALTHY", "DRAINING", "TIMEOUT", "DEGRADED"}[m.Health]
 			status := map[string]any{"eds_health_status": health}
-			if m.Standing.Has(upstream.Ejected) {
-				status["failed_outlier_check"] = true
+			for mark, name := range map[uint32]string{upstream.Ejected: "failed_outlier_check", upstream.FailedCheck: "failed_active_health_check",
+				upstream.DegradedCheck: "failed_active_degraded_check", upstream.PendingCheck: "pending_active_hc"} {
+				if m.Standing.Has(mark) {
+					status[name] = true
+				}
+			}
+			if m.Leaving() {
+				status["pending_dynamic_removal"] = true
 			}
 			hosts = append(hosts, map[string]any{
 				"address": socketAddress(m.Address()), "stats": stats, "weight": m.Weight, "hostname": m.Hostname,

@@ -178,7 +178,7 @@ func (a *attempt) OnHead(end bool) {
 	if end {
 		a.state |= attemptEnd
 	}
-	a.report(upstream.Outcome{Status: r.Status})
+	a.report(upstream.Outcome{Status: r.Status, Unwell: r.Has(http.XEnvoyImmediateHealthCheckFail)})
 	if x.has(mayRetry) && x.retryAnswer(a, end) {
 		return
 	}

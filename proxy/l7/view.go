@@ -88,6 +88,16 @@ func (x *exchange) OfConnection(key any, make func() any) any {
 // Random implements filters.Exchange.
 func (x *exchange) Random() uint64 { return x.local.Loop.Random() }
 
+// Endpoints implements filters.Exchange.
+func (x *exchange) Endpoints(cluster string) (all, well int, known bool) {
+	c := x.generation.Clusters[cluster]
+	if c == nil {
+		return 0, 0, false
+	}
+	e := c.Endpoints()
+	return len(e.All), e.Healthy() + e.Degraded(), true
+}
+
 // MatchHeaders implements filters.Exchange.
 func (x *exchange) MatchHeaders(list []config.HeaderMatch) bool {
 	return route.MatchHeaders(list, &x.request)

@@ -25,6 +25,8 @@ type Cluster struct {
 	locals       []atomic.Pointer[Local] // by loop
 	source       *config.Assignment      // what endpoints was made of; for the Set's goroutine
 	detector     *Detector               // nil: nobody is ejected
+	checker      *checker                // nil: nobody is asked
+	stale        atomic.Bool             // a refresh is on its way
 	names        *names                  // nil: endpoints have addresses
 	destinations *destinations           // nil: the cluster has endpoints of its own
 	keeper       *keeper                 // of destinations
@@ -194,6 +196,9 @@ func (v *Local) balancerOf(e *Endpoints, from *choices) *Balancer {
 func (c *Cluster) Report(_ *loop.Loop, m *Member, o Outcome) {
 	if c.detector != nil {
 		c.detector.report(m, o)
+	}
+	if o.Unwell {
+		c.immediate(m)
 	}
 	switch {
 	case o.TimedOut:

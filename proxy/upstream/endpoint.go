@@ -105,6 +105,8 @@ type Member struct {
 	LocalityWeight uint32
 	Locality       config.Locality
 	Metadata       config.Metadata
+	Check          *config.EndpointCheck // nil: as the cluster says
+	leaving        bool                  // its source has taken it away, and it stays while it is well
 }
 
 // state is what an endpoint is good for.
@@ -116,6 +118,9 @@ const (
 	unhealthy
 )
 
+// Leaving tells whether the endpoint is one that its source has taken away.
+func (m *Member) Leaving() bool { return m.leaving }
+
 // state judges by all that is known now.
 func (m *Member) state() state {
 	switch m.Health {
@@ -123,9 +128,9 @@ func (m *Member) state() state {
 		return unhealthy
 	}
 	switch {
-	case m.Standing.Has(Ejected):
+	case m.Standing.Has(Ejected | FailedCheck):
 		return unhealthy
-	case m.Health == config.HealthDegraded:
+	case m.Health == config.HealthDegraded || m.Standing.Has(DegradedCheck):
 		return degraded
 	}
 	return healthy

@@ -51,19 +51,24 @@ func (s *Set) resolve(c *Cluster, prefix string, tag telemetry.Tag) {
 		s.assign(c, n.assignment())
 	}
 	if len(targets) == 0 {
-		close(n.warm)
+		n.once.Do(n.answered)
 	}
 	for i := range targets {
 		go n.keep(ctx, i)
 	}
 }
 
-// Warm waits until every cluster that asks for it has the addresses of a name, or knows that there are none. It takes as long as a
-// lookup may.
+// Warm waits until every cluster that asks for it has the addresses of a name, or knows that there are none, and until every endpoint
+// that is to be checked has been, once. It takes as long as a lookup and an attempt may.
 func (s *Set) Warm() {
 	for _, c := range s.List() {
 		if c.names != nil && c.names.config.Warm {
 			<-c.names.warm
+		}
+	}
+	for _, c := range s.List() {
+		if c.checker != nil && (c.names == nil || c.names.config.Warm) {
+			<-c.checker.warm
 		}
 	}
 }
@@ -86,8 +91,16 @@ func (n *names) keep(ctx context.Context, i int) {
 		}
 		n.stats.Add(UpdateCut, uint64(a.Cut))
 		timer.Reset(n.settle(i, a.Addresses, err))
-		n.once.Do(func() { close(n.warm) })
+		n.once.Do(n.answered)
 	}
+}
+
+// answered lets those go on who wait for the first answer.
+func (n *names) answered() {
+	if k := n.cluster.checker; k != nil {
+		k.follow()
+	}
+	close(n.warm)
 }
 
 // settle makes of an answer what the cluster has from now on, and tells when to ask again. An error leaves what there is. As with Envoy,

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"math"
+	"slices"
 	"sync/atomic"
 
 	"github.com/weftmesh/weft/config"
@@ -363,16 +364,41 @@ func (s *Set) detect(c *Cluster, prefix string, tag telemetry.Tag) {
 	}
 	d := &Detector{config: c.Config.Outliers, cluster: c, home: s.loops[0], owner: s.store.Acquire(Outliers, prefix, tag)}
 	d.stats = d.owner.Loop(0)
-	d.changed = func() { go s.refresh(c) } // off the loop: tables may take a while
+	d.changed = func() { s.refreshLater(c) }
 	c.detector = d
 	d.start()
+}
+
+// refreshLater has refresh called, off the loop: tables may take a while. Changes that come meanwhile are seen to at once.
+func (s *Set) refreshLater(c *Cluster) {
+	if !c.stale.Swap(true) {
+		go s.refresh(c)
+	}
 }
 
 // refresh works out anew who may get requests, after what is known of their health has changed.
 func (s *Set) refresh(c *Cluster) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.clusters[c.Config.Name] == c && c.destinations == nil {
-		s.compile(c, c.endpoints.Load().All)
+	c.stale.Store(false)
+	if s.clusters[c.Config.Name] != c || c.destinations != nil {
+		return
+	}
+	all := c.endpoints.Load().All
+	stay := all
+	for i := range all {
+		if m := &all[i]; m.leaving && m.Standing.Has(FailedCheck) {
+			m.refs--
+			if len(stay) == len(all) {
+				stay = slices.Clone(all[:i])
+			}
+		} else if len(stay) < len(all) {
+			stay = append(stay, *m)
+		}
+	}
+	s.compile(c, stay)
+	if len(stay) < len(all) {
+		c.checker.follow()
+		s.drain()
 	}
 }

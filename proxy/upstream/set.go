@@ -57,6 +57,9 @@ func (s *Set) Update(snapshot *config.Snapshot) Clusters {
 		if running.names == nil && running.source != assignment {
 			s.assign(running, assignment)
 		}
+		if running.checker != nil && running.names == nil && s.clusters[c.Name] != running {
+			running.checker.follow() // though there may be nobody to check
+		}
 		next[c.Name] = running
 	}
 	for name, old := range s.clusters {
@@ -122,6 +125,7 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		running.table = s.store.Acquire(Maglevs, prefix, tag)
 	}
 	s.detect(running, prefix, tag)
+	s.check(running, prefix, tag)
 	s.keep(running, prefix, tag)
 	running.endpoints.Store(compile(c, nil, nil))
 	s.resolve(running, prefix, tag)
@@ -164,21 +168,46 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 		for i := range a.Endpoints {
 			e := &a.Endpoints[i]
 			members[i] = Member{Endpoint: s.acquire(c.Config, e), Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Priority: e.Priority,
-				LocalityWeight: e.LocalityWeight, Locality: e.Locality, Metadata: e.Metadata}
+				LocalityWeight: e.LocalityWeight, Locality: e.Locality, Metadata: e.Metadata, Check: e.Check}
 			standing := members[i].Standing
 			if c.detector == nil {
 				standing.mark(Ejected, false) // by a configuration that is gone
 			} else if standing.outlier.Load() == nil {
 				standing.outlier.Store(&outlier{})
 			}
+			standing.await(c.checker != nil && (e.Check == nil || !e.Check.Disabled))
 		}
 	}
 	old := c.endpoints.Load()
+	members = s.keepLeaving(c, old.All, members)
 	s.compile(c, members)
 	s.release(old.All)
+	if c.checker != nil {
+		c.checker.follow()
+	}
 	if len(old.All) != 0 || len(members) != 0 {
 		c.Stats.Loop(len(s.loops)).Inc(MembershipChange)
 	}
+}
+
+// keepLeaving adds to a cluster's endpoints those that it has no more by its source, and that are well by its health checks: what a
+// source forgets may be a mistake of the source.
+func (s *Set) keepLeaving(c *Cluster, old, members []Member) []Member {
+	if c.checker == nil || !c.Config.KeepRemoved {
+		return members
+	}
+	stays := make(map[*Endpoint]bool, len(members))
+	for i := range members {
+		stays[members[i].Endpoint] = true
+	}
+	for _, m := range old {
+		if !stays[m.Endpoint] && !m.Standing.Has(FailedCheck) {
+			m.refs++
+			m.leaving = true
+			members = append(members, m)
+		}
+	}
+	return members
 }
 
 // compile makes members what the cluster's next choices are made among, by what is known of their health now.
@@ -257,6 +286,10 @@ func (s *Set) retire(c *Cluster) {
 	}
 	if c.table != nil {
 		s.store.Release(c.table)
+	}
+	if c.checker != nil {
+		c.checker.stop()
+		s.store.Release(c.checker.owner)
 	}
 	if c.names != nil {
 		c.names.end()

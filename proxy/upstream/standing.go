@@ -15,6 +15,8 @@ type Standing struct {
 	// since is when the endpoint came, in nanoseconds since the Set was made.
 	since   atomic.Int64
 	marks   atomic.Uint32
+	checked atomic.Bool // health checks have begun
+	tally   tally
 	outlier atomic.Pointer[outlier] // nil: no cluster has asked for outlier detection
 }
 
@@ -25,7 +27,10 @@ type standingKey struct {
 
 // Marks of an endpoint that is not as healthy as its source says.
 const (
-	Ejected = 1 << iota // by outlier detection
+	Ejected       = 1 << iota // by outlier detection
+	FailedCheck               // by health checks; also before the first
+	DegradedCheck             // as a health check was told
+	PendingCheck              // no health check has had a result yet
 )
 
 // Has tells whether one of the marks is set.
@@ -37,4 +42,15 @@ func (s *Standing) mark(marks uint32, on bool) bool {
 		return s.marks.Or(marks)&marks != marks
 	}
 	return s.marks.And(^marks)&marks != 0
+}
+
+// await makes the endpoint one that health checks find out about, or one that they do not.
+func (s *Standing) await(checked bool) {
+	switch {
+	case !checked:
+		s.mark(FailedCheck|DegradedCheck|PendingCheck, false)
+		s.checked.Store(false)
+	case !s.checked.Swap(true):
+		s.mark(FailedCheck|PendingCheck, true) // not well until one has passed
+	}
 }

@@ -30,4 +30,5 @@ type Outcome struct {
 	Status   uint16 // of the final head; 0: none came
 	Failure  Failure
 	TimedOut bool
+	Unwell   bool // the answer says that health checks of the endpoint are to fail from now on
 }

@@ -31,10 +31,11 @@ type trial struct {
 	resource   proto.Message     // the piece is a resource of this kind in the file "piece", and site is what names that
 }
 
-var trials = slices.Concat(managerTrials, routeTrials, retryTrials, clusterTrials, originalTrials, dnsTrials, balanceTrials, outlierTrials, listenerTrials, filterTrials, processTrials)
+var trials = slices.Concat(managerTrials, routeTrials, retryTrials, clusterTrials, originalTrials, dnsTrials, healthTrials, balanceTrials, outlierTrials, listenerTrials, filterTrials, processTrials)
 
 // unseen are the run paths whose effect no test sees, and why.
 var unseen = map[string]string{
+	"envoy.config.core.v3.HealthCheck.initial_jitter":                                                        "a process waits for the first checks before it serves; proxy/upstream tests it",
 	"envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig.use_resolvers_as_fallback":        "is a matter of the machine's own name servers; proxy/upstream tests it",
 	"envoy.config.core.v3.DnsResolverOptions.no_default_search_domain":                                       "is a matter of the machine's own search domains; proxy/upstream tests it",
 	"envoy.config.core.v3.TransportSocket.typed_config":                                                      "a plain socket is what there is without one",

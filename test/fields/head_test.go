@@ -134,6 +134,7 @@ var headTrials = []trial{
 	{paths: "FilterStateValue.skip_if_empty", site: state, base: "object_key: k, format_string: {omit_empty_values: true, text_format_source: {inline_string: \"%REQ(x)%\"}}", flip: "object_key: k, skip_if_empty: true, format_string: {omit_empty_values: true, text_format_source: {inline_string: \"%REQ(x)%\"}}", probe: look("GET /", "@log"), want: [2]string{"", "-"}},
 	{paths: "HealthCheck.pass_through_mode", site: filtered(healthMessage), base: "pass_through_mode: false", flip: "pass_through_mode: true", probe: look("GET /", "line"), want: [2]string{"", "GET / HTTP/1.1"}},
 	{paths: "HealthCheck.headers", site: filtered(healthMessage), base: "pass_through_mode: false", flip: "pass_through_mode: false, headers: [{name: x, exact_match: v}]", probe: look("GET /", "line"), want: [2]string{"", "GET / HTTP/1.1"}},
+	{paths: "HealthCheck.cluster_min_healthy_percentages", site: filtered(healthMessage), base: "pass_through_mode: false", flip: "pass_through_mode: false, cluster_min_healthy_percentages: {gone: {value: 10}}", probe: look("GET /", "status"), want: [2]string{"200", "503"}},
 	{paths: "HealthCheck.cache_time", site: filtered(healthMessage), base: "pass_through_mode: true", flip: "pass_through_mode: true, cache_time: 3600s", probe: second("GET /", "#http.http.health_check.cached_response"), want: [2]string{"0", "1"}},
 	{paths: "Config.clear_route_cache", site: rerouting, flip: "clear_route_cache: true, ", probe: look("GET /", "status"), want: [2]string{"200", "418"}},
 }

@@ -37,6 +37,7 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 	s.balancing(c, m, p)
 	c.Outliers = s.outliers(m.GetOutlierDetection(), p.field("outlier_detection"))
 	s.endpointsOf(c, m, p)
+	s.healthChecks(c, m, p)
 	s.breakers(c, m.GetCircuitBreakers(), p.field("circuit_breakers"))
 	s.upstreamHTTP(c, m, p)
 	return c
@@ -196,6 +197,7 @@ func (s *session) assignment(m *endpointv3.ClusterLoadAssignment, p *at) *config
 				LocalityWeight: l.GetLoadBalancingWeight().GetValue(),
 				Priority:       uint8(l.GetPriority()),
 				Metadata:       metadata(e.GetMetadata()),
+				Check:          s.endpointCheck(e.GetEndpoint().GetHealthCheckConfig(), p.field("endpoint").field("health_check_config")),
 			}
 			if at := p.field("endpoint").field("address"); s.named {
 				one.Host, one.Port = s.host(e.GetEndpoint().GetAddress(), at)

@@ -2,9 +2,10 @@ package decode
 
 const (
 	ownSocket = "a query has a socket of its own"
-	health    = "comes with health checks"
+	stay      = "connections stay when an endpoint is not well, and get no other requests"
 
 	oneSource    = "connections have one address of ours"
+	events       = "there is no log of such events"
 	byHost       = "Envoy limits connections of an endpoint only"
 	noZones      = "without a local cluster there are no zones to be aware of"
 	zones        = "comes with zone-aware balancing"
@@ -27,7 +28,7 @@ var clusterTable = table{
 		"per_connection_buffer_high_watermark_timeout": later("a stalled peer ends by the idle timeouts").but("0s"),
 		"lb_policy":                                 oneOf("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "RING_HASH", "MAGLEV", "LOAD_BALANCING_POLICY_CONFIG", "CLUSTER_PROVIDED"),
 		"load_assignment":                           run,
-		"health_checks":                             later(health),
+		"health_checks":                             run,
 		"max_requests_per_connection":               run,
 		"circuit_breakers":                          run,
 		"upstream_http_protocol_options":            later("comes with TLS").but("empty"),
@@ -59,8 +60,8 @@ var clusterTable = table{
 		"metadata":                                  harmless("no filter reads it"),
 		"protocol_selection":                        oneOf("USE_CONFIGURED_PROTOCOL").and(later(http2), "USE_DOWNSTREAM_PROTOCOL"),
 		"upstream_connection_options":               run,
-		"close_connections_on_host_health_failure":  later(health),
-		"ignore_health_on_host_removal":             harmless("an endpoint that is gone is not asked for its health"),
+		"close_connections_on_host_health_failure":  later(stay),
+		"ignore_health_on_host_removal":             run,
 		"filters":                                   later("no filter of upstream connections is known").but("empty"),
 		"load_balancing_policy":                     run,
 		"lrs_server":                                later("comes with load reports"),
@@ -122,6 +123,70 @@ var clusterTable = table{
 		"upstream_port_override": run,
 		"metadata_key":           later("use a header"),
 	},
+	"envoy.config.core.v3.HealthCheck": {
+		"name":                             harmless("for events, and there is no log of them"),
+		"timeout":                          run,
+		"interval":                         run,
+		"initial_jitter":                   run,
+		"interval_jitter":                  run,
+		"interval_jitter_percent":          run,
+		"unhealthy_threshold":              run,
+		"healthy_threshold":                run,
+		"alt_port":                         later("use health_check_config of the endpoints"),
+		"reuse_connection":                 run,
+		"http_health_check":                run,
+		"tcp_health_check":                 run,
+		"grpc_health_check":                later(http2),
+		"custom_health_check":              later("use http_health_check or tcp_health_check"),
+		"no_traffic_interval":              run,
+		"no_traffic_healthy_interval":      run,
+		"unhealthy_interval":               run,
+		"unhealthy_edge_interval":          run,
+		"healthy_edge_interval":            run,
+		"event_log_path":                   later(events),
+		"event_logger":                     later(events),
+		"event_service":                    later(events),
+		"always_log_health_check_failures": harmless(events),
+		"always_log_health_check_success":  harmless(events),
+		"tls_options":                      later("comes with TLS"),
+		"transport_socket_match_criteria":  later("comes with TLS"),
+	},
+	"envoy.config.core.v3.HealthCheck.HttpHealthCheck": {
+		"host":                      run,
+		"path":                      run,
+		"send":                      run,
+		"receive":                   run,
+		"response_buffer_size":      run,
+		"request_headers_to_add":    as("check"),
+		"request_headers_to_remove": run,
+		"expected_statuses":         run,
+		"retriable_statuses":        run,
+		"codec_client_type":         oneOf("HTTP1").and(later(http2), "HTTP2", "HTTP3"),
+		"use_alpn_protocol":         later("comes with TLS").but("false"),
+		"service_name_matcher":      later("the answer's status and body decide"),
+		"method":                    oneOf("METHOD_UNSPECIFIED", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH").and(never("Envoy refuses it, too"), "CONNECT"),
+	},
+	"envoy.config.core.v3.HeaderValueOption@check": {
+		"header":           run,
+		"append":           later("a field is added").but("true"),
+		"append_action":    oneOf("APPEND_IF_EXISTS_OR_ADD").and(later("a field is added; request_headers_to_remove comes after"), "ADD_IF_ABSENT", "OVERWRITE_IF_EXISTS_OR_ADD", "OVERWRITE_IF_EXISTS"),
+		"keep_empty_value": harmless("an empty value is sent"),
+	},
+	"envoy.config.core.v3.HealthCheck.TcpHealthCheck": {
+		"send":                  run,
+		"receive":               run,
+		"proxy_protocol_config": later("comes with the PROXY protocol"),
+	},
+	"envoy.config.core.v3.HealthCheck.Payload": {
+		"text":   run,
+		"binary": run,
+	},
+	"envoy.config.endpoint.v3.Endpoint.HealthCheckConfig": {
+		"port_value":                  run,
+		"hostname":                    run,
+		"address":                     run,
+		"disable_active_health_check": run,
+	},
 	"envoy.config.core.v3.BindConfig": {
 		"source_address":              run,
 		"freebind":                    run,
@@ -169,7 +234,7 @@ var clusterTable = table{
 		"max_ejection_time":                           run,
 		"max_ejection_time_jitter":                    run,
 		"always_eject_one_host":                       run,
-		"successful_active_health_check_uneject_host": harmless("nothing is health-checked"),
+		"successful_active_health_check_uneject_host": run,
 		"monitors":              later("endpoints are judged by what is configured here"),
 		"detect_degraded_hosts": later("an endpoint is ejected or not").but("false"),
 	},
@@ -339,7 +404,7 @@ var clusterTable = table{
 		"zone_aware_lb_config":                 run,
 		"locality_weighted_lb_config":          run,
 		"update_merge_window":                  harmless("changes of endpoints show at once"),
-		"ignore_new_hosts_until_first_hc":      later(health),
+		"ignore_new_hosts_until_first_hc":      later("an endpoint that was never checked counts, and is not well"),
 		"close_connections_on_host_set_change": later("connections outlive a change of endpoints"),
 		"consistent_hashing_lb_config":         run,
 		"override_host_status":                 later("comes with stateful sessions"),
@@ -386,7 +451,7 @@ var clusterTable = table{
 	},
 	"envoy.config.endpoint.v3.Endpoint": {
 		"address":              run,
-		"health_check_config":  harmless("nothing is health-checked"),
+		"health_check_config":  run,
 		"hostname":             run,
 		"additional_addresses": later("an endpoint has one address"),
 		"observability_name":   later("endpoints are called by their address"),

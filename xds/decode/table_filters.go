@@ -166,7 +166,7 @@ var filterTable = table{
 	"envoy.extensions.filters.http.health_check.v3.HealthCheck": {
 		"pass_through_mode":               run,
 		"cache_time":                      run,
-		"cluster_min_healthy_percentages": later("filters do not see how healthy clusters are"),
+		"cluster_min_healthy_percentages": run,
 		"headers":                         run,
 	},
 	"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit": {
