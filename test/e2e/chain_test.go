@@ -467,3 +467,25 @@ func TestClusterByServerName(t *testing.T) {
 	}
 	p.WantStat("tcp.t.downstream_cx_no_route", 1)
 }
+
+// A listener at several addresses serves all of them, and keeps its sockets when something about it changes that is not about them.
+func TestAdditionalAddresses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	text := "- name: l\n  address: {socket_address: {address: 127.0.0.1, port_value: 0}}\n" +
+		"  additional_addresses: [{address: {pipe: {path: " + path + "}}}]\n  stat_prefix: one\n" +
+		"  filter_chains: [{filters: [" + networkFilter + "direct_response.v3.Config, response: {inline_string: hello}}}]}]"
+	p := StartLoops(t, 2, Bootstrap(text, Cluster("up", 1)))
+	at := p.Address()
+	for range 2 {
+		for _, address := range []string{at, path} {
+			if got, _ := Dial(t, address).Rest(); got != "hello" {
+				t.Errorf("at %s: %q", address, got)
+			}
+		}
+		p.Change(Bootstrap(strings.Replace(text, "stat_prefix: one", "stat_prefix: two", 1), Cluster("up", 1)))
+		if now := p.Address(); now != at {
+			t.Errorf("the listener has moved from %s to %s", at, now)
+		}
+	}
+	p.WantStat("listener.two.downstream_cx_total", 2)
+}

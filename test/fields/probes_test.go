@@ -480,3 +480,8 @@ func oneMore(w *world) string {
 	}
 	return says("y")(w)
 }
+
+// elsewhere is a piece of a listener at an address that no interface has.
+func elsewhere(piece string) string {
+	return replaced(listener(piece), "127.0.0.1, port_value: 0", "192.0.2.1, port_value: 0")
+}

@@ -3,8 +3,10 @@ package decode
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -46,6 +48,15 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 	} else {
 		l.Address = s.address(m.GetAddress(), toBind, p.field("address"))
 	}
+	for i, a := range m.GetAdditionalAddresses() {
+		p := p.field("additional_addresses").item(i).field("address")
+		at := s.address(a.GetAddress(), toBind, p)
+		if at == l.Address && at.AddrPort.Port() != 0 || slices.Contains(l.Additional, at) && at.AddrPort.Port() != 0 {
+			s.problem(p, "%s is listed twice", at)
+		}
+		l.Additional = append(l.Additional, at)
+	}
+	l.SocketOptions = s.socketOptions(m, p)
 	if l.Address.Path != "" {
 		l.ReusePort = false // a path belongs to one socket
 	}
@@ -79,6 +90,23 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 	outer.FilterChains, outer.DefaultFilterChain = nil, nil
 	l.Outer = hash(marshal(outer))
 	return l
+}
+
+// socketOptions reads what is to be set on the sockets of a listener.
+func (s *session) socketOptions(m *listenerv3.Listener, p *at) (list []config.SocketOption) {
+	for i, o := range m.GetSocketOptions() {
+		p := p.field("socket_options").item(i)
+		for name, n := range map[string]int64{"level": o.GetLevel(), "name": o.GetName(), "int_value": o.GetIntValue()} {
+			if n != int64(int32(n)) {
+				s.problem(p.field(name), "%d is no number of 32 bits", n)
+			}
+		}
+		list = append(list, config.SocketOption{Level: int(o.GetLevel()), Name: int(o.GetName()), Value: int(o.GetIntValue()), State: config.SocketState(o.GetState())})
+	}
+	if n := m.GetTcpFastOpenQueueLength(); n != nil {
+		list = append(list, config.SocketOption{Level: unix.IPPROTO_TCP, Name: unix.TCP_FASTOPEN, Value: int(min(n.GetValue(), math.MaxInt32)), State: config.Listening})
+	}
+	return list
 }
 
 func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterChain {
