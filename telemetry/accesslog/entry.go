@@ -32,6 +32,8 @@ type Entry struct {
 	ConnectionID                                 uint64
 	Attempts                                     uint32
 	Remote, Direct, Local                        netip.AddrPort // downstream: trusted, as connected, our side
+	DirectLocal                                  netip.AddrPort // our side of the socket, if Local is where the connection was going before; else not valid
+	ServerName                                   string         // that a TLS client asked for
 	UpstreamRemote, UpstreamLocal                netip.AddrPort
 	RemotePath, LocalPath, UpstreamPath          string // instead of the above for Unix sockets
 	Route, VirtualHost, Cluster, ClusterStatName string

@@ -119,6 +119,10 @@ const (
 	opLocal
 	opLocalHost
 	opLocalPort
+	opDirectLocal
+	opDirectLocalHost
+	opDirectLocalPort
+	opServerName
 	opConnectionID
 	opUpstreamConnectionID
 	opRoute

@@ -1,8 +1,12 @@
 package fields
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -102,6 +106,17 @@ var listenerTrials = []trial{
 		}
 		return fmt.Sprint(len(met))
 	}, want: [2]string{"2", "1"}},
+	{paths: "TcpProxy.access_log_options TcpAccessLogOptions.flush_access_log_on_connected", site: tcpLogged, base: "", flip: "access_log_options: {flush_access_log_on_connected: true}", up: greets, probe: reported, want: [2]string{"0", "1"}},
+	{paths: "TcpAccessLogOptions.flush_access_log_on_start", site: tcpLogged, base: "access_log_options: {flush_access_log_on_connected: true}", flip: "access_log_options: {flush_access_log_on_connected: true, flush_access_log_on_start: true}", up: greets, probe: reported, want: [2]string{"1", "2"}},
+	{paths: "TcpAccessLogOptions.access_log_flush_interval", site: tcpLogged, base: "", flip: "access_log_options: {access_log_flush_interval: 0.02s}", up: greets, probe: func(w *world) string {
+		w.dial().Send("hi")
+		for tick, end := time.NewTicker(time.Millisecond), time.Now().Add(moment); time.Now().Before(end); <-tick.C {
+			if b, _ := os.ReadFile(filepath.Join(w.dir, "log")); bytes.Count(b, []byte("\n")) > 2 {
+				return "again and again"
+			}
+		}
+		return "no"
+	}, want: [2]string{"no", "again and again"}},
 	{paths: "ConnectionLimit.stat_prefix", site: guarded, base: "stat_prefix: a, max_connections: 1", flip: "stat_prefix: b, max_connections: 1", probe: func(w *world) string {
 		oneMore(w)
 		return fmt.Sprint(w.stat("connection_limit.a.limited_connections"), w.stat("connection_limit.b.limited_connections"))

@@ -173,6 +173,9 @@ func (s *session) tcp(m *tcpv3.TcpProxy, p *at) *config.TCP {
 		MaxConnectAttempts:    u32(m.GetMaxConnectAttempts(), 1),
 		AccessLogs:            s.accessLogs(m.GetAccessLog(), p.field("access_log")),
 	}
+	o := m.GetAccessLogOptions()
+	t.LogStart, t.LogConnected = o.GetFlushAccessLogOnStart(), o.GetFlushAccessLogOnConnected()
+	t.LogEvery = s.duration(o.GetAccessLogFlushInterval(), 0, p.field("access_log_options").field("access_log_flush_interval"))
 	for _, h := range m.GetHashPolicy() {
 		t.HashSource = t.HashSource || h.GetSourceIp() != nil
 	}
