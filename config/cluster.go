@@ -60,9 +60,6 @@ type Binding struct {
 	Options  []SocketOption
 }
 
-// SocketOption is one call of setsockopt with a number.
-type SocketOption struct{ Level, Name, Value int }
-
 // HealthCheck is how endpoints are asked whether they are well. Exactly one of HTTP and TCP is set. Durations are never 0 but jitters.
 type HealthCheck struct {
 	Timeout                              time.Duration // of one attempt

@@ -174,8 +174,11 @@ type TCP struct {
 	TotalWeight           uint32
 	IdleTimeout           time.Duration
 	MaxDownstreamDuration time.Duration
-	MaxConnectAttempts    uint32 // at least 1
-	ByServerName          bool   // the name that a TLS client asks for is the cluster's, if it asks for one
-	HashSource            bool   // endpoints are chosen by a hash of the client's address
+	MaxConnectAttempts    uint32        // at least 1
+	ByServerName          bool          // the name that a TLS client asks for is the cluster's, if it asks for one
+	HashSource            bool          // endpoints are chosen by a hash of the client's address
+	LogStart              bool          // a connection is logged when it comes, too
+	LogConnected          bool          // and when its upstream connection stands
+	LogEvery              time.Duration // and after each such time; 0: not
 	AccessLogs            []AccessLog
 }

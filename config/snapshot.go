@@ -85,6 +85,9 @@ type Listener struct {
 	Transparent bool
 	IPv4Compat  bool // an IPv6 socket takes IPv4 connections too
 	KeepAlive   *TCPKeepAlive
+	// Additional are more addresses that the listener is bound to.
+	Additional    []Address
+	SocketOptions []SocketOption
 	// Unbound listeners have no socket: others hand connections over to them by their address.
 	Unbound bool
 	// HandOver gives connections that were redirected to the listener at the address that they were going to, if there is one.
@@ -103,6 +106,22 @@ type Listener struct {
 	// Raw is the resource as it was accepted, in protobuf's wire format, to be shown.
 	Raw []byte
 }
+
+// SocketOption is one call of setsockopt with a number. State is for listening sockets; others are set before they connect.
+type SocketOption struct {
+	Level, Name, Value int
+	State              SocketState
+}
+
+// SocketState is when an option is set.
+type SocketState uint8
+
+// The states.
+const (
+	BeforeBind SocketState = iota
+	Bound
+	Listening
+)
 
 // TCPKeepAlive is how the kernel probes an idle peer; 0: the kernel's own value.
 type TCPKeepAlive struct {

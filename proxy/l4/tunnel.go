@@ -25,6 +25,7 @@ type tunnel struct {
 	connect  loop.Timer
 	idle     loop.Timer
 	duration loop.Timer
+	report   loop.Timer
 	entry    accesslog.Entry
 	began    int64
 	attempts uint32
@@ -46,7 +47,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	}
 	t.down = down
 	t.began = l.Loop.Nanotime()
-	t.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: s.nextConn.Add(1), Direct: down.Direct(), Remote: down.Remote(), Local: down.Local(), FilterChain: s.chain, RequestEnd: -1,
+	t.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: s.nextConn.Add(1), Direct: down.Direct(), Remote: down.Remote(), Local: down.Local(), DirectLocal: down.DirectLocal(), ServerName: down.ServerName(), FilterChain: s.chain, RequestEnd: -1,
 		UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	if t.next = l.tunnels; t.next != nil {
 		t.next.prev = t
@@ -55,6 +56,12 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	t.stats.Inc(CxTotal)
 	if d := s.config.MaxDownstreamDuration; d > 0 {
 		l.Loop.SetTimer(&t.duration, d, t)
+	}
+	if d := s.config.LogEvery; d > 0 && len(s.logs) > 0 {
+		l.Loop.SetTimer(&t.report, d, t)
+	}
+	if s.config.LogStart {
+		t.log()
 	}
 	share := choose(s.config, l.Loop.Random())
 	t.subset, t.entry.Cluster = share.Subset, share.Name
@@ -112,6 +119,9 @@ func (u *upEnd) OnConnected() {
 	t.up.Connected()
 	t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Status: 200}) // Envoy counts a connection as a good answer
 	t.entry.UpstreamLocal = t.up.Conn.Local()
+	if t.server.config.LogConnected {
+		t.log()
+	}
 	if d := t.server.config.IdleTimeout; d > 0 {
 		t.local.Loop.SetTimer(&t.idle, d, t)
 	}
@@ -221,6 +231,9 @@ func (t *tunnel) Expired(timer *loop.Timer) {
 		t.stats.Inc(IdleTimeout)
 		t.entry.Flags |= accesslog.StreamIdleTimeout
 		t.end("idle timeout")
+	case &t.report:
+		t.log()
+		t.local.Loop.SetTimer(&t.report, t.server.config.LogEvery, t)
 	case &t.duration:
 		t.stats.Inc(MaxDuration)
 		t.entry.Flags |= accesslog.DurationTimeout
@@ -256,6 +269,7 @@ func (t *tunnel) finish(why string, row int) {
 	l.Loop.StopTimer(&t.connect)
 	l.Loop.StopTimer(&t.idle)
 	l.Loop.StopTimer(&t.duration)
+	l.Loop.StopTimer(&t.report)
 	if t.prev != nil {
 		t.prev.next = t.next
 	} else {
@@ -269,15 +283,23 @@ func (t *tunnel) finish(why string, row int) {
 	t.stats.Add(CxRxBytes, rx)
 	t.stats.Add(CxTxBytes, tx)
 	t.gate.Left(age)
-	e := &t.entry
-	e.Termination = why
-	e.BytesReceived, e.BytesSent, e.WireReceived, e.WireSent, e.End = rx, tx, rx, tx, age
+	t.entry.Termination = why
+	t.log()
 	if t.up != nil {
-		e.UpstreamWireReceived, e.UpstreamWireSent = t.up.Conn.Received(), t.up.Conn.Sent()
 		t.up.Ended(row, false)
 	}
+}
+
+// log writes the tunnel as it is now.
+func (t *tunnel) log() {
+	e, l := &t.entry, t.local.Loop
+	e.BytesReceived, e.BytesSent = t.down.Received(), t.down.Sent()+uint64(t.down.Unsent())
+	e.WireReceived, e.WireSent, e.End = e.BytesReceived, e.BytesSent, time.Duration(l.Nanotime()-t.began)
+	if t.up != nil {
+		e.UpstreamWireReceived, e.UpstreamWireSent = t.up.Conn.Received(), t.up.Conn.Sent()
+	}
 	for _, log := range t.server.logs {
-		log.Write(l.Loop.Index(), e)
+		log.Write(l.Index(), e)
 	}
 }
 

@@ -34,7 +34,8 @@ type inspection struct {
 func (p *port) inspect(a *loop.Pending) {
 	i := &inspection{port: p, pending: *a}
 	i.pending.Arrival = &i.arrival
-	i.input = Input{Destination: a.Local(), Direct: a.Remote, Source: a.Remote}
+	i.arrival.Local = a.Local()
+	i.input = Input{Destination: i.arrival.Local, Direct: a.Remote, Source: a.Remote}
 	i.run(nil)
 }
 

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/l4"
 	"github.com/weftmesh/weft/proxy/l7"
@@ -62,8 +60,8 @@ func (l *Local) Connections() int { return l.HTTP.Connections() + l.TCP.Connecti
 type Listener struct {
 	Config  *config.Listener
 	Chains  *Chains
-	Address config.Address // where it is bound in fact
-	sockets []int          // by loop, or one for all
+	Address config.Address // where it is bound in fact, the first of them
+	sockets []sockets      // by address
 	ports   []*port        // by loop
 	stats   *telemetry.Owner
 	proxy   []*telemetry.Owner // of ProxyStats, by the filter; nil for others
@@ -72,47 +70,27 @@ type Listener struct {
 // port is one loop's part of a listener.
 type port struct {
 	*Local
-	listener *Listener
-	config   *config.Listener
-	chains   *Chains // that new connections meet
-	stats    *telemetry.Values
-	acceptor *loop.Acceptor      // nil: the listener is not bound
-	waiting  *inspection         // all of them, through next and prev
-	proxy    []*telemetry.Values // of ProxyStats, by the filter; nil for others
+	listener  *Listener
+	config    *config.Listener
+	chains    *Chains // that new connections meet
+	stats     *telemetry.Values
+	acceptors []*loop.Acceptor    // none if the listener is not bound
+	waiting   *inspection         // all of them, through next and prev
+	proxy     []*telemetry.Values // of ProxyStats, by the filter; nil for others
 }
 
 // Open binds a listener for that many loops. What stays of an older one of the same name is taken over: its socket, if nothing about
 // that has changed. old is nil if there is none.
 func Open(c *config.Listener, old *Listener, chains *Chains, loops int, store *telemetry.Store) (*Listener, error) {
-	n := loops
-	if !c.ReusePort || c.Address.Path != "" {
-		n = 1
-	}
 	l := &Listener{Config: c, Chains: chains, ports: make([]*port, loops), Address: c.Address}
-	switch {
-	case c.Unbound:
-	case old != nil && sameSocket(old.Config, c) && len(old.sockets) > 0:
-		l.Address = old.Address
-		for _, fd := range old.sockets {
-			fd, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-			if err != nil {
+	if !c.Unbound {
+		for _, a := range append([]config.Address{c.Address}, c.Additional...) {
+			if err := l.listen(a, old); err != nil {
 				l.closeSockets()
 				return nil, err
 			}
-			l.sockets = append(l.sockets, fd)
 		}
-	default:
-		for i := range n {
-			fd, err := bind(c, l.Address, n > 1)
-			if err != nil {
-				l.closeSockets()
-				return nil, err
-			}
-			l.sockets = append(l.sockets, fd)
-			if i == 0 {
-				l.Address = bound(fd, c.Address)
-			}
-		}
+		l.Address = l.sockets[0].at
 	}
 	name := c.StatPrefix
 	if name == "" {
@@ -136,13 +114,6 @@ func Open(c *config.Listener, old *Listener, chains *Chains, loops int, store *t
 // statName is an address as statistics call it: Envoy turns colons into underscores.
 func statName(a config.Address) string { return strings.ReplaceAll(a.String(), ":", "_") }
 
-// sameSocket tells whether two listeners want sockets that are alike in everything.
-func sameSocket(a, b *config.Listener) bool {
-	keepAlive := a.KeepAlive == b.KeepAlive || a.KeepAlive != nil && b.KeepAlive != nil && *a.KeepAlive == *b.KeepAlive
-	return keepAlive && a.Address == b.Address && a.Backlog == b.Backlog && a.ReusePort == b.ReusePort && a.Freebind == b.Freebind &&
-		a.Transparent == b.Transparent && a.IPv4Compat == b.IPv4Compat && a.Unbound == b.Unbound
-}
-
 // Start accepts on one loop. It is called on that loop.
 func (l *Listener) Start(on *Local) error {
 	i := on.Loop.Index()
@@ -155,24 +126,30 @@ func (l *Listener) Start(on *Local) error {
 		}
 		p.proxy = append(p.proxy, v)
 	}
-	if a := l.Address.AddrPort; a.IsValid() {
-		on.ports[netip.AddrPortFrom(a.Addr().Unmap(), a.Port())] = p
+	if l.Config.Unbound {
+		p.register(l.Address)
 	}
-	if len(l.sockets) == 0 {
-		return nil
-	}
-	fd := l.sockets[0]
-	var err error
-	if len(l.sockets) > 1 {
-		fd = l.sockets[i]
-	} else if len(l.ports) > 1 {
-		// Each loop closes a descriptor of its own.
-		if fd, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+	for k := range l.sockets {
+		s := &l.sockets[k]
+		p.register(s.at)
+		fd, err := s.forLoop(i, len(l.ports))
+		if err != nil {
 			return err
 		}
+		a, err := on.Loop.Listen(fd, p.accept, func() { p.stats.Inc(AcceptsPaused) })
+		if err != nil {
+			return err
+		}
+		p.acceptors = append(p.acceptors, a)
 	}
-	p.acceptor, err = on.Loop.Listen(fd, p.accept, func() { p.stats.Inc(AcceptsPaused) })
-	return err
+	return nil
+}
+
+// register lets other listeners find this one by its address.
+func (p *port) register(a config.Address) {
+	if a := a.AddrPort; a.IsValid() {
+		p.Local.ports[netip.AddrPortFrom(a.Addr().Unmap(), a.Port())] = p
+	}
 }
 
 // Swap has new connections of one loop meet what Chains is now. It is called on that loop.
@@ -226,10 +203,10 @@ func (l *Listener) Stop(i int) {
 			delete(p.Local.ports, key)
 		}
 	}
-	if p.acceptor != nil {
-		p.acceptor.Close()
-		p.acceptor = nil
+	for _, a := range p.acceptors {
+		a.Close()
 	}
+	p.acceptors = nil
 	for p.waiting != nil {
 		p.waiting.refuse()
 	}
@@ -246,17 +223,18 @@ func (l *Listener) Close(loops []*loop.Loop) {
 		})
 	}
 	wait.Wait()
-	if len(l.sockets) == 1 && len(l.ports) > 1 {
-		l.closeSockets()
+	for _, s := range l.sockets {
+		s.release(len(l.ports))
 	}
+	l.sockets = nil
 }
 
 // Discard closes the sockets of a listener that was never started.
 func (l *Listener) Discard() { l.closeSockets() }
 
 func (l *Listener) closeSockets() {
-	for _, fd := range l.sockets {
-		unix.Close(fd)
+	for _, s := range l.sockets {
+		s.close()
 	}
 	l.sockets = nil
 }

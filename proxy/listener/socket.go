@@ -48,7 +48,15 @@ func open(c *config.Listener, address config.Address, reuse bool) (int, error) {
 		unix.Close(fd)
 		return -1, err
 	}
+	if err := setOptions(fd, c, config.BeforeBind); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
 	if err := unix.Bind(fd, sa); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	if err := setOptions(fd, c, config.Bound); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
@@ -58,11 +66,28 @@ func open(c *config.Listener, address config.Address, reuse bool) (int, error) {
 			return -1, err
 		}
 	}
-	if err := unix.Listen(fd, c.Backlog); err != nil {
+	err = unix.Listen(fd, c.Backlog)
+	if err == nil {
+		err = setOptions(fd, c, config.Listening)
+	}
+	if err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
 	return fd, nil
+}
+
+// setOptions sets what is to be set in that state of the socket.
+func setOptions(fd int, c *config.Listener, when config.SocketState) error {
+	for _, o := range c.SocketOptions {
+		if o.State != when {
+			continue
+		}
+		if err := unix.SetsockoptInt(fd, o.Level, o.Name, o.Value); err != nil {
+			return fmt.Errorf("socket option %d of level %d: %w", o.Name, o.Level, err)
+		}
+	}
+	return nil
 }
 
 func prepare(fd int, c *config.Listener, address config.Address, family int, reuse bool) error {

@@ -30,6 +30,7 @@ type Pending struct {
 
 // Arrival is what was learned of a connection before it got its owner.
 type Arrival struct {
+	Local        netip.AddrPort // our side of the socket
 	Source       netip.AddrPort // whom a proxy says that it is from; not valid: the peer of the socket
 	Destination  netip.AddrPort // where it was going before it was redirected to us; not valid: nowhere else
 	ServerName   string         // that a TLS client asked for, in lower case
@@ -131,21 +132,31 @@ func (p *Pending) Local() netip.AddrPort {
 }
 
 // OriginalDestination is where a connection was going before the kernel redirected it to us. A transparent socket takes connections to
-// anywhere as they are; of those it is where they came in. Not valid: it was not redirected.
+// anywhere as they are; of those it is where they came in. Not valid: the connection came straight to us. Whoever would carry such a one to
+// its destination would connect to himself, again and again.
 func (p *Pending) OriginalDestination() netip.AddrPort {
-	if raw, err := unix.GetsockoptIPv6Mreq(p.FD, unix.IPPROTO_IP, soOriginalDst); err == nil {
+	local := p.Local()
+	if d := redirectedFrom(p.FD); d.IsValid() && d != local {
+		return d
+	}
+	for _, o := range [...]struct{ level, name int }{{unix.IPPROTO_IP, unix.IP_TRANSPARENT}, {unix.IPPROTO_IPV6, unix.IPV6_TRANSPARENT}} {
+		if on, err := unix.GetsockoptInt(p.FD, o.level, o.name); err == nil && on != 0 {
+			return local
+		}
+	}
+	return netip.AddrPort{}
+}
+
+// redirectedFrom asks the kernel's translation of addresses, which knows connections that it did not touch, too.
+func redirectedFrom(fd int) netip.AddrPort {
+	if raw, err := unix.GetsockoptIPv6Mreq(fd, unix.IPPROTO_IP, soOriginalDst); err == nil {
 		// What is asked for is a sockaddr_in, which this has room for: family, port, address.
 		b := &raw.Multiaddr
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[4:8])), uint16(b[2])<<8|uint16(b[3]))
 	}
-	if info, err := unix.GetsockoptIPv6MTUInfo(p.FD, unix.IPPROTO_IPV6, soOriginalDst); err == nil {
+	if info, err := unix.GetsockoptIPv6MTUInfo(fd, unix.IPPROTO_IPV6, soOriginalDst); err == nil {
 		// A sockaddr_in6, with room to spare.
 		return netip.AddrPortFrom(netip.AddrFrom16(info.Addr.Addr).Unmap(), ntohs(&info.Addr.Port))
-	}
-	for _, o := range [...]struct{ level, name int }{{unix.IPPROTO_IP, unix.IP_TRANSPARENT}, {unix.IPPROTO_IPV6, unix.IPV6_TRANSPARENT}} {
-		if on, err := unix.GetsockoptInt(p.FD, o.level, o.name); err == nil && on != 0 {
-			return p.Local()
-		}
 	}
 	return netip.AddrPort{}
 }

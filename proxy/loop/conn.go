@@ -110,6 +110,14 @@ func (c *Conn) Destination() netip.AddrPort {
 	return c.arrival.Destination
 }
 
+// DirectLocal is our side of the socket if Local is the connection's Destination; else not valid.
+func (c *Conn) DirectLocal() netip.AddrPort {
+	if !c.Destination().IsValid() {
+		return netip.AddrPort{}
+	}
+	return c.arrival.Local
+}
+
 // ServerName is the name that a TLS client asked for, in lower case, if somebody looked.
 func (c *Conn) ServerName() string {
 	if c.arrival == nil {

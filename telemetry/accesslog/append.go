@@ -151,6 +151,8 @@ func (o *operator) value(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		return append(dst, e.ClusterStatName...), false, e.ClusterStatName != ""
 	case opFilterChain:
 		return append(dst, e.FilterChain...), false, e.FilterChain != ""
+	case opServerName:
+		return o.serverName(dst, e)
 	case opMetadata:
 		return o.metadata(dst, e)
 	case opState:
@@ -160,6 +162,18 @@ func (o *operator) value(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		return appendUint(dst, n)
 	}
 	return o.address(dst, e)
+}
+
+// serverName is the name that a TLS client asked for, or the request's host: after it (from) or before it (altFrom), or not at all.
+func (o *operator) serverName(dst []byte, e *Entry) ([]byte, bool, bool) {
+	host := []byte(nil)
+	if e.Request != nil && (o.from == fieldAuthority || o.altFrom == fieldAuthority) {
+		host, _ = requestField(e.Request, fieldAuthority, 0, "")
+	}
+	if len(host) > 0 && (o.altFrom == fieldAuthority || e.ServerName == "") {
+		return append(dst, host...), false, true
+	}
+	return append(dst, e.ServerName...), false, e.ServerName != ""
 }
 
 func appendUint(dst []byte, n uint64) ([]byte, bool, bool) {
@@ -228,6 +242,12 @@ func (o *operator) address(dst []byte, e *Entry) ([]byte, bool, bool) {
 		return appendAddress(dst, e.Remote, e.RemotePath, addressPart(o.kind-opRemote))
 	case opDirect, opDirectHost, opDirectPort:
 		return appendAddress(dst, e.Direct, e.RemotePath, addressPart(o.kind-opDirect))
+	case opDirectLocal, opDirectLocalHost, opDirectLocalPort:
+		a := e.DirectLocal
+		if !a.IsValid() {
+			a = e.Local
+		}
+		return appendAddress(dst, a, e.LocalPath, addressPart(o.kind-opDirectLocal))
 	case opLocal, opLocalHost, opLocalPort:
 		return appendAddress(dst, e.Local, e.LocalPath, addressPart(o.kind-opLocal))
 	}

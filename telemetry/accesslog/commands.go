@@ -72,13 +72,12 @@ var commands = map[string]rule{
 	"DOWNSTREAM_DIRECT_REMOTE_ADDRESS":              {kind: opDirect},
 	"DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": {kind: opDirectHost},
 	"DOWNSTREAM_DIRECT_REMOTE_PORT":                 {kind: opDirectPort},
-	// What we were reached at is what was asked for until something restores or forges destinations.
-	"DOWNSTREAM_LOCAL_ADDRESS":                     {kind: opLocal},
-	"DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT":        {kind: opLocalHost},
-	"DOWNSTREAM_LOCAL_PORT":                        {kind: opLocalPort},
-	"DOWNSTREAM_DIRECT_LOCAL_ADDRESS":              {kind: opLocal},
-	"DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT": {kind: opLocalHost},
-	"DOWNSTREAM_DIRECT_LOCAL_PORT":                 {kind: opLocalPort},
+	"DOWNSTREAM_LOCAL_ADDRESS":                      {kind: opLocal},
+	"DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT":         {kind: opLocalHost},
+	"DOWNSTREAM_LOCAL_PORT":                         {kind: opLocalPort},
+	"DOWNSTREAM_DIRECT_LOCAL_ADDRESS":               {kind: opDirectLocal},
+	"DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT":  {kind: opDirectLocalHost},
+	"DOWNSTREAM_DIRECT_LOCAL_PORT":                  {kind: opDirectLocalPort},
 
 	"CONNECTION_ID":                     {kind: opConnectionID},
 	"UPSTREAM_CONNECTION_ID":            {kind: opUpstreamConnectionID},
@@ -92,7 +91,7 @@ var commands = map[string]rule{
 	"DYNAMIC_METADATA": {kind: opMetadata, takes: takesPath},
 	"FILTER_STATE":     {kind: opState, takes: takesState},
 
-	"REQUESTED_SERVER_NAME":               {kind: opAbsent, takes: takesServerName},
+	"REQUESTED_SERVER_NAME":               {kind: opServerName, takes: takesServerName},
 	"DOWNSTREAM_TRANSPORT_FAILURE_REASON": {kind: opAbsent},
 }
 

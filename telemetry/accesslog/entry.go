@@ -31,6 +31,8 @@ type Entry struct {
 	ConnectionID                                 uint64
 	Attempts                                     uint32
 	Remote, Direct, Local                        netip.AddrPort // downstream: trusted, as connected, our side
+	DirectLocal                                  netip.AddrPort // our side of the socket, if Local is where the connection was going before; else not valid
+	ServerName                                   string         // that a TLS client asked for
 	UpstreamHost                                 netip.AddrPort // whom the last attempt was for
 	UpstreamRemote, UpstreamLocal                netip.AddrPort // of the connection that it got
 	RemotePath, LocalPath, UpstreamPath          string         // instead of the above for Unix sockets

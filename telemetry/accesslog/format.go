@@ -120,6 +120,10 @@ const (
 	opLocal
 	opLocalHost
 	opLocalPort
+	opDirectLocal
+	opDirectLocalHost
+	opDirectLocalPort
+	opServerName
 	opConnectionID
 	opUpstreamConnectionID
 	opRoute

@@ -305,8 +305,10 @@ func compile(c call) (operator, error) {
 	case takesServerName:
 		switch c.parameter {
 		case "", "SNI_ONLY":
-		case "SNI_FIRST", "HOST_FIRST": // without a server name both are the host
-			o.kind, o.from = opRequestField, fieldAuthority
+		case "SNI_FIRST":
+			o.from = fieldAuthority
+		case "HOST_FIRST":
+			o.altFrom = fieldAuthority
 		default:
 			err = fmt.Errorf("parameter %q: want SNI_ONLY, SNI_FIRST or HOST_FIRST", c.parameter)
 		}

@@ -36,8 +36,9 @@ func TestParse(t *testing.T) {
 		"%RESPONSE_CODE_DETAILS(ALLOW_WHITESPACES)%": {{kind: opDetails, keepSpace: true, max: -1}},
 		"%ENVIRONMENT(WEFT_TEST_SET):3%":             {{kind: opConstant, text: []byte("hel"), max: -1}},
 		"%ENVIRONMENT(WEFT_TEST_UNSET)%":             {{kind: opConstant, text: []byte("-"), max: -1}},
-		"%REQUESTED_SERVER_NAME%":                    {{kind: opAbsent, max: -1}},
-		"%REQUESTED_SERVER_NAME(HOST_FIRST)%":        {{kind: opRequestField, from: fieldAuthority, max: -1}},
+		"%REQUESTED_SERVER_NAME%":                    {{kind: opServerName, max: -1}},
+		"%REQUESTED_SERVER_NAME(HOST_FIRST)%":        {{kind: opServerName, altFrom: fieldAuthority, max: -1}},
+		"%REQUESTED_SERVER_NAME(SNI_FIRST)%":         {{kind: opServerName, from: fieldAuthority, max: -1}},
 		"%START_TIME%":                               {{kind: opStartTime, time: []timePiece{{what: timeISO}}, max: -1}},
 		"%START_TIME(%s.%3f)%": {{kind: opStartTime, max: -1, time: []timePiece{
 			{what: timeUnix}, {what: timeText, text: "."}, {what: timeFraction, digits: 3}}}},

@@ -458,12 +458,42 @@ func (c *Conn) reads(b []byte) bool {
 
 // The name that a TLS client asks for is the name of a cluster; where it asks for none the configured one stands.
 func TestClusterByServerName(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
 	text := chained("listener_filters: ["+inspectTLS+"]", strings.Replace(chainTo("plain", ""), "filters: [", "filters: ["+networkFilter+"sni_cluster.v3.SniCluster}}, ", 1))
+	text = strings.Replace(text, "stat_prefix: t,", `stat_prefix: t, access_log: [{name: log, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "`+log+`", format: "%REQUESTED_SERVER_NAME%\n"}}],`, 1)
 	p := Start(t, Bootstrap(text, named(t, "plain", "a.example")...))
 	for name, want := range map[string]string{"": "plain", "a.example": "a.example", "b.example": ""} {
-		if got, _ := p.from("127.0.0.1", "127.0.0.1").Send(clientHello(t, 1<<14, name)).Rest(); got != want {
+		c := p.from("127.0.0.1", "127.0.0.1").Send(clientHello(t, 1<<14, name))
+		if got, _ := c.Rest(); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)
 		}
+		c.Close()
 	}
 	p.WantStat("tcp.t.downstream_cx_no_route", 1)
+	p.Eventually("the names are logged", func() bool {
+		b, _ := os.ReadFile(log)
+		return slices.Equal(slices.Sorted(slices.Values(strings.Fields(string(b)))), []string{"-", "a.example", "b.example"})
+	})
+}
+
+// A listener at several addresses serves all of them, and keeps its sockets when something about it changes that is not about them.
+func TestAdditionalAddresses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	text := "- name: l\n  address: {socket_address: {address: 127.0.0.1, port_value: 0}}\n" +
+		"  additional_addresses: [{address: {pipe: {path: " + path + "}}}]\n  stat_prefix: one\n" +
+		"  filter_chains: [{filters: [" + networkFilter + "direct_response.v3.Config, response: {inline_string: hello}}}]}]"
+	p := StartLoops(t, 2, Bootstrap(text, Cluster("up", 1)))
+	at := p.Address()
+	for range 2 {
+		for _, address := range []string{at, path} {
+			if got, _ := Dial(t, address).Rest(); got != "hello" {
+				t.Errorf("at %s: %q", address, got)
+			}
+		}
+		p.Change(Bootstrap(strings.Replace(text, "stat_prefix: one", "stat_prefix: two", 1), Cluster("up", 1)))
+		if now := p.Address(); now != at {
+			t.Errorf("the listener has moved from %s to %s", at, now)
+		}
+	}
+	p.WantStat("listener.two.downstream_cx_total", 2)
 }

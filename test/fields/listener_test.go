@@ -1,8 +1,12 @@
 package fields
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,6 +57,14 @@ var listenerTrials = []trial{
 	{paths: "Listener.traffic_direction=INBOUND", site: listener, flip: "traffic_direction: INBOUND", probe: drained, want: [2]string{"false", "true"}},
 	{paths: "Listener.enable_reuse_port", site: listener, base: "enable_reuse_port: true", flip: "enable_reuse_port: false", loops: 2, probe: listens, want: [2]string{"2", "1"}},
 	{paths: "Listener.tcp_backlog_size", site: listener, base: "tcp_backlog_size: 7", flip: "tcp_backlog_size: 9", probe: listening(unix.IPPROTO_TCP, unix.TCP_INFO), want: [2]string{"7", "9"}},
+	{paths: "SocketOption.level", site: listener, base: "socket_options: [{level: 1, name: 15, int_value: 1}]", flip: "socket_options: [{level: 9999, name: 15, int_value: 1}]", probe: func(w *world) string { return fmt.Sprint(w.err == nil) }, want: [2]string{"true", "false"}},
+	{paths: "SocketOption.name", site: listener, base: "socket_options: [{level: 6, name: 5, int_value: 7}]", flip: "socket_options: [{level: 6, name: 6, int_value: 7}]", probe: listening(unix.IPPROTO_TCP, unix.TCP_KEEPCNT), want: [2]string{"9", "7"}},
+	{paths: "SocketOption.int_value", site: listener, base: "socket_options: [{level: 6, name: 6, int_value: 5}]", flip: "socket_options: [{level: 6, name: 6, int_value: 7}]", probe: listening(unix.IPPROTO_TCP, unix.TCP_KEEPCNT), want: [2]string{"5", "7"}},
+	// IP_FREEBIND lets a socket be bound to an address that is nobody's, if it comes in time.
+	{paths: "SocketOption.state=STATE_BOUND", site: elsewhere, base: "socket_options: [{level: 0, name: 15, int_value: 1}]", flip: "socket_options: [{level: 0, name: 15, int_value: 1, state: STATE_BOUND}]", probe: served, want: [2]string{"true", "false"}},
+	{paths: "SocketOption.state=STATE_LISTENING", site: elsewhere, base: "socket_options: [{level: 0, name: 15, int_value: 1}]", flip: "socket_options: [{level: 0, name: 15, int_value: 1, state: STATE_LISTENING}]", probe: served, want: [2]string{"true", "false"}},
+	{paths: "Listener.additional_addresses AdditionalAddress.address", site: listener, base: "stat_prefix: a", flip: "stat_prefix: a\nadditional_addresses: [{address: {pipe: {path: \"@DIR@/more\"}}}]", probe: func(w *world) string { return fmt.Sprint(w.exists("more"), look("GET /", "status")(w)) }, want: [2]string{"false200", "true200"}},
+	{paths: "Listener.tcp_fast_open_queue_length", site: listener, base: "tcp_fast_open_queue_length: 3", flip: "tcp_fast_open_queue_length: 5", probe: listening(unix.IPPROTO_TCP, unix.TCP_FASTOPEN), want: [2]string{"3", "5"}},
 	{paths: "Listener.freebind", site: listener, flip: "freebind: true", probe: listening(unix.IPPROTO_IP, unix.IP_FREEBIND), want: [2]string{"0", "1"}},
 	{paths: "Listener.tcp_keepalive", site: listener, base: "tcp_keepalive: {keepalive_probes: 5}", flip: "tcp_keepalive: {keepalive_probes: 7}", probe: listening(unix.IPPROTO_TCP, unix.TCP_KEEPCNT), want: [2]string{"5", "7"}},
 	// Who may not have the option hears that, which is a difference, too.
@@ -94,6 +106,17 @@ var listenerTrials = []trial{
 		}
 		return fmt.Sprint(len(met))
 	}, want: [2]string{"2", "1"}},
+	{paths: "TcpProxy.access_log_options TcpAccessLogOptions.flush_access_log_on_connected", site: tcpLogged, base: "", flip: "access_log_options: {flush_access_log_on_connected: true}", up: greets, probe: reported, want: [2]string{"0", "1"}},
+	{paths: "TcpAccessLogOptions.flush_access_log_on_start", site: tcpLogged, base: "access_log_options: {flush_access_log_on_connected: true}", flip: "access_log_options: {flush_access_log_on_connected: true, flush_access_log_on_start: true}", up: greets, probe: reported, want: [2]string{"1", "2"}},
+	{paths: "TcpAccessLogOptions.access_log_flush_interval", site: tcpLogged, base: "", flip: "access_log_options: {access_log_flush_interval: 0.02s}", up: greets, probe: func(w *world) string {
+		w.dial().Send("hi")
+		for tick, end := time.NewTicker(time.Millisecond), time.Now().Add(moment); time.Now().Before(end); <-tick.C {
+			if b, _ := os.ReadFile(filepath.Join(w.dir, "log")); bytes.Count(b, []byte("\n")) > 2 {
+				return "again and again"
+			}
+		}
+		return "no"
+	}, want: [2]string{"no", "again and again"}},
 	{paths: "ConnectionLimit.stat_prefix", site: guarded, base: "stat_prefix: a, max_connections: 1", flip: "stat_prefix: b, max_connections: 1", probe: func(w *world) string {
 		oneMore(w)
 		return fmt.Sprint(w.stat("connection_limit.a.limited_connections"), w.stat("connection_limit.b.limited_connections"))

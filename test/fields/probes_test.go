@@ -494,3 +494,24 @@ func oneMore(w *world) string {
 	}
 	return says("y")(w)
 }
+
+// elsewhere is a piece of a listener at an address that no interface has.
+func elsewhere(piece string) string {
+	return replaced(listener(piece), "127.0.0.1, port_value: 0", "192.0.2.1, port_value: 0")
+}
+
+func tcpLogged(piece string) string {
+	return tcp(`stat_prefix: t, cluster: up, access_log: [{name: log, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "@DIR@/log", format: "x\n"}}], ` + piece)
+}
+
+// reported is how often a connection is logged before it ends.
+func reported(w *world) string {
+	c := w.dial().Send("hi")
+	hears(c.Conn)
+	name, n := filepath.Join(w.dir, "log"), 0
+	for tick, end := time.NewTicker(time.Millisecond), time.Now().Add(moment); time.Now().Before(end); <-tick.C {
+		b, _ := os.ReadFile(name)
+		n = bytes.Count(b, []byte("\n"))
+	}
+	return fmt.Sprint(n)
+}

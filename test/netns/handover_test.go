@@ -6,8 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/test/e2e"
 )
 
@@ -40,7 +44,7 @@ func TestHandOver(t *testing.T) {
 		listener("wild", "0.0.0.0", 80, "bind_to_port: false")+
 		listener("looks", "0.0.0.0", 81, "bind_to_port: false\n  "+inspect),
 		says(t, "caught"), says(t, "exact"), says(t, "wild"), says(t, "looks"))
-	p := e2e.StartLoops(t, 2, strings.ReplaceAll(text, "LOG", `{name: log, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "`+log+`", format: "%DOWNSTREAM_LOCAL_ADDRESS%\n"}}`))
+	p := e2e.StartLoops(t, 2, strings.ReplaceAll(text, "LOG", `{name: log, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "`+log+`", format: "%DOWNSTREAM_DIRECT_LOCAL_PORT% %DOWNSTREAM_LOCAL_ADDRESS%\n"}}`))
 	for _, c := range []struct{ to, want, say string }{
 		{"127.0.0.9:80", "exact", ""},
 		{"127.0.0.8:80", "wild", ""},
@@ -56,8 +60,48 @@ func TestHandOver(t *testing.T) {
 		}
 		p.Eventually("the log names "+c.to, func() bool {
 			b, _ := os.ReadFile(log)
-			return strings.HasSuffix(string(b), c.to+"\n")
+			return strings.HasSuffix(string(b), "15001 "+c.to+"\n")
 		})
+	}
+}
+
+// Where a connection was going is known if it was redirected, or came to a transparent socket; one that came straight to us was going
+// nowhere else (hazard 94).
+func TestOriginalDestination(t *testing.T) {
+	for _, c := range []struct {
+		to, want    string
+		transparent bool
+	}{
+		{to: "127.0.0.9:80", want: "127.0.0.9:80"},
+		{to: "127.0.0.1:15001", want: "invalid AddrPort"},
+		{to: "127.0.0.1:15001", want: "127.0.0.1:15001", transparent: true},
+	} {
+		lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+			if c.transparent {
+				raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TRANSPARENT, 1) })
+			}
+			return err
+		}}
+		l, err := lc.Listen(t.Context(), "tcp4", "127.0.0.1:15001")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e2e.Dial(t, c.to)
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := conn.(*net.TCPConn).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := loop.Pending{FD: int(file.Fd())}
+		if got := p.OriginalDestination().String(); got != c.want {
+			t.Errorf("%s, transparent %t: %s, want %s", c.to, c.transparent, got, c.want)
+		}
+		file.Close()
+		conn.Close()
+		l.Close()
 	}
 }
 

@@ -51,7 +51,8 @@ func (s *session) socketOptions(list []*corev3.SocketOption, p *at) (out []confi
 		if o.GetValue() == nil {
 			s.problem(p.field("int_value"), "a value is missing")
 		}
-		out = append(out, config.SocketOption{Level: number("level", o.GetLevel()), Name: number("name", o.GetName()), Value: number("int_value", o.GetIntValue())})
+		out = append(out, config.SocketOption{Level: number("level", o.GetLevel()), Name: number("name", o.GetName()), Value: number("int_value", o.GetIntValue()),
+			State: config.SocketState(o.GetState())})
 	}
 	return out
 }

@@ -3,8 +3,10 @@ package decode
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -47,6 +49,15 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 	} else {
 		l.Address = s.address(m.GetAddress(), toBind, p.field("address"))
 	}
+	for i, a := range m.GetAdditionalAddresses() {
+		p := p.field("additional_addresses").item(i).field("address")
+		at := s.address(a.GetAddress(), toBind, p)
+		if at == l.Address && at.AddrPort.Port() != 0 || slices.Contains(l.Additional, at) && at.AddrPort.Port() != 0 {
+			s.problem(p, "%s is listed twice", at)
+		}
+		l.Additional = append(l.Additional, at)
+	}
+	l.SocketOptions = s.listenOptions(m, p)
 	if l.Address.Path != "" {
 		l.ReusePort = false // a path belongs to one socket
 	}
@@ -80,6 +91,15 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 	outer.FilterChains, outer.DefaultFilterChain = nil, nil
 	l.Outer = hash(marshal(outer))
 	return l
+}
+
+// listenOptions reads what is to be set on the sockets of a listener.
+func (s *session) listenOptions(m *listenerv3.Listener, p *at) []config.SocketOption {
+	list := s.socketOptions(m.GetSocketOptions(), p.field("socket_options"))
+	if n := m.GetTcpFastOpenQueueLength(); n != nil {
+		list = append(list, config.SocketOption{Level: unix.IPPROTO_TCP, Name: unix.TCP_FASTOPEN, Value: int(min(n.GetValue(), math.MaxInt32)), State: config.Listening})
+	}
+	return list
 }
 
 func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterChain {
@@ -146,6 +166,9 @@ func (s *session) tcp(m *tcpv3.TcpProxy, p *at) *config.TCP {
 		MaxConnectAttempts:    u32(m.GetMaxConnectAttempts(), 1),
 		AccessLogs:            s.accessLogs(m.GetAccessLog(), p.field("access_log")),
 	}
+	o := m.GetAccessLogOptions()
+	t.LogStart, t.LogConnected = o.GetFlushAccessLogOnStart(), o.GetFlushAccessLogOnConnected()
+	t.LogEvery = s.duration(o.GetAccessLogFlushInterval(), 0, p.field("access_log_options").field("access_log_flush_interval"))
 	for _, h := range m.GetHashPolicy() {
 		t.HashSource = t.HashSource || h.GetSourceIp() != nil
 	}
