@@ -116,7 +116,7 @@ func (p *Proxy) replaceListeners(s *config.Snapshot, to *change) {
 		case to.fresh[name] == nil:
 			continue
 		}
-		old.Close(p.loops)
+		old.End(p.loops)
 		p.drainChains(old.Chains.All)
 	}
 	v.Set(listenersActive, uint64(len(p.listeners)))

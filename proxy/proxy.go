@@ -216,7 +216,7 @@ func (p *Proxy) Close() {
 	}
 	p.closed = true
 	for _, l := range p.listeners {
-		l.Close(p.loops)
+		l.End(p.loops)
 	}
 	p.onLoops(func(i int) {
 		p.locals[i].HTTP.CloseAll(nil, false)

@@ -47,6 +47,8 @@ var asked = []verdict{
 	{name: "source port twice", text: chains("source_ports: [1, 1]"), bad: "1 is listed twice"},
 	{name: "chains of a name", text: strings.ReplaceAll(chains("source_ports: [1]", "source_ports: [2]"), "- filter_chain", "- name: a\n      filter_chain")},
 	{name: "default chain with a match", text: strings.ReplaceAll(chains("source_ports: [1]"), "    filter_chains:\n    - filter", "    default_filter_chain:\n      filter"), bad: "leave it out", differs: "Envoy ignores it"},
+	{name: "address of another listener", text: strings.ReplaceAll(listener(tcp("cluster: up"), tcp("cluster: up"))+up, "port_value: 0}}", "port_value: 0}}\n    additional_addresses: [{address: {socket_address: {address: 127.0.0.2, port_value: 7}}}]"), bad: "listeners[0] is at 127.0.0.2:7, too"},
+	{name: "address twice", text: strings.ReplaceAll(listener(tcp("cluster: up"))+up, "port_value: 0}}", "port_value: 7}}\n    additional_addresses: [{address: {socket_address: {address: 127.0.0.1, port_value: 7}}}]"), bad: "127.0.0.1:7 is listed twice", differs: "Envoy binds it twice"},
 	{name: "limit of connections", text: limited(echo)},
 	{name: "limit and nothing", text: limited(""), bad: "it passes connections on"},
 	{name: "limit after what takes all", text: strings.Replace(limited(echo), "filters:\n      - ", "filters:\n      - "+echo+"\n      - ", 1), bad: "it takes the whole connection"},

@@ -14,6 +14,26 @@ import (
 // himself.
 const maxWaiting = 32 << 10
 
+// outcome is what a filter makes of the bytes so far.
+type outcome uint8
+
+const (
+	pass   outcome = iota // it is the next filter's turn
+	await                 // more bytes are wanted
+	refuse                // the connection is closed
+)
+
+// outcomeOf is what is usually made of a verdict. Of what is too large nobody can tell what it is, so nobody gets it.
+func outcomeOf(v hello.Verdict) outcome {
+	switch v {
+	case hello.More:
+		return await
+	case hello.TooLarge:
+		return refuse
+	}
+	return pass
+}
+
 // inspection is a connection that the filters of its listener look at. Whoever waits for bytes makes a connection of it; the bytes stay
 // in its buffer and are offered to the chain's server.
 type inspection struct {
@@ -47,29 +67,26 @@ func (i *inspection) run(b []byte) (used int) {
 		if f.Disabled != nil && matches(f.Disabled, &i.input) {
 			continue
 		}
-		verdict := hello.NotFound
+		out := pass
 		switch f.Kind {
 		case config.LookForDestination:
 			if d := i.pending.OriginalDestination(); d.IsValid() {
 				i.arrival.Destination, i.input.Destination = d, d
 			}
-			continue
 		case config.LookForTLS:
-			if verdict = i.lookForTLS(f, b); verdict == hello.NotFound && f.CloseOther {
-				verdict = hello.TooLarge
-			}
+			out = i.lookForTLS(f, b)
 		case config.LookForHTTP:
-			verdict = i.lookForHTTP(b)
+			out = i.lookForHTTP(b)
 		case config.ReadProxyHeader:
 			var n int
-			verdict, n = i.readProxyHeader(f, b)
+			out, n = i.readProxyHeader(f, b)
 			b, used = b[n:], used+n
 		}
-		switch verdict {
-		case hello.More:
+		switch out {
+		case await:
 			i.wait()
 			return used
-		case hello.TooLarge:
+		case refuse:
 			i.refuse()
 			return used
 		}
@@ -79,49 +96,48 @@ func (i *inspection) run(b []byte) (used int) {
 }
 
 // readProxyHeader believes what a proxy says, and takes it away. A connection that must have a header and has none is refused.
-func (i *inspection) readProxyHeader(f *config.ListenerFilter, b []byte) (hello.Verdict, int) {
+func (i *inspection) readProxyHeader(f *config.ListenerFilter, b []byte) (outcome, int) {
 	var h proxyproto.Header
 	v, n := proxyproto.Parse(b, &h)
-	stats := i.port.proxy[i.at]
-	switch {
-	case v == proxyproto.More:
+	stats, version := i.port.proxy[i.at], uint8(0)
+	switch v {
+	case proxyproto.More:
 		i.need = n
-		return hello.More, 0
-	case v == proxyproto.Found && f.Proxy.Refused[h.Version] && !f.Proxy.Optional:
-		stats.Inc(proxyRow(ProxyV1Disallowed, h.Version))
-		return hello.TooLarge, 0
-	case v == proxyproto.NotFound || v == proxyproto.Found && f.Proxy.Refused[h.Version] || v == proxyproto.Broken && f.Proxy.Optional && f.Proxy.Refused[versionOf(b)]:
-		if f.Proxy.Optional {
-			stats.Inc(ProxyNotFoundAllowed)
-			return hello.NotFound, 0
+		return await, 0
+	case proxyproto.Found, proxyproto.Broken:
+		if version = 2; b[0] == 'P' {
+			version = 1
 		}
-		stats.Inc(ProxyNotFoundDisallowed)
-		return hello.TooLarge, 0
-	case v == proxyproto.Broken:
-		stats.Inc(proxyRow(ProxyV1Error, versionOf(b)))
-		return hello.TooLarge, 0
 	}
-	stats.Inc(proxyRow(ProxyV1Found, h.Version))
+	refused := f.Proxy.Refused[version]
+	switch {
+	case (v == proxyproto.NotFound || refused) && f.Proxy.Optional:
+		stats.Inc(ProxyNotFoundAllowed)
+		return pass, 0
+	case v == proxyproto.NotFound:
+		stats.Inc(ProxyNotFoundDisallowed)
+		return refuse, 0
+	case refused:
+		stats.Inc(proxyRow(ProxyV1Disallowed, version))
+		return refuse, 0
+	case v == proxyproto.Broken:
+		stats.Inc(proxyRow(ProxyV1Error, version))
+		return refuse, 0
+	}
+	stats.Inc(proxyRow(ProxyV1Found, version))
 	if !h.Unknown {
 		i.arrival.Source, i.input.Source = h.Source, h.Source
 		if h.Destination != i.input.Destination {
 			i.arrival.Destination, i.input.Destination = h.Destination, h.Destination
 		}
 	}
-	return hello.Found, n
+	return pass, n
 }
 
-// versionOf is the version of which b begins a header.
-func versionOf(b []byte) uint8 {
-	if b[0] == 'P' {
-		return 1
-	}
-	return 2
-}
-
+// proxyRow is the row of a version, behind that of version 1.
 func proxyRow(first int, version uint8) int { return first + int(version) - 1 }
 
-func (i *inspection) lookForTLS(f *config.ListenerFilter, b []byte) hello.Verdict {
+func (i *inspection) lookForTLS(f *config.ListenerFilter, b []byte) outcome {
 	var h hello.ClientHello
 	v, need := hello.TLS(b, f.MaxHello, &h)
 	n := i.port.TLS
@@ -131,6 +147,9 @@ func (i *inspection) lookForTLS(f *config.ListenerFilter, b []byte) hello.Verdic
 	case hello.TooLarge:
 		n.Inc(HelloTooLarge)
 	case hello.NotFound:
+		if f.CloseOther {
+			return refuse // Envoy does not count it
+		}
 		n.Inc(TLSNotFound)
 	case hello.Found:
 		n.Inc(TLSFound)
@@ -139,12 +158,12 @@ func (i *inspection) lookForTLS(f *config.ListenerFilter, b []byte) hello.Verdic
 		count(n, len(h.Protocols) > 0, ALPNFound, ALPNNotFound)
 		i.arrival.ServerName, i.arrival.Applications = h.ServerName, h.Protocols
 	}
-	return v
+	return outcomeOf(v)
 }
 
-func (i *inspection) lookForHTTP(b []byte) hello.Verdict {
+func (i *inspection) lookForHTTP(b []byte) outcome {
 	if i.arrival.Transport != "" {
-		return hello.NotFound // what is inside of TLS cannot be seen
+		return pass // what is inside of TLS cannot be seen
 	}
 	v, version, need := hello.HTTP(b)
 	n := i.port.HTTPSeen
@@ -157,7 +176,10 @@ func (i *inspection) lookForHTTP(b []byte) hello.Verdict {
 	default:
 		n.Inc(HTTPNotFound)
 	}
-	return v
+	if v == hello.More {
+		return await
+	}
+	return pass
 }
 
 func count(n *telemetry.Values, found bool, yes, no int) {

@@ -191,13 +191,8 @@ func (p *port) serve(c *Chain, a *loop.Pending) {
 	}
 }
 
-// Stop accepts no more on one loop. It is called on that loop. Connections that have a chain are left alone; of the others nobody knows
-// yet what they would be for.
-func (l *Listener) Stop(i int) {
-	p := l.ports[i]
-	if p == nil {
-		return
-	}
+// stop accepts no more on one loop. It is called on that loop.
+func (p *port) stop() {
 	for key, at := range p.Local.ports {
 		if at == p {
 			delete(p.Local.ports, key)
@@ -207,19 +202,33 @@ func (l *Listener) Stop(i int) {
 		a.Close()
 	}
 	p.acceptors = nil
-	for p.waiting != nil {
-		p.waiting.refuse()
-	}
 }
 
-// Close accepts no more on any loop. To close again does nothing. Connections that stand are left alone.
-func (l *Listener) Close(loops []*loop.Loop) {
+// Close accepts no more on any loop. To close again does nothing. Connections that stand are left alone, and those whose first bytes are
+// awaited may still become some.
+func (l *Listener) Close(loops []*loop.Loop) { l.onPorts(loops, (*port).stop) }
+
+// End is Close for a listener that is no more: a connection whose first bytes are awaited ends, for nobody knows any more what it would
+// be for.
+func (l *Listener) End(loops []*loop.Loop) {
+	l.onPorts(loops, func(p *port) {
+		p.stop()
+		for p.waiting != nil {
+			p.waiting.refuse()
+		}
+	})
+}
+
+// onPorts runs f on every loop where the listener was started, waits for all, and closes what is then nobody's.
+func (l *Listener) onPorts(loops []*loop.Loop, f func(*port)) {
 	var wait sync.WaitGroup
 	for i, on := range loops {
 		wait.Add(1)
 		on.Post(func() {
-			l.Stop(i)
-			wait.Done()
+			defer wait.Done()
+			if p := l.ports[i]; p != nil {
+				f(p)
+			}
 		})
 	}
 	wait.Wait()

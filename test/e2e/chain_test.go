@@ -399,7 +399,12 @@ func TestWaitingForFirstBytesEnds(t *testing.T) {
 	p.WantStat("listener.l.downstream_pre_cx_active", 0)
 	p.WantStat("listener.l.downstream_listener_filter_remote_close", 1)
 	c = p.from("127.0.0.1", "127.0.0.1").Send("\x16\x03")
-	p.WantStat("listener.l.downstream_pre_cx_active", 1)
+	other := p.from("127.0.0.1", "127.0.0.1").Send("\x16")
+	p.WantStat("listener.l.downstream_pre_cx_active", 2)
+	p.CloseListeners(false)
+	if got, _ := other.Send("!").Rest(); got != "plain" {
+		t.Errorf("nobody new is let in, and somebody who was there hears %q", got)
+	}
 	p.Change("static_resources: {}")
 	if !c.Closed() {
 		t.Error("the connection stays though nobody knows what for")

@@ -51,11 +51,16 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 			s.problem(p.field("name"), "listeners[%d] is called %q, too", j, c.Name)
 		}
 		names[c.Name] = i
-		where := config.Address{AddrPort: c.Address.AddrPort, Path: c.Address.Path}
-		if j, ok := addresses[where]; ok && (where.Path != "" || where.AddrPort.Port() != 0) {
-			s.problem(p.field("address"), "listeners[%d] is at %s, too", j, where)
+		for k, a := range append([]config.Address{c.Address}, c.Additional...) {
+			where, p := config.Address{AddrPort: a.AddrPort, Path: a.Path}, p.field("address")
+			if k > 0 {
+				p = p.up.field("additional_addresses").item(k - 1)
+			}
+			if j, ok := addresses[where]; ok && j != i && (where.Path != "" || where.AddrPort.Port() != 0) {
+				s.problem(p, "listeners[%d] is at %s, too", j, where)
+			}
+			addresses[where] = i
 		}
-		addresses[where] = i
 		b.Static.Listeners = append(b.Static.Listeners, c)
 	}
 	return b

@@ -52,7 +52,7 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 	for i, a := range m.GetAdditionalAddresses() {
 		p := p.field("additional_addresses").item(i).field("address")
 		at := s.address(a.GetAddress(), toBind, p)
-		if at == l.Address && at.AddrPort.Port() != 0 || slices.Contains(l.Additional, at) && at.AddrPort.Port() != 0 {
+		if (at == l.Address || slices.Contains(l.Additional, at)) && (at.Path != "" || at.AddrPort.Port() != 0) {
 			s.problem(p, "%s is listed twice", at)
 		}
 		l.Additional = append(l.Additional, at)
