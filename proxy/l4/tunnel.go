@@ -12,24 +12,25 @@ import (
 
 // tunnel is a downstream connection, the upstream one that carries it, and the bytes between them.
 type tunnel struct {
-	server      *Server
-	local       *Local
-	stats       *telemetry.Values
-	gate        loop.Gate
-	down        *loop.Conn
-	up          *upstream.TCP // nil until one is dialled
-	cluster     *upstream.Cluster
-	next        *tunnel // in local.tunnels
-	prev        *tunnel
-	connect     loop.Timer
-	idle        loop.Timer
-	duration    loop.Timer
-	entry       accesslog.Entry
-	began       int64
-	attempts    uint32
-	destination netip.AddrPort // where the client was going before it was redirected to us; not valid: here
-	carrying    bool           // the upstream connection stands
-	over        bool
+	server   *Server
+	local    *Local
+	stats    *telemetry.Values
+	gate     loop.Gate
+	down     *loop.Conn
+	up       *upstream.TCP // nil until one is dialled
+	cluster  *upstream.Cluster
+	next     *tunnel // in local.tunnels
+	prev     *tunnel
+	connect  loop.Timer
+	idle     loop.Timer
+	duration loop.Timer
+	entry    accesslog.Entry
+	began    int64
+	attempts uint32
+	carrying bool // the upstream connection stands
+	over     bool
+	// destination is where the client was going before it was redirected to us; not valid: here.
+	destination netip.AddrPort
 }
 
 // upEnd is the tunnel as the owner of its upstream connection.

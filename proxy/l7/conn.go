@@ -12,26 +12,27 @@ import (
 // Conn is a downstream connection that speaks HTTP/1: one exchange at a time, in order. While one is under way the next one's bytes
 // wait, so pipelining costs no more than the connection's buffer.
 type Conn struct {
-	conn        *loop.Conn
-	server      *Server
-	local       *Local
-	stats       *telemetry.Values
-	gate        loop.Gate
-	exchange    *exchange
-	decoder     http1.Decoder
-	next        *Conn // in local.conns
-	prev        *Conn
-	idle        loop.Timer
-	lifetime    loop.Timer
-	localEnd    netip.AddrPort
-	destination netip.AddrPort // where the client was going before it was redirected to us; not valid: here
-	number      uint64
-	began       int64
-	since       int64 // idle since then
-	rx, tx      uint64
-	served      uint32
-	state       connState
-	kept        map[any]any // by filters, as long as the connection stands
+	conn     *loop.Conn
+	server   *Server
+	local    *Local
+	stats    *telemetry.Values
+	gate     loop.Gate
+	exchange *exchange
+	decoder  http1.Decoder
+	next     *Conn // in local.conns
+	prev     *Conn
+	idle     loop.Timer
+	lifetime loop.Timer
+	localEnd netip.AddrPort
+	number   uint64
+	began    int64
+	since    int64 // idle since then
+	rx, tx   uint64
+	served   uint32
+	state    connState
+	kept     map[any]any // by filters, as long as the connection stands
+	// destination is where the client was going before it was redirected to us; not valid: here.
+	destination netip.AddrPort
 }
 
 type connState uint8
