@@ -70,6 +70,7 @@ type HealthCheck struct {
 	InitialJitter, Jitter                time.Duration // up to so much before the first, and between two
 	JitterPercent                        uint32        // of the interval, beside Jitter
 	HealthyThreshold, UnhealthyThreshold uint32        // results in a row that change what is believed, at least 1
+	IgnoreNew                            bool          // endpoints do not count before their first result
 	Reuse                                bool          // a connection serves for more than one attempt
 	HTTP                                 *HTTPCheck
 	TCP                                  *TCPCheck

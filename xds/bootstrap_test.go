@@ -53,9 +53,9 @@ func TestFaults(t *testing.T) {
 			`b.yaml:7: static_resources.clusters[0]: want an object, not a number`,
 		}},
 		{name: "lines of what the table refuses", file: "b.yaml", text: "admin:\n  address:\n    pipe: {path: /a}\n  allow_paths:\n  - exact: /\nstatic_resources:\n  clusters:\n  - name: a\n    connectTimeout: 1s\n" +
-			"  - name: b\n    preconnect_policy:\n      predictive_preconnect_ratio: 2\n    connectTimeout: 0s\n", want: []string{
+			"  - name: b\n    protocol_selection:\n      USE_DOWNSTREAM_PROTOCOL\n    connectTimeout: 0s\n", want: []string{
 			`b.yaml:4: admin.allow_paths: not supported yet: every path of the admin is served`,
-			`b.yaml:11: static_resources.clusters[1].preconnect_policy: not supported yet: connections are made when they are wanted (empty is accepted)`,
+			`b.yaml:11: static_resources.clusters[1].protocol_selection: USE_DOWNSTREAM_PROTOCOL: not supported yet: comes with HTTP/2`,
 			`b.yaml:13: static_resources.clusters[1].connect_timeout: value must be greater than 0s`,
 		}},
 		{name: "lists of two texts", file: "b.json", text: "{\"static_resources\":\n{\"clusters\": [{\"name\": \"a\"}]}}", yaml: "static_resources:\n  clusters:\n  - name: a\n", want: []string{

@@ -22,6 +22,12 @@ type verdict struct {
 	file    string // what the watched file ROUTES holds
 }
 
+// Pieces of clusters whose endpoints have names, or are checked.
+const (
+	named      = "{endpoint: {address: {socket_address: {address: localhost, port_value: 1}}}}"
+	checkOften = "timeout: 1s, interval: 1s, healthy_threshold: 1, unhealthy_threshold: 1, "
+)
+
 // asked are configurations that the real Envoy is asked about, too.
 var asked = []verdict{
 	{name: "octal port", text: `admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0120}}}`},
@@ -108,6 +114,19 @@ var asked = []verdict{
 	{name: "change the host", text: http("", `{match: {prefix: /}, route: {cluster: up}, request_headers_to_add: [{header: {key: Host, value: a}}]}`), bad: "host may not be changed"},
 	{name: "space in a name", text: http("", `{match: {prefix: /}, route: {cluster: up}, request_headers_to_add: [{header: {key: "a b", value: c}}]}`), bad: "header.key", differs: "Envoy sends it"},
 	{name: "append twice", text: http("", `{match: {prefix: /}, route: {cluster: up}, request_headers_to_add: [{header: {key: a, value: c}, append: true, append_action: ADD_IF_ABSENT}]}`), bad: "leave one of the two out"},
+	{name: "original destination with a balancer", text: cluster("type: ORIGINAL_DST"), bad: "want CLUSTER_PROVIDED"},
+	{name: "original destination", text: cluster("type: ORIGINAL_DST\n    lb_policy: CLUSTER_PROVIDED")},
+	{name: "a header that nothing is read from", text: cluster("type: ORIGINAL_DST\n    lb_policy: CLUSTER_PROVIDED\n    original_dst_lb_config: {http_header_name: x}"), bad: "use_http_header: true"},
+	{name: "provided by nobody", text: cluster("lb_policy: CLUSTER_PROVIDED"), bad: "is for the type ORIGINAL_DST"},
+	{name: "no names to resolve", text: cluster("type: STRICT_DNS")},
+	{name: "two logical endpoints", text: cluster("type: LOGICAL_DNS\n    " + endpoints(named, named)), bad: "one locality with one endpoint"},
+	{name: "a name that is an address", text: cluster("type: STRICT_DNS\n    " + endpoints(`{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 1}}}}`))},
+	{name: "failures refreshed ever less", text: cluster("type: STRICT_DNS\n    dns_failure_refresh_rate: {base_interval: 2s, max_interval: 1s}\n    " + endpoints(named)), bad: "want at least the base_interval"},
+	{name: "two health checks", text: cluster("health_checks: [{" + checkOften + "tcp_health_check: {}}, {" + checkOften + "tcp_health_check: {}}]"), bad: "a cluster has one"},
+	{name: "a health check of nothing", text: cluster("health_checks: [{" + checkOften + "}]"), bad: "health_checks[0]"},
+	{name: "a body for GET", text: cluster("health_checks: [{" + checkOften + "http_health_check: {path: /, send: {text: \"00\"}}}]"), bad: "has no body"},
+	{name: "no hexadecimal", text: cluster("health_checks: [{" + checkOften + "tcp_health_check: {send: {text: hi}}}]"), bad: "in hexadecimal"},
+	{name: "no statuses", text: cluster("health_checks: [{" + checkOften + "http_health_check: {path: /, expected_statuses: [{start: 200, end: 200}]}}]"), bad: "want statuses"},
 	{name: "unknown operator", text: http("", `{match: {prefix: /}, route: {cluster: up}, request_headers_to_add: [{header: {key: a, value: "%NOBODY%"}}]}`), bad: "NOBODY at byte 1"},
 	{name: "typed struct", text: listener(`typed_config: {"@type": type.googleapis.com/xds.type.v3.TypedStruct, type_url: type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, value: {stat_prefix: a, cluster: up}}`) + up},
 	{name: "rds", text: told + hcm(rds), file: "resources: [{\"@type\": type.googleapis.com/envoy.config.route.v3.RouteConfiguration, name: table}]"},
@@ -152,7 +171,6 @@ var sure = []verdict{
 	{name: "unix endpoint", text: cluster(endpoints(`{endpoint: {address: {pipe: {path: /run/a}}}}`))},
 	{name: "choice of one", text: cluster("lb_policy: LEAST_REQUEST\n    least_request_lb_config: {choice_count: 1}"), bad: "choice_count"},
 	{name: "protocol options without a protocol", text: cluster("typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions}}"), bad: "explicit_http_config|use_downstream_protocol_config|auto_config"},
-	{name: "strict dns", text: cluster("type: STRICT_DNS")},
 	{name: "tls", text: cluster(`transport_socket: {name: tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext}}`), bad: "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext is not supported here"},
 	{name: "plain socket", text: cluster(`transport_socket: {name: envoy.transport_sockets.raw_buffer, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}`)},
 	{name: "listener without an address", text: "static_resources: {listeners: [{name: a, filter_chains: [{filters: []}]}]}", bad: "listeners[0].address"},

@@ -388,9 +388,9 @@ func TestBadConfigurations(t *testing.T) {
 	}{
 		"unknown field":          {nil, "static_resources: {listenerz: []}", []string{"bootstrap.yaml:1", "static_resources.listenerz", "listeners"}},
 		"not YAML":               {nil, "static_resources: [", []string{"bootstrap.yaml"}},
-		"not supported":          {nil, "static_resources: {clusters: [{name: a, upstream_config: {name: u}}]}", []string{"clusters[0].upstream_config", "not supported"}},
+		"not supported":          {nil, "static_resources: {clusters: [{name: a, protocol_selection: USE_DOWNSTREAM_PROTOCOL}]}", []string{"clusters[0].protocol_selection", "USE_DOWNSTREAM_PROTOCOL"}},
 		"unknown extension":      {nil, "static_resources: {listeners: [{name: a, address: {socket_address: {address: 127.0.0.1, port_value: 0}}, filter_chains: [{filters: [{name: x, typed_config: {'@type': type.googleapis.com/google.protobuf.Struct}}]}]}]}", []string{"filters[0].typed_config", "google.protobuf.Struct"}},
-		"several things at once": {nil, "static_resources: {clusters: [{name: a, upstream_config: {name: u}}, {name: b, lb_policy: CLUSTER_PROVIDED}]}", []string{"clusters[0].upstream_config", "clusters[1].lb_policy"}},
+		"several things at once": {nil, "static_resources: {clusters: [{name: a, protocol_selection: USE_DOWNSTREAM_PROTOCOL}, {name: b, type: LOGICAL_DNS}]}", []string{"clusters[0].protocol_selection", "clusters[1].load_assignment"}},
 		"address that is taken":  {nil, "", []string{"address already in use", "choose another port"}},
 		"bad flag":               {[]string{"--mode", "nonsense"}, "node: {id: a}", []string{"--mode", "serve, validate"}},
 		"no such flag":           {[]string{"--nonsense"}, "node: {id: a}", []string{"nonsense", "--help"}},

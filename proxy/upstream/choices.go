@@ -52,11 +52,12 @@ type factors struct {
 
 // level is one priority while it is worked out.
 type level struct {
-	states [3][]int32 // members by state
-	all    []int32
-	bears  [2]uint8 // healthy and degraded: how much of the load, in percent
-	load   [2]uint8 // how much it gets
-	panic  bool
+	states  [3][]int32 // members by state
+	all     []int32
+	counted []int32  // of all, those that count when it is asked which part is well
+	bears   [2]uint8 // healthy and degraded: how much of the load, in percent
+	load    [2]uint8 // how much it gets
+	panic   bool
 }
 
 // choices works out who of the members may get requests, as Envoy does. Priorities bear load by their healthy part times the
@@ -72,17 +73,20 @@ func (f *factors) choices(all []Member, members []int32) choices {
 		}
 		l := &levels[m.Priority]
 		l.all = append(l.all, i)
+		if !m.Standing.Has(excluded) {
+			l.counted = append(l.counted, i)
+		}
 		s := m.state()
 		l.states[s] = append(l.states[s], i)
 	}
 	available := uint64(0)
 	for i := range levels {
 		l := &levels[i]
-		if len(l.all) == 0 {
+		if len(l.counted) == 0 {
 			continue
 		}
-		l.bears[healthy] = f.availability(all, l.states[healthy], l.all)
-		l.bears[degraded] = f.availability(all, l.states[degraded], l.all)
+		l.bears[healthy] = f.availability(all, l.states[healthy], l.counted)
+		l.bears[degraded] = f.availability(all, l.states[degraded], l.counted)
 		available += uint64(l.bears[healthy]) + uint64(l.bears[degraded])
 	}
 	f.loads(levels, min(available, 100))
@@ -151,7 +155,7 @@ func (f *factors) loads(levels []level, available uint64) {
 	for i := range levels {
 		l := &levels[i]
 		good := 0.0
-		if n := len(l.all); n > 0 {
+		if n := len(l.counted); n > 0 {
 			good = 100*float64(len(l.states[healthy]))/float64(n) + 100*float64(len(l.states[degraded]))/float64(n)
 		}
 		l.panic = available < 100 && good < threshold
@@ -247,7 +251,9 @@ func compareLocality(a, b *config.Locality) int {
 func (f *factors) localities(c *choices, all []Member, members, whole []int32) []locality {
 	size := map[config.Locality]int{}
 	for _, i := range whole {
-		size[all[i].Locality]++
+		if !all[i].Standing.Has(excluded) {
+			size[all[i].Locality]++
+		}
 	}
 	var out []locality
 	for _, part := range byLocality(all, members) {

@@ -18,7 +18,11 @@ func leveled(words string) []Member {
 			if letter == '-' {
 				continue
 			}
-			list = append(list, Member{Endpoint: &Endpoint{Standing: &Standing{}}, Weight: 1, Health: healths[letter], Priority: uint8(p)})
+			m := Member{Endpoint: &Endpoint{Standing: &Standing{}}, Weight: 1, Health: healths[letter], Priority: uint8(p)}
+			if letter == 'N' {
+				m.Standing.mark(FailedCheck|SaidUnwell, true) // neither well nor counted
+			}
+			list = append(list, m)
 		}
 	}
 	return list
@@ -61,6 +65,9 @@ func TestPriorities(t *testing.T) {
 		{"HHUUUUUU HHUUUUUU", "0!:50 1!:50"},   // 35 % each: nobody has enough, all panic, by size
 		{"HUUUUUUUUU HUUUUUUUUU HUUUUUUUUU", "0!:34 1!:33 2!:33"},
 		{"HUUUUUUUUU DDUUU", "0!:67 1!:33"},  // 14 and 56 %, but 10 and 40 % are there
+		{"HNNN HH", "0:100"},                 // one of one
+		{"HHNNUUUU HH", "0:46 1:54"},         // two of six
+		{"NN HH", "1:100"},                   // none of none
 		{"HUUUUUUUUU DDDUUU", "0!:17 1d:83"}, // 14 and 70 %: not all panic, so by what they bear
 	} {
 		e := compiled(leveled(test.health))

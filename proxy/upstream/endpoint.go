@@ -86,11 +86,12 @@ func (e *Endpoint) pool(l *loop.Loop) *Pool {
 
 // Endpoints is a cluster's endpoints at one time, with what balancing needs of them worked out. It is not written to after it was made.
 type Endpoints struct {
-	All     []Member
-	choices              // among all
-	counts  [3]int       // by state
-	subsets *subsets     // nil: the cluster has none
-	tables  tableNumbers // of the hash table that was made last
+	All      []Member
+	choices               // among all
+	counts   [3]int       // by state
+	excluded int          // that do not count when it is asked which part is well
+	subsets  *subsets     // nil: the cluster has none
+	tables   tableNumbers // of the hash table that was made last
 	// slowUntil is when the newest endpoint has its whole weight, in nanoseconds since the Set was made.
 	slowUntil int64
 }
@@ -147,6 +148,9 @@ func compile(c *config.Cluster, a *config.Assignment, all []Member) *Endpoints {
 	for i := range all {
 		members[i] = int32(i)
 		e.counts[all[i].state()]++
+		if all[i].Standing.Has(excluded) {
+			e.excluded++
+		}
 	}
 	e.choices = f.choices(all, members)
 	e.tables = f.tables

@@ -136,7 +136,7 @@ func (c *Cluster) immediate(m *Member) {
 		k.stats.Inc(CheckFailure)
 		k.stats.Inc(CheckPassiveFailure)
 		s.tally.good, s.tally.bad = 0, 0
-		s.mark(FailedCheck, true)
+		s.mark(FailedCheck|SaidUnwell, true)
 		k.changed()
 	})
 }
@@ -150,7 +150,7 @@ func (k *checker) changed() {
 // settle notes a result and tells when to ask again.
 func (k *checker) settle(s *Standing, r result, degraded bool) time.Duration {
 	t, c := &s.tally, k.config
-	changed := s.mark(PendingCheck, false)
+	changed := s.mark(PendingCheck|Ignored, false)
 	first := !t.known
 	t.known = true
 	if r == passed {
@@ -158,8 +158,9 @@ func (k *checker) settle(s *Standing, r result, degraded bool) time.Duration {
 		t.bad = 0
 		if s.Has(FailedCheck) {
 			if t.good++; first || t.good >= c.HealthyThreshold {
-				changed = s.mark(FailedCheck, false)
+				changed = s.mark(FailedCheck|SaidUnwell, false)
 				t.good = 0
+				s.since.Store(int64(k.home.Now().Sub(k.cluster.epoch))) // it has been away, and slow start begins anew
 			}
 		}
 		changed = s.mark(DegradedCheck, degraded) || changed

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,9 +145,10 @@ func packed(m dnsmessage.Message, ip [4]byte) []byte {
 
 // Datagrams of whoever guesses are passed over, up to a bound, and one that answers counts.
 func TestStrayAnswers(t *testing.T) {
-	stray := 3
+	var stray atomic.Int64
+	stray.Store(3)
 	at := server(t, func(m dnsmessage.Message) (out [][]byte) {
-		for i := range stray {
+		for i := range stray.Load() {
 			wrong := m
 			wrong.ID += uint16(i) + 1
 			out = append(out, packed(wrong, [4]byte{6, 6, 6, 6}))
@@ -159,7 +161,7 @@ func TestStrayAnswers(t *testing.T) {
 	if found := a.Addresses; err != nil || len(found) != 1 || found[0] != (dns.Address{IP: netip.MustParseAddr("10.0.0.1"), TTL: 5 * time.Second}) {
 		t.Error(a, err)
 	}
-	stray = maxStray
+	stray.Store(maxStray)
 	if a, err := r.lookup(t.Context(), &c, "up.test", config.FamilyV4); err == nil {
 		t.Error(a, "after a flood")
 	}
@@ -167,17 +169,17 @@ func TestStrayAnswers(t *testing.T) {
 
 // A server that fails is asked as often as it may, and then the next; who gives up does so at once.
 func TestTries(t *testing.T) {
-	asked := 0
+	var asked atomic.Int64
 	bad := server(t, func(m dnsmessage.Message) [][]byte {
-		asked++
+		asked.Add(1)
 		m.Response, m.RCode = true, dnsmessage.RCodeServerFailure
 		b, _ := m.Pack()
 		return [][]byte{b}
 	})
 	r := machine(t, "", "")
 	c := config.Resolver{Servers: []netip.AddrPort{bad}, Timeout: 10 * time.Second, Tries: 3}
-	if _, err := r.lookup(t.Context(), &c, "up.test", config.FamilyV4); err == nil || asked != 3 {
-		t.Error(asked, err)
+	if _, err := r.lookup(t.Context(), &c, "up.test", config.FamilyV4); err == nil || asked.Load() != 3 {
+		t.Error(asked.Load(), err)
 	}
 	good := server(t, func(m dnsmessage.Message) [][]byte { return [][]byte{packed(m, [4]byte{10, 0, 0, 1})} })
 	c.Servers = append(c.Servers, good)

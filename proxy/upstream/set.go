@@ -175,7 +175,7 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 			} else if standing.outlier.Load() == nil {
 				standing.outlier.Store(&outlier{})
 			}
-			standing.await(c.checker != nil && (e.Check == nil || !e.Check.Disabled))
+			standing.await(c.checker != nil && (e.Check == nil || !e.Check.Disabled), c.checker != nil && c.Config.Health.IgnoreNew)
 		}
 	}
 	old := c.endpoints.Load()
@@ -218,6 +218,7 @@ func (s *Set) compile(c *Cluster, members []Member) {
 	v.Add(MembershipTotal, uint64(len(e.All)-len(old.All)))
 	v.Add(MembershipHealthy, uint64(e.Healthy()-old.Healthy()))
 	v.Add(MembershipDegraded, uint64(e.Degraded()-old.Degraded()))
+	v.Add(MembershipExcluded, uint64(e.excluded-old.excluded))
 	if e.subsets != nil {
 		v.Set(SubsetsActive, uint64(len(e.subsets.of)))
 		v.Add(SubsetsCreated, uint64(e.subsets.notIn(old.subsets)))
@@ -283,6 +284,7 @@ func (s *Set) retire(c *Cluster) {
 		v.Add(MembershipTotal, uint64(-len(e.All)))
 		v.Add(MembershipHealthy, uint64(-e.Healthy()))
 		v.Add(MembershipDegraded, uint64(-e.Degraded()))
+		v.Add(MembershipExcluded, uint64(-e.excluded))
 	}
 	if c.table != nil {
 		s.store.Release(c.table)

@@ -31,7 +31,12 @@ const (
 	FailedCheck               // by health checks; also before the first
 	DegradedCheck             // as a health check was told
 	PendingCheck              // no health check has had a result yet
+	SaidUnwell                // by an answer to a request, and by no check since
+	Ignored                   // as PendingCheck, in a cluster that does not count such endpoints
 )
+
+// excluded are the marks of endpoints that do not count when it is asked which part of a priority is well.
+const excluded = SaidUnwell | Ignored
 
 // Has tells whether one of the marks is set.
 func (s *Standing) Has(marks uint32) bool { return s.marks.Load()&marks != 0 }
@@ -45,12 +50,13 @@ func (s *Standing) mark(marks uint32, on bool) bool {
 }
 
 // await makes the endpoint one that health checks find out about, or one that they do not.
-func (s *Standing) await(checked bool) {
+func (s *Standing) await(checked, ignored bool) {
 	switch {
 	case !checked:
-		s.mark(FailedCheck|DegradedCheck|PendingCheck, false)
+		s.mark(FailedCheck|DegradedCheck|PendingCheck|excluded, false)
 		s.checked.Store(false)
 	case !s.checked.Swap(true):
 		s.mark(FailedCheck|PendingCheck, true) // not well until one has passed
+		s.mark(Ignored, ignored)
 	}
 }

@@ -137,15 +137,20 @@ func TestUpgrade(t *testing.T) {
 // Row 30: 100-continue is passed on, and a refusal instead of it ends the connection cleanly.
 func TestExpectContinue(t *testing.T) {
 	u := Serve(t, func(u *Upstream, c *Conn) {
-		head, _ := c.head()
-		if strings.HasPrefix(head, "POST /no") {
-			c.Send("HTTP/1.1 417 No\r\ncontent-length: 0\r\n\r\n")
-			return
+		for {
+			head, ok := c.head()
+			switch {
+			case !ok:
+				return
+			case strings.HasPrefix(head, "POST /no"):
+				c.Send("HTTP/1.1 417 No\r\ncontent-length: 0\r\n\r\n")
+				return
+			}
+			c.Send("HTTP/1.1 100 Continue\r\n\r\n")
+			b := make([]byte, 3)
+			io.ReadFull(c.r, b)
+			c.Send("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n" + string(b))
 		}
-		c.Send("HTTP/1.1 100 Continue\r\n\r\n")
-		b := make([]byte, 3)
-		io.ReadFull(c.r, b)
-		c.Send("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n" + string(b))
 	})
 	p := HTTP(t, u, "proxy_100_continue: true")
 	c := p.Dial()

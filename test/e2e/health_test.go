@@ -103,6 +103,7 @@ func TestEndpointsSayHowTheyAre(t *testing.T) {
 	p.Dial().Get("/").Want(t, 200, "u")
 	p.WantStat("cluster.up.membership_healthy", 0)
 	p.Dial().Get("/").Want(t, 503)
+	p.WantStat("cluster.up.membership_excluded", 1)
 	p.WantStat("cluster.up.health_check.passive_failure", 1)
 	p.WantStat("cluster.up.health_check.failure", 1)
 

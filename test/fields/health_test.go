@@ -197,6 +197,7 @@ var healthTrials = append([]trial{
 		names.Set("leaves.test", "A", 0, "127.0.0.1", "127.0.0.2")
 		return everywhere(t)
 	}, probe: leaving, want: [2]string{"2", "1"}},
+	{paths: "CommonLbConfig.ignore_new_hosts_until_first_hc", site: resolved("up.test", "type: STRICT_DNS, wait_for_warm_on_init: false, common_lb_config: {ignore_new_hosts_until_first_hc: PIECE}, health_checks: [{timeout: 100s, interval: 1s, "+once+"tcp_health_check: {receive: ["+payload("x")+"]}}], "+asks), base: "false", flip: "true", up: silent, probe: becomes("cluster.up.membership_excluded", 1), want: [2]string{"no", "yes"}},
 	{paths: "OutlierDetection.successful_active_health_check_uneject_host", site: func(p string) string {
 		return cluster("outlier_detection: {consecutive_5xx: 3, max_ejection_percent: 100, " + p + "}\nhealth_checks: [{" + usually + "http_health_check: {path: /hc}}]\n" + noPanic)
 	}, base: "", flip: "successful_active_health_check_uneject_host: false", up: good, probe: ejectedAndBack, want: [2]string{"yes", "no"}},

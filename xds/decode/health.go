@@ -43,6 +43,7 @@ func (s *session) healthChecks(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 		JitterPercent:      k.GetIntervalJitterPercent(),
 		HealthyThreshold:   u32(k.GetHealthyThreshold(), 1),
 		UnhealthyThreshold: u32(k.GetUnhealthyThreshold(), 1),
+		IgnoreNew:          m.GetCommonLbConfig().GetIgnoreNewHostsUntilFirstHc(),
 		Reuse:              isTrue(k.GetReuseConnection(), true),
 	}
 	h.NoTrafficHealthy = s.duration(k.GetNoTrafficHealthyInterval(), h.NoTraffic, p.field("no_traffic_healthy_interval"))

@@ -404,7 +404,7 @@ var clusterTable = table{
 		"zone_aware_lb_config":                 run,
 		"locality_weighted_lb_config":          run,
 		"update_merge_window":                  harmless("changes of endpoints show at once"),
-		"ignore_new_hosts_until_first_hc":      later("an endpoint that was never checked counts, and is not well"),
+		"ignore_new_hosts_until_first_hc":      run,
 		"close_connections_on_host_set_change": later("connections outlive a change of endpoints"),
 		"consistent_hashing_lb_config":         run,
 		"override_host_status":                 later("comes with stateful sessions"),
