@@ -272,7 +272,9 @@ func (t *tunnel) finish(why string, row int) {
 		t.up.Ended(row, false)
 	}
 	for _, log := range t.server.logs {
-		log.Write(l.Loop.Index(), e)
+		if f := log.Filter(); f == nil || f.Wants(e, l.Loop.Random(), nil) {
+			log.Write(l.Loop.Index(), e)
+		}
 	}
 }
 

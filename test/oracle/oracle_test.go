@@ -18,10 +18,10 @@ import (
 )
 
 // corpus is all that is asked of both.
-var corpus = slices.Concat(routing, heads, attempts, filtered, wire)
+var corpus = slices.Concat(routing, heads, attempts, filtered, wire, logging)
 
 // floor is the least part of the run paths, in percent, that the corpus sets. It only goes up.
-const floor = 37
+const floor = 40
 
 // TestTraffic asks both and wants every difference to be explained, and every explanation to explain something.
 func TestTraffic(t *testing.T) {
