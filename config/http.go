@@ -149,7 +149,51 @@ type AccessLog struct {
 	Sink   LogSink
 	Path   string // for SinkFile
 	Format any
+	Filter *LogFilter // nil: everything is logged
 }
+
+// LogFilter says what is logged. Of its fields Kind says which are meant.
+type LogFilter struct {
+	Kind    LogFilterKind
+	Compare Comparison
+	Value   uint32        // a status, or milliseconds
+	Share   Fraction      // LogShare
+	Parts   []LogFilter   // LogAll, LogAny
+	Headers []HeaderMatch // LogHeaders
+	Flags   []string      // LogFlags: one of them, by their short names; none: any flag
+	Codes   []int         // LogGRPC: one of these statuses
+	Exclude bool          // LogGRPC, LogTypes: none of them instead
+	OfHTTP  bool          // LogTypes: the end of a request is among them
+	OfTCP   bool          // LogTypes: the end of a connection is
+}
+
+// LogFilterKind is what a log is filtered by.
+type LogFilterKind uint8
+
+// The kinds.
+const (
+	LogStatus LogFilterKind = iota
+	LogDuration
+	LogNoHealthCheck
+	LogShare
+	LogAll
+	LogAny
+	LogHeaders
+	LogFlags
+	LogGRPC
+	LogTypes
+)
+
+// Comparison is how a number is compared with a configured one.
+type Comparison uint8
+
+// The comparisons.
+const (
+	CompareEqual Comparison = iota
+	CompareAtLeast
+	CompareAtMost
+	CompareOther
+)
 
 // LogSink is where log lines go.
 type LogSink uint8

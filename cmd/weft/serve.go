@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"net/url"
@@ -17,6 +18,7 @@ import (
 	"github.com/weftmesh/weft/filters/builtin"
 	"github.com/weftmesh/weft/proxy"
 	"github.com/weftmesh/weft/proxy/admin"
+	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/xds"
@@ -123,7 +125,9 @@ func (p *process) startAdmin(levels *components, log *slog.Logger) error {
 		Quit:      p.end,
 		Log: func(e *accesslog.Entry) {
 			for _, l := range logs {
-				l.Write(p.stats.Loops(), e)
+				if f := l.Filter(); f == nil || f.Wants(e, rand.Uint64(), route.MatchHeaders) {
+					l.Write(p.stats.Loops(), e)
+				}
 			}
 		},
 	}, log)

@@ -59,6 +59,7 @@ func (f *filter) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
 		return filters.Continue
 	}
 	f.check = true
+	x.Entry().HealthCheck = true
 	f.stats.Inc(requestTotal)
 	if f.health.Failed() {
 		return f.answer(x, 503, "health_check_failed")

@@ -299,7 +299,9 @@ func (t *tunnel) log() {
 		e.UpstreamWireReceived, e.UpstreamWireSent = t.up.Conn.Received(), t.up.Conn.Sent()
 	}
 	for _, log := range t.server.logs {
-		log.Write(l.Index(), e)
+		if f := log.Filter(); f == nil || f.Wants(e, l.Random(), nil) {
+			log.Write(l.Index(), e)
+		}
 	}
 }
 

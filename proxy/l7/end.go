@@ -1,7 +1,10 @@
 package l7
 
 import (
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/wire/http"
 )
 
 // responseDone says that the response is written whole.
@@ -93,15 +96,20 @@ func (x *exchange) finish() {
 	if x.has(tunnelling) {
 		stats.Dec(CxUpgradesActive)
 	}
-	if x.entry.Status != 0 {
+	if x.entry.Status != 0 && !x.entry.HealthCheck {
 		stats.Inc(RqCompleted)
 		stats.Inc(classRow(Rq1xx, x.entry.Status))
 		stats.Observe(RqTime, milliseconds(int64(x.entry.End)))
 	}
 	for _, log := range s.logs {
-		log.Write(l.Index(), &x.entry)
+		if f := log.Filter(); f == nil || f.Wants(&x.entry, l.Random(), matchLogged) {
+			log.Write(l.Index(), &x.entry)
+		}
 	}
 }
+
+// matchLogged judges the fields of a request for filters of logs.
+func matchLogged(list []config.HeaderMatch, r *http.Request) bool { return route.MatchHeaders(list, r) }
 
 // recycle gives the exchange back to its loop.
 func (x *exchange) recycle() {

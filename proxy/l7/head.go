@@ -263,12 +263,11 @@ func (x *exchange) appendForwardedFor() {
 	if !ip.IsValid() {
 		return
 	}
-	if host := x.server.origin.Host; ip.IsLoopback() && host.IsValid() {
-		ip = host // who is on this host is told by this host's address, as with Envoy
-	}
 	var b [64]byte
 	address := b[:0]
-	if x.server.config.MapIPv4InIPv6 && ip.Is4() {
+	if host := x.server.origin.Host; ip.IsLoopback() && host.IsValid() {
+		ip = host // who is on this host is told by this host's address, as with Envoy, and that as it is
+	} else if x.server.config.MapIPv4InIPv6 && ip.Is4() {
 		address = append(address, "::ffff:"...)
 	}
 	address = ip.AppendTo(address)
@@ -328,7 +327,7 @@ var internalOnly = [...]http.ID{
 	http.XEnvoyRetriableStatusCodes, http.XEnvoyRetriableHeaderNames, http.XEnvoyRetryOn, http.XEnvoyRetryGRPCOn,
 	http.XEnvoyMaxRetries, http.XEnvoyUpstreamAltStatName, http.XEnvoyUpstreamRqTimeoutMs, http.XEnvoyUpstreamRqPerTryTimeoutMs,
 	http.XEnvoyUpstreamRqTimeoutAltResponse, http.XEnvoyExpectedRqTimeoutMs, http.XEnvoyForceTrace, http.XEnvoyIPTags,
-	http.XEnvoyOriginalPath, http.XEnvoyHedgeOnPerTryTimeout,
+	http.XEnvoyOriginalPath, http.XEnvoyHedgeOnPerTryTimeout, http.XEnvoyUpstreamStreamDurationMs,
 }
 
 // sanitize sets the marks of a request from inside, or takes out of one from outside what it may not say.

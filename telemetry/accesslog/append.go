@@ -11,6 +11,10 @@ import (
 
 // Append writes what the format says of an entry behind dst. It allocates nothing besides what dst grows by.
 func (f *Format) Append(dst []byte, e *Entry) []byte {
+	if f.root != nil {
+		dst, _ = f.root.append(dst, e)
+		return append(dst, '\n')
+	}
 	for i := range f.ops {
 		o := &f.ops[i]
 		if o.kind == opLiteral {
@@ -98,13 +102,14 @@ func (o *operator) value(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		if e.Request == nil {
 			return dst, false, false
 		}
-		if v, ok := requestField(e.Request, o.from, o.id, o.name); ok {
-			return append(dst, v...), false, true
+		v, ok := requestField(e.Request, o.from, o.id, o.name)
+		if !ok {
+			v, ok = requestField(e.Request, o.altFrom, o.altID, o.alt)
 		}
-		if v, ok := requestField(e.Request, o.altFrom, o.altID, o.alt); ok {
-			return append(dst, v...), false, true
+		if o.noQuery {
+			v, _, _ = bytes.Cut(v, []byte("?"))
 		}
-		return dst, false, false
+		return append(dst, v...), false, ok
 	case opResponseField:
 		if e.Response == nil {
 			return dst, false, false
@@ -154,12 +159,17 @@ func (o *operator) value(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 	case opServerName:
 		return o.serverName(dst, e)
 	case opMetadata:
-		return o.metadata(dst, e)
+		return o.metadata(dst, e.Metadata)
+	case opUpstreamMetadata:
+		return o.metadata(dst, e.UpstreamMetadata)
 	case opState:
 		return o.state(dst, e)
 	}
 	if n, ok := o.count(e); ok {
 		return appendUint(dst, n)
+	}
+	if o.kind >= opQuery {
+		return o.told(dst, e)
 	}
 	return o.address(dst, e)
 }

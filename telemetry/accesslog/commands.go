@@ -13,6 +13,10 @@ const (
 	takesServerName       // (SNI_ONLY), or nothing
 	takesPath             // (NAMESPACE) or (NAMESPACE:KEY:KEY…), and a length
 	takesState            // (NAME), (NAME:PLAIN) or (NAME:TYPED), and a length
+	takesPart             // (WQ or NQ:WHICH), or nothing
+	takesQuery            // (ORIG), or nothing
+	takesOf               // (DYNAMIC or UPSTREAM_HOST:NAMESPACE:KEY…), and a length
+	takesCode             // (CAMEL_STRING, SNAKE_STRING or NUMBER), or nothing
 )
 
 type rule struct {
@@ -27,8 +31,25 @@ var commands = map[string]rule{
 	"RESP":        {kind: opResponseField, takes: takesField},
 	"TRAILER":     {kind: opTrailerField, takes: takesField},
 	"QUERY_PARAM": {kind: opQueryParameter, takes: takesName},
-	"ENVIRONMENT": {kind: opConstant, takes: takesName},
-	"HOSTNAME":    {kind: opConstant},
+
+	"REQUEST_HEADER":     {kind: opRequestField, takes: takesField},
+	"RESPONSE_HEADER":    {kind: opResponseField, takes: takesField},
+	"RESPONSE_TRAILER":   {kind: opTrailerField, takes: takesField},
+	"REQ_WITHOUT_QUERY":  {kind: opRequestField, takes: takesField},
+	"PATH":               {kind: opRequestField, takes: takesPart},
+	"QUERY_PARAMS":       {kind: opQuery, takes: takesQuery},
+	"GRPC_STATUS":        {kind: opGRPCStatus, takes: takesCode},
+	"GRPC_STATUS_NUMBER": {kind: opGRPCNumber},
+	"LOCAL_REPLY_BODY":   {kind: opLocalBody},
+	"STREAM_ID":          {kind: opStreamID},
+	"UNIQUE_ID":          {kind: opUniqueID},
+	"ACCESS_LOG_TYPE":    {kind: opLogType},
+	"UPSTREAM_PROTOCOL":  {kind: opUpstreamProtocol},
+	"UPSTREAM_HOST_NAME": {kind: opUpstreamName},
+	"METADATA":           {kind: opMetadata, takes: takesOf},
+	"UPSTREAM_METADATA":  {kind: opUpstreamMetadata, takes: takesPath},
+	"ENVIRONMENT":        {kind: opConstant, takes: takesName},
+	"HOSTNAME":           {kind: opConstant},
 
 	"START_TIME":       {kind: opStartTime, takes: takesTime},
 	"START_TIME_LOCAL": {kind: opStartTimeLocal, takes: takesTime},
@@ -93,6 +114,58 @@ var commands = map[string]rule{
 
 	"REQUESTED_SERVER_NAME":               {kind: opServerName, takes: takesServerName},
 	"DOWNSTREAM_TRANSPORT_FAILURE_REASON": {kind: opAbsent},
+	"UPSTREAM_FILTER_STATE":               {kind: opAbsent, takes: takesState}, // there are no upstream filters
+	"VIRTUAL_CLUSTER_NAME":                {kind: opAbsent},                    // nor virtual clusters
+	"TRACE_ID":                            {kind: opAbsent},                    // nor traces
+	"SPAN_ID":                             {kind: opAbsent},
+	"ROUNDTRIP_DURATION":                  {kind: opAbsent}, // of QUIC
+	"BYTES_RETRANSMITTED":                 {kind: opNothing},
+	"PACKETS_RETRANSMITTED":               {kind: opNothing},
+	"CUSTOM_FLAGS":                        {kind: opConstant}, // which extensions of Envoy's would set
+
+	"DOWNSTREAM_HANDSHAKE_DURATION": {kind: opAbsent},
+	"TLS_JA3_FINGERPRINT":           {kind: opAbsent},
+	"TLS_JA4_FINGERPRINT":           {kind: opAbsent},
+	"UPSTREAM_TLS_CIPHER":           {kind: opAbsent},
+	"UPSTREAM_TLS_VERSION":          {kind: opAbsent},
+	"UPSTREAM_TLS_SESSION_ID":       {kind: opAbsent},
+	"UPSTREAM_PEER_ISSUER":          {kind: opAbsent},
+	"UPSTREAM_PEER_CERT":            {kind: opAbsent},
+	"UPSTREAM_PEER_SUBJECT":         {kind: opAbsent},
+	"UPSTREAM_PEER_URI_SAN":         {kind: opAbsent},
+	"UPSTREAM_PEER_DNS_SAN":         {kind: opAbsent},
+	"UPSTREAM_PEER_IP_SAN":          {kind: opAbsent},
+	"UPSTREAM_LOCAL_URI_SAN":        {kind: opAbsent},
+	"UPSTREAM_LOCAL_DNS_SAN":        {kind: opAbsent},
+	"UPSTREAM_LOCAL_IP_SAN":         {kind: opAbsent},
+	"UPSTREAM_PEER_CERT_V_START":    {kind: opAbsent, takes: takesTime},
+	"UPSTREAM_PEER_CERT_V_END":      {kind: opAbsent, takes: takesTime},
+
+	"DOWNSTREAM_TLS_CIPHER":                  {kind: opAbsent},
+	"DOWNSTREAM_TLS_VERSION":                 {kind: opAbsent},
+	"DOWNSTREAM_TLS_SESSION_ID":              {kind: opAbsent},
+	"DOWNSTREAM_PEER_URI_SAN":                {kind: opAbsent},
+	"DOWNSTREAM_PEER_DNS_SAN":                {kind: opAbsent},
+	"DOWNSTREAM_PEER_IP_SAN":                 {kind: opAbsent},
+	"DOWNSTREAM_PEER_EMAIL_SAN":              {kind: opAbsent},
+	"DOWNSTREAM_PEER_OTHERNAME_SAN":          {kind: opAbsent},
+	"DOWNSTREAM_LOCAL_URI_SAN":               {kind: opAbsent},
+	"DOWNSTREAM_LOCAL_DNS_SAN":               {kind: opAbsent},
+	"DOWNSTREAM_LOCAL_IP_SAN":                {kind: opAbsent},
+	"DOWNSTREAM_LOCAL_EMAIL_SAN":             {kind: opAbsent},
+	"DOWNSTREAM_LOCAL_OTHERNAME_SAN":         {kind: opAbsent},
+	"DOWNSTREAM_PEER_SUBJECT":                {kind: opAbsent},
+	"DOWNSTREAM_LOCAL_SUBJECT":               {kind: opAbsent},
+	"DOWNSTREAM_PEER_ISSUER":                 {kind: opAbsent},
+	"DOWNSTREAM_PEER_SERIAL":                 {kind: opAbsent},
+	"DOWNSTREAM_PEER_FINGERPRINT_256":        {kind: opAbsent},
+	"DOWNSTREAM_PEER_FINGERPRINT_1":          {kind: opAbsent},
+	"DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256": {kind: opAbsent},
+	"DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1":   {kind: opAbsent},
+	"DOWNSTREAM_PEER_CHAIN_SERIALS":          {kind: opAbsent},
+	"DOWNSTREAM_PEER_CERT":                   {kind: opAbsent},
+	"DOWNSTREAM_PEER_CERT_V_START":           {kind: opAbsent, takes: takesTime},
+	"DOWNSTREAM_PEER_CERT_V_END":             {kind: opAbsent, takes: takesTime},
 }
 
 // near suggests the operator that was probably meant, or lists them all.

@@ -40,6 +40,9 @@ type Entry struct {
 	UpstreamFailure                              string // transport failure reason
 	UpstreamConnectionID                         uint64
 	FilterChain                                  string
+	UpstreamName                                 string          // of the endpoint; empty: it has none
+	UpstreamMetadata                             config.Metadata // of the endpoint
+	HealthCheck                                  bool            // a filter took it for one
 	Metadata                                     config.Metadata // what filters noted; nil if nothing
 	State                                        []State         // what filters set
 }

@@ -84,7 +84,11 @@ type Log struct {
 	files  *Files
 	file   *file
 	format *Format
+	filter *Filter
 }
+
+// Filter says which entries are to be written, nil: all.
+func (l *Log) Filter() *Filter { return l.filter }
 
 // Open makes a log; its file is created if it is not there. To open a file again that is open cannot fail.
 func (f *Files) Open(a config.AccessLog) (*Log, error) {
@@ -116,7 +120,7 @@ func (f *Files) Open(a config.AccessLog) (*Log, error) {
 		list := append(slices.Clone(f.files()), to)
 		f.list.Store(&list)
 	}
-	return &Log{files: f, file: to, format: a.Format.(*Format)}, nil
+	return &Log{files: f, file: to, format: a.Format.(*Format), filter: NewFilter(a.Filter)}, nil
 }
 
 // Write logs an entry. It is called on the loop of that number, or with the number of loops from elsewhere; it neither blocks nor, in steady state, allocates.

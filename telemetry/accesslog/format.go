@@ -6,8 +6,9 @@ import "github.com/weftmesh/weft/wire/http"
 // the value of a header field, ParseJSON an object.
 type Format struct {
 	ops []operator
-	// omitEmpty writes nothing for what is missing, instead of "-". It is for text.
+	// omitEmpty writes nothing for what is missing, instead of "-".
 	omitEmpty bool
+	root      *node // of an object that leaves out what is missing; then there are no ops
 }
 
 // operator writes one piece. Everything that does not change between two lines has been worked out.
@@ -28,6 +29,8 @@ type operator struct {
 	keepSpace bool        // opDetails: do not turn white space into _
 	path      []string    // opMetadata: the namespace, then the keys
 	quoted    bool        // opState: as JSON
+	noQuery   bool        // opRequestField: without what follows a ?
+	names     *[17]string // opGRPCStatus: what codes are called; nil: by their numbers
 }
 
 // write is how an operator's value is put into what surrounds it.
@@ -133,7 +136,18 @@ const (
 	opAttempts
 	opUpstreamFailure
 	opMetadata
+	opUpstreamMetadata
 	opState
+	opQuery
+	opGRPCStatus
+	opGRPCNumber
+	opLocalBody
+	opStreamID
+	opUniqueID
+	opLogType
+	opUpstreamProtocol
+	opUpstreamName
+	opNothing // a count that is always 0
 )
 
 // DefaultText is the format of a log that names none.

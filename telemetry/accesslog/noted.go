@@ -4,11 +4,13 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+
+	"github.com/weftmesh/weft/config"
 )
 
 // metadata writes what filters noted: text as it is, everything else in JSON.
-func (o *operator) metadata(dst []byte, e *Entry) (out []byte, raw, ok bool) {
-	m, ok := e.Metadata[o.path[0]]
+func (o *operator) metadata(dst []byte, all config.Metadata) (out []byte, raw, ok bool) {
+	m, ok := all[o.path[0]]
 	if !ok {
 		return dst, false, false
 	}

@@ -36,7 +36,7 @@ func TestWhatFiltersNoted(t *testing.T) {
 		}
 	}
 	f, err := ParseJSON(map[string]any{"a": "%DYNAMIC_METADATA(a.b:n)%", "b": "%DYNAMIC_METADATA(a.b:text)%", "c": "%DYNAMIC_METADATA(a.b:deep)%",
-		"d": "x%DYNAMIC_METADATA(a.b:deep)%", "e": "%FILTER_STATE(s)%", "f": "%DYNAMIC_METADATA(none:x)%", "g": "%DYNAMIC_METADATA(a.b:deep):3%"})
+		"d": "x%DYNAMIC_METADATA(a.b:deep)%", "e": "%FILTER_STATE(s)%", "f": "%DYNAMIC_METADATA(none:x)%", "g": "%DYNAMIC_METADATA(a.b:deep):3%"}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

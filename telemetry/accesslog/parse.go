@@ -38,11 +38,15 @@ func Parse(text string, o Options) (*Format, error) {
 
 // ParseJSON reads an object whose strings hold operators. Values are string, map[string]any, []any, float64, bool or nil; keys are
 // written in their order. A string that is one operator and nothing else is written as that operator's own type.
-func ParseJSON(fields map[string]any) (*Format, error) {
+func ParseJSON(fields map[string]any, o Options) (*Format, error) {
 	budget := maxText
 	ops, err := parseValue(nil, fields, "", 0, &budget)
 	if err != nil {
 		return nil, fmt.Errorf("accesslog: %w", err)
+	}
+	if o.OmitEmpty {
+		root, err := parseNode(fields)
+		return &Format{root: root, omitEmpty: true}, err
 	}
 	return &Format{ops: join(append(ops, literal("\n")))}, nil
 }
@@ -91,7 +95,7 @@ func parseValue(ops []operator, v any, path string, depth int, budget *int) ([]o
 		}
 		return append(ops, literal("]")), nil
 	case float64:
-		return append(ops, literal(strconv.FormatFloat(v, 'g', -1, 64))), nil
+		return append(ops, literal(strconv.FormatFloat(v, 'f', -1, 64))), nil
 	case bool:
 		return append(ops, literal(strconv.FormatBool(v))), nil
 	case nil:
@@ -282,9 +286,9 @@ func compile(c call) (operator, error) {
 	switch {
 	case r.takes == takesNothing && (c.parameters || c.length >= 0):
 		return o, fmt.Errorf("takes neither a parameter nor a length")
-	case c.length >= 0 && r.takes != takesField && r.takes != takesName && r.takes != takesPath && r.takes != takesState:
+	case c.length >= 0 && r.takes != takesField && r.takes != takesName && r.takes != takesPath && r.takes != takesState && r.takes != takesOf:
 		return o, fmt.Errorf("takes no length")
-	case r.takes != takesNothing && r.takes != takesTime && r.takes != takesSpace && r.takes != takesServerName && c.parameter == "":
+	case c.parameter == "" && r.takes.must():
 		return o, fmt.Errorf("wants a parameter, as in %%%s(…)%%", c.name)
 	}
 	o.kind, o.span = r.kind, r.span
@@ -292,6 +296,26 @@ func compile(c call) (operator, error) {
 	switch r.takes {
 	case takesField:
 		err = o.parseFields(c.parameter)
+		o.noQuery = c.name == "REQ_WITHOUT_QUERY"
+	case takesPart:
+		err = o.parsePart(c.parameter)
+	case takesQuery:
+		if c.parameter != "" && c.parameter != "ORIG" {
+			err = fmt.Errorf("parameter %q: want ORIG or nothing", c.parameter)
+		}
+	case takesCode:
+		err = o.parseCode(c.parameter)
+	case takesOf:
+		of, path, _ := strings.Cut(c.parameter, ":")
+		o.path = strings.Split(path, ":")
+		switch {
+		case path == "":
+			err = fmt.Errorf("parameter %q: want a namespace after the colon", c.parameter)
+		case of == "UPSTREAM_HOST":
+			o.kind = opUpstreamMetadata
+		case of != "DYNAMIC":
+			err = fmt.Errorf("parameter %q: want DYNAMIC or UPSTREAM_HOST: metadata of %s is not kept", c.parameter, of)
+		}
 	case takesName:
 		o.name = c.parameter
 	case takesPath:
@@ -332,6 +356,52 @@ func compile(c call) (operator, error) {
 		return constant(v, -1), nil
 	}
 	return o, nil
+}
+
+// must tells whether there has to be a parameter.
+func (t takes) must() bool {
+	switch t {
+	case takesField, takesName, takesSpan, takesPath, takesState, takesOf:
+		return true
+	}
+	return false
+}
+
+// parsePart reads WQ or NQ, with the query or without, and which path is meant: the one that came, or the one that it was made into.
+func (o *operator) parsePart(s string) error {
+	query, which, _ := strings.Cut(s, ":")
+	o.noQuery = query == "NQ"
+	if query != "" && query != "NQ" && query != "WQ" {
+		return fmt.Errorf("parameter %q: want WQ or NQ before the colon", s)
+	}
+	const original = "x-envoy-original-path"
+	switch which {
+	case "PATH":
+		o.name, o.from, o.id = fieldOf(opRequestField, ":path")
+	case "ORIG":
+		o.name, o.from, o.id = fieldOf(opRequestField, original)
+	case "", "ORIG_OR_PATH":
+		o.name, o.from, o.id = fieldOf(opRequestField, original)
+		o.alt, o.altFrom, o.altID = fieldOf(opRequestField, ":path")
+	default:
+		return fmt.Errorf("parameter %q: want ORIG, PATH or ORIG_OR_PATH after the colon", s)
+	}
+	return nil
+}
+
+// parseCode reads how a status of gRPC is spelled.
+func (o *operator) parseCode(s string) error {
+	switch s {
+	case "", "CAMEL_STRING":
+		o.names = &camelCodes
+	case "SNAKE_STRING":
+		o.names = &snakeCodes
+	case "NUMBER":
+		o.kind = opGRPCNumber
+	default:
+		return fmt.Errorf("parameter %q: want CAMEL_STRING, SNAKE_STRING or NUMBER", s)
+	}
+	return nil
 }
 
 // constant is a value that never changes; an empty one says "-" everywhere, as Envoy has it for variables that are not set. It is no

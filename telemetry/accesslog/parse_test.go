@@ -92,7 +92,7 @@ func TestParseJSON(t *testing.T) {
 		"a\"":  "x\n%REQ(:PATH)%",
 		"c":    map[string]any{"d": []any{"%RESPONSE_CODE%", 1.5, true, nil, "%%"}},
 		"void": map[string]any{},
-	})
+	}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestParseJSON(t *testing.T) {
 		"accesslog: a: a struct {} cannot be logged":                                                       {"a": struct{}{}},
 		"accesslog: a: a format has at most 65536 bytes":                                                   {"a": strings.Repeat("a", maxText)},
 	} {
-		if _, err := ParseJSON(fields); err == nil || err.Error() != want {
+		if _, err := ParseJSON(fields, Options{}); err == nil || err.Error() != want {
 			t.Errorf("want %s, got %v", want, err)
 		}
 	}
@@ -141,7 +141,7 @@ func FuzzParse(f *testing.F) {
 		if format != nil && len(format.ops) > len(s) {
 			t.Errorf("%d operators of %d bytes", len(format.ops), len(s))
 		}
-		object, err := ParseJSON(map[string]any{s: s})
+		object, err := ParseJSON(map[string]any{s: s}, Options{})
 		if (object == nil) == (err == nil) {
 			t.Errorf("%v with %v", object, err)
 		}

@@ -1,5 +1,7 @@
 package fields
 
+import "github.com/weftmesh/weft/test/e2e"
+
 const fileLog = `access_log: [{name: log, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "@DIR@/log", format: "%REQ(:SCHEME)%\n"}}]`
 
 const upgrade = "GET /; connection: upgrade; upgrade: websocket"
@@ -86,6 +88,25 @@ var managerTrials = []trial{
 		}
 		return w.file("log")
 	}, want: [2]string{"none", "x"}},
+	{paths: "ComparisonFilter.op=GE", site: filteredLog, base: "status_code_filter: {comparison: {value: {default_value: 100, runtime_key: k}}}", flip: "status_code_filter: {comparison: {op: GE, value: {default_value: 100, runtime_key: k}}}", probe: look("GET /", "@log"), want: [2]string{"y", "xy"}},
+	{paths: "ComparisonFilter.op=LE", site: filteredLog, base: "status_code_filter: {comparison: {value: {default_value: 300, runtime_key: k}}}", flip: "status_code_filter: {comparison: {op: LE, value: {default_value: 300, runtime_key: k}}}", probe: look("GET /", "@log"), want: [2]string{"y", "xy"}},
+	{paths: "ComparisonFilter.op=NE", site: filteredLog, base: "status_code_filter: {comparison: {value: {default_value: 200, runtime_key: k}}}", flip: "status_code_filter: {comparison: {op: NE, value: {default_value: 200, runtime_key: k}}}", probe: look("GET /", "@log"), want: [2]string{"xy", "y"}},
+	{paths: "RuntimeUInt32.default_value", site: filteredLog, base: "status_code_filter: {comparison: {value: {default_value: 200, runtime_key: k}}}", flip: "status_code_filter: {comparison: {value: {default_value: 201, runtime_key: k}}}", probe: look("GET /", "@log"), want: [2]string{"xy", "y"}},
+	{paths: "AccessLogFilter.duration_filter", site: filteredLog, base: "status_code_filter: {comparison: {op: GE, value: {runtime_key: k}}}", flip: "duration_filter: {comparison: {op: GE, value: {default_value: 1000000, runtime_key: k}}}", probe: look("GET /", "@log"), want: [2]string{"xy", "y"}},
+	{paths: "AccessLogFilter.not_health_check_filter", site: func(piece string) string {
+		return chained(e2e.Filter("h", "health_check.v3.HealthCheck", `pass_through_mode: false, headers: [{name: ":path", string_match: {exact: /}}]`), all, twoLogs(piece))
+	}, base: "status_code_filter: {comparison: {op: GE, value: {runtime_key: k}}}", flip: "not_health_check_filter: {}", probe: look("GET /", "@log"), want: [2]string{"xy", "y"}},
+	{paths: "AccessLogFilter.runtime_filter RuntimeFilter.percent_sampled", site: filteredLog, base: "runtime_filter: {runtime_key: k, percent_sampled: {numerator: 100}}", flip: "runtime_filter: {runtime_key: k, percent_sampled: {numerator: 0}}", probe: look("GET /", "@log"), want: [2]string{"xy", "y"}},
+	{paths: "AndFilter.filters", site: filteredLog, base: "and_filter: {filters: [{header_filter: {header: {name: x-a, present_match: true}}}, {header_filter: {header: {name: x-a, present_match: true}}}]}", flip: "and_filter: {filters: [{header_filter: {header: {name: x-a, present_match: true}}}, {header_filter: {header: {name: x-b, present_match: true}}}]}", probe: look("GET /; x-a: 1", "@log"), want: [2]string{"xy", "y"}},
+	{paths: "OrFilter.filters", site: filteredLog, base: "or_filter: {filters: [{header_filter: {header: {name: x-a, present_match: true}}}, {header_filter: {header: {name: x-b, present_match: true}}}]}", flip: "or_filter: {filters: [{header_filter: {header: {name: x-c, present_match: true}}}, {header_filter: {header: {name: x-c, present_match: true}}}]}", probe: look("GET /; x-b: 1", "@log"), want: [2]string{"xy", "y"}},
+	{paths: "HeaderFilter.header", site: filteredLog, base: "header_filter: {header: {name: x-a, present_match: true}}", flip: "header_filter: {header: {name: x-b, present_match: true}}", probe: look("GET /; x-b: 1", "@log"), want: [2]string{"y", "xy"}},
+	{paths: "ResponseFlagFilter.flags", site: filteredLog, base: "response_flag_filter: {flags: [DPE]}", flip: "response_flag_filter: {flags: [NR]}", probe: look("GET / HTTP/1.1\r\nhost: a\r\nx a: 1\r\n\r\n", "@log"), want: [2]string{"xy", "y"}},
+	{paths: "GrpcStatusFilter.statuses=CANCELED GrpcStatusFilter.statuses=UNKNOWN GrpcStatusFilter.statuses=INVALID_ARGUMENT GrpcStatusFilter.statuses=DEADLINE_EXCEEDED GrpcStatusFilter.statuses=NOT_FOUND GrpcStatusFilter.statuses=ALREADY_EXISTS GrpcStatusFilter.statuses=PERMISSION_DENIED GrpcStatusFilter.statuses=RESOURCE_EXHAUSTED GrpcStatusFilter.statuses=FAILED_PRECONDITION GrpcStatusFilter.statuses=ABORTED GrpcStatusFilter.statuses=OUT_OF_RANGE GrpcStatusFilter.statuses=UNIMPLEMENTED GrpcStatusFilter.statuses=INTERNAL GrpcStatusFilter.statuses=UNAVAILABLE GrpcStatusFilter.statuses=DATA_LOSS GrpcStatusFilter.statuses=UNAUTHENTICATED", site: filteredLog,
+		base: "grpc_status_filter: {statuses: [OK]}", flip: "grpc_status_filter: {statuses: [CANCELED, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS, UNAUTHENTICATED]}",
+		up: answer("HTTP/1.1 200 OK\r\ngrpc-status: 5\r\ncontent-length: 0\r\n\r\n"), probe: look("GET /", "@log"), want: [2]string{"y", "xy"}},
+	{paths: "GrpcStatusFilter.exclude", site: filteredLog, base: "grpc_status_filter: {statuses: [NOT_FOUND]}", flip: "grpc_status_filter: {statuses: [NOT_FOUND], exclude: true}", up: answer("HTTP/1.1 200 OK\r\ngrpc-status: 5\r\ncontent-length: 0\r\n\r\n"), probe: look("GET /", "@log"), want: [2]string{"xy", "y"}},
+	{paths: "LogTypeFilter.types=DownstreamEnd LogTypeFilter.types=TcpConnectionEnd", site: filteredLog, base: "log_type_filter: {types: [DownstreamEnd]}", flip: "log_type_filter: {types: [TcpConnectionEnd]}", probe: look("GET /", "@log"), want: [2]string{"xy", "y"}},
+	{paths: "LogTypeFilter.exclude", site: filteredLog, base: "log_type_filter: {types: [DownstreamEnd]}", flip: "log_type_filter: {types: [DownstreamEnd], exclude: true}", probe: look("GET /", "@log"), want: [2]string{"xy", "y"}},
 	{paths: "FileAccessLog.format", site: logged, base: "path: \"@DIR@/log\", format: \"a\\n\"", flip: "path: \"@DIR@/log\", format: \"b\\n\"", probe: look("GET /", "@log"), want: [2]string{"a", "b"}},
 	{paths: "FileAccessLog.json_format", site: logged, base: "path: \"@DIR@/log\", format: \"a\\n\"", flip: "path: \"@DIR@/log\", json_format: {k: \"%PROTOCOL%\"}", probe: look("GET /", "@log"), want: [2]string{"a", `{"k":"HTTP/1.1"}`}},
 	{paths: "FileAccessLog.typed_json_format", site: logged, base: "path: \"@DIR@/log\", format: \"a\\n\"", flip: "path: \"@DIR@/log\", typed_json_format: {k: \"%RESPONSE_CODE%\"}", probe: look("GET /", "@log"), want: [2]string{"a", `{"k":200}`}},

@@ -157,6 +157,14 @@ func logged(piece string) string {
 	return hcm(`access_log: [{name: log, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, ` + piece + `}}]`)
 }
 
+// filteredLog is an access log with a filter, before one without. What is logged by both is "xy".
+func filteredLog(piece string) string { return hcm(twoLogs(piece)) }
+
+func twoLogs(piece string) string {
+	const to = `typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "@DIR@/log", format: `
+	return `access_log: [{name: a, filter: {` + piece + `}, ` + to + `"x"}}, {name: b, ` + to + `"y\n"}}]`
+}
+
 // Probes beside look.
 
 // set tells whether a field is there at all.

@@ -73,6 +73,14 @@ routes:
 	{name: "underscores-reject", manager: "common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}", sends: []exchange{{send: "GET /; x_a: 1"}, {send: "GET /; x-a: 1"}}},
 	{name: "underscores-drop", manager: "common_http_protocol_options: {headers_with_underscores_action: DROP_HEADER}", sends: []exchange{{send: "GET /; x_a: 1; x-b: 2", answers: []string{answered(200, "y_a: 1")}}}},
 	{name: "proper-case", manager: "http_protocol_options: {header_key_format: {proper_case_words: {}}}", sends: []exchange{{send: "GET /; x-ABC: 1", answers: []string{answered(200, "x-de-f: 1")}}}},
+	{name: "xff-mapped", manager: "use_remote_address: true\nrepresent_ipv4_remote_address_as_ipv4_mapped_ipv6: true\nskip_xff_append: false", sends: []exchange{{send: "GET /"}}},
+	{name: "matched-upstream", manager: "scheme_header_transformation: {match_upstream: true}", sends: []exchange{{send: "GET /; x-forwarded-proto: https"}}},
+	{name: "continued", manager: "proxy_100_continue: true", sends: []exchange{{send: "POST /; expect: 100-continue; body: hello", answers: []string{"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na"}}}},
+	{name: "one-request", manager: "common_http_protocol_options: {max_requests_per_connection: 1}", sends: []exchange{{send: "GET /1\nGET /2"}}},
+	{name: "both-lengths", manager: "http_protocol_options: {allow_chunked_length: true}", sends: []exchange{{send: "POST / HTTP/1.1\r\n" + a + "content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"}}},
+	{name: "custom-methods", manager: "http_protocol_options: {allow_custom_methods: true}", sends: []exchange{{send: "BREW / HTTP/1.1\r\n" + a + "\r\n"}, {send: "get / HTTP/1.1\r\n" + a + "\r\n"}}},
+	{name: "order", manager: "", vhost: "", hosts: "", filters: "", sends: []exchange{{send: "GET /; b: 1; a: 2; b: 3", answers: []string{answered(200, "z: 1", "y: 2", "z: 3", "set-cookie: a", "set-cookie: b")}}}},
+	{name: "specific-first", vhost: "", hosts: "- {name: top, domains: [a.example], request_headers_to_add: [{header: {key: x, value: host}}], routes: [{match: {prefix: /}, route: {cluster: $up}, request_headers_to_add: [{header: {key: x, value: route}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}]}]}", sends: []exchange{{send: "GET /"}}},
 	{name: "scheme", manager: "scheme_header_transformation: {scheme_to_overwrite: https}", sends: []exchange{{send: "GET /"}, {send: "GET http://a.example/x HTTP/1.1\r\nhost: a.example\r\n\r\n"}}},
 }
 

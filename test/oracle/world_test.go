@@ -37,6 +37,8 @@ type scenario struct {
 	vhost    string            // YAML of a virtual host for any domain, below its name; empty: everything goes to $up
 	hosts    string            // a list in YAML of more virtual hosts
 	manager  string            // YAML of the connection manager
+	logs     string            // YAML of a filter of the access log
+	json     string            // YAML of an object, instead of the text of the access log
 	filters  string            // a list in YAML of HTTP filters before the router
 	tcp      string            // YAML of a TCP proxy, instead of all of the above
 	clusters map[string]string // more YAML of a cluster, by its name without $
@@ -60,7 +62,9 @@ var logged = strings.Fields(`PROTOCOL RESPONSE_CODE RESPONSE_CODE_DETAILS CONNEC
 	DOWNSTREAM_LOCAL_ADDRESS DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT ROUTE_NAME UPSTREAM_CLUSTER UPSTREAM_CLUSTER_RAW
 	FILTER_CHAIN_NAME UPSTREAM_REQUEST_ATTEMPT_COUNT UPSTREAM_TRANSPORT_FAILURE_REASON REQ(:METHOD) REQ(:PATH) REQ(:AUTHORITY) REQ(:SCHEME)
 	REQ(X-ENVOY-ORIGINAL-PATH?:PATH) REQ(X-FORWARDED-FOR) REQ(X-A):3 RESP(:STATUS) RESP(CONTENT-TYPE) RESP(X-A) TRAILER(X-T)
-	QUERY_PARAM(q) REQUESTED_SERVER_NAME DOWNSTREAM_TRANSPORT_FAILURE_REASON DYNAMIC_METADATA(oracle) FILTER_STATE(oracle:PLAIN)`)
+	QUERY_PARAM(q) REQUESTED_SERVER_NAME DOWNSTREAM_TRANSPORT_FAILURE_REASON DYNAMIC_METADATA(oracle) FILTER_STATE(oracle:PLAIN)
+	PATH PATH(NQ:PATH) QUERY_PARAMS GRPC_STATUS GRPC_STATUS(SNAKE_STRING) GRPC_STATUS_NUMBER LOCAL_REPLY_BODY ACCESS_LOG_TYPE
+	UPSTREAM_PROTOCOL UPSTREAM_HOST_NAME METADATA(DYNAMIC:oracle) BYTES_RETRANSMITTED CUSTOM_FLAGS TRACE_ID DOWNSTREAM_PEER_SUBJECT RESPONSE_TRAILER(X-T)`)
 
 var own = regexp.MustCompile(`\$([a-z]+)`)
 
@@ -69,8 +73,15 @@ func bootstrap(list []scenario, ports map[string]int, logs string) string {
 	var listeners, clusters strings.Builder
 	for i := range list {
 		s := &list[i]
-		log := fmt.Sprintf(`access_log: [{name: file, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: %s, log_format: {text_format_source: {inline_string: "%s\n"}}}}]`,
-			filepath.Join(logs, s.name), "%"+strings.Join(logged, "%\u00a6%")+"%")
+		format := `text_format_source: {inline_string: "%` + strings.Join(logged, "%\u00a6%") + `%\n"}`
+		if s.json != "" {
+			format = s.json
+		}
+		log := `access_log: [{name: file, `
+		if s.logs != "" {
+			log += "filter: {" + s.logs + "}, "
+		}
+		log += fmt.Sprintf(`typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: %s, log_format: {%s}}}]`, filepath.Join(logs, s.name), format)
 		var filter string
 		if s.tcp != "" {
 			filter = "name: envoy.filters.network.tcp_proxy\ntyped_config:\n  \"@type\": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy\n" +

@@ -3,6 +3,7 @@ package decode
 import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	dataaccesslogv3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	filev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 
@@ -15,6 +16,9 @@ import (
 const maxFormat = 64 << 10 // bytes of a log format in a file
 
 func (s *session) accessLog(m *accesslogv3.AccessLog, p *at) (log config.AccessLog) {
+	if m.GetFilter() != nil {
+		log.Filter = s.logFilter(m.GetFilter(), p.field("filter"))
+	}
 	p = p.field("typed_config")
 	if m.GetTypedConfig() == nil {
 		s.problem(p, "an access log is missing: want %s", s.allowed(lookup("envoy.config.accesslog.v3.AccessLog", "")["typed_config"]))
@@ -30,9 +34,9 @@ func (s *session) accessLog(m *accesslogv3.AccessLog, p *at) (log config.AccessL
 			// Envoy takes an empty format for none.
 			log.Format = s.text(f.Format, accesslog.Options{}, p.field("format"))
 		case *filev3.FileAccessLog_JsonFormat:
-			log.Format = s.json(f.JsonFormat, p.field("json_format"))
+			log.Format = s.json(f.JsonFormat, accesslog.Options{}, p.field("json_format"))
 		case *filev3.FileAccessLog_TypedJsonFormat:
-			log.Format = s.json(f.TypedJsonFormat, p.field("typed_json_format"))
+			log.Format = s.json(f.TypedJsonFormat, accesslog.Options{}, p.field("typed_json_format"))
 		case *filev3.FileAccessLog_LogFormat:
 			log.Format = s.format(f.LogFormat, p.field("log_format"))
 		}
@@ -53,6 +57,72 @@ func (s *session) accessLog(m *accesslogv3.AccessLog, p *at) (log config.AccessL
 	return log
 }
 
+// logFilter reads what is logged.
+func (s *session) logFilter(m *accesslogv3.AccessLogFilter, p *at) *config.LogFilter {
+	var f config.LogFilter
+	switch v := m.GetFilterSpecifier().(type) {
+	case *accesslogv3.AccessLogFilter_StatusCodeFilter:
+		f.Kind = config.LogStatus
+		s.comparison(&f, v.StatusCodeFilter.GetComparison())
+	case *accesslogv3.AccessLogFilter_DurationFilter:
+		f.Kind = config.LogDuration
+		s.comparison(&f, v.DurationFilter.GetComparison())
+	case *accesslogv3.AccessLogFilter_NotHealthCheckFilter:
+		f.Kind = config.LogNoHealthCheck
+	case *accesslogv3.AccessLogFilter_RuntimeFilter:
+		f.Kind = config.LogShare
+		f.Share = Fraction(v.RuntimeFilter.GetPercentSampled())
+	case *accesslogv3.AccessLogFilter_AndFilter:
+		f.Kind = config.LogAll
+		f.Parts = s.logFilters(v.AndFilter.GetFilters(), p.field("and_filter").field("filters"))
+	case *accesslogv3.AccessLogFilter_OrFilter:
+		f.Kind = config.LogAny
+		f.Parts = s.logFilters(v.OrFilter.GetFilters(), p.field("or_filter").field("filters"))
+	case *accesslogv3.AccessLogFilter_HeaderFilter:
+		f.Kind = config.LogHeaders
+		f.Headers = []config.HeaderMatch{s.headerMatch(v.HeaderFilter.GetHeader(), p.field("header_filter").field("header"))}
+	case *accesslogv3.AccessLogFilter_ResponseFlagFilter:
+		f.Kind, f.Flags = config.LogFlags, v.ResponseFlagFilter.GetFlags()
+		for i, name := range f.Flags {
+			if !accesslog.IsFlag(name) {
+				s.problem(p.field("response_flag_filter").field("flags").item(i), "not supported yet: nothing sets %s", name)
+			}
+		}
+	case *accesslogv3.AccessLogFilter_GrpcStatusFilter:
+		f.Kind, f.Exclude = config.LogGRPC, v.GrpcStatusFilter.GetExclude()
+		for _, code := range v.GrpcStatusFilter.GetStatuses() {
+			f.Codes = append(f.Codes, int(code))
+		}
+	case *accesslogv3.AccessLogFilter_LogTypeFilter:
+		f.Kind, f.Exclude = config.LogTypes, v.LogTypeFilter.GetExclude()
+		for _, t := range v.LogTypeFilter.GetTypes() {
+			f.OfHTTP = f.OfHTTP || t == dataaccesslogv3.AccessLogType_DownstreamEnd
+			f.OfTCP = f.OfTCP || t == dataaccesslogv3.AccessLogType_TcpConnectionEnd
+		}
+	}
+	return &f
+}
+
+func (s *session) logFilters(list []*accesslogv3.AccessLogFilter, p *at) (out []config.LogFilter) {
+	for i, m := range list {
+		out = append(out, *s.logFilter(m, p.item(i)))
+	}
+	return out
+}
+
+// comparison reads what a number is compared with: the default, since there are no runtime keys.
+func (s *session) comparison(f *config.LogFilter, m *accesslogv3.ComparisonFilter) {
+	f.Value = m.GetValue().GetDefaultValue()
+	switch m.GetOp() {
+	case accesslogv3.ComparisonFilter_GE:
+		f.Compare = config.CompareAtLeast
+	case accesslogv3.ComparisonFilter_LE:
+		f.Compare = config.CompareAtMost
+	case accesslogv3.ComparisonFilter_NE:
+		f.Compare = config.CompareOther
+	}
+}
+
 func (s *session) format(m *corev3.SubstitutionFormatString, p *at) *accesslog.Format {
 	o := accesslog.Options{OmitEmpty: m.GetOmitEmptyValues()}
 	switch f := m.GetFormat().(type) {
@@ -62,10 +132,7 @@ func (s *session) format(m *corev3.SubstitutionFormatString, p *at) *accesslog.F
 		p = p.field("text_format_source")
 		return s.text(string(s.data(f.TextFormatSource, maxFormat, p)), o, p)
 	case *corev3.SubstitutionFormatString_JsonFormat:
-		if o.OmitEmpty {
-			s.problem(p.field("omit_empty_values"), "not supported yet: a JSON log says null for what is missing")
-		}
-		return s.json(f.JsonFormat, p.field("json_format"))
+		return s.json(f.JsonFormat, o, p.field("json_format"))
 	}
 	return s.text("", o, p)
 }
@@ -82,8 +149,8 @@ func (s *session) text(text string, o accesslog.Options, p *at) *accesslog.Forma
 	return f
 }
 
-func (s *session) json(m *structpb.Struct, p *at) *accesslog.Format {
-	f, err := accesslog.ParseJSON(m.AsMap())
+func (s *session) json(m *structpb.Struct, o accesslog.Options, p *at) *accesslog.Format {
+	f, err := accesslog.ParseJSON(m.AsMap(), o)
 	if err != nil {
 		s.problem(p, "%v", err)
 	}

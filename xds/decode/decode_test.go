@@ -173,11 +173,11 @@ filter_chains:
 			`filter_chains[0].filters: a filter is missing: want one HttpConnectionManager or TcpProxy`,
 			`default_filter_chain.filters: a filter is missing: want one HttpConnectionManager or TcpProxy`,
 		}},
-		{"log format", hcm(`access_log: [{typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {json_format: {a: {b: "%DOWNSTREAM_TLS_VERSION%"}}}}}]
+		{"log format", hcm(`access_log: [{typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {json_format: {a: {b: "%DOWNSTREAM_TLS_NOBODY%"}}}}}]
       route_config: {}
       http_filters: [` + router + `]`), []string{
-			chain + `access_log[0].typed_config(StdoutAccessLog).log_format.json_format: accesslog: a.b: DOWNSTREAM_TLS_VERSION at byte 1: ` +
-				`not an operator that is supported; the nearest that is supported is DOWNSTREAM_TRANSPORT_FAILURE_REASON`,
+			chain + `access_log[0].typed_config(StdoutAccessLog).log_format.json_format: accesslog: a.b: DOWNSTREAM_TLS_NOBODY at byte 1: ` +
+				`not an operator that is supported; the nearest that is supported is DOWNSTREAM_TLS_CIPHER`,
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,0 +1,115 @@
+package accesslog
+
+import (
+	"slices"
+	"time"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/wire/http"
+)
+
+// Filter decides what is logged. Each of its parts is compiled to a kind and what that compares.
+type Filter struct {
+	config *config.LogFilter
+	flags  Flags
+	parts  []Filter
+}
+
+// NewFilter compiles a filter; nil makes nil, which lets everything be logged.
+func NewFilter(c *config.LogFilter) *Filter {
+	if c == nil {
+		return nil
+	}
+	f := compileFilter(c)
+	return &f
+}
+
+func compileFilter(c *config.LogFilter) Filter {
+	f := Filter{config: c}
+	for _, name := range c.Flags {
+		for i := range flagNames {
+			if flagNames[i][0] == name {
+				f.flags |= 1 << i
+			}
+		}
+	}
+	if c.Flags == nil {
+		f.flags = ^Flags(0)
+	}
+	for i := range c.Parts {
+		f.parts = append(f.parts, compileFilter(&c.Parts[i]))
+	}
+	return f
+}
+
+// MatchHeaders tells whether all conditions hold for a request; the rule is that of routes, in a room that this one may not see.
+type MatchHeaders func(list []config.HeaderMatch, r *http.Request) bool
+
+// Wants tells whether an entry is to be logged. random decides about shares; match judges fields, and may be nil where there are no
+// requests.
+func (f *Filter) Wants(e *Entry, random uint64, match MatchHeaders) bool {
+	if f == nil {
+		return true
+	}
+	switch c := f.config; c.Kind {
+	case config.LogStatus:
+		return compare(c, uint64(e.Status))
+	case config.LogDuration:
+		return e.End >= 0 && compare(c, uint64(e.End/time.Millisecond))
+	case config.LogNoHealthCheck:
+		return !e.HealthCheck
+	case config.LogShare:
+		return uint32(random%uint64(c.Share.In)) < c.Share.Of
+	case config.LogAll:
+		for i := range f.parts {
+			if !f.parts[i].Wants(e, random, match) {
+				return false
+			}
+		}
+		return true
+	case config.LogAny:
+		for i := range f.parts {
+			if f.parts[i].Wants(e, random, match) {
+				return true
+			}
+		}
+		return false
+	case config.LogHeaders:
+		if match == nil || e.Request == nil {
+			return c.Headers[0].Invert // there is no field that could fit
+		}
+		return match(c.Headers, e.Request)
+	case config.LogFlags:
+		return e.Flags&f.flags != 0
+	case config.LogGRPC:
+		code, ok := e.GRPCStatus()
+		if !ok {
+			code = 2
+		}
+		return slices.Contains(c.Codes, code) != c.Exclude
+	case config.LogTypes:
+		is := c.OfTCP
+		if e.HasProtocol {
+			is = c.OfHTTP
+		}
+		return is != c.Exclude
+	}
+	return true
+}
+
+func compare(c *config.LogFilter, v uint64) bool {
+	switch c.Compare {
+	case config.CompareAtLeast:
+		return v >= uint64(c.Value)
+	case config.CompareAtMost:
+		return v <= uint64(c.Value)
+	case config.CompareOther:
+		return v != uint64(c.Value)
+	}
+	return v == uint64(c.Value)
+}
+
+// IsFlag tells whether there is a flag of that short name.
+func IsFlag(name string) bool {
+	return slices.ContainsFunc(flagNames[:], func(n [2]string) bool { return n[0] == name })
+}
