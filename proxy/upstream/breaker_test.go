@@ -45,7 +45,7 @@ func TestRetriesAreCounted(t *testing.T) {
 		if got := c.EnterRetry(l, p); got != ok {
 			t.Errorf("a retry was let through: %v", got)
 		}
-		if s.Refresh(); c.Stats.Sum(OpenRetries+int(p)*openRows) != open {
+		if s.Refresh(); c.Overall.Sum(OpenRetries+int(p)*openRows) != open {
 			t.Errorf("the breaker is open: %d, want %d", 1-open, open)
 		}
 	}

@@ -18,6 +18,7 @@ type Cluster struct {
 	Breakers     *Breakers
 	Stats        *telemetry.Owner
 	Codes        *telemetry.Owner
+	Overall      *telemetry.Owner
 	retried      atomic.Pointer[telemetry.Owner] // codes of answers in the place of which another was asked for; made at first use
 	store        *telemetry.Store
 	remaining    [2]*telemetry.Owner // by priority; nil: not asked for

@@ -86,7 +86,7 @@ func (s *destinations) find(c *Cluster, to netip.AddrPort) *destination {
 	}
 	d.used.Store(true)
 	s.of[to] = d
-	c.Stats.Loop(len(s.set.loops)).Inc(MembershipChange)
+	c.Overall.Loop(len(s.set.loops)).Inc(MembershipChange)
 	return d
 }
 
@@ -155,11 +155,11 @@ func (s *destinations) list(c *config.Cluster) *Endpoints {
 
 // count brings the cluster's gauges up to date, which nobody needs before somebody looks.
 func (s *destinations) count(c *Cluster) {
-	e, v := s.list(c.Config), c.Stats.Loop(len(s.set.loops))
+	e, v := s.list(c.Config), c.Overall.Loop(len(s.set.loops))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.Stats != s.owner {
-		s.owner, s.counted = c.Stats, [2]int{} // it is called by another name now
+	if c.Overall != s.owner {
+		s.owner, s.counted = c.Overall, [2]int{} // it is called by another name now
 	}
 	now := [...]int{len(e.All), e.Healthy()}
 	v.Add(MembershipTotal, uint64(now[0]-s.counted[0]))
@@ -215,7 +215,7 @@ func (k *keeper) Expired(*loop.Timer) {
 	if len(gone) == 0 {
 		return
 	}
-	c.Stats.Loop(0).Inc(MembershipChange)
+	c.Overall.Loop(0).Inc(MembershipChange)
 	for _, l := range k.set.loops {
 		l.Post(func() {
 			known := c.Local(l).destinations

@@ -81,7 +81,7 @@ func TestLeastRequestKeepsFromTheSlow(t *testing.T) {
 }
 
 // bytesPerCluster bounds what a running cluster of two endpoints holds, besides its configuration, before anybody has asked for it.
-const bytesPerCluster = 5 << 10
+const bytesPerCluster = 4 << 10
 
 func TestClustersAreSmall(t *testing.T) {
 	s := NewSet(make([]*loop.Loop, 2), telemetry.NewStore(2))

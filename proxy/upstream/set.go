@@ -101,6 +101,7 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		Breakers: b,
 		Stats:    s.store.Acquire(Stats, prefix, tag),
 		Codes:    s.store.Acquire(Codes, prefix, tag),
+		Overall:  s.store.Acquire(Overall, prefix, tag),
 		store:    s.store,
 		epoch:    s.epoch,
 		locals:   make([]atomic.Pointer[Local], len(s.loops)),
@@ -142,7 +143,7 @@ func (s *Set) Refresh() {
 		for i := range c.Breakers {
 			limits, counts := &c.Config.Breakers[i], &c.Breakers[i]
 			retries := counts.RetryLimit(limits)
-			v, rows := c.Stats.Loop(len(s.loops)), i*openRows
+			v, rows := c.Overall.Loop(len(s.loops)), i*openRows
 			v.Set(rows+OpenConnections, bit[counts.Connections.Open(limits.MaxConnections)])
 			v.Set(rows+OpenPending, bit[counts.Pending.Open(limits.MaxPending)])
 			v.Set(rows+OpenRequests, bit[counts.Requests.Open(limits.MaxRequests)])
@@ -186,7 +187,7 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 		c.checker.follow()
 	}
 	if len(old.All) != 0 || len(members) != 0 {
-		c.Stats.Loop(len(s.loops)).Inc(MembershipChange)
+		c.Overall.Loop(len(s.loops)).Inc(MembershipChange)
 	}
 }
 
@@ -214,12 +215,13 @@ func (s *Set) keepLeaving(c *Cluster, old, members []Member) []Member {
 func (s *Set) compile(c *Cluster, members []Member) {
 	e := compile(c.Config, c.source, members)
 	old := c.endpoints.Swap(e)
-	v := c.Stats.Loop(len(s.loops))
+	v := c.Overall.Loop(len(s.loops))
 	v.Add(MembershipTotal, uint64(len(e.All)-len(old.All)))
 	v.Add(MembershipHealthy, uint64(e.Healthy()-old.Healthy()))
 	v.Add(MembershipDegraded, uint64(e.Degraded()-old.Degraded()))
 	v.Add(MembershipExcluded, uint64(e.excluded-old.excluded))
 	if e.subsets != nil {
+		v := c.Stats.Loop(len(s.loops))
 		v.Set(SubsetsActive, uint64(len(e.subsets.of)))
 		v.Add(SubsetsCreated, uint64(e.subsets.notIn(old.subsets)))
 		v.Add(SubsetsCut, uint64(e.subsets.cut))
@@ -280,7 +282,7 @@ func (s *Set) retire(c *Cluster) {
 	e := c.endpoints.Load()
 	s.release(e.All)
 	if len(e.All) != 0 {
-		v := c.Stats.Loop(len(s.loops))
+		v := c.Overall.Loop(len(s.loops))
 		v.Add(MembershipTotal, uint64(-len(e.All)))
 		v.Add(MembershipHealthy, uint64(-e.Healthy()))
 		v.Add(MembershipDegraded, uint64(-e.Degraded()))
@@ -307,6 +309,7 @@ func (s *Set) retire(c *Cluster) {
 	}
 	s.store.Release(c.Stats)
 	s.store.Release(c.Codes)
+	s.store.Release(c.Overall)
 	if o := c.retried.Load(); o != nil {
 		s.store.Release(o)
 	}
