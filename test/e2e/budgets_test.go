@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -168,11 +169,10 @@ func TestNothingIsLeftOpen(t *testing.T) {
 		life()
 	}
 	settled := func() bool { return runtime.NumGoroutine() <= goroutines && descriptors() <= fds }
-	for range 1000 {
+	for end := time.Now().Add(deadline); time.Now().Before(end); runtime.Gosched() {
 		if settled() {
 			return
 		}
-		runtime.Gosched()
 	}
 	stacks := make([]byte, 1<<16)
 	stacks = stacks[:runtime.Stack(stacks, true)]
