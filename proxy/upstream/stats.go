@@ -171,7 +171,7 @@ var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 }}
 
 // Rows of what is told of a cluster as a whole, off the loops. They have a table of their own because every cluster has them, used or
-// not, and Stats is made where a loop first needs it: 1.3 KiB less for each of 2,000 clusters that nobody uses.
+// not, and Stats is made where a loop first needs it: 5.6 KiB resident for each of 2,000 idle clusters instead of 6.9 (25 Nov 2026).
 const (
 	MembershipTotal = iota
 	MembershipHealthy
