@@ -51,7 +51,7 @@ type wanted struct {
 	role    string
 }
 
-const everyone = "weft,nginx,haproxy,envoy"
+const everyone = "weft,floor,nginx,haproxy,envoy"
 
 func parse(args []string, said io.Writer) (wanted, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)

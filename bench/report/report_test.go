@@ -91,6 +91,24 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// A target that even the floor misses is told apart from one that is missed by us.
+func TestVerdictsKnowTheFloor(t *testing.T) {
+	run := sampleRun(samples(24))
+	run.Outcomes[0].Results = append(run.Outcomes[0].Results, scenarios.Result{Rival: "floor", Samples: samples(13.6)})
+	got := run.rows()[0].verdicts
+	want := []verdict{
+		{asked: "0.70 × nginx", measured: "1.20 × nginx"},
+		{asked: "0.33 × envoy", measured: "0.60 × envoy", floor: "0.34 × envoy"},
+		{asked: "15 µs", measured: "24.0 µs"},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(verdict{})); diff != "" {
+		t.Error(diff)
+	}
+	if mark := got[1].mark(); mark != "not met, nor by the floor: 0.34 × envoy" {
+		t.Errorf("mark %q", mark)
+	}
+}
+
 func TestInvalidRoundsJudgeNothing(t *testing.T) {
 	bad := samples(14, 14, 14)
 	bad[1].Invalid = "errors: 1 resets"

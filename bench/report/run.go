@@ -80,5 +80,6 @@ func (r Run) method() string {
 		"CPU per request is the proxy's process CPU clock (all threads and workers) over the requests the client saw complete; "+
 		"rounds are interleaved (%d of %v each, a fresh process every time), figures are medians (min..max), ratios are of medians of this run. "+
 		"Requests a second and latencies are indicative only: the machine is shared. "+
-		"Loopback delivery is charged to the sender, and so is part of the cost.", r.Rounds, r.Measure)
+		"Loopback delivery is charged to the sender, and so is part of the cost. "+
+		"The floor is weft passing the same bytes on as TCP, reading none of them: what the system calls of a proxy cost here.", r.Rounds, r.Measure)
 }

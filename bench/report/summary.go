@@ -10,8 +10,8 @@ import (
 	"github.com/weftmesh/weft/bench/scenarios"
 )
 
-// us is the contestant the targets are for.
-const us = "weft"
+// us is the contestant the targets are for, and floor the one that shows what none of ours could be below.
+const us, floor = "weft", "floor"
 
 // A Summary is what several rounds say together. Median is the middle one, or the mean of the two
 // middle ones.
@@ -53,6 +53,7 @@ type verdict struct {
 	asked    string
 	measured string // "" when the run cannot tell
 	met      bool
+	floor    string // what the floor was at, where even that missed
 }
 
 // rows lays the outcomes out, a row for each measure.
@@ -132,6 +133,9 @@ func judge(r row, t scenarios.Target) verdict {
 	}
 	v.measured = fmt.Sprintf("%.2f × %s", ratio, t.Of)
 	v.met = ratio <= t.AtMost
+	if least, ok := r.ratio(floor, t.Of); ok && least > t.AtMost {
+		v.floor = fmt.Sprintf("%.2f × %s", least, t.Of)
+	}
 	return v
 }
 

@@ -79,6 +79,8 @@ func (v verdict) mark() string {
 		return ""
 	case v.met:
 		return "met"
+	case v.floor != "":
+		return "not met, nor by the floor: " + v.floor
 	default:
 		return "not met"
 	}

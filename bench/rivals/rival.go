@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A Rival is one contestant. All of them do the same work for a Plan: parse, look a path up among
+// A Rival is one contestant. All of them but the floor do the same work for a Plan: parse, look a path up among
 // the same 11 prefixes (the match is the last), add x-request-id and x-forwarded-for, keep a pool of
 // connections to the upstream, log no accesses, on one thread unless the plan says otherwise.
 type Rival struct {
@@ -18,6 +18,7 @@ type Rival struct {
 	Package  string // what to install when it is missing
 	TCP      bool   // can pass TCP through
 	Envoyish bool   // takes Envoy's bootstrap and has Envoy's admin endpoints
+	Floor    bool   // no rival but a bound: it does none of the work, and takes part where HTTP traffic is measured
 
 	workers int    // child processes that do the work, besides the one started
 	file    string // name of the configuration file
@@ -57,7 +58,7 @@ type Places struct {
 
 // All lists the contestants, ours first.
 func All() []Rival {
-	return []Rival{weft(), nginx(), haproxy(), envoy()}
+	return []Rival{weft(), floor(), nginx(), haproxy(), envoy()}
 }
 
 // Pick returns the named contestants in the order asked for.
@@ -66,7 +67,7 @@ func Pick(names []string) ([]Rival, error) {
 	for _, name := range names {
 		i := slices.IndexFunc(All(), func(r Rival) bool { return r.Name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("rivals: %q is none: want some of weft, nginx, haproxy, envoy", name)
+			return nil, fmt.Errorf("rivals: %q is none: want some of weft, floor, nginx, haproxy, envoy", name)
 		}
 		if slices.ContainsFunc(picked, func(r Rival) bool { return r.Name == name }) {
 			return nil, fmt.Errorf("rivals: %q is named twice", name)

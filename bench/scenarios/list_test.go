@@ -53,6 +53,19 @@ func TestOnlyPassersOfTCPMeasureTCP(t *testing.T) {
 	}
 }
 
+func TestTheFloorTakesPartInHTTPTrafficOnly(t *testing.T) {
+	picked, err := rivals.Pick([]string{"floor"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range All() {
+		tr, ok := s.probe.(traffic)
+		if want := ok && tr.spec.Protocol == load.HTTP1; s.Fits(picked[0]) != want {
+			t.Errorf("%s: fits %v", s.Name, !want)
+		}
+	}
+}
+
 func TestJudge(t *testing.T) {
 	good := load.Result{Requests: 1000, Elapsed: time.Second}
 	for _, c := range []struct {

@@ -130,10 +130,10 @@ func judge(spec load.Spec, r load.Result, ended bool) string {
 	return ""
 }
 
-// everyone and envoyish say who can take part; probes embed one of them.
+// everyone (the floor, which does no work, is nobody) and envoyish say who can take part; probes embed one of them.
 type everyone struct{}
 
-func (everyone) fits(rivals.Rival) bool { return true }
+func (everyone) fits(r rivals.Rival) bool { return !r.Floor }
 
 type envoyish struct{}
 
