@@ -139,7 +139,7 @@ func compare(a, b map[string]string) map[string][2]string {
 
 // TestCoverage counts which of the fields that we run the corpus sets.
 func TestCoverage(t *testing.T) {
-	s := &side{up: map[string]*upstream{"up": {port: 1}, "b": {port: 2}, "c": {port: 3}}, logs: "/logs"}
+	s := newSide(t, "nobody")
 	json, err := yaml.YAMLToJSON([]byte(s.text(corpus)))
 	if err != nil {
 		t.Fatal(err)

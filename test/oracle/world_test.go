@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,31 +17,38 @@ import (
 	"testing"
 	"time"
 
-	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
-	"google.golang.org/protobuf/encoding/protojson"
-	"sigs.k8s.io/yaml"
-
-	"github.com/weftmesh/weft/filters/builtin"
-	"github.com/weftmesh/weft/proxy"
-	"github.com/weftmesh/weft/telemetry"
-	"github.com/weftmesh/weft/telemetry/accesslog"
-	"github.com/weftmesh/weft/xds/decode"
+	"github.com/weftmesh/weft/test/e2e"
 )
 
 // scenario is a listener with its clusters, and what is sent to it. In its texts $name is a cluster of its own: $up, $b and $c lead to
-// upstreams that differ in what they call themselves, $dead to a port where nobody listens, $none to no endpoint.
+// upstreams that differ in what they call themselves, $dead to a port where nobody listens, $none to no endpoint. @name is the port of an
+// upstream, in what is sent, too, and @folder a folder that holds the scenario's files.
 type scenario struct {
 	name     string
 	vhost    string            // YAML of a virtual host for any domain, below its name; empty: everything goes to $up
 	hosts    string            // a list in YAML of more virtual hosts
+	table    string            // YAML of the route configuration
 	manager  string            // YAML of the connection manager
+	rds      string            // YAML of the connection manager's route discovery, instead of hosts, vhost and table
 	logs     string            // YAML of a filter of the access log
 	json     string            // YAML of an object, instead of the text of the access log
+	loggers  string            // a list in YAML of more access logs
 	filters  string            // a list in YAML of HTTP filters before the router
+	router   string            // YAML of the router
 	tcp      string            // YAML of a TCP proxy, instead of all of the above
+	network  string            // a list in YAML of network filters before the one that owns the connection
+	alone    string            // a list in YAML of network filters instead of everything above
+	chain    string            // YAML of the filter chain
+	chains   string            // a list in YAML of more filter chains
+	listener string            // YAML of the listener
 	clusters map[string]string // more YAML of a cluster, by its name without $
+	ends     map[string]string // a list in YAML of a cluster's localities, by its name without $, and what follows it; "-": it has none
+	files    map[string]string // by name
 	sends    []exchange
 }
+
+// raw tells whether what comes back is bytes and not answers.
+func (c *scenario) raw() bool { return c.tcp != "" || c.alone != "" }
 
 // exchange is one connection: what is sent, at once, and what upstreams answer.
 type exchange struct {
@@ -68,50 +73,132 @@ var logged = strings.Fields(`PROTOCOL RESPONSE_CODE RESPONSE_CODE_DETAILS CONNEC
 
 var own = regexp.MustCompile(`\$([a-z]+)`)
 
-// bootstrap is the configuration that has all scenarios in it. ports are those of upstreams, logs is a folder.
-func bootstrap(list []scenario, ports map[string]int, logs string) string {
+// general is what the configuration says of the process.
+const general = `
+node: {id: oracle, cluster: oracles, locality: {region: r1, zone: z1, sub_zone: s1}}
+application_log_config: {log_format: {text_format: "%v"}}
+cluster_manager: {upstream_bind_config: {source_address: {address: 127.0.0.1, port_value: 0}}}
+typed_dns_resolver_config: {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig, resolvers: [{socket_address: {address: 127.0.0.1, port_value: @names}}]}}
+admin:
+  address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+  profile_path: @folder/profile
+  access_log: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: @folder/admin.log}}]
+`
+
+// text is the configuration that has all scenarios in it.
+func (s *side) text(list []scenario) string {
 	var listeners, clusters strings.Builder
 	for i := range list {
-		s := &list[i]
-		format := `text_format_source: {inline_string: "%` + strings.Join(logged, "%\u00a6%") + `%\n"}`
-		if s.json != "" {
-			format = s.json
-		}
-		log := `access_log: [{name: file, `
-		if s.logs != "" {
-			log += "filter: {" + s.logs + "}, "
-		}
-		log += fmt.Sprintf(`typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: %s, log_format: {%s}}}]`, filepath.Join(logs, s.name), format)
-		var filter string
-		if s.tcp != "" {
-			filter = "name: envoy.filters.network.tcp_proxy\ntyped_config:\n  \"@type\": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy\n" +
-				indent(2, "stat_prefix: "+s.name+"\n"+log+"\n"+s.tcp)
-		} else {
-			vhost := s.vhost
-			if vhost == "" {
-				vhost = "routes: [{match: {prefix: /}, route: {cluster: $up}}]"
-			}
-			filter = "name: envoy.filters.network.http_connection_manager\ntyped_config:\n  \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager\n" +
-				indent(2, "stat_prefix: "+s.name+"\n"+log+"\n"+s.manager+"\nhttp_filters:\n"+strings.TrimSpace(s.filters)+
-					"\n- {name: envoy.filters.http.router, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}\n"+
-					"route_config:\n  name: table\n  virtual_hosts:\n"+indent(2, strings.TrimSpace(s.hosts))+"\n  - name: all\n    domains: [\"*\"]\n"+indent(4, vhost))
-		}
-		text := fmt.Sprintf("- name: %s\n  stat_prefix: %s\n  address: {socket_address: {address: 127.0.0.1, port_value: 0}}\n  filter_chains:\n  - name: chain\n    filters:\n    - %s\n",
-			s.name, s.name, strings.TrimSpace(indent(6, filter)))
-		named := map[string]bool{}
-		for _, m := range own.FindAllStringSubmatch(text, -1) {
-			named[m[1]] = true
-		}
+		c := &list[i]
+		listener, named := c.text()
 		for _, name := range sorted(named) {
-			text := "- name: $" + name + "\n  connect_timeout: 5s\n"
-			if port := ports[name]; port != 0 {
-				text += fmt.Sprintf("  load_assignment: {cluster_name: $%s, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}]}]}\n", name, port)
-			}
-			clusters.WriteString(own.ReplaceAllString(text+indent(2, s.clusters[name])+"\n", s.name+"_$1"))
+			clusters.WriteString(own.ReplaceAllString(c.cluster(name), c.name+"_$1"))
 		}
-		listeners.WriteString(own.ReplaceAllString(text, s.name+"_$1"))
+		listeners.WriteString(own.ReplaceAllString(listener, c.name+"_$1"))
 	}
-	return "static_resources:\n  listeners:\n" + indent(2, listeners.String()) + "  clusters:\n" + indent(2, clusters.String())
+	return s.fill(general + "static_resources:\n  listeners:\n" + indent(2, listeners.String()) + "  clusters:\n" + indent(2, clusters.String()))
+}
+
+// text is the listener, and the clusters that are named in it.
+func (c *scenario) text() (text string, named map[string]bool) {
+	const manager = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+	const proxy = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+	format := `text_format_source: {inline_string: "%` + strings.Join(logged, "%\u00a6%") + `%\n"}`
+	if c.json != "" {
+		format = c.json
+	}
+	log := "access_log:\n- {name: file, "
+	if c.logs != "" {
+		log += "filter: {" + c.logs + "}, "
+	}
+	log += fmt.Sprintf("typed_config: {\"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: @folder/%s, log_format: {%s}}}\n%s", c.name, format, c.loggers)
+	filters := c.alone
+	switch {
+	case filters != "":
+	case c.tcp != "":
+		filters = c.network + "\n- name: envoy.filters.network.tcp_proxy\n  typed_config:\n    \"@type\": type.googleapis.com/" + proxy + "\n" +
+			indent(4, "stat_prefix: "+c.name+"\n"+log+"\n"+c.tcp)
+	default:
+		filters = c.network + "\n- name: envoy.filters.network.http_connection_manager\n  typed_config:\n    \"@type\": type.googleapis.com/" + manager + "\n" +
+			indent(4, "stat_prefix: "+c.name+"\n"+log+"\n"+c.manager+"\nhttp_filters:\n"+strings.TrimSpace(c.filters)+
+				"\n- {name: envoy.filters.http.router, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, "+c.router+"}}\n"+c.routing())
+	}
+	chains := strings.TrimLeft(c.chains, "\n")
+	if filters != "none" {
+		chains += "\n- name: chain\n" + indent(2, c.chain) + "\n  filters:\n" + indent(2, strings.Trim(filters, "\n"))
+	}
+	text = fmt.Sprintf("- name: %s\n  stat_prefix: %[1]s\n%s\n  filter_chains:\n%s\n", c.name, indent(2, "address: {socket_address: {address: 127.0.0.1, port_value: 0}}\n"+c.listener), indent(2, chains))
+	named = map[string]bool{}
+	all := text
+	for _, file := range c.files {
+		all += file
+	}
+	for _, m := range own.FindAllStringSubmatch(all, -1) {
+		named[m[1]] = true
+	}
+	for name := range c.clusters {
+		named[name] = true
+	}
+	return text, named
+}
+
+func (c *scenario) routing() string {
+	if c.rds != "" {
+		return "rds: {" + c.rds + "}\n"
+	}
+	vhost := c.vhost
+	if vhost == "" {
+		vhost = "routes: [{match: {prefix: /}, route: {cluster: $up}}]"
+	}
+	return "route_config:\n  name: table\n" + indent(2, c.table) + "\n  virtual_hosts:\n" + indent(2, strings.TrimSpace(c.hosts)) + "\n  - name: all\n    domains: [\"*\"]\n" + indent(4, vhost)
+}
+
+// cluster is one of the scenario's.
+func (c *scenario) cluster(name string) string {
+	text := "- name: $" + name + "\n  connect_timeout: 5s\n"
+	switch ends, given := c.ends[name]; {
+	case given && ends == "-", name == "none" && !given:
+	case given:
+		text += "  load_assignment:\n    cluster_name: $" + name + "\n    endpoints:\n" + indent(4, strings.Trim(ends, "\n")) + "\n"
+	default:
+		text += "  load_assignment: {cluster_name: $" + name + ", endpoints: [{lb_endpoints: [" + end(name, "") + "]}]}\n"
+	}
+	return text + indent(2, c.clusters[name]) + "\n"
+}
+
+// end is an endpoint on loopback, with more YAML of it.
+func end(name, more string) string {
+	return "{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: @" + name + "}}}, " + more + "}"
+}
+
+// fill puts in what is known only when it runs.
+func (s *side) fill(text string) string {
+	return known.ReplaceAllStringFunc(text, func(name string) string {
+		if name == "@folder" {
+			return s.logs
+		}
+		if port := s.port(name[1:]); port != 0 {
+			return strconv.Itoa(port)
+		}
+		return name
+	})
+}
+
+var known = regexp.MustCompile(`@(folder|names|up|b|c|well|sick|dead)\b`)
+
+func (s *side) port(name string) int {
+	if name == "dead" {
+		return 1
+	}
+	for _, list := range []map[string]*upstream{s.up, s.aside} {
+		if u := list[name]; u != nil {
+			return u.port
+		}
+	}
+	if name == "names" {
+		return s.names.Port
+	}
+	return 0
 }
 
 func sorted(m map[string]bool) []string {
@@ -135,100 +222,52 @@ func indent(n int, text string) string {
 	return b.String()
 }
 
-// side is one of the two proxies, with upstreams and a folder of its own.
+// side is one of the two proxies, with upstreams, names and a folder of its own.
 type side struct {
 	name  string
 	up    map[string]*upstream
+	aside map[string]*upstream // those that nobody looks at: one that is always well and one that is not
+	names *e2e.Names
 	logs  string
 	at    map[string]string // where listeners are bound
 	stats func() map[string]int64
 }
 
 func newSide(t *testing.T, name string) *side {
-	s := &side{name: name, up: map[string]*upstream{}, logs: t.TempDir()}
+	s := &side{name: name, up: map[string]*upstream{}, aside: map[string]*upstream{}, logs: t.TempDir(), names: e2e.DNS(t)}
 	for _, name := range []string{"up", "b", "c"} {
 		s.up[name] = serve(t, name)
 	}
+	s.aside["well"], s.aside["sick"] = serve(t, "well"), serve(t, "sick")
+	s.aside["sick"].expect([]string{answered(503)}, 0)
+	s.names.Set("one.test", "A", 60, "127.0.0.1")
+	s.names.Set("six.test", "AAAA", 60, "::1")
+	s.names.Set("six.test", "A", 60, "127.0.0.1")
 	return s
 }
 
-func (s *side) text(list []scenario) string {
-	ports := map[string]int{"dead": 1}
-	for name, u := range s.up {
-		ports[name] = u.port
-	}
-	return bootstrap(list, ports, s.logs)
-}
-
-// startWeft runs our proxy in this process.
-func startWeft(t *testing.T, list []scenario) *side {
-	s := newSide(t, "weft")
-	json, err := yaml.YAMLToJSON([]byte(s.text(list)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var m bootstrapv3.Bootstrap
-	if err := protojson.Unmarshal(json, &m); err != nil {
-		t.Fatal(err)
-	}
-	boot, err := decode.New(builtin.All(), decode.Options{}).Bootstrap(&m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stats := telemetry.NewStore(1)
-	logs := accesslog.NewFiles(1, stats, 10*time.Millisecond, 1)
-	t.Cleanup(logs.Close)
-	p, err := proxy.New(proxy.Options{Concurrency: 1, Host: host(), Specs: builtin.All(), Stats: stats, Logs: logs, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Close)
-	if err := p.Update(&boot.Static); err != nil {
-		t.Fatal(err)
-	}
-	s.at = map[string]string{}
-	for name, a := range p.Addresses() {
-		s.at[name] = a.String()
-	}
-	s.stats = func() map[string]int64 {
-		p.Refresh()
-		all := map[string]int64{}
-		for _, v := range stats.Read(telemetry.Filter{}) {
-			all[v.Name] = v.Value
-		}
-		return all
-	}
-	return s
-}
-
-// host is this host's address, as Envoy finds it.
-func host() netip.Addr {
-	addresses, _ := net.InterfaceAddrs()
-	for _, a := range addresses {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && !p.Addr().IsLoopback() {
-			return p.Addr()
-		}
-	}
-	return netip.Addr{}
-}
-
-// startEnvoy runs the real one, on one worker.
-func startEnvoy(t *testing.T, list []scenario) *side {
+// start runs a binary that takes Envoy's flags, on one worker.
+func start(t *testing.T, name, binary string, list []scenario) *side {
 	t.Helper()
-	binary, err := findEnvoy()
-	if err != nil {
-		t.Fatalf("no Envoy to compare with: %v; make setup installs one, or name a binary in WEFT_ENVOY", err)
+	s := newSide(t, name)
+	for i := range list {
+		for file, text := range list[i].files {
+			if err := os.WriteFile(filepath.Join(s.logs, file), []byte(s.fill(own.ReplaceAllString(text, list[i].name+"_$1"))), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	s := newSide(t, "envoy")
-	folder := t.TempDir()
-	file, admin := filepath.Join(folder, "envoy.yaml"), filepath.Join(folder, "admin")
-	text := "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}\n" + s.text(list)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	file, admin := filepath.Join(s.logs, "bootstrap.yaml"), filepath.Join(s.logs, "admin")
+	if err := os.WriteFile(file, []byte(s.text(list)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var out bytes.Buffer
+	out, err := os.Create(filepath.Join(s.logs, "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
 	c := exec.Command(binary, "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "error", "--file-flush-interval-msec", "20", "--admin-address-path", admin)
-	c.Stdout, c.Stderr = &out, &out
+	c.Stdout, c.Stderr, c.Env = out, out, append(os.Environ(), "ORACLE_BODY=from the environment")
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -251,6 +290,7 @@ func startEnvoy(t *testing.T, list []scenario) *side {
 				Socket struct {
 					Port int `json:"port_value"`
 				} `json:"socket_address"`
+				Pipe struct{ Path string }
 			} `json:"local_address"`
 		} `json:"listener_statuses"`
 	}
@@ -268,12 +308,16 @@ func startEnvoy(t *testing.T, list []scenario) *side {
 		if over {
 			c.Process.Kill()
 			<-ended
-			t.Fatalf("Envoy does not serve:\n%s", out.String())
+			said, _ := os.ReadFile(out.Name())
+			t.Fatalf("%s does not serve all of it:\n%s", name, said)
 		}
 	}
 	s.at = map[string]string{}
 	for _, l := range listening.Statuses {
 		s.at[l.Name] = "127.0.0.1:" + strconv.Itoa(l.Address.Socket.Port)
+		if l.Address.Pipe.Path != "" {
+			s.at[l.Name] = l.Address.Pipe.Path
+		}
 	}
 	s.stats = func() map[string]int64 {
 		var all struct {
@@ -283,7 +327,7 @@ func startEnvoy(t *testing.T, list []scenario) *side {
 			}
 		}
 		if !ask("/stats?format=json", &all) {
-			t.Error("Envoy does not tell its statistics")
+			t.Errorf("%s does not tell its statistics", name)
 		}
 		values := map[string]int64{}
 		for _, v := range all.Stats {
@@ -294,6 +338,26 @@ func startEnvoy(t *testing.T, list []scenario) *side {
 		return values
 	}
 	return s
+}
+
+// startWeft runs ours, built from here.
+func startWeft(t *testing.T, list []scenario) *side {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "weft")
+	if out, err := exec.Command("go", "build", "-o", path, "github.com/weftmesh/weft/cmd/weft").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return start(t, "weft", path, list)
+}
+
+// startEnvoy runs the real one.
+func startEnvoy(t *testing.T, list []scenario) *side {
+	t.Helper()
+	binary, err := findEnvoy()
+	if err != nil {
+		t.Fatalf("no Envoy to compare with: %v; make setup installs one, or name a binary in WEFT_ENVOY", err)
+	}
+	return start(t, "envoy", binary, list)
 }
 
 // findEnvoy prefers the binary that WEFT_ENVOY names.
@@ -317,18 +381,22 @@ func (s *side) run(c *scenario) (seen []fact) {
 			note("listener", "is missing")
 			return seen
 		}
-		client, err := net.DialTimeout("tcp", address, patience)
+		network := "tcp"
+		if strings.HasPrefix(address, "/") {
+			network = "unix"
+		}
+		client, err := net.DialTimeout(network, address, patience)
 		if err != nil {
 			note("dial", err.Error())
 			continue
 		}
 		client.SetDeadline(time.Now().Add(patience))
 		// What is refused half way may be answered, and the connection closed, before all is sent.
-		bytes, methods := raw(e.send)
+		bytes, methods := raw(s.fill(e.send))
 		io.WriteString(client, bytes)
-		if c.tcp != "" {
+		if c.raw() {
 			methods = nil
-			client.(*net.TCPConn).CloseWrite()
+			client.(interface{ CloseWrite() error }).CloseWrite()
 		}
 		r := newReader(client)
 		for n, method := range methods {
@@ -349,7 +417,7 @@ func (s *side) run(c *scenario) (seen []fact) {
 				break
 			}
 		}
-		if c.tcp != "" || e.then != "" {
+		if c.raw() || e.then != "" {
 			rest, err := io.ReadAll(r.r)
 			note("rest", fmt.Sprintf("%q %s", rest, ending(err)))
 		}
@@ -405,6 +473,7 @@ func (s *side) mask(c *scenario, what, value string) string {
 	case strings.HasSuffix(strings.ToLower(what), ":x-envoy-upstream-service-time") && number.MatchString(value):
 		return "milliseconds"
 	}
+	value = strings.ReplaceAll(value, s.logs, "FOLDER")
 	return ports.ReplaceAllStringFunc(value, func(a string) string {
 		if a == s.at[c.name] {
 			return "LISTENER"
