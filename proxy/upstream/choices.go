@@ -73,7 +73,7 @@ func (f *factors) choices(all []Member, members []int32) choices {
 		}
 		l := &levels[m.Priority]
 		l.all = append(l.all, i)
-		if !m.Standing.Has(excluded) {
+		if m.counts() {
 			l.counted = append(l.counted, i)
 		}
 		s := m.state()
@@ -251,7 +251,7 @@ func compareLocality(a, b *config.Locality) int {
 func (f *factors) localities(c *choices, all []Member, members, whole []int32) []locality {
 	size := map[config.Locality]int{}
 	for _, i := range whole {
-		if !all[i].Standing.Has(excluded) {
+		if all[i].counts() {
 			size[all[i].Locality]++
 		}
 	}

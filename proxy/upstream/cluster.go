@@ -80,6 +80,16 @@ func (c *Cluster) CountRetried(l *loop.Loop, status uint16) {
 	o.Loop(l.Index()).Inc(int(status) - 100)
 }
 
+// renew has no connection of endpoints of that standing, which has just become worse, serve another request.
+func (c *Cluster) renew(s *Standing) {
+	all := c.Endpoints().All
+	for i := range all {
+		if all[i].Standing == s {
+			all[i].renew()
+		}
+	}
+}
+
 // Endpoints is what the cluster has now. It is for whoever shows them: Choose is how to get one.
 func (c *Cluster) Endpoints() *Endpoints {
 	if c.destinations != nil {

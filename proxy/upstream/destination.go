@@ -169,11 +169,8 @@ func (s *destinations) count(c *Cluster) {
 
 // ParseDestination reads where a request's field asks to go; what makes no sense is counted, and is nowhere.
 func (c *Cluster) ParseDestination(l *loop.Loop, text []byte) (to netip.AddrPort) {
-	if len(text) == 0 {
-		return to
-	}
 	// A string that is of the same bytes: nothing of it outlives the call but in the error, which is dropped.
-	to, err := netip.ParseAddrPort(unsafe.String(&text[0], len(text)))
+	to, err := netip.ParseAddrPort(unsafe.String(unsafe.SliceData(text), len(text)))
 	if err != nil || to.Addr().Zone() != "" {
 		c.keeper.owner.Loop(l.Index()).Inc(DestinationsInvalid)
 		return netip.AddrPort{}

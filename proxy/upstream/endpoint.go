@@ -28,6 +28,19 @@ type Endpoint struct {
 	Counts EndpointCounts
 }
 
+// renew closes the endpoint's idle connections and has those in use close when their exchange is over: what made it unwell may be a matter
+// of theirs.
+func (e *Endpoint) renew() {
+	for i := range e.pools {
+		if p := e.pools[i].Load(); p != nil {
+			p.loop.Post(func() {
+				p.era++
+				p.drain()
+			})
+		}
+	}
+}
+
 // EndpointCounts are an endpoint's numbers over all loops, as /clusters shows them.
 type EndpointCounts struct {
 	CxTotal, CxActive, CxConnectFail       atomic.Int64
@@ -110,6 +123,9 @@ type Member struct {
 	leaving        bool                  // its source has taken it away, and it stays while it is well
 }
 
+// counts tells whether the endpoint is among those of which a part must be well. One that its source is taking out is not.
+func (m *Member) counts() bool { return !m.Standing.Has(excluded) && m.Health != config.HealthDraining }
+
 // state is what an endpoint is good for.
 type state uint8
 
@@ -148,7 +164,7 @@ func compile(c *config.Cluster, a *config.Assignment, all []Member) *Endpoints {
 	for i := range all {
 		members[i] = int32(i)
 		e.counts[all[i].state()]++
-		if all[i].Standing.Has(excluded) {
+		if !all[i].counts() {
 			e.excluded++
 		}
 	}

@@ -31,6 +31,7 @@ type HTTP1 struct {
 	rx, tx   uint64
 	mark     uint64 // bytes sent before the present request
 	served   uint32
+	era      uint32 // of the pool, when it was dialled
 	held     bool // the stream wants no more for now
 	framing  http1.Framing
 	encode   http1.WriteOptions // of the present request
@@ -53,7 +54,7 @@ const (
 
 // dial starts a connection. How many the pool has, and how many are being made, is the caller's to count.
 func (p *Pool) dial(c *Cluster, prio config.Priority) (*HTTP1, Failure) {
-	h := &HTTP1{number: p.endpoint.numbers.Add(1), pool: p, cluster: c, dialled: prio, began: p.loop.Nanotime(), options: &c.decode}
+	h := &HTTP1{number: p.endpoint.numbers.Add(1), pool: p, cluster: c, dialled: prio, began: p.loop.Nanotime(), era: p.era, options: &c.decode}
 	stats := c.Local(p.loop).Stats
 	stats.Inc(CxTotal)
 	stats.Inc(CxHTTP1)
@@ -112,7 +113,7 @@ func (h *HTTP1) park() {
 	if p.serve(h) {
 		return
 	}
-	if p.endpoint.gone.Load() || h.state&h1Expired != 0 {
+	if p.endpoint.gone.Load() || h.state&h1Expired != 0 || h.era != p.era {
 		h.discard(CxDestroyLocal)
 		return
 	}
@@ -134,6 +135,9 @@ func (h *HTTP1) lend(c *Cluster, prio config.Priority, s Stream) {
 	stats := h.stats()
 	stats.Inc(RqTotal)
 	stats.Inc(RqActive)
+	if h.served == c.Config.MaxRequestsPerConn {
+		stats.Inc(CxMaxRequests)
+	}
 	e := h.pool.endpoint
 	e.Active.Force()
 	e.Counts.RqTotal.Add(1)
@@ -315,7 +319,6 @@ func (h *HTTP1) complete(excess bool) {
 		h.stats().Inc(CxProtocolError)
 		h.discard(CxDestroyLocal)
 	case limit > 0 && h.served >= limit:
-		h.stats().Inc(CxMaxRequests)
 		h.discard(CxDestroyLocal)
 	case h.state&h1Asked == 0 || !h.decoder.KeepAlive() || h.conn.PeerDone():
 		h.stats().Inc(CxCloseNotify)

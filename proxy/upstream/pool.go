@@ -51,6 +51,7 @@ type Pool struct {
 	loop       *loop.Loop
 	idle       []*HTTP1 // the last one used is the first one lent: the others may age and close
 	open       int
+	era        uint32 // connections of an earlier one are not lent again
 	connecting int
 	first      *Wait // who waits for a connection
 	last       *Wait
@@ -76,7 +77,7 @@ func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, careful boo
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
 	if !counts.Requests.Enter(limits.MaxRequests) {
-		stats.Inc(RqPendingOverflow)
+		stats.Inc(RqActiveOverflow)
 		return nil, Overflow
 	}
 	pool := e.pool(l)
@@ -186,7 +187,7 @@ func (p *Pool) refuse(f Failure, why string) {
 	}
 }
 
-// drain closes the idle connections of an endpoint that is gone. Those who wait are served by the ones that are being made.
+// drain closes the idle connections of an endpoint that is gone, or unwell. Those who wait are served by the ones that are being made.
 func (p *Pool) drain() {
 	for len(p.idle) > 0 {
 		h := p.idle[len(p.idle)-1]

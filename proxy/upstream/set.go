@@ -129,6 +129,9 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 	s.check(running, prefix, tag)
 	s.keep(running, prefix, tag)
 	running.endpoints.Store(compile(c, nil, nil))
+	if c.Type == config.StrictDNS {
+		running.Overall.Loop(len(s.loops)).Set(MaxHostWeight, 1)
+	}
 	s.resolve(running, prefix, tag)
 	return running
 }
@@ -186,9 +189,45 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 	if c.checker != nil {
 		c.checker.follow()
 	}
-	if len(old.All) != 0 || len(members) != 0 {
-		c.Overall.Loop(len(s.loops)).Inc(MembershipChange)
+	v := c.Overall.Loop(len(s.loops))
+	v.Add(MembershipChange, changedPriorities(old.All, members))
+	if c.Config.Type == config.EDS || c.Config.Type == config.StrictDNS {
+		most := uint32(1)
+		for i := range members {
+			most = max(most, members[i].Weight)
+		}
+		v.Set(MaxHostWeight, uint64(most))
 	}
+}
+
+// changedPriorities is in how many priorities there are other endpoints than before.
+func changedPriorities(before, now []Member) (n uint64) {
+	if len(before) == 0 && len(now) == 0 {
+		return 0
+	}
+	had := make(map[*Endpoint]uint8, len(before))
+	for i := range before {
+		had[before[i].Endpoint] = before[i].Priority
+	}
+	var changed [256]bool
+	for i := range now {
+		p, ok := had[now[i].Endpoint]
+		if !ok || p != now[i].Priority {
+			changed[now[i].Priority] = true
+		}
+		if ok && p == now[i].Priority {
+			delete(had, now[i].Endpoint)
+		}
+	}
+	for _, p := range had {
+		changed[p] = true
+	}
+	for _, yes := range changed {
+		if yes {
+			n++
+		}
+	}
+	return n
 }
 
 // keepLeaving adds to a cluster's endpoints those that it has no more by its source, and that are well by its health checks: what a

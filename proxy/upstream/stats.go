@@ -32,6 +32,7 @@ const (
 	RqPendingTotal
 	RqPendingActive
 	RqPendingOverflow
+	RqActiveOverflow
 	RqPendingFailureEject
 	RqCancelled
 	RqMaxDuration
@@ -116,6 +117,7 @@ var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	RqPendingTotal:            {Name: "upstream_rq_pending_total"},
 	RqPendingActive:           {Name: "upstream_rq_pending_active", Type: telemetry.Gauge},
 	RqPendingOverflow:         {Name: "upstream_rq_pending_overflow"},
+	RqActiveOverflow:          {Name: "upstream_rq_active_overflow"},
 	RqPendingFailureEject:     {Name: "upstream_rq_pending_failure_eject"},
 	RqCancelled:               {Name: "upstream_rq_cancelled"},
 	RqMaxDuration:             {Name: "upstream_rq_max_duration_reached"},
@@ -178,6 +180,7 @@ const (
 	MembershipDegraded
 	MembershipExcluded
 	MembershipChange
+	MaxHostWeight
 	// Which circuit breakers are open, 1 or 0; those of PriorityHigh follow in the same order.
 	OpenConnections
 	OpenPending
@@ -196,6 +199,7 @@ var Overall = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	MembershipDegraded:         {Name: "membership_degraded", Type: telemetry.Gauge},
 	MembershipExcluded:         {Name: "membership_excluded", Type: telemetry.Gauge},
 	MembershipChange:           {Name: "membership_change"},
+	MaxHostWeight:              {Name: "max_host_weight", Type: telemetry.Gauge},
 	OpenConnections:            {Name: "circuit_breakers.default.cx_open", Type: telemetry.Gauge},
 	OpenPending:                {Name: "circuit_breakers.default.rq_pending_open", Type: telemetry.Gauge},
 	OpenRequests:               {Name: "circuit_breakers.default.rq_open", Type: telemetry.Gauge},

@@ -13,7 +13,7 @@ func (c *Cluster) Tunnel(l *loop.Loop, e *Endpoint, p config.Priority, s Stream)
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
 	if !counts.Requests.Enter(limits.MaxRequests) {
-		stats.Inc(RqPendingOverflow)
+		stats.Inc(RqActiveOverflow)
 		return nil, Overflow
 	}
 	if !counts.Connections.Enter(limits.MaxConnections) {

@@ -40,7 +40,7 @@ func TestOriginalDestinations(t *testing.T) {
 	for _, to := range []string{"", "nowhere", "127.0.0.1", "example.com:80", "fe80::1%lo:80", "[fe80::1%lo]:80", "[::1:80", "127.0.0.1:99999"} {
 		ask(to).Want(t, 503, "no healthy upstream")
 	}
-	p.WantStat("cluster.up.original_dst_host_invalid", 7) // nothing is not invalid
+	p.WantStat("cluster.up.original_dst_host_invalid", 8)
 	members(2)
 	p.Change(Bootstrap(HTTPListener(listens), original("upstream_bind_config: {source_address: {address: 127.0.0.7, port_value: 0}}")))
 	ask(fmt.Sprintf("127.0.0.1:%d", u.Port)).Want(t, 200)

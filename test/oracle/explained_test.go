@@ -55,6 +55,7 @@ var explained = []difference{
 	because(`/listener\.[^.]*\.worker_0\.`, "loops are not counted for each listener"),
 	because(`/cluster\..*\.default\.total_match_count$`, "this counts look-ups of the one and only matcher of transport sockets"),
 	because(`/cluster\..*\.(external|internal)\.upstream_rq_(\d\d\d|1xx)`, "statuses are counted by where requests come from by their hundreds only"),
+	because(`/cluster\..*\.zone\.`, "requests are not counted by zones"),
 	because(`/cluster\..*\.canary\.`, "canaries are not counted apart"),
 	because(`/http\..*\.downstream_cx_destroy_(local|remote)$`, "a connection whose answer said close counts as closed by us; Envoy waits who is first"),
 	because(`/http\..*\.(downstream_cx_tx_bytes_total|downstream_cx_rx_bytes_total)$`, "answers that differ have other sizes, and bytes that came with a refused request are counted to its end only"),
@@ -62,12 +63,15 @@ var explained = []difference{
 	because(`/http\..*\.downstream_rq_response_before_rq_complete$`, "refused requests count among them"),
 	because(`/http\..*\.(dropped_headers_with|requests_rejected_with)_underscores`, "Envoy counts them for the codec, under http1., and not for each connection manager"),
 	because(`/http\..*\.tracing\.health_check$`, "nothing is traced"),
-	because(`^limits/cluster\.`, "what is refused by a limit is refused before a connection is thought of, and the gauges of limits of 0 are always on"),
+	because(`^speaking-cases/cluster\.speaking-cases_up\.upstream_cx_(close_notify|destroy|destroy_local)$`, "a message with two lengths is the last one of its connection (RFC 9112 §6.1)"),
+	because(`^(limits|thresholds)/cluster\..*\.(upstream_cx_(http1_)?total|upstream_rq_pending_total|circuit_breakers\..*_open)$`, "what is refused by a limit is refused before a connection is thought of, and the gauges of limits of 0 are always on"),
 	because(`^(logs-)?tcp.*/cluster\.`, "connections of TCP proxies are counted as connections only"),
+	because(`/cluster\..*\.lb_subsets_created$`, "Envoy counts them for its worker and for its main thread"),
+	because(`^subset-.*/cluster\..*\.(ring_hash|maglev)_lb\.`, "of many tables in one number, whichever was made last"),
 	because(`^timeouts/cluster\.`, "the last try that ran out of its own time is not counted as an answer of the cluster"),
 	because(`^upgrades/(cluster|http)\.`, "ends of tunnels are counted by who ends them; Envoy counts resets"),
 	because(`/cluster\..*\.upstream_rq_(rx|tx)_reset$`, "lost connections count as resets of their streams"),
 }
 
 // uncompared are statistics that are not looked at: times, and what is so at one moment only.
-var uncompared = regexp.MustCompile(`_ms$|_active$|_length_|_buffered$`)
+var uncompared = regexp.MustCompile(`_ms$|\.update_time$|_active$|_length_|_buffered$`)

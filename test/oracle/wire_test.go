@@ -282,6 +282,9 @@ func (u *upstream) talk(c net.Conn) {
 		}
 		u.mu.Lock()
 		answer := fmt.Sprintf("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s", len(u.name), u.name)
+		if strings.HasPrefix(m.line, "HEAD ") && len(u.answers) == 0 {
+			answer = strings.TrimSuffix(answer, u.name)
+		}
 		if len(u.answers) > 0 {
 			answer = u.answers[min(len(u.asked), len(u.answers)-1)]
 		}
