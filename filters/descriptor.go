@@ -114,7 +114,10 @@ func queryValue(path []byte, name string) []byte {
 	for len(query) > 0 {
 		var pair []byte
 		pair, query, _ = bytes.Cut(query, []byte("&"))
-		key, value, _ := bytes.Cut(pair, []byte("="))
+		key, value, valued := bytes.Cut(pair, []byte("="))
+		if !valued {
+			value = key[len(key):] // which is something, though empty
+		}
 		if string(key) == name || bytes.IndexByte(key, '%') >= 0 && unescape(key) == name {
 			if bytes.IndexByte(value, '%') >= 0 {
 				return []byte(unescape(value))

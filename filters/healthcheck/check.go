@@ -15,6 +15,9 @@ const (
 	requestTotal = iota
 	cachedResponse
 	failed
+	noCluster
+	clusterEmpty
+	clusterUnwell
 	okay
 )
 
@@ -22,6 +25,9 @@ var stats = &telemetry.Table{Kind: "http_health_check", Metrics: []telemetry.Met
 	requestTotal:   {Name: "request_total"},
 	cachedResponse: {Name: "cached_response"},
 	failed:         {Name: "failed"},
+	noCluster:      {Name: "failed_cluster_not_found"},
+	clusterEmpty:   {Name: "failed_cluster_empty"},
+	clusterUnwell:  {Name: "failed_cluster_unhealthy"},
 	okay:           {Name: "ok"},
 }}
 
@@ -60,7 +66,6 @@ func (f *filter) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
 	}
 	f.check = true
 	x.Entry().HealthCheck = true
-	f.stats.Inc(requestTotal)
 	if f.health.Failed() {
 		return f.answer(x, 503, "health_check_failed")
 	}
@@ -81,20 +86,24 @@ func (f *filter) judge(x filters.Exchange) (status uint16, details string) {
 		all, well, known := x.Endpoints(n.cluster)
 		switch {
 		case !known:
-			return 503, "health_check_no_cluster"
+			f.stats.Inc(noCluster)
+			return 503, "health_check_failed_no_cluster_found"
 		case all == 0 && n.percent > 0:
-			return 503, "health_check_cluster_empty"
+			f.stats.Inc(clusterEmpty)
+			return 503, "health_check_failed_cluster_empty"
 		case 100*well < n.percent*all:
-			return 503, "health_check_cluster_unhealthy"
+			f.stats.Inc(clusterUnwell)
+			return 503, "health_check_failed_cluster_unhealthy"
 		}
 	}
 	if len(f.settings.clusters) > 0 {
-		return 200, "health_check_cluster_healthy"
+		return 200, "health_check_ok_cluster_healthy"
 	}
 	return 200, "health_check_ok"
 }
 
 func (f *filter) answer(x filters.Exchange, status uint16, details string) filters.Action {
+	f.stats.Inc(requestTotal) // of what the filter answers
 	if status == 200 {
 		f.stats.Inc(okay)
 	} else {

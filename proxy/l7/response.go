@@ -83,8 +83,11 @@ func (x *exchange) grantUpgrade() {
 	x.local.Loop.StopTimer(&x.deadline)
 }
 
-// countUpstream counts the answer for the cluster.
+// countUpstream counts the answer for the cluster, unless it is one to a health check.
 func (x *exchange) countUpstream() {
+	if x.entry.HealthCheck {
+		return
+	}
 	countAnswer(x.cluster.Local(x.local.Loop), x.response.Status, milliseconds(x.local.Loop.Nanotime()-x.attempt.began), x.has(external))
 }
 

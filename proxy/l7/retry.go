@@ -343,8 +343,8 @@ func (r *retry) Expired(*loop.Timer) {
 		x.scratch = strconv.AppendUint(x.scratch[:0], uint64(x.tries)+1, 10)
 		x.request.Set(http.XEnvoyAttemptCount, x.scratch)
 	}
-	if r.late && r.policy.SayTimeoutRetry {
-		x.request.SetString(http.XEnvoyIsTimeoutRetry, "true")
+	if r.policy.SayTimeoutRetry {
+		x.request.SetString(http.XEnvoyIsTimeoutRetry, strconv.FormatBool(r.late))
 	}
 	x.expectTimeout()
 	a := x.attempt

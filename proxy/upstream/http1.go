@@ -32,7 +32,7 @@ type HTTP1 struct {
 	mark     uint64 // bytes sent before the present request
 	served   uint32
 	era      uint32 // of the pool, when it was dialled
-	held     bool // the stream wants no more for now
+	held     bool   // the stream wants no more for now
 	framing  http1.Framing
 	encode   http1.WriteOptions // of the present request
 	priority config.Priority    // of the present request

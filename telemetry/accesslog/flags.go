@@ -16,6 +16,7 @@ const (
 	UpstreamRemoteReset
 	UpstreamConnectionTermination
 	DownstreamConnectionTermination
+	DelayInjected // as Envoy sets them: a fault comes after its delay
 	FaultInjected
 	RateLimited
 	Unauthorized
@@ -25,7 +26,6 @@ const (
 	UpstreamMaxStreamDurationReached
 	DurationTimeout
 	OverloadManager
-	DelayInjected
 	FailedLocalHealthCheck
 	InvalidEnvoyRequestHeaders
 	RateLimitServiceError
@@ -48,6 +48,7 @@ var flagNames = [flagCount][2]string{
 	{"UR", "UpstreamRemoteReset"},
 	{"UC", "UpstreamConnectionTermination"},
 	{"DC", "DownstreamConnectionTermination"},
+	{"DI", "DelayInjected"},
 	{"FI", "FaultInjected"},
 	{"RL", "RateLimited"},
 	{"UAEX", "UnauthorizedExternalService"},
@@ -57,7 +58,6 @@ var flagNames = [flagCount][2]string{
 	{"UMSDR", "UpstreamMaxStreamDurationReached"},
 	{"DT", "DurationTimeout"},
 	{"OM", "OverloadManagerTerminated"},
-	{"DI", "DelayInjected"},
 	{"LH", "FailedLocalHealthCheck"},
 	{"IH", "InvalidEnvoyRequestHeaders"},
 	{"RLSE", "RateLimitServiceError"},

@@ -55,7 +55,7 @@ var attempts = []scenario{
 		{send: "POST /global; content-type: application/grpc; body: hello", answers: []string{silence}},
 		{send: "GET /stream; x-envoy-upstream-stream-duration-ms: 300", answers: []string{silence}}, {send: "GET /stream; x-forwarded-for: 10.0.0.1; x-envoy-upstream-stream-duration-ms: 300", answers: []string{silence}},
 	}},
-	{name: "mirrors", vhost: routes(
+	{name: "mirrors", late: true, vhost: routes(
 		route("prefix: /a", "route: {cluster: $up, host_rewrite_literal: r.test, prefix_rewrite: /x, request_mirror_policies: [{cluster: $b}, {cluster: $c, disable_shadow_host_suffix_append: true}]}, request_headers_to_add: [{header: {key: x-a, value: b}}]"),
 		route("prefix: /off", "route: {cluster: $up, request_mirror_policies: [{cluster: $b, runtime_fraction: {default_value: {numerator: 0}}}]}"),
 		route("prefix: /", to),

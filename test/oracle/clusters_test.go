@@ -134,6 +134,9 @@ policy: {overprovisioning_factor: 200, weighted_priority_health: true}`}, sends:
 	one("least-request-old", "lb_policy: LEAST_REQUEST\nleast_request_lb_config: {choice_count: 3, active_request_bias: {default_value: 0.5, runtime_key: k}, slow_start_config: {slow_start_window: 1s}}"),
 	one("random", policy("random", "Random", "locality_lb_config: {locality_weighted_lb_config: {}}")),
 
+	balanced("by-policy", "lb_policy: LOAD_BALANCING_POLICY_CONFIG\n"+policy("maglev", "Maglev", "")),
+	{name: "pipe", ends: map[string]string{"up": "- lb_endpoints: [{endpoint: {address: {pipe: {path: @folder/up.sock}}}}]"}, sends: gets("/")},
+
 	// Subsets.
 	subsets("subset-any", "lb_subset_config: {fallback_policy: ANY_ENDPOINT, subset_selectors: [{keys: [stage, version]}, {keys: [stage], fallback_policy: NO_FALLBACK}, {keys: [version], single_host_per_subset: true}]}\nlb_policy: RING_HASH"),
 	subsets("subset-default", "lb_subset_config: {fallback_policy: DEFAULT_SUBSET, default_subset: {stage: dev}, subset_selectors: [{keys: [stage, version], fallback_policy: KEYS_SUBSET, fallback_keys_subset: [stage]}, {keys: [stage], fallback_policy: DEFAULT_SUBSET}, {keys: [colour], fallback_policy: ANY_ENDPOINT}]}\nlb_policy: RING_HASH"),
@@ -182,6 +185,7 @@ policy: {overprovisioning_factor: 200, weighted_priority_health: true}`}, sends:
 	named("six", "one.test", "type: STRICT_DNS\ndns_refresh_rate: 3600s\ndns_lookup_family: V6_ONLY\nuse_tcp_for_dns_lookups: true\ndns_resolvers: [{socket_address: {address: 127.0.0.1, port_value: @names}}]"),
 	named("unknown", "nobody.test", "type: STRICT_DNS\ndns_refresh_rate: 3600s"),
 	named("own-resolver", "one.test", "type: STRICT_DNS\ndns_refresh_rate: 3600s\ndns_lookup_family: V4_ONLY\ntyped_dns_resolver_config: "+caresAt),
+	named("fallback", "127.0.0.1", "type: STRICT_DNS\ndns_refresh_rate: 3600s\ndns_lookup_family: V4_ONLY\ntyped_dns_resolver_config: "+strings.Replace(caresAt, "fallback: false", "fallback: true", 1)),
 	named("cluster", "one.test", dnsCluster("dns_refresh_rate: 3600s, dns_min_refresh_rate: 2s, dns_jitter: 0.1s, respect_dns_ttl: true, dns_lookup_family: V4_ONLY, dns_failure_refresh_rate: {base_interval: 1s, max_interval: 2s}, typed_dns_resolver_config: "+caresAt)),
 	named("cluster-one", "one.test", dnsCluster("dns_refresh_rate: 3600s, all_addresses_in_single_endpoint: true, dns_lookup_family: ALL")),
 	named("cluster-four", "six.test", dnsCluster("dns_refresh_rate: 3600s, dns_lookup_family: V4_PREFERRED")),
@@ -203,7 +207,7 @@ policy: {overprovisioning_factor: 200, weighted_priority_health: true}`}, sends:
 	// Connections.
 	one("connections", "type: STATIC\nalt_stat_name: connections_alt\nper_connection_buffer_limit_bytes: 65536\nupstream_connection_options: {tcp_keepalive: {keepalive_probes: 3, keepalive_time: 60, keepalive_interval: 10}}\nupstream_bind_config: {source_address: {address: 127.0.0.1, port_value: 0}, freebind: true, socket_options: [{level: 1, name: 9, int_value: 1}]}\n"+
 		`transport_socket: {name: envoy.transport_sockets.raw_buffer, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}`),
-	{name: "thresholds", clusters: map[string]string{"up": "circuit_breakers: {thresholds: [{priority: DEFAULT, max_retries: 0, track_remaining: true}, {priority: HIGH, max_requests: 0, retry_budget: {budget_percent: {value: 50}, min_retry_concurrency: 1}}], per_host_thresholds: [{max_connections: 10}]}"},
+	{name: "thresholds", clusters: map[string]string{"up": "circuit_breakers: {thresholds: [{priority: DEFAULT, max_retries: 0, track_remaining: true}, {priority: HIGH, max_requests: 0, retry_budget: {budget_percent: {value: 50}, min_retry_concurrency: 1}}], per_host_thresholds: [{max_connections: 10}, {priority: HIGH, max_connections: 10}]}"},
 		vhost: routes(route("prefix: /high", "route: {cluster: $up, priority: HIGH}"), route("prefix: /", "route: {cluster: $up, retry_policy: {"+backOff+", retry_on: 5xx}}")), sends: []exchange{{send: "GET /", answers: []string{answered(503), answered(200)}}, {send: "GET /high"}}},
 	{name: "budget", clusters: map[string]string{"up": "circuit_breakers: {thresholds: [{retry_budget: {budget_percent: {value: 50}, min_retry_concurrency: 1}}]}"}, vhost: retrying("retry_on: 5xx"), sends: []exchange{{send: "GET /", answers: []string{answered(503), answered(200)}}}},
 	{name: "speaking", clusters: map[string]string{"up": protocol("common_http_protocol_options: {idle_timeout: 60s, max_connection_duration: 60s, max_headers_count: 5, max_requests_per_connection: 2, max_response_headers_kb: 1, max_stream_duration: 60s}, " + explicit)},
@@ -213,7 +217,7 @@ policy: {overprovisioning_factor: 200, weighted_priority_health: true}`}, sends:
 		{send: "GET /", answers: []string{"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"}}}},
 	{name: "speaking-kept", manager: `http_protocol_options: {header_key_format: {stateful_formatter: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig}}}}`,
 		clusters: map[string]string{"up": protocol(`explicit_http_config: {http_protocol_options: {header_key_format: {stateful_formatter: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig, forward_reason_phrase: true}}}}}`)},
-		sends: []exchange{{send: "GET /; X-aBc: 1", answers: []string{"HTTP/1.1 200 Fine\r\nX-dEf: 1\r\nContent-Length: 2\r\n\r\nok"}}}},
+		sends:    []exchange{{send: "GET /; X-aBc: 1", answers: []string{"HTTP/1.1 200 Fine\r\nX-dEf: 1\r\nContent-Length: 2\r\n\r\nok"}}}},
 	one("speaking-mirrored", protocol("use_downstream_protocol_config: {http_protocol_options: {}}")),
 	one("speaking-old", "common_http_protocol_options: {idle_timeout: 30s}\nmax_requests_per_connection: 1\nhttp_protocol_options: {}"),
 }

@@ -25,8 +25,13 @@ var explained = []difference{
 	because(`^requests/(20|log20)[/:]`, "a line that ends in LF alone is where parsers disagree"),
 	because(`^requests/(3/up0:x-hop|log3:REQUEST_HEADERS_BYTES|log3:UPSTREAM_WIRE_BYTES_SENT)`, "a client may not have us take out fields by naming them in Connection (CVE-2021-33197)"),
 	because(`^retry-(5xx/3|5xx/log3|kinds/(3|16|log3|log16))[/:]`, "a kept connection that turns out to be closed when it is used is nobody's fault: a request that is safe to repeat gets another one, and that is no retry"),
-	because(`^retry-kinds/11/answer0:connection|^retry-kinds/log11:(BYTES_RECEIVED|DOWNSTREAM_WIRE_BYTES_SENT|RESPONSE_HEADERS_BYTES)`, "the request's body is read when there is somebody to take it, so the answer comes before it was"),
+	because(`^retry-kinds/11/answer0:connection|^retry-kinds/log11:(BYTES_RECEIVED|DOWNSTREAM_WIRE_BYTES_SENT|RESPONSE_HEADERS_BYTES)|^fault-grpc/(1/answer0:connection|log1:BYTES_RECEIVED)`, "the request's body is read when there is somebody to take it, so the answer comes before it was"),
 	because(`^(continued|answers|direct|hosts|ports-any|ports-matching|requests|retry-5xx|retry-kinds)/(http|cluster)\.`, "numbers of the above"),
+
+	because(`^managed-(codec-)?errors/\d/answer0:connection$`, "a request without Host is one that the codec gives up on, whatever is said of malformed messages"),
+	because(`^proxied(-one)?/\d/answer0$|^chains-names/6/rest$|^waited/0/rest$`, "what a refused client has sent is read before the connection is closed, so that it sees an end and no reset"),
+
+	because(`^tcp-options/log\d:ACCESS_LOG_TYPE$`, "lines that a connection writes before its end say that they are of its end"),
 
 	// Answers.
 	because(`^both-lengths/0/answer0:connection$`, "a message with two lengths is the last one of its connection (RFC 9112 §6.1)"),

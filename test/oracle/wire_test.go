@@ -20,7 +20,7 @@ const patience = 10 * time.Second
 
 // raw is what is sent for the text of an exchange, and the methods of the requests in it.
 func raw(send string) (string, []string) {
-	if strings.Contains(send, "\r\n") {
+	if strings.Contains(send, "\r\n") || send == "" || send[0] < ' ' {
 		method, _, _ := strings.Cut(send, " ")
 		return send, []string{method}
 	}
@@ -214,6 +214,12 @@ func serve(t *testing.T, name string) *upstream {
 	}
 	t.Cleanup(func() { l.Close() })
 	u := &upstream{name: name, port: l.Addr().(*net.TCPAddr).Port, came: make(chan struct{}, 64)}
+	u.serve(l)
+	return u
+}
+
+// serve answers who comes to a listener, until it is closed.
+func (u *upstream) serve(l net.Listener) {
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -223,7 +229,6 @@ func serve(t *testing.T, name string) *upstream {
 			go u.talk(c)
 		}
 	}()
-	return u
 }
 
 // expect forgets what was asked and says what to answer from now on.

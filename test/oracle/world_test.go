@@ -45,6 +45,7 @@ type scenario struct {
 	clusters map[string]string // more YAML of a cluster, by its name without $
 	ends     map[string]string // a list in YAML of a cluster's localities, by its name without $, and what follows it; "-": it has none
 	files    map[string]string // by name
+	late     bool              // upstreams may hear of it after the client
 	sends    []exchange
 }
 
@@ -53,12 +54,13 @@ func (c *scenario) raw() bool { return c.tcp != "" || c.alone != "" }
 
 // exchange is one connection: what is sent, at once, and what upstreams answer.
 type exchange struct {
-	// send is bytes as they are if a line end is in it, else "METHOD target; name: value; ...", which several may be, one to a line
+	// send is bytes as they are if a line end is in it, or they begin with what no text begins with, else "METHOD target; name: value; ...", which several may be, one to a line
 	// that ends in \n, pipelined.
 	send    string
 	after   string   // a statistic that is to be at least 1 before anything is sent
 	answers []string // in turn to each request, the last one for ever; none: 200 and what was asked; "" closes
 	then    string   // sent once the first answer has come, for tunnels
+	take    int      // how many bytes are read before the client closes, of what is no HTTP; 0: all
 }
 
 // logged are the operators of every access log here.
@@ -84,6 +86,7 @@ typed_dns_resolver_config: {name: r, typed_config: {"@type": type.googleapis.com
 admin:
   address: {socket_address: {address: 127.0.0.1, port_value: 0}}
   profile_path: @folder/profile
+  access_log_path: @folder/admin-too.log
   access_log: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: @folder/admin.log}}]
 `
 
@@ -126,7 +129,7 @@ func (c *scenario) text() (text string, named map[string]bool) {
 				"\n- {name: envoy.filters.http.router, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, "+c.router+"}}\n"+c.routing())
 	}
 	chains := strings.TrimLeft(c.chains, "\n")
-	if filters != "none" {
+	if strings.TrimSpace(filters) != "none" {
 		chains += "\n- name: chain\n" + indent(2, c.chain) + "\n  filters:\n" + indent(2, strings.Trim(filters, "\n"))
 	}
 	text = fmt.Sprintf("- name: %s\n  stat_prefix: %[1]s\n%s\n  filter_chains:\n%s\n", c.name, indent(2, "address: {socket_address: {address: 127.0.0.1, port_value: 0}}\n"+c.listener), indent(2, chains))
@@ -240,6 +243,12 @@ func newSide(t *testing.T, name string) *side {
 	for _, name := range []string{"up", "b", "c"} {
 		s.up[name] = serve(t, name)
 	}
+	l, err := net.Listen("unix", filepath.Join(s.logs, "up.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	s.up["up"].serve(l)
 	s.aside["well"], s.aside["sick"] = serve(t, "well"), serve(t, "sick")
 	s.aside["sick"].expect([]string{answered(503)}, 0)
 	s.names.Set("one.test", "A", 60, "127.0.0.1")
@@ -400,6 +409,8 @@ func (s *side) run(c *scenario) (seen []fact) {
 		io.WriteString(client, bytes)
 		if c.raw() {
 			methods = nil
+		}
+		if c.tcp != "" {
 			client.(interface{ CloseWrite() error }).CloseWrite()
 		}
 		r := newReader(client)
@@ -422,12 +433,16 @@ func (s *side) run(c *scenario) (seen []fact) {
 			}
 		}
 		if c.raw() || e.then != "" {
-			rest, err := io.ReadAll(r.r)
+			var whole io.Reader = r.r
+			if e.take > 0 {
+				whole = io.LimitReader(r.r, int64(e.take))
+			}
+			rest, err := io.ReadAll(whole)
 			note("rest", fmt.Sprintf("%q %s", rest, ending(err)))
 		}
 		client.Close()
 		for name, u := range s.up {
-			for n, got := range u.got(strings.Contains(c.vhost, "mirror")) {
+			for n, got := range u.got(c.late) {
 				note(fmt.Sprintf("%s%d", name, n), got.line)
 				for _, f := range got.fields() {
 					note(fmt.Sprintf("%s%d:%s", name, n, f.what), f.value)
