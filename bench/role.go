@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"time"
 
 	"github.com/weftmesh/weft/bench/load"
 	"github.com/weftmesh/weft/bench/scenarios"
@@ -21,6 +22,8 @@ func play(role string, in io.Reader, out io.Writer) error {
 		return playLoad(in, out)
 	case scenarios.UpstreamRole:
 		return playUpstream(in, out)
+	case scenarios.FleetRole:
+		return playFleet(in, out)
 	}
 	return fmt.Errorf("bench: no role %q", role)
 }
@@ -57,10 +60,31 @@ func playUpstream(in io.Reader, out io.Writer) error {
 	if err := json.NewEncoder(out).Encode(server.Ports()); err != nil {
 		return err
 	}
+	return server.Serve(untilEnd(in))
+}
+
+func playFleet(in io.Reader, out io.Writer) error {
+	var delays []time.Duration
+	input := json.NewDecoder(in)
+	if err := input.Decode(&delays); err != nil {
+		return fmt.Errorf("bench: fleet: what to do: %w", err)
+	}
+	fleet, err := upstream.ListenFleet(delays)
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(out).Encode(fleet.Ports()); err != nil {
+		return err
+	}
+	return fleet.Serve(untilEnd(in))
+}
+
+// untilEnd ends with the input.
+func untilEnd(in io.Reader) context.Context {
 	ctx, stop := context.WithCancel(context.Background())
 	go func() {
 		io.Copy(io.Discard, in)
 		stop()
 	}()
-	return server.Serve(ctx)
+	return ctx
 }

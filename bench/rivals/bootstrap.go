@@ -92,7 +92,7 @@ static_resources:
         - endpoint:
             address:
               socket_address: {address: 127.0.0.1, port_value: {{.Upstream}}}
-{{- with .Policies.Endpoint}}
+{{- range .Policies.Endpoints}}
         - endpoint:
             address:
               socket_address: {address: 127.0.0.1, port_value: {{.}}}

@@ -43,11 +43,11 @@ type Plan struct {
 
 // Policies are pieces of YAML for Envoy's bootstrap, each empty or a whole piece of its own.
 type Policies struct {
-	Route    string // a field of the route's action
-	Cluster  string // fields of the cluster, each in a line of its own
-	Filter   string // an entry of the HTTP filters, before the router
-	Breakers string // a field of the cluster's circuit breaker thresholds
-	Endpoint int    // the port of one more endpoint; 0: there is none
+	Route     string // a field of the route's action
+	Cluster   string // fields of the cluster, each in a line of its own
+	Filter    string // an entry of the HTTP filters, before the router
+	Breakers  string // a field of the cluster's circuit breaker thresholds
+	Endpoints []int  // ports of more endpoints
 }
 
 // Places says where binaries are that are not simply on the PATH.

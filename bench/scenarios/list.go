@@ -34,6 +34,7 @@ func All() []Scenario {
 		{"rate-limit", "Local rate limit of 200 a second, 2,000 asked for over 10 s", one("admitted beside the limit", "%", atMost(1)), limited{limit: 200, seconds: 10 * time.Second}},
 		{"killed", "One of two endpoints killed at 5,000 requests a second, with retries", one("failed", "requests", atMost(0)), killed{rate: 5000}},
 		{"budget", "All endpoints failing, retry budget of 20 %", one("attempts", "/request", atMost(1.2)), budgeted{percent: 20}},
+		{"least-request", "One of ten endpoints, with one worker each, 20 times slower, 64 connections", one("p99 with LEAST_REQUEST beside ROUND_ROBIN", "×", atMost(0.5)), slowOne{delay: 2 * time.Millisecond, endpoints: 10, slower: 20}},
 		{"quota-0.2", "2,000 requests a second within 0.2 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.2, rate: 2000, conns: 64}},
 		{"quota-0.5", "2,000 requests a second within 0.5 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.5, rate: 2000, conns: 64}},
 	}

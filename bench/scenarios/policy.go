@@ -122,7 +122,7 @@ func (k killed) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sam
 		// As Istio has it by default, and with reset: another endpoint is asked for up to five times.
 		Route: `retry_policy: {retry_on: 'reset,connect-failure', num_retries: 2, host_selection_retry_max_attempts: 5, retry_host_predicate: [{name: previous_hosts, ` +
 			`typed_config: {"@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate}}]}`,
-		Endpoint: ports.HTTP,
+		Endpoints: []int{ports.HTTP},
 	}}, s.proxyCPU)
 	if err != nil {
 		return Sample{}, err

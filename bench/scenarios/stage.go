@@ -32,6 +32,7 @@ type Stage struct {
 const (
 	LoadRole     = "load"
 	UpstreamRole = "upstream"
+	FleetRole    = "fleet"
 )
 
 // mostFiles lets a proxy hold both sides of the largest scenario.
@@ -105,6 +106,29 @@ func (s *Stage) hear(ctx context.Context, p *proc.Process, said <-chan []byte, l
 	default:
 		return nil, fmt.Errorf("ended: %s", p.Log())
 	}
+}
+
+// fleet starts endpoints with those delays and gives their ports.
+func (s *Stage) fleet(ctx context.Context, delays []time.Duration) (*proc.Process, []int, error) {
+	input, err := json.Marshal(delays)
+	if err != nil {
+		return nil, nil, fmt.Errorf("scenarios: fleet: %w", err)
+	}
+	said := make(chan []byte, 1)
+	child, err := s.play(ctx, FleetRole, append(input, '\n'), said)
+	if err != nil {
+		return nil, nil, err
+	}
+	var ports []int
+	line, err := s.hear(ctx, child, said, childLimit)
+	if err == nil {
+		err = json.Unmarshal(line, &ports)
+	}
+	if err != nil {
+		child.Stop(nil)
+		return nil, nil, fmt.Errorf("scenarios: fleet: %w", err)
+	}
+	return child, ports, nil
 }
 
 // load makes traffic in a process of its own and returns what that saw.
