@@ -20,6 +20,7 @@ type HTTP struct {
 	Router     Router
 	AccessLogs []AccessLog
 	Upgrades   []Upgrade
+	Replies    *Replies // what becomes of answers in the upstream's place; nil: nothing
 
 	// HTTP/1.
 	AllowHTTP10           bool
@@ -75,6 +76,28 @@ type HTTP struct {
 type Router struct {
 	SuppressEnvoyHeaders   bool
 	RespectExpectedTimeout bool
+}
+
+// Replies changes what is answered in the upstream's place: as the first mapper whose filter wants it says, then by the format.
+type Replies struct {
+	Mappers []ReplyMapper
+	Format  *BodyFormat // nil: bodies stay as they are
+}
+
+// ReplyMapper changes the answers that its filter wants.
+type ReplyMapper struct {
+	Filter  *LogFilter
+	Status  uint16      // 0: stays
+	Body    *[]byte     // nil: stays
+	Format  *BodyFormat // instead of the one for all; nil: that one
+	Headers []HeaderAdd
+}
+
+// BodyFormat makes the body of an answer. Format is a *accesslog.Format; Type is the content type, empty for plain text.
+type BodyFormat struct {
+	Format any
+	Type   string
+	JSON   bool
 }
 
 // Upgrade allows one upgrade type; Name is in lower case.

@@ -279,6 +279,7 @@ type Redirect struct {
 type Direct struct {
 	Status uint16
 	Body   []byte
+	Format *BodyFormat // makes another body of it; nil: it stays
 }
 
 // HeaderChanges is what is done to a message's header fields: removals first, then additions in order.

@@ -124,6 +124,7 @@ func (x *exchange) recycle() {
 	if cap(x.scratch) > maxScratch {
 		x.scratch = nil
 	}
+	x.made = emptied(x.made)
 	x.local.recycle(x)
 }
 

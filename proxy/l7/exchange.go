@@ -65,6 +65,7 @@ type exchange struct {
 	sequence uint32
 	state    exchangeState
 	scratch  []byte // for values that are put together
+	made     []byte // bodies of answers of ours that are
 }
 
 type exchangeState uint32

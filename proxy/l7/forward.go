@@ -86,7 +86,7 @@ func (x *exchange) forwardHead(end bool) {
 		return
 	case r.Direct != nil:
 		x.conn.stats.Inc(RqDirect)
-		x.reply(r.Direct.Status, "direct_response", r.Direct.Body, x.directLocation(r))
+		x.directReply(r)
 		return
 	case r.Redirect != nil:
 		x.conn.stats.Inc(RqDirect)

@@ -45,6 +45,7 @@ type Entry struct {
 	HealthCheck                                  bool            // a filter took it for one
 	Metadata                                     config.Metadata // what filters noted; nil if nothing
 	State                                        []State         // what filters set
+	LocalBody                                    []byte          // of an answer in the upstream's place, while another body is made of it
 }
 
 // State is a named value that a filter set for later filters and logs.

@@ -36,7 +36,7 @@ func (o *operator) told(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		}
 		return strconv.AppendInt(dst, int64(code), 10), false, true
 	case opLocalBody:
-		return dst, false, true // it is for what makes such bodies; logs find it empty, with Envoy
+		return append(dst, e.LocalBody...), o.write == writeText, true // as it is, whatever lines it has; logs find it empty, with Envoy
 	case opStreamID:
 		if e.Request == nil {
 			return appendUUID(dst), false, true

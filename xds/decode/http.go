@@ -69,6 +69,7 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 		ServerName:           m.GetServerName(),
 		ServerHeader:         config.ServerHeader(m.GetServerHeaderTransformation()),
 		Upgrades:             s.upgrades(m.GetUpgradeConfigs(), p.field("upgrade_configs")),
+		Replies:              s.replies(m.GetLocalReplyConfig(), p.field("local_reply_config")),
 	}
 	s.duration(m.GetStreamFlushTimeout(), h.StreamIdleTimeout, p.field("stream_flush_timeout")) // harmless, yet it must be one
 	if h.ServerName == "" {

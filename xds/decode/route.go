@@ -328,7 +328,11 @@ var redirectStatus = map[routev3.RedirectAction_RedirectResponseCode]uint16{
 }
 
 func (s *session) direct(m *routev3.DirectResponseAction, c tableRules, p *at) *config.Direct {
-	return &config.Direct{Status: uint16(m.GetStatus()), Body: s.data(m.GetBody(), c.bodyLimit, p.field("body"))}
+	return &config.Direct{
+		Status: uint16(m.GetStatus()),
+		Body:   s.data(m.GetBody(), c.bodyLimit, p.field("body")),
+		Format: s.bodyFormat(m.GetBodyFormat(), p.field("body_format")),
+	}
 }
 
 // perFilter reads what a virtual host, route or share changes about filters, by the filters' names in the chain.

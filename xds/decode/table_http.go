@@ -57,7 +57,7 @@ var httpTable = table{
 		"merge_slashes":                        run,
 		"path_with_escaped_slashes_action":     oneOf("IMPLEMENTATION_SPECIFIC_DEFAULT", "KEEP_UNCHANGED", "REJECT_REQUEST", "UNESCAPE_AND_REDIRECT", "UNESCAPE_AND_FORWARD"),
 		"request_id_extension":                 run,
-		"local_reply_config":                   later("replies of the proxy's own are as Envoy's are by default").but("empty"),
+		"local_reply_config":                   run,
 		"strip_matching_host_port":             run,
 		"strip_any_host_port":                  run,
 		"stream_error_on_invalid_http_message": run,
@@ -102,6 +102,26 @@ var httpTable = table{
 	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig": {
 		"unix_sockets": run,
 		"cidr_ranges":  run,
+	},
+	"envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig": {
+		"mappers":     run,
+		"body_format": as("body"),
+	},
+	"envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper": {
+		"filter":               run,
+		"status_code":          run,
+		"body":                 run,
+		"body_format_override": as("body"),
+		"headers_to_add":       run,
+	},
+	"envoy.config.core.v3.SubstitutionFormatString@body": {
+		"text_format":         run,
+		"json_format":         run,
+		"text_format_source":  run,
+		"omit_empty_values":   run,
+		"content_type":        run,
+		"formatters":          harmless("what the formatters that are supported add is there without them, and what others add is refused where it is used"),
+		"json_format_options": harmless("keys are always sorted"),
 	},
 	"envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension": {
 		"typed_config": extension("envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"),

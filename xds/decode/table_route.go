@@ -254,7 +254,7 @@ var routeTable = table{
 	"envoy.config.route.v3.DirectResponseAction": {
 		"status":      run,
 		"body":        run,
-		"body_format": later("the body is sent as it is"),
+		"body_format": as("body"),
 	},
 	// What a virtual host, route or share changes about a filter is the filter's own message, or this one around it.
 	"envoy.config.route.v3.FilterConfig": {
