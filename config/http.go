@@ -19,6 +19,9 @@ type HTTP struct {
 	Filters    []HTTPFilter
 	Router     Router
 	AccessLogs []AccessLog
+	LogStart   bool          // a request is logged when it comes, too
+	LogTunnel  bool          // and when it has become a tunnel
+	LogEvery   time.Duration // and after each such time; 0: not
 	Upgrades   []Upgrade
 	Replies    *Replies // what becomes of answers in the upstream's place; nil: nothing
 
@@ -186,9 +189,26 @@ type LogFilter struct {
 	Flags   []string      // LogFlags: one of them, by their short names; none: any flag
 	Codes   []int         // LogGRPC: one of these statuses
 	Exclude bool          // LogGRPC, LogTypes: none of them instead
-	OfHTTP  bool          // LogTypes: the end of a request is among them
-	OfTCP   bool          // LogTypes: the end of a connection is
+	OfHTTP  LogMoments    // LogTypes: when requests are logged
+	OfTCP   LogMoments    // LogTypes: when connections are
+
+	Metadata *MetadataMatch // LogMetadata
+	Missing  bool           // LogMetadata: what is logged if the value is not there
 }
+
+// LogMoment is when something is logged.
+type LogMoment uint8
+
+// The moments.
+const (
+	LogAtEnd LogMoment = iota
+	LogAtStart
+	LogAtTunnel // the other side stands, too
+	LogMeanwhile
+)
+
+// LogMoments are some of them, each a bit.
+type LogMoments uint8
 
 // LogFilterKind is what a log is filtered by.
 type LogFilterKind uint8
@@ -205,6 +225,7 @@ const (
 	LogFlags
 	LogGRPC
 	LogTypes
+	LogMetadata
 )
 
 // Comparison is how a number is compared with a configured one.

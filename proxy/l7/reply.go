@@ -125,7 +125,7 @@ func (x *exchange) mapReply(a *answer) {
 	x.entry.End = x.since() // what there is of it so far
 	for i := range x.server.mappers {
 		m := &x.server.mappers[i]
-		if !m.filter.Wants(&x.entry, x.local.Loop.Random(), matchLogged) {
+		if !m.filter.Wants(&x.entry, x.local.Loop.Random(), route.Rules{}) {
 			continue
 		}
 		for k := range m.config.Headers {

@@ -161,6 +161,9 @@ func (x *exchange) sendHead(end bool) {
 	b = http1.AppendResponse(b, r, x.version(), framing, x.encode())
 	c.conn.Commit(b)
 	if x.has(tunnelling) {
+		if x.server.config.LogTunnel {
+			x.logAt(config.LogAtTunnel)
+		}
 		x.pump()
 	}
 	if end {

@@ -33,7 +33,8 @@ type Server struct {
 	logs    []*accesslog.Log
 	mappers []mapper // of replies
 	chainAs string   // the filter chain's name
-	limit   int      // watermark of a connection, in bytes
+	about   accesslog.About
+	limit   int // watermark of a connection, in bytes
 	via     []byte
 	agent   []byte
 	name    []byte
@@ -91,6 +92,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 		inbound: l.Direction,
 		origin:  o,
 	}
+	s.about[accesslog.OfListener], s.about[accesslog.OfChain] = l.Metadata, chain.Metadata
 	if c.Routes != nil {
 		s.inline = route.Compile(c.Routes)
 	}

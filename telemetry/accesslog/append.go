@@ -162,8 +162,8 @@ func (o *operator) value(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		return o.serverName(dst, e)
 	case opMetadata:
 		return o.metadata(dst, e.Metadata)
-	case opUpstreamMetadata:
-		return o.metadata(dst, e.UpstreamMetadata)
+	case opConfigured:
+		return o.metadata(dst, e.About[o.owner])
 	case opState:
 		return o.state(dst, e)
 	}

@@ -48,7 +48,7 @@ var explained = []difference{
 	because(`^paths/log15:RESPONSE_CODE_DETAILS`, "a target of * is no URL for Envoy, and no target of a GET here"),
 	because(`^limits/log1:UPSTREAM_HOST(_NAME)?$`, "an endpoint was chosen before the limit was met"),
 	because(`^upgrades/log6:UPSTREAM_PROTOCOL`, "a CONNECT that ends here speaks to its upstream over what is otherwise a connection of HTTP"),
-	because(`^upgrades/log[04]:RESPONSE_(CODE_DETAILS|FLAGS)`, "a tunnel that the upstream ends in order is no failure"),
+	because(`^(upgrades/log[04]|moments/log11):RESPONSE_(CODE_DETAILS|FLAGS)`, "a tunnel that the upstream ends in order is no failure"),
 
 	// Numbers.
 	because(`/listener\.[^.]*\.http\.`, "requests are not counted for each listener, too"),
@@ -63,9 +63,9 @@ var explained = []difference{
 	because(`/http\..*\.(dropped_headers_with|requests_rejected_with)_underscores`, "Envoy counts them for the codec, under http1., and not for each connection manager"),
 	because(`/http\..*\.tracing\.health_check$`, "nothing is traced"),
 	because(`^limits/cluster\.`, "what is refused by a limit is refused before a connection is thought of, and the gauges of limits of 0 are always on"),
-	because(`^(logs-)?tcp.*/cluster\.`, "connections of TCP proxies are counted as connections only"),
+	because(`^((logs-)?tcp.*|moments-tcp)/cluster\.`, "connections of TCP proxies are counted as connections only"),
 	because(`^timeouts/cluster\.`, "the last try that ran out of its own time is not counted as an answer of the cluster"),
-	because(`^upgrades/(cluster|http)\.`, "ends of tunnels are counted by who ends them; Envoy counts resets"),
+	because(`^(upgrades|moments(-tunnel)?)/(cluster|http)\.`, "ends of tunnels are counted by who ends them; Envoy counts resets"),
 	because(`/cluster\..*\.upstream_rq_(rx|tx)_reset$`, "lost connections count as resets of their streams"),
 }
 

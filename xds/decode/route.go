@@ -97,6 +97,7 @@ func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *conf
 		AttemptCountInResponse: m.GetIncludeAttemptCountInResponse(),
 		RequireTLS:             requireTLS[m.GetRequireTls()],
 		RateLimits:             s.rateLimits(m.GetRateLimits(), p.field("rate_limits")),
+		Metadata:               metadata(m.GetMetadata()),
 	}
 	for _, d := range m.GetDomains() {
 		v.Domains = append(v.Domains, strings.ToLower(d))
@@ -166,6 +167,8 @@ func (s *session) route(m *routev3.Route, c tableRules, host hostRules, p *at) *
 		Match:   s.match(m.GetMatch(), p.field("match")),
 		Headers: s.headers(m, p),
 		Filters: s.perFilter(m.GetTypedPerFilterConfig(), c, p),
+
+		Metadata: metadata(m.GetMetadata()),
 	}
 	switch a := m.GetAction().(type) {
 	case *routev3.Route_Route:

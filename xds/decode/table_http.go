@@ -34,9 +34,9 @@ var httpTable = table{
 		"drain_timeout_jitter":               later("use drain_timeout alone"),
 		"delayed_close_timeout":              run,
 		"access_log":                         run,
-		"access_log_flush_interval":          later("a request is logged when it ends"),
-		"flush_access_log_on_new_request":    later("a request is logged when it ends"),
-		"access_log_options":                 later("a request is logged when it ends").but("empty"),
+		"access_log_flush_interval":          run,
+		"flush_access_log_on_new_request":    run,
+		"access_log_options":                 run,
 		"use_remote_address":                 run,
 		"xff_num_trusted_hops":               run,
 		"original_ip_detection_extensions":   later("addresses come from x-forwarded-for"),
@@ -102,6 +102,11 @@ var httpTable = table{
 	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig": {
 		"unix_sockets": run,
 		"cidr_ranges":  run,
+	},
+	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions": {
+		"access_log_flush_interval":                    run,
+		"flush_access_log_on_new_request":              run,
+		"flush_log_on_tunnel_successfully_established": run,
 	},
 	"envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig": {
 		"mappers":     run,
