@@ -18,6 +18,8 @@ type FilterChain struct {
 	HTTP   *HTTP
 	TCP    *TCP
 	Answer *Answer
+
+	Metadata Metadata
 }
 
 // Guard limits how many connections of a filter chain there are at a time.

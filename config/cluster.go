@@ -10,6 +10,7 @@ type Cluster struct {
 	Name     string
 	StatName string // as statistics call it; Name if the resource says nothing else
 	Hash     Hash   // of everything but the endpoints
+	Metadata Metadata
 	Type     ClusterType
 	// Static is the assignment of a cluster of type Static; of types StrictDNS and LogicalDNS, with names in the place of addresses.
 	Static *Assignment

@@ -19,7 +19,11 @@ type HTTP struct {
 	Filters    []HTTPFilter
 	Router     Router
 	AccessLogs []AccessLog
+	LogStart   bool          // a request is logged when it comes, too
+	LogTunnel  bool          // and when it has become a tunnel
+	LogEvery   time.Duration // and after each such time; 0: not
 	Upgrades   []Upgrade
+	Replies    *Replies // what becomes of answers in the upstream's place; nil: nothing
 
 	// HTTP/1.
 	AllowHTTP10           bool
@@ -75,6 +79,28 @@ type HTTP struct {
 type Router struct {
 	SuppressEnvoyHeaders   bool
 	RespectExpectedTimeout bool
+}
+
+// Replies changes what is answered in the upstream's place: as the first mapper whose filter wants it says, then by the format.
+type Replies struct {
+	Mappers []ReplyMapper
+	Format  *BodyFormat // nil: bodies stay as they are
+}
+
+// ReplyMapper changes the answers that its filter wants.
+type ReplyMapper struct {
+	Filter  *LogFilter
+	Status  uint16      // 0: stays
+	Body    *[]byte     // nil: stays
+	Format  *BodyFormat // instead of the one for all; nil: that one
+	Headers []HeaderAdd
+}
+
+// BodyFormat makes the body of an answer. Format is a *accesslog.Format; Type is the content type, empty for plain text.
+type BodyFormat struct {
+	Format any
+	Type   string
+	JSON   bool
 }
 
 // Upgrade allows one upgrade type; Name is in lower case.
@@ -163,9 +189,26 @@ type LogFilter struct {
 	Flags   []string      // LogFlags: one of them, by their short names; none: any flag
 	Codes   []int         // LogGRPC: one of these statuses
 	Exclude bool          // LogGRPC, LogTypes: none of them instead
-	OfHTTP  bool          // LogTypes: the end of a request is among them
-	OfTCP   bool          // LogTypes: the end of a connection is
+	OfHTTP  LogMoments    // LogTypes: when requests are logged
+	OfTCP   LogMoments    // LogTypes: when connections are
+
+	Metadata *MetadataMatch // LogMetadata
+	Missing  bool           // LogMetadata: what is logged if the value is not there
 }
+
+// LogMoment is when something is logged.
+type LogMoment uint8
+
+// The moments.
+const (
+	LogAtEnd LogMoment = iota
+	LogAtStart
+	LogAtTunnel // the other side stands, too
+	LogMeanwhile
+)
+
+// LogMoments are some of them, each a bit.
+type LogMoments uint8
 
 // LogFilterKind is what a log is filtered by.
 type LogFilterKind uint8
@@ -182,6 +225,7 @@ const (
 	LogFlags
 	LogGRPC
 	LogTypes
+	LogMetadata
 )
 
 // Comparison is how a number is compared with a configured one.

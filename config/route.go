@@ -34,6 +34,7 @@ type VirtualHost struct {
 	AttemptCountInRequest, AttemptCountInResponse bool
 	RequireTLS                                    RequireTLS
 	RateLimits                                    []RateLimit
+	Metadata                                      Metadata
 }
 
 // RequireTLS says which requests are redirected to https.
@@ -55,6 +56,7 @@ type Route struct {
 	Direct   *Direct
 	Headers  HeaderChanges
 	Filters  map[string]FilterOverride
+	Metadata Metadata
 }
 
 // FilterOverride is a filter's configuration for one virtual host or route.
@@ -79,7 +81,9 @@ type Conditions struct {
 	Cookies []CookieMatch
 	GRPC    bool // the content type must be one of gRPC
 	// Share, if set, is the share of requests that match, drawn at random.
-	Share *Fraction
+	Share    *Fraction
+	Metadata []MetadataMatch // of what filters have noted
+	State    []StateMatch
 	// What must be true or false of the client's certificate; nil: does not matter.
 	CertificatePresented, CertificateValidated *bool
 }
@@ -215,7 +219,7 @@ type ReplacementPart struct {
 // HashPolicy is one thing that a request is hashed by.
 type HashPolicy struct {
 	Kind     HashKind
-	Name     string       // of the header or cookie (in lower case for a header), or of the query parameter
+	Name     string       // of the header or cookie (in lower case for a header), of the query parameter, or of what a filter set
 	Replace  *Replacement // of a header's values; nil: as they are
 	Cookie   *NewCookie   // a client that has no such cookie gets one; nil: it does not
 	Terminal bool         // what follows does not count if there is a hash by now
@@ -230,6 +234,7 @@ const (
 	HashCookie
 	HashSource // the client's address
 	HashQuery
+	HashState // what a filter set under that name, if that may be hashed
 )
 
 // NewCookie is how a client is given a cookie.
@@ -279,6 +284,7 @@ type Redirect struct {
 type Direct struct {
 	Status uint16
 	Body   []byte
+	Format *BodyFormat // makes another body of it; nil: it stays
 }
 
 // HeaderChanges is what is done to a message's header fields: removals first, then additions in order.

@@ -73,6 +73,7 @@ const (
 // Listener is a bound socket and what is done with its connections.
 type Listener struct {
 	Name       string
+	Metadata   Metadata
 	Hash       Hash
 	Address    Address
 	Direction  Direction

@@ -118,7 +118,7 @@ type Exchange interface {
 	// FilterState is a value that was set under that name.
 	FilterState(name string) (value string, ok bool)
 	// SetFilterState sets one. It tells whether there was room: an exchange has room for MaxFilterState of them.
-	SetFilterState(name, value string) bool
+	SetFilterState(s config.State) bool
 	// OfConnection is what this downstream connection keeps under a key, made at the first call. It ends with the connection.
 	OfConnection(key any, make func() any) any
 	// Random is a random number of this loop's.

@@ -222,7 +222,7 @@ func (noting) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
 	n := x.OfConnection(noting{}, func() any { return new(int) }).(*int)
 	*n++
 	x.SetMetadata("a", "n", float64(*n))
-	x.SetFilterState("b", fmt.Sprint(*n))
+	x.SetFilterState(config.State{Name: "b", Value: fmt.Sprint(*n)})
 	return filters.Continue
 }
 

@@ -125,7 +125,7 @@ func (p *process) startAdmin(levels *components, log *slog.Logger) error {
 		Quit:      p.end,
 		Log: func(e *accesslog.Entry) {
 			for _, l := range logs {
-				if f := l.Filter(); f == nil || f.Wants(e, rand.Uint64(), route.MatchHeaders) {
+				if f := l.Filter(); f == nil || f.Wants(e, rand.Uint64(), route.Rules{}) {
 					l.Write(p.stats.Loops(), e)
 				}
 			}

@@ -23,6 +23,7 @@ type value struct {
 	name      string
 	format    *accesslog.Format
 	skipEmpty bool
+	hashable  bool
 }
 
 // Spec is the filter.
@@ -49,7 +50,7 @@ func read(wire []byte) (*settings, error) {
 	for i, v := range m.GetOnRequestHeaders() {
 		path := fmt.Sprintf("on_request_headers[%d]", i)
 		switch factory := v.GetFactoryKey(); factory {
-		case "envoy.string", "istio.hashable_string":
+		case "envoy.string", "envoy.hashable_string", "istio.hashable_string":
 		case "":
 			return nil, decode.Wrong(path+".factory_key", "is missing: want envoy.string, since a value is text here")
 		default:
@@ -59,7 +60,7 @@ func read(wire []byte) (*settings, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.values = append(s.values, value{name: v.GetObjectKey(), format: f, skipEmpty: v.GetSkipIfEmpty()})
+		s.values = append(s.values, value{name: v.GetObjectKey(), format: f, skipEmpty: v.GetSkipIfEmpty(), hashable: v.GetFactoryKey() != "envoy.string"})
 	}
 	if len(s.values) > filters.MaxFilterState {
 		return nil, decode.Wrong("on_request_headers", "%d: an exchange has room for %d", len(s.values), filters.MaxFilterState)

@@ -1,6 +1,9 @@
 package setfilterstate
 
-import "github.com/weftmesh/weft/filters"
+import (
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters"
+)
 
 // filter sets the values of one exchange.
 type filter struct {
@@ -18,7 +21,7 @@ func (f *filter) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
 	for i := range s.values {
 		v := &s.values[i]
 		if f.text = v.format.Append(f.text[:0], x.Entry()); len(f.text) > 0 || !v.skipEmpty {
-			x.SetFilterState(v.name, string(f.text))
+			x.SetFilterState(config.State{Name: v.name, Value: string(f.text), Hashable: v.hashable})
 		}
 	}
 	if s.clearRoute {

@@ -19,6 +19,7 @@ type Server struct {
 	logs     []*accesslog.Log
 	limit    int
 	chain    string // the filter chain's name
+	about    accesslog.About
 	nextConn *atomic.Uint64
 }
 
@@ -32,6 +33,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, store *telemetry.S
 		chain:    chain.Name,
 		nextConn: nextConn,
 	}
+	s.about[accesslog.OfListener], s.about[accesslog.OfChain] = l.Metadata, chain.Metadata
 	for _, a := range c.AccessLogs {
 		s.logs = append(s.logs, logs(a))
 	}

@@ -47,7 +47,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	}
 	t.down = down
 	t.began = l.Loop.Nanotime()
-	t.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: s.nextConn.Add(1), Direct: down.Direct(), Remote: down.Remote(), Local: down.Local(), DirectLocal: down.DirectLocal(), ServerName: down.ServerName(), FilterChain: s.chain, RequestEnd: -1,
+	t.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: s.nextConn.Add(1), Direct: down.Direct(), Remote: down.Remote(), Local: down.Local(), DirectLocal: down.DirectLocal(), ServerName: down.ServerName(), FilterChain: s.chain, About: s.about, RequestEnd: -1,
 		UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	if t.next = l.tunnels; t.next != nil {
 		t.next.prev = t
@@ -61,7 +61,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 		l.Loop.SetTimer(&t.report, d, t)
 	}
 	if s.config.LogStart {
-		t.log()
+		t.logAt(config.LogAtStart)
 	}
 	share := choose(s.config, l.Loop.Random())
 	t.subset, t.entry.Cluster = share.Subset, share.Name
@@ -75,7 +75,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 		t.end("")
 		return
 	}
-	t.entry.ClusterStatName = t.cluster.Config.StatName
+	t.entry.ClusterStatName, t.entry.About[accesslog.OfCluster] = t.cluster.Config.StatName, t.cluster.Config.Metadata
 	// What the client says first waits in the kernel until somebody listens.
 	down.Pause()
 	t.dial()
@@ -93,6 +93,7 @@ func (t *tunnel) dial() {
 			t.end("")
 			return
 		}
+		t.entry.About[accesslog.OfEndpoint] = m.Metadata
 		t.entry.UpstreamHost, t.entry.UpstreamRemote, t.entry.UpstreamPath = m.Address().AddrPort, m.Address().AddrPort, m.Address().Path
 		up, failure := t.cluster.DialTCP(l, m, (*upEnd)(t))
 		if failure == upstream.NoFailure {
@@ -120,7 +121,7 @@ func (u *upEnd) OnConnected() {
 	t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Status: 200}) // Envoy counts a connection as a good answer
 	t.entry.UpstreamLocal = t.up.Conn.Local()
 	if t.server.config.LogConnected {
-		t.log()
+		t.logAt(config.LogAtTunnel)
 	}
 	if d := t.server.config.IdleTimeout; d > 0 {
 		t.local.Loop.SetTimer(&t.idle, d, t)
@@ -232,7 +233,7 @@ func (t *tunnel) Expired(timer *loop.Timer) {
 		t.entry.Flags |= accesslog.StreamIdleTimeout
 		t.end("idle timeout")
 	case &t.report:
-		t.log()
+		t.logAt(config.LogMeanwhile)
 		t.local.Loop.SetTimer(&t.report, t.server.config.LogEvery, t)
 	case &t.duration:
 		t.stats.Inc(MaxDuration)
@@ -303,6 +304,13 @@ func (t *tunnel) log() {
 			log.Write(l.Index(), e)
 		}
 	}
+}
+
+// logAt writes it before its end.
+func (t *tunnel) logAt(m config.LogMoment) {
+	t.entry.Moment = m
+	t.log()
+	t.entry.Moment = config.LogAtEnd
 }
 
 // OnConnected is not for accepted connections.

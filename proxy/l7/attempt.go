@@ -66,7 +66,7 @@ func (a *attempt) begin(end bool) {
 		x.fail(503, accesslog.NoHealthyUpstream, "no_healthy_upstream", "no healthy upstream")
 		return
 	}
-	x.entry.UpstreamName, x.entry.UpstreamMetadata = a.member.Hostname, a.member.Metadata
+	x.entry.UpstreamName, x.entry.About[accesslog.OfEndpoint] = a.member.Hostname, a.member.Metadata
 	x.noteTried(a.member)
 	x.nameEndpoint()
 	conn, failure := a.connect()

@@ -1,10 +1,7 @@
 package l7
 
 import (
-	"github.com/weftmesh/weft/config"
-	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/telemetry/accesslog"
-	"github.com/weftmesh/weft/wire/http"
 )
 
 // responseDone says that the response is written whole.
@@ -73,13 +70,14 @@ func (x *exchange) downstreamGone() {
 // finish counts and logs the exchange, once, and stops all that may still call it.
 func (x *exchange) finish() {
 	x.state |= over
-	l, c, s := x.local.Loop, x.conn, x.server
+	l, c := x.local.Loop, x.conn
 	x.entry.End = x.since()
 	l.StopTimer(&x.headers)
 	l.StopTimer(&x.deadline)
 	l.StopTimer(&x.answer)
 	l.StopTimer(&x.quiet)
 	l.StopTimer(&x.duration)
+	l.StopTimer(&x.report)
 	x.await.cancel(x)
 	x.abandonAttempts()
 	x.detachMirrors()
@@ -90,7 +88,6 @@ func (x *exchange) finish() {
 			}
 		}
 	}
-	x.entry.WireReceived, x.entry.WireSent = c.conn.Received()-c.rx, c.conn.Sent()+uint64(c.conn.Unsent())-c.tx
 	stats := c.stats
 	stats.Dec(RqActive)
 	if x.has(tunnelling) {
@@ -101,15 +98,8 @@ func (x *exchange) finish() {
 		stats.Inc(classRow(Rq1xx, x.entry.Status))
 		stats.Observe(RqTime, milliseconds(int64(x.entry.End)))
 	}
-	for _, log := range s.logs {
-		if f := log.Filter(); f == nil || f.Wants(&x.entry, l.Random(), matchLogged) {
-			log.Write(l.Index(), &x.entry)
-		}
-	}
+	x.log()
 }
-
-// matchLogged judges the fields of a request for filters of logs.
-func matchLogged(list []config.HeaderMatch, r *http.Request) bool { return route.MatchHeaders(list, r) }
 
 // recycle gives the exchange back to its loop.
 func (x *exchange) recycle() {
@@ -124,6 +114,7 @@ func (x *exchange) recycle() {
 	if cap(x.scratch) > maxScratch {
 		x.scratch = nil
 	}
+	x.made = emptied(x.made)
 	x.local.recycle(x)
 }
 

@@ -60,11 +60,13 @@ type exchange struct {
 	answer   loop.Timer // until the end of the upstream's part
 	quiet    loop.Timer // until the next sign of life
 	duration loop.Timer // until the end
+	report   loop.Timer // until it is logged meanwhile
 
 	began    int64 // on the loop's clock
 	sequence uint32
 	state    exchangeState
 	scratch  []byte // for values that are put together
+	made     []byte // bodies of answers of ours that are
 }
 
 type exchangeState uint32
@@ -104,7 +106,7 @@ func (x *exchange) start(c *Conn) {
 	x.began = l.Loop.Nanotime()
 	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Direct(), Remote: c.conn.Remote(), Local: c.address(), DirectLocal: c.conn.DirectLocal(),
 		ServerName: c.conn.ServerName(), FilterChain: c.server.chainAs, Protocol: http.HTTP11, HasProtocol: true,
-		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
+		About: c.server.about, RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	x.input.Reset(&x.request, l.Loop.Random())
 	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
 	x.attempt, x.rivals = &x.first, x.rivals[:0]
@@ -115,6 +117,9 @@ func (x *exchange) start(c *Conn) {
 	x.down.reset()
 	x.down.backward = true
 	x.up.limit, x.down.limit = c.server.limit, c.server.limit
+	if d := c.server.config.LogEvery; d > 0 {
+		x.set(&x.report, d)
+	}
 	c.stats.Inc(RqTotal)
 	c.stats.Inc(RqHTTP1)
 	c.stats.Inc(RqActive)
@@ -180,6 +185,10 @@ func (x *exchange) onRequestHead(end bool) {
 	x.startChain()
 	if !x.prepareHead() {
 		return
+	}
+	if c.LogStart {
+		x.match()
+		x.logAt(config.LogAtStart)
 	}
 	x.chooseFilters()
 	x.passHead(&x.up, 0, end)
@@ -279,6 +288,9 @@ func (x *exchange) Expired(t *loop.Timer) {
 		x.fail(x.lateStatus(), accesslog.StreamIdleTimeout, "stream_idle_timeout", "stream timeout")
 	case &x.answer:
 		x.attempt.tooLong()
+	case &x.report:
+		x.set(t, x.server.config.LogEvery)
+		x.logAt(config.LogMeanwhile)
 	case &x.duration:
 		stats.Inc(RqMaxDuration)
 		x.failAs(0, answer{status: x.lateStatus(), details: "max_duration_timeout", body: []byte("downstream duration timeout"),

@@ -20,18 +20,22 @@ func (x *exchange) match() {
 	x.state |= rerouted
 	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
 	x.entry.Cluster, x.entry.ClusterStatName = "", ""
+	about := &x.entry.About
+	about[accesslog.OfVirtualHost], about[accesslog.OfRoute], about[accesslog.OfCluster] = nil, nil, nil
+	x.input.Metadata, x.input.State = x.entry.Metadata, x.entry.State
 	if t := x.server.table(x.generation); t != nil {
 		x.found = t.Match(&x.input)
 	}
 	if v := x.found.VirtualHost; v != nil {
-		x.entry.VirtualHost = v.Name
+		x.entry.VirtualHost, about[accesslog.OfVirtualHost] = v.Name, v.Metadata
 	}
 	if r := x.found.Route; r != nil {
-		x.entry.Route = r.Name
+		x.entry.Route, about[accesslog.OfRoute] = r.Name, r.Metadata
 		if f := r.Forward; f != nil {
 			x.share = route.Choose(f.Clusters, f.TotalWeight, x.shareNumber(f))
 			if x.cluster = x.chosenCluster(); x.cluster != nil {
 				x.entry.Cluster, x.entry.ClusterStatName = x.cluster.Config.Name, x.cluster.Config.StatName
+				about[accesslog.OfCluster] = x.cluster.Config.Metadata
 			}
 		}
 	}
@@ -46,7 +50,7 @@ func (x *exchange) shareNumber(f *config.Forward) uint64 {
 		}
 	case f.ShareByHash:
 		// A client without cookie is not given one for this, with Envoy.
-		if hash, ok, _ := route.Hash(f.HashPolicies, &x.request, x.entry.Remote.Addr(), nil); ok {
+		if hash, ok, _ := route.Hash(f.HashPolicies, &x.request, x.entry.Remote.Addr(), x.entry.State, nil); ok {
 			return hash
 		}
 	}
@@ -86,7 +90,7 @@ func (x *exchange) forwardHead(end bool) {
 		return
 	case r.Direct != nil:
 		x.conn.stats.Inc(RqDirect)
-		x.reply(r.Direct.Status, "direct_response", r.Direct.Body, x.directLocation(r))
+		x.directReply(r)
 		return
 	case r.Redirect != nil:
 		x.conn.stats.Inc(RqDirect)

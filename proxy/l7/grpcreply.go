@@ -10,13 +10,16 @@ import (
 func (x *exchange) replyGRPC(a *answer) {
 	r := &x.response
 	r.Status = 200
-	r.AddString(http.ContentType, "application/grpc")
+	r.SetString(http.ContentType, "application/grpc") // whatever others have made of it
+	r.Remove(http.ContentLength)
 	code := a.code
 	if !a.hasCode {
 		code = grpcCode(a.status)
 	}
-	var n [3]byte
-	r.Add(http.GRPCStatus, strconv.AppendUint(n[:0], uint64(code), 10))
+	if !r.Has(http.GRPCStatus) {
+		var n [3]byte
+		r.Add(http.GRPCStatus, strconv.AppendUint(n[:0], uint64(code), 10))
+	}
 	if len(a.body) > 0 {
 		r.Add(http.GRPCMessage, appendPercent(nil, a.body))
 		a.body = nil

@@ -4,7 +4,6 @@ import (
 	"strconv"
 
 	"github.com/weftmesh/weft/config"
-	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -165,6 +164,9 @@ func (x *exchange) sendHead(end bool) {
 	b = http1.AppendResponse(b, r, x.version(), framing, x.encode())
 	c.conn.Commit(b)
 	if x.has(tunnelling) {
+		if x.server.config.LogTunnel {
+			x.logAt(config.LogAtTunnel)
+		}
 		x.pump()
 	}
 	if end {
@@ -275,73 +277,5 @@ func (x *exchange) onDownstreamLowWater() {
 		x.state &^= flowStopped
 		x.conn.stats.Inc(FlowResumedReading)
 		x.attempt.resume()
-	}
-}
-
-// answer is what is said in the upstream's place.
-type answer struct {
-	status     uint16
-	details    string
-	body       []byte
-	location   string // for redirects
-	overloaded bool   // a circuit breaker gave it
-	code       uint8  // what gRPC is told, if hasCode
-	hasCode    bool
-}
-
-// reply answers in the upstream's place. The answer goes through the filters like any other. location is for redirects.
-func (x *exchange) reply(status uint16, details string, body []byte, location string) {
-	x.replyAs(answer{status: status, details: details, body: body, location: location})
-}
-
-// replyWith is reply; overloaded marks an answer that a circuit breaker gave.
-func (x *exchange) replyWith(status uint16, details string, body []byte, location string, overloaded bool) {
-	x.replyAs(answer{status: status, details: details, body: body, location: location, overloaded: overloaded})
-}
-
-func (x *exchange) replyAs(a answer) {
-	if x.has(replied | over | headSent) {
-		return
-	}
-	x.state |= replied | ownHead
-	if a.status == 400 && !x.server.config.StreamErrorOnInvalid {
-		x.conn.state |= connLast // as Envoy: who speaks so badly may have lost its place
-	}
-	x.await.cancel(x)
-	x.up.reset()
-	x.down.reset()
-	x.local.Loop.StopTimer(&x.deadline)
-	r := &x.response
-	r.Reset()
-	r.Version, r.Status = http.HTTP11, a.status
-	if a.location != "" {
-		r.AddString(http.Location, a.location)
-	}
-	if a.overloaded {
-		r.AddString(http.XEnvoyOverloaded, "true")
-	}
-	x.tellTries()
-	if x.has(hasHead) && route.IsGRPC(&x.request) {
-		x.replyGRPC(&a)
-	} else if len(a.body) > 0 {
-		var n [20]byte
-		r.Add(http.ContentLength, strconv.AppendInt(n[:0], int64(len(a.body)), 10))
-		r.AddString(http.ContentType, "text/plain")
-	}
-	x.entry.Details = a.details
-	x.entry.Response = r
-	x.entry.Status = r.Status
-	if x.found.Route != nil && x.forward == nil {
-		x.changeResponse()
-		if r.Has(http.GRPCStatus) && x.has(hasHead) && route.IsGRPC(&x.request) {
-			r.SetString(http.ContentType, "application/grpc") // whatever the route makes of it
-		}
-	}
-	x.passHead(&x.down, 0, len(a.body) == 0)
-	if len(a.body) > 0 && !x.has(over) {
-		x.passBody(&x.down, 0, a.body, true)
-	}
-	if !x.has(over) && x.conn.exchange == x {
-		x.pump()
 	}
 }

@@ -106,7 +106,7 @@ func (x *exchange) directLocation(r *config.Route) string {
 // hashRequest works out what the request is hashed to, once all that is hashed stands in its head.
 func (x *exchange) hashRequest() {
 	x.scratch = x.cookieValue(x.scratch[:0])
-	x.hash, x.hashed, x.cookies = route.Hash(x.forward.HashPolicies, &x.request, x.entry.Remote.Addr(), x.scratch)
+	x.hash, x.hashed, x.cookies = route.Hash(x.forward.HashPolicies, &x.request, x.entry.Remote.Addr(), x.entry.State, x.scratch)
 }
 
 func (x *exchange) cookieValue(dst []byte) []byte {

@@ -31,8 +31,10 @@ type Server struct {
 	chain   []link
 	stats   *telemetry.Owner
 	logs    []*accesslog.Log
-	chainAs string // the filter chain's name
-	limit   int    // watermark of a connection, in bytes
+	mappers []mapper // of replies
+	chainAs string   // the filter chain's name
+	about   accesslog.About
+	limit   int // watermark of a connection, in bytes
 	via     []byte
 	agent   []byte
 	name    []byte
@@ -90,12 +92,14 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 		inbound: l.Direction,
 		origin:  o,
 	}
+	s.about[accesslog.OfListener], s.about[accesslog.OfChain] = l.Metadata, chain.Metadata
 	if c.Routes != nil {
 		s.inline = route.Compile(c.Routes)
 	}
 	for _, a := range c.AccessLogs {
 		s.logs = append(s.logs, o.Logs(a))
 	}
+	s.mappers = compileMappers(c.Replies)
 	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept, Health: &o.Health, Cluster: o.Cluster}
 	for _, f := range c.Filters {
 		site.Name, site.Place = f.Name, l.Name+"/"+chain.ID+"/"+f.Name

@@ -56,18 +56,18 @@ func (x *exchange) SetMetadata(namespace, key string, value any) bool {
 func (x *exchange) FilterState(name string) (string, bool) { return x.entry.StateOf(name) }
 
 // SetFilterState implements filters.Exchange.
-func (x *exchange) SetFilterState(name, value string) bool {
+func (x *exchange) SetFilterState(s config.State) bool {
 	list := x.entry.State
 	for i := range list {
-		if list[i].Name == name {
-			list[i].Value = value
+		if list[i].Name == s.Name {
+			list[i] = s
 			return true
 		}
 	}
 	if len(list) >= filters.MaxFilterState {
 		return false
 	}
-	x.entry.State = append(list, accesslog.State{Name: name, Value: value})
+	x.entry.State = append(list, s)
 	return true
 }
 

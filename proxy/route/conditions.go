@@ -27,6 +27,16 @@ func matchConditions(c *config.Conditions, in *Input) bool {
 			return false
 		}
 	}
+	for i := range c.Metadata {
+		if !matchMetadata(&c.Metadata[i], in.Metadata) {
+			return false
+		}
+	}
+	for i := range c.State {
+		if !matchState(&c.State[i], in.State) {
+			return false
+		}
+	}
 	return true
 }
 

@@ -13,12 +13,12 @@ import (
 )
 
 // Hash is what a request is hashed to, as Envoy does, so that both choose the same endpoint: each policy that finds something is mixed
-// in. ok is false if none did. source is the client's address, if it has one. cookie is the value of the cookies that a client without
+// in. ok is false if none did. source is the client's address, if it has one; state is what filters have set. cookie is the value of the cookies that a client without
 // is given, nil if it is not to be given any; bits of given tell which policies did, of which a configuration holds no more than a word has bits.
-func Hash(policies []config.HashPolicy, r *http.Request, source netip.Addr, cookie []byte) (hash uint64, ok bool, given uint64) {
+func Hash(policies []config.HashPolicy, r *http.Request, source netip.Addr, state []config.State, cookie []byte) (hash uint64, ok bool, given uint64) {
 	for i := range policies {
 		p := &policies[i]
-		n, found, isNew := hashOne(p, r, source, cookie)
+		n, found, isNew := hashOne(p, r, source, state, cookie)
 		if isNew {
 			given |= 1 << i
 		}
@@ -32,7 +32,7 @@ func Hash(policies []config.HashPolicy, r *http.Request, source netip.Addr, cook
 	return hash, ok, given
 }
 
-func hashOne(p *config.HashPolicy, r *http.Request, source netip.Addr, cookie []byte) (hash uint64, ok, isNew bool) {
+func hashOne(p *config.HashPolicy, r *http.Request, source netip.Addr, state []config.State, cookie []byte) (hash uint64, ok, isNew bool) {
 	switch p.Kind {
 	case config.HashHeader:
 		hash, ok = hashHeader(p, r)
@@ -51,6 +51,12 @@ func hashOne(p *config.HashPolicy, r *http.Request, source netip.Addr, cookie []
 	case config.HashQuery:
 		if value, found := Parameter(r.Path(), p.Name); found {
 			return xxhash.Sum64(value), true, false
+		}
+	case config.HashState:
+		for i := range state {
+			if s := &state[i]; s.Name == p.Name && s.Hashable {
+				return xxhash.Sum64String(s.Value), true, false
+			}
 		}
 	}
 	return hash, ok, false

@@ -48,7 +48,7 @@ func TestHashIsEnvoys(t *testing.T) {
 		{[]config.HashPolicy{header(":path"), header("host"), header(":method")}, "/w7?a", nil, 33},
 		{nil, "/", nil, none},
 	} {
-		hash, ok, given := Hash(test.policies, request("GET", "v.t", test.path, test.fields...), netip.MustParseAddr("127.0.0.1"), nil)
+		hash, ok, given := Hash(test.policies, request("GET", "v.t", test.path, test.fields...), netip.MustParseAddr("127.0.0.1"), nil, nil)
 		got := none
 		if ok {
 			got = int(hash % 97)
@@ -57,7 +57,7 @@ func TestHashIsEnvoys(t *testing.T) {
 			t.Errorf("%+v, %s %q: %d, given %b; want %d", test.policies, test.path, test.fields, got, given, test.want)
 		}
 	}
-	if _, ok, _ := Hash([]config.HashPolicy{source}, request("GET", "h", "/"), netip.Addr{}, nil); ok {
+	if _, ok, _ := Hash([]config.HashPolicy{source}, request("GET", "h", "/"), netip.Addr{}, nil, nil); ok {
 		t.Error("a client without an address has a hash")
 	}
 }
@@ -69,15 +69,15 @@ func TestNewCookie(t *testing.T) {
 	if string(value) != "3b508523cc08f873" {
 		t.Errorf("value %s", value)
 	}
-	first, ok, given := Hash(policies, request("GET", "h", "/"), netip.Addr{}, value)
+	first, ok, given := Hash(policies, request("GET", "h", "/"), netip.Addr{}, nil, value)
 	if !ok || given != 1<<1 {
 		t.Errorf("%v, given %b: want the second, and nothing after it", ok, given)
 	}
 	// Who brings the cookie back is hashed the same.
-	if hash, _, given := Hash(policies, request("GET", "h", "/", "cookie: b="+string(value)), netip.Addr{}, nil); hash != first || given != 0 {
+	if hash, _, given := Hash(policies, request("GET", "h", "/", "cookie: b="+string(value)), netip.Addr{}, nil, nil); hash != first || given != 0 {
 		t.Errorf("%x, given %b; want %x", hash, given, first)
 	}
-	if _, _, given := Hash(policies, request("GET", "h", "/", "cookie: b="), netip.Addr{}, value); given != 1<<1 {
+	if _, _, given := Hash(policies, request("GET", "h", "/", "cookie: b="), netip.Addr{}, nil, value); given != 1<<1 {
 		t.Errorf("given %b for an empty cookie", given)
 	}
 	for want, c := range map[string]config.NewCookie{
@@ -95,7 +95,7 @@ func TestNewCookie(t *testing.T) {
 func TestHashAllocatesNothing(t *testing.T) {
 	policies := []config.HashPolicy{{Kind: config.HashHeader, Name: "x-h"}, {Kind: config.HashCookie, Name: "c"}, {Kind: config.HashSource}, {Kind: config.HashQuery, Name: "q"}}
 	r, source := request("GET", "h", "/?q=1", "x-h: b", "x-h: a", "cookie: c=d"), netip.MustParseAddr("2001:db8::1")
-	if n := testing.AllocsPerRun(20, func() { Hash(policies, r, source, nil) }); n != 0 {
+	if n := testing.AllocsPerRun(20, func() { Hash(policies, r, source, nil, nil) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -13,6 +13,9 @@ type Input struct {
 	// Random decides which requests a rule for a share of them meets. It should be the same for an exchange's whole life, so that
 	// matching it again finds the same.
 	Random uint64
+	// Metadata and State are what filters have noted and set by now.
+	Metadata config.Metadata
+	State    []config.State
 
 	path []byte // as rules see it: without query, and without parameters if those are ignored
 	room []byte // for a path without parameters

@@ -82,6 +82,8 @@ func escapeFrom(dst []byte, from int, json bool) []byte {
 			dst = append(dst, b)
 		case json && (b == '"' || b == '\\'):
 			dst = append(dst, '\\', b)
+		case json && b >= '\b' && b <= '\r' && b != '\v':
+			dst = append(dst, '\\', "btn fr"[b-'\b'])
 		case json:
 			// Bytes that may not be UTF-8 are shown as the code point of their number, as Envoy does.
 			dst = append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
@@ -160,8 +162,8 @@ func (o *operator) value(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		return o.serverName(dst, e)
 	case opMetadata:
 		return o.metadata(dst, e.Metadata)
-	case opUpstreamMetadata:
-		return o.metadata(dst, e.UpstreamMetadata)
+	case opConfigured:
+		return o.metadata(dst, e.About[o.owner])
 	case opState:
 		return o.state(dst, e)
 	}

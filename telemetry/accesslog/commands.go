@@ -15,7 +15,7 @@ const (
 	takesState            // (NAME), (NAME:PLAIN) or (NAME:TYPED), and a length
 	takesPart             // (WQ or NQ:WHICH), or nothing
 	takesQuery            // (ORIG), or nothing
-	takesOf               // (DYNAMIC or UPSTREAM_HOST:NAMESPACE:KEY…), and a length
+	takesOf               // (WHOSE:NAMESPACE:KEY…), and a length
 	takesCode             // (CAMEL_STRING, SNAKE_STRING or NUMBER), or nothing
 )
 
@@ -47,7 +47,7 @@ var commands = map[string]rule{
 	"UPSTREAM_PROTOCOL":  {kind: opUpstreamProtocol},
 	"UPSTREAM_HOST_NAME": {kind: opUpstreamName},
 	"METADATA":           {kind: opMetadata, takes: takesOf},
-	"UPSTREAM_METADATA":  {kind: opUpstreamMetadata, takes: takesPath},
+	"UPSTREAM_METADATA":  {kind: opConfigured, takes: takesPath},
 	"ENVIRONMENT":        {kind: opConstant, takes: takesName},
 	"HOSTNAME":           {kind: opConstant},
 

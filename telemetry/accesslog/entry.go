@@ -40,15 +40,31 @@ type Entry struct {
 	UpstreamFailure                              string // transport failure reason
 	UpstreamConnectionID                         uint64
 	FilterChain                                  string
-	UpstreamName                                 string          // of the endpoint; empty: it has none
-	UpstreamMetadata                             config.Metadata // of the endpoint
-	HealthCheck                                  bool            // a filter took it for one
+	UpstreamName                                 string // of the endpoint; empty: it has none
+	HealthCheck                                  bool   // a filter took it for one
+	Moment                                       config.LogMoment
 	Metadata                                     config.Metadata // what filters noted; nil if nothing
-	State                                        []State         // what filters set
+	State                                        []config.State  // what filters set
+	About                                        About
+	LocalBody                                    []byte // of an answer in the upstream's place, while another body is made of it
 }
 
-// State is a named value that a filter set for later filters and logs.
-type State struct{ Name, Value string }
+// Owner is somebody of whom a configuration holds metadata.
+type Owner uint8
+
+// The owners.
+const (
+	OfRoute Owner = iota
+	OfVirtualHost
+	OfCluster
+	OfEndpoint
+	OfListener
+	OfChain
+	owners
+)
+
+// About is what is configured of each owner.
+type About [owners]config.Metadata
 
 // StateOf finds a named value.
 func (e *Entry) StateOf(name string) (string, bool) {

@@ -42,12 +42,16 @@ func compileFilter(c *config.LogFilter) Filter {
 	return f
 }
 
-// MatchHeaders tells whether all conditions hold for a request; the rule is that of routes, in a room that this one may not see.
-type MatchHeaders func(list []config.HeaderMatch, r *http.Request) bool
+// Rules judge by the rules of routes, which are in a room that this one may not see.
+type Rules interface {
+	// MatchHeaders tells whether all conditions hold for a request.
+	MatchHeaders(list []config.HeaderMatch, r *http.Request) bool
+	// MatchMetadata tells whether a value is there, and whether it is what is asked for.
+	MatchMetadata(m *config.MetadataMatch, all config.Metadata) (fits, found bool)
+}
 
-// Wants tells whether an entry is to be logged. random decides about shares; match judges fields, and may be nil where there are no
-// requests.
-func (f *Filter) Wants(e *Entry, random uint64, match MatchHeaders) bool {
+// Wants tells whether an entry is to be logged. random decides about shares; rules may be nil where there are no requests.
+func (f *Filter) Wants(e *Entry, random uint64, rules Rules) bool {
 	if f == nil {
 		return true
 	}
@@ -62,23 +66,23 @@ func (f *Filter) Wants(e *Entry, random uint64, match MatchHeaders) bool {
 		return uint32(random%uint64(c.Share.In)) < c.Share.Of
 	case config.LogAll:
 		for i := range f.parts {
-			if !f.parts[i].Wants(e, random, match) {
+			if !f.parts[i].Wants(e, random, rules) {
 				return false
 			}
 		}
 		return true
 	case config.LogAny:
 		for i := range f.parts {
-			if f.parts[i].Wants(e, random, match) {
+			if f.parts[i].Wants(e, random, rules) {
 				return true
 			}
 		}
 		return false
 	case config.LogHeaders:
-		if match == nil || e.Request == nil {
+		if rules == nil || e.Request == nil {
 			return c.Headers[0].Invert // there is no field that could fit
 		}
-		return match(c.Headers, e.Request)
+		return rules.MatchHeaders(c.Headers, e.Request)
 	case config.LogFlags:
 		return e.Flags&f.flags != 0
 	case config.LogGRPC:
@@ -88,11 +92,20 @@ func (f *Filter) Wants(e *Entry, random uint64, match MatchHeaders) bool {
 		}
 		return slices.Contains(c.Codes, code) != c.Exclude
 	case config.LogTypes:
-		is := c.OfTCP
+		of := c.OfTCP
 		if e.HasProtocol {
-			is = c.OfHTTP
+			of = c.OfHTTP
 		}
-		return is != c.Exclude
+		return (of&(1<<e.Moment) != 0) != c.Exclude
+	case config.LogMetadata:
+		if rules == nil || e.Metadata == nil || c.Metadata == nil {
+			return c.Missing
+		}
+		fits, found := rules.MatchMetadata(c.Metadata, e.Metadata)
+		if !found {
+			return c.Missing
+		}
+		return fits
 	}
 	return true
 }

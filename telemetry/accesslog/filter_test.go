@@ -17,11 +17,11 @@ func TestFilters(t *testing.T) {
 		return config.LogFilter{Kind: config.LogStatus, Compare: c, Value: v}
 	}
 	yes, no := status(config.CompareAtLeast, 0), status(config.CompareAtLeast, 1000)
-	fits := func([]config.HeaderMatch, *http.Request) bool { return true }
+	var fits everything
 	for name, c := range map[string]struct {
 		filter config.LogFilter
 		entry  *Entry
-		match  MatchHeaders
+		match  Rules
 		want   bool
 	}{
 		"status":               {filter: status(config.CompareEqual, 404), want: true},
@@ -53,9 +53,13 @@ func TestFilters(t *testing.T) {
 		"none of gRPC's":       {filter: config.LogFilter{Kind: config.LogGRPC, Codes: []int{0, 5}, Exclude: true}},
 		"what HTTP stands for": {filter: config.LogFilter{Kind: config.LogGRPC, Codes: []int{12 + 2}}, entry: &Entry{Status: 503}, want: true},
 		"nothing is unknown":   {filter: config.LogFilter{Kind: config.LogGRPC, Codes: []int{2}}, entry: connection, want: true},
-		"a request's end":      {filter: config.LogFilter{Kind: config.LogTypes, OfHTTP: true}, want: true},
-		"not a connection's":   {filter: config.LogFilter{Kind: config.LogTypes, OfHTTP: true}, entry: connection},
-		"all but connections":  {filter: config.LogFilter{Kind: config.LogTypes, OfTCP: true, Exclude: true}, want: true},
+		"a request's end":      {filter: config.LogFilter{Kind: config.LogTypes, OfHTTP: 1 << config.LogAtEnd}, want: true},
+		"not a connection's":   {filter: config.LogFilter{Kind: config.LogTypes, OfHTTP: 1 << config.LogAtEnd}, entry: connection},
+		"not its beginning":    {filter: config.LogFilter{Kind: config.LogTypes, OfHTTP: 1 << config.LogAtStart}},
+		"a value":              {filter: config.LogFilter{Kind: config.LogMetadata, Metadata: &config.MetadataMatch{}}, entry: &Entry{Metadata: config.Metadata{}}, match: fits, want: true},
+		"nothing noted":        {filter: config.LogFilter{Kind: config.LogMetadata, Metadata: &config.MetadataMatch{}}, match: fits},
+		"nothing is enough":    {filter: config.LogFilter{Kind: config.LogMetadata, Metadata: &config.MetadataMatch{}, Missing: true}, match: fits, want: true},
+		"all but connections":  {filter: config.LogFilter{Kind: config.LogTypes, OfTCP: 1 << config.LogAtEnd, Exclude: true}, want: true},
 	} {
 		e := c.entry
 		if e == nil {
@@ -75,6 +79,14 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// everything is rules that everything fits.
+type everything struct{}
+
+func (everything) MatchHeaders([]config.HeaderMatch, *http.Request) bool { return true }
+func (everything) MatchMetadata(*config.MetadataMatch, config.Metadata) (fits, found bool) {
+	return true, true
+}
+
 // TestWhatFewFormatsAskFor writes what the real Envoy wrote when it was asked.
 func TestWhatFewFormatsAskFor(t *testing.T) {
 	r := &http.Request{}
@@ -84,13 +96,13 @@ func TestWhatFewFormatsAskFor(t *testing.T) {
 	trailers := &http.Header{}
 	trailers.AddString(http.GRPCStatus, "5")
 	e := &Entry{Request: r, ResponseTrailers: trailers, HasProtocol: true, UpstreamConnectionID: 1, UpstreamName: "named.test",
-		UpstreamMetadata: config.Metadata{"a": {"b": "ep"}}, Metadata: config.Metadata{"a": {"b": "noted"}}}
+		About: About{OfEndpoint: {"a": {"b": "ep"}}, OfRoute: {"a": {"b": "rt"}}}, Metadata: config.Metadata{"a": {"b": "noted"}}}
 	for text, want := range map[string]string{
 		"%PATH%": "/old?q=%41", "%PATH(NQ)%": "/old", "%PATH(NQ:PATH)%": "/new", "%PATH(WQ:PATH)%": "/new?q=1&r=%20", "%PATH(WQ:ORIG)%": "/old?q=%41",
 		"%REQ_WITHOUT_QUERY(x-envoy-original-path?:path)%": "/old", "%REQ_WITHOUT_QUERY(:PATH):2%": "/n", "%REQUEST_HEADER(content-type):5%": "appli",
 		"%QUERY_PARAMS%": "q=%41", "%GRPC_STATUS%": "NotFound", "%GRPC_STATUS(SNAKE_STRING)%": "NOT_FOUND",
 		"%GRPC_STATUS(NUMBER)%": "5", "%GRPC_STATUS_NUMBER%": "5", "%LOCAL_REPLY_BODY%": "", "%ACCESS_LOG_TYPE%": "DownstreamEnd",
-		"%UPSTREAM_PROTOCOL%": "HTTP/1.1", "%UPSTREAM_HOST_NAME%": "named.test", "%METADATA(DYNAMIC:a:b)%": "noted", "%METADATA(UPSTREAM_HOST:a:b)%": "ep",
+		"%UPSTREAM_PROTOCOL%": "HTTP/1.1", "%UPSTREAM_HOST_NAME%": "named.test", "%METADATA(DYNAMIC:a:b)%": "noted", "%METADATA(UPSTREAM_HOST:a:b)%": "ep", "%METADATA(ROUTE:a:b)%": "rt", "%METADATA(CLUSTER:a:b)%": "-",
 		"%UPSTREAM_METADATA(a)%": `{"b":"ep"}`, "%BYTES_RETRANSMITTED%": "0", "%CUSTOM_FLAGS%": "", "%TRACE_ID%": "-", "%DOWNSTREAM_PEER_CERT_V_START(%Y)%": "-",
 	} {
 		f, err := Parse(text, Options{})
@@ -101,7 +113,7 @@ func TestWhatFewFormatsAskFor(t *testing.T) {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
 	}
-	for _, text := range []string{"%PATH(X)%", "%PATH(WQ:X)%", "%QUERY_PARAMS(DECODED)%", "%GRPC_STATUS(X)%", "%METADATA(ROUTE:a)%", "%METADATA(DYNAMIC)%", "%METADATA%", "%CEL(1)%"} {
+	for _, text := range []string{"%PATH(X)%", "%PATH(WQ:X)%", "%QUERY_PARAMS(DECODED)%", "%GRPC_STATUS(X)%", "%METADATA(OTHER:a)%", "%METADATA(DYNAMIC)%", "%METADATA%", "%CEL(1)%"} {
 		if _, err := Parse(text, Options{}); err == nil {
 			t.Errorf("%s is taken", text)
 		}

@@ -27,7 +27,8 @@ type operator struct {
 	time      []timePiece // opStartTime, opStartTimeLocal, opEmitTime, opEmitTimeLocal
 	span      span        // opSpan
 	keepSpace bool        // opDetails: do not turn white space into _
-	path      []string    // opMetadata: the namespace, then the keys
+	path      []string    // opMetadata, opConfigured: the namespace, then the keys
+	owner     Owner       // opConfigured
 	quoted    bool        // opState: as JSON
 	noQuery   bool        // opRequestField: without what follows a ?
 	names     *[17]string // opGRPCStatus: what codes are called; nil: by their numbers
@@ -136,7 +137,7 @@ const (
 	opAttempts
 	opUpstreamFailure
 	opMetadata
-	opUpstreamMetadata
+	opConfigured // metadata
 	opState
 	opQuery
 	opGRPCStatus

@@ -9,7 +9,7 @@ import (
 func TestWhatFiltersNoted(t *testing.T) {
 	e := &Entry{
 		Metadata: config.Metadata{"a.b": {"text": "it's \"so\"", "n": 1.5, "yes": true, "list": []any{"x", 2.0, nil}, "deep": map[string]any{"k": "v"}}},
-		State:    []State{{Name: "s", Value: `q"`}, {Name: "io.x", Value: "y"}},
+		State:    []config.State{{Name: "s", Value: `q"`}, {Name: "io.x", Value: "y"}},
 	}
 	for text, want := range map[string]string{
 		`%DYNAMIC_METADATA(a.b:text)%`:   `it's "so"`,

@@ -306,20 +306,11 @@ func compile(c call) (operator, error) {
 	case takesCode:
 		err = o.parseCode(c.parameter)
 	case takesOf:
-		of, path, _ := strings.Cut(c.parameter, ":")
-		o.path = strings.Split(path, ":")
-		switch {
-		case path == "":
-			err = fmt.Errorf("parameter %q: want a namespace after the colon", c.parameter)
-		case of == "UPSTREAM_HOST":
-			o.kind = opUpstreamMetadata
-		case of != "DYNAMIC":
-			err = fmt.Errorf("parameter %q: want DYNAMIC or UPSTREAM_HOST: metadata of %s is not kept", c.parameter, of)
-		}
+		err = o.parseOwner(c.parameter)
 	case takesName:
 		o.name = c.parameter
 	case takesPath:
-		o.path = strings.Split(c.parameter, ":")
+		o.path, o.owner = strings.Split(c.parameter, ":"), OfEndpoint
 	case takesState:
 		err = o.parseState(c.parameter)
 	case takesTime:
@@ -386,6 +377,29 @@ func (o *operator) parsePart(s string) error {
 	default:
 		return fmt.Errorf("parameter %q: want ORIG, PATH or ORIG_OR_PATH after the colon", s)
 	}
+	return nil
+}
+
+// owned are the owners of metadata, as METADATA calls them.
+var owned = map[string]Owner{"ROUTE": OfRoute, "VIRTUAL_HOST": OfVirtualHost, "CLUSTER": OfCluster, "UPSTREAM_HOST": OfEndpoint, "LISTENER": OfListener,
+	"LISTENER_FILTER_CHAIN": OfChain}
+
+// parseOwner reads whose metadata is meant, the namespace and the keys. DYNAMIC is what filters have noted.
+func (o *operator) parseOwner(s string) error {
+	of, path, _ := strings.Cut(s, ":")
+	o.path = strings.Split(path, ":")
+	if path == "" {
+		return fmt.Errorf("parameter %q: want a namespace after the colon", s)
+	}
+	if of == "DYNAMIC" {
+		return nil
+	}
+	o.kind = opConfigured
+	owner, ok := owned[of]
+	if !ok {
+		return fmt.Errorf("parameter %q: there is no metadata of %s; want DYNAMIC, %s", s, of, list(owned))
+	}
+	o.owner = owner
 	return nil
 }
 

@@ -15,6 +15,12 @@ var camelCodes = [17]string{"OK", "Canceled", "Unknown", "InvalidArgument", "Dea
 var snakeCodes = [17]string{"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
 	"RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"}
 
+// requestMoments and connectionMoments are what Envoy calls the moments of logs.
+var (
+	requestMoments    = [...]string{"DownstreamEnd", "DownstreamStart", "DownstreamTunnelSuccessfullyEstablished", "DownstreamPeriodic"}
+	connectionMoments = [...]string{"TcpConnectionEnd", "TcpConnectionStart", "TcpUpstreamConnected", "TcpPeriodic"}
+)
+
 // told is the value of the operators that few formats ask for.
 func (o *operator) told(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 	switch o.kind {
@@ -36,7 +42,7 @@ func (o *operator) told(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		}
 		return strconv.AppendInt(dst, int64(code), 10), false, true
 	case opLocalBody:
-		return dst, false, true // it is for what makes such bodies; logs find it empty, with Envoy
+		return append(dst, e.LocalBody...), o.write == writeText, true // as it is, whatever lines it has; logs find it empty, with Envoy
 	case opStreamID:
 		if e.Request == nil {
 			return appendUUID(dst), false, true
@@ -47,9 +53,9 @@ func (o *operator) told(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		return appendUUID(dst), false, true
 	case opLogType:
 		if e.HasProtocol {
-			return append(dst, "DownstreamEnd"...), false, true
+			return append(dst, requestMoments[e.Moment]...), false, true
 		}
-		return append(dst, "TcpConnectionEnd"...), false, true
+		return append(dst, connectionMoments[e.Moment]...), false, true
 	case opUpstreamProtocol:
 		return append(dst, "HTTP/1.1"...), false, e.HasProtocol && e.UpstreamConnectionID != 0
 	case opUpstreamName:

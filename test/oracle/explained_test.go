@@ -31,8 +31,6 @@ var explained = []difference{
 	because(`^managed-(codec-)?errors/\d/answer0:connection$`, "a request without Host is one that the codec gives up on, whatever is said of malformed messages"),
 	because(`^proxied(-one)?/\d/answer0$|^chains-names/6/rest$|^waited/0/rest$`, "what a refused client has sent is read before the connection is closed, so that it sees an end and no reset"),
 
-	because(`^tcp-options/log\d:ACCESS_LOG_TYPE$`, "lines that a connection writes before its end say that they are of its end"),
-
 	// Answers.
 	because(`^both-lengths/0/answer0:connection$`, "a message with two lengths is the last one of its connection (RFC 9112 §6.1)"),
 	because(`/answer0:transfer-encoding$`, "an answer to HEAD without a length does not tell how its body would have been framed"),
@@ -53,7 +51,7 @@ var explained = []difference{
 	because(`^paths/log15:RESPONSE_CODE_DETAILS`, "a target of * is no URL for Envoy, and no target of a GET here"),
 	because(`^limits/log1:UPSTREAM_HOST(_NAME)?$`, "an endpoint was chosen before the limit was met"),
 	because(`^upgrades/log6:UPSTREAM_PROTOCOL`, "a CONNECT that ends here speaks to its upstream over what is otherwise a connection of HTTP"),
-	because(`^upgrades/log[04]:RESPONSE_(CODE_DETAILS|FLAGS)`, "a tunnel that the upstream ends in order is no failure"),
+	because(`^(upgrades/log[04]|moments/log11):RESPONSE_(CODE_DETAILS|FLAGS)`, "a tunnel that the upstream ends in order is no failure"),
 
 	// Numbers.
 	because(`/listener\.[^.]*\.http\.`, "requests are not counted for each listener, too"),
@@ -70,11 +68,11 @@ var explained = []difference{
 	because(`/http\..*\.tracing\.health_check$`, "nothing is traced"),
 	because(`^speaking-cases/cluster\.speaking-cases_up\.upstream_cx_(close_notify|destroy|destroy_local)$`, "a message with two lengths is the last one of its connection (RFC 9112 §6.1)"),
 	because(`^(limits|thresholds)/cluster\..*\.(upstream_cx_(http1_)?total|upstream_rq_pending_total|circuit_breakers\..*_open)$`, "what is refused by a limit is refused before a connection is thought of, and the gauges of limits of 0 are always on"),
-	because(`^(logs-)?tcp.*/cluster\.`, "connections of TCP proxies are counted as connections only"),
+	because(`^((logs-)?tcp.*|moments-tcp)/cluster\.`, "connections of TCP proxies are counted as connections only"),
 	because(`/cluster\..*\.lb_subsets_created$`, "Envoy counts them for its worker and for its main thread"),
 	because(`^subset-.*/cluster\..*\.(ring_hash|maglev)_lb\.`, "of many tables in one number, whichever was made last"),
 	because(`^timeouts/cluster\.`, "the last try that ran out of its own time is not counted as an answer of the cluster"),
-	because(`^upgrades/(cluster|http)\.`, "ends of tunnels are counted by who ends them; Envoy counts resets"),
+	because(`^(upgrades|moments(-tunnel)?)/(cluster|http)\.`, "ends of tunnels are counted by who ends them; Envoy counts resets"),
 	because(`/cluster\..*\.upstream_rq_(rx|tx)_reset$`, "lost connections count as resets of their streams"),
 }
 

@@ -67,7 +67,11 @@ var listening = []scenario{
 	{name: "echoed", alone: `- {name: envoy.filters.network.echo, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}`, sends: []exchange{{send: "hello\r\n", take: 7}}},
 	{name: "answered", alone: "- " + answer("hello"), sends: []exchange{{send: "anything\r\n"}}},
 
+	{name: "described", listener: `metadata: {filter_metadata: {oracle: {k: listener}}}`, chain: `metadata: {filter_metadata: {oracle: {k: chain}}}`,
+		vhost: "request_headers_to_add: [{header: {key: x-l, value: \"%METADATA(LISTENER:oracle:k)%\"}}, {header: {key: x-c, value: \"%METADATA(LISTENER_FILTER_CHAIN:oracle:k)%\"}}]\n" + routes(route("prefix: /", to)), sends: gets("/")},
+
 	// TCP proxies.
+	{name: "tcp-moments", tcp: "cluster: $up\naccess_log_options: {flush_access_log_on_connected: true, flush_access_log_on_start: true}", logs: "log_type_filter: {types: [TcpConnectionStart, TcpUpstreamConnected, TcpPeriodic]}", sends: []exchange{{send: "tcp hello"}}},
 	{name: "tcp-options", tcp: "cluster: $up\nidle_timeout: 60s\nmax_downstream_connection_duration: 60s\nhash_policy: [{source_ip: {}}]\naccess_log_options: {access_log_flush_interval: 60s, flush_access_log_on_connected: true, flush_access_log_on_start: true}", clusters: map[string]string{"up": "lb_policy: RING_HASH"}, sends: []exchange{{send: "tcp hello"}}},
 	{name: "tcp-subset", tcp: "cluster: $up\n" + wanting("stage: dev"), clusters: map[string]string{"up": "lb_subset_config: {subset_selectors: [{keys: [stage]}]}"}, ends: map[string]string{"up": stages}, sends: []exchange{{send: "tcp hello"}}},
 	{name: "tcp-subset-share", tcp: "weighted_clusters: {clusters: [{name: $up, weight: 1, " + wanting("stage: dev") + "}]}", clusters: map[string]string{"up": "lb_subset_config: {subset_selectors: [{keys: [stage]}]}"}, ends: map[string]string{"up": stages}, sends: []exchange{{send: "tcp hello"}}},

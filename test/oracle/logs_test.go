@@ -29,7 +29,7 @@ var logging = []scenario{
 	logs("grpc-not", "grpc_status_filter: {statuses: [UNKNOWN], exclude: true}"),
 	logs("type", "log_type_filter: {types: [DownstreamEnd]}"),
 	logs("type-not", "log_type_filter: {types: [DownstreamEnd, TcpConnectionEnd], exclude: true}"),
-	{name: "json", json: logJSON, sends: []exchange{{send: "GET /"}, {send: "GET /; x-a: \"\\\x7f\xc3\xa9"}}},
+	{name: "json", json: logJSON, sends: []exchange{{send: "GET /"}, {send: "GET /; x-a: \"\\\t\x7f\xc3\xa9"}}},
 	{name: "json-empty", json: logJSON + ", omit_empty_values: true", sends: []exchange{{send: "GET /"}, {send: "GET /; x-a: 1"}}},
 	{name: "text-empty", json: `omit_empty_values: true, text_format: "a %REQ(x)% %REQ(x-a)%|%UPSTREAM_TRANSPORT_FAILURE_REASON%\n"`, sends: []exchange{{send: "GET /"}, {send: "GET /; x-a: 1"}}},
 	{name: "logs-tcp", tcp: "cluster: $up", logs: "log_type_filter: {types: [TcpConnectionEnd]}", sends: []exchange{{send: "tcp hello"}}},

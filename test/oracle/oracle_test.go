@@ -18,7 +18,7 @@ import (
 )
 
 // corpus is all that is asked of both.
-var corpus = slices.Concat(routing, heads, attempts, filtered, wire, logging, clustered, tables, listening, limiting)
+var corpus = slices.Concat(routing, heads, attempts, filtered, wire, logging, clustered, tables, listening, limiting, replies, metadata)
 
 // unasked are run paths that the corpus does not set, by what they begin with.
 var unasked = map[string]string{

@@ -66,6 +66,8 @@ var tables = []scenario{
 	// The connection manager.
 	{name: "managed", manager: "stream_idle_timeout: 60s\nrequest_timeout: 60s\nrequest_headers_timeout: 60s\ndrain_timeout: 5s\ndelayed_close_timeout: 0.3s\npath_with_escaped_slashes_action: KEEP_UNCHANGED\ninternal_address_config: {unix_sockets: true}\ncommon_http_protocol_options: {idle_timeout: 60s, max_connection_duration: 60s, max_stream_duration: 60s}\n" +
 		`request_id_extension: {typed_config: {"@type": type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig, pack_trace_reason: true, use_request_id_for_trace_sampling: true}}`, sends: gets("/a%2fb", "/")},
+	{name: "managed-logs", manager: "access_log_options: {access_log_flush_interval: 60s}", sends: gets("/")},
+	{name: "managed-logs-old", manager: "access_log_flush_interval: 60s\nflush_access_log_on_new_request: true", sends: gets("/")},
 	{name: "managed-short", manager: "stream_idle_timeout: 0.3s", sends: []exchange{{send: "GET /", answers: []string{silence}}}},
 	{name: "managed-bodies", late: true, manager: "request_timeout: 0.3s", sends: []exchange{{send: "POST / HTTP/1.1\r\nhost: a.example\r\ncontent-length: 5\r\n\r\nhe"}}},
 	{name: "managed-heads", manager: "request_headers_timeout: 0.3s", sends: []exchange{{send: "GET / HTTP/1.1\r\nhost: a.example\r\n"}}},

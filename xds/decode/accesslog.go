@@ -96,11 +96,35 @@ func (s *session) logFilter(m *accesslogv3.AccessLogFilter, p *at) *config.LogFi
 	case *accesslogv3.AccessLogFilter_LogTypeFilter:
 		f.Kind, f.Exclude = config.LogTypes, v.LogTypeFilter.GetExclude()
 		for _, t := range v.LogTypeFilter.GetTypes() {
-			f.OfHTTP = f.OfHTTP || t == dataaccesslogv3.AccessLogType_DownstreamEnd
-			f.OfTCP = f.OfTCP || t == dataaccesslogv3.AccessLogType_TcpConnectionEnd
+			if m, ok := requestMoments[t]; ok {
+				f.OfHTTP |= 1 << m
+			}
+			if m, ok := connectionMoments[t]; ok {
+				f.OfTCP |= 1 << m
+			}
+		}
+	case *accesslogv3.AccessLogFilter_MetadataFilter:
+		f.Kind, f.Missing = config.LogMetadata, isTrue(v.MetadataFilter.GetMatchIfKeyNotFound(), true)
+		if m := v.MetadataFilter.GetMatcher(); m != nil {
+			c := s.metadataMatcher(m, p.field("metadata_filter").field("matcher"))
+			f.Metadata = &c
 		}
 	}
 	return &f
+}
+
+var requestMoments = map[dataaccesslogv3.AccessLogType]config.LogMoment{
+	dataaccesslogv3.AccessLogType_DownstreamStart:                         config.LogAtStart,
+	dataaccesslogv3.AccessLogType_DownstreamTunnelSuccessfullyEstablished: config.LogAtTunnel,
+	dataaccesslogv3.AccessLogType_DownstreamPeriodic:                      config.LogMeanwhile,
+	dataaccesslogv3.AccessLogType_DownstreamEnd:                           config.LogAtEnd,
+}
+
+var connectionMoments = map[dataaccesslogv3.AccessLogType]config.LogMoment{
+	dataaccesslogv3.AccessLogType_TcpConnectionStart:   config.LogAtStart,
+	dataaccesslogv3.AccessLogType_TcpUpstreamConnected: config.LogAtTunnel,
+	dataaccesslogv3.AccessLogType_TcpPeriodic:          config.LogMeanwhile,
+	dataaccesslogv3.AccessLogType_TcpConnectionEnd:     config.LogAtEnd,
 }
 
 func (s *session) logFilters(list []*accesslogv3.AccessLogFilter, p *at) (out []config.LogFilter) {

@@ -316,15 +316,3 @@ func metadataMatch(list ...*corev3.Metadata) *config.Subset {
 	}
 	return subsetOf(about)
 }
-
-// metadata reads what is said of an endpoint or a route.
-func metadata(m *corev3.Metadata) config.Metadata {
-	if len(m.GetFilterMetadata()) == 0 {
-		return nil
-	}
-	out := make(config.Metadata, len(m.GetFilterMetadata()))
-	for name, v := range m.GetFilterMetadata() {
-		out[name] = v.AsMap()
-	}
-	return out
-}

@@ -132,11 +132,11 @@ filter_chains:
         - name: v
           domains: ["*", "*"]
           routes:
-          - {match: {prefix: /, dynamic_metadata: [{filter: f, path: [{key: k}], value: {present_match: true}}]}, route: {cluster: c, hash_policy: [{terminal: true}]}}
+          - {match: {prefix: /, filter_state: [{key: k, address_match: {}}]}, route: {cluster: c, hash_policy: [{terminal: true}]}}
           - {match: {safe_regex: {regex: "("}}, route: {cluster: c}}
       http_filters: [` + router + `, ` + router + `]`), []string{
 			chain + `codec_type: HTTP2: not supported yet: comes with HTTP/2`,
-			chain + `route_config.virtual_hosts[0].routes[0].match.dynamic_metadata: not supported yet: no filter writes metadata`,
+			chain + `route_config.virtual_hosts[0].routes[0].match.filter_state[0].address_match: not supported yet: what filters set is text here`,
 			chain + `tracing: not supported yet: comes with tracing`,
 			chain + `route_config.virtual_hosts[0].routes[0].route.hash_policy[0].header|cookie|connection_properties|query_parameter|filter_state: value is required`,
 			chain + `stream_idle_timeout: -1s is negative: want 0s or more`,

@@ -69,8 +69,23 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 		ServerName:           m.GetServerName(),
 		ServerHeader:         config.ServerHeader(m.GetServerHeaderTransformation()),
 		Upgrades:             s.upgrades(m.GetUpgradeConfigs(), p.field("upgrade_configs")),
+		LogStart:             m.GetAccessLogOptions().GetFlushAccessLogOnNewRequest() || m.GetFlushAccessLogOnNewRequest(),
+		LogTunnel:            m.GetAccessLogOptions().GetFlushLogOnTunnelSuccessfullyEstablished(),
+		LogEvery:             s.duration(m.GetAccessLogOptions().GetAccessLogFlushInterval(), 0, p.field("access_log_options").field("access_log_flush_interval")),
+		Replies:              s.replies(m.GetLocalReplyConfig(), p.field("local_reply_config")),
 	}
 	s.duration(m.GetStreamFlushTimeout(), h.StreamIdleTimeout, p.field("stream_flush_timeout")) // harmless, yet it must be one
+	if m.GetAccessLogFlushInterval() != nil {
+		h.LogEvery = s.duration(m.GetAccessLogFlushInterval(), 0, p.field("access_log_flush_interval"))
+	}
+	for _, old := range []struct {
+		name string
+		set  bool
+	}{{"access_log_flush_interval", m.GetAccessLogFlushInterval() != nil}, {"flush_access_log_on_new_request", m.GetFlushAccessLogOnNewRequest()}} {
+		if old.set && m.GetAccessLogOptions() != nil {
+			s.problem(p.field(old.name), "access_log_options holds it, too: leave one of the two out")
+		}
+	}
 	if h.ServerName == "" {
 		h.ServerName = "envoy"
 	}

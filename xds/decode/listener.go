@@ -29,6 +29,7 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 	raw := marshal(m)
 	l := &config.Listener{
 		Name:        m.GetName(),
+		Metadata:    metadata(m.GetMetadata()),
 		Hash:        hash(raw),
 		StatPrefix:  m.GetStatPrefix(),
 		BufferLimit: s.bufferLimit(m.GetPerConnectionBufferLimitBytes(), p.field("per_connection_buffer_limit_bytes")),
@@ -109,6 +110,8 @@ func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterCh
 		ID:    fmt.Sprintf("%s#%x", m.GetName(), match[:8]),
 		Hash:  hash(marshal(m)),
 		Match: s.chainMatch(m.GetFilterChainMatch(), p.field("filter_chain_match")),
+
+		Metadata: metadata(m.GetMetadata()),
 	}
 	list, p := m.GetFilters(), p.field("filters")
 	if len(list) == 0 {

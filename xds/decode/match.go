@@ -47,6 +47,12 @@ func (s *session) conditions(m *routev3.RouteMatch, p *at) *config.Conditions {
 			Invert: k.GetInvertMatch(),
 		})
 	}
+	for i, d := range m.GetDynamicMetadata() {
+		c.Metadata = append(c.Metadata, s.metadataMatcher(d, p.field("dynamic_metadata").item(i)))
+	}
+	for i, f := range m.GetFilterState() {
+		c.State = append(c.State, config.StateMatch{Name: f.GetKey(), String: s.stringMatch(f.GetStringMatch(), p.field("filter_state").item(i).field("string_match"))})
+	}
 	if f := m.GetRuntimeFraction(); f != nil {
 		share := RuntimeFraction(f, config.Always)
 		c.Share = &share
@@ -54,7 +60,7 @@ func (s *session) conditions(m *routev3.RouteMatch, p *at) *config.Conditions {
 	if t := m.GetTlsContext(); t != nil {
 		c.CertificatePresented, c.CertificateValidated = maybeTrue(t.GetPresented()), maybeTrue(t.GetValidated())
 	}
-	if !c.GRPC && c.Query == nil && c.Cookies == nil && c.Share == nil && c.CertificatePresented == nil && c.CertificateValidated == nil {
+	if !c.GRPC && c.Query == nil && c.Cookies == nil && c.Metadata == nil && c.State == nil && c.Share == nil && c.CertificatePresented == nil && c.CertificateValidated == nil {
 		return nil
 	}
 	return &c

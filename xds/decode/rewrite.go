@@ -175,6 +175,8 @@ func (s *session) hashPolicies(list []*routev3.RouteAction_HashPolicy, p *at) []
 			h.Kind = config.HashSource
 		case *routev3.RouteAction_HashPolicy_QueryParameter_:
 			h.Kind, h.Name = config.HashQuery, v.QueryParameter.GetName()
+		case *routev3.RouteAction_HashPolicy_FilterState_:
+			h.Kind, h.Name = config.HashState, v.FilterState.GetKey()
 		}
 		out = append(out, h)
 	}

@@ -97,6 +97,7 @@ func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *conf
 		AttemptCountInResponse: m.GetIncludeAttemptCountInResponse(),
 		RequireTLS:             requireTLS[m.GetRequireTls()],
 		RateLimits:             s.rateLimits(m.GetRateLimits(), p.field("rate_limits")),
+		Metadata:               metadata(m.GetMetadata()),
 	}
 	for _, d := range m.GetDomains() {
 		v.Domains = append(v.Domains, strings.ToLower(d))
@@ -166,6 +167,8 @@ func (s *session) route(m *routev3.Route, c tableRules, host hostRules, p *at) *
 		Match:   s.match(m.GetMatch(), p.field("match")),
 		Headers: s.headers(m, p),
 		Filters: s.perFilter(m.GetTypedPerFilterConfig(), c, p),
+
+		Metadata: metadata(m.GetMetadata()),
 	}
 	switch a := m.GetAction().(type) {
 	case *routev3.Route_Route:
@@ -328,7 +331,11 @@ var redirectStatus = map[routev3.RedirectAction_RedirectResponseCode]uint16{
 }
 
 func (s *session) direct(m *routev3.DirectResponseAction, c tableRules, p *at) *config.Direct {
-	return &config.Direct{Status: uint16(m.GetStatus()), Body: s.data(m.GetBody(), c.bodyLimit, p.field("body"))}
+	return &config.Direct{
+		Status: uint16(m.GetStatus()),
+		Body:   s.data(m.GetBody(), c.bodyLimit, p.field("body")),
+		Format: s.bodyFormat(m.GetBodyFormat(), p.field("body_format")),
+	}
 }
 
 // perFilter reads what a virtual host, route or share changes about filters, by the filters' names in the chain.

@@ -57,7 +57,7 @@ var clusterTable = table{
 		"round_robin_lb_config":                     run,
 		"common_lb_config":                          run,
 		"transport_socket":                          run,
-		"metadata":                                  harmless("no filter reads it"),
+		"metadata":                                  run,
 		"protocol_selection":                        oneOf("USE_CONFIGURED_PROTOCOL").and(later(http2), "USE_DOWNSTREAM_PROTOCOL"),
 		"upstream_connection_options":               run,
 		"close_connections_on_host_health_failure":  later(stay),

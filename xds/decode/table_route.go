@@ -25,7 +25,7 @@ var routeTable = table{
 		"vhost_header":                            run,
 		"ignore_path_parameters_in_path_matching": run,
 		"typed_per_filter_config":                 filterIn(inRoute, "envoy.config.route.v3.FilterConfig"),
-		"metadata":                                harmless("no filter reads it"),
+		"metadata":                                harmless("no filter and no log reads it"),
 		"route_specifiers":                        later(plugins),
 	},
 	"envoy.config.route.v3.VirtualHost": {
@@ -51,7 +51,7 @@ var routeTable = table{
 		"per_request_buffer_limit_bytes":    run,
 		"request_body_buffer_limit":         run,
 		"request_mirror_policies":           run,
-		"metadata":                          harmless("no filter reads it"),
+		"metadata":                          run,
 		"route_specifiers":                  later(plugins),
 	},
 	"envoy.config.route.v3.Route": {
@@ -62,7 +62,7 @@ var routeTable = table{
 		"direct_response":                run,
 		"filter_action":                  never("use route, redirect or direct_response"),
 		"non_forwarding_action":          never("for gRPC without a proxy"),
-		"metadata":                       harmless("no filter reads it"),
+		"metadata":                       run,
 		"decorator":                      harmless("it names spans, and nothing is traced"),
 		"typed_per_filter_config":        filterIn(inRoute, "envoy.config.route.v3.FilterConfig"),
 		"request_headers_to_add":         run,
@@ -89,8 +89,8 @@ var routeTable = table{
 		"cookies":               run,
 		"grpc":                  run,
 		"tls_context":           run,
-		"dynamic_metadata":      later("no filter writes metadata"),
-		"filter_state":          later("no filter writes state"),
+		"dynamic_metadata":      run,
+		"filter_state":          run,
 	},
 	"envoy.config.route.v3.HeaderMatcher": {
 		"name":                          run,
@@ -149,7 +149,7 @@ var routeTable = table{
 		"cookie":                run,
 		"connection_properties": run,
 		"query_parameter":       run,
-		"filter_state":          later("no filter writes state"),
+		"filter_state":          run,
 		"terminal":              run,
 	},
 	"envoy.config.route.v3.RouteAction.HashPolicy.Header": {
@@ -171,6 +171,9 @@ var routeTable = table{
 	},
 	"envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter": {
 		"name": run,
+	},
+	"envoy.config.route.v3.RouteAction.HashPolicy.FilterState": {
+		"key": run,
 	},
 	"envoy.config.core.v3.TypedExtensionConfig@rewrite": {
 		"name":         harmless("the type of typed_config decides"),
@@ -254,7 +257,7 @@ var routeTable = table{
 	"envoy.config.route.v3.DirectResponseAction": {
 		"status":      run,
 		"body":        run,
-		"body_format": later("the body is sent as it is"),
+		"body_format": as("body"),
 	},
 	// What a virtual host, route or share changes about a filter is the filter's own message, or this one around it.
 	"envoy.config.route.v3.FilterConfig": {
