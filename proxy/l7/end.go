@@ -101,6 +101,12 @@ func (x *exchange) finish() {
 	x.log()
 }
 
+// countInterim counts an answer that is followed by another one; as Envoy does, it is complete, too.
+func (c *Conn) countInterim() {
+	c.stats.Inc(RqCompleted)
+	c.stats.Inc(Rq1xx)
+}
+
 // recycle gives the exchange back to its loop.
 func (x *exchange) recycle() {
 	x.request.Reset()

@@ -27,6 +27,7 @@ func (x *exchange) informational(a *attempt) {
 	}
 	c := x.conn.conn
 	r.Remove(http.Connection)
+	x.conn.countInterim()
 	c.Commit(http1.AppendResponse(c.Buffer(r.Size()+headRoom), r, http.HTTP11, http1.NoBody, x.encode()))
 }
 

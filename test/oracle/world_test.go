@@ -19,6 +19,11 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/test/e2e"
+
+	// What weft is built from, or go test would take the last result for one of what has changed since.
+	_ "github.com/weftmesh/weft/proxy"
+	_ "github.com/weftmesh/weft/proxy/admin"
+	_ "github.com/weftmesh/weft/xds"
 )
 
 // scenario is a listener with its clusters, and what is sent to it. In its texts $name is a cluster of its own: $up, $b and $c lead to
