@@ -95,7 +95,9 @@ func (x *exchange) finish() {
 	}
 	if x.entry.Status != 0 && !x.entry.HealthCheck {
 		stats.Inc(RqCompleted)
-		stats.Inc(classRow(Rq1xx, x.entry.Status))
+		if x.entry.Status < 600 {
+			stats.Inc(classRow(Rq1xx, x.entry.Status))
+		}
 		stats.Observe(RqTime, milliseconds(int64(x.entry.End)))
 	}
 	x.log()
