@@ -21,12 +21,21 @@ type Snapshot struct {
 
 // Bootstrap is what a process starts from.
 type Bootstrap struct {
-	Node      Node
-	Admin     *Admin // nil: no admin listener
-	Static    Snapshot
+	Node   Node
+	Admin  *Admin // nil: no admin listener
+	Static Snapshot
+	// Dynamic are the files that more listeners and clusters come from.
+	Dynamic   Dynamic
 	LogFormat string // of the process's own log; empty: the default
 	// Raw is the bootstrap as it was read, in protobuf's wire format, to be shown.
 	Raw []byte
+}
+
+// Dynamic are the files that listeners and clusters come from, and what the bootstrap says for clusters that say nothing else.
+type Dynamic struct {
+	Listeners, Clusters *WatchedFile // nil: there are none but the static ones
+	Resolver            *Resolver    // who is asked for names; nil: as this host does
+	Binding             *Binding     // our side of connections; nil: as the kernel likes
 }
 
 // Node says who this proxy is.

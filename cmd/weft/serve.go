@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,11 +75,7 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	ctx, cancel := context.WithCancel(context.Background())
 	p.unwatch = cancel
 	p.watched.Go(func() {
-		feed.Watch(ctx, func(s *config.Snapshot) {
-			if err := p.proxy.Update(s); err != nil {
-				configLog.Error("the new configuration is not served, the old one stays", "error", err)
-			}
-		})
+		feed.Watch(ctx, p.proxy.Update)
 	})
 	for name, a := range p.proxy.Addresses() {
 		p.log.Info("listens", "listener", name, "address", a.String())
@@ -89,11 +86,18 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 
 // report says what became of an attempt to read a watched file.
 func report(log *slog.Logger, o xds.Outcome) {
+	what := fmt.Sprintf("%s %q", o.Kind, o.Name)
+	if o.Name == "" {
+		what = fmt.Sprintf("%s of %s", o.Kind, o.File)
+	}
 	switch {
 	case o.Err != nil:
-		log.Error(fmt.Sprintf("%s %q is refused, the last good one stays in force:\n%v", o.Kind, o.Name, o.Err))
+		log.Error(fmt.Sprintf("%s is refused, the last good one stays in force:\n%v", what, o.Err))
 	case o.Changed:
 		log.Info("updated", "resource", o.Kind.String(), "name", o.Name, "version", o.Version, "file", o.File)
+	}
+	if len(o.Ignored) > 0 {
+		log.Warn("left out, since the bootstrap has one of that name", "resource", o.Kind.String(), "names", strings.Join(o.Ignored, ", "), "file", o.File)
 	}
 }
 

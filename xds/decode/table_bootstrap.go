@@ -50,9 +50,9 @@ var bootstrapTable = table{
 		"secrets":   later("comes with TLS"),
 	},
 	"envoy.config.bootstrap.v3.Bootstrap.DynamicResources": {
-		"lds_config":            later("listeners are static_resources until the xDS client"),
+		"lds_config":            run,
 		"lds_resources_locator": later("comes with the xDS client"),
-		"cds_config":            later("clusters are static_resources until the xDS client"),
+		"cds_config":            run,
 		"cds_resources_locator": later("comes with the xDS client"),
 		"ads_config":            later("comes with the xDS client"),
 	},
