@@ -224,7 +224,7 @@ func (f *Feed) keepNamed(next *config.Snapshot) (stay []leaving) {
 		there[c.Name] = true
 	}
 	now := time.Now()
-	var named func(string) bool
+	var named [2]func(string) bool // by what comes and by what is: the one is not in force before the other ends
 	for _, c := range f.snapshot.Clusters {
 		if there[c.Name] {
 			continue
@@ -233,10 +233,10 @@ func (f *Feed) keepNamed(next *config.Snapshot) (stay []leaving) {
 		if i := slices.IndexFunc(f.leaving, func(o leaving) bool { return o.cluster == c }); i >= 0 {
 			l = f.leaving[i]
 		}
-		if named == nil {
-			named = namedBy(next)
+		if named[0] == nil {
+			named = [...]func(string) bool{namedBy(next), namedBy(f.snapshot)}
 		}
-		if now.Before(l.until) && named(c.Name) {
+		if now.Before(l.until) && (named[0](c.Name) || named[1](c.Name)) {
 			stay = append(stay, l)
 		}
 	}

@@ -323,6 +323,108 @@ func TestAdminPages(t *testing.T) {
 	}
 }
 
+// Listeners and clusters from files come, change and go under traffic, of which nothing is lost.
+func TestWatchedListenersAndClusters(t *testing.T) {
+	dir := t.TempDir()
+	up := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up") })}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go up.Serve(l)
+	t.Cleanup(func() { up.Close() })
+	listener := func(name, action string) string {
+		return fmt.Sprintf(`
+- "@type": type.googleapis.com/envoy.config.listener.v3.Listener
+  name: %[1]s
+  address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+  filter_chains:
+  - filters:
+    - name: h
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+        stat_prefix: %[1]s
+        route_config: {name: local, virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: /}, %[2]s}]}]}
+        http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]`, name, action)
+	}
+	cluster := func(name, more string) string {
+		return fmt.Sprintf("\n- {\"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster, name: %s, connect_timeout: 1s, %s load_assignment: {cluster_name: %[1]s, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %[3]d}}}}]}]}}",
+			name, more, l.Addr().(*net.TCPAddr).Port)
+	}
+	lds, cds := filepath.Join(dir, "lds.yaml"), filepath.Join(dir, "cds.yaml")
+	put := func(file, version string, resources ...string) {
+		replace(t, file, "version_info: \""+version+"\"\nresources:"+strings.Join(resources, "")+"\n")
+	}
+	stays, direct := listener("stays", "route: {cluster: one}"), listener("more", "direct_response: {status: 200, body: {inline_string: more}}")
+	put(lds, "1", stays)
+	put(cds, "1", cluster("one", ""))
+	w := launch(t, fmt.Sprintf("dynamic_resources: {lds_config: {path_config_source: {path: %s}}, cds_config: {path_config_source: {path: %s}}}", lds, cds))
+	web := w.listener("stays")
+
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for range 3 {
+		clients.Go(func() {
+			client := http.Client{Timeout: deadline, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				r, err := client.Get("http://" + web + "/")
+				if err != nil {
+					t.Errorf("a request is lost: %v", err)
+					return
+				}
+				b, _ := io.ReadAll(r.Body)
+				r.Body.Close()
+				if r.StatusCode != 200 || string(b) != "up" {
+					t.Errorf("%d %q", r.StatusCode, b)
+					return
+				}
+			}
+		})
+	}
+	shows := func(path, want string, is bool) {
+		t.Helper()
+		w.eventually(fmt.Sprintf("%s has %q: %t", path, want, is), func() bool {
+			_, text := w.get(path)
+			return strings.Contains(text, want) == is
+		})
+	}
+	put(lds, "2", stays, direct)
+	shows("/listeners", "more::", true)
+	more := w.listener("more")
+	if got := w.body(more); got != "more" {
+		t.Errorf("a listener that was added says %q", got)
+	}
+	put(cds, "2", cluster("one", "per_connection_buffer_limit_bytes: 99999,"), cluster("two", ""))
+	shows("/clusters", "two::added_via_api::true", true)
+	put(lds, "3", strings.Replace(stays, "prefix: /}", "prefixx: /}", 1))
+	shows("/stats?filter=lds", "listener_manager.lds.update_rejected: 1\n", true)
+	shows("/config_dump", "prefixx", true)
+	if !strings.Contains(w.log.String(), "lds.yaml") || w.body(more) != "more" {
+		t.Error("a broken file is not told, or changed something")
+	}
+	put(cds, "3", cluster("two", ""))
+	shows("/stats?filter=cds", "cluster_manager.cds.update_success: 3\n", true)
+	put(lds, "4", stays)
+	shows("/listeners", "more::", false)
+	if c, err := net.Dial("tcp", more); err == nil {
+		c.Close()
+		t.Error("a listener that is gone takes connections")
+	}
+	put(lds, "5", strings.Replace(stays, "cluster: one", "cluster: two", 1))
+	shows("/stats?filter=lds", "listener_manager.lds.update_success: 4\n", true)
+	shows("/clusters", "one::observability_name", false)
+	close(stop)
+	clients.Wait()
+	if _, text := w.get("/config_dump?resource=dynamic_active_clusters"); strings.Count(text, "load_assignment") != 1 {
+		t.Errorf("the dump has not one cluster:\n%s", text)
+	}
+}
+
 func TestDrain(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "routes.yaml")
 	replace(t, file, routeFile("1", "one"))

@@ -9,9 +9,18 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/weftmesh/weft/test/e2e"
 )
 
 var listenerTrials = []trial{
+	{paths: "DynamicResources.lds_config", site: dynamic, base: "lds_config: {" + file + "one.yaml\"}}", flip: "lds_config: {" + file + "two.yaml\"}}",
+		files: map[string]string{"one.yaml": saying("one"), "two.yaml": saying("two")}, probe: says(""), want: [2]string{"one", "two"}},
+	{paths: "DynamicResources.cds_config", site: func(p string) string {
+		return e2e.Bootstrap(tcpListener("stat_prefix: t, cluster: there")) + "\n" + dynamic(p)
+	}, base: "cds_config: {" + file + "none.yaml\"}}", flip: "cds_config: {" + file + "some.yaml\"}}",
+		files: map[string]string{"none.yaml": "resources: []", "some.yaml": "resources: {\"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster, name: there, connect_timeout: 1s, load_assignment: {cluster_name: there, endpoints: [{lb_endpoints: [{" + here + "}]}]}}"},
+		up:    greets, probe: greeted, want: [2]string{"closed|closed", "hello|silence"}},
 	{paths: "Listener.name", site: func(p string) string { return replaced(hcm(""), "- name: http\n", "- name: "+p+"\n") }, base: "a", flip: "b", probe: func(w *world) string {
 		name, _, _ := strings.Cut(page("/listeners")(w), "::")
 		return name
