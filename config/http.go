@@ -157,6 +157,7 @@ type LogFilter struct {
 	Kind    LogFilterKind
 	Compare Comparison
 	Value   uint32        // a status, or milliseconds
+	Key     *Key          // of Value, or, with LogShare, of how many of Share.In; nil: none
 	Share   Fraction      // LogShare
 	Parts   []LogFilter   // LogAll, LogAny
 	Headers []HeaderMatch // LogHeaders

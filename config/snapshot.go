@@ -26,6 +26,7 @@ type Bootstrap struct {
 	Static Snapshot
 	// Dynamic are the files that more listeners and clusters come from.
 	Dynamic   Dynamic
+	Runtime   []RuntimeLayer
 	LogFormat string // of the process's own log; empty: the default
 	// Raw is the bootstrap as it was read, in protobuf's wire format, to be shown.
 	Raw []byte

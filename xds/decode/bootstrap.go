@@ -30,6 +30,7 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 		s.asked = &asked
 	}
 	s.bound = s.binding(m.GetClusterManager().GetUpstreamBindConfig(), p.field("cluster_manager").field("upstream_bind_config"))
+	b.Runtime = s.runtime(m.GetLayeredRuntime(), p.field("layered_runtime"))
 	b.Dynamic = config.Dynamic{Resolver: s.asked, Binding: s.bound}
 	if c := m.GetDynamicResources().GetLdsConfig(); c != nil {
 		b.Dynamic.Listeners = s.watchedFile(c, p.field("dynamic_resources").field("lds_config"))

@@ -24,6 +24,9 @@ import (
 // defaultBacklog is the length of the accept queue that Envoy asks for; the kernel cuts it to net.core.somaxconn.
 const defaultBacklog = math.MaxInt32
 
+// maxGuards is how many limits of connections a chain may have.
+const maxGuards = 64
+
 func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 	s.within = m.GetName()
 	raw := marshal(m)
@@ -136,10 +139,13 @@ func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterCh
 		case *directv3.Config:
 			c.Answer = &config.Answer{Text: s.data(m.GetResponse(), maxDataSource, p.field("response"))}
 		case *limitv3.ConnectionLimit:
-			last = false
+			if last = false; len(c.Guards) == maxGuards {
+				s.problem(p, "more than %d limits of connections in one chain", maxGuards)
+			}
 			c.Guards = append(c.Guards, config.Guard{
 				StatPrefix: m.GetStatPrefix(),
 				Off:        m.GetRuntimeEnabled() != nil && !m.GetRuntimeEnabled().GetDefaultValue().GetValue(),
+				Key:        config.RuntimeKey(m.GetRuntimeEnabled().GetRuntimeKey()),
 				Max:        min(m.GetMaxConnections().GetValue(), math.MaxInt64),
 				Delay:      s.duration(m.GetDelay(), 0, p.field("delay")),
 			})

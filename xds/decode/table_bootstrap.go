@@ -99,12 +99,13 @@ var bootstrapTable = table{
 		"layers": run,
 	},
 	"envoy.config.bootstrap.v3.RuntimeLayer": {
-		"name":         harmless("layers without keys need no name"),
-		"static_layer": later("runtime keys change what weft has no switch for").but("empty"),
-		"disk_layer":   later("runtime keys change what weft has no switch for"),
-		"admin_layer":  harmless("nothing reads runtime keys, and none can be set"),
-		"rtds_layer":   later("runtime keys change what weft has no switch for"),
+		"name":         run,
+		"static_layer": run,
+		"disk_layer":   later("use static_layer or admin_layer"),
+		"admin_layer":  run,
+		"rtds_layer":   later("comes with the xDS client"),
 	},
+	"envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer": {},
 	"envoy.config.bootstrap.v3.Admin": {
 		"access_log":               run,
 		"access_log_path":          run,

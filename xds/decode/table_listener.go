@@ -144,7 +144,7 @@ var listenerTable = table{
 	"envoy.extensions.filters.network.sni_cluster.v3.SniCluster": {},
 	"envoy.config.core.v3.RuntimeFeatureFlag": {
 		"default_value": run,
-		"runtime_key":   harmless("there are no runtime keys"),
+		"runtime_key":   run,
 	},
 	"envoy.type.v3.HashPolicy": {
 		"source_ip":    run,
