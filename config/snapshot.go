@@ -102,6 +102,8 @@ type Listener struct {
 	Unbound bool
 	// HandOver gives connections that were redirected to the listener at the address that they were going to, if there is one.
 	HandOver bool
+	// AccessLogs tell of connections as a whole, when they end.
+	AccessLogs []AccessLog
 	// Filters look at a connection, in order, before its chain is chosen.
 	Filters []ListenerFilter
 	// FilterTimeout bounds how long Filters may wait for bytes; 0: it does not. What is late is closed unless ContinueOnTimeout is set.

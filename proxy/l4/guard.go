@@ -7,6 +7,7 @@ import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 )
 
 // Guards are the network filters before the last one of a chain, in order: each may turn a connection away. They are shared by the loops.
@@ -59,6 +60,13 @@ type admitted struct {
 	guards  Guards
 	counted uint64 // by which of the guards: they may be turned on and off meanwhile. There are 64 at most
 	loop    int
+}
+
+// Ended passes on how it went.
+func (a *admitted) Ended(e *accesslog.Entry) {
+	if log, ok := a.Gate.(accesslog.ConnectionLog); ok {
+		log.Ended(e)
+	}
 }
 
 // Left lets the next one in.

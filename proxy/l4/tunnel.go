@@ -282,9 +282,12 @@ func (t *tunnel) finish(why string, row int) {
 	rx, tx := t.down.Received(), t.down.Sent()+uint64(t.down.Unsent())
 	t.stats.Add(CxRxBytes, rx)
 	t.stats.Add(CxTxBytes, tx)
-	t.gate.Left(age)
 	t.entry.Termination = why
 	t.log()
+	if log, ok := t.gate.(accesslog.ConnectionLog); ok {
+		log.Ended(&t.entry)
+	}
+	t.gate.Left(age)
 	if t.up != nil {
 		t.up.Ended(row, false)
 	}

@@ -42,10 +42,14 @@ type Entry struct {
 	FilterChain                                  string
 	UpstreamName                                 string          // of the endpoint; empty: it has none
 	UpstreamMetadata                             config.Metadata // of the endpoint
+	Whole                                        bool            // a connection, as its listener logs it
 	HealthCheck                                  bool            // a filter took it for one
 	Metadata                                     config.Metadata // what filters noted; nil if nothing
 	State                                        []State         // what filters set
 }
+
+// ConnectionLog logs a connection as a whole. Whoever has it tells how it went, just before it leaves.
+type ConnectionLog interface{ Ended(e *Entry) }
 
 // State is a named value that a filter set for later filters and logs.
 type State struct{ Name, Value string }

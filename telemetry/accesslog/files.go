@@ -54,7 +54,7 @@ type Files struct {
 // file is one destination with the lines that wait for it.
 type file struct {
 	out     io.Writer
-	path    string // empty: out is not ours
+	path    string   // empty: out is not ours
 	buffers []buffer // by loop; the last one is for whatever runs on none
 }
 

@@ -89,7 +89,10 @@ func (f *Filter) Wants(e *Entry, random uint64, match MatchHeaders) bool {
 		return slices.Contains(c.Codes, code) != c.Exclude
 	case config.LogTypes:
 		is := c.OfTCP
-		if e.HasProtocol {
+		switch {
+		case e.Whole:
+			is = false
+		case e.HasProtocol:
 			is = c.OfHTTP
 		}
 		return is != c.Exclude

@@ -38,6 +38,9 @@ func (o *operator) told(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 	case opLocalBody:
 		return dst, false, true // it is for what makes such bodies; logs find it empty, with Envoy
 	case opStreamID:
+		if e.Whole && e.Cluster == "" {
+			return dst, false, false // nobody has made a stream of it
+		}
 		if e.Request == nil {
 			return appendUUID(dst), false, true
 		}
@@ -46,6 +49,9 @@ func (o *operator) told(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 	case opUniqueID:
 		return appendUUID(dst), false, true
 	case opLogType:
+		if e.Whole {
+			return append(dst, "NotSet"...), false, true
+		}
 		if e.HasProtocol {
 			return append(dst, "DownstreamEnd"...), false, true
 		}

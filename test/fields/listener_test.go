@@ -31,6 +31,13 @@ var listenerTrials = []trial{
 	{paths: "Pipe.mode", site: bound, base: "{pipe: {path: \"@DIR@/s\", mode: 0600}}", flip: "{pipe: {path: \"@DIR@/s\", mode: 0660}}", probe: mode, want: [2]string{"-rw-------", "-rw-rw----"}},
 	{paths: "InternalAddressConfig.unix_sockets", site: internal, base: "unix_sockets: false", flip: "unix_sockets: true", probe: look("GET /", ">x-envoy-internal"), want: [2]string{"-", "true"}},
 	{paths: "Listener.stat_prefix", site: listener, base: "stat_prefix: a", flip: "stat_prefix: b", probe: look("GET /", "#listener.a.downstream_cx_total", "#listener.b.downstream_cx_total"), want: [2]string{"1|-1", "-1|1"}},
+	{paths: "Listener.access_log", site: listener, base: "stat_prefix: a", flip: `access_log: [{name: log, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "@DIR@/log", format: "x\n"}}]`, probe: func(w *world) string {
+		w.dial().Get("/", "connection: close")
+		if strings.Contains(w.text, "access_log") {
+			return w.file("log")
+		}
+		return "-"
+	}, want: [2]string{"-", "x"}},
 	{paths: "Listener.default_filter_chain", site: chainOf, base: "filter_chains", flip: "default", probe: look("GET /", "status"), want: [2]string{"200", "202"}},
 	{paths: "FilterChainMatch.destination_port", site: matched, base: "destination_port: 1", flip: "", probe: look("GET /", "status"), want: [2]string{"202", "200"}},
 	{paths: "FilterChainMatch.prefix_ranges CidrRange.address_prefix", site: matched, base: ranges("prefix_ranges", "127.0.0.2", 32), flip: ranges("prefix_ranges", "127.0.0.1", 32), probe: look("GET /", "status"), want: [2]string{"202", "200"}},

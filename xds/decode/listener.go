@@ -45,6 +45,7 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 
 		FilterTimeout:     s.duration(m.GetListenerFiltersTimeout(), 15*time.Second, p.field("listener_filters_timeout")),
 		ContinueOnTimeout: m.GetContinueOnListenerFiltersTimeout(),
+		AccessLogs:        s.accessLogs(m.GetAccessLog(), p.field("access_log")),
 		Raw:               raw,
 	}
 	if m.GetAddress() == nil {

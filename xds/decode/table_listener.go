@@ -30,7 +30,7 @@ var listenerTable = table{
 		"connection_balance_config":            later("the kernel spreads connections over the loops"),
 		"reuse_port":                           harmless("it is what happens unless enable_reuse_port says no"),
 		"enable_reuse_port":                    run,
-		"access_log":                           later("connections are logged by their filter"),
+		"access_log":                           run,
 		"tcp_backlog_size":                     run,
 		"max_connections_to_accept_per_socket_event": harmless("it orders work inside one turn of a loop"),
 		"bind_to_port":             run,
