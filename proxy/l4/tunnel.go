@@ -55,6 +55,9 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	l.tunnels = t
 	t.stats.Inc(CxTotal)
 	if d := s.config.MaxDownstreamDuration; d > 0 {
+		if j := s.config.DurationJitter; j > 0 {
+			d += time.Duration(float64(d) * j * float64(l.Loop.Random()%1e6) / 1e6)
+		}
 		l.Loop.SetTimer(&t.duration, d, t)
 	}
 	if d := s.config.LogEvery; d > 0 && len(s.logs) > 0 {
@@ -101,6 +104,9 @@ func (t *tunnel) dial() {
 			return
 		}
 		t.cluster.Report(l, m, upstream.Outcome{Failure: failure})
+		if failure != upstream.Overflow && t.pause() {
+			return
+		}
 		if failure == upstream.Overflow {
 			t.entry.Flags |= accesslog.UpstreamOverflow
 			t.end("")
@@ -109,6 +115,20 @@ func (t *tunnel) dial() {
 	}
 	t.entry.Flags |= accesslog.UpstreamConnectionFailure
 	t.end("")
+}
+
+// pause makes a pause before the next try, if there is to be one: a random part of a time that doubles with each.
+func (t *tunnel) pause() bool {
+	c, l := t.server.config, t.local.Loop
+	if c.BaseBackoff <= 0 || t.attempts >= c.MaxConnectAttempts {
+		return false
+	}
+	most := c.MaxBackoff
+	if n := t.attempts - 1; n < 63 && c.BaseBackoff < most>>n {
+		most = c.BaseBackoff << n
+	}
+	l.SetTimer(&t.connect, time.Duration(l.Random()%uint64(most)), t)
+	return true
 }
 
 // OnConnected opens the way for both.
@@ -207,8 +227,10 @@ func (u *upEnd) OnClosed(error) {
 	if !t.carrying {
 		t.up.Ended(upstream.CxDestroyRemote, false)
 		t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Failure: upstream.ConnectFailed})
-		t.up = nil
-		t.dial()
+		t.local.Loop.StopTimer(&t.connect)
+		if t.up = nil; !t.pause() {
+			t.dial()
+		}
 		return
 	}
 	t.entry.Flags |= accesslog.UpstreamConnectionTermination
@@ -221,12 +243,17 @@ func (u *upEnd) OnClosed(error) {
 func (t *tunnel) Expired(timer *loop.Timer) {
 	switch timer {
 	case &t.connect:
+		if t.up == nil { // it was a pause between two tries
+			t.dial()
+			return
+		}
 		t.up.Ended(upstream.CxDestroyLocal, true)
 		t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Failure: upstream.ConnectTimeout})
 		t.up.Conn.Own(rest{})
 		t.up.Conn.Close()
-		t.up = nil
-		t.dial()
+		if t.up = nil; !t.pause() {
+			t.dial()
+		}
 	case &t.idle:
 		t.stats.Inc(IdleTimeout)
 		t.entry.Flags |= accesslog.StreamIdleTimeout

@@ -173,9 +173,13 @@ func (s *session) tcp(m *tcpv3.TcpProxy, p *at) *config.TCP {
 		MaxConnectAttempts:    u32(m.GetMaxConnectAttempts(), 1),
 		AccessLogs:            s.accessLogs(m.GetAccessLog(), p.field("access_log")),
 	}
-	o := m.GetAccessLogOptions()
-	t.LogStart, t.LogConnected = o.GetFlushAccessLogOnStart(), o.GetFlushAccessLogOnConnected()
-	t.LogEvery = s.duration(o.GetAccessLogFlushInterval(), 0, p.field("access_log_options").field("access_log_flush_interval"))
+	if j := m.GetMaxDownstreamConnectionDurationJitterPercentage(); j != nil {
+		t.DurationJitter = j.GetValue() / 100
+	}
+	if b, p := m.GetBackoffOptions(), p.field("backoff_options"); b != nil {
+		t.BaseBackoff, t.MaxBackoff = s.backoffOf(b.GetBaseInterval(), b.GetMaxInterval(), p)
+	}
+	s.logTimes(t, m, p)
 	for _, h := range m.GetHashPolicy() {
 		t.HashSource = t.HashSource || h.GetSourceIp() != nil
 	}
@@ -194,6 +198,25 @@ func (s *session) tcp(m *tcpv3.TcpProxy, p *at) *config.TCP {
 		t.TotalWeight = s.total(total, p.field("weighted_clusters").field("clusters"))
 	}
 	return t
+}
+
+// logTimes reads when connections are logged before they end, which may be said in two places.
+func (s *session) logTimes(t *config.TCP, m *tcpv3.TcpProxy, p *at) {
+	o := m.GetAccessLogOptions()
+	t.LogStart, t.LogConnected = o.GetFlushAccessLogOnStart(), o.GetFlushAccessLogOnConnected()
+	t.LogEvery = s.duration(o.GetAccessLogFlushInterval(), 0, p.field("access_log_options").field("access_log_flush_interval"))
+	if every := m.GetAccessLogFlushInterval(); every != nil {
+		if p := p.field("access_log_flush_interval"); o != nil {
+			s.problem(p, "access_log_options are there, too: say it in those")
+		} else {
+			t.LogEvery = s.duration(every, 0, p)
+		}
+	}
+	if m.GetFlushAccessLogOnConnected() {
+		if t.LogConnected = true; o != nil {
+			s.problem(p.field("flush_access_log_on_connected"), "access_log_options are there, too: say it in those")
+		}
+	}
 }
 
 // total is a sum of weights.

@@ -71,6 +71,10 @@ var sharedTable = table{
 	"envoy.type.v3.Percent": {
 		"value": run,
 	},
+	"envoy.config.core.v3.BackoffStrategy": {
+		"base_interval": run,
+		"max_interval":  run,
+	},
 	"envoy.type.v3.Int64Range": {
 		"start": run,
 		"end":   run,
