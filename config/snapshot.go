@@ -111,6 +111,8 @@ type Listener struct {
 	ContinueOnTimeout bool
 	// Chains are what a connection may meet, by what it is. No two of them have the same match.
 	Chains []*FilterChain
+	// Matcher, if set, finds a chain by its place in Chains, and what they match themselves does not count.
+	Matcher *Matcher
 	// Default is what a connection meets that no chain matches; nil: it is closed.
 	Default *FilterChain
 	// Outer is the fingerprint of all but the chains: while it stays, sockets and the connections of chains that stay are left alone.

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -89,12 +90,42 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 	if len(l.Chains) == 0 && l.Default == nil {
 		s.problem(p.field("filter_chains"), "a filter chain is missing: there is nothing to do with a connection")
 	}
-	s.overlaps(l, p.field("filter_chains"))
+	if m.GetFilterChainMatcher() != nil {
+		l.Matcher = s.chainMatcher(m, l, p)
+	} else {
+		s.overlaps(l, p.field("filter_chains"))
+	}
 	s.listenerFilters(m, l, p.field("listener_filters"))
 	outer := proto.CloneOf(m)
-	outer.FilterChains, outer.DefaultFilterChain = nil, nil
+	outer.FilterChains, outer.DefaultFilterChain, outer.FilterChainMatcher = nil, nil, nil
 	l.Outer = hash(marshal(outer))
 	return l
+}
+
+// chainMatcher reads how a chain is found by its name. Envoy takes names of chains that are not there, and closes who is led to one.
+func (s *session) chainMatcher(m *listenerv3.Listener, l *config.Listener, p *at) *config.Matcher {
+	places := map[string]int{}
+	for i, c := range l.Chains {
+		p := p.field("filter_chains").item(i).field("name")
+		if j, ok := places[c.Name]; c.Name == "" {
+			s.problem(p, "a name is missing: filter_chain_matcher finds chains by their names")
+		} else if ok {
+			s.problem(p, "filter_chains[%d] is called %q, too", j, c.Name)
+		}
+		places[c.Name] = i
+	}
+	r := matcherReader{session: s, inputs: networkInputs, action: func(m proto.Message, p *at) int {
+		name := ""
+		if v, ok := m.(*wrapperspb.StringValue); ok { // the walk has refused all else
+			name = v.GetValue()
+		}
+		i, ok := places[name]
+		if !ok {
+			s.problem(p, "there is no filter chain %q", name)
+		}
+		return i
+	}}
+	return r.matcher(m.GetFilterChainMatcher(), p.field("filter_chain_matcher"))
 }
 
 // listenOptions reads what is to be set on the sockets of a listener.

@@ -9,7 +9,7 @@ var listenerTable = table{
 		"stats_matcher":                     later("all statistics are kept"),
 		"filter_chains":                     run,
 		"fcds_config":                       later("comes with the xDS client"),
-		"filter_chain_matcher":              later("use filter_chain_match"),
+		"filter_chain_matcher":              as("chain"),
 		"use_original_dst":                  run,
 		"default_filter_chain":              run,
 		"per_connection_buffer_limit_bytes": run,
