@@ -25,7 +25,8 @@ type FilterChain struct {
 // Guard limits how many connections of a filter chain there are at a time.
 type Guard struct {
 	StatPrefix string
-	Off        bool          // everybody is let in
+	Off        bool          // everybody is let in, unless Key says otherwise
+	Key        *Key          // of whether it is on; nil: none
 	Max        uint64        // at least 1
 	Delay      time.Duration // until a connection that is one too many is closed
 }

@@ -13,7 +13,8 @@ type Cluster struct {
 	Metadata Metadata
 	Type     ClusterType
 	// Static is the assignment of a cluster of type Static; of types StrictDNS and LogicalDNS, with names in the place of addresses.
-	Static *Assignment
+	Static   *Assignment
+	FromFile bool // discovered, not part of the bootstrap
 	// ServiceName is what an EDS cluster's endpoints are found by in the snapshot.
 	ServiceName string
 	// EndpointFile is watched for the endpoints of ServiceName, if set.

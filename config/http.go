@@ -183,6 +183,7 @@ type LogFilter struct {
 	Kind    LogFilterKind
 	Compare Comparison
 	Value   uint32        // a status, or milliseconds
+	Key     *Key          // of Value, or, with LogShare, of how many of Share.In; nil: none
 	Share   Fraction      // LogShare
 	Parts   []LogFilter   // LogAll, LogAny
 	Headers []HeaderMatch // LogHeaders
@@ -262,7 +263,10 @@ type TCP struct {
 	TotalWeight           uint32
 	IdleTimeout           time.Duration
 	MaxDownstreamDuration time.Duration
+	DurationJitter        float64       // a random part of MaxDownstreamDuration, up to this much of it, is added
 	MaxConnectAttempts    uint32        // at least 1
+	BaseBackoff           time.Duration // before the second attempt, at most; twice as long before each further one
+	MaxBackoff            time.Duration
 	ByServerName          bool          // the name that a TLS client asks for is the cluster's, if it asks for one
 	HashSource            bool          // endpoints are chosen by a hash of the client's address
 	LogStart              bool          // a connection is logged when it comes, too

@@ -21,12 +21,22 @@ type Snapshot struct {
 
 // Bootstrap is what a process starts from.
 type Bootstrap struct {
-	Node      Node
-	Admin     *Admin // nil: no admin listener
-	Static    Snapshot
+	Node   Node
+	Admin  *Admin // nil: no admin listener
+	Static Snapshot
+	// Dynamic are the files that more listeners and clusters come from.
+	Dynamic   Dynamic
+	Runtime   []RuntimeLayer
 	LogFormat string // of the process's own log; empty: the default
 	// Raw is the bootstrap as it was read, in protobuf's wire format, to be shown.
 	Raw []byte
+}
+
+// Dynamic are the files that listeners and clusters come from, and what the bootstrap says for clusters that say nothing else.
+type Dynamic struct {
+	Listeners, Clusters *WatchedFile // nil: there are none but the static ones
+	Resolver            *Resolver    // who is asked for names; nil: as this host does
+	Binding             *Binding     // our side of connections; nil: as the kernel likes
 }
 
 // Node says who this proxy is.
@@ -93,6 +103,8 @@ type Listener struct {
 	Unbound bool
 	// HandOver gives connections that were redirected to the listener at the address that they were going to, if there is one.
 	HandOver bool
+	// AccessLogs tell of connections as a whole, when they end.
+	AccessLogs []AccessLog
 	// Filters look at a connection, in order, before its chain is chosen.
 	Filters []ListenerFilter
 	// FilterTimeout bounds how long Filters may wait for bytes; 0: it does not. What is late is closed unless ContinueOnTimeout is set.
@@ -100,6 +112,8 @@ type Listener struct {
 	ContinueOnTimeout bool
 	// Chains are what a connection may meet, by what it is. No two of them have the same match.
 	Chains []*FilterChain
+	// Matcher, if set, finds a chain by its place in Chains, and what they match themselves does not count.
+	Matcher *Matcher
 	// Default is what a connection meets that no chain matches; nil: it is closed.
 	Default *FilterChain
 	// Outer is the fingerprint of all but the chains: while it stays, sockets and the connections of chains that stay are left alone.

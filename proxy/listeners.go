@@ -13,6 +13,11 @@ import (
 // openLogs opens the access logs of all filter chains.
 func (p *Proxy) openLogs(s *config.Snapshot) error {
 	for _, l := range s.Listeners {
+		for _, a := range l.AccessLogs {
+			if _, err := p.options.Logs.Open(a); err != nil {
+				return fmt.Errorf("proxy: listener %q: access log: %w", l.Name, err)
+			}
+		}
 		for c := range l.AllChains() {
 			logs := []config.AccessLog(nil)
 			switch {
@@ -49,7 +54,9 @@ func (p *Proxy) openListeners(s *config.Snapshot) (*change, error) {
 		case old != nil && old.Config.Outer == c.Outer:
 			to.rechain[c.Name] = listener.Compile(c, old.Chains, p.builder(c))
 		default:
-			l, err := listener.Open(c, old, listener.Compile(c, nil, p.builder(c)), len(p.loops), p.options.Stats)
+			l, err := listener.Open(c, old, listener.Compile(c, nil, p.builder(c)), listener.Origin{
+				Loops: len(p.loops), Stats: p.options.Stats, Log: p.log, NextConn: &p.nextConn,
+			})
 			if err != nil {
 				p.owners.listeners.Inc(listenersFailed)
 				for _, opened := range to.fresh {

@@ -3,8 +3,10 @@ package xds
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"regexp"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -48,10 +50,22 @@ func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error
 		parts = append(parts, d.listeners(), d.routes())
 	case "bootstrap":
 		parts = append(parts, d.bootstrap(boot))
-	case "static_clusters":
-		parts = append(parts, d.clusters())
-	case "static_listeners":
-		parts = append(parts, d.listeners())
+	case "static_clusters", "dynamic_active_clusters":
+		c := d.clusters()
+		if resource == "static_clusters" {
+			c.DynamicActiveClusters = nil
+		} else {
+			c.StaticClusters = nil
+		}
+		parts = append(parts, c)
+	case "static_listeners", "dynamic_listeners":
+		l := d.listeners()
+		if resource == "static_listeners" {
+			l.DynamicListeners = nil
+		} else {
+			l.StaticListeners = nil
+		}
+		parts = append(parts, l)
 	case "static_route_configs", "dynamic_route_configs":
 		r := d.routes()
 		if resource == "static_route_configs" {
@@ -69,8 +83,8 @@ func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error
 		}
 		parts = append(parts, e)
 	default:
-		return fmt.Errorf("%s not found in config dump: want bootstrap, static_clusters, static_listeners, static_route_configs, dynamic_route_configs, "+
-			"static_endpoint_configs or dynamic_endpoint_configs", resource)
+		return fmt.Errorf("%s not found in config dump: want bootstrap, static_clusters, dynamic_active_clusters, static_listeners, dynamic_listeners, "+
+			"static_route_configs, dynamic_route_configs, static_endpoint_configs or dynamic_endpoint_configs", resource)
 	}
 	out := &adminv3.ConfigDump{}
 	for _, p := range parts {
@@ -110,17 +124,64 @@ func (d *dumper) bootstrap(boot *config.Bootstrap) *adminv3.BootstrapConfigDump 
 func (d *dumper) clusters() *adminv3.ClustersConfigDump {
 	out := &adminv3.ClustersConfigDump{}
 	for _, c := range d.snapshot.Clusters {
-		if d.pick(c.Name) {
+		if !c.FromFile && d.pick(c.Name) {
 			out.StaticClusters = append(out.StaticClusters, &adminv3.ClustersConfigDump_StaticCluster{Cluster: packed("envoy.config.cluster.v3.Cluster", c.Raw)})
 		}
+	}
+	s := d.top(Clusters)
+	out.VersionInfo = s.Version
+	for _, m := range d.members(s) {
+		c := &adminv3.ClustersConfigDump_DynamicCluster{VersionInfo: m.Version, ErrorState: failure(s, m.Name), ClientStatus: status(s)}
+		if m.Resource != nil {
+			c.Cluster, c.LastUpdated = packed(s.Kind.Message(), m.Wire), timestamppb.New(m.Updated)
+		}
+		out.DynamicActiveClusters = append(out.DynamicActiveClusters, c)
 	}
 	return out
 }
 
+// top is what is known of the file of listeners or clusters, if there is one.
+func (d *dumper) top(kind Kind) State {
+	i := slices.IndexFunc(d.states, func(s State) bool { return s.Kind == kind })
+	if i < 0 {
+		return State{Kind: kind}
+	}
+	return d.states[i]
+}
+
+// members are what is in force of a file, and what was refused of it, which has a name only. If that cannot be told, it has no name.
+func (d *dumper) members(s State) []Member {
+	all := slices.Clone(s.Members)
+	if s.Failure != nil {
+		for _, name := range slices.Sorted(maps.Keys(s.Failure.Wires)) {
+			if !slices.ContainsFunc(all, func(m Member) bool { return m.Name == name }) {
+				all = append(all, Member{Name: name})
+			}
+		}
+		if len(all) == 0 {
+			all = append(all, Member{})
+		}
+	}
+	return slices.DeleteFunc(all, func(m Member) bool { return !d.pick(m.Name) })
+}
+
 func (d *dumper) listeners() *adminv3.ListenersConfigDump {
 	out := &adminv3.ListenersConfigDump{}
+	s := d.top(Listeners)
+	out.VersionInfo = s.Version
+	dynamic := map[string]bool{}
+	for _, m := range s.Members {
+		dynamic[m.Name] = true
+	}
+	for _, m := range d.members(s) {
+		l := &adminv3.ListenersConfigDump_DynamicListener{Name: m.Name, ErrorState: failure(s, m.Name), ClientStatus: status(s)}
+		if m.Resource != nil {
+			l.ActiveState = &adminv3.ListenersConfigDump_DynamicListenerState{VersionInfo: m.Version, Listener: packed(s.Kind.Message(), m.Wire), LastUpdated: timestamppb.New(m.Updated)}
+		}
+		out.DynamicListeners = append(out.DynamicListeners, l)
+	}
 	for _, l := range d.snapshot.Listeners {
-		if d.pick(l.Name) {
+		if !dynamic[l.Name] && d.pick(l.Name) {
 			out.StaticListeners = append(out.StaticListeners, &adminv3.ListenersConfigDump_StaticListener{Listener: packed("envoy.config.listener.v3.Listener", l.Raw)})
 		}
 	}
@@ -140,7 +201,7 @@ func (d *dumper) routes() *adminv3.RoutesConfigDump {
 		if s.Kind != Routes || !d.pick(s.Name) {
 			continue
 		}
-		dynamic := &adminv3.RoutesConfigDump_DynamicRouteConfig{VersionInfo: s.Version, ErrorState: failure(s), ClientStatus: status(s)}
+		dynamic := &adminv3.RoutesConfigDump_DynamicRouteConfig{VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: status(s)}
 		if r, ok := s.Resource.(*config.RouteConfiguration); ok {
 			dynamic.RouteConfig, dynamic.LastUpdated = packed(Routes.Message(), r.Raw), timestamppb.New(s.Updated)
 		}
@@ -160,7 +221,7 @@ func (d *dumper) endpoints() *adminv3.EndpointsConfigDump {
 		if s.Kind != Endpoints || !d.pick(s.Name) {
 			continue
 		}
-		dynamic := &adminv3.EndpointsConfigDump_DynamicEndpointConfig{VersionInfo: s.Version, ErrorState: failure(s), ClientStatus: status(s)}
+		dynamic := &adminv3.EndpointsConfigDump_DynamicEndpointConfig{VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: status(s)}
 		if a, ok := s.Resource.(*config.Assignment); ok {
 			dynamic.EndpointConfig, dynamic.LastUpdated = packed(Endpoints.Message(), a.Raw), timestamppb.New(s.Updated)
 		}
@@ -170,13 +231,13 @@ func (d *dumper) endpoints() *adminv3.EndpointsConfigDump {
 }
 
 // failure is the last attempt, if it was turned down.
-func failure(s State) *adminv3.UpdateFailureState {
+func failure(s State, name string) *adminv3.UpdateFailureState {
 	if s.Failure == nil {
 		return nil
 	}
 	f := &adminv3.UpdateFailureState{LastUpdateAttempt: timestamppb.New(s.Failure.Time), Details: s.Failure.Details, VersionInfo: s.Failure.Version}
-	if s.Failure.Wire != nil {
-		f.FailedConfiguration = packed(s.Kind.Message(), s.Failure.Wire)
+	if wire := s.Failure.Wires[name]; wire != nil {
+		f.FailedConfiguration = packed(s.Kind.Message(), wire)
 	}
 	return f
 }

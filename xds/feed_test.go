@@ -2,10 +2,12 @@ package xds
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,13 +25,14 @@ type stage struct {
 	stats     *telemetry.Store
 	outcomes  chan Outcome
 	snapshots chan *config.Snapshot
+	refuse    atomic.Bool // nothing can be served
 }
 
 // deadline bounds every wait of these tests.
 const deadline = 20 * time.Second
 
 // play opens a feed with one connection manager and one cluster that take everything from files, and watches it.
-func play(t *testing.T, boot string, files map[string]string) *stage {
+func play(t *testing.T, boot string, files map[string]string, before ...func(*Feed)) *stage {
 	t.Helper()
 	s := &stage{t: t, folder: t.TempDir(), stats: telemetry.NewStore(0), outcomes: make(chan Outcome, 1000), snapshots: make(chan *config.Snapshot, 1000)}
 	for name, text := range files {
@@ -43,11 +46,20 @@ func play(t *testing.T, boot string, files map[string]string) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, b := range before {
+		b(s.feed)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.feed.Watch(ctx, func(n *config.Snapshot) { s.snapshots <- n })
+		s.feed.Watch(ctx, func(n *config.Snapshot) error {
+			if s.refuse.Load() {
+				return errors.New("no such address")
+			}
+			s.snapshots <- n
+			return nil
+		})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -366,7 +378,7 @@ func TestNothingToWatch(t *testing.T) {
 	defer f.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	f.Watch(ctx, func(*config.Snapshot) { t.Error("a change out of nothing") })
+	f.Watch(ctx, func(*config.Snapshot) error { t.Error("a change out of nothing"); return nil })
 	if len(f.States()) != 0 || f.Snapshot() == nil {
 		t.Error("no snapshot, or states")
 	}

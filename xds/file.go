@@ -23,11 +23,14 @@ type Kind uint8
 const (
 	Routes Kind = iota
 	Endpoints
+	Clusters
+	Listeners
 )
 
 // Message is the full name of the protobuf message.
 func (k Kind) Message() string {
-	return [...]string{"envoy.config.route.v3.RouteConfiguration", "envoy.config.endpoint.v3.ClusterLoadAssignment"}[k]
+	return [...]string{"envoy.config.route.v3.RouteConfiguration", "envoy.config.endpoint.v3.ClusterLoadAssignment",
+		"envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener"}[k]
 }
 
 // String is the message's own name.
@@ -37,6 +40,7 @@ func (k Kind) String() string { return string(protoreflect.FullName(k.Message())
 type content struct {
 	version   string
 	resources map[string]resource // by name; those that were read, even if others were not
+	order     []string            // their names
 	// faults say why the content is not taken; unreadable that it was no configuration at all.
 	faults     Faults
 	unreadable bool
@@ -44,7 +48,7 @@ type content struct {
 
 // resource is one resource of a file.
 type resource struct {
-	value any // *config.RouteConfiguration or *config.Assignment; nil if it is faulty
+	value any // *config.RouteConfiguration, *config.Assignment, *config.Cluster or *config.Listener; nil if it is faulty
 	wire  []byte
 }
 
@@ -152,12 +156,35 @@ func (c *content) resource(d *decode.Decoder, r *messageReader, t text, n *node,
 		name, wire = v.Name, v.Raw
 	case *config.Assignment:
 		name, wire = v.Name, v.Raw
+	case *config.Cluster:
+		name, wire = v.Name, v.Raw
+	case *config.Listener:
+		name, wire = v.Name, v.Raw
 	}
 	if _, ok := c.resources[name]; ok {
 		r.fault(n, path, "%s %q is in the file twice", kind, name)
 		return
 	}
 	c.resources[name] = resource{v, wire}
+	c.order = append(c.order, name)
+}
+
+// of is one resource of a file, or why there is none.
+func (c *content) of(f *file, name string) (resource, Faults) {
+	r, faults := c.resources[name], c.faults
+	if len(faults) == 0 && r.value == nil {
+		faults = c.missing(f.Path, f.kind, name)
+	}
+	return r, faults
+}
+
+// wires are the resources of a file as they were read, by name.
+func (c *content) wires() map[string][]byte {
+	all := map[string][]byte{}
+	for name, r := range c.resources {
+		all[name] = r.wire
+	}
+	return all
 }
 
 // resourceName is the name of a resource that is faulty, to show it under its name.

@@ -128,6 +128,22 @@ var asked = []verdict{
 	{name: "no hexadecimal", text: cluster("health_checks: [{" + checkOften + "tcp_health_check: {send: {text: hi}}}]"), bad: "in hexadecimal"},
 	{name: "no statuses", text: cluster("health_checks: [{" + checkOften + "http_health_check: {path: /, expected_statuses: [{start: 200, end: 200}]}}]"), bad: "want statuses"},
 	{name: "unknown operator", text: http("", `{match: {prefix: /}, route: {cluster: up}, request_headers_to_add: [{header: {key: a, value: "%NOBODY%"}}]}`), bad: "NOBODY at byte 1"},
+	{name: "chain by a matcher", text: chooser("{on_no_match: "+leads("a")+"}", "name: a")},
+	{name: "matcher to a chain that is not there", text: chooser("{on_no_match: "+leads("z")+"}", "name: a"), bad: `there is no filter chain "z"`, differs: "Envoy closes who is led there"},
+	{name: "matcher and a chain without a name", text: chooser("{on_no_match: "+leads("a")+"}", ""), bad: "filter_chain_matcher finds chains by their names"},
+	{name: "matcher and two chains of a name", text: chooser("{on_no_match: "+leads("a")+"}", "name: a", "name: a"), bad: `filter_chains[0] is called "a", too`},
+	{name: "matcher and two chains that match the same", text: chooser("{on_no_match: "+leads("a")+"}", "name: a, filter_chain_match: {destination_port: 5}", "name: b, filter_chain_match: {destination_port: 5}")},
+	{name: "matcher of nothing", text: chooser("{}", "name: a")},
+	{name: "matcher of an empty map", text: chooser("{matcher_tree: {"+inputPort+", exact_match_map: {map: {}}}}", "name: a"), bad: "exact_match_map"},
+	{name: "matcher with another action", text: chooser(`{on_no_match: {action: {name: x, typed_config: {"@type": type.googleapis.com/google.protobuf.BoolValue, value: true}}}}`, "name: a"), bad: "google.protobuf.BoolValue is not supported here"},
+	{name: "tcp log times said twice", text: listener(tcp("cluster: up, access_log_flush_interval: 1s, access_log_options: {}")) + up, bad: "access_log_options are there, too"},
+	{name: "runtime values", text: `layered_runtime: {layers: [{name: a, static_layer: {a: {b: 1, c: x}, d: {numerator: 1}, e: true}}, {name: b, admin_layer: {}}]}`},
+	{name: "runtime list", text: `layered_runtime: {layers: [{name: a, static_layer: {a: [1]}}]}`, bad: "layers[0].static_layer[\"a\"]: want a number"},
+	{name: "runtime null", text: `layered_runtime: {layers: [{name: a, static_layer: {a: {b: null}}}]}`, bad: "want a number"},
+	{name: "runtime layers of a name", text: `layered_runtime: {layers: [{name: a, static_layer: {}}, {name: a, admin_layer: {}}]}`, bad: `layers[0] is called "a", too`},
+	{name: "runtime admin twice", text: `layered_runtime: {layers: [{name: a, admin_layer: {}}, {name: b, admin_layer: {}}]}`, bad: "want at most one"},
+	{name: "runtime switches", text: `layered_runtime: {layers: [{name: a, static_layer: {envoy.reloadable_features.http_reject_path_with_fragment: false}}]}`, bad: "not supported: a switch of Envoy's own code", differs: "we have no such switches"},
+	{name: "listeners from nowhere", text: told + `dynamic_resources: {lds_config: {path_config_source: {path: /nowhere/lds.yaml}}}`, bad: "there is no folder /nowhere", differs: "it looks for these files when it serves"},
 	{name: "log operators", text: http(`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: "%PATH(NQ:ORIG)% %QUERY_PARAMS% %GRPC_STATUS(SNAKE_STRING)% %UPSTREAM_HOST_NAME% %METADATA(DYNAMIC:a)% %DOWNSTREAM_PEER_CERT_V_START(%Y)% %TRACE_ID%"}}}}]`, forward)},
 	{name: "log operator of a formatter", text: http(`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: "%REQ_WITHOUT_QUERY(:PATH)%"}}}}]`, forward), differs: "Envoy wants the formatter to be listed"},
 	{name: "log of a route's metadata", text: http(`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: "%METADATA(ROUTE:a:b)%"}}}}]`, forward)},
@@ -197,6 +213,7 @@ var sure = []verdict{
 	{name: "direct response of status 600", text: http("", `{match: {prefix: /}, direct_response: {status: 600}}`), bad: "status"},
 	{name: "line break in a value", text: http("", `{match: {prefix: /}, route: {cluster: up}, request_headers_to_add: [{header: {key: a, value: "b\r\nc"}}]}`), bad: "header.value"},
 	{name: "log without a path", text: http(`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog}}]`, forward), bad: "path"},
+	{name: "deep matcher", text: chooser(strings.Repeat("{on_no_match: {matcher: ", 33)+"{}"+strings.Repeat("}}", 33), "name: a"), bad: "matchers are more than 32 deep within one another"},
 	{name: "rds with a broken file", text: told + hcm(rds), file: "resources: [{\"@type\": type.googleapis.com/envoy.config.route.v3.RouteConfiguration, nam: table}]", bad: `did you mean "name"?`},
 }
 
@@ -271,6 +288,24 @@ func chains(matches ...string) string {
 	}
 	return before + up
 }
+
+// chooser is a listener that finds its chains by a matcher.
+func chooser(matcher string, chains ...string) string {
+	text := "static_resources:\n  listeners:\n  - name: l\n    address: {socket_address: {address: 127.0.0.1, port_value: 0}}\n    filter_chain_matcher: " + matcher + "\n    filter_chains:\n"
+	for _, c := range chains {
+		if c != "" {
+			c += ", "
+		}
+		text += "    - {" + c + "filters: [" + echo + "]}\n"
+	}
+	return text
+}
+
+func leads(chain string) string {
+	return `{action: {name: x, typed_config: {"@type": type.googleapis.com/google.protobuf.StringValue, value: ` + chain + `}}}`
+}
+
+const inputPort = `input: {name: i, typed_config: {"@type": type.googleapis.com/envoy.extensions.matching.common_inputs.network.v3.DestinationPortInput}}`
 
 func tcp(more string) string {
 	return `typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, ` + more + "}"

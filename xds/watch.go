@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -119,22 +120,28 @@ func (w *watch) note(e fsnotify.Event) bool {
 	return e.Has(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) || ours && e.Has(fsnotify.Write)
 }
 
-// Watch reads files again when they change and hands over each new configuration, until ctx ends. A faulty file keeps what is in force.
-func (f *Feed) Watch(ctx context.Context, changed func(*config.Snapshot)) {
+// Watch reads files again when they change and hands over each new configuration, until ctx ends. A faulty file keeps what is in force,
+// and so does a file of listeners or clusters that cannot be served.
+func (f *Feed) Watch(ctx context.Context, serve func(*config.Snapshot) error) {
 	if f.watch == nil {
 		<-ctx.Done()
 		return
 	}
 	var since time.Time // of the first notice that has not been followed up; zero: none
-	calm, repair := time.NewTimer(time.Hour), time.NewTimer(time.Hour)
+	calm, repair, leave := time.NewTimer(time.Hour), time.NewTimer(time.Hour), time.NewTimer(time.Hour)
 	calm.Stop()
 	repair.Stop()
+	leave.Stop()
 	noticed := func() {
 		if since.IsZero() {
 			since = time.Now()
 		}
 		calm.Reset(max(0, min(quiet, patience-time.Since(since))))
 	}
+	if !f.watch.follow(f.all()) {
+		repair.Reset(retry)
+	}
+	noticed() // files may have changed before they were followed
 	for {
 		select {
 		case <-ctx.Done():
@@ -153,24 +160,112 @@ func (f *Feed) Watch(ctx context.Context, changed func(*config.Snapshot)) {
 			noticed() // notices were lost: look at everything
 		case <-repair.C:
 			noticed()
+		case <-leave.C:
+			f.retire(serve)
+			f.armLeave(leave)
 		case <-calm.C:
 			since = time.Time{}
-			var touched []*file
-			for _, file := range f.files {
-				if f.watch.names[file.names[0]] || f.watch.names[file.names[1]] || stampOf(file.Path) != file.stamp {
-					touched = append(touched, file)
-				}
+			touched := f.touched()
+			complete := f.watch.follow(f.all())
+			before := f.files
+			f.reload(touched, serve)
+			if !slices.Equal(before, f.files) {
+				complete = f.watch.follow(f.all())
+				noticed() // as above
 			}
-			if !f.watch.follow(f.files) {
+			if !complete {
 				repair.Reset(retry)
 			}
-			before := f.Snapshot()
-			for _, file := range touched {
-				f.load(file)
-			}
-			if now := f.Snapshot(); now != before {
-				changed(now)
+			f.armLeave(leave)
+		}
+	}
+}
+
+// source is what tells files apart.
+type source struct {
+	kind Kind
+	config.WatchedFile
+}
+
+func (o *file) source() source { return source{o.kind, o.WatchedFile} }
+
+// all are the files that matter.
+func (f *Feed) all() []*file {
+	all := slices.Concat(f.tops, f.files)
+	for _, top := range f.tops {
+		all = append(all, top.awaited...)
+	}
+	return all
+}
+
+// touched are the files that are to be read again. One that waits for others is if they are.
+func (f *Feed) touched() map[source]bool {
+	touched := map[source]bool{}
+	changed := func(o *file) bool {
+		return f.watch.names[o.names[0]] || f.watch.names[o.names[1]] || stampOf(o.Path) != o.stamp
+	}
+	for _, o := range slices.Concat(f.tops, f.files) {
+		if changed(o) || slices.ContainsFunc(o.awaited, changed) {
+			touched[o.source()] = true
+		}
+	}
+	return touched
+}
+
+// reload reads files again: clusters before the routes that name them, and those before listeners. A file that was refused is tried
+// again when clusters have changed, since it may have been for want of one.
+func (f *Feed) reload(touched map[source]bool, serve func(*config.Snapshot) error) {
+	top := func(kind Kind, again bool) (changed bool) {
+		for _, o := range f.tops {
+			if o.kind == kind && (touched[o.source()] || again && o.subscribers[0].state.Failure != nil) {
+				p := f.collect(o)
+				changed = f.offer(p, serve)
 			}
 		}
+		return changed
+	}
+	clusters := top(Clusters, false)
+	before := f.Snapshot()
+	for _, o := range f.files {
+		again := clusters && slices.ContainsFunc(o.subscribers, func(s *subscription) bool { return s.state.Failure != nil })
+		if touched[o.source()] || again {
+			f.load(o)
+		}
+	}
+	if now := f.Snapshot(); now != before {
+		if err := serve(now); err != nil {
+			f.report(Outcome{Err: err})
+		}
+	}
+	top(Listeners, clusters)
+	f.retire(serve)
+}
+
+// offer serves a proposal and settles it; it says whether it is in force.
+func (f *Feed) offer(p *proposal, serve func(*config.Snapshot) error) bool {
+	var err error
+	good := p.changed && len(p.faults) == 0
+	if good {
+		err = serve(p.snapshot)
+	}
+	f.settle(p, err)
+	return good && err == nil
+}
+
+// retire lets removed clusters go that nothing names any more or that have stayed long enough.
+func (f *Feed) retire(serve func(*config.Snapshot) error) {
+	if len(f.leaving) > 0 {
+		if p := f.arrange(nil, nil); p.changed {
+			f.offer(p, serve)
+		}
+	}
+}
+
+// armLeave sets the timer to when the next of the removed clusters has to go.
+func (f *Feed) armLeave(t *time.Timer) {
+	t.Stop()
+	if len(f.leaving) > 0 {
+		first := slices.MinFunc(f.leaving, func(a, b leaving) int { return a.until.Compare(b.until) })
+		t.Reset(max(time.Until(first.until), 0))
 	}
 }

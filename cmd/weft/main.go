@@ -71,6 +71,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	rotate := make(chan os.Signal, 1)
+	signal.Notify(rotate, syscall.SIGUSR1)
 	s, err := start(f, boot, levels, logger)
 	if faults := (xds.Faults)(nil); errors.As(err, &faults) {
 		return refuse(stderr, err)
@@ -82,15 +84,21 @@ func run(args []string, stdout, stderr io.Writer) int {
 	// What reading the configuration has left behind is given back now: it is more than all that serving will need.
 	debug.SetGCPercent(usual)
 	debug.FreeOSMemory()
-	select {
-	case got := <-stop:
-		// As Envoy: a signal ends the process at once. Whoever wants clients to go first asks for a drain before.
-		logger("main").Info("ends", "signal", got.String())
-	case <-s.quit:
-		logger("main").Info("ends", "because", "/quitquitquit")
+	for {
+		select {
+		case <-rotate:
+			s.logs.Reopen()
+			logger("main").Info("access logs were opened anew")
+			continue
+		case got := <-stop:
+			// As Envoy: a signal ends the process at once. Whoever wants clients to go first asks for a drain before.
+			logger("main").Info("ends", "signal", got.String())
+		case <-s.quit:
+			logger("main").Info("ends", "because", "/quitquitquit")
+		}
+		s.close()
+		return 0
 	}
-	s.close()
-	return 0
 }
 
 // refuse says what is wrong with a configuration: where, what, and what would be right.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -257,6 +258,14 @@ func TestAdminIsCareful(t *testing.T) {
 		{"GET", "/logging?level=debug", nil, 405},
 		{"POST", "/quitquitquit", []string{"origin", "http://evil.example"}, 403},
 		{"POST", "/quitquitquit", []string{"sec-fetch-site", "cross-site"}, 403},
+		{"GET", "/runtime_modify?a=b", nil, 405},
+		{"GET", "/reopen_logs", nil, 405},
+		{"POST", "/healthcheck/ok", []string{"origin", "http://localhost", "sec-fetch-site", "same-origin"}, 200},
+		{"POST", "/healthcheck/ok", []string{"origin", "http://localhost", "sec-fetch-site", "same-site"}, 403},
+		{"POST", "/healthcheck/ok", []string{"sec-fetch-site", "same-origin"}, 403},
+		{"POST", "/runtime_modify", nil, 400},
+		{"POST", "/runtime_modify?envoy.reloadable_features.x=false", nil, 503},
+		{"POST", "/runtime_modify?a=[", nil, 503},
 		{"POST", "/stats/prometheus/../../quitquitquit", nil, 404},
 		{"POST", "/stats/prometheus/..%2f..%2fquitquitquit", nil, 404},
 		{"POST", "//quitquitquit", nil, 404},
@@ -320,6 +329,209 @@ func TestAdminPages(t *testing.T) {
 	}
 	if _, text := w.do("POST", "/logging?upstream=debug"); !strings.Contains(text, "upstream: debug") {
 		t.Errorf("/logging: %s", text)
+	}
+}
+
+// Listeners and clusters from files come, change and go under traffic, of which nothing is lost.
+func TestWatchedListenersAndClusters(t *testing.T) {
+	dir := t.TempDir()
+	up := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up") })}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go up.Serve(l)
+	t.Cleanup(func() { up.Close() })
+	listener := func(name, action string) string {
+		return fmt.Sprintf(`
+- "@type": type.googleapis.com/envoy.config.listener.v3.Listener
+  name: %[1]s
+  address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+  filter_chains:
+  - filters:
+    - name: h
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+        stat_prefix: %[1]s
+        route_config: {name: local, virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: /}, %[2]s}]}]}
+        http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]`, name, action)
+	}
+	cluster := func(name, more string) string {
+		return fmt.Sprintf("\n- {\"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster, name: %s, connect_timeout: 1s, %s load_assignment: {cluster_name: %[1]s, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %[3]d}}}}]}]}}",
+			name, more, l.Addr().(*net.TCPAddr).Port)
+	}
+	lds, cds := filepath.Join(dir, "lds.yaml"), filepath.Join(dir, "cds.yaml")
+	put := func(file, version string, resources ...string) {
+		replace(t, file, "version_info: \""+version+"\"\nresources:"+strings.Join(resources, "")+"\n")
+	}
+	stays, direct := listener("stays", "route: {cluster: one}"), listener("more", "direct_response: {status: 200, body: {inline_string: more}}")
+	put(lds, "1", stays)
+	put(cds, "1", cluster("one", ""))
+	w := launch(t, fmt.Sprintf("dynamic_resources: {lds_config: {path_config_source: {path: %s}}, cds_config: {path_config_source: {path: %s}}}", lds, cds))
+	web := w.listener("stays")
+
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for range 3 {
+		clients.Go(func() {
+			client := http.Client{Timeout: deadline, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				r, err := client.Get("http://" + web + "/")
+				if err != nil {
+					t.Errorf("a request is lost: %v", err)
+					return
+				}
+				b, _ := io.ReadAll(r.Body)
+				r.Body.Close()
+				if r.StatusCode != 200 || string(b) != "up" {
+					t.Errorf("%d %q", r.StatusCode, b)
+					return
+				}
+			}
+		})
+	}
+	shows := func(path, want string, is bool) {
+		t.Helper()
+		w.eventually(fmt.Sprintf("%s has %q: %t", path, want, is), func() bool {
+			_, text := w.get(path)
+			return strings.Contains(text, want) == is
+		})
+	}
+	put(lds, "2", stays, direct)
+	shows("/listeners", "more::", true)
+	more := w.listener("more")
+	if got := w.body(more); got != "more" {
+		t.Errorf("a listener that was added says %q", got)
+	}
+	put(cds, "2", cluster("one", "per_connection_buffer_limit_bytes: 99999,"), cluster("two", ""))
+	shows("/clusters", "two::added_via_api::true", true)
+	put(lds, "3", strings.Replace(stays, "prefix: /}", "prefixx: /}", 1))
+	shows("/stats?filter=lds", "listener_manager.lds.update_rejected: 1\n", true)
+	shows("/config_dump", "prefixx", true)
+	if !strings.Contains(w.log.String(), "lds.yaml") || w.body(more) != "more" {
+		t.Error("a broken file is not told, or changed something")
+	}
+	put(cds, "3", cluster("two", ""))
+	shows("/stats?filter=cds", "cluster_manager.cds.update_success: 3\n", true)
+	put(lds, "4", stays)
+	shows("/listeners", "more::", false)
+	if c, err := net.Dial("tcp", more); err == nil {
+		c.Close()
+		t.Error("a listener that is gone takes connections")
+	}
+	put(lds, "5", strings.Replace(stays, "cluster: one", "cluster: two", 1))
+	shows("/stats?filter=lds", "listener_manager.lds.update_success: 4\n", true)
+	shows("/clusters", "one::observability_name", false)
+	close(stop)
+	clients.Wait()
+	if _, text := w.get("/config_dump?resource=dynamic_active_clusters"); strings.Count(text, "load_assignment") != 1 {
+		t.Errorf("the dump has not one cluster:\n%s", text)
+	}
+}
+
+// Runtime values change what is served at once, the operator's over the bootstrap's, and those that change nothing are told.
+func TestRuntime(t *testing.T) {
+	routes := strings.Replace(fmt.Sprintf(routesYAML, "unused"), "rds: {route_config_name: local, config_source: {path_config_source: {path: unused}}}",
+		`route_config: {name: local, virtual_hosts: [{name: all, domains: ["*"], routes: [
+            {match: {prefix: /, runtime_fraction: {runtime_key: share.a, default_value: {numerator: 0}}}, direct_response: {status: 200, body: {inline_string: drawn}}},
+            {match: {prefix: /}, direct_response: {status: 200, body: {inline_string: else}}}]}]}`, 1)
+	w := launch(t, routes+"layered_runtime: {layers: [{name: s, static_layer: {share: {a: 100}, nobody: 1}}, {name: o, admin_layer: {}}]}")
+	web := w.listener("web")
+	for _, c := range []struct{ set, want string }{
+		{"", "drawn"}, {"0", "else"}, {"100.9", "drawn"}, {"{numerator: 0}", "else"}, {"{numerator: 10000, denominator: TEN_THOUSAND}", "drawn"},
+		{"-1", "else"}, {"1e2", "drawn"}, {"\"100\"", "else"}, {"[1]", "else"}, {"", "drawn"},
+	} {
+		if status, text := w.do("POST", "/runtime_modify?share.a="+url.QueryEscape(c.set)); status != 200 || text != "OK\n" {
+			t.Fatalf("%q: %d %s", c.set, status, text)
+		}
+		if got := w.body(web); got != c.want {
+			t.Errorf("%q: %s, want %s", c.set, got, c.want)
+		}
+	}
+	var page struct {
+		Layers  []string
+		Entries map[string]struct {
+			LayerValues []string `json:"layer_values"`
+			FinalValue  string   `json:"final_value"`
+			Unused      bool
+		}
+	}
+	w.do("POST", "/runtime_modify?share.a=7")
+	_, text := w.get("/runtime")
+	if err := json.Unmarshal([]byte(text), &page); err != nil {
+		t.Fatal(err)
+	}
+	if a := page.Entries["share.a"]; fmt.Sprint(page.Layers) != "[s o]" || fmt.Sprint(a.LayerValues) != "[100 7]" || a.FinalValue != "7" || a.Unused || !page.Entries["nobody"].Unused {
+		t.Error(text)
+	}
+	if log := w.log.String(); strings.Count(log, "nothing asks for") != 1 || !strings.Contains(log, "key=nobody") {
+		t.Error(log)
+	}
+	_, text = w.get("/stats?filter=runtime")
+	for _, want := range []string{"runtime.num_keys: 2\n", "runtime.num_layers: 2\n", "runtime.admin_overrides_active: 1\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+// Access logs that were moved away are let go, by a page and by a signal.
+func TestReopenLogs(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "log")
+	routes := strings.Replace(fmt.Sprintf(routesYAML, "unused"), "rds: {route_config_name: local, config_source: {path_config_source: {path: unused}}}",
+		`access_log: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "`+file+`", log_format: {text_format_source: {inline_string: "x\n"}}}}]
+          route_config: {name: local, virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: /}, direct_response: {status: 200}}]}]}`, 1)
+	w := launch(t, routes, "--file-flush-interval-msec", "1")
+	web := w.listener("web")
+	lines := func(name string) int {
+		b, _ := os.ReadFile(name)
+		return bytes.Count(b, []byte("\n"))
+	}
+	for i, reopen := range []func(){
+		func() { w.do("POST", "/reopen_logs") },
+		func() { w.cmd.Process.Signal(syscall.SIGUSR1) },
+	} {
+		w.body(web)
+		w.eventually("a line", func() bool { return lines(file) == 1 })
+		moved := fmt.Sprint(file, i)
+		if err := os.Rename(file, moved); err != nil {
+			t.Fatal(err)
+		}
+		reopen()
+		w.eventually("the file is there again", func() bool { _, err := os.Stat(file); return err == nil })
+		if lines(moved) != 1 {
+			t.Errorf("%d lines in the file that was moved", lines(moved))
+		}
+	}
+}
+
+// The index names every page with its method, and its buttons work from it alone.
+func TestIndex(t *testing.T) {
+	w := launch(t, "")
+	_, html := w.get("/")
+	_, help := w.get("/help")
+	for line := range strings.Lines(help) {
+		path, _, ok := strings.Cut(strings.TrimSpace(line), ":")
+		if path, post := strings.CutSuffix(path, " (POST)"); ok && strings.HasPrefix(path, "/") {
+			if want := fmt.Sprintf(`action="%s"`, path); post != strings.Contains(html, want) {
+				t.Errorf("%s: %t in the index", want, !post)
+			}
+			if !strings.Contains(html, ">"+path+"<") {
+				t.Errorf("no %s in the index", path)
+			}
+		}
+	}
+	if !strings.Contains(help, "/runtime_modify (POST)") || strings.Contains(html, "http://") || strings.Contains(html, "<script") {
+		t.Errorf("%s\n%s", help, html)
+	}
+	origin := "http://" + w.admin
+	if status, text := w.do("POST", "/healthcheck/ok", "origin", origin, "sec-fetch-site", "same-origin"); status != 200 {
+		t.Errorf("a button: %d %s", status, text)
 	}
 }
 

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +37,7 @@ type process struct {
 	feed    *xds.Feed
 	proxy   *proxy.Proxy
 	admin   *admin.Server
+	runtime *proxy.Runtime
 	began   time.Time
 	quit    chan struct{}
 	ending  sync.Once
@@ -46,6 +50,7 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	loops := int(f.concurrency)
 	p := &process{flags: f, boot: boot, log: logger("main"), stats: telemetry.NewStore(loops), began: time.Now(), quit: make(chan struct{})}
 	p.logs = accesslog.NewFiles(loops, p.stats, f.flushAfter(), int(f.flushMinSize)<<10)
+	p.runtime = proxy.NewRuntime(boot.Runtime, p.stats)
 	configLog := logger("config")
 	feed, err := xds.Open(boot, xds.Options{Filters: builtin.All(), Stats: p.stats, Report: func(o xds.Outcome) { report(configLog, o) }})
 	if err != nil {
@@ -71,14 +76,11 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 		p.close()
 		return nil, err
 	}
+	p.tellUnasked()
 	ctx, cancel := context.WithCancel(context.Background())
 	p.unwatch = cancel
 	p.watched.Go(func() {
-		feed.Watch(ctx, func(s *config.Snapshot) {
-			if err := p.proxy.Update(s); err != nil {
-				configLog.Error("the new configuration is not served, the old one stays", "error", err)
-			}
-		})
+		feed.Watch(ctx, p.proxy.Update)
 	})
 	for name, a := range p.proxy.Addresses() {
 		p.log.Info("listens", "listener", name, "address", a.String())
@@ -89,11 +91,18 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 
 // report says what became of an attempt to read a watched file.
 func report(log *slog.Logger, o xds.Outcome) {
+	what := fmt.Sprintf("%s %q", o.Kind, o.Name)
+	if o.Name == "" {
+		what = fmt.Sprintf("%s of %s", o.Kind, o.File)
+	}
 	switch {
 	case o.Err != nil:
-		log.Error(fmt.Sprintf("%s %q is refused, the last good one stays in force:\n%v", o.Kind, o.Name, o.Err))
+		log.Error(fmt.Sprintf("%s is refused, the last good one stays in force:\n%v", what, o.Err))
 	case o.Changed:
 		log.Info("updated", "resource", o.Kind.String(), "name", o.Name, "version", o.Version, "file", o.File)
+	}
+	if len(o.Ignored) > 0 {
+		log.Warn("left out, since the bootstrap has one of that name", "resource", o.Kind.String(), "names", strings.Join(o.Ignored, ", "), "file", o.File)
 	}
 }
 
@@ -110,19 +119,22 @@ func (p *process) startAdmin(levels *components, log *slog.Logger) error {
 		logs = append(logs, l)
 	}
 	server, err := admin.Listen(p.boot.Admin.Address, admin.View{
-		Stats:     p.stats,
-		Refresh:   p.proxy.Refresh,
-		Clusters:  p.proxy.Clusters,
-		Listeners: p.proxy.Listeners,
-		Ready:     p.proxy.State,
-		Info:      p.info,
-		Dump:      func(w io.Writer, q url.Values) error { return p.feed.Dump(w, p.boot, q) },
-		Levels:    levels.Levels,
-		SetLevel:  levels.Set,
-		Drain:     p.drain,
-		Health:    p.proxy.FailHealthChecks,
-		Profile:   p.boot.Admin.Profile,
-		Quit:      p.end,
+		Stats:      p.stats,
+		Refresh:    p.proxy.Refresh,
+		Clusters:   p.proxy.Clusters,
+		Listeners:  p.proxy.Listeners,
+		Ready:      p.proxy.State,
+		Info:       p.info,
+		Dump:       func(w io.Writer, q url.Values) error { return p.feed.Dump(w, p.boot, q) },
+		Levels:     levels.Levels,
+		SetLevel:   levels.Set,
+		Runtime:    p.runtime.View,
+		SetRuntime: p.setRuntime,
+		Drain:      p.drain,
+		Health:     p.proxy.FailHealthChecks,
+		Profile:    p.boot.Admin.Profile,
+		Reopen:     p.logs.Reopen,
+		Quit:       p.end,
 		Log: func(e *accesslog.Entry) {
 			for _, l := range logs {
 				if f := l.Filter(); f == nil || f.Wants(e, rand.Uint64(), route.Rules{}) {
@@ -139,6 +151,35 @@ func (p *process) startAdmin(levels *components, log *slog.Logger) error {
 		log.Warn("the admin pages can be read from other hosts; what changes something is taken from this host only", "address", server.Address.String())
 	}
 	return nil
+}
+
+// setRuntime changes runtime values as an operator says.
+func (p *process) setRuntime(changes map[string]string) error {
+	values := make(map[string]*config.Value, len(changes))
+	for key, text := range changes {
+		values[key] = nil
+		if text == "" {
+			continue
+		}
+		v, err := xds.RuntimeValue(key, text)
+		if err != nil {
+			return err
+		}
+		values[key] = v
+	}
+	if err := p.runtime.Modify(values); err != nil {
+		return err
+	}
+	p.log.Info("runtime values were changed", "keys", strings.Join(slices.Sorted(maps.Keys(changes)), ", "))
+	p.tellUnasked()
+	return nil
+}
+
+// tellUnasked tells of runtime values that change nothing.
+func (p *process) tellUnasked() {
+	for _, key := range p.runtime.Unasked() {
+		p.log.Warn("a runtime value is set that nothing asks for", "key", key)
+	}
 }
 
 // writeFiles writes what others want to find in files.

@@ -32,11 +32,15 @@ type View struct {
 	Dump      func(w io.Writer, query url.Values) error
 	Levels    func() map[string]string
 	SetLevel  func(component, level string) error
-	Drain     func(inboundOnly, graceful, skipExit bool)
-	Health    func(fail bool) // has this process fail the health checks of others, or pass them again
-	Profile   string          // the file that /cpuprofiler writes
-	Quit      func()
-	Log       func(*accesslog.Entry) // is told of every request
+	Runtime   func() RuntimeView
+	// SetRuntime changes runtime values; an empty one takes it out.
+	SetRuntime func(changes map[string]string) error
+	Drain      func(inboundOnly, graceful, skipExit bool)
+	Health     func(fail bool) // has this process fail the health checks of others, or pass them again
+	Profile    string          // the file that /cpuprofiler writes
+	Reopen     func()          // opens access logs anew
+	Quit       func()
+	Log        func(*accesslog.Entry) // is told of every request
 }
 
 // ListenerView is a listener as its page shows it.
@@ -54,19 +58,22 @@ type page struct {
 
 func pages() []page {
 	return []page{
-		{"/", "this index", false, (*Server).index},
+		{"/", "this index, for a browser", false, (*Server).index},
 		{"/clusters", "clusters and their endpoints; ?format=json", false, (*Server).clusters},
 		{"/config_dump", "the configuration in force, as Envoy's protobuf JSON; ?resource=, ?name_regex=, ?include_eds", false, (*Server).configDump},
 		{"/cpuprofiler", "?enable=y writes where the processor's time goes to admin.profile_path, in pprof's format, until ?enable=n", true, (*Server).cpuProfiler},
 		{"/drain_listeners", "stop taking connections; ?graceful asks those that stand to go first, ?skip_exit leaves the sockets open, ?inboundonly spares the others", true, (*Server).drain},
 		{"/healthcheck/fail", "fail the health checks of others, and call this server draining", true, (*Server).failHealth},
 		{"/healthcheck/ok", "pass them again", true, (*Server).passHealth},
-		{"/help", "this index", false, (*Server).index},
+		{"/help", "this index, in plain text", false, (*Server).help},
 		{"/listeners", "listeners and where they are bound; ?format=json", false, (*Server).listeners},
 		{"/logging", "log levels; ?level=debug sets all, ?paths=upstream:debug or ?upstream=debug one", true, (*Server).logging},
 		{"/memory", "memory in use, in bytes", false, (*Server).memory},
 		{"/quitquitquit", "end the process", true, (*Server).quit},
 		{"/ready", "200 LIVE once requests are served, else 503", false, (*Server).ready},
+		{"/reopen_logs", "open the files of access logs anew, after they were moved away; so does SIGUSR1", true, (*Server).reopen},
+		{"/runtime", "runtime values by layer; unused ones are those that nothing asks for", false, (*Server).runtime},
+		{"/runtime_modify", "?key=value sets runtime values, an empty value takes out what was set here", true, (*Server).runtimeModify},
 		{"/server_info", "version, state, node and command line", false, (*Server).serverInfo},
 		{"/stats", "numbers; ?usedonly, ?filter=REGEX, ?type=Counters, ?format=json, ?format=prometheus", false, (*Server).stats},
 		{"/stats/prometheus", "numbers for Prometheus; ?usedonly, ?filter=REGEX", false, (*Server).prometheus},
@@ -179,14 +186,29 @@ func allowChange(w http.ResponseWriter, r *http.Request) bool {
 		http.Error(w, "Forbidden: what changes something is taken from this host only", http.StatusForbidden)
 		return false
 	}
-	if r.Header.Get("origin") != "" || r.Header.Get("sec-fetch-site") != "" {
-		http.Error(w, "Forbidden: what changes something is not taken from a browser", http.StatusForbidden)
+	if !fromHere(r) {
+		http.Error(w, "Forbidden: what changes something is not taken from a page of another site", http.StatusForbidden)
 		return false
 	}
 	return true
 }
 
-func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
+// fromHere tells whether a request comes from no browser or from our own index. A name that its owner has pointed at this host would be
+// its own site to a browser, so that only addresses and localhost count.
+func fromHere(r *http.Request) bool {
+	origin, site := r.Header.Get("origin"), r.Header.Get("sec-fetch-site")
+	if origin == "" && site == "" {
+		return true
+	}
+	name := r.Host
+	if host, _, err := net.SplitHostPort(name); err == nil {
+		name = host
+	}
+	_, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	return (err == nil || name == "localhost") && origin == "http://"+r.Host && (site == "" || site == "same-origin")
+}
+
+func (s *Server) help(w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, "admin commands are:\n")
 	s.list(w)
 }
@@ -216,6 +238,11 @@ func (s *Server) failHealth(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) passHealth(w http.ResponseWriter, _ *http.Request) {
 	s.view.Health(false)
+	io.WriteString(w, "OK\n")
+}
+
+func (s *Server) reopen(w http.ResponseWriter, _ *http.Request) {
+	s.view.Reopen()
 	io.WriteString(w, "OK\n")
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 )
 
 // Answer is what a chain says by itself.
@@ -27,6 +28,7 @@ func (a *Answer) Serve(l *Local, p *loop.Pending) {
 	if c == nil || a.config.Echo {
 		return
 	}
+	c.says = true
 	c.conn.Write(a.config.Text)
 	c.end()
 }
@@ -41,6 +43,7 @@ type answered struct {
 	next  *answered // in local.answered
 	prev  *answered
 	gone  bool
+	says  bool // a text of ours
 }
 
 // answer makes a connection one that is answered here; nil if it cannot be.
@@ -75,6 +78,14 @@ func (c *answered) leave() {
 	}
 	if c.next != nil {
 		c.next.prev = c.prev
+	}
+	if log, ok := c.gate.(accesslog.ConnectionLog); ok {
+		rx, tx := c.conn.Received(), c.conn.Sent()+uint64(c.conn.Unsent())
+		e := accesslog.Entry{BytesReceived: rx, BytesSent: tx}
+		if c.says {
+			e.Details = "direct_response"
+		}
+		log.Ended(&e)
 	}
 	c.gate.Left(time.Duration(l.Loop.Nanotime() - c.began))
 }

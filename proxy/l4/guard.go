@@ -7,6 +7,7 @@ import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 )
 
 // Guards are the network filters before the last one of a chain, in order: each may turn a connection away. They are shared by the loops.
@@ -32,10 +33,10 @@ func NewGuards(list []config.Guard, store *telemetry.Store) Guards {
 
 // Admit lets a connection in and counts it until it has gone, or takes it to turn it away, and then the chain is not to touch it.
 func (g Guards) Admit(l *Local, p *loop.Pending) bool {
-	in := &admitted{Gate: p.Gate, loop: l.Loop.Index()}
+	in := &admitted{Gate: p.Gate, guards: g, loop: l.Loop.Index()}
 	p.Gate = in
 	for i, m := range g {
-		if m.config.Off {
+		if m.off() {
 			continue
 		}
 		if m.active.Add(1) > int64(m.config.Max) {
@@ -45,22 +46,33 @@ func (g Guards) Admit(l *Local, p *loop.Pending) bool {
 			return false
 		}
 		m.stats.Loop(in.loop).Inc(ActiveConnections)
-		in.guards = g[:i+1]
+		in.counted |= 1 << i
 	}
 	return true
 }
 
+// off tells whether everybody is let in.
+func (m *guard) off() bool { return !m.config.Key.Bool(!m.config.Off) }
+
 // admitted is the gate of a connection that guards have counted.
 type admitted struct {
 	loop.Gate
-	guards Guards
-	loop   int
+	guards  Guards
+	counted uint64 // by which of the guards: they may be turned on and off meanwhile. There are 64 at most
+	loop    int
+}
+
+// Ended passes on how it went.
+func (a *admitted) Ended(e *accesslog.Entry) {
+	if log, ok := a.Gate.(accesslog.ConnectionLog); ok {
+		log.Ended(e)
+	}
 }
 
 // Left lets the next one in.
 func (a *admitted) Left(age time.Duration) {
-	for _, m := range a.guards {
-		if !m.config.Off {
+	for i, m := range a.guards {
+		if a.counted&(1<<i) != 0 {
 			m.active.Add(-1)
 			m.stats.Loop(a.loop).Dec(ActiveConnections)
 		}

@@ -55,6 +55,9 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	l.tunnels = t
 	t.stats.Inc(CxTotal)
 	if d := s.config.MaxDownstreamDuration; d > 0 {
+		if j := s.config.DurationJitter; j > 0 {
+			d += time.Duration(float64(d) * j * float64(l.Loop.Random()%1e6) / 1e6)
+		}
 		l.Loop.SetTimer(&t.duration, d, t)
 	}
 	if d := s.config.LogEvery; d > 0 && len(s.logs) > 0 {
@@ -102,6 +105,9 @@ func (t *tunnel) dial() {
 			return
 		}
 		t.cluster.Report(l, m, upstream.Outcome{Failure: failure})
+		if failure != upstream.Overflow && t.pause() {
+			return
+		}
 		if failure == upstream.Overflow {
 			t.entry.Flags |= accesslog.UpstreamOverflow
 			t.end("")
@@ -110,6 +116,20 @@ func (t *tunnel) dial() {
 	}
 	t.entry.Flags |= accesslog.UpstreamConnectionFailure
 	t.end("")
+}
+
+// pause makes a pause before the next try, if there is to be one: a random part of a time that doubles with each.
+func (t *tunnel) pause() bool {
+	c, l := t.server.config, t.local.Loop
+	if c.BaseBackoff <= 0 || t.attempts >= c.MaxConnectAttempts {
+		return false
+	}
+	most := c.MaxBackoff
+	if n := t.attempts - 1; n < 63 && c.BaseBackoff < most>>n {
+		most = c.BaseBackoff << n
+	}
+	l.SetTimer(&t.connect, time.Duration(l.Random()%uint64(most)), t)
+	return true
 }
 
 // OnConnected opens the way for both.
@@ -208,8 +228,10 @@ func (u *upEnd) OnClosed(error) {
 	if !t.carrying {
 		t.up.Ended(upstream.CxDestroyRemote, false)
 		t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Failure: upstream.ConnectFailed})
-		t.up = nil
-		t.dial()
+		t.local.Loop.StopTimer(&t.connect)
+		if t.up = nil; !t.pause() {
+			t.dial()
+		}
 		return
 	}
 	t.entry.Flags |= accesslog.UpstreamConnectionTermination
@@ -222,12 +244,17 @@ func (u *upEnd) OnClosed(error) {
 func (t *tunnel) Expired(timer *loop.Timer) {
 	switch timer {
 	case &t.connect:
+		if t.up == nil { // it was a pause between two tries
+			t.dial()
+			return
+		}
 		t.up.Ended(upstream.CxDestroyLocal, true)
 		t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Failure: upstream.ConnectTimeout})
 		t.up.Conn.Own(rest{})
 		t.up.Conn.Close()
-		t.up = nil
-		t.dial()
+		if t.up = nil; !t.pause() {
+			t.dial()
+		}
 	case &t.idle:
 		t.stats.Inc(IdleTimeout)
 		t.entry.Flags |= accesslog.StreamIdleTimeout
@@ -283,9 +310,12 @@ func (t *tunnel) finish(why string, row int) {
 	rx, tx := t.down.Received(), t.down.Sent()+uint64(t.down.Unsent())
 	t.stats.Add(CxRxBytes, rx)
 	t.stats.Add(CxTxBytes, tx)
-	t.gate.Left(age)
 	t.entry.Termination = why
 	t.log()
+	if log, ok := t.gate.(accesslog.ConnectionLog); ok {
+		log.Ended(&t.entry)
+	}
+	t.gate.Left(age)
 	if t.up != nil {
 		t.up.Ended(row, false)
 	}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/http1"
 )
 
@@ -40,6 +42,7 @@ const (
 	connDecodes                       // the decoder runs: a panic now is the codec's
 	connGone                          // taken out of the books
 	connAged                          // has lived its time: asked to go
+	connBroken                        // what came was not HTTP
 	connStopped                       // the exchange wants no more for now, and the decoder may have an event that needs no more bytes
 )
 
@@ -146,6 +149,7 @@ func (c *Conn) refuse(x *exchange, err *http1.Error) {
 		fallthrough
 	default:
 		c.stats.Inc(CxProtocolError)
+		c.state |= connBroken
 	}
 	c.state |= connLast
 	x.malformed(err)
@@ -200,10 +204,25 @@ func (c *Conn) leave(row int) {
 	c.stats.Inc(CxDestroy)
 	c.stats.Inc(row)
 	age := l.Loop.Nanotime() - c.began
+	if log, ok := c.gate.(accesslog.ConnectionLog); ok {
+		c.tell(log)
+	}
 	c.gate.Left(time.Duration(age))
 	c.stats.Observe(CxLengthMs, milliseconds(age))
 	c.stats.Add(CxRxBytes, c.conn.Received()-c.rx)
 	c.stats.Add(CxTxBytes, c.conn.Sent()-c.tx)
+}
+
+// tell says how the connection went, to who logs it as a whole.
+func (c *Conn) tell(log accesslog.ConnectionLog) {
+	e := accesslog.Entry{ConnectionID: c.number, BytesReceived: c.conn.Received(), BytesSent: c.conn.Sent() + uint64(c.conn.Unsent())}
+	if x := c.exchange; c.served > 0 && c.state&connBroken == 0 || x != nil && x.entry.HasProtocol {
+		e.HasProtocol, e.Protocol = true, http.HTTP11
+	}
+	if c.state&connBroken != 0 {
+		e.Flags = accesslog.DownstreamProtocolError
+	}
+	log.Ended(&e)
 }
 
 // OnEOF is taken for the wish to end: a client that half-closes is gone for Envoy too.

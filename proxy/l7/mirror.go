@@ -50,7 +50,7 @@ const forever = 5 * time.Minute
 func (x *exchange) startMirrors(end bool) {
 	for i := range x.forward.Mirrors {
 		p := &x.forward.Mirrors[i]
-		if x.local.Loop.Random()%uint64(p.Share.In) >= uint64(p.Share.Of) {
+		if of, in := p.Share.Now(); x.local.Loop.Random()%in >= of {
 			continue
 		}
 		name := p.Cluster

@@ -246,6 +246,7 @@ func (i *inspection) leave() {
 
 func (i *inspection) refuse() {
 	i.leave()
+	lost(&i.pending, 0, "")
 	i.pending.Refuse()
 }
 
@@ -269,6 +270,10 @@ func (i *inspection) finish() {
 // handOver begins again with the filters of another listener.
 func (i *inspection) handOver(to *port) {
 	i.port, i.at, i.need, i.handed = to, 0, 0, true
+	i.pending.Gate = to
+	if len(to.listener.logs) > 0 {
+		i.pending.Gate = to.logged(&i.pending)
+	}
 	if c := i.pending.Conn; c != nil {
 		c.Again()
 	}
@@ -293,6 +298,7 @@ func (i *inspection) OnEOF() {
 func (i *inspection) OnClosed(error) {
 	i.port.stats.Inc(FilterError)
 	i.leave()
+	lost(&i.pending, 0, "")
 }
 
 // Expired ends the waiting: for good, or with what is known.

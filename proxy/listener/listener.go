@@ -4,12 +4,14 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/l4"
 	"github.com/weftmesh/weft/proxy/l7"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 )
 
 // Local is what the listeners of one loop share.
@@ -58,13 +60,15 @@ func (l *Local) Connections() int { return l.HTTP.Connections() + l.TCP.Connecti
 
 // Listener is a bound socket, by loop, and what its connections meet.
 type Listener struct {
-	Config  *config.Listener
-	Chains  *Chains
-	Address config.Address // where it is bound in fact, the first of them
-	sockets []sockets      // by address
-	ports   []*port        // by loop
-	stats   *telemetry.Owner
-	proxy   []*telemetry.Owner // of ProxyStats, by the filter; nil for others
+	Config   *config.Listener
+	Chains   *Chains
+	Address  config.Address // where it is bound in fact, the first of them
+	sockets  []sockets      // by address
+	ports    []*port        // by loop
+	stats    *telemetry.Owner
+	logs     []*accesslog.Log
+	nextConn *atomic.Uint64
+	proxy    []*telemetry.Owner // of ProxyStats, by the filter; nil for others
 }
 
 // port is one loop's part of a listener.
@@ -79,10 +83,21 @@ type port struct {
 	proxy     []*telemetry.Values // of ProxyStats, by the filter; nil for others
 }
 
-// Open binds a listener for that many loops. What stays of an older one of the same name is taken over: its socket, if nothing about
+// Origin is what all listeners of a process come from.
+type Origin struct {
+	Loops    int
+	Stats    *telemetry.Store
+	Log      func(config.AccessLog) *accesslog.Log // opens one that is known to open
+	NextConn *atomic.Uint64                        // numbers connections
+}
+
+// Open binds a listener. What stays of an older one of the same name is taken over: its socket, if nothing about
 // that has changed. old is nil if there is none.
-func Open(c *config.Listener, old *Listener, chains *Chains, loops int, store *telemetry.Store) (*Listener, error) {
-	l := &Listener{Config: c, Chains: chains, ports: make([]*port, loops), Address: c.Address}
+func Open(c *config.Listener, old *Listener, chains *Chains, o Origin) (*Listener, error) {
+	l := &Listener{Config: c, Chains: chains, ports: make([]*port, o.Loops), Address: c.Address, nextConn: o.NextConn}
+	for _, a := range c.AccessLogs {
+		l.logs = append(l.logs, o.Log(a))
+	}
 	if !c.Unbound {
 		for _, a := range append([]config.Address{c.Address}, c.Additional...) {
 			if err := l.listen(a, old); err != nil {
@@ -96,7 +111,7 @@ func Open(c *config.Listener, old *Listener, chains *Chains, loops int, store *t
 	if name == "" {
 		name = statName(l.Address)
 	}
-	l.stats = store.Acquire(Stats, "listener."+name+".", telemetry.Tag{Name: "listener_address", Value: name})
+	l.stats = o.Stats.Acquire(Stats, "listener."+name+".", telemetry.Tag{Name: "listener_address", Value: name})
 	l.proxy = make([]*telemetry.Owner, len(c.Filters))
 	for i, f := range c.Filters {
 		if f.Kind != config.ReadProxyHeader {
@@ -106,7 +121,7 @@ func Open(c *config.Listener, old *Listener, chains *Chains, loops int, store *t
 		if f.Proxy.StatPrefix != "" {
 			prefix += f.Proxy.StatPrefix + "."
 		}
-		l.proxy[i] = store.Acquire(ProxyStats, prefix)
+		l.proxy[i] = o.Stats.Acquire(ProxyStats, prefix)
 	}
 	return l, nil
 }
@@ -160,6 +175,10 @@ func (l *Listener) Swap(i int) {
 }
 
 func (p *port) accept(a *loop.Pending) {
+	a.Gate = p
+	if len(p.listener.logs) > 0 {
+		a.Gate = p.logged(a)
+	}
 	switch c := p.chains.only; {
 	case len(p.config.Filters) > 0:
 		p.inspect(a)
@@ -174,12 +193,15 @@ func (p *port) accept(a *loop.Pending) {
 func (p *port) serve(c *Chain, a *loop.Pending) {
 	if c == nil {
 		p.stats.Inc(NoFilterChainMatch)
+		lost(a, accesslog.NoRouteFound, "filter_chain_not_found")
 		a.Refuse()
 		return
 	}
 	p.stats.Inc(CxTotal)
 	p.stats.Inc(CxActive)
-	a.Gate = p
+	if log, ok := a.Gate.(*logged); ok {
+		log.served(c, a)
+	}
 	switch {
 	case len(c.Guards) > 0 && !c.Guards.Admit(p.TCP, a):
 	case c.HTTP != nil:

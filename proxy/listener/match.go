@@ -3,11 +3,14 @@ package listener
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/proxy/l4"
 	"github.com/weftmesh/weft/proxy/l7"
+	"github.com/weftmesh/weft/proxy/route"
 )
 
 // Chain is a running filter chain. Exactly one of HTTP, TCP and Answer is set.
@@ -22,9 +25,10 @@ type Chain struct {
 // Chains are the filter chains of a listener and the index by which a connection finds its own. They are not written to after they were
 // made.
 type Chains struct {
-	All   []*Chain // the default one last
-	only  *Chain   // that everything meets, if nothing need be asked
-	other *Chain   // the default; nil: none
+	All   []*Chain        // the default one last
+	by    *config.Matcher // finds a chain by its number; nil: ports does
+	only  *Chain          // that everything meets, if nothing need be asked
+	other *Chain          // the default; nil: none
 	ports map[uint16]*prefixes[names]
 }
 
@@ -64,12 +68,16 @@ func Compile(c *config.Listener, old *Chains, build func(*config.FilterChain) *C
 	s := &Chains{ports: map[uint16]*prefixes[names]{}}
 	for _, f := range c.Chains {
 		chain := find(f)
-		s.All = append(s.All, chain)
-		s.add(chain)
+		if s.All = append(s.All, chain); c.Matcher == nil {
+			s.add(chain)
+		}
 	}
 	if c.Default != nil {
 		s.other = find(c.Default)
 		s.All = append(s.All, s.other)
+	}
+	if s.by = c.Matcher; s.by != nil {
+		return s
 	}
 	if len(s.All) == 1 && (len(c.Chains) == 0 || asksNothing(&c.Chains[0].Match)) {
 		s.only = s.All[0]
@@ -134,10 +142,69 @@ func (s *Chains) Match(in *Input) *Chain {
 	if s.only != nil {
 		return s.only
 	}
+	if s.by != nil {
+		if i, ok := match.Find(s.by, in); ok {
+			return s.All[i]
+		}
+		return s.other
+	}
 	if c := s.match(in); c != nil {
 		return c
 	}
 	return s.other
+}
+
+// Text implements match.Inputs.
+func (in *Input) Text(i config.MatchInput) (string, bool) {
+	text := ""
+	switch i {
+	case config.MatchDestinationPort:
+		return portText(in.Destination)
+	case config.MatchSourcePort:
+		return portText(in.Source)
+	case config.MatchSourceType:
+		if isLocal(in.Source.Addr(), in.Destination.Addr()) {
+			text = "local"
+		}
+	case config.MatchServerName:
+		text = in.ServerName
+	case config.MatchTransport:
+		text = in.Transport
+	case config.MatchApplications:
+		if len(in.Applications) > 0 {
+			text = "'" + strings.Join(in.Applications, "','") + "'"
+		}
+	default:
+		a, ok := in.Addr(i)
+		if !ok {
+			return "", false
+		}
+		text = a.String()
+	}
+	return text, text != ""
+}
+
+func portText(a netip.AddrPort) (string, bool) {
+	return strconv.Itoa(int(a.Port())), a.IsValid()
+}
+
+// Addr implements match.Inputs.
+func (in *Input) Addr(i config.MatchInput) (netip.Addr, bool) {
+	var a netip.Addr
+	switch i {
+	case config.MatchDestinationIP:
+		a = in.Destination.Addr()
+	case config.MatchSourceIP:
+		a = in.Source.Addr()
+	case config.MatchDirectSourceIP:
+		a = in.Direct.Addr()
+	}
+	return a, a.IsValid()
+}
+
+// MatchString implements match.Inputs.
+func (in *Input) MatchString(m *config.StringMatch, text string) bool {
+	return route.MatchString(m, []byte(text))
 }
 
 func (s *Chains) match(in *Input) *Chain {

@@ -9,9 +9,13 @@ import (
 
 func matchConditions(c *config.Conditions, in *Input) bool {
 	r := in.Request
+	if c.Share != nil {
+		if of, all := c.Share.Now(); in.Random%all >= of {
+			return false
+		}
+	}
 	switch {
-	case c.Share != nil && in.Random%uint64(c.Share.In) >= uint64(c.Share.Of),
-		c.GRPC && !IsGRPC(r),
+	case c.GRPC && !IsGRPC(r),
 		// The proxy speaks no TLS, so nobody presents a certificate.
 		c.CertificatePresented != nil && *c.CertificatePresented,
 		c.CertificateValidated != nil && *c.CertificateValidated:

@@ -41,6 +41,7 @@ type Entry struct {
 	UpstreamConnectionID                         uint64
 	FilterChain                                  string
 	UpstreamName                                 string // of the endpoint; empty: it has none
+	Whole                                        bool   // a connection, as its listener logs it
 	HealthCheck                                  bool   // a filter took it for one
 	Moment                                       config.LogMoment
 	Metadata                                     config.Metadata // what filters noted; nil if nothing
@@ -48,6 +49,9 @@ type Entry struct {
 	About                                        About
 	LocalBody                                    []byte // of an answer in the upstream's place, while another body is made of it
 }
+
+// ConnectionLog logs a connection as a whole. Whoever has it tells how it went, just before it leaves.
+type ConnectionLog interface{ Ended(e *Entry) }
 
 // Owner is somebody of whom a configuration holds metadata.
 type Owner uint8

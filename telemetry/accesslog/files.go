@@ -20,6 +20,7 @@ const (
 	WriteBuffered
 	FlushedByTimer
 	Dropped
+	ReopenFailed
 )
 
 // Stats is the table of all access logs' numbers.
@@ -29,6 +30,7 @@ var Stats = &telemetry.Table{Kind: "filesystem", Metrics: []telemetry.Metric{
 	WriteBuffered:  {Name: "write_buffered"},
 	FlushedByTimer: {Name: "flushed_by_timer"},
 	Dropped:        {Name: "lines_dropped"},
+	ReopenFailed:   {Name: "reopen_failed"},
 }}
 
 // Files are the files that access logs go to, each open once however many logs name it. Loops only append to a buffer of their own;
@@ -39,6 +41,7 @@ type Files struct {
 	size     int
 	stats    *telemetry.Owner
 	wake     chan struct{}
+	reopen   chan chan<- struct{}
 	stop     chan struct{}
 	done     chan struct{}
 
@@ -51,6 +54,7 @@ type Files struct {
 // file is one destination with the lines that wait for it.
 type file struct {
 	out     io.Writer
+	path    string   // empty: out is not ours
 	buffers []buffer // by loop; the last one is for whatever runs on none
 }
 
@@ -72,7 +76,7 @@ func NewFiles(loops int, store *telemetry.Store, interval time.Duration, size in
 	f := &Files{
 		loops: loops, interval: interval, size: min(size, maxBuffered/2),
 		stats: store.Acquire(Stats, "filesystem."),
-		wake:  make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		wake:  make(chan struct{}, 1), reopen: make(chan chan<- struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 		open: map[string]*file{},
 	}
 	go f.run()
@@ -110,11 +114,11 @@ func (f *Files) Open(a config.AccessLog) (*Log, error) {
 		case config.SinkStderr:
 			to.out = os.Stderr
 		default:
-			out, err := os.OpenFile(a.Path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+			out, err := open(a.Path)
 			if err != nil {
 				return nil, fmt.Errorf("accesslog: open: %w", err)
 			}
-			to.out = out
+			to.out, to.path = out, a.Path
 		}
 		f.open[key] = to
 		list := append(slices.Clone(f.files()), to)
@@ -166,6 +170,10 @@ func (f *Files) run() {
 			waiting = false
 			f.stats.Loop(f.loops).Inc(FlushedByTimer)
 			f.flush()
+		case done := <-f.reopen:
+			f.flush()
+			f.openAgain()
+			close(done)
 		case <-f.stop:
 			f.flush()
 			return
@@ -220,13 +228,43 @@ func (f *Files) flush() {
 	}
 }
 
+// Reopen opens every file anew by its name, so that one that was moved away is let go, and waits until that is done. What was logged
+// before goes where it would have gone. A file that cannot be opened is written to as before.
+func (f *Files) Reopen() {
+	done := make(chan struct{})
+	select {
+	case f.reopen <- done:
+		<-done
+	case <-f.done:
+	}
+}
+
+func (f *Files) openAgain() {
+	for _, to := range f.files() {
+		if to.path == "" {
+			continue
+		}
+		next, err := open(to.path)
+		if err != nil {
+			f.stats.Loop(f.loops).Inc(ReopenFailed)
+			continue
+		}
+		to.out.(*os.File).Close()
+		to.out = next
+	}
+}
+
+func open(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+}
+
 // Close writes what waits, ends the goroutine and closes the files.
 func (f *Files) Close() {
 	close(f.stop)
 	<-f.done
 	for _, to := range f.files() {
-		if out, ok := to.out.(*os.File); ok && out != os.Stdout && out != os.Stderr {
-			out.Close()
+		if to.path != "" {
+			to.out.(*os.File).Close()
 		}
 	}
 }

@@ -63,7 +63,7 @@ func (f *Filter) Wants(e *Entry, random uint64, rules Rules) bool {
 	case config.LogNoHealthCheck:
 		return !e.HealthCheck
 	case config.LogShare:
-		return uint32(random%uint64(c.Share.In)) < c.Share.Of
+		return random%uint64(c.Share.In) < c.Key.Uint(uint64(c.Share.Of))
 	case config.LogAll:
 		for i := range f.parts {
 			if !f.parts[i].Wants(e, random, rules) {
@@ -93,7 +93,10 @@ func (f *Filter) Wants(e *Entry, random uint64, rules Rules) bool {
 		return slices.Contains(c.Codes, code) != c.Exclude
 	case config.LogTypes:
 		of := c.OfTCP
-		if e.HasProtocol {
+		switch {
+		case e.Whole:
+			of = 0
+		case e.HasProtocol:
 			of = c.OfHTTP
 		}
 		return (of&(1<<e.Moment) != 0) != c.Exclude
@@ -111,15 +114,16 @@ func (f *Filter) Wants(e *Entry, random uint64, rules Rules) bool {
 }
 
 func compare(c *config.LogFilter, v uint64) bool {
+	to := c.Key.Uint(uint64(c.Value))
 	switch c.Compare {
 	case config.CompareAtLeast:
-		return v >= uint64(c.Value)
+		return v >= to
 	case config.CompareAtMost:
-		return v <= uint64(c.Value)
+		return v <= to
 	case config.CompareOther:
-		return v != uint64(c.Value)
+		return v != to
 	}
-	return v == uint64(c.Value)
+	return v == to
 }
 
 // IsFlag tells whether there is a flag of that short name.

@@ -44,6 +44,9 @@ func (o *operator) told(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 	case opLocalBody:
 		return append(dst, e.LocalBody...), o.write == writeText, true // as it is, whatever lines it has; logs find it empty, with Envoy
 	case opStreamID:
+		if e.Whole && e.Cluster == "" {
+			return dst, false, false // nobody has made a stream of it
+		}
 		if e.Request == nil {
 			return appendUUID(dst), false, true
 		}
@@ -52,6 +55,9 @@ func (o *operator) told(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 	case opUniqueID:
 		return appendUUID(dst), false, true
 	case opLogType:
+		if e.Whole {
+			return append(dst, "NotSet"...), false, true
+		}
 		if e.HasProtocol {
 			return append(dst, requestMoments[e.Moment]...), false, true
 		}

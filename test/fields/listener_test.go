@@ -5,13 +5,24 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/weftmesh/weft/test/e2e"
 )
 
 var listenerTrials = []trial{
+	{paths: "DynamicResources.lds_config", site: dynamic, base: "lds_config: {" + file + "one.yaml\"}}", flip: "lds_config: {" + file + "two.yaml\"}}",
+		files: map[string]string{"one.yaml": saying("one"), "two.yaml": saying("two")}, probe: says(""), want: [2]string{"one", "two"}},
+	{paths: "DynamicResources.cds_config", site: func(p string) string {
+		return e2e.Bootstrap(tcpListener("stat_prefix: t, cluster: there")) + "\n" + dynamic(p)
+	}, base: "cds_config: {" + file + "none.yaml\"}}", flip: "cds_config: {" + file + "some.yaml\"}}",
+		files: map[string]string{"none.yaml": "resources: []", "some.yaml": "resources: {\"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster, name: there, connect_timeout: 1s, load_assignment: {cluster_name: there, endpoints: [{lb_endpoints: [{" + here + "}]}]}}"},
+		up:    greets, probe: greeted, want: [2]string{"closed|closed", "hello|silence"}},
 	{paths: "Listener.name", site: func(p string) string { return replaced(hcm(""), "- name: http\n", "- name: "+p+"\n") }, base: "a", flip: "b", probe: func(w *world) string {
 		name, _, _ := strings.Cut(page("/listeners")(w), "::")
 		return name
@@ -22,6 +33,13 @@ var listenerTrials = []trial{
 	{paths: "Pipe.mode", site: bound, base: "{pipe: {path: \"@DIR@/s\", mode: 0600}}", flip: "{pipe: {path: \"@DIR@/s\", mode: 0660}}", probe: mode, want: [2]string{"-rw-------", "-rw-rw----"}},
 	{paths: "InternalAddressConfig.unix_sockets", site: internal, base: "unix_sockets: false", flip: "unix_sockets: true", probe: look("GET /", ">x-envoy-internal"), want: [2]string{"-", "true"}},
 	{paths: "Listener.stat_prefix", site: listener, base: "stat_prefix: a", flip: "stat_prefix: b", probe: look("GET /", "#listener.a.downstream_cx_total", "#listener.b.downstream_cx_total"), want: [2]string{"1|-1", "-1|1"}},
+	{paths: "Listener.access_log", site: listener, base: "stat_prefix: a", flip: `access_log: [{name: log, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "@DIR@/log", format: "x\n"}}]`, probe: func(w *world) string {
+		w.dial().Get("/", "connection: close")
+		if strings.Contains(w.text, "access_log") {
+			return w.file("log")
+		}
+		return "-"
+	}, want: [2]string{"-", "x"}},
 	{paths: "Listener.default_filter_chain", site: chainOf, base: "filter_chains", flip: "default", probe: look("GET /", "status"), want: [2]string{"200", "202"}},
 	{paths: "FilterChainMatch.destination_port", site: matched, base: "destination_port: 1", flip: "", probe: look("GET /", "status"), want: [2]string{"202", "200"}},
 	{paths: "FilterChainMatch.prefix_ranges CidrRange.address_prefix", site: matched, base: ranges("prefix_ranges", "127.0.0.2", 32), flip: ranges("prefix_ranges", "127.0.0.1", 32), probe: look("GET /", "status"), want: [2]string{"202", "200"}},
@@ -88,6 +106,26 @@ var listenerTrials = []trial{
 		hears(w.dial().Conn)
 		return fmt.Sprint(w.stat("cluster.up.upstream_cx_connect_fail"))
 	}, want: [2]string{"1", "3"}},
+	{paths: "TcpProxy.backoff_options", site: refused, base: "max_connect_attempts: 100", flip: "max_connect_attempts: 100, backoff_options: {base_interval: 1000s}", probe: says(""), want: [2]string{"closed", "silence"}},
+	{paths: "BackoffStrategy.base_interval", site: refused, base: "max_connect_attempts: 20, backoff_options: {base_interval: 0.001s, max_interval: 3000s}", flip: "max_connect_attempts: 20, backoff_options: {base_interval: 1000s, max_interval: 3000s}", probe: tried, want: [2]string{"many", "few"}},
+	{paths: "BackoffStrategy.max_interval", site: refused, base: "max_connect_attempts: 100, backoff_options: {base_interval: 0.001s, max_interval: 0.002s}", flip: "max_connect_attempts: 100, backoff_options: {base_interval: 0.001s, max_interval: 3000s}", probe: says(""), want: [2]string{"closed", "silence"}},
+	{paths: "TcpProxy.max_downstream_connection_duration_jitter_percentage", site: tcp, base: "stat_prefix: t, cluster: up, max_downstream_connection_duration: 0.2s", flip: "stat_prefix: t, cluster: up, max_downstream_connection_duration: 0.2s, max_downstream_connection_duration_jitter_percentage: {value: 100}", up: greets, probe: func(w *world) string {
+		// Twenty live as long as one another, or, with jitter, up to twice as long.
+		var lives [20]time.Duration
+		var all sync.WaitGroup
+		for i := range lives {
+			began, c := time.Now(), w.dial()
+			all.Go(func() {
+				for hears(c.Conn) == "hello" {
+				}
+				lives[i] = time.Since(began)
+			})
+		}
+		all.Wait()
+		return fmt.Sprint(slices.Max(lives[:])-slices.Min(lives[:]) > 80*time.Millisecond)
+	}, want: [2]string{"false", "true"}},
+	{paths: "TcpProxy.access_log_flush_interval", site: tcpLogged, base: "", flip: "access_log_flush_interval: 0.02s", up: greets, probe: loggedAgain, want: [2]string{"no", "again and again"}},
+	{paths: "TcpProxy.flush_access_log_on_connected", site: tcpLogged, base: "", flip: "flush_access_log_on_connected: true", up: greets, probe: reported, want: [2]string{"0", "1"}},
 	{paths: "TcpProxy.WeightedCluster.ClusterWeight.name", site: tcp, base: "stat_prefix: t, weighted_clusters: {clusters: [{name: up, weight: 1}]}", flip: "stat_prefix: t, weighted_clusters: {clusters: [{name: gone, weight: 1}]}", up: greets, probe: greeted, want: [2]string{"hello|silence", "closed|closed"}},
 	{paths: "TcpProxy.WeightedCluster.ClusterWeight.weight", site: tcp, base: "stat_prefix: t, weighted_clusters: {clusters: [{name: up, weight: 1000000}, {name: gone, weight: 1}]}", flip: "stat_prefix: t, weighted_clusters: {clusters: [{name: up, weight: 1}, {name: gone, weight: 1000000}]}", up: greets, probe: greeted, want: [2]string{"hello|silence", "closed|closed"}},
 	{paths: "TcpProxy.access_log", site: tcp, base: "stat_prefix: t, cluster: gone", flip: `stat_prefix: t, cluster: gone, access_log: [{name: log, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "@DIR@/log", format: "x\n"}}]`, probe: func(w *world) string {
@@ -108,15 +146,7 @@ var listenerTrials = []trial{
 	}, want: [2]string{"2", "1"}},
 	{paths: "TcpProxy.access_log_options TcpAccessLogOptions.flush_access_log_on_connected", site: tcpLogged, base: "", flip: "access_log_options: {flush_access_log_on_connected: true}", up: greets, probe: reported, want: [2]string{"0", "1"}},
 	{paths: "TcpAccessLogOptions.flush_access_log_on_start", site: tcpLogged, base: "access_log_options: {flush_access_log_on_connected: true}", flip: "access_log_options: {flush_access_log_on_connected: true, flush_access_log_on_start: true}", up: greets, probe: reported, want: [2]string{"1", "2"}},
-	{paths: "TcpAccessLogOptions.access_log_flush_interval", site: tcpLogged, base: "", flip: "access_log_options: {access_log_flush_interval: 0.02s}", up: greets, probe: func(w *world) string {
-		w.dial().Send("hi")
-		for tick, end := time.NewTicker(time.Millisecond), time.Now().Add(moment); time.Now().Before(end); <-tick.C {
-			if b, _ := os.ReadFile(filepath.Join(w.dir, "log")); bytes.Count(b, []byte("\n")) > 2 {
-				return "again and again"
-			}
-		}
-		return "no"
-	}, want: [2]string{"no", "again and again"}},
+	{paths: "TcpAccessLogOptions.access_log_flush_interval", site: tcpLogged, base: "", flip: "access_log_options: {access_log_flush_interval: 0.02s}", up: greets, probe: loggedAgain, want: [2]string{"no", "again and again"}},
 	{paths: "ConnectionLimit.stat_prefix", site: guarded, base: "stat_prefix: a, max_connections: 1", flip: "stat_prefix: b, max_connections: 1", probe: func(w *world) string {
 		oneMore(w)
 		return fmt.Sprint(w.stat("connection_limit.a.limited_connections"), w.stat("connection_limit.b.limited_connections"))
@@ -125,4 +155,29 @@ var listenerTrials = []trial{
 	{paths: "ConnectionLimit.delay", site: guarded, base: "stat_prefix: a, max_connections: 1", flip: "stat_prefix: a, max_connections: 1, delay: 100s", probe: oneMore, want: [2]string{"closed", "silence"}},
 	{paths: "ConnectionLimit.runtime_enabled RuntimeFeatureFlag.default_value", site: guarded, base: "stat_prefix: a, max_connections: 1, runtime_enabled: {default_value: true}", flip: "stat_prefix: a, max_connections: 1, runtime_enabled: {default_value: false}", probe: oneMore, want: [2]string{"closed", "y"}},
 	{paths: "direct_response.v3.Config.response", site: answered, base: "response: {inline_string: one}", flip: "response: {inline_string: two}", probe: says(""), want: [2]string{"one", "two"}},
+}
+
+// refused is a TCP proxy to where nobody listens.
+func refused(piece string) string {
+	return replaced(tcp("stat_prefix: t, cluster: up, "+piece), "@PORT@", "7")
+}
+
+// loggedAgain tells whether a connection that stands is logged more than twice.
+func loggedAgain(w *world) string {
+	w.dial().Send("hi")
+	for tick, end := time.NewTicker(time.Millisecond), time.Now().Add(moment); time.Now().Before(end); <-tick.C {
+		if b, _ := os.ReadFile(filepath.Join(w.dir, "log")); bytes.Count(b, []byte("\n")) > 2 {
+			return "again and again"
+		}
+	}
+	return "no"
+}
+
+// tried tells whether an endpoint that refuses is tried more than three times within a moment.
+func tried(w *world) string {
+	hears(w.dial().Conn)
+	if w.stat("cluster.up.upstream_cx_connect_fail") > 3 {
+		return "many"
+	}
+	return "few"
 }

@@ -141,15 +141,33 @@ func listener(piece string) string {
 	return strings.Replace(hcm(""), address, address+"    "+strings.ReplaceAll(piece, "\n", "\n    ")+"\n", 1)
 }
 
+// dynamic is what comes from files.
+func dynamic(piece string) string { return "dynamic_resources: {" + piece + "}" }
+
+// saying is a file with a listener that says a text.
+func saying(text string) string {
+	return `
+resources:
+  "@type": type.googleapis.com/envoy.config.listener.v3.Listener
+  name: says
+  address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+  filter_chains: [{filters: [{name: d, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.direct_response.v3.Config, response: {inline_string: "` + text + `"}}}]}]
+`
+}
+
 func tcp(piece string) string {
-	return e2e.Bootstrap(`
+	return e2e.Bootstrap(tcpListener(piece), upCluster(), strings.Replace(e2e.Cluster("none", 1), "lb_endpoints:", "lb_endpoints: []", 1)[:0])
+}
+
+func tcpListener(piece string) string {
+	return `
 - name: tcp
   address: {socket_address: {address: 127.0.0.1, port_value: 0}}
   filter_chains:
   - filters:
     - name: tcp
-      typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, `+piece+`}
-`, upCluster(), strings.Replace(e2e.Cluster("none", 1), "lb_endpoints:", "lb_endpoints: []", 1)[:0])
+      typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, ` + piece + `}
+`
 }
 
 // logged is an access log of a connection manager.

@@ -71,7 +71,7 @@ func subsets(name, fields string) scenario {
 
 // checked is a cluster whose endpoint is asked on another port, by somebody who is always well, or never.
 func checked(name, port, check string, more ...string) scenario {
-	cluster := "health_checks: [{timeout: 2s, interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, " + check + "}]\n" + strings.Join(more, "\n")
+	cluster := "health_checks: [{timeout: 10s, interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, " + check + "}]\n" + strings.Join(more, "\n")
 	return scenario{name: name, clusters: map[string]string{"up": cluster + "\ncommon_lb_config: {healthy_panic_threshold: {value: 0}}"},
 		ends: map[string]string{"up": "- lb_endpoints: [{endpoint: {health_check_config: {port_value: @" + port + "}, address: {socket_address: {address: 127.0.0.1, port_value: @up}}}}]"}, sends: gets("/", "/again")}
 }
@@ -162,9 +162,9 @@ policy: {overprovisioning_factor: 200, weighted_priority_health: true}`}, sends:
 	checked("checked-options", "well", `http_health_check: {path: /, method: OPTIONS}`),
 	checked("checked-patch", "well", `http_health_check: {path: /, method: PATCH}`),
 	checked("checked-trace", "well", `http_health_check: {path: /, method: TRACE}`),
-	{name: "unchecked", clusters: map[string]string{"up": "health_checks: [{timeout: 1s, interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /}}]\ncommon_lb_config: {healthy_panic_threshold: {value: 0}, ignore_new_hosts_until_first_hc: true}"},
+	{name: "unchecked", clusters: map[string]string{"up": "health_checks: [{timeout: 10s, interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /}}]\ncommon_lb_config: {healthy_panic_threshold: {value: 0}, ignore_new_hosts_until_first_hc: true}"},
 		ends: map[string]string{"up": "- lb_endpoints: [{endpoint: {health_check_config: {disable_active_health_check: true}, address: {socket_address: {address: 127.0.0.1, port_value: @up}}}}]"}, sends: gets("/")},
-	{name: "checked-elsewhere", clusters: map[string]string{"up": "health_checks: [{timeout: 1s, interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /}}]\ncommon_lb_config: {healthy_panic_threshold: {value: 0}}"},
+	{name: "checked-elsewhere", clusters: map[string]string{"up": "health_checks: [{timeout: 10s, interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /}}]\ncommon_lb_config: {healthy_panic_threshold: {value: 0}}"},
 		ends: map[string]string{"up": "- lb_endpoints: [{endpoint: {health_check_config: {hostname: other.test, address: {socket_address: {address: 127.0.0.1, port_value: @well}}}, address: {socket_address: {address: 127.0.0.1, port_value: @up}}}}]"}, sends: gets("/")},
 
 	// Outliers.

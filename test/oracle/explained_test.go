@@ -29,7 +29,7 @@ var explained = []difference{
 	because(`^([a-z-]*-odd|retry-5xx|retry-kinds)/(http|cluster)\.`, "numbers of the above"),
 
 	because(`^managed-(codec-)?errors/\d/answer0:connection$`, "a request without Host is one that the codec gives up on, whatever is said of malformed messages"),
-	because(`^proxied(-one)?/\d/answer0$|^chains-names/6/rest$|^waited/0/rest$`, "what a refused client has sent is read before the connection is closed, so that it sees an end and no reset"),
+	because(`^proxied(-one)?/\d/answer0$|^chains-names/6/rest$|^waited/0/rest$|^listener-logs-none/0/rest$`, "what a refused client has sent is read before the connection is closed, so that it sees an end and no reset"),
 
 	// Answers.
 	because(`^both-lengths/0/answer0:connection$`, "a message with two lengths is the last one of its connection (RFC 9112 §6.1)"),
@@ -45,13 +45,15 @@ var explained = []difference{
 	because(`^redirects/log[678]:(REQ|PATH\(NQ)`, "Envoy rewrites the path of a request that it redirects, and logs that"),
 	because(`^hosts/log16:REQ\(:AUTHORITY\)`, "an empty authority is written as none"),
 	because(`^direct/log4:BYTES_SENT`, "a 304 has no body, whatever the route says; Envoy counts it"),
-	because(`^tcp-(dead|none)/log0:|^tcp.*/rest$`, "a TCP proxy that finds nobody says less of it than Envoy, and closes where Envoy resets"),
+	because(`^tcp-(dead|none|tries)/log0:|^tcp.*/rest$`, "a TCP proxy that finds nobody says less of it than Envoy, and closes where Envoy resets"),
 	because(`^retry-kinds/log17:RESPONSE_`, "a connection that ends within a body is lost; Envoy calls it a protocol error"),
 	because(`^retry-5xx/log6:UPSTREAM_WIRE_BYTES_SENT`, "what is replayed of a chunked body goes in one chunk"),
 	because(`^paths/log15:RESPONSE_CODE_DETAILS`, "a target of * is no URL for Envoy, and no target of a GET here"),
 	because(`^limits/log1:UPSTREAM_HOST(_NAME)?$`, "an endpoint was chosen before the limit was met"),
 	because(`^upgrades/log6:UPSTREAM_PROTOCOL`, "a CONNECT that ends here speaks to its upstream over what is otherwise a connection of HTTP"),
 	because(`^(upgrades/log[04]|moments/log11):RESPONSE_(CODE_DETAILS|FLAGS)`, "a tunnel that the upstream ends in order is no failure"),
+
+	because(`^listener-logs-none/log0:DOWNSTREAM_TRANSPORT_FAILURE_REASON$`, "what is no TLS is no failure of TLS"),
 
 	// Numbers.
 	because(`/listener\.[^.]*\.http\.`, "requests are not counted for each listener, too"),

@@ -18,7 +18,7 @@ import (
 )
 
 // corpus is all that is asked of both.
-var corpus = apart(slices.Concat(routing, heads, attempts, filtered, wire, logging, clustered, tables, listening, limiting, replies, metadata))
+var corpus = apart(slices.Concat(routing, heads, attempts, filtered, wire, logging, clustered, tables, listening, limiting, replies, metadata, matching))
 
 // odd are exchanges that differ in what is explained, by the scenario and their place in it. They are made a scenario of their own, so that
 // the numbers of the others can be compared.
@@ -48,6 +48,7 @@ func apart(list []scenario) (out []scenario) {
 var unasked = map[string]string{
 	"envoy.config.route.v3.RateLimit.Action.dynamic_metadata": "Envoy 1.40 refuses it, as long gone out of use",
 	"envoy.config.route.v3.RateLimit.Action.DynamicMetaData.": "is in dynamic_metadata only",
+	"xds.type.matcher.v3.Matcher.OnMatch@chain.keep_matching": "Envoy 1.40 ends when a connection meets it",
 }
 
 // TestTraffic asks both and wants every difference to be explained, and every explanation to explain something.

@@ -51,6 +51,7 @@ type scenario struct {
 	ends     map[string]string // a list in YAML of a cluster's localities, by its name without $, and what follows it; "-": it has none
 	files    map[string]string // by name
 	late     bool              // upstreams may hear of it after the client
+	dynamic  bool              // the listener and its clusters come from files
 	sends    []exchange
 }
 
@@ -88,6 +89,8 @@ node: {id: oracle, cluster: oracles, locality: {region: r1, zone: z1, sub_zone: 
 application_log_config: {log_format: {text_format: "%v"}}
 cluster_manager: {upstream_bind_config: {source_address: {address: 127.0.0.1, port_value: 0}}}
 typed_dns_resolver_config: {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig, resolvers: [{socket_address: {address: 127.0.0.1, port_value: @names}}]}}
+layered_runtime: {layers: [{name: static, static_layer: {oracle: {none: 0, all: 100}}}, {name: admin, admin_layer: {}}]}
+dynamic_resources: {lds_config: {path_config_source: {path: @folder/lds.yaml}}, cds_config: {path_config_source: {path: @folder/cds.yaml}}}
 admin:
   address: {socket_address: {address: 127.0.0.1, port_value: 0}}
   profile_path: @folder/profile
@@ -95,18 +98,43 @@ admin:
   access_log: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: @folder/admin.log}}]
 `
 
-// text is the configuration that has all scenarios in it.
+// text is the configuration that has all scenarios in it but those from files.
 func (s *side) text(list []scenario) string {
 	var listeners, clusters strings.Builder
 	for i := range list {
-		c := &list[i]
-		listener, named := c.text()
-		for _, name := range sorted(named) {
-			clusters.WriteString(own.ReplaceAllString(c.cluster(name), c.name+"_$1"))
+		if !list[i].dynamic {
+			l, c := list[i].resources()
+			listeners.WriteString(l)
+			clusters.WriteString(c)
 		}
-		listeners.WriteString(own.ReplaceAllString(listener, c.name+"_$1"))
 	}
 	return s.fill(general + "static_resources:\n  listeners:\n" + indent(2, listeners.String()) + "  clusters:\n" + indent(2, clusters.String()))
+}
+
+// discovered are the files of those that come from files.
+func (s *side) discovered(list []scenario) (lds, cds string) {
+	// Only what stands at the margin is a resource.
+	first := regexp.MustCompile(`(?m)^- name: `)
+	typed := func(message, resources string) string {
+		return first.ReplaceAllString(resources, `- "@type": type.googleapis.com/envoy.config.`+message+"\n  name: ")
+	}
+	for i := range list {
+		if list[i].dynamic {
+			l, c := list[i].resources()
+			lds += typed("listener.v3.Listener", l)
+			cds += typed("cluster.v3.Cluster", c)
+		}
+	}
+	return s.fill("resources:\n" + lds), s.fill("resources:\n" + cds)
+}
+
+// resources are the scenario's listener and its clusters, each a list in YAML.
+func (c *scenario) resources() (listener, clusters string) {
+	listener, named := c.text()
+	for _, name := range sorted(named) {
+		clusters += own.ReplaceAllString(c.cluster(name), c.name+"_$1")
+	}
+	return own.ReplaceAllString(listener, c.name+"_$1"), clusters
 }
 
 // text is the listener, and the clusters that are named in it.
@@ -274,8 +302,11 @@ func start(t *testing.T, name, binary string, list []scenario) *side {
 		}
 	}
 	file, admin := filepath.Join(s.logs, "bootstrap.yaml"), filepath.Join(s.logs, "admin")
-	if err := os.WriteFile(file, []byte(s.text(list)), 0o600); err != nil {
-		t.Fatal(err)
+	lds, cds := s.discovered(list)
+	for path, text := range map[string]string{file: s.text(list), filepath.Join(s.logs, "lds.yaml"): lds, filepath.Join(s.logs, "cds.yaml"): cds} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	out, err := os.Create(filepath.Join(s.logs, "output"))
 	if err != nil {

@@ -21,7 +21,9 @@ tls, api < tls/issuer
 config, telemetry, wire/dns < capture
 config, telemetry, telemetry/accesslog, tls, wire/http < filters < filters/* < filters/builtin
 config, telemetry, tls, wire/* < proxy/loop
-config, wire/http < proxy/route
+config < match
+match < filters
+config, match, wire/http < proxy/route
 proxy/loop, tls, wire/dns < proxy/upstream
 proxy/upstream, filters < proxy/l4
 proxy/route, proxy/upstream, filters < proxy/l7

@@ -71,7 +71,7 @@ func (s *session) logFilter(m *accesslogv3.AccessLogFilter, p *at) *config.LogFi
 		f.Kind = config.LogNoHealthCheck
 	case *accesslogv3.AccessLogFilter_RuntimeFilter:
 		f.Kind = config.LogShare
-		f.Share = Fraction(v.RuntimeFilter.GetPercentSampled())
+		f.Share, f.Key = Fraction(v.RuntimeFilter.GetPercentSampled()), config.RuntimeKey(v.RuntimeFilter.GetRuntimeKey())
 	case *accesslogv3.AccessLogFilter_AndFilter:
 		f.Kind = config.LogAll
 		f.Parts = s.logFilters(v.AndFilter.GetFilters(), p.field("and_filter").field("filters"))
@@ -134,9 +134,9 @@ func (s *session) logFilters(list []*accesslogv3.AccessLogFilter, p *at) (out []
 	return out
 }
 
-// comparison reads what a number is compared with: the default, since there are no runtime keys.
+// comparison reads what a number is compared with.
 func (s *session) comparison(f *config.LogFilter, m *accesslogv3.ComparisonFilter) {
-	f.Value = m.GetValue().GetDefaultValue()
+	f.Value, f.Key = m.GetValue().GetDefaultValue(), config.RuntimeKey(m.GetValue().GetRuntimeKey())
 	switch m.GetOp() {
 	case accesslogv3.ComparisonFilter_GE:
 		f.Compare = config.CompareAtLeast

@@ -30,6 +30,14 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 		s.asked = &asked
 	}
 	s.bound = s.binding(m.GetClusterManager().GetUpstreamBindConfig(), p.field("cluster_manager").field("upstream_bind_config"))
+	b.Runtime = s.runtime(m.GetLayeredRuntime(), p.field("layered_runtime"))
+	b.Dynamic = config.Dynamic{Resolver: s.asked, Binding: s.bound}
+	if c := m.GetDynamicResources().GetLdsConfig(); c != nil {
+		b.Dynamic.Listeners = s.watchedFile(c, p.field("dynamic_resources").field("lds_config"))
+	}
+	if c := m.GetDynamicResources().GetCdsConfig(); c != nil {
+		b.Dynamic.Clusters = s.watchedFile(c, p.field("dynamic_resources").field("cds_config"))
+	}
 
 	resources, p := m.GetStaticResources(), p.field("static_resources")
 	clusters := map[string]int{}

@@ -34,6 +34,9 @@ type Options struct {
 	// HasCluster says whether a cluster is there, for route configurations that stand alone and say validate_clusters: true. Nil: it is
 	// not known, and nothing is said about clusters.
 	HasCluster func(name string) bool
+	// Resolver and Binding are what the bootstrap says for clusters that say nothing else; nil: nothing.
+	Resolver *config.Resolver
+	Binding  *config.Binding
 }
 
 // New makes a decoder for a program with these HTTP filters.
@@ -63,7 +66,7 @@ type session struct {
 }
 
 func (d *Decoder) session() *session {
-	return &session{Decoder: d, opened: map[*anypb.Any]*opened{}, hasCluster: d.options.HasCluster}
+	return &session{Decoder: d, opened: map[*anypb.Any]*opened{}, hasCluster: d.options.HasCluster, asked: d.options.Resolver, bound: d.options.Binding}
 }
 
 // check brings a message into canonical form, visits all that is set and holds it against Envoy's own rules.

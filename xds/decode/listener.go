@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -23,6 +24,9 @@ import (
 
 // defaultBacklog is the length of the accept queue that Envoy asks for; the kernel cuts it to net.core.somaxconn.
 const defaultBacklog = math.MaxInt32
+
+// maxGuards is how many limits of connections a chain may have.
+const maxGuards = 64
 
 func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 	s.within = m.GetName()
@@ -43,6 +47,7 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 
 		FilterTimeout:     s.duration(m.GetListenerFiltersTimeout(), 15*time.Second, p.field("listener_filters_timeout")),
 		ContinueOnTimeout: m.GetContinueOnListenerFiltersTimeout(),
+		AccessLogs:        s.accessLogs(m.GetAccessLog(), p.field("access_log")),
 		Raw:               raw,
 	}
 	if m.GetAddress() == nil {
@@ -86,12 +91,42 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 	if len(l.Chains) == 0 && l.Default == nil {
 		s.problem(p.field("filter_chains"), "a filter chain is missing: there is nothing to do with a connection")
 	}
-	s.overlaps(l, p.field("filter_chains"))
+	if m.GetFilterChainMatcher() != nil {
+		l.Matcher = s.chainMatcher(m, l, p)
+	} else {
+		s.overlaps(l, p.field("filter_chains"))
+	}
 	s.listenerFilters(m, l, p.field("listener_filters"))
 	outer := proto.CloneOf(m)
-	outer.FilterChains, outer.DefaultFilterChain = nil, nil
+	outer.FilterChains, outer.DefaultFilterChain, outer.FilterChainMatcher = nil, nil, nil
 	l.Outer = hash(marshal(outer))
 	return l
+}
+
+// chainMatcher reads how a chain is found by its name. Envoy takes names of chains that are not there, and closes who is led to one.
+func (s *session) chainMatcher(m *listenerv3.Listener, l *config.Listener, p *at) *config.Matcher {
+	places := map[string]int{}
+	for i, c := range l.Chains {
+		p := p.field("filter_chains").item(i).field("name")
+		if j, ok := places[c.Name]; c.Name == "" {
+			s.problem(p, "a name is missing: filter_chain_matcher finds chains by their names")
+		} else if ok {
+			s.problem(p, "filter_chains[%d] is called %q, too", j, c.Name)
+		}
+		places[c.Name] = i
+	}
+	r := matcherReader{session: s, inputs: networkInputs, action: func(m proto.Message, p *at) int {
+		name := ""
+		if v, ok := m.(*wrapperspb.StringValue); ok { // the walk has refused all else
+			name = v.GetValue()
+		}
+		i, ok := places[name]
+		if !ok {
+			s.problem(p, "there is no filter chain %q", name)
+		}
+		return i
+	}}
+	return r.matcher(m.GetFilterChainMatcher(), p.field("filter_chain_matcher"))
 }
 
 // listenOptions reads what is to be set on the sockets of a listener.
@@ -139,10 +174,13 @@ func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterCh
 		case *directv3.Config:
 			c.Answer = &config.Answer{Text: s.data(m.GetResponse(), maxDataSource, p.field("response"))}
 		case *limitv3.ConnectionLimit:
-			last = false
+			if last = false; len(c.Guards) == maxGuards {
+				s.problem(p, "more than %d limits of connections in one chain", maxGuards)
+			}
 			c.Guards = append(c.Guards, config.Guard{
 				StatPrefix: m.GetStatPrefix(),
 				Off:        m.GetRuntimeEnabled() != nil && !m.GetRuntimeEnabled().GetDefaultValue().GetValue(),
+				Key:        config.RuntimeKey(m.GetRuntimeEnabled().GetRuntimeKey()),
 				Max:        min(m.GetMaxConnections().GetValue(), math.MaxInt64),
 				Delay:      s.duration(m.GetDelay(), 0, p.field("delay")),
 			})
@@ -169,9 +207,13 @@ func (s *session) tcp(m *tcpv3.TcpProxy, p *at) *config.TCP {
 		MaxConnectAttempts:    u32(m.GetMaxConnectAttempts(), 1),
 		AccessLogs:            s.accessLogs(m.GetAccessLog(), p.field("access_log")),
 	}
-	o := m.GetAccessLogOptions()
-	t.LogStart, t.LogConnected = o.GetFlushAccessLogOnStart(), o.GetFlushAccessLogOnConnected()
-	t.LogEvery = s.duration(o.GetAccessLogFlushInterval(), 0, p.field("access_log_options").field("access_log_flush_interval"))
+	if j := m.GetMaxDownstreamConnectionDurationJitterPercentage(); j != nil {
+		t.DurationJitter = j.GetValue() / 100
+	}
+	if b, p := m.GetBackoffOptions(), p.field("backoff_options"); b != nil {
+		t.BaseBackoff, t.MaxBackoff = s.backoffOf(b.GetBaseInterval(), b.GetMaxInterval(), p)
+	}
+	s.logTimes(t, m, p)
 	for _, h := range m.GetHashPolicy() {
 		t.HashSource = t.HashSource || h.GetSourceIp() != nil
 	}
@@ -190,6 +232,25 @@ func (s *session) tcp(m *tcpv3.TcpProxy, p *at) *config.TCP {
 		t.TotalWeight = s.total(total, p.field("weighted_clusters").field("clusters"))
 	}
 	return t
+}
+
+// logTimes reads when connections are logged before they end, which may be said in two places.
+func (s *session) logTimes(t *config.TCP, m *tcpv3.TcpProxy, p *at) {
+	o := m.GetAccessLogOptions()
+	t.LogStart, t.LogConnected = o.GetFlushAccessLogOnStart(), o.GetFlushAccessLogOnConnected()
+	t.LogEvery = s.duration(o.GetAccessLogFlushInterval(), 0, p.field("access_log_options").field("access_log_flush_interval"))
+	if every := m.GetAccessLogFlushInterval(); every != nil {
+		if p := p.field("access_log_flush_interval"); o != nil {
+			s.problem(p, "access_log_options are there, too: say it in those")
+		} else {
+			t.LogEvery = s.duration(every, 0, p)
+		}
+	}
+	if m.GetFlushAccessLogOnConnected() {
+		if t.LogConnected = true; o != nil {
+			s.problem(p.field("flush_access_log_on_connected"), "access_log_options are there, too: say it in those")
+		}
+	}
 }
 
 // total is a sum of weights.

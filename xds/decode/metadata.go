@@ -27,12 +27,12 @@ func (s *session) metadataMatcher(m *matcherv3.MetadataMatcher, p *at) config.Me
 	return c
 }
 
-// maxMatcherDepth bounds conditions within conditions.
-const maxMatcherDepth = 16
+// maxValueDepth bounds conditions on values within one another.
+const maxValueDepth = 16
 
 func (s *session) valueMatcher(m *matcherv3.ValueMatcher, depth int, p *at) (c config.ValueMatch) {
-	if depth > maxMatcherDepth {
-		s.problem(p, "conditions are nested more than %d deep", maxMatcherDepth)
+	if depth > maxValueDepth {
+		s.problem(p, "conditions are nested more than %d deep", maxValueDepth)
 		return c
 	}
 	switch v := m.GetMatchPattern().(type) {

@@ -65,12 +65,14 @@ func Fraction(m *typev3.FractionalPercent) config.Fraction {
 	return config.Fraction{Of: min(m.GetNumerator(), in), In: in}
 }
 
-// RuntimeFraction reads a share that Envoy would look up at run time, for which its default stands here.
+// RuntimeFraction reads a share that a runtime key may change.
 func RuntimeFraction(m *corev3.RuntimeFractionalPercent, otherwise config.Fraction) config.Fraction {
 	if m == nil {
 		return otherwise
 	}
-	return Fraction(m.GetDefaultValue())
+	f := Fraction(m.GetDefaultValue())
+	f.Key = config.RuntimeKey(m.GetRuntimeKey())
+	return f
 }
 
 // Duration reads a span of time that cannot be negative.

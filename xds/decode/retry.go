@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
 	previousprioritiesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
@@ -66,16 +68,20 @@ func (s *session) retry(m *routev3.RetryPolicy, p *at) *config.Retry {
 // maxChooseAgain bounds how often a choice is asked for again, since each costs one.
 const maxChooseAgain = 100
 
+// backoffOf reads the first of growing pauses and the longest.
+func (s *session) backoffOf(first, longest *durationpb.Duration, p *at) (base, most time.Duration) {
+	if base = s.duration(first, 0, p.field("base_interval")); base < time.Millisecond {
+		s.problem(p.field("base_interval"), "%v: want 1ms or more", base)
+	}
+	if most = s.duration(longest, maxBackoffTimes*base, p.field("max_interval")); most < base {
+		s.problem(p.field("max_interval"), "%v is less than the base_interval of %v", most, base)
+	}
+	return base, most
+}
+
 func (s *session) backoff(r *config.Retry, m *routev3.RetryPolicy, p *at) {
 	if b := m.GetRetryBackOff(); b != nil {
-		p := p.field("retry_back_off")
-		if r.BaseBackoff = s.duration(b.GetBaseInterval(), 0, p.field("base_interval")); r.BaseBackoff < time.Millisecond {
-			s.problem(p.field("base_interval"), "%v: want 1ms or more", r.BaseBackoff)
-		}
-		r.MaxBackoff = s.duration(b.GetMaxInterval(), maxBackoffTimes*r.BaseBackoff, p.field("max_interval"))
-		if r.MaxBackoff < r.BaseBackoff {
-			s.problem(p.field("max_interval"), "%v is less than the base_interval of %v", r.MaxBackoff, r.BaseBackoff)
-		}
+		r.BaseBackoff, r.MaxBackoff = s.backoffOf(b.GetBaseInterval(), b.GetMaxInterval(), p.field("retry_back_off"))
 	} else {
 		r.MaxBackoff = maxBackoffTimes * r.BaseBackoff
 	}

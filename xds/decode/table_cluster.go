@@ -274,7 +274,7 @@ var clusterTable = table{
 	},
 	"envoy.config.core.v3.RuntimeDouble": {
 		"default_value": run,
-		"runtime_key":   harmless("there are no runtime keys"),
+		"runtime_key":   harmless(noRuntime),
 	},
 	"envoy.config.cluster.v3.Cluster.RoundRobinLbConfig": {
 		"slow_start_config": run,

@@ -1,6 +1,7 @@
 package decode
 
-const noRuntime = "there are no runtime keys"
+// noRuntime is why a key need not be asked for: /runtime and the log tell who sets it that nothing does.
+const noRuntime = "nothing asks for the key, and whoever sets it is told"
 
 // filterMessages are the messages of HTTP filters, by where they stand.
 var filterMessages = map[place][]string{

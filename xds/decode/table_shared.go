@@ -22,7 +22,7 @@ var sharedTable = table{
 	},
 	"envoy.config.core.v3.RuntimeFractionalPercent": {
 		"default_value": run,
-		"runtime_key":   harmless("there are no runtime keys"),
+		"runtime_key":   run,
 	},
 	"envoy.type.v3.FractionalPercent": {
 		"numerator":   run,
@@ -70,6 +70,10 @@ var sharedTable = table{
 	},
 	"envoy.type.v3.Percent": {
 		"value": run,
+	},
+	"envoy.config.core.v3.BackoffStrategy": {
+		"base_interval": run,
+		"max_interval":  run,
 	},
 	"envoy.type.v3.Int64Range": {
 		"start": run,
@@ -134,11 +138,11 @@ var sharedTable = table{
 	},
 	"envoy.config.core.v3.RuntimeUInt32": {
 		"default_value": run,
-		"runtime_key":   harmless("there are no runtime keys"),
+		"runtime_key":   run,
 	},
 	"envoy.config.accesslog.v3.NotHealthCheckFilter": {},
 	"envoy.config.accesslog.v3.RuntimeFilter": {
-		"runtime_key":                harmless("there are no runtime keys"),
+		"runtime_key":                run,
 		"percent_sampled":            run,
 		"use_independent_randomness": harmless("it is one share of requests or another"),
 	},

@@ -1,0 +1,80 @@
+package listener
+
+import (
+	"time"
+
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+)
+
+// logged is the gate of a connection that its listener logs, once, when it has gone: also one that no chain got.
+type logged struct {
+	port  *port
+	began int64
+	entry accesslog.Entry
+}
+
+// logged makes the gate of a connection that has come.
+func (p *port) logged(a *loop.Pending) *logged {
+	return &logged{port: p, began: p.Loop.Nanotime(), entry: accesslog.Entry{Whole: true, Start: p.Loop.Now(), Direct: a.Remote, Remote: a.Remote, Local: a.Local(),
+		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1}}
+}
+
+// learned takes down what was found out before a chain was chosen.
+func (l *logged) learned(a *loop.Pending) {
+	i, e := a.Arrival, &l.entry
+	if i == nil {
+		return
+	}
+	e.ServerName = i.ServerName
+	if i.Source.IsValid() {
+		e.Remote = i.Source
+	}
+	if i.Destination.IsValid() {
+		e.Local, e.DirectLocal = i.Destination, e.Local
+	}
+}
+
+// served takes down who gets the connection.
+func (l *logged) served(c *Chain, a *loop.Pending) {
+	l.learned(a)
+	l.entry.FilterChain = c.Config.Name
+}
+
+// Ended takes down how it went, of what the listener does not know itself.
+func (l *logged) Ended(e *accesslog.Entry) {
+	own := l.entry
+	l.entry = *e
+	to := &l.entry
+	to.Whole, to.Start, to.FilterChain, to.ServerName = true, own.Start, own.FilterChain, own.ServerName
+	to.Direct, to.Remote, to.Local, to.DirectLocal = own.Direct, own.Remote, own.Local, own.DirectLocal
+	to.RequestEnd, to.UpstreamFirstSent, to.UpstreamLastSent, to.UpstreamHead, to.UpstreamEnd, to.DownstreamHead = -1, -1, -1, -1, -1, -1
+}
+
+// Left counts the connection and logs it.
+func (l *logged) Left(age time.Duration) {
+	l.port.Left(age)
+	if l.entry.ConnectionID == 0 {
+		l.entry.ConnectionID = l.port.listener.nextConn.Add(1) // nobody else has numbered it
+	}
+	l.write()
+}
+
+func (l *logged) write() {
+	p, e := l.port, &l.entry
+	e.End = time.Duration(p.Loop.Nanotime() - l.began)
+	for _, log := range p.listener.logs {
+		if f := log.Filter(); f == nil || f.Wants(e, p.Loop.Random(), nil) {
+			log.Write(p.Loop.Index(), e)
+		}
+	}
+}
+
+// lost logs a connection that no chain gets, if that is wanted, before it is closed.
+func lost(a *loop.Pending, flags accesslog.Flags, details string) {
+	if l, ok := a.Gate.(*logged); ok {
+		l.learned(a)
+		l.entry.Flags, l.entry.Details = flags, details
+		l.write()
+	}
+}

@@ -1,0 +1,286 @@
+package xds
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/telemetry"
+)
+
+// proposal is what would be in force: an arrangement, or why there is none.
+type proposal struct {
+	arrangement
+	known   map[string]bool // clusters, by name
+	changed bool            // it is another one than what is in force
+	faults  Faults
+	awaited []*file         // with faults: files without which it cannot be
+	fresh   []*subscription // that have been read for the first time
+
+	// What a file of listeners or clusters has brought, if it is about one.
+	top     *file
+	content content
+	members []Member
+	ignored []string
+}
+
+// leaving is a cluster that was removed and that routes still name.
+type leaving struct {
+	cluster *config.Cluster
+	until   time.Time
+}
+
+// arrange puts together what would be in force with these members of a file; without a file, with those that there are. What nobody
+// else uses yet is read. Whoever comes to use a resource gets it whole or is not taken: so nobody meets a listener before its routes, or
+// a cluster before its endpoints, in whichever order files are written.
+func (f *Feed) arrange(top *file, members []Member) *proposal {
+	p := &proposal{top: top, members: members}
+	next := &config.Snapshot{Listeners: slices.Clone(f.static.Listeners), Clusters: slices.Clone(f.static.Clusters)}
+	p.snapshot = next
+	for _, t := range f.tops {
+		list := t.subscribers[0].state.Members
+		if t == top {
+			list = members
+		}
+		for _, m := range list {
+			switch r := m.Resource.(type) {
+			case *config.Listener:
+				next.Listeners = append(next.Listeners, r)
+			case *config.Cluster:
+				next.Clusters = append(next.Clusters, r)
+			}
+		}
+	}
+	next.Routes, next.Endpoints = f.snapshot.Routes, f.snapshot.Endpoints // for who asks what is still named
+	p.leaving = f.keepNamed(next)
+	for _, l := range p.leaving {
+		next.Clusters = append(next.Clusters, l.cluster)
+	}
+	p.changed = !slices.Equal(next.Listeners, f.snapshot.Listeners) || !slices.Equal(next.Clusters, f.snapshot.Clusters)
+	if p.files, p.faults = f.plan(next); len(p.faults) > 0 {
+		return p
+	}
+
+	next.Routes, next.Endpoints = map[string]*config.RouteConfiguration{}, map[string]*config.Assignment{}
+	before := f.known
+	f.known = map[string]bool{}
+	for _, c := range next.Clusters {
+		f.known[c.Name] = true
+	}
+	for _, file := range p.files {
+		p.read(f, file)
+		for _, s := range file.subscribers {
+			switch r := s.state.Resource.(type) {
+			case *config.RouteConfiguration:
+				next.Routes[s.state.Name] = r
+			case *config.Assignment:
+				next.Endpoints[s.state.Name] = r
+			}
+		}
+	}
+	p.known, f.known = f.known, before
+	p.changed = p.changed || len(p.fresh) > 0
+	return p
+}
+
+// read fills what a file's subscriptions have not been filled with yet.
+func (p *proposal) read(f *Feed, file *file) {
+	var c content
+	for _, s := range file.subscribers {
+		if s.state.Resource != nil {
+			continue
+		}
+		if c.resources == nil && len(c.faults) == 0 {
+			if file.stamp == (stamp{}) {
+				file.stamp = stampOf(file.Path)
+			}
+			c = readContent(f.decoder, file.Path, file.kind)
+		}
+		r, faults := c.of(file, s.state.Name)
+		if len(faults) > 0 {
+			if len(c.faults) == 0 || !slices.Contains(p.awaited, file) {
+				p.faults = append(p.faults, faults...)
+			}
+			p.awaited = append(p.awaited, file)
+			continue
+		}
+		s.state.Version, s.state.Updated, s.state.Resource = c.version, f.now(), r.value
+		p.fresh = append(p.fresh, s)
+	}
+}
+
+// plan finds what a configuration takes from files. What was taken from the same file before stays as it is; the rest has not been read.
+func (f *Feed) plan(next *config.Snapshot) ([]*file, Faults) {
+	type key struct {
+		kind Kind
+		name string
+		config.WatchedFile
+	}
+	type user struct {
+		key
+		prefix string
+	}
+	known, stamps := map[user]*subscription{}, map[key]*file{}
+	for _, file := range f.files {
+		stamps[key{kind: file.kind, WatchedFile: file.WatchedFile}] = file
+		for _, s := range file.subscribers {
+			known[user{key{file.kind, s.state.Name, file.WatchedFile}, s.prefix}] = s
+		}
+	}
+	var files []*file
+	var faults Faults
+	byFile, from := map[key]*file{}, map[key]string{} // where each resource comes from
+	add := func(kind Kind, name string, w *config.WatchedFile, where, prefix string, tags ...telemetry.Tag) {
+		if other, ok := from[key{kind: kind, name: name}]; ok && other != w.Path {
+			faults = append(faults, Fault{File: w.Path, Text: fmt.Sprintf("%s wants %s %q from this file, and it comes from %s already: give one of them another name",
+				where, kind, name, other)})
+			return
+		}
+		from[key{kind: kind, name: name}] = w.Path
+		k := key{kind: kind, WatchedFile: *w}
+		if byFile[k] == nil {
+			byFile[k] = &file{WatchedFile: *w, kind: kind}
+			if old := stamps[k]; old != nil {
+				byFile[k].stamp, byFile[k].names = old.stamp, old.names
+			}
+			files = append(files, byFile[k])
+		}
+		s := known[user{key{kind, name, *w}, prefix}]
+		if s == nil {
+			s = &subscription{state: State{Kind: kind, Name: name, File: w.Path}, prefix: prefix, tags: tags}
+		}
+		byFile[k].subscribers = append(byFile[k].subscribers, s)
+	}
+	for _, l := range next.Listeners {
+		for c := range l.AllChains() {
+			if h := c.HTTP; h != nil && h.RouteFile != nil {
+				add(Routes, h.RouteName, h.RouteFile, "listener "+l.Name, "http."+h.StatPrefix+".rds."+h.RouteName+".",
+					telemetry.Tag{Name: "http_conn_manager_prefix", Value: h.StatPrefix}, telemetry.Tag{Name: "rds_route_config", Value: h.RouteName})
+			}
+		}
+	}
+	for _, c := range next.Clusters {
+		if c.EndpointFile != nil {
+			add(Endpoints, c.ServiceName, c.EndpointFile, "cluster "+c.Name, "cluster."+c.StatName+".", telemetry.Tag{Name: "cluster_name", Value: c.StatName})
+		}
+	}
+	return files, faults
+}
+
+// settle puts a proposal in force, or says of its file why it is not. refused is what serving it has failed with.
+func (f *Feed) settle(p *proposal, refused error) {
+	if refused != nil {
+		p.faults = Faults{{Text: refused.Error()}}
+		if p.top != nil {
+			p.faults[0].File = p.top.Path
+		}
+	}
+	var outcomes []Outcome
+	f.mu.Lock()
+	if p.top != nil {
+		outcomes = append(outcomes, f.settleTop(p))
+	}
+	if p.changed && len(p.faults) == 0 {
+		for _, s := range p.fresh {
+			s.acquire(f.stats)
+			s.count(updateAttempt)
+			if s.count(updateSuccess); s.state.Kind == Routes {
+				s.count(reloadOrNoRebuild)
+			}
+			outcomes = append(outcomes, Outcome{Kind: s.state.Kind, Name: s.state.Name, File: s.state.File, Version: s.state.Version, Changed: true})
+		}
+		f.releaseBut(p.files)
+		f.arrangement, f.known = p.arrangement, p.known
+	}
+	f.mu.Unlock()
+	for _, o := range outcomes {
+		f.report(o)
+	}
+}
+
+// releaseBut lets the counters go of whoever is not among these.
+func (f *Feed) releaseBut(files []*file) {
+	stay := map[*subscription]bool{}
+	for _, file := range files {
+		for _, s := range file.subscribers {
+			stay[s] = true
+		}
+	}
+	for _, file := range f.files {
+		for _, s := range file.subscribers {
+			if !stay[s] && s.owner != nil {
+				f.stats.Release(s.owner)
+			}
+		}
+	}
+}
+
+// keepNamed are the clusters that a configuration no longer has and that it still names, or may name: they stay for a while, since
+// messages about routes and clusters come in any order.
+func (f *Feed) keepNamed(next *config.Snapshot) (stay []leaving) {
+	there := map[string]bool{}
+	for _, c := range next.Clusters {
+		there[c.Name] = true
+	}
+	now := time.Now()
+	var named [2]func(string) bool // by what comes and by what is: the one is not in force before the other ends
+	for _, c := range f.snapshot.Clusters {
+		if there[c.Name] {
+			continue
+		}
+		l := leaving{cluster: c, until: now.Add(f.stays)}
+		if i := slices.IndexFunc(f.leaving, func(o leaving) bool { return o.cluster == c }); i >= 0 {
+			l = f.leaving[i]
+		}
+		if named[0] == nil {
+			named = [...]func(string) bool{namedBy(next), namedBy(f.snapshot)}
+		}
+		if now.Before(l.until) && (named[0](c.Name) || named[1](c.Name)) {
+			stay = append(stay, l)
+		}
+	}
+	return stay
+}
+
+// namedBy tells which clusters a configuration names. Where a request or a connection names one, it may be any.
+func namedBy(s *config.Snapshot) func(string) bool {
+	names, any := map[string]bool{}, false
+	list := func(clusters []config.WeightedCluster) {
+		for _, c := range clusters {
+			names[c.Name] = true
+			any = any || c.Header != ""
+		}
+	}
+	for _, l := range s.Listeners {
+		for c := range l.AllChains() {
+			if c.TCP != nil {
+				list(c.TCP.Clusters)
+				any = any || c.TCP.ByServerName
+			}
+			if c.HTTP == nil {
+				continue
+			}
+			table := c.HTTP.Routes
+			if table == nil {
+				table = s.Routes[c.HTTP.RouteName]
+			}
+			if table == nil {
+				continue
+			}
+			for _, v := range table.VirtualHosts {
+				for _, r := range v.Routes {
+					if r.Forward == nil {
+						continue
+					}
+					list(r.Forward.Clusters)
+					for _, m := range r.Forward.Mirrors {
+						names[m.Cluster] = true
+						any = any || m.ClusterHeader != ""
+					}
+				}
+			}
+		}
+	}
+	return func(name string) bool { return any || names[name] }
+}

@@ -1,0 +1,114 @@
+package xds
+
+import (
+	"maps"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/telemetry"
+)
+
+// load reads a file and takes what is good. A faulty file changes nothing.
+func (f *Feed) load(file *file) {
+	file.stamp = stampOf(file.Path)
+	c := readContent(f.decoder, file.Path, file.kind)
+	now := f.now()
+
+	f.mu.Lock()
+	next, changed := *f.snapshot, false
+	outcomes := make([]Outcome, len(file.subscribers))
+	for i, s := range file.subscribers {
+		r, faults := c.of(file, s.state.Name)
+		o := Outcome{Kind: file.kind, Name: s.state.Name, File: file.Path, Version: c.version}
+		if s.count(updateAttempt); len(faults) > 0 {
+			o.Err = faults
+			if c.unreadable {
+				s.count(updateFailure)
+			} else {
+				s.count(updateRejected)
+			}
+			s.state.Failure = &Failure{Version: c.version, Time: now, Wires: map[string][]byte{s.state.Name: r.wire}, Details: faults.Error()}
+		} else {
+			s.count(updateSuccess)
+			o.Changed = take(&next, f.snapshot, s.state.Name, r.value)
+			changed = changed || o.Changed
+			if s.state.Version, s.state.Updated, s.state.Failure = c.version, now, nil; o.Changed {
+				s.state.Resource = r.value
+			}
+			if o.Changed == (file.kind == Routes) {
+				s.count(reloadOrNoRebuild)
+			}
+		}
+		outcomes[i] = o
+	}
+	if changed {
+		f.snapshot = &next
+	}
+	f.mu.Unlock()
+	for _, o := range outcomes {
+		f.report(o)
+	}
+}
+
+// take puts a resource into the next snapshot, unless what is there is equal. Maps of a snapshot that is out are not written to.
+func take(next, current *config.Snapshot, name string, v any) bool {
+	switch v := v.(type) {
+	case *config.RouteConfiguration:
+		if old := current.Routes[name]; old != nil && old.Hash == v.Hash {
+			return false
+		}
+		next.Routes = with(next.Routes, name, v)
+	case *config.Assignment:
+		if old := current.Endpoints[name]; old != nil && old.Hash == v.Hash {
+			return false
+		}
+		next.Endpoints = with(next.Endpoints, name, v)
+	}
+	return true
+}
+
+func with[V any](m map[string]V, name string, v V) map[string]V {
+	out := make(map[string]V, len(m)+1)
+	maps.Copy(out, m)
+	out[name] = v
+	return out
+}
+
+// What is counted of every subscription.
+const (
+	updateAttempt = iota
+	updateSuccess
+	updateRejected // it was read and is wrong
+	updateFailure  // it could not be read
+	reloadOrNoRebuild
+)
+
+// RouteStats is counted for each route configuration of each connection manager, below http.<stat_prefix>.rds.<name>.
+var RouteStats = &telemetry.Table{Kind: "http_rds", Metrics: updateMetrics("config_reload")}
+
+// EndpointStats is counted for each cluster whose endpoints come from a file, below cluster.<name>.
+var EndpointStats = &telemetry.Table{Kind: "cluster", Metrics: updateMetrics("update_no_rebuild")}
+
+// ClusterStats and ListenerStats are counted for the files that clusters and listeners come from.
+var (
+	ClusterStats  = &telemetry.Table{Kind: "cluster_manager_cds", Metrics: updateMetrics("config_reload")}
+	ListenerStats = &telemetry.Table{Kind: "listener_manager_lds", Metrics: updateMetrics("")[:reloadOrNoRebuild]}
+)
+
+// updateTables are the tables by kind.
+var updateTables = [...]*telemetry.Table{Routes: RouteStats, Endpoints: EndpointStats, Clusters: ClusterStats, Listeners: ListenerStats}
+
+func updateMetrics(last string) []telemetry.Metric {
+	return []telemetry.Metric{
+		updateAttempt:     {Name: "update_attempt"},
+		updateSuccess:     {Name: "update_success"},
+		updateRejected:    {Name: "update_rejected"},
+		updateFailure:     {Name: "update_failure"},
+		reloadOrNoRebuild: {Name: last},
+	}
+}
+
+func (s *subscription) count(row int) {
+	if s.stats != nil {
+		s.stats.Inc(row)
+	}
+}
