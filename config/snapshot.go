@@ -91,10 +91,12 @@ type Listener struct {
 	BufferLimit uint32
 	Backlog     int // of the accept queue
 	ReusePort   bool
-	Freebind    bool
-	Transparent bool
-	IPv4Compat  bool // an IPv6 socket takes IPv4 connections too
-	KeepAlive   *TCPKeepAlive
+	// ExactBalance has every loop serve as many of the connections as the others.
+	ExactBalance bool
+	Freebind     bool
+	Transparent  bool
+	IPv4Compat   bool // an IPv6 socket takes IPv4 connections too
+	KeepAlive    *TCPKeepAlive
 	// Additional are more addresses that the listener is bound to.
 	Additional    []Address
 	SocketOptions []SocketOption

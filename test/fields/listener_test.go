@@ -74,6 +74,12 @@ var listenerTrials = []trial{
 	{paths: "Listener.per_connection_buffer_limit_bytes", site: listener, base: "per_connection_buffer_limit_bytes: 67108864", flip: "per_connection_buffer_limit_bytes: 65536", up: large, probe: download, want: [2]string{"all", "held"}},
 	{paths: "Listener.traffic_direction=INBOUND", site: listener, flip: "traffic_direction: INBOUND", probe: drained, want: [2]string{"false", "true"}},
 	{paths: "Listener.enable_reuse_port", site: listener, base: "enable_reuse_port: true", flip: "enable_reuse_port: false", loops: 2, probe: listens, want: [2]string{"2", "1"}},
+	{paths: "Listener.connection_balance_config ConnectionBalanceConfig.exact_balance", site: listener, base: "stat_prefix: a\nenable_reuse_port: false", flip: "stat_prefix: a\nenable_reuse_port: false\nconnection_balance_config: {exact_balance: {}}", loops: 2, probe: func(w *world) string {
+		for range 10 {
+			w.dial().Get("/")
+		}
+		return fmt.Sprint(w.stat("listener.a.worker_0.downstream_cx_active"), w.stat("listener.a.worker_1.downstream_cx_active"))
+	}, want: [2]string{"-1 -1", "5 5"}},
 	{paths: "Listener.tcp_backlog_size", site: listener, base: "tcp_backlog_size: 7", flip: "tcp_backlog_size: 9", probe: listening(unix.IPPROTO_TCP, unix.TCP_INFO), want: [2]string{"7", "9"}},
 	{paths: "SocketOption.level", site: listener, base: "socket_options: [{level: 1, name: 15, int_value: 1}]", flip: "socket_options: [{level: 9999, name: 15, int_value: 1}]", probe: func(w *world) string { return fmt.Sprint(w.err == nil) }, want: [2]string{"true", "false"}},
 	{paths: "SocketOption.name", site: listener, base: "socket_options: [{level: 6, name: 5, int_value: 7}]", flip: "socket_options: [{level: 6, name: 6, int_value: 7}]", probe: listening(unix.IPPROTO_TCP, unix.TCP_KEEPCNT), want: [2]string{"9", "7"}},
