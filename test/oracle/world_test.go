@@ -111,7 +111,7 @@ func bootstrap(list []scenario, ports map[string]int, logs string) string {
 		}
 		listeners.WriteString(own.ReplaceAllString(text, s.name+"_$1"))
 	}
-	return "static_resources:\n  listeners:\n" + indent(2, listeners.String()) + "  clusters:\n" + indent(2, clusters.String())
+	return "static_resources:\n  listeners:\n" + indent(2, listeners.String()) + "  clusters:\n" + indent(2, clusters.String()) + layers
 }
 
 func sorted(m map[string]bool) []string {
@@ -176,6 +176,7 @@ func startWeft(t *testing.T, list []scenario) *side {
 		t.Fatal(err)
 	}
 	stats := telemetry.NewStore(1)
+	proxy.NewRuntime(boot.Runtime, stats)
 	logs := accesslog.NewFiles(1, stats, 10*time.Millisecond, 1)
 	t.Cleanup(logs.Close)
 	p, err := proxy.New(proxy.Options{Concurrency: 1, Host: host(), Specs: builtin.All(), Stats: stats, Logs: logs, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
