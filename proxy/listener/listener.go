@@ -101,11 +101,15 @@ func Open(c *config.Listener, old *Listener, chains *Chains, o Origin) (*Listene
 		l.logs = append(l.logs, o.Log(a))
 	}
 	if !c.Unbound {
-		for _, a := range append([]config.Address{c.Address}, c.Additional...) {
-			if err := l.listen(a, old); err != nil {
-				l.closeSockets()
-				return nil, err
-			}
+		err := l.listen(c.Address, c, old)
+		for i := 0; i < len(c.Additional) && err == nil; i++ {
+			a, own := &c.Additional[i], *c
+			own.KeepAlive, own.SocketOptions = a.KeepAlive, a.SocketOptions
+			err = l.listen(a.Address, &own, old)
+		}
+		if err != nil {
+			l.closeSockets()
+			return nil, err
 		}
 		l.Address = l.sockets[0].at
 	}

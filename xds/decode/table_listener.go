@@ -48,8 +48,11 @@ var listenerTable = table{
 	"envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance": {},
 	"envoy.config.listener.v3.AdditionalAddress": {
 		"address":        run,
-		"socket_options": later("those of the listener hold for all its addresses"),
-		"tcp_keepalive":  later("that of the listener holds for all its addresses"),
+		"socket_options": run,
+		"tcp_keepalive":  run,
+	},
+	"envoy.config.core.v3.SocketOptionsOverride": {
+		"socket_options": run,
 	},
 	"envoy.config.core.v3.SocketOption": {
 		"description": harmless("a remark"),
