@@ -92,12 +92,14 @@ type Listener struct {
 	BufferLimit uint32
 	Backlog     int // of the accept queue
 	ReusePort   bool
-	Freebind    bool
-	Transparent bool
-	IPv4Compat  bool // an IPv6 socket takes IPv4 connections too
-	KeepAlive   *TCPKeepAlive
+	// ExactBalance has every loop serve as many of the connections as the others.
+	ExactBalance bool
+	Freebind     bool
+	Transparent  bool
+	IPv4Compat   bool // an IPv6 socket takes IPv4 connections too
+	KeepAlive    *TCPKeepAlive
 	// Additional are more addresses that the listener is bound to.
-	Additional    []Address
+	Additional    []AdditionalAddress
 	SocketOptions []SocketOption
 	// Unbound listeners have no socket: others hand connections over to them by their address.
 	Unbound bool
@@ -120,6 +122,22 @@ type Listener struct {
 	Outer Hash
 	// Raw is the resource as it was accepted, in protobuf's wire format, to be shown.
 	Raw []byte
+}
+
+// AdditionalAddress is one more address of a listener, and what is set on its sockets in place of what the listener says.
+type AdditionalAddress struct {
+	Address
+	KeepAlive     *TCPKeepAlive
+	SocketOptions []SocketOption
+}
+
+// AllAddresses are the address and the additional ones.
+func (l *Listener) AllAddresses() []Address {
+	all := []Address{l.Address}
+	for _, a := range l.Additional {
+		all = append(all, a.Address)
+	}
+	return all
 }
 
 // SocketOption is one call of setsockopt with a number. State is for listening sockets; others are set before they connect.

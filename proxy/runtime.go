@@ -73,7 +73,7 @@ func (r *Runtime) Modify(changes map[string]*config.Value) error {
 	at := slices.IndexFunc(r.layers, func(l config.RuntimeLayer) bool { return l.Admin })
 	if at < 0 {
 		r.stats.Inc(runtimeErrors)
-		return errors.New("No admin layer specified: layered_runtime of the bootstrap wants a layer with admin_layer: {}")
+		return errors.New("no layer for it: layered_runtime of the bootstrap wants one with admin_layer: {}")
 	}
 	next := maps.Clone(r.layers[at].Values)
 	if next == nil {

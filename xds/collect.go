@@ -69,7 +69,7 @@ func (f *Feed) collect(top *file) *proposal {
 func sharedAddresses(path string, listeners []*config.Listener) (faults Faults) {
 	at := map[config.Address]string{}
 	for _, l := range listeners {
-		for _, a := range append([]config.Address{l.Address}, l.Additional...) {
+		for _, a := range l.AllAddresses() {
 			where := config.Address{AddrPort: a.AddrPort, Path: a.Path}
 			if where.Path == "" && where.AddrPort.Port() == 0 {
 				continue

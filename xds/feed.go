@@ -100,7 +100,6 @@ type file struct {
 // subscription is one place that uses a resource, with counters of its own; of a file of listeners or clusters there is one.
 type subscription struct {
 	state  State
-	where  string // uses it, for people
 	prefix string // of its counters
 	tags   []telemetry.Tag
 	owner  *telemetry.Owner

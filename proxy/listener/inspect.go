@@ -246,7 +246,7 @@ func (i *inspection) leave() {
 
 func (i *inspection) refuse() {
 	i.leave()
-	lost(&i.pending, 0, "")
+	i.port.lost(&i.pending, 0, "")
 	i.pending.Refuse()
 }
 
@@ -269,6 +269,11 @@ func (i *inspection) finish() {
 
 // handOver begins again with the filters of another listener.
 func (i *inspection) handOver(to *port) {
+	i.port.departed()
+	if b := to.listener.balance; b != nil {
+		b.stay(to.Loop.Index()) // it has been read from: too late to change loops
+		to.arrived()
+	}
 	i.port, i.at, i.need, i.handed = to, 0, 0, true
 	i.pending.Gate = to
 	if len(to.listener.logs) > 0 {
@@ -298,7 +303,7 @@ func (i *inspection) OnEOF() {
 func (i *inspection) OnClosed(error) {
 	i.port.stats.Inc(FilterError)
 	i.leave()
-	lost(&i.pending, 0, "")
+	i.port.lost(&i.pending, 0, "")
 }
 
 // Expired ends the waiting: for good, or with what is known.
@@ -351,4 +356,5 @@ func (p *port) Left(age time.Duration) {
 	p.stats.Dec(CxActive)
 	p.stats.Inc(CxDestroy)
 	p.stats.Observe(CxLengthMs, uint64(age.Milliseconds()))
+	p.departed()
 }

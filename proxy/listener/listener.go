@@ -67,6 +67,7 @@ type Listener struct {
 	ports    []*port        // by loop
 	stats    *telemetry.Owner
 	logs     []*accesslog.Log
+	balance  *balance // nil: connections stay where they were accepted
 	nextConn *atomic.Uint64
 	proxy    []*telemetry.Owner // of ProxyStats, by the filter; nil for others
 }
@@ -79,6 +80,7 @@ type port struct {
 	chains    *Chains // that new connections meet
 	stats     *telemetry.Values
 	acceptors []*loop.Acceptor    // none if the listener is not bound
+	stopped   bool                // accepts no more
 	waiting   *inspection         // all of them, through next and prev
 	proxy     []*telemetry.Values // of ProxyStats, by the filter; nil for others
 }
@@ -99,11 +101,15 @@ func Open(c *config.Listener, old *Listener, chains *Chains, o Origin) (*Listene
 		l.logs = append(l.logs, o.Log(a))
 	}
 	if !c.Unbound {
-		for _, a := range append([]config.Address{c.Address}, c.Additional...) {
-			if err := l.listen(a, old); err != nil {
-				l.closeSockets()
-				return nil, err
-			}
+		err := l.listen(c.Address, c, old)
+		for i := 0; i < len(c.Additional) && err == nil; i++ {
+			a, own := &c.Additional[i], *c
+			own.KeepAlive, own.SocketOptions = a.KeepAlive, a.SocketOptions
+			err = l.listen(a.Address, &own, old)
+		}
+		if err != nil {
+			l.closeSockets()
+			return nil, err
 		}
 		l.Address = l.sockets[0].at
 	}
@@ -112,6 +118,9 @@ func Open(c *config.Listener, old *Listener, chains *Chains, o Origin) (*Listene
 		name = statName(l.Address)
 	}
 	l.stats = o.Stats.Acquire(Stats, "listener."+name+".", telemetry.Tag{Name: "listener_address", Value: name})
+	if c.ExactBalance {
+		l.balance = newBalance(o.Loops, "listener."+name+".", name, o.Stats)
+	}
 	l.proxy = make([]*telemetry.Owner, len(c.Filters))
 	for i, f := range c.Filters {
 		if f.Kind != config.ReadProxyHeader {
@@ -144,6 +153,9 @@ func (l *Listener) Start(on *Local) error {
 	if l.Config.Unbound {
 		p.register(l.Address)
 	}
+	if l.balance != nil {
+		l.balance.offer(i, p)
+	}
 	for k := range l.sockets {
 		s := &l.sockets[k]
 		p.register(s.at)
@@ -175,6 +187,13 @@ func (l *Listener) Swap(i int) {
 }
 
 func (p *port) accept(a *loop.Pending) {
+	if p.listener.balance == nil || p.settle(a) {
+		p.admit(a)
+	}
+}
+
+// admit begins with a connection that stays on this loop.
+func (p *port) admit(a *loop.Pending) {
 	a.Gate = p
 	if len(p.listener.logs) > 0 {
 		a.Gate = p.logged(a)
@@ -193,7 +212,7 @@ func (p *port) accept(a *loop.Pending) {
 func (p *port) serve(c *Chain, a *loop.Pending) {
 	if c == nil {
 		p.stats.Inc(NoFilterChainMatch)
-		lost(a, accesslog.NoRouteFound, "filter_chain_not_found")
+		p.lost(a, accesslog.NoRouteFound, "filter_chain_not_found")
 		a.Refuse()
 		return
 	}
@@ -223,7 +242,10 @@ func (p *port) stop() {
 	for _, a := range p.acceptors {
 		a.Close()
 	}
-	p.acceptors = nil
+	p.acceptors, p.stopped = nil, true
+	if b := p.listener.balance; b != nil {
+		b.offer(p.Loop.Index(), nil)
+	}
 }
 
 // Close accepts no more on any loop. To close again does nothing. Connections that stand are left alone, and those whose first bytes are

@@ -70,8 +70,9 @@ func (l *logged) write() {
 	}
 }
 
-// lost logs a connection that no chain gets, if that is wanted, before it is closed.
-func lost(a *loop.Pending, flags accesslog.Flags, details string) {
+// lost takes leave of a connection that no chain gets, before it is closed, and logs it if that is wanted.
+func (p *port) lost(a *loop.Pending, flags accesslog.Flags, details string) {
+	p.departed()
 	if l, ok := a.Gate.(*logged); ok {
 		l.learned(a)
 		l.entry.Flags, l.entry.Details = flags, details

@@ -11,19 +11,20 @@ import (
 // sockets listen at one address: one for each loop, or one for all.
 type sockets struct {
 	asked config.Address
-	at    config.Address // where they are bound in fact
+	as    *config.Listener // what was set on them
+	at    config.Address   // where they are bound in fact
 	fds   []int
 }
 
-// listen binds the sockets of one more address, or takes over those of old if nothing about them has changed.
-func (l *Listener) listen(a config.Address, old *Listener) error {
+// listen binds the sockets of one more address, as that listener wants them, or takes over those of old if nothing about them has changed.
+func (l *Listener) listen(a config.Address, as *config.Listener, old *Listener) error {
 	loops := len(l.ports)
 	if !l.Config.ReusePort || a.Path != "" {
 		loops = 1
 	}
-	s := sockets{asked: a, at: a}
-	if old != nil && sameOptions(old.Config, l.Config) {
-		if i := slices.IndexFunc(old.sockets, func(o sockets) bool { return o.asked == a }); i >= 0 {
+	s := sockets{asked: a, as: as, at: a}
+	if old != nil {
+		if i := slices.IndexFunc(old.sockets, func(o sockets) bool { return o.asked == a && sameOptions(o.as, as) }); i >= 0 {
 			s.at = old.sockets[i].at
 			for _, fd := range old.sockets[i].fds {
 				fd, err := duplicate(fd)
@@ -36,7 +37,7 @@ func (l *Listener) listen(a config.Address, old *Listener) error {
 		}
 	}
 	for len(s.fds) < loops {
-		fd, err := bind(l.Config, s.at, loops > 1)
+		fd, err := bind(as, s.at, loops > 1)
 		if err != nil {
 			s.close()
 			return err

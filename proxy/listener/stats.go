@@ -32,6 +32,18 @@ var Stats = &telemetry.Table{Kind: "listener", Metrics: []telemetry.Metric{
 	FilterError:        {Name: "downstream_listener_filter_error"},
 }}
 
+// Rows of one loop's numbers of a listener whose connections are balanced.
+const (
+	WorkerCxTotal = iota
+	WorkerCxActive
+)
+
+// WorkerStats is the table of one loop's numbers of a listener.
+var WorkerStats = &telemetry.Table{Kind: "listener_worker", Metrics: []telemetry.Metric{
+	WorkerCxTotal:  {Name: "downstream_cx_total"},
+	WorkerCxActive: {Name: "downstream_cx_active", Type: telemetry.Gauge},
+}}
+
 // Rows of what was found looking for TLS.
 const (
 	TLSFound = iota

@@ -74,6 +74,12 @@ var listenerTrials = []trial{
 	{paths: "Listener.per_connection_buffer_limit_bytes", site: listener, base: "per_connection_buffer_limit_bytes: 67108864", flip: "per_connection_buffer_limit_bytes: 65536", up: large, probe: download, want: [2]string{"all", "held"}},
 	{paths: "Listener.traffic_direction=INBOUND", site: listener, flip: "traffic_direction: INBOUND", probe: drained, want: [2]string{"false", "true"}},
 	{paths: "Listener.enable_reuse_port", site: listener, base: "enable_reuse_port: true", flip: "enable_reuse_port: false", loops: 2, probe: listens, want: [2]string{"2", "1"}},
+	{paths: "Listener.connection_balance_config ConnectionBalanceConfig.exact_balance", site: listener, base: "stat_prefix: a\nenable_reuse_port: false", flip: "stat_prefix: a\nenable_reuse_port: false\nconnection_balance_config: {exact_balance: {}}", loops: 2, probe: func(w *world) string {
+		for range 10 {
+			w.dial().Get("/")
+		}
+		return fmt.Sprint(w.stat("listener.a.worker_0.downstream_cx_active"), w.stat("listener.a.worker_1.downstream_cx_active"))
+	}, want: [2]string{"-1 -1", "5 5"}},
 	{paths: "Listener.tcp_backlog_size", site: listener, base: "tcp_backlog_size: 7", flip: "tcp_backlog_size: 9", probe: listening(unix.IPPROTO_TCP, unix.TCP_INFO), want: [2]string{"7", "9"}},
 	{paths: "SocketOption.level", site: listener, base: "socket_options: [{level: 1, name: 15, int_value: 1}]", flip: "socket_options: [{level: 9999, name: 15, int_value: 1}]", probe: func(w *world) string { return fmt.Sprint(w.err == nil) }, want: [2]string{"true", "false"}},
 	{paths: "SocketOption.name", site: listener, base: "socket_options: [{level: 6, name: 5, int_value: 7}]", flip: "socket_options: [{level: 6, name: 6, int_value: 7}]", probe: listening(unix.IPPROTO_TCP, unix.TCP_KEEPCNT), want: [2]string{"9", "7"}},
@@ -82,6 +88,11 @@ var listenerTrials = []trial{
 	{paths: "SocketOption.state=STATE_BOUND", site: elsewhere, base: "socket_options: [{level: 0, name: 15, int_value: 1}]", flip: "socket_options: [{level: 0, name: 15, int_value: 1, state: STATE_BOUND}]", probe: served, want: [2]string{"true", "false"}},
 	{paths: "SocketOption.state=STATE_LISTENING", site: elsewhere, base: "socket_options: [{level: 0, name: 15, int_value: 1}]", flip: "socket_options: [{level: 0, name: 15, int_value: 1, state: STATE_LISTENING}]", probe: served, want: [2]string{"true", "false"}},
 	{paths: "Listener.additional_addresses AdditionalAddress.address", site: listener, base: "stat_prefix: a", flip: "stat_prefix: a\nadditional_addresses: [{address: {pipe: {path: \"@DIR@/more\"}}}]", probe: func(w *world) string { return fmt.Sprint(w.exists("more"), look("GET /", "status")(w)) }, want: [2]string{"false200", "true200"}},
+	{paths: "AdditionalAddress.socket_options SocketOptionsOverride.socket_options", site: elsewhereToo, base: "socket_options: {socket_options: []}", flip: "socket_options: {socket_options: [{level: 0, name: 15, int_value: 1}]}", probe: served, want: [2]string{"false", "true"}},
+	{paths: "AdditionalAddress.tcp_keepalive", site: keptAlive, base: "address: {socket_address: {address: 127.0.77.5, port_value: 0}}, tcp_keepalive: {keepalive_probes: 5}", flip: "address: {socket_address: {address: 127.0.77.7, port_value: 0}}, tcp_keepalive: {keepalive_probes: 7}", probe: func(w *world) string {
+		_, rest, _ := strings.Cut(w.text, "127.0.77.")
+		return socketOf("127.0.77."+rest[:1]+":*", false, unix.IPPROTO_TCP, unix.TCP_KEEPCNT)
+	}, want: [2]string{"5", "7"}},
 	{paths: "Listener.tcp_fast_open_queue_length", site: listener, base: "tcp_fast_open_queue_length: 3", flip: "tcp_fast_open_queue_length: 5", probe: listening(unix.IPPROTO_TCP, unix.TCP_FASTOPEN), want: [2]string{"3", "5"}},
 	{paths: "Listener.freebind", site: listener, flip: "freebind: true", probe: listening(unix.IPPROTO_IP, unix.IP_FREEBIND), want: [2]string{"0", "1"}},
 	{paths: "Listener.tcp_keepalive", site: listener, base: "tcp_keepalive: {keepalive_probes: 5}", flip: "tcp_keepalive: {keepalive_probes: 7}", probe: listening(unix.IPPROTO_TCP, unix.TCP_KEEPCNT), want: [2]string{"5", "7"}},

@@ -141,6 +141,10 @@ func deaf(t testing.TB) *e2e.Upstream {
 
 // socketOf finds the socket of this process with that address of its own (or, for remote, of its peer), and reads an option of it.
 func socketOf(at string, remote bool, level, option int) string {
+	host, anyPort := strings.CutSuffix(at, ":*")
+	if anyPort {
+		at = host + ":0"
+	}
 	want := netip.MustParseAddrPort(at)
 	entries, _ := os.ReadDir("/proc/self/fd")
 	for _, e := range entries {
@@ -151,7 +155,7 @@ func socketOf(at string, remote bool, level, option int) string {
 		}
 		sa, err := name(fd)
 		in, ok := sa.(*unix.SockaddrInet4)
-		if err != nil || !ok || netip.AddrPortFrom(netip.AddrFrom4(in.Addr), uint16(in.Port)) != want {
+		if err != nil || !ok || netip.AddrFrom4(in.Addr) != want.Addr() || !anyPort && uint16(in.Port) != want.Port() {
 			continue
 		}
 		if !remote {
@@ -498,6 +502,16 @@ func oneMore(w *world) string {
 // elsewhere is a piece of a listener at an address that no interface has.
 func elsewhere(piece string) string {
 	return replaced(listener(piece), "127.0.0.1, port_value: 0", "192.0.2.1, port_value: 0")
+}
+
+// elsewhereToo has an additional address that nobody has, and the piece of that.
+func elsewhereToo(piece string) string {
+	return listener("additional_addresses: [{address: {socket_address: {address: 192.0.2.1, port_value: 0}}, " + piece + "}]")
+}
+
+// keptAlive is a listener of which the piece is the address of an additional one, and what is set on it.
+func keptAlive(piece string) string {
+	return listener("tcp_keepalive: {keepalive_probes: 3}\nadditional_addresses: [{" + piece + "}]")
 }
 
 func tcpLogged(piece string) string {

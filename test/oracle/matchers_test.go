@@ -42,13 +42,6 @@ var matching = []scenario{
 	chosen("prefixes", "matcher_tree: {"+asking("SourceIP")+", prefix_match_map: {map: {'1.2.': "+leads("one")+", '1.2.3.': "+leads("two")+"}}}", from("1.2.3.4 5.6.7.8 1000 80", "1.2.4.4 5.6.7.8 1000 81", "1.3.4.4 5.6.7.8 1000 82")...),
 	chosen("ranges", "matcher_tree: {"+asking("DirectSourceIP")+`, custom_match: {name: ip, typed_config: {"@type": type.googleapis.com/xds.type.matcher.v3.IPMatcher, range_matchers: [{ranges: [{address_prefix: 127.0.0.0, prefix_len: 8}], on_match: `+leads("one")+`}, {ranges: [{address_prefix: 127.0.0.1, prefix_len: 32}], exclusive: true, on_match: `+leads("two")+`}]}}}`, from("1.2.3.4 5.6.7.8 1000 80")...),
 
-	// Runtime values, which the process has for all.
-	{name: "runtime", vhost: routes(
-		route("prefix: /, runtime_fraction: {default_value: {numerator: 100}, runtime_key: oracle.none}, headers: [{name: x-none, present_match: true}]", toB),
-		route("prefix: /, runtime_fraction: {default_value: {numerator: 0}, runtime_key: oracle.all}, headers: [{name: x-all, present_match: true}]", toB),
-		route("prefix: /, runtime_fraction: {default_value: {numerator: 100}, runtime_key: oracle.other}, headers: [{name: x-other, present_match: true}]", toB),
-		route("prefix: /", to)), sends: []exchange{{send: "GET /; x-none: 1"}, {send: "GET /; x-all: 1"}, {send: "GET /; x-other: 1"}}},
-
 	// What comes from files.
 	{name: "dynamic", sends: gets("/", "/2"), dynamic: true},
 

@@ -89,7 +89,6 @@ node: {id: oracle, cluster: oracles, locality: {region: r1, zone: z1, sub_zone: 
 application_log_config: {log_format: {text_format: "%v"}}
 cluster_manager: {upstream_bind_config: {source_address: {address: 127.0.0.1, port_value: 0}}}
 typed_dns_resolver_config: {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig, resolvers: [{socket_address: {address: 127.0.0.1, port_value: @names}}]}}
-layered_runtime: {layers: [{name: static, static_layer: {oracle: {none: 0, all: 100}}}, {name: admin, admin_layer: {}}]}
 dynamic_resources: {lds_config: {path_config_source: {path: @folder/lds.yaml}}, cds_config: {path_config_source: {path: @folder/cds.yaml}}}
 admin:
   address: {socket_address: {address: 127.0.0.1, port_value: 0}}
@@ -108,7 +107,7 @@ func (s *side) text(list []scenario) string {
 			clusters.WriteString(c)
 		}
 	}
-	return s.fill(general + "static_resources:\n  listeners:\n" + indent(2, listeners.String()) + "  clusters:\n" + indent(2, clusters.String()))
+	return s.fill(general + layers + "static_resources:\n  listeners:\n" + indent(2, listeners.String()) + "  clusters:\n" + indent(2, clusters.String()))
 }
 
 // discovered are the files of those that come from files.

@@ -59,7 +59,7 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 			s.problem(p.field("name"), "listeners[%d] is called %q, too", j, c.Name)
 		}
 		names[c.Name] = i
-		for k, a := range append([]config.Address{c.Address}, c.Additional...) {
+		for k, a := range c.AllAddresses() {
 			where, p := config.Address{AddrPort: a.AddrPort, Path: a.Path}, p.field("address")
 			if k > 0 {
 				p = p.up.field("additional_addresses").item(k - 1)

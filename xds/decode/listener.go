@@ -32,18 +32,19 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 	s.within = m.GetName()
 	raw := marshal(m)
 	l := &config.Listener{
-		Name:        m.GetName(),
-		Metadata:    metadata(m.GetMetadata()),
-		Hash:        hash(raw),
-		StatPrefix:  m.GetStatPrefix(),
-		BufferLimit: s.bufferLimit(m.GetPerConnectionBufferLimitBytes(), p.field("per_connection_buffer_limit_bytes")),
-		Backlog:     int(min(u32(m.GetTcpBacklogSize(), defaultBacklog), math.MaxInt32)),
-		ReusePort:   isTrue(m.GetEnableReusePort(), true),
-		Freebind:    isTrue(m.GetFreebind(), false),
-		Transparent: isTrue(m.GetTransparent(), false),
-		KeepAlive:   s.keepAlive(m.GetTcpKeepalive()),
-		Unbound:     !isTrue(m.GetBindToPort(), true),
-		HandOver:    isTrue(m.GetUseOriginalDst(), false),
+		Name:         m.GetName(),
+		Metadata:     metadata(m.GetMetadata()),
+		Hash:         hash(raw),
+		StatPrefix:   m.GetStatPrefix(),
+		BufferLimit:  s.bufferLimit(m.GetPerConnectionBufferLimitBytes(), p.field("per_connection_buffer_limit_bytes")),
+		Backlog:      int(min(u32(m.GetTcpBacklogSize(), defaultBacklog), math.MaxInt32)),
+		ReusePort:    isTrue(m.GetEnableReusePort(), true),
+		ExactBalance: m.GetConnectionBalanceConfig().GetExactBalance() != nil,
+		Freebind:     isTrue(m.GetFreebind(), false),
+		Transparent:  isTrue(m.GetTransparent(), false),
+		KeepAlive:    s.keepAlive(m.GetTcpKeepalive()),
+		Unbound:      !isTrue(m.GetBindToPort(), true),
+		HandOver:     isTrue(m.GetUseOriginalDst(), false),
 
 		FilterTimeout:     s.duration(m.GetListenerFiltersTimeout(), 15*time.Second, p.field("listener_filters_timeout")),
 		ContinueOnTimeout: m.GetContinueOnListenerFiltersTimeout(),
@@ -55,15 +56,26 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 	} else {
 		l.Address = s.address(m.GetAddress(), toBind, p.field("address"))
 	}
+	l.SocketOptions = append(s.socketOptions(m.GetSocketOptions(), p.field("socket_options")), fastOpen(m)...)
 	for i, a := range m.GetAdditionalAddresses() {
-		p := p.field("additional_addresses").item(i).field("address")
-		at := s.address(a.GetAddress(), toBind, p)
-		if (at == l.Address || slices.Contains(l.Additional, at)) && (at.Path != "" || at.AddrPort.Port() != 0) {
-			s.problem(p, "%s is listed twice", at)
+		p := p.field("additional_addresses").item(i)
+		at := config.AdditionalAddress{Address: s.address(a.GetAddress(), toBind, p.field("address")), KeepAlive: l.KeepAlive, SocketOptions: l.SocketOptions}
+		if slices.Contains(l.AllAddresses(), at.Address) && (at.Path != "" || at.AddrPort.Port() != 0) {
+			s.problem(p.field("address"), "%s is listed twice", at.Address)
+		}
+		if o := a.GetSocketOptions(); o != nil {
+			at.SocketOptions = append(s.socketOptions(o.GetSocketOptions(), p.field("socket_options").field("socket_options")), fastOpen(m)...)
+		}
+		if k := a.GetTcpKeepalive(); k != nil {
+			at.KeepAlive = s.keepAlive(k)
+			for _, n := range []*wrapperspb.UInt32Value{k.GetKeepaliveProbes(), k.GetKeepaliveTime(), k.GetKeepaliveInterval()} {
+				if n != nil && n.GetValue() == 0 {
+					at.KeepAlive = nil
+				}
+			}
 		}
 		l.Additional = append(l.Additional, at)
 	}
-	l.SocketOptions = s.listenOptions(m, p)
 	if l.Address.Path != "" {
 		l.ReusePort = false // a path belongs to one socket
 	}
@@ -129,9 +141,8 @@ func (s *session) chainMatcher(m *listenerv3.Listener, l *config.Listener, p *at
 	return r.matcher(m.GetFilterChainMatcher(), p.field("filter_chain_matcher"))
 }
 
-// listenOptions reads what is to be set on the sockets of a listener.
-func (s *session) listenOptions(m *listenerv3.Listener, p *at) []config.SocketOption {
-	list := s.socketOptions(m.GetSocketOptions(), p.field("socket_options"))
+// fastOpen is what is set on all sockets of a listener whose peers may send before the handshake is over.
+func fastOpen(m *listenerv3.Listener) (list []config.SocketOption) {
 	if n := m.GetTcpFastOpenQueueLength(); n != nil {
 		list = append(list, config.SocketOption{Level: unix.IPPROTO_TCP, Name: unix.TCP_FASTOPEN, Value: int(min(n.GetValue(), math.MaxInt32)), State: config.Listening})
 	}

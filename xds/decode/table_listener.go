@@ -27,7 +27,7 @@ var listenerTable = table{
 		"traffic_direction":                    oneOf("UNSPECIFIED", "INBOUND").and(harmless("draining asks for INBOUND only"), "OUTBOUND"),
 		"udp_listener_config":                  later("comes with QUIC"),
 		"api_listener":                         never("for Envoy inside an application"),
-		"connection_balance_config":            later("the kernel spreads connections over the loops"),
+		"connection_balance_config":            run,
 		"reuse_port":                           harmless("it is what happens unless enable_reuse_port says no"),
 		"enable_reuse_port":                    run,
 		"access_log":                           run,
@@ -40,10 +40,19 @@ var listenerTable = table{
 		"bypass_overload_manager":  harmless("there is no overload protection yet"),
 		"tcp_keepalive":            run,
 	},
+	"envoy.config.listener.v3.Listener.ConnectionBalanceConfig": {
+		"exact_balance":        run,
+		"extend_balance":       later("use exact_balance"),
+		"cpu_locality_balance": later("use exact_balance"),
+	},
+	"envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance": {},
 	"envoy.config.listener.v3.AdditionalAddress": {
 		"address":        run,
-		"socket_options": later("those of the listener hold for all its addresses"),
-		"tcp_keepalive":  later("that of the listener holds for all its addresses"),
+		"socket_options": run,
+		"tcp_keepalive":  run,
+	},
+	"envoy.config.core.v3.SocketOptionsOverride": {
+		"socket_options": run,
 	},
 	"envoy.config.core.v3.SocketOption": {
 		"description": harmless("a remark"),

@@ -1,0 +1,109 @@
+package listener
+
+import (
+	"strconv"
+	"sync"
+
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/telemetry"
+)
+
+// balance has every loop serve as many connections of a listener as the others, which costs each newcomer a lock and most of them a
+// change of loops: for few connections that live long.
+type balance struct {
+	mu    sync.Mutex
+	loops []balanced
+}
+
+// balanced is what is known of one loop.
+type balanced struct {
+	count int
+	port  *port             // nil: it does not accept yet, or no more
+	stats *telemetry.Values // of WorkerStats, which only the loop itself writes to
+}
+
+func newBalance(loops int, prefix, address string, store *telemetry.Store) *balance {
+	b := &balance{loops: make([]balanced, loops)}
+	for i := range loops {
+		n := strconv.Itoa(i)
+		b.loops[i].stats = store.Acquire(WorkerStats, prefix+"worker_"+n+".", telemetry.Tag{Name: "listener_address", Value: address},
+			telemetry.Tag{Name: "worker_id", Value: n}).Loop(i)
+	}
+	return b
+}
+
+// offer says which port of a loop takes newcomers; nil: none does.
+func (b *balance) offer(i int, p *port) {
+	b.mu.Lock()
+	b.loops[i].port = p
+	b.mu.Unlock()
+}
+
+// take counts a newcomer for the loop that has the fewest, or else, of several, for the one that has accepted it.
+func (b *balance) take(own int) *port {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	least := own
+	for i := range b.loops {
+		if l := &b.loops[i]; l.port != nil && l.count < b.loops[least].count {
+			least = i
+		}
+	}
+	b.loops[least].count++
+	return b.loops[least].port
+}
+
+// stay counts a connection for a loop that it cannot leave.
+func (b *balance) stay(i int) {
+	b.mu.Lock()
+	b.loops[i].count++
+	b.mu.Unlock()
+}
+
+func (b *balance) leave(i int) {
+	b.mu.Lock()
+	b.loops[i].count--
+	b.mu.Unlock()
+}
+
+// settle gives a newcomer to the loop that is to serve it, before anybody has read from it; it says whether that is this one.
+func (p *port) settle(a *loop.Pending) bool {
+	to := p.listener.balance.take(p.Loop.Index())
+	if to == p {
+		p.arrived()
+		return true
+	}
+	newcomer := *a
+	to.Loop.Post(func() { to.receive(&newcomer) })
+	return false
+}
+
+// receive takes over what another loop has accepted. If the listener has gone meanwhile, whoever stands in its place does.
+func (p *port) receive(a *loop.Pending) {
+	if !p.stopped {
+		p.arrived()
+		p.admit(a)
+		return
+	}
+	p.listener.balance.leave(p.Loop.Index())
+	if next := p.Local.at(a.Local()); next != nil {
+		next.accept(a)
+		return
+	}
+	a.Refuse()
+}
+
+// arrived counts a connection that this loop serves.
+func (p *port) arrived() {
+	row := p.listener.balance.loops[p.Loop.Index()].stats
+	row.Inc(WorkerCxTotal)
+	row.Inc(WorkerCxActive)
+}
+
+// departed counts a connection that is gone, or that another listener got.
+func (p *port) departed() {
+	if b := p.listener.balance; b != nil {
+		b.loops[p.Loop.Index()].stats.Dec(WorkerCxActive)
+		b.leave(p.Loop.Index())
+	}
+}
