@@ -80,7 +80,8 @@ func (x *exchange) finish() {
 	l.StopTimer(&x.answer)
 	l.StopTimer(&x.quiet)
 	l.StopTimer(&x.duration)
-	x.await.cancel(x)
+	x.up.reset()
+	x.down.reset()
 	x.abandonAttempts()
 	x.detachMirrors()
 	if x.has(hasHead) {

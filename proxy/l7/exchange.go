@@ -46,10 +46,10 @@ type exchange struct {
 	filters  []filters.Filter // this exchange's, in the chain's order
 	filtered *Server          // whose chain they were made for
 	up, down lane
-	moving   *lane  // whose body or trailer hook runs
-	passedOn bool   // and that it has handed on what it was given
-	skip     []bool // filters that are off for this exchange
-	await    await
+	moving   *lane         // of which a hook runs
+	running  int           // whose filter that is
+	passedOn bool          // and that it has handed on what it was given
+	skip     []bool        // filters that are off for this exchange
 	timeout  time.Duration // of the response, once the request is whole; 0: none
 	// streamLimit bounds the upstream's part; 0: nothing does. lateAnswer is the status of an answer that comes too late.
 	streamLimit time.Duration
@@ -149,7 +149,13 @@ func (x *exchange) wantsRequest() bool {
 		return false
 	case x.has(replied | responseEnded):
 		return true // read and dropped, so that the client gets to our answer
-	case len(x.filters) > 0 && !x.up.passed:
+	}
+	return x.takesRequest()
+}
+
+// takesRequest tells whether what filters pass on of the request can be used now.
+func (x *exchange) takesRequest() bool {
+	if len(x.filters) > 0 && !x.up.passed {
 		return true // the filters take it, within the buffer limit
 	}
 	if x.has(keepsBody) && !x.attempt.has(attemptRuns) {
@@ -306,7 +312,6 @@ func (x *exchange) panicked() {
 	}
 	x.up.reset()
 	x.down.reset()
-	x.await.cancel(x)
 	x.leaveChain() // what panicked is not asked again
 	x.state &^= replied
 	x.fail(500, 0, "panic", "internal error")

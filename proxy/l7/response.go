@@ -273,6 +273,7 @@ func (x *exchange) onDownstreamLowWater() {
 		x.conn.stats.Inc(FlowResumedReading)
 		x.attempt.resume()
 	}
+	x.offerRoom(&x.down)
 }
 
 // answer is what is said in the upstream's place.
@@ -304,7 +305,6 @@ func (x *exchange) replyAs(a answer) {
 	if a.status == 400 && !x.server.config.StreamErrorOnInvalid {
 		x.conn.state |= connLast // as Envoy: who speaks so badly may have lost its place
 	}
-	x.await.cancel(x)
 	x.up.reset()
 	x.down.reset()
 	x.local.Loop.StopTimer(&x.deadline)
