@@ -208,6 +208,7 @@ type Site struct {
 	Stats      *telemetry.Store
 	Place      string // names the filter in its chain and listener, the same in every configuration that has it
 	Kept       *Kept
+	Mates      map[any]any // what filters of this chain that work together have in common, by keys of theirs; for Build
 	Health     *Health
 	Cluster    string // of this process: --service-cluster
 }

@@ -312,9 +312,22 @@ func (x *exchange) panicked() {
 	}
 	x.up.reset()
 	x.down.reset()
+	if x.has(hasHead) {
+		for i := range x.filters {
+			if !x.skip[i] {
+				x.letGo(i)
+			}
+		}
+	}
 	x.leaveChain() // what panicked is not asked again
 	x.state &^= replied
 	x.fail(500, 0, "panic", "internal error")
+}
+
+// letGo tells a filter that the exchange has panicked. Should it be the one that has, it may do so again.
+func (x *exchange) letGo(i int) {
+	defer func() { recover() }()
+	x.filters[i].Done(x)
 }
 
 // fail ends the exchange with an answer of ours, or, where a head is out already, with its connection.

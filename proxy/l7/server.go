@@ -96,7 +96,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 	for _, a := range c.AccessLogs {
 		s.logs = append(s.logs, o.Logs(a))
 	}
-	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept, Health: &o.Health, Cluster: o.Cluster}
+	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept, Mates: map[any]any{}, Health: &o.Health, Cluster: o.Cluster}
 	for _, f := range c.Filters {
 		site.Name, site.Place = f.Name, l.Name+"/"+chain.ID+"/"+f.Name
 		for i := range o.Specs {
