@@ -137,7 +137,7 @@ func readLibrary(m *corev3.TypedExtensionConfig, path string) (library, error) {
 		err := proto.Unmarshal(any.GetValue(), &g)
 		level := int(g.GetCompressionLevel())
 		if level == 0 {
-			level = gzip.DefaultCompression
+			level = 6 // what zlib means by its default
 		}
 		if g.GetCompressionStrategy() == gzipv3.Gzip_HUFFMAN_ONLY {
 			level = gzip.HuffmanOnly
