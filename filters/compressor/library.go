@@ -52,7 +52,7 @@ func (o *output) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// zstdWindow bounds what an encoder of zstd remembers. The library's own choice is 8 MiB, for hardly fewer bytes.
+// zstdWindow bounds what an encoder of zstd remembers. The library's own choice is up to 8 MiB, which few bodies have and each would pay for.
 const zstdWindow = 512 << 10
 
 // newCoder makes one; what it is made for has been checked.
