@@ -20,12 +20,14 @@ type FilterChain struct {
 	Answer *Answer
 }
 
-// Guard limits how many connections of a filter chain there are at a time.
+// Guard limits how many connections of a filter chain there are at a time or, with a rate, how many come.
 type Guard struct {
 	StatPrefix string
 	Off        bool          // everybody is let in
-	Max        uint64        // at least 1
+	Max        uint64        // at least 1, without Rate
 	Delay      time.Duration // until a connection that is one too many is closed
+	Rate       *Rate
+	ShareKey   string // guards of the same rate that have it share a bucket; "": this one has its own
 }
 
 // Answer is what is said to a connection that is for nobody else.

@@ -456,6 +456,44 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
+// lets counts how many of that many connections get an answer.
+func (p *Proxy) lets(n int) (in int) {
+	for range n {
+		c := p.Dial()
+		c.Conn.Write([]byte("x")) // may fail: the connection may be gone
+		if c.reads(make([]byte, 1)) {
+			in++
+		}
+		c.Close()
+	}
+	return in
+}
+
+// Connections take tokens of one bucket over all loops, which a new configuration does not fill; who has the same key and rate shares it.
+func TestConnectionRate(t *testing.T) {
+	text := func(limit, last string) string {
+		return Bootstrap(answers(networkFilter+"local_ratelimit.v3.LocalRateLimit, stat_prefix: c, "+limit+"}}", networkFilter+last+"}}"), Cluster("up", 1))
+	}
+	const echo = "echo.v3.Echo"
+	const ten = "token_bucket: {max_tokens: 10, fill_interval: 3600s}"
+	p := StartLoops(t, 4, text(ten, echo))
+	if n := p.lets(15); n != 10 {
+		t.Errorf("%d are let in", n)
+	}
+	p.WantStat("local_rate_limit.c.rate_limited", 5)
+	p.Change(text(ten, "direct_response.v3.Config, response: {inline_string: hello}"))
+	if n := p.lets(5); n != 0 {
+		t.Errorf("%d are let in by a new configuration of an empty bucket", n)
+	}
+	p = StartLoops(t, 4, text(ten+", share_key: k}}, "+networkFilter+"local_ratelimit.v3.LocalRateLimit, stat_prefix: d, share_key: k, "+ten, echo))
+	if n := p.lets(15); n != 5 {
+		t.Errorf("%d are let in by two that share", n)
+	}
+	if n := StartLoops(t, 1, text(ten+", runtime_enabled: {default_value: false}", echo)).lets(15); n != 15 {
+		t.Errorf("%d are let in by one that is off", n)
+	}
+}
+
 func (c *Conn) reads(b []byte) bool {
 	_, err := io.ReadFull(c.r, b)
 	return err == nil

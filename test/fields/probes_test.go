@@ -474,6 +474,12 @@ func guarded(piece string) string {
 	return networkFilters(`{name: limit, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit, ` + piece + `}}, {name: echo, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}`)
 }
 
+// ratedTwice is an echo behind two limits of the rate of connections.
+func ratedTwice(piece string) string {
+	const limit = `{name: limit, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit, `
+	return networkFilters(limit + piece + `}}, ` + limit + piece + `}}, {name: echo, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}`)
+}
+
 func answered(piece string) string {
 	return networkFilters(`{name: answer, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.direct_response.v3.Config, ` + piece + `}}`)
 }

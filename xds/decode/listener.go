@@ -15,6 +15,7 @@ import (
 	directv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/direct_response/v3"
 	echov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/echo/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	ratev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/local_ratelimit/v3"
 	sniv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/sni_cluster/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 
@@ -142,6 +143,15 @@ func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterCh
 				Off:        m.GetRuntimeEnabled() != nil && !m.GetRuntimeEnabled().GetDefaultValue().GetValue(),
 				Max:        min(m.GetMaxConnections().GetValue(), math.MaxInt64),
 				Delay:      s.duration(m.GetDelay(), 0, p.field("delay")),
+			})
+		case *ratev3.LocalRateLimit:
+			last = false
+			rate := s.rate(m.GetTokenBucket(), p.field("token_bucket"))
+			c.Guards = append(c.Guards, config.Guard{
+				StatPrefix: m.GetStatPrefix(),
+				Off:        m.GetRuntimeEnabled() != nil && !m.GetRuntimeEnabled().GetDefaultValue().GetValue(),
+				Rate:       &rate,
+				ShareKey:   m.GetShareKey(),
 			})
 		case *sniv3.SniCluster:
 			last, byName = false, true

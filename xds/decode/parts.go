@@ -2,6 +2,7 @@ package decode
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"strings"
 	"time"
@@ -124,4 +125,23 @@ func Substitution(m *matcherv3.RegexMatchAndSubstitute, path string) (*regexp.Re
 		by.WriteString(strings.ReplaceAll(p.Text, "$", "$$"))
 	}
 	return r.Pattern, by.String(), nil
+}
+
+// minInterval is Envoy's.
+const minInterval = 50 * time.Millisecond
+
+// Rate reads how a token bucket fills.
+func Rate(m *typev3.TokenBucket, path string) (config.Rate, error) {
+	return part(m, path, (*session).rate)
+}
+
+func (s *session) rate(m *typev3.TokenBucket, p *at) config.Rate {
+	r := config.Rate{Tokens: m.GetMaxTokens(), Fill: u32(m.GetTokensPerFill(), 1), Interval: m.GetFillInterval().AsDuration()}
+	switch {
+	case r.Interval < minInterval:
+		s.problem(p.field("fill_interval"), "%v: want %v or more", r.Interval, minInterval)
+	case float64(r.Tokens)*float64(r.Interval)/float64(max(r.Fill, 1)) >= math.MaxInt64/4: // what buckets reckon with
+		s.problem(p, "would take more than 73 years to fill")
+	}
+	return r
 }

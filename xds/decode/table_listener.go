@@ -126,6 +126,7 @@ var listenerTable = table{
 			"envoy.extensions.filters.network.direct_response.v3.Config",
 			"envoy.extensions.filters.network.echo.v3.Echo",
 			"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+			"envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit",
 			"envoy.extensions.filters.network.sni_cluster.v3.SniCluster",
 			"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
 		),
@@ -136,6 +137,12 @@ var listenerTable = table{
 		"max_connections": run,
 		"delay":           run,
 		"runtime_enabled": run,
+	},
+	"envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit": {
+		"stat_prefix":     run,
+		"token_bucket":    run,
+		"runtime_enabled": run,
+		"share_key":       run,
 	},
 	"envoy.extensions.filters.network.direct_response.v3.Config": {
 		"response": run,
