@@ -15,8 +15,12 @@ type stock = filters.Stock[kind, *coder]
 // stockKey is its key among what is kept.
 type stockKey struct{}
 
-// maxBytes bounds what the coders of a loop hold. One more body ends its exchange.
-const maxBytes = 128 << 20
+// maxBytes bounds what the coders of a loop hold, in the worst case: those of brotli and zstd take what they need of it. One more body
+// waits until another is done, or its exchange's idle timeout is over.
+const (
+	maxBytes    = 256 << 20
+	lookForRoom = 20 * time.Millisecond
+)
 
 // pieceSize is how many bytes are made before room is awaited.
 const pieceSize = 64 << 10
@@ -53,9 +57,10 @@ type body struct {
 	swollenStatus uint16
 	on            bool   // it is decompressed
 	ended         bool   // and that is done
-	head          []byte // its first bytes, until they tell what it takes
-	coder         *coder // from then on
-	kind          kind   // what it was made for
+	head          []byte // its first bytes, until there is a coder
+	whole         bool   // they are all of it
+	kind          kind   // what it takes to decode it
+	coder         *coder // nil until that is known and there
 	took, made    uint64 // bytes
 }
 
@@ -164,12 +169,20 @@ func (f *filter) ResponseTrailers(x filters.Exchange, _ *http.Header) filters.Ac
 	return f.take(x, &f.down, nil, true)
 }
 
-// Resume goes on when there is room for more.
+// Resume goes on when there is room for more, or looks whether there is memory now.
 func (f *filter) Resume(x filters.Exchange, r filters.Result) filters.Action {
+	b := &f.up
 	if r.Backward {
-		return f.decode(x, &f.down)
+		b = &f.down
 	}
-	return f.decode(x, &f.up)
+	if b.coder == nil {
+		if !f.start(b) {
+			x.AwaitTimer(lookForRoom)
+			return filters.Await
+		}
+		b.coder.give(b.head, b.whole)
+	}
+	return f.decode(x, b)
 }
 
 // take takes the next piece of a body.
@@ -186,29 +199,42 @@ func (f *filter) take(x filters.Exchange, b *body, data []byte, end bool) filter
 		b.ended = true // nothing at all: whoever says that it is compressed means none
 		return filters.Changed
 	}
-	if b.coder == nil {
-		if len(b.head) > 0 {
-			b.head = append(b.head, data...)
-			data = b.head
-		}
-		kind, ok, err := kindOf(f.settings.coding, data)
-		switch {
-		case err != nil || !ok && end:
-			return f.isBroken(x, b)
-		case !ok:
-			b.head = append(b.head[:0], data...)
-			return filters.Changed
-		}
-		if b.coder, ok = f.stock.Take(f.loop, kind, kind.bytes(), func() *coder { return newCoder(kind) }); !ok {
-			b.n.Inc(overflow)
-			x.Fail(503, nil, "decompression_overflow")
-			return filters.Replied
-		}
-		b.kind = kind
-		b.coder.begin()
+	if b.coder != nil {
+		b.coder.give(data, end)
+		return f.decode(x, b)
 	}
-	b.coder.give(data, end)
-	return f.decode(x, b)
+	if len(b.head) > 0 {
+		b.head = append(b.head, data...)
+		data = b.head
+	}
+	kind, ok, err := kindOf(f.settings.coding, data)
+	switch {
+	case err != nil || !ok && end:
+		return f.isBroken(x, b)
+	case !ok:
+		b.head = append(b.head[:0], data...)
+		return filters.Changed
+	}
+	b.kind = kind
+	if f.start(b) {
+		b.coder.give(data, end)
+		return f.decode(x, b)
+	}
+	b.n.Inc(overflow)
+	b.head, b.whole = append(b.head[:0], data...), end
+	x.PassOn(nil) // what there is of it is kept here
+	x.AwaitTimer(lookForRoom)
+	return filters.Await
+}
+
+// start takes a coder, if there is memory for one.
+func (f *filter) start(b *body) bool {
+	c, ok := f.stock.Take(f.loop, b.kind, b.kind.bytes(), func() *coder { return newCoder(b.kind) })
+	if ok {
+		b.coder = c
+		c.begin()
+	}
+	return ok
 }
 
 // decode passes on what becomes of what was taken, as far as there is room.

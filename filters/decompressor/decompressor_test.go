@@ -334,3 +334,35 @@ func TestBothWays(t *testing.T) {
 		t.Errorf("upstream: %d bytes of %d, %v", len(got), len(mixed), err)
 	}
 }
+
+// More bodies at once than there is memory for take turns; none is lost, and none is passed over.
+func TestMemory(t *testing.T) {
+	const many = 120 // of 8 MiB each, at most 28 of which may be held
+	var b bytes.Buffer
+	w, _ := zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(8<<20), zstd.WithEncoderLevel(zstd.SpeedFastest))
+	io.WriteString(w, mixed)
+	w.Flush()
+	first := b.Len()
+	io.WriteString(w, mixed)
+	w.Close()
+	body := b.String()
+	more := make(chan bool)
+	u := e2e.Serve(t, func(u *e2e.Upstream, c *e2e.Conn) {
+		u.Take(c)
+		c.Send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-encoding: zstd\r\n\r\n" + body[:first])
+		<-more
+		c.Send(body[first:])
+	})
+	p := e2e.Filtered(t, u, decompressor("zstd", "", ""), e2e.All)
+	var conns []*e2e.Conn
+	for range many {
+		conns = append(conns, p.Dial().Send("GET / HTTP/1.1\r\nhost: a\r\n\r\n"))
+	}
+	p.Eventually("some wait", func() bool { return p.Stat("http.http.decompressor.zstd.zstd.response.overflow") >= many-30 })
+	close(more)
+	for i, c := range conns {
+		if r := c.Read("GET"); r.Body != mixed+mixed || r.Err != nil {
+			t.Errorf("%d: %d bytes, %v", i, len(r.Body), r.Err)
+		}
+	}
+}
