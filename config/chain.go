@@ -15,6 +15,8 @@ type FilterChain struct {
 	Match ChainMatch
 	// Guards may turn a connection away, in order.
 	Guards []Guard
+	// State is set of every connection, and with it of what comes over it.
+	State  []SetState
 	HTTP   *HTTP
 	TCP    *TCP
 	Answer *Answer
@@ -28,6 +30,13 @@ type Guard struct {
 	Delay      time.Duration // until a connection that is one too many is closed
 	Rate       *Rate
 	ShareKey   string // guards of the same rate that have it share a bucket; "": this one has its own
+}
+
+// SetState sets a named value for later filters and logs. Format is a *accesslog.Format.
+type SetState struct {
+	Name      string
+	Format    any
+	SkipEmpty bool // an empty value is not set
 }
 
 // Answer is what is said to a connection that is for nobody else.

@@ -1,6 +1,9 @@
 package setfilterstate
 
-import "github.com/weftmesh/weft/filters"
+import (
+	"github.com/weftmesh/weft/filters"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+)
 
 // filter sets the values of one exchange.
 type filter struct {
@@ -17,8 +20,8 @@ func (f *filter) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
 	}
 	for i := range s.values {
 		v := &s.values[i]
-		if f.text = v.format.Append(f.text[:0], x.Entry()); len(f.text) > 0 || !v.skipEmpty {
-			x.SetFilterState(v.name, string(f.text))
+		if f.text = v.Format.(*accesslog.Format).Append(f.text[:0], x.Entry()); len(f.text) > 0 || !v.SkipEmpty {
+			x.SetFilterState(v.Name, string(f.text))
 		}
 	}
 	if s.clearRoute {

@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"slices"
 	"time"
 
 	"github.com/weftmesh/weft/config"
@@ -105,6 +106,9 @@ func (x *exchange) start(c *Conn) {
 	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Direct(), Remote: c.conn.Remote(), Local: c.address(), DirectLocal: c.conn.DirectLocal(),
 		ServerName: c.conn.ServerName(), FilterChain: c.server.chainAs, Protocol: http.HTTP11, HasProtocol: true,
 		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
+	if len(c.server.state) > 0 {
+		x.entry.State = slices.Clone(c.kept[stateKey{}].([]accesslog.State))
+	}
 	x.input.Reset(&x.request, l.Loop.Random())
 	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
 	x.attempt, x.rivals = &x.first, x.rivals[:0]

@@ -31,8 +31,9 @@ type Server struct {
 	chain   []link
 	stats   *telemetry.Owner
 	logs    []*accesslog.Log
-	chainAs string // the filter chain's name
-	limit   int    // watermark of a connection, in bytes
+	chainAs string            // the filter chain's name
+	state   []config.SetState // of every connection
+	limit   int               // watermark of a connection, in bytes
 	via     []byte
 	agent   []byte
 	name    []byte
@@ -83,6 +84,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 		stats:   o.Stats.Acquire(Stats, "http."+c.StatPrefix+".", telemetry.Tag{Name: "http_conn_manager_prefix", Value: c.StatPrefix}),
 		limit:   int(l.BufferLimit),
 		chainAs: chain.Name,
+		state:   chain.State,
 		via:     []byte(c.Via),
 		agent:   []byte(o.Cluster),
 		node:    []byte(o.Node),

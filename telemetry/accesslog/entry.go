@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/weftmesh/weft/config"
@@ -49,6 +50,16 @@ type Entry struct {
 
 // State is a named value that a filter set for later filters and logs.
 type State struct{ Name, Value string }
+
+// SetState sets values as configured, in order.
+func (e *Entry) SetState(list []config.SetState) {
+	for i := range list {
+		s := &list[i]
+		if v := string(s.Format.(*Format).Append(nil, e)); v != "" || !s.SkipEmpty {
+			e.State = append(slices.DeleteFunc(e.State, func(o State) bool { return o.Name == s.Name }), State{s.Name, v})
+		}
+	}
+}
 
 // StateOf finds a named value.
 func (e *Entry) StateOf(name string) (string, bool) {

@@ -456,6 +456,34 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
+// What is set of a connection is there for each exchange, which changes it for itself only, and for the log of TCP.
+func TestConnectionState(t *testing.T) {
+	set := func(key, text string) string {
+		return "{object_key: " + key + `, factory_key: envoy.string, skip_if_empty: true, format_string: {omit_empty_values: true, text_format_source: {inline_string: "` + text + `"}}}`
+	}
+	state := `- {name: state, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.set_filter_state.v3.Config, on_new_connection: [` +
+		set("k", "%PROTOCOL%conn %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%") + ", " + set("j", "j-%FILTER_STATE(k:PLAIN)%") + ", " + set("none", "%PROTOCOL%") + "]}}\n    "
+	const manager, all = "- name: envoy.filters.network.http_connection_manager", `routes: [{match: {prefix: /}, route: {cluster: up}}]
+response_headers_to_add: [{header: {key: x-state, value: "%FILTER_STATE(k:PLAIN)%, %FILTER_STATE(j:PLAIN)%, %FILTER_STATE(none:PLAIN)%"}}]`
+	u := Echo(t)
+	text := WithFilters(HTTPListener(all), Filter("own", "set_filter_state.v3.Config", "on_request_headers: ["+set("k", "%REQ(x-own)%")+"]"))
+	c := Start(t, Bootstrap(strings.Replace(text, manager, state+manager, 1), Cluster("up", u.Port))).Dial()
+	c.Get("/").Want(t, 200, "x-state: conn 127.0.0.1, j-conn 127.0.0.1,")
+	c.Get("/", "x-own: mine").Want(t, 200, "x-state: mine, j-conn 127.0.0.1,")
+	c.Get("/").Want(t, 200, "x-state: conn 127.0.0.1, j-conn 127.0.0.1,")
+
+	log := filepath.Join(t.TempDir(), "log")
+	p := Start(t, Bootstrap("- name: l\n  address: {socket_address: {address: 127.0.0.1, port_value: 0}}\n  filter_chains:\n  - filters:\n    "+state+
+		"- "+networkFilter+"tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: up, access_log: [{name: a, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "+log+`, log_format: {text_format_source: {inline_string: "%FILTER_STATE(j:PLAIN)%\n"}}}}]}}`, Cluster("up", u.Port)))
+	d := p.Dial()
+	d.Get("/").Want(t, 200)
+	d.Close()
+	p.Eventually("the connection is logged", func() bool {
+		b, _ := os.ReadFile(log)
+		return string(b) == "j-conn 127.0.0.1\n"
+	})
+}
+
 // lets counts how many of that many connections get an answer.
 func (p *Proxy) lets(n int) (in int) {
 	for range n {
