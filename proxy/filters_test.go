@@ -716,6 +716,18 @@ func TestPanicEndsItsExchangeOnly(t *testing.T) {
 	}
 }
 
+// Filters hear of the end of an exchange in which another one has panicked, so that what they hold is given back.
+func TestPanicIsTheEndForAll(t *testing.T) {
+	b := run(t, "panicking", "swelling")
+	done := swellingDone.Load()
+	if _, body := b.do("GET", "/body", ""); !strings.HasPrefix(body, "cut: ") {
+		t.Errorf("got %q", body)
+	}
+	if n := swellingDone.Load() - done; n != 1 {
+		t.Errorf("a filter was told of the end %d times", n)
+	}
+}
+
 func (b *rig) sum(name string) int64 {
 	for _, s := range b.stats.Read(telemetry.Filter{}) {
 		if s.Name == name {
