@@ -15,6 +15,8 @@ type FilterChain struct {
 	Match ChainMatch
 	// Guards may turn a connection away, in order.
 	Guards []Guard
+	// State is set of every connection, and with it of what comes over it.
+	State  []SetState
 	HTTP   *HTTP
 	TCP    *TCP
 	Answer *Answer
@@ -22,13 +24,23 @@ type FilterChain struct {
 	Metadata Metadata
 }
 
-// Guard limits how many connections of a filter chain there are at a time.
+// Guard limits how many connections of a filter chain there are at a time or, with a rate, how many come.
 type Guard struct {
 	StatPrefix string
 	Off        bool          // everybody is let in, unless Key says otherwise
 	Key        *Key          // of whether it is on; nil: none
-	Max        uint64        // at least 1
+	Max        uint64        // at least 1, without Rate
 	Delay      time.Duration // until a connection that is one too many is closed
+	Rate       *Rate
+	ShareKey   string // guards of the same rate that have it share a bucket; "": this one has its own
+}
+
+// SetState sets a named value for later filters and logs. Format is a *accesslog.Format.
+type SetState struct {
+	Name      string
+	Format    any
+	SkipEmpty bool // an empty value is not set
+	Hashable  bool // balancers may hash it
 }
 
 // Answer is what is said to a connection that is for nobody else.

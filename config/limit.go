@@ -1,5 +1,14 @@
 package config
 
+import "time"
+
+// Rate is how a token bucket fills.
+type Rate struct {
+	Tokens   uint32 // room
+	Fill     uint32 // tokens that come at once, at least 1
+	Interval time.Duration
+}
+
 // RateLimit makes one descriptor of a request, to be held against limits: the entries that its actions give, in order. If one of them
 // has none to give there is no descriptor.
 type RateLimit struct {

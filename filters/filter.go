@@ -101,6 +101,9 @@ type Exchange interface {
 	// then answers Changed. It may be called again and again, so that what a small piece swells to need not be held at once. False
 	// says that the exchange is over: Done has been called and nothing may be passed on any more.
 	PassOn(b []byte) bool
+	// Fail ends the exchange in the middle of a body that cannot be right: with this answer, or, once a head has been sent downstream,
+	// with its connection, so that nobody takes what came for the whole. The hook answers Replied; Done may be called before it returns.
+	Fail(status uint16, body []byte, details string)
 
 	// HoldUpTo changes, for this request, how many bytes of its body filters may hold each: the limit of the connection's buffer unless
 	// they say so.
@@ -144,10 +147,16 @@ type Exchange interface {
 	// AwaitFunc asks for Resume with what f returns. f may block and runs on a goroutine of its own, so it must not touch the
 	// exchange, nor bytes that it got from it; ctx ends with the exchange.
 	AwaitFunc(f func(ctx context.Context) (any, error))
+	// AwaitRoom asks for Resume when what PassOn has handed on is on its way: nothing behind the filter holds it up, and the connection
+	// that it goes to has less to send than its watermark. That is in another turn of the loop, even if there is room now. For body and
+	// trailer hooks, and Resume after them, of filters that make much of little: they pass on some, keep what they have not used yet, and
+	// wait. The exchange's idle timeout ends the wait for who takes nothing.
+	AwaitRoom()
 }
 
 // Result is what was awaited.
 type Result struct {
+	Backward bool           // a response hook awaited it
 	Value    any            // from AwaitFunc
 	Response *http.Response // from AwaitCall; valid during Resume only
 	Body     []byte         // from AwaitCall, bounded by MaxCallBody; valid during Resume only
@@ -199,6 +208,7 @@ type Site struct {
 	Stats      *telemetry.Store
 	Place      string // names the filter in its chain and listener, the same in every configuration that has it
 	Kept       *Kept
+	Mates      map[any]any // what filters of this chain that work together have in common, by keys of theirs; for Build
 	Health     *Health
 	Cluster    string // of this process: --service-cluster
 }

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -215,6 +216,117 @@ func double(x filters.Exchange, b []byte, end bool) filters.Action {
 	return filters.Changed
 }
 
+// swelling makes much of little: each byte of a body becomes swell of them, and it passes no more on before there is room. up and down are
+// what it has not made that of yet.
+type swelling struct {
+	filters.Pass
+	up, down []byte
+}
+
+const swell = 64 << 10
+
+var swollen, swellingDone atomic.Int64
+
+func (s *swelling) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
+	x.Request().RemoveNamed("content-length")
+	return filters.Continue
+}
+
+func (s *swelling) ResponseHeaders(x filters.Exchange, _ bool) filters.Action {
+	x.Response().RemoveNamed("content-length")
+	return filters.Continue
+}
+
+func (s *swelling) RequestBody(x filters.Exchange, b []byte, _ bool) filters.Action {
+	s.up = append(s.up, b...)
+	return s.swell(x, &s.up)
+}
+
+func (s *swelling) ResponseBody(x filters.Exchange, b []byte, _ bool) filters.Action {
+	s.down = append(s.down, b...)
+	return s.swell(x, &s.down)
+}
+
+func (s *swelling) Resume(x filters.Exchange, r filters.Result) filters.Action {
+	if r.Backward {
+		return s.swell(x, &s.down)
+	}
+	return s.swell(x, &s.up)
+}
+
+func (s *swelling) swell(x filters.Exchange, from *[]byte) filters.Action {
+	if len(*from) == 0 {
+		return filters.Changed
+	}
+	swollen.Add(swell)
+	piece := bytes.Repeat((*from)[:1], swell)
+	*from = (*from)[1:]
+	if !x.PassOn(piece) {
+		return filters.Changed
+	}
+	x.AwaitRoom()
+	return filters.Await
+}
+
+func (s *swelling) Done(filters.Exchange) {
+	swellingDone.Add(1)
+	*s = swelling{}
+}
+
+// failing finds bodies broken.
+type failing struct{ filters.Pass }
+
+func (failing) RequestBody(x filters.Exchange, b []byte, _ bool) filters.Action {
+	if string(b) == "broken" {
+		x.Fail(400, []byte("broken body"), "broken_body")
+		return filters.Replied
+	}
+	return filters.Continue
+}
+
+func (failing) ResponseBody(x filters.Exchange, b []byte, _ bool) filters.Action {
+	if strings.HasPrefix(string(b), "/broken") {
+		x.Fail(502, []byte("broken body"), "broken_body")
+		return filters.Replied
+	}
+	return filters.Continue
+}
+
+// dripping lets each piece go after a moment.
+type dripping struct {
+	filters.Pass
+	up, down []byte
+}
+
+func (d *dripping) RequestBody(x filters.Exchange, b []byte, _ bool) filters.Action {
+	return d.drip(x, b, &d.up)
+}
+
+func (d *dripping) ResponseBody(x filters.Exchange, b []byte, _ bool) filters.Action {
+	return d.drip(x, b, &d.down)
+}
+
+func (d *dripping) drip(x filters.Exchange, b []byte, kept *[]byte) filters.Action {
+	if len(b) == 0 {
+		return filters.Changed
+	}
+	*kept = append(*kept, b...)
+	x.PassOn(nil)
+	x.AwaitTimer(time.Millisecond)
+	return filters.Await
+}
+
+func (d *dripping) Resume(x filters.Exchange, r filters.Result) filters.Action {
+	kept := &d.up
+	if r.Backward {
+		kept = &d.down
+	}
+	b := *kept
+	*kept = nil
+	x.PassOn(b)
+	return filters.Changed
+}
+
 // noting keeps values for its exchange and its connection.
 type noting struct{ filters.Pass }
 
@@ -249,6 +361,9 @@ func examples() []filters.Spec {
 		example("asking", func() filters.Filter { return asking{} }),
 		example("blocking", func() filters.Filter { return blocking{} }),
 		example("doubling", func() filters.Filter { return doubling{} }),
+		example("swelling", func() filters.Filter { return &swelling{} }),
+		example("failing", func() filters.Filter { return failing{} }),
+		example("dripping", func() filters.Filter { return &dripping{} }),
 		example("noting", func() filters.Filter { return noting{} }),
 		example("panicking", func() filters.Filter { return panicking{} }),
 	}
@@ -264,6 +379,12 @@ type rig struct {
 }
 
 func run(t *testing.T, chain ...string) *rig {
+	t.Helper()
+	return runWith(t, func(*config.HTTP) {}, chain...)
+}
+
+// runWith is run with changes to the connection manager.
+func runWith(t *testing.T, change func(*config.HTTP), chain ...string) *rig {
 	t.Helper()
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -293,6 +414,7 @@ func run(t *testing.T, chain ...string) *rig {
 		Clusters: []*config.Cluster{{Name: "upstream", StatName: "upstream", BufferLimit: 1 << 20, ConnectTimeout: time.Second, Breakers: [2]config.Breaker{many, many},
 			Static: &config.Assignment{Endpoints: []config.Endpoint{{Address: config.Address{AddrPort: netip.MustParseAddrPort(upstream.Listener.Addr().String())}, Weight: 1}}}}},
 	}
+	change(snapshot.Listeners[0].Chains[0].HTTP)
 	if err := p.Update(snapshot); err != nil {
 		t.Fatal(err)
 	}
@@ -385,6 +507,99 @@ func TestChangedBodyIsBounded(t *testing.T) {
 		t.Errorf("got %d, want 413", r.StatusCode)
 	}
 	if r, _ := b.do("POST", "/a", "1"); r.StatusCode != 200 {
+		t.Errorf("afterwards: got %d", r.StatusCode)
+	}
+}
+
+// All that swells arrives, both ways at once, with other filters before and behind that hold or wait as well.
+func TestFilterAwaitsRoom(t *testing.T) {
+	for _, chain := range [][]string{{"swelling"}, {"dripping", "swelling"}, {"swelling", "dripping"}, {"dripping", "swelling", "dripping", "tagging"}} {
+		b := run(t, chain...)
+		_, body := b.do("POST", "/a", "12345")
+		var got []byte
+		for i := 0; i < len(body); i += swell {
+			got = append(got, body[i])
+		}
+		if text := strings.ReplaceAll(string(got), " ", ""); !strings.Contains(text, "body=327680") || len(body)%swell != 0 {
+			t.Errorf("%v: got %d bytes, from %q", chain, len(body), text)
+		}
+	}
+}
+
+// Where nobody takes it, a body does not swell; it goes on when somebody does, and ends with whoever goes away.
+func TestRoomIsAwaited(t *testing.T) {
+	b := runWith(t, func(h *config.HTTP) { h.Routes.VirtualHosts[0].Routes[0].Forward.Timeout = 0 }, "swelling")
+	dial := func() *net.TCPConn {
+		c, err := net.Dial("tcp", b.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(time.Minute))
+		c.(*net.TCPConn).SetReadBuffer(32 << 10)
+		io.WriteString(c, "GET /"+strings.Repeat("a", 500)+" HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+		return c.(*net.TCPConn)
+	}
+	// stalled waits until nothing swells any more.
+	stalled := func() int64 {
+		last, still := int64(-1), 0
+		b.eventually("nothing swells any more", func() bool {
+			if n := swollen.Load(); n == last {
+				still++
+			} else {
+				last, still = n, 0
+			}
+			return still > 100
+		})
+		return last
+	}
+	before, done := swollen.Load(), swellingDone.Load()
+	c := dial()
+	b.eventually("the body swells", func() bool { return swollen.Load() > before })
+	if n := stalled() - before; n > 16<<20 {
+		t.Errorf("%d bytes came of a body that nobody reads", n)
+	}
+	all, err := io.ReadAll(c)
+	if n := len(all); err != nil || n < 500*swell || swollen.Load()-before > int64(n) {
+		t.Errorf("read %d bytes of %d, %v", n, swollen.Load()-before, err)
+	}
+	b.eventually("the exchange is over", func() bool { return swellingDone.Load() == done+1 })
+	before = swollen.Load()
+	c = dial()
+	b.eventually("the body swells", func() bool { return swollen.Load() > before })
+	stalled()
+	c.SetLinger(0)
+	c.Close()
+	b.eventually("the exchange is over", func() bool { return swellingDone.Load() == done+2 })
+}
+
+// Who takes nothing of a body that waits for room is gone when the exchange's idle timeout is over.
+func TestRoomIsAwaitedForATime(t *testing.T) {
+	b := runWith(t, func(h *config.HTTP) { h.StreamIdleTimeout = 50 * time.Millisecond }, "swelling")
+	done := swellingDone.Load()
+	c, err := net.Dial("tcp", b.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.(*net.TCPConn).SetReadBuffer(32 << 10)
+	io.WriteString(c, "GET /"+strings.Repeat("a", 500)+" HTTP/1.1\r\nhost: a\r\n\r\n")
+	b.eventually("the exchange is over", func() bool { return swellingDone.Load() == done+1 })
+	if n := b.sum("http.test.downstream_rq_idle_timeout"); n != 1 {
+		t.Errorf("%d exchanges were idle for too long, want 1", n)
+	}
+}
+
+// What is found broken in the middle ends with an answer, or cut if the head of one is out.
+func TestFilterFails(t *testing.T) {
+	b := run(t, "tagging", "failing")
+	if r, body := b.do("POST", "/a", "broken"); r.StatusCode != 400 || body != "broken body" || r.Header.Get("x-tag") != "response" {
+		t.Errorf("got %d %q", r.StatusCode, body)
+	}
+	if r, body := b.do("GET", "/broken", ""); r.StatusCode != 200 || !strings.HasPrefix(body, "cut: ") {
+		t.Errorf("got %d %q", r.StatusCode, body)
+	}
+	if r, _ := b.do("POST", "/a", "whole"); r.StatusCode != 200 {
 		t.Errorf("afterwards: got %d", r.StatusCode)
 	}
 }
@@ -498,6 +713,18 @@ func TestPanicEndsItsExchangeOnly(t *testing.T) {
 	}
 	if _, body := b.do("GET", "/fine", ""); !strings.HasPrefix(body, "/fine") {
 		t.Errorf("afterwards: got %q", body)
+	}
+}
+
+// Filters hear of the end of an exchange in which another one has panicked, so that what they hold is given back.
+func TestPanicIsTheEndForAll(t *testing.T) {
+	b := run(t, "panicking", "swelling")
+	done := swellingDone.Load()
+	if _, body := b.do("GET", "/body", ""); !strings.HasPrefix(body, "cut: ") {
+		t.Errorf("got %q", body)
+	}
+	if n := swellingDone.Load() - done; n != 1 {
+		t.Errorf("a filter was told of the end %d times", n)
 	}
 }
 

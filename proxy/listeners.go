@@ -73,7 +73,7 @@ func (p *Proxy) openListeners(s *config.Snapshot) (*change, error) {
 // builder makes the chains of a listener.
 func (p *Proxy) builder(l *config.Listener) func(*config.FilterChain) *listener.Chain {
 	return func(c *config.FilterChain) *listener.Chain {
-		chain := &listener.Chain{Config: c, Guards: l4.NewGuards(c.Guards, p.options.Stats)}
+		chain := &listener.Chain{Config: c, Guards: l4.NewGuards(c.Guards, l.Name+"/"+c.ID, &p.origin.Kept, p.options.Stats)}
 		switch {
 		case c.HTTP != nil:
 			chain.HTTP = l7.NewServer(c, l, p.origin)

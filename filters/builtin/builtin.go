@@ -3,8 +3,10 @@ package builtin
 import (
 	"github.com/weftmesh/weft/filters"
 	"github.com/weftmesh/weft/filters/buffer"
+	"github.com/weftmesh/weft/filters/compressor"
 	"github.com/weftmesh/weft/filters/cors"
 	"github.com/weftmesh/weft/filters/csrf"
+	"github.com/weftmesh/weft/filters/decompressor"
 	"github.com/weftmesh/weft/filters/fault"
 	"github.com/weftmesh/weft/filters/headermutation"
 	"github.com/weftmesh/weft/filters/headertometadata"
@@ -18,8 +20,10 @@ import (
 func All() []filters.Spec {
 	return []filters.Spec{
 		buffer.Spec(),
+		compressor.Spec(),
 		cors.Spec(),
 		csrf.Spec(),
+		decompressor.Spec(),
 		fault.Spec(),
 		headermutation.Spec(),
 		headertometadata.Spec(),

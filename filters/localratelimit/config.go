@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/ratelimit/v3"
 	localv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/local_ratelimit/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
@@ -24,7 +22,7 @@ type settings struct {
 	hash             [32]byte
 	prefix           string // of statistics
 	status           uint16
-	standard         *rate // nil: only descriptors limit
+	standard         *config.Rate // nil: only descriptors limit
 	descriptors      []descriptor
 	enabled, imposed config.Fraction
 	whenLimited      []config.HeaderAdd // to the response
@@ -42,7 +40,7 @@ type settings struct {
 // descriptor is a limit of its own for what has these entries.
 type descriptor struct {
 	entries string // as filters.AppendEntry writes them
-	rate    rate
+	rate    config.Rate
 	shadow  bool
 }
 
@@ -115,8 +113,8 @@ func read(wire []byte) (*settings, error) {
 	s.whenNotImposed, errs[1] = decode.HeaderAdditions(m.GetRequestHeadersToAddWhenNotEnforced(), "request_headers_to_add_when_not_enforced")
 	s.limits, errs[2] = decode.RateLimits(m.GetRateLimits(), "rate_limits")
 	if b := m.GetTokenBucket(); b != nil {
-		var r rate
-		r, errs[3] = readBucket(b, "token_bucket")
+		var r config.Rate
+		r, errs[3] = decode.Rate(b, "token_bucket")
 		s.standard = &r
 	}
 	if err := errors.Join(errs[:]...); err != nil {
@@ -135,7 +133,7 @@ func (s *settings) readDescriptors(list []*ratelimitv3.LocalRateLimitDescriptor)
 			}
 			key = filters.AppendEntry(key, e.GetKey(), e.GetValue())
 		}
-		r, err := readBucket(d.GetTokenBucket(), path+".token_bucket")
+		r, err := decode.Rate(d.GetTokenBucket(), path+".token_bucket")
 		if err != nil {
 			return err
 		}
@@ -145,21 +143,4 @@ func (s *settings) readDescriptors(list []*ratelimitv3.LocalRateLimitDescriptor)
 		s.descriptors = append(s.descriptors, descriptor{entries: string(key), rate: r, shadow: d.GetShadowMode()})
 	}
 	return nil
-}
-
-// minInterval is Envoy's.
-const minInterval = 50 * time.Millisecond
-
-func readBucket(m *typev3.TokenBucket, path string) (rate, error) {
-	r := rate{tokens: m.GetMaxTokens(), fill: 1, interval: m.GetFillInterval().AsDuration()}
-	if w := m.GetTokensPerFill(); w != nil {
-		r.fill = w.GetValue()
-	}
-	switch {
-	case r.interval < minInterval:
-		return r, decode.Wrong(path+".fill_interval", "%v: want %v or more", r.interval, minInterval)
-	case !r.fits():
-		return r, decode.Wrong(path, "would take more than 73 years to fill")
-	}
-	return r, nil
 }

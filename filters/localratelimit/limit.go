@@ -15,13 +15,13 @@ import (
 // buckets are what one configuration counts with. They outlive it.
 type buckets struct {
 	owner    *telemetry.Owner
-	standard *bucket // nil: none
+	standard *filters.Bucket // nil: none
 	special  map[string]*limited
 }
 
 // limited is the bucket of a descriptor.
 type limited struct {
-	*bucket
+	*filters.Bucket
 	shadow bool
 }
 
@@ -29,10 +29,10 @@ func newBuckets(s *settings, store *telemetry.Store) *buckets {
 	now := time.Now()
 	b := &buckets{owner: store.Acquire(stats, s.prefix), special: make(map[string]*limited, len(s.descriptors))}
 	if s.standard != nil {
-		b.standard = newBucket(*s.standard, now)
+		b.standard = filters.NewBucket(*s.standard, now)
 	}
 	for _, d := range s.descriptors {
-		b.special[d.entries] = &limited{newBucket(d.rate, now), d.shadow}
+		b.special[d.entries] = &limited{filters.NewBucket(d.rate, now), d.shadow}
 	}
 	return b
 }
@@ -40,11 +40,11 @@ func newBuckets(s *settings, store *telemetry.Store) *buckets {
 // Spent tells whether all buckets are full.
 func (b *buckets) Spent(now time.Time) bool {
 	for _, d := range b.special {
-		if !d.isFull(now) {
+		if !d.Spent(now) {
 			return false
 		}
 	}
-	return b.standard == nil || b.standard.isFull(now)
+	return b.standard == nil || b.standard.Spent(now)
 }
 
 func build(c any, site filters.Site) func(int) filters.Filter {
@@ -67,8 +67,8 @@ type filter struct {
 	loop    int
 	make    func() any // buckets of a connection
 
-	s      *settings // what holds for this exchange
-	told   *bucket   // which the response tells of
+	s      *settings       // what holds for this exchange
+	told   *filters.Bucket // which the response tells of
 	denied bool
 	spell  []byte     // of descriptors
 	chosen []*limited // buckets of the request's descriptors
@@ -133,18 +133,18 @@ func (f *filter) take(x filters.Exchange, b *buckets) bool {
 		f.choose(x, b)
 	}
 	for _, d := range f.chosen {
-		if !d.take(now) && !d.shadow {
-			f.told = d.bucket
+		if !d.Take(now) && !d.shadow {
+			f.told = d.Bucket
 			return false
 		}
 	}
 	if len(f.chosen) > 0 {
-		f.told = f.chosen[0].bucket
+		f.told = f.chosen[0].Bucket
 	}
 	if b.standard == nil || len(f.chosen) > 0 && !f.s.standardToo {
 		return true
 	}
-	ok := b.standard.take(now)
+	ok := b.standard.Take(now)
 	if len(f.chosen) == 0 || !ok {
 		f.told = b.standard
 	}
@@ -180,7 +180,7 @@ func (f *filter) add(x filters.Exchange, b *buckets, list []config.RateLimit) {
 		}
 		at := len(f.chosen)
 		f.chosen = append(f.chosen, d)
-		for ; at > 0 && f.chosen[at-1].cost < d.cost; at-- {
+		for ; at > 0 && f.chosen[at-1].Cost() < d.Cost(); at-- {
 			f.chosen[at] = f.chosen[at-1]
 		}
 		f.chosen[at] = d
@@ -193,7 +193,7 @@ func (f *filter) ResponseHeaders(x filters.Exchange, _ bool) filters.Action {
 		return filters.Continue
 	}
 	r := x.Response()
-	tokens, wait := f.told.left(x.Now())
+	tokens, wait := f.told.Left(x.Now())
 	seconds := uint64((wait + time.Second - 1) / time.Second)
 	if f.denied {
 		for i := range f.s.whenLimited {
@@ -204,7 +204,7 @@ func (f *filter) ResponseHeaders(x filters.Exchange, _ bool) filters.Action {
 		}
 	}
 	if f.s.tellLimits {
-		f.tell(r, "x-ratelimit-limit", uint64(f.told.rate.tokens))
+		f.tell(r, "x-ratelimit-limit", uint64(f.told.Rate().Tokens))
 		f.tell(r, "x-ratelimit-remaining", uint64(tokens))
 		f.tell(r, "x-ratelimit-reset", seconds)
 	}

@@ -1,29 +1,19 @@
 package setfilterstate
 
 import (
-	"fmt"
-
 	"google.golang.org/protobuf/proto"
 
 	statev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
 
+	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
-	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/xds/decode"
 )
 
 // settings are one configuration of the filter, of its chain or of a route.
 type settings struct {
-	values     []value
+	values     []config.SetState
 	clearRoute bool
-}
-
-// value is one that is set.
-type value struct {
-	name      string
-	format    *accesslog.Format
-	skipEmpty bool
-	hashable  bool
 }
 
 // Spec is the filter.
@@ -46,24 +36,6 @@ func read(wire []byte) (*settings, error) {
 	if err := proto.Unmarshal(wire, &m); err != nil {
 		return nil, err
 	}
-	s := &settings{clearRoute: m.GetClearRouteCache()}
-	for i, v := range m.GetOnRequestHeaders() {
-		path := fmt.Sprintf("on_request_headers[%d]", i)
-		switch factory := v.GetFactoryKey(); factory {
-		case "envoy.string", "envoy.hashable_string", "istio.hashable_string":
-		case "":
-			return nil, decode.Wrong(path+".factory_key", "is missing: want envoy.string, since a value is text here")
-		default:
-			return nil, decode.Wrong(path+".factory_key", "%q: not supported yet: a value is text: want envoy.string", factory)
-		}
-		f, err := decode.Format(v.GetFormatString(), path+".format_string")
-		if err != nil {
-			return nil, err
-		}
-		s.values = append(s.values, value{name: v.GetObjectKey(), format: f, skipEmpty: v.GetSkipIfEmpty(), hashable: v.GetFactoryKey() != "envoy.string"})
-	}
-	if len(s.values) > filters.MaxFilterState {
-		return nil, decode.Wrong("on_request_headers", "%d: an exchange has room for %d", len(s.values), filters.MaxFilterState)
-	}
-	return s, nil
+	values, err := decode.FilterStates(m.GetOnRequestHeaders(), "on_request_headers")
+	return &settings{values: values, clearRoute: m.GetClearRouteCache()}, err
 }

@@ -3,6 +3,7 @@ package setfilterstate
 import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 )
 
 // filter sets the values of one exchange.
@@ -20,8 +21,8 @@ func (f *filter) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
 	}
 	for i := range s.values {
 		v := &s.values[i]
-		if f.text = v.format.Append(f.text[:0], x.Entry()); len(f.text) > 0 || !v.skipEmpty {
-			x.SetFilterState(config.State{Name: v.name, Value: string(f.text), Hashable: v.hashable})
+		if f.text = v.Format.(*accesslog.Format).Append(f.text[:0], x.Entry()); len(f.text) > 0 || !v.SkipEmpty {
+			x.SetFilterState(config.State{Name: v.Name, Value: string(f.text), Hashable: v.Hashable})
 		}
 	}
 	if s.clearRoute {

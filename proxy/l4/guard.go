@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -13,22 +14,41 @@ import (
 // Guards are the network filters before the last one of a chain, in order: each may turn a connection away. They are shared by the loops.
 type Guards []*guard
 
-// guard limits how many connections there are at a time.
+// guard limits how many connections there are at a time, or come within one.
 type guard struct {
 	_      [64]byte // a cache line of its own: every loop writes it
 	active atomic.Int64
 	_      [56]byte
 	config config.Guard
+	bucket *filters.Bucket // of a rate; else nil
 	stats  *telemetry.Owner
 }
 
-// NewGuards compiles the guards of a chain.
-func NewGuards(list []config.Guard, store *telemetry.Store) Guards {
+// NewGuards compiles the guards of a chain, which place names, the same in every configuration that has it.
+func NewGuards(list []config.Guard, place string, kept *filters.Kept, store *telemetry.Store) Guards {
 	var g Guards
-	for _, c := range list {
-		g = append(g, &guard{config: c, stats: store.Acquire(GuardStats, "connection_limit."+c.StatPrefix+".", telemetry.Tag{Name: "connection_limit_prefix", Value: c.StatPrefix})})
+	for i, c := range list {
+		if c.Rate == nil {
+			g = append(g, &guard{config: c, stats: store.Acquire(GuardStats, "connection_limit."+c.StatPrefix+".", telemetry.Tag{Name: "connection_limit_prefix", Value: c.StatPrefix})})
+			continue
+		}
+		key := bucketKey{rate: *c.Rate, share: c.ShareKey}
+		if c.ShareKey == "" {
+			key.place, key.index = place, i
+		}
+		now := time.Now()
+		b := kept.Of(key, now, func() filters.Keeps { return filters.NewBucket(*c.Rate, now) }).(*filters.Bucket)
+		g = append(g, &guard{config: c, bucket: b, stats: store.Acquire(RateStats, "local_rate_limit."+c.StatPrefix+".", telemetry.Tag{Name: "local_network_ratelimit_prefix", Value: c.StatPrefix})})
 	}
 	return g
+}
+
+// bucketKey names a bucket among what is kept: that of a guard, or the one that guards share.
+type bucketKey struct {
+	rate  config.Rate
+	share string
+	place string
+	index int
 }
 
 // Admit lets a connection in and counts it until it has gone, or takes it to turn it away, and then the chain is not to touch it.
@@ -37,6 +57,14 @@ func (g Guards) Admit(l *Local, p *loop.Pending) bool {
 	p.Gate = in
 	for i, m := range g {
 		if m.off() {
+			continue
+		}
+		if m.bucket != nil {
+			if !m.bucket.Take(l.Loop.Now()) {
+				m.stats.Loop(in.loop).Inc(RateLimited)
+				turnAway(l, p, 0)
+				return false
+			}
 			continue
 		}
 		if m.active.Add(1) > int64(m.config.Max) {

@@ -17,6 +17,7 @@ type Server struct {
 	config   *config.TCP
 	stats    *telemetry.Owner
 	logs     []*accesslog.Log
+	state    []config.SetState // of every connection
 	limit    int
 	chain    string // the filter chain's name
 	about    accesslog.About
@@ -31,6 +32,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, store *telemetry.S
 		stats:    store.Acquire(Stats, "tcp."+c.StatPrefix+".", telemetry.Tag{Name: "tcp_prefix", Value: c.StatPrefix}),
 		limit:    int(l.BufferLimit),
 		chain:    chain.Name,
+		state:    chain.State,
 		nextConn: nextConn,
 	}
 	s.about[accesslog.OfListener], s.about[accesslog.OfChain] = l.Metadata, chain.Metadata

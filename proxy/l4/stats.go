@@ -41,3 +41,11 @@ var GuardStats = &telemetry.Table{Kind: "connection_limit", Metrics: []telemetry
 	ActiveConnections:  {Name: "active_connections", Type: telemetry.Gauge},
 	LimitedConnections: {Name: "limited_connections"},
 }}
+
+// Rows of the numbers of a guard with a rate, under Envoy's names.
+const RateLimited = 0
+
+// RateStats is the table of the numbers of a guard with a rate.
+var RateStats = &telemetry.Table{Kind: "local_rate_limit", Metrics: []telemetry.Metric{
+	RateLimited: {Name: "rate_limited"},
+}}

@@ -49,6 +49,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	t.began = l.Loop.Nanotime()
 	t.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: s.nextConn.Add(1), Direct: down.Direct(), Remote: down.Remote(), Local: down.Local(), DirectLocal: down.DirectLocal(), ServerName: down.ServerName(), FilterChain: s.chain, About: s.about, RequestEnd: -1,
 		UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
+	t.entry.SetState(s.state)
 	if t.next = l.tunnels; t.next != nil {
 		t.next.prev = t
 	}

@@ -116,6 +116,7 @@ func (a *attempt) OnLent(c *upstream.HTTP1) {
 		a.pending = b[:0]
 		a.sendBody(b, a.has(attemptLast))
 	}
+	x.offerRoom(&x.up)
 	x.pump()
 }
 
@@ -160,6 +161,7 @@ func (a *attempt) sendBody(b []byte, end bool) {
 // OnLowWater lets more of the request come.
 func (a *attempt) OnLowWater() {
 	a.state &^= attemptFull
+	a.exchange.offerRoom(&a.exchange.up)
 	a.exchange.pump()
 }
 

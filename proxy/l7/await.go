@@ -14,17 +14,33 @@ import (
 	"github.com/weftmesh/weft/wire/http"
 )
 
-// await is what a filter of the exchange waits for: a timer of this loop, a call of the loop's own client, or a function on a goroutine
-// of its own. One at a time; sequence drops what comes after the exchange has gone on.
+// await is what one filter of the exchange waits for in one direction: a timer of this loop, a call of the loop's own client, a function on
+// a goroutine of its own, or room behind it. One at a time; sequence drops what comes after the exchange has gone on.
 type await struct {
-	filter   int // whose hook runs, or has awaited
+	exchange *exchange
+	lane     *lane
+	at       int // the filter's place on the lane's way
 	armed    bool
+	holds    bool // its hook has answered Await: the message stands here
+	room     bool // it waits for what its lane feeds
+	stage    stage
 	sequence uint32
 	timer    loop.Timer
 	call     *call
 	stop     context.CancelFunc
-	owner    *exchange
+	later    []byte // body that came meanwhile
+	laterEnd bool
+	tail     *http.Header // trailers that did
 }
+
+// stage is the part of a message whose hook awaits.
+type stage uint8
+
+const (
+	atHead stage = iota
+	atBody
+	atTrailers
+)
 
 // maxAwaits bounds the functions and calls that a loop waits for at once. One more is refused, which its filter hears as an error.
 const maxAwaits = 4096
@@ -32,38 +48,98 @@ const maxAwaits = 4096
 // errAwaits is what a filter hears then.
 var errAwaits = errors.New("l7: await: more than 4096 calls and functions of filters are under way on this loop")
 
-func (x *exchange) beginAwait() {
-	if x.await.armed {
+// beginAwait has the filter whose hook runs wait.
+func (x *exchange) beginAwait() *await {
+	l := x.moving
+	n := x.step(l, x.running)
+	a := l.awaits[n]
+	if a == nil {
+		a = &await{exchange: x, lane: l, at: n}
+		l.awaits[n] = a
+	}
+	if a.armed {
 		panic("l7: await: a filter awaits two things at once")
 	}
-	x.await.armed = true
-	x.await.owner = x
-	x.await.sequence++
+	a.armed, l.awaited = true, true
+	a.sequence++
+	return a
+}
+
+// hold has the message stand at the n-th filter, which awaits something.
+func (x *exchange) hold(l *lane, n int, s stage) *await {
+	a := l.awaits[n]
+	if !a.holds {
+		a.holds = true
+		l.waiting++
+	}
+	a.stage = s
+	return a
 }
 
 // AwaitTimer implements filters.Exchange.
 func (x *exchange) AwaitTimer(d time.Duration) {
-	x.beginAwait()
-	x.local.Loop.SetTimer(&x.await.timer, d, &x.await)
+	a := x.beginAwait()
+	x.local.Loop.SetTimer(&a.timer, d, a)
 }
 
 // Expired resumes after a timer.
-func (a *await) Expired(*loop.Timer) { a.owner.awaited(filters.Result{}) }
+func (a *await) Expired(*loop.Timer) { a.resume(filters.Result{}) }
 
 // OnPanic is a panic in a hook that a timer has resumed.
-func (a *await) OnPanic(v any) { a.owner.OnPanic(v) }
+func (a *await) OnPanic(v any) { a.exchange.OnPanic(v) }
+
+// AwaitRoom implements filters.Exchange.
+func (x *exchange) AwaitRoom() {
+	a := x.beginAwait()
+	a.room = true
+	if x.hasRoom(a) {
+		// Not within this turn, so that a body that swells leaves time for others.
+		sequence := a.sequence
+		x.local.Loop.Post(func() { a.late(sequence, filters.Result{}) })
+	}
+}
+
+// hasRoom tells whether what a filter passes on would go somewhere: no later filter holds it up, and who takes it at the end of the way
+// has not too much already. Where a later filter holds the head back, it bounds the body itself.
+func (x *exchange) hasRoom(a *await) bool {
+	l := a.lane
+	for n := a.at + 1; n < len(l.awaits); n++ {
+		if l.waitsAt(n) != nil {
+			return false
+		}
+	}
+	if l.backward {
+		return !x.conn.conn.Over()
+	}
+	return x.takesRequest()
+}
+
+// offerRoom resumes the last filter of a lane that waits, if room is what it waits for and there is some.
+func (x *exchange) offerRoom(l *lane) {
+	if l.waiting == 0 {
+		return
+	}
+	for n := len(l.awaits) - 1; n >= 0; n-- {
+		if a := l.waitsAt(n); a != nil {
+			if a.room && x.hasRoom(a) {
+				a.resume(filters.Result{})
+			}
+			return
+		}
+	}
+}
 
 // AwaitFunc implements filters.Exchange.
 func (x *exchange) AwaitFunc(f func(context.Context) (any, error)) {
-	x.beginAwait()
-	l, sequence := x.local, x.await.sequence
+	a := x.beginAwait()
+	l, sequence := x.local, a.sequence
 	if !x.enterAwait() {
-		l.Loop.Post(func() { x.late(sequence, filters.Result{Err: errAwaits}) })
+		l.Loop.Post(func() { a.late(sequence, filters.Result{Err: errAwaits}) })
 		return
 	}
 	stats := x.conn.stats
 	ctx, cancel := context.WithCancel(context.Background())
-	x.await.stop = cancel
+	a.stop = cancel
 	go func() {
 		var r filters.Result
 		defer func() {
@@ -73,7 +149,7 @@ func (x *exchange) AwaitFunc(f func(context.Context) (any, error)) {
 			l.Loop.Post(func() {
 				l.clients--
 				stats.Dec(AwaitsPending)
-				x.late(sequence, r)
+				a.late(sequence, r)
 			})
 		}()
 		r.Value, r.Err = f(ctx)
@@ -91,40 +167,36 @@ func (x *exchange) enterAwait() bool {
 }
 
 // late takes a result that comes from elsewhere, unless the exchange has gone on meanwhile.
-func (x *exchange) late(sequence uint32, r filters.Result) {
-	if x.await.armed && x.await.sequence == sequence {
-		x.awaited(r)
+func (a *await) late(sequence uint32, r filters.Result) {
+	if a.armed && a.sequence == sequence {
+		a.resume(r)
 	}
 }
 
-// awaited hands a result to the filter that waits for it.
-func (x *exchange) awaited(r filters.Result) {
-	a := &x.await
-	a.armed = false
+// resume hands a result to the filter that waits for it.
+func (a *await) resume(r filters.Result) {
+	a.armed, a.room, a.call = false, false, nil
+	a.exchange.local.Loop.StopTimer(&a.timer)
 	if a.stop != nil {
 		a.stop()
 		a.stop = nil
 	}
-	a.call = nil
-	l := &x.up
-	if !l.waiting || x.step(l, l.at) != a.filter {
-		l = &x.down
-	}
-	if !l.waiting {
+	if !a.holds {
 		return
 	}
-	x.moving = l
-	x.resume(l, x.filters[a.filter].Resume(x, r))
+	x := a.exchange
+	r.Backward = a.lane.backward
+	x.moving, x.running = a.lane, x.step(a.lane, a.at)
+	x.resume(a, x.filters[x.running].Resume(x, r))
 }
 
 // cancel forgets what is awaited; its result, should it come, is dropped.
-func (a *await) cancel(x *exchange) {
+func (a *await) cancel() {
 	if !a.armed {
 		return
 	}
-	a.armed = false
-	a.sequence++
-	x.local.Loop.StopTimer(&a.timer)
+	a.armed, a.room = false, false
+	a.exchange.local.Loop.StopTimer(&a.timer)
 	if a.stop != nil {
 		a.stop()
 		a.stop = nil
@@ -135,6 +207,22 @@ func (a *await) cancel(x *exchange) {
 	}
 }
 
+// forget lets the message go, and with it what came meanwhile. What is still awaited is dropped.
+func (a *await) forget() {
+	a.cancel()
+	if a.holds {
+		a.holds = false
+		a.lane.waiting--
+	}
+	a.later, a.laterEnd, a.tail = emptied(a.later), false, nil
+}
+
+// keepTrailers keeps what came while something was awaited.
+func (a *await) keepTrailers(t *http.Header) {
+	a.tail = &http.Header{}
+	a.tail.CopyFrom(t)
+}
+
 // Request implements filters.Exchange.
 func (x *exchange) Request() *http.Request { return &x.request }
 
@@ -143,14 +231,14 @@ func (x *exchange) Response() *http.Response { return &x.response }
 
 // Override implements filters.Exchange.
 func (x *exchange) Override() any {
-	o, _ := x.overrideOf(x.server.chain[x.await.filter].name)
+	o, _ := x.overrideOf(x.server.chain[x.running].name)
 	return o.Config
 }
 
 // Overrides implements filters.Exchange.
 func (x *exchange) Overrides(list []any) []any {
 	x.match()
-	name := x.server.chain[x.await.filter].name
+	name := x.server.chain[x.running].name
 	add := func(m map[string]config.FilterOverride) {
 		if o, ok := m[name]; ok && o.Config != nil {
 			list = append(list, o.Config)

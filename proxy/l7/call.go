@@ -16,7 +16,7 @@ import (
 
 // call is a request of a filter's own, sent by the loop's upstream client.
 type call struct {
-	exchange *exchange
+	await    *await
 	sequence uint32
 	request  http.Request
 	response http.Response
@@ -35,10 +35,10 @@ type call struct {
 
 // AwaitCall implements filters.Exchange.
 func (x *exchange) AwaitCall(cluster string, r *http.Request, body []byte, timeout time.Duration) {
-	x.beginAwait()
-	sequence := x.await.sequence
+	a := x.beginAwait()
+	sequence := a.sequence
 	later := func(err error) {
-		x.local.Loop.Post(func() { x.late(sequence, filters.Result{Err: err}) })
+		x.local.Loop.Post(func() { a.late(sequence, filters.Result{Err: err}) })
 	}
 	c := x.generation.Clusters[cluster]
 	if c == nil {
@@ -50,9 +50,9 @@ func (x *exchange) AwaitCall(cluster string, r *http.Request, body []byte, timeo
 		return
 	}
 	l := x.local.Loop
-	k := &call{exchange: x, sequence: sequence, local: x.local, stats: x.conn.stats, body: append([]byte(nil), body...)}
+	k := &call{await: a, sequence: sequence, local: x.local, stats: x.conn.stats, body: append([]byte(nil), body...)}
 	k.request.CopyFrom(r)
-	x.await.call = k
+	a.call = k
 	l.SetTimer(&k.timer, timeout, k)
 	m := c.Choose(l, nil)
 	if m == nil {
@@ -78,7 +78,7 @@ func (k *call) end(err error) {
 	if err == nil {
 		r.Response, r.Body = &k.response, k.answer
 	}
-	k.exchange.late(k.sequence, r)
+	k.await.late(k.sequence, r)
 }
 
 func (k *call) settle() bool {
@@ -181,5 +181,5 @@ func (k *call) OnLowWater() {}
 func (k *call) OnPanic(v any) {
 	k.conn = nil
 	k.settle()
-	k.exchange.OnPanic(v)
+	k.await.OnPanic(v)
 }

@@ -6,38 +6,45 @@ import (
 )
 
 // lane is one direction of an exchange on its way through the filters. A message moves as far as the filters let it: its head stands at
-// one filter at most, and each filter may keep a part of the body. In the common case it stands nowhere and nothing is kept.
+// one filter at most, and each filter may keep a part of the body and wait for something of its own. In the common case it stands
+// nowhere and nothing is kept.
 type lane struct {
 	backward bool
 	passed   bool // the head has passed all filters
 	standing bool // the head waits at filter at, for that filter's body hook to say Continue
-	waiting  bool // filter at awaits something
-	stage    stage
 	at       int
 	kept     [][]byte // by filter: what it holds
-	later    []byte   // body that came while something was awaited
-	laterEnd bool
-	tail     *http.Header // trailers that did
-	limit    int          // bytes of what is kept, each
+	awaits   []*await // by filter: what it waits for; nil until it first does
+	waiting  int      // how many of them hold the message up
+	awaited  bool     // one of them was used
+	limit    int      // bytes of what is kept, each
 }
 
-// stage is the part of a message whose hook awaits.
-type stage uint8
+func (l *lane) awaiting() bool { return l.waiting > 0 }
 
-const (
-	atHead stage = iota
-	atBody
-	atTrailers
-)
-
-func (l *lane) awaiting() bool { return l.waiting }
+// waitsAt is what the n-th filter waits for while the message stands there; nil: nothing.
+func (l *lane) waitsAt(n int) *await {
+	if l.waiting == 0 {
+		return nil
+	}
+	if a := l.awaits[n]; a != nil && a.holds {
+		return a
+	}
+	return nil
+}
 
 func (l *lane) reset() {
-	kept := l.kept
-	for i := range kept {
-		kept[i] = emptied(kept[i])
+	for i := range l.kept {
+		l.kept[i] = emptied(l.kept[i])
 	}
-	*l = lane{backward: l.backward, kept: kept, later: emptied(l.later), limit: l.limit}
+	if l.awaited {
+		for _, a := range l.awaits {
+			if a != nil {
+				a.forget()
+			}
+		}
+	}
+	*l = lane{backward: l.backward, kept: l.kept, awaits: l.awaits, limit: l.limit}
 }
 
 // emptied keeps a buffer's memory for later, unless it is much.
@@ -63,8 +70,9 @@ func (x *exchange) startChain() {
 		x.filters = append(x.filters, s.chain[i].make(x.local.Loop.Index()))
 	}
 	x.skip = make([]bool, len(x.filters))
-	x.up.kept = make([][]byte, len(x.filters))
-	x.down.kept = make([][]byte, len(x.filters))
+	for _, l := range []*lane{&x.up, &x.down} {
+		l.kept, l.awaits = make([][]byte, len(x.filters)), make([]*await, len(x.filters))
+	}
 	for i := range s.chain {
 		x.skip[i] = s.chain[i].off
 	}
@@ -107,7 +115,7 @@ func (x *exchange) passHead(l *lane, n int, end bool) {
 			continue
 		}
 		var action filters.Action
-		x.await.filter = i
+		x.running, x.moving = i, l
 		if l.backward {
 			action = x.filters[i].ResponseHeaders(x, end)
 		} else {
@@ -137,7 +145,7 @@ func (x *exchange) headMayPass(l *lane, n int, end bool, action filters.Action) 
 		}
 		l.standing, l.at = true, n
 	case filters.Await:
-		l.waiting, l.at, l.stage, l.laterEnd = true, n, atHead, end
+		x.hold(l, n, atHead).laterEnd = end
 	}
 	return false
 }
@@ -152,14 +160,14 @@ func (x *exchange) passBody(l *lane, n int, b []byte, end bool) {
 		hook = filters.OnResponseBody
 	}
 	for ; n < len(x.filters); n++ {
-		if l.waiting && n == l.at {
-			x.keepForLater(l, b, end)
+		if a := l.waitsAt(n); a != nil {
+			x.keepForLater(a, b, end)
 			return
 		}
 		i := x.step(l, n)
 		action := filters.Continue
 		if !x.skip[i] && x.server.chain[i].hooks&hook != 0 {
-			x.await.filter, x.moving, x.passedOn = i, l, false
+			x.running, x.moving, x.passedOn = i, l, false
 			if l.backward {
 				action = x.filters[i].ResponseBody(x, b, end)
 			} else {
@@ -167,11 +175,10 @@ func (x *exchange) passBody(l *lane, n int, b []byte, end bool) {
 			}
 		}
 		if action == filters.Await {
-			l.waiting, l.at, l.stage = true, n, atBody
 			if x.passedOn {
 				b = nil // the filter has it
 			}
-			x.keepForLater(l, b, end)
+			x.keepForLater(x.hold(l, n, atBody), b, end)
 			return
 		}
 		if action == filters.Changed {
@@ -194,7 +201,7 @@ func (x *exchange) passBody(l *lane, n int, b []byte, end bool) {
 
 // PassOn implements filters.Exchange: what the filter whose hook runs gives goes on as if it had come so and the filter had let it go.
 func (x *exchange) PassOn(b []byte) bool {
-	l, i := x.moving, x.await.filter
+	l, i := x.moving, x.running
 	x.passedOn = true
 	if x.gone(l) {
 		return false
@@ -205,7 +212,7 @@ func (x *exchange) PassOn(b []byte) bool {
 			x.passBody(l, n+1, b, false)
 		}
 	}
-	x.moving, x.await.filter, x.passedOn = l, i, true // of the hook that goes on running
+	x.moving, x.running, x.passedOn = l, i, true // of the hook that goes on running
 	return !x.gone(l)
 }
 
@@ -237,13 +244,14 @@ func (x *exchange) bodyMayPass(l *lane, n int, b []byte, end bool, action filter
 	return b, true
 }
 
-func (x *exchange) keepForLater(l *lane, b []byte, end bool) {
-	if len(l.later)+len(b) > l.limit {
+func (x *exchange) keepForLater(a *await, b []byte, end bool) {
+	l := a.lane
+	if len(a.later)+len(b) > l.limit {
 		x.heldTooMuch(l)
 		return
 	}
-	l.later = append(l.later, b...)
-	l.laterEnd = l.laterEnd || end
+	a.later = append(a.later, b...)
+	a.laterEnd = a.laterEnd || end
 	if c := x.attempt.conn; l.backward && c != nil && !end {
 		c.Pause() // resume lets it come again
 	}
@@ -268,14 +276,14 @@ func (x *exchange) passTrailers(l *lane, n int, t *http.Header) {
 		hook = filters.OnResponseTrailers
 	}
 	for ; n < len(x.filters); n++ {
-		if l.waiting && n == l.at {
-			x.keepTrailers(l, t)
+		if a := l.waitsAt(n); a != nil {
+			a.keepTrailers(t)
 			return
 		}
 		i := x.step(l, n)
 		action := filters.Continue
 		if !x.skip[i] && x.server.chain[i].hooks&hook != 0 {
-			x.await.filter, x.moving = i, l
+			x.running, x.moving, x.passedOn = i, l, false
 			if l.backward {
 				action = x.filters[i].ResponseTrailers(x, t)
 			} else {
@@ -283,8 +291,7 @@ func (x *exchange) passTrailers(l *lane, n int, t *http.Header) {
 			}
 		}
 		if action == filters.Await {
-			l.waiting, l.at, l.stage = true, n, atTrailers
-			x.keepTrailers(l, t)
+			x.hold(l, n, atTrailers).keepTrailers(t)
 			return
 		}
 		b, ok := x.bodyMayPass(l, n, nil, false, filters.Continue)
@@ -302,24 +309,18 @@ func (x *exchange) passTrailers(l *lane, n int, t *http.Header) {
 	}
 }
 
-func (x *exchange) keepTrailers(l *lane, t *http.Header) {
-	l.tail = &http.Header{}
-	l.tail.CopyFrom(t)
-}
-
 // resume goes on where a filter awaited something, as its hook's answer says.
-func (x *exchange) resume(l *lane, action filters.Action) {
-	n, end := l.at, l.laterEnd
-	later, tail := l.later, l.tail
+func (x *exchange) resume(a *await, action filters.Action) {
 	if action == filters.Await {
 		return // it awaits something else now
 	}
-	l.waiting, l.tail, l.laterEnd = false, nil, false
-	l.later = l.later[:0]
+	l, n, end := a.lane, a.at, a.laterEnd
+	later, tail := a.later, a.tail
+	a.forget()
 	if action == filters.Replied || x.gone(l) {
 		return
 	}
-	switch l.stage {
+	switch a.stage {
 	case atHead:
 		whole := end && len(later) == 0 && tail == nil
 		if !x.headMayPass(l, n, whole, action) {
@@ -344,16 +345,17 @@ func (x *exchange) resume(l *lane, action filters.Action) {
 	}
 	if tail != nil && !x.gone(l) {
 		from := n
-		if l.stage == atTrailers {
+		if a.stage == atTrailers {
 			from++
 		}
 		x.passTrailers(l, from, tail)
-		if l.waiting {
-			l.laterEnd = end
+		if w := l.waitsAt(n); w != nil {
+			w.laterEnd = end
 		} else {
 			x.passBody(l, n+1, nil, true)
 		}
 	}
+	x.offerRoom(l)
 	if !l.backward {
 		x.pump()
 	} else {

@@ -65,6 +65,9 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	c.began = l.Loop.Nanotime()
 	c.since = c.began
 	c.decoder.InitRequest(&s.decode)
+	if len(s.state) > 0 {
+		c.setState()
+	}
 	if c.next = l.conns; c.next != nil {
 		c.next.prev = c
 	}
@@ -79,6 +82,18 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	if d := s.config.MaxConnectionDuration; d > 0 {
 		l.Loop.SetTimer(&c.lifetime, d, c)
 	}
+}
+
+// stateKey is that of a connection's own values among what it keeps.
+type stateKey struct{}
+
+// setState sets the values that every exchange of the connection begins with.
+func (c *Conn) setState() {
+	e := accesslog.Entry{Start: c.local.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Direct(), Remote: c.conn.Remote(), Local: c.address(),
+		DirectLocal: c.conn.DirectLocal(), ServerName: c.conn.ServerName(), FilterChain: c.server.chainAs,
+		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
+	e.SetState(c.server.state)
+	c.kept = map[any]any{stateKey{}: e.State}
 }
 
 // OnData decodes requests. It stops where the exchange cannot take more; what is left comes again.

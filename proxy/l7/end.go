@@ -78,7 +78,8 @@ func (x *exchange) finish() {
 	l.StopTimer(&x.quiet)
 	l.StopTimer(&x.duration)
 	l.StopTimer(&x.report)
-	x.await.cancel(x)
+	x.up.reset()
+	x.down.reset()
 	x.abandonAttempts()
 	x.detachMirrors()
 	if x.has(hasHead) {

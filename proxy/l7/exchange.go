@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"slices"
 	"time"
 
 	"github.com/weftmesh/weft/config"
@@ -46,10 +47,10 @@ type exchange struct {
 	filters  []filters.Filter // this exchange's, in the chain's order
 	filtered *Server          // whose chain they were made for
 	up, down lane
-	moving   *lane  // whose body or trailer hook runs
-	passedOn bool   // and that it has handed on what it was given
-	skip     []bool // filters that are off for this exchange
-	await    await
+	moving   *lane         // of which a hook runs
+	running  int           // whose filter that is
+	passedOn bool          // and that it has handed on what it was given
+	skip     []bool        // filters that are off for this exchange
 	timeout  time.Duration // of the response, once the request is whole; 0: none
 	// streamLimit bounds the upstream's part; 0: nothing does. lateAnswer is the status of an answer that comes too late.
 	streamLimit time.Duration
@@ -107,6 +108,9 @@ func (x *exchange) start(c *Conn) {
 	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Direct(), Remote: c.conn.Remote(), Local: c.address(), DirectLocal: c.conn.DirectLocal(),
 		ServerName: c.conn.ServerName(), FilterChain: c.server.chainAs, Protocol: http.HTTP11, HasProtocol: true,
 		About: c.server.about, RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
+	if len(c.server.state) > 0 {
+		x.entry.State = slices.Clone(c.kept[stateKey{}].([]config.State))
+	}
 	x.input.Reset(&x.request, l.Loop.Random())
 	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
 	x.attempt, x.rivals = &x.first, x.rivals[:0]
@@ -154,7 +158,13 @@ func (x *exchange) wantsRequest() bool {
 		return false
 	case x.has(replied | responseEnded):
 		return true // read and dropped, so that the client gets to our answer
-	case len(x.filters) > 0 && !x.up.passed:
+	}
+	return x.takesRequest()
+}
+
+// takesRequest tells whether what filters pass on of the request can be used now.
+func (x *exchange) takesRequest() bool {
+	if len(x.filters) > 0 && !x.up.passed {
 		return true // the filters take it, within the buffer limit
 	}
 	if x.has(keepsBody) && !x.attempt.has(attemptRuns) {
@@ -318,10 +328,22 @@ func (x *exchange) panicked() {
 	}
 	x.up.reset()
 	x.down.reset()
-	x.await.cancel(x)
+	if x.has(hasHead) {
+		for i := range x.filters {
+			if !x.skip[i] {
+				x.letGo(i)
+			}
+		}
+	}
 	x.leaveChain() // what panicked is not asked again
 	x.state &^= replied
 	x.fail(500, 0, "panic", "internal error")
+}
+
+// letGo tells a filter that the exchange has panicked. Should it be the one that has, it may do so again.
+func (x *exchange) letGo(i int) {
+	defer func() { recover() }()
+	x.filters[i].Done(x)
 }
 
 // fail ends the exchange with an answer of ours, or, where a head is out already, with its connection.

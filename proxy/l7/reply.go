@@ -57,7 +57,6 @@ func (x *exchange) replyAs(a answer) {
 	if a.status == 400 && !x.server.config.StreamErrorOnInvalid {
 		x.conn.state |= connLast // as Envoy: who speaks so badly may have lost its place
 	}
-	x.await.cancel(x)
 	x.up.reset()
 	x.down.reset()
 	x.local.Loop.StopTimer(&x.deadline)

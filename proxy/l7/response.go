@@ -279,4 +279,5 @@ func (x *exchange) onDownstreamLowWater() {
 		x.conn.stats.Inc(FlowResumedReading)
 		x.attempt.resume()
 	}
+	x.offerRoom(&x.down)
 }

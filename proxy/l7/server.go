@@ -34,7 +34,8 @@ type Server struct {
 	mappers []mapper // of replies
 	chainAs string   // the filter chain's name
 	about   accesslog.About
-	limit   int // watermark of a connection, in bytes
+	state   []config.SetState // of every connection
+	limit   int               // watermark of a connection, in bytes
 	via     []byte
 	agent   []byte
 	name    []byte
@@ -85,6 +86,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 		stats:   o.Stats.Acquire(Stats, "http."+c.StatPrefix+".", telemetry.Tag{Name: "http_conn_manager_prefix", Value: c.StatPrefix}),
 		limit:   int(l.BufferLimit),
 		chainAs: chain.Name,
+		state:   chain.State,
 		via:     []byte(c.Via),
 		agent:   []byte(o.Cluster),
 		node:    []byte(o.Node),
@@ -100,7 +102,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 		s.logs = append(s.logs, o.Logs(a))
 	}
 	s.mappers = compileMappers(c.Replies)
-	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept, Health: &o.Health, Cluster: o.Cluster}
+	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept, Mates: map[any]any{}, Health: &o.Health, Cluster: o.Cluster}
 	for _, f := range c.Filters {
 		site.Name, site.Place = f.Name, l.Name+"/"+chain.ID+"/"+f.Name
 		for i := range o.Specs {

@@ -20,6 +20,12 @@ func (x *exchange) ReplyGRPC(status uint16, code uint8, body []byte, details str
 	x.replyAs(answer{status: status, details: details, body: body, code: code, hasCode: true})
 }
 
+// Fail implements filters.Exchange.
+func (x *exchange) Fail(status uint16, body []byte, details string) {
+	x.state &^= replied // an answer of ours may be what is broken
+	x.failAs(0, answer{status: status, details: details, body: body})
+}
+
 // Entry implements filters.Exchange.
 func (x *exchange) Entry() *accesslog.Entry { return &x.entry }
 

@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/weftmesh/weft/config"
@@ -69,6 +70,16 @@ const (
 
 // About is what is configured of each owner.
 type About [owners]config.Metadata
+
+// SetState sets values as configured, in order.
+func (e *Entry) SetState(list []config.SetState) {
+	for i := range list {
+		s := &list[i]
+		if v := string(s.Format.(*Format).Append(nil, e)); v != "" || !s.SkipEmpty {
+			e.State = append(slices.DeleteFunc(e.State, func(o config.State) bool { return o.Name == s.Name }), config.State{Name: s.Name, Value: v, Hashable: s.Hashable})
+		}
+	}
+}
 
 // StateOf finds a named value.
 func (e *Entry) StateOf(name string) (string, bool) {

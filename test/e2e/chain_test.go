@@ -456,6 +456,72 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
+// What is set of a connection is there for each exchange, which changes it for itself only, and for the log of TCP.
+func TestConnectionState(t *testing.T) {
+	set := func(key, text string) string {
+		return "{object_key: " + key + `, factory_key: envoy.string, skip_if_empty: true, format_string: {omit_empty_values: true, text_format_source: {inline_string: "` + text + `"}}}`
+	}
+	state := `- {name: state, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.set_filter_state.v3.Config, on_new_connection: [` +
+		set("k", "%PROTOCOL%conn %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%") + ", " + set("j", "j-%FILTER_STATE(k:PLAIN)%") + ", " + set("none", "%PROTOCOL%") + "]}}\n    "
+	const manager, all = "- name: envoy.filters.network.http_connection_manager", `routes: [{match: {prefix: /}, route: {cluster: up}}]
+response_headers_to_add: [{header: {key: x-state, value: "%FILTER_STATE(k:PLAIN)%, %FILTER_STATE(j:PLAIN)%, %FILTER_STATE(none:PLAIN)%"}}]`
+	u := Echo(t)
+	text := WithFilters(HTTPListener(all), Filter("own", "set_filter_state.v3.Config", "on_request_headers: ["+set("k", "%REQ(x-own)%")+"]"))
+	c := Start(t, Bootstrap(strings.Replace(text, manager, state+manager, 1), Cluster("up", u.Port))).Dial()
+	c.Get("/").Want(t, 200, "x-state: conn 127.0.0.1, j-conn 127.0.0.1,")
+	c.Get("/", "x-own: mine").Want(t, 200, "x-state: mine, j-conn 127.0.0.1,")
+	c.Get("/").Want(t, 200, "x-state: conn 127.0.0.1, j-conn 127.0.0.1,")
+
+	log := filepath.Join(t.TempDir(), "log")
+	p := Start(t, Bootstrap("- name: l\n  address: {socket_address: {address: 127.0.0.1, port_value: 0}}\n  filter_chains:\n  - filters:\n    "+state+
+		"- "+networkFilter+"tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: up, access_log: [{name: a, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "+log+`, log_format: {text_format_source: {inline_string: "%FILTER_STATE(j:PLAIN)%\n"}}}}]}}`, Cluster("up", u.Port)))
+	d := p.Dial()
+	d.Get("/").Want(t, 200)
+	d.Close()
+	p.Eventually("the connection is logged", func() bool {
+		b, _ := os.ReadFile(log)
+		return string(b) == "j-conn 127.0.0.1\n"
+	})
+}
+
+// lets counts how many of that many connections get an answer.
+func (p *Proxy) lets(n int) (in int) {
+	for range n {
+		c := p.Dial()
+		c.Conn.Write([]byte("x")) // may fail: the connection may be gone
+		if c.reads(make([]byte, 1)) {
+			in++
+		}
+		c.Close()
+	}
+	return in
+}
+
+// Connections take tokens of one bucket over all loops, which a new configuration does not fill; who has the same key and rate shares it.
+func TestConnectionRate(t *testing.T) {
+	text := func(limit, last string) string {
+		return Bootstrap(answers(networkFilter+"local_ratelimit.v3.LocalRateLimit, stat_prefix: c, "+limit+"}}", networkFilter+last+"}}"), Cluster("up", 1))
+	}
+	const echo = "echo.v3.Echo"
+	const ten = "token_bucket: {max_tokens: 10, fill_interval: 3600s}"
+	p := StartLoops(t, 4, text(ten, echo))
+	if n := p.lets(15); n != 10 {
+		t.Errorf("%d are let in", n)
+	}
+	p.WantStat("local_rate_limit.c.rate_limited", 5)
+	p.Change(text(ten, "direct_response.v3.Config, response: {inline_string: hello}"))
+	if n := p.lets(5); n != 0 {
+		t.Errorf("%d are let in by a new configuration of an empty bucket", n)
+	}
+	p = StartLoops(t, 4, text(ten+", share_key: k}}, "+networkFilter+"local_ratelimit.v3.LocalRateLimit, stat_prefix: d, share_key: k, "+ten, echo))
+	if n := p.lets(15); n != 5 {
+		t.Errorf("%d are let in by two that share", n)
+	}
+	if n := StartLoops(t, 1, text(ten+", runtime_enabled: {default_value: false}", echo)).lets(15); n != 15 {
+		t.Errorf("%d are let in by one that is off", n)
+	}
+}
+
 func (c *Conn) reads(b []byte) bool {
 	_, err := io.ReadFull(c.r, b)
 	return err == nil

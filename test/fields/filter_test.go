@@ -22,7 +22,7 @@ const always = "percentage: {numerator: 100}"
 
 var faults = filtered(faultMessage)
 
-var filterTrials = slices.Concat(faultTrials, bufferTrials, limitTrials, statusTrials(), headTrials)
+var filterTrials = slices.Concat(faultTrials, bufferTrials, limitTrials, statusTrials(), headTrials, bodyTrials, levelTrials())
 
 var bufferTrials = []trial{
 	{paths: "Buffer.max_request_bytes", site: filtered(bufferMessage), base: "max_request_bytes: 10", flip: "max_request_bytes: 4", probe: look(posts, "status"), want: [2]string{"200", "413"}},

@@ -165,6 +165,15 @@ var listenerTrials = []trial{
 	{paths: "ConnectionLimit.max_connections", site: guarded, base: "stat_prefix: a, max_connections: 1", flip: "stat_prefix: a, max_connections: 2", probe: oneMore, want: [2]string{"closed", "y"}},
 	{paths: "ConnectionLimit.delay", site: guarded, base: "stat_prefix: a, max_connections: 1", flip: "stat_prefix: a, max_connections: 1, delay: 100s", probe: oneMore, want: [2]string{"closed", "silence"}},
 	{paths: "ConnectionLimit.runtime_enabled RuntimeFeatureFlag.default_value", site: guarded, base: "stat_prefix: a, max_connections: 1, runtime_enabled: {default_value: true}", flip: "stat_prefix: a, max_connections: 1, runtime_enabled: {default_value: false}", probe: oneMore, want: [2]string{"closed", "y"}},
+	{paths: "local_ratelimit.v3.LocalRateLimit.stat_prefix", site: ratedTwice, base: "stat_prefix: a, " + oneOnly, flip: "stat_prefix: b, " + oneOnly, probe: func(w *world) string {
+		oneMore(w)
+		return fmt.Sprint(w.stat("local_rate_limit.a.rate_limited"), w.stat("local_rate_limit.b.rate_limited"))
+	}, want: [2]string{"1 -1", "-1 1"}},
+	{paths: "local_ratelimit.v3.LocalRateLimit.token_bucket", site: ratedTwice, base: "stat_prefix: a, " + oneOnly, flip: "stat_prefix: a, token_bucket: {max_tokens: 2, fill_interval: 3600s}", probe: oneMore, want: [2]string{"closed", "y"}},
+	{paths: "local_ratelimit.v3.LocalRateLimit.runtime_enabled", site: ratedTwice, base: "stat_prefix: a, " + oneOnly, flip: "stat_prefix: a, " + oneOnly + ", runtime_enabled: {default_value: false}", probe: oneMore, want: [2]string{"closed", "y"}},
+	{paths: "local_ratelimit.v3.LocalRateLimit.share_key", site: ratedTwice, base: "stat_prefix: a, token_bucket: {max_tokens: 2, fill_interval: 3600s}", flip: "stat_prefix: a, share_key: k, token_bucket: {max_tokens: 2, fill_interval: 3600s}", probe: oneMore, want: [2]string{"y", "closed"}},
+	{paths: "network.set_filter_state.v3.Config.on_new_connection", site: connectionState, flip: "on_new_connection: [" + stateOf("v") + "]", probe: look("GET /", "<x-state"), want: [2]string{"-", "v"}},
+	{paths: "network.set_filter_state.v3.Config.on_downstream_tls_handshake", site: connectionState, flip: "on_downstream_tls_handshake: [" + stateOf("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%") + "]", probe: look("GET /", "<x-state"), want: [2]string{"-", "127.0.0.1"}},
 	{paths: "direct_response.v3.Config.response", site: answered, base: "response: {inline_string: one}", flip: "response: {inline_string: two}", probe: says(""), want: [2]string{"one", "two"}},
 }
 

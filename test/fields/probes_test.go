@@ -478,6 +478,23 @@ func guarded(piece string) string {
 	return networkFilters(`{name: limit, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit, ` + piece + `}}, {name: echo, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}`)
 }
 
+// ratedTwice is an echo behind two limits of the rate of connections.
+func ratedTwice(piece string) string {
+	const limit = `{name: limit, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit, `
+	return networkFilters(limit + piece + `}}, ` + limit + piece + `}}, {name: echo, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}`)
+}
+
+// connectionState is a connection manager behind a filter that sets state of connections, which answers tell of.
+func connectionState(piece string) string {
+	const hcm = "- name: envoy.filters.network.http_connection_manager"
+	return strings.Replace(vhost("response_headers_to_add: [{header: {key: x-state, value: \"%FILTER_STATE(k:PLAIN)%\"}}]\n"+all), hcm,
+		`- {name: state, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.set_filter_state.v3.Config, `+piece+"}}\n      "+hcm, 1)
+}
+
+func stateOf(text string) string {
+	return `{object_key: k, factory_key: envoy.string, format_string: {text_format_source: {inline_string: "` + text + `"}}}`
+}
+
 func answered(piece string) string {
 	return networkFilters(`{name: answer, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.direct_response.v3.Config, ` + piece + `}}`)
 }

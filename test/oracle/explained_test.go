@@ -31,6 +31,11 @@ var explained = []difference{
 	because(`^managed-(codec-)?errors/\d/answer0:connection$`, "a request without Host is one that the codec gives up on, whatever is said of malformed messages"),
 	because(`^proxied(-one)?/\d/answer0$|^chains-names/6/rest$|^waited/0/rest$|^listener-logs-none/0/rest$`, "what a refused client has sent is read before the connection is closed, so that it sees an end and no reset"),
 
+	because(`^gunzip/((8|9|11)/answer0 body|log(8|9|11):(BYTES_SENT|RESPONSE_CODE_DETAILS))$`, "a compressed body that is broken or swells too much ends its exchange, so that nobody takes what came for the whole, as those behind Envoy do"),
+	because(`^gunzip/(10/answer0 body|log10:BYTES_SENT)$`, "members of gzip that follow one another are one body (RFC 1952 §2.2); Envoy drops all but the first"),
+	because(`^gunzip/(12/answer0|log12:BYTES_SENT)`, "a part of a compressed body cannot be decompressed"),
+	because(`^gunzip/(cluster|http)\.`, "numbers of the above; errors are not counted by what libraries call them"),
+
 	// Answers.
 	because(`^both-lengths/0/answer0:connection$`, "a message with two lengths is the last one of its connection (RFC 9112 §6.1)"),
 	because(`/answer0:transfer-encoding$`, "an answer to HEAD without a length does not tell how its body would have been framed"),
@@ -55,7 +60,11 @@ var explained = []difference{
 
 	because(`^listener-logs-none/log0:DOWNSTREAM_TRANSPORT_FAILURE_REASON$`, "what is no TLS is no failure of TLS"),
 
+	because(`^(gzip|choices|compressed|tuned-).*/log\d+:(BYTES_SENT|UPSTREAM_WIRE_BYTES_SENT)$`, "libraries make other bytes of the same text"),
+	because(`^((tuned-)?gunzip|decoded)/log\d+:RESPONSE_TRAILERS_BYTES$`, "Envoy tells the sizes of what it has decompressed in trailers, which HTTP/1 leaves out unless it is told otherwise"),
+
 	// Numbers.
+	because(`^(gzip|choices|compressed|tuned-).*(total_compressed_bytes|cx_tx_bytes_total)$`, "libraries make other bytes of the same text"),
 	because(`/listener\.[^.]*\.http\.`, "requests are not counted for each listener, too"),
 	because(`/listener\.[^.]*\.worker_0\.`, "loops are not counted for each listener"),
 	because(`/cluster\..*\.default\.total_match_count$`, "this counts look-ups of the one and only matcher of transport sockets"),
@@ -69,6 +78,7 @@ var explained = []difference{
 	because(`/http\..*\.(dropped_headers_with|requests_rejected_with)_underscores`, "Envoy counts them for the codec, under http1., and not for each connection manager"),
 	because(`/cluster\..*\.upstream_rq_unknown$`, "a status over 599 counts as completed and as nothing else"),
 	because(`/http\..*\.downstream_cx_delayed_close_timeout$`, "a connection whose answer breaks off is closed at once"),
+	because(`^rate-of-connections/http\..*\.downstream_cx_(total|destroy)$`, "a connection that a guard turns away was nobody's"),
 	because(`/http\..*\.tracing\.health_check$`, "nothing is traced"),
 	because(`^speaking-cases/cluster\.speaking-cases_up\.upstream_cx_(close_notify|destroy|destroy_local)$`, "a message with two lengths is the last one of its connection (RFC 9112 §6.1)"),
 	because(`^(limits|thresholds)/cluster\..*\.(upstream_cx_(http1_)?total|upstream_rq_pending_total|circuit_breakers\..*_open)$`, "what is refused by a limit is refused before a connection is thought of, and the gauges of limits of 0 are always on"),

@@ -32,6 +32,10 @@ func answer(text string) string {
 	return `{name: envoy.filters.network.direct_response, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.direct_response.v3.Config, response: {inline_string: ` + text + `}}}`
 }
 
+func rate(fields string) string {
+	return `- {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit, ` + fields + `}}`
+}
+
 func inspector(name, fields string) string {
 	return `{name: envoy.filters.listener.` + name + `, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.` + name + `.v3.` + map[string]string{"tls_inspector": "TlsInspector", "http_inspector": "HttpInspector", "proxy_protocol": "ProxyProtocol", "original_dst": "OriginalDst"}[name] + `, ` + fields + `}}`
 }
@@ -65,6 +69,11 @@ var listening = []scenario{
 	{name: "captured", listener: "use_original_dst: true", sends: gets("/")},
 	{name: "connections-limited", network: `- {name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit, stat_prefix: lim, max_connections: 1, delay: 0.01s, runtime_enabled: {default_value: true, runtime_key: k}}}`, sends: gets("/")},
 	{name: "connections-none", network: `- {name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit, stat_prefix: lim2, max_connections: 1, runtime_enabled: {default_value: false, runtime_key: k}}}`, sends: gets("/")},
+	{name: "rate-of-connections", network: rate("stat_prefix: rate, token_bucket: {max_tokens: 1, fill_interval: 3600s}, share_key: oracle"), sends: []exchange{{send: "GET /"}, {send: ""}}},
+	{name: "rate-unlimited", network: rate("stat_prefix: unlimited, token_bucket: {max_tokens: 1, fill_interval: 3600s}, runtime_enabled: {default_value: false, runtime_key: oracle.rate}"), sends: gets("/", "/2")},
+	{name: "state-of-connections", network: `- {name: s, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.set_filter_state.v3.Config, on_new_connection: [{object_key: oracle, factory_key: envoy.string, format_string: {text_format_source: {inline_string: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}}}],
+  on_downstream_tls_handshake: [{object_key: other, factory_key: envoy.string, format_string: {text_format_source: {inline_string: x}}}]}}`,
+		vhost: "request_headers_to_add: [{header: {key: x-state, value: \"%FILTER_STATE(oracle:PLAIN)%\"}}]\n" + routes(route("prefix: /", to)), sends: gets("/")},
 	{name: "echoed", alone: `- {name: envoy.filters.network.echo, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}`, sends: []exchange{{send: "hello\r\n", take: 7}}},
 	{name: "answered", alone: "- " + answer("hello"), sends: []exchange{{send: "anything\r\n"}}},
 

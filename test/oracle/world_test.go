@@ -459,7 +459,7 @@ func (s *side) run(c *scenario) (seen []fact) {
 			for _, f := range m.fields() {
 				note(fmt.Sprintf("answer%d:%s", n, f.what), f.value)
 			}
-			note(fmt.Sprintf("answer%d body", n), fmt.Sprintf("%q %s", m.body, ending(err)))
+			note(fmt.Sprintf("answer%d body", n), fmt.Sprintf("%q %s", m.plain(), ending(err)))
 			if e.then != "" && n == 0 {
 				io.WriteString(client, e.then)
 			}
@@ -482,7 +482,7 @@ func (s *side) run(c *scenario) (seen []fact) {
 				for _, f := range got.fields() {
 					note(fmt.Sprintf("%s%d:%s", name, n, f.what), f.value)
 				}
-				note(fmt.Sprintf("%s%d body", name, n), fmt.Sprintf("%q", got.body))
+				note(fmt.Sprintf("%s%d body", name, n), fmt.Sprintf("%q", got.plain()))
 			}
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	directv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/direct_response/v3"
 	echov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/echo/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	ratev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/local_ratelimit/v3"
+	setv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/set_filter_state/v3"
 	sniv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/sni_cluster/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 
@@ -195,6 +197,23 @@ func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterCh
 				Max:        min(m.GetMaxConnections().GetValue(), math.MaxInt64),
 				Delay:      s.duration(m.GetDelay(), 0, p.field("delay")),
 			})
+		case *ratev3.LocalRateLimit:
+			last = false
+			rate := s.rate(m.GetTokenBucket(), p.field("token_bucket"))
+			c.Guards = append(c.Guards, config.Guard{
+				StatPrefix: m.GetStatPrefix(),
+				Off:        m.GetRuntimeEnabled() != nil && !m.GetRuntimeEnabled().GetDefaultValue().GetValue(),
+				Rate:       &rate,
+				ShareKey:   m.GetShareKey(),
+			})
+		case *setv3.Config:
+			last = false
+			c.State = append(c.State, s.filterStates(m.GetOnNewConnection(), p.field("on_new_connection"))...)
+			// Nobody shakes hands here: that list follows at once.
+			c.State = append(c.State, s.filterStates(m.GetOnDownstreamTlsHandshake(), p.field("on_downstream_tls_handshake"))...)
+			if len(c.State) > maxStates {
+				s.problem(p, "%d values with those of filters before: there is room for %d", len(c.State), maxStates)
+			}
 		case *sniv3.SniCluster:
 			last, byName = false, true
 		default: // the walk has refused it

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"strings"
 	"time"
@@ -10,10 +11,12 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	statev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 )
 
@@ -87,12 +90,15 @@ func Wrong(path, format string, args ...any) error {
 
 // Format reads a text with operators. An empty one is refused.
 func Format(m *corev3.SubstitutionFormatString, path string) (*accesslog.Format, error) {
-	return part(m, path, func(s *session, m *corev3.SubstitutionFormatString, p *at) *accesslog.Format {
-		if f, ok := m.GetFormat().(*corev3.SubstitutionFormatString_TextFormat); ok && f.TextFormat == "" {
-			s.problem(p.field("text_format"), "a text is missing")
-		}
-		return s.format(m, p)
-	})
+	return part(m, path, (*session).someText)
+}
+
+// someText is a text with operators that is not empty.
+func (s *session) someText(m *corev3.SubstitutionFormatString, p *at) *accesslog.Format {
+	if f, ok := m.GetFormat().(*corev3.SubstitutionFormatString_TextFormat); ok && f.TextFormat == "" {
+		s.problem(p.field("text_format"), "a text is missing")
+	}
+	return s.format(m, p)
 }
 
 // Text reads a text with operators that writes nothing for what is missing.
@@ -126,4 +132,51 @@ func Substitution(m *matcherv3.RegexMatchAndSubstitute, path string) (*regexp.Re
 		by.WriteString(strings.ReplaceAll(p.Text, "$", "$$"))
 	}
 	return r.Pattern, by.String(), nil
+}
+
+// minInterval is Envoy's.
+const minInterval = 50 * time.Millisecond
+
+// Rate reads how a token bucket fills.
+func Rate(m *typev3.TokenBucket, path string) (config.Rate, error) {
+	return part(m, path, (*session).rate)
+}
+
+func (s *session) rate(m *typev3.TokenBucket, p *at) config.Rate {
+	r := config.Rate{Tokens: m.GetMaxTokens(), Fill: u32(m.GetTokensPerFill(), 1), Interval: m.GetFillInterval().AsDuration()}
+	switch {
+	case r.Interval < minInterval:
+		s.problem(p.field("fill_interval"), "%v: want %v or more", r.Interval, minInterval)
+	case float64(r.Tokens)*float64(r.Interval)/float64(max(r.Fill, 1)) >= math.MaxInt64/4: // what buckets reckon with
+		s.problem(p, "would take more than 73 years to fill")
+	}
+	return r
+}
+
+// maxStates is what an exchange has room for.
+const maxStates = filters.MaxFilterState
+
+// FilterStates reads named values that are set.
+func FilterStates(list []*statev3.FilterStateValue, path string) ([]config.SetState, error) {
+	return part(list, path, (*session).filterStates)
+}
+
+func (s *session) filterStates(list []*statev3.FilterStateValue, p *at) []config.SetState {
+	if len(list) > maxStates {
+		s.problem(p, "%d: an exchange has room for %d", len(list), maxStates)
+		return nil
+	}
+	var out []config.SetState
+	for i, m := range list {
+		p := p.item(i)
+		switch factory := m.GetFactoryKey(); factory {
+		case "envoy.string", "envoy.hashable_string", "istio.hashable_string":
+		case "":
+			s.problem(p.field("factory_key"), "is missing: want envoy.string, since a value is text here")
+		default:
+			s.problem(p.field("factory_key"), "%q: not supported yet: a value is text: want envoy.string", factory)
+		}
+		out = append(out, config.SetState{Name: m.GetObjectKey(), Format: s.someText(m.GetFormatString(), p.field("format_string")), SkipEmpty: m.GetSkipIfEmpty(), Hashable: m.GetFactoryKey() != "envoy.string"})
+	}
+	return out
 }

@@ -7,8 +7,10 @@ const noRuntime = "nothing asks for the key, and whoever sets it is told"
 var filterMessages = map[place][]string{
 	inChain: {
 		"envoy.extensions.filters.http.buffer.v3.Buffer",
+		"envoy.extensions.filters.http.compressor.v3.Compressor",
 		"envoy.extensions.filters.http.cors.v3.Cors",
 		"envoy.extensions.filters.http.csrf.v3.CsrfPolicy",
+		"envoy.extensions.filters.http.decompressor.v3.Decompressor",
 		"envoy.extensions.filters.http.fault.v3.HTTPFault",
 		"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
 		"envoy.extensions.filters.http.header_to_metadata.v3.Config",
@@ -18,6 +20,7 @@ var filterMessages = map[place][]string{
 	},
 	inRoute: {
 		"envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
+		"envoy.extensions.filters.http.compressor.v3.CompressorPerRoute",
 		"envoy.extensions.filters.http.cors.v3.CorsPolicy",
 		"envoy.extensions.filters.http.csrf.v3.CsrfPolicy",
 		"envoy.extensions.filters.http.fault.v3.HTTPFault",

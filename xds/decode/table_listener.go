@@ -135,6 +135,8 @@ var listenerTable = table{
 			"envoy.extensions.filters.network.direct_response.v3.Config",
 			"envoy.extensions.filters.network.echo.v3.Echo",
 			"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+			"envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit",
+			"envoy.extensions.filters.network.set_filter_state.v3.Config",
 			"envoy.extensions.filters.network.sni_cluster.v3.SniCluster",
 			"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
 		),
@@ -145,6 +147,17 @@ var listenerTable = table{
 		"max_connections": run,
 		"delay":           run,
 		"runtime_enabled": run,
+	},
+	"envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit": {
+		"stat_prefix":     run,
+		"token_bucket":    run,
+		"runtime_enabled": run,
+		"share_key":       run,
+	},
+	"envoy.extensions.filters.network.set_filter_state.v3.Config": {
+		"on_new_connection":           run,
+		"on_downstream_tls_handshake": run,
+		"on_downstream_data":          later("values are set when a connection comes"),
 	},
 	"envoy.extensions.filters.network.direct_response.v3.Config": {
 		"response": run,
