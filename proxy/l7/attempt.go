@@ -183,6 +183,9 @@ func (a *attempt) OnHead(end bool) {
 	if x.has(mayRetry) && x.retryAnswer(a, end) {
 		return
 	}
+	if x.forward.Follow != nil && x.follow(a, end) {
+		return
+	}
 	if len(x.rivals) > 0 || a.response != &x.response {
 		x.prefer(a)
 	}

@@ -327,7 +327,7 @@ var internalOnly = [...]http.ID{
 	http.XEnvoyRetriableStatusCodes, http.XEnvoyRetriableHeaderNames, http.XEnvoyRetryOn, http.XEnvoyRetryGRPCOn,
 	http.XEnvoyMaxRetries, http.XEnvoyUpstreamAltStatName, http.XEnvoyUpstreamRqTimeoutMs, http.XEnvoyUpstreamRqPerTryTimeoutMs,
 	http.XEnvoyUpstreamRqTimeoutAltResponse, http.XEnvoyExpectedRqTimeoutMs, http.XEnvoyForceTrace, http.XEnvoyIPTags,
-	http.XEnvoyOriginalPath, http.XEnvoyHedgeOnPerTryTimeout, http.XEnvoyUpstreamStreamDurationMs,
+	http.XEnvoyOriginalPath, http.XEnvoyOriginalURL, http.XEnvoyHedgeOnPerTryTimeout, http.XEnvoyUpstreamStreamDurationMs,
 }
 
 // sanitize sets the marks of a request from inside, or takes out of one from outside what it may not say.

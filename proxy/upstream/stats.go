@@ -84,6 +84,8 @@ const (
 	SubsetsCut
 	SubsetsActive
 	StaleRetry
+	InternalRedirectSucceeded
+	InternalRedirectFailed
 )
 
 // Stats is the table of a cluster's numbers.
@@ -168,6 +170,8 @@ var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	SubsetsRemoved:            {Name: "lb_subsets_removed"},
 	SubsetsActive:             {Name: "lb_subsets_active", Type: telemetry.Gauge},
 	StaleRetry:                {Name: "upstream_rq_stale_connection_retry"},
+	InternalRedirectSucceeded: {Name: "upstream_internal_redirect_succeeded_total"},
+	InternalRedirectFailed:    {Name: "upstream_internal_redirect_failed_total"},
 }}
 
 // Rows of what is told of a cluster as a whole, off the loops. They have a table of their own because every cluster has them, used or

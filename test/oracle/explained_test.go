@@ -46,6 +46,8 @@ var explained = []difference{
 	because(`^retry-kinds/log17:RESPONSE_`, "a connection that ends within a body is lost; Envoy calls it a protocol error"),
 	because(`^retry-5xx/log6:UPSTREAM_WIRE_BYTES_SENT`, "what is replayed of a chunked body goes in one chunk"),
 	because(`^paths/log15:RESPONSE_CODE_DETAILS`, "a target of * is no URL for Envoy, and no target of a GET here"),
+	because(`^following/log\d+:BYTES_RECEIVED`, "a request whose redirect is followed is read once; Envoy counts its body for each pass again"),
+	because(`^following/log\d+:(ROUTE_NAME|UPSTREAM_CLUSTER(_RAW)?|REQ\(:SCHEME\))`, "a redirect that is not followed leaves the request as it was; Envoy forgets its route, and says its scheme twice"),
 	because(`^limits/log1:UPSTREAM_HOST(_NAME)?$`, "an endpoint was chosen before the limit was met"),
 	because(`^upgrades/log6:UPSTREAM_PROTOCOL`, "a CONNECT that ends here speaks to its upstream over what is otherwise a connection of HTTP"),
 	because(`^(upgrades/log[04]|moments/log11):RESPONSE_(CODE_DETAILS|FLAGS)`, "a tunnel that the upstream ends in order is no failure"),

@@ -59,6 +59,7 @@ const (
 	XEnvoyMaxRetries
 	XEnvoyOriginalHost
 	XEnvoyOriginalPath
+	XEnvoyOriginalURL
 	XEnvoyOverloaded
 	XEnvoyRateLimited
 	XEnvoyRetriableHeaderNames
@@ -134,6 +135,7 @@ var names = [numIDs]string{
 	XEnvoyMaxRetries:                   "x-envoy-max-retries",
 	XEnvoyOriginalHost:                 "x-envoy-original-host",
 	XEnvoyOriginalPath:                 "x-envoy-original-path",
+	XEnvoyOriginalURL:                  "x-envoy-original-url",
 	XEnvoyOverloaded:                   "x-envoy-overloaded",
 	XEnvoyRateLimited:                  "x-envoy-ratelimited",
 	XEnvoyRetriableHeaderNames:         "x-envoy-retriable-header-names",

@@ -212,6 +212,7 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, host hostRules, 
 	if m.GetPriority() == corev3.RoutingPriority_HIGH {
 		f.Priority = config.PriorityHigh
 	}
+	f.Follow = s.follow(m, p)
 	f.Retry, f.HedgeOnTimeout, f.Mirrors = host.retry, host.hedge, host.mirrors
 	if m.GetRetryPolicy() != nil {
 		f.Retry = s.retry(m.GetRetryPolicy(), p.field("retry_policy"))
