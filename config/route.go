@@ -35,6 +35,13 @@ type VirtualHost struct {
 	RequireTLS                                    RequireTLS
 	RateLimits                                    []RateLimit
 	Metadata                                      Metadata
+	VirtualClusters                               []VirtualCluster // if any: statistics of each, and of requests that are in none
+}
+
+// VirtualCluster is a part of a virtual host's requests: those whose fields are like that, if no part before it has them.
+type VirtualCluster struct {
+	Name    string
+	Headers []HeaderMatch
 }
 
 // RequireTLS says which requests are redirected to https.
@@ -49,14 +56,16 @@ const (
 
 // Route is one rule: what it matches and what is done. Exactly one of Forward, Redirect and Direct is set.
 type Route struct {
-	Name     string
-	Match    Match
-	Forward  *Forward
-	Redirect *Redirect
-	Direct   *Direct
-	Headers  HeaderChanges
-	Filters  map[string]FilterOverride
-	Metadata Metadata
+	Name string
+	// StatPrefix has statistics of its own kept of the route, if set.
+	StatPrefix string
+	Match      Match
+	Forward    *Forward
+	Redirect   *Redirect
+	Direct     *Direct
+	Headers    HeaderChanges
+	Filters    map[string]FilterOverride
+	Metadata   Metadata
 }
 
 // FilterOverride is a filter's configuration for one virtual host or route.

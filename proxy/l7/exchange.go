@@ -35,6 +35,7 @@ type exchange struct {
 	rivals   []*attempt // others that are under way (hedging)
 	retry    *retry     // meaningful with mayRetry
 	followed *followed
+	tallies  [2]*tally // of the route and of the virtual cluster, if they are counted
 	mirrors  []*mirror // copies that want more of the request
 	tries    uint32    // attempts begun
 	stale    uint32    // of them, those that met a connection which was closed already
@@ -125,6 +126,7 @@ func (x *exchange) beginPass() {
 		ServerName: c.conn.ServerName(), FilterChain: c.server.chainAs, Protocol: http.HTTP11, HasProtocol: true,
 		About: c.server.about, RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
+	x.tallies = [2]*tally{}
 	x.attempt, x.rivals = &x.first, x.rivals[:0]
 	x.first.reset(x)
 	x.tries, x.stale, x.requestTrailers = 0, 0, nil

@@ -257,7 +257,7 @@ func (m *mirror) OnHead(bool) {
 	}
 	l := m.local.Loop
 	m.cluster.Report(l, m.member, upstream.Outcome{Status: m.response.Status})
-	countAnswer(m.cluster.Local(l), m.response.Status, milliseconds(l.Nanotime()-m.began), false)
+	countAnswer(m.cluster, l, m.response.Status, milliseconds(l.Nanotime()-m.began), origin{canary: m.member.Canary || string(m.response.Get(http.XEnvoyUpstreamCanary)) == "true"})
 }
 
 // OnBody implements upstream.Stream: however long the answer is, nothing of it is kept.

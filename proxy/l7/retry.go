@@ -286,22 +286,26 @@ func (x *exchange) tryAgain(wanted bool) bool {
 	if !wanted {
 		if r.entered {
 			stats.Inc(upstream.RqRetrySuccess)
+			x.tally(TallyRetrySuccess)
 		}
 		return false
 	}
 	r.release()
 	if r.left == 0 {
 		stats.Inc(upstream.RqRetryLimitExceeded)
+		x.tally(TallyRetryLimitExceeded)
 		x.entry.Flags |= accesslog.UpstreamRetryLimitExceeded
 		return false
 	}
 	r.left--
 	if !x.cluster.EnterRetry(l, x.forward.Priority) {
 		x.entry.Flags |= accesslog.UpstreamOverflow
+		x.tally(TallyRetryOverflow)
 		return false
 	}
 	r.entered = true
 	stats.Inc(upstream.RqRetry)
+	x.tally(TallyRetry)
 	l.SetTimer(&r.timer, x.backOff(), r)
 	return true
 }

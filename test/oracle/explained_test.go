@@ -56,8 +56,6 @@ var explained = []difference{
 	because(`/listener\.[^.]*\.http\.`, "requests are not counted for each listener, too"),
 	because(`/listener\.[^.]*\.worker_0\.`, "loops are not counted for each listener"),
 	because(`/cluster\..*\.default\.total_match_count$`, "this counts look-ups of the one and only matcher of transport sockets"),
-	because(`/cluster\..*\.(external|internal)\.upstream_rq_(\d\d\d|1xx)`, "statuses are counted by where requests come from by their hundreds only"),
-	because(`/cluster\..*\.canary\.`, "canaries are not counted apart"),
 	because(`/http\..*\.downstream_cx_destroy_(local|remote)$`, "a connection whose answer said close counts as closed by us; Envoy waits who is first"),
 	because(`/http\..*\.(downstream_cx_tx_bytes_total|downstream_cx_rx_bytes_total)$`, "answers that differ have other sizes, and bytes that came with a refused request are counted to its end only"),
 	because(`/http\..*\.downstream_rq_(rx|tx)_reset$`, "Envoy resets the rest of a request that was answered before it was whole, and counts it"),

@@ -18,7 +18,7 @@ import (
 )
 
 // corpus is all that is asked of both.
-var corpus = slices.Concat(routing, heads, attempts, filtered, wire, logging, replies, metadata, following)
+var corpus = slices.Concat(routing, heads, attempts, filtered, wire, logging, replies, metadata, following, statistics)
 
 // floor is the least number of run paths that the corpus sets. It only goes up.
 const floor = 309
@@ -116,7 +116,7 @@ func (s *side) after(seen map[string]string) {
 }
 
 // owned are the statistics that belong to a scenario, whose name is the group.
-var owned = regexp.MustCompile(`^(?:http|tcp|listener|cluster)\.([a-z0-9-]+)[._]`)
+var owned = regexp.MustCompile(`^(?:http|tcp|listener|cluster|vhost)\.([a-z0-9-]+)[._]`)
 
 // compare gives what two saw differently.
 func compare(a, b map[string]string) map[string][2]string {

@@ -67,6 +67,7 @@ const (
 	XEnvoyRetryGRPCOn
 	XEnvoyRetryOn
 	XEnvoyUpstreamAltStatName
+	XEnvoyUpstreamCanary
 	XEnvoyUpstreamRqPerTryTimeoutMs
 	XEnvoyUpstreamRqTimeoutAltResponse
 	XEnvoyUpstreamRqTimeoutMs
@@ -143,6 +144,7 @@ var names = [numIDs]string{
 	XEnvoyRetryGRPCOn:                  "x-envoy-retry-grpc-on",
 	XEnvoyRetryOn:                      "x-envoy-retry-on",
 	XEnvoyUpstreamAltStatName:          "x-envoy-upstream-alt-stat-name",
+	XEnvoyUpstreamCanary:               "x-envoy-upstream-canary",
 	XEnvoyUpstreamRqPerTryTimeoutMs:    "x-envoy-upstream-rq-per-try-timeout-ms",
 	XEnvoyUpstreamRqTimeoutAltResponse: "x-envoy-upstream-rq-timeout-alt-response",
 	XEnvoyUpstreamRqTimeoutMs:          "x-envoy-upstream-rq-timeout-ms",
