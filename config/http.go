@@ -47,7 +47,8 @@ type HTTP struct {
 	DrainTimeout          time.Duration
 	DelayedCloseTimeout   time.Duration
 
-	// What is done to a request's head.
+	// What is done to a request's head. Early is done before all else.
+	Early                []HeaderMutation
 	UseRemoteAddress     bool
 	TrustedHops          uint32
 	SkipXFFAppend        bool

@@ -324,6 +324,13 @@ type HeaderAdd struct {
 	KeepEmpty bool
 }
 
+// HeaderMutation is one change of a message's header fields. One of the three is set.
+type HeaderMutation struct {
+	Add    *HeaderAdd
+	Remove string       // in lower case
+	Match  *StringMatch // of names that are removed
+}
+
 // AddAction is what is done if the field is there already.
 type AddAction uint8
 

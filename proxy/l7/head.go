@@ -17,6 +17,9 @@ func (x *exchange) prepareHead() bool {
 		return false
 	}
 	x.stripAuthority()
+	if len(c.Early) > 0 {
+		x.mutate(&r.Header, c.Early)
+	}
 	inside := x.resolveClient()
 	x.sanitize(inside)
 	if c.AddUserAgent {

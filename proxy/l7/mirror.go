@@ -90,6 +90,9 @@ func (l *Local) mirror() *mirror {
 func (m *mirror) copyHead(x *exchange, p *config.Mirror) {
 	r := &m.request
 	r.CopyFrom(&x.request)
+	if len(p.Mutations) > 0 {
+		x.mutate(&r.Header, p.Mutations)
+	}
 	switch {
 	case p.HostRewrite != "":
 		r.SetAuthority([]byte(p.HostRewrite))

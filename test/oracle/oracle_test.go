@@ -18,7 +18,7 @@ import (
 )
 
 // corpus is all that is asked of both.
-var corpus = slices.Concat(routing, heads, attempts, filtered, wire, logging, replies, metadata, following, statistics)
+var corpus = slices.Concat(routing, heads, attempts, filtered, wire, logging, replies, metadata, following, statistics, early)
 
 // floor is the least number of run paths that the corpus sets. It only goes up.
 const floor = 309

@@ -48,6 +48,7 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 		DrainTimeout:          s.duration(m.GetDrainTimeout(), 5*time.Second, p.field("drain_timeout")),
 		DelayedCloseTimeout:   s.duration(m.GetDelayedCloseTimeout(), time.Second, p.field("delayed_close_timeout")),
 
+		Early:                s.early(m.GetEarlyHeaderMutationExtensions(), p.field("early_header_mutation_extensions")),
 		UseRemoteAddress:     isTrue(m.GetUseRemoteAddress(), false),
 		TrustedHops:          m.GetXffNumTrustedHops(),
 		SkipXFFAppend:        m.GetSkipXffAppend(),

@@ -40,7 +40,7 @@ var httpTable = table{
 		"use_remote_address":                 run,
 		"xff_num_trusted_hops":               run,
 		"original_ip_detection_extensions":   later("addresses come from x-forwarded-for"),
-		"early_header_mutation_extensions":   later("use request_headers_to_add of the routes"),
+		"early_header_mutation_extensions":   as("early"),
 		"internal_address_config":            run,
 		"skip_xff_append":                    run,
 		"via":                                run,
@@ -107,6 +107,13 @@ var httpTable = table{
 		"access_log_flush_interval":                    run,
 		"flush_access_log_on_new_request":              run,
 		"flush_log_on_tunnel_successfully_established": run,
+	},
+	"envoy.config.core.v3.TypedExtensionConfig@early": {
+		"name":         harmless("the type of typed_config decides"),
+		"typed_config": extension("envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"),
+	},
+	"envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation": {
+		"mutations": run,
 	},
 	"envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig": {
 		"mappers":     run,
