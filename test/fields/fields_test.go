@@ -31,7 +31,7 @@ type trial struct {
 	resource   proto.Message     // the piece is a resource of this kind in the file "piece", and site is what names that
 }
 
-var trials = slices.Concat(managerTrials, routeTrials, retryTrials, clusterTrials, originalTrials, dnsTrials, healthTrials, balanceTrials, outlierTrials, listenerTrials, filterTrials, processTrials, replyTrials, metadataTrials, redirectTrials, tallyTrials, mutationTrials)
+var trials = slices.Concat(managerTrials, routeTrials, retryTrials, clusterTrials, originalTrials, dnsTrials, healthTrials, balanceTrials, outlierTrials, listenerTrials, filterTrials, processTrials, replyTrials, metadataTrials, redirectTrials, tallyTrials, mutationTrials, detectionTrials)
 
 // unseen are the run paths whose effect no test sees, and why.
 var unseen = map[string]string{

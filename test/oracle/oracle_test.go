@@ -18,10 +18,10 @@ import (
 )
 
 // corpus is all that is asked of both.
-var corpus = slices.Concat(routing, heads, attempts, filtered, wire, logging, replies, metadata, following, statistics, early)
+var corpus = slices.Concat(routing, heads, attempts, filtered, wire, logging, replies, metadata, following, statistics, early, detections)
 
 // floor is the least number of run paths that the corpus sets. It only goes up.
-const floor = 309
+const floor = 396
 
 // TestTraffic asks both and wants every difference to be explained, and every explanation to explain something.
 func TestTraffic(t *testing.T) {
