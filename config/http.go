@@ -47,8 +47,10 @@ type HTTP struct {
 	DrainTimeout          time.Duration
 	DelayedCloseTimeout   time.Duration
 
-	// What is done to a request's head.
+	// What is done to a request's head. Early is done before all else.
+	Early                []HeaderMutation
 	UseRemoteAddress     bool
+	Detections           []Detection // instead of x-forwarded-for; the first that finds the client's address
 	TrustedHops          uint32
 	SkipXFFAppend        bool
 	AppendForwardedPort  bool
@@ -73,6 +75,17 @@ type HTTP struct {
 	// What is done to a response's head.
 	ServerName   string
 	ServerHeader ServerHeader
+}
+
+// Detection is a way to find a client's address in a request: in a field of its own, or, without Header, in x-forwarded-for.
+type Detection struct {
+	Header string // in lower case
+	Trust  bool   // what Header says may be an address of ours
+	Reject uint16 // the status of who has no address in Header; 0: the next way is tried
+	Hops   uint32 // of x-forwarded-for, how many addresses are passed over from the right
+	// Trusted are, instead of Hops, whose addresses are passed over; the peer must be one of them.
+	Trusted []netip.Prefix
+	Append  bool // the peer's address is added to x-forwarded-for
 }
 
 // Router is the configuration of the filter that ends every HTTP chain.

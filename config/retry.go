@@ -86,4 +86,5 @@ type Mirror struct {
 	Share         Fraction
 	KeepHost      bool   // else "-shadow" is appended to the host
 	HostRewrite   string // instead of either
+	Mutations     []HeaderMutation
 }

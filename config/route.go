@@ -35,6 +35,13 @@ type VirtualHost struct {
 	RequireTLS                                    RequireTLS
 	RateLimits                                    []RateLimit
 	Metadata                                      Metadata
+	VirtualClusters                               []VirtualCluster // if any: statistics of each, and of requests that are in none
+}
+
+// VirtualCluster is a part of a virtual host's requests: those whose fields are like that, if no part before it has them.
+type VirtualCluster struct {
+	Name    string
+	Headers []HeaderMatch
 }
 
 // RequireTLS says which requests are redirected to https.
@@ -49,14 +56,16 @@ const (
 
 // Route is one rule: what it matches and what is done. Exactly one of Forward, Redirect and Direct is set.
 type Route struct {
-	Name     string
-	Match    Match
-	Forward  *Forward
-	Redirect *Redirect
-	Direct   *Direct
-	Headers  HeaderChanges
-	Filters  map[string]FilterOverride
-	Metadata Metadata
+	Name string
+	// StatPrefix has statistics of its own kept of the route, if set.
+	StatPrefix string
+	Match      Match
+	Forward    *Forward
+	Redirect   *Redirect
+	Direct     *Direct
+	Headers    HeaderChanges
+	Filters    map[string]FilterOverride
+	Metadata   Metadata
 }
 
 // FilterOverride is a filter's configuration for one virtual host or route.
@@ -175,13 +184,27 @@ type Forward struct {
 	Upgrades            []Upgrade // override the connection manager's, by name
 	MissingCluster      uint16    // the status if the cluster is not there: 503, 404 or 500
 	Priority            Priority
-	Retry               *Retry // nil: tried again only if the request says so
-	HedgeOnTimeout      bool   // a try that takes longer than Retry.PerTry goes on beside the next one
+	Retry               *Retry  // nil: tried again only if the request says so
+	Follow              *Follow // redirects that are followed here; nil: none
+	HedgeOnTimeout      bool    // a try that takes longer than Retry.PerTry goes on beside the next one
 	Mirrors             []Mirror
 	// ReplayLimit bounds the bytes of a request's body that are kept for tries and copies; nil: as the connection's buffer.
 	ReplayLimit       *uint64
 	RateLimits        []RateLimit
 	VirtualHostLimits bool // the virtual host's rate limits hold, too, whatever a filter says
+}
+
+// Follow says which redirects of the upstream are followed here instead of by the client.
+type Follow struct {
+	Codes       []uint16
+	Max         uint32   // for one request
+	CrossScheme bool     // to another scheme, too
+	Copy        []string // fields of the redirect, in lower case, that the next request brings instead of its own
+	// What else must hold: the scheme is not a safer one than the request came by; the route that is met has not been met from this one
+	// before; its name is in each of the lists.
+	SafeScheme bool
+	NotAgain   bool
+	Listed     [][]string
 }
 
 // GRPCTimeout is how the grpc-timeout that a request of gRPC brings is heeded.
@@ -299,6 +322,13 @@ type HeaderAdd struct {
 	Value     any
 	Action    AddAction
 	KeepEmpty bool
+}
+
+// HeaderMutation is one change of a message's header fields. One of the three is set.
+type HeaderMutation struct {
+	Add    *HeaderAdd
+	Remove string       // in lower case
+	Match  *StringMatch // of names that are removed
 }
 
 // AddAction is what is done if the field is there already.

@@ -14,7 +14,6 @@ import (
 	"github.com/weftmesh/weft/proxy/l7"
 	"github.com/weftmesh/weft/proxy/listener"
 	"github.com/weftmesh/weft/proxy/loop"
-	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -47,7 +46,7 @@ type Proxy struct {
 
 	mu        sync.Mutex // one change at a time
 	current   *config.Snapshot
-	tables    map[string]*route.Table
+	tables    map[string]*l7.Table
 	listeners map[string]*listener.Listener
 	closed    bool
 }
@@ -59,7 +58,7 @@ func New(o Options) (*Proxy, error) {
 	if want := o.Concurrency + 1; runtime.GOMAXPROCS(0) < want {
 		runtime.GOMAXPROCS(want)
 	}
-	p := &Proxy{options: o, listeners: map[string]*listener.Listener{}, tables: map[string]*route.Table{}, current: &config.Snapshot{},
+	p := &Proxy{options: o, listeners: map[string]*listener.Listener{}, tables: map[string]*l7.Table{}, current: &config.Snapshot{},
 		owners: newOwners(o.Stats)}
 	owner := o.Stats.Acquire(loop.Stats, "loop.")
 	for i := range o.Concurrency {
@@ -127,19 +126,24 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 	if !p.live.Load() {
 		p.clusters.Warm()
 	}
-	tables := make(map[string]*route.Table, len(s.Routes))
+	tables := make(map[string]*l7.Table, len(s.Routes))
 	for name, c := range s.Routes {
 		if old := p.tables[name]; old != nil && old.Config == c {
 			tables[name] = old
 			continue
 		}
-		tables[name] = route.Compile(c)
+		tables[name] = l7.CompileTable(c, p.options.Stats)
 	}
 	generation := &l7.Generation{Routes: tables, Clusters: clusters}
 	p.onLoops(func(i int) {
 		p.locals[i].HTTP.Generation = generation
 		p.locals[i].TCP.Clusters = clusters
 	})
+	for name, old := range p.tables {
+		if tables[name] != old {
+			old.Release(p.options.Stats)
+		}
+	}
 	p.tables, p.current = tables, s
 	p.replaceListeners(s, change)
 	p.live.Store(true)

@@ -30,6 +30,15 @@ type Table struct {
 	Metrics []Metric
 }
 
+// CodeTable is a table of answers by status code, from 100 to 599; codes that never came are not shown.
+func CodeTable(kind, prefix string) *Table {
+	t := &Table{Kind: kind, Sparse: true, Metrics: make([]Metric, 500)}
+	for i := range t.Metrics {
+		t.Metrics[i].Name = prefix + string([]byte{byte('1' + i/100), byte('0' + i/10%10), byte('0' + i%10)})
+	}
+	return t
+}
+
 // Store holds all owners of a process.
 type Store struct {
 	loops  int

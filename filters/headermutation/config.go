@@ -9,7 +9,6 @@ import (
 	rulesv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
@@ -25,15 +24,8 @@ type settings struct {
 
 // mutations are what is done, in order.
 type mutations struct {
-	request, response, requestTrailers, responseTrailers []mutation
+	request, response, requestTrailers, responseTrailers []config.HeaderMutation
 	query                                                []queryMutation
-}
-
-// mutation is one change of a header. One of the three is set.
-type mutation struct {
-	add    *config.HeaderAdd
-	remove string
-	match  *config.StringMatch // of names that are removed
 }
 
 // queryMutation is one change of the query.
@@ -74,7 +66,7 @@ func Spec() filters.Spec {
 func read(m *mutationv3.Mutations) (*mutations, error) {
 	var out mutations
 	for _, list := range []struct {
-		to   *[]mutation
+		to   *[]config.HeaderMutation
 		from []*rulesv3.HeaderMutation
 		name string
 	}{
@@ -83,12 +75,9 @@ func read(m *mutationv3.Mutations) (*mutations, error) {
 		{&out.requestTrailers, m.GetRequestTrailersMutations(), "request_trailers_mutations"},
 		{&out.responseTrailers, m.GetResponseTrailersMutations(), "response_trailers_mutations"},
 	} {
-		for i, m := range list.from {
-			c, err := readMutation(m, fmt.Sprintf("mutations.%s[%d]", list.name, i))
-			if err != nil {
-				return nil, err
-			}
-			*list.to = append(*list.to, c)
+		var err error
+		if *list.to, err = decode.HeaderMutations(list.from, "mutations."+list.name); err != nil {
+			return nil, err
 		}
 	}
 	for i, m := range m.GetQueryParameterMutations() {
@@ -99,24 +88,6 @@ func read(m *mutationv3.Mutations) (*mutations, error) {
 		out.query = append(out.query, c)
 	}
 	return &out, nil
-}
-
-func readMutation(m *rulesv3.HeaderMutation, path string) (c mutation, err error) {
-	switch a := m.GetAction().(type) {
-	case *rulesv3.HeaderMutation_Append:
-		var list []config.HeaderAdd
-		if list, err = decode.HeaderAdditions([]*corev3.HeaderValueOption{a.Append}, path+".append"); err == nil {
-			c.add = &list[0]
-		}
-	case *rulesv3.HeaderMutation_Remove:
-		c.remove, err = decode.Removal(a.Remove, path+".remove")
-	case *rulesv3.HeaderMutation_RemoveOnMatch_:
-		var list []config.StringMatch
-		if list, err = decode.StringMatches([]*matcherv3.StringMatcher{a.RemoveOnMatch.GetKeyMatcher()}, path+".remove_on_match.key_matcher"); err == nil {
-			c.match = &list[0]
-		}
-	}
-	return c, err
 }
 
 func readQuery(m *corev3.KeyValueMutation, path string) (c queryMutation, err error) {

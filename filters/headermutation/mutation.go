@@ -47,31 +47,31 @@ func (f *filter) ResponseHeaders(x filters.Exchange, _ bool) filters.Action {
 
 // RequestTrailers changes the request's trailers.
 func (f *filter) RequestTrailers(x filters.Exchange, t *http.Header) filters.Action {
-	return f.trailers(x, t, func(m *mutations) []mutation { return m.requestTrailers })
+	return f.trailers(x, t, func(m *mutations) []config.HeaderMutation { return m.requestTrailers })
 }
 
 // ResponseTrailers changes the response's trailers.
 func (f *filter) ResponseTrailers(x filters.Exchange, t *http.Header) filters.Action {
-	return f.trailers(x, t, func(m *mutations) []mutation { return m.responseTrailers })
+	return f.trailers(x, t, func(m *mutations) []config.HeaderMutation { return m.responseTrailers })
 }
 
-func (f *filter) trailers(x filters.Exchange, t *http.Header, of func(*mutations) []mutation) filters.Action {
+func (f *filter) trailers(x filters.Exchange, t *http.Header, of func(*mutations) []config.HeaderMutation) filters.Action {
 	return f.each(x, func(_ *filter, x filters.Exchange, m *mutations) { apply(x, t, of(m)) })
 }
 
-func apply(x filters.Exchange, h *http.Header, list []mutation) {
+func apply(x filters.Exchange, h *http.Header, list []config.HeaderMutation) {
 	for i := range list {
 		switch m := &list[i]; {
-		case m.add != nil:
-			x.AddHeader(h, m.add)
-		case m.match != nil:
+		case m.Add != nil:
+			x.AddHeader(h, m.Add)
+		case m.Match != nil:
 			for i := h.Len() - 1; i >= 0; i-- {
-				if x.MatchString(m.match, h.Name(i)) {
+				if x.MatchString(m.Match, h.Name(i)) {
 					h.RemoveAt(i)
 				}
 			}
 		default:
-			h.RemoveNamed(m.remove)
+			h.RemoveNamed(m.Remove)
 		}
 	}
 }

@@ -62,7 +62,7 @@ func (a *attempt) begin(end bool) {
 	a.member = x.cluster.Choose(l, x.wish())
 	if a.member == nil {
 		a.state = 0
-		x.countFailure(503)
+		x.countOther(503)
 		x.fail(503, accesslog.NoHealthyUpstream, "no_healthy_upstream", "no healthy upstream")
 		return
 	}
@@ -97,6 +97,7 @@ func (a *attempt) OnLent(c *upstream.HTTP1) {
 	conn := c.Conn()
 	a.sign()
 	x.entry.UpstreamFirstSent = x.since()
+	x.tally(TallyTotal)
 	x.entry.UpstreamWireSent -= conn.Sent() // settle adds what there will be
 	x.entry.UpstreamWireReceived -= conn.Received()
 	a.framing = x.requestFraming(a.has(attemptWhole))
@@ -183,6 +184,9 @@ func (a *attempt) OnHead(end bool) {
 	}
 	a.report(upstream.Outcome{Status: r.Status, Unwell: r.Has(http.XEnvoyImmediateHealthCheckFail)})
 	if x.has(mayRetry) && x.retryAnswer(a, end) {
+		return
+	}
+	if x.forward.Follow != nil && x.follow(a, end) {
 		return
 	}
 	if len(x.rivals) > 0 || a.response != &x.response {
@@ -297,7 +301,7 @@ func (a *attempt) failed(f upstream.Failure) {
 		return
 	}
 	x.down.reset()
-	x.countFailure(v.status)
+	x.countOther(v.status)
 	x.scratch = v.body(x.scratch[:0], x.has(retried))
 	if f == upstream.Overflow {
 		x.response.Reset()
@@ -315,8 +319,9 @@ const maxStale = 8
 func (a *attempt) timedOut() {
 	x := a.exchange
 	x.clusterStats().Inc(upstream.RqTimeout)
+	x.tally(TallyTimeout)
 	a.report(upstream.Outcome{TimedOut: true})
-	x.countFailure(x.lateAnswer)
+	x.countOther(x.lateAnswer)
 	text := "upstream request timeout"
 	if x.lateAnswer == 204 {
 		text = ""

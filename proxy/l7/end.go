@@ -115,7 +115,7 @@ func (x *exchange) recycle() {
 	x.request.Reset()
 	x.response.Reset()
 	x.generation, x.cluster, x.forward, x.share = nil, nil, nil, nil
-	x.trailers, x.requestTrailers = nil, nil
+	x.trailers, x.requestTrailers, x.tallies = nil, nil, [2]*tally{}
 	x.attempt = &x.first
 	if r := x.retry; r != nil && cap(r.body) > maxScratch {
 		r.body = nil

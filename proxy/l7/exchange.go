@@ -35,9 +35,11 @@ type exchange struct {
 	attempt  *attempt   // the last one begun or, once a response is passed on, the one that it came from
 	rivals   []*attempt // others that are under way (hedging)
 	retry    *retry     // meaningful with mayRetry
-	mirrors  []*mirror  // copies that want more of the request
-	tries    uint32     // attempts begun
-	stale    uint32     // of them, those that met a connection which was closed already
+	followed *followed
+	tallies  [2]*tally // of the route and of the virtual cluster, if they are counted
+	mirrors  []*mirror // copies that want more of the request
+	tries    uint32    // attempts begun
+	stale    uint32    // of them, those that met a connection which was closed already
 	// requestTrailers are those of the request, until its end is sent.
 	requestTrailers *http.Header
 	hash            uint64 // what the request is hashed to, if hashed
@@ -104,6 +106,22 @@ func (x *exchange) start(c *Conn) {
 	x.generation = l.Generation
 	x.sequence++
 	x.state = 0
+	x.input.Reset(&x.request, l.Loop.Random())
+	if x.followed != nil {
+		x.followed.reset()
+	}
+	x.beginPass()
+	if d := c.server.config.LogEvery; d > 0 {
+		x.set(&x.report, d)
+	}
+	c.stats.Inc(RqTotal)
+	c.stats.Inc(RqHTTP1)
+	c.stats.Inc(RqActive)
+}
+
+// beginPass forgets what is known of the way of a request: at its beginning, and where a redirect is followed.
+func (x *exchange) beginPass() {
+	l, c := x.local, x.conn
 	x.began = l.Loop.Nanotime()
 	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Direct(), Remote: c.conn.Remote(), Local: c.address(), DirectLocal: c.conn.DirectLocal(),
 		ServerName: c.conn.ServerName(), FilterChain: c.server.chainAs, Protocol: http.HTTP11, HasProtocol: true,
@@ -111,8 +129,8 @@ func (x *exchange) start(c *Conn) {
 	if len(c.server.state) > 0 {
 		x.entry.State = slices.Clone(c.kept[stateKey{}].([]config.State))
 	}
-	x.input.Reset(&x.request, l.Loop.Random())
 	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
+	x.tallies = [2]*tally{}
 	x.attempt, x.rivals = &x.first, x.rivals[:0]
 	x.first.reset(x)
 	x.tries, x.stale, x.requestTrailers = 0, 0, nil
@@ -121,12 +139,6 @@ func (x *exchange) start(c *Conn) {
 	x.down.reset()
 	x.down.backward = true
 	x.up.limit, x.down.limit = c.server.limit, c.server.limit
-	if d := c.server.config.LogEvery; d > 0 {
-		x.set(&x.report, d)
-	}
-	c.stats.Inc(RqTotal)
-	c.stats.Inc(RqHTTP1)
-	c.stats.Inc(RqActive)
 }
 
 // since is the time from the exchange's beginning.
@@ -185,24 +197,35 @@ func (x *exchange) onRequestHead(end bool) {
 	} else if c.RequestTimeout > 0 {
 		x.set(&x.deadline, c.RequestTimeout)
 	}
+	x.startLimits()
+	x.conn.lastOne()
+	x.startChain()
+	if !x.prepareHead() {
+		return
+	}
+	x.runChain(end)
+	x.pump()
+}
+
+// startLimits bounds how long the exchange may be silent, and how long it may take.
+func (x *exchange) startLimits() {
+	c := x.server.config
 	if c.StreamIdleTimeout > 0 {
 		x.set(&x.quiet, c.StreamIdleTimeout)
 	}
 	if c.MaxStreamDuration > 0 {
 		x.set(&x.duration, c.MaxStreamDuration)
 	}
-	x.conn.lastOne()
-	x.startChain()
-	if !x.prepareHead() {
-		return
-	}
-	if c.LogStart {
+}
+
+// runChain sends the head on its way through the filters.
+func (x *exchange) runChain(end bool) {
+	if x.server.config.LogStart {
 		x.match()
 		x.logAt(config.LogAtStart)
 	}
 	x.chooseFilters()
 	x.passHead(&x.up, 0, end)
-	x.pump()
 }
 
 // lastOne decides whether the connection ends with this exchange.

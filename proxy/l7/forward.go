@@ -104,6 +104,7 @@ func (x *exchange) forwardHead(end bool) {
 		x.reply(r.Forward.MissingCluster, "cluster_not_found", nil, "")
 		return
 	}
+	x.findTallies()
 	x.completeForUpstream()
 	if len(x.forward.HashPolicies) > 0 {
 		x.hashRequest()

@@ -17,7 +17,13 @@ func (x *exchange) prepareHead() bool {
 		return false
 	}
 	x.stripAuthority()
-	inside := x.resolveClient()
+	if len(c.Early) > 0 {
+		x.mutate(&r.Header, c.Early)
+	}
+	inside, ok := x.resolveClient()
+	if !ok {
+		return false
+	}
 	x.sanitize(inside)
 	if c.AddUserAgent {
 		x.addUserAgent()
@@ -196,8 +202,8 @@ func hasToken(list []byte, token string) bool {
 }
 
 // resolveClient finds whom the request comes from, completes x-forwarded-for and its siblings, and tells whether the request comes
-// from inside: from a single address that counts as ours.
-func (x *exchange) resolveClient() (inside bool) {
+// from inside: from a single address that counts as ours. ok is false if it has answered.
+func (x *exchange) resolveClient() (inside, ok bool) {
 	c, r := x.server.config, &x.request
 	direct := x.conn.conn.Remote()
 	trusted := false
@@ -215,7 +221,11 @@ func (x *exchange) resolveClient() (inside bool) {
 			r.SetString(http.XForwardedProto, "http")
 		}
 	} else {
-		if a, ok := forwardedFor(r, c.TrustedHops); ok {
+		if len(c.Detections) > 0 {
+			if trusted, ok = x.detect(); !ok {
+				return false, false
+			}
+		} else if a, ok := forwardedFor(r, c.TrustedHops); ok {
 			x.entry.Remote = a
 			trusted = bytes.IndexByte(r.Get(http.XForwardedFor), ',') < 0 && r.Count(http.XForwardedFor) == 1
 		}
@@ -228,19 +238,13 @@ func (x *exchange) resolveClient() (inside bool) {
 		r.Set(http.XForwardedPort, x.scratch)
 	}
 	x.setScheme()
-	if !trusted {
-		return false
+	switch {
+	case !trusted:
+		return false, true
+	case !direct.IsValid():
+		return c.UnixSocketsInternal, true
 	}
-	if !direct.IsValid() {
-		return c.UnixSocketsInternal
-	}
-	ip := x.entry.Remote.Addr()
-	for _, p := range c.Internal {
-		if p.Contains(ip) {
-			return true
-		}
-	}
-	return false
+	return within(c.Internal, x.entry.Remote.Addr()), true
 }
 
 // setScheme decides the scheme: what the listener overwrites it with, and x-forwarded-proto too; else what the target says; else what
@@ -328,7 +332,7 @@ var internalOnly = [...]http.ID{
 	http.XEnvoyRetriableStatusCodes, http.XEnvoyRetriableHeaderNames, http.XEnvoyRetryOn, http.XEnvoyRetryGRPCOn,
 	http.XEnvoyMaxRetries, http.XEnvoyUpstreamAltStatName, http.XEnvoyUpstreamRqTimeoutMs, http.XEnvoyUpstreamRqPerTryTimeoutMs,
 	http.XEnvoyUpstreamRqTimeoutAltResponse, http.XEnvoyExpectedRqTimeoutMs, http.XEnvoyForceTrace, http.XEnvoyIPTags,
-	http.XEnvoyOriginalPath, http.XEnvoyHedgeOnPerTryTimeout, http.XEnvoyUpstreamStreamDurationMs,
+	http.XEnvoyOriginalPath, http.XEnvoyOriginalURL, http.XEnvoyHedgeOnPerTryTimeout, http.XEnvoyUpstreamStreamDurationMs,
 }
 
 // sanitize sets the marks of a request from inside, or takes out of one from outside what it may not say.

@@ -90,6 +90,9 @@ func (l *Local) mirror() *mirror {
 func (m *mirror) copyHead(x *exchange, p *config.Mirror) {
 	r := &m.request
 	r.CopyFrom(&x.request)
+	if len(p.Mutations) > 0 {
+		x.mutate(&r.Header, p.Mutations)
+	}
 	switch {
 	case p.HostRewrite != "":
 		r.SetAuthority([]byte(p.HostRewrite))
@@ -257,7 +260,7 @@ func (m *mirror) OnHead(bool) {
 	}
 	l := m.local.Loop
 	m.cluster.Report(l, m.member, upstream.Outcome{Status: m.response.Status})
-	countAnswer(m.cluster.Local(l), m.response.Status, milliseconds(l.Nanotime()-m.began), false)
+	countAnswer(m.cluster, l, m.response.Status, milliseconds(l.Nanotime()-m.began), origin{canary: m.member.Canary || string(m.response.Get(http.XEnvoyUpstreamCanary)) == "true"})
 }
 
 // OnBody implements upstream.Stream: however long the answer is, nothing of it is kept.

@@ -2,6 +2,7 @@ package l7
 
 import (
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/wire/http"
 )
@@ -55,6 +56,24 @@ func (x *exchange) levels(buffer *[4]*config.HeaderChanges) []*config.HeaderChan
 		}
 	}
 	return list
+}
+
+// mutate makes a list of changes to a head, in order.
+func (x *exchange) mutate(h *http.Header, list []config.HeaderMutation) {
+	for i := range list {
+		switch m := &list[i]; {
+		case m.Add != nil:
+			x.add(h, m.Add)
+		case m.Match != nil:
+			for k := h.Len() - 1; k >= 0; k-- {
+				if route.MatchString(m.Match, h.Name(k)) {
+					h.RemoveAt(k)
+				}
+			}
+		default:
+			h.RemoveNamed(m.Remove)
+		}
+	}
 }
 
 // add sets or adds one field.

@@ -4,8 +4,6 @@ import (
 	"strconv"
 
 	"github.com/weftmesh/weft/config"
-	"github.com/weftmesh/weft/proxy/upstream"
-	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/http1"
@@ -21,7 +19,7 @@ func (x *exchange) informational(a *attempt) {
 		return
 	}
 	r := a.response
-	countStatus(x.cluster.Local(x.local.Loop), r.Status, x.has(external))
+	x.countOther(r.Status)
 	if r.Status == 100 && !x.server.config.Proxy100Continue || x.request.Version == http.HTTP10 {
 		return
 	}
@@ -81,52 +79,6 @@ func (x *exchange) grantUpgrade() {
 	x.attempt.state &^= attemptAsked
 	x.conn.decoder.Upgrade()
 	x.local.Loop.StopTimer(&x.deadline)
-}
-
-// countUpstream counts the answer for the cluster, unless it is one to a health check.
-func (x *exchange) countUpstream() {
-	if x.entry.HealthCheck {
-		return
-	}
-	countAnswer(x.cluster.Local(x.local.Loop), x.response.Status, milliseconds(x.local.Loop.Nanotime()-x.attempt.began), x.has(external))
-}
-
-// countFailure counts an answer that we give in the cluster's place, as Envoy does.
-func (x *exchange) countFailure(status uint16) {
-	countStatus(x.cluster.Local(x.local.Loop), status, x.has(external))
-}
-
-// clusterStats are the cluster's numbers on this loop.
-func (x *exchange) clusterStats() *telemetry.Values { return x.cluster.Local(x.local.Loop).Stats }
-
-// countAnswer counts an answer for the cluster that gave it; elapsed is in milliseconds.
-func countAnswer(local *upstream.Local, status uint16, elapsed uint64, external bool) {
-	countStatus(local, status, external)
-	local.Stats.Observe(upstream.RqTime, elapsed)
-	if external {
-		local.Stats.Observe(upstream.ExternalRqTime, elapsed)
-	} else {
-		local.Stats.Observe(upstream.InternalRqTime, elapsed)
-	}
-}
-
-// countStatus counts an answer of which there is no time to tell: an interim one, or ours in the cluster's place.
-func countStatus(local *upstream.Local, status uint16, external bool) {
-	s := local.Stats
-	s.Inc(upstream.RqCompleted)
-	row, first := upstream.InternalRqCompleted, upstream.InternalRq2xx-1
-	if external {
-		row, first = upstream.ExternalRqCompleted, upstream.ExternalRq2xx-1
-	}
-	s.Inc(row)
-	if status >= 600 {
-		return
-	}
-	local.Codes.Inc(int(status) - 100)
-	s.Inc(classRow(upstream.Rq1xx, status))
-	if status >= 200 {
-		s.Inc(classRow(first, status))
-	}
 }
 
 // sendHead completes the head and writes it downstream.

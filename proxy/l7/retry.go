@@ -27,6 +27,7 @@ type retry struct {
 	perTry   time.Duration // 0: the route's timeout alone counts
 	hedge    bool          // a try that takes longer goes on beside the next one
 	late     bool          // the last try took too long
+	onward   bool          // the next one follows a redirect
 	entered  bool          // holds a place among the cluster's retries
 	pause    time.Duration // the next one is a random part of it
 	asked    time.Duration // what a response asked to wait; 0: nothing
@@ -44,17 +45,22 @@ var unconfigured = config.Retry{Max: 1, BaseBackoff: 25 * time.Millisecond, MaxB
 // prepareRetry reads what the route and the request say of trying again, and takes the request's part out: it was meant for us.
 func (x *exchange) prepareRetry() {
 	f, q := x.forward, &x.request
-	if p := f.Retry; p != nil || q.Has(http.XEnvoyRetryOn) || q.Has(http.XEnvoyRetryGRPCOn) {
+	p, on := f.Retry, config.RetryOn(0)
+	if p != nil || q.Has(http.XEnvoyRetryOn) || q.Has(http.XEnvoyRetryGRPCOn) {
 		if p == nil {
 			p = &unconfigured
 		}
-		on := p.On | retryWords(q.Get(http.XEnvoyRetryOn), false) | retryWords(q.Get(http.XEnvoyRetryGRPCOn), true)
+		on = p.On | retryWords(q.Get(http.XEnvoyRetryOn), false) | retryWords(q.Get(http.XEnvoyRetryGRPCOn), true)
 		if len(p.RequestHeaders) > 0 && !slices.ContainsFunc(p.RequestHeaders, func(m config.HeaderMatch) bool { return route.MatchHeader(&m, q) }) {
 			on = 0
 		}
-		if on != 0 {
-			x.readRetry(p, on)
-		}
+	}
+	switch {
+	case on != 0:
+		x.readRetry(p, on)
+	case f.Follow != nil: // what a redirect may need again is kept in the same way
+		x.readRetry(&unconfigured, 0)
+		x.retry.perTry, x.retry.hedge = 0, false
 	}
 	for _, id := range [...]http.ID{http.XEnvoyRetryOn, http.XEnvoyRetryGRPCOn, http.XEnvoyMaxRetries, http.XEnvoyRetriableHeaderNames,
 		http.XEnvoyRetriableStatusCodes, http.XEnvoyUpstreamRqPerTryTimeoutMs, http.XEnvoyHedgeOnPerTryTimeout} {
@@ -71,7 +77,7 @@ func (x *exchange) readRetry(p *config.Retry, on config.RetryOn) {
 	}
 	x.state |= mayRetry
 	r.policy, r.on, r.left, r.perTry, r.hedge = p, on, p.Max, p.PerTry, x.forward.HedgeOnTimeout
-	r.late, r.pause, r.asked = false, p.BaseBackoff, 0
+	r.late, r.onward, r.pause, r.asked = false, false, p.BaseBackoff, 0
 	r.statuses, r.tried = r.statuses[:0], r.tried[:0]
 	r.visited, r.spent = upstream.Priorities{}, upstream.Priorities{}
 	r.names = append(r.names[:0], q.Get(http.XEnvoyRetriableHeaderNames)...)
@@ -280,22 +286,26 @@ func (x *exchange) tryAgain(wanted bool) bool {
 	if !wanted {
 		if r.entered {
 			stats.Inc(upstream.RqRetrySuccess)
+			x.tally(TallyRetrySuccess)
 		}
 		return false
 	}
 	r.release()
 	if r.left == 0 {
 		stats.Inc(upstream.RqRetryLimitExceeded)
+		x.tally(TallyRetryLimitExceeded)
 		x.entry.Flags |= accesslog.UpstreamRetryLimitExceeded
 		return false
 	}
 	r.left--
 	if !x.cluster.EnterRetry(l, x.forward.Priority) {
 		x.entry.Flags |= accesslog.UpstreamOverflow
+		x.tally(TallyRetryOverflow)
 		return false
 	}
 	r.entered = true
 	stats.Inc(upstream.RqRetry)
+	x.tally(TallyRetry)
 	l.SetTimer(&r.timer, x.backOff(), r)
 	return true
 }
@@ -337,6 +347,11 @@ func (r *retry) resetAfter(s *http.Response, now time.Time) time.Duration {
 // Expired begins the next try.
 func (r *retry) Expired(*loop.Timer) {
 	x := r.exchange
+	if r.onward {
+		r.onward = false
+		x.passAgain()
+		return
+	}
 	x.state |= retried
 	x.entry.UpstreamHead = -1
 	if x.found.VirtualHost.AttemptCountInRequest {

@@ -8,7 +8,6 @@ import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
 	"github.com/weftmesh/weft/proxy/loop"
-	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -18,14 +17,14 @@ import (
 // Generation is what a request keeps to its end: the routes and the clusters of one configuration. It is not written to after it was
 // made.
 type Generation struct {
-	Routes   map[string]*route.Table // those that connection managers name
+	Routes   map[string]*Table // those that connection managers name
 	Clusters upstream.Clusters
 }
 
 // Server is a running HTTP connection manager. It is not written to after it was made.
 type Server struct {
 	config  *config.HTTP
-	inline  *route.Table // if the routes came with the listener
+	inline  *Table // if the routes came with the listener
 	decode  http1.Options
 	encode  http1.WriteOptions
 	chain   []link
@@ -96,7 +95,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 	}
 	s.about[accesslog.OfListener], s.about[accesslog.OfChain] = l.Metadata, chain.Metadata
 	if c.Routes != nil {
-		s.inline = route.Compile(c.Routes)
+		s.inline = CompileTable(c.Routes, o.Stats)
 	}
 	for _, a := range c.AccessLogs {
 		s.logs = append(s.logs, o.Logs(a))
@@ -151,7 +150,7 @@ func (l *Local) recycle(x *exchange) {
 }
 
 // table is the routes that a request of this server meets now; nil if they have not arrived.
-func (s *Server) table(g *Generation) *route.Table {
+func (s *Server) table(g *Generation) *Table {
 	if s.inline != nil {
 		return s.inline
 	}

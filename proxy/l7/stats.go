@@ -52,6 +52,12 @@ const (
 	RqTotalRouted
 	RqFailedPathNormalization
 	RqRedirectedNormalized
+	RqRejectedIPDetection
+	RedirectBadLocation
+	RedirectUnsafeScheme
+	RedirectTooMany
+	RedirectNoRoute
+	RedirectPredicate
 	FlowPausedReading
 	FlowResumedReading
 	HeldTooLarge
@@ -112,6 +118,12 @@ var Stats = &telemetry.Table{Kind: "http", Metrics: []telemetry.Metric{
 	RqTotalRouted:               {Name: "rq_total"},
 	RqFailedPathNormalization:   {Name: "downstream_rq_failed_path_normalization"},
 	RqRedirectedNormalized:      {Name: "downstream_rq_redirected_with_normalized_path"},
+	RqRejectedIPDetection:       {Name: "downstream_rq_rejected_via_ip_detection"},
+	RedirectBadLocation:         {Name: "passthrough_internal_redirect_bad_location"},
+	RedirectUnsafeScheme:        {Name: "passthrough_internal_redirect_unsafe_scheme"},
+	RedirectTooMany:             {Name: "passthrough_internal_redirect_too_many_redirects"},
+	RedirectNoRoute:             {Name: "passthrough_internal_redirect_no_route"},
+	RedirectPredicate:           {Name: "passthrough_internal_redirect_predicate"},
 	FlowPausedReading:           {Name: "downstream_flow_control_paused_reading_total"},
 	FlowResumedReading:          {Name: "downstream_flow_control_resumed_reading_total"},
 	HeldTooLarge:                {Name: "rs_too_large"},

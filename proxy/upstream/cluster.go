@@ -19,7 +19,8 @@ type Cluster struct {
 	Stats        *telemetry.Owner
 	Codes        *telemetry.Owner
 	Overall      *telemetry.Owner
-	retried      atomic.Pointer[telemetry.Owner] // codes of answers in the place of which another was asked for; made at first use
+	among        [amongs]atomic.Pointer[telemetry.Owner] // answers by status; made at first use
+	canary       atomic.Pointer[telemetry.Owner]         // of canaries, made at first use, too
 	store        *telemetry.Store
 	remaining    [2]*telemetry.Owner // by priority; nil: not asked for
 	endpoints    atomic.Pointer[Endpoints]
@@ -41,6 +42,7 @@ type Cluster struct {
 type Local struct {
 	Stats    *telemetry.Values
 	Codes    *telemetry.Values
+	among    [amongs]*telemetry.Values // made at first use
 	balancer Balancer
 
 	subsets   map[*choices]*Balancer // made at first use
@@ -58,26 +60,6 @@ func (c *Cluster) Local(l *loop.Loop) *Local {
 	v := &Local{Stats: c.Stats.Loop(l.Index()), Codes: c.Codes.Loop(l.Index())}
 	slot.Store(v)
 	return v
-}
-
-// CountRetried counts an answer in the place of which another is asked for.
-func (c *Cluster) CountRetried(l *loop.Loop, status uint16) {
-	s := c.Local(l).Stats
-	s.Inc(RetriedRqCompleted)
-	if status < 100 || status >= 600 {
-		return
-	}
-	s.Inc(RetriedRq1xx + int(status)/100 - 1)
-	o := c.retried.Load()
-	if o == nil {
-		// Few clusters ever need it, so the others do not pay for it.
-		o = c.store.Acquire(Codes, c.Stats.Prefix+"retry.", c.Stats.Tags...)
-		if !c.retried.CompareAndSwap(nil, o) {
-			c.store.Release(o)
-			o = c.retried.Load()
-		}
-	}
-	o.Loop(l.Index()).Inc(int(status) - 100)
 }
 
 // renew has no connection of endpoints of that standing, which has just become worse, serve another request.

@@ -119,6 +119,7 @@ type Member struct {
 	LocalityWeight uint32
 	Locality       config.Locality
 	Metadata       config.Metadata
+	Canary         bool                  // its metadata say so
 	Check          *config.EndpointCheck // nil: as the cluster says
 	leaving        bool                  // its source has taken it away, and it stays while it is well
 }

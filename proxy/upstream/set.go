@@ -172,7 +172,7 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 		for i := range a.Endpoints {
 			e := &a.Endpoints[i]
 			members[i] = Member{Endpoint: s.acquire(c.Config, e), Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Priority: e.Priority,
-				LocalityWeight: e.LocalityWeight, Locality: e.Locality, Metadata: e.Metadata, Check: e.Check}
+				LocalityWeight: e.LocalityWeight, Locality: e.Locality, Metadata: e.Metadata, Canary: e.Metadata[lbMetadata]["canary"] == true, Check: e.Check}
 			standing := members[i].Standing
 			if c.detector == nil {
 				standing.mark(Ejected, false) // by a configuration that is gone
@@ -349,7 +349,12 @@ func (s *Set) retire(c *Cluster) {
 	s.store.Release(c.Stats)
 	s.store.Release(c.Codes)
 	s.store.Release(c.Overall)
-	if o := c.retried.Load(); o != nil {
+	for i := range c.among {
+		if o := c.among[i].Load(); o != nil {
+			s.store.Release(o)
+		}
+	}
+	if o := c.canary.Load(); o != nil {
 		s.store.Release(o)
 	}
 	for _, owner := range c.remaining {

@@ -61,12 +61,14 @@ const (
 	Rq4xx
 	Rq5xx
 	InternalRqCompleted
+	InternalRq1xx
 	InternalRq2xx
 	InternalRq3xx
 	InternalRq4xx
 	InternalRq5xx
 	InternalRqTime
 	ExternalRqCompleted
+	ExternalRq1xx
 	ExternalRq2xx
 	ExternalRq3xx
 	ExternalRq4xx
@@ -85,6 +87,8 @@ const (
 	SubsetsCut
 	SubsetsActive
 	StaleRetry
+	InternalRedirectSucceeded
+	InternalRedirectFailed
 )
 
 // Stats is the table of a cluster's numbers.
@@ -146,12 +150,14 @@ var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	Rq4xx:                     {Name: "upstream_rq_4xx"},
 	Rq5xx:                     {Name: "upstream_rq_5xx"},
 	InternalRqCompleted:       {Name: "internal.upstream_rq_completed"},
+	InternalRq1xx:             {Name: "internal.upstream_rq_1xx"},
 	InternalRq2xx:             {Name: "internal.upstream_rq_2xx"},
 	InternalRq3xx:             {Name: "internal.upstream_rq_3xx"},
 	InternalRq4xx:             {Name: "internal.upstream_rq_4xx"},
 	InternalRq5xx:             {Name: "internal.upstream_rq_5xx"},
 	InternalRqTime:            {Name: "internal.upstream_rq_time", Type: telemetry.Histogram, Unit: "ms"},
 	ExternalRqCompleted:       {Name: "external.upstream_rq_completed"},
+	ExternalRq1xx:             {Name: "external.upstream_rq_1xx"},
 	ExternalRq2xx:             {Name: "external.upstream_rq_2xx"},
 	ExternalRq3xx:             {Name: "external.upstream_rq_3xx"},
 	ExternalRq4xx:             {Name: "external.upstream_rq_4xx"},
@@ -170,6 +176,8 @@ var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	SubsetsRemoved:            {Name: "lb_subsets_removed"},
 	SubsetsActive:             {Name: "lb_subsets_active", Type: telemetry.Gauge},
 	StaleRetry:                {Name: "upstream_rq_stale_connection_retry"},
+	InternalRedirectSucceeded: {Name: "upstream_internal_redirect_succeeded_total"},
+	InternalRedirectFailed:    {Name: "upstream_internal_redirect_failed_total"},
 }}
 
 // Rows of what is told of a cluster as a whole, off the loops. They have a table of their own because every cluster has them, used or
@@ -226,13 +234,27 @@ var Remaining = &telemetry.Table{Kind: "circuit_breakers", Metrics: []telemetry.
 	RemainingRetries:     {Name: "remaining_retries", Type: telemetry.Gauge},
 }}
 
-// Codes is the table of a cluster's answers by status code, from 100 to 599; codes that never came are not shown.
-var Codes = codeTable("cluster", "upstream_rq_")
+// Rows of a cluster's canaries.
+const (
+	CanaryRqCompleted = iota
+	CanaryRq1xx
+	CanaryRq2xx
+	CanaryRq3xx
+	CanaryRq4xx
+	CanaryRq5xx
+	CanaryRqTime
+)
 
-func codeTable(kind, prefix string) *telemetry.Table {
-	t := &telemetry.Table{Kind: kind, Sparse: true, Metrics: make([]telemetry.Metric, 500)}
-	for i := range t.Metrics {
-		t.Metrics[i].Name = prefix + string([]byte{byte('1' + i/100), byte('0' + i/10%10), byte('0' + i%10)})
-	}
-	return t
-}
+// Canary is the table of these numbers, for the clusters that have any.
+var Canary = &telemetry.Table{Kind: "cluster", Sparse: true, Metrics: []telemetry.Metric{
+	CanaryRqCompleted: {Name: "upstream_rq_completed"},
+	CanaryRq1xx:       {Name: "upstream_rq_1xx"},
+	CanaryRq2xx:       {Name: "upstream_rq_2xx"},
+	CanaryRq3xx:       {Name: "upstream_rq_3xx"},
+	CanaryRq4xx:       {Name: "upstream_rq_4xx"},
+	CanaryRq5xx:       {Name: "upstream_rq_5xx"},
+	CanaryRqTime:      {Name: "upstream_rq_time", Type: telemetry.Histogram, Unit: "ms"},
+}}
+
+// Codes is the table of a cluster's answers by status code, from 100 to 599; codes that never came are not shown.
+var Codes = telemetry.CodeTable("cluster", "upstream_rq_")

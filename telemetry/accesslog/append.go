@@ -156,6 +156,8 @@ func (o *operator) value(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		return append(dst, e.Cluster...), false, e.Cluster != ""
 	case opClusterStatName:
 		return append(dst, e.ClusterStatName...), false, e.ClusterStatName != ""
+	case opVirtualCluster:
+		return append(dst, e.VirtualCluster...), false, e.VirtualCluster != ""
 	case opFilterChain:
 		return append(dst, e.FilterChain...), false, e.FilterChain != ""
 	case opServerName:

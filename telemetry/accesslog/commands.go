@@ -115,8 +115,8 @@ var commands = map[string]rule{
 	"REQUESTED_SERVER_NAME":               {kind: opServerName, takes: takesServerName},
 	"DOWNSTREAM_TRANSPORT_FAILURE_REASON": {kind: opAbsent},
 	"UPSTREAM_FILTER_STATE":               {kind: opAbsent, takes: takesState}, // there are no upstream filters
-	"VIRTUAL_CLUSTER_NAME":                {kind: opAbsent},                    // nor virtual clusters
-	"TRACE_ID":                            {kind: opAbsent},                    // nor traces
+	"VIRTUAL_CLUSTER_NAME":                {kind: opVirtualCluster},
+	"TRACE_ID":                            {kind: opAbsent}, // nor traces
 	"SPAN_ID":                             {kind: opAbsent},
 	"ROUNDTRIP_DURATION":                  {kind: opAbsent}, // of QUIC
 	"BYTES_RETRANSMITTED":                 {kind: opNothing},

@@ -38,6 +38,7 @@ type Entry struct {
 	UpstreamRemote, UpstreamLocal                netip.AddrPort // of the connection that it got
 	RemotePath, LocalPath, UpstreamPath          string         // instead of the above for Unix sockets
 	Route, VirtualHost, Cluster, ClusterStatName string
+	VirtualCluster                               string
 	UpstreamFailure                              string // transport failure reason
 	UpstreamConnectionID                         uint64
 	FilterChain                                  string

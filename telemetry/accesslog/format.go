@@ -134,6 +134,7 @@ const (
 	opCluster
 	opClusterStatName
 	opFilterChain
+	opVirtualCluster
 	opAttempts
 	opUpstreamFailure
 	opMetadata

@@ -51,18 +51,21 @@ func copies(w *world) string {
 	return w.one(nil, "#cluster.up.upstream_cx_total") // both are dialled before the first is answered
 }
 
-func copiedHost(w *world) string {
-	look("GET /", "status")(w)
-	host := ""
-	w.eventually("the copy", func() bool {
-		for _, h := range w.up.Heads() {
-			if strings.Contains(h, "x-envoy-internal") {
-				host = field(h, "host")
+// copied is a field of the copy of a request.
+func copied(name string) func(*world) string {
+	return func(w *world) string {
+		look("GET /", "status")(w)
+		value := ""
+		w.eventually("the copy", func() bool {
+			for _, h := range w.up.Heads() {
+				if strings.Contains(h, "x-envoy-internal") {
+					value = field(h, name)
+				}
 			}
-		}
-		return host != ""
-	})
-	return host
+			return value != ""
+		})
+		return value
+	}
 }
 
 func copying(piece string) string { return action("request_mirror_policies: [{" + piece + "}]") }
@@ -142,6 +145,6 @@ var retryTrials = []trial{
 	{paths: "FractionalPercent.numerator", site: copying, base: "cluster: up, runtime_fraction: {default_value: {numerator: 100}}", flip: "cluster: up, runtime_fraction: {default_value: {numerator: 0}}", probe: copies, want: [2]string{"2", "1"}},
 	{paths: "FractionalPercent.denominator=TEN_THOUSAND", site: copying, base: "cluster: up, runtime_fraction: {default_value: {numerator: 10000, denominator: TEN_THOUSAND}}", flip: "cluster: up, runtime_fraction: {default_value: {numerator: 10000}}", probe: served, want: [2]string{"true", "false"}},
 	{paths: "FractionalPercent.denominator=MILLION", site: copying, base: "cluster: up, runtime_fraction: {default_value: {numerator: 1000000, denominator: MILLION}}", flip: "cluster: up, runtime_fraction: {default_value: {numerator: 1000000}}", probe: served, want: [2]string{"true", "false"}},
-	{paths: "RequestMirrorPolicy.disable_shadow_host_suffix_append", site: copying, base: "cluster: up", flip: "cluster: up, disable_shadow_host_suffix_append: true", probe: copiedHost, want: [2]string{"a.example-shadow", "a.example"}},
-	{paths: "RequestMirrorPolicy.host_rewrite_literal", site: copying, base: "cluster: up", flip: "cluster: up, host_rewrite_literal: b", probe: copiedHost, want: [2]string{"a.example-shadow", "b"}},
+	{paths: "RequestMirrorPolicy.disable_shadow_host_suffix_append", site: copying, base: "cluster: up", flip: "cluster: up, disable_shadow_host_suffix_append: true", probe: copied("host"), want: [2]string{"a.example-shadow", "a.example"}},
+	{paths: "RequestMirrorPolicy.host_rewrite_literal", site: copying, base: "cluster: up", flip: "cluster: up, host_rewrite_literal: b", probe: copied("host"), want: [2]string{"a.example-shadow", "b"}},
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // corpus is all that is asked of both.
-var corpus = apart(slices.Concat(routing, heads, attempts, filtered, bodies, wire, logging, clustered, tables, listening, limiting, replies, metadata, matching, running, libraries))
+var corpus = apart(slices.Concat(routing, heads, attempts, filtered, bodies, wire, logging, clustered, tables, listening, limiting, replies, metadata, matching, running, libraries, following, statistics, early, detections))
 
 // odd are exchanges that differ in what is explained, by the scenario and their place in it. They are made a scenario of their own, so that
 // the numbers of the others can be compared.
@@ -144,7 +144,7 @@ func (s *side) after(seen map[string]string) {
 }
 
 // owned are the statistics that belong to a scenario, whose name is the group.
-var owned = regexp.MustCompile(`^(?:http|tcp|listener|cluster)\.([a-z0-9-]+)[._]`)
+var owned = regexp.MustCompile(`^(?:http|tcp|listener|cluster|vhost)\.([a-z0-9-]+)[._]`)
 
 // compare gives what two saw differently.
 func compare(a, b map[string]string) map[string][2]string {

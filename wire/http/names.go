@@ -59,6 +59,7 @@ const (
 	XEnvoyMaxRetries
 	XEnvoyOriginalHost
 	XEnvoyOriginalPath
+	XEnvoyOriginalURL
 	XEnvoyOverloaded
 	XEnvoyRateLimited
 	XEnvoyRetriableHeaderNames
@@ -66,6 +67,7 @@ const (
 	XEnvoyRetryGRPCOn
 	XEnvoyRetryOn
 	XEnvoyUpstreamAltStatName
+	XEnvoyUpstreamCanary
 	XEnvoyUpstreamRqPerTryTimeoutMs
 	XEnvoyUpstreamRqTimeoutAltResponse
 	XEnvoyUpstreamRqTimeoutMs
@@ -134,6 +136,7 @@ var names = [numIDs]string{
 	XEnvoyMaxRetries:                   "x-envoy-max-retries",
 	XEnvoyOriginalHost:                 "x-envoy-original-host",
 	XEnvoyOriginalPath:                 "x-envoy-original-path",
+	XEnvoyOriginalURL:                  "x-envoy-original-url",
 	XEnvoyOverloaded:                   "x-envoy-overloaded",
 	XEnvoyRateLimited:                  "x-envoy-ratelimited",
 	XEnvoyRetriableHeaderNames:         "x-envoy-retriable-header-names",
@@ -141,6 +144,7 @@ var names = [numIDs]string{
 	XEnvoyRetryGRPCOn:                  "x-envoy-retry-grpc-on",
 	XEnvoyRetryOn:                      "x-envoy-retry-on",
 	XEnvoyUpstreamAltStatName:          "x-envoy-upstream-alt-stat-name",
+	XEnvoyUpstreamCanary:               "x-envoy-upstream-canary",
 	XEnvoyUpstreamRqPerTryTimeoutMs:    "x-envoy-upstream-rq-per-try-timeout-ms",
 	XEnvoyUpstreamRqTimeoutAltResponse: "x-envoy-upstream-rq-timeout-alt-response",
 	XEnvoyUpstreamRqTimeoutMs:          "x-envoy-upstream-rq-timeout-ms",

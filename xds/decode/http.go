@@ -48,6 +48,8 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 		DrainTimeout:          s.duration(m.GetDrainTimeout(), 5*time.Second, p.field("drain_timeout")),
 		DelayedCloseTimeout:   s.duration(m.GetDelayedCloseTimeout(), time.Second, p.field("delayed_close_timeout")),
 
+		Early:                s.early(m.GetEarlyHeaderMutationExtensions(), p.field("early_header_mutation_extensions")),
+		Detections:           s.detections(m.GetOriginalIpDetectionExtensions(), p.field("original_ip_detection_extensions")),
 		UseRemoteAddress:     isTrue(m.GetUseRemoteAddress(), false),
 		TrustedHops:          m.GetXffNumTrustedHops(),
 		SkipXFFAppend:        m.GetSkipXffAppend(),
@@ -85,6 +87,9 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 		if old.set && m.GetAccessLogOptions() != nil {
 			s.problem(p.field(old.name), "access_log_options holds it, too: leave one of the two out")
 		}
+	}
+	if len(h.Detections) > 0 && (h.UseRemoteAddress || h.TrustedHops > 0) {
+		s.problem(p.field("original_ip_detection_extensions"), "use_remote_address and xff_num_trusted_hops say where addresses come from, too: leave them out")
 	}
 	if h.ServerName == "" {
 		h.ServerName = "envoy"

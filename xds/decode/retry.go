@@ -131,6 +131,7 @@ func (s *session) mirrors(list []*routev3.RouteAction_RequestMirrorPolicy, c tab
 			Share:         RuntimeFraction(m.GetRuntimeFraction(), config.Always),
 			KeepHost:      m.GetDisableShadowHostSuffixAppend(),
 			HostRewrite:   s.line(m.GetHostRewriteLiteral(), p.field("host_rewrite_literal")),
+			Mutations:     s.mutations(m.GetRequestHeadersMutations(), p.field("request_headers_mutations")),
 		}
 		switch {
 		case r.Cluster == "" && r.ClusterHeader == "":

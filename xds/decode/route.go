@@ -102,6 +102,17 @@ func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *conf
 	for _, d := range m.GetDomains() {
 		v.Domains = append(v.Domains, strings.ToLower(d))
 	}
+	for i, c := range m.GetVirtualClusters() {
+		p := p.field("virtual_clusters").item(i)
+		one := config.VirtualCluster{Name: s.line(c.GetName(), p.field("name"))}
+		for k, h := range c.GetHeaders() {
+			one.Headers = append(one.Headers, s.headerMatch(h, p.field("headers").item(k)))
+		}
+		if len(one.Headers) == 0 {
+			s.problem(p.field("headers"), "conditions are missing: want one at least")
+		}
+		v.VirtualClusters = append(v.VirtualClusters, one)
+	}
 	host := s.hostRules(m, c, p)
 	v.Routes = make([]*config.Route, 0, len(m.GetRoutes()))
 	for i, r := range m.GetRoutes() {
@@ -163,10 +174,11 @@ var requireTLS = map[routev3.VirtualHost_TlsRequirementType]config.RequireTLS{
 
 func (s *session) route(m *routev3.Route, c tableRules, host hostRules, p *at) *config.Route {
 	r := &config.Route{
-		Name:    m.GetName(),
-		Match:   s.match(m.GetMatch(), p.field("match")),
-		Headers: s.headers(m, p),
-		Filters: s.perFilter(m.GetTypedPerFilterConfig(), c, p),
+		Name:       m.GetName(),
+		StatPrefix: s.line(m.GetStatPrefix(), p.field("stat_prefix")),
+		Match:      s.match(m.GetMatch(), p.field("match")),
+		Headers:    s.headers(m, p),
+		Filters:    s.perFilter(m.GetTypedPerFilterConfig(), c, p),
 
 		Metadata: metadata(m.GetMetadata()),
 	}
@@ -212,6 +224,7 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, host hostRules, 
 	if m.GetPriority() == corev3.RoutingPriority_HIGH {
 		f.Priority = config.PriorityHigh
 	}
+	f.Follow = s.follow(m, p)
 	f.Retry, f.HedgeOnTimeout, f.Mirrors = host.retry, host.hedge, host.mirrors
 	if m.GetRetryPolicy() != nil {
 		f.Retry = s.retry(m.GetRetryPolicy(), p.field("retry_policy"))

@@ -39,8 +39,8 @@ var httpTable = table{
 		"access_log_options":                 run,
 		"use_remote_address":                 run,
 		"xff_num_trusted_hops":               run,
-		"original_ip_detection_extensions":   later("addresses come from x-forwarded-for"),
-		"early_header_mutation_extensions":   later("use request_headers_to_add of the routes"),
+		"original_ip_detection_extensions":   as("detection"),
+		"early_header_mutation_extensions":   as("early"),
 		"internal_address_config":            run,
 		"skip_xff_append":                    run,
 		"via":                                run,
@@ -107,6 +107,33 @@ var httpTable = table{
 		"access_log_flush_interval":                    run,
 		"flush_access_log_on_new_request":              run,
 		"flush_log_on_tunnel_successfully_established": run,
+	},
+	"envoy.config.core.v3.TypedExtensionConfig@detection": {
+		"name": harmless("the type of typed_config decides"),
+		"typed_config": extension(
+			"envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig",
+			"envoy.extensions.http.original_ip_detection.xff.v3.XffConfig",
+		),
+	},
+	"envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig": {
+		"header_name": run,
+		"allow_extension_to_set_address_as_trusted": run,
+		"reject_with_status":                        run,
+	},
+	"envoy.extensions.http.original_ip_detection.xff.v3.XffConfig": {
+		"xff_num_trusted_hops": run,
+		"xff_trusted_cidrs":    run,
+		"skip_xff_append":      run,
+	},
+	"envoy.extensions.http.original_ip_detection.xff.v3.XffTrustedCidrs": {
+		"cidrs": run,
+	},
+	"envoy.config.core.v3.TypedExtensionConfig@early": {
+		"name":         harmless("the type of typed_config decides"),
+		"typed_config": extension("envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"),
+	},
+	"envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation": {
+		"mutations": run,
 	},
 	"envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig": {
 		"mappers":     run,

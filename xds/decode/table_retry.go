@@ -53,7 +53,7 @@ var retryTable = table{
 		"runtime_fraction":                  run,
 		"trace_sampled":                     harmless("nothing is traced"),
 		"disable_shadow_host_suffix_append": run,
-		"request_headers_mutations":         later("the copy has the request's fields"),
+		"request_headers_mutations":         run,
 		"host_rewrite_literal":              run,
 	},
 }
