@@ -231,8 +231,10 @@ func (x *exchange) Response() *http.Response { return &x.response }
 
 // Override implements filters.Exchange.
 func (x *exchange) Override() any {
-	o, _ := x.overrideOf(x.server.chain[x.running].name)
-	return o.Config
+	if o := x.overrideOf(x.running); o != nil {
+		return o.Config
+	}
+	return nil
 }
 
 // Overrides implements filters.Exchange.
@@ -259,27 +261,16 @@ func (x *exchange) Overrides(list []any) []any {
 	return list
 }
 
-// overrideOf is what the most specific of share, route, virtual host and table says of a filter.
-func (x *exchange) overrideOf(name string) (config.FilterOverride, bool) {
+// overrideOf is what the request's place in the table says of the i-th filter of the chain; nil: nothing.
+func (x *exchange) overrideOf(i int) *config.FilterOverride {
 	x.match()
-	if s := x.share; s != nil {
-		if o, ok := s.Filters[name]; ok {
-			return o, true
-		}
+	if x.said == nil {
+		return nil
 	}
-	if r := x.found.Route; r != nil {
-		if o, ok := r.Filters[name]; ok {
-			return o, true
-		}
+	if n := x.saidAt[i]; n >= 0 {
+		return x.said[n]
 	}
-	if v := x.found.VirtualHost; v != nil {
-		if o, ok := v.Filters[name]; ok {
-			return o, true
-		}
-		o, ok := x.server.table(x.generation).Config.Filters[name]
-		return o, ok
-	}
-	return config.FilterOverride{}, false
+	return nil
 }
 
 // ClearRoute implements filters.Exchange.

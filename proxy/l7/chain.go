@@ -81,9 +81,8 @@ func (x *exchange) startChain() {
 // chooseFilters leaves out the filters that the chain, or what the request's route says of them, turns off.
 func (x *exchange) chooseFilters() {
 	for i := range x.filters {
-		l := &x.server.chain[i]
-		x.skip[i] = l.off
-		if o, ok := x.overrideOf(l.name); ok {
+		x.skip[i] = x.server.chain[i].off
+		if o := x.overrideOf(i); o != nil {
 			x.skip[i] = o.Disabled
 		}
 	}

@@ -30,6 +30,8 @@ type exchange struct {
 	found    route.Result
 	cluster  *upstream.Cluster
 	forward  *config.Forward
+	said     route.Words // of filters, where the request is in its table
+	saidAt   []int       // by filter, where it is in said; -1: nowhere
 	share    *config.WeightedCluster
 	first    attempt
 	attempt  *attempt   // the last one begun or, once a response is passed on, the one that it came from

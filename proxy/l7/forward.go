@@ -23,9 +23,12 @@ func (x *exchange) match() {
 	about := &x.entry.About
 	about[accesslog.OfVirtualHost], about[accesslog.OfRoute], about[accesslog.OfCluster] = nil, nil, nil
 	x.input.Metadata, x.input.State = x.entry.Metadata, x.entry.State
-	if t := x.server.table(x.generation); t != nil {
-		x.found = t.Match(&x.input)
+	t := x.server.table(x.generation)
+	if t == nil {
+		x.said = nil
+		return
 	}
+	x.found = t.Match(&x.input)
 	if v := x.found.VirtualHost; v != nil {
 		x.entry.VirtualHost, about[accesslog.OfVirtualHost] = v.Name, v.Metadata
 	}
@@ -38,6 +41,9 @@ func (x *exchange) match() {
 				about[accesslog.OfCluster] = x.cluster.Config.Metadata
 			}
 		}
+	}
+	if x.said = t.Said(x.found, x.share); x.said != nil {
+		x.saidAt = x.server.place(t.Table)
 	}
 }
 

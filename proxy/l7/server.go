@@ -2,12 +2,14 @@ package l7
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
 	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -21,7 +23,7 @@ type Generation struct {
 	Clusters upstream.Clusters
 }
 
-// Server is a running HTTP connection manager. It is not written to after it was made.
+// Server is a running HTTP connection manager. It is not written to after it was made, but for what it remembers of a table.
 type Server struct {
 	config  *config.HTTP
 	inline  *Table // if the routes came with the listener
@@ -41,6 +43,13 @@ type Server struct {
 	node    []byte // of --service-node, for add_user_agent
 	inbound config.Direction
 	origin  *Origin
+	placed  atomic.Pointer[placed]
+}
+
+// placed is where a table says something of the chain's filters.
+type placed struct {
+	table *route.Table
+	at    []int
 }
 
 // link is one filter of the compiled chain.
@@ -147,6 +156,19 @@ func (l *Local) recycle(x *exchange) {
 	if len(l.free) < freeExchanges {
 		l.free = append(l.free, x)
 	}
+}
+
+// place is where each filter of the chain is in what a table says; -1: nowhere.
+func (s *Server) place(t *route.Table) []int {
+	if p := s.placed.Load(); p != nil && p.table == t {
+		return p.at
+	}
+	p := &placed{t, make([]int, len(s.chain))}
+	for i := range s.chain {
+		p.at[i] = slices.Index(t.Filters, s.chain[i].name)
+	}
+	s.placed.Store(p)
+	return p.at
 }
 
 // table is the routes that a request of this server meets now; nil if they have not arrived.

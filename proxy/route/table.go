@@ -8,7 +8,10 @@ import (
 // Table is a compiled route configuration. It is not written to after it was made, so all loops read it.
 type Table struct {
 	Config *config.RouteConfiguration
-	hosts  hosts
+	// Filters are the names, in their order, of the filters that something is said of.
+	Filters []string
+	hosts   hosts
+	said    said
 }
 
 // Compile makes a table. It cannot fail: what could was checked when the configuration was decoded.
@@ -18,6 +21,7 @@ func Compile(c *config.RouteConfiguration) *Table {
 		t.hosts.add(&virtualHost{config: v, index: compileIndex(v.Routes)})
 	}
 	t.hosts.finish()
+	t.listen()
 	return t
 }
 
