@@ -117,7 +117,7 @@ func (t *tunnel) dial() {
 		}
 	}
 	t.cluster.GaveUp(l)
-	t.entry.Flags |= accesslog.UpstreamConnectionFailure | accesslog.UpstreamRetryLimitExceeded
+	t.entry.Flags |= accesslog.UpstreamConnectionFailure | accesslog.ConnectAttemptsExceeded
 	t.end("")
 }
 
