@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Rate is how a token bucket fills.
 type Rate struct {
@@ -13,8 +16,16 @@ type Rate struct {
 // has none to give there is no descriptor.
 type RateLimit struct {
 	Stage    uint32
-	Disabled bool // it has a key by which Envoy could turn it off
+	Disabled bool // it has a key by which Envoy could turn it off, or is for the end of the stream
 	Actions  []LimitAction
+	Hits     *Hits // how many tokens the request takes; nil: one
+}
+
+// Hits is how many tokens a request takes, or gives back.
+type Hits struct {
+	Number int64
+	Format any  // *accesslog.Format: what it writes is the number; nil: Number is
+	Give   bool // they are given back
 }
 
 // LimitAction gives one entry of a descriptor.
@@ -30,7 +41,9 @@ type LimitAction struct {
 	Path     []string      // LimitMetadata: namespace and keys
 	Bits4    uint8         // LimitMaskedAddress: of an IPv4 address
 	Bits6    uint8
-	Missing  string // LimitMetadata: the value in place of a missing one
+	Networks []netip.Prefix // LimitAddressMatch: the address is in one of them, or, without Expect, in none
+	Format   any            // LimitAddressMatch: *accesslog.Format that writes the value; nil: Value is
+	Missing  string         // LimitMetadata and LimitAddressMatch: the value in place of a missing one
 }
 
 // LimitKind is where an entry comes from.
@@ -47,4 +60,6 @@ const (
 	LimitHeaderMatch
 	LimitQueryMatch
 	LimitMetadata
+	LimitSourceCluster
+	LimitAddressMatch
 )

@@ -32,13 +32,17 @@ func NewBucket(r config.Rate, now time.Time) *Bucket {
 // at is the bucket's own time. Loops read the clock once a turn: one may see a moment before the bucket was made.
 func (b *Bucket) at(now time.Time) int64 { return max(int64(now.Sub(b.base)), 0) }
 
-// Take takes a token, if there is one.
-func (b *Bucket) Take(now time.Time) bool {
+// Take takes n tokens, if there are as many; less than none gives them back, as far as there is room.
+func (b *Bucket) Take(now time.Time, n int64) bool {
 	t := b.at(now)
+	if n > int64(b.rate.Tokens) {
+		return false // which no multiple of the cost is to be made of: it may be too large
+	}
+	n = max(n, -int64(b.rate.Tokens))
 	for {
 		old := b.empty.Load()
-		next := max(old, t-b.full) + b.cost
-		if next > t {
+		next := max(max(old, t-b.full)+n*b.cost, t-b.full)
+		if next > t && n > 0 {
 			return false
 		}
 		if b.empty.CompareAndSwap(old, next) {

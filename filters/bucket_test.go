@@ -34,7 +34,7 @@ func TestBucketAdmitsItsRate(t *testing.T) {
 					if now.Sub(begin) >= 10*time.Second {
 						return
 					}
-					if b.Take(now) {
+					if b.Take(now, 1) {
 						mu.Lock()
 						admitted++
 						mu.Unlock()
@@ -60,7 +60,7 @@ func TestBucketTells(t *testing.T) {
 		if tokens, wait := b.Left(begin); tokens != want.tokens || wait != want.wait {
 			t.Errorf("after %d: %d, %v, want %+v", i, tokens, wait, want)
 		}
-		if b.Take(begin) != (i < 2) || b.Spent(begin) {
+		if b.Take(begin, 1) != (i < 2) || b.Spent(begin) {
 			t.Errorf("token %d", i)
 		}
 	}
@@ -71,9 +71,9 @@ func TestBucketTells(t *testing.T) {
 		t.Error("not full again")
 	}
 	// A loop whose clock is a little behind is not let through twice, nor does it take back what others took.
-	b.Take(begin.Add(200 * time.Second))
-	b.Take(begin.Add(200 * time.Second))
-	if b.Take(begin.Add(199*time.Second)) || b.Take(begin.Add(200*time.Second)) {
+	b.Take(begin.Add(200*time.Second), 1)
+	b.Take(begin.Add(200*time.Second), 1)
+	if b.Take(begin.Add(199*time.Second), 1) || b.Take(begin.Add(200*time.Second), 1) {
 		t.Error("a clock that is behind makes tokens")
 	}
 }
@@ -83,7 +83,7 @@ func TestKeptBuckets(t *testing.T) {
 	var kept Kept
 	now := time.Now()
 	used := NewBucket(config.Rate{Tokens: 1, Fill: 1, Interval: time.Hour}, now)
-	used.Take(now)
+	used.Take(now, 1)
 	make := func(b *Bucket) func() Keeps { return func() Keeps { return b } }
 	first := kept.Of("used", now, make(used))
 	for i := range 3000 {

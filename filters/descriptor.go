@@ -7,16 +7,17 @@ import (
 	"strconv"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/wire/http"
 )
 
 // AppendDescriptor writes what a rate limit makes of a request behind dst, in the form of AppendEntry; false says that there is no
-// descriptor.
-func AppendDescriptor(dst []byte, x Exchange, l *config.RateLimit) ([]byte, bool) {
+// descriptor. own is the cluster that this process is of.
+func AppendDescriptor(dst []byte, x Exchange, l *config.RateLimit, own string) ([]byte, bool) {
 	empty := len(dst)
 	for i := range l.Actions {
 		var ok bool
-		if dst, ok = appendAction(dst, x, &l.Actions[i]); !ok {
+		if dst, ok = appendAction(dst, x, &l.Actions[i], own); !ok {
 			return dst, false
 		}
 	}
@@ -31,7 +32,31 @@ func AppendEntry[K, V string | []byte](dst []byte, key K, value V) []byte {
 	return append(dst, value...)
 }
 
-func appendAction(dst []byte, x Exchange, a *config.LimitAction) ([]byte, bool) {
+// CountHits is how many tokens a rate limit takes for a request, fewer than none if it gives them back; false says that what should be
+// their number is none, and there is no descriptor then. text is room to write in, and is given back.
+func CountHits(text []byte, x Exchange, l *config.RateLimit) ([]byte, int64, bool) {
+	h := l.Hits
+	if h == nil {
+		return text, 1, true
+	}
+	n := h.Number
+	if h.Format != nil {
+		text = h.Format.(*accesslog.Format).Append(text[:0], x.Entry())
+		var err error
+		if n, err = strconv.ParseInt(string(text), 10, 64); err != nil || n < 0 || n > maxHits {
+			return text, 0, false
+		}
+	}
+	if h.Give {
+		n = -n
+	}
+	return text, n, true
+}
+
+// maxHits is Envoy's.
+const maxHits = 1_000_000_000
+
+func appendAction(dst []byte, x Exchange, a *config.LimitAction, own string) ([]byte, bool) {
 	r := x.Request()
 	var buffer [64]byte
 	var value []byte
@@ -51,6 +76,24 @@ func appendAction(dst []byte, x Exchange, a *config.LimitAction) ([]byte, bool) 
 	case config.LimitDestinationCluster:
 		cluster := x.Cluster()
 		return AppendEntry(dst, a.Key, cluster), cluster != ""
+	case config.LimitSourceCluster:
+		return AppendEntry(dst, a.Key, own), true
+	case config.LimitAddressMatch:
+		ip := x.Downstream().Addr().Unmap()
+		if !ip.IsValid() || isIn(a.Networks, ip) != a.Expect {
+			return dst, false
+		}
+		if value = buffer[:0]; a.Format != nil {
+			value = a.Format.(*accesslog.Format).Append(value, x.Entry())
+		} else {
+			value = append(value, a.Value...)
+		}
+		if len(value) == 0 {
+			value = append(value, a.Missing...)
+		}
+		if len(value) == 0 {
+			return dst, false
+		}
 	case config.LimitHeader:
 		value = headerValue(r, a.Name)
 	case config.LimitQuery:
@@ -89,6 +132,15 @@ func appendAddress(dst []byte, ip netip.Addr, a *config.LimitAction) []byte {
 		return ip.AppendTo(dst) // the decoder has seen to it that there are enough bits
 	}
 	return p.AppendTo(dst)
+}
+
+func isIn(networks []netip.Prefix, ip netip.Addr) bool {
+	for _, p := range networks {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
 }
 
 func headerValue(r *http.Request, name string) []byte {

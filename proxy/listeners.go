@@ -94,7 +94,7 @@ func (p *Proxy) replaceListeners(s *config.Snapshot, to *change) {
 		v.Inc(listenersInPlace)
 		l := p.listeners[name]
 		gone := missing(l.Chains, chains)
-		l.Chains, l.Config = chains, to.next[name]
+		l.Rechain(chains, to.next[name])
 		p.onLoops(l.Swap)
 		p.drainChains(gone)
 	}

@@ -24,6 +24,7 @@ type Options struct {
 	Concurrency    int // loops; at least 1
 	ServiceCluster string
 	ServiceNode    string
+	Zone           string     // that this process is in; empty: nobody has said
 	Host           netip.Addr // this host's own address, which stands for loopback in x-forwarded-for; not valid: nothing does
 	Specs          []filters.Spec
 	Stats          *telemetry.Store // made for Concurrency loops
@@ -70,7 +71,7 @@ func New(o Options) (*Proxy, error) {
 		p.loops = append(p.loops, l)
 		p.locals = append(p.locals, listener.NewLocal(l, o.Stats))
 	}
-	p.clusters = upstream.NewSet(p.loops, o.Stats)
+	p.clusters = upstream.NewSet(p.loops, o.Zone, o.Stats)
 	p.origin = &l7.Origin{
 		Stats: o.Stats, Cluster: o.ServiceCluster, Node: o.ServiceNode, Host: o.Host, Drain: &p.drain, Specs: o.Specs,
 		Logs: p.log, NextConn: &p.nextConn,

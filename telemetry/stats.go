@@ -30,13 +30,25 @@ type Table struct {
 	Metrics []Metric
 }
 
-// CodeTable is a table of answers by status code, from 100 to 599; codes that never came are not shown.
+// statuses is how many status codes have a row of their own: those from 100 to 599.
+const statuses = 500
+
+// CodeTable is a table of answers by status code, of which CodeRow tells the rows; codes that never came are not shown.
 func CodeTable(kind, prefix string) *Table {
-	t := &Table{Kind: kind, Sparse: true, Metrics: make([]Metric, 500)}
-	for i := range t.Metrics {
+	t := &Table{Kind: kind, Sparse: true, Metrics: make([]Metric, statuses+1)}
+	for i := range statuses {
 		t.Metrics[i].Name = prefix + string([]byte{byte('1' + i/100), byte('0' + i/10%10), byte('0' + i%10)})
 	}
+	t.Metrics[statuses].Name = prefix + "unknown"
 	return t
+}
+
+// CodeRow is the row of a status in a table of codes. All that are of no class share the last one.
+func CodeRow(status uint16) int {
+	if i := int(status) - 100; uint(i) < statuses {
+		return i
+	}
+	return statuses
 }
 
 // Store holds all owners of a process.

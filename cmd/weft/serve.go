@@ -59,7 +59,7 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	}
 	p.feed = feed
 	p.proxy, err = proxy.New(proxy.Options{
-		Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Host: hostAddress(f.localAddressVersion),
+		Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Zone: boot.Node.Zone, Host: hostAddress(f.localAddressVersion),
 		Specs: builtin.All(), Stats: p.stats, Logs: p.logs, Log: p.log,
 	})
 	if err == nil {

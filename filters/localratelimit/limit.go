@@ -58,6 +58,12 @@ func build(c any, site filters.Site) func(int) filters.Filter {
 	}
 }
 
+// taken is what a request takes of a bucket.
+type taken struct {
+	*limited
+	hits int64
+}
+
 // filter limits one exchange.
 type filter struct {
 	filters.Pass
@@ -70,8 +76,8 @@ type filter struct {
 	s      *settings       // what holds for this exchange
 	told   *filters.Bucket // which the response tells of
 	denied bool
-	spell  []byte     // of descriptors
-	chosen []*limited // buckets of the request's descriptors
+	spell  []byte  // of descriptors
+	chosen []taken // buckets of the request's descriptors
 }
 
 // RequestHeaders takes tokens, or answers that there are none.
@@ -133,7 +139,8 @@ func (f *filter) take(x filters.Exchange, b *buckets) bool {
 		f.choose(x, b)
 	}
 	for _, d := range f.chosen {
-		if !d.Take(now) && !d.shadow {
+		// Envoy takes nothing for a request that takes none, which it says there is not.
+		if (d.hits == 0 || !d.Take(now, d.hits)) && !d.shadow {
 			f.told = d.Bucket
 			return false
 		}
@@ -144,7 +151,7 @@ func (f *filter) take(x filters.Exchange, b *buckets) bool {
 	if b.standard == nil || len(f.chosen) > 0 && !f.s.standardToo {
 		return true
 	}
-	ok := b.standard.Take(now)
+	ok := b.standard.Take(now, 1)
 	if len(f.chosen) == 0 || !ok {
 		f.told = b.standard
 	}
@@ -171,19 +178,23 @@ func (f *filter) add(x filters.Exchange, b *buckets, list []config.RateLimit) {
 			continue
 		}
 		var ok bool
-		if f.spell, ok = filters.AppendDescriptor(f.spell[:0], x, l); !ok {
+		if f.spell, ok = filters.AppendDescriptor(f.spell[:0], x, l, f.site.Cluster); !ok {
 			continue
 		}
 		d := b.special[string(f.spell)]
 		if d == nil {
 			continue
 		}
+		var hits int64
+		if f.spell, hits, ok = filters.CountHits(f.spell, x, l); !ok {
+			continue
+		}
 		at := len(f.chosen)
-		f.chosen = append(f.chosen, d)
+		f.chosen = append(f.chosen, taken{d, hits})
 		for ; at > 0 && f.chosen[at-1].Cost() < d.Cost(); at-- {
 			f.chosen[at] = f.chosen[at-1]
 		}
-		f.chosen[at] = d
+		f.chosen[at] = taken{d, hits}
 	}
 }
 

@@ -60,7 +60,7 @@ func (g Guards) Admit(l *Local, p *loop.Pending) bool {
 			continue
 		}
 		if m.bucket != nil {
-			if !m.bucket.Take(l.Loop.Now()) {
+			if !m.bucket.Take(l.Loop.Now(), 1) {
 				m.stats.Loop(in.loop).Inc(RateLimited)
 				turnAway(l, p, 0)
 				return false

@@ -89,16 +89,17 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 func (t *tunnel) dial() {
 	l := t.local.Loop
 	for t.attempts < t.server.config.MaxConnectAttempts {
-		t.attempts++
-		t.entry.Attempts = t.attempts
 		m := t.cluster.Choose(l, t.local.wishOf(t, t.subset))
 		if m == nil {
 			t.entry.Flags |= accesslog.NoHealthyUpstream
 			t.end("")
 			return
 		}
+		t.attempts++
+		t.entry.Attempts = t.attempts
 		t.entry.About[accesslog.OfEndpoint] = m.Metadata
-		t.entry.UpstreamHost, t.entry.UpstreamRemote, t.entry.UpstreamPath = m.Address().AddrPort, m.Address().AddrPort, m.Address().Path
+		t.entry.UpstreamHost, t.entry.UpstreamPath = m.Address().AddrPort, m.Address().Path
+		t.entry.UpstreamFailure = ""
 		up, failure := t.cluster.DialTCP(l, m, (*upEnd)(t))
 		if failure == upstream.NoFailure {
 			t.up = up
@@ -115,7 +116,8 @@ func (t *tunnel) dial() {
 			return
 		}
 	}
-	t.entry.Flags |= accesslog.UpstreamConnectionFailure
+	t.cluster.GaveUp(l)
+	t.entry.Flags |= accesslog.UpstreamConnectionFailure | accesslog.ConnectAttemptsExceeded
 	t.end("")
 }
 
@@ -140,7 +142,7 @@ func (u *upEnd) OnConnected() {
 	t.carrying = true
 	t.up.Connected()
 	t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Status: 200}) // Envoy counts a connection as a good answer
-	t.entry.UpstreamLocal = t.up.Conn.Local()
+	t.entry.UpstreamRemote, t.entry.UpstreamLocal = t.up.Member.Address().AddrPort, t.up.Conn.Local()
 	if t.server.config.LogConnected {
 		t.logAt(config.LogAtTunnel)
 	}
@@ -224,9 +226,10 @@ func (t *tunnel) OnClosed(error) {
 }
 
 // OnClosed is an error of the upstream's socket, or a refusal.
-func (u *upEnd) OnClosed(error) {
+func (u *upEnd) OnClosed(err error) {
 	t := (*tunnel)(u)
 	if !t.carrying {
+		t.entry.UpstreamFailure = upstream.ConnectError(err)
 		t.up.Ended(upstream.CxDestroyRemote, false)
 		t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Failure: upstream.ConnectFailed})
 		t.local.Loop.StopTimer(&t.connect)

@@ -62,7 +62,7 @@ func (a *attempt) begin(end bool) {
 	a.member = x.cluster.Choose(l, x.wish())
 	if a.member == nil {
 		a.state = 0
-		x.countOther(503)
+		x.countOther(nil, 503)
 		x.fail(503, accesslog.NoHealthyUpstream, "no_healthy_upstream", "no healthy upstream")
 		return
 	}
@@ -301,7 +301,7 @@ func (a *attempt) failed(f upstream.Failure) {
 		return
 	}
 	x.down.reset()
-	x.countOther(v.status)
+	x.countOther(a.member, v.status)
 	x.scratch = v.body(x.scratch[:0], x.has(retried))
 	if f == upstream.Overflow {
 		x.response.Reset()
@@ -321,7 +321,7 @@ func (a *attempt) timedOut() {
 	x.clusterStats().Inc(upstream.RqTimeout)
 	x.tally(TallyTimeout)
 	a.report(upstream.Outcome{TimedOut: true})
-	x.countOther(x.lateAnswer)
+	x.countOther(a.member, x.lateAnswer)
 	text := "upstream request timeout"
 	if x.lateAnswer == 204 {
 		text = ""

@@ -18,6 +18,7 @@ type Conn struct {
 	server   *Server
 	local    *Local
 	stats    *telemetry.Values
+	requests *telemetry.Values // of ListenerStats
 	gate     loop.Gate
 	exchange *exchange
 	decoder  http1.Decoder
@@ -46,9 +47,9 @@ const (
 	connStopped                       // the exchange wants no more for now, and the decoder may have an event that needs no more bytes
 )
 
-// Serve makes an accepted connection a downstream connection of the server.
-func (s *Server) Serve(l *Local, p *loop.Pending) {
-	c := &Conn{server: s, local: l, gate: p.Gate}
+// Serve makes an accepted connection a downstream connection of the server. requests is where its listener counts, by ListenerStats.
+func (s *Server) Serve(l *Local, p *loop.Pending, requests *telemetry.Values) {
+	c := &Conn{server: s, local: l, gate: p.Gate, requests: requests}
 	conn, err := l.Loop.Adopt(p, s.limit, c)
 	if err != nil {
 		p.Refuse()

@@ -25,7 +25,7 @@ func (x *exchange) countUpstream() {
 	o := x.origin()
 	o.canary = x.attempt.member.Canary || string(x.response.Get(http.XEnvoyUpstreamCanary)) == "true"
 	elapsed := milliseconds(x.local.Loop.Nanotime() - x.attempt.began)
-	countAnswer(x.cluster, x.local.Loop, x.response.Status, elapsed, o)
+	countAnswer(x.cluster, x.local.Loop, x.attempt.member, x.response.Status, elapsed, o)
 	x.tallyStatus(x.response.Status)
 	for _, t := range x.tallies {
 		if t != nil {
@@ -34,9 +34,9 @@ func (x *exchange) countUpstream() {
 	}
 }
 
-// countOther counts an interim answer, or one that we give in the cluster's place, as Envoy does.
-func (x *exchange) countOther(status uint16) {
-	countStatus(x.cluster, x.local.Loop, status, x.origin())
+// countOther counts an interim answer, or one that we give in the place of an endpoint, or, if m is nil, of the cluster, as Envoy does.
+func (x *exchange) countOther(m *upstream.Member, status uint16) {
+	countStatus(x.cluster, x.local.Loop, m, status, x.origin())
 	x.tallyStatus(status)
 }
 
@@ -44,8 +44,8 @@ func (x *exchange) countOther(status uint16) {
 func (x *exchange) clusterStats() *telemetry.Values { return x.cluster.Local(x.local.Loop).Stats }
 
 // countAnswer counts an answer for the cluster that gave it; elapsed is in milliseconds.
-func countAnswer(c *upstream.Cluster, l *loop.Loop, status uint16, elapsed uint64, o origin) {
-	countStatus(c, l, status, o)
+func countAnswer(c *upstream.Cluster, l *loop.Loop, m *upstream.Member, status uint16, elapsed uint64, o origin) {
+	countStatus(c, l, m, status, o)
 	s := c.Local(l).Stats
 	s.Observe(upstream.RqTime, elapsed)
 	if o.external {
@@ -56,10 +56,11 @@ func countAnswer(c *upstream.Cluster, l *loop.Loop, status uint16, elapsed uint6
 	if o.canary {
 		c.Canaries(l).Observe(upstream.CanaryRqTime, elapsed)
 	}
+	c.TimeZone(l, m, elapsed)
 }
 
 // countStatus counts an answer of which there is no time to tell: an interim one, or ours in the cluster's place.
-func countStatus(c *upstream.Cluster, l *loop.Loop, status uint16, o origin) {
+func countStatus(c *upstream.Cluster, l *loop.Loop, m *upstream.Member, status uint16, o origin) {
 	local := c.Local(l)
 	s := local.Stats
 	s.Inc(upstream.RqCompleted)
@@ -71,11 +72,11 @@ func countStatus(c *upstream.Cluster, l *loop.Loop, status uint16, o origin) {
 	if o.canary {
 		c.CountCanary(l, status)
 	}
-	if status >= 600 {
-		return
-	}
-	local.Codes.Inc(int(status) - 100)
-	s.Inc(classRow(upstream.Rq1xx, status))
-	s.Inc(classRow(first, status))
+	c.CountZone(l, m, status)
+	local.Codes.Inc(telemetry.CodeRow(status))
 	c.CountCode(l, among, status)
+	if status < 600 {
+		s.Inc(classRow(upstream.Rq1xx, status))
+		s.Inc(classRow(first, status))
+	}
 }

@@ -95,19 +95,21 @@ func (x *exchange) finish() {
 		stats.Dec(CxUpgradesActive)
 	}
 	if x.entry.Status != 0 && !x.entry.HealthCheck {
-		stats.Inc(RqCompleted)
-		if x.entry.Status < 600 {
-			stats.Inc(classRow(Rq1xx, x.entry.Status))
-		}
+		c.countStatus(x.entry.Status)
 		stats.Observe(RqTime, milliseconds(int64(x.entry.End)))
 	}
 	x.log()
 }
 
-// countInterim counts an answer that is followed by another one; as Envoy does, it is complete, too.
-func (c *Conn) countInterim() {
+// countStatus counts an answer for the connection manager, and for the part of it that its listener is. As in Envoy, an interim one is
+// complete, too.
+func (c *Conn) countStatus(status uint16) {
 	c.stats.Inc(RqCompleted)
-	c.stats.Inc(Rq1xx)
+	c.requests.Inc(ListenerRqCompleted)
+	if status < 600 {
+		c.stats.Inc(classRow(Rq1xx, status))
+		c.requests.Inc(classRow(ListenerRq1xx, status))
+	}
 }
 
 // recycle gives the exchange back to its loop.

@@ -39,7 +39,7 @@ func (x *exchange) prepareHead() bool {
 	if r.Has(http.Expect) && !c.Proxy100Continue && bytes.EqualFold(r.Get(http.Expect), []byte("100-continue")) {
 		r.Remove(http.Expect)
 		x.conn.conn.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
-		x.conn.countInterim()
+		x.conn.countStatus(100)
 	}
 	x.removeHopByHop()
 	return true

@@ -260,7 +260,7 @@ func (m *mirror) OnHead(bool) {
 	}
 	l := m.local.Loop
 	m.cluster.Report(l, m.member, upstream.Outcome{Status: m.response.Status})
-	countAnswer(m.cluster, l, m.response.Status, milliseconds(l.Nanotime()-m.began), origin{canary: m.member.Canary || string(m.response.Get(http.XEnvoyUpstreamCanary)) == "true"})
+	countAnswer(m.cluster, l, m.member, m.response.Status, milliseconds(l.Nanotime()-m.began), origin{canary: m.member.Canary || string(m.response.Get(http.XEnvoyUpstreamCanary)) == "true"})
 }
 
 // OnBody implements upstream.Stream: however long the answer is, nothing of it is kept.

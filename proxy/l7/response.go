@@ -19,13 +19,13 @@ func (x *exchange) informational(a *attempt) {
 		return
 	}
 	r := a.response
-	x.countOther(r.Status)
+	x.countOther(a.member, r.Status)
 	if r.Status == 100 && !x.server.config.Proxy100Continue || x.request.Version == http.HTTP10 {
 		return
 	}
 	c := x.conn.conn
 	r.Remove(http.Connection)
-	x.conn.countInterim()
+	x.conn.countStatus(r.Status)
 	c.Commit(http1.AppendResponse(c.Buffer(r.Size()+headRoom), r, http.HTTP11, http1.NoBody, x.encode()))
 }
 

@@ -134,5 +134,25 @@ var Stats = &telemetry.Table{Kind: "http", Metrics: []telemetry.Metric{
 	CodecRejectedUnderscores:    {Name: "requests_rejected_with_underscores_in_headers"},
 }}
 
+// Rows of what is counted of a connection manager's answers at one listener.
+const (
+	ListenerRqCompleted = iota
+	ListenerRq1xx
+	ListenerRq2xx
+	ListenerRq3xx
+	ListenerRq4xx
+	ListenerRq5xx
+)
+
+// ListenerStats is the table of these numbers.
+var ListenerStats = &telemetry.Table{Kind: "listener_http", Metrics: []telemetry.Metric{
+	ListenerRqCompleted: {Name: "downstream_rq_completed"},
+	ListenerRq1xx:       {Name: "downstream_rq_1xx"},
+	ListenerRq2xx:       {Name: "downstream_rq_2xx"},
+	ListenerRq3xx:       {Name: "downstream_rq_3xx"},
+	ListenerRq4xx:       {Name: "downstream_rq_4xx"},
+	ListenerRq5xx:       {Name: "downstream_rq_5xx"},
+}}
+
 // classRow is the row that counts a status among its hundred; first is the row of 1xx.
 func classRow(first int, status uint16) int { return first + min(max(int(status)/100, 1), 5) - 1 }

@@ -147,9 +147,9 @@ func (x *exchange) tallyStatus(status uint16) {
 		}
 		i := x.local.Loop.Index()
 		t.stats.Loop(i).Inc(TallyCompleted)
+		t.codes.Loop(i).Inc(telemetry.CodeRow(status))
 		if status < 600 {
 			t.stats.Loop(i).Inc(classRow(Tally1xx, status))
-			t.codes.Loop(i).Inc(int(status) - 100)
 		}
 	}
 }

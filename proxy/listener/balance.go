@@ -1,11 +1,9 @@
 package listener
 
 import (
-	"strconv"
 	"sync"
 
 	"github.com/weftmesh/weft/proxy/loop"
-	"github.com/weftmesh/weft/telemetry"
 )
 
 // balance has every loop serve as many connections of a listener as the others, which costs each newcomer a lock and most of them a
@@ -18,18 +16,7 @@ type balance struct {
 // balanced is what is known of one loop.
 type balanced struct {
 	count int
-	port  *port             // nil: it does not accept yet, or no more
-	stats *telemetry.Values // of WorkerStats, which only the loop itself writes to
-}
-
-func newBalance(loops int, prefix, address string, store *telemetry.Store) *balance {
-	b := &balance{loops: make([]balanced, loops)}
-	for i := range loops {
-		n := strconv.Itoa(i)
-		b.loops[i].stats = store.Acquire(WorkerStats, prefix+"worker_"+n+".", telemetry.Tag{Name: "listener_address", Value: address},
-			telemetry.Tag{Name: "worker_id", Value: n}).Loop(i)
-	}
-	return b
+	port  *port // nil: it does not accept yet, or no more
 }
 
 // offer says which port of a loop takes newcomers; nil: none does.
@@ -70,7 +57,6 @@ func (b *balance) leave(i int) {
 func (p *port) settle(a *loop.Pending) bool {
 	to := p.listener.balance.take(p.Loop.Index())
 	if to == p {
-		p.arrived()
 		return true
 	}
 	newcomer := *a
@@ -81,7 +67,6 @@ func (p *port) settle(a *loop.Pending) bool {
 // receive takes over what another loop has accepted. If the listener has gone meanwhile, whoever stands in its place does.
 func (p *port) receive(a *loop.Pending) {
 	if !p.stopped {
-		p.arrived()
 		p.admit(a)
 		return
 	}
@@ -93,17 +78,9 @@ func (p *port) receive(a *loop.Pending) {
 	a.Refuse()
 }
 
-// arrived counts a connection that this loop serves.
-func (p *port) arrived() {
-	row := p.listener.balance.loops[p.Loop.Index()].stats
-	row.Inc(WorkerCxTotal)
-	row.Inc(WorkerCxActive)
-}
-
-// departed counts a connection that is gone, or that another listener got.
+// departed lets the balance know of a connection that is gone, or that another listener got.
 func (p *port) departed() {
 	if b := p.listener.balance; b != nil {
-		b.loops[p.Loop.Index()].stats.Dec(WorkerCxActive)
 		b.leave(p.Loop.Index())
 	}
 }

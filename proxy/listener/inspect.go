@@ -272,7 +272,6 @@ func (i *inspection) handOver(to *port) {
 	i.port.departed()
 	if b := to.listener.balance; b != nil {
 		b.stay(to.Loop.Index()) // it has been read from: too late to change loops
-		to.arrived()
 	}
 	i.port, i.at, i.need, i.handed = to, 0, 0, true
 	i.pending.Gate = to
@@ -354,6 +353,7 @@ func matches(m *config.ConnectionMatch, in *Input) bool {
 // Left counts a connection that has gone.
 func (p *port) Left(age time.Duration) {
 	p.stats.Dec(CxActive)
+	p.worker.Dec(WorkerCxActive)
 	p.stats.Inc(CxDestroy)
 	p.stats.Observe(CxLengthMs, uint64(age.Milliseconds()))
 	p.departed()

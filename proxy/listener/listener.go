@@ -2,6 +2,7 @@ package listener
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,6 +67,8 @@ type Listener struct {
 	sockets  []sockets      // by address
 	ports    []*port        // by loop
 	stats    *telemetry.Owner
+	workers  []*telemetry.Owner // of WorkerStats, by loop
+	store    *telemetry.Store
 	logs     []*accesslog.Log
 	balance  *balance // nil: connections stay where they were accepted
 	nextConn *atomic.Uint64
@@ -79,6 +82,7 @@ type port struct {
 	config    *config.Listener
 	chains    *Chains // that new connections meet
 	stats     *telemetry.Values
+	worker    *telemetry.Values   // of WorkerStats
 	acceptors []*loop.Acceptor    // none if the listener is not bound
 	stopped   bool                // accepts no more
 	waiting   *inspection         // all of them, through next and prev
@@ -96,7 +100,7 @@ type Origin struct {
 // Open binds a listener. What stays of an older one of the same name is taken over: its socket, if nothing about
 // that has changed. old is nil if there is none.
 func Open(c *config.Listener, old *Listener, chains *Chains, o Origin) (*Listener, error) {
-	l := &Listener{Config: c, Chains: chains, ports: make([]*port, o.Loops), Address: c.Address, nextConn: o.NextConn}
+	l := &Listener{Config: c, Chains: chains, ports: make([]*port, o.Loops), Address: c.Address, store: o.Stats, nextConn: o.NextConn}
 	for _, a := range c.AccessLogs {
 		l.logs = append(l.logs, o.Log(a))
 	}
@@ -118,9 +122,14 @@ func Open(c *config.Listener, old *Listener, chains *Chains, o Origin) (*Listene
 		name = statName(l.Address)
 	}
 	l.stats = o.Stats.Acquire(Stats, "listener."+name+".", telemetry.Tag{Name: "listener_address", Value: name})
-	if c.ExactBalance {
-		l.balance = newBalance(o.Loops, "listener."+name+".", name, o.Stats)
+	for i := range o.Loops {
+		n := strconv.Itoa(i)
+		l.workers = append(l.workers, o.Stats.Acquire(WorkerStats, l.stats.Prefix+"worker_"+n+".", l.stats.Tags[0], telemetry.Tag{Name: "worker_id", Value: n}))
 	}
+	if c.ExactBalance {
+		l.balance = &balance{loops: make([]balanced, o.Loops)}
+	}
+	l.countChains()
 	l.proxy = make([]*telemetry.Owner, len(c.Filters))
 	for i, f := range c.Filters {
 		if f.Kind != config.ReadProxyHeader {
@@ -135,13 +144,29 @@ func Open(c *config.Listener, old *Listener, chains *Chains, o Origin) (*Listene
 	return l, nil
 }
 
+// Rechain has connections to come meet other chains; Swap tells the loops.
+func (l *Listener) Rechain(chains *Chains, c *config.Listener) {
+	l.Chains, l.Config = chains, c
+	l.countChains()
+}
+
+// countChains finds where requests of the chains are counted for the listener.
+func (l *Listener) countChains() {
+	for _, c := range l.Chains.All {
+		if c.HTTP != nil && c.requests == nil {
+			prefix := c.Config.HTTP.StatPrefix
+			c.requests = l.store.Acquire(l7.ListenerStats, l.stats.Prefix+"http."+prefix+".", l.stats.Tags[0], telemetry.Tag{Name: "http_conn_manager_prefix", Value: prefix})
+		}
+	}
+}
+
 // statName is an address as statistics call it: Envoy turns colons into underscores.
 func statName(a config.Address) string { return strings.ReplaceAll(a.String(), ":", "_") }
 
 // Start accepts on one loop. It is called on that loop.
 func (l *Listener) Start(on *Local) error {
 	i := on.Loop.Index()
-	p := &port{Local: on, listener: l, config: l.Config, chains: l.Chains, stats: l.stats.Loop(i)}
+	p := &port{Local: on, listener: l, config: l.Config, chains: l.Chains, stats: l.stats.Loop(i), worker: l.workers[i].Loop(i)}
 	l.ports[i] = p
 	for _, o := range l.proxy {
 		var v *telemetry.Values
@@ -218,13 +243,15 @@ func (p *port) serve(c *Chain, a *loop.Pending) {
 	}
 	p.stats.Inc(CxTotal)
 	p.stats.Inc(CxActive)
+	p.worker.Inc(WorkerCxTotal)
+	p.worker.Inc(WorkerCxActive)
 	if log, ok := a.Gate.(*logged); ok {
 		log.served(c, a)
 	}
 	switch {
 	case len(c.Guards) > 0 && !c.Guards.Admit(p.TCP, a):
 	case c.HTTP != nil:
-		c.HTTP.Serve(p.HTTP, a)
+		c.HTTP.Serve(p.HTTP, a, c.requests.Loop(p.Loop.Index()))
 	case c.TCP != nil:
 		c.TCP.Serve(p.TCP, a)
 	default:

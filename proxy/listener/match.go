@@ -11,6 +11,7 @@ import (
 	"github.com/weftmesh/weft/proxy/l4"
 	"github.com/weftmesh/weft/proxy/l7"
 	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/telemetry"
 )
 
 // Chain is a running filter chain. Exactly one of HTTP, TCP and Answer is set.
@@ -20,6 +21,8 @@ type Chain struct {
 	HTTP   *l7.Server
 	TCP    *l4.Server
 	Answer *l4.Answer
+
+	requests *telemetry.Owner // of l7.ListenerStats, if it is HTTP
 }
 
 // Chains are the filter chains of a listener and the index by which a connection finds its own. They are not written to after they were

@@ -32,7 +32,7 @@ var Stats = &telemetry.Table{Kind: "listener", Metrics: []telemetry.Metric{
 	FilterError:        {Name: "downstream_listener_filter_error"},
 }}
 
-// Rows of one loop's numbers of a listener whose connections are balanced.
+// Rows of one loop's numbers of a listener.
 const (
 	WorkerCxTotal = iota
 	WorkerCxActive

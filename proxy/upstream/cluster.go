@@ -21,6 +21,8 @@ type Cluster struct {
 	Overall      *telemetry.Owner
 	among        [amongs]atomic.Pointer[telemetry.Owner] // answers by status; made at first use
 	canary       atomic.Pointer[telemetry.Owner]         // of canaries, made at first use, too
+	from         string                                  // the zone that we are in; empty: nobody has said
+	zones        map[string]*zone                        // that endpoints are in; for the Set's goroutine
 	store        *telemetry.Store
 	remaining    [2]*telemetry.Owner // by priority; nil: not asked for
 	endpoints    atomic.Pointer[Endpoints]

@@ -121,6 +121,7 @@ type Member struct {
 	Metadata       config.Metadata
 	Canary         bool                  // its metadata say so
 	Check          *config.EndpointCheck // nil: as the cluster says
+	zone           *zone                 // nil: its answers are not counted by zones
 	leaving        bool                  // its source has taken it away, and it stays while it is well
 }
 

@@ -81,8 +81,8 @@ func dialFailure(err error) Failure {
 	return LocalConnectFailed
 }
 
-// connectError is what the system said of a connection, in Envoy's words.
-func connectError(err error) string {
+// ConnectError is what the system said of a connection, in Envoy's words.
+func ConnectError(err error) string {
 	text := "unknown error"
 	if err != nil {
 		text = err.Error()
@@ -359,12 +359,12 @@ func (h *HTTP1) OnClosed(err error) {
 		stats.Inc(CxConnectFail)
 		p.endpoint.Counts.CxConnectFail.Add(1)
 		if h.state&h1Tunnel != 0 {
-			h.refuseTunnel(ConnectFailed, CxDestroyRemote, connectError(err))
+			h.refuseTunnel(ConnectFailed, CxDestroyRemote, ConnectError(err))
 			return
 		}
 		p.connecting--
 		h.count(CxDestroyRemote)
-		p.refuse(ConnectFailed, connectError(err))
+		p.refuse(ConnectFailed, ConnectError(err))
 		return
 	}
 	if h.stream != nil {

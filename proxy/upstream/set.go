@@ -17,6 +17,7 @@ import (
 type Set struct {
 	loops []*loop.Loop
 	store *telemetry.Store
+	zone  string // that we are in; empty: nobody has said
 
 	mu           sync.Mutex // between Update and whoever lists
 	clusters     map[string]*Cluster
@@ -29,9 +30,9 @@ type Set struct {
 	resolver     *resolver
 }
 
-// NewSet makes an empty set for those loops.
-func NewSet(loops []*loop.Loop, store *telemetry.Store) *Set {
-	return &Set{loops: loops, store: store, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
+// NewSet makes an empty set for those loops of a process in that zone.
+func NewSet(loops []*loop.Loop, zone string, store *telemetry.Store) *Set {
+	return &Set{loops: loops, zone: zone, store: store, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
 		standings: map[standingKey]*Standing{}, destinations: map[string]*destinations{}, resolver: newResolver(), epoch: time.Now()}
 }
 
@@ -103,6 +104,7 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		Codes:    s.store.Acquire(Codes, prefix, tag),
 		Overall:  s.store.Acquire(Overall, prefix, tag),
 		store:    s.store,
+		from:     s.zone,
 		epoch:    s.epoch,
 		locals:   make([]atomic.Pointer[Local], len(s.loops)),
 		decode: http1.Options{
@@ -113,6 +115,9 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 			AllowChunkedLength: c.AllowChunkedLength,
 		},
 		encode: http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
+	}
+	if old := s.clusters[c.Name]; old != nil {
+		running.inherit(old)
 	}
 	for i, priority := range [...]string{"default", "high"} {
 		if c.Breakers[i].TrackRemaining {
@@ -172,7 +177,8 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 		for i := range a.Endpoints {
 			e := &a.Endpoints[i]
 			members[i] = Member{Endpoint: s.acquire(c.Config, e), Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Priority: e.Priority,
-				LocalityWeight: e.LocalityWeight, Locality: e.Locality, Metadata: e.Metadata, Canary: e.Metadata[lbMetadata]["canary"] == true, Check: e.Check}
+				LocalityWeight: e.LocalityWeight, Locality: e.Locality, Metadata: e.Metadata, Canary: e.Metadata[lbMetadata]["canary"] == true, Check: e.Check,
+				zone: c.zone(e.Locality.Zone)}
 			standing := members[i].Standing
 			if c.detector == nil {
 				standing.mark(Ejected, false) // by a configuration that is gone
@@ -349,14 +355,7 @@ func (s *Set) retire(c *Cluster) {
 	s.store.Release(c.Stats)
 	s.store.Release(c.Codes)
 	s.store.Release(c.Overall)
-	for i := range c.among {
-		if o := c.among[i].Load(); o != nil {
-			s.store.Release(o)
-		}
-	}
-	if o := c.canary.Load(); o != nil {
-		s.store.Release(o)
-	}
+	c.releaseParts()
 	for _, owner := range c.remaining {
 		if owner != nil {
 			s.store.Release(owner)

@@ -9,6 +9,7 @@ const (
 	CxHTTP1
 	CxConnectFail
 	CxConnectTimeout
+	CxAttemptsExceeded
 	CxOverflow
 	CxConnectMs
 	CxLengthMs
@@ -98,6 +99,7 @@ var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	CxHTTP1:                   {Name: "upstream_cx_http1_total"},
 	CxConnectFail:             {Name: "upstream_cx_connect_fail"},
 	CxConnectTimeout:          {Name: "upstream_cx_connect_timeout"},
+	CxAttemptsExceeded:        {Name: "upstream_cx_connect_attempts_exceeded"},
 	CxOverflow:                {Name: "upstream_cx_overflow"},
 	CxConnectMs:               {Name: "upstream_cx_connect_ms", Type: telemetry.Histogram, Unit: "ms"},
 	CxLengthMs:                {Name: "upstream_cx_length_ms", Type: telemetry.Histogram, Unit: "ms"},
@@ -247,14 +249,39 @@ const (
 
 // Canary is the table of these numbers, for the clusters that have any.
 var Canary = &telemetry.Table{Kind: "cluster", Sparse: true, Metrics: []telemetry.Metric{
-	CanaryRqCompleted: {Name: "upstream_rq_completed"},
-	CanaryRq1xx:       {Name: "upstream_rq_1xx"},
-	CanaryRq2xx:       {Name: "upstream_rq_2xx"},
-	CanaryRq3xx:       {Name: "upstream_rq_3xx"},
-	CanaryRq4xx:       {Name: "upstream_rq_4xx"},
-	CanaryRq5xx:       {Name: "upstream_rq_5xx"},
-	CanaryRqTime:      {Name: "upstream_rq_time", Type: telemetry.Histogram, Unit: "ms"},
+	CanaryRqCompleted: {Name: "canary.upstream_rq_completed"},
+	CanaryRq1xx:       {Name: "canary.upstream_rq_1xx"},
+	CanaryRq2xx:       {Name: "canary.upstream_rq_2xx"},
+	CanaryRq3xx:       {Name: "canary.upstream_rq_3xx"},
+	CanaryRq4xx:       {Name: "canary.upstream_rq_4xx"},
+	CanaryRq5xx:       {Name: "canary.upstream_rq_5xx"},
+	CanaryRqTime:      {Name: "canary.upstream_rq_time", Type: telemetry.Histogram, Unit: "ms"},
 }}
 
-// Codes is the table of a cluster's answers by status code, from 100 to 599; codes that never came are not shown.
+// Rows of a cluster's answers that came from one zone.
+const (
+	ZoneRqCompleted = iota
+	ZoneRq1xx
+	ZoneRq2xx
+	ZoneRq3xx
+	ZoneRq4xx
+	ZoneRq5xx
+	ZoneRqTime
+)
+
+// Zones is the table of these numbers, and ZoneCodes of such answers by status code.
+var (
+	Zones = &telemetry.Table{Kind: "cluster_zone", Sparse: true, Metrics: []telemetry.Metric{
+		ZoneRqCompleted: {Name: "upstream_rq_completed"},
+		ZoneRq1xx:       {Name: "upstream_rq_1xx"},
+		ZoneRq2xx:       {Name: "upstream_rq_2xx"},
+		ZoneRq3xx:       {Name: "upstream_rq_3xx"},
+		ZoneRq4xx:       {Name: "upstream_rq_4xx"},
+		ZoneRq5xx:       {Name: "upstream_rq_5xx"},
+		ZoneRqTime:      {Name: "upstream_rq_time", Type: telemetry.Histogram, Unit: "ms"},
+	}}
+	ZoneCodes = telemetry.CodeTable("cluster_zone", "upstream_rq_")
+)
+
+// Codes is the table of a cluster's answers by status code.
 var Codes = telemetry.CodeTable("cluster", "upstream_rq_")

@@ -28,18 +28,18 @@ func (c *Cluster) DialTCP(l *loop.Loop, m *Member, o loop.Owner) (*TCP, Failure)
 		stats.Inc(CxOverflow)
 		return nil, Overflow
 	}
+	stats.Inc(RqPendingTotal) // to Envoy, a tunnel is a request that waits for its connection
 	stats.Inc(CxTotal)
 	m.Counts.CxTotal.Add(1)
 	conn, err := l.Dial(m.Address(), int(c.Config.BufferLimit), c.Config.KeepAlive, c.Config.Binding, o)
 	if err != nil {
 		counts.Connections.Leave()
 		stats.Inc(CxConnectFail)
+		stats.Inc(RqPendingFailureEject)
 		m.Counts.CxConnectFail.Add(1)
 		return nil, dialFailure(err)
 	}
 	stats.Inc(CxActive)
-	stats.Inc(RqTotal)
-	stats.Inc(RqActive)
 	m.Counts.CxActive.Add(1)
 	m.Active.Force()
 	return &TCP{Conn: conn, Member: m, cluster: c, loop: l, began: l.Nanotime()}, NoFailure
@@ -50,8 +50,14 @@ func (t *TCP) stats() *telemetry.Values { return t.cluster.Local(t.loop).Stats }
 // Connected says that the connection stands.
 func (t *TCP) Connected() {
 	t.standing = true
-	t.stats().Observe(CxConnectMs, uint64(t.loop.Nanotime()-t.began)/uint64(time.Millisecond))
+	stats := t.stats()
+	stats.Inc(RqTotal)
+	stats.Inc(RqActive)
+	stats.Observe(CxConnectMs, uint64(t.loop.Nanotime()-t.began)/uint64(time.Millisecond))
 }
+
+// GaveUp counts a tunnel for which no connection was made in as many tries as it may have.
+func (c *Cluster) GaveUp(l *loop.Loop) { c.Local(l).Stats.Inc(CxAttemptsExceeded) }
 
 // Ended takes the connection out of the books, once: row is CxDestroyLocal or CxDestroyRemote. Closing it is the caller's.
 func (t *TCP) Ended(row int, timeout bool) {
@@ -61,17 +67,30 @@ func (t *TCP) Ended(row int, timeout bool) {
 	t.ended = true
 	stats := t.stats()
 	stats.Dec(CxActive)
-	stats.Dec(RqActive)
 	stats.Inc(CxDestroy)
 	stats.Inc(row)
 	stats.Add(CxRxBytes, t.Conn.Received())
 	stats.Add(CxTxBytes, t.Conn.Sent())
 	stats.Observe(CxLengthMs, uint64(t.loop.Nanotime()-t.began)/uint64(time.Millisecond))
-	if !t.standing {
+	if t.standing {
+		stats.Dec(RqActive)
+		stats.Inc(CxDestroyWithActive)
+		if row == CxDestroyLocal {
+			stats.Inc(CxDestroyLocalWithActive)
+		} else {
+			stats.Inc(CxDestroyRemoteWithActive)
+		}
+	} else {
 		stats.Inc(CxConnectFail)
 		t.Member.Counts.CxConnectFail.Add(1)
-		if timeout {
+		switch {
+		case timeout:
 			stats.Inc(CxConnectTimeout)
+			stats.Inc(RqPendingFailureEject)
+		case row == CxDestroyLocal: // the client did not wait for it
+			stats.Inc(RqCancelled)
+		default:
+			stats.Inc(RqPendingFailureEject)
 		}
 	}
 	t.Member.Counts.CxActive.Add(-1)

@@ -11,6 +11,7 @@ const (
 	UpstreamOverflow
 	NoRouteFound
 	NoClusterFound
+	ConnectAttemptsExceeded // the same to readers, of a tunnel: Envoy sets it after the failure
 	UpstreamRequestTimeout
 	LocalReset
 	UpstreamRemoteReset
@@ -43,6 +44,7 @@ var flagNames = [flagCount][2]string{
 	{"UO", "UpstreamOverflow"},
 	{"NR", "NoRouteFound"},
 	{"NC", "NoClusterFound"},
+	{"URX", "UpstreamRetryLimitExceeded"},
 	{"UT", "UpstreamRequestTimeout"},
 	{"LR", "LocalReset"},
 	{"UR", "UpstreamRemoteReset"},

@@ -105,6 +105,16 @@ var limitTrials = []trial{
 	{paths: "RateLimit.stage", site: ruled, base: "", flip: "stage: 1,", probe: second("GET /", "status"), want: [2]string{"429", "200"}},
 	{paths: "RateLimit.disable_key", site: ruled, base: "", flip: "disable_key: a,", probe: second("GET /", "status"), want: [2]string{"429", "200"}},
 	{paths: "RateLimit.actions", site: ruled, base: "", flip: "actions: [{generic_key: {descriptor_value: x}}],", probe: second("GET /", "status"), want: [2]string{"429", "200"}},
+	{paths: "RateLimit.hits_addend HitsAddend.number", site: ruled, base: "hits_addend: {number: 1},", flip: "hits_addend: {number: 2},", probe: look("GET /", "status"), want: [2]string{"200", "429"}},
+	{paths: "HitsAddend.format", site: ruled, base: "", flip: "hits_addend: {format: \"%REQ(x)%\"},", probe: look("GET /; x: 2", "status"), want: [2]string{"200", "429"}},
+	{paths: "HitsAddend.is_negative_hits", site: ruled, base: "hits_addend: {number: 1},", flip: "hits_addend: {number: 1, is_negative_hits: true},", probe: second("GET /", "status"), want: [2]string{"429", "200"}},
+	{paths: "RateLimit.apply_on_stream_done", site: ruled, base: "", flip: "apply_on_stream_done: true,", probe: second("GET /", "status"), want: [2]string{"429", "200"}},
+	{paths: "Action.source_cluster", site: func(p string) string { return entry("source_cluster", "mine")(p) + "\nnode: {cluster: mine}" }, base: "source_cluster: {}", flip: "remote_address: {}", probe: second("GET /", "status"), want: [2]string{"429", "200"}},
+	{paths: "Action.remote_address_match RemoteAddressMatch.address_matcher AddressMatcher.ranges", site: actions, base: addressMatch("k", "descriptor_value: v", "127.0.0.0"), flip: addressMatch("k", "descriptor_value: v", "10.0.0.0"), probe: second("GET /", "status"), want: [2]string{"429", "200"}},
+	{paths: "AddressMatcher.invert_match", site: actions, base: addressMatch("k", "descriptor_value: v", "127.0.0.0"), flip: strings.Replace(addressMatch("k", "descriptor_value: v", "127.0.0.0"), "ranges", "invert_match: true, ranges", 1), probe: second("GET /", "status"), want: [2]string{"429", "200"}},
+	{paths: "RemoteAddressMatch.descriptor_key", site: actions, base: addressMatch("k", "descriptor_value: v", "127.0.0.0"), flip: addressMatch("l", "descriptor_value: v", "127.0.0.0"), probe: second("GET /", "status"), want: [2]string{"429", "200"}},
+	{paths: "RemoteAddressMatch.descriptor_value", site: actions, base: addressMatch("k", "descriptor_value: v", "127.0.0.0"), flip: addressMatch("k", "descriptor_value: \"%REQ(x)%\"", "127.0.0.0"), probe: second("GET /; x: w", "status"), want: [2]string{"429", "200"}},
+	{paths: "RemoteAddressMatch.default_value", site: actions, base: addressMatch("k", "descriptor_value: \"%REQ(x)%\"", "127.0.0.0"), flip: addressMatch("k", "descriptor_value: \"%REQ(x)%\", default_value: v", "127.0.0.0"), probe: second("GET /", "status"), want: [2]string{"200", "429"}},
 	{paths: "Action.destination_cluster", site: entry("destination_cluster", "up"), base: "destination_cluster: {}", flip: "remote_address: {}", probe: second("GET /", "status"), want: [2]string{"429", "200"}},
 	{paths: "Action.remote_address", site: entry("remote_address", "127.0.0.1"), base: "remote_address: {}", flip: "destination_cluster: {}", probe: second("GET /", "status"), want: [2]string{"429", "200"}},
 	{paths: "Action.masked_remote_address MaskedRemoteAddress.v4_prefix_mask_len", site: entry("masked_remote_address", "127.0.0.0/8"), base: "masked_remote_address: {v4_prefix_mask_len: 8}", flip: "masked_remote_address: {v4_prefix_mask_len: 7}", probe: second("GET /", "status"), want: [2]string{"429", "200"}},
@@ -174,6 +184,10 @@ func ruled(piece string) string {
 
 func headerMatch(condition string) string {
 	return "header_value_match: {descriptor_key: k, descriptor_value: v, headers: [{name: x, " + condition + "}]}"
+}
+
+func addressMatch(key, value, network string) string {
+	return "remote_address_match: {descriptor_key: " + key + ", " + value + ", address_matcher: {ranges: [{address_prefix: " + network + ", prefix_len: 8}]}}"
 }
 
 func queryMatch(condition string) string {

@@ -18,6 +18,15 @@ func counted(name, key, value, actions string, sends ...exchange) scenario {
 		vhost:   routes("{match: {prefix: /}, metadata: {filter_metadata: {m: {k: 1}}}, route: {cluster: $up, rate_limits: [{actions: [" + actions + "]}]}}"), sends: sends}
 }
 
+// addend is a filter with a bucket of ten for a descriptor, of which a request takes as many as is said.
+func addend(name, limit string, sends ...exchange) scenario {
+	if !strings.Contains(limit, "actions") {
+		limit += ", actions: [{generic_key: {descriptor_value: g}}]"
+	}
+	return scenario{name: "limit-addend" + name, sends: sends,
+		filters: e2e.Filter("f", "local_ratelimit.v3.LocalRateLimit", `stat_prefix: lim, token_bucket: {max_tokens: 1000, `+hourly+`}, `+always+`, enable_x_ratelimit_headers: DRAFT_VERSION_03, descriptors: [{entries: [{key: generic_key, value: g}], token_bucket: {max_tokens: 10, `+hourly+`}}], rate_limits: [{`+limit+`}]`)}
+}
+
 var twice = []exchange{{send: "GET /; x-a: v"}, {send: "GET /; x-a: v"}, {send: "GET /; x-a: w"}, {send: "GET /"}}
 
 // statuses is a scenario that refuses with every status there is a name for.
@@ -39,6 +48,17 @@ var limiting = []scenario{
 	counted("generic-named", "named", "g", `{generic_key: {descriptor_key: named, descriptor_value: g}}`, twice...),
 	counted("cluster", "destination_cluster", "limit-cluster_up", `{destination_cluster: {}}`, twice...),
 	counted("address", "remote_address", "127.0.0.1", `{remote_address: {}}`, twice...),
+	counted("source", "source_cluster", "oracles", `{source_cluster: {}}`, twice...),
+	counted("near", "remote_address_match", "near", `{remote_address_match: {descriptor_value: near, address_matcher: {ranges: [{address_prefix: 127.0.0.0, prefix_len: 8}]}}}`, twice...),
+	counted("far", "k", "far", `{remote_address_match: {descriptor_key: k, descriptor_value: far, address_matcher: {ranges: [{address_prefix: 10.0.0.0, prefix_len: 8}], invert_match: true}}}`, twice...),
+	counted("near-not", "remote_address_match", "near", `{remote_address_match: {descriptor_value: near, address_matcher: {ranges: [{address_prefix: 127.0.0.0, prefix_len: 8}], invert_match: true}}}`, twice...),
+	counted("near-field", "remote_address_match", "v", `{remote_address_match: {descriptor_value: "%REQ(x-a)%", default_value: v, address_matcher: {ranges: [{address_prefix: 127.0.0.0, prefix_len: 8}]}}}`, twice...),
+	addend("", "hits_addend: {number: 3}", gets("/", "/", "/", "/", "/")...),
+	addend("-none", "hits_addend: {number: 0}", gets("/", "/")...),
+	addend("-said", `hits_addend: {format: "%REQ(x-n)%"}`, exchange{send: "GET /; x-n: 4"}, exchange{send: "GET /; x-n: 7"}, exchange{send: "GET /; x-n: 0"}, exchange{send: "GET /; x-n: x"}, exchange{send: "GET /"}, exchange{send: "GET /; x-n: 6"}, exchange{send: "GET /; x-n: 1"}),
+	addend("-back", "hits_addend: {number: 8}, actions: [{request_headers: {header_name: x-a, descriptor_key: generic_key}}]}, {hits_addend: {number: 5, is_negative_hits: true}, actions: [{request_headers: {header_name: x-b, descriptor_key: generic_key}}]", exchange{send: "GET /; x-a: g"}, exchange{send: "GET /; x-a: g"}, exchange{send: "GET /; x-b: g"}, exchange{send: "GET /; x-a: g"}, exchange{send: "GET /; x-b: g"}, exchange{send: "GET /; x-b: g"}, exchange{send: "GET /; x-b: g"}, exchange{send: "GET /; x-a: g"}),
+	addend("-done", "apply_on_stream_done: true", gets("/", "/")...),
+	addend("-done-too", "actions: [{generic_key: {descriptor_value: g}}], apply_on_stream_done: true, hits_addend: {number: 5}}, {actions: [{generic_key: {descriptor_value: g}}]", gets("/", "/", "/")...),
 	counted("masked", "masked_remote_address", "127.0.0.0/8", `{masked_remote_address: {v4_prefix_mask_len: 8, v6_prefix_mask_len: 64}}`, twice...),
 	counted("field", "a", "v", `{request_headers: {header_name: x-a, descriptor_key: a, skip_if_absent: false}}`, twice...),
 	counted("field-skipped", "generic_key", "g", `{request_headers: {header_name: x-b, descriptor_key: a, skip_if_absent: true}}, {generic_key: {descriptor_value: g}}`, twice...),

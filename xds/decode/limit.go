@@ -7,11 +7,40 @@ import (
 	metadatav3 "github.com/envoyproxy/go-control-plane/envoy/type/metadata/v3"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 )
 
-// RateLimits reads the rate limits of a filter.
+// RateLimits reads the rate limits of a filter. Envoy reads some fields here only, and not in those of routes.
 func RateLimits(list []*routev3.RateLimit, path string) ([]config.RateLimit, error) {
-	return part(list, path, (*session).rateLimits)
+	return part(list, path, func(s *session, list []*routev3.RateLimit, p *at) []config.RateLimit {
+		out := s.rateLimits(list, p)
+		for i, m := range list {
+			out[i].Disabled = out[i].Disabled || m.GetApplyOnStreamDone()
+			out[i].Hits = s.hits(m.GetHitsAddend(), p.item(i).field("hits_addend"))
+		}
+		return out
+	})
+}
+
+// maxHits is Envoy's.
+const maxHits = 1_000_000_000
+
+func (s *session) hits(m *routev3.RateLimit_HitsAddend, p *at) *config.Hits {
+	if m == nil {
+		return nil
+	}
+	h := &config.Hits{Number: 1, Give: m.GetIsNegativeHits()}
+	switch {
+	case m.Number != nil && m.Format != "":
+		s.problem(p, "has number and format: want one of them")
+	case m.Number.GetValue() > maxHits:
+		s.problem(p.field("number"), "%d: want at most %d", m.Number.GetValue(), maxHits)
+	case m.Number != nil:
+		h.Number = int64(m.Number.GetValue())
+	case m.Format != "":
+		h.Format = s.text(m.Format, accesslog.Options{OmitEmpty: true}, p.field("format"))
+	}
+	return h
 }
 
 func (s *session) rateLimits(list []*routev3.RateLimit, p *at) []config.RateLimit {
@@ -41,6 +70,16 @@ func (s *session) limitAction(m *routev3.RateLimit_Action, p *at) config.LimitAc
 		return config.LimitAction{Kind: config.LimitGenericKey, Key: limitKey(a.GenericKey.GetDescriptorKey(), "generic_key"), Value: a.GenericKey.GetDescriptorValue()}
 	case *routev3.RateLimit_Action_DestinationCluster_:
 		return config.LimitAction{Kind: config.LimitDestinationCluster, Key: "destination_cluster"}
+	case *routev3.RateLimit_Action_SourceCluster_:
+		return config.LimitAction{Kind: config.LimitSourceCluster, Key: "source_cluster"}
+	case *routev3.RateLimit_Action_RemoteAddressMatch_:
+		m, p := a.RemoteAddressMatch, p.field("remote_address_match")
+		c := config.LimitAction{Kind: config.LimitAddressMatch, Key: limitKey(m.GetDescriptorKey(), "remote_address_match"), Value: m.GetDescriptorValue(), Missing: m.GetDefaultValue(),
+			Expect: !m.GetAddressMatcher().GetInvertMatch(), Networks: prefixes(s, m.GetAddressMatcher().GetRanges(), p.field("address_matcher").field("ranges"))}
+		if strings.Contains(c.Value, "%") {
+			c.Format = s.text(c.Value, accesslog.Options{OmitEmpty: true}, p.field("descriptor_value"))
+		}
+		return c
 	case *routev3.RateLimit_Action_RequestHeaders_:
 		return config.LimitAction{Kind: config.LimitHeader, Key: a.RequestHeaders.GetDescriptorKey(), Name: strings.ToLower(a.RequestHeaders.GetHeaderName()), Optional: a.RequestHeaders.GetSkipIfAbsent()}
 	case *routev3.RateLimit_Action_QueryParameters_:

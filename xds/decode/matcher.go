@@ -9,7 +9,6 @@ import (
 	xdsmatcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/network/v3" // the messages of inputs
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
@@ -174,11 +173,7 @@ func (r *matcherReader) ranges(t *config.MatchTree, m *xdsmatcherv3.IPMatcher, p
 	for i, m := range m.GetRangeMatchers() {
 		p := p.field("range_matchers").item(i)
 		to := config.MatchRange{Then: r.onMatch(m.GetOnMatch(), p.field("on_match")), Exclusive: m.GetExclusive()}
-		var list []*corev3.CidrRange
-		for _, c := range m.GetRanges() {
-			list = append(list, &corev3.CidrRange{AddressPrefix: c.GetAddressPrefix(), PrefixLen: c.GetPrefixLen()})
-		}
-		for _, prefix := range r.prefixes(list, p.field("ranges")) {
+		for _, prefix := range prefixes(r.session, m.GetRanges(), p.field("ranges")) {
 			t.Ranges[prefix] = append(t.Ranges[prefix], to)
 			family := 0
 			if prefix.Addr().Is6() {

@@ -145,6 +145,14 @@ func (s *session) keepAlive(k *corev3.TcpKeepalive) *config.TCPKeepAlive {
 }
 
 func (s *session) prefixes(ranges []*corev3.CidrRange, p *at) []netip.Prefix {
+	return prefixes(s, ranges, p)
+}
+
+// prefixes reads networks of either message that there is of them.
+func prefixes[M interface {
+	GetAddressPrefix() string
+	GetPrefixLen() *wrapperspb.UInt32Value
+}](s *session, ranges []M, p *at) []netip.Prefix {
 	out := make([]netip.Prefix, 0, len(ranges))
 	for i, r := range ranges {
 		ip, err := netip.ParseAddr(r.GetAddressPrefix())
