@@ -24,7 +24,9 @@ func (x *exchange) match() {
 	about[accesslog.OfVirtualHost], about[accesslog.OfRoute], about[accesslog.OfCluster] = nil, nil, nil
 	x.input.Metadata, x.input.State = x.entry.Metadata, x.entry.State
 	if t := x.server.table(x.generation); t != nil {
+		began := x.beginResolving()
 		x.found = t.Match(&x.input)
+		x.resolved(began)
 	}
 	if v := x.found.VirtualHost; v != nil {
 		x.entry.VirtualHost, about[accesslog.OfVirtualHost] = v.Name, v.Metadata
