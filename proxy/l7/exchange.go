@@ -401,10 +401,11 @@ func (x *exchange) malformed(err *http1.Error) {
 	case http1.MissingHost, http1.Fragment:
 		body = nil // Envoy's connection manager finds it, not its codec, and knows the head
 		x.entry.Request = &x.request
-		x.noteMalformed(true)
+		if m := x.entry.More; m != nil && err.Code == http1.MissingHost {
+			m.Received.Head(x.conn.decoder.FieldBytes())
+		}
 	default:
 		x.entry.Flags |= accesslog.DownstreamProtocolError
-		x.noteMalformed(false)
 	}
 	if !x.has(hasHead) {
 		x.leaveChain()

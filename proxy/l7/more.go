@@ -18,6 +18,14 @@ func (x *exchange) askedMore() *accesslog.More {
 	return x.more
 }
 
+// received is what has come of heads so far. It stays with all passes of a request whose redirects are followed.
+func (x *exchange) received() accesslog.HeadBytes {
+	if m := x.entry.More; m != nil {
+		return m.Received
+	}
+	return accesslog.HeadBytes{}
+}
+
 // beginResolving is when a route begins to be looked for, if that is asked for.
 func (x *exchange) beginResolving() (began time.Time) {
 	if x.entry.More != nil {
@@ -49,16 +57,3 @@ func (x *exchange) noteSent(head []byte) {
 
 // lastChunk is what ends a chunked body beside its trailers.
 const lastChunk = "0\r\n\r\n"
-
-// noteMalformed takes note of what had come of a head that could not be decoded, and of one that Envoy's codec would have decoded.
-func (x *exchange) noteMalformed(whole bool) {
-	m := x.entry.More
-	if m == nil || x.has(hasHead) {
-		return
-	}
-	if n := x.conn.decoder.FieldBytes(); whole {
-		m.Received.Head(n)
-	} else {
-		m.Received.Trailers(n)
-	}
-}

@@ -149,8 +149,9 @@ func (c *Conn) RoundTrip() time.Duration {
 	if c.state&closed != 0 {
 		return 0
 	}
-	info, err := unix.GetsockoptTCPInfo(int(c.fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil {
+	var info unix.TCPInfo // here, and not what the library would allocate
+	size := uint32(unsafe.Sizeof(info))
+	if _, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(c.fd), unix.IPPROTO_TCP, unix.TCP_INFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0); errno != 0 {
 		return 0 // no TCP
 	}
 	return time.Duration(info.Rtt) * time.Microsecond
