@@ -20,6 +20,7 @@ type Server struct {
 	state    []config.SetState // of every connection
 	limit    int
 	chain    string // the filter chain's name
+	listener string
 	about    accesslog.About
 	nextConn *atomic.Uint64
 }
@@ -32,6 +33,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, store *telemetry.S
 		stats:    store.Acquire(Stats, "tcp."+c.StatPrefix+".", telemetry.Tag{Name: "tcp_prefix", Value: c.StatPrefix}),
 		limit:    int(l.BufferLimit),
 		chain:    chain.Name,
+		listener: l.Name,
 		state:    chain.State,
 		nextConn: nextConn,
 	}

@@ -28,6 +28,7 @@ type tunnel struct {
 	report   loop.Timer
 	entry    accesslog.Entry
 	began    int64
+	dialled  int64 // when the present try began
 	attempts uint32
 	carrying bool // the upstream connection stands
 	over     bool
@@ -49,6 +50,9 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	t.began = l.Loop.Nanotime()
 	t.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: s.nextConn.Add(1), Direct: down.Direct(), Remote: down.Remote(), Local: down.Local(), DirectLocal: down.DirectLocal(), ServerName: down.ServerName(), FilterChain: s.chain, About: s.about, RequestEnd: -1,
 		UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
+	if accesslog.Asked() {
+		t.entry.More = &accesslog.More{Chosen: true, Ready: -1, Listener: s.listener}
+	}
 	t.entry.SetState(s.state)
 	if t.next = l.tunnels; t.next != nil {
 		t.next.prev = t
@@ -76,7 +80,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	if t.cluster == nil {
 		t.stats.Inc(CxNoRoute)
 		t.entry.Flags |= accesslog.NoClusterFound
-		t.end("")
+		t.fail(noRoute)
 		return
 	}
 	t.entry.ClusterStatName, t.entry.About[accesslog.OfCluster] = t.cluster.Config.StatName, t.cluster.Config.Metadata
@@ -88,19 +92,23 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 // dial tries endpoints until one takes the connection, or the tries are used up.
 func (t *tunnel) dial() {
 	l := t.local.Loop
+	t.dialled = l.Nanotime()
 	for t.attempts < t.server.config.MaxConnectAttempts {
 		m := t.cluster.Choose(l, t.local.wishOf(t, t.subset))
 		if m == nil {
 			t.entry.Flags |= accesslog.NoHealthyUpstream
-			t.end("")
+			t.fail(nobodyHealthy)
 			return
 		}
 		t.attempts++
 		t.entry.Attempts = t.attempts
 		t.entry.About[accesslog.OfEndpoint] = m.Metadata
 		t.entry.UpstreamHost, t.entry.UpstreamPath = m.Address().AddrPort, m.Address().Path
-		t.entry.UpstreamFailure = ""
+		t.entry.UpstreamFailure, t.entry.UpstreamName = "", m.Hostname
 		up, failure := t.cluster.DialTCP(l, m, (*upEnd)(t))
+		if m := t.entry.More; m != nil && failure != upstream.Overflow {
+			m.Tried = append(m.Tried, accesslog.Tried{Address: t.entry.UpstreamHost, Path: t.entry.UpstreamPath, Name: t.entry.UpstreamName})
+		}
 		if failure == upstream.NoFailure {
 			t.up = up
 			l.SetTimer(&t.connect, t.cluster.Config.ConnectTimeout, t)
@@ -112,12 +120,33 @@ func (t *tunnel) dial() {
 		}
 		if failure == upstream.Overflow {
 			t.entry.Flags |= accesslog.UpstreamOverflow
-			t.end("")
+			t.fail(limited)
 			return
 		}
 	}
 	t.cluster.GaveUp(l)
 	t.entry.Flags |= accesslog.UpstreamConnectionFailure | accesslog.ConnectAttemptsExceeded
+	t.fail(notConnected)
+}
+
+// refusal is why a client gets nobody, in the words that Envoy has for logs.
+type refusal string
+
+const (
+	notConnected  refusal = "tcp_initializion_failure:0"
+	nobodyHealthy refusal = "tcp_initializion_failure:1"
+	limited       refusal = "tcp_initializion_failure:2"
+	noRoute       refusal = "tcp_initializion_failure:3"
+)
+
+// fail closes on a client for whom there is nobody.
+func (t *tunnel) fail(why refusal) {
+	if m := t.entry.More; m != nil {
+		m.Closed = string(why)
+		if why != noRoute {
+			m.Ready = time.Duration(t.local.Loop.Nanotime() - t.dialled)
+		}
+	}
 	t.end("")
 }
 
@@ -142,7 +171,10 @@ func (u *upEnd) OnConnected() {
 	t.carrying = true
 	t.up.Connected()
 	t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Status: 200}) // Envoy counts a connection as a good answer
-	t.entry.UpstreamRemote, t.entry.UpstreamLocal = t.up.Member.Address().AddrPort, t.up.Conn.Local()
+	t.entry.UpstreamRemote, t.entry.UpstreamLocal, t.entry.UpstreamConnectionID = t.up.Member.Address().AddrPort, t.up.Conn.Local(), t.up.Number
+	if m := t.entry.More; m != nil {
+		m.Lent, m.Ready = true, time.Duration(t.local.Loop.Nanotime()-t.dialled)
+	}
 	if t.server.config.LogConnected {
 		t.logAt(config.LogAtTunnel)
 	}
@@ -217,6 +249,9 @@ const flushTime = 30 * time.Second
 
 // OnClosed is an error of the client's socket; the upstream gets a reset too, so that it cannot take what it got for everything.
 func (t *tunnel) OnClosed(error) {
+	if m := t.entry.More; m != nil {
+		m.Reset = accesslog.ResetByPeer
+	}
 	t.entry.Flags |= accesslog.DownstreamConnectionTermination
 	t.finish("", upstream.CxDestroyLocal)
 	if t.up != nil {
@@ -239,6 +274,9 @@ func (u *upEnd) OnClosed(err error) {
 		return
 	}
 	t.entry.Flags |= accesslog.UpstreamConnectionTermination
+	if m := t.entry.More; m != nil {
+		m.Reset, m.UpstreamReset = accesslog.ResetByUs, accesslog.ResetByPeer
+	}
 	t.finish("", upstream.CxDestroyRemote)
 	t.down.Own(rest{})
 	t.down.Reset()
@@ -262,6 +300,7 @@ func (t *tunnel) Expired(timer *loop.Timer) {
 	case &t.idle:
 		t.stats.Inc(IdleTimeout)
 		t.entry.Flags |= accesslog.StreamIdleTimeout
+		t.closes("tcp_session_idle_timeout")
 		t.end("idle timeout")
 	case &t.report:
 		t.logAt(config.LogMeanwhile)
@@ -269,7 +308,18 @@ func (t *tunnel) Expired(timer *loop.Timer) {
 	case &t.duration:
 		t.stats.Inc(MaxDuration)
 		t.entry.Flags |= accesslog.DurationTimeout
+		t.closes("max_connection_duration_reached")
 		t.end("max connection duration reached")
+	}
+}
+
+// closes takes note of why we close both connections.
+func (t *tunnel) closes(why string) {
+	if m := t.entry.More; m != nil {
+		m.Closed = why
+		if t.up != nil {
+			m.UpstreamClosed = why
+		}
 	}
 }
 
@@ -332,6 +382,9 @@ func (t *tunnel) log() {
 	e.WireReceived, e.WireSent, e.End = e.BytesReceived, e.BytesSent, time.Duration(l.Nanotime()-t.began)
 	if t.up != nil {
 		e.UpstreamWireReceived, e.UpstreamWireSent = t.up.Conn.Received(), t.up.Conn.Sent()
+	}
+	if e.More != nil && accesslog.AskedRoundTrip() {
+		e.More.RoundTrip = t.down.RoundTrip()
 	}
 	for _, log := range t.server.logs {
 		if f := log.Filter(); f == nil || f.Wants(e, l.Random(), nil) {

@@ -67,6 +67,9 @@ func (a *attempt) begin(end bool) {
 		return
 	}
 	x.entry.UpstreamName, x.entry.About[accesslog.OfEndpoint] = a.member.Hostname, a.member.Metadata
+	if m := x.entry.More; m != nil {
+		m.Chosen, m.Lent, m.Ready = true, false, -1
+	}
 	x.noteTried(a.member)
 	x.nameEndpoint()
 	conn, failure := a.connect()
@@ -101,7 +104,11 @@ func (a *attempt) OnLent(c *upstream.HTTP1) {
 	x.entry.UpstreamWireSent -= conn.Sent() // settle adds what there will be
 	x.entry.UpstreamWireReceived -= conn.Received()
 	a.framing = x.requestFraming(a.has(attemptWhole))
-	c.SendHead(&x.request, a.framing, x.has(upgradeAsked), x.server.decode.KeepSpelling)
+	head := c.SendHead(&x.request, a.framing, x.has(upgradeAsked), x.server.decode.KeepSpelling)
+	if m := x.entry.More; m != nil {
+		a.noteReady(true)
+		m.To += uint64(accesslog.FieldBytes(head))
+	}
 	if d := x.streamLimit; d > 0 {
 		x.set(&x.answer, d)
 	}
@@ -153,9 +160,19 @@ func (a *attempt) sendBody(b []byte, end bool) {
 	}
 	if end && !a.has(attemptAsked) {
 		a.state |= attemptAsked
-		a.conn.SendEnd(x.requestTrailers)
+		a.sendEnd()
 		x.entry.UpstreamLastSent = x.since()
 		a.startTry()
+	}
+}
+
+// sendEnd ends the request, with its trailers if it has some.
+func (a *attempt) sendEnd() {
+	x, c := a.exchange, a.conn.Conn()
+	before := c.Sent() + uint64(c.Unsent())
+	a.conn.SendEnd(x.requestTrailers)
+	if m := x.entry.More; m != nil && x.requestTrailers != nil && a.framing == http1.Chunked {
+		m.To += c.Sent() + uint64(c.Unsent()) - before - uint64(len(lastChunk))
 	}
 }
 
@@ -174,6 +191,9 @@ func (a *attempt) OnHead(end bool) {
 	x := a.exchange
 	r := a.response
 	a.alive()
+	if m := x.entry.More; m != nil && !x.has(terminated) {
+		m.From.Head(a.conn.FieldBytes())
+	}
 	if r.IsInformational() {
 		x.informational(a)
 		return
@@ -218,6 +238,9 @@ func (a *attempt) OnBody(b []byte) {
 func (a *attempt) OnTrailers(t *http.Header) {
 	x := a.exchange
 	x.entry.ResponseTrailers = t
+	if m := x.entry.More; m != nil {
+		m.From.Trailers(a.conn.FieldBytes())
+	}
 	x.passTrailers(&x.down, 0, t)
 }
 
@@ -285,6 +308,9 @@ func (a *attempt) failed(f upstream.Failure) {
 	}
 	if !a.has(attemptHead) {
 		x.cluster.Report(x.local.Loop, a.member, upstream.Outcome{Failure: f})
+	}
+	if x.entry.More != nil && a.conn == nil && !x.entry.More.Lent {
+		a.noteReady(false)
 	}
 	v := &verdicts[f]
 	if v.safe {

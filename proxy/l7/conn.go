@@ -44,6 +44,8 @@ const (
 	connGone                          // taken out of the books
 	connAged                          // has lived its time: asked to go
 	connBroken                        // what came was not HTTP
+	connReset                         // the client has broken it off
+	connDrained                       // we end it, and nothing is under way
 	connStopped                       // the exchange wants no more for now, and the decoder may have an event that needs no more bytes
 )
 
@@ -180,6 +182,7 @@ func (c *Conn) finished() {
 	c.stats.Add(CxTxBytes, tx-c.tx)
 	c.rx, c.tx = rx, tx
 	if c.state&connLast != 0 {
+		c.state |= connDrained
 		c.end()
 		return
 	}
@@ -238,6 +241,15 @@ func (c *Conn) tell(log accesslog.ConnectionLog) {
 	if c.state&connBroken != 0 {
 		e.Flags = accesslog.DownstreamProtocolError
 	}
+	if accesslog.Asked() {
+		e.More = &accesslog.More{Listener: c.server.listener, Ready: -1}
+		if c.state&connReset != 0 {
+			e.More.Reset = accesslog.ResetByPeer
+		}
+		if c.state&connDrained != 0 {
+			e.More.Closed = "deferred_close_on_drained_connection"
+		}
+	}
 	log.Ended(&e)
 }
 
@@ -255,7 +267,10 @@ func (c *Conn) OnEOF() {
 }
 
 // OnClosed is an error of the socket.
-func (c *Conn) OnClosed(error) { c.drop(CxDestroyRemote) }
+func (c *Conn) OnClosed(error) {
+	c.state |= connReset
+	c.drop(CxDestroyRemote)
+}
 
 // drop ends the exchange, if there is one, with the connection.
 func (c *Conn) drop(row int) {

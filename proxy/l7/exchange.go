@@ -26,6 +26,7 @@ type exchange struct {
 	response http.Response
 	trailers *http.Header // of the response, while they are written
 	entry    accesslog.Entry
+	more     *accesslog.More // of the entry, if a format has asked for it once
 	input    route.Input
 	found    route.Result
 	cluster  *upstream.Cluster
@@ -127,7 +128,7 @@ func (x *exchange) beginPass() {
 	x.began = l.Loop.Nanotime()
 	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Direct(), Remote: c.conn.Remote(), Local: c.address(), DirectLocal: c.conn.DirectLocal(),
 		ServerName: c.conn.ServerName(), FilterChain: c.server.chainAs, Protocol: http.HTTP11, HasProtocol: true,
-		About: c.server.about, RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
+		About: c.server.about, More: x.askedMore(), RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	if len(c.server.state) > 0 {
 		x.entry.State = slices.Clone(c.kept[stateKey{}].([]config.State))
 	}
@@ -193,6 +194,9 @@ func (x *exchange) onRequestHead(end bool) {
 	l.StopTimer(&x.headers)
 	x.entry.Request = &x.request
 	x.entry.Protocol = x.request.Version
+	if m := x.entry.More; m != nil {
+		m.Received.Head(x.conn.decoder.FieldBytes())
+	}
 	c := x.server.config
 	if end {
 		x.requestComplete()
@@ -263,6 +267,9 @@ func (x *exchange) onRequestBody(b []byte) {
 }
 
 func (x *exchange) onRequestTrailers(t *http.Header) {
+	if m := x.entry.More; m != nil {
+		m.Received.Trailers(x.conn.decoder.FieldBytes())
+	}
 	if x.has(replied | responseEnded) {
 		return
 	}
@@ -396,6 +403,9 @@ func (x *exchange) malformed(err *http1.Error) {
 	case http1.MissingHost, http1.Fragment:
 		body = nil // Envoy's connection manager finds it, not its codec, and knows the head
 		x.entry.Request = &x.request
+		if m := x.entry.More; m != nil && err.Code == http1.MissingHost {
+			m.Received.Head(x.conn.decoder.FieldBytes())
+		}
 	default:
 		x.entry.Flags |= accesslog.DownstreamProtocolError
 	}

@@ -28,7 +28,9 @@ func (x *exchange) match() {
 		x.said = nil
 		return
 	}
+	began := x.beginResolving()
 	x.found = t.Match(&x.input)
+	x.resolved(began)
 	if v := x.found.VirtualHost; v != nil {
 		x.entry.VirtualHost, about[accesslog.OfVirtualHost] = v.Name, v.Metadata
 	}

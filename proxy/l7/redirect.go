@@ -190,7 +190,11 @@ func (x *exchange) passAgain() {
 	c.stats.Inc(RqHTTP1)
 	x.response.Reset()
 	x.state &= hasHead | requestEnded | external
+	received := x.received()
 	x.beginPass()
+	if m := x.entry.More; m != nil {
+		m.Received = received
+	}
 	x.entry.Request, x.entry.Protocol, x.entry.Remote, x.entry.RequestEnd = &x.request, x.request.Version, remote, 0
 	x.entry.BytesReceived = uint64(len(f.body))
 	x.startLimits()

@@ -70,6 +70,9 @@ func (x *exchange) replyAs(a answer) {
 		r.AddString(http.XEnvoyOverloaded, "true")
 	}
 	x.tellTries()
+	if m := x.entry.More; m != nil && m.Resolutions == 0 && x.entry.Request != nil {
+		m.Resolutions = 1 // Envoy looks for a route before it answers for itself
+	}
 	x.entry.Details = a.details
 	x.entry.Response = r
 	x.entry.Status = r.Status

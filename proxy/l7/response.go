@@ -26,7 +26,11 @@ func (x *exchange) informational(a *attempt) {
 	c := x.conn.conn
 	r.Remove(http.Connection)
 	x.conn.countStatus(r.Status)
-	c.Commit(http1.AppendResponse(c.Buffer(r.Size()+headRoom), r, http.HTTP11, http1.NoBody, x.encode()))
+	b := c.Buffer(r.Size() + headRoom)
+	at := len(b)
+	b = http1.AppendResponse(b, r, http.HTTP11, http1.NoBody, x.encode())
+	x.noteSent(b[at:])
+	c.Commit(b)
 }
 
 // headRoom is what a head takes beside its fields' names and values.
@@ -114,7 +118,9 @@ func (x *exchange) sendHead(end bool) {
 	x.entry.DownstreamHead = x.since()
 	x.entry.Status = r.Status
 	b := c.conn.Buffer(r.Size() + headRoom)
+	at := len(b)
 	b = http1.AppendResponse(b, r, x.version(), framing, x.encode())
+	x.noteSent(b[at:])
 	c.conn.Commit(b)
 	if x.has(tunnelling) {
 		if x.server.config.LogTunnel {
@@ -219,7 +225,13 @@ func (x *exchange) sendBody(b []byte, end bool) {
 		if x.trailers != nil {
 			room += x.trailers.Size() + headRoom
 		}
-		c.Commit(http1.AppendLastChunk(c.Buffer(room), x.trailers, x.encode()))
+		b := c.Buffer(room)
+		at := len(b)
+		b = http1.AppendLastChunk(b, x.trailers, x.encode())
+		if m := x.entry.More; m != nil {
+			m.Sent += uint64(len(b) - at - len(lastChunk))
+		}
+		c.Commit(b)
 	}
 	x.responseDone()
 }

@@ -25,25 +25,26 @@ type Generation struct {
 
 // Server is a running HTTP connection manager. It is not written to after it was made, but for what it remembers of a table.
 type Server struct {
-	config  *config.HTTP
-	inline  *Table // if the routes came with the listener
-	decode  http1.Options
-	encode  http1.WriteOptions
-	chain   []link
-	stats   *telemetry.Owner
-	logs    []*accesslog.Log
-	mappers []mapper // of replies
-	chainAs string   // the filter chain's name
-	about   accesslog.About
-	state   []config.SetState // of every connection
-	limit   int               // watermark of a connection, in bytes
-	via     []byte
-	agent   []byte
-	name    []byte
-	node    []byte // of --service-node, for add_user_agent
-	inbound config.Direction
-	origin  *Origin
-	placed  atomic.Pointer[placed]
+	config   *config.HTTP
+	inline   *Table // if the routes came with the listener
+	decode   http1.Options
+	encode   http1.WriteOptions
+	chain    []link
+	stats    *telemetry.Owner
+	logs     []*accesslog.Log
+	mappers  []mapper // of replies
+	chainAs  string   // the filter chain's name
+	listener string
+	about    accesslog.About
+	state    []config.SetState // of every connection
+	limit    int               // watermark of a connection, in bytes
+	via      []byte
+	agent    []byte
+	name     []byte
+	node     []byte // of --service-node, for add_user_agent
+	inbound  config.Direction
+	origin   *Origin
+	placed   atomic.Pointer[placed]
 }
 
 // placed is where a table says something of the chain's filters.
@@ -90,17 +91,18 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 			KnownMethods:       !c.CustomMethods,
 			Underscores:        http1.Underscores(c.Underscores),
 		},
-		encode:  http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
-		stats:   o.Stats.Acquire(Stats, "http."+c.StatPrefix+".", telemetry.Tag{Name: "http_conn_manager_prefix", Value: c.StatPrefix}),
-		limit:   int(l.BufferLimit),
-		chainAs: chain.Name,
-		state:   chain.State,
-		via:     []byte(c.Via),
-		agent:   []byte(o.Cluster),
-		node:    []byte(o.Node),
-		name:    []byte(c.ServerName),
-		inbound: l.Direction,
-		origin:  o,
+		encode:   http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
+		stats:    o.Stats.Acquire(Stats, "http."+c.StatPrefix+".", telemetry.Tag{Name: "http_conn_manager_prefix", Value: c.StatPrefix}),
+		limit:    int(l.BufferLimit),
+		chainAs:  chain.Name,
+		listener: l.Name,
+		state:    chain.State,
+		via:      []byte(c.Via),
+		agent:    []byte(o.Cluster),
+		node:     []byte(o.Node),
+		name:     []byte(c.ServerName),
+		inbound:  l.Direction,
+		origin:   o,
 	}
 	s.about[accesslog.OfListener], s.about[accesslog.OfChain] = l.Metadata, chain.Metadata
 	if c.Routes != nil {

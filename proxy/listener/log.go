@@ -16,8 +16,12 @@ type logged struct {
 
 // logged makes the gate of a connection that has come.
 func (p *port) logged(a *loop.Pending) *logged {
-	return &logged{port: p, began: p.Loop.Nanotime(), entry: accesslog.Entry{Whole: true, Start: p.Loop.Now(), Direct: a.Remote, Remote: a.Remote, Local: a.Local(),
+	g := &logged{port: p, began: p.Loop.Nanotime(), entry: accesslog.Entry{Whole: true, Start: p.Loop.Now(), Direct: a.Remote, Remote: a.Remote, Local: a.Local(),
 		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1}}
+	if accesslog.Asked() {
+		g.entry.More = &accesslog.More{Listener: p.listener.Config.Name, Ready: -1}
+	}
+	return g
 }
 
 // learned takes down what was found out before a chain was chosen.
@@ -46,6 +50,9 @@ func (l *logged) Ended(e *accesslog.Entry) {
 	own := l.entry
 	l.entry = *e
 	to := &l.entry
+	if to.More == nil {
+		to.More = own.More
+	}
 	to.Whole, to.Start, to.FilterChain, to.ServerName = true, own.Start, own.FilterChain, own.ServerName
 	to.Direct, to.Remote, to.Local, to.DirectLocal = own.Direct, own.Remote, own.Local, own.DirectLocal
 	to.RequestEnd, to.UpstreamFirstSent, to.UpstreamLastSent, to.UpstreamHead, to.UpstreamEnd, to.DownstreamHead = -1, -1, -1, -1, -1, -1

@@ -169,6 +169,9 @@ func (h *HTTP1) Local() netip.AddrPort {
 	return h.local
 }
 
+// FieldBytes are what the fields of the last head or trailers took, as they came.
+func (h *HTTP1) FieldBytes() int { return h.decoder.FieldBytes() }
+
 // Number tells the connection apart from the process's other upstream connections.
 func (h *HTTP1) Number() uint64 { return h.number }
 
@@ -176,18 +179,22 @@ func (h *HTTP1) Number() uint64 { return h.number }
 func (h *HTTP1) Endpoint() *Endpoint { return h.pool.endpoint }
 
 // SendHead sends the request's head. framing says how its body will be told from what follows; spelled, that the names of fields are to
-// be written as the client spelled them, whatever the cluster says.
-func (h *HTTP1) SendHead(r *http.Request, framing http1.Framing, upgrade, spelled bool) {
+// be written as the client spelled them, whatever the cluster says. It returns the head as it is written, until more is sent.
+func (h *HTTP1) SendHead(r *http.Request, framing http1.Framing, upgrade, spelled bool) []byte {
 	h.framing = framing
 	if h.state&h1Tunnel != 0 {
-		return
+		return nil
 	}
 	h.decoder.ExpectResponse(r.Method(), upgrade)
 	h.encode = h.cluster.encode
 	if spelled {
 		h.encode.Spelling = http1.AsReceived
 	}
-	h.conn.Commit(http1.AppendRequest(h.conn.Buffer(r.Size()+headRoom), r, framing, h.encode))
+	b := h.conn.Buffer(r.Size() + headRoom)
+	at := len(b)
+	b = http1.AppendRequest(b, r, framing, h.encode)
+	h.conn.Commit(b)
+	return b[at:]
 }
 
 // headRoom is what a head takes beside its fields' names and values.

@@ -11,6 +11,7 @@ import (
 // TCP is a connection of a tunnel's own, in the cluster's books. Its owner tells it what becomes of it.
 type TCP struct {
 	Conn     *loop.Conn
+	Number   uint64 // tells it apart from the process's other upstream connections
 	Member   *Member
 	cluster  *Cluster
 	loop     *loop.Loop
@@ -42,7 +43,7 @@ func (c *Cluster) DialTCP(l *loop.Loop, m *Member, o loop.Owner) (*TCP, Failure)
 	stats.Inc(CxActive)
 	m.Counts.CxActive.Add(1)
 	m.Active.Force()
-	return &TCP{Conn: conn, Member: m, cluster: c, loop: l, began: l.Nanotime()}, NoFailure
+	return &TCP{Conn: conn, Number: m.numbers.Add(1), Member: m, cluster: c, loop: l, began: l.Nanotime()}, NoFailure
 }
 
 func (t *TCP) stats() *telemetry.Values { return t.cluster.Local(t.loop).Stats }

@@ -172,7 +172,10 @@ func (o *operator) value(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 	if n, ok := o.count(e); ok {
 		return appendUint(dst, n)
 	}
-	if o.kind >= opQuery {
+	switch {
+	case o.kind > opNothing:
+		return o.more(dst, e)
+	case o.kind >= opQuery:
 		return o.told(dst, e)
 	}
 	return o.address(dst, e)

@@ -17,15 +17,19 @@ const (
 	takesQuery            // (ORIG), or nothing
 	takesOf               // (WHOSE:NAMESPACE:KEY…), and a length
 	takesCode             // (CAMEL_STRING, SNAKE_STRING or NUMBER), or nothing
+	takesOperators        // (JSON), and a length
 )
 
 type rule struct {
-	kind  kind
-	takes takes
-	span  span
+	kind    kind
+	takes   takes
+	span    span
+	part    addressPart
+	decoded bool
+	owner   Owner // of what takesPath is
 }
 
-// commands are the operators, by their names of Envoy's. Those of Envoy's that are not here are refused: their value is not kept yet.
+// commands are the operators, by their names of Envoy's. Those of Envoy's that are not here are refused.
 var commands = map[string]rule{
 	"REQ":         {kind: opRequestField, takes: takesField},
 	"RESP":        {kind: opResponseField, takes: takesField},
@@ -47,7 +51,9 @@ var commands = map[string]rule{
 	"UPSTREAM_PROTOCOL":  {kind: opUpstreamProtocol},
 	"UPSTREAM_HOST_NAME": {kind: opUpstreamName},
 	"METADATA":           {kind: opMetadata, takes: takesOf},
-	"UPSTREAM_METADATA":  {kind: opConfigured, takes: takesPath},
+	"UPSTREAM_METADATA":  {kind: opConfigured, takes: takesPath, owner: OfEndpoint},
+	"CLUSTER_METADATA":   {kind: opConfigured, takes: takesPath, owner: OfCluster},
+	"COALESCE":           {kind: opCoalesce, takes: takesOperators},
 	"ENVIRONMENT":        {kind: opConstant, takes: takesName},
 	"HOSTNAME":           {kind: opConstant},
 
@@ -109,6 +115,37 @@ var commands = map[string]rule{
 	"UPSTREAM_REQUEST_ATTEMPT_COUNT":    {kind: opAttempts},
 	"UPSTREAM_TRANSPORT_FAILURE_REASON": {kind: opUpstreamFailure},
 
+	"LISTENER_NAME":            {kind: opListener},
+	"ROUTE_RESOLUTION_COUNT":   {kind: opResolutions},
+	"ROUTE_RESOLUTION_TIME_US": {kind: opResolving},
+	"DOWNSTREAM_CX_RTT":        {kind: opRoundTrip},
+
+	"DOWNSTREAM_HEADER_BYTES_RECEIVED":              {kind: opHeadReceived},
+	"DOWNSTREAM_HEADER_BYTES_SENT":                  {kind: opHeadSent},
+	"DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED": {kind: opHeadReceived, decoded: true},
+	"DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT":     {kind: opHeadSent},
+	"UPSTREAM_HEADER_BYTES_RECEIVED":                {kind: opUpstreamHeadReceived},
+	"UPSTREAM_HEADER_BYTES_SENT":                    {kind: opUpstreamHeadSent},
+	"UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED":   {kind: opUpstreamHeadReceived, decoded: true},
+	"UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT":       {kind: opUpstreamHeadSent},
+
+	"DOWNSTREAM_DETECTED_CLOSE_TYPE": {kind: opReset},
+	"DOWNSTREAM_LOCAL_CLOSE_REASON":  {kind: opClosed},
+	"UPSTREAM_DETECTED_CLOSE_TYPE":   {kind: opUpstreamReset},
+	"UPSTREAM_LOCAL_CLOSE_REASON":    {kind: opUpstreamClosed},
+
+	"UPSTREAM_CONNECTION_POOL_READY_DURATION":    {kind: opReady},
+	"UPSTREAM_CONNECTION_IDS_ATTEMPTED":          {kind: opTriedConnections},
+	"UPSTREAM_HOSTS_ATTEMPTED":                   {kind: opTried},
+	"UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT":      {kind: opTried, part: hostOnly},
+	"UPSTREAM_HOST_NAMES_ATTEMPTED":              {kind: opTriedNames},
+	"UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT": {kind: opTriedNames, part: hostOnly},
+	"UPSTREAM_HOST_NAME_WITHOUT_PORT":            {kind: opUpstreamName, part: hostOnly},
+
+	"DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID":        {kind: opEmpty},
+	"DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID": {kind: opEmpty},
+	"UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID":         {kind: opRemoteEmpty},
+
 	"DYNAMIC_METADATA": {kind: opMetadata, takes: takesPath},
 	"FILTER_STATE":     {kind: opState, takes: takesState},
 
@@ -126,7 +163,9 @@ var commands = map[string]rule{
 	"DOWNSTREAM_HANDSHAKE_DURATION": {kind: opAbsent},
 	"TLS_JA3_FINGERPRINT":           {kind: opAbsent},
 	"TLS_JA4_FINGERPRINT":           {kind: opAbsent},
+	"UPSTREAM_SERVER_NAME":          {kind: opAbsent},
 	"UPSTREAM_TLS_CIPHER":           {kind: opAbsent},
+	"UPSTREAM_TLS_GROUP":            {kind: opAbsent},
 	"UPSTREAM_TLS_VERSION":          {kind: opAbsent},
 	"UPSTREAM_TLS_SESSION_ID":       {kind: opAbsent},
 	"UPSTREAM_PEER_ISSUER":          {kind: opAbsent},
@@ -142,6 +181,9 @@ var commands = map[string]rule{
 	"UPSTREAM_PEER_CERT_V_END":      {kind: opAbsent, takes: takesTime},
 
 	"DOWNSTREAM_TLS_CIPHER":                  {kind: opAbsent},
+	"DOWNSTREAM_TLS_GROUP":                   {kind: opAbsent},
+	"DOWNSTREAM_PEER_ISSUER_SERIAL":          {kind: opAbsent},
+	"DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256": {kind: opAbsent},
 	"DOWNSTREAM_TLS_VERSION":                 {kind: opAbsent},
 	"DOWNSTREAM_TLS_SESSION_ID":              {kind: opAbsent},
 	"DOWNSTREAM_PEER_URI_SAN":                {kind: opAbsent},

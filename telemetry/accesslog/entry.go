@@ -49,6 +49,7 @@ type Entry struct {
 	Metadata                                     config.Metadata // what filters noted; nil if nothing
 	State                                        []config.State  // what filters set
 	About                                        About
+	More                                         *More  // nil unless a format asks for it
 	LocalBody                                    []byte // of an answer in the upstream's place, while another body is made of it
 }
 

@@ -32,6 +32,9 @@ type operator struct {
 	quoted    bool        // opState: as JSON
 	noQuery   bool        // opRequestField: without what follows a ?
 	names     *[17]string // opGRPCStatus: what codes are called; nil: by their numbers
+	decoded   bool        // operators of bytes of fields: as they were before compression
+	part      addressPart // opTried, opTriedNames, opUpstreamName
+	among     []operator  // opCoalesce
 }
 
 // write is how an operator's value is put into what surrounds it.
@@ -149,7 +152,27 @@ const (
 	opLogType
 	opUpstreamProtocol
 	opUpstreamName
+	opEmpty // an address's part that only addresses within a process have
+	opRemoteEmpty
+	opCoalesce
 	opNothing // a count that is always 0
+	// What follows is told of More.
+	opListener
+	opResolutions
+	opResolving
+	opReady
+	opRoundTrip
+	opHeadReceived
+	opHeadSent
+	opUpstreamHeadReceived
+	opUpstreamHeadSent
+	opReset
+	opUpstreamReset
+	opClosed
+	opUpstreamClosed
+	opTriedConnections
+	opTried
+	opTriedNames
 )
 
 // DefaultText is the format of a log that names none.

@@ -111,7 +111,7 @@ func parseString(ops []operator, text string) ([]operator, error) {
 		return nil, err
 	}
 	if len(inside) == 1 && inside[0].kind != opLiteral {
-		inside[0].write = writeValue
+		inside[0].setWrite(writeValue)
 		return append(ops, inside[0]), nil
 	}
 	ops = append(ops, literal(`"`))
@@ -168,11 +168,11 @@ func parse(ops []operator, text string, w write) ([]operator, error) {
 			return nil, fmt.Errorf("no operator at byte %d (%s): write %%NAME%%, %%NAME(PARAMETER)%% or %%NAME(PARAMETER):LENGTH%%, and %%%% for a percent sign",
 				at+1, excerpt(text[at:]))
 		}
-		o, err := compile(c)
+		o, err := compile(c, 0)
 		if err != nil {
 			return nil, fmt.Errorf("%s at byte %d: %w", c.name, at+1, err)
 		}
-		o.write = w
+		o.setWrite(w)
 		if o.kind == opLiteral {
 			o.text = []byte(bound(string(o.text), o.max))
 			if w == writeInside {
@@ -277,7 +277,7 @@ func escape(s string) string {
 }
 
 // compile makes an operator of a call.
-func compile(c call) (operator, error) {
+func compile(c call, depth int) (operator, error) {
 	o := operator{max: c.length}
 	r, ok := commands[c.name]
 	if !ok {
@@ -286,12 +286,13 @@ func compile(c call) (operator, error) {
 	switch {
 	case r.takes == takesNothing && (c.parameters || c.length >= 0):
 		return o, fmt.Errorf("takes neither a parameter nor a length")
-	case c.length >= 0 && r.takes != takesField && r.takes != takesName && r.takes != takesPath && r.takes != takesState && r.takes != takesOf:
+	case c.length >= 0 && r.takes != takesField && r.takes != takesName && r.takes != takesPath && r.takes != takesState && r.takes != takesOf && r.takes != takesOperators:
 		return o, fmt.Errorf("takes no length")
 	case c.parameter == "" && r.takes.must():
 		return o, fmt.Errorf("wants a parameter, as in %%%s(…)%%", c.name)
 	}
-	o.kind, o.span = r.kind, r.span
+	o.kind, o.span, o.part, o.decoded = r.kind, r.span, r.part, r.decoded
+	o.kind.ask()
 	var err error
 	switch r.takes {
 	case takesField:
@@ -305,12 +306,14 @@ func compile(c call) (operator, error) {
 		}
 	case takesCode:
 		err = o.parseCode(c.parameter)
+	case takesOperators:
+		o.among, err = parseAmong(c.parameter, depth)
 	case takesOf:
 		err = o.parseOwner(c.parameter)
 	case takesName:
 		o.name = c.parameter
 	case takesPath:
-		o.path, o.owner = strings.Split(c.parameter, ":"), OfEndpoint
+		o.path, o.owner = strings.Split(c.parameter, ":"), r.owner
 	case takesState:
 		err = o.parseState(c.parameter)
 	case takesTime:
@@ -352,7 +355,7 @@ func compile(c call) (operator, error) {
 // must tells whether there has to be a parameter.
 func (t takes) must() bool {
 	switch t {
-	case takesField, takesName, takesSpan, takesPath, takesState, takesOf:
+	case takesField, takesName, takesSpan, takesPath, takesState, takesOf, takesOperators:
 		return true
 	}
 	return false

@@ -65,10 +65,13 @@ func (o *operator) told(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 	case opUpstreamProtocol:
 		return append(dst, "HTTP/1.1"...), false, e.HasProtocol && e.UpstreamConnectionID != 0
 	case opUpstreamName:
-		if e.UpstreamName != "" {
-			return append(dst, e.UpstreamName...), false, true
-		}
-		return appendAddress(dst, e.UpstreamHost, e.UpstreamPath, wholeAddress)
+		return o.endpoint(dst, &Tried{Address: e.UpstreamHost, Path: e.UpstreamPath, Name: e.UpstreamName})
+	case opEmpty:
+		return dst, false, true
+	case opRemoteEmpty:
+		return dst, false, e.UpstreamRemote.IsValid() || e.UpstreamPath != ""
+	case opCoalesce:
+		return o.coalesce(dst, e)
 	}
 	return append(dst, '0'), true, true // opNothing
 }

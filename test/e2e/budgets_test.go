@@ -47,6 +47,12 @@ func TestRequestsAllocateNothing(t *testing.T) {
 	allocateNothing(t, HTTP(t, plain(t), "use_remote_address: true", fmt.Sprintf(logToFile, filepath.Join(t.TempDir(), "log"))))
 }
 
+// What few formats ask for costs time where one asks, and no allocation.
+func TestLinesThatAskForMoreAllocateNothing(t *testing.T) {
+	const asks = `access_log: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: %q, log_format: {text_format_source: {inline_string: "%%LISTENER_NAME%% %%ROUTE_RESOLUTION_TIME_US%% %%DOWNSTREAM_HEADER_BYTES_RECEIVED%% %%UPSTREAM_HEADER_BYTES_SENT%% %%UPSTREAM_HOSTS_ATTEMPTED%% %%DOWNSTREAM_CX_RTT%%\n"}}}}]`
+	allocateNothing(t, HTTP(t, plain(t), "use_remote_address: true", fmt.Sprintf(asks, filepath.Join(t.TempDir(), "log"))))
+}
+
 // Filters that let a request through cost no allocation either, with what a route says of them looked up.
 func TestFilteredRequestsAllocateNothing(t *testing.T) {
 	const on = "filter_enabled: {default_value: {numerator: 100}}"

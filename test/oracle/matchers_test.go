@@ -54,5 +54,5 @@ var matching = []scenario{
 }
 
 func listenerLog(name string) string {
-	return `access_log: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: @folder/` + name + `, log_format: {text_format_source: {inline_string: "%` + strings.Join(logged, "%\u00a6%") + `%\n"}}}}]` + "\n"
+	return `access_log: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: @folder/` + name + `, log_format: {text_format_source: {inline_string: "` + line() + `"}}}}]` + "\n"
 }

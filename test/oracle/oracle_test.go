@@ -128,7 +128,7 @@ func (s *side) after(seen map[string]string) {
 				if k < len(logged) {
 					operator = logged[k]
 				}
-				seen[fmt.Sprintf("%s/log%d:%s", c.name, n, operator)] = s.mask(c, "", value)
+				seen[fmt.Sprintf("%s/log%d:%s", c.name, n, operator)] = s.mask(c, ":"+operator, value)
 			}
 		}
 	}

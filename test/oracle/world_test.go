@@ -79,7 +79,22 @@ var logged = strings.Fields(`PROTOCOL RESPONSE_CODE RESPONSE_CODE_DETAILS CONNEC
 	REQ(X-ENVOY-ORIGINAL-PATH?:PATH) REQ(X-FORWARDED-FOR) REQ(X-A):3 RESP(:STATUS) RESP(CONTENT-TYPE) RESP(X-A) TRAILER(X-T)
 	QUERY_PARAM(q) REQUESTED_SERVER_NAME DOWNSTREAM_TRANSPORT_FAILURE_REASON DYNAMIC_METADATA(oracle) FILTER_STATE(oracle:PLAIN)
 	PATH PATH(NQ:PATH) QUERY_PARAMS GRPC_STATUS GRPC_STATUS(SNAKE_STRING) GRPC_STATUS_NUMBER LOCAL_REPLY_BODY ACCESS_LOG_TYPE
-	UPSTREAM_PROTOCOL UPSTREAM_HOST_NAME METADATA(DYNAMIC:oracle) BYTES_RETRANSMITTED CUSTOM_FLAGS TRACE_ID DOWNSTREAM_PEER_SUBJECT RESPONSE_TRAILER(X-T)`)
+	UPSTREAM_PROTOCOL UPSTREAM_HOST_NAME METADATA(DYNAMIC:oracle) BYTES_RETRANSMITTED CUSTOM_FLAGS TRACE_ID DOWNSTREAM_PEER_SUBJECT RESPONSE_TRAILER(X-T)
+	DOWNSTREAM_HEADER_BYTES_RECEIVED DOWNSTREAM_HEADER_BYTES_SENT DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED
+	DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT UPSTREAM_HEADER_BYTES_RECEIVED UPSTREAM_HEADER_BYTES_SENT
+	UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT DOWNSTREAM_DETECTED_CLOSE_TYPE
+	DOWNSTREAM_LOCAL_CLOSE_REASON UPSTREAM_DETECTED_CLOSE_TYPE UPSTREAM_LOCAL_CLOSE_REASON DOWNSTREAM_CX_RTT
+	DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID
+	DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256 DOWNSTREAM_PEER_ISSUER_SERIAL DOWNSTREAM_TLS_GROUP UPSTREAM_TLS_GROUP UPSTREAM_SERVER_NAME
+	LISTENER_NAME ROUTE_RESOLUTION_COUNT ROUTE_RESOLUTION_TIME_US UPSTREAM_CONNECTION_POOL_READY_DURATION
+	UPSTREAM_CONNECTION_IDS_ATTEMPTED UPSTREAM_HOSTS_ATTEMPTED UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT UPSTREAM_HOST_NAMES_ATTEMPTED
+	UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT UPSTREAM_HOST_NAME_WITHOUT_PORT CLUSTER_METADATA(oracle)
+	COALESCE({"operators":["ROUTE_NAME","UPSTREAM_SERVER_NAME",{"command":"REQ","param":"x-a?:path","max_length":4},"LISTENER_NAME"]}):20`)
+
+// line is the text of every access log, within quotes.
+func line() string {
+	return "%" + strings.ReplaceAll(strings.Join(logged, "%\u00a6%"), `"`, `\"`) + `%\n`
+}
 
 var own = regexp.MustCompile(`\$([a-z]+)`)
 
@@ -140,7 +155,7 @@ func (c *scenario) resources() (listener, clusters string) {
 func (c *scenario) text() (text string, named map[string]bool) {
 	const manager = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 	const proxy = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
-	format := `text_format_source: {inline_string: "%` + strings.Join(logged, "%\u00a6%") + `%\n"}`
+	format := `text_format_source: {inline_string: "` + line() + `"}`
 	if c.json != "" {
 		format = c.json
 	}
@@ -520,6 +535,10 @@ var (
 	number = regexp.MustCompile(`^\d+$`)
 )
 
+// measured are operators whose numbers differ from run to run.
+var measured = map[string]string{"ROUTE_RESOLUTION_TIME_US": "microseconds", "UPSTREAM_CONNECTION_POOL_READY_DURATION": "milliseconds",
+	"DOWNSTREAM_CX_RTT": "milliseconds", "UPSTREAM_CONNECTION_IDS_ATTEMPTED": "a number"}
+
 // mask puts words in the place of what differs from run to run.
 func (s *side) mask(c *scenario, what, value string) string {
 	switch {
@@ -536,6 +555,11 @@ func (s *side) mask(c *scenario, what, value string) string {
 		return "a random id"
 	case strings.HasSuffix(strings.ToLower(what), ":x-envoy-upstream-service-time") && number.MatchString(value):
 		return "milliseconds"
+	}
+	for name, as := range measured {
+		if strings.HasSuffix(what, ":"+name) && number.MatchString(value) {
+			return as
+		}
 	}
 	value = strings.ReplaceAll(value, s.logs, "FOLDER")
 	return ports.ReplaceAllStringFunc(value, func(a string) string {

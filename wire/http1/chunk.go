@@ -49,7 +49,7 @@ func (d *Decoder) chunkHead(in []byte) (n int, c Code) {
 		d.state, d.left = inChunk, size
 		return n, none
 	}
-	d.state, d.used, d.fields = inTrailers, 0, 0
+	d.state, d.used, d.fields, d.taken = inTrailers, 0, 0, 0
 	if d.Trailers != nil {
 		d.Trailers.Reset()
 	}

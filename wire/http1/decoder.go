@@ -38,6 +38,7 @@ type Decoder struct {
 	excess  uint32 // bytes of chunk extensions beyond the data they came with
 	flags   flags
 	fields  uint32 // fields seen in the head or trailer section
+	taken   uint32 // bytes of their names and values, and three for each
 	dropped uint32 // fields dropped for their underscores
 	state   state
 	fault   Code
@@ -87,6 +88,9 @@ const (
 
 // expectations are the flags that outlive an interim response.
 const expectations = awaited | answered | forHead | forConnect | forUpgrade
+
+// FieldBytes are what names and values of the last head or trailer section took, as they came, with a colon and a line end for each field.
+func (d *Decoder) FieldBytes() int { return int(d.taken) }
 
 func (d *Decoder) has(f flags) bool { return d.flags&f != 0 }
 func (d *Decoder) set(f flags)      { d.flags |= f }

@@ -44,7 +44,7 @@ func (d *Decoder) stuck(line []byte, cut bool, tooLong, why Code) {
 // begin makes d ready for the fields of a message whose first line took n bytes.
 func (d *Decoder) begin(n int) {
 	d.state, d.length, d.left = inHead, -1, 0
-	d.used, d.scanned, d.fields, d.dropped = uint32(n), 0, 0, 0
+	d.used, d.scanned, d.fields, d.taken, d.dropped = uint32(n), 0, 0, 0, 0
 	d.flags &= expectations
 	if d.Trailers != nil && d.Trailers.Len() > 0 {
 		d.Trailers.Reset()
@@ -280,6 +280,7 @@ func (d *Decoder) section(in []byte, h *http.Header, r *http.Request) (n int, do
 			d.fail(tooMany)
 			return start, false
 		}
+		d.taken += uint32(k + e - v + len(":\r\n"))
 		if role := roles[id]; role != ordinary {
 			if d.state == inTrailers {
 				continue // whatever has a role in a head must not be in trailers

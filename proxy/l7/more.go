@@ -1,0 +1,59 @@
+package l7
+
+import (
+	"time"
+
+	"github.com/weftmesh/weft/telemetry/accesslog"
+)
+
+// askedMore is where the exchange notes what few formats ask for; nil if none does.
+func (x *exchange) askedMore() *accesslog.More {
+	if !accesslog.Asked() {
+		return nil
+	}
+	if x.more == nil {
+		x.more = new(accesslog.More)
+	}
+	x.more.Begin(x.server.listener)
+	return x.more
+}
+
+// received is what has come of heads so far. It stays with all passes of a request whose redirects are followed.
+func (x *exchange) received() accesslog.HeadBytes {
+	if m := x.entry.More; m != nil {
+		return m.Received
+	}
+	return accesslog.HeadBytes{}
+}
+
+// beginResolving is when a route begins to be looked for, if that is asked for.
+func (x *exchange) beginResolving() (began time.Time) {
+	if x.entry.More != nil {
+		began = time.Now() // the loop's clock stands still within a turn
+	}
+	return began
+}
+
+// resolved takes note of a route that was looked for, found or not.
+func (x *exchange) resolved(began time.Time) {
+	if m := x.entry.More; m != nil {
+		m.Resolutions++
+		m.Resolving += time.Since(began)
+	}
+}
+
+// noteReady takes note of how long the attempt has waited for its connection, or for nothing.
+func (a *attempt) noteReady(lent bool) {
+	m := a.exchange.entry.More
+	m.Lent, m.Ready = lent, time.Duration(a.exchange.local.Loop.Nanotime()-a.began)
+}
+
+// noteSent takes note of a head that is written downstream.
+func (x *exchange) noteSent(head []byte) {
+	if m := x.entry.More; m != nil {
+		m.Sent += uint64(accesslog.FieldBytes(head))
+	}
+}
+
+// lastChunk is what ends a chunked body beside its trailers.
+const lastChunk = "0\r\n\r\n"
