@@ -383,9 +383,6 @@ func (t *tunnel) log() {
 	if t.up != nil {
 		e.UpstreamWireReceived, e.UpstreamWireSent = t.up.Conn.Received(), t.up.Conn.Sent()
 	}
-	if e.More != nil && accesslog.AskedRoundTrip() {
-		e.More.RoundTrip = t.down.RoundTrip()
-	}
 	for _, log := range t.server.logs {
 		if f := log.Filter(); f == nil || f.Wants(e, l.Random(), nil) {
 			log.Write(l.Index(), e)

@@ -3,15 +3,11 @@ package l7
 import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/route"
-	"github.com/weftmesh/weft/telemetry/accesslog"
 )
 
 // log writes the exchange as it is now.
 func (x *exchange) log() {
 	c, l := x.conn, x.local.Loop
-	if m := x.entry.More; m != nil && accesslog.AskedRoundTrip() {
-		m.RoundTrip = c.conn.RoundTrip()
-	}
 	x.entry.WireReceived, x.entry.WireSent = c.conn.Received()-c.rx, c.conn.Sent()+uint64(c.conn.Unsent())-c.tx
 	for _, log := range x.server.logs {
 		if f := log.Filter(); f == nil || f.Wants(&x.entry, l.Random(), route.Rules{}) {

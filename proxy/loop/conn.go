@@ -144,19 +144,6 @@ func (c *Conn) Received() uint64 { return c.received }
 // Sent counts the bytes that the kernel took.
 func (c *Conn) Sent() uint64 { return c.sentAll }
 
-// RoundTrip is how long the way to the peer and back takes, as the kernel has measured it; 0 if it has not. It costs a system call.
-func (c *Conn) RoundTrip() time.Duration {
-	if c.state&closed != 0 {
-		return 0
-	}
-	var info unix.TCPInfo // here, and not what the library would allocate
-	size := uint32(unsafe.Sizeof(info))
-	if _, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(c.fd), unix.IPPROTO_TCP, unix.TCP_INFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0); errno != 0 {
-		return 0 // no TCP
-	}
-	return time.Duration(info.Rtt) * time.Microsecond
-}
-
 // Unsent is the number of bytes written and not yet taken by the kernel.
 func (c *Conn) Unsent() int { return len(c.out) - c.sent }
 

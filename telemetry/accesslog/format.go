@@ -161,7 +161,6 @@ const (
 	opResolutions
 	opResolving
 	opReady
-	opRoundTrip
 	opHeadReceived
 	opHeadSent
 	opUpstreamHeadReceived

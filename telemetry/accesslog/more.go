@@ -15,7 +15,6 @@ type More struct {
 	Resolutions    uint32        // how often a route was looked for
 	Resolving      time.Duration // and how long that took
 	Ready          time.Duration // what the last attempt waited for its connection; negative: it still does
-	RoundTrip      time.Duration // to the peer, as the kernel has measured it
 	Chosen         bool          // there was an attempt
 	Lent           bool          // and the last one got a connection
 	Tried          []Tried       // of TCP: every endpoint
@@ -55,30 +54,12 @@ func (m *More) Begin(listener string) {
 	*m = More{Listener: listener, Ready: -1, Tried: m.Tried[:0]}
 }
 
-// asked are the costs that some format of the process asks for. A format is compiled before anything can use it, and what one has asked for
+// asked tells whether some format of the process asks for More. A format is compiled before anything can use it, and what one has asked for
 // once is asked for ever: that a configuration is gone takes nothing back but a little time.
-var asked atomic.Uint32
-
-const (
-	askMore uint32 = 1 << iota
-	askRoundTrip
-)
+var asked atomic.Bool
 
 // Asked tells whether any format asks for More.
-func Asked() bool { return asked.Load()&askMore != 0 }
-
-// AskedRoundTrip tells whether any format asks for the time to the peer and back, which costs a system call.
-func AskedRoundTrip() bool { return asked.Load()&askRoundTrip != 0 }
-
-// ask notes what an operator needs.
-func (k kind) ask() {
-	switch {
-	case k == opRoundTrip:
-		asked.Or(askMore | askRoundTrip)
-	case k > opNothing:
-		asked.Or(askMore)
-	}
-}
+func Asked() bool { return asked.Load() }
 
 // none is what there is of an entry for which nobody asked.
 var none = More{Ready: -1}
@@ -98,8 +79,6 @@ func (o *operator) more(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		return strconv.AppendInt(dst, m.Resolving.Microseconds(), 10), true, m.Resolutions > 0
 	case opReady:
 		return strconv.AppendInt(dst, max(m.Ready, 0).Milliseconds(), 10), true, m.Ready >= 0
-	case opRoundTrip:
-		return strconv.AppendInt(dst, m.RoundTrip.Milliseconds(), 10), true, true
 	case opHeadReceived:
 		return appendUint(dst, m.Received.of(o.decoded))
 	case opHeadSent:

@@ -292,7 +292,9 @@ func compile(c call, depth int) (operator, error) {
 		return o, fmt.Errorf("wants a parameter, as in %%%s(…)%%", c.name)
 	}
 	o.kind, o.span, o.part, o.decoded = r.kind, r.span, r.part, r.decoded
-	o.kind.ask()
+	if o.kind > opNothing {
+		asked.Store(true)
+	}
 	var err error
 	switch r.takes {
 	case takesField:

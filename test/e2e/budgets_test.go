@@ -49,7 +49,7 @@ func TestRequestsAllocateNothing(t *testing.T) {
 
 // What few formats ask for costs time where one asks, and no allocation.
 func TestLinesThatAskForMoreAllocateNothing(t *testing.T) {
-	const asks = `access_log: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: %q, log_format: {text_format_source: {inline_string: "%%LISTENER_NAME%% %%ROUTE_RESOLUTION_TIME_US%% %%DOWNSTREAM_HEADER_BYTES_RECEIVED%% %%UPSTREAM_HEADER_BYTES_SENT%% %%UPSTREAM_HOSTS_ATTEMPTED%% %%DOWNSTREAM_CX_RTT%%\n"}}}}]`
+	const asks = `access_log: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: %q, log_format: {text_format_source: {inline_string: "%%LISTENER_NAME%% %%ROUTE_RESOLUTION_TIME_US%% %%DOWNSTREAM_HEADER_BYTES_RECEIVED%% %%UPSTREAM_HEADER_BYTES_SENT%% %%UPSTREAM_HOSTS_ATTEMPTED%%\n"}}}}]`
 	allocateNothing(t, HTTP(t, plain(t), "use_remote_address: true", fmt.Sprintf(asks, filepath.Join(t.TempDir(), "log"))))
 }
 

@@ -537,7 +537,7 @@ var (
 
 // measured are operators whose numbers differ from run to run.
 var measured = map[string]string{"ROUTE_RESOLUTION_TIME_US": "microseconds", "UPSTREAM_CONNECTION_POOL_READY_DURATION": "milliseconds",
-	"DOWNSTREAM_CX_RTT": "milliseconds", "UPSTREAM_CONNECTION_IDS_ATTEMPTED": "a number"}
+	"UPSTREAM_CONNECTION_IDS_ATTEMPTED": "a number"}
 
 // mask puts words in the place of what differs from run to run.
 func (s *side) mask(c *scenario, what, value string) string {
