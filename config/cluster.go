@@ -274,7 +274,9 @@ type Assignment struct {
 	Overprovisioning uint32
 	// WeighHealth counts endpoints by their weight when it is asked which part of a priority is healthy.
 	WeighHealth bool
-	Raw         []byte
+	// Drop is the share of requests that is refused before an endpoint is chosen.
+	Drop Fraction
+	Raw  []byte
 }
 
 // Endpoint is one place where a cluster is served.

@@ -122,6 +122,15 @@ var clustered = []scenario{
 - {priority: 0, lb_endpoints: [` + end("up", "") + ", " + end("b", "health_status: UNHEALTHY") + `]}
 - {priority: 1, lb_endpoints: [` + end("c", "") + `]}
 policy: {overprovisioning_factor: 200, weighted_priority_health: true}`}, sends: gets("/", "/2", "/3", "/4")},
+	{name: "dropped", ends: map[string]string{"up": `
+- {lb_endpoints: [` + end("up", "") + `]}
+policy: {drop_overloads: [{category: a, drop_percentage: {numerator: 100}}]}`}, sends: gets("/", "/2")},
+	{name: "dropped-most", ends: map[string]string{"up": `
+- {lb_endpoints: [` + end("up", "") + `]}
+policy: {drop_overloads: [{category: a, drop_percentage: {numerator: 999999, denominator: MILLION}}]}`}, sends: gets("/", "/2")},
+	{name: "dropped-none", ends: map[string]string{"up": `
+- {lb_endpoints: [` + end("up", "") + `]}
+policy: {drop_overloads: [{category: a, drop_percentage: {numerator: 0}}]}`}, sends: gets("/", "/2")},
 	{name: "localities", clusters: map[string]string{"up": "common_lb_config: {locality_weighted_lb_config: {}, healthy_panic_threshold: {value: 0}}"}, ends: map[string]string{"up": `
 - {locality: {zone: a}, load_balancing_weight: 1, lb_endpoints: [` + end("up", "") + `]}
 - {locality: {zone: b}, load_balancing_weight: 9, lb_endpoints: [` + end("b", "health_status: UNHEALTHY") + `]}
