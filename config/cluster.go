@@ -178,6 +178,7 @@ const (
 // OriginalDestinations is how a cluster of type OriginalDestination finds where to go.
 type OriginalDestinations struct {
 	Header  string        // a request's field, in lower case, that says where to go before the connection is asked; empty: none
+	Path    []string      // of a text in the request's metadata, namespace and keys, that says so first; none: not asked
 	Port    uint16        // goes there whatever the destination's port; 0: to the destination's
 	Cleanup time.Duration // how long an endpoint stays that nobody uses, at least
 }

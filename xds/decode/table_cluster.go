@@ -121,7 +121,7 @@ var clusterTable = table{
 		"use_http_header":        run,
 		"http_header_name":       run,
 		"upstream_port_override": run,
-		"metadata_key":           later("use a header"),
+		"metadata_key":           run,
 	},
 	"envoy.config.core.v3.HealthCheck": {
 		"name":                             harmless("for events, and there is no log of them"),
