@@ -8,7 +8,6 @@ import (
 	"github.com/weftmesh/weft/config"
 )
 
-// Ten times as much as is allowed, from several loops at once, over ten seconds: what is let through is the limit, within one percent.
 // Many tokens are taken at once or not at all, and given back as far as there is room.
 func TestTakeMany(t *testing.T) {
 	begin := time.Unix(1e9, 0)
@@ -25,6 +24,7 @@ func TestTakeMany(t *testing.T) {
 	}
 }
 
+// Ten times as much as is allowed, from several loops at once, over ten seconds: what is let through is the limit, within one percent.
 func TestBucketAdmitsItsRate(t *testing.T) {
 	for _, r := range []config.Rate{
 		{Tokens: 1, Fill: 1, Interval: 50 * time.Millisecond},
