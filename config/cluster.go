@@ -178,6 +178,7 @@ const (
 // OriginalDestinations is how a cluster of type OriginalDestination finds where to go.
 type OriginalDestinations struct {
 	Header  string        // a request's field, in lower case, that says where to go before the connection is asked; empty: none
+	Path    []string      // of a text in the request's metadata, namespace and keys, that says so first; none: not asked
 	Port    uint16        // goes there whatever the destination's port; 0: to the destination's
 	Cleanup time.Duration // how long an endpoint stays that nobody uses, at least
 }
@@ -274,7 +275,9 @@ type Assignment struct {
 	Overprovisioning uint32
 	// WeighHealth counts endpoints by their weight when it is asked which part of a priority is healthy.
 	WeighHealth bool
-	Raw         []byte
+	// Drop is the share of requests that is refused before an endpoint is chosen.
+	Drop Fraction
+	Raw  []byte
 }
 
 // Endpoint is one place where a cluster is served.

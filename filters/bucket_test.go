@@ -8,6 +8,22 @@ import (
 	"github.com/weftmesh/weft/config"
 )
 
+// Many tokens are taken at once or not at all, and given back as far as there is room.
+func TestTakeMany(t *testing.T) {
+	begin := time.Unix(1e9, 0)
+	b := NewBucket(config.Rate{Tokens: 10, Fill: 1, Interval: time.Hour}, begin)
+	for i, c := range []struct {
+		n    int64
+		ok   bool
+		left uint32
+	}{{7, true, 3}, {4, false, 3}, {3, true, 0}, {-4, true, 4}, {-100, true, 10}, {11, false, 10}, {1 << 40, false, 10}, {-1 << 40, true, 10}, {10, true, 0}} {
+		ok := b.Take(begin, c.n)
+		if left, _ := b.Left(begin); ok != c.ok || left != c.left {
+			t.Errorf("step %d: to take %d says %v and leaves %d, want %v and %d", i, c.n, ok, left, c.ok, c.left)
+		}
+	}
+}
+
 // Ten times as much as is allowed, from several loops at once, over ten seconds: what is let through is the limit, within one percent.
 func TestBucketAdmitsItsRate(t *testing.T) {
 	for _, r := range []config.Rate{

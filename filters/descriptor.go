@@ -105,7 +105,7 @@ func appendAction(dst []byte, x Exchange, a *config.LimitAction, own string) ([]
 		}
 		value = appendAddress(buffer[:0], ip, a)
 	case config.LimitMetadata:
-		value = []byte(metadataText(x.Metadata(), a.Path))
+		value = []byte(MetadataText(x.Metadata(), a.Path))
 		if len(value) == 0 {
 			value = []byte(a.Missing)
 		}
@@ -199,8 +199,8 @@ func matchQuery(x Exchange, list []config.QueryMatch) bool {
 	return true
 }
 
-// metadataText is a string of metadata, "" if there is none.
-func metadataText(m config.Metadata, path []string) string {
+// MetadataText is a string of metadata, "" if there is none.
+func MetadataText(m config.Metadata, path []string) string {
 	var v any = m[path[0]]
 	for _, key := range path[1:] {
 		m, _ := v.(map[string]any)

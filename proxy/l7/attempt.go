@@ -331,7 +331,7 @@ func (a *attempt) failed(f upstream.Failure) {
 	x.scratch = v.body(x.scratch[:0], x.has(retried))
 	if f == upstream.Overflow {
 		x.response.Reset()
-		x.replyWith(v.status, details, x.scratch, "", true)
+		x.replyAs(answer{status: v.status, details: details, body: x.scratch, refused: http.XEnvoyOverloaded})
 		return
 	}
 	x.reply(v.status, details, x.scratch, "")

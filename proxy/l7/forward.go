@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -113,6 +114,10 @@ func (x *exchange) forwardHead(end bool) {
 		return
 	}
 	x.findTallies()
+	if d := x.cluster.Dropped(); d.Of > 0 && filters.Draw(d, x.local.Loop.Random()) {
+		x.drop(d.Of >= d.In)
+		return
+	}
 	x.completeForUpstream()
 	if len(x.forward.HashPolicies) > 0 {
 		x.hashRequest()
@@ -135,6 +140,19 @@ func (x *exchange) forwardHead(end bool) {
 	if end && len(x.mirrors) > 0 {
 		x.detachMirrors()
 	}
+}
+
+// drop refuses a request that the cluster is to be spared, as are all of them if the share is the whole.
+func (x *exchange) drop(all bool) {
+	a := answer{status: 503, details: "drop_overload", body: []byte("drop overload"), refused: http.XEnvoyDropOverload}
+	flag := accesslog.DropOverload
+	if all {
+		a.details, a.body, a.refused = "unconditional_drop_overload", []byte("unconditional drop overload"), http.XEnvoyUnconditionalDropOverload
+		flag = accesslog.UnconditionalDropOverload
+	}
+	x.entry.Flags |= flag
+	x.countOther(nil, a.status)
+	x.replyAs(a)
 }
 
 // forwardBody is the end of the way of the request's body through the filters.

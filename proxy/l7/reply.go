@@ -12,15 +12,15 @@ import (
 
 // answer is what is said in the upstream's place.
 type answer struct {
-	status     uint16
-	details    string
-	body       []byte
-	kind       string // the body's content type; empty: plain text
-	retyped    bool   // which counts, whatever the fields say
-	location   string // for redirects
-	overloaded bool   // a circuit breaker gave it
-	code       uint8  // what gRPC is told, if hasCode
-	hasCode    bool
+	status   uint16
+	details  string
+	body     []byte
+	kind     string  // the body's content type; empty: plain text
+	retyped  bool    // which counts, whatever the fields say
+	location string  // for redirects
+	refused  http.ID // the field that says who was too busy; 0: none
+	code     uint8   // what gRPC is told, if hasCode
+	hasCode  bool
 }
 
 // mapper is a compiled config.ReplyMapper.
@@ -44,11 +44,6 @@ func (x *exchange) reply(status uint16, details string, body []byte, location st
 	x.replyAs(answer{status: status, details: details, body: body, location: location})
 }
 
-// replyWith is reply; overloaded marks an answer that a circuit breaker gave.
-func (x *exchange) replyWith(status uint16, details string, body []byte, location string, overloaded bool) {
-	x.replyAs(answer{status: status, details: details, body: body, location: location, overloaded: overloaded})
-}
-
 func (x *exchange) replyAs(a answer) {
 	if x.has(replied | over | headSent) {
 		return
@@ -66,8 +61,8 @@ func (x *exchange) replyAs(a answer) {
 	if a.location != "" {
 		r.AddString(http.Location, a.location)
 	}
-	if a.overloaded {
-		r.AddString(http.XEnvoyOverloaded, "true")
+	if a.refused != 0 {
+		r.AddString(a.refused, "true")
 	}
 	x.tellTries()
 	if m := x.entry.More; m != nil && m.Resolutions == 0 && x.entry.Request != nil {

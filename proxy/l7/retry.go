@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
@@ -152,9 +153,17 @@ func (x *exchange) wish() *upstream.Wish {
 	return w
 }
 
-// destination is where a request goes whose cluster leaves that to the client: where a field says, if the cluster lets it, else where
-// the connection was going before it was redirected to us.
+// destination is where a request goes whose cluster leaves that to the client: where its metadata or a field say, if the cluster lets
+// them, else where the connection was going before it was redirected to us.
 func (x *exchange) destination(o *config.OriginalDestinations) netip.AddrPort {
+	if len(o.Path) > 0 {
+		if text := filters.MetadataText(x.entry.Metadata, o.Path); text != "" {
+			x.scratch = append(x.scratch[:0], text...)
+			if to := x.cluster.ParseDestination(x.local.Loop, x.scratch); to.IsValid() {
+				return to
+			}
+		}
+	}
 	if o.Header != "" {
 		if at := x.request.Find(http.Lookup(o.Header), o.Header, 0); at >= 0 {
 			if to := x.cluster.ParseDestination(x.local.Loop, x.request.Value(at)); to.IsValid() {

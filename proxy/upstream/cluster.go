@@ -82,6 +82,9 @@ func (c *Cluster) Endpoints() *Endpoints {
 	return c.endpoints.Load()
 }
 
+// Dropped is the share of requests that the cluster's endpoints are to be spared.
+func (c *Cluster) Dropped() config.Fraction { return c.endpoints.Load().drop }
+
 // Choose picks an endpoint for an attempt of the loop's; nil if there is none. A nil wish wants nothing in particular.
 func (c *Cluster) Choose(l *loop.Loop, w *Wish) *Member {
 	e := c.endpoints.Load()

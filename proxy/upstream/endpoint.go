@@ -100,11 +100,12 @@ func (e *Endpoint) pool(l *loop.Loop) *Pool {
 // Endpoints is a cluster's endpoints at one time, with what balancing needs of them worked out. It is not written to after it was made.
 type Endpoints struct {
 	All      []Member
-	choices               // among all
-	counts   [3]int       // by state
-	excluded int          // that do not count when it is asked which part is well
-	subsets  *subsets     // nil: the cluster has none
-	tables   tableNumbers // of the hash table that was made last
+	choices                  // among all
+	counts   [3]int          // by state
+	drop     config.Fraction // of requests, that are refused
+	excluded int             // that do not count when it is asked which part is well
+	subsets  *subsets        // nil: the cluster has none
+	tables   tableNumbers    // of the hash table that was made last
 	// slowUntil is when the newest endpoint has its whole weight, in nanoseconds since the Set was made.
 	slowUntil int64
 }
@@ -161,6 +162,7 @@ func compile(c *config.Cluster, a *config.Assignment, all []Member) *Endpoints {
 	f := factors{cluster: c, overprovisioning: defaultOverprovisioning}
 	if a != nil {
 		f.overprovisioning, f.weigh = uint64(a.Overprovisioning), a.WeighHealth
+		e.drop = a.Drop
 	}
 	members := make([]int32, len(all))
 	for i := range all {

@@ -34,6 +34,7 @@ const (
 	NoFilterConfigFound
 	DNSResolutionFailed
 	DropOverload
+	UnconditionalDropOverload
 	flagCount = iota
 )
 
@@ -67,4 +68,5 @@ var flagNames = [flagCount][2]string{
 	{"NFCF", "NoFilterConfigFound"},
 	{"DF", "DnsResolutionFailed"},
 	{"DO", "DropOverload"},
+	{"UDO", "UnconditionalDropOverload"},
 }

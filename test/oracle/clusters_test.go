@@ -3,6 +3,8 @@ package oracle
 import (
 	"fmt"
 	"strings"
+
+	"github.com/weftmesh/weft/test/e2e"
 )
 
 // keyed are requests that differ in what is hashed.
@@ -122,6 +124,15 @@ var clustered = []scenario{
 - {priority: 0, lb_endpoints: [` + end("up", "") + ", " + end("b", "health_status: UNHEALTHY") + `]}
 - {priority: 1, lb_endpoints: [` + end("c", "") + `]}
 policy: {overprovisioning_factor: 200, weighted_priority_health: true}`}, sends: gets("/", "/2", "/3", "/4")},
+	{name: "dropped", ends: map[string]string{"up": `
+- {lb_endpoints: [` + end("up", "") + `]}
+policy: {drop_overloads: [{category: a, drop_percentage: {numerator: 100}}]}`}, sends: gets("/", "/2")},
+	{name: "dropped-most", ends: map[string]string{"up": `
+- {lb_endpoints: [` + end("up", "") + `]}
+policy: {drop_overloads: [{category: a, drop_percentage: {numerator: 999999, denominator: MILLION}}]}`}, sends: gets("/", "/2")},
+	{name: "dropped-none", ends: map[string]string{"up": `
+- {lb_endpoints: [` + end("up", "") + `]}
+policy: {drop_overloads: [{category: a, drop_percentage: {numerator: 0}}]}`}, sends: gets("/", "/2")},
 	{name: "localities", clusters: map[string]string{"up": "common_lb_config: {locality_weighted_lb_config: {}, healthy_panic_threshold: {value: 0}}"}, ends: map[string]string{"up": `
 - {locality: {zone: a}, load_balancing_weight: 1, lb_endpoints: [` + end("up", "") + `]}
 - {locality: {zone: b}, load_balancing_weight: 9, lb_endpoints: [` + end("b", "health_status: UNHEALTHY") + `]}
@@ -195,6 +206,9 @@ policy: {overprovisioning_factor: 200, weighted_priority_health: true}`}, sends:
 	// Destinations that requests name.
 	{name: "destination", clusters: map[string]string{"up": "type: ORIGINAL_DST\nlb_policy: CLUSTER_PROVIDED\ncleanup_interval: 5s\noriginal_dst_lb_config: {use_http_header: true, http_header_name: x-to}"}, ends: map[string]string{"up": "-"},
 		sends: []exchange{{send: "GET /; x-to: 127.0.0.1:@up"}, {send: "GET /; x-to: 127.0.0.1:@b"}, {send: "GET /; x-to: nowhere"}, {send: "GET /; x-to: "}, {send: "GET /"}}},
+	{name: "destination-noted", clusters: map[string]string{"up": "type: ORIGINAL_DST\nlb_policy: CLUSTER_PROVIDED\noriginal_dst_lb_config: {use_http_header: true, http_header_name: x-to, metadata_key: {key: to, path: [{key: k}]}}"}, ends: map[string]string{"up": "-"},
+		filters: e2e.Filter("f", "header_to_metadata.v3.Config", "request_rules: [{header: x-noted, on_header_present: {metadata_namespace: to, key: k}}, {header: x-number, on_header_present: {metadata_namespace: to, key: k, type: NUMBER}}]"),
+		sends:   []exchange{{send: "GET /; x-noted: 127.0.0.1:@up"}, {send: "GET /; x-noted: 127.0.0.1:@b; x-to: 127.0.0.1:@up"}, {send: "GET /; x-noted: nowhere"}, {send: "GET /; x-noted: nowhere; x-to: 127.0.0.1:@up"}, {send: "GET /; x-number: 5"}, {send: "GET /; x-number: 5; x-to: 127.0.0.1:@up"}, {send: "GET /"}}},
 	{name: "destination-port", clusters: map[string]string{"up": "type: ORIGINAL_DST\nlb_policy: CLUSTER_PROVIDED\noriginal_dst_lb_config: {use_http_header: true, upstream_port_override: @b}"}, ends: map[string]string{"up": "-"},
 		sends: []exchange{{send: "GET /; x-envoy-original-dst-host: 127.0.0.1:1"}}},
 

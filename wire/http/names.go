@@ -61,6 +61,8 @@ const (
 	XEnvoyOriginalPath
 	XEnvoyOriginalURL
 	XEnvoyOverloaded
+	XEnvoyDropOverload
+	XEnvoyUnconditionalDropOverload
 	XEnvoyRateLimited
 	XEnvoyRetriableHeaderNames
 	XEnvoyRetriableStatusCodes
@@ -138,6 +140,8 @@ var names = [numIDs]string{
 	XEnvoyOriginalPath:                 "x-envoy-original-path",
 	XEnvoyOriginalURL:                  "x-envoy-original-url",
 	XEnvoyOverloaded:                   "x-envoy-overloaded",
+	XEnvoyDropOverload:                 "x-envoy-drop-overload",
+	XEnvoyUnconditionalDropOverload:    "x-envoy-unconditional-drop-overload",
 	XEnvoyRateLimited:                  "x-envoy-ratelimited",
 	XEnvoyRetriableHeaderNames:         "x-envoy-retriable-header-names",
 	XEnvoyRetriableStatusCodes:         "x-envoy-retriable-status-codes",

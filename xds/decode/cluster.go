@@ -173,6 +173,11 @@ func (s *session) assignment(m *endpointv3.ClusterLoadAssignment, p *at) *config
 	raw := marshal(m)
 	a := &config.Assignment{Name: m.GetClusterName(), Hash: hash(raw), Raw: raw,
 		Overprovisioning: u32(m.GetPolicy().GetOverprovisioningFactor(), defaultOverprovisioning), WeighHealth: m.GetPolicy().GetWeightedPriorityHealth()}
+	if drops := m.GetPolicy().GetDropOverloads(); len(drops) > 1 {
+		s.problem(p.field("policy").field("drop_overloads"), "has %d categories: want one at most, as Envoy", len(drops))
+	} else if len(drops) == 1 {
+		a.Drop = Fraction(drops[0].GetDropPercentage())
+	}
 	var total uint64
 	localities := map[uint32]uint64{} // the sum of their weights, by priority
 	for i, l := range m.GetEndpoints() {

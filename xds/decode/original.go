@@ -46,6 +46,9 @@ func (s *session) originalOf(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 			c.Original.Header = originalDstHeader
 		}
 	}
+	if key := o.GetMetadataKey(); key != nil {
+		c.Original.Path = s.metadataPath(key, p.field("metadata_key"))
+	}
 	if port := o.GetUpstreamPortOverride(); port != nil {
 		if port.GetValue() > math.MaxUint16 || port.GetValue() == 0 {
 			s.problem(p.field("upstream_port_override"), "%d: want 1 to %d", port.GetValue(), math.MaxUint16)

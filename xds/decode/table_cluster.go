@@ -121,7 +121,7 @@ var clusterTable = table{
 		"use_http_header":        run,
 		"http_header_name":       run,
 		"upstream_port_override": run,
-		"metadata_key":           later("use a header"),
+		"metadata_key":           run,
 	},
 	"envoy.config.core.v3.HealthCheck": {
 		"name":                             harmless("for events, and there is no log of them"),
@@ -427,10 +427,14 @@ var clusterTable = table{
 		"policy":          run,
 	},
 	"envoy.config.endpoint.v3.ClusterLoadAssignment.Policy": {
-		"drop_overloads":           later("comes with overload protection"),
+		"drop_overloads":           run,
 		"overprovisioning_factor":  run,
 		"endpoint_stale_after":     later("endpoints stay until they are replaced"),
 		"weighted_priority_health": run,
+	},
+	"envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload": {
+		"category":        harmless("for reports of load, and there are none"),
+		"drop_percentage": run,
 	},
 	"envoy.config.endpoint.v3.LocalityLbEndpoints": {
 		"locality":                     run,
