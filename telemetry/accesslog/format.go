@@ -29,9 +29,11 @@ type operator struct {
 	keepSpace bool        // opDetails: do not turn white space into _
 	path      []string    // opMetadata, opConfigured: the namespace, then the keys
 	owner     Owner       // opConfigured
-	quoted    bool        // opState: as JSON
+	quoted    bool        // opState: as JSON; opExpression: as what it is
 	noQuery   bool        // opRequestField: without what follows a ?
-	names     *[17]string // opGRPCStatus: what codes are called; nil: by their numbers
+	// expression is that of opExpression.
+	expression Expression
+	names      *[17]string // opGRPCStatus: what codes are called; nil: by their numbers
 }
 
 // write is how an operator's value is put into what surrounds it.
@@ -140,6 +142,7 @@ const (
 	opMetadata
 	opConfigured // metadata
 	opState
+	opExpression
 	opQuery
 	opGRPCStatus
 	opGRPCNumber

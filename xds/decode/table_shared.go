@@ -126,9 +126,22 @@ var sharedTable = table{
 		"header_filter":           run,
 		"response_flag_filter":    run,
 		"grpc_status_filter":      run,
-		"extension_filter":        later("use the other filters"),
+		"extension_filter":        run,
 		"metadata_filter":         run,
 		"log_type_filter":         run,
+	},
+	"envoy.config.accesslog.v3.ExtensionFilter": {
+		"name":         harmless("the type of typed_config decides"),
+		"typed_config": extension("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"),
+	},
+	"envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter": {
+		"expression": run,
+		"cel_config": run,
+	},
+	"envoy.config.core.v3.CelExpressionConfig": {
+		"enable_string_conversion": run,
+		"enable_string_concat":     run,
+		"enable_string_functions":  later("what these functions make is not bounded yet"),
 	},
 	"envoy.config.accesslog.v3.StatusCodeFilter": {"comparison": run},
 	"envoy.config.accesslog.v3.DurationFilter":   {"comparison": run},
