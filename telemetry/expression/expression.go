@@ -1,6 +1,7 @@
 package expression
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -35,6 +36,9 @@ type Expression struct {
 
 // Compile reads an expression. That it asks for nothing that is not there is seen here, as far as its text tells.
 func Compile(text string, o Options) (*Expression, error) {
+	if text == "" {
+		return nil, errors.New("expression: is empty")
+	}
 	e, err := environment(o)
 	if err != nil {
 		return nil, fmt.Errorf("expression: the library's own words are not understood: %w", err)

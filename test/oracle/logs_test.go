@@ -40,7 +40,7 @@ var logging = []scenario{
 	logs("expression-joined", `extension_filter: {name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter, expression: "request.method + ' ' + string(response.code) == 'GET 404'", cel_config: {enable_string_conversion: true, enable_string_concat: true}}}`),
 	logs("expression-apart", `extension_filter: {name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter, expression: "request.path == '/none' || request.method + request.path == 'GET/'"}}`),
 	logs("expression-none", `extension_filter: {name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter, expression: "response.code"}}`),
-	{name: "expressions", json: expressions, filters: health, vhost: "metadata: {filter_metadata: {a: {b: c, n: 3}}}, " + routes(route("path: /none", "route: {cluster: $none}"), route("path: /named", "name: named, metadata: {filter_metadata: {a: {b: d}}}, "+to), route("path: /", to)),
+	{name: "expressions", json: expressions, filters: health, vhost: "metadata: {filter_metadata: {a: {b: c, n: 3}}}\n" + routes(route("path: /none", "route: {cluster: $none}"), route("path: /named", "name: named, metadata: {filter_metadata: {a: {b: d}}}, "+to), route("path: /", to)),
 		sends: append([]exchange{{send: "GET /named?a=b; x-a: 1; x-a: 2; referer: r; user-agent: u; x-request-id: i"}, {send: "POST /; body: hello", answers: []string{answered(200, "x-b: 1", "x-b: 2")}}}, asked...)},
 	{name: "expressions-tcp", tcp: "cluster: $up", json: expressions, sends: []exchange{{send: "tcp hello"}}},
 	logs("type", "log_type_filter: {types: [DownstreamEnd]}"),
