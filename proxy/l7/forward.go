@@ -26,6 +26,7 @@ func (x *exchange) match() {
 	if t := x.server.table(x.generation); t != nil {
 		x.found = t.Match(&x.input)
 	}
+	x.entry.Routed = x.found.Route != nil
 	if v := x.found.VirtualHost; v != nil {
 		x.entry.VirtualHost, about[accesslog.OfVirtualHost] = v.Name, v.Metadata
 	}

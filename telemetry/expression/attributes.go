@@ -219,7 +219,6 @@ func responseValue(e *accesslog.Entry, name string) ref.Val {
 
 // configured is what the configuration calls those who had to do with it.
 func configured(e *accesslog.Entry, name string) ref.Val {
-	routed := e.Route != "" || e.VirtualHost != ""
 	switch {
 	case name == "filter_chain_name":
 		return types.String(e.FilterChain)
@@ -229,15 +228,18 @@ func configured(e *accesslog.Entry, name string) ref.Val {
 		return some(e.Cluster)
 	case name == "cluster_metadata" && e.Cluster != "":
 		return object{e, theClusterMetadata}
-	case name == "upstream_host_metadata" && e.About[accesslog.OfEndpoint] != nil:
+	case name == "upstream_host_metadata" && hasUpstream(e):
+		if e.About[accesslog.OfEndpoint] == nil {
+			return types.NullValue // as in Envoy: it is there, and nothing
+		}
 		return object{e, theEndpointMetadata}
 	case name == "virtual_host_name":
 		return some(e.VirtualHost)
-	case name == "virtual_host_metadata" && routed:
+	case name == "virtual_host_metadata" && e.VirtualHost != "":
 		return object{e, theHostMetadata}
-	case name == "route_name" && routed:
+	case name == "route_name" && e.Routed:
 		return types.String(e.Route)
-	case name == "route_metadata" && routed:
+	case name == "route_metadata" && e.Routed:
 		return object{e, theRouteMetadata}
 	}
 	return nil

@@ -25,7 +25,7 @@ func exchange() *accesslog.Entry {
 	s.AddNamed([]byte("x-b"), []byte("3"))
 	return &accesslog.Entry{Request: r, Response: s, HasProtocol: true, Protocol: http.HTTP11, Status: 404, Flags: accesslog.NoRouteFound | accesslog.UpstreamOverflow,
 		Start: time.Unix(1, 0), End: 1500 * time.Millisecond, UpstreamFirstSent: time.Millisecond, UpstreamEnd: 3 * time.Millisecond, BytesReceived: 5, BytesSent: 6,
-		Cluster: "c", Route: "r", VirtualHost: "v", ConnectionID: 9, Attempts: 2,
+		Cluster: "c", Routed: true, Route: "r", VirtualHost: "v", ConnectionID: 9, Attempts: 2,
 		Metadata: config.Metadata{"m": {"n": 1.5, "s": "t"}}, State: []config.State{{Name: "k", Value: "w"}}}
 }
 
