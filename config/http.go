@@ -209,7 +209,7 @@ type LogFilter struct {
 	Metadata *MetadataMatch // LogMetadata
 	Missing  bool           // LogMetadata: what is logged if the value is not there
 
-	Expression any // LogExpression: a accesslog.Expression
+	Expression any // LogExpression: an accesslog.Expression
 }
 
 // LogMoment is when something is logged.

@@ -152,6 +152,7 @@ func (s *session) comparison(f *config.LogFilter, m *accesslogv3.ComparisonFilte
 }
 
 func (s *session) format(m *corev3.SubstitutionFormatString, p *at) *accesslog.Format {
+	s.formatters(m.GetFormatters(), p)
 	o := accesslog.Options{OmitEmpty: m.GetOmitEmptyValues()}
 	switch f := m.GetFormat().(type) {
 	case *corev3.SubstitutionFormatString_TextFormat:

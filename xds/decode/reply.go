@@ -37,6 +37,7 @@ func (s *session) bodyFormat(m *corev3.SubstitutionFormatString, p *at) *config.
 		return nil
 	}
 	b := &config.BodyFormat{Type: s.line(m.GetContentType(), p.field("content_type"))}
+	s.formatters(m.GetFormatters(), p)
 	o := accesslog.Options{OmitEmpty: m.GetOmitEmptyValues(), Expression: inFormats}
 	text := m.GetTextFormat()
 	switch f := m.GetFormat().(type) {

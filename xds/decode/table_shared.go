@@ -233,7 +233,7 @@ var sharedTable = table{
 		"text_format_source":  run,
 		"omit_empty_values":   run,
 		"content_type":        harmless("a log has none"),
-		"formatters":          harmless("what the formatters that are supported add is there without them, and what others add is refused where it is used"),
+		"formatters":          harmless("what the formatters that are supported add is there without them, and what others add is refused where it is used, as is cel_config of that for CEL"),
 		"json_format_options": harmless("keys are always sorted"),
 	},
 }
