@@ -21,6 +21,8 @@ const (
 	maxText  = 16 << 10 // characters
 	maxDepth = 64
 	maxCost  = 1 << 20
+
+	maxPattern = 4096 // steps of a compiled pattern
 )
 
 // Options switch on what may make values larger than what they are made of. Envoy has all of them off, too.
@@ -50,7 +52,7 @@ func Compile(text string, o Options) (*Expression, error) {
 	if err := known(ast.NativeRep().Expr()); err != nil {
 		return nil, err
 	}
-	p, err := e.Program(ast, cel.CostLimit(maxCost))
+	p, err := e.Program(ast, cel.CostLimit(maxCost), cel.EvalOptions(cel.OptOptimize)) // patterns are compiled here, once
 	if err != nil {
 		return nil, fmt.Errorf("expression: %w", err)
 	}
@@ -104,7 +106,7 @@ func makeEnvironment(o Options) (*cel.Env, error) {
 		plus = append(plus, sum("add_string", cel.StringType, cel.StringType, cel.StringType), sum("add_bytes", cel.BytesType, cel.BytesType, cel.BytesType))
 	}
 	options := []cel.EnvOption{cel.StdLib(cel.StdLibSubset(less)), cel.Function("_+_", plus...), cel.CrossTypeNumericComparisons(true),
-		cel.ParserExpressionSizeLimit(maxText), cel.ParserRecursionLimit(maxDepth)}
+		cel.ParserExpressionSizeLimit(maxText), cel.ParserRecursionLimit(maxDepth), cel.RegexProgramSizeLimit(maxPattern)}
 	for i := range roots {
 		options = append(options, cel.Variable(roots[i].name, cel.DynType))
 	}

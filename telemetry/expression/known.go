@@ -1,12 +1,14 @@
 package expression
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 )
 
@@ -20,6 +22,10 @@ func known(e ast.Expr) error {
 		return known(e.AsSelect().Operand())
 	case ast.CallKind:
 		c := e.AsCall()
+		if args := c.Args(); c.FunctionName() == overloads.Matches && args[len(args)-1].Kind() != ast.LiteralKind {
+			// Whoever writes a field could have a pattern compiled that takes megabytes.
+			return errors.New("expression: the pattern of matches is to be written out")
+		}
 		if c.IsMemberFunction() {
 			if err := known(c.Target()); err != nil {
 				return err
