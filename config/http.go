@@ -208,6 +208,8 @@ type LogFilter struct {
 
 	Metadata *MetadataMatch // LogMetadata
 	Missing  bool           // LogMetadata: what is logged if the value is not there
+
+	Expression any // LogExpression: an accesslog.Expression
 }
 
 // LogMoment is when something is logged.
@@ -240,6 +242,7 @@ const (
 	LogGRPC
 	LogTypes
 	LogMetadata
+	LogExpression
 )
 
 // Comparison is how a number is compared with a configured one.

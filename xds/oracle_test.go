@@ -28,6 +28,12 @@ const (
 	checkOften = "timeout: 1s, interval: 1s, healthy_threshold: 1, unhealthy_threshold: 1, "
 )
 
+// expressed is a log with a filter in CEL.
+func expressed(expression, options string) string {
+	return `access_log: [{name: a, filter: {extension_filter: {name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter, expression: "` +
+		expression + `", cel_config: {` + options + `}}}}, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog}}]`
+}
+
 // asked are configurations that the real Envoy is asked about, too.
 var asked = []verdict{
 	{name: "octal port", text: `admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0120}}}`},
@@ -157,6 +163,22 @@ var asked = []verdict{
 	{name: "early changes of a path", text: http(`early_header_mutation_extensions: [{name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation, mutations: [{append: {header: {key: ":path", value: /}}}]}}]`, forward), bad: ":path"},
 	{name: "log operator that is none", text: http(`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: "%VIRTUAL_HOST_NAME%"}}}}]`, forward), bad: "not an operator"},
 	{name: "log filters", text: http(`access_log: [{name: a, filter: {and_filter: {filters: [{not_health_check_filter: {}}, {or_filter: {filters: [{response_flag_filter: {}}, {log_type_filter: {types: [DownstreamEnd, UdpSessionEnd]}}]}}]}}, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: "%PROTOCOL%"}}}}]`, forward)},
+	{name: "expression", text: http(expressed(`response.code >= 400 && has(request.headers.x)`, ``), forward)},
+	{name: "broken expression", text: http(expressed(`response.code >=`, ``), forward), bad: `Syntax error`},
+	{name: "empty expression", text: http(expressed(``, ``), forward), bad: `is empty`},
+	{name: "loop in an expression", text: http(expressed(`[1].all(x, x == 1)`, ``), forward), bad: `undeclared reference`},
+	{name: "conversion to text", text: http(expressed(`string(response.code) == ''`, ``), forward), bad: `undeclared reference to 'string'`},
+	{name: "conversion to text, switched on", text: http(expressed(`string(response.code) == ''`, `enable_string_conversion: true`), forward)},
+	{name: "attribute that nobody has", text: http(expressed(`request.header.x == ''`, ``), forward), bad: `request has no "header"`, differs: "Envoy takes it, and it fails each time"},
+	{name: "name that nobody has", text: http(expressed(`nothing == 1`, ``), forward), bad: `undeclared reference to 'nothing'`, differs: "Envoy takes it, and it fails each time"},
+	{name: "types that do not fit", text: http(expressed(`1 + 'a' == 2`, ``), forward), bad: `no matching overload`, differs: "Envoy takes it, and it fails each time"},
+	{name: "function that nobody has", text: http(expressed(`f(1)`, ``), forward), bad: `undeclared reference to 'f'`},
+	{name: "expression in a format", text: http(`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: "%CEL(request.path):3% %TYPED_CEL(response.code)%"}}}}]`, forward)},
+	{name: "broken expression in a format", text: http(`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: "%CEL(request.)%"}}}}]`, forward), bad: "CEL at byte 1"},
+	{name: "pattern of a field", text: http(expressed(`request.path.matches(request.headers.x)`, ``), forward), bad: "is to be written out", differs: "a peer may not have patterns compiled"},
+	{name: "formatter of expressions", text: http(`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: "%CEL(request.path)%"}, formatters: [{name: f, typed_config: {"@type": type.googleapis.com/envoy.extensions.formatter.cel.v3.Cel}}]}}}]`, forward)},
+	{name: "formatter of expressions with options", text: http(`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: "%CEL(request.path)%"}, formatters: [{name: f, typed_config: {"@type": type.googleapis.com/envoy.extensions.formatter.cel.v3.Cel, cel_config: {enable_string_concat: true}}}]}}}]`, forward), bad: "formatters[0].typed_config(Cel).cel_config: not supported yet", differs: "it is not run yet"},
+	{name: "no expression in a format", text: http(`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: "%CEL()%"}}}}]`, forward), bad: "CEL at byte 1"},
 	{name: "log filter of one", text: http(`access_log: [{name: a, filter: {and_filter: {filters: [{not_health_check_filter: {}}]}}, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: "%PROTOCOL%"}}}}]`, forward), bad: "and_filter.filters"},
 	{name: "log filter by an unknown flag", text: http(`access_log: [{name: a, filter: {response_flag_filter: {flags: [XX]}}, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: "%PROTOCOL%"}}}}]`, forward), bad: "response_flag_filter.flags"},
 	{name: "typed struct", text: listener(`typed_config: {"@type": type.googleapis.com/xds.type.v3.TypedStruct, type_url: type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, value: {stat_prefix: a, cluster: up}}`) + up},

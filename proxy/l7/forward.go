@@ -32,6 +32,7 @@ func (x *exchange) match() {
 	began := x.beginResolving()
 	x.found = t.Match(&x.input)
 	x.resolved(began)
+	x.entry.Routed = x.found.Route != nil
 	if v := x.found.VirtualHost; v != nil {
 		x.entry.VirtualHost, about[accesslog.OfVirtualHost] = v.Name, v.Metadata
 	}

@@ -168,6 +168,8 @@ func (o *operator) value(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		return o.metadata(dst, e.About[o.owner])
 	case opState:
 		return o.state(dst, e)
+	case opExpression:
+		return o.expressed(dst, e)
 	}
 	if n, ok := o.count(e); ok {
 		return appendUint(dst, n)

@@ -35,7 +35,7 @@ func (o *operator) setWrite(w write) {
 
 // parseAmong reads {"operators": [...]}, whose elements are names of operators or {"command": NAME, "param": TEXT, "max_length": N}.
 // Members of other names are refused: Envoy passes over them, and so over a misspelled one.
-func parseAmong(s string, depth int) ([]operator, error) {
+func parseAmong(s string, in Compiler, depth int) ([]operator, error) {
 	if depth >= maxDepth {
 		return nil, fmt.Errorf("nested more than %d deep", maxDepth)
 	}
@@ -54,7 +54,7 @@ func parseAmong(s string, depth int) ([]operator, error) {
 		if err != nil {
 			return nil, fmt.Errorf("operators[%d]: %w", i, err)
 		}
-		o, err := compile(c, depth+1)
+		o, err := compile(c, in, depth+1)
 		if err != nil {
 			return nil, fmt.Errorf("operators[%d]: %s: %w", i, c.name, err)
 		}

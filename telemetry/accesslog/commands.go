@@ -16,6 +16,7 @@ const (
 	takesPart             // (WQ or NQ:WHICH), or nothing
 	takesQuery            // (ORIG), or nothing
 	takesOf               // (WHOSE:NAMESPACE:KEY…), and a length
+	takesExpression       // (EXPRESSION), and a length
 	takesCode             // (CAMEL_STRING, SNAKE_STRING or NUMBER), or nothing
 	takesOperators        // (JSON), and a length
 )
@@ -42,6 +43,8 @@ var commands = map[string]rule{
 	"REQ_WITHOUT_QUERY":  {kind: opRequestField, takes: takesField},
 	"PATH":               {kind: opRequestField, takes: takesPart},
 	"QUERY_PARAMS":       {kind: opQuery, takes: takesQuery},
+	"CEL":                {kind: opExpression, takes: takesExpression},
+	"TYPED_CEL":          {kind: opExpression, takes: takesExpression},
 	"GRPC_STATUS":        {kind: opGRPCStatus, takes: takesCode},
 	"GRPC_STATUS_NUMBER": {kind: opGRPCNumber},
 	"LOCAL_REPLY_BODY":   {kind: opLocalBody},

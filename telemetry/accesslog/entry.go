@@ -39,6 +39,7 @@ type Entry struct {
 	RemotePath, LocalPath, UpstreamPath          string         // instead of the above for Unix sockets
 	Route, VirtualHost, Cluster, ClusterStatName string
 	VirtualCluster                               string
+	Routed                                       bool   // there is a route, which may have no name
 	UpstreamFailure                              string // transport failure reason
 	UpstreamConnectionID                         uint64
 	FilterChain                                  string

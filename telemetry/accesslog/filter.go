@@ -100,6 +100,8 @@ func (f *Filter) Wants(e *Entry, random uint64, rules Rules) bool {
 			of = c.OfHTTP
 		}
 		return (of&(1<<e.Moment) != 0) != c.Exclude
+	case config.LogExpression:
+		return c.Expression.(Expression).Holds(e)
 	case config.LogMetadata:
 		if rules == nil || e.Metadata == nil || c.Metadata == nil {
 			return c.Missing

@@ -29,12 +29,14 @@ type operator struct {
 	keepSpace bool        // opDetails: do not turn white space into _
 	path      []string    // opMetadata, opConfigured: the namespace, then the keys
 	owner     Owner       // opConfigured
-	quoted    bool        // opState: as JSON
+	quoted    bool        // opState: as JSON; opExpression: as what it is
 	noQuery   bool        // opRequestField: without what follows a ?
-	names     *[17]string // opGRPCStatus: what codes are called; nil: by their numbers
-	decoded   bool        // operators of bytes of fields: as they were before compression
-	part      addressPart // opTried, opTriedNames, opUpstreamName
-	among     []operator  // opCoalesce
+	// expression is that of opExpression.
+	expression Expression
+	names      *[17]string // opGRPCStatus: what codes are called; nil: by their numbers
+	decoded    bool        // operators of bytes of fields: as they were before compression
+	part       addressPart // opTried, opTriedNames, opUpstreamName
+	among      []operator  // opCoalesce
 }
 
 // write is how an operator's value is put into what surrounds it.
@@ -143,6 +145,7 @@ const (
 	opMetadata
 	opConfigured // metadata
 	opState
+	opExpression
 	opQuery
 	opGRPCStatus
 	opGRPCNumber

@@ -15,10 +15,10 @@ type node struct {
 }
 
 // parseNode makes a tree of what has been read once already, so that only what parse would say can go wrong.
-func parseNode(v any) (*node, error) {
+func parseNode(v any, in Compiler) (*node, error) {
 	n := &node{}
 	add := func(key string, v any) error {
-		c, err := parseNode(v)
+		c, err := parseNode(v, in)
 		if err == nil && c != nil {
 			c.key = key
 			n.children = append(n.children, *c)
@@ -44,7 +44,7 @@ func parseNode(v any) (*node, error) {
 		}
 	default:
 		budget := maxText
-		ops, err := parseValue(nil, v, "", 0, &budget)
+		ops, err := parseValue(nil, v, "", 0, &budget, in)
 		n.ops = join(ops)
 		return n, err
 	}

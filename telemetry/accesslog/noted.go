@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/weftmesh/weft/config"
 )
@@ -49,8 +50,15 @@ func appendJSON(dst []byte, v any, depth int) []byte {
 		return append(escapeFrom(append(dst, v...), from, true), '"')
 	case float64:
 		return strconv.AppendFloat(dst, v, 'g', -1, 64)
+	case int64:
+		return strconv.AppendInt(dst, v, 10)
+	case uint64:
+		return strconv.AppendUint(dst, v, 10)
 	case bool:
 		return strconv.AppendBool(dst, v)
+	case []byte, time.Duration, time.Time:
+		dst, _, _ = appendTyped(append(dst, '"'), v)
+		return append(dst, '"')
 	}
 	if depth == maxDepth {
 		return append(dst, "null"...)

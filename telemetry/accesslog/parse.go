@@ -19,8 +19,12 @@ const (
 
 // Options are what a format says beside its text.
 type Options struct {
-	OmitEmpty bool // write nothing for a missing value, instead of "-"
+	OmitEmpty  bool     // write nothing for a missing value, instead of "-"
+	Expression Compiler // of what is in CEL; nil: nothing may be
 }
+
+// Compiler reads an expression.
+type Compiler func(text string) (Expression, error)
 
 // Parse reads a text with operators, such as "%REQ(:METHOD)% %DURATION%\n"; %% is a percent sign. A text without operators is good too.
 func Parse(text string, o Options) (*Format, error) {
@@ -28,7 +32,7 @@ func Parse(text string, o Options) (*Format, error) {
 		return nil, fmt.Errorf("accesslog: a format has at most %d bytes, not %d", maxText, len(text))
 	}
 	f := &Format{omitEmpty: o.OmitEmpty}
-	ops, err := parse(nil, text, writeText)
+	ops, err := parse(nil, text, writeText, o.Expression)
 	if err != nil {
 		return nil, fmt.Errorf("accesslog: %w", err)
 	}
@@ -40,18 +44,18 @@ func Parse(text string, o Options) (*Format, error) {
 // written in their order. A string that is one operator and nothing else is written as that operator's own type.
 func ParseJSON(fields map[string]any, o Options) (*Format, error) {
 	budget := maxText
-	ops, err := parseValue(nil, fields, "", 0, &budget)
+	ops, err := parseValue(nil, fields, "", 0, &budget, o.Expression)
 	if err != nil {
 		return nil, fmt.Errorf("accesslog: %w", err)
 	}
 	if o.OmitEmpty {
-		root, err := parseNode(fields)
+		root, err := parseNode(fields, o.Expression)
 		return &Format{root: root, omitEmpty: true}, err
 	}
 	return &Format{ops: join(append(ops, literal("\n")))}, nil
 }
 
-func parseValue(ops []operator, v any, path string, depth int, budget *int) ([]operator, error) {
+func parseValue(ops []operator, v any, path string, depth int, budget *int, in Compiler) ([]operator, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("%s: nested more than %d deep", path, maxDepth)
 	}
@@ -61,7 +65,7 @@ func parseValue(ops []operator, v any, path string, depth int, budget *int) ([]o
 		if *budget -= len(v); *budget < 0 {
 			return nil, fmt.Errorf("%s: a format has at most %d bytes", path, maxText)
 		}
-		if ops, err = parseString(ops, v); err != nil {
+		if ops, err = parseString(ops, v, in); err != nil {
 			err = fmt.Errorf("%s: %w", path, err)
 		}
 		return ops, err
@@ -75,7 +79,7 @@ func parseValue(ops []operator, v any, path string, depth int, budget *int) ([]o
 				return nil, fmt.Errorf("%s: a format has at most %d bytes", path, maxText)
 			}
 			ops = append(ops, literal(`"`+escape(key)+`":`))
-			if ops, err = parseValue(ops, v[key], joinPath(path, key), depth+1, budget); err != nil {
+			if ops, err = parseValue(ops, v[key], joinPath(path, key), depth+1, budget, in); err != nil {
 				return nil, err
 			}
 		}
@@ -89,7 +93,7 @@ func parseValue(ops []operator, v any, path string, depth int, budget *int) ([]o
 			if *budget--; *budget < 0 {
 				return nil, fmt.Errorf("%s: a format has at most %d bytes", path, maxText)
 			}
-			if ops, err = parseValue(ops, e, path+"["+strconv.Itoa(i)+"]", depth+1, budget); err != nil {
+			if ops, err = parseValue(ops, e, path+"["+strconv.Itoa(i)+"]", depth+1, budget, in); err != nil {
 				return nil, err
 			}
 		}
@@ -105,8 +109,8 @@ func parseValue(ops []operator, v any, path string, depth int, budget *int) ([]o
 }
 
 // parseString reads one string of an object.
-func parseString(ops []operator, text string) ([]operator, error) {
-	inside, err := parse(nil, text, writeInside)
+func parseString(ops []operator, text string, in Compiler) ([]operator, error) {
+	inside, err := parse(nil, text, writeInside, in)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +145,7 @@ func join(ops []operator) []operator {
 func literal(text string) operator { return operator{kind: opLiteral, text: []byte(text), max: -1} }
 
 // parse appends what a text holds.
-func parse(ops []operator, text string, w write) ([]operator, error) {
+func parse(ops []operator, text string, w write, in Compiler) ([]operator, error) {
 	plain := func(s string) {
 		if w == writeInside {
 			s = escape(s)
@@ -168,7 +172,7 @@ func parse(ops []operator, text string, w write) ([]operator, error) {
 			return nil, fmt.Errorf("no operator at byte %d (%s): write %%NAME%%, %%NAME(PARAMETER)%% or %%NAME(PARAMETER):LENGTH%%, and %%%% for a percent sign",
 				at+1, excerpt(text[at:]))
 		}
-		o, err := compile(c, 0)
+		o, err := compile(c, in, 0)
 		if err != nil {
 			return nil, fmt.Errorf("%s at byte %d: %w", c.name, at+1, err)
 		}
@@ -277,7 +281,7 @@ func escape(s string) string {
 }
 
 // compile makes an operator of a call.
-func compile(c call, depth int) (operator, error) {
+func compile(c call, in Compiler, depth int) (operator, error) {
 	o := operator{max: c.length}
 	r, ok := commands[c.name]
 	if !ok {
@@ -286,7 +290,7 @@ func compile(c call, depth int) (operator, error) {
 	switch {
 	case r.takes == takesNothing && (c.parameters || c.length >= 0):
 		return o, fmt.Errorf("takes neither a parameter nor a length")
-	case c.length >= 0 && r.takes != takesField && r.takes != takesName && r.takes != takesPath && r.takes != takesState && r.takes != takesOf && r.takes != takesOperators:
+	case c.length >= 0 && r.takes != takesField && r.takes != takesName && r.takes != takesPath && r.takes != takesState && r.takes != takesOf && r.takes != takesOperators && r.takes != takesExpression:
 		return o, fmt.Errorf("takes no length")
 	case c.parameter == "" && r.takes.must():
 		return o, fmt.Errorf("wants a parameter, as in %%%s(…)%%", c.name)
@@ -309,11 +313,17 @@ func compile(c call, depth int) (operator, error) {
 	case takesCode:
 		err = o.parseCode(c.parameter)
 	case takesOperators:
-		o.among, err = parseAmong(c.parameter, depth)
+		o.among, err = parseAmong(c.parameter, in, depth)
 	case takesOf:
 		err = o.parseOwner(c.parameter)
 	case takesName:
 		o.name = c.parameter
+	case takesExpression:
+		if in == nil {
+			return o, fmt.Errorf("no expression may be here")
+		}
+		o.quoted = c.name == "TYPED_CEL"
+		o.expression, err = in(c.parameter)
 	case takesPath:
 		o.path, o.owner = strings.Split(c.parameter, ":"), r.owner
 	case takesState:
@@ -357,7 +367,7 @@ func compile(c call, depth int) (operator, error) {
 // must tells whether there has to be a parameter.
 func (t takes) must() bool {
 	switch t {
-	case takesField, takesName, takesSpan, takesPath, takesState, takesOf, takesOperators:
+	case takesField, takesName, takesSpan, takesPath, takesState, takesOf, takesOperators, takesExpression:
 		return true
 	}
 	return false

@@ -36,6 +36,7 @@ var trials = slices.Concat(managerTrials, routeTrials, retryTrials, clusterTrial
 
 // unseen are the run paths whose effect no test sees, and why.
 var unseen = map[string]string{
+	"envoy.config.core.v3.CelExpressionConfig.enable_string_conversion":                                      "without it an expression that converts is refused, as the verdicts in xds show",
 	"envoy.config.core.v3.HealthCheck.initial_jitter":                                                        "a process waits for the first checks before it serves; proxy/upstream tests it",
 	"envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig.use_resolvers_as_fallback":        "is a matter of the machine's own name servers; proxy/upstream tests it",
 	"envoy.config.core.v3.DnsResolverOptions.no_default_search_domain":                                       "is a matter of the machine's own search domains; proxy/upstream tests it",

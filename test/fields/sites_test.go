@@ -183,6 +183,11 @@ func twoLogs(piece string) string {
 	return `access_log: [{name: a, filter: {` + piece + `}, ` + to + `"x"}}, {name: b, ` + to + `"y\n"}}]`
 }
 
+// expressed is a filter in CEL.
+func expressed(piece string) string {
+	return `extension_filter: {name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter, ` + piece + `}}`
+}
+
 // Probes beside look.
 
 // set tells whether a field is there at all.

@@ -12,6 +12,15 @@ func logs(name, filter string) scenario {
 
 const logJSON = `json_format: {a: "%REQ(x)%", b: "%PROTOCOL%", c: "p %REQ(x)% q", d: {e: "%REQ(x)%"}, f: ["%REQ(x)%", "%RESPONSE_CODE%"], g: "", h: {i: "%REQ(x)%", j: 15, k: null, l: true, m: -12345}, o: {}, p: [], q: ["%REQ(x)%"], t: "%REQ(x-a)%", r: 1, s: -7}`
 
+const expressions = `json_format: {` +
+	`request: ["%CEL(request.path)%", "%TYPED_CEL(request.url_path)%", "%CEL(request.query):3%", "%CEL(request.host != '')%", "%CEL(request.scheme)%", "%CEL(request.method)%", "%CEL(request.referer)%", "%CEL(request.useragent)%", "%CEL(request.id == 'i')%", "%CEL(request.protocol)%", "%TYPED_CEL(request.size)%", "%TYPED_CEL(request.duration >= duration('0s'))%", "%CEL(has(request.time))%"], ` +
+	`heads: ["%CEL(request.headers['x-a'])%", "%CEL(request.headers['X-A'])%", "%CEL('x-a' in request.headers)%", "%CEL(has(request.headers.host))%", "%CEL(request.headers)%", "%CEL(response.headers['x-b'])%", "%CEL(response.headers[':status'])%", "%TYPED_CEL(response.trailers)%"], ` +
+	`response: ["%TYPED_CEL(response.code)%", "%CEL(response.code_details)%", "%TYPED_CEL(response.flags)%", "%TYPED_CEL(response.grpc_status)%", "%TYPED_CEL(response.size)%", "%CEL(has(response.backend_latency))%"], ` +
+	`upstream: ["%CEL(has(upstream.address))%", "%CEL(has(upstream.port))%", "%CEL(has(upstream.local_address))%", "%CEL(upstream.transport_failure_reason)%", "%TYPED_CEL(upstream.request_attempt_count)%"], ` +
+	`connection: ["%CEL(connection.id > 0u)%", "%CEL(connection.mtls)%", "%CEL(connection.requested_server_name)%", "%CEL(connection.termination_details)%", "%CEL(source.port > 0)%", "%CEL(source.address.startsWith('127.0.0.1:'))%", "%CEL(destination.port > 0)%"], ` +
+	`xds: ["%CEL(has(xds.cluster_name))%", "%CEL(xds.route_name)%", "%CEL(has(xds.virtual_host_name))%", "%CEL(xds.filter_chain_name)%", "%TYPED_CEL(xds.virtual_host_metadata.filter_metadata['a'])%", "%CEL(xds.route_metadata.filter_metadata.a.b)%", "%CEL(has(xds.upstream_host_metadata))%", "%CEL(metadata.filter_metadata)%", "%CEL(filter_state['x'])%"], ` +
+	`values: ["%CEL(1.0 / 3.0)%", "%TYPED_CEL(1.0 / 4.0)%", "%CEL(duration('90m'))%", "%TYPED_CEL(duration('1.5s'))%", "%CEL(timestamp('2020-01-01T00:00:00.5Z'))%", "%TYPED_CEL(timestamp('2020-01-01T00:00:00Z'))%", "%TYPED_CEL(b'abc')%", "%CEL(null)%", "%TYPED_CEL([1u, 'a', null, {'b': true}])%", "%CEL(1 / 0)%", "a %CEL(1 / 0)% b"]}`
+
 var logging = []scenario{
 	logs("status", "status_code_filter: {comparison: {op: GE, value: {default_value: 400, runtime_key: k}}}"),
 	logs("status-not", "status_code_filter: {comparison: {op: NE, value: {default_value: 200, runtime_key: k}}}"),
@@ -27,6 +36,13 @@ var logging = []scenario{
 	logs("flag", "response_flag_filter: {flags: [NR, DPE]}"),
 	logs("grpc", "grpc_status_filter: {statuses: [NOT_FOUND, UNAVAILABLE]}"),
 	logs("grpc-not", "grpc_status_filter: {statuses: [UNKNOWN], exclude: true}"),
+	logs("expression", `extension_filter: {name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter, expression: "response.code >= 400 && !(request.path == '/none')"}}`),
+	logs("expression-joined", `extension_filter: {name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter, expression: "request.method + ' ' + string(response.code) == 'GET 404'", cel_config: {enable_string_conversion: true, enable_string_concat: true}}}`),
+	logs("expression-apart", `extension_filter: {name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter, expression: "request.path == '/none' || request.method + request.path == 'GET/'"}}`),
+	logs("expression-none", `extension_filter: {name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter, expression: "response.code"}}`),
+	{name: "expressions", json: expressions, filters: health, vhost: "metadata: {filter_metadata: {a: {b: c, n: 3}}}\n" + routes(route("path: /none", "route: {cluster: $none}"), route("path: /named", "name: named, metadata: {filter_metadata: {a: {b: d}}}, "+to), route("path: /", to)),
+		sends: append([]exchange{{send: "GET /named?a=b; x-a: 1; x-a: 2; referer: r; user-agent: u; x-request-id: i"}, {send: "POST /; body: hello", answers: []string{answered(200, "x-b: 1", "x-b: 2")}}}, asked[:6]...)},
+	{name: "tcp-expressions", tcp: "cluster: $up", json: expressions, sends: []exchange{{send: "tcp hello"}}},
 	logs("type", "log_type_filter: {types: [DownstreamEnd]}"),
 	logs("type-not", "log_type_filter: {types: [DownstreamEnd, TcpConnectionEnd], exclude: true}"),
 	{name: "json", json: logJSON, sends: []exchange{{send: "GET /"}, {send: "GET /; x-a: \"\\\t\x7f\xc3\xa9"}}},

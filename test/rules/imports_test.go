@@ -15,7 +15,7 @@ const module = "github.com/weftmesh/weft/"
 const order = `
 NONE < config, telemetry, api, wire/http, wire/hello, wire/proxyproto, wire/dubbo, wire/dns
 wire/http < wire/http1, wire/http2, wire/http3
-config, telemetry, wire/http < telemetry/accesslog
+config, telemetry, wire/http < telemetry/accesslog < telemetry/expression
 config, telemetry < tls/batch < tls
 tls, api < tls/issuer
 config, telemetry, wire/dns < capture
@@ -28,7 +28,7 @@ proxy/loop, tls, wire/dns < proxy/upstream
 proxy/upstream, filters < proxy/l4
 proxy/route, proxy/upstream, filters < proxy/l7
 proxy/l4, proxy/l7, capture < proxy/listener < proxy/admin
-config, wire/hello, filters < xds/decode < xds
+config, wire/hello, filters, telemetry/expression < xds/decode < xds
 xds/decode < filters/*
 proxy/*, filters/builtin, xds, tls/issuer < proxy < cmd/weft
 api, telemetry < xds/server, control/store, control/source
@@ -128,6 +128,7 @@ var foreign = []struct {
 		"protobuf stays where configurations come in"},
 	{[]string{"google.golang.org/grpc"}, []string{"xds", "xds/*", "control", "control/*", "tls/issuer", "telemetry/*", "filters/*"}, "gRPC is not for the data path"},
 	{[]string{"k8s.io", "sigs.k8s.io/controller-runtime"}, []string{"control/source/kube", "control/inject", "cmd/weftctl"}, "Kubernetes stays at its door"},
+	{[]string{"cel.dev/cel-go", "cel.dev/expr", "github.com/antlr4-go"}, []string{"telemetry/expression"}, "one room knows the library of expressions"},
 	{[]string{"github.com/quic-go"}, []string{"wire/http3"}, "QUIC is HTTP/3's"},
 	{[]string{"net/http"}, []string{"proxy/admin", "cmd/*", "control/*", "xds"}, "net/http must stay off the data path"},
 	{[]string{"golang.org/x/net/http2"}, []string{"wire/http2"}, "only HPACK may be used of it, and only there"},

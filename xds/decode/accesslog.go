@@ -5,6 +5,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	dataaccesslogv3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	filev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
+	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 
 	"google.golang.org/protobuf/types/known/structpb"
@@ -103,6 +104,9 @@ func (s *session) logFilter(m *accesslogv3.AccessLogFilter, p *at) *config.LogFi
 				f.OfTCP |= 1 << m
 			}
 		}
+	case *accesslogv3.AccessLogFilter_ExtensionFilter:
+		f.Kind = config.LogExpression
+		f.Expression = s.expression(in[*celv3.ExpressionFilter](s, v.ExtensionFilter.GetTypedConfig()), p.field("extension_filter").field("typed_config"))
 	case *accesslogv3.AccessLogFilter_MetadataFilter:
 		f.Kind, f.Missing = config.LogMetadata, isTrue(v.MetadataFilter.GetMatchIfKeyNotFound(), true)
 		if m := v.MetadataFilter.GetMatcher(); m != nil {
@@ -148,6 +152,7 @@ func (s *session) comparison(f *config.LogFilter, m *accesslogv3.ComparisonFilte
 }
 
 func (s *session) format(m *corev3.SubstitutionFormatString, p *at) *accesslog.Format {
+	s.formatters(m.GetFormatters(), p)
 	o := accesslog.Options{OmitEmpty: m.GetOmitEmptyValues()}
 	switch f := m.GetFormat().(type) {
 	case *corev3.SubstitutionFormatString_TextFormat:
@@ -163,6 +168,7 @@ func (s *session) format(m *corev3.SubstitutionFormatString, p *at) *accesslog.F
 
 // text reads a format; an empty one is the default.
 func (s *session) text(text string, o accesslog.Options, p *at) *accesslog.Format {
+	o.Expression = inFormats
 	if text == "" {
 		text = accesslog.DefaultText
 	}
@@ -174,6 +180,7 @@ func (s *session) text(text string, o accesslog.Options, p *at) *accesslog.Forma
 }
 
 func (s *session) json(m *structpb.Struct, o accesslog.Options, p *at) *accesslog.Format {
+	o.Expression = inFormats
 	f, err := accesslog.ParseJSON(m.AsMap(), o)
 	if err != nil {
 		s.problem(p, "%v", err)

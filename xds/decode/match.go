@@ -150,7 +150,7 @@ func (s *session) additions(list []*corev3.HeaderValueOption, p *at) []config.He
 				a.Action = config.AddOverwrite
 			}
 		}
-		format, err := accesslog.Parse(m.GetHeader().GetValue(), accesslog.Options{OmitEmpty: true})
+		format, err := accesslog.Parse(m.GetHeader().GetValue(), accesslog.Options{OmitEmpty: true, Expression: inFormats})
 		if err != nil {
 			s.problem(p.field("header").field("value"), "%v", err)
 		}

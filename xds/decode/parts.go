@@ -104,7 +104,7 @@ func (s *session) someText(m *corev3.SubstitutionFormatString, p *at) *accesslog
 // Text reads a text with operators that writes nothing for what is missing.
 func Text(text, path string) (*accesslog.Format, error) {
 	return part(text, path, func(s *session, text string, p *at) *accesslog.Format {
-		f, err := accesslog.Parse(text, accesslog.Options{OmitEmpty: true})
+		f, err := accesslog.Parse(text, accesslog.Options{OmitEmpty: true, Expression: inFormats})
 		if err != nil {
 			s.problem(p, "%v", err)
 		}

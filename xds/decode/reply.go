@@ -37,7 +37,8 @@ func (s *session) bodyFormat(m *corev3.SubstitutionFormatString, p *at) *config.
 		return nil
 	}
 	b := &config.BodyFormat{Type: s.line(m.GetContentType(), p.field("content_type"))}
-	o := accesslog.Options{OmitEmpty: m.GetOmitEmptyValues()}
+	s.formatters(m.GetFormatters(), p)
+	o := accesslog.Options{OmitEmpty: m.GetOmitEmptyValues(), Expression: inFormats}
 	text := m.GetTextFormat()
 	switch f := m.GetFormat().(type) {
 	case *corev3.SubstitutionFormatString_JsonFormat:

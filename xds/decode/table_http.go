@@ -152,7 +152,7 @@ var httpTable = table{
 		"text_format_source":  run,
 		"omit_empty_values":   run,
 		"content_type":        run,
-		"formatters":          harmless("what the formatters that are supported add is there without them, and what others add is refused where it is used"),
+		"formatters":          harmless("what the formatters that are supported add is there without them, and what others add is refused where it is used, as is cel_config of that for CEL"),
 		"json_format_options": harmless("keys are always sorted"),
 	},
 	"envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension": {
