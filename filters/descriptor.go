@@ -83,15 +83,7 @@ func appendAction(dst []byte, x Exchange, a *config.LimitAction, own string) ([]
 		if !ip.IsValid() || isIn(a.Networks, ip) != a.Expect {
 			return dst, false
 		}
-		if value = buffer[:0]; a.Format != nil {
-			value = a.Format.(*accesslog.Format).Append(value, x.Entry())
-		} else {
-			value = append(value, a.Value...)
-		}
-		if len(value) == 0 {
-			value = append(value, a.Missing...)
-		}
-		if len(value) == 0 {
+		if value = matchedValue(x, a); len(value) == 0 {
 			return dst, false
 		}
 	case config.LimitHeader:
@@ -117,6 +109,19 @@ func appendAction(dst []byte, x Exchange, a *config.LimitAction, own string) ([]
 		return dst, a.Optional
 	}
 	return AppendEntry(dst, a.Key, value), true
+}
+
+// matchedValue is what an action says of an address that it has matched. A format's memory is the heap's, hence a function of its own: the
+// other actions have theirs on the stack.
+func matchedValue(x Exchange, a *config.LimitAction) []byte {
+	value := []byte(a.Value)
+	if a.Format != nil {
+		value = a.Format.(*accesslog.Format).Append(nil, x.Entry())
+	}
+	if len(value) == 0 {
+		value = []byte(a.Missing)
+	}
+	return value
 }
 
 func appendAddress(dst []byte, ip netip.Addr, a *config.LimitAction) []byte {
