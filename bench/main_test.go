@@ -34,11 +34,11 @@ func TestFlags(t *testing.T) {
 		measure time.Duration
 		out     string
 	}{
-		{args: "", list: 20, rivals: 5, rounds: 5, measure: 3 * time.Second, out: "bench/results"},
-		{args: "-quick", list: 20, rivals: 5, rounds: 1, measure: 500 * time.Millisecond},
-		{args: "-quick -rounds 2 -out x", list: 20, rivals: 5, rounds: 2, measure: 500 * time.Millisecond, out: "x"},
+		{args: "", list: 25, rivals: 5, rounds: 5, measure: 3 * time.Second, out: "bench/results"},
+		{args: "-quick", list: 25, rivals: 5, rounds: 1, measure: 500 * time.Millisecond},
+		{args: "-quick -rounds 2 -out x", list: 25, rivals: 5, rounds: 2, measure: 500 * time.Millisecond, out: "x"},
 		{args: "-scenarios ^quota", list: 2, rivals: 5, rounds: 5, measure: 3 * time.Second},
-		{args: "-rivals envoy,nginx -seconds 0.5", list: 20, rivals: 2, rounds: 5, measure: 500 * time.Millisecond},
+		{args: "-rivals envoy,nginx -seconds 0.5", list: 25, rivals: 2, rounds: 5, measure: 500 * time.Millisecond},
 		{args: "-rounds 0", bad: true},
 		{args: "-rounds 101", bad: true},
 		{args: "-seconds 0", bad: true},

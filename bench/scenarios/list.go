@@ -29,7 +29,12 @@ func All() []Scenario {
 			{"context switches", "/s", []Target{atMost(0)}},
 			{"CPU", "µs/s", []Target{atMost(0)}},
 		}, atRest{}},
-		{"policies", "HTTP/1.1 1 KiB, 64 connections, with outlier detection, retries and a local rate limit", one("CPU per request beside without", "×", atMost(1.05)), withPolicies{}},
+		policed("c64", "1 KiB, 64 connections", upstream.Path1K, upstream.Size1K, 64, 0),
+		policed("c512", "1 KiB, 512 connections", upstream.Path1K, upstream.Size1K, 512, 0),
+		policed("64k-c64", "64 KiB, 64 connections", upstream.Path64K, upstream.Size64K, 64, 0),
+		policed("c1", "1 KiB, 1 connection", upstream.Path1K, upstream.Size1K, 1, 0),
+		policed("4000rps", "1 KiB, 4,000 requests a second", upstream.Path1K, upstream.Size1K, 64, 4000),
+		policed("20000rps", "1 KiB, 20,000 requests a second", upstream.Path1K, upstream.Size1K, 64, 20000),
 		{"routes", "10,000 routes", one("time to find one beside one of ten", "µs", atMost(0.5)), manyRoutes{10_000}},
 		{"rate-limit", "Local rate limit of 200 a second, 2,000 asked for over 10 s", one("admitted beside the limit", "%", atMost(1)), limited{limit: 200, seconds: 10 * time.Second}},
 		{"killed", "One of two endpoints killed at 5,000 requests a second, with retries", one("failed", "requests", atMost(0)), killed{rate: 5000}},
@@ -38,6 +43,12 @@ func All() []Scenario {
 		{"quota-0.2", "2,000 requests a second within 0.2 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.2, rate: 2000, conns: 64}},
 		{"quota-0.5", "2,000 requests a second within 0.5 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.5, rate: 2000, conns: 64}},
 	}
+}
+
+// policed is an HTTP scenario with policies, beside itself without.
+func policed(name, title, path string, body, conns int, rate float64) Scenario {
+	return Scenario{"policies-" + name, "HTTP/1.1 " + title + ", with outlier detection, retries and a local rate limit",
+		one("CPU per request beside without", "×", atMost(1.05)), withPolicies{spec: get(path, body, conns, rate).spec}}
 }
 
 func of(rival string, times float64) Target { return Target{AtMost: times, Of: rival} }

@@ -38,15 +38,18 @@ var every = rivals.Policies{
 
 // withPolicies measures what a request costs with all policies as a multiple of what it costs without. The two are measured in turn,
 // several times, since their difference is smaller than the machine's moods.
-type withPolicies struct{ envoyish }
+type withPolicies struct {
+	envoyish
+	spec load.Spec
+}
 
 const turns = 3
 
-func (withPolicies) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
+func (w withPolicies) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
 	var cost [2]float64
 	for range turns {
 		for i, p := range []rivals.Policies{{}, every} {
-			us, invalid, err := costOf(ctx, s, c, p)
+			us, invalid, err := w.cost(ctx, s, c, p)
 			if err != nil || invalid != "" {
 				return Sample{Invalid: invalid}, err
 			}
@@ -56,14 +59,14 @@ func (withPolicies) measure(ctx context.Context, s *Stage, c rivals.Contestant) 
 	return Sample{Values: []float64{cost[1] / cost[0]}}, nil
 }
 
-func costOf(ctx context.Context, s *Stage, c rivals.Contestant, p rivals.Policies) (us float64, invalid string, err error) {
+func (w withPolicies) cost(ctx context.Context, s *Stage, c rivals.Contestant, p rivals.Policies) (us float64, invalid string, err error) {
 	proxy, plan, err := s.start(ctx, c, rivals.Plan{Threads: 1, Policies: p}, s.proxyCPU)
 	if err != nil {
 		return 0, "", err
 	}
 	defer proxy.Stop()
-	spec := hello(plan.Listen, 64)
-	spec.Warm, spec.Measure, spec.Watch = s.Warm, s.Measure/turns, proxy.PIDs()
+	spec := w.spec
+	spec.Port, spec.Warm, spec.Measure, spec.Watch = plan.Listen, s.Warm, s.Measure/turns, proxy.PIDs()
 	r, err := s.load(ctx, spec)
 	if err != nil {
 		return 0, "", err
