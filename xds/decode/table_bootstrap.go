@@ -83,7 +83,7 @@ var bootstrapTable = table{
 	},
 	"envoy.config.bootstrap.v3.ClusterManager": {
 		"local_cluster_name":               later("comes with zone-aware balancing"),
-		"outlier_detection":                later("comes with outlier detection").but("empty"),
+		"outlier_detection":                later("there is no log of ejections").but("empty"),
 		"upstream_bind_config":             run,
 		"load_stats_config":                later("comes with load reports"),
 		"enable_deferred_cluster_creation": harmless("a cluster that nobody uses costs next to nothing"),
@@ -111,7 +111,7 @@ var bootstrapTable = table{
 		"access_log_path":          run,
 		"profile_path":             run,
 		"address":                  run,
-		"socket_options":           later("comes with socket options"),
+		"socket_options":           later("the admin's socket has the system's options"),
 		"ignore_global_conn_limit": harmless("there is no global limit yet"),
 		"allow_paths":              later("every path of the admin is served"),
 	},

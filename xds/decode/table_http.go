@@ -92,7 +92,7 @@ var httpTable = table{
 		"respect_expected_rq_timeout":              run,
 		"suppress_grpc_request_failure_code_stats": later("comes with gRPC statistics"),
 		"upstream_http_filters":                    later("filters run once for an exchange"),
-		"reject_connect_request_early_data":        later("comes with CONNECT"),
+		"reject_connect_request_early_data":        later("bytes ahead of an answer to CONNECT are held back until it is given"),
 	},
 	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig": {
 		"upgrade_type": run,
@@ -246,10 +246,10 @@ var httpTable = table{
 		"auto_config":                    later("comes with TLS"),
 		"http_filters":                   later("filters run once for an exchange"),
 		"header_validation_config":       later("headers are checked as RFC 9110 and 9112 say"),
-		"outlier_detection":              later("comes with outlier detection"),
-		"request_mirror_policies":        later("comes with mirroring"),
-		"hash_policy":                    later("comes with hash balancing"),
-		"retry_policy":                   later("comes with retries"),
+		"outlier_detection":              later("what counts as a failure is what outlier_detection of the cluster says"),
+		"request_mirror_policies":        later("give it to the routes"),
+		"hash_policy":                    later("give it to the routes"),
+		"retry_policy":                   later("give it to the routes"),
 	},
 	"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig": {
 		"http_protocol_options":  as("upstream"),

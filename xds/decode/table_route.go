@@ -1,10 +1,6 @@
 package decode
 
-const (
-	retries = "comes with retry budgets"
-	hashing = "comes with hash balancing"
-	plugins = "name the cluster in the route"
-)
+const plugins = "name the cluster in the route"
 
 var routeTable = table{
 	"envoy.config.route.v3.RouteConfiguration": {
