@@ -2,7 +2,7 @@ package l7
 
 import (
 	"github.com/weftmesh/weft/config"
-	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/wire/http"
 )
@@ -66,7 +66,7 @@ func (x *exchange) mutate(h *http.Header, list []config.HeaderMutation) {
 			x.add(h, m.Add)
 		case m.Match != nil:
 			for k := h.Len() - 1; k >= 0; k-- {
-				if route.MatchString(m.Match, h.Name(k)) {
+				if match.String(m.Match, h.Name(k)) {
 					h.RemoveAt(k)
 				}
 			}

@@ -2,6 +2,7 @@ package l7
 
 import (
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/filters"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -110,7 +111,7 @@ func (x *exchange) MatchHeaders(list []config.HeaderMatch) bool {
 }
 
 // MatchString implements filters.Exchange.
-func (x *exchange) MatchString(m *config.StringMatch, b []byte) bool { return route.MatchString(m, b) }
+func (x *exchange) MatchString(m *config.StringMatch, b []byte) bool { return match.String(m, b) }
 
 // AddHeader implements filters.Exchange.
 func (x *exchange) AddHeader(h *http.Header, a *config.HeaderAdd) { x.add(h, a) }

@@ -10,7 +10,6 @@ import (
 	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/proxy/l4"
 	"github.com/weftmesh/weft/proxy/l7"
-	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/telemetry"
 )
 
@@ -207,7 +206,7 @@ func (in *Input) Addr(i config.MatchInput) (netip.Addr, bool) {
 
 // MatchString implements match.Inputs.
 func (in *Input) MatchString(m *config.StringMatch, text string) bool {
-	return route.MatchString(m, []byte(text))
+	return match.String(m, []byte(text))
 }
 
 func (s *Chains) match(in *Input) *Chain {

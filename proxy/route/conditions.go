@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/wire/http"
 )
 
@@ -48,7 +49,7 @@ func matchConditions(c *config.Conditions, in *Input) bool {
 func IsGRPC(r *http.Request) bool {
 	const kind = "application/grpc"
 	value := r.Get(http.ContentType)
-	return hasPrefix(value, kind, true) && (len(value) == len(kind) || value[len(kind)] == '+')
+	return match.HasPrefix(value, kind, true) && (len(value) == len(kind) || value[len(kind)] == '+')
 }
 
 func matchQuery(m *config.QueryMatch, r *http.Request) bool {
@@ -56,7 +57,7 @@ func matchQuery(m *config.QueryMatch, r *http.Request) bool {
 	if m.Present != nil {
 		return found == *m.Present
 	}
-	return found && MatchString(&m.String, value)
+	return found && match.String(&m.String, value)
 }
 
 // Parameter is the first value that a path's query gives a parameter. Nothing is unescaped: rules and the upstream see the same bytes
@@ -75,7 +76,7 @@ func Parameter(path []byte, name string) (value []byte, found bool) {
 
 func matchCookie(m *config.CookieMatch, r *http.Request) bool {
 	value, found := Cookie(r, m.Name)
-	return (found && MatchString(&m.String, value)) != m.Invert
+	return (found && match.String(&m.String, value)) != m.Invert
 }
 
 // Cookie is the value of a request's first cookie of that name, without the quotes around it.

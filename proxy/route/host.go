@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"sort"
 	"strings"
+
+	"github.com/weftmesh/weft/match"
 )
 
 // hosts finds a virtual host by domain: exact ones first, then *.suffix and prefix.*, the longest first, then *. Case does not count.
@@ -107,7 +109,7 @@ func withoutPort(authority []byte) []byte {
 
 func lower(dst, b []byte) []byte {
 	for _, c := range b {
-		dst = append(dst, lowerByte(c))
+		dst = append(dst, match.LowerByte(c))
 	}
 	return dst
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/match"
 )
 
 // index finds the first route of a virtual host that matches, without looking at most of them.
@@ -258,7 +259,7 @@ func (t *trie) step(n *node, path []byte, fold bool) *node {
 	}
 	head := path[0]
 	if fold {
-		head = lowerByte(head)
+		head = match.LowerByte(head)
 	}
 	heads := t.text[n.text+n.label:]
 	i := bytes.IndexByte(heads[:n.heads], head)
@@ -279,7 +280,7 @@ func (t *trie) step(n *node, path []byte, fold bool) *node {
 // sameFolded compares with what is in lower case already, without regard to the case of ASCII letters.
 func sameFolded(b, lowered []byte) bool {
 	for i, c := range b {
-		if lowerByte(c) != lowered[i] {
+		if match.LowerByte(c) != lowered[i] {
 			return false
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/wire/http"
 )
 
@@ -42,8 +43,8 @@ func matchPath(m *config.Match, in *Input) bool {
 	case len(path) == 0:
 		return false
 	case m.Kind == config.PathRegex:
-		return hasPrefix(path, m.Path, true) && m.Regex.Match(path[len(m.Path):])
-	case !hasPrefix(path, m.Path, m.CaseSensitive):
+		return match.HasPrefix(path, m.Path, true) && m.Regex.Match(path[len(m.Path):])
+	case !match.HasPrefix(path, m.Path, m.CaseSensitive):
 		return false
 	}
 	switch m.Kind {
@@ -80,36 +81,6 @@ func (in *Input) ignoreParameters() {
 		}
 	}
 	in.path = in.room
-}
-
-func hasPrefix(b []byte, prefix string, caseSensitive bool) bool {
-	if len(b) < len(prefix) {
-		return false
-	}
-	if caseSensitive {
-		return string(b[:len(prefix)]) == prefix
-	}
-	return equalFold(b[:len(prefix)], prefix)
-}
-
-// equalFold compares without regard to the case of ASCII letters, as Envoy does.
-func equalFold(b []byte, s string) bool {
-	if len(b) != len(s) {
-		return false
-	}
-	for i, c := range b {
-		if lowerByte(c) != lowerByte(s[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func lowerByte(c byte) byte {
-	if c-'A' < 26 {
-		c |= 0x20
-	}
-	return c
 }
 
 // MatchHeaders tells whether all conditions hold.
@@ -169,7 +140,7 @@ func matchValue(m *config.HeaderMatch, value []byte) bool {
 		n, ok := parseInt(value)
 		return ok && m.Range.Start <= n && n < m.Range.End
 	}
-	return MatchString(&m.String, value)
+	return match.String(&m.String, value)
 }
 
 // parseInt reads a decimal number with an optional sign, without making an error of what is none: peers choose what comes here.
@@ -221,25 +192,4 @@ func Field(r *http.Request, name string) []byte {
 		return r.Value(i)
 	}
 	return nil
-}
-
-// MatchString tells whether a condition on a string holds.
-func MatchString(m *config.StringMatch, b []byte) bool {
-	switch m.Kind {
-	case config.StringExact:
-		return len(b) == len(m.Value) && hasPrefix(b, m.Value, !m.IgnoreCase)
-	case config.StringPrefix:
-		return hasPrefix(b, m.Value, !m.IgnoreCase)
-	case config.StringSuffix:
-		return len(b) >= len(m.Value) && hasPrefix(b[len(b)-len(m.Value):], m.Value, !m.IgnoreCase)
-	case config.StringContains:
-		for i := 0; i+len(m.Value) <= len(b); i++ {
-			if hasPrefix(b[i:], m.Value, !m.IgnoreCase) {
-				return true
-			}
-		}
-		return false
-	default:
-		return m.Regex.Match(b)
-	}
 }

@@ -2,6 +2,7 @@ package route
 
 import (
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/wire/http"
 )
 
@@ -52,7 +53,7 @@ func matchJSON(m *config.ValueMatch, v any) bool {
 		return ok && (n == m.From && m.From == m.To || m.From <= n && n < m.To)
 	case config.ValueString:
 		s, ok := v.(string)
-		return ok && MatchString(&m.String, []byte(s))
+		return ok && match.String(&m.String, []byte(s))
 	case config.ValueList:
 		list, _ := v.([]any)
 		for _, e := range list {
@@ -73,7 +74,7 @@ func matchJSON(m *config.ValueMatch, v any) bool {
 func matchState(m *config.StateMatch, list []config.State) bool {
 	for i := range list {
 		if list[i].Name == m.Name {
-			return MatchString(&m.String, []byte(list[i].Value))
+			return match.String(&m.String, []byte(list[i].Value))
 		}
 	}
 	return false
