@@ -13,6 +13,9 @@ type FilterChain struct {
 	ID    string
 	Hash  Hash // of all of it
 	Match ChainMatch
+	// TLS is what connections speak; nil: plain text. HandshakeTimeout bounds how long it takes until they do; 0: a minute.
+	TLS              *TLS
+	HandshakeTimeout time.Duration
 	// Guards may turn a connection away, in order.
 	Guards []Guard
 	// State is set of every connection, and with it of what comes over it.

@@ -31,6 +31,7 @@ type Cluster struct {
 	Outliers       *Outliers    // nil: nobody is ejected
 	Health         *HealthCheck // nil: nobody is asked
 	KeepRemoved    bool         // with Health: an endpoint that its source takes away stays while it is well
+	TLS            *TLS         // nil: connections are in plain text
 	ConnectTimeout time.Duration
 	// BufferLimit is the watermark, in bytes, of each direction of a connection. Never 0.
 	BufferLimit uint32

@@ -8,6 +8,7 @@ import (
 	"github.com/weftmesh/weft/proxy/l4"
 	"github.com/weftmesh/weft/proxy/l7"
 	"github.com/weftmesh/weft/proxy/listener"
+	"github.com/weftmesh/weft/tls"
 )
 
 // openLogs opens the access logs of all filter chains.
@@ -55,7 +56,7 @@ func (p *Proxy) openListeners(s *config.Snapshot) (*change, error) {
 			to.rechain[c.Name] = listener.Compile(c, old.Chains, p.builder(c))
 		default:
 			l, err := listener.Open(c, old, listener.Compile(c, nil, p.builder(c)), listener.Origin{
-				Loops: len(p.loops), Stats: p.options.Stats, Log: p.log, NextConn: &p.nextConn,
+				Loops: len(p.loops), Stats: p.options.Stats, Log: p.log, NextConn: &p.nextConn, Tell: p.unshaken,
 			})
 			if err != nil {
 				p.owners.listeners.Inc(listenersFailed)
@@ -74,6 +75,9 @@ func (p *Proxy) openListeners(s *config.Snapshot) (*change, error) {
 func (p *Proxy) builder(l *config.Listener) func(*config.FilterChain) *listener.Chain {
 	return func(c *config.FilterChain) *listener.Chain {
 		chain := &listener.Chain{Config: c, Guards: l4.NewGuards(c.Guards, l.Name+"/"+c.ID, &p.origin.Kept, p.options.Stats)}
+		if c.TLS != nil {
+			chain.TLS = tls.NewServer(c.TLS, p.secrets)
+		}
 		switch {
 		case c.HTTP != nil:
 			chain.HTTP = l7.NewServer(c, l, p.origin)

@@ -17,6 +17,7 @@ import (
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/tls"
 )
 
 // Options are what a proxy is made from besides configurations.
@@ -38,12 +39,14 @@ type Proxy struct {
 	loops    []*loop.Loop
 	locals   []*listener.Local // by loop
 	origin   *l7.Origin
+	secrets  *tls.Store
 	clusters *upstream.Set
 	drain    l7.Drain
 	live     atomic.Bool // the first configuration is served
 	nextConn atomic.Uint64
 	owners   owners
 	running  sync.WaitGroup
+	told     told
 
 	mu        sync.Mutex // one change at a time
 	current   *config.Snapshot
@@ -60,7 +63,7 @@ func New(o Options) (*Proxy, error) {
 		runtime.GOMAXPROCS(want)
 	}
 	p := &Proxy{options: o, listeners: map[string]*listener.Listener{}, tables: map[string]*l7.Table{}, current: &config.Snapshot{},
-		owners: newOwners(o.Stats)}
+		owners: newOwners(o.Stats), secrets: tls.NewStore(tls.NewGate(o.Concurrency))}
 	owner := o.Stats.Acquire(loop.Stats, "loop.")
 	for i := range o.Concurrency {
 		l, err := loop.New(i, owner.Loop(i), p.panicked)
@@ -71,7 +74,7 @@ func New(o Options) (*Proxy, error) {
 		p.loops = append(p.loops, l)
 		p.locals = append(p.locals, listener.NewLocal(l, o.Stats))
 	}
-	p.clusters = upstream.NewSet(p.loops, o.Zone, o.Stats)
+	p.clusters = upstream.NewSet(p.loops, o.Zone, p.secrets, o.Stats)
 	p.origin = &l7.Origin{
 		Stats: o.Stats, Cluster: o.ServiceCluster, Node: o.ServiceNode, Host: o.Host, Drain: &p.drain, Specs: o.Specs,
 		Logs: p.log, NextConn: &p.nextConn,
@@ -122,6 +125,7 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 	if err != nil {
 		return err
 	}
+	p.secrets.Update(s.Secrets)
 	p.countClusters(s)
 	clusters := p.clusters.Update(s)
 	if !p.live.Load() {

@@ -265,6 +265,7 @@ func (u *upEnd) OnClosed(err error) {
 	t := (*tunnel)(u)
 	if !t.carrying {
 		t.entry.UpstreamFailure = upstream.ConnectError(err)
+		t.up.Failed(err)
 		t.up.Ended(upstream.CxDestroyRemote, false)
 		t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Failure: upstream.ConnectFailed})
 		t.local.Loop.StopTimer(&t.connect)

@@ -13,6 +13,7 @@ import (
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/tls"
 )
 
 // Local is what the listeners of one loop share.
@@ -24,6 +25,7 @@ type Local struct {
 	HTTPSeen *telemetry.Values // of HTTPStats
 	ports    map[netip.AddrPort]*port
 	waiting  int // connections whose first bytes are awaited
+	shaking  int // connections that do not speak TLS yet, and are to
 }
 
 // NewLocal makes what the listeners of a loop share.
@@ -56,8 +58,10 @@ func (l *Local) at(a netip.AddrPort) *port {
 	return nil
 }
 
-// Connections is the number of downstream connections of the loop, those among them whose first bytes are awaited.
-func (l *Local) Connections() int { return l.HTTP.Connections() + l.TCP.Connections() + l.waiting }
+// Connections is the number of downstream connections of the loop, those among them whose first bytes or handshakes are awaited.
+func (l *Local) Connections() int {
+	return l.HTTP.Connections() + l.TCP.Connections() + l.waiting + l.shaking
+}
 
 // Listener is a bound socket, by loop, and what its connections meet.
 type Listener struct {
@@ -73,6 +77,7 @@ type Listener struct {
 	balance  *balance // nil: connections stay where they were accepted
 	nextConn *atomic.Uint64
 	proxy    []*telemetry.Owner // of ProxyStats, by the filter; nil for others
+	tell     func(listener string, peer netip.AddrPort, err error)
 }
 
 // port is one loop's part of a listener.
@@ -86,6 +91,7 @@ type port struct {
 	acceptors []*loop.Acceptor    // none if the listener is not bound
 	stopped   bool                // accepts no more
 	waiting   *inspection         // all of them, through next and prev
+	shaking   *handshake          // likewise
 	proxy     []*telemetry.Values // of ProxyStats, by the filter; nil for others
 }
 
@@ -93,14 +99,15 @@ type port struct {
 type Origin struct {
 	Loops    int
 	Stats    *telemetry.Store
-	Log      func(config.AccessLog) *accesslog.Log // opens one that is known to open
-	NextConn *atomic.Uint64                        // numbers connections
+	Log      func(config.AccessLog) *accesslog.Log                 // opens one that is known to open
+	NextConn *atomic.Uint64                                        // numbers connections
+	Tell     func(listener string, peer netip.AddrPort, err error) // of handshakes that failed
 }
 
 // Open binds a listener. What stays of an older one of the same name is taken over: its socket, if nothing about
 // that has changed. old is nil if there is none.
 func Open(c *config.Listener, old *Listener, chains *Chains, o Origin) (*Listener, error) {
-	l := &Listener{Config: c, Chains: chains, ports: make([]*port, o.Loops), Address: c.Address, store: o.Stats, nextConn: o.NextConn}
+	l := &Listener{Config: c, Chains: chains, ports: make([]*port, o.Loops), Address: c.Address, store: o.Stats, nextConn: o.NextConn, tell: o.Tell}
 	for _, a := range c.AccessLogs {
 		l.logs = append(l.logs, o.Log(a))
 	}
@@ -153,6 +160,10 @@ func (l *Listener) Rechain(chains *Chains, c *config.Listener) {
 // countChains finds where requests of the chains are counted for the listener.
 func (l *Listener) countChains() {
 	for _, c := range l.Chains.All {
+		if c.TLS != nil && c.ssl == nil {
+			c.ssl = l.store.Acquire(tls.Stats, l.stats.Prefix+"ssl.", l.stats.Tags[0])
+			c.agreed = l.store.Acquire(tls.Agreed, l.stats.Prefix+"ssl.", l.stats.Tags[0])
+		}
 		if c.HTTP != nil && c.requests == nil {
 			prefix := c.Config.HTTP.StatPrefix
 			c.requests = l.store.Acquire(l7.ListenerStats, l.stats.Prefix+"http."+prefix+".", l.stats.Tags[0], telemetry.Tag{Name: "http_conn_manager_prefix", Value: prefix})
@@ -248,6 +259,15 @@ func (p *port) serve(c *Chain, a *loop.Pending) {
 	if log, ok := a.Gate.(*logged); ok {
 		log.served(c, a)
 	}
+	if c.TLS != nil {
+		p.secure(c, a)
+		return
+	}
+	p.give(c, a)
+}
+
+// give lets the chain's server have a connection.
+func (p *port) give(c *Chain, a *loop.Pending) {
 	switch {
 	case len(c.Guards) > 0 && !c.Guards.Admit(p.TCP, a):
 	case c.HTTP != nil:
@@ -286,6 +306,9 @@ func (l *Listener) End(loops []*loop.Loop) {
 		p.stop()
 		for p.waiting != nil {
 			p.waiting.refuse()
+		}
+		for p.shaking != nil {
+			p.shaking.refuse()
 		}
 	})
 }

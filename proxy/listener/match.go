@@ -11,17 +11,21 @@ import (
 	"github.com/weftmesh/weft/proxy/l4"
 	"github.com/weftmesh/weft/proxy/l7"
 	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/tls"
 )
 
 // Chain is a running filter chain. Exactly one of HTTP, TCP and Answer is set.
 type Chain struct {
 	Config *config.FilterChain
 	Guards l4.Guards
+	TLS    *tls.Context // nil: plain text
 	HTTP   *l7.Server
 	TCP    *l4.Server
 	Answer *l4.Answer
 
 	requests *telemetry.Owner // of l7.ListenerStats, if it is HTTP
+	ssl      *telemetry.Owner // of tls.Stats, if it speaks TLS
+	agreed   *telemetry.Owner // of tls.Agreed, likewise
 }
 
 // Chains are the filter chains of a listener and the index by which a connection finds its own. They are not written to after they were

@@ -111,7 +111,7 @@ func (a *Acceptor) Close() {
 // Adopt makes a connection of an accepted one. If it is one already, it changes its owner, who is offered what was read before.
 func (l *Loop) Adopt(p *Pending, limit int, o Owner) (*Conn, error) {
 	if c := p.Conn; c != nil {
-		c.owner, c.limit, c.arrival = o, limit, p.Arrival
+		c.owner, c.limit, c.arrival = o, uint32(limit), p.Arrival
 		c.Again()
 		return c, nil
 	}

@@ -41,14 +41,15 @@ type Conn struct {
 	owner Owner
 	kept  []byte // read, not yet used by the owner
 	out   []byte // written, not yet sent; sent bytes of it are out[:sent]
-	sent  int
-	limit int // high watermark of out
+	sent  uint32
+	limit uint32 // high watermark of out
 
 	remote   netip.AddrPort
 	arrival  *Arrival
 	received uint64
 	sentAll  uint64
 	linger   Timer
+	secure   *secure // nil: plain text
 
 	fd       int32
 	interest uint32 // what the poller was asked for
@@ -72,13 +73,14 @@ const (
 	shut             // our end is sent
 	lingering        // CloseFlushed: the owner has let go
 	closed
+	securing // a TLS handshake is under way, or will be once the connection stands
 	ioFailed // a send failed; the error is told in order, after what can still be read
 	wasReset // the peer has gone without an orderly end
 )
 
 // adopt makes a connection of a descriptor that is non-blocking.
 func (l *Loop) adopt(fd int, remote netip.AddrPort, limit int, o Owner, s state, interest uint32) (*Conn, error) {
-	c := &Conn{loop: l, fd: int32(fd), owner: o, limit: limit, remote: remote, state: s, interest: interest}
+	c := &Conn{loop: l, fd: int32(fd), owner: o, limit: uint32(limit), remote: remote, state: s, interest: interest}
 	if err := l.attach(c.fd, c, interest); err != nil {
 		return nil, err
 	}
@@ -145,7 +147,13 @@ func (c *Conn) Received() uint64 { return c.received }
 func (c *Conn) Sent() uint64 { return c.sentAll }
 
 // Unsent is the number of bytes written and not yet taken by the kernel.
-func (c *Conn) Unsent() int { return len(c.out) - c.sent }
+func (c *Conn) Unsent() int {
+	n := len(c.out) - int(c.sent)
+	if c.secure != nil {
+		n += len(c.secure.written)
+	}
+	return n
+}
 
 // Closed tells whether the connection is gone.
 func (c *Conn) Closed() bool { return c.state&(closed|lingering) != 0 }
@@ -171,7 +179,7 @@ func (c *Conn) PeerGone() bool {
 func (c *Conn) Over() bool { return c.state&over != 0 }
 
 // SetLimit sets the high watermark, in bytes.
-func (c *Conn) SetLimit(n int) { c.limit = n }
+func (c *Conn) SetLimit(n int) { c.limit = uint32(n) }
 
 func (c *Conn) ready(events uint32) {
 	if c.state&closed != 0 {
@@ -207,7 +215,10 @@ func (c *Conn) finishConnect() {
 		c.fail(err)
 		return
 	}
-	if c.state&lingering == 0 {
+	switch {
+	case c.state&securing != 0:
+		c.shake(nil)
+	case c.state&lingering == 0:
 		c.owner.OnConnected()
 	}
 	c.Flush() // what was written, or our end, may have waited for this
@@ -246,28 +257,48 @@ func (c *Conn) read() {
 			c.fail(ErrReset) // whoever met the error first has taken it, so that this looks like an orderly end
 			return
 		}
-		c.state |= gotEOF
-		if c.state&(lingering|shut) == lingering|shut {
-			c.finish(nil)
+		if c.secure != nil && c.state&lingering == 0 {
+			c.fail(c.cutOff())
 			return
 		}
-		c.watch()
-		if !c.again { // else what is kept comes first
-			c.tellEOF()
-		}
+		c.endOfInput()
 		return
 	}
 	c.bulk = int(n) == want
 	if c.state&lingering != 0 {
 		return // nobody wants it any more
 	}
-	c.received += uint64(n)
-	if len(c.kept) == 0 {
-		c.offer(l.scratch[:n])
+	if c.secure != nil {
+		c.open(l.scratch[:n])
 		return
 	}
-	c.kept = append(l.buffers.grow(c.kept, int(n)), l.scratch[:n]...)
-	c.offerKept()
+	c.received += uint64(n)
+	c.take(l.scratch[:n])
+}
+
+// take offers what has come, behind what was kept.
+func (c *Conn) take(b []byte) {
+	if len(c.kept) == 0 && c.state&paused == 0 {
+		c.offer(b)
+		return
+	}
+	c.kept = append(c.loop.buffers.grow(c.kept, len(b)), b...)
+	if c.state&paused == 0 {
+		c.offerKept()
+	}
+}
+
+// endOfInput notes that the peer sends no more.
+func (c *Conn) endOfInput() {
+	c.state |= gotEOF
+	if c.state&(lingering|shut) == lingering|shut {
+		c.finish(nil)
+		return
+	}
+	c.watch()
+	if !c.again { // else what is kept comes first
+		c.tellEOF()
+	}
 }
 
 // offer shows bytes to the owner that lie in the loop's buffer, and keeps what it leaves.
@@ -361,7 +392,7 @@ func (c *Conn) watch() {
 		if c.state&(paused|gotEOF) == 0 {
 			interest = unix.EPOLLIN | unix.EPOLLRDHUP
 		}
-		if c.sent < len(c.out) {
+		if int(c.sent) < len(c.out) {
 			interest |= unix.EPOLLOUT
 		}
 	}
@@ -396,6 +427,9 @@ func (c *Conn) finish(err error) {
 	c.state |= closed
 	l := c.loop
 	l.wheel.stop(&c.linger)
+	if c.secure != nil {
+		c.endSecurely()
+	}
 	if c.out != nil {
 		l.buffers.put(c.out)
 		c.out, c.sent = nil, 0
@@ -416,6 +450,10 @@ func (c *Conn) finish(err error) {
 // (RFC 9112 §9.6). The owner hears OnClosed when it is over.
 func (c *Conn) CloseFlushed(d time.Duration) {
 	if c.state&(closed|lingering) != 0 {
+		return
+	}
+	if c.state&securing != 0 {
+		c.finish(nil) // nothing that was written can be said any more
 		return
 	}
 	c.state |= lingering

@@ -29,6 +29,7 @@ type Loop struct {
 	closing []int32  // descriptors that this turn's end closes
 	buffers pool
 	scratch []byte // what sockets are read into
+	plain   []byte // what records are opened into
 	seconds int64  // that date was made of
 	date    [29]byte
 	random  *mathrand.ChaCha8

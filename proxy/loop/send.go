@@ -12,6 +12,10 @@ const straight = 8 << 10
 
 // Buffer is where the owner appends what it has to say; Commit takes it back. Between the two nothing else may be called.
 func (c *Conn) Buffer(room int) []byte {
+	if s := c.secure; s != nil {
+		s.written = c.loop.buffers.grow(s.written, room)
+		return s.written
+	}
 	c.makeRoom(room)
 	return c.out
 }
@@ -19,7 +23,7 @@ func (c *Conn) Buffer(room int) []byte {
 // makeRoom makes room for n more bytes. A peer that takes bytes as fast as they come never lets out become empty, so what is sent is
 // thrown out here, once it is the larger part: out stays below four times what is unsent, for one copied byte per byte sent.
 func (c *Conn) makeRoom(n int) {
-	if cap(c.out)-len(c.out) < n && c.sent > len(c.out)/2 {
+	if cap(c.out)-len(c.out) < n && int(c.sent) > len(c.out)/2 {
 		c.out, c.sent = c.out[:copy(c.out, c.out[c.sent:])], 0
 	}
 	c.out = c.loop.buffers.grow(c.out, n)
@@ -30,7 +34,11 @@ func (c *Conn) Commit(b []byte) {
 	if c.state&(closed|shut|shutAsked) != 0 {
 		return
 	}
-	c.out = b
+	if c.secure != nil {
+		c.secure.written = b
+	} else {
+		c.out = b
+	}
 	c.schedule()
 }
 
@@ -38,6 +46,15 @@ func (c *Conn) Commit(b []byte) {
 func (c *Conn) Write(b []byte) (int, error) {
 	n := len(b)
 	if c.state&(closed|shut|shutAsked|ioFailed) != 0 {
+		return n, nil
+	}
+	if s := c.secure; s != nil {
+		if len(b) >= straight && len(s.written) == 0 && c.state&(connecting|securing) == 0 {
+			c.sealFrom(b)
+		} else {
+			s.written = append(c.loop.buffers.grow(s.written, len(b)), b...)
+		}
+		c.schedule()
 		return n, nil
 	}
 	if len(b) >= straight && c.state&connecting == 0 && c.interest&unix.EPOLLOUT == 0 {
@@ -59,7 +76,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 }
 
 func (c *Conn) schedule() {
-	if c.Unsent() > c.limit {
+	if c.Unsent() > int(c.limit) {
 		c.state |= over
 	}
 	if !c.listed && c.state&connecting == 0 && c.interest&unix.EPOLLOUT == 0 {
@@ -83,7 +100,7 @@ func (c *Conn) sendWith(b []byte) int {
 	}
 	c.sentAll += uint64(n)
 	if int(n) < len(pending) {
-		c.sent += int(n)
+		c.sent += uint32(n)
 		return 0
 	}
 	c.out, c.sent = c.out[:0], 0
@@ -96,7 +113,9 @@ func (c *Conn) send(b []byte) int {
 		c.sendFailed(errno)
 		return 0
 	}
-	c.sentAll += uint64(n)
+	if c.secure == nil { // of TLS what counts is what the owner wrote
+		c.sentAll += uint64(n)
+	}
 	return int(n)
 }
 
@@ -117,24 +136,27 @@ func (c *Conn) Flush() {
 	if c.state&(closed|connecting) != 0 {
 		return
 	}
-	if c.state&ioFailed == 0 && c.sent < len(c.out) {
-		c.sent += c.send(c.out[c.sent:])
+	if c.secure != nil && c.state&(securing|ioFailed) == 0 {
+		c.seal()
+	}
+	if c.state&ioFailed == 0 && int(c.sent) < len(c.out) {
+		c.sent += uint32(c.send(c.out[c.sent:]))
 	}
 	if c.state&ioFailed != 0 {
 		c.out, c.sent = c.out[:0], 0
 	}
-	if c.sent == len(c.out) && c.out != nil {
+	if int(c.sent) == len(c.out) && c.out != nil {
 		c.loop.buffers.put(c.out)
 		c.out, c.sent = nil, 0
 	}
-	if c.out == nil && c.state&(shutAsked|shut) == shutAsked {
+	if c.out == nil && c.state&(shutAsked|shut|securing) == shutAsked {
 		c.shutDown()
 		if c.state&closed != 0 {
 			return
 		}
 	}
 	c.watch()
-	if c.state&over != 0 && c.Unsent() <= c.limit/2 {
+	if c.state&over != 0 && c.Unsent() <= int(c.limit/2) {
 		c.state &^= over
 		c.owner.OnLowWater()
 	}

@@ -80,8 +80,7 @@ func (k *check) Expired(t *loop.Timer) {
 		k.ask()
 		return
 	}
-	up := c.cluster.Config
-	conn, err := l.Dial(k.address(), int(up.BufferLimit), up.KeepAlive, up.Binding, k)
+	conn, err := c.cluster.dial(l, k.address(), k)
 	if err != nil {
 		k.settle(unreached)
 		return

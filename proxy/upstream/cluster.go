@@ -35,6 +35,7 @@ type Cluster struct {
 	destinations *destinations           // nil: the cluster has endpoints of its own
 	keeper       *keeper                 // of destinations
 	epoch        time.Time               // of the Set
+	tls          *secured                // nil: plain text
 	table        *telemetry.Owner        // of what is told of a hash table; nil: there is none
 	decode       http1.Options
 	encode       http1.WriteOptions

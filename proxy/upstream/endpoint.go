@@ -64,6 +64,7 @@ type connectSettings struct {
 	allowChunkedLen bool
 	spelling        config.Spelling
 	forwardReason   bool
+	tls             config.Hash
 }
 
 func connectSettingsOf(c *config.Cluster) unique.Handle[connectSettings] {
@@ -71,6 +72,9 @@ func connectSettingsOf(c *config.Cluster) unique.Handle[connectSettings] {
 		allowChunkedLen: c.AllowChunkedLength, spelling: c.Spelling, forwardReason: c.ForwardReason}
 	if c.KeepAlive != nil {
 		s.keepAlive = *c.KeepAlive
+	}
+	if c.TLS != nil {
+		s.tls = c.TLS.Hash
 	}
 	if c.Binding != nil {
 		s.binding = fmt.Sprint(*c.Binding)

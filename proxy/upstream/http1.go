@@ -59,7 +59,7 @@ func (p *Pool) dial(c *Cluster, prio config.Priority) (*HTTP1, Failure) {
 	stats.Inc(CxTotal)
 	stats.Inc(CxHTTP1)
 	p.endpoint.Counts.CxTotal.Add(1)
-	conn, err := p.loop.Dial(p.endpoint.Address(), int(c.Config.BufferLimit), c.Config.KeepAlive, c.Config.Binding, h)
+	conn, err := c.dial(p.loop, p.endpoint.Address(), h)
 	if err != nil {
 		stats.Inc(CxConnectFail)
 		p.endpoint.Counts.CxConnectFail.Add(1)
@@ -75,7 +75,7 @@ func (p *Pool) dial(c *Cluster, prio config.Priority) (*HTTP1, Failure) {
 
 // dialFailure tells an endpoint that is not there (Unix sockets refuse at once) from a lack of our own.
 func dialFailure(err error) Failure {
-	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EACCES) {
+	if _, lacks := err.(*unready); lacks || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EACCES) {
 		return ConnectFailed
 	}
 	return LocalConnectFailed
@@ -94,6 +94,7 @@ func ConnectError(err error) string {
 func (h *HTTP1) OnConnected() {
 	p := h.pool
 	h.state |= h1Standing
+	h.cluster.shaken(p.loop, h.conn)
 	h.stats().Observe(CxConnectMs, uint64(p.loop.Nanotime()-h.began)/uint64(time.Millisecond))
 	p.loop.StopTimer(&h.timer)
 	if h.state&h1Tunnel != 0 {
@@ -363,6 +364,7 @@ func (h *HTTP1) OnClosed(err error) {
 	p := h.pool
 	if h.state&h1Standing == 0 {
 		stats := h.stats()
+		h.cluster.unshaken(p.loop, err)
 		stats.Inc(CxConnectFail)
 		p.endpoint.Counts.CxConnectFail.Add(1)
 		if h.state&h1Tunnel != 0 {

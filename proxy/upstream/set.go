@@ -10,14 +10,16 @@ import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/tls"
 	"github.com/weftmesh/weft/wire/http1"
 )
 
 // Set is everything upstream that lives in a process. Update is called by one goroutine; what it returns is read by the loops.
 type Set struct {
-	loops []*loop.Loop
-	store *telemetry.Store
-	zone  string // that we are in; empty: nobody has said
+	loops   []*loop.Loop
+	store   *telemetry.Store
+	zone    string // that we are in; empty: nobody has said
+	secrets *tls.Store
 
 	mu           sync.Mutex // between Update and whoever lists
 	clusters     map[string]*Cluster
@@ -31,8 +33,8 @@ type Set struct {
 }
 
 // NewSet makes an empty set for those loops of a process in that zone.
-func NewSet(loops []*loop.Loop, zone string, store *telemetry.Store) *Set {
-	return &Set{loops: loops, zone: zone, store: store, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
+func NewSet(loops []*loop.Loop, zone string, secrets *tls.Store, store *telemetry.Store) *Set {
+	return &Set{loops: loops, zone: zone, secrets: secrets, store: store, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
 		standings: map[standingKey]*Standing{}, destinations: map[string]*destinations{}, resolver: newResolver(), epoch: time.Now()}
 }
 
@@ -115,6 +117,9 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 			AllowChunkedLength: c.AllowChunkedLength,
 		},
 		encode: http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
+	}
+	if c.TLS != nil {
+		running.tls = &secured{tls.NewClient(c.TLS, s.secrets), s.store.Acquire(tls.Stats, prefix+"ssl.", tag), s.store.Acquire(tls.Agreed, prefix+"ssl.", tag)}
 	}
 	if old := s.clusters[c.Name]; old != nil {
 		running.inherit(old)
@@ -351,6 +356,10 @@ func (s *Set) retire(c *Cluster) {
 	if c.detector != nil {
 		c.detector.stop()
 		s.store.Release(c.detector.owner)
+	}
+	if t := c.tls; t != nil {
+		s.store.Release(t.stats)
+		s.store.Release(t.agreed)
 	}
 	s.store.Release(c.Stats)
 	s.store.Release(c.Codes)

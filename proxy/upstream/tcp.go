@@ -32,7 +32,7 @@ func (c *Cluster) DialTCP(l *loop.Loop, m *Member, o loop.Owner) (*TCP, Failure)
 	stats.Inc(RqPendingTotal) // to Envoy, a tunnel is a request that waits for its connection
 	stats.Inc(CxTotal)
 	m.Counts.CxTotal.Add(1)
-	conn, err := l.Dial(m.Address(), int(c.Config.BufferLimit), c.Config.KeepAlive, c.Config.Binding, o)
+	conn, err := c.dial(l, m.Address(), o)
 	if err != nil {
 		counts.Connections.Leave()
 		stats.Inc(CxConnectFail)
@@ -51,11 +51,15 @@ func (t *TCP) stats() *telemetry.Values { return t.cluster.Local(t.loop).Stats }
 // Connected says that the connection stands.
 func (t *TCP) Connected() {
 	t.standing = true
+	t.cluster.shaken(t.loop, t.Conn)
 	stats := t.stats()
 	stats.Inc(RqTotal)
 	stats.Inc(RqActive)
 	stats.Observe(CxConnectMs, uint64(t.loop.Nanotime()-t.began)/uint64(time.Millisecond))
 }
+
+// Failed counts why the connection never stood.
+func (t *TCP) Failed(err error) { t.cluster.unshaken(t.loop, err) }
 
 // GaveUp counts a tunnel for which no connection was made in as many tries as it may have.
 func (c *Cluster) GaveUp(l *loop.Loop) { c.Local(l).Stats.Inc(CxAttemptsExceeded) }

@@ -24,6 +24,7 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 		Name:           m.GetName(),
 		StatName:       m.GetAltStatName(),
 		Metadata:       metadata(m.GetMetadata()),
+		TLS:            s.transport(m.GetTransportSocket(), p.field("transport_socket")),
 		ConnectTimeout: s.duration(m.GetConnectTimeout(), 5*time.Second, p.field("connect_timeout")),
 		BufferLimit:    s.bufferLimit(m.GetPerConnectionBufferLimitBytes(), p.field("per_connection_buffer_limit_bytes")),
 		Breakers:       [2]config.Breaker{defaultBreaker, defaultBreaker},

@@ -160,6 +160,9 @@ func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterCh
 		Match: s.chainMatch(m.GetFilterChainMatch(), p.field("filter_chain_match")),
 
 		Metadata: metadata(m.GetMetadata()),
+
+		TLS:              s.transport(m.GetTransportSocket(), p.field("transport_socket")),
+		HandshakeTimeout: s.duration(m.GetTransportSocketConnectTimeout(), 0, p.field("transport_socket_connect_timeout")),
 	}
 	list, p := m.GetFilters(), p.field("filters")
 	if len(list) == 0 {

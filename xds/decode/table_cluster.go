@@ -56,7 +56,7 @@ var clusterTable = table{
 		"least_request_lb_config":                   run,
 		"round_robin_lb_config":                     run,
 		"common_lb_config":                          run,
-		"transport_socket":                          run,
+		"transport_socket":                          as("upstream"),
 		"metadata":                                  run,
 		"protocol_selection":                        oneOf("USE_CONFIGURED_PROTOCOL").and(later(http2), "USE_DOWNSTREAM_PROTOCOL"),
 		"upstream_connection_options":               run,

@@ -69,8 +69,8 @@ var listenerTable = table{
 		"filters":                          run,
 		"use_proxy_proto":                  later("use the listener filter").but("false"),
 		"metadata":                         run,
-		"transport_socket":                 run,
-		"transport_socket_connect_timeout": harmless("plain sockets have no handshake"),
+		"transport_socket":                 as("downstream"),
+		"transport_socket_connect_timeout": run,
 		"name":                             run,
 	},
 	"envoy.config.listener.v3.FilterChainMatch": {

@@ -37,11 +37,6 @@ var sharedTable = table{
 		"address_prefix": run,
 		"prefix_len":     run,
 	},
-	"envoy.config.core.v3.TransportSocket": {
-		"name":         harmless("the type of typed_config decides"),
-		"typed_config": extension("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"),
-	},
-	"envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer": {},
 	"envoy.config.core.v3.ConfigSource": {
 		"authorities":           later("comes with xdstp names"),
 		"path":                  run,

@@ -1,0 +1,112 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"time"
+)
+
+// TLS is a transport socket that speaks TLS, to those who connect to us or to those we connect to.
+type TLS struct {
+	Hash Hash // of all of it
+	// MinVersion and MaxVersion are as crypto/tls numbers them.
+	MinVersion, MaxVersion uint16
+	Ciphers                []uint16      // of TLS 1.2; nil: crypto/tls's own
+	Curves                 []tls.CurveID // nil: crypto/tls's own
+	Applications           []string      // of ALPN, the best first; nil: none is offered or chosen
+	Certificates           []CertificateSource
+	// Validation is what is asked of the peer's certificate. ValidationSecret names a secret whose demands come on top.
+	Validation       *Validation
+	ValidationSecret string
+
+	// Of those who connect to us.
+	Require      bool // a certificate
+	RequireName  bool // a server name
+	FullScan     bool // a name that is nobody's gets any certificate that its client can verify, instead of the first
+	NoTickets    bool
+	Tickets      *TicketKeys // nil: keys that nobody else has
+	TicketSecret string      // names a secret that has them
+	Lifetime     time.Duration
+	Stapling     Stapling
+
+	// Of those we connect to.
+	ServerName   string // that is asked for; "": none, unless the request or the endpoint says so
+	EndpointName bool   // the endpoint's own name is asked for, if it has one
+	VerifyName   bool   // the name that is asked for must be the certificate's
+	Sessions     int    // that are kept to be resumed; 0: none
+}
+
+// CertificateSource is a certificate, or the name of a secret that has one.
+type CertificateSource struct {
+	Secret string
+	Value  *Certificate // without Secret
+}
+
+// Certificate is a chain with its private key, ready for use. Where says where they are from, for people.
+type Certificate struct {
+	tls.Certificate
+	Where string
+}
+
+// Stapling is what becomes of a certificate by its OCSP response.
+type Stapling uint8
+
+// The policies.
+const (
+	StapleIfValid Stapling = iota // what is not valid any more is left out
+	StapleStrict                  // a certificate whose response is not valid any more is not used
+	StapleAlways                  // one that has none is not used either
+)
+
+// TicketKeys seal session tickets: the first one new ones, and all of them open old ones.
+type TicketKeys struct{ Keys [][32]byte }
+
+// Validation is what is asked of a peer's certificate. The zero value asks nothing.
+type Validation struct {
+	// Roots are whom chains must end with; nil: nobody's matters. SystemRoots adds those that this host trusts.
+	Roots       []*x509.Certificate
+	SystemRoots bool
+	Where       string // the roots are from
+	// Domains are roots by the trust domain of a SPIFFE ID, instead.
+	Domains map[string][]*x509.Certificate
+	// Names are conditions on the certificate's names of which one must hold; none: no name matters.
+	Names []NameMatch
+	// Keys and Certificates are SHA-256 sums of public keys and whole certificates, of which the leaf's must be one; none: any.
+	Keys, Certificates [][32]byte
+	Revoked            []*x509.RevocationList
+	RevokedLeafOnly    bool
+	AllowExpired       bool
+	// AcceptUntrusted takes chains that end with nobody known, and only notes it.
+	AcceptUntrusted bool
+	MaxDepth        int  // of intermediates; -1: any
+	HideRoots       bool // clients are not told whose certificates are wanted
+}
+
+// NameMatch is a condition on a subject alternative name.
+type NameMatch struct {
+	Kind  NameKind
+	Match StringMatch
+	OID   string // of OtherName
+}
+
+// NameKind is the kind of a subject alternative name.
+type NameKind uint8
+
+// The kinds.
+const (
+	AnyName NameKind = iota // of the next four
+	DNSName
+	URIName
+	EmailName
+	IPName
+	OtherName
+)
+
+// Secret is kept apart from what uses it, under a name. One of the three is set.
+type Secret struct {
+	Name        string
+	Hash        Hash
+	Certificate *Certificate
+	Validation  *Validation
+	Tickets     *TicketKeys
+}

@@ -1,0 +1,406 @@
+package tls
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/weftmesh/weft/config"
+)
+
+// Context is one transport socket's configuration, at work. It may be used from all loops.
+type Context struct {
+	config       *config.TLS
+	store        *Store
+	certificates []*slot // beside config.Certificates; nil where the certificate is there itself
+	validation   *slot
+	tickets      *slot
+	server       bool
+
+	making  sync.Mutex
+	current atomic.Pointer[compiled]
+}
+
+// compiled is a context with the secrets of one moment.
+type compiled struct {
+	secrets [maxSecrets]*config.Secret // it was made of, in the order of Context.slots
+	err     error                      // why no connection can be made of it
+	tls     *tls.Config
+	plain   *tls.Config // the same without ALPN; nil: there is none anyway
+	checks  *checks     // nil: nothing is asked of the peer
+	leaves  leaves
+}
+
+// maxSecrets is how many secrets a context may use.
+const maxSecrets = 10
+
+// MaxCertificates is how many certificates a context may have.
+const MaxCertificates = maxSecrets - 2
+
+// NewServer makes the context of those who connect to us.
+func NewServer(c *config.TLS, s *Store) *Context { return newContext(c, s, true) }
+
+// NewClient makes the context of those we connect to.
+func NewClient(c *config.TLS, s *Store) *Context { return newContext(c, s, false) }
+
+func newContext(c *config.TLS, s *Store, server bool) *Context {
+	x := &Context{config: c, store: s, server: server, certificates: make([]*slot, len(c.Certificates))}
+	for i := range c.Certificates {
+		if name := c.Certificates[i].Secret; name != "" {
+			x.certificates[i] = s.slot(name)
+		}
+	}
+	if c.ValidationSecret != "" {
+		x.validation = s.slot(c.ValidationSecret)
+	}
+	if c.TicketSecret != "" {
+		x.tickets = s.slot(c.TicketSecret)
+	}
+	return x
+}
+
+// Server makes a connection of somebody who connects to us. An error says why there can be none for now.
+func (x *Context) Server() (*Session, error) {
+	c, err := x.now()
+	if err != nil {
+		return nil, err
+	}
+	s := newSession(x.store.Gate, c)
+	s.conn = tls.Server(&s.pipe, c.tls)
+	return s, nil
+}
+
+// Client makes a connection of our own. name is what the server is to be called, if it is not empty and the configuration has no name.
+func (x *Context) Client(name string) (*Session, error) {
+	c, err := x.now()
+	if err != nil {
+		return nil, err
+	}
+	own := c.tls
+	if x.config.ServerName == "" && name != "" {
+		own = own.Clone()
+		own.ServerName = name
+	}
+	s := newSession(x.store.Gate, c)
+	s.conn = tls.Client(&s.pipe, own)
+	return s, nil
+}
+
+// now is the context with the secrets that there are, made again if one of them is new.
+func (x *Context) now() (*compiled, error) {
+	c := x.current.Load()
+	if c == nil || !x.fresh(c) {
+		c = x.remake()
+	}
+	return c, c.err
+}
+
+func (x *Context) fresh(c *compiled) bool {
+	for i, s := range x.certificates {
+		if s != nil && s.value.Load() != c.secrets[i] {
+			return false
+		}
+	}
+	return (x.validation == nil || x.validation.value.Load() == c.secrets[maxSecrets-2]) &&
+		(x.tickets == nil || x.tickets.value.Load() == c.secrets[maxSecrets-1])
+}
+
+// remake compiles, once for all who find the context out of date at a time.
+func (x *Context) remake() *compiled {
+	x.making.Lock()
+	defer x.making.Unlock()
+	if c := x.current.Load(); c != nil && x.fresh(c) {
+		return c
+	}
+	c := &compiled{}
+	for i, s := range x.certificates {
+		if s != nil {
+			c.secrets[i] = s.value.Load()
+		}
+	}
+	if x.validation != nil {
+		c.secrets[maxSecrets-2] = x.validation.value.Load()
+	}
+	if x.tickets != nil {
+		c.secrets[maxSecrets-1] = x.tickets.value.Load()
+	}
+	c.err = x.compile(c)
+	x.current.Store(c)
+	return c
+}
+
+// missingError is what connections fail with while a secret is not there, or is none of the kind that is wanted.
+type missingError struct{ name, what string }
+
+func (e *missingError) Error() string {
+	return fmt.Sprintf("tls: secret %q: %s has not come", e.name, e.what)
+}
+
+func missing(s *slot, what string) error { return &missingError{s.name, what} }
+
+func (x *Context) compile(c *compiled) error {
+	var certificates []*config.Certificate
+	for i := range x.config.Certificates {
+		v := x.config.Certificates[i].Value
+		if s := x.certificates[i]; s != nil {
+			if c.secrets[i] == nil || c.secrets[i].Certificate == nil {
+				return missing(s, "a certificate")
+			}
+			v = c.secrets[i].Certificate
+		}
+		certificates = append(certificates, v)
+	}
+	asked := x.config.Validation
+	if x.validation != nil {
+		s := c.secrets[maxSecrets-2]
+		if s == nil || s.Validation == nil {
+			return missing(x.validation, "a validation context")
+		}
+		asked = merge(asked, s.Validation)
+	}
+	if asked != nil {
+		c.checks = newChecks(asked, x.server)
+	}
+	t := &tls.Config{
+		MinVersion: x.config.MinVersion, MaxVersion: x.config.MaxVersion,
+		CipherSuites: x.config.Ciphers, CurvePreferences: x.config.Curves,
+		NextProtos:                  x.config.Applications,
+		DynamicRecordSizingDisabled: true, // to begin with small records costs system calls, and is for clients that draw pages
+	}
+	c.tls = t
+	if x.server {
+		return x.compileServer(c, certificates)
+	}
+	t.ServerName = x.config.ServerName
+	t.InsecureSkipVerify = true // the checks are ours
+	verifyName := x.config.VerifyName
+	t.VerifyConnection = func(s tls.ConnectionState) error {
+		return c.checks.check(&s, verifyName)
+	}
+	if n := x.config.Sessions; n > 0 {
+		t.ClientSessionCache = tls.NewLRUClientSessionCache(n)
+	}
+	if len(certificates) > 0 {
+		t.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			for _, own := range certificates {
+				if r.SupportsCertificate(&own.Certificate) == nil {
+					return &own.Certificate, nil
+				}
+			}
+			// The server may take it all the same: what it lists is a hint (RFC 8446 §4.2.4).
+			return &certificates[0].Certificate, nil
+		}
+	}
+	return nil
+}
+
+func (x *Context) compileServer(c *compiled, certificates []*config.Certificate) error {
+	t := c.tls
+	if len(certificates) == 0 {
+		return fmt.Errorf("tls: there is no certificate to show to clients")
+	}
+	c.leaves = newLeaves(certificates, x.config)
+	t.GetCertificate = c.leaves.choose
+	switch {
+	case x.config.Require:
+		t.ClientAuth = tls.RequireAnyClientCert
+	case c.checks != nil:
+		t.ClientAuth = tls.RequestClientCert
+	}
+	if c.checks != nil {
+		if !c.checks.asked.HideRoots {
+			t.ClientCAs = c.checks.hint()
+		}
+		t.VerifyConnection = func(s tls.ConnectionState) error {
+			if len(s.PeerCertificates) == 0 {
+				return nil // none is required, or crypto/tls has said so
+			}
+			return c.checks.check(&s, false)
+		}
+	}
+	if err := x.compileTickets(c, t); err != nil {
+		return err
+	}
+	if len(t.NextProtos) > 0 {
+		c.plain = t.Clone()
+		c.plain.NextProtos = nil
+	}
+	requireName := x.config.RequireName
+	t.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		if requireName && h.ServerName == "" {
+			return nil, errNoName
+		}
+		// Without a protocol in common the connection goes on without one, as in Envoy; crypto/tls would end it.
+		if c.plain != nil && !slices.ContainsFunc(h.SupportedProtos, func(p string) bool { return slices.Contains(t.NextProtos, p) }) {
+			return c.plain, nil
+		}
+		return nil, nil
+	}
+	return nil
+}
+
+var errNoName = fmt.Errorf("tls: the client asks for no server name, which this listener requires (require_sni)")
+
+// compileTickets binds session tickets to what is asked of clients: a ticket that was given for less, or for other roots, opens nothing.
+func (x *Context) compileTickets(c *compiled, t *tls.Config) error {
+	if x.config.NoTickets {
+		t.SessionTicketsDisabled = true
+		return nil
+	}
+	keys := x.config.Tickets
+	if x.tickets != nil {
+		s := c.secrets[maxSecrets-1]
+		if s == nil || s.Tickets == nil {
+			return missing(x.tickets, "keys of session tickets")
+		}
+		keys = s.Tickets
+	}
+	if keys == nil {
+		// Keys of our own must not change with the configuration that is chosen for a client.
+		keys = &config.TicketKeys{Keys: make([][32]byte, 1)}
+		rand.Read(keys.Keys[0][:])
+	}
+	t.SetSessionTicketKeys(keys.Keys)
+	bound := c.binding(x.config.Require)
+	t.WrapSession = func(cs tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {
+		ss.Extra = append(ss.Extra, bound)
+		return t.EncryptTicket(cs, ss)
+	}
+	t.UnwrapSession = func(identity []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
+		ss, err := t.DecryptTicket(identity, cs)
+		if err != nil || ss == nil || !slices.ContainsFunc(ss.Extra, func(e []byte) bool { return string(e) == string(bound) }) {
+			return nil, err // a full handshake follows
+		}
+		return ss, nil
+	}
+	return nil
+}
+
+// binding sums up what is asked of clients and shown to them.
+func (c *compiled) binding(require bool) []byte {
+	h := sha256.New()
+	fmt.Fprintln(h, require, len(c.leaves.all))
+	for _, l := range c.leaves.all {
+		h.Write(l.Leaf.Raw)
+	}
+	if c.checks != nil {
+		v := c.checks.asked
+		var n [8]byte
+		list := func(of []*x509.Certificate) {
+			binary.BigEndian.PutUint64(n[:], uint64(len(of)))
+			h.Write(n[:])
+			for _, r := range of {
+				h.Write(r.Raw)
+			}
+		}
+		list(v.Roots)
+		for _, d := range sortedKeys(v.Domains) {
+			fmt.Fprintln(h, d)
+			list(v.Domains[d])
+		}
+		for i := range v.Names {
+			m := &v.Names[i]
+			fmt.Fprintln(h, m.Kind, m.OID, m.Match.Kind, m.Match.Value, m.Match.Regex, m.Match.IgnoreCase)
+		}
+		for _, r := range v.Revoked {
+			h.Write(r.Raw)
+		}
+		fmt.Fprintln(h, v.SystemRoots, v.Keys, v.Certificates, v.RevokedLeafOnly, v.AllowExpired, v.AcceptUntrusted, v.MaxDepth)
+	}
+	return append([]byte("weft"), h.Sum(nil)...)
+}
+
+// merge puts the demands of a secret on top of those beside it, as protobuf merges messages: what is one of a kind is replaced, and lists
+// grow.
+func merge(own, secret *config.Validation) *config.Validation {
+	if own == nil {
+		return secret
+	}
+	m := *own
+	if secret.Roots != nil {
+		m.Roots, m.Where = secret.Roots, secret.Where
+	}
+	if secret.Domains != nil {
+		m.Domains = secret.Domains
+	}
+	if secret.Revoked != nil {
+		m.Revoked = secret.Revoked
+	}
+	if secret.MaxDepth >= 0 {
+		m.MaxDepth = secret.MaxDepth
+	}
+	m.SystemRoots = own.SystemRoots || secret.SystemRoots
+	m.RevokedLeafOnly = own.RevokedLeafOnly || secret.RevokedLeafOnly
+	m.AllowExpired = own.AllowExpired || secret.AllowExpired
+	m.AcceptUntrusted = own.AcceptUntrusted || secret.AcceptUntrusted
+	m.HideRoots = own.HideRoots || secret.HideRoots
+	m.Names = slices.Concat(own.Names, secret.Names)
+	m.Keys = slices.Concat(own.Keys, secret.Keys)
+	m.Certificates = slices.Concat(own.Certificates, secret.Certificates)
+	return &m
+}
+
+// leaves are a server's certificates, by the names that they are good for.
+type leaves struct {
+	all      []*config.Certificate
+	byName   map[string][]*config.Certificate // a wildcard without its star
+	fullScan bool
+}
+
+func newLeaves(all []*config.Certificate, c *config.TLS) leaves {
+	l := leaves{all: all, byName: map[string][]*config.Certificate{}, fullScan: c.FullScan}
+	for _, own := range all {
+		names := own.Leaf.DNSNames
+		if len(names) == 0 && own.Leaf.Subject.CommonName != "" {
+			names = []string{own.Leaf.Subject.CommonName}
+		}
+		for _, name := range names {
+			name = strings.TrimPrefix(strings.ToLower(name), "*")
+			l.byName[name] = append(l.byName[name], own)
+		}
+	}
+	// A client that can verify curves gets them: they cost an eighth of RSA.
+	for _, list := range l.byName {
+		slices.SortStableFunc(list, func(a, b *config.Certificate) int { return rank(a) - rank(b) })
+	}
+	return l
+}
+
+func rank(c *config.Certificate) int {
+	if c.Leaf.PublicKeyAlgorithm == x509.ECDSA {
+		return 0
+	}
+	return 1
+}
+
+// choose finds the certificate for a client: one of the name that it asks for, of a kind that it can verify, and else the first.
+func (l *leaves) choose(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	name := strings.ToLower(h.ServerName)
+	list := l.byName[name]
+	if list == nil {
+		if dot := strings.IndexByte(name, '.'); dot > 0 {
+			list = l.byName[name[dot:]]
+		}
+	}
+	if list == nil {
+		if !l.fullScan && name != "" {
+			return &l.all[0].Certificate, nil
+		}
+		list = l.all
+	}
+	nameless := *h
+	nameless.ServerName = "" // it has been looked at
+	for _, own := range list {
+		if nameless.SupportsCertificate(&own.Certificate) == nil {
+			return &own.Certificate, nil
+		}
+	}
+	return &list[0].Certificate, nil
+}

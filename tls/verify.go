@@ -1,0 +1,262 @@
+package tls
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weftmesh/weft/config"
+)
+
+// checks are a validation context at work. Nil asks nothing.
+type checks struct {
+	asked   *config.Validation
+	usage   x509.ExtKeyUsage // that a peer's certificate must be good for
+	roots   *x509.CertPool   // nil: whom a chain ends with does not matter
+	domains map[string]*x509.CertPool
+}
+
+func newChecks(v *config.Validation, server bool) *checks {
+	c := &checks{asked: v, usage: x509.ExtKeyUsageServerAuth}
+	if server {
+		c.usage = x509.ExtKeyUsageClientAuth
+	}
+	if v.SystemRoots {
+		// A host without roots trusts nobody, and neither do we then.
+		if c.roots, _ = x509.SystemCertPool(); c.roots == nil {
+			c.roots = x509.NewCertPool()
+		}
+	}
+	if v.Roots != nil && c.roots == nil {
+		c.roots = x509.NewCertPool()
+	}
+	for _, r := range v.Roots {
+		c.roots.AddCert(r)
+	}
+	if v.Domains != nil {
+		c.domains = map[string]*x509.CertPool{}
+		for d, roots := range v.Domains {
+			c.domains[d] = x509.NewCertPool()
+			for _, r := range roots {
+				c.domains[d].AddCert(r)
+			}
+		}
+	}
+	return c
+}
+
+// hint is whose certificates clients are told to bring; nil: nobody's.
+func (c *checks) hint() *x509.CertPool {
+	pool := c.roots
+	if c.domains != nil {
+		pool = x509.NewCertPool()
+		for _, d := range sortedKeys(c.asked.Domains) {
+			for _, r := range c.asked.Domains[d] {
+				pool.AddCert(r)
+			}
+		}
+	}
+	return pool
+}
+
+// Refusal is why a peer's certificate was not taken.
+type Refusal struct {
+	Kind RefusalKind
+	text string
+	err  error
+}
+
+// RefusalKind sorts refusals as statistics do.
+type RefusalKind uint8
+
+// The kinds.
+const (
+	BadChain RefusalKind = iota // or a date, a purpose, a revocation
+	BadName
+	BadHash // of a key or a certificate
+	NoCertificate
+)
+
+func (r *Refusal) Error() string {
+	if r.err == nil {
+		return "tls: the peer's certificate is refused: " + r.text
+	}
+	return fmt.Sprintf("tls: the peer's certificate is refused: %s: %v", r.text, r.err)
+}
+
+// Unwrap is what x509 said.
+func (r *Refusal) Unwrap() error { return r.err }
+
+// check looks at what a peer has shown. With verifyName its certificate must be for the name that was asked for. It is called for resumed
+// connections, too, whose certificates are those of the first handshake.
+func (c *checks) check(s *tls.ConnectionState, verifyName bool) error {
+	if c == nil && !verifyName {
+		return nil
+	}
+	if len(s.PeerCertificates) == 0 {
+		return &Refusal{Kind: NoCertificate, text: "there is none"}
+	}
+	leaf := s.PeerCertificates[0]
+	if c != nil {
+		if err := c.trust(s.PeerCertificates); err != nil && !c.asked.AcceptUntrusted {
+			return err
+		}
+		if err := c.pins(leaf); err != nil {
+			return err
+		}
+		if len(c.asked.Names) > 0 && !c.named(leaf) {
+			return &Refusal{Kind: BadName, text: fmt.Sprintf("none of its names (%s) is one that is wanted", strings.Join(allNames(leaf), ", "))}
+		}
+	}
+	if verifyName {
+		if s.ServerName == "" {
+			return &Refusal{Kind: BadName, text: "its name is to be verified, and no name was asked for"}
+		}
+		if !slices.ContainsFunc(leaf.DNSNames, func(n string) bool { return sameName(s.ServerName, n) }) {
+			return &Refusal{Kind: BadName, text: fmt.Sprintf("none of its names (%s) is %s, which was asked for", strings.Join(allNames(leaf), ", "), s.ServerName)}
+		}
+	}
+	return nil
+}
+
+// verified tells whether certificates that were taken are also trusted, which only AcceptUntrusted makes a question.
+func (c *checks) verified(chain []*x509.Certificate) bool {
+	return c != nil && len(chain) > 0 && (c.roots != nil || c.domains != nil) && c.trust(chain) == nil
+}
+
+// trust verifies the chain of a leaf, its dates and its purpose.
+func (c *checks) trust(chain []*x509.Certificate) error {
+	roots := c.roots
+	if c.domains != nil {
+		domain, err := trustDomain(chain[0])
+		if err != nil {
+			return &Refusal{Kind: BadName, text: err.Error()}
+		}
+		if roots = c.domains[domain]; roots == nil {
+			return &Refusal{Kind: BadChain, text: fmt.Sprintf("trust domain %q is not one of those that are trusted", domain)}
+		}
+	}
+	if roots == nil {
+		return nil // the configuration says so
+	}
+	leaf := chain[0]
+	o := x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{c.usage}}
+	if len(chain) > 1 {
+		o.Intermediates = x509.NewCertPool()
+		for _, i := range chain[1:] {
+			o.Intermediates.AddCert(i)
+		}
+	}
+	found, err := leaf.Verify(o)
+	var invalid x509.CertificateInvalidError
+	if c.asked.AllowExpired && errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		// At the last moment at which none of them had expired.
+		o.CurrentTime = earliestEnd(chain)
+		found, err = leaf.Verify(o)
+	}
+	if err != nil {
+		return &Refusal{Kind: BadChain, text: plain(err, leaf), err: err}
+	}
+	if d := c.asked.MaxDepth; d >= 0 {
+		found = slices.DeleteFunc(found, func(one []*x509.Certificate) bool { return len(one)-2 > d })
+		if len(found) == 0 {
+			return &Refusal{Kind: BadChain, text: fmt.Sprintf("its chain has more than %d certificates between it and a root (max_verify_depth)", d)}
+		}
+	}
+	return c.revoked(found)
+}
+
+func earliestEnd(chain []*x509.Certificate) time.Time {
+	end := chain[0].NotAfter
+	for _, i := range chain[1:] {
+		if i.NotAfter.Before(end) {
+			end = i.NotAfter
+		}
+	}
+	return end
+}
+
+// plain says what x509 means.
+func plain(err error, leaf *x509.Certificate) string {
+	var invalid x509.CertificateInvalidError
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &unknown):
+		return fmt.Sprintf("it (%s, issued by %s) ends with no root that is trusted", title(leaf), leaf.Issuer)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Sprintf("it or one of its issuers is not valid now (%s is from %s to %s)", title(leaf), leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339))
+	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
+		return fmt.Sprintf("it (%s) is not for this purpose (extended key usage)", title(leaf))
+	}
+	return title(leaf)
+}
+
+func title(c *x509.Certificate) string {
+	if names := allNames(c); len(names) > 0 {
+		return names[0]
+	}
+	return c.Subject.String()
+}
+
+// revoked looks each certificate of a chain up in its issuer's list. One chain without a revoked certificate is enough. As in Envoy, once
+// there is a list, each issuer needs one: a certificate of which nobody can tell is refused.
+func (c *checks) revoked(chains [][]*x509.Certificate) (err error) {
+	if len(c.asked.Revoked) == 0 {
+		return nil
+	}
+	for _, chain := range chains {
+		if err = c.revokedIn(chain); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func (c *checks) revokedIn(chain []*x509.Certificate) error {
+	upTo := len(chain) - 1 // a root is nobody's to revoke
+	if c.asked.RevokedLeafOnly {
+		upTo = min(upTo, 1)
+	}
+	for i := range upTo {
+		own, issuer := chain[i], chain[i+1]
+		listed := false
+		for _, l := range c.asked.Revoked {
+			if string(l.RawIssuer) != string(issuer.RawSubject) || l.CheckSignatureFrom(issuer) != nil {
+				continue
+			}
+			if now := time.Now(); now.Before(l.ThisUpdate) || !l.NextUpdate.IsZero() && now.After(l.NextUpdate) {
+				return &Refusal{Kind: BadChain, text: fmt.Sprintf("the list of certificates revoked by %s is not valid now (until %s)", issuer.Subject, l.NextUpdate.UTC().Format(time.RFC3339))}
+			}
+			listed = true
+			for k := range l.RevokedCertificateEntries {
+				if l.RevokedCertificateEntries[k].SerialNumber.Cmp(own.SerialNumber) == 0 {
+					return &Refusal{Kind: BadChain, text: fmt.Sprintf("%s was revoked on %s", title(own), l.RevokedCertificateEntries[k].RevocationTime.UTC().Format(time.RFC3339))}
+				}
+			}
+		}
+		if !listed {
+			return &Refusal{Kind: BadChain, text: fmt.Sprintf("there is no list of certificates revoked by %s", issuer.Subject)}
+		}
+	}
+	return nil
+}
+
+// pins compares sums. Either kind will do.
+func (c *checks) pins(leaf *x509.Certificate) error {
+	if len(c.asked.Keys) == 0 && len(c.asked.Certificates) == 0 {
+		return nil
+	}
+	key, whole := sha256.Sum256(leaf.RawSubjectPublicKeyInfo), sha256.Sum256(leaf.Raw)
+	if slices.Contains(c.asked.Keys, key) || slices.Contains(c.asked.Certificates, whole) {
+		return nil
+	}
+	return &Refusal{Kind: BadHash, text: fmt.Sprintf("neither its sum %x nor that of its key is one of those that are wanted", whole)}
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,363 @@
+package decode
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+
+	"github.com/weftmesh/weft/config"
+	wefttls "github.com/weftmesh/weft/tls"
+)
+
+// maxPEM bounds a file of certificates, a key or a list of revoked ones, in bytes.
+const maxPEM = 16 << 20
+
+// transport reads what connections speak; nil is plain text.
+func (s *session) transport(m *corev3.TransportSocket, p *at) *config.TLS {
+	if m.GetTypedConfig() == nil {
+		return nil
+	}
+	o := s.open(m.GetTypedConfig())
+	p = p.field("typed_config").as(o.name)
+	switch m := o.message.(type) {
+	case *tlsv3.DownstreamTlsContext:
+		return s.downstreamTLS(m, p)
+	case *tlsv3.UpstreamTlsContext:
+		return s.upstreamTLS(m, p)
+	}
+	return nil
+}
+
+func (s *session) downstreamTLS(m *tlsv3.DownstreamTlsContext, p *at) *config.TLS {
+	c := &config.TLS{
+		Hash:        hash(marshal(m)),
+		Require:     m.GetRequireClientCertificate().GetValue(),
+		RequireName: m.GetRequireSni().GetValue(),
+		FullScan:    m.GetFullScanCertsOnSniMismatch().GetValue(),
+		NoTickets:   m.GetDisableStatelessSessionResumption(),
+	}
+	s.commonTLS(c, m.GetCommonTlsContext(), tls.VersionTLS13, p.field("common_tls_context"))
+	if len(c.Certificates) == 0 {
+		s.problem(p.field("common_tls_context").field("tls_certificates"), "a certificate is missing: there is nothing to show to clients")
+	}
+	if c.Require && c.Validation == nil {
+		// Envoy takes this, and any certificate with it.
+		s.problem(p.field("require_client_certificate"), "there is no validation_context that says whose certificates are good: an empty one takes anybody's")
+	}
+	if k := m.GetSessionTicketKeys(); k != nil {
+		c.Tickets = s.ticketKeys(k, p.field("session_ticket_keys"))
+	}
+	return c
+}
+
+func (s *session) upstreamTLS(m *tlsv3.UpstreamTlsContext, p *at) *config.TLS {
+	c := &config.TLS{
+		Hash:       hash(marshal(m)),
+		ServerName: m.GetSni(),
+		VerifyName: m.GetAutoSniSanValidation(),
+		Sessions:   int(min(u32(m.GetMaxSessionKeys(), 1), 1<<10)),
+	}
+	s.commonTLS(c, m.GetCommonTlsContext(), tls.VersionTLS12, p.field("common_tls_context"))
+	if c.VerifyName && (c.Validation == nil || c.Validation.Roots == nil && !c.Validation.SystemRoots) {
+		s.problem(p.field("auto_sni_san_validation"), "a name proves nothing without a validation_context with trusted_ca: anybody may write it into a certificate")
+	}
+	return c
+}
+
+var tlsVersions = [...]uint16{0, tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS12, tls.VersionTLS13}
+
+// commonTLS reads what both directions have. highest is the version that is spoken at most if nothing else is said.
+func (s *session) commonTLS(c *config.TLS, m *tlsv3.CommonTlsContext, highest uint16, p *at) {
+	params, pp := m.GetTlsParams(), p.field("tls_params")
+	c.MinVersion, c.MaxVersion = tlsVersions[params.GetTlsMinimumProtocolVersion()], tlsVersions[params.GetTlsMaximumProtocolVersion()]
+	if c.MinVersion == 0 {
+		c.MinVersion = tls.VersionTLS12
+	}
+	if c.MaxVersion == 0 {
+		c.MaxVersion = max(highest, c.MinVersion)
+	}
+	if c.MinVersion > c.MaxVersion {
+		s.problem(pp.field("tls_minimum_protocol_version"), "is above tls_maximum_protocol_version")
+	}
+	for i, group := range params.GetCipherSuites() {
+		// Envoy writes suites that it holds for equally good in brackets; crypto/tls has an order of its own for all of them.
+		for _, name := range strings.Split(strings.Trim(group, "[]"), "|") {
+			id, ok := wefttls.Cipher(name)
+			if !ok {
+				s.problem(pp.field("cipher_suites").item(i), "%q is no suite of TLS 1.2 that is known; those of TLS 1.3 cannot be chosen", name)
+			}
+			c.Ciphers = append(c.Ciphers, id)
+		}
+	}
+	for i, name := range params.GetEcdhCurves() {
+		curve, ok := wefttls.Curve(name)
+		if !ok {
+			s.problem(pp.field("ecdh_curves").item(i), "%q is no curve that is known: want X25519MLKEM768, X25519, P-256, P-384 or P-521", name)
+		}
+		c.Curves = append(c.Curves, curve)
+	}
+	for i, a := range m.GetAlpnProtocols() {
+		// Whoever would choose it would have to speak it (docs/design/0005-tls.md).
+		if a == "" || len(a) > 255 {
+			s.problem(p.field("alpn_protocols").item(i), "a protocol has a name of 1 to 255 bytes")
+		}
+		if a != "istio-peer-exchange" {
+			c.Applications = append(c.Applications, a)
+		}
+	}
+	certificates, cp := m.GetTlsCertificates(), p.field("tls_certificates")
+	if len(certificates) > wefttls.MaxCertificates {
+		s.problem(cp, "%d certificates: a context has at most %d", len(certificates), wefttls.MaxCertificates)
+		return
+	}
+	for i, k := range certificates {
+		if own := s.certificate(k, cp.item(i)); own != nil {
+			c.Certificates = append(c.Certificates, config.CertificateSource{Value: own})
+		}
+	}
+	if v := m.GetValidationContext(); v != nil {
+		c.Validation = s.validation(v, p.field("validation_context"))
+	}
+}
+
+// certificate reads a chain and its key, and refuses what could not be shown to anybody.
+func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificate {
+	before := len(s.problems)
+	chain := s.data(m.GetCertificateChain(), maxPEM, p.field("certificate_chain"))
+	key := s.data(m.GetPrivateKey(), maxPEM, p.field("private_key"))
+	if len(s.problems) > before {
+		return nil
+	}
+	if len(chain) == 0 {
+		s.problem(p.field("certificate_chain"), "a certificate is missing")
+		return nil
+	}
+	if len(key) == 0 {
+		s.problem(p.field("private_key"), "a key is missing")
+		return nil
+	}
+	pair, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		s.problem(p, "%s and %s: %s", origin(m.GetCertificateChain()), origin(m.GetPrivateKey()), strings.TrimPrefix(err.Error(), "tls: "))
+		return nil
+	}
+	c := &config.Certificate{Certificate: pair, Where: origin(m.GetCertificateChain())}
+	switch k := pair.Leaf.PublicKey.(type) {
+	case *rsa.PublicKey:
+		if bits := k.N.BitLen(); bits < 2048 || bits > 8192 {
+			s.problem(p.field("private_key"), "a key of RSA with %d bits: want 2048 to 8192", bits)
+		}
+	case *ecdsa.PublicKey:
+		if bits := k.Curve.Params().BitSize; bits < 256 {
+			s.problem(p.field("private_key"), "a key on %s: want P-256, P-384 or P-521", k.Curve.Params().Name)
+		}
+	}
+	if now := time.Now(); now.After(pair.Leaf.NotAfter) {
+		s.problem(p.field("certificate_chain"), "%s: the certificate ended on %s", c.Where, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return c
+}
+
+// origin says where something is from, for people.
+func origin(d *corev3.DataSource) string {
+	switch v := d.GetSpecifier().(type) {
+	case *corev3.DataSource_Filename:
+		return v.Filename
+	case *corev3.DataSource_EnvironmentVariable:
+		return "$" + v.EnvironmentVariable
+	}
+	return "inline"
+}
+
+func (s *session) ticketKeys(m *tlsv3.TlsSessionTicketKeys, p *at) *config.TicketKeys {
+	k := &config.TicketKeys{}
+	for i, d := range m.GetKeys() {
+		b := s.data(d, maxPEM, p.field("keys").item(i))
+		if len(b) != 80 {
+			s.problem(p.field("keys").item(i), "%d bytes: a key has exactly 80", len(b))
+			continue
+		}
+		k.Keys = append(k.Keys, sha256.Sum256(b)) // of crypto/tls, a key has 32
+	}
+	return k
+}
+
+func (s *session) validation(m *tlsv3.CertificateValidationContext, p *at) *config.Validation {
+	v := &config.Validation{
+		SystemRoots:     m.GetSystemRootCerts() != nil,
+		AllowExpired:    m.GetAllowExpiredCertificate(),
+		AcceptUntrusted: m.GetTrustChainVerification() == tlsv3.CertificateValidationContext_ACCEPT_UNTRUSTED,
+		RevokedLeafOnly: m.GetOnlyVerifyLeafCertCrl(),
+		HideRoots:       m.GetSuppressClientCaList(),
+		MaxDepth:        -1,
+	}
+	if d := m.GetMaxVerifyDepth(); d != nil {
+		v.MaxDepth = int(d.GetValue())
+	}
+	if d := m.GetTrustedCa(); d != nil {
+		v.Roots, v.Where = s.roots(d, p.field("trusted_ca")), origin(d)
+	}
+	trusts := v.Roots != nil || v.SystemRoots
+	for i, text := range m.GetVerifyCertificateSpki() {
+		sum, err := base64.StdEncoding.DecodeString(text)
+		if err != nil || len(sum) != sha256.Size {
+			s.problem(p.field("verify_certificate_spki").item(i), "%q: want the base64 of a SHA-256 sum", text)
+			continue
+		}
+		v.Keys = append(v.Keys, [sha256.Size]byte(sum))
+	}
+	for i, text := range m.GetVerifyCertificateHash() {
+		sum, err := hex.DecodeString(strings.ReplaceAll(text, ":", ""))
+		if err != nil || len(sum) != sha256.Size {
+			s.problem(p.field("verify_certificate_hash").item(i), "%q: want the hexadecimal digits of a SHA-256 sum", text)
+			continue
+		}
+		v.Certificates = append(v.Certificates, [sha256.Size]byte(sum))
+	}
+	if c := m.GetCustomValidatorConfig(); c != nil {
+		v.Domains = s.trustDomains(c, p.field("custom_validator_config"))
+		trusts = true
+	}
+	for i, n := range m.GetMatchTypedSubjectAltNames() {
+		v.Names = append(v.Names, s.nameMatch(n, p.field("match_typed_subject_alt_names").item(i)))
+	}
+	if len(v.Names) == 0 { // Envoy does not look at the old ones beside new ones
+		for i, n := range m.GetMatchSubjectAltNames() {
+			v.Names = append(v.Names, config.NameMatch{Kind: config.AnyName, Match: s.stringMatch(n, p.field("match_subject_alt_names").item(i))})
+		}
+	}
+	if len(v.Names) > 0 && !trusts {
+		s.problem(p, "names prove nothing without trusted_ca: anybody may write them into a certificate")
+	}
+	if d := m.GetCrl(); d != nil {
+		if !trusts {
+			s.problem(p.field("crl"), "a list of revoked certificates says nothing without trusted_ca")
+		}
+		v.Revoked = s.revocations(d, p.field("crl"))
+	}
+	return v
+}
+
+var nameKinds = map[tlsv3.SubjectAltNameMatcher_SanType]config.NameKind{
+	tlsv3.SubjectAltNameMatcher_EMAIL:      config.EmailName,
+	tlsv3.SubjectAltNameMatcher_DNS:        config.DNSName,
+	tlsv3.SubjectAltNameMatcher_URI:        config.URIName,
+	tlsv3.SubjectAltNameMatcher_IP_ADDRESS: config.IPName,
+	tlsv3.SubjectAltNameMatcher_OTHER_NAME: config.OtherName,
+}
+
+func (s *session) nameMatch(m *tlsv3.SubjectAltNameMatcher, p *at) config.NameMatch {
+	n := config.NameMatch{Kind: nameKinds[m.GetSanType()], Match: s.stringMatch(m.GetMatcher(), p.field("matcher")), OID: m.GetOid()}
+	if m.GetSanType() == tlsv3.SubjectAltNameMatcher_SAN_TYPE_UNSPECIFIED {
+		s.problem(p.field("san_type"), "which kind of name is meant is missing")
+	}
+	if n.Kind == config.OtherName && n.OID == "" {
+		s.problem(p.field("oid"), "which kind of other name is meant is missing")
+	}
+	return n
+}
+
+func (s *session) trustDomains(m *corev3.TypedExtensionConfig, p *at) map[string][]*x509.Certificate {
+	o := s.open(m.GetTypedConfig())
+	c, ok := o.message.(*tlsv3.SPIFFECertValidatorConfig)
+	if !ok {
+		return nil
+	}
+	domains := map[string][]*x509.Certificate{}
+	p = p.field("typed_config").as(o.name).field("trust_domains")
+	for i, d := range c.GetTrustDomains() {
+		p := p.item(i)
+		switch {
+		case d.GetName() == "":
+			s.problem(p.field("name"), "a name is missing")
+		case domains[d.GetName()] != nil:
+			s.problem(p.field("name"), "%q is listed twice", d.GetName())
+		}
+		domains[d.GetName()] = s.roots(d.GetTrustBundle(), p.field("trust_bundle"))
+	}
+	if len(domains) == 0 {
+		s.problem(p, "a trust domain is missing: nobody would be trusted")
+	}
+	return domains
+}
+
+// roots reads certificates that chains may end with. There is at least one: an empty bundle must not come to mean everybody.
+func (s *session) roots(d *corev3.DataSource, p *at) []*x509.Certificate {
+	before := len(s.problems)
+	b := s.data(d, maxPEM, p)
+	if len(s.problems) > before {
+		return []*x509.Certificate{}
+	}
+	list := []*x509.Certificate{}
+	err := eachBlock(b, "CERTIFICATE", func(der []byte) error {
+		c, err := x509.ParseCertificate(der)
+		list = append(list, c)
+		return err
+	})
+	switch {
+	case err != nil:
+		s.problem(p, "%s: certificate %d: %v", origin(d), len(list), plain(err))
+	case len(list) == 0:
+		s.problem(p, "%s: there is no certificate in it", origin(d))
+	case !slices.ContainsFunc(list, func(c *x509.Certificate) bool { return time.Now().Before(c.NotAfter) }):
+		s.problem(p, "%s: every certificate in it has ended, the last on %s", origin(d), list[0].NotAfter.UTC().Format(time.RFC3339))
+	}
+	return list
+}
+
+func (s *session) revocations(d *corev3.DataSource, p *at) (list []*x509.RevocationList) {
+	before := len(s.problems)
+	b := s.data(d, maxPEM, p)
+	if len(s.problems) > before {
+		return nil
+	}
+	err := eachBlock(b, "X509 CRL", func(der []byte) error {
+		l, err := x509.ParseRevocationList(der)
+		if err == nil && !l.NextUpdate.IsZero() && time.Now().After(l.NextUpdate) {
+			err = fmt.Errorf("the list of %s was to be replaced on %s", l.Issuer, l.NextUpdate.UTC().Format(time.RFC3339))
+		}
+		list = append(list, l)
+		return err
+	})
+	switch {
+	case err != nil:
+		s.problem(p, "%s: list %d: %v", origin(d), len(list), plain(err))
+	case len(list) == 0:
+		s.problem(p, "%s: there is no list of revoked certificates in it", origin(d))
+	}
+	return list
+}
+
+// eachBlock reads the blocks of PEM of one kind; those of others are passed over.
+func eachBlock(b []byte, kind string, read func(der []byte) error) error {
+	for {
+		var block *pem.Block
+		rest := bytes.TrimSpace(b)
+		if block, b = pem.Decode(rest); block == nil {
+			if bytes.Contains(rest, []byte("-----BEGIN "+kind)) {
+				return errors.New("a block of PEM is broken")
+			}
+			return nil
+		}
+		if block.Type != kind {
+			continue
+		}
+		if err := read(block.Bytes); err != nil {
+			return err
+		}
+	}
+}
