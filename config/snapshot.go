@@ -17,8 +17,8 @@ type Snapshot struct {
 	Routes map[string]*RouteConfiguration
 	// Endpoints holds the endpoints of clusters of type EDS by their service name. One that has not arrived is absent.
 	Endpoints map[string]*Assignment
-	// Secrets are what transport sockets name. One that has not arrived is absent.
-	Secrets []*Secret
+	// Secrets are what transport sockets name, by name. One that has not arrived is absent.
+	Secrets map[string]*Secret
 }
 
 // Bootstrap is what a process starts from.

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"iter"
 	"time"
 )
 
@@ -15,9 +16,9 @@ type TLS struct {
 	Curves                 []tls.CurveID // nil: crypto/tls's own
 	Applications           []string      // of ALPN, the best first; nil: none is offered or chosen
 	Certificates           []CertificateSource
-	// Validation is what is asked of the peer's certificate. ValidationSecret names a secret whose demands come on top.
+	// Validation is what is asked of the peer's certificate. ValidationSecret is a secret whose demands come on top, if it has a name.
 	Validation       *Validation
-	ValidationSecret string
+	ValidationSecret SecretRef
 
 	// Of those who connect to us.
 	Require      bool // a certificate
@@ -25,7 +26,7 @@ type TLS struct {
 	FullScan     bool // a name that is nobody's gets any certificate that its client can verify, instead of the first
 	NoTickets    bool
 	Tickets      *TicketKeys // nil: keys that nobody else has
-	TicketSecret string      // names a secret that has them
+	TicketSecret SecretRef   // has them, if it has a name
 	Lifetime     time.Duration
 	Stapling     Stapling
 
@@ -36,10 +37,35 @@ type TLS struct {
 	Sessions     int    // that are kept to be resumed; 0: none
 }
 
-// CertificateSource is a certificate, or the name of a secret that has one.
+// SecretRef names a secret, and the file that it comes from; without one it is the bootstrap's own.
+type SecretRef struct {
+	Name string
+	File *WatchedFile
+}
+
+// CertificateSource is a certificate, or a secret that has one.
 type CertificateSource struct {
-	Secret string
+	Secret SecretRef
 	Value  *Certificate // without Secret
+}
+
+// Secrets are those that a transport socket names.
+func (t *TLS) Secrets() iter.Seq[SecretRef] {
+	return func(yield func(SecretRef) bool) {
+		if t == nil {
+			return
+		}
+		for i := range t.Certificates {
+			if r := t.Certificates[i].Secret; r.Name != "" && !yield(r) {
+				return
+			}
+		}
+		for _, r := range []SecretRef{t.ValidationSecret, t.TicketSecret} {
+			if r.Name != "" && !yield(r) {
+				return
+			}
+		}
+	}
 }
 
 // Certificate is a chain with its private key, ready for use. Where says where they are from, for people.
@@ -109,4 +135,7 @@ type Secret struct {
 	Certificate *Certificate
 	Validation  *Validation
 	Tickets     *TicketKeys
+	// Files are those that it was read from, to be watched.
+	Files []WatchedFile
+	Raw   []byte // in protobuf's wire format, to be shown
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -53,15 +54,15 @@ func NewClient(c *config.TLS, s *Store) *Context { return newContext(c, s, false
 func newContext(c *config.TLS, s *Store, server bool) *Context {
 	x := &Context{config: c, store: s, server: server, certificates: make([]*slot, len(c.Certificates))}
 	for i := range c.Certificates {
-		if name := c.Certificates[i].Secret; name != "" {
+		if name := c.Certificates[i].Secret.Name; name != "" {
 			x.certificates[i] = s.slot(name)
 		}
 	}
-	if c.ValidationSecret != "" {
-		x.validation = s.slot(c.ValidationSecret)
+	if c.ValidationSecret.Name != "" {
+		x.validation = s.slot(c.ValidationSecret.Name)
 	}
-	if c.TicketSecret != "" {
-		x.tickets = s.slot(c.TicketSecret)
+	if c.TicketSecret.Name != "" {
+		x.tickets = s.slot(c.TicketSecret.Name)
 	}
 	return x
 }
@@ -166,6 +167,9 @@ func (x *Context) compile(c *compiled) error {
 		asked = merge(asked, s.Validation)
 	}
 	if asked != nil {
+		if asked.Roots == nil && !asked.SystemRoots && asked.Domains == nil && len(asked.Names)+len(asked.Revoked) > 0 {
+			return errors.New("tls: the validation context asks for names and has no roots: anybody may write a name into a certificate")
+		}
 		c.checks = newChecks(asked, x.server)
 	}
 	t := &tls.Config{

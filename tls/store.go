@@ -37,7 +37,7 @@ func (s *Store) slot(name string) *slot {
 }
 
 // Update makes these the secrets that there are. One that is not among them any more is kept: what is configured to use it goes on.
-func (s *Store) Update(secrets []*config.Secret) {
+func (s *Store) Update(secrets map[string]*config.Secret) {
 	for _, c := range secrets {
 		v := s.slot(c.Name)
 		if old := v.value.Load(); old == nil || old.Hash != c.Hash {

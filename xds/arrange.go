@@ -2,6 +2,7 @@ package xds
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -63,6 +64,10 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 	}
 
 	next.Routes, next.Endpoints = map[string]*config.RouteConfiguration{}, map[string]*config.Assignment{}
+	next.Secrets = maps.Clone(f.static.Secrets)
+	if next.Secrets == nil {
+		next.Secrets = map[string]*config.Secret{}
+	}
 	before := f.known
 	f.known = map[string]bool{}
 	for _, c := range next.Clusters {
@@ -76,6 +81,8 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 				next.Routes[s.state.Name] = r
 			case *config.Assignment:
 				next.Endpoints[s.state.Name] = r
+			case *config.Secret:
+				next.Secrets[s.state.Name] = r
 			}
 		}
 	}
@@ -108,6 +115,34 @@ func (p *proposal) read(f *Feed, file *file) {
 		s.state.Version, s.state.Updated, s.state.Resource = c.version, f.now(), r.value
 		p.fresh = append(p.fresh, s)
 	}
+	file.consistOf()
+}
+
+// consistOf finds the files that its secrets are read from. One that is new has no stamp: it is read again when a watch has begun to follow
+// it, for it may have changed before.
+func (o *file) consistOf() {
+	if o.kind != Secrets {
+		return
+	}
+	var parts []*file
+	for _, s := range o.subscribers {
+		v, _ := s.state.Resource.(*config.Secret)
+		if v == nil {
+			continue
+		}
+		for _, w := range v.Files {
+			is := func(p *file) bool { return p.WatchedFile == w }
+			if slices.ContainsFunc(parts, is) {
+				continue
+			}
+			part := &file{WatchedFile: w, kind: Secrets}
+			if i := slices.IndexFunc(o.parts, is); i >= 0 {
+				part = o.parts[i]
+			}
+			parts = append(parts, part)
+		}
+	}
+	o.parts = parts
 }
 
 // plan finds what a configuration takes from files. What was taken from the same file before stays as it is; the rest has not been read.
@@ -130,6 +165,11 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, Faults) {
 	}
 	var files []*file
 	var faults Faults
+	type secretUse struct {
+		name string
+		config.WatchedFile
+	}
+	secrets := map[secretUse]bool{}
 	byFile, from := map[key]*file{}, map[key]string{} // where each resource comes from
 	add := func(kind Kind, name string, w *config.WatchedFile, where, prefix string, tags ...telemetry.Tag) {
 		if other, ok := from[key{kind: kind, name: name}]; ok && other != w.Path {
@@ -142,7 +182,7 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, Faults) {
 		if byFile[k] == nil {
 			byFile[k] = &file{WatchedFile: *w, kind: kind}
 			if old := stamps[k]; old != nil {
-				byFile[k].stamp, byFile[k].names = old.stamp, old.names
+				byFile[k].stamp, byFile[k].names, byFile[k].parts = old.stamp, old.names, old.parts
 			}
 			files = append(files, byFile[k])
 		}
@@ -152,8 +192,23 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, Faults) {
 		}
 		byFile[k].subscribers = append(byFile[k].subscribers, s)
 	}
+	secret := func(s config.SecretRef, where string) {
+		switch own := f.static.Secrets[s.Name]; {
+		case s.File == nil && own == nil:
+			faults = append(faults, Fault{Text: fmt.Sprintf("%s names secret %q, and static_resources.secrets has none of that name", where, s.Name)})
+		case s.File != nil && own != nil:
+			faults = append(faults, Fault{File: s.File.Path, Text: fmt.Sprintf("%s wants secret %q from this file, and static_resources.secrets has one of that name: give one of them another name",
+				where, s.Name)})
+		case s.File != nil && !secrets[secretUse{s.Name, *s.File}]:
+			secrets[secretUse{s.Name, *s.File}] = true // however many name it, it is one subscription
+			add(Secrets, s.Name, s.File, where, "sds."+s.Name+".", telemetry.Tag{Name: "sds_resource_name", Value: s.Name})
+		}
+	}
 	for _, l := range next.Listeners {
 		for c := range l.AllChains() {
+			for s := range c.TLS.Secrets() {
+				secret(s, "listener "+l.Name)
+			}
 			if h := c.HTTP; h != nil && h.RouteFile != nil {
 				add(Routes, h.RouteName, h.RouteFile, "listener "+l.Name, "http."+h.StatPrefix+".rds."+h.RouteName+".",
 					telemetry.Tag{Name: "http_conn_manager_prefix", Value: h.StatPrefix}, telemetry.Tag{Name: "rds_route_config", Value: h.RouteName})
@@ -161,6 +216,9 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, Faults) {
 		}
 	}
 	for _, c := range next.Clusters {
+		for s := range c.TLS.Secrets() {
+			secret(s, "cluster "+c.Name)
+		}
 		if c.EndpointFile != nil {
 			add(Endpoints, c.ServiceName, c.EndpointFile, "cluster "+c.Name, "cluster."+c.StatName+".", telemetry.Tag{Name: "cluster_name", Value: c.StatName})
 		}

@@ -30,7 +30,7 @@ type Feed struct {
 // arrangement is what is in force: a configuration and where its parts come from.
 type arrangement struct {
 	snapshot *config.Snapshot
-	files    []*file   // of routes and endpoints
+	files    []*file   // of routes, endpoints and secrets
 	leaving  []leaving // clusters that were removed
 }
 
@@ -63,7 +63,7 @@ type State struct {
 	File    string
 	Version string    // of the last good one
 	Updated time.Time // when that came
-	// Resource is the last good one: *config.RouteConfiguration or *config.Assignment.
+	// Resource is the last good one: *config.RouteConfiguration, *config.Assignment or *config.Secret.
 	Resource any
 	Members  []Member // the last good listeners or clusters
 	Failure  *Failure // nil: the last attempt was good
@@ -95,6 +95,8 @@ type file struct {
 	names       [2]string // its own in its folder, and that of what it links to
 	// awaited are the files without which the last attempt at this one failed: when they change it is tried again.
 	awaited []*file
+	// parts are files that its secrets are read from, beside it.
+	parts []*file
 }
 
 // subscription is one place that uses a resource, with counters of its own; of a file of listeners or clusters there is one.

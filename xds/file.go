@@ -25,12 +25,13 @@ const (
 	Endpoints
 	Clusters
 	Listeners
+	Secrets
 )
 
 // Message is the full name of the protobuf message.
 func (k Kind) Message() string {
 	return [...]string{"envoy.config.route.v3.RouteConfiguration", "envoy.config.endpoint.v3.ClusterLoadAssignment",
-		"envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener"}[k]
+		"envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener", "envoy.extensions.transport_sockets.tls.v3.Secret"}[k]
 }
 
 // String is the message's own name.
@@ -48,7 +49,7 @@ type content struct {
 
 // resource is one resource of a file.
 type resource struct {
-	value any // *config.RouteConfiguration, *config.Assignment, *config.Cluster or *config.Listener; nil if it is faulty
+	value any // *config.RouteConfiguration, *config.Assignment, *config.Cluster, *config.Listener or *config.Secret; nil if it is faulty
 	wire  []byte
 }
 
@@ -159,6 +160,8 @@ func (c *content) resource(d *decode.Decoder, r *messageReader, t text, n *node,
 	case *config.Cluster:
 		name, wire = v.Name, v.Raw
 	case *config.Listener:
+		name, wire = v.Name, v.Raw
+	case *config.Secret:
 		name, wire = v.Name, v.Raw
 	}
 	if _, ok := c.resources[name]; ok {

@@ -10,6 +10,9 @@ import (
 // load reads a file and takes what is good. A faulty file changes nothing.
 func (f *Feed) load(file *file) {
 	file.stamp = stampOf(file.Path)
+	for _, part := range file.parts {
+		part.stamp = stampOf(part.Path)
+	}
 	c := readContent(f.decoder, file.Path, file.kind)
 	now := f.now()
 
@@ -34,7 +37,7 @@ func (f *Feed) load(file *file) {
 			if s.state.Version, s.state.Updated, s.state.Failure = c.version, now, nil; o.Changed {
 				s.state.Resource = r.value
 			}
-			if o.Changed == (file.kind == Routes) {
+			if file.kind <= Endpoints && o.Changed == (file.kind == Routes) {
 				s.count(reloadOrNoRebuild)
 			}
 		}
@@ -43,6 +46,7 @@ func (f *Feed) load(file *file) {
 	if changed {
 		f.snapshot = &next
 	}
+	file.consistOf()
 	f.mu.Unlock()
 	for _, o := range outcomes {
 		f.report(o)
@@ -62,6 +66,11 @@ func take(next, current *config.Snapshot, name string, v any) bool {
 			return false
 		}
 		next.Endpoints = with(next.Endpoints, name, v)
+	case *config.Secret:
+		if old := current.Secrets[name]; old != nil && old.Hash == v.Hash {
+			return false
+		}
+		next.Secrets = with(next.Secrets, name, v)
 	}
 	return true
 }
@@ -94,8 +103,11 @@ var (
 	ListenerStats = &telemetry.Table{Kind: "listener_manager_lds", Metrics: updateMetrics("")[:reloadOrNoRebuild]}
 )
 
+// SecretStats is counted for each secret that comes from a file, below sds.<name>.
+var SecretStats = &telemetry.Table{Kind: "sds", Metrics: updateMetrics("key_rotation_failed")[:reloadOrNoRebuild]}
+
 // updateTables are the tables by kind.
-var updateTables = [...]*telemetry.Table{Routes: RouteStats, Endpoints: EndpointStats, Clusters: ClusterStats, Listeners: ListenerStats}
+var updateTables = [...]*telemetry.Table{Routes: RouteStats, Endpoints: EndpointStats, Clusters: ClusterStats, Listeners: ListenerStats, Secrets: SecretStats}
 
 func updateMetrics(last string) []telemetry.Metric {
 	return []telemetry.Metric{

@@ -195,6 +195,9 @@ func (f *Feed) all() []*file {
 	for _, top := range f.tops {
 		all = append(all, top.awaited...)
 	}
+	for _, o := range f.files {
+		all = append(all, o.parts...)
+	}
 	return all
 }
 
@@ -205,7 +208,7 @@ func (f *Feed) touched() map[source]bool {
 		return f.watch.names[o.names[0]] || f.watch.names[o.names[1]] || stampOf(o.Path) != o.stamp
 	}
 	for _, o := range slices.Concat(f.tops, f.files) {
-		if changed(o) || slices.ContainsFunc(o.awaited, changed) {
+		if changed(o) || slices.ContainsFunc(o.awaited, changed) || slices.ContainsFunc(o.parts, changed) {
 			touched[o.source()] = true
 		}
 	}

@@ -51,6 +51,16 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 	}
 	s.hasCluster = func(name string) bool { _, ok := clusters[name]; return ok }
 
+	b.Static.Secrets = map[string]*config.Secret{}
+	for i, m := range resources.GetSecrets() {
+		p := p.field("secrets").item(i)
+		c := s.secret(m, p)
+		if b.Static.Secrets[c.Name] != nil {
+			s.problem(p.field("name"), "%q is the name of another secret, too", c.Name)
+		}
+		b.Static.Secrets[c.Name] = c
+	}
+
 	names, addresses := map[string]int{}, map[config.Address]int{}
 	for i, l := range resources.GetListeners() {
 		p := p.field("listeners").item(i)

@@ -13,6 +13,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
@@ -57,6 +58,8 @@ type session struct {
 	allowUnknown bool
 	problems     Problems
 	opened       map[*anypb.Any]*opened
+	files        []string                  // that data sources have named so far
+	sum          []byte                    // of what was in them
 	hasCluster   func(string) bool         // may be nil
 	within       string                    // the listener that is being read
 	ends         map[string]*regexp.Regexp // what follows literal beginnings of paths, shared by the routes that say the same
@@ -128,8 +131,13 @@ func (d *Decoder) Assignment(m *endpointv3.ClusterLoadAssignment) (*config.Assig
 	return one(d, m, (*session).assignment)
 }
 
-// Wire reads any of the resources from protobuf's wire format: *config.Listener, *config.Cluster, *config.RouteConfiguration or
-// *config.Assignment, by the full name of its message.
+// Secret reads a secret, and the files that it names.
+func (d *Decoder) Secret(m *tlsv3.Secret) (*config.Secret, error) {
+	return one(d, m, (*session).secret)
+}
+
+// Wire reads any of the resources from protobuf's wire format: *config.Listener, *config.Cluster, *config.RouteConfiguration,
+// *config.Assignment or *config.Secret, by the full name of its message.
 func (d *Decoder) Wire(message string, wire []byte) (any, error) {
 	switch message {
 	case "envoy.config.listener.v3.Listener":
@@ -140,8 +148,10 @@ func (d *Decoder) Wire(message string, wire []byte) (any, error) {
 		return fromWire(wire, &routev3.RouteConfiguration{}, d.RouteConfiguration)
 	case "envoy.config.endpoint.v3.ClusterLoadAssignment":
 		return fromWire(wire, &endpointv3.ClusterLoadAssignment{}, d.Assignment)
+	case "envoy.extensions.transport_sockets.tls.v3.Secret":
+		return fromWire(wire, &tlsv3.Secret{}, d.Secret)
 	}
-	return nil, Problems{{Text: fmt.Sprintf("%q is no resource: want a Listener, Cluster, RouteConfiguration or ClusterLoadAssignment", message)}}
+	return nil, Problems{{Text: fmt.Sprintf("%q is no resource: want a Listener, Cluster, RouteConfiguration, ClusterLoadAssignment or Secret", message)}}
 }
 
 func fromWire[M proto.Message, C any](wire []byte, m M, read func(M) (C, error)) (any, error) {

@@ -47,7 +47,7 @@ var bootstrapTable = table{
 	"envoy.config.bootstrap.v3.Bootstrap.StaticResources": {
 		"listeners": run,
 		"clusters":  run,
-		"secrets":   later("comes with TLS"),
+		"secrets":   run,
 	},
 	"envoy.config.bootstrap.v3.Bootstrap.DynamicResources": {
 		"lds_config":            run,

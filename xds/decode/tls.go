@@ -54,12 +54,15 @@ func (s *session) downstreamTLS(m *tlsv3.DownstreamTlsContext, p *at) *config.TL
 	if len(c.Certificates) == 0 {
 		s.problem(p.field("common_tls_context").field("tls_certificates"), "a certificate is missing: there is nothing to show to clients")
 	}
-	if c.Require && c.Validation == nil {
+	if c.Require && c.Validation == nil && c.ValidationSecret.Name == "" {
 		// Envoy takes this, and any certificate with it.
 		s.problem(p.field("require_client_certificate"), "there is no validation_context that says whose certificates are good: an empty one takes anybody's")
 	}
-	if k := m.GetSessionTicketKeys(); k != nil {
-		c.Tickets = s.ticketKeys(k, p.field("session_ticket_keys"))
+	switch k := m.GetSessionTicketKeysType().(type) {
+	case *tlsv3.DownstreamTlsContext_SessionTicketKeys:
+		c.Tickets = s.ticketKeys(k.SessionTicketKeys, p.field("session_ticket_keys"))
+	case *tlsv3.DownstreamTlsContext_SessionTicketKeysSdsSecretConfig:
+		c.TicketSecret = s.secretRef(k.SessionTicketKeysSdsSecretConfig, p.field("session_ticket_keys_sds_secret_config"))
 	}
 	return c
 }
@@ -72,7 +75,7 @@ func (s *session) upstreamTLS(m *tlsv3.UpstreamTlsContext, p *at) *config.TLS {
 		Sessions:   int(min(u32(m.GetMaxSessionKeys(), 1), 1<<10)),
 	}
 	s.commonTLS(c, m.GetCommonTlsContext(), tls.VersionTLS12, p.field("common_tls_context"))
-	if c.VerifyName && (c.Validation == nil || c.Validation.Roots == nil && !c.Validation.SystemRoots) {
+	if c.VerifyName && c.ValidationSecret.Name == "" && (c.Validation == nil || c.Validation.Roots == nil && !c.Validation.SystemRoots) {
 		s.problem(p.field("auto_sni_san_validation"), "a name proves nothing without a validation_context with trusted_ca: anybody may write it into a certificate")
 	}
 	return c
@@ -129,8 +132,27 @@ func (s *session) commonTLS(c *config.TLS, m *tlsv3.CommonTlsContext, highest ui
 			c.Certificates = append(c.Certificates, config.CertificateSource{Value: own})
 		}
 	}
-	if v := m.GetValidationContext(); v != nil {
-		c.Validation = s.validation(v, p.field("validation_context"))
+	refs, rp := m.GetTlsCertificateSdsSecretConfigs(), p.field("tls_certificate_sds_secret_configs")
+	if len(refs) > wefttls.MaxCertificates {
+		s.problem(rp, "%d certificates: a context has at most %d", len(refs), wefttls.MaxCertificates)
+		return
+	}
+	if len(refs) > 0 && len(certificates) > 0 {
+		s.problem(rp, "there are tls_certificates, too: want one of the two")
+	}
+	for i, r := range refs {
+		c.Certificates = append(c.Certificates, config.CertificateSource{Secret: s.secretRef(r, rp.item(i))})
+	}
+	switch v := m.GetValidationContextType().(type) {
+	case *tlsv3.CommonTlsContext_ValidationContext:
+		c.Validation = s.validation(v.ValidationContext, p.field("validation_context"))
+		s.holds(c.Validation, p.field("validation_context"))
+	case *tlsv3.CommonTlsContext_ValidationContextSdsSecretConfig:
+		c.ValidationSecret = s.secretRef(v.ValidationContextSdsSecretConfig, p.field("validation_context_sds_secret_config"))
+	case *tlsv3.CommonTlsContext_CombinedValidationContext:
+		p, own := p.field("combined_validation_context"), v.CombinedValidationContext
+		c.Validation = s.validation(own.GetDefaultValidationContext(), p.field("default_validation_context"))
+		c.ValidationSecret = s.secretRef(own.GetValidationContextSdsSecretConfig(), p.field("validation_context_sds_secret_config"))
 	}
 }
 
@@ -183,6 +205,47 @@ func origin(d *corev3.DataSource) string {
 	return "inline"
 }
 
+// secret reads what is kept under a name. Its sum is that of what is in its files, too.
+func (s *session) secret(m *tlsv3.Secret, p *at) *config.Secret {
+	s.within = m.GetName()
+	c := &config.Secret{Name: m.GetName(), Raw: marshal(m)}
+	if c.Name == "" {
+		s.problem(p.field("name"), "a name is missing")
+	}
+	before := len(s.files)
+	s.sum = nil
+	directory := ""
+	switch v := m.GetType().(type) {
+	case *tlsv3.Secret_TlsCertificate:
+		c.Certificate = s.certificate(v.TlsCertificate, p.field("tls_certificate"))
+		directory = v.TlsCertificate.GetWatchedDirectory().GetPath()
+	case *tlsv3.Secret_ValidationContext:
+		c.Validation = s.validation(v.ValidationContext, p.field("validation_context"))
+		directory = v.ValidationContext.GetWatchedDirectory().GetPath()
+	case *tlsv3.Secret_SessionTicketKeys:
+		c.Tickets = s.ticketKeys(v.SessionTicketKeys, p.field("session_ticket_keys"))
+	case nil:
+		s.problem(p, "is empty: want tls_certificate, validation_context or session_ticket_keys")
+	}
+	for _, path := range s.files[before:] {
+		c.Files = append(c.Files, config.WatchedFile{Path: path, Directory: directory})
+	}
+	c.Hash = hash(append(s.sum, c.Raw...))
+	return c
+}
+
+// secretRef reads the name of a secret and where it comes from.
+func (s *session) secretRef(m *tlsv3.SdsSecretConfig, p *at) config.SecretRef {
+	r := config.SecretRef{Name: m.GetName()}
+	if r.Name == "" {
+		s.problem(p.field("name"), "a name is missing")
+	}
+	if m.GetSdsConfig() != nil {
+		r.File = s.watchedFile(m.GetSdsConfig(), p.field("sds_config"))
+	}
+	return r
+}
+
 func (s *session) ticketKeys(m *tlsv3.TlsSessionTicketKeys, p *at) *config.TicketKeys {
 	k := &config.TicketKeys{}
 	for i, d := range m.GetKeys() {
@@ -211,7 +274,6 @@ func (s *session) validation(m *tlsv3.CertificateValidationContext, p *at) *conf
 	if d := m.GetTrustedCa(); d != nil {
 		v.Roots, v.Where = s.roots(d, p.field("trusted_ca")), origin(d)
 	}
-	trusts := v.Roots != nil || v.SystemRoots
 	for i, text := range m.GetVerifyCertificateSpki() {
 		sum, err := base64.StdEncoding.DecodeString(text)
 		if err != nil || len(sum) != sha256.Size {
@@ -230,7 +292,6 @@ func (s *session) validation(m *tlsv3.CertificateValidationContext, p *at) *conf
 	}
 	if c := m.GetCustomValidatorConfig(); c != nil {
 		v.Domains = s.trustDomains(c, p.field("custom_validator_config"))
-		trusts = true
 	}
 	for i, n := range m.GetMatchTypedSubjectAltNames() {
 		v.Names = append(v.Names, s.nameMatch(n, p.field("match_typed_subject_alt_names").item(i)))
@@ -240,16 +301,23 @@ func (s *session) validation(m *tlsv3.CertificateValidationContext, p *at) *conf
 			v.Names = append(v.Names, config.NameMatch{Kind: config.AnyName, Match: s.stringMatch(n, p.field("match_subject_alt_names").item(i))})
 		}
 	}
-	if len(v.Names) > 0 && !trusts {
-		s.problem(p, "names prove nothing without trusted_ca: anybody may write them into a certificate")
-	}
 	if d := m.GetCrl(); d != nil {
-		if !trusts {
-			s.problem(p.field("crl"), "a list of revoked certificates says nothing without trusted_ca")
-		}
 		v.Revoked = s.revocations(d, p.field("crl"))
 	}
 	return v
+}
+
+// holds refuses demands that would prove nothing, of a validation context to which no secret adds any.
+func (s *session) holds(v *config.Validation, p *at) {
+	if v.Roots != nil || v.SystemRoots || v.Domains != nil {
+		return
+	}
+	if len(v.Names) > 0 {
+		s.problem(p, "names prove nothing without trusted_ca: anybody may write them into a certificate")
+	}
+	if v.Revoked != nil {
+		s.problem(p.field("crl"), "a list of revoked certificates says nothing without trusted_ca")
+	}
 }
 
 var nameKinds = map[tlsv3.SubjectAltNameMatcher_SanType]config.NameKind{

@@ -256,6 +256,8 @@ func (s *session) data(d *corev3.DataSource, limit int64, p *at) []byte {
 		if b, err = readFile(v.Filename, limit); err != nil {
 			s.problem(p, "%v", err)
 		}
+		sum := hash(append(s.sum, b...))
+		s.files, s.sum = append(s.files, v.Filename), sum[:]
 	}
 	if int64(len(b)) > limit {
 		s.problem(p, "more than the %d bytes that are allowed", limit)
