@@ -46,9 +46,9 @@ var (
 	ErrAborted = errors.New("tls: the connection was lost during the handshake")
 )
 
-// maxHandshake bounds what a peer may have sent that the handshake has not read yet, in bytes: crypto/tls bounds messages by 64 KiB, of
-// certificates by 256 KiB.
-const maxHandshake = 512 << 10
+// maxHandshake is how much may have come that the handshake has not read yet, in bytes, before it is enough: crypto/tls bounds messages by
+// 64 KiB, and those of certificates by 256 KiB. A client sends what it has to say right behind its last message.
+const maxHandshake = 320 << 10
 
 // pipe is what crypto/tls takes for a network connection.
 type pipe struct {
@@ -94,17 +94,14 @@ func (s *Session) contained() (err error) {
 	return s.conn.HandshakeContext(context.Background())
 }
 
-// Feed gives what has come. False: more has come than a handshake may have in store.
-func (s *Session) Feed(b []byte) bool {
+// Feed gives what has come. enough asks for no more until Take has something to tell: no handshake needs more than it has now.
+func (s *Session) Feed(b []byte) (enough bool) {
 	p := &s.pipe
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.in)+len(b) > maxHandshake {
-		return false
-	}
 	p.in = append(p.in, b...)
 	p.arrived.Signal()
-	return true
+	return len(p.in) > maxHandshake
 }
 
 // Abort ends a handshake whose connection is no more. Its goroutine ends soon.
@@ -174,11 +171,17 @@ func (p *pipe) Write(b []byte) (int, error) {
 }
 
 func (p *pipe) Close() error                     { return nil }
-func (p *pipe) LocalAddr() net.Addr              { return nil }
-func (p *pipe) RemoteAddr() net.Addr             { return nil }
+func (p *pipe) LocalAddr() net.Addr              { return nowhere{} }
+func (p *pipe) RemoteAddr() net.Addr             { return nowhere{} }
 func (p *pipe) SetDeadline(time.Time) error      { return nil }
 func (p *pipe) SetReadDeadline(time.Time) error  { return nil }
 func (p *pipe) SetWriteDeadline(time.Time) error { return nil }
+
+// nowhere is the address of a pipe. crypto/tls keeps sessions by it where no name is asked for, and a context is for one cluster.
+type nowhere struct{}
+
+func (nowhere) Network() string { return "" }
+func (nowhere) String() string  { return "" }
 
 // maxRecord is the most plaintext that a record has (RFC 8446 §5.1).
 const maxRecord = 16 << 10

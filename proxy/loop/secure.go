@@ -21,8 +21,6 @@ var (
 	ErrTruncated = errors.New("loop: the peer closed the connection without a TLS close_notify")
 	// ErrUnshaken is the cause if the peer went away during the handshake.
 	ErrUnshaken = errors.New("loop: the peer closed the connection during the TLS handshake")
-	// ErrFlooded is the cause if the peer sent more than any handshake is long.
-	ErrFlooded = errors.New("loop: the peer sent more during the TLS handshake than it can need")
 )
 
 // HandshakeError is the cause of OnClosed if a handshake failed.
@@ -75,6 +73,7 @@ func (c *Conn) shaken() {
 	if done {
 		c.state &^= securing
 	}
+	c.state &^= paused // it has read what was enough
 	c.Flush()
 	if !done || c.state&closed != 0 {
 		return
@@ -95,8 +94,8 @@ func (c *Conn) shaken() {
 // open takes what was read from the socket.
 func (c *Conn) open(b []byte) {
 	if c.state&securing != 0 {
-		if !c.secure.session.Feed(b) {
-			c.fail(ErrFlooded)
+		if c.secure.session.Feed(b) {
+			c.Pause()
 		}
 		return
 	}
