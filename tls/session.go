@@ -3,6 +3,7 @@ package tls
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -234,10 +235,11 @@ func (s *Session) CloseNotify(dst []byte) []byte {
 // State is what has been agreed on, and what the peer has shown.
 func (s *Session) State() tls.ConnectionState { return s.conn.ConnectionState() }
 
+// Peer is what the peer has shown, the leaf first; nil: it has shown nothing.
+func (s *Session) Peer() []*x509.Certificate { return s.conn.ConnectionState().PeerCertificates }
+
 // Verified tells whether the peer has shown a certificate that ends with a root that is trusted.
-func (s *Session) Verified() bool {
-	return s.made.checks.verified(s.conn.ConnectionState().PeerCertificates)
-}
+func (s *Session) Verified() bool { return s.made.checks.verified(s.Peer()) }
 
 // Gate bounds how many handshakes compute at a time, for a whole process. How many there are is not its matter: one that waits for its
 // peer is not in it.

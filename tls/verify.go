@@ -127,7 +127,7 @@ func (c *checks) check(s *tls.ConnectionState, verifyName bool) error {
 
 // verified tells whether certificates that were taken are also trusted, which only AcceptUntrusted makes a question.
 func (c *checks) verified(chain []*x509.Certificate) bool {
-	return c != nil && len(chain) > 0 && (c.roots != nil || c.domains != nil) && c.trust(chain) == nil
+	return c != nil && len(chain) > 0 && (c.roots != nil || c.domains != nil) && (!c.asked.AcceptUntrusted || c.trust(chain) == nil)
 }
 
 // trust verifies the chain of a leaf, its dates and its purpose.

@@ -36,17 +36,19 @@ type Conn struct {
 	kept     map[any]any // by filters, as long as the connection stands
 }
 
-type connState uint8
+type connState uint16
 
 const (
-	connLast    connState = 1 << iota // the present exchange is the last one
-	connDecodes                       // the decoder runs: a panic now is the codec's
-	connGone                          // taken out of the books
-	connAged                          // has lived its time: asked to go
-	connBroken                        // what came was not HTTP
-	connReset                         // the client has broken it off
-	connDrained                       // we end it, and nothing is under way
-	connStopped                       // the exchange wants no more for now, and the decoder may have an event that needs no more bytes
+	connLast      connState = 1 << iota // the present exchange is the last one
+	connDecodes                         // the decoder runs: a panic now is the codec's
+	connGone                            // taken out of the books
+	connAged                            // has lived its time: asked to go
+	connBroken                          // what came was not HTTP
+	connReset                           // the client has broken it off
+	connDrained                         // we end it, and nothing is under way
+	connStopped                         // the exchange wants no more for now, and the decoder may have an event that needs no more bytes
+	connPresented                       // the client has shown a certificate
+	connVerified                        // which ends with a root that is trusted
 )
 
 // Serve makes an accepted connection a downstream connection of the server. requests is where its listener counts, by ListenerStats.
@@ -79,12 +81,30 @@ func (s *Server) Serve(l *Local, p *loop.Pending, requests *telemetry.Values) {
 	stats.Inc(CxActive)
 	stats.Inc(CxHTTP1Total)
 	stats.Inc(CxHTTP1Active)
+	if s := conn.TLS(); s != nil {
+		stats.Inc(CxSSLTotal)
+		stats.Inc(CxSSLActive)
+		if s.Peer() != nil {
+			c.state |= connPresented
+		}
+		if s.Verified() {
+			c.state |= connVerified
+		}
+	}
 	if d := s.config.IdleTimeout; d > 0 {
 		l.Loop.SetTimer(&c.idle, d, c)
 	}
 	if d := s.config.MaxConnectionDuration; d > 0 {
 		l.Loop.SetTimer(&c.lifetime, d, c)
 	}
+}
+
+// scheme is that of requests that say nothing else.
+func (c *Conn) scheme() string {
+	if c.conn.TLS() != nil {
+		return "https"
+	}
+	return "http"
 }
 
 // stateKey is that of a connection's own values among what it keeps.
@@ -220,6 +240,9 @@ func (c *Conn) leave(row int) {
 	c.next, c.prev = nil, nil
 	c.stats.Dec(CxActive)
 	c.stats.Dec(CxHTTP1Active)
+	if c.conn.TLS() != nil {
+		c.stats.Dec(CxSSLActive)
+	}
 	c.stats.Inc(CxDestroy)
 	c.stats.Inc(row)
 	age := l.Loop.Nanotime() - c.began

@@ -110,6 +110,7 @@ func (x *exchange) start(c *Conn) {
 	x.sequence++
 	x.state = 0
 	x.input.Reset(&x.request, l.Loop.Random())
+	x.input.Presented, x.input.Validated = c.state&connPresented != 0, c.state&connVerified != 0
 	if x.followed != nil {
 		x.followed.reset()
 	}

@@ -225,7 +225,7 @@ func (x *exchange) completeForUpstream() {
 	x.prepareRetry()
 	x.expectTimeout()
 	if c.MatchUpstreamScheme {
-		r.SetScheme([]byte("http"))
+		r.SetScheme([]byte(x.cluster.Scheme()))
 	}
 }
 

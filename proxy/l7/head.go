@@ -218,7 +218,7 @@ func (x *exchange) resolveClient() (inside, ok bool) {
 			x.appendForwardedFor()
 		}
 		if c.TrustedHops == 0 || !r.Has(http.XForwardedProto) {
-			r.SetString(http.XForwardedProto, "http")
+			r.SetString(http.XForwardedProto, x.conn.scheme())
 		}
 	} else {
 		if len(c.Detections) > 0 {
@@ -230,7 +230,7 @@ func (x *exchange) resolveClient() (inside, ok bool) {
 			trusted = bytes.IndexByte(r.Get(http.XForwardedFor), ',') < 0 && r.Count(http.XForwardedFor) == 1
 		}
 		if !r.Has(http.XForwardedProto) {
-			r.AddString(http.XForwardedProto, "http")
+			r.AddString(http.XForwardedProto, x.conn.scheme())
 		}
 	}
 	if c.AppendForwardedPort && (c.UseRemoteAddress && c.TrustedHops == 0 || !r.Has(http.XForwardedPort)) {

@@ -8,6 +8,8 @@ const (
 	CxActive
 	CxHTTP1Total
 	CxHTTP1Active
+	CxSSLTotal
+	CxSSLActive
 	CxDestroy
 	CxDestroyLocal
 	CxDestroyRemote
@@ -74,6 +76,8 @@ var Stats = &telemetry.Table{Kind: "http", Metrics: []telemetry.Metric{
 	CxActive:                    {Name: "downstream_cx_active", Type: telemetry.Gauge},
 	CxHTTP1Total:                {Name: "downstream_cx_http1_total"},
 	CxHTTP1Active:               {Name: "downstream_cx_http1_active", Type: telemetry.Gauge},
+	CxSSLTotal:                  {Name: "downstream_cx_ssl_total"},
+	CxSSLActive:                 {Name: "downstream_cx_ssl_active", Type: telemetry.Gauge},
 	CxDestroy:                   {Name: "downstream_cx_destroy"},
 	CxDestroyLocal:              {Name: "downstream_cx_destroy_local"},
 	CxDestroyRemote:             {Name: "downstream_cx_destroy_remote"},

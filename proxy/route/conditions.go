@@ -17,9 +17,8 @@ func matchConditions(c *config.Conditions, in *Input) bool {
 	}
 	switch {
 	case c.GRPC && !IsGRPC(r),
-		// The proxy speaks no TLS, so nobody presents a certificate.
-		c.CertificatePresented != nil && *c.CertificatePresented,
-		c.CertificateValidated != nil && *c.CertificateValidated:
+		c.CertificatePresented != nil && *c.CertificatePresented != in.Presented,
+		c.CertificateValidated != nil && *c.CertificateValidated != in.Validated:
 		return false
 	}
 	for i := range c.Query {

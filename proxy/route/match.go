@@ -18,6 +18,9 @@ type Input struct {
 	Metadata config.Metadata
 	State    []config.State
 
+	// Presented and Validated tell whether the client has shown a certificate, and whether it ends with a root that is trusted.
+	Presented, Validated bool
+
 	path []byte // as rules see it: without query, and without parameters if those are ignored
 	room []byte // for a path without parameters
 }

@@ -122,7 +122,7 @@ func (k *check) ask() {
 	var r http.Request
 	r.SetMethod([]byte(h.Method))
 	r.SetPath([]byte(h.Path))
-	r.SetScheme([]byte("http"))
+	r.SetScheme([]byte(k.checker.cluster.Scheme()))
 	r.SetAuthority([]byte(k.host()))
 	r.AddString(http.UserAgent, "Envoy/HC")
 	for _, f := range h.Add {

@@ -15,6 +15,14 @@ type secured struct {
 	stats, agreed *telemetry.Owner
 }
 
+// Scheme is that of requests to the cluster.
+func (c *Cluster) Scheme() string {
+	if c.tls != nil {
+		return "https"
+	}
+	return "http"
+}
+
 // dial starts a connection to one of the cluster's addresses. It stands when the cluster's TLS does, if it has any.
 func (c *Cluster) dial(l *loop.Loop, to config.Address, o loop.Owner) (*loop.Conn, error) {
 	var session *tls.Session
