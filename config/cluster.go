@@ -1,9 +1,33 @@
 package config
 
 import (
+	"iter"
 	"net/netip"
 	"time"
 )
+
+// Transport is what endpoints speak whose metadata have all of Match, of TransportMatch.
+type Transport struct {
+	Match map[string]any
+	TLS   *TLS // nil: plain text
+}
+
+// AllTLS are the cluster's transport sockets that speak TLS.
+func (c *Cluster) AllTLS() iter.Seq[*TLS] {
+	return func(yield func(*TLS) bool) {
+		if c.TLS != nil && !yield(c.TLS) {
+			return
+		}
+		for i := range c.Transports {
+			if t := c.Transports[i].TLS; t != nil && !yield(t) {
+				return
+			}
+		}
+	}
+}
+
+// TransportMatch is the namespace of an endpoint's metadata that Transports look at.
+const TransportMatch = "envoy.transport_socket_match"
 
 // Cluster is a set of endpoints that are as good as one another, and how to talk to them. Durations of 0 mean "never".
 type Cluster struct {
@@ -18,20 +42,26 @@ type Cluster struct {
 	// ServiceName is what an EDS cluster's endpoints are found by in the snapshot.
 	ServiceName string
 	// EndpointFile is watched for the endpoints of ServiceName, if set.
-	EndpointFile   *WatchedFile
-	Balancer       Balancer
-	ChoiceCount    uint32       // LEAST_REQUEST: how many are compared, at least 2
-	ActiveBias     float64      // LEAST_REQUEST with weights
-	FullScan       bool         // LEAST_REQUEST: compare all
-	SlowStart      *SlowStart   // ROUND_ROBIN and LEAST_REQUEST; nil: endpoints have their whole weight at once
-	Hashing        Hashing      // RING_HASH and MAGLEV
-	ByLocality     bool         // localities get their shares by weight, before endpoints do
-	Panic          float64      // percent of healthy endpoints below which health is ignored
-	Subsets        *Subsets     // nil: every endpoint may serve every request
-	Outliers       *Outliers    // nil: nobody is ejected
-	Health         *HealthCheck // nil: nobody is asked
-	KeepRemoved    bool         // with Health: an endpoint that its source takes away stays while it is well
-	TLS            *TLS         // nil: connections are in plain text
+	EndpointFile *WatchedFile
+	Balancer     Balancer
+	ChoiceCount  uint32       // LEAST_REQUEST: how many are compared, at least 2
+	ActiveBias   float64      // LEAST_REQUEST with weights
+	FullScan     bool         // LEAST_REQUEST: compare all
+	SlowStart    *SlowStart   // ROUND_ROBIN and LEAST_REQUEST; nil: endpoints have their whole weight at once
+	Hashing      Hashing      // RING_HASH and MAGLEV
+	ByLocality   bool         // localities get their shares by weight, before endpoints do
+	Panic        float64      // percent of healthy endpoints below which health is ignored
+	Subsets      *Subsets     // nil: every endpoint may serve every request
+	Outliers     *Outliers    // nil: nobody is ejected
+	Health       *HealthCheck // nil: nobody is asked
+	KeepRemoved  bool         // with Health: an endpoint that its source takes away stays while it is well
+	TLS          *TLS         // nil: connections are in plain text
+	// Transports are for endpoints with some metadata, the first that fits, instead of TLS.
+	Transports []Transport
+	// NameFrom is the field of a request, in lower case, that says which name of a TLS server is asked for, its authority among them, if
+	// set; VerifyNameFrom has that name be the certificate's, too.
+	NameFrom       string
+	VerifyNameFrom bool
 	ConnectTimeout time.Duration
 	// BufferLimit is the watermark, in bytes, of each direction of a connection. Never 0.
 	BufferLimit uint32

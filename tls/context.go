@@ -78,16 +78,20 @@ func (x *Context) Server() (*Session, error) {
 	return s, nil
 }
 
-// Client makes a connection of our own. name is what the server is to be called, if it is not empty and the configuration has no name.
-func (x *Context) Client(name string) (*Session, error) {
+// Client makes a connection of our own. name is what the server is asked for in place of what the configuration says, if it is not empty;
+// with verify it must be its certificate's.
+func (x *Context) Client(name string, verify bool) (*Session, error) {
 	c, err := x.now()
 	if err != nil {
 		return nil, err
 	}
 	own := c.tls
-	if x.config.ServerName == "" && name != "" {
+	if name != "" {
 		own = own.Clone()
 		own.ServerName = name
+		if verify {
+			own.VerifyConnection = func(s tls.ConnectionState) error { return c.checks.check(&s, true) }
+		}
 	}
 	s := newSession(x.store.Gate, c)
 	s.conn = tls.Client(&s.pipe, own)

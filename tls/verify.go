@@ -118,7 +118,7 @@ func (c *checks) check(s *tls.ConnectionState, verifyName bool) error {
 		if s.ServerName == "" {
 			return &Refusal{Kind: BadName, text: "its name is to be verified, and no name was asked for"}
 		}
-		if !slices.ContainsFunc(leaf.DNSNames, func(n string) bool { return sameName(s.ServerName, n) }) {
+		if !isFor(leaf, s.ServerName) {
 			return &Refusal{Kind: BadName, text: fmt.Sprintf("none of its names (%s) is %s, which was asked for", strings.Join(allNames(leaf), ", "), s.ServerName)}
 		}
 	}

@@ -216,8 +216,10 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, Faults) {
 		}
 	}
 	for _, c := range next.Clusters {
-		for s := range c.TLS.Secrets() {
-			secret(s, "cluster "+c.Name)
+		for t := range c.AllTLS() {
+			for s := range t.Secrets() {
+				secret(s, "cluster "+c.Name)
+			}
 		}
 		if c.EndpointFile != nil {
 			add(Endpoints, c.ServiceName, c.EndpointFile, "cluster "+c.Name, "cluster."+c.StatName+".", telemetry.Tag{Name: "cluster_name", Value: c.StatName})

@@ -70,6 +70,9 @@ func (a *attempt) begin(end bool) {
 	if m := x.entry.More; m != nil {
 		m.Chosen, m.Lent, m.Ready = true, false, -1
 	}
+	if x.server.config.MatchUpstreamScheme {
+		x.request.SetScheme([]byte(a.member.Scheme()))
+	}
 	x.noteTried(a.member)
 	x.nameEndpoint()
 	conn, failure := a.connect()

@@ -1,13 +1,47 @@
 package l7
 
-import "github.com/weftmesh/weft/proxy/upstream"
+import (
+	"bytes"
+	"net/netip"
+
+	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/proxy/upstream"
+	"github.com/weftmesh/weft/wire/http"
+)
 
 // connect asks for the connection of an attempt: one of the pool's, or, for a CONNECT that ends here, one of its own.
 func (a *attempt) connect() (*upstream.HTTP1, upstream.Failure) {
 	x := a.exchange
 	l := x.local.Loop
 	if x.has(terminated) {
-		return x.cluster.Tunnel(l, a.member.Endpoint, x.forward.Priority, a)
+		return x.cluster.Tunnel(l, a.member.Endpoint, x.forward.Priority, askedName(x.cluster, &x.request), a)
 	}
-	return x.cluster.Lend(l, a.member.Endpoint, x.forward.Priority, !a.repeatable(), a, &a.wait)
+	return x.cluster.Lend(l, a.member.Endpoint, x.forward.Priority, askedName(x.cluster, &x.request), !a.repeatable(), a, &a.wait)
+}
+
+// askedName is the name that a request has its TLS server asked for, if the cluster says that it does; nil: what is configured. An address is
+// nobody's name, and is asked for only where it has to be the certificate's.
+func askedName(c *upstream.Cluster, r *http.Request) []byte {
+	from := c.Config.NameFrom
+	if from == "" {
+		return nil
+	}
+	name := route.Field(r, from)
+	host := name
+	if i := bytes.LastIndexByte(name, ':'); i >= 0 && bytes.IndexByte(name[i:], ']') < 0 {
+		host = name[:i]
+	}
+	host = bytes.Trim(host, "[]")
+	if !c.Config.VerifyNameFrom && isAddress(host) {
+		return nil
+	}
+	return host
+}
+
+func isAddress(host []byte) bool {
+	if len(host) == 0 || bytes.IndexByte(host, ':') < 0 && (host[len(host)-1] < '0' || host[len(host)-1] > '9') {
+		return false
+	}
+	_, err := netip.ParseAddr(string(host))
+	return err == nil
 }

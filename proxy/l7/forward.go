@@ -204,7 +204,7 @@ func (x *exchange) restartTimers() bool {
 
 // completeForUpstream changes the head as the route says and adds what the router adds.
 func (x *exchange) completeForUpstream() {
-	r, c := &x.request, x.server.config
+	r := &x.request
 	x.changeRequest()
 	x.rewriteHost()
 	x.rewritePath()
@@ -224,9 +224,6 @@ func (x *exchange) completeForUpstream() {
 	}
 	x.prepareRetry()
 	x.expectTimeout()
-	if c.MatchUpstreamScheme {
-		r.SetScheme([]byte(x.cluster.Scheme()))
-	}
 }
 
 // chooseTimeout is the route's timeout unless the request, which comes from inside then, brings one: what an Envoy before this one

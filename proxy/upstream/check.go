@@ -80,7 +80,7 @@ func (k *check) Expired(t *loop.Timer) {
 		k.ask()
 		return
 	}
-	conn, err := c.cluster.dial(l, k.address(), k)
+	conn, err := c.cluster.dial(l, k.member.Endpoint, k.address(), "", k)
 	if err != nil {
 		k.settle(unreached)
 		return
@@ -122,7 +122,7 @@ func (k *check) ask() {
 	var r http.Request
 	r.SetMethod([]byte(h.Method))
 	r.SetPath([]byte(h.Path))
-	r.SetScheme([]byte(k.checker.cluster.Scheme()))
+	r.SetScheme([]byte(k.member.Scheme()))
 	r.SetAuthority([]byte(k.host()))
 	r.AddString(http.UserAgent, "Envoy/HC")
 	for _, f := range h.Add {

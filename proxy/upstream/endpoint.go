@@ -64,17 +64,22 @@ type connectSettings struct {
 	allowChunkedLen bool
 	spelling        config.Spelling
 	forwardReason   bool
-	tls             config.Hash
+	tls             config.Hash // zero: plain text
+	name            string      // that the endpoint's TLS server is asked for; "": as the cluster says
 }
 
-func connectSettingsOf(c *config.Cluster) unique.Handle[connectSettings] {
+// connectSettingsOf is how an endpoint is connected to, with those metadata and that name of its own.
+func connectSettingsOf(c *config.Cluster, metadata config.Metadata, hostname string) unique.Handle[connectSettings] {
 	s := connectSettings{maxHeaders: c.MaxHeaders, maxHeadBytes: c.MaxHeadBytes, trailers: c.Trailers,
 		allowChunkedLen: c.AllowChunkedLength, spelling: c.Spelling, forwardReason: c.ForwardReason}
 	if c.KeepAlive != nil {
 		s.keepAlive = *c.KeepAlive
 	}
-	if c.TLS != nil {
-		s.tls = c.TLS.Hash
+	if t := transportOf(c, metadata); t != nil {
+		s.tls = t.Hash
+		if t.EndpointName {
+			s.name = hostname
+		}
 	}
 	if c.Binding != nil {
 		s.binding = fmt.Sprint(*c.Binding)
@@ -99,6 +104,29 @@ func (e *Endpoint) pool(l *loop.Loop) *Pool {
 	p := &Pool{endpoint: e, loop: l}
 	slot.Store(p)
 	return p
+}
+
+// named is the pool whose connections ask their server for a name. It is the plain one's, for as long as somebody is in it.
+func (p *Pool) named(name []byte) *Pool {
+	if len(name) == 0 {
+		return p
+	}
+	n := p.byName[string(name)]
+	if n == nil {
+		if p.byName == nil {
+			p.byName = map[string]*Pool{}
+		}
+		n = &Pool{endpoint: p.endpoint, loop: p.loop, name: string(name), of: p, era: p.era}
+		p.byName[n.name] = n
+	}
+	return n
+}
+
+// left forgets a pool by name that nobody is in any more: names are what clients make up.
+func (p *Pool) left() {
+	if p.of != nil && p.open == 0 && p.waiting == 0 {
+		delete(p.of.byName, p.name)
+	}
 }
 
 // Endpoints is a cluster's endpoints at one time, with what balancing needs of them worked out. It is not written to after it was made.

@@ -59,7 +59,7 @@ func (p *Pool) dial(c *Cluster, prio config.Priority) (*HTTP1, Failure) {
 	stats.Inc(CxTotal)
 	stats.Inc(CxHTTP1)
 	p.endpoint.Counts.CxTotal.Add(1)
-	conn, err := c.dial(p.loop, p.endpoint.Address(), h)
+	conn, err := c.dial(p.loop, p.endpoint, p.endpoint.Address(), p.name, h)
 	if err != nil {
 		stats.Inc(CxConnectFail)
 		p.endpoint.Counts.CxConnectFail.Add(1)
@@ -423,6 +423,7 @@ func (h *HTTP1) count(row int) {
 	p.loop.StopTimer(&h.lifetime)
 	if h.state&h1Tunnel == 0 {
 		p.open--
+		p.left()
 	}
 	stats.Dec(CxActive)
 	stats.Inc(CxDestroy)

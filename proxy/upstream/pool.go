@@ -56,6 +56,9 @@ type Pool struct {
 	first      *Wait // who waits for a connection
 	last       *Wait
 	waiting    int
+	name       string           // that connections ask their server for; "": as the endpoint or the cluster says
+	of         *Pool            // the endpoint's pool without a name; nil: this is it
+	byName     map[string]*Pool // of names that requests have brought
 }
 
 // Wait is a place in a pool's queue. It is embedded in what waits.
@@ -72,15 +75,15 @@ func (w *Wait) Pending() bool { return w.pool != nil }
 
 // Lend finds a connection to the endpoint for s. It gives one, or says why there is none; or gives neither, and s hears OnLent or
 // OnRefused later. careful says that the request must not be sent twice, so an idle connection is looked at before it is trusted.
-// How long may be waited is the caller's to bound.
-func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, careful bool, s Stream, w *Wait) (*HTTP1, Failure) {
+// How long may be waited is the caller's to bound. name is what a TLS server is asked for, in place of what the configuration says; nil: that.
+func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, name []byte, careful bool, s Stream, w *Wait) (*HTTP1, Failure) {
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
 	if !counts.Requests.Enter(limits.MaxRequests) {
 		stats.Inc(RqActiveOverflow)
 		return nil, Overflow
 	}
-	pool := e.pool(l)
+	pool := e.pool(l).named(name)
 	for n := len(pool.idle); n > 0; n = len(pool.idle) {
 		h := pool.idle[n-1]
 		pool.idle[n-1] = nil
@@ -111,6 +114,7 @@ func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, careful boo
 			counts.Connections.Leave()
 			counts.Pending.Leave()
 			counts.Requests.Leave()
+			pool.left()
 			return nil, f
 		}
 		pool.open++
@@ -148,6 +152,7 @@ func (p *Pool) leave(w *Wait) {
 	p.waiting--
 	w.cluster.Breakers[w.priority].Pending.Leave()
 	w.cluster.Local(p.loop).Stats.Dec(RqPendingActive)
+	p.left()
 	w.pool, w.next, w.prev = nil, nil, nil
 }
 
@@ -189,6 +194,10 @@ func (p *Pool) refuse(f Failure, why string) {
 
 // drain closes the idle connections of an endpoint that is gone, or unwell. Those who wait are served by the ones that are being made.
 func (p *Pool) drain() {
+	for _, n := range p.byName {
+		n.era = p.era
+		n.drain()
+	}
 	for len(p.idle) > 0 {
 		h := p.idle[len(p.idle)-1]
 		p.idle = p.idle[:len(p.idle)-1]

@@ -118,9 +118,7 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		},
 		encode: http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
 	}
-	if c.TLS != nil {
-		running.tls = &secured{tls.NewClient(c.TLS, s.secrets), s.store.Acquire(tls.Stats, prefix+"ssl.", tag), s.store.Acquire(tls.Agreed, prefix+"ssl.", tag)}
-	}
+	running.tls = s.secure(c, prefix, tag)
 	if old := s.clusters[c.Name]; old != nil {
 		running.inherit(old)
 	}
@@ -288,7 +286,7 @@ func (s *Set) compile(c *Cluster, members []Member) {
 }
 
 func (s *Set) acquire(c *config.Cluster, of *config.Endpoint) *Endpoint {
-	k := endpointKey{c.Name, identity(c, of), connectSettingsOf(c)}
+	k := endpointKey{c.Name, identity(c, of), connectSettingsOf(c, of.Metadata, of.Hostname)}
 	e := s.endpoints[k]
 	if e == nil {
 		e = &Endpoint{key: k, Standing: s.standing(c.Name, k.address), numbers: &s.numbers, pools: make([]atomic.Pointer[Pool], len(s.loops))}

@@ -32,7 +32,7 @@ func (c *Cluster) DialTCP(l *loop.Loop, m *Member, o loop.Owner) (*TCP, Failure)
 	stats.Inc(RqPendingTotal) // to Envoy, a tunnel is a request that waits for its connection
 	stats.Inc(CxTotal)
 	m.Counts.CxTotal.Add(1)
-	conn, err := c.dial(l, m.Address(), o)
+	conn, err := c.dial(l, m.Endpoint, m.Address(), "", o)
 	if err != nil {
 		counts.Connections.Leave()
 		stats.Inc(CxConnectFail)

@@ -417,3 +417,68 @@ func helloOf(t *testing.T, conf *tls.Config) []byte {
 	}
 	return b[:n]
 }
+
+// naming answers with the name that its client asked for.
+func naming(a *Authority, names ...string) func(*Upstream, *Conn) {
+	own := a.Issue("naming", names, nil)
+	return OverTLS(&tls.Config{Certificates: []tls.Certificate{own}}, func(u *Upstream, c *Conn) {
+		for u.Take(c) {
+			text := "asked for " + c.Conn.(*tls.Conn).ConnectionState().ServerName
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s", len(text), text)
+		}
+	})
+}
+
+// The name of a request decides which server is asked for; a connection that asked for one name serves no request for another.
+func TestNamesOfRequests(t *testing.T) {
+	a := NewAuthority(t, t.TempDir())
+	u := Serve(t, naming(a, "one.test", "two.test"))
+	p := Start(t, Bootstrap(HTTPListener(All), Cluster("up", u.Port, UpstreamTLS("validation_context: "+a.Trusts(""), "sni: fixed.test"),
+		`typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: {}}, upstream_http_protocol_options: {auto_sni: true, auto_san_validation: true}}}`)))
+	c := p.Dial()
+	for _, ask := range [][2]string{{"one.test", "200 asked for one.test"}, {"two.test:8443", "200 asked for two.test"}, {"one.test", "200 asked for one.test"}, {"three.test", "503"}} {
+		r := c.Send("GET / HTTP/1.1\r\nhost: " + ask[0] + "\r\n\r\n").Read("GET")
+		if got := fmt.Sprintf("%d %s", r.Status, r.Body); !strings.HasPrefix(got, ask[1]) {
+			t.Errorf("%s: %s", ask[0], got)
+		}
+	}
+	if n := p.Stat("cluster.up.upstream_cx_total"); n != 3 {
+		t.Errorf("%d connections, want one for each of three names", n)
+	}
+	p.WantStat("cluster.up.ssl.fail_verify_san", 1)
+}
+
+// What an endpoint's metadata say decides whether it is spoken to by TLS, and its own name may be what is asked for.
+func TestTransportsOfEndpoints(t *testing.T) {
+	a := NewAuthority(t, t.TempDir())
+	secure := Serve(t, naming(a, "own.test"))
+	plain := Answer(t, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nplain")
+	endpoint := func(port int, more string) string {
+		return fmt.Sprintf("      - {endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}%s}\n", port, more)
+	}
+	text := func(mode string) string {
+		return Bootstrap(HTTPListener(All), "- name: up\n  type: STATIC\n  transport_socket_matches:\n  - {name: mesh, match: {tlsMode: istio}, "+UpstreamTLS("validation_context: "+a.Trusts(""), "auto_host_sni: true, auto_sni_san_validation: true")+"}\n  - {name: rest, match: {}, transport_socket: {name: raw}}\n"+
+			"  load_assignment:\n    cluster_name: up\n    endpoints:\n    - lb_endpoints:\n"+
+			endpoint(secure.Port, ", hostname: own.test}, metadata: {filter_metadata: {envoy.transport_socket_match: {tlsMode: "+mode+"}}}")+endpoint(plain.Port, "}"))
+	}
+	p := Start(t, text("istio"))
+	seen := map[string]int{}
+	for range 4 {
+		r := p.Dial().Get("/")
+		seen[r.Body]++
+	}
+	if seen["asked for own.test"] != 2 || seen["plain"] != 2 {
+		t.Errorf("answers: %v", seen)
+	}
+	// The endpoint is another one when its metadata say otherwise: no connection of the old kind is used for it.
+	p.Change(text("disabled"))
+	bad := 0
+	for range 4 {
+		if r := p.Dial().Get("/"); r.Status != 200 {
+			bad++
+		}
+	}
+	if bad != 2 {
+		t.Errorf("%d of 4 requests in plain text failed at a server of TLS, want 2", bad)
+	}
+}

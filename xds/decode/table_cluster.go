@@ -14,9 +14,14 @@ const (
 )
 
 var clusterTable = table{
+	"envoy.config.cluster.v3.Cluster.TransportSocketMatch": {
+		"name":             harmless("it is for statistics that are not kept"),
+		"match":            run,
+		"transport_socket": as("upstream"),
+	},
 	"envoy.config.cluster.v3.Cluster": {
-		"transport_socket_matches":          later("comes with TLS"),
-		"transport_socket_matcher":          later("comes with TLS"),
+		"transport_socket_matches":          run,
+		"transport_socket_matcher":          later("use transport_socket_matches"),
 		"name":                              run,
 		"alt_stat_name":                     run,
 		"stats_matcher":                     later("all statistics are kept"),
@@ -31,7 +36,7 @@ var clusterTable = table{
 		"health_checks":                             run,
 		"max_requests_per_connection":               run,
 		"circuit_breakers":                          run,
-		"upstream_http_protocol_options":            later("comes with TLS").but("empty"),
+		"upstream_http_protocol_options":            run,
 		"common_http_protocol_options":              as("upstream"),
 		"http_protocol_options":                     as("upstream"),
 		"http2_protocol_options":                    later(http2),

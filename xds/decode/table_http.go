@@ -240,7 +240,7 @@ var httpTable = table{
 	},
 	"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
 		"common_http_protocol_options":   as("upstream"),
-		"upstream_http_protocol_options": later("comes with TLS").but("empty"),
+		"upstream_http_protocol_options": run,
 		"explicit_http_config":           run,
 		"use_downstream_protocol_config": run,
 		"auto_config":                    later("comes with TLS"),
@@ -250,6 +250,11 @@ var httpTable = table{
 		"request_mirror_policies":        later("give it to the routes"),
 		"hash_policy":                    later("give it to the routes"),
 		"retry_policy":                   later("give it to the routes"),
+	},
+	"envoy.config.core.v3.UpstreamHttpProtocolOptions": {
+		"auto_sni":                 run,
+		"auto_san_validation":      run,
+		"override_auto_sni_header": run,
 	},
 	"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig": {
 		"http_protocol_options":  as("upstream"),

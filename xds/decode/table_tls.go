@@ -33,7 +33,7 @@ var tlsTable = table{
 	"envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext": {
 		"common_tls_context":      run,
 		"sni":                     run,
-		"auto_host_sni":           later("comes with names of endpoints").but("false"),
+		"auto_host_sni":           run,
 		"auto_sni_san_validation": run,
 		"allow_renegotiation":     never("crypto/tls renegotiates with nobody").but("false"),
 		"max_session_keys":        run,

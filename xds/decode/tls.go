@@ -69,10 +69,11 @@ func (s *session) downstreamTLS(m *tlsv3.DownstreamTlsContext, p *at) *config.TL
 
 func (s *session) upstreamTLS(m *tlsv3.UpstreamTlsContext, p *at) *config.TLS {
 	c := &config.TLS{
-		Hash:       hash(marshal(m)),
-		ServerName: m.GetSni(),
-		VerifyName: m.GetAutoSniSanValidation(),
-		Sessions:   int(min(u32(m.GetMaxSessionKeys(), 1), 1<<10)),
+		Hash:         hash(marshal(m)),
+		ServerName:   m.GetSni(),
+		EndpointName: m.GetAutoHostSni(),
+		VerifyName:   m.GetAutoSniSanValidation(),
+		Sessions:     int(min(u32(m.GetMaxSessionKeys(), 1), 1<<10)),
 	}
 	s.commonTLS(c, m.GetCommonTlsContext(), tls.VersionTLS12, p.field("common_tls_context"))
 	if c.VerifyName && c.ValidationSecret.Name == "" && (c.Validation == nil || c.Validation.Roots == nil && !c.Validation.SystemRoots) {
