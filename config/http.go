@@ -66,11 +66,13 @@ type HTTP struct {
 	StripPort            StripPort
 	StripTrailingHostDot bool
 	AddUserAgent         bool
-	SchemeOverwrite      string // "" keeps what came
-	MatchUpstreamScheme  bool
-	Proxy100Continue     bool
-	PackTraceReason      bool // of request ids; nothing is traced yet
-	MapIPv4InIPv6        bool // write ::ffff:a.b.c.d for IPv4 peers
+	// ClientCert is what becomes of x-forwarded-client-cert.
+	ClientCert          ClientCert
+	SchemeOverwrite     string // "" keeps what came
+	MatchUpstreamScheme bool
+	Proxy100Continue    bool
+	PackTraceReason     bool // of request ids; nothing is traced yet
+	MapIPv4InIPv6       bool // write ::ffff:a.b.c.d for IPv4 peers
 
 	// What is done to a response's head.
 	ServerName   string

@@ -139,3 +139,23 @@ type Secret struct {
 	Files []WatchedFile
 	Raw   []byte // in protobuf's wire format, to be shown
 }
+
+// ClientCert is what becomes of the field that tells of the certificates of clients.
+type ClientCert struct {
+	Mode ClientCertMode
+	// What is told of a certificate beside its sum.
+	Subject, Whole, Chain, DNS, URI, Issuer bool
+	JSON                                    bool // instead of text
+}
+
+// ClientCertMode is what is done with the field.
+type ClientCertMode uint8
+
+// The modes.
+const (
+	ClientCertSanitize ClientCertMode = iota // it is taken out
+	ClientCertForward                        // it stays if the client has shown a certificate
+	ClientCertAppend                         // likewise, and the client's own comes behind it
+	ClientCertSet                            // the client's own instead
+	ClientCertAlways                         // it stays
+)

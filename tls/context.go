@@ -34,9 +34,10 @@ type compiled struct {
 	secrets [maxSecrets]*config.Secret // it was made of, in the order of Context.slots
 	err     error                      // why no connection can be made of it
 	tls     *tls.Config
-	plain   *tls.Config // the same without ALPN; nil: there is none anyway
-	checks  *checks     // nil: nothing is asked of the peer
-	leaves  leaves
+	plain   *tls.Config         // the same without ALPN; nil: there is none anyway
+	checks  *checks             // nil: nothing is asked of the peer
+	leaves  leaves              // of a server
+	first   *config.Certificate // of a client; nil: it has none
 }
 
 // maxSecrets is how many secrets a context may use.
@@ -196,6 +197,7 @@ func (x *Context) compile(c *compiled) error {
 		t.ClientSessionCache = tls.NewLRUClientSessionCache(n)
 	}
 	if len(certificates) > 0 {
+		c.first = certificates[0]
 		t.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			for _, own := range certificates {
 				if r.SupportsCertificate(&own.Certificate) == nil {
@@ -388,27 +390,37 @@ func rank(c *config.Certificate) int {
 	return 1
 }
 
+// of are the certificates for a name, the best first.
+func (l *leaves) of(name string) []*config.Certificate {
+	name = strings.ToLower(name)
+	if list := l.byName[name]; list != nil {
+		return list
+	}
+	if dot := strings.IndexByte(name, '.'); dot > 0 {
+		if list := l.byName[name[dot:]]; list != nil {
+			return list
+		}
+	}
+	if l.fullScan || name == "" {
+		return l.all
+	}
+	return l.all[:1]
+}
+
 // choose finds the certificate for a client: one of the name that it asks for, of a kind that it can verify, and else the first.
 func (l *leaves) choose(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	name := strings.ToLower(h.ServerName)
-	list := l.byName[name]
-	if list == nil {
-		if dot := strings.IndexByte(name, '.'); dot > 0 {
-			list = l.byName[name[dot:]]
-		}
-	}
-	if list == nil {
-		if !l.fullScan && name != "" {
-			return &l.all[0].Certificate, nil
-		}
-		list = l.all
-	}
+	list := l.of(h.ServerName)
 	nameless := *h
 	nameless.ServerName = "" // it has been looked at
+	chosen := list[0]
 	for _, own := range list {
 		if nameless.SupportsCertificate(&own.Certificate) == nil {
-			return &own.Certificate, nil
+			chosen = own
+			break
 		}
 	}
-	return &list[0].Certificate, nil
+	if p, ok := h.Conn.(*pipe); ok {
+		p.session.shown = chosen
+	}
+	return &chosen.Certificate, nil
 }

@@ -11,6 +11,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/weftmesh/weft/config"
 )
 
 // Session is one side of a TLS connection, without I/O. While it shakes hands, on a goroutine of its own, whoever has the socket calls
@@ -20,6 +22,8 @@ type Session struct {
 	pipe pipe
 	gate Gate
 	made *compiled
+	// shown is the certificate that this side has chosen to show.
+	shown *config.Certificate
 }
 
 func newSession(gate Gate, made *compiled) *Session {
@@ -235,7 +239,7 @@ func (s *Session) CloseNotify(dst []byte) []byte {
 // State is what has been agreed on, and what the peer has shown.
 func (s *Session) State() tls.ConnectionState { return s.conn.ConnectionState() }
 
-// Peer is what the peer has shown, the leaf first; nil: it has shown nothing.
+// Peer is what the peer has shown, the leaf first; none: it has shown nothing.
 func (s *Session) Peer() []*x509.Certificate { return s.conn.ConnectionState().PeerCertificates }
 
 // Verified tells whether the peer has shown a certificate that ends with a root that is trusted.

@@ -84,7 +84,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending, requests *telemetry.Values) {
 	if s := conn.TLS(); s != nil {
 		stats.Inc(CxSSLTotal)
 		stats.Inc(CxSSLActive)
-		if s.Peer() != nil {
+		if len(s.Peer()) > 0 {
 			c.state |= connPresented
 		}
 		if s.Verified() {

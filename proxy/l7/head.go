@@ -185,8 +185,7 @@ func (x *exchange) removeHopByHop() {
 	}
 	r.Remove(http.KeepAlive)
 	r.Remove(http.ProxyConnection)
-	// Who the peer's peer was is not for it to say: its own certificate would stand there, and it has shown none.
-	r.Remove(http.XForwardedClientCert)
+	x.forwardClientCert()
 }
 
 // hasToken tells whether a comma-separated list has a token, in any case.

@@ -64,6 +64,7 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 		MergeSlashes:         m.GetMergeSlashes(),
 		StripTrailingHostDot: m.GetStripTrailingHostDot(),
 		AddUserAgent:         isTrue(m.GetAddUserAgent(), false),
+		ClientCert:           clientCert(m),
 		SchemeOverwrite:      m.GetSchemeHeaderTransformation().GetSchemeToOverwrite(),
 		MatchUpstreamScheme:  m.GetSchemeHeaderTransformation().GetMatchUpstream(),
 		Proxy100Continue:     m.GetProxy_100Continue(),
@@ -239,4 +240,13 @@ func (s *session) spelling(m *corev3.Http1ProtocolOptions_HeaderKeyFormat) (conf
 		return config.SpellAsReceived, c.GetForwardReasonPhrase()
 	}
 	return config.SpellLower, false
+}
+
+func clientCert(m *hcmv3.HttpConnectionManager) config.ClientCert {
+	d := m.GetSetCurrentClientCertDetails()
+	return config.ClientCert{
+		Mode:    config.ClientCertMode(m.GetForwardClientCertDetails()),
+		Subject: d.GetSubject().GetValue(), Whole: d.GetCert(), Chain: d.GetChain(), DNS: d.GetDns(), URI: d.GetUri(), Issuer: d.GetIssuer(),
+		JSON: d.GetFormat() == hcmv3.HttpConnectionManager_JSON,
+	}
 }
