@@ -25,9 +25,9 @@ type TLS struct {
 	RequireName  bool // a server name
 	FullScan     bool // a name that is nobody's gets any certificate that its client can verify, instead of the first
 	NoTickets    bool
-	Tickets      *TicketKeys // nil: keys that nobody else has
-	TicketSecret SecretRef   // has them, if it has a name
-	Lifetime     time.Duration
+	Tickets      *TicketKeys   // nil: keys that nobody else has
+	TicketSecret SecretRef     // has them, if it has a name
+	Lifetime     time.Duration // of a session; 0: as crypto/tls likes, which is a week
 	Stapling     Stapling
 
 	// Of those we connect to.

@@ -1,6 +1,7 @@
 package tls
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/weftmesh/weft/config"
 )
@@ -279,13 +281,18 @@ func (x *Context) compileTickets(c *compiled, t *tls.Config) error {
 	}
 	t.SetSessionTicketKeys(keys.Keys)
 	bound := c.binding(x.config.Require)
+	lifetime := x.config.Lifetime
+	good := func(e []byte) bool {
+		since, ok := bytes.CutPrefix(e, bound)
+		return ok && len(since) == 8 && (lifetime <= 0 || time.Since(time.Unix(int64(binary.BigEndian.Uint64(since)), 0)) < lifetime)
+	}
 	t.WrapSession = func(cs tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {
-		ss.Extra = append(ss.Extra, bound)
+		ss.Extra = append(ss.Extra, binary.BigEndian.AppendUint64(slices.Clone(bound), uint64(time.Now().Unix())))
 		return t.EncryptTicket(cs, ss)
 	}
 	t.UnwrapSession = func(identity []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
 		ss, err := t.DecryptTicket(identity, cs)
-		if err != nil || ss == nil || !slices.ContainsFunc(ss.Extra, func(e []byte) bool { return string(e) == string(bound) }) {
+		if err != nil || ss == nil || !slices.ContainsFunc(ss.Extra, good) {
 			return nil, err // a full handshake follows
 		}
 		return ss, nil

@@ -25,7 +25,7 @@ var tlsTable = table{
 		"session_ticket_keys_sds_secret_config": run,
 		"disable_stateless_session_resumption":  run,
 		"disable_stateful_session_resumption":   harmless("sessions are resumed by tickets only"),
-		"session_timeout":                       later("tickets are good for a week"),
+		"session_timeout":                       run,
 		"ocsp_staple_policy":                    oneOf("LENIENT_STAPLING").and(later("comes with stapling"), "STRICT_STAPLING", "MUST_STAPLE"),
 		"full_scan_certs_on_sni_mismatch":       run,
 		"prefer_client_ciphers":                 later("crypto/tls has an order of its own").but("false"),

@@ -50,6 +50,12 @@ func (s *session) downstreamTLS(m *tlsv3.DownstreamTlsContext, p *at) *config.TL
 		FullScan:    m.GetFullScanCertsOnSniMismatch().GetValue(),
 		NoTickets:   m.GetDisableStatelessSessionResumption(),
 	}
+	if d := m.GetSessionTimeout(); d != nil {
+		p := p.field("session_timeout")
+		if c.Lifetime = s.duration(d, 0, p); c.Lifetime < time.Second {
+			s.problem(p, "%v: want a second or more; disable_stateless_session_resumption has no session resumed", c.Lifetime)
+		}
+	}
 	s.commonTLS(c, m.GetCommonTlsContext(), tls.VersionTLS13, p.field("common_tls_context"))
 	if len(c.Certificates) == 0 {
 		s.problem(p.field("common_tls_context").field("tls_certificates"), "a certificate is missing: there is nothing to show to clients")
