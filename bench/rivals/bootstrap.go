@@ -34,7 +34,18 @@ static_resources:
     address:
       socket_address: {address: 127.0.0.1, port_value: {{.Listen}}}
     filter_chains:
-    - filters:
+    -
+{{- with .Certificate}}
+      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context:
+            tls_certificates:
+            - certificate_chain: {filename: "{{.}}"}
+              private_key: {filename: "{{.}}"}
+{{- end}}
+      filters:
 {{- if .TCP}}
       - name: envoy.filters.network.tcp_proxy
         typed_config:

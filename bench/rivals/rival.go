@@ -38,7 +38,9 @@ type Plan struct {
 	Threads  int
 	Clusters int // static clusters nobody asks for, beside the one in use; Envoy's bootstrap only
 	Policies Policies
-	Profile  string // the file that Envoy's /cpuprofiler writes; "" for the default
+	// Certificate is a file with a certificate and its key, in PEM, with which clients are served over TLS; "": in plain text.
+	Certificate string
+	Profile     string // the file that Envoy's /cpuprofiler writes; "" for the default
 }
 
 // Policies are pieces of YAML for Envoy's bootstrap, each empty or a whole piece of its own.
