@@ -72,6 +72,8 @@ func (t *TLS) Secrets() iter.Seq[SecretRef] {
 type Certificate struct {
 	tls.Certificate
 	Where string
+	// Batch is how long an operation of the key may wait for others to be done with, if the processor does several at once; 0: as is best.
+	Batch time.Duration
 }
 
 // Stapling is what becomes of a certificate by its OCSP response.

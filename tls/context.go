@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/tls/batch"
 )
 
 // Context is one transport socket's configuration, at work. It may be used from all loops.
@@ -36,10 +37,12 @@ type compiled struct {
 	secrets [maxSecrets]*config.Secret // it was made of, in the order of Context.slots
 	err     error                      // why no connection can be made of it
 	tls     *tls.Config
-	plain   *tls.Config         // the same without ALPN; nil: there is none anyway
-	checks  *checks             // nil: nothing is asked of the peer
-	leaves  leaves              // of a server
-	first   *config.Certificate // of a client; nil: it has none
+	plain   *tls.Config                        // the same without ALPN; nil: there is none anyway
+	checks  *checks                            // nil: nothing is asked of the peer
+	leaves  leaves                             // of a server
+	first   *config.Certificate                // of a client; nil: it has none
+	keys    map[*config.Certificate]*batch.Key // of a server, those whose operations are done several at a time
+	queue   *batch.Queue                       // that one of them uses; nil: none
 }
 
 // maxSecrets is how many secrets a context may use.
@@ -219,7 +222,15 @@ func (x *Context) compileServer(c *compiled, certificates []*config.Certificate)
 		return fmt.Errorf("tls: there is no certificate to show to clients")
 	}
 	c.leaves = newLeaves(certificates, x.config)
-	t.GetCertificate = c.leaves.choose
+	for _, own := range certificates {
+		if k := batched(own, x.store); k != nil {
+			if c.keys == nil {
+				c.keys = map[*config.Certificate]*batch.Key{}
+			}
+			c.keys[own], c.queue = k, x.store.queue(own.Batch)
+		}
+	}
+	t.GetCertificate = c.choose
 	switch {
 	case x.config.Require:
 		t.ClientAuth = tls.RequireAnyClientCert
@@ -415,8 +426,8 @@ func (l *leaves) of(name string) []*config.Certificate {
 }
 
 // choose finds the certificate for a client: one of the name that it asks for, of a kind that it can verify, and else the first.
-func (l *leaves) choose(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	list := l.of(h.ServerName)
+func (c *compiled) choose(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	list := c.leaves.of(h.ServerName)
 	nameless := *h
 	nameless.ServerName = "" // it has been looked at
 	chosen := list[0]
@@ -426,8 +437,13 @@ func (l *leaves) choose(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			break
 		}
 	}
-	if p, ok := h.Conn.(*pipe); ok {
-		p.session.shown = chosen
+	s := h.Conn.(*pipe).session
+	s.shown = chosen
+	if k := c.keys[chosen]; k != nil {
+		own := chosen.Certificate
+		own.PrivateKey = &signer{k, s}
+		return &own, nil
 	}
+	s.settle()
 	return &chosen.Certificate, nil
 }

@@ -24,6 +24,8 @@ type Session struct {
 	made *compiled
 	// shown is the certificate that this side has chosen to show.
 	shown *config.Certificate
+	// expected says that the signature that it was to ask for has come, or will not; nil: none is expected.
+	expected func()
 }
 
 func newSession(gate Gate, made *compiled) *Session {
@@ -75,13 +77,17 @@ type pipe struct {
 func (s *Session) Begin(first []byte, notify func()) {
 	s.pipe.in = append(s.pipe.in, first...)
 	s.pipe.notify = notify
+	if q := s.made.queue; q != nil {
+		s.expected = q.Expect()
+	}
 	go s.shake()
 }
 
 func (s *Session) shake() {
-	s.gate.enter()
+	s.gate.Enter()
 	err := s.contained()
-	s.gate.leave()
+	s.settle()
+	s.gate.Leave()
 	p := &s.pipe
 	p.mu.Lock()
 	p.done, p.err = true, err
@@ -147,12 +153,12 @@ func (p *pipe) Read(b []byte) (int, error) {
 		if len(p.out) > 0 {
 			p.notify()
 		}
-		p.session.gate.leave()
+		p.session.gate.Leave()
 		for len(p.in) == 0 && p.lost == nil {
 			p.arrived.Wait()
 		}
 		p.mu.Unlock()
-		p.session.gate.enter()
+		p.session.gate.Enter()
 		p.mu.Lock()
 	}
 	if p.lost != nil {
@@ -252,5 +258,8 @@ type Gate chan struct{}
 // NewGate makes a gate for n at a time.
 func NewGate(n int) Gate { return make(Gate, n) }
 
-func (g Gate) enter() { g <- struct{}{} }
-func (g Gate) leave() { <-g }
+// Enter waits for a place.
+func (g Gate) Enter() { g <- struct{}{} }
+
+// Leave gives it up.
+func (g Gate) Leave() { <-g }

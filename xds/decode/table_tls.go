@@ -86,11 +86,20 @@ var tlsTable = table{
 		"private_key":                  run,
 		"pkcs12":                       later("use certificate_chain and private_key"),
 		"watched_directory":            run,
-		"private_key_provider":         later("comes with batches of private-key operations"),
+		"private_key_provider":         run,
 		"password":                     later("keys are read in plain PEM"),
 		"ocsp_staple":                  later("comes with stapling"),
 		"signed_certificate_timestamp": never("Envoy has not built it either"),
 		"tls_params":                   later("use those of the context"),
+	},
+	"envoy.extensions.transport_sockets.tls.v3.PrivateKeyProvider": {
+		"provider_name": harmless("the type of typed_config decides"),
+		"typed_config":  extension("envoy.extensions.private_key_providers.cryptomb.v3alpha.CryptoMbPrivateKeyMethodConfig"),
+		"fallback":      run,
+	},
+	"envoy.extensions.private_key_providers.cryptomb.v3alpha.CryptoMbPrivateKeyMethodConfig": {
+		"private_key": run,
+		"poll_delay":  run,
 	},
 	"envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys": {
 		"keys": run,

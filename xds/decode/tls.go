@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	cryptombv3alpha "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/private_key_providers/cryptomb/v3alpha"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
@@ -167,7 +168,25 @@ func (s *session) commonTLS(c *config.TLS, m *tlsv3.CommonTlsContext, highest ui
 func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificate {
 	before := len(s.problems)
 	chain := s.data(m.GetCertificateChain(), maxPEM, p.field("certificate_chain"))
-	key := s.data(m.GetPrivateKey(), maxPEM, p.field("private_key"))
+	private, kp := m.GetPrivateKey(), p.field("private_key")
+	var delay time.Duration
+	if provider := m.GetPrivateKeyProvider(); provider != nil {
+		p := p.field("private_key_provider")
+		if private != nil {
+			s.problem(p, "there is a private_key, too: want one of the two")
+		}
+		if !wefttls.CanBatch() && !provider.GetFallback() {
+			s.problem(p, "this processor has not got the vectors for it (AVX2), or FIPS mode is on: set fallback, or leave the provider out")
+		}
+		if b := in[*cryptombv3alpha.CryptoMbPrivateKeyMethodConfig](s, provider.GetTypedConfig()); b != nil {
+			p := p.field("typed_config").as("envoy.extensions.private_key_providers.cryptomb.v3alpha.CryptoMbPrivateKeyMethodConfig")
+			private, kp = b.GetPrivateKey(), p.field("private_key")
+			if delay = s.duration(b.GetPollDelay(), 0, p.field("poll_delay")); delay <= 0 || delay > time.Second {
+				s.problem(p.field("poll_delay"), "%v: want more than 0s and at most 1s", delay)
+			}
+		}
+	}
+	key := s.data(private, maxPEM, kp)
 	if len(s.problems) > before {
 		return nil
 	}
@@ -176,15 +195,15 @@ func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificat
 		return nil
 	}
 	if len(key) == 0 {
-		s.problem(p.field("private_key"), "a key is missing")
+		s.problem(kp, "a key is missing")
 		return nil
 	}
 	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {
-		s.problem(p, "%s and %s: %s", origin(m.GetCertificateChain()), origin(m.GetPrivateKey()), strings.TrimPrefix(err.Error(), "tls: "))
+		s.problem(p, "%s and %s: %s", origin(m.GetCertificateChain()), origin(private), strings.TrimPrefix(err.Error(), "tls: "))
 		return nil
 	}
-	c := &config.Certificate{Certificate: pair, Where: origin(m.GetCertificateChain())}
+	c := &config.Certificate{Certificate: pair, Where: origin(m.GetCertificateChain()), Batch: delay}
 	switch k := pair.Leaf.PublicKey.(type) {
 	case *rsa.PublicKey:
 		if bits := k.N.BitLen(); bits < 2048 || bits > 8192 {
