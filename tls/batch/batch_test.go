@@ -72,6 +72,13 @@ func TestMultiply(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Fatalf("%d digits, round %d:\n got %x\nwant %x", digits, round, got, want)
 			}
+			twice, wide := aligned(n), aligned(2*n+2*lanes)
+			square(got, a, m, k, wide, digits)
+			multiply(twice, a, a, m, k, sum, digits)
+			if !slices.Equal(got, twice) {
+				t.Fatalf("%d digits, round %d: the square is another one than the product", digits, round)
+			}
+			multiply(got, a, b, m, k, sum, digits)
 			for lane := range lanes {
 				mod := whole(m, lane, digits)
 				if mod.Sign() == 0 || mod.Bit(0) == 0 {

@@ -23,7 +23,7 @@ func newGroup(digits int) *group {
 		p, _ = groups.LoadOrStore(digits, &sync.Pool{New: func() any {
 			n := digits * lanes
 			g := &group{digits: digits, m: aligned(n), rr: aligned(n), k: aligned(lanes), x: aligned(n), y: aligned(n), t: aligned(n), one: aligned(n),
-				sum: aligned(n + 2*lanes), index: aligned(lanes), table: aligned(entries * n)}
+				sum: aligned(2*n + 2*lanes), index: aligned(lanes), table: aligned(entries * n)}
 			for lane := range lanes {
 				g.one[lane] = 1
 			}
@@ -56,6 +56,8 @@ func (g *group) lane(i int, m *modulus) {
 
 func (g *group) mul(out, a, b []uint64) { multiply(out, a, b, g.m, g.k, g.sum, g.digits) }
 
+func (g *group) square(n []uint64) { square(n, n, g.m, g.k, g.sum, g.digits) }
+
 // power raises x, which is in Montgomery's form and stays so, to an exponent for each lane: windows of four bits, the highest first, of
 // which every lane has the same number.
 func (g *group) power(exponents *[lanes][]uint8) {
@@ -75,7 +77,7 @@ func (g *group) power(exponents *[lanes][]uint8) {
 			continue
 		}
 		for range window {
-			g.mul(g.x, g.x, g.x)
+			g.square(g.x)
 		}
 		choose(g.t, g.table, g.index, g.digits)
 		g.mul(g.x, g.x, g.t)

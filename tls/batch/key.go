@@ -236,7 +236,7 @@ func check(list []*operation, outputs [][]byte) {
 	g.mul(g.x, g.x, g.rr)
 	copy(g.y, g.x)
 	for range 16 { // 65537 is 2^16 + 1
-		g.mul(g.x, g.x, g.x)
+		g.square(g.x)
 	}
 	g.mul(g.x, g.x, g.y)
 	back := g.lower()

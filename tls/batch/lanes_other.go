@@ -9,4 +9,8 @@ func multiply(out, a, b, m, k, sum []uint64, digits int) {
 	referenceMultiply(out, a, b, m, k, sum, digits)
 }
 
+func square(out, a, m, k, sum []uint64, digits int) {
+	referenceMultiply(out, a, a, m, k, sum, digits)
+}
+
 func choose(out, table, index []uint64, digits int) { referenceChoose(out, table, index, digits) }
