@@ -27,12 +27,14 @@ type View struct {
 	Refresh   func() // brings gauges up to date that are only worth it when somebody looks
 	Clusters  func() upstream.Clusters
 	Listeners func() []ListenerView
-	Ready     func() (state string, ready bool)
-	Info      func() any // of /server_info, to be written as JSON
-	Dump      func(w io.Writer, query url.Values) error
-	Levels    func() map[string]string
-	SetLevel  func(component, level string) error
-	Runtime   func() RuntimeView
+	// Certificates are those of every transport socket.
+	Certificates func() []TransportView
+	Ready        func() (state string, ready bool)
+	Info         func() any // of /server_info, to be written as JSON
+	Dump         func(w io.Writer, query url.Values) error
+	Levels       func() map[string]string
+	SetLevel     func(component, level string) error
+	Runtime      func() RuntimeView
 	// SetRuntime changes runtime values; an empty one takes it out.
 	SetRuntime func(changes map[string]string) error
 	Drain      func(inboundOnly, graceful, skipExit bool)
@@ -59,6 +61,7 @@ type page struct {
 func pages() []page {
 	return []page{
 		{"/", "this index, for a browser", false, (*Server).index},
+		{"/certs", "certificates in use, whom they trust, and how many days they have left", false, (*Server).certs},
 		{"/clusters", "clusters and their endpoints; ?format=json", false, (*Server).clusters},
 		{"/config_dump", "the configuration in force, as Envoy's protobuf JSON; ?resource=, ?name_regex=, ?include_eds", false, (*Server).configDump},
 		{"/cpuprofiler", "?enable=y writes where the processor's time goes to admin.profile_path, in pprof's format, until ?enable=n", true, (*Server).cpuProfiler},
