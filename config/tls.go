@@ -72,6 +72,8 @@ func (t *TLS) Secrets() iter.Seq[SecretRef] {
 type Certificate struct {
 	tls.Certificate
 	Where string
+	// StapleUntil is when the OCSP response that goes with it, if there is one, is not valid any more.
+	StapleUntil time.Time
 	// Batch is how long an operation of the key may wait for others to be done with, if the processor does several at once; 0: as is best.
 	Batch time.Duration
 }

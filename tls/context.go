@@ -34,15 +34,16 @@ type Context struct {
 
 // compiled is a context with the secrets of one moment.
 type compiled struct {
-	secrets [maxSecrets]*config.Secret // it was made of, in the order of Context.slots
-	err     error                      // why no connection can be made of it
-	tls     *tls.Config
-	plain   *tls.Config                        // the same without ALPN; nil: there is none anyway
-	checks  *checks                            // nil: nothing is asked of the peer
-	leaves  leaves                             // of a server
-	first   *config.Certificate                // of a client; nil: it has none
-	keys    map[*config.Certificate]*batch.Key // of a server, those whose operations are done several at a time
-	queue   *batch.Queue                       // that one of them uses; nil: none
+	secrets  [maxSecrets]*config.Secret // it was made of, in the order of Context.slots
+	err      error                      // why no connection can be made of it
+	tls      *tls.Config
+	plain    *tls.Config                        // the same without ALPN; nil: there is none anyway
+	checks   *checks                            // nil: nothing is asked of the peer
+	leaves   leaves                             // of a server
+	first    *config.Certificate                // of a client; nil: it has none
+	keys     map[*config.Certificate]*batch.Key // of a server, those whose operations are done several at a time
+	stapling config.Stapling
+	queue    *batch.Queue // that one of them uses; nil: none
 }
 
 // maxSecrets is how many secrets a context may use.
@@ -221,7 +222,7 @@ func (x *Context) compileServer(c *compiled, certificates []*config.Certificate)
 	if len(certificates) == 0 {
 		return fmt.Errorf("tls: there is no certificate to show to clients")
 	}
-	c.leaves = newLeaves(certificates, x.config)
+	c.leaves, c.stapling = newLeaves(certificates, x.config), x.config.Stapling
 	for _, own := range certificates {
 		if k := batched(own, x.store); k != nil {
 			if c.keys == nil {
@@ -425,9 +426,25 @@ func (l *leaves) of(name string) []*config.Certificate {
 	return l.all[:1]
 }
 
+var errStale = errors.New("tls: the OCSP response of every certificate that would do is not valid any more (ocsp_staple_policy)")
+
+// usable leaves certificates out whose OCSP response is not valid any more, if that matters.
+func (c *compiled) usable(list []*config.Certificate) []*config.Certificate {
+	if c.stapling == config.StapleIfValid {
+		return list
+	}
+	now := time.Now()
+	return slices.DeleteFunc(slices.Clone(list), func(own *config.Certificate) bool {
+		return (own.OCSPStaple != nil || c.stapling == config.StapleAlways) && !now.Before(own.StapleUntil)
+	})
+}
+
 // choose finds the certificate for a client: one of the name that it asks for, of a kind that it can verify, and else the first.
 func (c *compiled) choose(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	list := c.leaves.of(h.ServerName)
+	list := c.usable(c.leaves.of(h.ServerName))
+	if len(list) == 0 {
+		return nil, errStale
+	}
 	nameless := *h
 	nameless.ServerName = "" // it has been looked at
 	chosen := list[0]
@@ -439,11 +456,14 @@ func (c *compiled) choose(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	s := h.Conn.(*pipe).session
 	s.shown = chosen
-	if k := c.keys[chosen]; k != nil {
-		own := chosen.Certificate
-		own.PrivateKey = &signer{k, s}
-		return &own, nil
+	own := chosen.Certificate
+	if chosen.OCSPStaple != nil && !time.Now().Before(chosen.StapleUntil) {
+		own.OCSPStaple = nil
 	}
-	s.settle()
-	return &chosen.Certificate, nil
+	if k := c.keys[chosen]; k != nil {
+		own.PrivateKey = &signer{k, s}
+	} else {
+		s.settle()
+	}
+	return &own, nil
 }

@@ -482,3 +482,32 @@ func TestTransportsOfEndpoints(t *testing.T) {
 		t.Errorf("%d of 4 requests in plain text failed at a server of TLS, want 2", bad)
 	}
 }
+
+// A certificate is shown with its OCSP response as long as that is valid; what becomes of it afterwards is a matter of policy.
+func TestStapling(t *testing.T) {
+	a := NewAuthority(t, t.TempDir())
+	leaf := a.Issue("front", []string{"front.test"}, nil).Leaf
+	a.Staple("good", leaf, time.Now().Add(time.Hour))
+	a.Staple("ended", leaf, time.Now().Add(-time.Hour))
+	u := Echo(t)
+	for _, c := range []struct {
+		response, policy string
+		stapled, refused bool
+	}{
+		{"good", "LENIENT_STAPLING", true, false},
+		{"ended", "LENIENT_STAPLING", false, false},
+		{"good", "STRICT_STAPLING", true, false},
+		{"ended", "STRICT_STAPLING", false, true},
+		{"good", "MUST_STAPLE", true, false},
+	} {
+		source := strings.TrimSuffix(a.Source("front"), "}") + `, ocsp_staple: {filename: "` + filepath.Join(a.Dir, c.response) + `"}}`
+		p := Start(t, Bootstrap(Secured(HTTPListener(All), DownstreamTLS("tls_certificates: ["+source+"]", "ocsp_staple_policy: "+c.policy)), Cluster("up", u.Port)))
+		conn, err := TryTLS(t, p.Address(), &tls.Config{RootCAs: a.Pool(), ServerName: "front.test"})
+		if (err != nil) != c.refused {
+			t.Errorf("%s, %s: %v", c.response, c.policy, err)
+		}
+		if err == nil && (conn.Conn.(*tls.Conn).OCSPResponse() != nil) != c.stapled {
+			t.Errorf("%s, %s: stapled is %v", c.response, c.policy, !c.stapled)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
@@ -15,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/crypto/ocsp"
 
 	cryptombv3alpha "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/private_key_providers/cryptomb/v3alpha"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -64,6 +67,12 @@ func (s *session) downstreamTLS(m *tlsv3.DownstreamTlsContext, p *at) *config.TL
 	if c.Require && c.Validation == nil && c.ValidationSecret.Name == "" {
 		// Envoy takes this, and any certificate with it.
 		s.problem(p.field("require_client_certificate"), "there is no validation_context that says whose certificates are good: an empty one takes anybody's")
+	}
+	c.Stapling = config.Stapling(m.GetOcspStaplePolicy())
+	for i := range c.Certificates {
+		if v := c.Certificates[i].Value; c.Stapling == config.StapleAlways && v != nil && v.OCSPStaple == nil {
+			s.problem(p.field("common_tls_context").field("tls_certificates").item(i).field("ocsp_staple"), "ocsp_staple_policy is MUST_STAPLE, and there is no response")
+		}
 	}
 	switch k := m.GetSessionTicketKeysType().(type) {
 	case *tlsv3.DownstreamTlsContext_SessionTicketKeys:
@@ -204,6 +213,11 @@ func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificat
 		return nil
 	}
 	c := &config.Certificate{Certificate: pair, Where: origin(m.GetCertificateChain()), Batch: delay}
+	if d := m.GetOcspStaple(); d != nil {
+		s.staple(c, d, p.field("ocsp_staple"))
+	} else if mustStaple(pair.Leaf) {
+		s.problem(p.field("ocsp_staple"), "%s: the certificate itself demands an OCSP response, and there is none", c.Where)
+	}
 	switch k := pair.Leaf.PublicKey.(type) {
 	case *rsa.PublicKey:
 		if bits := k.N.BitLen(); bits < 2048 || bits > 8192 {
@@ -218,6 +232,41 @@ func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificat
 		s.problem(p.field("certificate_chain"), "%s: the certificate ended on %s", c.Where, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 	return c
+}
+
+// staple reads the OCSP response that a certificate is shown with.
+func (s *session) staple(c *config.Certificate, d *corev3.DataSource, p *at) {
+	before := len(s.problems)
+	b := s.data(d, maxPEM, p)
+	if len(s.problems) > before {
+		return
+	}
+	r, err := ocsp.ParseResponse(b, nil)
+	switch {
+	case err != nil:
+		s.problem(p, "%s: not an OCSP response in DER: %v", origin(d), plain(err))
+	case r.SerialNumber.Cmp(c.Leaf.SerialNumber) != 0:
+		s.problem(p, "%s: the response is about another certificate than %s", origin(d), c.Where)
+	case r.Status != ocsp.Good:
+		s.problem(p, "%s: the response says that the certificate is revoked, or unknown", origin(d))
+	default:
+		c.OCSPStaple, c.StapleUntil = b, r.NextUpdate
+		if r.NextUpdate.IsZero() {
+			c.StapleUntil = time.Unix(1<<40, 0) // there is no end to it (RFC 6960 §2.4)
+		}
+	}
+}
+
+// mustStaple tells whether a certificate demands to be shown with an OCSP response (RFC 7633: the feature status_request).
+func mustStaple(c *x509.Certificate) bool {
+	for _, e := range c.Extensions {
+		if e.Id.String() == "1.3.6.1.5.5.7.1.24" {
+			var features []int
+			_, err := asn1.Unmarshal(e.Value, &features)
+			return err == nil && slices.Contains(features, 5)
+		}
+	}
+	return false
 }
 
 // origin says where something is from, for people.
