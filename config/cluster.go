@@ -6,10 +6,14 @@ import (
 	"time"
 )
 
-// Transport is what endpoints speak whose metadata have all of Match, of TransportMatch.
+// Transport is what is spoken below a connection's own protocol. One of Transports is for endpoints whose metadata have all of Match, of
+// TransportMatch.
 type Transport struct {
 	Match map[string]any
 	TLS   *TLS // nil: plain text
+	// ProxyHeader is the version of the PROXY protocol in which the endpoint is told, before anything else, whom the connection is for; 0:
+	// it is not told.
+	ProxyHeader uint8
 }
 
 // AllTLS are the cluster's transport sockets that speak TLS.
@@ -55,7 +59,7 @@ type Cluster struct {
 	Outliers     *Outliers    // nil: nobody is ejected
 	Health       *HealthCheck // nil: nobody is asked
 	KeepRemoved  bool         // with Health: an endpoint that its source takes away stays while it is well
-	TLS          *TLS         // nil: connections are in plain text
+	Transport                 // of endpoints that Transports have nothing for
 	// Transports are for endpoints with some metadata, the first that fits, instead of TLS.
 	Transports []Transport
 	// NameFrom is the field of a request, in lower case, that says which name of a TLS server is asked for, its authority among them, if

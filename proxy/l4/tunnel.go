@@ -8,6 +8,7 @@ import (
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/wire/proxyproto"
 )
 
 // tunnel is a downstream connection, the upstream one that carries it, and the bytes between them.
@@ -105,7 +106,7 @@ func (t *tunnel) dial() {
 		t.entry.About[accesslog.OfEndpoint] = m.Metadata
 		t.entry.UpstreamHost, t.entry.UpstreamPath = m.Address().AddrPort, m.Address().Path
 		t.entry.UpstreamFailure, t.entry.UpstreamName = "", m.Hostname
-		up, failure := t.cluster.DialTCP(l, m, (*upEnd)(t))
+		up, failure := t.cluster.DialTCP(l, m, t.header(m), (*upEnd)(t))
 		if m := t.entry.More; m != nil && failure != upstream.Overflow {
 			m.Tried = append(m.Tried, accesslog.Tried{Address: t.entry.UpstreamHost, Path: t.entry.UpstreamPath, Name: t.entry.UpstreamName})
 		}
@@ -127,6 +128,15 @@ func (t *tunnel) dial() {
 	t.cluster.GaveUp(l)
 	t.entry.Flags |= accesslog.UpstreamConnectionFailure | accesslog.ConnectAttemptsExceeded
 	t.fail(notConnected)
+}
+
+// header is what an endpoint is told of whom the tunnel is for, if it is to be told.
+func (t *tunnel) header(m *upstream.Member) string {
+	v := m.ProxyHeader()
+	if v == 0 {
+		return ""
+	}
+	return string(proxyproto.Append(nil, &proxyproto.Header{Version: v, Source: t.down.Remote(), Destination: t.down.Local()}))
 }
 
 // refusal is why a client gets nobody, in the words that Envoy has for logs.

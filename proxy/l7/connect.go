@@ -7,6 +7,7 @@ import (
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/wire/http"
+	"github.com/weftmesh/weft/wire/proxyproto"
 )
 
 // connect asks for the connection of an attempt: one of the pool's, or, for a CONNECT that ends here, one of its own.
@@ -14,9 +15,22 @@ func (a *attempt) connect() (*upstream.HTTP1, upstream.Failure) {
 	x := a.exchange
 	l := x.local.Loop
 	if x.has(terminated) {
-		return x.cluster.Tunnel(l, a.member.Endpoint, x.forward.Priority, askedName(x.cluster, &x.request), a)
+		return x.cluster.Tunnel(l, a.member.Endpoint, x.forward.Priority, x.apart(a.member), a)
 	}
-	return x.cluster.Lend(l, a.member.Endpoint, x.forward.Priority, askedName(x.cluster, &x.request), !a.repeatable(), a, &a.wait)
+	return x.cluster.Lend(l, a.member.Endpoint, x.forward.Priority, x.apart(a.member), !a.repeatable(), a, &a.wait)
+}
+
+// apart is what keeps the connections for a request apart from others.
+func (x *exchange) apart(m *upstream.Member) upstream.Apart {
+	name := askedName(x.cluster, &x.request)
+	v := m.ProxyHeader()
+	if v == 0 {
+		return name
+	}
+	c := x.conn
+	x.scratch = append(append(x.scratch[:0], name...), 0)
+	x.scratch = proxyproto.Append(x.scratch, &proxyproto.Header{Version: v, Source: c.conn.Remote(), Destination: c.address()})
+	return x.scratch
 }
 
 // askedName is the name that a request has its TLS server asked for, if the cluster says that it does; nil: what is configured. An address is

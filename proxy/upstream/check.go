@@ -80,7 +80,7 @@ func (k *check) Expired(t *loop.Timer) {
 		k.ask()
 		return
 	}
-	conn, err := c.cluster.dial(l, k.member.Endpoint, k.address(), "", k)
+	conn, err := c.cluster.dial(l, k.member.Endpoint, k.address(), "", "", k)
 	if err != nil {
 		k.settle(unreached)
 		return

@@ -8,6 +8,7 @@ import (
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/tls"
+	"github.com/weftmesh/weft/wire/proxyproto"
 )
 
 // secured is a cluster's TLS.
@@ -35,8 +36,8 @@ func (s *Set) secure(c *config.Cluster, prefix string, tag telemetry.Tag) *secur
 	return t
 }
 
-// transportOf is what an endpoint with those metadata speaks; nil: plain text.
-func transportOf(c *config.Cluster, metadata config.Metadata) *config.TLS {
+// transportOf is what an endpoint with those metadata speaks.
+func transportOf(c *config.Cluster, metadata config.Metadata) *config.Transport {
 	own := metadata[config.TransportMatch]
 	for i := range c.Transports {
 		t := &c.Transports[i]
@@ -45,10 +46,10 @@ func transportOf(c *config.Cluster, metadata config.Metadata) *config.TLS {
 			fits = fits && reflect.DeepEqual(own[k], v)
 		}
 		if fits {
-			return t.TLS
+			return t
 		}
 	}
-	return c.TLS
+	return &c.Transport
 }
 
 // Scheme is that of requests to an endpoint.
@@ -60,8 +61,8 @@ func (e *Endpoint) Scheme() string {
 }
 
 // dial starts a connection to an endpoint, at an address of it. It stands when its TLS does, if it speaks that; name is what its server is
-// asked for then, if it is not empty.
-func (c *Cluster) dial(l *loop.Loop, e *Endpoint, to config.Address, name string, o loop.Owner) (*loop.Conn, error) {
+// asked for then, if it is not empty. header is what it is told before, if it is to be told whom the connection is for.
+func (c *Cluster) dial(l *loop.Loop, e *Endpoint, to config.Address, name, header string, o loop.Owner) (*loop.Conn, error) {
 	var session *tls.Session
 	connect := e.key.connect.Value()
 	if t := c.tls; t != nil && connect.tls != (config.Hash{}) {
@@ -80,11 +81,23 @@ func (c *Cluster) dial(l *loop.Loop, e *Endpoint, to config.Address, name string
 		}
 	}
 	conn, err := l.Dial(to, int(c.Config.BufferLimit), c.Config.KeepAlive, c.Config.Binding, o)
-	if err == nil && session != nil {
+	if err != nil {
+		return nil, err
+	}
+	if v := connect.header; v != 0 {
+		if header == "" {
+			header = string(proxyproto.Append(nil, &proxyproto.Header{Version: v, Unknown: true}))
+		}
+		conn.Write([]byte(header))
+	}
+	if session != nil {
 		conn.Secure(session, nil)
 	}
-	return conn, err
+	return conn, nil
 }
+
+// ProxyHeader is the version of the PROXY protocol in which the endpoint wants to be told whom a connection is for; 0: it does not.
+func (e *Endpoint) ProxyHeader() uint8 { return e.key.connect.Value().header }
 
 var errStale = errors.New("upstream: the endpoint belongs to a configuration that is gone")
 

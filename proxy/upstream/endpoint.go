@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"unique"
 
@@ -65,6 +66,7 @@ type connectSettings struct {
 	spelling        config.Spelling
 	forwardReason   bool
 	tls             config.Hash // zero: plain text
+	header          uint8       // the version of the PROXY protocol; 0: none
 	name            string      // that the endpoint's TLS server is asked for; "": as the cluster says
 }
 
@@ -75,7 +77,9 @@ func connectSettingsOf(c *config.Cluster, metadata config.Metadata, hostname str
 	if c.KeepAlive != nil {
 		s.keepAlive = *c.KeepAlive
 	}
-	if t := transportOf(c, metadata); t != nil {
+	transport := transportOf(c, metadata)
+	s.header = transport.ProxyHeader
+	if t := transport.TLS; t != nil {
 		s.tls = t.Hash
 		if t.EndpointName {
 			s.name = hostname
@@ -106,26 +110,31 @@ func (e *Endpoint) pool(l *loop.Loop) *Pool {
 	return p
 }
 
-// named is the pool whose connections ask their server for a name. It is the plain one's, for as long as somebody is in it.
-func (p *Pool) named(name []byte) *Pool {
-	if len(name) == 0 {
+// Apart is what keeps connections apart that are to the same endpoint: the name that its TLS server is asked for, and, behind a zero byte,
+// what it is told of whom the connection is for. Empty: nothing does.
+type Apart []byte
+
+// apart is the pool of connections that are kept apart so. It is the plain one's, for as long as somebody is in it.
+func (p *Pool) apart(by Apart) *Pool {
+	if len(by) == 0 {
 		return p
 	}
-	n := p.byName[string(name)]
+	n := p.pools[string(by)]
 	if n == nil {
-		if p.byName == nil {
-			p.byName = map[string]*Pool{}
+		if p.pools == nil {
+			p.pools = map[string]*Pool{}
 		}
-		n = &Pool{endpoint: p.endpoint, loop: p.loop, name: string(name), of: p, era: p.era}
-		p.byName[n.name] = n
+		n = &Pool{endpoint: p.endpoint, loop: p.loop, key: string(by), of: p, era: p.era}
+		n.name, n.header, _ = strings.Cut(n.key, "\x00")
+		p.pools[n.key] = n
 	}
 	return n
 }
 
-// left forgets a pool by name that nobody is in any more: names are what clients make up.
+// left forgets a pool that nobody is in any more: what it is apart by is what clients make up.
 func (p *Pool) left() {
 	if p.of != nil && p.open == 0 && p.waiting == 0 {
-		delete(p.of.byName, p.name)
+		delete(p.of.pools, p.key)
 	}
 }
 

@@ -59,7 +59,7 @@ func (p *Pool) dial(c *Cluster, prio config.Priority) (*HTTP1, Failure) {
 	stats.Inc(CxTotal)
 	stats.Inc(CxHTTP1)
 	p.endpoint.Counts.CxTotal.Add(1)
-	conn, err := c.dial(p.loop, p.endpoint, p.endpoint.Address(), p.name, h)
+	conn, err := c.dial(p.loop, p.endpoint, p.endpoint.Address(), p.name, p.header, h)
 	if err != nil {
 		stats.Inc(CxConnectFail)
 		p.endpoint.Counts.CxConnectFail.Add(1)

@@ -57,8 +57,10 @@ type Pool struct {
 	last       *Wait
 	waiting    int
 	name       string           // that connections ask their server for; "": as the endpoint or the cluster says
-	of         *Pool            // the endpoint's pool without a name; nil: this is it
-	byName     map[string]*Pool // of names that requests have brought
+	header     string           // that they begin with
+	key        string           // of name and header
+	of         *Pool            // the endpoint's pool without any of that; nil: this is it
+	pools      map[string]*Pool // that are apart from it, by key
 }
 
 // Wait is a place in a pool's queue. It is embedded in what waits.
@@ -75,15 +77,15 @@ func (w *Wait) Pending() bool { return w.pool != nil }
 
 // Lend finds a connection to the endpoint for s. It gives one, or says why there is none; or gives neither, and s hears OnLent or
 // OnRefused later. careful says that the request must not be sent twice, so an idle connection is looked at before it is trusted.
-// How long may be waited is the caller's to bound. name is what a TLS server is asked for, in place of what the configuration says; nil: that.
-func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, name []byte, careful bool, s Stream, w *Wait) (*HTTP1, Failure) {
+// How long may be waited is the caller's to bound. by keeps connections apart.
+func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, careful bool, s Stream, w *Wait) (*HTTP1, Failure) {
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
 	if !counts.Requests.Enter(limits.MaxRequests) {
 		stats.Inc(RqActiveOverflow)
 		return nil, Overflow
 	}
-	pool := e.pool(l).named(name)
+	pool := e.pool(l).apart(by)
 	for n := len(pool.idle); n > 0; n = len(pool.idle) {
 		h := pool.idle[n-1]
 		pool.idle[n-1] = nil
@@ -194,7 +196,7 @@ func (p *Pool) refuse(f Failure, why string) {
 
 // drain closes the idle connections of an endpoint that is gone, or unwell. Those who wait are served by the ones that are being made.
 func (p *Pool) drain() {
-	for _, n := range p.byName {
+	for _, n := range p.pools {
 		n.era = p.era
 		n.drain()
 	}

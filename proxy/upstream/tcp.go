@@ -22,7 +22,7 @@ type TCP struct {
 
 // DialTCP starts a connection for a tunnel to an endpoint. How long that may take is the caller's to bound, by ConnectTimeout of the
 // cluster's configuration.
-func (c *Cluster) DialTCP(l *loop.Loop, m *Member, o loop.Owner) (*TCP, Failure) {
+func (c *Cluster) DialTCP(l *loop.Loop, m *Member, header string, o loop.Owner) (*TCP, Failure) {
 	stats := c.Local(l).Stats
 	counts := &c.Breakers[config.PriorityDefault]
 	if !c.enterConnection(m.Endpoint, config.PriorityDefault) {
@@ -32,7 +32,7 @@ func (c *Cluster) DialTCP(l *loop.Loop, m *Member, o loop.Owner) (*TCP, Failure)
 	stats.Inc(RqPendingTotal) // to Envoy, a tunnel is a request that waits for its connection
 	stats.Inc(CxTotal)
 	m.Counts.CxTotal.Add(1)
-	conn, err := c.dial(l, m.Endpoint, m.Address(), "", o)
+	conn, err := c.dial(l, m.Endpoint, m.Address(), "", header, o)
 	if err != nil {
 		counts.Connections.Leave()
 		stats.Inc(CxConnectFail)

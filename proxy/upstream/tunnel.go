@@ -9,7 +9,7 @@ import (
 // Tunnel dials a connection of the stream's own, which carries bytes as they are: CONNECT ends with us, and what the client says next is
 // not HTTP. When it stands, the stream hears of a response with status 200 that nobody has sent; if it cannot be made, OnRefused. Until
 // then nothing may be sent but the end of the head, and nothing of what SendHead is given is written.
-func (c *Cluster) Tunnel(l *loop.Loop, e *Endpoint, p config.Priority, name []byte, s Stream) (*HTTP1, Failure) {
+func (c *Cluster) Tunnel(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, s Stream) (*HTTP1, Failure) {
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
 	if !counts.Requests.Enter(limits.MaxRequests) {
@@ -21,7 +21,7 @@ func (c *Cluster) Tunnel(l *loop.Loop, e *Endpoint, p config.Priority, name []by
 		counts.Requests.Leave()
 		return nil, Overflow
 	}
-	h, f := e.pool(l).named(name).dial(c, p)
+	h, f := e.pool(l).apart(by).dial(c, p)
 	if f != NoFailure {
 		counts.Connections.Leave()
 		counts.Requests.Leave()

@@ -25,7 +25,7 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 		Name:           m.GetName(),
 		StatName:       m.GetAltStatName(),
 		Metadata:       metadata(m.GetMetadata()),
-		TLS:            s.transport(m.GetTransportSocket(), p.field("transport_socket")),
+		Transport:      s.upstreamTransport(m.GetTransportSocket(), p.field("transport_socket")),
 		ConnectTimeout: s.duration(m.GetConnectTimeout(), 5*time.Second, p.field("connect_timeout")),
 		BufferLimit:    s.bufferLimit(m.GetPerConnectionBufferLimitBytes(), p.field("per_connection_buffer_limit_bytes")),
 		Breakers:       [2]config.Breaker{defaultBreaker, defaultBreaker},
@@ -201,7 +201,9 @@ func (s *session) askedName(c *config.Cluster, m *corev3.UpstreamHttpProtocolOpt
 func (s *session) transports(c *config.Cluster, list []*clusterv3.Cluster_TransportSocketMatch, p *at) {
 	for i, m := range list {
 		p := p.item(i)
-		c.Transports = append(c.Transports, config.Transport{Match: m.GetMatch().AsMap(), TLS: s.transport(m.GetTransportSocket(), p.field("transport_socket"))})
+		t := s.upstreamTransport(m.GetTransportSocket(), p.field("transport_socket"))
+		t.Match = m.GetMatch().AsMap()
+		c.Transports = append(c.Transports, t)
 	}
 }
 

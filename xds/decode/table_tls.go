@@ -13,8 +13,27 @@ var tlsTable = table{
 		"name": harmless("the type of typed_config decides"),
 		"typed_config": extension(
 			"envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
+			"envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
 			"envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
 		),
+	},
+	"envoy.config.core.v3.TransportSocket@proxied": {
+		"name": harmless("the type of typed_config decides"),
+		"typed_config": extension(
+			"envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
+			"envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+		),
+	},
+	"envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport": {
+		"config":                    run,
+		"transport_socket":          as("proxied"),
+		"allow_unspecified_address": later("who has no address is said to be unknown").but("false"),
+		"tlv_as_pool_key":           later("nothing but addresses is passed on").but("false"),
+	},
+	"envoy.config.core.v3.ProxyProtocolConfig": {
+		"version":           oneOf("V1", "V2"),
+		"pass_through_tlvs": later("nothing but addresses is passed on"),
+		"added_tlvs":        later("nothing but addresses is passed on"),
 	},
 	"envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer": {},
 	"envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext": {

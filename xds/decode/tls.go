@@ -21,6 +21,7 @@ import (
 
 	cryptombv3alpha "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/private_key_providers/cryptomb/v3alpha"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	proxyprotov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/proxy_protocol/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
 	"github.com/weftmesh/weft/config"
@@ -29,6 +30,19 @@ import (
 
 // maxPEM bounds a file of certificates, a key or a list of revoked ones, in bytes.
 const maxPEM = 16 << 20
+
+// upstreamTransport reads what is spoken to endpoints.
+func (s *session) upstreamTransport(m *corev3.TransportSocket, p *at) (t config.Transport) {
+	if m.GetTypedConfig() != nil {
+		o := s.open(m.GetTypedConfig())
+		if proxy, ok := o.message.(*proxyprotov3.ProxyProtocolUpstreamTransport); ok {
+			t.ProxyHeader = uint8(proxy.GetConfig().GetVersion()) + 1
+			m, p = proxy.GetTransportSocket(), p.field("typed_config").as(o.name).field("transport_socket")
+		}
+	}
+	t.TLS = s.transport(m, p)
+	return t
+}
 
 // transport reads what connections speak; nil is plain text.
 func (s *session) transport(m *corev3.TransportSocket, p *at) *config.TLS {
