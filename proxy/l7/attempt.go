@@ -57,6 +57,7 @@ func (a *attempt) begin(end bool) {
 	x.tries++
 	x.entry.Attempts = x.tries
 	x.entry.UpstreamFailure = ""
+	x.entry.UpstreamFirstSent, x.entry.UpstreamLastSent, x.entry.UpstreamHead, x.entry.UpstreamEnd = -1, -1, -1, -1
 	l := x.local.Loop
 	a.began = l.Nanotime()
 	a.member = x.cluster.Choose(l, x.wish())
@@ -69,6 +70,7 @@ func (a *attempt) begin(end bool) {
 	x.entry.UpstreamName, x.entry.About[accesslog.OfEndpoint] = a.member.Hostname, a.member.Metadata
 	if m := x.entry.More; m != nil {
 		m.Chosen, m.Lent, m.Ready = true, false, -1
+		m.Dialled, m.Connected, m.UpstreamBody = accesslog.Instant{}, accesslog.Instant{}, accesslog.Instant{}
 	}
 	x.noteTried(a.member)
 	x.nameEndpoint()
@@ -161,7 +163,9 @@ func (a *attempt) sendBody(b []byte, end bool) {
 	if end && !a.has(attemptAsked) {
 		a.state |= attemptAsked
 		a.sendEnd()
-		x.entry.UpstreamLastSent = x.since()
+		if !x.has(upgradeAsked) { // the end of its head is not the end of a tunnel
+			x.entry.UpstreamLastSent = x.since()
+		}
 		a.startTry()
 	}
 }
@@ -206,6 +210,10 @@ func (a *attempt) OnHead(end bool) {
 	if x.has(mayRetry) && x.retryAnswer(a, end) {
 		return
 	}
+	x.entry.UpstreamHead = x.since()
+	if end {
+		x.entry.UpstreamEnd = x.entry.UpstreamHead
+	}
 	if x.forward.Follow != nil && x.follow(a, end) {
 		return
 	}
@@ -213,7 +221,6 @@ func (a *attempt) OnHead(end bool) {
 		x.prefer(a)
 	}
 	x.local.Loop.StopTimer(&a.perTry)
-	x.entry.UpstreamHead = x.since()
 	x.alive()
 	x.onResponseHead(end)
 }
@@ -231,6 +238,9 @@ func (a *attempt) OnBody(b []byte) {
 	x := a.exchange
 	a.alive()
 	x.alive()
+	if m := x.entry.More; m != nil && !m.UpstreamBody.Happened() {
+		m.UpstreamBody = accesslog.At(x.since())
+	}
 	x.passBody(&x.down, 0, b, false)
 }
 
@@ -258,6 +268,10 @@ func (a *attempt) OnEnd() {
 	}
 	x.local.Loop.StopTimer(&x.deadline)
 	if !whole {
+		x.entry.UpstreamEnd = x.since()
+		if m := x.entry.More; m != nil && !m.UpstreamBody.Happened() && x.entry.ResponseTrailers == nil {
+			m.UpstreamBody = accesslog.At(x.since()) // of a body that turns out to be empty its end is the first
+		}
 		x.passBody(&x.down, 0, nil, true)
 		return
 	}
@@ -267,7 +281,6 @@ func (a *attempt) OnEnd() {
 // settle takes note of what the attempt has cost.
 func (a *attempt) settle(c *upstream.HTTP1) {
 	x := a.exchange
-	x.entry.UpstreamEnd = x.since()
 	x.entry.UpstreamWireSent += c.Conn().Sent()
 	x.entry.UpstreamWireReceived += c.Conn().Received()
 	a.stopTimers()

@@ -242,7 +242,7 @@ func (c *Conn) tell(log accesslog.ConnectionLog) {
 		e.Flags = accesslog.DownstreamProtocolError
 	}
 	if accesslog.Asked() {
-		e.More = &accesslog.More{Listener: c.server.listener, Ready: -1}
+		e.More = &accesslog.More{Listener: c.server.listener, Ready: -1, Accepted: accesslog.At(0)}
 		if c.state&connReset != 0 {
 			e.More.Reset = accesslog.ResetByPeer
 		}

@@ -58,12 +58,15 @@ func (x *exchange) acceptUpgrade() bool {
 	if kind == nil {
 		return true
 	}
+	ended := x.entry.RequestEnd
+	x.entry.RequestEnd = -1 // what follows the head is the tunnel's
 	x.match()
 	if r.IsConnect() && x.found.Route == nil {
 		return true // only a route made for CONNECT can match it: the router answers 404
 	}
 	if bytes.EqualFold(kind, []byte("h2c")) {
 		r.Remove(http.HTTP2Settings)
+		x.entry.RequestEnd = ended
 		x.state &^= rerouted // it was matched with fields that are taken out
 		return true
 	}

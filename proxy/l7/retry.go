@@ -362,7 +362,6 @@ func (r *retry) Expired(*loop.Timer) {
 		return
 	}
 	x.state |= retried
-	x.entry.UpstreamHead = -1
 	if x.found.VirtualHost.AttemptCountInRequest {
 		x.scratch = strconv.AppendUint(x.scratch[:0], uint64(x.tries)+1, 10)
 		x.request.Set(http.XEnvoyAttemptCount, x.scratch)

@@ -27,6 +27,7 @@ type HTTP1 struct {
 	local    netip.AddrPort
 	number   uint64
 	began    int64 // when it was dialled
+	stood    int64 // when it was connected
 	since    int64 // when it became idle
 	rx, tx   uint64
 	mark     uint64 // bytes sent before the present request
@@ -94,7 +95,8 @@ func ConnectError(err error) string {
 func (h *HTTP1) OnConnected() {
 	p := h.pool
 	h.state |= h1Standing
-	h.stats().Observe(CxConnectMs, uint64(p.loop.Nanotime()-h.began)/uint64(time.Millisecond))
+	h.stood = p.loop.Nanotime()
+	h.stats().Observe(CxConnectMs, uint64(h.stood-h.began)/uint64(time.Millisecond))
 	p.loop.StopTimer(&h.timer)
 	if h.state&h1Tunnel != 0 {
 		h.openTunnel()
@@ -168,6 +170,9 @@ func (h *HTTP1) Local() netip.AddrPort {
 	}
 	return h.local
 }
+
+// Began is when the connection was dialled, and when it stood, on the loop's clock.
+func (h *HTTP1) Began() (dialled, connected int64) { return h.began, h.stood }
 
 // FieldBytes are what the fields of the last head or trailers took, as they came.
 func (h *HTTP1) FieldBytes() int { return h.decoder.FieldBytes() }

@@ -17,6 +17,7 @@ type Entry struct {
 	ResponseTrailers *http.Header
 	Protocol         http.Version
 	HasProtocol      bool // false for TCP, and before a request's head was understood
+	Answered         bool // the response is written whole
 	Status           uint16
 	Flags            Flags
 	Details          string // response code details
