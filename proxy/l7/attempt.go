@@ -100,15 +100,14 @@ func (a *attempt) OnLent(c *upstream.HTTP1) {
 	x := a.exchange
 	a.conn = c
 	conn := c.Conn()
-	a.sign()
-	x.entry.UpstreamFirstSent = x.since()
-	x.tally(TallyTotal)
 	x.entry.UpstreamWireSent -= conn.Sent() // settle adds what there will be
 	x.entry.UpstreamWireReceived -= conn.Received()
 	a.framing = x.requestFraming(a.has(attemptWhole))
 	head := c.SendHead(&x.request, a.framing, x.has(upgradeAsked), x.server.decode.KeepSpelling)
+	if !x.has(terminated) {
+		a.ready()
+	}
 	if m := x.entry.More; m != nil {
-		a.noteReady(true)
 		m.To += uint64(accesslog.FieldBytes(head))
 	}
 	if d := x.streamLimit; d > 0 {
@@ -130,12 +129,23 @@ func (a *attempt) OnLent(c *upstream.HTTP1) {
 	x.pump()
 }
 
+// ready takes note of a connection that stands.
+func (a *attempt) ready() {
+	x := a.exchange
+	a.sign()
+	x.entry.UpstreamFirstSent = x.since()
+	x.tally(TallyTotal)
+	if x.entry.More != nil {
+		a.noteReady(true)
+	}
+}
+
 // sign writes down where the attempt goes.
 func (a *attempt) sign() {
 	e, address := &a.exchange.entry, a.member.Address()
 	e.UpstreamRemote, e.UpstreamPath = a.conn.Conn().Remote(), address.Path // the endpoint may have moved, the connection has not
 	e.UpstreamHost = e.UpstreamRemote
-	e.UpstreamLocal, e.UpstreamConnectionID = a.conn.Local(), a.conn.Number()
+	e.UpstreamLocal, e.UpstreamConnectionID, e.UpstreamRaw = a.conn.Local(), a.conn.Number(), a.exchange.has(terminated)
 }
 
 // takesBody tells whether more of the request's body can be sent now.
@@ -201,6 +211,10 @@ func (a *attempt) OnHead(end bool) {
 	if r.IsInformational() {
 		x.informational(a)
 		return
+	}
+	if x.has(terminated) { // nobody has sent this head: the connection stands
+		a.ready()
+		x.entry.UpstreamLastSent = min(x.entry.UpstreamLastSent, x.entry.UpstreamFirstSent)
 	}
 	a.state |= attemptHead
 	if end {
@@ -292,7 +306,7 @@ func (a *attempt) settle(c *upstream.HTTP1) {
 // OnRefused says that there is no connection.
 func (a *attempt) OnRefused(f upstream.Failure, why string) {
 	a.conn = nil // a tunnel's is lent before it stands
-	a.exchange.entry.UpstreamFailure = why
+	a.exchange.entry.UpstreamFailure, a.exchange.entry.UpstreamLastSent = why, -1
 	a.failed(f)
 }
 

@@ -92,7 +92,7 @@ const (
 	rerouted                                // the route was matched
 	external                                // the request comes from outside
 	flowStopped                             // the upstream waits for the downstream
-	terminated                              // a CONNECT that ends here: its bytes go upstream as they are
+	terminated                              // a CONNECT that ends here, or a POST that is taken for one: its bytes go upstream as they are
 	over                                    // given back, or about to be
 	mayRetry                                // retry holds this exchange's policy
 	keepsBody                               // what is passed on of the request's body is kept for further tries

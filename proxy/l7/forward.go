@@ -114,6 +114,9 @@ func (x *exchange) forwardHead(end bool) {
 		x.reply(r.Forward.MissingCluster, "cluster_not_found", nil, "")
 		return
 	}
+	if x.forward.TunnelPosts && string(x.request.Method()) == "POST" {
+		x.state |= terminated
+	}
 	x.findTallies()
 	if d := x.cluster.Dropped(); d.Of > 0 && filters.Draw(d, x.local.Loop.Random()) {
 		x.drop(d.Of >= d.In)
@@ -288,7 +291,7 @@ func (x *exchange) startClock() {
 
 // requestFraming says how the body is told from what follows it: as the client told it, where that can be.
 func (x *exchange) requestFraming(end bool) http1.Framing {
-	return requestFraming(&x.request, end || x.has(upgradeAsked))
+	return requestFraming(&x.request, end || x.has(upgradeAsked|terminated))
 }
 
 func requestFraming(r *http.Request, whole bool) http1.Framing {

@@ -43,6 +43,7 @@ type Entry struct {
 	Routed                                       bool   // there is a route, which may have no name
 	UpstreamFailure                              string // transport failure reason
 	UpstreamConnectionID                         uint64
+	UpstreamRaw                                  bool // what goes upstream is no HTTP
 	FilterChain                                  string
 	UpstreamName                                 string // of the endpoint; empty: it has none
 	Whole                                        bool   // a connection, as its listener logs it

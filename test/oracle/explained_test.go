@@ -60,7 +60,6 @@ var explained = []difference{
 	because(`^following/log\d+:BYTES_RECEIVED`, "a request whose redirect is followed is read once; Envoy counts its body for each pass again"),
 	because(`^following/log\d+:(ROUTE_NAME|ROUTE_RESOLUTION_COUNT|COALESCE.*|UPSTREAM_CLUSTER(_RAW)?|REQ\(:SCHEME\))`, "a redirect that is not followed leaves the request as it was; Envoy forgets its route, and says its scheme twice"),
 	because(`^limits/log1:UPSTREAM_HOST(_NAME(_WITHOUT_PORT)?)?$`, "an endpoint was chosen before the limit was met"),
-	because(`^upgrades/log6:UPSTREAM_PROTOCOL`, "a CONNECT that ends here speaks to its upstream over what is otherwise a connection of HTTP"),
 	because(`^(upgrades/log[04]|moments/log11):(RESPONSE_(CODE_DETAILS|FLAGS)|COMMON_DURATION\((DS_CX|DS_TX|US_RX)_END)`, "a tunnel that the upstream ends in order is no failure"),
 
 	because(`^listener-logs-none/log0:DOWNSTREAM_TRANSPORT_FAILURE_REASON$`, "what is no TLS is no failure of TLS"),

@@ -242,6 +242,7 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, host hostRules, 
 		if terminate && !strings.EqualFold(u.GetUpgradeType(), "CONNECT") {
 			s.problem(p.field("connect_config"), "is for upgrade_type CONNECT, not %s", u.GetUpgradeType())
 		}
+		f.TunnelPosts = f.TunnelPosts || u.GetConnectConfig().GetAllowPost()
 		f.Upgrades = s.upgrade(f.Upgrades, config.Upgrade{Name: u.GetUpgradeType(), Enabled: isTrue(u.GetEnabled(), true), Terminate: terminate}, p.field("upgrade_type"))
 	}
 	switch a := m.GetClusterSpecifier().(type) {

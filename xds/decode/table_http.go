@@ -61,7 +61,7 @@ var httpTable = table{
 		"strip_matching_host_port":             run,
 		"strip_any_host_port":                  run,
 		"stream_error_on_invalid_http_message": run,
-		"path_normalization_options":           later("use normalize_path and merge_slashes").but("empty"),
+		"path_normalization_options":           harmless("Envoy has it in its protocol and reads it nowhere: paths are as normalize_path and merge_slashes say"),
 		"strip_trailing_host_dot":              run,
 		"proxy_status_config":                  later("no proxy-status header is written"),
 		"typed_header_validation_config":       later("headers are checked as RFC 9110 and 9112 say"),
