@@ -60,10 +60,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	l.tunnels = t
 	t.stats.Inc(CxTotal)
 	if d := s.config.MaxDownstreamDuration; d > 0 {
-		if j := s.config.DurationJitter; j > 0 {
-			d += time.Duration(float64(d) * j * float64(l.Loop.Random()%1e6) / 1e6)
-		}
-		l.Loop.SetTimer(&t.duration, d, t)
+		l.Loop.SetTimer(&t.duration, l.Loop.Jittered(d, s.config.DurationJitter), t)
 	}
 	if d := s.config.LogEvery; d > 0 && len(s.logs) > 0 {
 		l.Loop.SetTimer(&t.report, d, t)

@@ -250,7 +250,7 @@ func (c *Conn) lastOne() {
 		c.stats.Inc(CxDrainClose)
 		c.state |= connLast
 	}
-	if !c.decoder.KeepAlive() {
+	if c.state&connSoft != 0 || !c.decoder.KeepAlive() {
 		c.state |= connLast
 	}
 	if n := c.decoder.DroppedUnderscores(); n > 0 {

@@ -66,6 +66,8 @@ var tables = []scenario{
 	// The connection manager.
 	{name: "managed", manager: "stream_idle_timeout: 60s\nrequest_timeout: 60s\nrequest_headers_timeout: 60s\ndrain_timeout: 5s\ndelayed_close_timeout: 0.3s\npath_with_escaped_slashes_action: KEEP_UNCHANGED\ninternal_address_config: {unix_sockets: true}\ncommon_http_protocol_options: {idle_timeout: 60s, max_connection_duration: 60s, max_stream_duration: 60s}\n" +
 		`request_id_extension: {typed_config: {"@type": type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig, pack_trace_reason: true, use_request_id_for_trace_sampling: true}}`, sends: gets("/a%2fb", "/")},
+	{name: "managed-age", manager: "http1_safe_max_connection_duration: true\ncommon_http_protocol_options: {max_connection_duration: 0.2s, max_connection_duration_jitter: {value: 10}}", filters: late, sends: gets("/")},
+	{name: "managed-age-drained", manager: "drain_timeout: 5s\ndrain_timeout_jitter: {value: 50}\ncommon_http_protocol_options: {max_connection_duration: 0.2s}", filters: late, sends: gets("/")},
 	{name: "managed-logs", manager: "access_log_options: {access_log_flush_interval: 60s}", sends: gets("/")},
 	{name: "managed-logs-old", manager: "access_log_flush_interval: 60s\nflush_access_log_on_new_request: true", sends: gets("/")},
 	{name: "managed-short", manager: "stream_idle_timeout: 0.3s", sends: []exchange{{send: "GET /", answers: []string{silence}}}},
@@ -81,3 +83,6 @@ var tables = []scenario{
 		route(`path: /environment`, `direct_response: {status: 200, body: {environment_variable: ORACLE_BODY}}`),
 	), files: map[string]string{"body.txt": "from a file"}, sends: gets("/file", "/bytes", "/environment")},
 }
+
+// late is a filter that has every request wait for half a second.
+var late = e2e.Filter("f", "fault.v3.HTTPFault", "delay: {fixed_delay: 0.5s, percentage: {numerator: 100}}")
