@@ -32,6 +32,7 @@ type VirtualHost struct {
 	Headers                                       HeaderChanges
 	Filters                                       map[string]FilterOverride
 	AttemptCountInRequest, AttemptCountInResponse bool
+	SayTimeoutRetry                               bool // x-envoy-is-timeout-retry, in a try after the first
 	RequireTLS                                    RequireTLS
 	RateLimits                                    []RateLimit
 	Metadata                                      Metadata

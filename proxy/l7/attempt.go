@@ -220,7 +220,9 @@ func (a *attempt) OnHead(end bool) {
 	if end {
 		a.state |= attemptEnd
 	}
-	a.report(upstream.Outcome{Status: r.Status, Unwell: r.Has(http.XEnvoyImmediateHealthCheckFail)})
+	o := outcome(x.cluster, r)
+	o.Unwell = r.Has(http.XEnvoyImmediateHealthCheckFail)
+	a.report(o)
 	if x.has(mayRetry) && x.retryAnswer(a, end) {
 		return
 	}

@@ -123,7 +123,7 @@ func (x *exchange) forwardHead(end bool) {
 		return
 	}
 	x.completeForUpstream()
-	if len(x.forward.HashPolicies) > 0 {
+	if len(x.hashPolicies()) > 0 {
 		x.hashRequest()
 	}
 	if !x.restartTimers() {
@@ -137,7 +137,7 @@ func (x *exchange) forwardHead(end bool) {
 		x.state |= keepsBody
 		x.retry.body = x.retry.body[:0]
 	}
-	if len(x.forward.Mirrors) > 0 && !x.has(upgradeAsked) {
+	if len(x.mirrorPolicies()) > 0 && !x.has(upgradeAsked) {
 		x.startMirrors(end)
 	}
 	x.attempt.begin(end)

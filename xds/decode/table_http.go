@@ -7,6 +7,8 @@ const (
 
 // httpTable holds what an HTTP connection manager is made of, and what upstream connections share with it: a word after @ says which
 // side is meant.
+const answerHead = "only the head of an answer is looked at, so this would never match, with Envoy either"
+
 var httpTable = table{
 	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
 		"codec_type":                         oneOf().and(harmless("HTTP/1 is spoken either way until HTTP/2 comes"), "AUTO", "HTTP1").and(later(http2), "HTTP2").and(later(http3), "HTTP3"),
@@ -250,10 +252,31 @@ var httpTable = table{
 		"auto_config":                    later("comes with TLS"),
 		"http_filters":                   later("filters run once for an exchange"),
 		"header_validation_config":       later("headers are checked as RFC 9110 and 9112 say"),
-		"outlier_detection":              later("what counts as a failure is what outlier_detection of the cluster says"),
-		"request_mirror_policies":        later("give it to the routes"),
-		"hash_policy":                    later("give it to the routes"),
-		"retry_policy":                   later("give it to the routes"),
+		"outlier_detection":              run,
+		"request_mirror_policies":        run,
+		"hash_policy":                    run,
+		"retry_policy":                   run,
+	},
+	"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.OutlierDetection": {
+		"error_matcher": run,
+	},
+	"envoy.config.common.matcher.v3.MatchPredicate": {
+		"or_match":                         run,
+		"and_match":                        run,
+		"not_match":                        run,
+		"any_match":                        run,
+		"http_request_headers_match":       never(answerHead),
+		"http_request_trailers_match":      never(answerHead),
+		"http_response_headers_match":      run,
+		"http_response_trailers_match":     never(answerHead),
+		"http_request_generic_body_match":  never(answerHead),
+		"http_response_generic_body_match": never(answerHead),
+	},
+	"envoy.config.common.matcher.v3.MatchPredicate.MatchSet": {
+		"rules": run,
+	},
+	"envoy.config.common.matcher.v3.HttpHeadersMatch": {
+		"headers": run,
 	},
 	"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig": {
 		"http_protocol_options":  as("upstream"),
