@@ -72,7 +72,7 @@ func (x *exchange) chosenCluster() *upstream.Cluster {
 	if x.share.Header == "" {
 		return x.generation.Clusters[x.share.Name]
 	}
-	return x.generation.Clusters[string(route.Field(&x.request, x.share.Header))]
+	return x.generation.Clusters[string(x.request.Field(x.share.Header))]
 }
 
 func (x *exchange) matchedForward() *config.Forward {

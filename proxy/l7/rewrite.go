@@ -18,7 +18,7 @@ func (x *exchange) rewriteHost() {
 	case h == nil, h.Endpoint:
 		return
 	case h.Header != "":
-		host = append(host, route.Field(&x.request, h.Header)...)
+		host = append(host, x.request.Field(h.Header)...)
 	case h.Path != nil:
 		host = route.AppendFromPath(host, h.Path, &x.request)
 	default:
