@@ -96,6 +96,7 @@ type Detection struct {
 type Router struct {
 	SuppressEnvoyHeaders   bool
 	RespectExpectedTimeout bool
+	StrictCheck            []string // fields of x-envoy-…, in lower case: a request in which one means nothing is refused
 }
 
 // Replies changes what is answered in the upstream's place: as the first mapper whose filter wants it says, then by the format.

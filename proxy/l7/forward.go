@@ -87,6 +87,9 @@ func (x *exchange) forwardHead(end bool) {
 	x.match()
 	r := x.found.Route
 	x.conn.stats.Inc(RqTotalRouted)
+	if len(x.server.config.Router.StrictCheck) > 0 && !x.passesCheck() {
+		return
+	}
 	switch {
 	case x.found.TLSRedirect:
 		x.conn.stats.Inc(RqDirect)

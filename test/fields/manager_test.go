@@ -87,6 +87,9 @@ var managerTrials = []trial{
 	{paths: "HeaderKeyFormat@downstream.proper_case_words", site: http1, flip: "header_key_format: {proper_case_words: {}}", probe: has("\r\nContent-Length: ", look("GET /", "head")), want: [2]string{"false", "true"}},
 	{paths: "HeaderKeyFormat@downstream.stateful_formatter", site: http1, flip: "header_key_format: {stateful_formatter: {name: p, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig}}}", probe: has("\r\nx-MiXed: ", look("GET /; x-MiXed: v", "sent")), want: [2]string{"false", "true"}},
 
+	{paths: "Router.strict_check_headers", site: func(piece string) string {
+		return strings.Replace(router(piece), "10.0.0.0, prefix_len: 8", "127.0.0.0, prefix_len: 8", 1)
+	}, base: "strict_check_headers: [x-envoy-retry-on]", flip: "strict_check_headers: [x-envoy-max-retries]", probe: look("GET /; x-forwarded-for: 127.0.0.1; x-envoy-max-retries: many", "status"), want: [2]string{"200", "400"}},
 	{paths: "Router.suppress_envoy_headers", site: router, base: "suppress_envoy_headers: false", flip: "suppress_envoy_headers: true", probe: set(look("GET /", "<x-envoy-upstream-service-time")), want: [2]string{"true", "false"}},
 	{paths: "Router.respect_expected_rq_timeout", site: router, base: "respect_expected_rq_timeout: false", flip: "respect_expected_rq_timeout: true", probe: look("GET /; x-forwarded-for: 10.0.0.1; x-envoy-expected-rq-timeout-ms: 77", ">x-envoy-expected-rq-timeout-ms"), want: [2]string{"15000", "77"}},
 	{paths: "HttpFilter.disabled", site: chain(all), base: "name: tag", flip: "name: tag, disabled: true", probe: look("GET /", "status"), want: [2]string{"418", "200"}},

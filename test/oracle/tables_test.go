@@ -61,6 +61,10 @@ var tables = []scenario{
 		sends: []exchange{{send: "GET /", answers: []string{answered(503)}}}},
 	{name: "retry-limited", vhost: retrying(`retry_on: 5xx, num_retries: 1, rate_limited_retry_back_off: {max_interval: 1s, reset_headers: [{name: retry-after, format: SECONDS}, {name: x-reset, format: UNIX_TIMESTAMP}]}`), sends: []exchange{{send: "GET /", answers: []string{answered(503, "retry-after: 0"), answered(200)}}, {send: "GET /", answers: []string{answered(503, "x-reset: 1"), answered(200)}}, {send: "GET /", answers: []string{answered(503, "retry-after: 100"), answered(200)}}}},
 	{name: "retry-idle", vhost: retrying(`retry_on: 5xx, num_retries: 1, per_try_idle_timeout: 0.3s`), sends: []exchange{{send: "GET /", answers: []string{silence, answered(200)}}}},
+	{name: "router-strict", router: "strict_check_headers: [x-envoy-upstream-rq-timeout-ms, x-envoy-upstream-rq-per-try-timeout-ms, x-envoy-max-retries, x-envoy-retry-grpc-on, x-envoy-retry-on]", manager: inside, sends: []exchange{
+		{send: "GET /; x-envoy-upstream-rq-timeout-ms: 10s"}, {send: "GET /; x-envoy-upstream-rq-timeout-ms: 9000"}, {send: "GET /; x-envoy-upstream-rq-per-try-timeout-ms: -1"}, {send: "GET /; x-envoy-max-retries: 2.0"}, {send: "GET /; x-envoy-max-retries: +2"},
+		{send: "GET /; x-envoy-max-retries: 1; x-envoy-max-retries: b"}, {send: "GET /; x-envoy-retry-on: 5xx,bogus"}, {send: "GET /; x-envoy-retry-on: 5xx, reset"}, {send: "GET /; x-envoy-retry-on: cancelled"}, {send: "GET /; x-envoy-retry-grpc-on: cancelled,5xx"},
+		{send: "GET /; x-envoy-retry-grpc-on: cancelled"}, {send: "GET /; x-envoy-expected-rq-timeout-ms: x"}}},
 	{name: "router", router: "suppress_envoy_headers: true, respect_expected_rq_timeout: true", sends: []exchange{{send: "GET /; x-envoy-expected-rq-timeout-ms: 9000"}, {send: "GET /", answers: []string{answered(503)}}}},
 
 	// The connection manager.
@@ -86,3 +90,6 @@ var tables = []scenario{
 
 // late is a filter that has every request wait for half a second.
 var late = e2e.Filter("f", "fault.v3.HTTPFault", "delay: {fixed_delay: 0.5s, percentage: {numerator: 100}}")
+
+// inside has clients on this host say what only those from inside may.
+const inside = "use_remote_address: true\ninternal_address_config: {cidr_ranges: [{address_prefix: 127.0.0.0, prefix_len: 8}]}"

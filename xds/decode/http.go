@@ -191,7 +191,7 @@ func (s *session) httpFilters(h *config.HTTP, list []*hcmv3.HttpFilter, p *at) {
 			if m.GetDisabled() {
 				s.problem(p.up.field("disabled"), "the router cannot be disabled")
 			}
-			h.Router = config.Router{SuppressEnvoyHeaders: r.GetSuppressEnvoyHeaders(), RespectExpectedTimeout: r.GetRespectExpectedRqTimeout()}
+			h.Router = config.Router{SuppressEnvoyHeaders: r.GetSuppressEnvoyHeaders(), RespectExpectedTimeout: r.GetRespectExpectedRqTimeout(), StrictCheck: r.GetStrictCheckHeaders()}
 			continue
 		}
 		if spec := s.filters[o.name]; spec != nil {

@@ -94,7 +94,7 @@ var httpTable = table{
 		"upstream_log":                             later("use the connection manager's access_log"),
 		"upstream_log_options":                     later("use the connection manager's access_log").but("empty"),
 		"suppress_envoy_headers":                   run,
-		"strict_check_headers":                     later("malformed x-envoy headers are ignored"),
+		"strict_check_headers":                     run,
 		"respect_expected_rq_timeout":              run,
 		"suppress_grpc_request_failure_code_stats": later("comes with gRPC statistics"),
 		"upstream_http_filters":                    later("filters run once for an exchange"),
