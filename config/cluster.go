@@ -52,8 +52,36 @@ type Cluster struct {
 	ForwardReason         bool // keep the reason phrase of responses
 	Trailers              bool
 	AllowChunkedLength    bool
+	Policies              *ClusterPolicies // nil: routes say all
 	Raw                   []byte
 }
+
+// ClusterPolicies are what a cluster says of its requests instead of their routes, and of answers.
+type ClusterPolicies struct {
+	Retry        *Retry       // nil: the route's
+	HashPolicies []HashPolicy // none: the route's; 64 at most
+	Mirrors      []Mirror     // none: the route's
+	Errors       *AnswerMatch // the answers that count against an endpoint; nil: 5xx
+}
+
+// AnswerMatch is a condition on the head of an answer.
+type AnswerMatch struct {
+	Kind    AnswerMatchKind
+	Headers []HeaderMatch // of AnswerHeaders: all of them
+	Of      []AnswerMatch // of the combinations; of AnswerNot one
+}
+
+// AnswerMatchKind is what a condition is made of.
+type AnswerMatchKind uint8
+
+// The kinds.
+const (
+	AnswerAny AnswerMatchKind = iota
+	AnswerHeaders
+	AnswerAll
+	AnswerEither
+	AnswerNot
+)
 
 // Binding is what our side of a connection is made with before it connects.
 type Binding struct {

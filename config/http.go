@@ -40,11 +40,14 @@ type HTTP struct {
 	MaxRequestsPerConn    uint32 // 0: no limit
 	IdleTimeout           time.Duration
 	MaxConnectionDuration time.Duration
+	DurationJitter        float64 // a random part of MaxConnectionDuration, up to this much of it, is added
+	SafeMaxDuration       bool    // a connection that has lived its time ends with the response to its next request only
 	MaxStreamDuration     time.Duration
 	StreamIdleTimeout     time.Duration
 	RequestTimeout        time.Duration
 	RequestHeadersTimeout time.Duration
 	DrainTimeout          time.Duration
+	DrainJitter           float64 // as DurationJitter, of DrainTimeout
 	DelayedCloseTimeout   time.Duration
 
 	// What is done to a request's head. Early is done before all else.
@@ -54,6 +57,7 @@ type HTTP struct {
 	TrustedHops          uint32
 	SkipXFFAppend        bool
 	AppendForwardedPort  bool
+	HTTPSPorts           []uint32 // what was going to one of them before it came here is https to x-forwarded-proto
 	Via                  string
 	Internal             []netip.Prefix // addresses that count as ours; nil: RFC 1918, RFC 4193 and loopback only where Envoy says so
 	UnixSocketsInternal  bool
@@ -92,6 +96,7 @@ type Detection struct {
 type Router struct {
 	SuppressEnvoyHeaders   bool
 	RespectExpectedTimeout bool
+	StrictCheck            []string // fields of x-envoy-…, in lower case: a request in which one means nothing is refused
 }
 
 // Replies changes what is answered in the upstream's place: as the first mapper whose filter wants it says, then by the format.

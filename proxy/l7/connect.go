@@ -2,7 +2,7 @@ package l7
 
 import "github.com/weftmesh/weft/proxy/upstream"
 
-// connect asks for the connection of an attempt: one of the pool's, or, for a CONNECT that ends here, one of its own.
+// connect asks for the connection of an attempt: one of the pool's, or, for what goes upstream as it is, one of its own.
 func (a *attempt) connect() (*upstream.HTTP1, upstream.Failure) {
 	x := a.exchange
 	l := x.local.Loop

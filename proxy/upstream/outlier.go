@@ -86,7 +86,10 @@ func (d *Detector) report(m *Member, o Outcome) {
 	split := d.config.SplitOrigins
 	switch {
 	case o.Failure == NoFailure && !o.TimedOut:
-		d.answered(m, s, o.Status)
+		if o.CountsAs == 0 {
+			o.CountsAs = o.Status
+		}
+		d.answered(m, s, o.CountsAs)
 		if split {
 			d.reached(s)
 		}

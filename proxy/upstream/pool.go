@@ -113,6 +113,7 @@ func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, careful boo
 			counts.Requests.Leave()
 			return nil, f
 		}
+		stats.Inc(CxHTTP1)
 		pool.open++
 		pool.connecting++
 	}

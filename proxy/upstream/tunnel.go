@@ -7,8 +7,9 @@ import (
 )
 
 // Tunnel dials a connection of the stream's own, which carries bytes as they are: CONNECT ends with us, and what the client says next is
-// not HTTP. When it stands, the stream hears of a response with status 200 that nobody has sent; if it cannot be made, OnRefused. Until
-// then nothing may be sent but the end of the head, and nothing of what SendHead is given is written.
+// not HTTP. When it stands, the stream hears of a response with status 200 that nobody has sent; if it cannot be made, OnRefused. Nothing
+// of what SendHead is given is written. A request that it takes for an upgrade has nothing more to send until the tunnel stands; the body of
+// another one is what goes through the tunnel, and its end is the end of that direction.
 func (c *Cluster) Tunnel(l *loop.Loop, e *Endpoint, p config.Priority, s Stream) (*HTTP1, Failure) {
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
@@ -28,11 +29,16 @@ func (c *Cluster) Tunnel(l *loop.Loop, e *Endpoint, p config.Priority, s Stream)
 		return nil, f
 	}
 	h.state |= h1Tunnel
-	h.lend(c, p, s)
+	h.stream, h.cluster, h.priority = s, c, p
+	e.Active.Force()
+	stats.Inc(RqPendingTotal)
+	stats.Inc(RqPendingActive)
 	return h, NoFailure
 }
 
 func (h *HTTP1) openTunnel() {
+	h.stats().Dec(RqPendingActive)
+	h.countRequest()
 	h.decoder.Upgrade()
 	r := h.stream.Response()
 	r.Reset()
@@ -45,6 +51,7 @@ func (h *HTTP1) refuseTunnel(f Failure, row int, why string) {
 	s := h.stream
 	h.stream = nil
 	h.settle()
+	h.stats().Inc(RqPendingFailureEject)
 	h.discard(row)
 	s.OnRefused(f, why)
 }

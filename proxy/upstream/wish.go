@@ -28,6 +28,7 @@ func (w *Wish) refuses(e *Endpoint) bool { return slices.Contains(w.Tried, e) }
 // Outcome is how an attempt ended: with the head of a response, or with a failure, or because we waited no longer.
 type Outcome struct {
 	Status   uint16 // of the final head; 0: none came
+	CountsAs uint16 // to outlier detection, instead of Status; 0: as that
 	Failure  Failure
 	TimedOut bool
 	Unwell   bool // the answer says that health checks of the endpoint are to fail from now on

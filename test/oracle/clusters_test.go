@@ -85,6 +85,13 @@ func ejecting(name, detection, noticed string, answer string) scenario {
 		sends: append(list, exchange{send: "GET /3", after: noticed}, exchange{send: "GET /4"})}
 }
 
+// judged is ejecting with a cluster that says itself which answers are errors.
+func judged(name, errors, detection, noticed, answer string) scenario {
+	c := ejecting(name, "max_ejection_percent: 100, "+detection, noticed, answer)
+	c.clusters["up"] += "\n" + protocol(explicit+", outlier_detection: {error_matcher: {"+errors+"}}")
+	return c
+}
+
 const ejected = "cluster.$up.outlier_detection.ejections_active"
 
 func protocol(fields string) string {
@@ -180,6 +187,16 @@ policy: {drop_overloads: [{category: a, drop_percentage: {numerator: 0}}]}`}, se
 
 	// Outliers.
 	ejecting("outlier-5xx", "max_ejection_percent: 100, consecutive_5xx: 2, enforcing_consecutive_5xx: 100, base_ejection_time: 60s, max_ejection_time: 90s, max_ejection_time_jitter: 0s", ejected, answered(500)),
+	judged("errors-status", `http_response_headers_match: {headers: [{name: ":status", string_match: {exact: "404"}}]}`, "consecutive_5xx: 2, enforcing_consecutive_5xx: 100", ejected, answered(404)),
+	judged("errors-none", `http_response_headers_match: {headers: [{name: ":status", string_match: {exact: "404"}}]}`, "consecutive_5xx: 2, enforcing_consecutive_5xx: 100", "", answered(503)),
+	judged("errors-gateway", "any_match: true", "consecutive_5xx: 100, consecutive_gateway_failure: 2, enforcing_consecutive_gateway_failure: 100", ejected, answered(503)),
+	judged("errors-no-gateway", "any_match: true", "consecutive_5xx: 100, consecutive_gateway_failure: 2, enforcing_consecutive_gateway_failure: 100", "", answered(404)),
+	judged("errors-among", `or_match: {rules: [{http_response_headers_match: {headers: [{name: x-a, present_match: true}]}}, {and_match: {rules: [{any_match: true}, {not_match: {http_response_headers_match: {headers: [{name: ":status", range_match: {start: 200, end: 300}}]}}}]}}]}`, "consecutive_5xx: 2, enforcing_consecutive_5xx: 100", ejected, answered(302)),
+	{name: "cluster-policies", clusters: map[string]string{"up": protocol(explicit + ", retry_policy: {" + backOff + ", retry_on: 5xx, num_retries: 2}, request_mirror_policies: [{cluster: $b}, {cluster: nowhere}]")}, late: true, vhost: "include_is_timeout_retry_header: true\n" + routes(
+		route("prefix: /own", "route: {cluster: $up, retry_policy: {"+backOff+", retry_on: reset, num_retries: 1}, request_mirror_policies: [{cluster: $c}]}"), route("prefix: /", to)),
+		sends: []exchange{{send: "GET /own", answers: []string{answered(503), answered(503), answered(200)}}, {send: "GET /", answers: []string{answered(503), answered(200)}}, {send: "GET /asked; x-envoy-retry-on: 5xx; x-envoy-max-retries: 1", answers: []string{answered(503), answered(503), answered(200)}}}},
+	{name: "cluster-hash", clusters: map[string]string{"up": "lb_policy: RING_HASH\n" + protocol(explicit+", hash_policy: [{header: {header_name: x-h}}]")}, vhost: routes(route("prefix: /own", "route: {cluster: $up, hash_policy: [{cookie: {name: d, ttl: 9s}}]}"), route("prefix: /", to)),
+		sends: []exchange{{send: "GET /own"}, {send: "GET /own; x-h: 1"}, {send: "GET /; x-h: 1"}}},
 	ejecting("outlier-5xx-off", "max_ejection_percent: 100, consecutive_5xx: 2, enforcing_consecutive_5xx: 0", "cluster.$up.outlier_detection.ejections_detected_consecutive_5xx", answered(500)),
 	ejecting("outlier-gateway", "max_ejection_percent: 100, consecutive_5xx: 100, consecutive_gateway_failure: 2, enforcing_consecutive_gateway_failure: 100", ejected, answered(503)),
 	ejecting("outlier-gateway-500", "max_ejection_percent: 100, consecutive_5xx: 100, consecutive_gateway_failure: 2, enforcing_consecutive_gateway_failure: 100", "", answered(500)),

@@ -153,6 +153,7 @@ func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 		if d := o.GetUseDownstreamProtocolConfig(); d != nil {
 			h1 = d.GetHttpProtocolOptions()
 		}
+		c.Policies = s.clusterPolicies(o, p.as(protocolOptions))
 	}
 	c.IdleTimeout = s.duration(common.GetIdleTimeout(), idle, pc.field("idle_timeout"))
 	c.MaxConnectionDuration = s.duration(common.GetMaxConnectionDuration(), 0, pc.field("max_connection_duration"))

@@ -95,6 +95,7 @@ func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *conf
 		Filters:                s.perFilter(m.GetTypedPerFilterConfig(), c, p),
 		AttemptCountInRequest:  m.GetIncludeRequestAttemptCount(),
 		AttemptCountInResponse: m.GetIncludeAttemptCountInResponse(),
+		SayTimeoutRetry:        m.GetIncludeIsTimeoutRetryHeader(),
 		RequireTLS:             requireTLS[m.GetRequireTls()],
 		RateLimits:             s.rateLimits(m.GetRateLimits(), p.field("rate_limits")),
 		Metadata:               metadata(m.GetMetadata()),
@@ -127,23 +128,18 @@ func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *conf
 
 // hostRules is what a virtual host says for those of its routes that say nothing.
 type hostRules struct {
-	retry           *config.Retry
-	hedge           bool
-	sayTimeoutRetry bool
-	mirrors         []config.Mirror
-	replayLimit     *uint64
+	retry       *config.Retry
+	hedge       bool
+	mirrors     []config.Mirror
+	replayLimit *uint64
 }
 
 func (s *session) hostRules(m *routev3.VirtualHost, c tableRules, p *at) hostRules {
 	h := hostRules{
-		retry:           s.retry(m.GetRetryPolicy(), p.field("retry_policy")),
-		hedge:           hedge(m.GetHedgePolicy()),
-		sayTimeoutRetry: m.GetIncludeIsTimeoutRetryHeader(),
-		mirrors:         c.mirrors,
-		replayLimit:     replayLimit(m),
-	}
-	if h.retry != nil {
-		h.retry.SayTimeoutRetry = h.sayTimeoutRetry
+		retry:       s.retry(m.GetRetryPolicy(), p.field("retry_policy")),
+		hedge:       hedge(m.GetHedgePolicy()),
+		mirrors:     c.mirrors,
+		replayLimit: replayLimit(m),
 	}
 	if len(m.GetRequestMirrorPolicies()) > 0 {
 		h.mirrors = s.mirrors(m.GetRequestMirrorPolicies(), c, p)
@@ -228,7 +224,6 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, host hostRules, 
 	f.Retry, f.HedgeOnTimeout, f.Mirrors = host.retry, host.hedge, host.mirrors
 	if m.GetRetryPolicy() != nil {
 		f.Retry = s.retry(m.GetRetryPolicy(), p.field("retry_policy"))
-		f.Retry.SayTimeoutRetry = host.sayTimeoutRetry
 	}
 	if m.GetHedgePolicy() != nil {
 		f.HedgeOnTimeout = hedge(m.GetHedgePolicy())
@@ -242,6 +237,7 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, host hostRules, 
 		if terminate && !strings.EqualFold(u.GetUpgradeType(), "CONNECT") {
 			s.problem(p.field("connect_config"), "is for upgrade_type CONNECT, not %s", u.GetUpgradeType())
 		}
+		f.TunnelPosts = f.TunnelPosts || u.GetConnectConfig().GetAllowPost()
 		f.Upgrades = s.upgrade(f.Upgrades, config.Upgrade{Name: u.GetUpgradeType(), Enabled: isTrue(u.GetEnabled(), true), Terminate: terminate}, p.field("upgrade_type"))
 	}
 	switch a := m.GetClusterSpecifier().(type) {

@@ -213,7 +213,7 @@ var routeTable = table{
 	},
 	"envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig": {
 		"proxy_protocol_config": later("comes with the PROXY protocol"),
-		"allow_post":            later("POST is forwarded as HTTP").but("false"),
+		"allow_post":            run,
 	},
 	"envoy.config.route.v3.RouteMatch.ConnectMatcher":        {},
 	"envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions": {},
