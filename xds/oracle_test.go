@@ -89,6 +89,11 @@ var asked = []verdict{
 	{name: "total weight", text: http("", `{match: {prefix: /}, route: {weighted_clusters: {total_weight: 7, clusters: [{name: up, weight: 5}]}}}`), bad: "the weights sum to 5", differs: "Envoy ignores it"},
 	{name: "domain twice", text: http("", forward, `{name: b, domains: [A.example]}`, `{name: c, domains: [a.EXAMPLE]}`), bad: `"a.example" belongs to virtual_hosts[1] already`},
 	{name: "virtual host twice", text: http("", forward, `{name: b, domains: [a.example]}`, `{name: b, domains: [b.example]}`)},
+	{name: "matcher of routes", text: http("", forward, "{name: b, domains: [b], matcher: {on_no_match: "+meets+"}}")},
+	{name: "matcher and routes", text: http("", forward, "{name: b, domains: [b], routes: ["+forward+"], matcher: {}}"), bad: "matcher: there are routes, too"},
+	{name: "matcher that goes on", text: http("", forward, "{name: b, domains: [b], matcher: {on_no_match: {keep_matching: true, "+meets[1:]+"}}"), bad: "keep_matching: not supported: one route or list is met"},
+	{name: "matcher of a query", text: http("", forward, `{name: b, domains: [b], matcher: {matcher_tree: {input: {name: i, typed_config: {"@type": type.googleapis.com/envoy.type.matcher.v3.HttpRequestQueryParamMatchInput, query_param: q}}, exact_match_map: {map: {a: `+meets+`}}}}}`), bad: "HttpRequestQueryParamMatchInput is not supported here"},
+	{name: "matcher of a field without a name", text: http("", forward, `{name: b, domains: [b], matcher: {matcher_tree: {input: {name: i, typed_config: {"@type": type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput}}, exact_match_map: {map: {a: `+meets+`}}}}}`), bad: "header_name: a name is missing", differs: "Envoy finds none"},
 	{name: "query in an exact path", text: http("", `{match: {path: "/a?b"}, route: {cluster: up}}`)},
 	{name: "grpc route", text: http("", `{match: {prefix: /, grpc: {}}, route: {cluster: up}}`)},
 	{name: "template", text: http("", matching("/a/{b}/*/{c=x/**}.html"))},
@@ -250,6 +255,7 @@ var sure = []verdict{
 // Parts of configurations.
 const (
 	forward = `{match: {prefix: /}, route: {cluster: up}}`
+	meets   = `{action: {name: r, typed_config: {"@type": type.googleapis.com/envoy.config.route.v3.Route, match: {prefix: /}, route: {cluster: nobody}}}}`
 	told    = "node: {id: a, cluster: b}\n"
 	rds     = `rds: {route_config_name: table, config_source: {path_config_source: {path: ROUTES}}}
           http_filters: [{name: r, ROUTER}]`
