@@ -31,6 +31,8 @@ type Cluster struct {
 	Outliers       *Outliers    // nil: nobody is ejected
 	Health         *HealthCheck // nil: nobody is asked
 	KeepRemoved    bool         // with Health: an endpoint that its source takes away stays while it is well
+	CloseUnwell    bool         // tunnels of an endpoint that becomes unwell are closed
+	CloseOnChange  bool         // no connection outlives a change of the endpoints, or of what is known of their health, by more than its exchange
 	ConnectTimeout time.Duration
 	// BufferLimit is the watermark, in bytes, of each direction of a connection. Never 0.
 	BufferLimit uint32

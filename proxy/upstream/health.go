@@ -137,7 +137,7 @@ func (c *Cluster) immediate(m *Member) {
 		k.stats.Inc(CheckPassiveFailure)
 		s.tally.good, s.tally.bad = 0, 0
 		s.mark(FailedCheck|SaidUnwell, true)
-		k.cluster.renew(s)
+		k.cluster.unwell(s)
 		k.changed()
 	})
 }
@@ -177,7 +177,7 @@ func (k *checker) settle(s *Standing, r result, degraded bool) time.Duration {
 		if !s.Has(FailedCheck) {
 			if t.bad++; r == failed || t.bad >= c.UnhealthyThreshold {
 				changed = s.mark(FailedCheck, true)
-				k.cluster.renew(s)
+				k.cluster.unwell(s)
 				t.bad = 0
 			}
 		}

@@ -194,7 +194,7 @@ func (d *Detector) eject(s *Standing, e ejection, list map[*Standing]bool) {
 		o.backoff++
 	}
 	s.mark(Ejected, true)
-	d.cluster.renew(s)
+	d.cluster.unwell(s)
 	d.stats.Set(EjectionsActive, uint64(out+1))
 	d.changed()
 }

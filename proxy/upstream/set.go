@@ -260,6 +260,11 @@ func (s *Set) keepLeaving(c *Cluster, old, members []Member) []Member {
 func (s *Set) compile(c *Cluster, members []Member) {
 	e := compile(c.Config, c.source, members)
 	old := c.endpoints.Swap(e)
+	if c.Config.CloseOnChange {
+		for i := range e.All {
+			e.All[i].renew()
+		}
+	}
 	v := c.Overall.Loop(len(s.loops))
 	v.Add(MembershipTotal, uint64(len(e.All)-len(old.All)))
 	v.Add(MembershipHealthy, uint64(e.Healthy()-old.Healthy()))

@@ -2,7 +2,6 @@ package decode
 
 const (
 	ownSocket = "a query has a socket of its own"
-	stay      = "connections stay when an endpoint is not well, and get no other requests"
 
 	oneSource    = "connections have one address of ours"
 	events       = "there is no log of such events"
@@ -60,7 +59,7 @@ var clusterTable = table{
 		"metadata":                                  run,
 		"protocol_selection":                        oneOf("USE_CONFIGURED_PROTOCOL").and(later(http2), "USE_DOWNSTREAM_PROTOCOL"),
 		"upstream_connection_options":               run,
-		"close_connections_on_host_health_failure":  later(stay),
+		"close_connections_on_host_health_failure":  run,
 		"ignore_health_on_host_removal":             run,
 		"filters":                                   later("no filter of upstream connections is known").but("empty"),
 		"load_balancing_policy":                     run,
@@ -405,7 +404,7 @@ var clusterTable = table{
 		"locality_weighted_lb_config":          run,
 		"update_merge_window":                  harmless("changes of endpoints show at once"),
 		"ignore_new_hosts_until_first_hc":      run,
-		"close_connections_on_host_set_change": later("connections outlive a change of endpoints"),
+		"close_connections_on_host_set_change": run,
 		"consistent_hashing_lb_config":         run,
 		"override_host_status":                 later("comes with stateful sessions"),
 	},
