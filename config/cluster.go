@@ -76,6 +76,8 @@ type HealthCheck struct {
 	HealthyThreshold, UnhealthyThreshold uint32        // results in a row that change what is believed, at least 1
 	IgnoreNew                            bool          // endpoints do not count before their first result
 	Reuse                                bool          // a connection serves for more than one attempt
+	Events                               []string      // files to which changes are written
+	TellFailures, TellSuccess            bool          // and each failure, or each success
 	HTTP                                 *HTTPCheck
 	TCP                                  *TCPCheck
 }
@@ -90,6 +92,7 @@ type HTTPCheck struct {
 	Receive             [][]byte // that the answer's body has, one behind the other
 	Room                int      // how much of the body is looked at, in bytes
 	Expected, Retriable []Int64Range
+	Service             *StringMatch // what the answer says whose the endpoint is must be like; nil: it does not matter
 }
 
 // Field is a header field; its name is in lower case.
@@ -115,6 +118,7 @@ type Outliers struct {
 	BaseTime, MaxTime                                    time.Duration // of an ejection; it grows with each by BaseTime
 	MaxJitter                                            time.Duration // on top of it
 	MaxPercent                                           uint32        // of the endpoints that are out at once
+	Events                                               string        // a file to which ejections are written; empty: none
 	UnejectOnCheck                                       bool          // a health check that is passed ends an ejection
 	AlwaysOne                                            bool          // one may be out whatever MaxPercent says
 	SplitOrigins                                         bool          // what fails on our side has a row and a rate of its own

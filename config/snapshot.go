@@ -37,6 +37,7 @@ type Dynamic struct {
 	Listeners, Clusters *WatchedFile // nil: there are none but the static ones
 	Resolver            *Resolver    // who is asked for names; nil: as this host does
 	Binding             *Binding     // our side of connections; nil: as the kernel likes
+	Ejections           string       // a file to which ejections are written; empty: none
 }
 
 // Node says who this proxy is.

@@ -16,6 +16,7 @@ type outlier struct {
 	rates [2]rate          // by origin
 
 	backoff    int64 // how many times the base ejection time it stays away
+	ejections  int64 // ever
 	jitter     int64
 	ejectedAt  int64
 	returnedAt int64
@@ -55,9 +56,17 @@ type Detector struct {
 	home    *loop.Loop
 	owner   *telemetry.Owner
 	stats   *telemetry.Values
+	events  []Lines  // that ejections are written to
+	rates   [2]rates // of the last interval, by origin
 	changed func()
 	timer   loop.Timer
 	stopped bool
+}
+
+// rates are success rates of endpoints in percent, and what they were held against.
+type rates struct {
+	percent     map[*Standing]float64
+	mean, least float64
 }
 
 // start begins the intervals.
@@ -179,13 +188,19 @@ func (d *Detector) eject(s *Standing, e ejection, list map[*Standing]bool) {
 	if e == consecutive5xx || e == bySuccessRate {
 		d.stats.Inc(EjectionsTotal)
 	}
+	o := s.outlier.Load()
+	returned := int64(0)
+	if o.returned {
+		returned = o.returnedAt
+	}
 	if d.home.Random()%100 >= uint64(c.Enforcing[e]) {
+		d.tell(s, "EJECT", e, false, returned)
 		return
 	}
 	d.stats.Inc(EjectionsEnforcedTotal)
 	d.stats.Inc(EjectionsEnforced5xx + int(e))
-	o := s.outlier.Load()
 	o.ejectedAt = d.home.Nanotime()
+	o.ejections++
 	o.jitter = 0
 	if c.MaxJitter > 0 {
 		o.jitter = int64(d.home.Random() % uint64(c.MaxJitter+1))
@@ -196,6 +211,7 @@ func (d *Detector) eject(s *Standing, e ejection, list map[*Standing]bool) {
 	s.mark(Ejected, true)
 	d.cluster.unwell(s)
 	d.stats.Set(EjectionsActive, uint64(out+1))
+	d.tell(s, "EJECT", e, true, returned)
 	d.changed()
 }
 
@@ -207,6 +223,7 @@ func (d *Detector) uneject(s *Standing) {
 	}
 	o.returnedAt, o.returned = d.home.Nanotime(), true
 	s.mark(Ejected, false)
+	d.tell(s, "UNEJECT", consecutive5xx, false, o.ejectedAt) // which Envoy leaves at its first value
 	d.changed()
 }
 
@@ -240,6 +257,7 @@ func (d *Detector) judge(origin int, list map[*Standing]bool) {
 	enough := len(list) >= int(c.RateHosts) || len(list) >= int(c.FailureHosts)
 	var rated, failing []*Standing
 	percent := make(map[*Standing]float64, len(list))
+	d.rates[origin] = rates{percent: percent}
 	sum := 0.0
 	for s := range list {
 		r := &s.outlier.Load().rates[origin]
@@ -270,6 +288,7 @@ func (d *Detector) judge(origin int, list map[*Standing]bool) {
 			variance += (percent[s] - mean) * (percent[s] - mean)
 		}
 		least := mean - float64(c.RateStdev)/1000*math.Sqrt(variance/float64(len(rated)))
+		d.rates[origin].mean, d.rates[origin].least = mean, least
 		for _, s := range rated {
 			if percent[s] < least {
 				d.stats.Inc(EjectionsSuccessRate)
@@ -364,7 +383,7 @@ func (s *Set) detect(c *Cluster, prefix string, tag telemetry.Tag) {
 		return
 	}
 	d := &Detector{config: c.Config.Outliers, cluster: c, home: s.loops[0], owner: s.store.Acquire(Outliers, prefix, tag)}
-	d.stats = d.owner.Loop(0)
+	d.stats, d.events = d.owner.Loop(0), s.lines(d.config.Events)
 	d.changed = func() { s.refreshLater(c) }
 	c.detector = d
 	d.start()

@@ -218,7 +218,7 @@ func TestStandingsSurvive(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Stop(); l.Run() })
-	s := NewSet([]*loop.Loop{l}, "", store)
+	s := NewSet([]*loop.Loop{l}, "", store, Options{})
 	update := func(hash byte, o *config.Outliers) *Cluster {
 		c := &config.Cluster{Name: "up", StatName: "up", Hash: config.Hash{hash}, Panic: 0, Outliers: o, MaxHeaders: uint32(hash), Static: &config.Assignment{
 			Overprovisioning: 140, Endpoints: []config.Endpoint{{Address: config.Address{Path: "/a"}, Weight: 1}, {Address: config.Address{Path: "/b"}, Weight: 1}}}}

@@ -15,9 +15,10 @@ import (
 
 // Set is everything upstream that lives in a process. Update is called by one goroutine; what it returns is read by the loops.
 type Set struct {
-	loops []*loop.Loop
-	store *telemetry.Store
-	zone  string // that we are in; empty: nobody has said
+	loops   []*loop.Loop
+	store   *telemetry.Store
+	zone    string // that we are in; empty: nobody has said
+	options Options
 
 	mu           sync.Mutex // between Update and whoever lists
 	clusters     map[string]*Cluster
@@ -31,8 +32,8 @@ type Set struct {
 }
 
 // NewSet makes an empty set for those loops of a process in that zone.
-func NewSet(loops []*loop.Loop, zone string, store *telemetry.Store) *Set {
-	return &Set{loops: loops, zone: zone, store: store, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
+func NewSet(loops []*loop.Loop, zone string, store *telemetry.Store, o Options) *Set {
+	return &Set{loops: loops, zone: zone, store: store, options: o, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
 		standings: map[standingKey]*Standing{}, destinations: map[string]*destinations{}, resolver: newResolver(), epoch: time.Now()}
 }
 

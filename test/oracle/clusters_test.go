@@ -78,6 +78,17 @@ func checked(name, port, check string, more ...string) scenario {
 		ends: map[string]string{"up": "- lb_endpoints: [{endpoint: {health_check_config: {port_value: @" + port + "}, address: {socket_address: {address: 127.0.0.1, port_value: @up}}}}]"}, sends: gets("/", "/again")}
 }
 
+// told has its events of health checks compared: they are in the file of the scenario's access log, which has no other lines.
+func told(name, port, check string) scenario {
+	c := checked(name, port, check, "")
+	c.sends = nil
+	c.clusters["up"] = strings.Replace(c.clusters["up"], "timeout: 10s", "timeout: 10s, event_log_path: @folder/"+name, 1)
+	if name == "events-tcp" {
+		c.clusters["up"] = strings.Replace(c.clusters["up"], "event_log_path: @folder/"+name, `event_logger: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink, event_log_path: @folder/`+name+"}}]", 1)
+	}
+	return c
+}
+
 // ejecting has one endpoint, which may be ejected, and answers badly until that is noticed.
 func ejecting(name, detection, noticed string, answer string) scenario {
 	list := []exchange{{send: "GET /1", answers: []string{answer}}, {send: "GET /2", answers: []string{answer}}}
@@ -173,6 +184,12 @@ policy: {drop_overloads: [{category: a, drop_percentage: {numerator: 0}}]}`}, se
 	checked("checked-options", "well", `http_health_check: {path: /, method: OPTIONS}`),
 	checked("checked-patch", "well", `http_health_check: {path: /, method: PATCH}`),
 	checked("checked-trace", "well", `http_health_check: {path: /, method: TRACE}`),
+	checked("checked-service", "well", `http_health_check: {path: /, service_name_matcher: {exact: mine}}, always_log_health_check_failures: true`),
+	told("events", "well", "http_health_check: {path: /}"),
+	told("events-sick", "sick", "http_health_check: {path: /}"),
+	told("events-tcp", "dead", "tcp_health_check: {}"),
+	told("events-failures", "sick", "http_health_check: {path: /}, always_log_health_check_failures: true"),
+	told("events-success", "well", "http_health_check: {path: /}, always_log_health_check_success: true"),
 	{name: "unchecked", clusters: map[string]string{"up": "health_checks: [{timeout: 10s, interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /}}]\ncommon_lb_config: {healthy_panic_threshold: {value: 0}, ignore_new_hosts_until_first_hc: true, close_connections_on_host_set_change: true}"},
 		ends: map[string]string{"up": "- lb_endpoints: [{endpoint: {health_check_config: {disable_active_health_check: true}, address: {socket_address: {address: 127.0.0.1, port_value: @up}}}}]"}, sends: gets("/")},
 	{name: "checked-elsewhere", clusters: map[string]string{"up": "health_checks: [{timeout: 10s, interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /}}]\ncommon_lb_config: {healthy_panic_threshold: {value: 0}}"},

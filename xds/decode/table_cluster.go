@@ -4,7 +4,6 @@ const (
 	ownSocket = "a query has a socket of its own"
 
 	oneSource    = "connections have one address of ours"
-	events       = "there is no log of such events"
 	byHost       = "Envoy limits connections of an endpoint only"
 	noZones      = "without a local cluster there are no zones to be aware of"
 	zones        = "comes with zone-aware balancing"
@@ -123,7 +122,7 @@ var clusterTable = table{
 		"metadata_key":           run,
 	},
 	"envoy.config.core.v3.HealthCheck": {
-		"name":                             harmless("for events, and there is no log of them"),
+		"name":                             harmless("Envoy tells it nobody, either"),
 		"timeout":                          run,
 		"interval":                         run,
 		"initial_jitter":                   run,
@@ -131,7 +130,7 @@ var clusterTable = table{
 		"interval_jitter_percent":          run,
 		"unhealthy_threshold":              run,
 		"healthy_threshold":                run,
-		"alt_port":                         later("use health_check_config of the endpoints"),
+		"alt_port":                         never("Envoy does not read it, either; use health_check_config of the endpoints"),
 		"reuse_connection":                 run,
 		"http_health_check":                run,
 		"tcp_health_check":                 run,
@@ -142,13 +141,20 @@ var clusterTable = table{
 		"unhealthy_interval":               run,
 		"unhealthy_edge_interval":          run,
 		"healthy_edge_interval":            run,
-		"event_log_path":                   later(events),
-		"event_logger":                     later(events),
-		"event_service":                    later(events),
-		"always_log_health_check_failures": harmless(events),
-		"always_log_health_check_success":  harmless(events),
+		"event_log_path":                   run,
+		"event_logger":                     as("event"),
+		"event_service":                    later("use event_log_path or event_logger"),
+		"always_log_health_check_failures": run,
+		"always_log_health_check_success":  run,
 		"tls_options":                      later("comes with TLS"),
 		"transport_socket_match_criteria":  later("comes with TLS"),
+	},
+	"envoy.config.core.v3.TypedExtensionConfig@event": {
+		"name":         harmless("the type of typed_config decides"),
+		"typed_config": extension("envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink"),
+	},
+	"envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink": {
+		"event_log_path": run,
 	},
 	"envoy.config.core.v3.HealthCheck.HttpHealthCheck": {
 		"host":                      run,
@@ -162,7 +168,7 @@ var clusterTable = table{
 		"retriable_statuses":        run,
 		"codec_client_type":         oneOf("HTTP1").and(later(http2), "HTTP2", "HTTP3"),
 		"use_alpn_protocol":         later("comes with TLS").but("false"),
-		"service_name_matcher":      later("the answer's status and body decide"),
+		"service_name_matcher":      run,
 		"method":                    oneOf("METHOD_UNSPECIFIED", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH").and(never("Envoy refuses it, too"), "CONNECT"),
 	},
 	"envoy.config.core.v3.HeaderValueOption@check": {
