@@ -217,6 +217,8 @@ type Hashing struct {
 	ByHostname       bool   // endpoints are hashed by their hostname instead of their address
 	// BalanceFactor bounds what an endpoint has under way, in percent of the average, at least 100. 0: it is not bounded.
 	BalanceFactor uint32
+	// Policies are what requests are hashed by, whatever their routes say; none: as they say.
+	Policies []HashPolicy
 }
 
 // Subsets cut a cluster up by what the endpoints' metadata says in "envoy.lb".
@@ -226,6 +228,11 @@ type Subsets struct {
 	Default   Subset         // for FallbackDefault
 	PanicAny  bool           // a fallback that finds nobody takes any endpoint
 	ListAsAny bool           // an endpoint whose value is a list is in the subsets of all that is in it
+	// Redundant lets a request ask for more keys than a selector has: of those whose keys it all asks for the one with the most counts, which
+	// is the first of Selectors.
+	Redundant bool
+	// ScaleLocalities has a locality weigh, with ByLocality, by the part of its endpoints that are in the subset.
+	ScaleLocalities bool
 }
 
 // SubsetSelector makes a subset for each combination of values that endpoints have of its keys.

@@ -70,7 +70,7 @@ var asked = []verdict{
 	{name: "ring of nothing", text: cluster("lb_policy: RING_HASH\n    ring_hash_lb_config: {minimum_ring_size: 9, maximum_ring_size: 8}"), bad: "want at most the maximum_ring_size"},
 	{name: "ring of 9 million", text: cluster("lb_policy: RING_HASH\n    ring_hash_lb_config: {maximum_ring_size: 9000000}"), bad: "maximum_ring_size"},
 	{name: "table of 8", text: cluster("lb_policy: MAGLEV\n    maglev_lb_config: {table_size: 8}"), bad: "want a prime"},
-	{name: "hostname for a ring", text: cluster("lb_policy: RING_HASH\n    common_lb_config: {consistent_hashing_lb_config: {use_hostname_for_hashing: true}}"), bad: "for DNS clusters, says Envoy"},
+	{name: "hostname for a ring", text: cluster("lb_policy: RING_HASH\n    common_lb_config: {consistent_hashing_lb_config: {use_hostname_for_hashing: true}}"), bad: "for clusters of type STRICT_DNS, says Envoy"},
 	{name: "balance factor of 99", text: cluster("lb_policy: MAGLEV\n    common_lb_config: {consistent_hashing_lb_config: {hash_balance_factor: 99}}"), bad: "hash_balance_factor"},
 	{name: "policy and subsets", text: cluster("lb_subset_config: {subset_selectors: [{keys: [a]}]}\n    load_balancing_policy: {policies: [{typed_extension_config: {name: p, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.load_balancing_policies.random.v3.Random}}}]}"), bad: "load_balancing_policy is set"},
 	{name: "no policy", text: cluster("lb_policy: LOAD_BALANCING_POLICY_CONFIG"), bad: "a policy is missing"},

@@ -120,7 +120,7 @@ func (x *exchange) forwardHead(end bool) {
 		return
 	}
 	x.completeForUpstream()
-	if len(x.forward.HashPolicies) > 0 {
+	if len(x.hashedBy()) > 0 {
 		x.hashRequest()
 	}
 	if !x.restartTimers() {

@@ -106,7 +106,15 @@ func (x *exchange) directLocation(r *config.Route) string {
 // hashRequest works out what the request is hashed to, once all that is hashed stands in its head.
 func (x *exchange) hashRequest() {
 	x.scratch = x.cookieValue(x.scratch[:0])
-	x.hash, x.hashed, x.cookies = route.Hash(x.forward.HashPolicies, &x.request, x.entry.Remote.Addr(), x.entry.State, x.scratch)
+	x.hash, x.hashed, x.cookies = route.Hash(x.hashedBy(), &x.request, x.entry.Remote.Addr(), x.entry.State, x.scratch)
+}
+
+// hashedBy is what the request is hashed by: as its cluster says, or as its route does.
+func (x *exchange) hashedBy() []config.HashPolicy {
+	if own := x.cluster.Config.Hashing.Policies; len(own) > 0 {
+		return own
+	}
+	return x.forward.HashPolicies
 }
 
 func (x *exchange) cookieValue(dst []byte) []byte {
@@ -115,13 +123,14 @@ func (x *exchange) cookieValue(dst []byte) []byte {
 
 // giveCookies gives the client the cookies that it was hashed by and did not have.
 func (x *exchange) giveCookies() {
-	for i := range x.forward.HashPolicies {
+	policies := x.hashedBy()
+	for i := range policies {
 		if x.cookies&(1<<i) == 0 {
 			continue
 		}
 		x.scratch = x.cookieValue(x.scratch[:0])
 		n := len(x.scratch)
-		x.scratch = route.AppendCookie(x.scratch, &x.forward.HashPolicies[i], x.scratch[:n])
+		x.scratch = route.AppendCookie(x.scratch, &policies[i], x.scratch[:n])
 		x.response.Add(http.SetCookie, x.scratch[n:])
 	}
 }

@@ -7,7 +7,6 @@ const (
 	byHost       = "Envoy limits connections of an endpoint only"
 	noZones      = "without a local cluster there are no zones to be aware of"
 	zones        = "comes with zone-aware balancing"
-	localSubsets = "localities within subsets weigh as they are configured"
 	fallbackList = "a request asks for one subset"
 )
 
@@ -301,8 +300,8 @@ var clusterTable = table{
 		"fallback_policy":          oneOf("NO_FALLBACK", "ANY_ENDPOINT", "DEFAULT_SUBSET"),
 		"default_subset":           run,
 		"subset_selectors":         run,
-		"locality_weight_aware":    later(localSubsets),
-		"scale_locality_weight":    later(localSubsets),
+		"locality_weight_aware":    run,
+		"scale_locality_weight":    run,
 		"panic_mode_any":           run,
 		"list_as_any":              run,
 		"metadata_fallback_policy": oneOf("METADATA_NO_FALLBACK").and(later(fallbackList), "FALLBACK_LIST"),
@@ -358,9 +357,9 @@ var clusterTable = table{
 		"fallback_policy":          oneOf("NO_FALLBACK", "ANY_ENDPOINT", "DEFAULT_SUBSET"),
 		"default_subset":           run,
 		"subset_selectors":         run,
-		"allow_redundant_keys":     later("a request asks for the keys of a selector exactly"),
-		"locality_weight_aware":    later(localSubsets),
-		"scale_locality_weight":    later(localSubsets),
+		"allow_redundant_keys":     run,
+		"locality_weight_aware":    run,
+		"scale_locality_weight":    run,
 		"panic_mode_any":           run,
 		"list_as_any":              run,
 		"metadata_fallback_policy": oneOf("METADATA_NO_FALLBACK").and(later(fallbackList), "FALLBACK_LIST"),
@@ -393,7 +392,7 @@ var clusterTable = table{
 	"envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig": {
 		"use_hostname_for_hashing": run,
 		"hash_balance_factor":      run,
-		"hash_policy":              later("give it to the routes"),
+		"hash_policy":              run,
 	},
 	"envoy.config.core.v3.Metadata": {
 		"filter_metadata":       run,
@@ -401,7 +400,7 @@ var clusterTable = table{
 	},
 	"envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig": {},
 	"envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig": {
-		"use_hostname_for_hashing": later("for DNS clusters, says Envoy; a load_balancing_policy may have it"),
+		"use_hostname_for_hashing": run,
 		"hash_balance_factor":      run,
 	},
 	"envoy.config.cluster.v3.Cluster.CommonLbConfig": {
