@@ -120,6 +120,7 @@ type Outliers struct {
 	MaxPercent                                           uint32        // of the endpoints that are out at once
 	Events                                               string        // a file to which ejections are written; empty: none
 	UnejectOnCheck                                       bool          // a health check that is passed ends an ejection
+	Degrade                                              bool          // an endpoint that says so in an answer is degraded for a while
 	AlwaysOne                                            bool          // one may be out whatever MaxPercent says
 	SplitOrigins                                         bool          // what fails on our side has a row and a rate of its own
 	Consecutive5xx, ConsecutiveGateway, ConsecutiveLocal uint32        // failures in a row; 0 never comes

@@ -202,7 +202,7 @@ func (a *attempt) OnHead(end bool) {
 	if end {
 		a.state |= attemptEnd
 	}
-	a.report(upstream.Outcome{Status: r.Status, Unwell: r.Has(http.XEnvoyImmediateHealthCheckFail)})
+	a.report(upstream.Outcome{Status: r.Status, Degraded: x.cluster.Config.Outliers != nil && x.cluster.Config.Outliers.Degrade && r.Find(http.Lookup(upstream.SaysDegraded), upstream.SaysDegraded, 0) >= 0, Unwell: r.Has(http.XEnvoyImmediateHealthCheckFail)})
 	if x.has(mayRetry) && x.retryAnswer(a, end) {
 		return
 	}

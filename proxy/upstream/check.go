@@ -215,7 +215,7 @@ func (k *check) head() {
 	default:
 		k.expected = failed
 	}
-	k.degraded = k.response.Find(http.Lookup("x-envoy-degraded"), "x-envoy-degraded", 0) >= 0
+	k.degraded = k.response.Find(http.Lookup(SaysDegraded), SaysDegraded, 0) >= 0
 	if h.Service != nil {
 		var name []byte
 		if i := k.response.Find(http.Lookup(servedCluster), servedCluster, 0); i >= 0 {
@@ -224,6 +224,9 @@ func (k *check) head() {
 		k.other = !k.checker.set.options.MatchString(h.Service, name)
 	}
 }
+
+// SaysDegraded is the field of an answer in which an endpoint says that it is.
+const SaysDegraded = "x-envoy-degraded"
 
 // servedCluster is the field of an answer in which an endpoint says whose it is.
 const servedCluster = "x-envoy-upstream-healthchecked-cluster"

@@ -168,7 +168,7 @@ func (m *Member) state() state {
 	switch {
 	case m.Standing.Has(Ejected | FailedCheck):
 		return unhealthy
-	case m.Health == config.HealthDegraded || m.Standing.Has(DegradedCheck):
+	case m.Health == config.HealthDegraded || m.Standing.Has(DegradedCheck|DegradedAnswer):
 		return degraded
 	}
 	return healthy

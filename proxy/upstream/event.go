@@ -129,7 +129,7 @@ func whereabouts(a config.Address) string {
 
 // Types of ejections as events call them, in the order of ejection.
 var ejectionTypes = [...]string{"CONSECUTIVE_5XX", "CONSECUTIVE_GATEWAY_FAILURE", "CONSECUTIVE_LOCAL_ORIGIN_FAILURE", "SUCCESS_RATE",
-	"SUCCESS_RATE_LOCAL_ORIGIN", "FAILURE_PERCENTAGE", "FAILURE_PERCENTAGE_LOCAL_ORIGIN"}
+	"SUCCESS_RATE_LOCAL_ORIGIN", "FAILURE_PERCENTAGE", "FAILURE_PERCENTAGE_LOCAL_ORIGIN", "DEGRADED"}
 
 // tell writes that an endpoint was ejected, or would have been were that enforced, or has come back. last is when it was ejected or came
 // back before; 0: never.

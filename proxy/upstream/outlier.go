@@ -21,6 +21,10 @@ type outlier struct {
 	ejectedAt  int64
 	returnedAt int64
 	returned   bool // it was ejected before
+
+	// The same of being degraded by its own word.
+	degradedBackoff, degradedJitter, degradedAt, recoveredAt int64
+	recovered                                                bool
 }
 
 // rate counts answers. It only grows: the detector remembers what it was an interval ago.
@@ -47,6 +51,7 @@ const (
 	byLocalSuccessRate
 	byFailurePercentage
 	byLocalFailurePercentage
+	byDegradation // by the endpoint's own word
 )
 
 // Detector ejects a cluster's outliers. It lives on one loop, which other loops tell of rows of failures.
@@ -96,6 +101,10 @@ func (d *Detector) report(m *Member, o Outcome) {
 	switch {
 	case o.Failure == NoFailure && !o.TimedOut:
 		d.answered(m, s, o.Status)
+		if o.Degraded && d.config.Degrade && o.Status < 500 && !m.Standing.Has(DegradedAnswer) {
+			standing := m.Standing
+			d.home.Post(func() { d.degrade(standing) })
+		}
 		if split {
 			d.reached(s)
 		}
@@ -199,19 +208,50 @@ func (d *Detector) eject(s *Standing, e ejection, list map[*Standing]bool) {
 	}
 	d.stats.Inc(EjectionsEnforcedTotal)
 	d.stats.Inc(EjectionsEnforced5xx + int(e))
-	o.ejectedAt = d.home.Nanotime()
 	o.ejections++
-	o.jitter = 0
-	if c.MaxJitter > 0 {
-		o.jitter = int64(d.home.Random() % uint64(c.MaxJitter+1))
-	}
-	if o.backoff*int64(c.BaseTime) < int64(c.MaxTime+c.BaseTime) {
-		o.backoff++
-	}
+	o.ejectedAt, o.jitter, o.backoff = d.away(o.backoff)
 	s.mark(Ejected, true)
 	d.cluster.unwell(s)
 	d.stats.Set(EjectionsActive, uint64(out+1))
 	d.tell(s, "EJECT", e, true, returned)
+	d.changed()
+}
+
+// degrade has an endpoint that calls itself degraded be asked after others for a while.
+func (d *Detector) degrade(s *Standing) {
+	if d.stopped || !d.standings()[s] || !s.mark(DegradedAnswer, true) {
+		return
+	}
+	d.stats.Inc(EjectionsDetectedDegradation)
+	o := s.outlier.Load()
+	o.degradedAt, o.degradedJitter, o.degradedBackoff = d.away(o.degradedBackoff)
+	d.tell(s, "EJECT", byDegradation, true, 0)
+	d.changed()
+}
+
+// away is when an endpoint goes for a time, of which some is chance, and how often it has gone of late.
+func (d *Detector) away(backoff int64) (at, jitter, times int64) {
+	c := d.config
+	if c.MaxJitter > 0 {
+		jitter = int64(d.home.Random() % uint64(c.MaxJitter+1))
+	}
+	if backoff*int64(c.BaseTime) < int64(c.MaxTime+c.BaseTime) {
+		backoff++
+	}
+	return d.home.Nanotime(), jitter, backoff
+}
+
+// back tells whether the time of one that went is over.
+func (d *Detector) back(now, at, backoff, jitter int64) bool {
+	return now-at >= min(backoff*int64(d.config.BaseTime), int64(d.config.MaxTime))+jitter
+}
+
+// recover ends that.
+func (d *Detector) recover(s *Standing) {
+	o := s.outlier.Load()
+	o.recoveredAt, o.recovered = d.home.Nanotime(), true
+	s.mark(DegradedAnswer, false)
+	d.tell(s, "UNEJECT", consecutive5xx, false, 0)
 	d.changed()
 }
 
@@ -233,8 +273,11 @@ func (d *Detector) Expired(*loop.Timer) {
 	list, now := d.standings(), d.home.Nanotime()
 	for s := range list {
 		o := s.outlier.Load()
-		if s.Has(Ejected) && now-o.ejectedAt >= min(o.backoff*int64(d.config.BaseTime), int64(d.config.MaxTime))+o.jitter {
+		if s.Has(Ejected) && d.back(now, o.ejectedAt, o.backoff, o.jitter) {
 			d.uneject(s)
+		}
+		if s.Has(DegradedAnswer) && d.back(now, o.degradedAt, o.degradedBackoff, o.degradedJitter) {
+			d.recover(s)
 		}
 	}
 	d.judge(external, list)
@@ -243,6 +286,9 @@ func (d *Detector) Expired(*loop.Timer) {
 		o := s.outlier.Load()
 		if !s.Has(Ejected) && o.returned && now-o.returnedAt >= int64(d.config.Interval) && o.backoff > 0 {
 			o.backoff--
+		}
+		if !s.Has(DegradedAnswer) && o.recovered && now-o.recoveredAt >= int64(d.config.Interval) && o.degradedBackoff > 0 {
+			o.degradedBackoff--
 		}
 	}
 	d.stats.Set(EjectionsActive, uint64(ejected(list)))
@@ -351,6 +397,7 @@ const (
 	EjectionsTotal
 	EjectionsConsecutive5xx
 	EjectionsSuccessRate
+	EjectionsDetectedDegradation
 )
 
 // Outliers is the table of outlier detection's numbers.
@@ -375,6 +422,7 @@ var Outliers = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	EjectionsTotal:                {Name: "outlier_detection.ejections_total"},
 	EjectionsConsecutive5xx:       {Name: "outlier_detection.ejections_consecutive_5xx"},
 	EjectionsSuccessRate:          {Name: "outlier_detection.ejections_success_rate"},
+	EjectionsDetectedDegradation:  {Name: "outlier_detection.ejections_detected_degradation"},
 }}
 
 // detect gives a cluster its detector.

@@ -182,7 +182,7 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 				zone: c.zone(e.Locality.Zone)}
 			standing := members[i].Standing
 			if c.detector == nil {
-				standing.mark(Ejected, false) // by a configuration that is gone
+				standing.mark(Ejected|DegradedAnswer, false) // by a configuration that is gone
 			} else if standing.outlier.Load() == nil {
 				standing.outlier.Store(&outlier{})
 			}

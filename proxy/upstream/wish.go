@@ -30,5 +30,6 @@ type Outcome struct {
 	Status   uint16 // of the final head; 0: none came
 	Failure  Failure
 	TimedOut bool
+	Degraded bool // the answer says that the endpoint is
 	Unwell   bool // the answer says that health checks of the endpoint are to fail from now on
 }

@@ -235,6 +235,8 @@ policy: {drop_overloads: [{category: a, drop_percentage: {numerator: 0}}]}`}, se
 	ejecting("outlier-gateway-500", "max_ejection_percent: 100, consecutive_5xx: 100, consecutive_gateway_failure: 2, enforcing_consecutive_gateway_failure: 100", "", answered(500)),
 	ejecting("outlier-local", "max_ejection_percent: 100, split_external_local_origin_errors: true, consecutive_local_origin_failure: 2, enforcing_consecutive_local_origin_failure: 100", "", ""),
 	ejecting("outlier-most", "consecutive_5xx: 2, max_ejection_percent: 0, always_eject_one_host: true", ejected, answered(500)),
+	ejecting("outlier-degraded", "detect_degraded_hosts: true", "cluster.$up.outlier_detection.ejections_detected_degradation", answered(200, "x-envoy-degraded: 1")),
+	ejecting("outlier-degraded-bad", "detect_degraded_hosts: true, consecutive_5xx: 100", "", answered(500, "x-envoy-degraded: 1")),
 	ejecting("outlier-none", "consecutive_5xx: 2, max_ejection_percent: 0, always_eject_one_host: false", "cluster.$up.outlier_detection.ejections_overflow", answered(500)),
 	ejecting("outlier-rates", `max_ejection_percent: 100, successful_active_health_check_uneject_host: false, enforcing_success_rate: 100, success_rate_minimum_hosts: 1, success_rate_request_volume: 1, success_rate_stdev_factor: 1900,
       enforcing_failure_percentage: 100, enforcing_failure_percentage_local_origin: 100, enforcing_local_origin_success_rate: 100, failure_percentage_minimum_hosts: 1, failure_percentage_request_volume: 1, failure_percentage_threshold: 50`, "", answered(500)),

@@ -20,6 +20,7 @@ func (s *session) outliers(m *clusterv3.OutlierDetection, p *at) *config.Outlier
 		MaxJitter:          s.duration(m.GetMaxEjectionTimeJitter(), 0, p.field("max_ejection_time_jitter")),
 		MaxPercent:         u32(m.GetMaxEjectionPercent(), 10),
 		UnejectOnCheck:     isTrue(m.GetSuccessfulActiveHealthCheckUnejectHost(), true),
+		Degrade:            m.GetDetectDegradedHosts().GetValue(),
 		AlwaysOne:          m.GetAlwaysEjectOneHost().GetValue(),
 		SplitOrigins:       m.GetSplitExternalLocalOriginErrors(),
 		Consecutive5xx:     u32(m.GetConsecutive_5Xx(), 5),

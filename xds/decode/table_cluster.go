@@ -240,7 +240,7 @@ var clusterTable = table{
 		"always_eject_one_host":                       run,
 		"successful_active_health_check_uneject_host": run,
 		"monitors":              later("endpoints are judged by what is configured here"),
-		"detect_degraded_hosts": later("an endpoint is ejected or not").but("false"),
+		"detect_degraded_hosts": run,
 	},
 	"envoy.config.cluster.v3.CircuitBreakers": {
 		"thresholds":          run,
