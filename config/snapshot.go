@@ -49,7 +49,8 @@ type Node struct {
 // Admin is the address where the process answers its operator.
 type Admin struct {
 	Address    Address
-	Profile    string // the file that /cpuprofiler writes
+	Profile    string        // the file that /cpuprofiler writes
+	Allow      []StringMatch // paths, with their queries, of which one must fit; none: all are served
 	AccessLogs []AccessLog
 }
 

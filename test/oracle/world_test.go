@@ -108,6 +108,7 @@ dynamic_resources: {lds_config: {path_config_source: {path: @folder/lds.yaml}}, 
 admin:
   address: {socket_address: {address: 127.0.0.1, port_value: 0}}
   profile_path: @folder/profile
+  allow_paths: [{prefix: /}]
   access_log_path: @folder/admin-too.log
   access_log: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: @folder/admin.log}}]
 `

@@ -97,6 +97,9 @@ func (s *session) admin(m *bootstrapv3.Admin, p *at) *config.Admin {
 		Profile:    m.GetProfilePath(),
 		AccessLogs: s.accessLogs(m.GetAccessLog(), p.field("access_log")),
 	}
+	for i, m := range m.GetAllowPaths() {
+		a.Allow = append(a.Allow, s.stringMatch(m, p.field("allow_paths").item(i)))
+	}
 	if a.Profile == "" {
 		a.Profile = "/var/log/envoy/envoy.prof"
 	}

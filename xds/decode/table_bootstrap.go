@@ -117,6 +117,6 @@ var bootstrapTable = table{
 		"address":                  run,
 		"socket_options":           later("the admin's socket has the system's options"),
 		"ignore_global_conn_limit": harmless("there is no global limit yet"),
-		"allow_paths":              later("every path of the admin is served"),
+		"allow_paths":              run,
 	},
 }
