@@ -31,6 +31,8 @@ type Cluster struct {
 	Outliers       *Outliers    // nil: nobody is ejected
 	Health         *HealthCheck // nil: nobody is asked
 	KeepRemoved    bool         // with Health: an endpoint that its source takes away stays while it is well
+	CloseUnwell    bool         // tunnels of an endpoint that becomes unwell are closed
+	CloseOnChange  bool         // no connection outlives a change of the endpoints, or of what is known of their health, by more than its exchange
 	ConnectTimeout time.Duration
 	// BufferLimit is the watermark, in bytes, of each direction of a connection. Never 0.
 	BufferLimit uint32
@@ -102,6 +104,8 @@ type HealthCheck struct {
 	HealthyThreshold, UnhealthyThreshold uint32        // results in a row that change what is believed, at least 1
 	IgnoreNew                            bool          // endpoints do not count before their first result
 	Reuse                                bool          // a connection serves for more than one attempt
+	Events                               []string      // files to which changes are written
+	TellFailures, TellSuccess            bool          // and each failure, or each success
 	HTTP                                 *HTTPCheck
 	TCP                                  *TCPCheck
 }
@@ -116,6 +120,7 @@ type HTTPCheck struct {
 	Receive             [][]byte // that the answer's body has, one behind the other
 	Room                int      // how much of the body is looked at, in bytes
 	Expected, Retriable []Int64Range
+	Service             *StringMatch // what the answer says whose the endpoint is must be like; nil: it does not matter
 }
 
 // Field is a header field; its name is in lower case.
@@ -141,7 +146,9 @@ type Outliers struct {
 	BaseTime, MaxTime                                    time.Duration // of an ejection; it grows with each by BaseTime
 	MaxJitter                                            time.Duration // on top of it
 	MaxPercent                                           uint32        // of the endpoints that are out at once
+	Events                                               string        // a file to which ejections are written; empty: none
 	UnejectOnCheck                                       bool          // a health check that is passed ends an ejection
+	Degrade                                              bool          // an endpoint that says so in an answer is degraded for a while
 	AlwaysOne                                            bool          // one may be out whatever MaxPercent says
 	SplitOrigins                                         bool          // what fails on our side has a row and a rate of its own
 	Consecutive5xx, ConsecutiveGateway, ConsecutiveLocal uint32        // failures in a row; 0 never comes
@@ -239,6 +246,8 @@ type Hashing struct {
 	ByHostname       bool   // endpoints are hashed by their hostname instead of their address
 	// BalanceFactor bounds what an endpoint has under way, in percent of the average, at least 100. 0: it is not bounded.
 	BalanceFactor uint32
+	// Policies are what requests are hashed by, whatever their routes say; none: as they say.
+	Policies []HashPolicy
 }
 
 // Subsets cut a cluster up by what the endpoints' metadata says in "envoy.lb".
@@ -248,6 +257,11 @@ type Subsets struct {
 	Default   Subset         // for FallbackDefault
 	PanicAny  bool           // a fallback that finds nobody takes any endpoint
 	ListAsAny bool           // an endpoint whose value is a list is in the subsets of all that is in it
+	// Redundant lets a request ask for more keys than a selector has: of those whose keys it all asks for the one with the most counts, which
+	// is the first of Selectors.
+	Redundant bool
+	// ScaleLocalities has a locality weigh, with ByLocality, by the part of its endpoints that are in the subset.
+	ScaleLocalities bool
 }
 
 // SubsetSelector makes a subset for each combination of values that endpoints have of its keys.

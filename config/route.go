@@ -26,9 +26,12 @@ type RouteConfiguration struct {
 
 // VirtualHost is a set of domains and the routes that serve them, in order.
 type VirtualHost struct {
-	Name                                          string
-	Domains                                       []string // in lower case
-	Routes                                        []*Route
+	Name    string
+	Domains []string // in lower case
+	Routes  []*Route // all there are
+	// Matcher leads to one of Lists, if set, whose routes are then asked as those of other hosts are: if none of them matches, none does.
+	Matcher                                       *Matcher
+	Lists                                         [][]*Route
 	Headers                                       HeaderChanges
 	Filters                                       map[string]FilterOverride
 	AttemptCountInRequest, AttemptCountInResponse bool

@@ -280,6 +280,25 @@ func (u *upEnd) OnClosed(err error) {
 	t.down.Reset()
 }
 
+// OnUnwell ends the tunnel in order, or looks for another endpoint if it has not begun.
+func (u *upEnd) OnUnwell() {
+	t := (*tunnel)(u)
+	if !t.carrying {
+		t.local.Loop.StopTimer(&t.connect)
+		t.up.Ended(upstream.CxDestroyLocal, false)
+		t.up.Conn.Own(rest{})
+		t.up.Conn.Close()
+		t.up = nil
+		t.dial()
+		return
+	}
+	t.finish("", upstream.CxDestroyLocal)
+	t.down.Own(rest{})
+	t.up.Conn.Own(rest{})
+	t.down.CloseFlushed(flushTime)
+	t.up.Conn.Close()
+}
+
 // Expired is one of the tunnel's timeouts.
 func (t *tunnel) Expired(timer *loop.Timer) {
 	switch timer {

@@ -222,6 +222,7 @@ func (a *attempt) OnHead(end bool) {
 	}
 	o := outcome(x.cluster, r)
 	o.Unwell = r.Has(http.XEnvoyImmediateHealthCheckFail)
+	o.Degraded = x.cluster.Config.Outliers != nil && x.cluster.Config.Outliers.Degrade && r.Find(http.Lookup(upstream.SaysDegraded), upstream.SaysDegraded, 0) >= 0
 	a.report(o)
 	if x.has(mayRetry) && x.retryAnswer(a, end) {
 		return

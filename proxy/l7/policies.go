@@ -16,7 +16,11 @@ func (x *exchange) retryPolicy() *config.Retry {
 	return x.forward.Retry
 }
 
+// hashPolicies are what the request is hashed by: as the cluster's balancer says, or the cluster, or else the route.
 func (x *exchange) hashPolicies() []config.HashPolicy {
+	if own := x.cluster.Config.Hashing.Policies; len(own) > 0 {
+		return own
+	}
 	if p := x.cluster.Config.Policies; p != nil && len(p.HashPolicies) > 0 {
 		return p.HashPolicies
 	}

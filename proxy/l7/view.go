@@ -2,8 +2,8 @@ package l7
 
 import (
 	"github.com/weftmesh/weft/config"
-	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/filters"
+	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/wire/http"

@@ -20,11 +20,13 @@ type Input struct {
 
 	path []byte // as rules see it: without query, and without parameters if those are ignored
 	room []byte // for a path without parameters
+	// texts are what a matcher looked at and is nowhere in one piece.
+	texts []byte
 }
 
 // Reset has in look at another request.
 func (in *Input) Reset(r *http.Request, random uint64) {
-	*in = Input{Request: r, Random: random, room: in.room[:0]}
+	*in = Input{Request: r, Random: random, room: in.room[:0], texts: in.texts[:0]}
 }
 
 // matches tells whether a request is what a rule asks for. It is the one meaning of a rule: the index only leaves out rules of which

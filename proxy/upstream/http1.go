@@ -444,6 +444,8 @@ func (h *HTTP1) count(row int) {
 	p.loop.StopTimer(&h.lifetime)
 	if h.state&h1Tunnel == 0 {
 		p.open--
+	} else {
+		delete(p.tunnels, h)
 	}
 	stats.Dec(CxActive)
 	stats.Inc(CxDestroy)

@@ -56,6 +56,20 @@ type Pool struct {
 	first      *Wait // who waits for a connection
 	last       *Wait
 	waiting    int
+	tunnels    map[tunnel]struct{} // that are closed when the endpoint becomes unwell
+}
+
+// tunnel is a connection of one owner's, which is in no pool.
+type tunnel interface {
+	// unwell is called when its endpoint has become unwell, and closes it.
+	unwell()
+}
+
+func (p *Pool) watch(t tunnel) {
+	if p.tunnels == nil {
+		p.tunnels = map[tunnel]struct{}{}
+	}
+	p.tunnels[t] = struct{}{}
 }
 
 // Wait is a place in a pool's queue. It is embedded in what waits.

@@ -15,9 +15,10 @@ import (
 
 // Set is everything upstream that lives in a process. Update is called by one goroutine; what it returns is read by the loops.
 type Set struct {
-	loops []*loop.Loop
-	store *telemetry.Store
-	zone  string // that we are in; empty: nobody has said
+	loops   []*loop.Loop
+	store   *telemetry.Store
+	zone    string // that we are in; empty: nobody has said
+	options Options
 
 	mu           sync.Mutex // between Update and whoever lists
 	clusters     map[string]*Cluster
@@ -31,8 +32,8 @@ type Set struct {
 }
 
 // NewSet makes an empty set for those loops of a process in that zone.
-func NewSet(loops []*loop.Loop, zone string, store *telemetry.Store) *Set {
-	return &Set{loops: loops, zone: zone, store: store, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
+func NewSet(loops []*loop.Loop, zone string, store *telemetry.Store, o Options) *Set {
+	return &Set{loops: loops, zone: zone, store: store, options: o, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
 		standings: map[standingKey]*Standing{}, destinations: map[string]*destinations{}, resolver: newResolver(), epoch: time.Now()}
 }
 
@@ -181,7 +182,7 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 				zone: c.zone(e.Locality.Zone)}
 			standing := members[i].Standing
 			if c.detector == nil {
-				standing.mark(Ejected, false) // by a configuration that is gone
+				standing.mark(Ejected|DegradedAnswer, false) // by a configuration that is gone
 			} else if standing.outlier.Load() == nil {
 				standing.outlier.Store(&outlier{})
 			}
@@ -260,6 +261,11 @@ func (s *Set) keepLeaving(c *Cluster, old, members []Member) []Member {
 func (s *Set) compile(c *Cluster, members []Member) {
 	e := compile(c.Config, c.source, members)
 	old := c.endpoints.Swap(e)
+	if c.Config.CloseOnChange {
+		for i := range e.All {
+			e.All[i].renew()
+		}
+	}
 	v := c.Overall.Loop(len(s.loops))
 	v.Add(MembershipTotal, uint64(len(e.All)-len(old.All)))
 	v.Add(MembershipHealthy, uint64(e.Healthy()-old.Healthy()))

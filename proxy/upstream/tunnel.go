@@ -29,6 +29,9 @@ func (c *Cluster) Tunnel(l *loop.Loop, e *Endpoint, p config.Priority, s Stream)
 		return nil, f
 	}
 	h.state |= h1Tunnel
+	if c.Config.CloseUnwell {
+		h.pool.watch(h)
+	}
 	h.stream, h.cluster, h.priority = s, c, p
 	e.Active.Force()
 	stats.Inc(RqPendingTotal)
@@ -44,6 +47,21 @@ func (h *HTTP1) openTunnel() {
 	r.Reset()
 	r.Version, r.Status = http.HTTP11, 200
 	h.stream.OnHead(false)
+}
+
+// unwell implements tunnel.
+func (h *HTTP1) unwell() {
+	if h.state&h1Standing == 0 {
+		h.stats().Inc(CxConnectFail)
+		h.pool.endpoint.Counts.CxConnectFail.Add(1)
+		h.refuseTunnel(ConnectFailed, CxDestroyLocal, "")
+		return
+	}
+	s := h.stream
+	h.stream = nil
+	h.settle()
+	h.discardActive(CxDestroyLocal, CxDestroyLocalWithActive)
+	s.OnBroken(Terminated)
 }
 
 // refuseTunnel ends the loan of a tunnel that was never connected.

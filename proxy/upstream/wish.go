@@ -31,5 +31,6 @@ type Outcome struct {
 	CountsAs uint16 // to outlier detection, instead of Status; 0: as that
 	Failure  Failure
 	TimedOut bool
+	Degraded bool // the answer says that the endpoint is
 	Unwell   bool // the answer says that health checks of the endpoint are to fail from now on
 }

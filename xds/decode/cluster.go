@@ -29,6 +29,8 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 		Breakers:       [2]config.Breaker{defaultBreaker, defaultBreaker},
 		KeepAlive:      s.keepAlive(m.GetUpstreamConnectionOptions().GetTcpKeepalive()),
 		Binding:        s.binding(m.GetUpstreamBindConfig(), p.field("upstream_bind_config")),
+		CloseUnwell:    m.GetCloseConnectionsOnHostHealthFailure(),
+		CloseOnChange:  m.GetCommonLbConfig().GetCloseConnectionsOnHostSetChange(),
 		Hash:           hashWithoutEndpoints(m, raw),
 		Raw:            raw,
 	}

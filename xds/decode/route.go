@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -116,13 +117,37 @@ func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *conf
 	}
 	host := s.hostRules(m, c, p)
 	v.Routes = make([]*config.Route, 0, len(m.GetRoutes()))
-	for i, r := range m.GetRoutes() {
-		c := c
+	add := func(r *routev3.Route, c tableRules, p *at) {
 		if c.place += "/" + r.GetName(); r.GetName() == "" {
-			c.place += strconv.Itoa(i)
+			c.place += strconv.Itoa(len(v.Routes))
 		}
-		v.Routes = append(v.Routes, s.route(r, c, host, p.field("routes").item(i)))
+		v.Routes = append(v.Routes, s.route(r, c, host, p))
 	}
+	for i, r := range m.GetRoutes() {
+		add(r, c, p.field("routes").item(i))
+	}
+	if m.GetMatcher() == nil {
+		return v
+	}
+	p = p.field("matcher")
+	if len(v.Routes) > 0 {
+		s.problem(p, "there are routes, too: put them into the matcher")
+	}
+	c.checkClusters = false // Envoy asks for none that a matcher leads to
+	r := matcherReader{session: s, look: s.ofRequest, action: func(m proto.Message, p *at) int {
+		begin := len(v.Routes)
+		switch m := m.(type) { // the walk has refused all else
+		case *routev3.Route:
+			add(m, c, p)
+		case *routev3.RouteList:
+			for i, r := range m.GetRoutes() {
+				add(r, c, p.field("routes").item(i))
+			}
+		}
+		v.Lists = append(v.Lists, v.Routes[begin:len(v.Routes):len(v.Routes)])
+		return len(v.Lists) - 1
+	}}
+	v.Matcher = r.matcher(m.GetMatcher(), p)
 	return v
 }
 
