@@ -312,6 +312,17 @@ func namedBy(s *config.Snapshot) func(string) bool {
 			any = any || c.Header != ""
 		}
 	}
+	mirrors := func(to []config.Mirror) {
+		for _, m := range to {
+			names[m.Cluster] = true
+			any = any || m.ClusterHeader != ""
+		}
+	}
+	for _, c := range s.Clusters {
+		if c.Policies != nil {
+			mirrors(c.Policies.Mirrors)
+		}
+	}
 	for _, l := range s.Listeners {
 		for c := range l.AllChains() {
 			if c.TCP != nil {
@@ -334,10 +345,7 @@ func namedBy(s *config.Snapshot) func(string) bool {
 						continue
 					}
 					list(r.Forward.Clusters)
-					for _, m := range r.Forward.Mirrors {
-						names[m.Cluster] = true
-						any = any || m.ClusterHeader != ""
-					}
+					mirrors(r.Forward.Mirrors)
 				}
 			}
 		}

@@ -119,6 +119,7 @@ func (p *process) startAdmin(levels *components, log *slog.Logger) error {
 		logs = append(logs, l)
 	}
 	server, err := admin.Listen(p.boot.Admin.Address, admin.View{
+		Allow:        p.boot.Admin.Allow,
 		Stats:        p.stats,
 		Refresh:      p.proxy.Refresh,
 		Clusters:     p.proxy.Clusters,

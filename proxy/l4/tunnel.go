@@ -52,7 +52,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	t.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: s.nextConn.Add(1), Direct: down.Direct(), Remote: down.Remote(), Local: down.Local(), DirectLocal: down.DirectLocal(), ServerName: down.ServerName(), FilterChain: s.chain, About: s.about, RequestEnd: -1,
 		UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	if accesslog.Asked() {
-		t.entry.More = &accesslog.More{Chosen: true, Ready: -1, Listener: s.listener}
+		t.entry.More = &accesslog.More{Chosen: true, Ready: -1, Listener: s.listener, Accepted: accesslog.At(0)}
 	}
 	t.entry.SetState(s.state)
 	if t.next = l.tunnels; t.next != nil {
@@ -61,10 +61,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	l.tunnels = t
 	t.stats.Inc(CxTotal)
 	if d := s.config.MaxDownstreamDuration; d > 0 {
-		if j := s.config.DurationJitter; j > 0 {
-			d += time.Duration(float64(d) * j * float64(l.Loop.Random()%1e6) / 1e6)
-		}
-		l.Loop.SetTimer(&t.duration, d, t)
+		l.Loop.SetTimer(&t.duration, l.Loop.Jittered(d, s.config.DurationJitter), t)
 	}
 	if d := s.config.LogEvery; d > 0 && len(s.logs) > 0 {
 		l.Loop.SetTimer(&t.report, d, t)
@@ -184,6 +181,7 @@ func (u *upEnd) OnConnected() {
 	t.entry.UpstreamRemote, t.entry.UpstreamLocal, t.entry.UpstreamConnectionID = t.up.Member.Address().AddrPort, t.up.Conn.Local(), t.up.Number
 	if m := t.entry.More; m != nil {
 		m.Lent, m.Ready = true, time.Duration(t.local.Loop.Nanotime()-t.dialled)
+		m.Dialled, m.Connected = accesslog.At(time.Duration(t.dialled-t.began)), accesslog.At(time.Duration(t.local.Loop.Nanotime()-t.began))
 	}
 	if t.server.config.LogConnected {
 		t.logAt(config.LogAtTunnel)
@@ -293,6 +291,25 @@ func (u *upEnd) OnClosed(err error) {
 	t.down.Reset()
 }
 
+// OnUnwell ends the tunnel in order, or looks for another endpoint if it has not begun.
+func (u *upEnd) OnUnwell() {
+	t := (*tunnel)(u)
+	if !t.carrying {
+		t.local.Loop.StopTimer(&t.connect)
+		t.up.Ended(upstream.CxDestroyLocal, false)
+		t.up.Conn.Own(rest{})
+		t.up.Conn.Close()
+		t.up = nil
+		t.dial()
+		return
+	}
+	t.finish("", upstream.CxDestroyLocal)
+	t.down.Own(rest{})
+	t.up.Conn.Own(rest{})
+	t.down.CloseFlushed(flushTime)
+	t.up.Conn.Close()
+}
+
 // Expired is one of the tunnel's timeouts.
 func (t *tunnel) Expired(timer *loop.Timer) {
 	switch timer {
@@ -376,6 +393,9 @@ func (t *tunnel) finish(why string, row int) {
 	t.stats.Add(CxRxBytes, rx)
 	t.stats.Add(CxTxBytes, tx)
 	t.entry.Termination = why
+	if m := t.entry.More; m != nil {
+		m.Gone = accesslog.At(age)
+	}
 	t.log()
 	if log, ok := t.gate.(accesslog.ConnectionLog); ok {
 		log.Ended(&t.entry)

@@ -152,7 +152,7 @@ func (k *call) Response() *http.Response { return &k.response }
 // OnHead implements upstream.Stream.
 func (k *call) OnHead(bool) {
 	if !k.response.IsInformational() {
-		k.report(upstream.Outcome{Status: k.response.Status})
+		k.report(outcome(k.cluster, &k.response))
 	}
 }
 

@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"net/netip"
 
-	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/proxyproto"
 )
 
-// connect asks for the connection of an attempt: one of the pool's, or, for a CONNECT that ends here, one of its own.
+// connect asks for the connection of an attempt: one of the pool's, or, for what goes upstream as it is, one of its own.
 func (a *attempt) connect() (*upstream.HTTP1, upstream.Failure) {
 	x := a.exchange
 	l := x.local.Loop
@@ -40,7 +39,7 @@ func askedName(c *upstream.Cluster, r *http.Request) []byte {
 	if from == "" {
 		return nil
 	}
-	name := route.Field(r, from)
+	name := r.Field(from)
 	host := name
 	if i := bytes.LastIndexByte(name, ':'); i >= 0 && bytes.IndexByte(name[i:], ']') < 0 {
 		host = name[:i]

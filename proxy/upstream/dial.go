@@ -27,7 +27,7 @@ func (s *Set) secure(c *config.Cluster, prefix string, tag telemetry.Tag) *secur
 		if t == nil {
 			t = &secured{map[config.Hash]*tls.Context{}, s.store.Acquire(tls.Stats, prefix+"ssl.", tag), s.store.Acquire(tls.Agreed, prefix+"ssl.", tag)}
 		}
-		t.contexts[of.Hash] = tls.NewClient(of, s.secrets)
+		t.contexts[of.Hash] = tls.NewClient(of, s.options.Secrets)
 	}
 	add(c.TLS)
 	for i := range c.Transports {

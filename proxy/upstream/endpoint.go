@@ -2,6 +2,8 @@ package upstream
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"unique"
@@ -37,6 +39,22 @@ func (e *Endpoint) renew() {
 			p.loop.Post(func() {
 				p.era++
 				p.drain()
+			})
+		}
+	}
+}
+
+// unwell renews the endpoint and closes tunnels that it has for those who want that.
+func (e *Endpoint) unwell() {
+	e.renew()
+	for i := range e.pools {
+		if p := e.pools[i].Load(); p != nil {
+			p.loop.Post(func() {
+				for _, t := range slices.Collect(maps.Keys(p.tunnels)) { // who is closed may make another one
+					if _, ok := p.tunnels[t]; ok {
+						t.unwell()
+					}
+				}
 			})
 		}
 	}
@@ -191,7 +209,7 @@ func (m *Member) state() state {
 	switch {
 	case m.Standing.Has(Ejected | FailedCheck):
 		return unhealthy
-	case m.Health == config.HealthDegraded || m.Standing.Has(DegradedCheck):
+	case m.Health == config.HealthDegraded || m.Standing.Has(DegradedCheck|DegradedAnswer):
 		return degraded
 	}
 	return healthy

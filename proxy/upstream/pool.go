@@ -56,11 +56,34 @@ type Pool struct {
 	first      *Wait // who waits for a connection
 	last       *Wait
 	waiting    int
-	name       string           // that connections ask their server for; "": as the endpoint or the cluster says
-	header     string           // that they begin with
-	key        string           // of name and header
-	of         *Pool            // the endpoint's pool without any of that; nil: this is it
-	pools      map[string]*Pool // that are apart from it, by key
+	name       string              // that connections ask their server for; "": as the endpoint or the cluster says
+	header     string              // that they begin with
+	key        string              // of name and header
+	of         *Pool               // the endpoint's pool without any of that; nil: this is it
+	pools      map[string]*Pool    // that are apart from it, by key
+	tunnels    map[tunnel]struct{} // that are closed when the endpoint becomes unwell
+}
+
+// plain is the endpoint's pool without anything that keeps its connections apart.
+func (p *Pool) plain() *Pool {
+	if p.of != nil {
+		return p.of
+	}
+	return p
+}
+
+// tunnel is a connection of one owner's, which is in no pool.
+type tunnel interface {
+	// unwell is called when its endpoint has become unwell, and closes it.
+	unwell()
+}
+
+func (p *Pool) watch(t tunnel) {
+	p = p.plain()
+	if p.tunnels == nil {
+		p.tunnels = map[tunnel]struct{}{}
+	}
+	p.tunnels[t] = struct{}{}
 }
 
 // Wait is a place in a pool's queue. It is embedded in what waits.
@@ -119,6 +142,7 @@ func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, c
 			pool.left()
 			return nil, f
 		}
+		stats.Inc(CxHTTP1)
 		pool.open++
 		pool.connecting++
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
-	"github.com/weftmesh/weft/tls"
 	"github.com/weftmesh/weft/wire/http1"
 )
 
@@ -19,7 +18,7 @@ type Set struct {
 	loops   []*loop.Loop
 	store   *telemetry.Store
 	zone    string // that we are in; empty: nobody has said
-	secrets *tls.Store
+	options Options
 
 	mu           sync.Mutex // between Update and whoever lists
 	clusters     map[string]*Cluster
@@ -33,8 +32,8 @@ type Set struct {
 }
 
 // NewSet makes an empty set for those loops of a process in that zone.
-func NewSet(loops []*loop.Loop, zone string, secrets *tls.Store, store *telemetry.Store) *Set {
-	return &Set{loops: loops, zone: zone, secrets: secrets, store: store, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
+func NewSet(loops []*loop.Loop, zone string, store *telemetry.Store, o Options) *Set {
+	return &Set{loops: loops, zone: zone, store: store, options: o, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
 		standings: map[standingKey]*Standing{}, destinations: map[string]*destinations{}, resolver: newResolver(), epoch: time.Now()}
 }
 
@@ -184,7 +183,7 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 				zone: c.zone(e.Locality.Zone)}
 			standing := members[i].Standing
 			if c.detector == nil {
-				standing.mark(Ejected, false) // by a configuration that is gone
+				standing.mark(Ejected|DegradedAnswer, false) // by a configuration that is gone
 			} else if standing.outlier.Load() == nil {
 				standing.outlier.Store(&outlier{})
 			}
@@ -263,6 +262,11 @@ func (s *Set) keepLeaving(c *Cluster, old, members []Member) []Member {
 func (s *Set) compile(c *Cluster, members []Member) {
 	e := compile(c.Config, c.source, members)
 	old := c.endpoints.Swap(e)
+	if c.Config.CloseOnChange {
+		for i := range e.All {
+			e.All[i].renew()
+		}
+	}
 	v := c.Overall.Loop(len(s.loops))
 	v.Add(MembershipTotal, uint64(len(e.All)-len(old.All)))
 	v.Add(MembershipHealthy, uint64(e.Healthy()-old.Healthy()))

@@ -32,7 +32,7 @@ type trial struct {
 }
 
 var trials = slices.Concat(managerTrials, routeTrials, retryTrials, clusterTrials, originalTrials, dnsTrials, healthTrials, balanceTrials, outlierTrials, listenerTrials, filterTrials, processTrials, replyTrials, metadataTrials,
-	runtimeTrials, matcherTrials, redirectTrials, tallyTrials, mutationTrials, detectionTrials)
+	runtimeTrials, matcherTrials, redirectTrials, tallyTrials, mutationTrials, detectionTrials, leadTrials, closingTrials, eventTrials)
 
 // unseen are the run paths whose effect no test sees, and why.
 var unseen = map[string]string{

@@ -31,6 +31,8 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 		Breakers:       [2]config.Breaker{defaultBreaker, defaultBreaker},
 		KeepAlive:      s.keepAlive(m.GetUpstreamConnectionOptions().GetTcpKeepalive()),
 		Binding:        s.binding(m.GetUpstreamBindConfig(), p.field("upstream_bind_config")),
+		CloseUnwell:    m.GetCloseConnectionsOnHostHealthFailure(),
+		CloseOnChange:  m.GetCommonLbConfig().GetCloseConnectionsOnHostSetChange(),
 		Hash:           hashWithoutEndpoints(m, raw),
 		Raw:            raw,
 	}
@@ -160,6 +162,7 @@ func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 		if d := o.GetUseDownstreamProtocolConfig(); d != nil {
 			h1 = d.GetHttpProtocolOptions()
 		}
+		c.Policies = s.clusterPolicies(o, p.as(protocolOptions))
 	}
 	s.askedName(c, names, np)
 	c.IdleTimeout = s.duration(common.GetIdleTimeout(), idle, pc.field("idle_timeout"))

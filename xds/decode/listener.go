@@ -129,7 +129,7 @@ func (s *session) chainMatcher(m *listenerv3.Listener, l *config.Listener, p *at
 		}
 		places[c.Name] = i
 	}
-	r := matcherReader{session: s, inputs: networkInputs, action: func(m proto.Message, p *at) int {
+	r := matcherReader{session: s, look: ofConnection, action: func(m proto.Message, p *at) int {
 		name := ""
 		if v, ok := m.(*wrapperspb.StringValue); ok { // the walk has refused all else
 			name = v.GetValue()

@@ -7,6 +7,8 @@ const (
 
 // httpTable holds what an HTTP connection manager is made of, and what upstream connections share with it: a word after @ says which
 // side is meant.
+const answerHead = "only the head of an answer is looked at, so this would never match, with Envoy either"
+
 var httpTable = table{
 	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
 		"codec_type":                         oneOf().and(harmless("HTTP/1 is spoken either way until HTTP/2 comes"), "AUTO", "HTTP1").and(later(http2), "HTTP2").and(later(http3), "HTTP3"),
@@ -18,7 +20,7 @@ var httpTable = table{
 		"add_user_agent":                     run,
 		"tracing":                            later("comes with tracing"),
 		"common_http_protocol_options":       as("downstream"),
-		"http1_safe_max_connection_duration": later("the last response says connection: close"),
+		"http1_safe_max_connection_duration": run,
 		"http_protocol_options":              as("downstream"),
 		"http2_protocol_options":             later(http2),
 		"http3_protocol_options":             later(http3),
@@ -31,7 +33,7 @@ var httpTable = table{
 		"request_timeout":                    run,
 		"request_headers_timeout":            run,
 		"drain_timeout":                      run,
-		"drain_timeout_jitter":               later("use drain_timeout alone"),
+		"drain_timeout_jitter":               run,
 		"delayed_close_timeout":              run,
 		"access_log":                         run,
 		"access_log_flush_interval":          run,
@@ -61,15 +63,19 @@ var httpTable = table{
 		"strip_matching_host_port":             run,
 		"strip_any_host_port":                  run,
 		"stream_error_on_invalid_http_message": run,
-		"path_normalization_options":           later("use normalize_path and merge_slashes").but("empty"),
+		"path_normalization_options":           harmless("Envoy has it in its protocol and reads it nowhere: paths are as normalize_path and merge_slashes say"),
 		"strip_trailing_host_dot":              run,
 		"proxy_status_config":                  later("no proxy-status header is written"),
 		"typed_header_validation_config":       later("headers are checked as RFC 9110 and 9112 say"),
 		"append_x_forwarded_port":              run,
 		"append_local_overload":                later("comes with overload protection"),
 		"add_proxy_protocol_connection_state":  harmless("there is no PROXY protocol whose state could be passed on"),
-		"forward_proto_config":                 later("x-forwarded-proto says what the connection is"),
+		"forward_proto_config":                 run,
 		"record_route_resolution_stats":        later("statistics of route look-ups are not kept"),
+	},
+	"envoy.extensions.filters.network.http_connection_manager.v3.ForwardProtoConfig": {
+		"https_destination_ports": run,
+		"http_destination_ports":  run,
 	},
 	"envoy.extensions.filters.network.http_connection_manager.v3.Rds": {
 		"config_source":     run,
@@ -88,7 +94,7 @@ var httpTable = table{
 		"upstream_log":                             later("use the connection manager's access_log"),
 		"upstream_log_options":                     later("use the connection manager's access_log").but("empty"),
 		"suppress_envoy_headers":                   run,
-		"strict_check_headers":                     later("malformed x-envoy headers are ignored"),
+		"strict_check_headers":                     run,
 		"respect_expected_rq_timeout":              run,
 		"suppress_grpc_request_failure_code_stats": later("comes with gRPC statistics"),
 		"upstream_http_filters":                    later("filters run once for an exchange"),
@@ -179,7 +185,7 @@ var httpTable = table{
 	"envoy.config.core.v3.HttpProtocolOptions@downstream": {
 		"idle_timeout":                    run,
 		"max_connection_duration":         run,
-		"max_connection_duration_jitter":  later("use max_connection_duration alone"),
+		"max_connection_duration_jitter":  run,
 		"max_headers_count":               run,
 		"max_response_headers_kb":         harmless("Envoy reads it for upstream connections only"),
 		"max_stream_duration":             run,
@@ -189,7 +195,7 @@ var httpTable = table{
 	"envoy.config.core.v3.HttpProtocolOptions@upstream": {
 		"idle_timeout":                    run,
 		"max_connection_duration":         run,
-		"max_connection_duration_jitter":  later("use max_connection_duration alone"),
+		"max_connection_duration_jitter":  harmless("Envoy reads it for downstream connections only"),
 		"max_headers_count":               run,
 		"max_response_headers_kb":         run,
 		"max_stream_duration":             run,
@@ -255,10 +261,31 @@ var httpTable = table{
 		"auto_config":                    later("comes with TLS"),
 		"http_filters":                   later("filters run once for an exchange"),
 		"header_validation_config":       later("headers are checked as RFC 9110 and 9112 say"),
-		"outlier_detection":              later("what counts as a failure is what outlier_detection of the cluster says"),
-		"request_mirror_policies":        later("give it to the routes"),
-		"hash_policy":                    later("give it to the routes"),
-		"retry_policy":                   later("give it to the routes"),
+		"outlier_detection":              run,
+		"request_mirror_policies":        run,
+		"hash_policy":                    run,
+		"retry_policy":                   run,
+	},
+	"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.OutlierDetection": {
+		"error_matcher": run,
+	},
+	"envoy.config.common.matcher.v3.MatchPredicate": {
+		"or_match":                         run,
+		"and_match":                        run,
+		"not_match":                        run,
+		"any_match":                        run,
+		"http_request_headers_match":       never(answerHead),
+		"http_request_trailers_match":      never(answerHead),
+		"http_response_headers_match":      run,
+		"http_response_trailers_match":     never(answerHead),
+		"http_request_generic_body_match":  never(answerHead),
+		"http_response_generic_body_match": never(answerHead),
+	},
+	"envoy.config.common.matcher.v3.MatchPredicate.MatchSet": {
+		"rules": run,
+	},
+	"envoy.config.common.matcher.v3.HttpHeadersMatch": {
+		"headers": run,
 	},
 	"envoy.config.core.v3.UpstreamHttpProtocolOptions": {
 		"auto_sni":                 run,
