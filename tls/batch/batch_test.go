@@ -16,17 +16,16 @@ import (
 	"time"
 )
 
-var keys = map[int]func() *rsa.PrivateKey{}
+// keys are made once: to make one takes longer than to use it a thousand times.
+var keys = map[int]func() *rsa.PrivateKey{2048: sync.OnceValue(generate(2048)), 3072: sync.OnceValue(generate(3072)), 4096: sync.OnceValue(generate(4096))}
 
-func init() {
-	for _, bits := range []int{2048, 3072, 4096} {
-		keys[bits] = sync.OnceValue(func() *rsa.PrivateKey {
-			k, err := rsa.GenerateKey(rand.Reader, bits)
-			if err != nil {
-				panic(err)
-			}
-			return k
-		})
+func generate(bits int) func() *rsa.PrivateKey {
+	return func() *rsa.PrivateKey {
+		k, err := rsa.GenerateKey(rand.Reader, bits)
+		if err != nil {
+			panic(err)
+		}
+		return k
 	}
 }
 
