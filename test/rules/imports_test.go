@@ -22,9 +22,9 @@ config, telemetry, wire/dns < capture
 config, telemetry, telemetry/accesslog, tls, wire/http < filters < filters/* < filters/builtin
 config, telemetry, tls, wire/* < proxy/loop
 config < match
-match < filters
+match < tls, filters
 config, match, wire/http < proxy/route
-proxy/loop, tls, wire/dns < proxy/upstream
+proxy/loop, match, tls, wire/dns < proxy/upstream
 proxy/upstream, filters < proxy/l4
 proxy/route, proxy/upstream, filters < proxy/l7
 proxy/l4, proxy/l7, capture < proxy/listener < proxy/admin
