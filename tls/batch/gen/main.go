@@ -20,17 +20,23 @@ func main() {
 	Generate()
 }
 
-// constants are what every product needs: 28 ones, and nothing.
-func constants() (mask, zero VecVirtual) {
-	mask, zero = YMM(), YMM()
+// ones is 28 ones in each word. It is made anew where it is needed: registers are dearer than two instructions.
+func ones() VecVirtual {
+	mask := YMM()
 	VPCMPEQD(mask, mask, mask)
 	VPSRLQ(U8(36), mask, mask)
+	return mask
+}
+
+func nothing() VecVirtual {
+	zero := YMM()
 	VPXOR(zero, zero, zero)
-	return mask, zero
+	return zero
 }
 
 // wipe sets rows to nothing; left counts them and is used up.
-func wipe(at, left Register, zero VecVirtual) {
+func wipe(at, left Register) {
+	zero := nothing()
 	Label("clear")
 	VMOVDQU(zero, Mem{Base: at})
 	ADDQ(U8(row), at)
@@ -39,10 +45,9 @@ func wipe(at, left Register, zero VecVirtual) {
 }
 
 // normalize brings the sum's digits below 2^28 and writes them out.
-func normalize(out, sum, digits Register, mask VecVirtual) {
+func normalize(out, sum, digits Register) {
 	Comment("Carries, at last.")
-	c := YMM()
-	VPXOR(c, c, c)
+	mask, c := ones(), nothing()
 	Label("normal")
 	d := YMM()
 	VPADDQ(Mem{Base: sum}, c, d)
@@ -57,19 +62,31 @@ func normalize(out, sum, digits Register, mask VecVirtual) {
 	RET()
 }
 
-// vanish finds the multiple of the modulus, whose first digit is n0, that makes the lowest digit of t vanish, and what is carried from it.
-func vanish(t, n0, inverse, mask VecVirtual) (multiple VecVirtual) {
-	multiple = YMM()
+// heads finds the multiples of the modulus that make the two lowest digits of the sum vanish, which are t and u; u becomes what is carried
+// into the third.
+func heads(t, u VecVirtual, m, k Register) (m0, m1 VecVirtual) {
+	mask := ones()
+	m0, m1 = YMM(), YMM()
 	p := YMM()
-	VPMULUDQ(inverse, t, multiple)
-	VPAND(mask, multiple, multiple)
-	VPMULUDQ(n0, multiple, p)
+	VPMULUDQ(Mem{Base: k}, t, m0)
+	VPAND(mask, m0, m0)
+	VPMULUDQ(Mem{Base: m}, m0, p)
 	VPADDQ(p, t, t)
 	VPSRLQ(U8(28), t, t)
-	return multiple
+	VPADDQ(t, u, u)
+	VPMULUDQ(Mem{Base: m, Disp: row}, m0, p)
+	VPADDQ(p, u, u)
+	VPMULUDQ(Mem{Base: k}, u, m1)
+	VPAND(mask, m1, m1)
+	VPMULUDQ(Mem{Base: m}, m1, p)
+	VPADDQ(p, u, u)
+	VPSRLQ(U8(28), u, u)
+	return m0, m1
 }
 
-// multiply is Montgomery's product of all lanes, two digits of b at a time: that halves how often the sum is read and written.
+// multiply is Montgomery's product of all lanes, two digits of b at a time: that halves how often the sum is read and written. What the
+// next two digits of the sum are is known first of all, and with it the next multiples of the modulus, which take forty cycles to find:
+// they are found while the rest of the digits are worked on.
 func multiply() {
 	TEXT("multiply4", NOSPLIT, "func(out, a, b, m, k, sum *uint64, digits int)")
 	Doc("multiply4 sets out to a·b/2^(28·digits) modulo m in each of four lanes, up to a multiple of m: less than 2m if a·b is less than m·2^(28·digits).",
@@ -80,48 +97,37 @@ func multiply() {
 	k := Load(Param("k"), GP64())
 	digits := Load(Param("digits"), GP64())
 
-	mask, zero := constants()
-	inverse := YMM()
-	VMOVDQU(Mem{Base: k}, inverse)
 	at, left := GP64(), GP64()
 	MOVQ(sum, at)
-	MOVQ(digits, left)
-	ADDQ(U8(2), left)
-	wipe(at, left, zero)
+	LEAQ(Mem{Base: digits, Disp: 2}, left)
+	wipe(at, left)
 
+	// ahead finds the multiples for a pass: t and u are the lowest digits of the sum without the products of that pass.
+	ahead := func(b Register, t, u VecVirtual) (m0, m1 VecVirtual) {
+		x, y, p := YMM(), YMM(), YMM()
+		VMOVDQU(Mem{Base: a}, x)
+		VMOVDQU(Mem{Base: b}, y)
+		VPMULUDQ(x, y, p)
+		VPADDQ(p, t, t)
+		VPMULUDQ(Mem{Base: a, Disp: row}, y, p)
+		VPADDQ(p, u, u)
+		VPMULUDQ(Mem{Base: b, Disp: row}, x, p)
+		VPADDQ(p, u, u)
+		return heads(t, u, m, k)
+	}
 	passes := GP64()
 	MOVQ(digits, passes)
 	SHRQ(U8(1), passes)
-	pa, pm, ps, inner := GP64(), GP64(), GP64(), GP64()
+	t, carry := nothing(), nothing()
+	m0, m1 := ahead(b, t, carry)
+	pa, pm, ps, inner, next := GP64(), GP64(), GP64(), GP64(), GP64()
+
 	Label("pass")
 	b0, b1 := YMM(), YMM()
 	VMOVDQU(Mem{Base: b}, b0)
 	VMOVDQU(Mem{Base: b, Disp: row}, b1)
-	ADDQ(U8(2*row), b)
-
-	Comment("The first two digits say which multiples of m make them vanish.")
-	n0, lastA, lastM := YMM(), YMM(), YMM()
-	t, u, p := YMM(), YMM(), YMM()
-	VMOVDQU(Mem{Base: a}, p)
-	VMOVDQU(Mem{Base: a, Disp: row}, lastA)
-	VMOVDQU(Mem{Base: m}, n0)
-	VMOVDQU(Mem{Base: m, Disp: row}, lastM)
-	VPMULUDQ(p, b0, t)
-	VPMULUDQ(p, b1, u)
-	VPADDQ(Mem{Base: sum}, t, t)
-	VPADDQ(Mem{Base: sum, Disp: row}, u, u)
-	VPMULUDQ(lastA, b0, p)
-	VPADDQ(p, u, u)
-	m0 := vanish(t, n0, inverse, mask)
-	VPADDQ(t, u, u)
-	VPMULUDQ(lastM, m0, p)
-	VPADDQ(p, u, u)
-	m1 := vanish(u, n0, inverse, mask)
-
-	// digit moves one digit of the sum down by two, and adds the four products that belong there. Of a and m it reads one digit and keeps
-	// it, in place of the one before, for the next.
-	digit := func(i int, beforeA, beforeM VecVirtual, carry *VecVirtual) (nowA, nowM VecVirtual) {
-		nowA, nowM = YMM(), YMM()
+	// digit is one digit of the sum, with the four products that belong there. Of a and m it reads one digit and keeps it for the next.
+	digit := func(pa, pm, ps Register, i int, beforeA, beforeM, nowA, nowM VecVirtual) VecVirtual {
 		w, x, y, z := YMM(), YMM(), YMM(), YMM()
 		VPMULUDQ(beforeA, b1, x)
 		VPMULUDQ(beforeM, m1, z)
@@ -129,59 +135,56 @@ func multiply() {
 		VMOVDQU(Mem{Base: pm, Disp: i * row}, nowM)
 		VPMULUDQ(nowA, b0, w)
 		VPMULUDQ(nowM, m0, y)
-		VPADDQ(Mem{Base: ps, Disp: (i + 2) * row}, x, x)
+		VPADDQ(Mem{Base: ps, Disp: i * row}, x, x)
 		VPADDQ(w, z, z)
 		VPADDQ(y, x, x)
-		if carry != nil {
-			VPADDQ(*carry, z, z)
-		}
 		VPADDQ(z, x, x)
-		VMOVDQU(x, Mem{Base: ps, Disp: i * row})
-		return nowA, nowM
+		return x
 	}
-	Comment("The others move down by two.")
-	LEAQ(Mem{Base: a, Disp: 2 * row}, pa)
-	LEAQ(Mem{Base: m, Disp: 2 * row}, pm)
-	MOVQ(sum, ps)
-	oddA, oddM := digit(0, lastA, lastM, &u)
-	evenA, evenM := digit(1, oddA, oddM, nil)
-	VMOVDQA(evenA, lastA)
-	VMOVDQA(evenM, lastM)
-	MOVQ(digits, inner)
-	SUBQ(U8(4), inner)
+	lastA, lastM, oddA, oddM := YMM(), YMM(), YMM(), YMM()
+	VMOVDQU(Mem{Base: a, Disp: row}, lastA)
+	VMOVDQU(Mem{Base: m, Disp: row}, lastM)
+	low := digit(a, m, sum, 2, lastA, lastM, oddA, oddM)
+	VPADDQ(carry, low, low)
+	VMOVDQU(low, Mem{Base: sum})
+	high := digit(a, m, sum, 3, oddA, oddM, lastA, lastM)
+	VMOVDQU(high, Mem{Base: sum, Disp: row})
+	Comment("The next pass has the next digits of b; after the last one they do not matter.")
+	LEAQ(Mem{Base: b, Disp: 2 * row}, next)
+	CMPQ(passes, U8(1))
+	CMOVQEQ(b, next)
+	MOVQ(next, b)
+	n0, n1 := ahead(b, low, high)
+	LEAQ(Mem{Base: a, Disp: 4 * row}, pa)
+	LEAQ(Mem{Base: m, Disp: 4 * row}, pm)
+	LEAQ(Mem{Base: sum, Disp: 4 * row}, ps)
+	LEAQ(Mem{Base: digits, Disp: -4}, inner)
 	SHRQ(U8(1), inner)
 	JZ(LabelRef("above"))
 	Label("digit")
+	x := digit(pa, pm, ps, 0, lastA, lastM, oddA, oddM)
+	VMOVDQU(x, Mem{Base: ps, Disp: -2 * row})
+	x = digit(pa, pm, ps, 1, oddA, oddM, lastA, lastM)
+	VMOVDQU(x, Mem{Base: ps, Disp: -row})
 	ADDQ(U8(2*row), pa)
 	ADDQ(U8(2*row), pm)
 	ADDQ(U8(2*row), ps)
-	oddA, oddM = digit(0, lastA, lastM, nil)
-	VPMULUDQ(oddA, b1, p)
-	VPMULUDQ(oddM, m1, t)
-	VMOVDQU(Mem{Base: pa, Disp: row}, lastA)
-	VMOVDQU(Mem{Base: pm, Disp: row}, lastM)
-	w, y := YMM(), YMM()
-	VPMULUDQ(lastA, b0, w)
-	VPMULUDQ(lastM, m0, y)
-	VPADDQ(Mem{Base: ps, Disp: 3 * row}, p, p)
-	VPADDQ(w, t, t)
-	VPADDQ(y, p, p)
-	VPADDQ(t, p, p)
-	VMOVDQU(p, Mem{Base: ps, Disp: row})
 	DECQ(inner)
 	JNZ(LabelRef("digit"))
-
 	Label("above")
 	Comment("Above the last digits there is what the second digit of b adds to.")
-	v := YMM()
+	v, p := YMM(), YMM()
 	VPMULUDQ(lastA, b1, v)
 	VPMULUDQ(lastM, m1, p)
 	VPADDQ(p, v, v)
-	VMOVDQU(v, Mem{Base: ps, Disp: 2 * row})
-	VMOVDQU(zero, Mem{Base: ps, Disp: 3 * row})
+	VMOVDQU(v, Mem{Base: ps, Disp: -2 * row})
+	VMOVDQU(nothing(), Mem{Base: ps, Disp: -row})
+	VMOVDQA(n0, m0)
+	VMOVDQA(n1, m1)
+	VMOVDQA(high, carry)
 	DECQ(passes)
 	JNZ(LabelRef("pass"))
-	normalize(out, sum, digits, mask)
+	normalize(out, sum, digits)
 }
 
 // square is multiply of a number by itself: each product of two different digits is made once, and doubled. That needs the whole square
@@ -194,18 +197,16 @@ func square() {
 	k, sum := Load(Param("k"), GP64()), Load(Param("sum"), GP64())
 	digits := Load(Param("digits"), GP64())
 
-	mask, zero := constants()
 	at, left := GP64(), GP64()
 	MOVQ(sum, at)
 	LEAQ(Mem{Base: digits, Index: digits, Scale: 1, Disp: 2}, left)
-	wipe(at, left, zero)
+	wipe(at, left)
 
 	Comment("The square: each pass has two digits of a, and those above them.")
 	pa, ps, inner := GP64(), GP64(), GP64()
 	x0, x1, d0, d1 := YMM(), YMM(), YMM(), YMM()
 	rest := GP64() // digits above the two
-	MOVQ(digits, rest)
-	SUBQ(U8(2), rest)
+	LEAQ(Mem{Base: digits, Disp: -2}, rest)
 	MOVQ(sum, at)
 	own := func() {
 		p, q := YMM(), YMM()
@@ -219,6 +220,22 @@ func square() {
 		VPADDQ(Mem{Base: at, Disp: row}, q, q)
 		VMOVDQU(p, Mem{Base: at})
 		VMOVDQU(q, Mem{Base: at, Disp: row})
+	}
+	// two adds the products of two digits, one more and one less significant, with first and second, to two digits of the sum.
+	two := func(from, to Register, i int, first, second, before VecVirtual) {
+		now, p, q, r, t := YMM(), YMM(), YMM(), YMM(), YMM()
+		VPMULUDQ(before, second, p)
+		VMOVDQU(Mem{Base: from, Disp: i * row}, now)
+		VPMULUDQ(now, first, q)
+		VPADDQ(Mem{Base: to, Disp: i * row}, p, p)
+		VPMULUDQ(now, second, r)
+		VMOVDQU(Mem{Base: from, Disp: (i + 1) * row}, before)
+		VPMULUDQ(before, first, t)
+		VPADDQ(Mem{Base: to, Disp: (i + 1) * row}, r, r)
+		VPADDQ(q, p, p)
+		VPADDQ(t, r, r)
+		VMOVDQU(p, Mem{Base: to, Disp: i * row})
+		VMOVDQU(r, Mem{Base: to, Disp: (i + 1) * row})
 	}
 	Label("row")
 	own()
@@ -237,24 +254,11 @@ func square() {
 	VMOVDQU(p, Mem{Base: at, Disp: 3 * row})
 	LEAQ(Mem{Base: a, Disp: 4 * row}, pa)
 	LEAQ(Mem{Base: at, Disp: 4 * row}, ps)
-	MOVQ(rest, inner)
-	SUBQ(U8(2), inner)
+	LEAQ(Mem{Base: rest, Disp: -2}, inner)
 	SHRQ(U8(1), inner)
 	JZ(LabelRef("rowend"))
 	Label("product")
-	now, r, t := YMM(), YMM(), YMM()
-	VPMULUDQ(before, d1, p)
-	VMOVDQU(Mem{Base: pa}, now)
-	VPMULUDQ(now, d0, q)
-	VPADDQ(Mem{Base: ps}, p, p)
-	VPMULUDQ(now, d1, r)
-	VMOVDQU(Mem{Base: pa, Disp: row}, before)
-	VPMULUDQ(before, d0, t)
-	VPADDQ(Mem{Base: ps, Disp: row}, r, r)
-	VPADDQ(q, p, p)
-	VPADDQ(t, r, r)
-	VMOVDQU(p, Mem{Base: ps})
-	VMOVDQU(r, Mem{Base: ps, Disp: row})
+	two(pa, ps, 0, d0, d1, before)
 	ADDQ(U8(2*row), pa)
 	ADDQ(U8(2*row), ps)
 	DECQ(inner)
@@ -272,67 +276,52 @@ func square() {
 	VPADDQ(Mem{Base: at, Disp: 2 * row}, p, p)
 	VMOVDQU(p, Mem{Base: at, Disp: 2 * row})
 
-	Comment("The reduction: two digits vanish with each pass.")
-	inverse, n0, n1 := YMM(), YMM(), YMM()
-	VMOVDQU(Mem{Base: k}, inverse)
-	VMOVDQU(Mem{Base: m}, n0)
-	VMOVDQU(Mem{Base: m, Disp: row}, n1)
+	Comment("The reduction: two digits vanish with each pass, and the multiples for the next pass are found meanwhile, as in multiply4.")
 	passes, pm := GP64(), GP64()
 	MOVQ(digits, passes)
 	SHRQ(U8(1), passes)
+	t, carry := YMM(), YMM()
+	VMOVDQU(Mem{Base: sum}, t)
+	VMOVDQU(Mem{Base: sum, Disp: row}, carry)
+	m0, m1 := heads(t, carry, m, k)
 	Label("pass")
-	t0, u0 := YMM(), YMM()
-	VMOVDQU(Mem{Base: sum}, t0)
-	m0 := vanish(t0, n0, inverse, mask)
-	VPMULUDQ(n1, m0, u0)
-	VPADDQ(Mem{Base: sum, Disp: row}, u0, u0)
-	VPADDQ(t0, u0, u0)
-	m1 := vanish(u0, n0, inverse, mask)
-	low, high := YMM(), YMM()
-	VPMULUDQ(n1, m1, p)
-	VMOVDQU(Mem{Base: m, Disp: 2 * row}, low)
-	VPMULUDQ(low, m0, q)
-	VPADDQ(Mem{Base: sum, Disp: 2 * row}, p, p)
-	VPADDQ(u0, q, q)
-	VPADDQ(q, p, p)
-	VMOVDQU(p, Mem{Base: sum, Disp: 2 * row})
-	VPMULUDQ(low, m1, p)
-	VMOVDQU(Mem{Base: m, Disp: 3 * row}, high)
-	VPMULUDQ(high, m0, q)
-	VPADDQ(Mem{Base: sum, Disp: 3 * row}, p, p)
-	VPADDQ(q, p, p)
-	VMOVDQU(p, Mem{Base: sum, Disp: 3 * row})
+	last, low, high := YMM(), YMM(), YMM()
+	VMOVDQU(Mem{Base: m, Disp: 2 * row}, last)
+	VPMULUDQ(Mem{Base: m, Disp: row}, m1, low)
+	VPMULUDQ(last, m0, p)
+	VPADDQ(Mem{Base: sum, Disp: 2 * row}, low, low)
+	VPADDQ(carry, p, p)
+	VPADDQ(p, low, low)
+	VMOVDQU(low, Mem{Base: sum, Disp: 2 * row})
+	VPMULUDQ(last, m1, high)
+	VMOVDQU(Mem{Base: m, Disp: 3 * row}, last)
+	VPMULUDQ(last, m0, p)
+	VPADDQ(Mem{Base: sum, Disp: 3 * row}, high, high)
+	VPADDQ(p, high, high)
+	VMOVDQU(high, Mem{Base: sum, Disp: 3 * row})
+	n0, n1 := heads(low, high, m, k)
 	LEAQ(Mem{Base: m, Disp: 4 * row}, pm)
 	LEAQ(Mem{Base: sum, Disp: 4 * row}, ps)
-	MOVQ(digits, inner)
-	SUBQ(U8(4), inner)
+	LEAQ(Mem{Base: digits, Disp: -4}, inner)
 	SHRQ(U8(1), inner)
 	JZ(LabelRef("top"))
 	Label("digit")
-	VPMULUDQ(high, m1, p)
-	VMOVDQU(Mem{Base: pm}, low)
-	VPMULUDQ(low, m0, q)
-	VPADDQ(Mem{Base: ps}, p, p)
-	VPMULUDQ(low, m1, r)
-	VMOVDQU(Mem{Base: pm, Disp: row}, high)
-	VPMULUDQ(high, m0, t)
-	VPADDQ(Mem{Base: ps, Disp: row}, r, r)
-	VPADDQ(q, p, p)
-	VPADDQ(t, r, r)
-	VMOVDQU(p, Mem{Base: ps})
-	VMOVDQU(r, Mem{Base: ps, Disp: row})
+	two(pm, ps, 0, m0, m1, last)
 	ADDQ(U8(2*row), pm)
 	ADDQ(U8(2*row), ps)
 	DECQ(inner)
 	JNZ(LabelRef("digit"))
 	Label("top")
-	VPMULUDQ(high, m1, p)
+	VPMULUDQ(last, m1, p)
 	VPADDQ(Mem{Base: ps}, p, p)
 	VMOVDQU(p, Mem{Base: ps})
 	ADDQ(U8(2*row), sum)
+	VMOVDQA(n0, m0)
+	VMOVDQA(n1, m1)
+	VMOVDQA(high, carry)
 	DECQ(passes)
 	JNZ(LabelRef("pass"))
-	normalize(out, sum, digits, mask)
+	normalize(out, sum, digits)
 }
 
 // choose reads all of a table of 16 numbers, and keeps of each lane the one that is asked for.
