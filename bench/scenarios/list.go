@@ -35,6 +35,7 @@ func All() []Scenario {
 		{"https-1k-c64", "HTTPS 1 KiB, 64 connections", cpu(of("nginx", 0.70), of("envoy", 0.35)), https(upstream.Path1K, upstream.Size1K, 64)},
 		{"https-64k-c16", "HTTPS 64 KiB, 16 connections", cpu(of("nginx", 0.75), of("envoy", 0.65)), https(upstream.Path64K, upstream.Size64K, 16)},
 		{"memory-tls-connections", "1,000 idle TLS connections that made a request", one("resident memory per connection", "KiB", atMost(16)), perSecureConnection{conns: 1000}},
+		{"tls-rotation", "A certificate and a root replaced every second for 30 s, under load", one("lost", "requests and handshakes", atMost(0)), rotated{seconds: 30}},
 		policed("c64", "1 KiB, 64 connections", upstream.Path1K, upstream.Size1K, 64, 0),
 		policed("c512", "1 KiB, 512 connections", upstream.Path1K, upstream.Size1K, 512, 0),
 		policed("64k-c64", "64 KiB, 64 connections", upstream.Path64K, upstream.Size64K, 64, 0),

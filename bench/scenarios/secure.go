@@ -83,6 +83,21 @@ func certificates(kind string) (file string, err error) {
 		os.Chmod(made.dir, 0o755)
 		made.files = map[string]string{}
 	}
+	chain, key, err := issue(kind)
+	if err != nil {
+		return "", err
+	}
+	text := append(chain, key...)
+	file = filepath.Join(made.dir, kind+".pem")
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		return "", fmt.Errorf("scenarios: certificate: %w", err)
+	}
+	made.files[kind] = file
+	return file, nil
+}
+
+// issue makes a certificate and its key, in PEM.
+func issue(kind string) (chain, private []byte, err error) {
 	var key crypto.Signer
 	if kind == "rsa" {
 		key, err = rsa.GenerateKey(rand.Reader, 2048)
@@ -90,7 +105,7 @@ func certificates(kind string) (file string, err error) {
 		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}
 	if err != nil {
-		return "", fmt.Errorf("scenarios: key: %w", err)
+		return nil, nil, fmt.Errorf("scenarios: key: %w", err)
 	}
 	c := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench.example"}, DNSNames: []string{"bench.example"},
@@ -98,19 +113,13 @@ func certificates(kind string) (file string, err error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
 	if err != nil {
-		return "", fmt.Errorf("scenarios: certificate: %w", err)
+		return nil, nil, fmt.Errorf("scenarios: certificate: %w", err)
 	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
+	der8, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return "", fmt.Errorf("scenarios: key: %w", err)
+		return nil, nil, fmt.Errorf("scenarios: key: %w", err)
 	}
-	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
-	file = filepath.Join(made.dir, kind+".pem")
-	if err := os.WriteFile(file, text, 0o644); err != nil {
-		return "", fmt.Errorf("scenarios: certificate: %w", err)
-	}
-	made.files[kind] = file
-	return file, nil
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der8}), nil
 }
 
 // forgetCertificates takes them away.
