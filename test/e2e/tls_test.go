@@ -511,3 +511,95 @@ func TestStapling(t *testing.T) {
 		}
 	}
 }
+
+// slicing cuts what is written into pieces of one byte; with records, each of them in a TLS record of its own, as far as the first message goes.
+type slicing struct {
+	net.Conn
+	records bool
+	done    bool
+}
+
+func (s *slicing) Write(b []byte) (int, error) {
+	if s.done {
+		return s.Conn.Write(b)
+	}
+	s.done = true
+	if !s.records {
+		for i := range b {
+			if _, err := s.Conn.Write(b[i : i+1]); err != nil {
+				return i, err
+			}
+		}
+		return len(b), nil
+	}
+	var cut []byte
+	for _, c := range b[5:] { // one record, with one message
+		cut = append(cut, b[0], b[1], b[2], 0, 1, c)
+	}
+	if _, err := s.Conn.Write(cut); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// However the first message is cut up, the chain for its server name gets the connection, with and without an inspector (CVE-2020-8660).
+func TestFragmentedHello(t *testing.T) {
+	a := NewAuthority(t, t.TempDir())
+	a.Issue("front", []string{"front.test"}, nil)
+	u := Echo(t)
+	plain := Secured(HTTPListener(All), DownstreamTLS("tls_certificates: ["+a.Source("front")+"]", ""))
+	inspected := strings.Replace(plain, "  filter_chains:\n  - ", "  listener_filters: [{name: tls, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector}}]\n  filter_chains:\n  - filter_chain_match: {server_names: [front.test]}\n    ", 1)
+	for _, text := range []string{plain, inspected} {
+		p := Start(t, Bootstrap(text, Cluster("up", u.Port)))
+		for _, records := range []bool{false, true} {
+			c := tls.Client(&slicing{Conn: Dial(t, p.Address()).Conn, records: records}, &tls.Config{RootCAs: a.Pool(), ServerName: "front.test"})
+			if err := c.Handshake(); err != nil {
+				t.Errorf("records %v: %v", records, err)
+				continue
+			}
+			if r := wrap(t, c).Get("/"); r.Status != 200 {
+				t.Errorf("records %v: %d", records, r.Status)
+			}
+		}
+		if text == inspected {
+			if _, err := TryTLS(t, p.Address(), &tls.Config{RootCAs: a.Pool(), ServerName: "other.test"}); err == nil {
+				t.Error("a name that no chain has was served")
+			}
+		}
+	}
+}
+
+// A certificate with ten thousand names costs its client the connection and nobody else his time
+// (CVE-2026-27145).
+func TestMonstrousCertificates(t *testing.T) {
+	a := NewAuthority(t, t.TempDir())
+	a.Issue("front", []string{"front.test"}, nil)
+	p := Start(t, Bootstrap(Secured(HTTPListener(All), DownstreamTLS("tls_certificates: ["+a.Source("front")+"], validation_context: "+
+		a.Trusts(`match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: good.test}}]`), "require_client_certificate: true")), Cluster("up", Echo(t).Port)))
+	names := make([]string, 10_000)
+	for i := range names {
+		names[i] = fmt.Sprintf("n%d.test", i)
+	}
+	many := a.Issue("many", names, nil)
+	conf := func(c tls.Certificate) *tls.Config {
+		return &tls.Config{RootCAs: a.Pool(), ServerName: "front.test", Certificates: []tls.Certificate{c}}
+	}
+	refused := func(c tls.Certificate) {
+		t.Helper()
+		conn, err := TryTLS(t, p.Address(), conf(c))
+		if err == nil {
+			if _, err = conn.Conn.Read(make([]byte, 1)); err == nil {
+				t.Error("let in")
+			}
+		}
+	}
+	refused(many)
+	before := p.Stat("loop.turns")
+	good := DialTLS(t, p.Address(), conf(a.Issue("good", []string{"good.test"}, nil)))
+	if r := good.Get("/"); r.Status != 200 {
+		t.Error(r.Status)
+	}
+	if p.Stat("loop.turns") == before {
+		t.Error("the loop stands still")
+	}
+}
