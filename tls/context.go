@@ -138,13 +138,29 @@ func (x *Context) remake() *compiled {
 }
 
 // missingError is what connections fail with while a secret is not there, or is none of the kind that is wanted.
-type missingError struct{ name, what string }
+type missingError struct {
+	name, what string
+	other      bool // it is there, and is something else
+}
 
 func (e *missingError) Error() string {
+	if e.other {
+		return fmt.Sprintf("tls: secret %q is not %s", e.name, e.what)
+	}
 	return fmt.Sprintf("tls: secret %q: %s has not come", e.name, e.what)
 }
 
-func missing(s *slot, what string) error { return &missingError{s.name, what} }
+func missing(s *slot, there *config.Secret, what string) error {
+	return &missingError{s.name, what, there != nil}
+}
+
+// Check says why nobody could connect if there were these secrets and no others.
+func Check(c *config.TLS, secrets map[string]*config.Secret, server bool) error {
+	s := NewStore(nil)
+	s.Update(secrets)
+	_, err := newContext(c, s, server).now()
+	return err
+}
 
 func (x *Context) compile(c *compiled) error {
 	var certificates []*config.Certificate
@@ -152,7 +168,7 @@ func (x *Context) compile(c *compiled) error {
 		v := x.config.Certificates[i].Value
 		if s := x.certificates[i]; s != nil {
 			if c.secrets[i] == nil || c.secrets[i].Certificate == nil {
-				return missing(s, "a certificate")
+				return missing(s, c.secrets[i], "a certificate")
 			}
 			v = c.secrets[i].Certificate
 		}
@@ -162,13 +178,13 @@ func (x *Context) compile(c *compiled) error {
 	if x.validation != nil {
 		s := c.secrets[maxSecrets-2]
 		if s == nil || s.Validation == nil {
-			return missing(x.validation, "a validation context")
+			return missing(x.validation, s, "a validation context")
 		}
 		asked = merge(asked, s.Validation)
 	}
 	if asked != nil {
 		if asked.Roots == nil && !asked.SystemRoots && asked.Domains == nil && len(asked.Names)+len(asked.Revoked) > 0 {
-			return errors.New("tls: the validation context asks for names and has no roots: anybody may write a name into a certificate")
+			return errors.New("tls: names prove nothing without trusted_ca, and lists of revoked certificates say nothing: anybody may write a name into a certificate")
 		}
 		c.checks = newChecks(asked, x.server)
 	}
@@ -262,7 +278,7 @@ func (x *Context) compileTickets(c *compiled, t *tls.Config) error {
 	if x.tickets != nil {
 		s := c.secrets[maxSecrets-1]
 		if s == nil || s.Tickets == nil {
-			return missing(x.tickets, "keys of session tickets")
+			return missing(x.tickets, s, "keys of session tickets")
 		}
 		keys = s.Tickets
 	}

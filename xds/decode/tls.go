@@ -333,8 +333,12 @@ func (s *session) nameMatch(m *tlsv3.SubjectAltNameMatcher, p *at) config.NameMa
 	if m.GetSanType() == tlsv3.SubjectAltNameMatcher_SAN_TYPE_UNSPECIFIED {
 		s.problem(p.field("san_type"), "which kind of name is meant is missing")
 	}
-	if n.Kind == config.OtherName && n.OID == "" {
-		s.problem(p.field("oid"), "which kind of other name is meant is missing")
+	if n.Kind == config.OtherName {
+		if n.OID == "" {
+			s.problem(p.field("oid"), "which kind of other name is meant is missing")
+		} else if id, err := x509.ParseOID(n.OID); err != nil || id.String() != n.OID {
+			s.problem(p.field("oid"), "%q is no object identifier: want numbers with dots between them", n.OID)
+		}
 	}
 	return n
 }
