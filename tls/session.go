@@ -178,11 +178,12 @@ func (p *pipe) SetDeadline(time.Time) error      { return nil }
 func (p *pipe) SetReadDeadline(time.Time) error  { return nil }
 func (p *pipe) SetWriteDeadline(time.Time) error { return nil }
 
-// nowhere is the address of a pipe. crypto/tls keeps sessions by it where no name is asked for, and a context is for one cluster.
+// nowhere is the address of a pipe. crypto/tls keeps sessions by it where no name is asked for, and none if it is empty; a context is for one
+// cluster.
 type nowhere struct{}
 
-func (nowhere) Network() string { return "" }
-func (nowhere) String() string  { return "" }
+func (nowhere) Network() string { return "pipe" }
+func (nowhere) String() string  { return "pipe" }
 
 // maxRecord is the most plaintext that a record has (RFC 8446 §5.1).
 const maxRecord = 16 << 10
