@@ -396,3 +396,79 @@ var tlsTrials = []trial{
 		return look("GET /", "body")(w)
 	}, want: [2]string{`"" resumed true`, `"" resumed false`}},
 }
+
+// Kubernetes swaps a folder of certificates under the program: who is connected notices nothing, in either direction, and who comes, or is
+// called, next meets the new ones.
+func TestCertificatesAreSwapped(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	mounted := filepath.Join(dir, "certificates")
+	version := 0
+	swap := func() *authority.Authority {
+		version++
+		folder := filepath.Join(mounted, fmt.Sprint("..v", version))
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		a := authority.New(t, folder)
+		a.Issue("front", []string{"front.test"}, nil)
+		a.Issue("back", []string{fmt.Sprint("spiffe://td/back", version)}, nil)
+		if err := os.Symlink(filepath.Base(folder), filepath.Join(mounted, "..next")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(mounted, "..next"), filepath.Join(mounted, "..data")); err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	first := swap()
+	for _, name := range []string{"front.pem", "front.key", "back.pem", "back.key", "ca.pem"} {
+		if err := os.Symlink(filepath.Join("..data", name), filepath.Join(mounted, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The upstream answers with who has come to it.
+	serving := authority.New(t, dir).Issue("server", []string{"server.test"}, nil)
+	u := e2e.Serve(t, e2e.OverTLS(&tls.Config{Certificates: []tls.Certificate{serving}, ClientAuth: tls.RequireAnyClientCert}, func(u *e2e.Upstream, c *e2e.Conn) {
+		for u.Take(c) {
+			text := c.Conn.(*tls.Conn).ConnectionState().PeerCertificates[0].URIs[0].String()
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s", len(text), text)
+		}
+	}))
+	secret := func(name string) string {
+		return `{"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret, name: ` + name + `, tls_certificate: {certificate_chain: {filename: ` + mounted + "/" + name + `.pem}, private_key: {filename: ` + mounted + "/" + name + `.key}, watched_directory: {path: ` + mounted + `}}}`
+	}
+	write(t, filepath.Join(dir, "sds.yaml"), "resources: ["+secret("front")+", "+secret("back")+"]\n")
+	from := func(name string) string {
+		return "tls_certificate_sds_secret_configs: [{name: " + name + ", sds_config: {path_config_source: {path: " + dir + "/sds.yaml}}}]"
+	}
+	text := e2e.Bootstrap(e2e.Secured(e2e.HTTPListener(all), e2e.DownstreamTLS(from("front"), "")), e2e.Cluster("up", u.Port, "max_requests_per_connection: 2", e2e.UpstreamTLS(from("back"), "sni: server.test"))) + "\nnode: {id: a, cluster: b}\n" + adminSite(adminAt)
+	w := startProcess(t, u, text, dir, 1)
+	w.eventually("a listener", func() bool { return w.listener() != "" })
+	meet := func(a *authority.Authority) (*e2e.Conn, error) {
+		return e2e.TryTLS(t, w.listener(), &tls.Config{RootCAs: a.Pool(), ServerName: "front.test"})
+	}
+	standing, err := meet(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	standing.Get("/").Want(t, 200, "spiffe://td/back1")
+	for range 3 {
+		next := swap()
+		w.eventually("a new client meets the new certificate", func() bool {
+			c, err := meet(next)
+			if err == nil {
+				c.Close()
+			}
+			return err == nil
+		})
+		// The second request of two goes over the connection that there is, and the next ones over another.
+		if r := standing.Get("/"); r.Status != 200 {
+			t.Errorf("a request on a connection that stood: %d %s", r.Status, r.Body)
+		}
+		standing.Get("/").Want(t, 200, fmt.Sprint("spiffe://td/back", version))
+	}
+	if _, err := meet(first); err == nil {
+		t.Error("the first certificate is still shown")
+	}
+}
