@@ -231,7 +231,7 @@ func (x *Context) compileServer(c *compiled, certificates []*config.Certificate)
 	switch {
 	case x.config.Require:
 		t.ClientAuth = tls.RequireAnyClientCert
-	case c.checks != nil:
+	case c.checks.asks():
 		t.ClientAuth = tls.RequestClientCert
 	}
 	if c.checks != nil {
@@ -370,12 +370,13 @@ func merge(own, secret *config.Validation) *config.Validation {
 // leaves are a server's certificates, by the names that they are good for.
 type leaves struct {
 	all      []*config.Certificate
+	ranked   []*config.Certificate            // all, those that cost less first
 	byName   map[string][]*config.Certificate // a wildcard without its star
 	fullScan bool
 }
 
 func newLeaves(all []*config.Certificate, c *config.TLS) leaves {
-	l := leaves{all: all, byName: map[string][]*config.Certificate{}, fullScan: c.FullScan}
+	l := leaves{all: all, ranked: slices.Clone(all), byName: map[string][]*config.Certificate{}, fullScan: c.FullScan}
 	for _, own := range all {
 		names := own.Leaf.DNSNames
 		if len(names) == 0 && own.Leaf.Subject.CommonName != "" {
@@ -387,8 +388,10 @@ func newLeaves(all []*config.Certificate, c *config.TLS) leaves {
 		}
 	}
 	// A client that can verify curves gets them: they cost an eighth of RSA.
+	byRank := func(a, b *config.Certificate) int { return rank(a) - rank(b) }
+	slices.SortStableFunc(l.ranked, byRank)
 	for _, list := range l.byName {
-		slices.SortStableFunc(list, func(a, b *config.Certificate) int { return rank(a) - rank(b) })
+		slices.SortStableFunc(list, byRank)
 	}
 	return l
 }
@@ -413,7 +416,7 @@ func (l *leaves) choose(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		if !l.fullScan && name != "" {
 			return &l.all[0].Certificate, nil
 		}
-		list = l.all
+		list = l.ranked
 	}
 	nameless := *h
 	nameless.ServerName = "" // it has been looked at

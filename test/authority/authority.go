@@ -34,8 +34,14 @@ type Authority struct {
 // New makes an authority whose root is in the folder as ca.pem.
 func New(t testing.TB, dir string) *Authority {
 	t.Helper()
+	return Named(t, dir, "root")
+}
+
+// Named is New for a root of that name. Clients look for a certificate of a root whose name a server has told them.
+func Named(t testing.TB, dir, name string) *Authority {
+	t.Helper()
 	a := &Authority{Dir: dir, t: t, key: Curve(t, elliptic.P256())}
-	c := issuer("root")
+	c := issuer(name)
 	a.Root = a.sign(c, c, a.key.Public(), a.key)
 	a.write("ca.pem", "CERTIFICATE", a.Root.Raw)
 	return a

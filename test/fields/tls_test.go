@@ -224,6 +224,11 @@ func inContext(piece string) string { return contextOf(fronts + ", " + piece) }
 
 func tlsParams(piece string) string { return inContext("tls_params: {" + piece + "}") }
 
+// oldParams are tlsParams with a suite that versions before TLS 1.2 have.
+func oldParams(piece string) string {
+	return tlsParams("cipher_suites: [ECDHE-ECDSA-AES128-SHA, ECDHE-ECDSA-AES128-GCM-SHA256], " + piece)
+}
+
 func shows(chain, key string) string {
 	return `{certificate_chain: {filename: "@DIR@/` + chain + `.pem"}, private_key: {filename: "@DIR@/` + key + `.key"}}`
 }
@@ -328,12 +333,12 @@ var tlsTrials = []trial{
 		probe: resumes(func(string) string { return naming("session_ticket_keys_sds_secret_config: {name: t1}") }), want: [2]string{"true", "false"}},
 
 	// What both sides have.
-	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_0", identities: true, site: tlsParams, base: "tls_minimum_protocol_version: TLSv1_1", flip: "tls_minimum_protocol_version: TLSv1_0", probe: meets(only(tls.VersionTLS10), versionOf), want: [2]string{"refused", "TLS 1.0"}},
-	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_1", identities: true, site: tlsParams, base: "tls_minimum_protocol_version: TLSv1_2", flip: "tls_minimum_protocol_version: TLSv1_1", probe: meets(only(tls.VersionTLS11), versionOf), want: [2]string{"refused", "TLS 1.1"}},
+	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_0", identities: true, site: oldParams, base: "tls_minimum_protocol_version: TLSv1_1", flip: "tls_minimum_protocol_version: TLSv1_0", probe: meets(only(tls.VersionTLS10), versionOf), want: [2]string{"refused", "TLS 1.0"}},
+	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_1", identities: true, site: oldParams, base: "tls_minimum_protocol_version: TLSv1_2", flip: "tls_minimum_protocol_version: TLSv1_1", probe: meets(only(tls.VersionTLS11), versionOf), want: [2]string{"refused", "TLS 1.1"}},
 	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_2", identities: true, site: tlsParams, base: "tls_minimum_protocol_version: TLSv1_3", flip: "tls_minimum_protocol_version: TLSv1_2", probe: meets(only(tls.VersionTLS12), versionOf), want: [2]string{"refused", "TLS 1.2"}},
 	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_3", identities: true, site: tlsParams, base: "", flip: "tls_minimum_protocol_version: TLSv1_3", probe: meets(only(tls.VersionTLS12), versionOf), want: [2]string{"TLS 1.2", "refused"}},
-	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_0 TlsParameters.tls_maximum_protocol_version=TLSv1_0", identities: true, site: tlsParams, base: "tls_minimum_protocol_version: TLSv1_2, tls_maximum_protocol_version: TLSv1_2", flip: "tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_0", probe: meets(from(tls.VersionTLS10), versionOf), want: [2]string{"TLS 1.2", "TLS 1.0"}},
-	{paths: "TlsParameters.tls_maximum_protocol_version=TLSv1_1", identities: true, site: tlsParams, base: "tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_0", flip: "tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_1", probe: meets(from(tls.VersionTLS10), versionOf), want: [2]string{"TLS 1.0", "TLS 1.1"}},
+	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_0 TlsParameters.tls_maximum_protocol_version=TLSv1_0", identities: true, site: oldParams, base: "tls_minimum_protocol_version: TLSv1_2, tls_maximum_protocol_version: TLSv1_2", flip: "tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_0", probe: meets(from(tls.VersionTLS10), versionOf), want: [2]string{"TLS 1.2", "TLS 1.0"}},
+	{paths: "TlsParameters.tls_maximum_protocol_version=TLSv1_1", identities: true, site: oldParams, base: "tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_0", flip: "tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_1", probe: meets(from(tls.VersionTLS10), versionOf), want: [2]string{"TLS 1.0", "TLS 1.1"}},
 	{paths: "TlsParameters.tls_maximum_protocol_version=TLSv1_2", identities: true, site: tlsParams, base: "", flip: "tls_maximum_protocol_version: TLSv1_2", probe: meets(no, versionOf), want: [2]string{"TLS 1.3", "TLS 1.2"}},
 	{paths: "TlsParameters.tls_maximum_protocol_version=TLSv1_3", identities: true, site: tlsParams, base: "tls_maximum_protocol_version: TLSv1_2", flip: "tls_maximum_protocol_version: TLSv1_3", probe: meets(no, versionOf), want: [2]string{"TLS 1.2", "TLS 1.3"}},
 	{paths: "TlsParameters.cipher_suites", identities: true, site: tlsParams, base: "cipher_suites: [ECDHE-ECDSA-AES128-GCM-SHA256]", flip: "cipher_suites: [ECDHE-ECDSA-AES256-GCM-SHA384]", probe: meets(only(tls.VersionTLS12), func(m meeting) any { return tls.CipherSuiteName(m.CipherSuite) }),
@@ -371,7 +376,7 @@ var tlsTrials = []trial{
 	{paths: "CertificateValidationContext.only_verify_leaf_cert_crl", identities: true, site: trusting, base: `crl: {filename: "@DIR@/mid-crl.pem"}`, flip: `crl: {filename: "@DIR@/mid-crl.pem"}, only_verify_leaf_cert_crl: true`, probe: as("deep"), want: [2]string{"refused", "200"}},
 	{paths: "CertificateValidationContext.allow_expired_certificate", identities: true, site: trusting, base: "allow_expired_certificate: false", flip: "allow_expired_certificate: true", probe: as("ended"), want: [2]string{"refused", "200"}},
 	{paths: "CertificateValidationContext.trust_chain_verification=ACCEPT_UNTRUSTED", identities: true, site: trusting, flip: "trust_chain_verification: ACCEPT_UNTRUSTED", probe: as("stranger"), want: [2]string{"refused", "200"}},
-	{paths: "CertificateValidationContext.max_verify_depth", identities: true, site: trusting, base: "max_verify_depth: 0", flip: "max_verify_depth: 1", probe: as("deep"), want: [2]string{"refused", "200"}},
+	{paths: "CertificateValidationContext.max_verify_depth", identities: true, site: trusting, base: "max_verify_depth: 1", flip: "max_verify_depth: 2", probe: as("deep"), want: [2]string{"refused", "200"}},
 	{paths: "CertificateValidationContext.suppress_client_ca_list", identities: true, site: func(p string) string { return inContext("validation_context: {" + ca + ", " + p + "}") }, base: "suppress_client_ca_list: false", flip: "suppress_client_ca_list: true", probe: meets(no, func(m meeting) any { return m.hinted }), want: [2]string{"1", "0"}},
 	{paths: "TrustDomain.name TypedExtensionConfig@validator.typed_config CertificateValidationContext.custom_validator_config", identities: true, site: spiffeDomains, base: `name: td, trust_bundle: {filename: "@DIR@/ca.pem"}`, flip: `name: other, trust_bundle: {filename: "@DIR@/ca.pem"}`, probe: as("revoked"), want: [2]string{"200", "refused"}},
 	{paths: "TrustDomain.trust_bundle SPIFFECertValidatorConfig.trust_domains", identities: true, site: spiffeDomains, base: `name: td, trust_bundle: {filename: "@DIR@/ca.pem"}`, flip: `name: td, trust_bundle: {filename: "@DIR@/stranger/ca.pem"}`, probe: as("stranger"), want: [2]string{"refused", "200"}},
