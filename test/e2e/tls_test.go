@@ -334,7 +334,10 @@ func TestHandshakeAndEndAtOnce(t *testing.T) {
 		}
 		io.WriteString(secure, "all of it")
 		secure.CloseWrite()
-		plain.Conn.Write(h.kept)
+		plain.Conn.SetDeadline(time.Now().Add(deadline)) // crypto/tls has set another one for its last word
+		if _, err := plain.Conn.Write(h.kept); err != nil {
+			t.Fatal(err)
+		}
 		plain.Conn.(*net.TCPConn).CloseWrite()
 		if b, err := io.ReadAll(secure); err != nil || string(b) != "got all of it" {
 			t.Fatalf("client %d got %q, %v", i, b, err)
