@@ -70,6 +70,7 @@ type pipe struct {
 	in       []byte // what came and was not read; while Open runs, of its argument
 	out      []byte // what is to be sent
 	lost     error
+	ended    bool // nothing more will come
 	notify   func()
 	done     bool
 	err      error // of the handshake, with done
@@ -129,6 +130,15 @@ func (s *Session) Abort() {
 	p.arrived.Signal()
 }
 
+// End says that nothing more will come. A handshake that wants more than there is fails with ErrAborted.
+func (s *Session) End() {
+	p := &s.pipe
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+	p.arrived.Signal()
+}
+
 // Take appends to dst what is to be sent, and tells whether the handshake is over, and how it ended. After done it is not called again.
 func (s *Session) Take(dst []byte) (out []byte, done bool, err error) {
 	p := &s.pipe
@@ -154,12 +164,12 @@ func (p *pipe) Read(b []byte) (int, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.in) == 0 && p.lost == nil {
+	if len(p.in) == 0 && p.lost == nil && !p.ended {
 		if len(p.out) > 0 {
 			p.notify()
 		}
 		p.session.gate.Leave()
-		for len(p.in) == 0 && p.lost == nil {
+		for len(p.in) == 0 && p.lost == nil && !p.ended {
 			p.arrived.Wait()
 		}
 		p.mu.Unlock()
@@ -168,6 +178,9 @@ func (p *pipe) Read(b []byte) (int, error) {
 	}
 	if p.lost != nil {
 		return 0, p.lost
+	}
+	if len(p.in) == 0 {
+		return 0, ErrAborted
 	}
 	n := copy(b, p.in)
 	if p.in = p.in[n:]; len(p.in) == 0 {
@@ -193,11 +206,12 @@ func (p *pipe) SetDeadline(time.Time) error      { return nil }
 func (p *pipe) SetReadDeadline(time.Time) error  { return nil }
 func (p *pipe) SetWriteDeadline(time.Time) error { return nil }
 
-// nowhere is the address of a pipe. crypto/tls keeps sessions by it where no name is asked for, and a context is for one cluster.
+// nowhere is the address of a pipe. crypto/tls keeps sessions by it where no name is asked for, and none if it is empty; a context is for one
+// cluster.
 type nowhere struct{}
 
-func (nowhere) Network() string { return "" }
-func (nowhere) String() string  { return "" }
+func (nowhere) Network() string { return "pipe" }
+func (nowhere) String() string  { return "pipe" }
 
 // maxRecord is the most plaintext that a record has (RFC 8446 §5.1).
 const maxRecord = 16 << 10

@@ -70,14 +70,6 @@ func (a *authority) leaf(change func(*x509.Certificate)) *config.Certificate {
 	return &config.Certificate{Certificate: tls.Certificate{Certificate: [][]byte{parsed.Raw}, PrivateKey: key, Leaf: parsed}}
 }
 
-func spiffe(id string) func(*x509.Certificate) {
-	u, err := url.Parse(id)
-	if err != nil {
-		panic(err)
-	}
-	return func(c *x509.Certificate) { c.URIs = []*url.URL{u} }
-}
-
 func named(names ...string) func(*x509.Certificate) {
 	return func(c *x509.Certificate) { c.DNSNames = names }
 }

@@ -132,8 +132,12 @@ func (h *handshake) OnConnected() {
 
 // failed counts a handshake that came to nothing, and tells of it.
 func (h *handshake) failed(err error) {
-	i := h.port.Loop.Index()
-	tls.CountFailure(h.chain.ssl.Loop(i), err)
+	tls.CountFailure(h.chain.ssl.Loop(h.port.Loop.Index()), err)
+	h.told(err)
+}
+
+// told tells of a handshake that came to nothing. As in Envoy, one whose client just went counts as no failure of TLS.
+func (h *handshake) told(err error) {
 	if tell := h.port.listener.tell; tell != nil && err != nil {
 		tell(h.port.config.Name, h.pending.Remote, err)
 	}
@@ -141,7 +145,7 @@ func (h *handshake) failed(err error) {
 
 // OnEOF is a client that goes before it has said anything.
 func (h *handshake) OnEOF() {
-	h.failed(loop.ErrUnshaken)
+	h.told(loop.ErrUnshaken)
 	h.refuse()
 }
 
@@ -149,16 +153,18 @@ func (h *handshake) OnEOF() {
 func (h *handshake) OnClosed(err error) {
 	var why *loop.HandshakeError
 	if errors.As(err, &why) {
-		err = why.Err
+		h.failed(why.Err)
+	} else {
+		h.told(err)
 	}
-	h.failed(err)
 	h.leave()
 	h.gone()
 }
 
 // Expired ends a handshake that takes too long.
 func (h *handshake) Expired(*loop.Timer) {
-	h.failed(errSlow)
+	h.port.stats.Inc(HandshakeTimeout)
+	h.told(errSlow)
 	h.refuse()
 }
 

@@ -250,15 +250,15 @@ func (c *Conn) read() {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
 		return
 	case errno != 0:
-		c.fail(errno)
+		c.lose(errno)
 		return
 	case n == 0:
 		if c.state&wasReset != 0 {
-			c.fail(ErrReset) // whoever met the error first has taken it, so that this looks like an orderly end
+			c.lose(ErrReset) // whoever met the error first has taken it, so that this looks like an orderly end
 			return
 		}
 		if c.secure != nil && c.state&lingering == 0 {
-			c.fail(c.cutOff())
+			c.lose(c.cutOff())
 			return
 		}
 		c.endOfInput()

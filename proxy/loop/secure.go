@@ -12,6 +12,7 @@ type secure struct {
 	session  *tls.Session
 	written  []byte // by the owner, not sealed yet
 	notified bool   // the peer knows that we send no more
+	lost     error  // how what can be read has ended, while it shook hands; nil: it has not
 }
 
 // Errors of connections that speak TLS.
@@ -36,6 +37,7 @@ func (e *HandshakeError) Unwrap() error { return e.Err }
 // owner's to bound.
 func (c *Conn) Secure(s *tls.Session, first []byte) {
 	c.secure = &secure{session: s}
+	c.received = 0 // of what the owner gets
 	c.state |= securing
 	if c.state&connecting == 0 {
 		c.shake(first)
@@ -78,6 +80,10 @@ func (c *Conn) shaken() {
 	if !done || c.state&closed != 0 {
 		return
 	}
+	if err != nil && c.secure.lost != nil && errors.Is(err, tls.ErrAborted) {
+		c.fail(c.secure.lost)
+		return
+	}
 	if err != nil {
 		c.fail(&HandshakeError{err})
 		return
@@ -89,6 +95,25 @@ func (c *Conn) shaken() {
 	if c.state&closed == 0 {
 		c.Flush()
 	}
+	if lost := c.secure.lost; lost != nil && c.state&closed == 0 {
+		if lost == ErrUnshaken {
+			lost = ErrTruncated
+		}
+		c.fail(lost)
+	}
+}
+
+// lose is the end of all that can be read. During a handshake what came before it may be the peer's word on why, or all that it had to say,
+// and is heard first.
+func (c *Conn) lose(err error) {
+	if c.state&securing == 0 || c.state&lingering != 0 || c.secure.lost != nil {
+		c.fail(err)
+		return
+	}
+	c.secure.lost = err
+	c.state |= gotEOF
+	c.watch()
+	c.secure.session.End()
 }
 
 // open takes what was read from the socket.
@@ -115,6 +140,7 @@ func (c *Conn) open(b []byte) {
 	switch {
 	case err == nil || c.state&closed != 0:
 	case errors.Is(err, tls.ErrClosed):
+		c.secure.lost = nil
 		c.endOfInput()
 	default:
 		c.fail(err)

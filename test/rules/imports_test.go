@@ -40,8 +40,14 @@ control/* < control < cmd/weftd
 control, proxy, capture < cmd/weftctl
 `
 
-// policy reads order: for each room, the rooms that it may import directly, closed over the rooms that those may import.
+// policy reads order: for each room, the rooms that it may import directly, closed over the rooms that those may import. A room that does not
+// exist yet has others follow from it all the same.
 func policy(rooms []string) map[string]map[string]bool {
+	for word := range strings.FieldsFuncSeq(order, func(r rune) bool { return strings.ContainsRune("<, \n", r) }) {
+		if !strings.Contains(word, "*") && !slices.Contains(rooms, word) {
+			rooms = append(rooms, word)
+		}
+	}
 	expand := func(pattern string) []string {
 		var match []string
 		for _, r := range rooms {
