@@ -10,7 +10,6 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"math/big"
-	"net/url"
 	"testing"
 	"time"
 
