@@ -34,7 +34,7 @@ import (
 //	deep                of a client, which ca.pem has not issued, but mid.pem, that stands between
 //	stranger            of a client, of stranger/ca.pem
 //
-// none.pem and crl.pem are lists of revoked certificates of ca.pem, mid-crl.pem one of mid.pem; tickets1 and tickets2 are keys.
+// staple and ended-staple are OCSP responses for front, of which one is not valid any more; none.pem and crl.pem are lists of revoked certificates of ca.pem, mid-crl.pem one of mid.pem; tickets1 and tickets2 are keys.
 type identities struct {
 	*authority.Authority
 	of map[string]tls.Certificate
@@ -81,6 +81,8 @@ func issue(t testing.TB, dir string) *identities {
 		}
 	}
 	k.of["stranger"] = authority.New(t, filepath.Join(dir, "stranger")).Issue("stranger", []string{"spiffe://td/client"}, nil)
+	a.Staple("staple", k.of["front"].Leaf, time.Now().Add(time.Hour))
+	a.Staple("ended-staple", k.of["front"].Leaf, time.Now().Add(-time.Hour))
 	a.Write("tickets1", []byte(strings.Repeat("1", 80)))
 	a.Write("tickets2", []byte(strings.Repeat("2", 80)))
 	return k
