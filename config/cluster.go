@@ -65,7 +65,7 @@ type Cluster struct {
 	// Transports are for endpoints with some metadata, the first that fits, instead of TLS.
 	Transports []Transport
 	// NameFrom is the field of a request, in lower case, that says which name of a TLS server is asked for, its authority among them, if
-	// set; VerifyNameFrom has that name be the certificate's, too.
+	// set, and in place of one that is not there; VerifyNameFrom has that name be the certificate's, too.
 	NameFrom       string
 	VerifyNameFrom bool
 	ConnectTimeout time.Duration

@@ -11,17 +11,6 @@ import (
 	"unicode/utf8"
 )
 
-// Chain is the peer's chain, the leaf first: up to the root that is trusted if there is one, else what it has shown.
-func (s *Session) Chain() []*x509.Certificate {
-	shown := s.Peer()
-	if c := s.made.checks; c != nil && len(shown) > 0 {
-		if found, err := c.trust(shown); err == nil && len(found) > 0 {
-			return found[0]
-		}
-	}
-	return shown
-}
-
 // Own is the certificate that this side shows; nil: it has none.
 func (s *Session) Own() *x509.Certificate {
 	switch m := s.made; {

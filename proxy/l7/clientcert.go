@@ -97,7 +97,7 @@ func describeClient(c *config.ClientCert, s *tls.Session) clientCert {
 		parts = append(parts, `Cert="`+percent(d.Cert)+`"`)
 	}
 	if c.Chain {
-		for _, one := range s.Chain() {
+		for _, one := range s.Peer() {
 			d.Chain = append(d.Chain, tls.PEM(one))
 		}
 		parts = append(parts, `Chain="`+percent(strings.Join(d.Chain, ""))+`"`)

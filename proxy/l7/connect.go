@@ -40,6 +40,9 @@ func askedName(c *upstream.Cluster, r *http.Request) []byte {
 		return nil
 	}
 	name := r.Field(from)
+	if len(name) == 0 {
+		name = r.Authority()
+	}
 	host := name
 	if i := bytes.LastIndexByte(name, ':'); i >= 0 && bytes.IndexByte(name[i:], ']') < 0 {
 		host = name[:i]

@@ -61,6 +61,8 @@ func issue(t *testing.T) *identities {
 	k.of["bound"] = a.Under("binding", func(c *x509.Certificate) {
 		c.PermittedDNSDomains, c.PermittedDNSDomainsCritical = []string{"allowed.test"}, true
 	}).Issue("bound", []string{"client.test", "spiffe://td/client"}, nil)
+	a.Staple("staple", k.of["front"].Leaf, time.Now().Add(time.Hour))
+	a.Staple("ended-staple", k.of["front"].Leaf, time.Now().Add(-time.Hour))
 	a.Revoke("none-crl.pem")
 	a.Revoke("crl.pem", k.of["revoked"].Leaf)
 	mid.Revoke("mid-crl.pem")

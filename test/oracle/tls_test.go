@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"crypto/tls"
+	"slices"
 	"strings"
 )
 
@@ -103,7 +104,10 @@ func sds(file, name string) string {
 }
 
 // secured are scenarios of TLS.
-var secured = apart([]scenario{
+var secured = apart(slices.Concat(meetings, transports))
+
+// meetings are those of what is agreed on and who is believed.
+var meetings = []scenario{
 	// Of what is agreed on.
 	{name: "tls", chain: server(shows("front")), sends: append(shakes(meeting{}, meeting{top: tls.VersionTLS12}, meeting{low: tls.VersionTLS10, top: tls.VersionTLS11}, meeting{curves: []tls.CurveID{tls.CurveP256}}, meeting{curves: []tls.CurveID{tls.CurveP521}}, meeting{curves: []tls.CurveID{tls.X25519MLKEM768}}, onlyRSA,
 		meeting{name: "nobody.test"}, meeting{offers: []string{"http/1.1", "h2"}}, meeting{top: tls.VersionTLS12, suites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}}, meeting{top: tls.VersionTLS12, suites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256}}, meeting{top: tls.VersionTLS12, suites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}),
@@ -203,7 +207,7 @@ var secured = apart([]scenario{
 	{name: "tls-up-tcp", tcp: "cluster: $up", clusters: map[string]string{"up": peer("validation_context: {"+trust+"}", "sni: server.test")}, ends: map[string]string{"up": "- lb_endpoints: [" + end("secure", "") + "]"}, sends: []exchange{{send: "tcp hello"}}},
 	{name: "tls-up-tcp-strange", tcp: "cluster: $up", clusters: map[string]string{"up": peer("validation_context: {"+trust+"}", "sni: server.test")}, ends: map[string]string{"up": "- lb_endpoints: [" + end("strange", "") + "]"}, sends: []exchange{{send: "tcp hello"}}},
 	{name: "tls-both", chain: clients(trust), vhost: routes(route("prefix: /", to)), clusters: map[string]string{"up": peer(shows("client")+", validation_context: {"+trust+"}", "sni: server.test")}, ends: map[string]string{"up": "- lb_endpoints: [" + end("mutual", "") + "]"}, sends: once("client", "deep")},
-})
+}
 
 var answeredOnce = answered(200, "connection: close")
 
