@@ -191,3 +191,24 @@ func TestServersAreCalledByName(t *testing.T) {
 		}
 	}
 }
+
+// Who was taken though nobody is known to have issued him is not verified.
+func TestWhoIsVerified(t *testing.T) {
+	ours, theirs := newAuthority(t), newAuthority(t)
+	own, other := ours.leaf(spiffe("spiffe://td/a")).Leaf, theirs.leaf(spiffe("spiffe://td/a")).Leaf
+	for _, accept := range []bool{false, true} {
+		c := newChecks(&config.Validation{Roots: []*x509.Certificate{ours.root}, AcceptUntrusted: accept, MaxDepth: -1}, true)
+		if !c.verified([]*x509.Certificate{own}) {
+			t.Errorf("accept untrusted %t: who is trusted is not verified", accept)
+		}
+		if accept && c.verified([]*x509.Certificate{other}) {
+			t.Error("who is not trusted is verified")
+		}
+		if c.verified(nil) {
+			t.Error("nobody is verified")
+		}
+	}
+	if newChecks(&config.Validation{MaxDepth: -1}, true).verified([]*x509.Certificate{own}) {
+		t.Error("where nobody is asked for, somebody is verified")
+	}
+}

@@ -88,6 +88,7 @@ func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error
 	}
 	out := &adminv3.ConfigDump{}
 	for _, p := range parts {
+		redact(p.ProtoReflect())
 		a, err := anypb.New(p)
 		if err != nil {
 			return err

@@ -277,14 +277,14 @@ func TestHalfCloseOverTLS(t *testing.T) {
 		b, _ := io.ReadAll(c.r)
 		fmt.Fprintf(c, "got %d", len(b))
 	}))
-	p := Start(t, Bootstrap(Secured(fmt.Sprintf(`
+	p := Start(t, Bootstrap(Secured(`
 - name: tcp
   address: {socket_address: {address: 127.0.0.1, port_value: 0}}
   filter_chains:
   - filters:
     - name: envoy.filters.network.tcp_proxy
       typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: tcp, cluster: up}
-`), DownstreamTLS("tls_certificates: ["+a.Source("front")+"]", "")), Cluster("up", u.Port, UpstreamTLS("validation_context: "+a.Trusts(""), "sni: server.test"))))
+`, DownstreamTLS("tls_certificates: ["+a.Source("front")+"]", "")), Cluster("up", u.Port, UpstreamTLS("validation_context: "+a.Trusts(""), "sni: server.test"))))
 	c := DialTLS(t, p.Address(), &tls.Config{RootCAs: a.Pool(), ServerName: "front.test"})
 	c.Send(strings.Repeat("x", 1<<20))
 	c.Conn.(*tls.Conn).CloseWrite()
