@@ -1,9 +1,37 @@
 package config
 
 import (
+	"iter"
 	"net/netip"
 	"time"
 )
+
+// Transport is what is spoken below a connection's own protocol. One of Transports is for endpoints whose metadata have all of Match, of
+// TransportMatch.
+type Transport struct {
+	Match map[string]any
+	TLS   *TLS // nil: plain text
+	// ProxyHeader is the version of the PROXY protocol in which the endpoint is told, before anything else, whom the connection is for; 0:
+	// it is not told.
+	ProxyHeader uint8
+}
+
+// AllTLS are the cluster's transport sockets that speak TLS.
+func (c *Cluster) AllTLS() iter.Seq[*TLS] {
+	return func(yield func(*TLS) bool) {
+		if c.TLS != nil && !yield(c.TLS) {
+			return
+		}
+		for i := range c.Transports {
+			if t := c.Transports[i].TLS; t != nil && !yield(t) {
+				return
+			}
+		}
+	}
+}
+
+// TransportMatch is the namespace of an endpoint's metadata that Transports look at.
+const TransportMatch = "envoy.transport_socket_match"
 
 // Cluster is a set of endpoints that are as good as one another, and how to talk to them. Durations of 0 mean "never".
 type Cluster struct {
@@ -18,20 +46,28 @@ type Cluster struct {
 	// ServiceName is what an EDS cluster's endpoints are found by in the snapshot.
 	ServiceName string
 	// EndpointFile is watched for the endpoints of ServiceName, if set.
-	EndpointFile   *WatchedFile
-	Balancer       Balancer
-	ChoiceCount    uint32       // LEAST_REQUEST: how many are compared, at least 2
-	ActiveBias     float64      // LEAST_REQUEST with weights
-	FullScan       bool         // LEAST_REQUEST: compare all
-	SlowStart      *SlowStart   // ROUND_ROBIN and LEAST_REQUEST; nil: endpoints have their whole weight at once
-	Hashing        Hashing      // RING_HASH and MAGLEV
-	ByLocality     bool         // localities get their shares by weight, before endpoints do
-	Panic          float64      // percent of healthy endpoints below which health is ignored
-	Subsets        *Subsets     // nil: every endpoint may serve every request
-	Outliers       *Outliers    // nil: nobody is ejected
-	Health         *HealthCheck // nil: nobody is asked
-	KeepRemoved    bool         // with Health: an endpoint that its source takes away stays while it is well
-	TLS            *TLS         // nil: connections are in plain text
+	EndpointFile  *WatchedFile
+	Balancer      Balancer
+	ChoiceCount   uint32       // LEAST_REQUEST: how many are compared, at least 2
+	ActiveBias    float64      // LEAST_REQUEST with weights
+	FullScan      bool         // LEAST_REQUEST: compare all
+	SlowStart     *SlowStart   // ROUND_ROBIN and LEAST_REQUEST; nil: endpoints have their whole weight at once
+	Hashing       Hashing      // RING_HASH and MAGLEV
+	ByLocality    bool         // localities get their shares by weight, before endpoints do
+	Panic         float64      // percent of healthy endpoints below which health is ignored
+	Subsets       *Subsets     // nil: every endpoint may serve every request
+	Outliers      *Outliers    // nil: nobody is ejected
+	Health        *HealthCheck // nil: nobody is asked
+	KeepRemoved   bool         // with Health: an endpoint that its source takes away stays while it is well
+	CloseUnwell   bool         // tunnels of an endpoint that becomes unwell are closed
+	CloseOnChange bool         // no connection outlives a change of the endpoints, or of what is known of their health, by more than its exchange
+	Transport                  // of endpoints that Transports have nothing for
+	// Transports are for endpoints with some metadata, the first that fits, instead of TLS.
+	Transports []Transport
+	// NameFrom is the field of a request, in lower case, that says which name of a TLS server is asked for, its authority among them, if
+	// set; VerifyNameFrom has that name be the certificate's, too.
+	NameFrom       string
+	VerifyNameFrom bool
 	ConnectTimeout time.Duration
 	// BufferLimit is the watermark, in bytes, of each direction of a connection. Never 0.
 	BufferLimit uint32
@@ -53,8 +89,36 @@ type Cluster struct {
 	ForwardReason         bool // keep the reason phrase of responses
 	Trailers              bool
 	AllowChunkedLength    bool
+	Policies              *ClusterPolicies // nil: routes say all
 	Raw                   []byte
 }
+
+// ClusterPolicies are what a cluster says of its requests instead of their routes, and of answers.
+type ClusterPolicies struct {
+	Retry        *Retry       // nil: the route's
+	HashPolicies []HashPolicy // none: the route's; 64 at most
+	Mirrors      []Mirror     // none: the route's
+	Errors       *AnswerMatch // the answers that count against an endpoint; nil: 5xx
+}
+
+// AnswerMatch is a condition on the head of an answer.
+type AnswerMatch struct {
+	Kind    AnswerMatchKind
+	Headers []HeaderMatch // of AnswerHeaders: all of them
+	Of      []AnswerMatch // of the combinations; of AnswerNot one
+}
+
+// AnswerMatchKind is what a condition is made of.
+type AnswerMatchKind uint8
+
+// The kinds.
+const (
+	AnswerAny AnswerMatchKind = iota
+	AnswerHeaders
+	AnswerAll
+	AnswerEither
+	AnswerNot
+)
 
 // Binding is what our side of a connection is made with before it connects.
 type Binding struct {
@@ -75,6 +139,8 @@ type HealthCheck struct {
 	HealthyThreshold, UnhealthyThreshold uint32        // results in a row that change what is believed, at least 1
 	IgnoreNew                            bool          // endpoints do not count before their first result
 	Reuse                                bool          // a connection serves for more than one attempt
+	Events                               []string      // files to which changes are written
+	TellFailures, TellSuccess            bool          // and each failure, or each success
 	HTTP                                 *HTTPCheck
 	TCP                                  *TCPCheck
 }
@@ -89,6 +155,7 @@ type HTTPCheck struct {
 	Receive             [][]byte // that the answer's body has, one behind the other
 	Room                int      // how much of the body is looked at, in bytes
 	Expected, Retriable []Int64Range
+	Service             *StringMatch // what the answer says whose the endpoint is must be like; nil: it does not matter
 }
 
 // Field is a header field; its name is in lower case.
@@ -114,7 +181,9 @@ type Outliers struct {
 	BaseTime, MaxTime                                    time.Duration // of an ejection; it grows with each by BaseTime
 	MaxJitter                                            time.Duration // on top of it
 	MaxPercent                                           uint32        // of the endpoints that are out at once
+	Events                                               string        // a file to which ejections are written; empty: none
 	UnejectOnCheck                                       bool          // a health check that is passed ends an ejection
+	Degrade                                              bool          // an endpoint that says so in an answer is degraded for a while
 	AlwaysOne                                            bool          // one may be out whatever MaxPercent says
 	SplitOrigins                                         bool          // what fails on our side has a row and a rate of its own
 	Consecutive5xx, ConsecutiveGateway, ConsecutiveLocal uint32        // failures in a row; 0 never comes
@@ -212,6 +281,8 @@ type Hashing struct {
 	ByHostname       bool   // endpoints are hashed by their hostname instead of their address
 	// BalanceFactor bounds what an endpoint has under way, in percent of the average, at least 100. 0: it is not bounded.
 	BalanceFactor uint32
+	// Policies are what requests are hashed by, whatever their routes say; none: as they say.
+	Policies []HashPolicy
 }
 
 // Subsets cut a cluster up by what the endpoints' metadata says in "envoy.lb".
@@ -221,6 +292,11 @@ type Subsets struct {
 	Default   Subset         // for FallbackDefault
 	PanicAny  bool           // a fallback that finds nobody takes any endpoint
 	ListAsAny bool           // an endpoint whose value is a list is in the subsets of all that is in it
+	// Redundant lets a request ask for more keys than a selector has: of those whose keys it all asks for the one with the most counts, which
+	// is the first of Selectors.
+	Redundant bool
+	// ScaleLocalities has a locality weigh, with ByLocality, by the part of its endpoints that are in the subset.
+	ScaleLocalities bool
 }
 
 // SubsetSelector makes a subset for each combination of values that endpoints have of its keys.

@@ -40,37 +40,44 @@ type HTTP struct {
 	MaxRequestsPerConn    uint32 // 0: no limit
 	IdleTimeout           time.Duration
 	MaxConnectionDuration time.Duration
+	DurationJitter        float64 // a random part of MaxConnectionDuration, up to this much of it, is added
+	SafeMaxDuration       bool    // a connection that has lived its time ends with the response to its next request only
 	MaxStreamDuration     time.Duration
 	StreamIdleTimeout     time.Duration
 	RequestTimeout        time.Duration
 	RequestHeadersTimeout time.Duration
 	DrainTimeout          time.Duration
+	DrainJitter           float64 // as DurationJitter, of DrainTimeout
 	DelayedCloseTimeout   time.Duration
 
 	// What is done to a request's head. Early is done before all else.
-	Early                []HeaderMutation
-	UseRemoteAddress     bool
-	Detections           []Detection // instead of x-forwarded-for; the first that finds the client's address
-	TrustedHops          uint32
-	SkipXFFAppend        bool
-	AppendForwardedPort  bool
-	Via                  string
-	Internal             []netip.Prefix // addresses that count as ours; nil: RFC 1918, RFC 4193 and loopback only where Envoy says so
-	UnixSocketsInternal  bool
-	GenerateRequestID    bool
-	PreserveExternalID   bool
-	RequestIDInResponse  bool
-	NormalizePath        bool
-	MergeSlashes         bool
-	EscapedSlashes       EscapedSlashes
-	StripPort            StripPort
-	StripTrailingHostDot bool
-	AddUserAgent         bool
-	SchemeOverwrite      string // "" keeps what came
-	MatchUpstreamScheme  bool
-	Proxy100Continue     bool
-	PackTraceReason      bool // of request ids; nothing is traced yet
-	MapIPv4InIPv6        bool // write ::ffff:a.b.c.d for IPv4 peers
+	Early               []HeaderMutation
+	UseRemoteAddress    bool
+	Detections          []Detection // instead of x-forwarded-for; the first that finds the client's address
+	TrustedHops         uint32
+	SkipXFFAppend       bool
+	AppendForwardedPort bool
+	// HTTPSPorts and HTTPPorts: what was going to one of them before it came here is https, or http, to x-forwarded-proto.
+	HTTPSPorts, HTTPPorts []uint32
+	Via                   string
+	Internal              []netip.Prefix // addresses that count as ours; nil: RFC 1918, RFC 4193 and loopback only where Envoy says so
+	UnixSocketsInternal   bool
+	GenerateRequestID     bool
+	PreserveExternalID    bool
+	RequestIDInResponse   bool
+	NormalizePath         bool
+	MergeSlashes          bool
+	EscapedSlashes        EscapedSlashes
+	StripPort             StripPort
+	StripTrailingHostDot  bool
+	AddUserAgent          bool
+	// ClientCert is what becomes of x-forwarded-client-cert.
+	ClientCert          ClientCert
+	SchemeOverwrite     string // "" keeps what came
+	MatchUpstreamScheme bool
+	Proxy100Continue    bool
+	PackTraceReason     bool // of request ids; nothing is traced yet
+	MapIPv4InIPv6       bool // write ::ffff:a.b.c.d for IPv4 peers
 
 	// What is done to a response's head.
 	ServerName   string
@@ -92,6 +99,7 @@ type Detection struct {
 type Router struct {
 	SuppressEnvoyHeaders   bool
 	RespectExpectedTimeout bool
+	StrictCheck            []string // fields of x-envoy-…, in lower case: a request in which one means nothing is refused
 }
 
 // Replies changes what is answered in the upstream's place: as the first mapper whose filter wants it says, then by the format.

@@ -47,11 +47,17 @@ type OnMatch struct {
 }
 
 // MatchInput is what is looked at.
-type MatchInput uint8
+type MatchInput struct {
+	Of   MatchKind
+	Name string // of a header, in lower case, or of what a filter set
+}
 
-// The inputs.
+// MatchKind is what is looked at, but for its name.
+type MatchKind uint8
+
+// The inputs. Of requests there are the last two.
 const (
-	MatchDestinationIP MatchInput = iota
+	MatchDestinationIP MatchKind = iota
 	MatchDestinationPort
 	MatchSourceIP
 	MatchSourcePort
@@ -60,4 +66,6 @@ const (
 	MatchServerName
 	MatchTransport
 	MatchApplications
+	MatchHeader // all of its values, with commas between them
+	MatchState
 )

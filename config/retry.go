@@ -21,7 +21,6 @@ type Retry struct {
 	// SpendPriorities has priorities that were tried passed over, looked at after every that many tries; 0: they are not.
 	SpendPriorities uint32
 	ChooseAgain     uint32 // times that another choice is asked for, to pass one over
-	SayTimeoutRetry bool   // x-envoy-is-timeout-retry, after a try that took too long
 }
 
 // RetryOn is a set of reasons to try again.

@@ -26,12 +26,16 @@ type RouteConfiguration struct {
 
 // VirtualHost is a set of domains and the routes that serve them, in order.
 type VirtualHost struct {
-	Name                                          string
-	Domains                                       []string // in lower case
-	Routes                                        []*Route
+	Name    string
+	Domains []string // in lower case
+	Routes  []*Route // all there are
+	// Matcher leads to one of Lists, if set, whose routes are then asked as those of other hosts are: if none of them matches, none does.
+	Matcher                                       *Matcher
+	Lists                                         [][]*Route
 	Headers                                       HeaderChanges
 	Filters                                       map[string]FilterOverride
 	AttemptCountInRequest, AttemptCountInResponse bool
+	SayTimeoutRetry                               bool // x-envoy-is-timeout-retry, in a try after the first
 	RequireTLS                                    RequireTLS
 	RateLimits                                    []RateLimit
 	Metadata                                      Metadata
@@ -182,6 +186,7 @@ type Forward struct {
 	Host                *HostRewrite // instead of HostRewrite; nil: none
 	AppendForwardedHost bool
 	Upgrades            []Upgrade // override the connection manager's, by name
+	TunnelPosts         bool      // the body of a POST goes upstream as it is, as a CONNECT does that ends here
 	MissingCluster      uint16    // the status if the cluster is not there: 503, 404 or 500
 	Priority            Priority
 	Retry               *Retry  // nil: tried again only if the request says so

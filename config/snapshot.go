@@ -39,6 +39,7 @@ type Dynamic struct {
 	Listeners, Clusters *WatchedFile // nil: there are none but the static ones
 	Resolver            *Resolver    // who is asked for names; nil: as this host does
 	Binding             *Binding     // our side of connections; nil: as the kernel likes
+	Ejections           string       // a file to which ejections are written; empty: none
 }
 
 // Node says who this proxy is.
@@ -50,7 +51,8 @@ type Node struct {
 // Admin is the address where the process answers its operator.
 type Admin struct {
 	Address    Address
-	Profile    string // the file that /cpuprofiler writes
+	Profile    string        // the file that /cpuprofiler writes
+	Allow      []StringMatch // paths, with their queries, of which one must fit; none: all are served
 	AccessLogs []AccessLog
 }
 

@@ -25,9 +25,9 @@ type TLS struct {
 	RequireName  bool // a server name
 	FullScan     bool // a name that is nobody's gets any certificate that its client can verify, instead of the first
 	NoTickets    bool
-	Tickets      *TicketKeys // nil: keys that nobody else has
-	TicketSecret SecretRef   // has them, if it has a name
-	Lifetime     time.Duration
+	Tickets      *TicketKeys   // nil: keys that nobody else has
+	TicketSecret SecretRef     // has them, if it has a name
+	Lifetime     time.Duration // of a session; 0: as crypto/tls likes, which is a week
 	Stapling     Stapling
 
 	// Of those we connect to.
@@ -72,6 +72,10 @@ func (t *TLS) Secrets() iter.Seq[SecretRef] {
 type Certificate struct {
 	tls.Certificate
 	Where string
+	// StapleUntil is when the OCSP response that goes with it, if there is one, is not valid any more.
+	StapleUntil time.Time
+	// Batch is how long an operation of the key may wait for others to be done with, if the processor does several at once; 0: as is best.
+	Batch time.Duration
 }
 
 // Stapling is what becomes of a certificate by its OCSP response.
@@ -139,3 +143,23 @@ type Secret struct {
 	Files []WatchedFile
 	Raw   []byte // in protobuf's wire format, to be shown
 }
+
+// ClientCert is what becomes of the field that tells of the certificates of clients.
+type ClientCert struct {
+	Mode ClientCertMode
+	// What is told of a certificate beside its sum.
+	Subject, Whole, Chain, DNS, URI, Issuer bool
+	JSON                                    bool // instead of text
+}
+
+// ClientCertMode is what is done with the field.
+type ClientCertMode uint8
+
+// The modes.
+const (
+	ClientCertSanitize ClientCertMode = iota // it is taken out
+	ClientCertForward                        // it stays if the client has shown a certificate
+	ClientCertAppend                         // likewise, and the client's own comes behind it
+	ClientCertSet                            // the client's own instead
+	ClientCertAlways                         // it stays
+)

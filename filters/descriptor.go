@@ -8,7 +8,6 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/telemetry/accesslog"
-	"github.com/weftmesh/weft/wire/http"
 )
 
 // AppendDescriptor writes what a rate limit makes of a request behind dst, in the form of AppendEntry; false says that there is no
@@ -87,7 +86,7 @@ func appendAction(dst []byte, x Exchange, a *config.LimitAction, own string) ([]
 			return dst, false
 		}
 	case config.LimitHeader:
-		value = headerValue(r, a.Name)
+		value = r.Field(a.Name)
 	case config.LimitQuery:
 		value = queryValue(r.Path(), a.Name)
 	case config.LimitAddress, config.LimitMaskedAddress:
@@ -146,23 +145,6 @@ func isIn(networks []netip.Prefix, ip netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-func headerValue(r *http.Request, name string) []byte {
-	switch name {
-	case ":path":
-		return r.Path()
-	case ":method":
-		return r.Method()
-	case ":authority", "host":
-		return r.Authority()
-	case ":scheme":
-		return r.Scheme()
-	}
-	if i := r.Find(http.Lookup(name), name, 0); i >= 0 {
-		return r.Value(i)
-	}
-	return nil
 }
 
 // queryValue is the first value of a query parameter, with its escapes undone; nil if there is none.

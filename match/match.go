@@ -6,12 +6,10 @@ import (
 	"github.com/weftmesh/weft/config"
 )
 
-// Inputs tell what is known. Text and Addr say false for what is not.
+// Inputs tell what is known. Text and Addr say false for what is not. A text must stay as it is until the walk is over.
 type Inputs interface {
-	Text(i config.MatchInput) (string, bool)
-	Addr(i config.MatchInput) (netip.Addr, bool)
-	// MatchString tells whether a condition on a string holds, as in routes.
-	MatchString(m *config.StringMatch, text string) bool
+	Text(i *config.MatchInput) ([]byte, bool)
+	Addr(i *config.MatchInput) (netip.Addr, bool)
 }
 
 // Find is the number of the action that a matcher leads to; false: it leads nowhere. What leads nowhere is passed over, as Envoy does:
@@ -46,18 +44,18 @@ func climb(t *config.MatchTree, in Inputs) (action int, ok bool) {
 	if t.Ranges != nil {
 		return climbRanges(t, in)
 	}
-	text, known := in.Text(t.Input)
+	text, known := in.Text(&t.Input)
 	if !known {
 		return 0, false
 	}
-	if o, found := t.Exact[text]; found {
+	if o, found := t.Exact[string(text)]; found {
 		return follow(o, in)
 	}
 	for _, n := range t.Lengths {
 		if n > len(text) {
 			continue
 		}
-		if o, found := t.Prefixes[text[:n]]; found {
+		if o, found := t.Prefixes[string(text[:n])]; found {
 			if action, ok = follow(o, in); ok {
 				return action, true
 			}
@@ -67,7 +65,7 @@ func climb(t *config.MatchTree, in Inputs) (action int, ok bool) {
 }
 
 func climbRanges(t *config.MatchTree, in Inputs) (action int, ok bool) {
-	a, known := in.Addr(t.Input)
+	a, known := in.Addr(&t.Input)
 	if !known {
 		return 0, false
 	}
@@ -110,6 +108,6 @@ func holds(p *config.MatchPredicate, in Inputs) bool {
 	case p.Not != nil:
 		return !holds(p.Not, in)
 	}
-	text, known := in.Text(p.Input)
-	return known && in.MatchString(&p.Value, text)
+	text, known := in.Text(&p.Input)
+	return known && String(&p.Value, text)
 }

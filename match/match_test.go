@@ -2,7 +2,6 @@ package match
 
 import (
 	"net/netip"
-	"strings"
 	"testing"
 
 	"github.com/weftmesh/weft/config"
@@ -11,16 +10,15 @@ import (
 // known is what is known: texts and addresses, by what is asked.
 type known map[config.MatchInput]string
 
-func (k known) Text(i config.MatchInput) (string, bool) { v, ok := k[i]; return v, ok }
+func (k known) Text(i *config.MatchInput) ([]byte, bool) { v, ok := k[*i]; return []byte(v), ok }
 
-func (k known) Addr(i config.MatchInput) (netip.Addr, bool) {
-	a, err := netip.ParseAddr(k[i])
+func (k known) Addr(i *config.MatchInput) (netip.Addr, bool) {
+	a, err := netip.ParseAddr(k[*i])
 	return a, err == nil
 }
 
-func (known) MatchString(m *config.StringMatch, text string) bool {
-	return strings.HasPrefix(text, m.Value)
-}
+// source is where a connection is from.
+var source = config.MatchInput{Of: config.MatchSourceIP}
 
 func act(n int) *config.OnMatch { return &config.OnMatch{Action: n} }
 
@@ -28,9 +26,9 @@ func at(prefix string) netip.Prefix { return netip.MustParsePrefix(prefix) }
 
 func TestFind(t *testing.T) {
 	is := func(i config.MatchInput, prefix string) config.MatchPredicate {
-		return config.MatchPredicate{Input: i, Value: config.StringMatch{Value: prefix}}
+		return config.MatchPredicate{Input: i, Value: config.StringMatch{Kind: config.StringPrefix, Value: prefix}}
 	}
-	name, port := config.MatchServerName, config.MatchDestinationPort
+	name, port := config.MatchInput{Of: config.MatchServerName}, config.MatchInput{Of: config.MatchDestinationPort}
 	not := is(name, "")
 	nowhere := &config.OnMatch{Matcher: &config.Matcher{}}
 	for what, c := range map[string]struct {
@@ -55,9 +53,9 @@ func TestFind(t *testing.T) {
 		"a wider range":               {ranges(map[string][]config.MatchRange{"10.0.0.0/8": {{Then: act(1)}}, "10.1.0.0/16": {{Then: nowhere}}}), 1},
 		"no wider range":              {ranges(map[string][]config.MatchRange{"10.0.0.0/8": {{Then: act(1), Exclusive: true}}, "10.1.0.0/16": {{Then: nowhere}}}), -1},
 		"an exclusive range":          {ranges(map[string][]config.MatchRange{"10.0.0.0/8": {{Then: act(1), Exclusive: true}}}), 1},
-		"a range of another family":   {config.Matcher{Tree: &config.MatchTree{Input: config.MatchSourceIP, Ranges: map[netip.Prefix][]config.MatchRange{at("::/0"): {{Then: act(1)}}}, Bits: [2][]int{nil, {0}}}}, -1},
+		"a range of another family":   {config.Matcher{Tree: &config.MatchTree{Input: source, Ranges: map[netip.Prefix][]config.MatchRange{at("::/0"): {{Then: act(1)}}}, Bits: [2][]int{nil, {0}}}}, -1},
 	} {
-		got, ok := Find(&c.m, known{name: "abc", config.MatchSourceIP: "10.1.2.3"})
+		got, ok := Find(&c.m, known{name: "abc", source: "10.1.2.3"})
 		if !ok {
 			got = -1
 		}
@@ -68,7 +66,7 @@ func TestFind(t *testing.T) {
 }
 
 func ranges(list map[string][]config.MatchRange) config.Matcher {
-	t := &config.MatchTree{Input: config.MatchSourceIP, Ranges: map[netip.Prefix][]config.MatchRange{}, Bits: [2][]int{{16, 8}}}
+	t := &config.MatchTree{Input: source, Ranges: map[netip.Prefix][]config.MatchRange{}, Bits: [2][]int{{16, 8}}}
 	for p, r := range list {
 		t.Ranges[at(p)] = r
 	}

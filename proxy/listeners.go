@@ -11,8 +11,13 @@ import (
 	"github.com/weftmesh/weft/tls"
 )
 
-// openLogs opens the access logs of all filter chains.
+// openLogs opens the access logs of all filter chains, and what clusters write events to.
 func (p *Proxy) openLogs(s *config.Snapshot) error {
+	for _, c := range s.Clusters {
+		if err := p.openEvents(c); err != nil {
+			return fmt.Errorf("proxy: cluster %q: log of events: %w", c.Name, err)
+		}
+	}
 	for _, l := range s.Listeners {
 		for _, a := range l.AccessLogs {
 			if _, err := p.options.Logs.Open(a); err != nil {
@@ -31,6 +36,22 @@ func (p *Proxy) openLogs(s *config.Snapshot) error {
 				if _, err := p.options.Logs.Open(a); err != nil {
 					return fmt.Errorf("proxy: listener %q: access log: %w", l.Name, err)
 				}
+			}
+		}
+	}
+	return nil
+}
+
+func (p *Proxy) openEvents(c *config.Cluster) error {
+	if c.Outliers != nil && c.Outliers.Events != "" {
+		if _, err := p.options.Logs.Lines(c.Outliers.Events); err != nil {
+			return err
+		}
+	}
+	if c.Health != nil {
+		for _, path := range c.Health.Events {
+			if _, err := p.options.Logs.Lines(path); err != nil {
+				return err
 			}
 		}
 	}

@@ -74,7 +74,7 @@ func New(o Options) (*Proxy, error) {
 		p.loops = append(p.loops, l)
 		p.locals = append(p.locals, listener.NewLocal(l, o.Stats))
 	}
-	p.clusters = upstream.NewSet(p.loops, o.Zone, p.secrets, o.Stats)
+	p.clusters = upstream.NewSet(p.loops, o.Zone, o.Stats, upstream.Options{Events: p.events, Secrets: p.secrets})
 	p.origin = &l7.Origin{
 		Stats: o.Stats, Cluster: o.ServiceCluster, Node: o.ServiceNode, Host: o.Host, Drain: &p.drain, Specs: o.Specs,
 		Logs: p.log, NextConn: &p.nextConn,
@@ -94,6 +94,12 @@ func (p *Proxy) panicked(v any, stack []byte) {
 func (p *Proxy) log(a config.AccessLog) *accesslog.Log {
 	log, _ := p.options.Logs.Open(a)
 	return log
+}
+
+// events is a file of events that Update has opened.
+func (p *Proxy) events(path string) upstream.Lines {
+	lines, _ := p.options.Logs.Lines(path)
+	return lines
 }
 
 // onLoops runs f on every loop, by its number, and waits for all.

@@ -20,6 +20,7 @@ const (
 	serverState
 	serverLive
 	serverHotRestartEpoch
+	serverDaysLeft
 )
 
 // States of the server, as the gauge shows them.
@@ -40,6 +41,7 @@ var serverStats = &telemetry.Table{Kind: "server", Metrics: []telemetry.Metric{
 	serverState:             {Name: "state", Type: telemetry.Gauge},
 	serverLive:              {Name: "live", Type: telemetry.Gauge},
 	serverHotRestartEpoch:   {Name: "hot_restart_epoch", Type: telemetry.Gauge},
+	serverDaysLeft:          {Name: "days_until_first_cert_expiring", Type: telemetry.Gauge},
 }}
 
 const (
@@ -112,6 +114,7 @@ func (p *Proxy) Refresh() {
 	v.Set(serverMemoryHeap, m.HeapSys)
 	v.Set(serverMemoryPhysical, m.Sys-m.HeapReleased)
 	v.Set(serverTotalConnections, uint64(p.Connections()))
+	v.Set(serverDaysLeft, daysLeft(p.Certificates(), time.Now()))
 	_, state := p.state()
 	v.Set(serverState, uint64(state))
 	live := uint64(1)

@@ -1,6 +1,7 @@
 package tls
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -12,8 +13,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/tls/batch"
 )
 
 // Context is one transport socket's configuration, at work. It may be used from all loops.
@@ -31,12 +34,16 @@ type Context struct {
 
 // compiled is a context with the secrets of one moment.
 type compiled struct {
-	secrets [maxSecrets]*config.Secret // it was made of, in the order of Context.slots
-	err     error                      // why no connection can be made of it
-	tls     *tls.Config
-	plain   *tls.Config // the same without ALPN; nil: there is none anyway
-	checks  *checks     // nil: nothing is asked of the peer
-	leaves  leaves
+	secrets  [maxSecrets]*config.Secret // it was made of, in the order of Context.slots
+	err      error                      // why no connection can be made of it
+	tls      *tls.Config
+	plain    *tls.Config                        // the same without ALPN; nil: there is none anyway
+	checks   *checks                            // nil: nothing is asked of the peer
+	leaves   leaves                             // of a server
+	first    *config.Certificate                // of a client; nil: it has none
+	keys     map[*config.Certificate]*batch.Key // of a server, those whose operations are done several at a time
+	stapling config.Stapling
+	queue    *batch.Queue // that one of them uses; nil: none
 }
 
 // maxSecrets is how many secrets a context may use.
@@ -78,16 +85,20 @@ func (x *Context) Server() (*Session, error) {
 	return s, nil
 }
 
-// Client makes a connection of our own. name is what the server is to be called, if it is not empty and the configuration has no name.
-func (x *Context) Client(name string) (*Session, error) {
+// Client makes a connection of our own. name is what the server is asked for in place of what the configuration says, if it is not empty;
+// with verify it must be its certificate's.
+func (x *Context) Client(name string, verify bool) (*Session, error) {
 	c, err := x.now()
 	if err != nil {
 		return nil, err
 	}
 	own := c.tls
-	if x.config.ServerName == "" && name != "" {
+	if name != "" {
 		own = own.Clone()
 		own.ServerName = name
+		if verify {
+			own.VerifyConnection = func(s tls.ConnectionState) error { return c.checks.check(&s, true) }
+		}
 	}
 	s := newSession(x.store.Gate, c)
 	s.conn = tls.Client(&s.pipe, own)
@@ -208,6 +219,7 @@ func (x *Context) compile(c *compiled) error {
 		t.ClientSessionCache = tls.NewLRUClientSessionCache(n)
 	}
 	if len(certificates) > 0 {
+		c.first = certificates[0]
 		t.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			for _, own := range certificates {
 				if r.SupportsCertificate(&own.Certificate) == nil {
@@ -226,8 +238,16 @@ func (x *Context) compileServer(c *compiled, certificates []*config.Certificate)
 	if len(certificates) == 0 {
 		return fmt.Errorf("tls: there is no certificate to show to clients")
 	}
-	c.leaves = newLeaves(certificates, x.config)
-	t.GetCertificate = c.leaves.choose
+	c.leaves, c.stapling = newLeaves(certificates, x.config), x.config.Stapling
+	for _, own := range certificates {
+		if k := batched(own, x.store); k != nil {
+			if c.keys == nil {
+				c.keys = map[*config.Certificate]*batch.Key{}
+			}
+			c.keys[own], c.queue = k, x.store.queue(own.Batch)
+		}
+	}
+	t.GetCertificate = c.choose
 	switch {
 	case x.config.Require:
 		t.ClientAuth = tls.RequireAnyClientCert
@@ -289,13 +309,18 @@ func (x *Context) compileTickets(c *compiled, t *tls.Config) error {
 	}
 	t.SetSessionTicketKeys(keys.Keys)
 	bound := c.binding(x.config.Require)
+	lifetime := x.config.Lifetime
+	good := func(e []byte) bool {
+		since, ok := bytes.CutPrefix(e, bound)
+		return ok && len(since) == 8 && (lifetime <= 0 || time.Since(time.Unix(int64(binary.BigEndian.Uint64(since)), 0)) < lifetime)
+	}
 	t.WrapSession = func(cs tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {
-		ss.Extra = append(ss.Extra, bound)
+		ss.Extra = append(ss.Extra, binary.BigEndian.AppendUint64(slices.Clone(bound), uint64(time.Now().Unix())))
 		return t.EncryptTicket(cs, ss)
 	}
 	t.UnwrapSession = func(identity []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
 		ss, err := t.DecryptTicket(identity, cs)
-		if err != nil || ss == nil || !slices.ContainsFunc(ss.Extra, func(e []byte) bool { return string(e) == string(bound) }) {
+		if err != nil || ss == nil || !slices.ContainsFunc(ss.Extra, good) {
 			return nil, err // a full handshake follows
 		}
 		return ss, nil
@@ -403,27 +428,61 @@ func rank(c *config.Certificate) int {
 	return 1
 }
 
-// choose finds the certificate for a client: one of the name that it asks for, of a kind that it can verify, and else the first.
-func (l *leaves) choose(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	name := strings.ToLower(h.ServerName)
-	list := l.byName[name]
-	if list == nil {
-		if dot := strings.IndexByte(name, '.'); dot > 0 {
-			list = l.byName[name[dot:]]
+// of are the certificates for a name, the best first.
+func (l *leaves) of(name string) []*config.Certificate {
+	name = strings.ToLower(name)
+	if list := l.byName[name]; list != nil {
+		return list
+	}
+	if dot := strings.IndexByte(name, '.'); dot > 0 {
+		if list := l.byName[name[dot:]]; list != nil {
+			return list
 		}
 	}
-	if list == nil {
-		if !l.fullScan && name != "" {
-			return &l.all[0].Certificate, nil
-		}
-		list = l.ranked
+	if l.fullScan || name == "" {
+		return l.ranked
+	}
+	return l.all[:1]
+}
+
+var errStale = errors.New("tls: the OCSP response of every certificate that would do is not valid any more (ocsp_staple_policy)")
+
+// usable leaves certificates out whose OCSP response is not valid any more, if that matters.
+func (c *compiled) usable(list []*config.Certificate) []*config.Certificate {
+	if c.stapling == config.StapleIfValid {
+		return list
+	}
+	now := time.Now()
+	return slices.DeleteFunc(slices.Clone(list), func(own *config.Certificate) bool {
+		return (own.OCSPStaple != nil || c.stapling == config.StapleAlways) && !now.Before(own.StapleUntil)
+	})
+}
+
+// choose finds the certificate for a client: one of the name that it asks for, of a kind that it can verify, and else the first.
+func (c *compiled) choose(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	list := c.usable(c.leaves.of(h.ServerName))
+	if len(list) == 0 {
+		return nil, errStale
 	}
 	nameless := *h
 	nameless.ServerName = "" // it has been looked at
+	chosen := list[0]
 	for _, own := range list {
 		if nameless.SupportsCertificate(&own.Certificate) == nil {
-			return &own.Certificate, nil
+			chosen = own
+			break
 		}
 	}
-	return &list[0].Certificate, nil
+	s := h.Conn.(*pipe).session
+	s.shown = chosen
+	own := chosen.Certificate
+	if chosen.OCSPStaple != nil && !time.Now().Before(chosen.StapleUntil) {
+		own.OCSPStaple = nil
+	}
+	if k := c.keys[chosen]; k != nil {
+		own.PrivateKey = &signer{k, s}
+	} else {
+		s.settle()
+	}
+	return &own, nil
 }

@@ -51,8 +51,8 @@ func TestWhichCertificateIsShown(t *testing.T) {
 		{"", rsa, "first", "first"},
 	} {
 		for _, scan := range []bool{false, true} {
-			l := newLeaves(all, &config.TLS{FullScan: scan})
-			got, err := l.choose(&tls.ClientHelloInfo{ServerName: c.name, CipherSuites: c.suites, SupportedVersions: []uint16{tls.VersionTLS12}, SignatureSchemes: schemes,
+			made := &compiled{leaves: newLeaves(all, &config.TLS{FullScan: scan})}
+			got, err := made.choose(&tls.ClientHelloInfo{Conn: &newSession(NewGate(1), made).pipe, ServerName: c.name, CipherSuites: c.suites, SupportedVersions: []uint16{tls.VersionTLS12}, SignatureSchemes: schemes,
 				SupportedCurves: []tls.CurveID{tls.CurveP256}, SupportedPoints: []uint8{0}})
 			want := c.plain
 			if scan {

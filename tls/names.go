@@ -5,6 +5,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -62,6 +63,14 @@ func sameName(host, pattern string) bool {
 		return found && label != "" && tail == rest && strings.Contains(rest, ".")
 	}
 	return host != "" && host == pattern
+}
+
+// isFor tells whether a certificate is for a host, which may be an address.
+func isFor(leaf *x509.Certificate, host string) bool {
+	if ip := net.ParseIP(host); ip != nil {
+		return slices.ContainsFunc(leaf.IPAddresses, ip.Equal)
+	}
+	return slices.ContainsFunc(leaf.DNSNames, func(n string) bool { return sameName(host, n) })
 }
 
 // allNames are a certificate's names, for people.

@@ -11,6 +11,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/weftmesh/weft/config"
 )
 
 // Session is one side of a TLS connection, without I/O. While it shakes hands, on a goroutine of its own, whoever has the socket calls
@@ -20,6 +22,13 @@ type Session struct {
 	pipe pipe
 	gate Gate
 	made *compiled
+	// records are those that have come whole and that crypto/tls has not been asked for yet, at most; to ask in vain costs it an allocation.
+	records framing
+	// shown is the certificate that this side has chosen to show.
+	shown  *config.Certificate
+	opened bool // Open has found out what the handshake left to be read
+	// expected says that the signature that it was to ask for has come, or will not; nil: none is expected.
+	expected func()
 }
 
 func newSession(gate Gate, made *compiled) *Session {
@@ -71,14 +80,19 @@ type pipe struct {
 // whenever Take has something new to tell.
 func (s *Session) Begin(first []byte, notify func()) {
 	s.pipe.in = append(s.pipe.in, first...)
+	s.records.see(first)
 	s.pipe.notify = notify
+	if q := s.made.queue; q != nil {
+		s.expected = q.Expect()
+	}
 	go s.shake()
 }
 
 func (s *Session) shake() {
-	s.gate.enter()
+	s.gate.Enter()
 	err := s.contained()
-	s.gate.leave()
+	s.settle()
+	s.gate.Leave()
 	p := &s.pipe
 	p.mu.Lock()
 	p.done, p.err = true, err
@@ -102,6 +116,7 @@ func (s *Session) Feed(b []byte) (enough bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.in = append(p.in, b...)
+	s.records.see(b)
 	p.arrived.Signal()
 	return len(p.in) > maxHandshake
 }
@@ -153,12 +168,12 @@ func (p *pipe) Read(b []byte) (int, error) {
 		if len(p.out) > 0 {
 			p.notify()
 		}
-		p.session.gate.leave()
+		p.session.gate.Leave()
 		for len(p.in) == 0 && p.lost == nil && !p.ended {
 			p.arrived.Wait()
 		}
 		p.mu.Unlock()
-		p.session.gate.enter()
+		p.session.gate.Enter()
 		p.mu.Lock()
 	}
 	if p.lost != nil {
@@ -209,23 +224,55 @@ func SealingRoom(n int) int { return (n/maxRecord + 1) * (5 + 8 + 1 + 16 + 16) }
 // the end of the connection; the plaintext before it is given all the same.
 func (s *Session) Open(dst, src []byte) (plain, answer []byte, err error) {
 	p := &s.pipe
+	s.records.see(src)
 	if len(p.in) > 0 {
 		src = append(p.in, src...) // what came behind the handshake
 	}
 	p.in = src
-	for {
+	for s.records.whole > 0 || len(p.in) > 0 || !s.opened {
 		if cap(dst)-len(dst) < maxRecord {
 			dst = append(make([]byte, 0, 2*cap(dst)+maxRecord), dst...)
 		}
 		n, err := s.conn.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
+		s.records.whole = max(0, s.records.whole-1)
 		if err != nil {
-			p.in = nil
+			p.in, s.records.whole, s.opened = nil, 0, true
 			answer, p.out = p.out, nil
 			if errors.Is(err, errWait{}) {
 				err = nil
 			}
 			return dst, answer, err
+		}
+	}
+	answer, p.out = p.out, nil
+	return dst, answer, nil
+}
+
+// framing follows the heads of records (RFC 8446 §5.1), to know how many have come whole.
+type framing struct {
+	head  [5]byte
+	seen  int // bytes of the head
+	left  int // bytes of the body
+	whole int
+}
+
+func (f *framing) see(b []byte) {
+	for len(b) > 0 {
+		if f.left > 0 {
+			n := min(f.left, len(b))
+			if b, f.left = b[n:], f.left-n; f.left == 0 {
+				f.whole++
+			}
+			continue
+		}
+		n := copy(f.head[f.seen:], b)
+		b, f.seen = b[n:], f.seen+n
+		if f.seen == len(f.head) {
+			f.seen, f.left = 0, int(f.head[3])<<8|int(f.head[4])
+			if f.left == 0 {
+				f.whole++
+			}
 		}
 	}
 }
@@ -249,7 +296,7 @@ func (s *Session) CloseNotify(dst []byte) []byte {
 // State is what has been agreed on, and what the peer has shown.
 func (s *Session) State() tls.ConnectionState { return s.conn.ConnectionState() }
 
-// Peer is what the peer has shown, the leaf first; nil: it has shown nothing.
+// Peer is what the peer has shown, the leaf first; none: it has shown nothing.
 func (s *Session) Peer() []*x509.Certificate { return s.conn.ConnectionState().PeerCertificates }
 
 // Verified tells whether the peer has shown a certificate that ends with a root that is trusted.
@@ -262,5 +309,8 @@ type Gate chan struct{}
 // NewGate makes a gate for n at a time.
 func NewGate(n int) Gate { return make(Gate, n) }
 
-func (g Gate) enter() { g <- struct{}{} }
-func (g Gate) leave() { <-g }
+// Enter waits for a place.
+func (g Gate) Enter() { g <- struct{}{} }
+
+// Leave gives it up.
+func (g Gate) Leave() { <-g }

@@ -3,16 +3,37 @@ package tls
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/tls/batch"
 )
 
 // Store holds secrets by name. Contexts hold on to its slots and read them without a lock; who puts a new secret into one has rotated it,
 // for the next handshake on, and has cut nothing.
 type Store struct {
-	Gate  Gate
-	mu    sync.Mutex
-	slots map[string]*slot
+	Gate   Gate
+	mu     sync.Mutex
+	slots  map[string]*slot
+	queues map[time.Duration]*batch.Queue // by how long an operation may wait
+}
+
+// batchDelay is how long an operation of a private key waits for others at most, if nothing else is said.
+const batchDelay = 200 * time.Microsecond
+
+// queue is where keys with that delay have their operations done.
+func (s *Store) queue(delay time.Duration) *batch.Queue {
+	if delay <= 0 {
+		delay = batchDelay
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.queues[delay]
+	if q == nil {
+		q = &batch.Queue{Delay: delay}
+		s.queues[delay] = q
+	}
+	return q
 }
 
 // slot is where a secret is, or will be.
@@ -22,7 +43,9 @@ type slot struct {
 }
 
 // NewStore makes an empty store. gate bounds the handshakes of all contexts that use it.
-func NewStore(gate Gate) *Store { return &Store{Gate: gate, slots: map[string]*slot{}} }
+func NewStore(gate Gate) *Store {
+	return &Store{Gate: gate, slots: map[string]*slot{}, queues: map[time.Duration]*batch.Queue{}}
+}
 
 // slot is that of a name, which is made if it is new.
 func (s *Store) slot(name string) *slot {

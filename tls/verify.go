@@ -112,7 +112,7 @@ func (c *checks) check(s *tls.ConnectionState, verifyName bool) error {
 	}
 	leaf := s.PeerCertificates[0]
 	if c != nil {
-		if err := c.trust(s.PeerCertificates); err != nil && !c.asked.AcceptUntrusted {
+		if _, err := c.trust(s.PeerCertificates); err != nil && !c.asked.AcceptUntrusted {
 			return err
 		}
 		if err := c.pins(leaf); err != nil {
@@ -126,7 +126,7 @@ func (c *checks) check(s *tls.ConnectionState, verifyName bool) error {
 		if s.ServerName == "" {
 			return &Refusal{Kind: BadName, text: "its name is to be verified, and no name was asked for"}
 		}
-		if !slices.ContainsFunc(leaf.DNSNames, func(n string) bool { return sameName(s.ServerName, n) }) {
+		if !isFor(leaf, s.ServerName) {
 			return &Refusal{Kind: BadName, text: fmt.Sprintf("none of its names (%s) is %s, which was asked for", strings.Join(allNames(leaf), ", "), s.ServerName)}
 		}
 	}
@@ -135,23 +135,28 @@ func (c *checks) check(s *tls.ConnectionState, verifyName bool) error {
 
 // verified tells whether certificates that were taken are also trusted, which only AcceptUntrusted makes a question.
 func (c *checks) verified(chain []*x509.Certificate) bool {
-	return c != nil && len(chain) > 0 && (c.roots != nil || c.domains != nil) && (!c.asked.AcceptUntrusted || c.trust(chain) == nil)
+	return c != nil && len(chain) > 0 && (c.roots != nil || c.domains != nil) && (!c.asked.AcceptUntrusted || c.trusts(chain))
 }
 
-// trust verifies the chain of a leaf, its dates and its purpose.
-func (c *checks) trust(chain []*x509.Certificate) error {
+func (c *checks) trusts(chain []*x509.Certificate) bool {
+	_, err := c.trust(chain)
+	return err == nil
+}
+
+// trust verifies the chain of a leaf, its dates and its purpose, and gives the chains up to roots; none if roots do not matter.
+func (c *checks) trust(chain []*x509.Certificate) ([][]*x509.Certificate, error) {
 	roots := c.roots
 	if c.domains != nil {
 		domain, err := trustDomain(chain[0])
 		if err != nil {
-			return &Refusal{Kind: BadChain, text: err.Error()}
+			return nil, &Refusal{Kind: BadChain, text: err.Error()}
 		}
 		if roots = c.domains[domain]; roots == nil {
-			return &Refusal{Kind: BadChain, text: fmt.Sprintf("trust domain %q is not one of those that are trusted", domain)}
+			return nil, &Refusal{Kind: BadChain, text: fmt.Sprintf("trust domain %q is not one of those that are trusted", domain)}
 		}
 	}
 	if roots == nil {
-		return nil // the configuration says so
+		return nil, nil // the configuration says so
 	}
 	leaf := chain[0]
 	o := x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{c.usage}}
@@ -169,16 +174,16 @@ func (c *checks) trust(chain []*x509.Certificate) error {
 		found, err = leaf.Verify(o)
 	}
 	if err != nil {
-		return &Refusal{Kind: BadChain, text: plain(err, leaf), err: err}
+		return nil, &Refusal{Kind: BadChain, text: plain(err, leaf), err: err}
 	}
 	if d := c.asked.MaxDepth; d >= 0 {
 		// As in Envoy, 0 means what 1 does: whom the root has issued is taken.
 		found = slices.DeleteFunc(found, func(one []*x509.Certificate) bool { return len(one)-1 > max(d, 1) })
 		if len(found) == 0 {
-			return &Refusal{Kind: BadChain, text: fmt.Sprintf("there are more than %d issuers above it, with the root (max_verify_depth)", max(d, 1))}
+			return nil, &Refusal{Kind: BadChain, text: fmt.Sprintf("there are more than %d issuers above it, with the root (max_verify_depth)", max(d, 1))}
 		}
 	}
-	return c.revoked(found)
+	return found, c.revoked(found)
 }
 
 func earliestEnd(chain []*x509.Certificate) time.Time {

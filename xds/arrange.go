@@ -219,8 +219,10 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, Faults) {
 		}
 	}
 	for _, c := range next.Clusters {
-		for s := range c.TLS.Secrets() {
-			secret(s, "cluster "+c.Name)
+		for t := range c.AllTLS() {
+			for s := range t.Secrets() {
+				secret(s, "cluster "+c.Name)
+			}
 		}
 		if c.EndpointFile != nil {
 			add(Endpoints, c.ServiceName, c.EndpointFile, "cluster "+c.Name, "cluster."+c.StatName+".", telemetry.Tag{Name: "cluster_name", Value: c.StatName})
@@ -313,6 +315,17 @@ func namedBy(s *config.Snapshot) func(string) bool {
 			any = any || c.Header != ""
 		}
 	}
+	mirrors := func(to []config.Mirror) {
+		for _, m := range to {
+			names[m.Cluster] = true
+			any = any || m.ClusterHeader != ""
+		}
+	}
+	for _, c := range s.Clusters {
+		if c.Policies != nil {
+			mirrors(c.Policies.Mirrors)
+		}
+	}
 	for _, l := range s.Listeners {
 		for c := range l.AllChains() {
 			if c.TCP != nil {
@@ -335,10 +348,7 @@ func namedBy(s *config.Snapshot) func(string) bool {
 						continue
 					}
 					list(r.Forward.Clusters)
-					for _, m := range r.Forward.Mirrors {
-						names[m.Cluster] = true
-						any = any || m.ClusterHeader != ""
-					}
+					mirrors(r.Forward.Mirrors)
 				}
 			}
 		}

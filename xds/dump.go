@@ -47,7 +47,7 @@ func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error
 		if query.Has("include_eds") {
 			parts = append(parts, d.endpoints())
 		}
-		parts = append(parts, d.listeners(), d.routes())
+		parts = append(parts, d.listeners(), d.routes(), d.secrets())
 	case "bootstrap":
 		parts = append(parts, d.bootstrap(boot))
 	case "static_clusters", "dynamic_active_clusters":
@@ -82,9 +82,17 @@ func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error
 			e.StaticEndpointConfigs = nil
 		}
 		parts = append(parts, e)
+	case "static_secrets", "dynamic_active_secrets":
+		e := d.secrets()
+		if resource == "static_secrets" {
+			e.DynamicActiveSecrets = nil
+		} else {
+			e.StaticSecrets = nil
+		}
+		parts = append(parts, e)
 	default:
 		return fmt.Errorf("%s not found in config dump: want bootstrap, static_clusters, dynamic_active_clusters, static_listeners, dynamic_listeners, "+
-			"static_route_configs, dynamic_route_configs, static_endpoint_configs or dynamic_endpoint_configs", resource)
+			"static_route_configs, dynamic_route_configs, static_endpoint_configs, dynamic_endpoint_configs, static_secrets or dynamic_active_secrets", resource)
 	}
 	out := &adminv3.ConfigDump{}
 	for _, p := range parts {
@@ -227,6 +235,31 @@ func (d *dumper) endpoints() *adminv3.EndpointsConfigDump {
 			dynamic.EndpointConfig, dynamic.LastUpdated = packed(Endpoints.Message(), a.Raw), timestamppb.New(s.Updated)
 		}
 		out.DynamicEndpointConfigs = append(out.DynamicEndpointConfigs, dynamic)
+	}
+	return out
+}
+
+func (d *dumper) secrets() *adminv3.SecretsConfigDump {
+	out := &adminv3.SecretsConfigDump{}
+	dynamic := map[string]bool{}
+	for _, s := range d.states {
+		if s.Kind != Secrets {
+			continue
+		}
+		dynamic[s.Name] = true
+		if !d.pick(s.Name) {
+			continue
+		}
+		one := &adminv3.SecretsConfigDump_DynamicSecret{Name: s.Name, VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: status(s)}
+		if v, ok := s.Resource.(*config.Secret); ok {
+			one.Secret, one.LastUpdated = packed(Secrets.Message(), v.Raw), timestamppb.New(s.Updated)
+		}
+		out.DynamicActiveSecrets = append(out.DynamicActiveSecrets, one)
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.snapshot.Secrets)) {
+		if !dynamic[name] && d.pick(name) {
+			out.StaticSecrets = append(out.StaticSecrets, &adminv3.SecretsConfigDump_StaticSecret{Name: name, Secret: packed(Secrets.Message(), d.snapshot.Secrets[name].Raw)})
+		}
 	}
 	return out
 }

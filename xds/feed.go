@@ -120,7 +120,7 @@ func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
 		f.report = func(Outcome) {}
 	}
 	f.decoder = decode.New(o.Filters, decode.Options{HasCluster: func(name string) bool { return f.known[name] },
-		Resolver: boot.Dynamic.Resolver, Binding: boot.Dynamic.Binding})
+		Resolver: boot.Dynamic.Resolver, Binding: boot.Dynamic.Binding, Ejections: boot.Dynamic.Ejections})
 	f.top(Clusters, boot.Dynamic.Clusters, "cluster_manager.cds.")
 	f.top(Listeners, boot.Dynamic.Listeners, "listener_manager.lds.")
 	all, faults := f.plan(f.static)

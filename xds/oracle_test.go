@@ -70,7 +70,7 @@ var asked = []verdict{
 	{name: "ring of nothing", text: cluster("lb_policy: RING_HASH\n    ring_hash_lb_config: {minimum_ring_size: 9, maximum_ring_size: 8}"), bad: "want at most the maximum_ring_size"},
 	{name: "ring of 9 million", text: cluster("lb_policy: RING_HASH\n    ring_hash_lb_config: {maximum_ring_size: 9000000}"), bad: "maximum_ring_size"},
 	{name: "table of 8", text: cluster("lb_policy: MAGLEV\n    maglev_lb_config: {table_size: 8}"), bad: "want a prime"},
-	{name: "hostname for a ring", text: cluster("lb_policy: RING_HASH\n    common_lb_config: {consistent_hashing_lb_config: {use_hostname_for_hashing: true}}"), bad: "for DNS clusters, says Envoy"},
+	{name: "hostname for a ring", text: cluster("lb_policy: RING_HASH\n    common_lb_config: {consistent_hashing_lb_config: {use_hostname_for_hashing: true}}"), bad: "for clusters of type STRICT_DNS, says Envoy"},
 	{name: "balance factor of 99", text: cluster("lb_policy: MAGLEV\n    common_lb_config: {consistent_hashing_lb_config: {hash_balance_factor: 99}}"), bad: "hash_balance_factor"},
 	{name: "policy and subsets", text: cluster("lb_subset_config: {subset_selectors: [{keys: [a]}]}\n    load_balancing_policy: {policies: [{typed_extension_config: {name: p, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.load_balancing_policies.random.v3.Random}}}]}"), bad: "load_balancing_policy is set"},
 	{name: "no policy", text: cluster("lb_policy: LOAD_BALANCING_POLICY_CONFIG"), bad: "a policy is missing"},
@@ -89,6 +89,11 @@ var asked = []verdict{
 	{name: "total weight", text: http("", `{match: {prefix: /}, route: {weighted_clusters: {total_weight: 7, clusters: [{name: up, weight: 5}]}}}`), bad: "the weights sum to 5", differs: "Envoy ignores it"},
 	{name: "domain twice", text: http("", forward, `{name: b, domains: [A.example]}`, `{name: c, domains: [a.EXAMPLE]}`), bad: `"a.example" belongs to virtual_hosts[1] already`},
 	{name: "virtual host twice", text: http("", forward, `{name: b, domains: [a.example]}`, `{name: b, domains: [b.example]}`)},
+	{name: "matcher of routes", text: http("", forward, "{name: b, domains: [b], matcher: {on_no_match: "+meets+"}}")},
+	{name: "matcher and routes", text: http("", forward, "{name: b, domains: [b], routes: ["+forward+"], matcher: {}}"), bad: "matcher: there are routes, too"},
+	{name: "matcher that goes on", text: http("", forward, "{name: b, domains: [b], matcher: {on_no_match: {keep_matching: true, "+meets[1:]+"}}"), bad: "keep_matching: not supported: one route or list is met"},
+	{name: "matcher of a query", text: http("", forward, `{name: b, domains: [b], matcher: {matcher_tree: {input: {name: i, typed_config: {"@type": type.googleapis.com/envoy.type.matcher.v3.HttpRequestQueryParamMatchInput, query_param: q}}, exact_match_map: {map: {a: `+meets+`}}}}}`), bad: "HttpRequestQueryParamMatchInput is not supported here"},
+	{name: "matcher of a field without a name", text: http("", forward, `{name: b, domains: [b], matcher: {matcher_tree: {input: {name: i, typed_config: {"@type": type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput}}, exact_match_map: {map: {a: `+meets+`}}}}}`), bad: "header_name: a name is missing", differs: "Envoy finds none"},
 	{name: "query in an exact path", text: http("", `{match: {path: "/a?b"}, route: {cluster: up}}`)},
 	{name: "grpc route", text: http("", `{match: {prefix: /, grpc: {}}, route: {cluster: up}}`)},
 	{name: "template", text: http("", matching("/a/{b}/*/{c=x/**}.html"))},
@@ -250,6 +255,7 @@ var sure = []verdict{
 // Parts of configurations.
 const (
 	forward = `{match: {prefix: /}, route: {cluster: up}}`
+	meets   = `{action: {name: r, typed_config: {"@type": type.googleapis.com/envoy.config.route.v3.Route, match: {prefix: /}, route: {cluster: nobody}}}}`
 	told    = "node: {id: a, cluster: b}\n"
 	rds     = `rds: {route_config_name: table, config_source: {path_config_source: {path: ROUTES}}}
           http_filters: [{name: r, ROUTER}]`

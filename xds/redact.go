@@ -1,19 +1,26 @@
 package xds
 
 import (
-	annotations "github.com/cncf/xds/go/udpa/annotations"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/cncf/xds/go/udpa/annotations"
+	udpav1 "github.com/cncf/xds/go/udpa/type/v1"
+	xdsv3 "github.com/cncf/xds/go/xds/type/v3"
 )
 
-// redacted stands where a configuration holds what nobody is to see.
-const redacted = "[redacted]"
+// hidden stands for what is not shown, as in Envoy.
+const hidden = "[redacted]"
 
-// redact takes keys and passwords out of a message that is to be shown: all that Envoy's .proto files call sensitive.
+// redact hides what the .proto files call sensitive, private keys above all, wherever it is in a message.
 func redact(m protoreflect.Message) {
 	if a, ok := m.Interface().(*anypb.Any); ok {
-		// What the program does not know is nothing that it holds keys for.
 		if inner, err := a.UnmarshalNew(); err == nil {
 			redact(inner.ProtoReflect())
 			if wire, err := proto.Marshal(inner); err == nil {
@@ -22,53 +29,90 @@ func redact(m protoreflect.Message) {
 		}
 		return
 	}
+	switch s := m.Interface().(type) {
+	case *udpav1.TypedStruct:
+		redactStruct(s.GetTypeUrl(), s.GetValue())
+	case *xdsv3.TypedStruct:
+		redactStruct(s.GetTypeUrl(), s.GetValue())
+	}
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		each := redact
-		if sensitive, _ := proto.GetExtension(f.Options(), annotations.E_Sensitive).(bool); sensitive {
-			if f.Message() == nil {
-				blank(m, f)
-				return true
-			}
-			each = blankAll
+		sensitive, _ := proto.GetExtension(f.Options(), annotations.E_Sensitive).(bool)
+		within := redact
+		if sensitive {
+			within = hideAll
 		}
 		switch {
 		case f.IsMap():
 			if f.MapValue().Message() != nil {
-				v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool { each(v.Message()); return true })
+				v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
+					within(v.Message())
+					return true
+				})
 			}
-		case f.Message() == nil:
-		case f.IsList():
+		case f.IsList() && f.Message() != nil:
 			for i := range v.List().Len() {
-				each(v.List().Get(i).Message())
+				within(v.List().Get(i).Message())
 			}
-		default:
-			each(v.Message())
+		case f.Message() != nil:
+			within(v.Message())
+		case sensitive:
+			hide(m, f)
 		}
 		return true
 	})
 }
 
-// blankAll takes everything out of a message, however deep.
-func blankAll(m protoreflect.Message) {
+// redactStruct redacts a message that was written as a JSON object. Of what no message can be made all is hidden, for nobody knows what is in
+// it.
+func redactStruct(url string, value *structpb.Struct) {
+	if value == nil {
+		return
+	}
+	t, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(url[strings.LastIndexByte(url, '/')+1:]))
+	if err == nil {
+		m := t.New()
+		var text []byte
+		if text, err = protojson.Marshal(value); err == nil {
+			if err = (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(text, m.Interface()); err == nil {
+				redact(m)
+				if text, err = (protojson.MarshalOptions{UseProtoNames: true}).Marshal(m.Interface()); err == nil {
+					err = protojson.Unmarshal(text, value)
+				}
+			}
+		}
+	}
+	if err != nil {
+		value.Fields = map[string]*structpb.Value{hidden: structpb.NewStringValue(hidden)}
+	}
+}
+
+// hideAll hides everything in a message.
+func hideAll(m protoreflect.Message) {
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if f.Message() != nil && !f.IsMap() && !f.IsList() {
-			blankAll(v.Message())
-		} else {
-			blank(m, f)
+		switch {
+		case f.IsMap():
+			m.Clear(f)
+		case f.IsList() && f.Message() != nil:
+			for i := range v.List().Len() {
+				hideAll(v.List().Get(i).Message())
+			}
+		case f.Message() != nil:
+			hideAll(v.Message())
+		default:
+			hide(m, f)
 		}
 		return true
 	})
 }
 
-// blank takes one field out; where there was text, it says so.
-func blank(m protoreflect.Message, f protoreflect.FieldDescriptor) {
+func hide(m protoreflect.Message, f protoreflect.FieldDescriptor) {
 	switch {
-	case f.IsList() || f.IsMap():
+	case f.IsList():
 		m.Clear(f)
 	case f.Kind() == protoreflect.StringKind:
-		m.Set(f, protoreflect.ValueOfString(redacted))
+		m.Set(f, protoreflect.ValueOfString(hidden))
 	case f.Kind() == protoreflect.BytesKind:
-		m.Set(f, protoreflect.ValueOfBytes([]byte(redacted)))
+		m.Set(f, protoreflect.ValueOfBytes([]byte(hidden)))
 	default:
 		m.Clear(f)
 	}

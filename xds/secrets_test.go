@@ -247,12 +247,12 @@ func TestKeysAreNotShown(t *testing.T) {
 			t.Errorf("%s is shown", secret)
 		}
 	}
-	// The bootstrap has all three, and the listener and the cluster are shown by themselves, too.
-	if n := strings.Count(shown, "BEGIN CERTIFICATE"); n != 5 {
-		t.Errorf("%d certificates are shown, want 5", n)
+	// The bootstrap has all three, and each of them is shown by itself, too.
+	if n := strings.Count(shown, "BEGIN CERTIFICATE"); n != 6 {
+		t.Errorf("%d certificates are shown, want 6", n)
 	}
-	if n := strings.Count(shown, redacted); n != 7 {
-		t.Errorf("%d keys are said to be left out, want 7", n)
+	if n := strings.Count(shown, hidden); n != 8 {
+		t.Errorf("%d keys are said to be left out, want 8", n)
 	}
 	if raw := string(b.Raw); !strings.Contains(raw, "PRIVATE KEY") {
 		t.Error("what is in force was written to")

@@ -20,6 +20,9 @@ func Run(spec Spec) (Result, error) {
 	if err := spec.check(); err != nil {
 		return Result{}, err
 	}
+	if spec.TLS {
+		return runTLS(spec)
+	}
 	var timetable *open
 	var p pace = closed{}
 	if spec.Rate > 0 {
@@ -103,6 +106,9 @@ func Hold(spec Spec, held func()) error {
 	spec.Hold = true
 	if err := spec.check(); err != nil {
 		return err
+	}
+	if spec.TLS {
+		return holdTLS(spec, held)
 	}
 	p := &once{asked: make([]bool, spec.Conns)}
 	l, err := newLoop(spec, p)

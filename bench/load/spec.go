@@ -22,9 +22,14 @@ type Spec struct {
 	Warm     time.Duration `json:"warm"`           // not counted
 	Measure  time.Duration `json:"measure"`        // counted
 	// Refusals has answers other than 2xx counted beside the others, whatever their length, instead of being faults.
-	Refusals bool  `json:"refusals,omitempty"`
-	Hold     bool  `json:"hold,omitempty"` // one request per connection, then keep them all open
-	Watch    []int `json:"watch,omitempty"`
+	Refusals bool `json:"refusals,omitempty"`
+	TLS      bool `json:"tls,omitempty"`
+	// Handshakes makes each request a connection of its own, which ends when it has shaken hands; with TLS. Curve is the only one that is
+	// offered, as TLS numbers it; 0: what crypto/tls likes.
+	Handshakes bool   `json:"handshakes,omitempty"`
+	Curve      uint16 `json:"curve,omitempty"`
+	Hold       bool   `json:"hold,omitempty"` // one request per connection, then keep them all open
+	Watch      []int  `json:"watch,omitempty"`
 }
 
 // A Result is what the client saw between the two ends of the measured window.
@@ -108,6 +113,8 @@ func (s Spec) check() error {
 		return fmt.Errorf("load: body of %d bytes: want at least 1", s.Body)
 	case s.Conns <= 0 || s.Conns > mostConns:
 		return fmt.Errorf("load: %d connections: want 1 to %d", s.Conns, mostConns)
+	case s.TLS && (s.Rate > 0 || s.Protocol != HTTP1):
+		return fmt.Errorf("load: over TLS there is HTTP/1.1 as fast as answers come, and nothing else")
 	case s.Rate < 0:
 		return fmt.Errorf("load: rate %g: want 0 or more", s.Rate)
 	case !s.Hold && s.Measure <= 0:

@@ -28,13 +28,37 @@ var bootstrapText = template.Must(template.New("bootstrap").Parse(`admin:
 {{- with .Profile}}
   profile_path: "{{.}}"
 {{- end}}
+{{- with .Secrets}}
+node: {id: bench, cluster: bench}
+{{- end}}
 static_resources:
   listeners:
   - name: down
     address:
       socket_address: {address: 127.0.0.1, port_value: {{.Listen}}}
     filter_chains:
-    - filters:
+    -
+{{- with .Certificate}}
+      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context:
+            tls_certificates:
+            - certificate_chain: {filename: "{{.}}"}
+              private_key: {filename: "{{.}}"}
+{{- end}}
+{{- with .Secrets}}
+      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context:
+            tls_certificate_sds_secret_configs:
+            - {name: own, sds_config: {path_config_source: {path: "{{.}}/own.json"}, resource_api_version: V3}}
+            validation_context_sds_secret_config: {name: roots, sds_config: {path_config_source: {path: "{{.}}/roots.json"}, resource_api_version: V3}}
+{{- end}}
+      filters:
 {{- if .TCP}}
       - name: envoy.filters.network.tcp_proxy
         typed_config:

@@ -22,6 +22,10 @@ func haproxyConf(p Plan) string {
 	if p.TCP {
 		mode = "tcp"
 	}
+	ssl := ""
+	if p.Certificate != "" {
+		ssl = " ssl crt " + p.Certificate
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `global
   nbthread %d
@@ -32,8 +36,8 @@ defaults
   timeout client 300s
   timeout server 300s
 frontend down
-  bind 127.0.0.1:%d backlog 8192
-`, p.Threads, mode, p.Listen)
+  bind 127.0.0.1:%d backlog 8192%s
+`, p.Threads, mode, p.Listen, ssl)
 	if p.TCP {
 		fmt.Fprintf(&b, `  default_backend up
 backend up

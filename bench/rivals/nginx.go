@@ -22,6 +22,10 @@ func nginx() Rival {
 // others set no such limit, and opening anew is not what is measured. worker_connections takes the
 // 5,000 idle connections with room; the table for it is allocated at start.
 func nginxConf(p Plan) string {
+	ssl := ""
+	if p.Certificate != "" {
+		ssl = " ssl;\n    ssl_certificate " + p.Certificate + ";\n    ssl_certificate_key " + p.Certificate + ";\n    ssl_protocols TLSv1.2 TLSv1.3"
+	}
 	var b strings.Builder
 	if os.Geteuid() == 0 {
 		// Else the worker becomes a user who may not write its temporary files.
@@ -53,8 +57,8 @@ http {
   proxy_set_header X-Request-ID $request_id;
   proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
   server {
-    listen 127.0.0.1:%d backlog=8192;
-`, p.Threads, p.Upstream, p.Listen)
+    listen 127.0.0.1:%d backlog=8192%s;
+`, p.Threads, p.Upstream, p.Listen, ssl)
 	for _, prefix := range append(decoys[:len(decoys):len(decoys)], match) {
 		fmt.Fprintf(&b, "    location %s { proxy_pass http://up; }\n", prefix)
 	}

@@ -38,7 +38,12 @@ type Plan struct {
 	Threads  int
 	Clusters int // static clusters nobody asks for, beside the one in use; Envoy's bootstrap only
 	Policies Policies
-	Profile  string // the file that Envoy's /cpuprofiler writes; "" for the default
+	// Certificate is a file with a certificate and its key, in PEM, with which clients are served over TLS; "": in plain text.
+	Certificate string
+	// Secrets is a folder with the files own.json and roots.json, from which an Envoyish contestant takes a certificate and the roots that it
+	// checks clients against, whenever they change; "": it does not.
+	Secrets string
+	Profile string // the file that Envoy's /cpuprofiler writes; "" for the default
 }
 
 // Policies are pieces of YAML for Envoy's bootstrap, each empty or a whole piece of its own.

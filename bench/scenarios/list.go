@@ -29,6 +29,13 @@ func All() []Scenario {
 			{"context switches", "/s", []Target{atMost(0)}},
 			{"CPU", "µs/s", []Target{atMost(0)}},
 		}, atRest{}},
+		{"tls-handshake-rsa", "Full TLS 1.3 handshakes, RSA-2048, X25519, 64 at once", one("CPU per handshake", "µs", of("nginx", 0.75), of("envoy", 0.5)), shaking("rsa", x25519, 64)},
+		{"tls-handshake-rsa-mlkem", "Full TLS 1.3 handshakes, RSA-2048, X25519MLKEM768 where there is one, 64 at once", one("CPU per handshake", "µs"), shaking("rsa", 0, 64)},
+		{"tls-handshake-p256", "Full TLS 1.3 handshakes, P-256, X25519, 64 at once", one("CPU per handshake", "µs", of("nginx", 1.1)), shaking("p256", x25519, 64)},
+		{"https-1k-c64", "HTTPS 1 KiB, 64 connections", cpu(of("nginx", 0.70), of("envoy", 0.35)), https(upstream.Path1K, upstream.Size1K, 64)},
+		{"https-64k-c16", "HTTPS 64 KiB, 16 connections", cpu(of("nginx", 0.75), of("envoy", 0.65)), https(upstream.Path64K, upstream.Size64K, 16)},
+		{"memory-tls-connections", "1,000 idle TLS connections that made a request", one("resident memory per connection", "KiB", atMost(16)), perSecureConnection{conns: 1000}},
+		{"tls-rotation", "A certificate and a root replaced every second for 30 s, under load", one("lost", "requests and handshakes", atMost(0)), rotated{seconds: 30}},
 		policed("c64", "1 KiB, 64 connections", upstream.Path1K, upstream.Size1K, 64, 0),
 		policed("c512", "1 KiB, 512 connections", upstream.Path1K, upstream.Size1K, 512, 0),
 		policed("64k-c64", "64 KiB, 64 connections", upstream.Path64K, upstream.Size64K, 64, 0),
@@ -50,6 +57,9 @@ func policed(name, title, path string, body, conns int, rate float64) Scenario {
 	return Scenario{"policies-" + name, "HTTP/1.1 " + title + ", with outlier detection, retries and a local rate limit",
 		one("CPU per request beside without", "×", atMost(1.05)), withPolicies{spec: get(path, body, conns, rate).spec}}
 }
+
+// x25519 is the curve's number in TLS (RFC 8446 §4.2.7).
+const x25519 = 0x001d
 
 func of(rival string, times float64) Target { return Target{AtMost: times, Of: rival} }
 func atMost(units float64) Target           { return Target{AtMost: units} }

@@ -18,7 +18,7 @@ type Scenario struct {
 	probe    probe
 }
 
-// A Measure is one number of a scenario. Less is better in all of them.
+// A Measure is one number of a scenario. Less is better in all of them. One without targets is only reported.
 type Measure struct {
 	Name    string   `json:"name"`
 	Unit    string   `json:"unit"`

@@ -76,7 +76,10 @@ func NewStage(ctx context.Context, self string) (*Stage, error) {
 }
 
 // Close ends the upstream.
-func (s *Stage) Close() { s.server.Stop(nil) }
+func (s *Stage) Close() {
+	s.server.Stop(nil)
+	forgetCertificates()
+}
 
 // play starts this program in a role, on the processor of the load.
 //

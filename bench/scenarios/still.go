@@ -47,17 +47,28 @@ func (atStart) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Samp
 type perConnection struct {
 	everyone
 	conns int
+	tls   bool
 }
 
 const fewConns = 64
 
+func (p perConnection) hello(port, conns int) load.Spec {
+	spec := hello(port, conns)
+	spec.TLS = p.tls
+	return spec
+}
+
 func (p perConnection) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
-	proxy, plan, err := s.start(ctx, c, rivals.Plan{Threads: 1}, s.proxyCPU)
+	return p.over(ctx, s, c, rivals.Plan{Threads: 1})
+}
+
+func (p perConnection) over(ctx context.Context, s *Stage, c rivals.Contestant, plan rivals.Plan) (Sample, error) {
+	proxy, plan, err := s.start(ctx, c, plan, s.proxyCPU)
 	if err != nil {
 		return Sample{}, err
 	}
 	defer proxy.Stop()
-	few, err := s.hold(ctx, hello(plan.Listen, fewConns))
+	few, err := s.hold(ctx, p.hello(plan.Listen, fewConns))
 	if err != nil {
 		return Sample{}, err
 	}
@@ -66,7 +77,7 @@ func (p perConnection) measure(ctx context.Context, s *Stage, c rivals.Contestan
 	if err != nil {
 		return Sample{}, err
 	}
-	many, err := s.hold(ctx, hello(plan.Listen, p.conns))
+	many, err := s.hold(ctx, p.hello(plan.Listen, p.conns))
 	if err != nil {
 		return Sample{}, err
 	}

@@ -20,7 +20,10 @@ type traffic struct{ spec load.Spec }
 func (t traffic) fits(r rivals.Rival) bool { return t.spec.Protocol == load.HTTP1 || r.TCP }
 
 func (t traffic) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
-	plan := rivals.Plan{Threads: 1, TCP: t.spec.Protocol == load.TCP}
+	return t.over(ctx, s, c, rivals.Plan{Threads: 1, TCP: t.spec.Protocol == load.TCP})
+}
+
+func (t traffic) over(ctx context.Context, s *Stage, c rivals.Contestant, plan rivals.Plan) (Sample, error) {
 	if plan.TCP {
 		plan.Upstream = s.ports.TCP1K
 		if t.spec.Body == upstream.Size64K {

@@ -13,15 +13,15 @@ import (
 type group struct {
 	members []*filter
 	decided bool
-	coding  coding // that was chosen
-	none    bool   // none was
-	because int    // the row that counts the decision: for those who compress, headerUsed stands for headerOvershadowed
+	coding  filters.Coding // that was chosen
+	none    bool           // none was
+	because int            // the row that counts the decision: for those who compress, headerUsed stands for headerOvershadowed
 	offers  []offer
 }
 
 // offer is a coding that a member may use for the response.
 type offer struct {
-	coding coding
+	coding filters.Coding
 	first  bool // preferred among those that the client likes as much
 	gone   bool // the client does not take it
 }
@@ -101,7 +101,7 @@ func (g *group) offer(x filters.Exchange) {
 	g.offers = g.offers[:0]
 	kind := x.Response().Get(http.ContentType)
 	for _, m := range g.members {
-		if !m.present || len(mediaType(kind)) > 0 && !m.chain.response.allows(x, kind) || g.find([]byte(names[m.library.coding])) != nil {
+		if !m.present || len(mediaType(kind)) > 0 && !m.chain.response.allows(x, kind) || g.find([]byte(m.library.coding.Name())) != nil {
 			continue
 		}
 		g.offers = append(g.offers, offer{coding: m.library.coding, first: m.chain.chooseFirst})
@@ -110,7 +110,7 @@ func (g *group) offer(x filters.Exchange) {
 
 func (g *group) find(name []byte) *offer {
 	for i := range g.offers {
-		if names[g.offers[i].coding] == string(name) {
+		if g.offers[i].coding.Name() == string(name) {
 			return &g.offers[i]
 		}
 	}

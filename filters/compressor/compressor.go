@@ -40,7 +40,7 @@ func build(c any, site filters.Site) func(int) filters.Filter {
 		site.Mates[chainKey{}] = mates
 	}
 	mates.size++
-	prefix := site.StatPrefix + "compressor." + s.name + "." + statNames[s.library.coding] + "."
+	prefix := site.StatPrefix + "compressor." + s.name + "." + s.library.coding.StatName() + "."
 	request, response := site.Stats.Acquire(directionStats, prefix+"request."), site.Stats.Acquire(directionStats, prefix+s.responseStat)
 	accept := site.Stats.Acquire(acceptStats, prefix)
 	make := func() *coder { return newCoder(s.library) }
@@ -109,7 +109,7 @@ func (f *filter) RequestHeaders(x filters.Exchange, end bool) filters.Action {
 		return filters.Continue
 	}
 	r.Remove(http.ContentLength)
-	r.AddString(http.ContentEncoding, names[f.library.coding])
+	r.AddString(http.ContentEncoding, f.library.coding.Name())
 	return filters.Continue
 }
 
@@ -221,7 +221,7 @@ func (f *filter) ResponseHeaders(x filters.Exchange, end bool) filters.Action {
 	}
 	f.changeETag(r)
 	r.Remove(http.ContentLength)
-	r.AddString(http.ContentEncoding, names[f.library.coding])
+	r.AddString(http.ContentEncoding, f.library.coding.Name())
 	return filters.Continue
 }
 
@@ -278,7 +278,7 @@ func noTransform(h *http.Header) bool {
 
 // tell adds to what the compressors before have told.
 func (f *filter) tell(r *http.Response, what string) {
-	r.AddNamed([]byte("x-envoy-compression-status"), []byte(names[f.library.coding]+";"+what))
+	r.AddNamed([]byte("x-envoy-compression-status"), []byte(f.library.coding.Name()+";"+what))
 }
 
 // addVary says that the response depends on what the client accepts, unless that is said.

@@ -142,11 +142,11 @@ func readLibrary(m *corev3.TypedExtensionConfig, path string) (library, error) {
 		if g.GetCompressionStrategy() == gzipv3.Gzip_HUFFMAN_ONLY {
 			level = gzip.HuffmanOnly
 		}
-		return library{coding: inGzip, level: level}, err
+		return library{coding: filters.Gzip, level: level}, err
 	case "envoy.extensions.compression.brotli.compressor.v3.Brotli":
 		var b brotliv3.Brotli
 		err := proto.Unmarshal(any.GetValue(), &b)
-		return library{coding: inBrotli, level: or(b.GetQuality(), 3), window: or(b.GetWindowBits(), 18)}, err
+		return library{coding: filters.Brotli, level: or(b.GetQuality(), 3), window: or(b.GetWindowBits(), 18)}, err
 	case "envoy.extensions.compression.zstd.compressor.v3.Zstd":
 		var z zstdv3.Zstd
 		err := proto.Unmarshal(any.GetValue(), &z)
@@ -154,7 +154,7 @@ func readLibrary(m *corev3.TypedExtensionConfig, path string) (library, error) {
 		if level == 0 {
 			level = 3
 		}
-		return library{coding: inZstd, level: min(level, 22), checksum: z.GetEnableChecksum()}, err
+		return library{coding: filters.Zstd, level: min(level, 22), checksum: z.GetEnableChecksum()}, err
 	}
 	return library{}, decode.Wrong(path+".typed_config", "%q is no compressor", any.GetTypeUrl())
 }

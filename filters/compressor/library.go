@@ -6,30 +6,17 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/weftmesh/weft/filters"
 )
 
 // library is how bodies are compressed.
 type library struct {
-	coding   coding
+	coding   filters.Coding
 	level    int
 	window   int  // of brotli: the logarithm of its bytes
 	checksum bool // of zstd
 }
-
-// coding is a way to compress.
-type coding uint8
-
-const (
-	inGzip coding = iota
-	inBrotli
-	inZstd
-)
-
-// names are those of content codings, statNames what statistics call them.
-var (
-	names     = [...]string{inGzip: "gzip", inBrotli: "br", inZstd: "zstd"}
-	statNames = [...]string{inGzip: "gzip", inBrotli: "brotli", inZstd: "zstd"}
-)
 
 // encoder is what libraries have in common.
 type encoder interface {
@@ -59,11 +46,11 @@ const zstdWindow = 512 << 10
 func newCoder(l library) *coder {
 	c := &coder{}
 	switch l.coding {
-	case inGzip:
+	case filters.Gzip:
 		c.encoder, _ = gzip.NewWriterLevel(&c.out, l.level)
-	case inBrotli:
+	case filters.Brotli:
 		c.encoder = brotli.NewWriterOptions(&c.out, brotli.WriterOptions{Quality: l.level, LGWin: l.window})
-	case inZstd:
+	case filters.Zstd:
 		c.encoder, _ = zstd.NewWriter(&c.out, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true),
 			zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(l.level)), zstd.WithEncoderCRC(l.checksum), zstd.WithZeroFrames(true))
 	}
@@ -85,7 +72,7 @@ func (c *coder) reset() {
 func (l library) bytes() int64 {
 	const mega = 1 << 20
 	switch l.coding {
-	case inBrotli:
+	case filters.Brotli:
 		window := int64(2) << l.window
 		switch {
 		case l.level < 5:
@@ -96,7 +83,7 @@ func (l library) bytes() int64 {
 			return 34*mega + window
 		}
 		return 4*mega + 5*window
-	case inZstd:
+	case filters.Zstd:
 		return [...]int64{zstd.SpeedFastest: mega, zstd.SpeedDefault: 2 * mega, zstd.SpeedBetterCompression: 5 * mega, zstd.SpeedBestCompression: 36 * mega}[zstd.EncoderLevelFromZstd(l.level)]
 	}
 	return 3 * mega / 2

@@ -10,26 +10,13 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-)
 
-// coding is a way to compress.
-type coding uint8
-
-const (
-	inGzip coding = iota
-	inBrotli
-	inZstd
-)
-
-// names are those of content codings, statNames what statistics call them.
-var (
-	names     = [...]string{inGzip: "gzip", inBrotli: "br", inZstd: "zstd"}
-	statNames = [...]string{inGzip: "gzip", inBrotli: "brotli", inZstd: "zstd"}
+	"github.com/weftmesh/weft/filters"
 )
 
 // kind is what a coder was made for: a coding, and how far back bodies may reach.
 type kind struct {
-	coding coding
+	coding filters.Coding
 	window uint8 // the logarithm of its bytes
 }
 
@@ -46,9 +33,9 @@ var (
 )
 
 // kindOf reads in a body's first bytes what it takes to decode it; false: they are too few. Nobody need tell in how much memory gzip is read.
-func kindOf(c coding, b []byte) (kind, bool, error) {
+func kindOf(c filters.Coding, b []byte) (kind, bool, error) {
 	switch c {
-	case inBrotli: // RFC 7932 §9.1
+	case filters.Brotli: // RFC 7932 §9.1
 		if len(b) == 0 {
 			return kind{}, false, nil
 		}
@@ -61,7 +48,7 @@ func kindOf(c coding, b []byte) (kind, bool, error) {
 			}
 		}
 		return kind{c, max(window, minWindow)}, true, nil
-	case inZstd:
+	case filters.Zstd:
 		var h zstd.Header
 		if err := h.Decode(b); errors.Is(err, io.ErrUnexpectedEOF) && len(b) < zstd.HeaderMaxSize {
 			return kind{}, false, nil
@@ -83,9 +70,9 @@ func kindOf(c coding, b []byte) (kind, bool, error) {
 // bytes is about what a coder holds, as measured with the versions that go.mod names.
 func (k kind) bytes() int64 {
 	switch k.coding {
-	case inBrotli:
+	case filters.Brotli:
 		return 400<<10 + 1<<k.window
-	case inZstd:
+	case filters.Zstd:
 		return 800<<10 + 1<<k.window
 	}
 	return 96 << 10
@@ -118,11 +105,11 @@ const outSize = 32 << 10
 func newCoder(k kind) *coder {
 	c := &coder{out: make([]byte, outSize)}
 	switch k.coding {
-	case inGzip:
+	case filters.Gzip:
 		c.reader = &gzip.Reader{}
-	case inBrotli:
+	case filters.Brotli:
 		c.reader = brotli.NewReader(nil)
-	case inZstd:
+	case filters.Zstd:
 		// Frames behind the first may not ask for more.
 		c.reader, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(1<<k.window))
 	}

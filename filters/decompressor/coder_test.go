@@ -9,17 +9,19 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/weftmesh/weft/filters"
 )
 
-func pack(c coding, text string) []byte {
+func pack(c filters.Coding, text string) []byte {
 	var b bytes.Buffer
 	var w io.WriteCloser
 	switch c {
-	case inGzip:
+	case filters.Gzip:
 		w = gzip.NewWriter(&b)
-	case inBrotli:
+	case filters.Brotli:
 		w = brotli.NewWriter(&b)
-	case inZstd:
+	case filters.Zstd:
 		w, _ = zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1))
 	}
 	io.WriteString(w, text)
@@ -62,7 +64,7 @@ func decodeAll(c *coder, body []byte, size, limit int) (out []byte, err error) {
 // A body is the same however it comes, and coders are as good as new afterwards.
 func FuzzCoder(f *testing.F) {
 	texts := []string{"", "a", strings.Repeat("hello, world", 50), strings.Repeat("0123456789", 20_000)}
-	for c := inGzip; c <= inZstd; c++ {
+	for c := filters.Gzip; c <= filters.Zstd; c++ {
 		for _, text := range texts {
 			b := pack(c, text)
 			f.Add(uint8(c), b, 7)
@@ -75,7 +77,7 @@ func FuzzCoder(f *testing.F) {
 	}
 	coders := map[kind]*coder{}
 	f.Fuzz(func(t *testing.T, number uint8, body []byte, size int) {
-		c, size := coding(number%3), max(size, 1)
+		c, size := filters.Coding(number%3), max(size, 1)
 		k, ok, err := kindOf(c, body)
 		if !ok || err != nil || len(body) == 0 {
 			return
@@ -91,11 +93,11 @@ func FuzzCoder(f *testing.F) {
 		var r io.Reader
 		var plainErr error
 		switch c {
-		case inGzip:
+		case filters.Gzip:
 			r, plainErr = gzip.NewReader(bytes.NewReader(body))
-		case inBrotli:
+		case filters.Brotli:
 			r = brotli.NewReader(bytes.NewReader(body))
-		case inZstd:
+		case filters.Zstd:
 			r, plainErr = zstd.NewReader(struct{ io.Reader }{bytes.NewReader(body)}, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(1<<k.window))
 		}
 		var want []byte
@@ -114,26 +116,26 @@ func FuzzCoder(f *testing.F) {
 // What a body's first bytes say of the memory that it takes.
 func TestKinds(t *testing.T) {
 	for _, c := range []struct {
-		coding coding
+		coding filters.Coding
 		head   string
 		window uint8
 		ok     bool
 		err    error
 	}{
-		{inGzip, "", 0, true, nil},
-		{inBrotli, "", 0, false, nil},
-		{inBrotli, "\x00", 17, true, nil},
-		{inBrotli, "\x0f", 24, true, nil},
-		{inBrotli, "\x03", 18, true, nil},
-		{inBrotli, "\x11", 0, true, errWindow},
-		{inBrotli, "\x21", 17, true, nil},
-		{inZstd, "\x28\xb5", 0, false, nil},
-		{inZstd, "\x28\xb5\x2f\xfd\x00\x68", 23, true, nil},
-		{inZstd, "\x28\xb5\x2f\xfd\x00\x69", 0, true, errWindow},
-		{inZstd, "\x28\xb5\x2f\xfd\x00\x50", 20, true, nil},
-		{inZstd, "\x28\xb5\x2f\xfd\x20\x05", 17, true, nil},
-		{inZstd, "abcd", 0, true, errHeader},
-		{inZstd, "\x28\xb5\x2f\xfd\x00\x51", 21, true, nil},
+		{filters.Gzip, "", 0, true, nil},
+		{filters.Brotli, "", 0, false, nil},
+		{filters.Brotli, "\x00", 17, true, nil},
+		{filters.Brotli, "\x0f", 24, true, nil},
+		{filters.Brotli, "\x03", 18, true, nil},
+		{filters.Brotli, "\x11", 0, true, errWindow},
+		{filters.Brotli, "\x21", 17, true, nil},
+		{filters.Zstd, "\x28\xb5", 0, false, nil},
+		{filters.Zstd, "\x28\xb5\x2f\xfd\x00\x68", 23, true, nil},
+		{filters.Zstd, "\x28\xb5\x2f\xfd\x00\x69", 0, true, errWindow},
+		{filters.Zstd, "\x28\xb5\x2f\xfd\x00\x50", 20, true, nil},
+		{filters.Zstd, "\x28\xb5\x2f\xfd\x20\x05", 17, true, nil},
+		{filters.Zstd, "abcd", 0, true, errHeader},
+		{filters.Zstd, "\x28\xb5\x2f\xfd\x00\x51", 21, true, nil},
 	} {
 		k, ok, err := kindOf(c.coding, []byte(c.head))
 		if ok != c.ok || err != c.err || k.window != c.window {

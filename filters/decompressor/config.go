@@ -17,7 +17,7 @@ import (
 // settings are the filter's configuration.
 type settings struct {
 	name      string // of the library, for statistics
-	coding    coding
+	coding    filters.Coding
 	ratio     uint64 // how many times its size a body may become
 	request   direction
 	response  direction
@@ -76,9 +76,9 @@ func (s *settings) readLibrary(m *corev3.TypedExtensionConfig) error {
 			s.ratio = uint64(w.GetValue())
 		}
 	case "envoy.extensions.compression.brotli.decompressor.v3.Brotli":
-		s.coding = inBrotli
+		s.coding = filters.Brotli
 	case "envoy.extensions.compression.zstd.decompressor.v3.Zstd":
-		s.coding = inZstd
+		s.coding = filters.Zstd
 	default:
 		return decode.Wrong("decompressor_library.typed_config", "%q is no decompressor", any.GetTypeUrl())
 	}

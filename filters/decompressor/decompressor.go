@@ -29,7 +29,7 @@ func build(c any, site filters.Site) func(int) filters.Filter {
 	s := c.(*settings)
 	loops := site.Stats.Loops() + 1
 	coders := site.Kept.Of(stockKey{}, time.Now(), func() filters.Keeps { return filters.NewStock[kind, *coder](loops, maxBytes) }).(*stock)
-	prefix := site.StatPrefix + "decompressor." + s.name + "." + statNames[s.coding] + "."
+	prefix := site.StatPrefix + "decompressor." + s.name + "." + s.coding.StatName() + "."
 	request, response := site.Stats.Acquire(directionStats, prefix+"request."), site.Stats.Acquire(directionStats, prefix+"response.")
 	return func(loop int) filters.Filter {
 		f := &filter{settings: s, stock: coders, loop: loop}
@@ -88,7 +88,7 @@ func (f *filter) ResponseHeaders(x filters.Exchange, end bool) filters.Action {
 // begin decides about a body. One whose last coding is this filter's is decompressed: codings are named in the order in which they were
 // applied (RFC 9110 §8.4), which Envoy takes the other way round.
 func (f *filter) begin(b *body, d *direction, h *http.Header, unfit bool) {
-	if !d.enabled || unfit || !d.always && noTransform(h) || !removeLast(h, names[f.settings.coding]) {
+	if !d.enabled || unfit || !d.always && noTransform(h) || !removeLast(h, f.settings.coding.Name()) {
 		b.n.Inc(notDecompressed)
 		return
 	}
@@ -133,7 +133,7 @@ func noTransform(h *http.Header) bool {
 
 // advertise puts the filter's coding behind those that the client accepts, without a quality, and takes it out where it stood.
 func (f *filter) advertise(r *http.Request) {
-	name := names[f.settings.coding]
+	name := f.settings.coding.Name()
 	b := f.accept[:0]
 	for i := r.Index(http.AcceptEncoding, 0); i >= 0; i = r.Index(http.AcceptEncoding, i+1) {
 		for token := range bytes.SplitSeq(r.Value(i), []byte{','}) {

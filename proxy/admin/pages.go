@@ -217,6 +217,9 @@ func healthFlags(m *upstream.Member) string {
 	if m.Standing.Has(upstream.SaidUnwell) {
 		flags += "/excluded_via_immediate_hc_fail"
 	}
+	if m.Standing.Has(upstream.DegradedAnswer) {
+		flags += "/degraded_outlier_detection"
+	}
 	if flags == "" {
 		return "healthy"
 	}
@@ -242,7 +245,8 @@ func (s *Server) clustersJSON(w http.ResponseWriter, all upstream.Clusters, name
 			health := [...]string{"HEALTHY", "HEALTHY", "UNHEALTHY", "DRAINING", "TIMEOUT", "DEGRADED"}[m.Health]
 			status := map[string]any{"eds_health_status": health}
 			for mark, name := range map[uint32]string{upstream.Ejected: "failed_outlier_check", upstream.FailedCheck: "failed_active_health_check",
-				upstream.DegradedCheck: "failed_active_degraded_check", upstream.PendingCheck: "pending_active_hc", upstream.SaidUnwell: "excluded_via_immediate_hc_fail"} {
+				upstream.DegradedCheck: "failed_active_degraded_check", upstream.PendingCheck: "pending_active_hc", upstream.SaidUnwell: "excluded_via_immediate_hc_fail",
+				upstream.DegradedAnswer: "failed_degraded_outlier_detection"} {
 				if m.Standing.Has(mark) {
 					status[name] = true
 				}

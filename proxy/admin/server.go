@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -23,16 +24,19 @@ import (
 
 // View is what the pages show, and what they can do. Functions are called on any goroutine.
 type View struct {
+	Allow     []config.StringMatch // paths that are served; none: all
 	Stats     *telemetry.Store
 	Refresh   func() // brings gauges up to date that are only worth it when somebody looks
 	Clusters  func() upstream.Clusters
 	Listeners func() []ListenerView
-	Ready     func() (state string, ready bool)
-	Info      func() any // of /server_info, to be written as JSON
-	Dump      func(w io.Writer, query url.Values) error
-	Levels    func() map[string]string
-	SetLevel  func(component, level string) error
-	Runtime   func() RuntimeView
+	// Certificates are those of every transport socket.
+	Certificates func() []TransportView
+	Ready        func() (state string, ready bool)
+	Info         func() any // of /server_info, to be written as JSON
+	Dump         func(w io.Writer, query url.Values) error
+	Levels       func() map[string]string
+	SetLevel     func(component, level string) error
+	Runtime      func() RuntimeView
 	// SetRuntime changes runtime values; an empty one takes it out.
 	SetRuntime func(changes map[string]string) error
 	Drain      func(inboundOnly, graceful, skipExit bool)
@@ -59,6 +63,7 @@ type page struct {
 func pages() []page {
 	return []page{
 		{"/", "this index, for a browser", false, (*Server).index},
+		{"/certs", "certificates in use, whom they trust, and how many days they have left", false, (*Server).certs},
 		{"/clusters", "clusters and their endpoints; ?format=json", false, (*Server).clusters},
 		{"/config_dump", "the configuration in force, as Envoy's protobuf JSON; ?resource=, ?name_regex=, ?include_eds", false, (*Server).configDump},
 		{"/cpuprofiler", "?enable=y writes where the processor's time goes to admin.profile_path, in pprof's format, until ?enable=n", true, (*Server).cpuProfiler},
@@ -154,6 +159,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("content-type", "text/plain; charset=UTF-8")
 	h.Set("x-content-type-options", "nosniff")
 	h.Set("cache-control", "no-cache, max-age=0")
+	if path := r.URL.RequestURI(); !s.allowed(path) {
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, "request to path "+path+" not allowed")
+		return
+	}
 	for i := range s.pages {
 		p := &s.pages[i]
 		if p.path != r.URL.EscapedPath() {
@@ -173,6 +183,19 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotFound)
 	io.WriteString(w, "invalid path. admin commands are:\n")
 	s.list(w)
+}
+
+// allowed tells whether a path, with its query, may be asked for.
+func (s *Server) allowed(path string) bool {
+	if len(s.view.Allow) == 0 {
+		return true
+	}
+	for i := range s.view.Allow {
+		if match.String(&s.view.Allow[i], []byte(path)) {
+			return true
+		}
+	}
+	return false
 }
 
 // allowChange lets only the host itself change anything, by POST, and no page of a browser that happens to run there.

@@ -1,6 +1,7 @@
 package l4
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
@@ -80,7 +81,11 @@ func (l *Local) Connections() int {
 // wishOf is what a tunnel asks of the choice of its endpoint; nil for nothing in particular.
 func (l *Local) wishOf(t *tunnel, subset *config.Subset) *upstream.Wish {
 	destination := t.down.Destination()
-	hashed := t.server.config.HashSource && t.down.Remote().IsValid()
+	hashed := t.server.config.HashSource
+	if own := t.cluster.Config.Hashing.Policies; len(own) > 0 {
+		hashed = slices.ContainsFunc(own, func(p config.HashPolicy) bool { return p.Kind == config.HashSource })
+	}
+	hashed = hashed && t.down.Remote().IsValid()
 	if subset == nil && !hashed && !destination.IsValid() {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/wire/proxyproto"
 )
 
 // tunnel is a downstream connection, the upstream one that carries it, and the bytes between them.
@@ -51,7 +52,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	t.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: s.nextConn.Add(1), Direct: down.Direct(), Remote: down.Remote(), Local: down.Local(), DirectLocal: down.DirectLocal(), ServerName: down.ServerName(), FilterChain: s.chain, About: s.about, RequestEnd: -1,
 		UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	if accesslog.Asked() {
-		t.entry.More = &accesslog.More{Chosen: true, Ready: -1, Listener: s.listener}
+		t.entry.More = &accesslog.More{Chosen: true, Ready: -1, Listener: s.listener, Accepted: accesslog.At(0)}
 	}
 	t.entry.SetState(s.state)
 	if t.next = l.tunnels; t.next != nil {
@@ -60,10 +61,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	l.tunnels = t
 	t.stats.Inc(CxTotal)
 	if d := s.config.MaxDownstreamDuration; d > 0 {
-		if j := s.config.DurationJitter; j > 0 {
-			d += time.Duration(float64(d) * j * float64(l.Loop.Random()%1e6) / 1e6)
-		}
-		l.Loop.SetTimer(&t.duration, d, t)
+		l.Loop.SetTimer(&t.duration, l.Loop.Jittered(d, s.config.DurationJitter), t)
 	}
 	if d := s.config.LogEvery; d > 0 && len(s.logs) > 0 {
 		l.Loop.SetTimer(&t.report, d, t)
@@ -105,7 +103,7 @@ func (t *tunnel) dial() {
 		t.entry.About[accesslog.OfEndpoint] = m.Metadata
 		t.entry.UpstreamHost, t.entry.UpstreamPath = m.Address().AddrPort, m.Address().Path
 		t.entry.UpstreamFailure, t.entry.UpstreamName = "", m.Hostname
-		up, failure := t.cluster.DialTCP(l, m, (*upEnd)(t))
+		up, failure := t.cluster.DialTCP(l, m, t.header(m), (*upEnd)(t))
 		if m := t.entry.More; m != nil && failure != upstream.Overflow {
 			m.Tried = append(m.Tried, accesslog.Tried{Address: t.entry.UpstreamHost, Path: t.entry.UpstreamPath, Name: t.entry.UpstreamName})
 		}
@@ -127,6 +125,15 @@ func (t *tunnel) dial() {
 	t.cluster.GaveUp(l)
 	t.entry.Flags |= accesslog.UpstreamConnectionFailure | accesslog.ConnectAttemptsExceeded
 	t.fail(notConnected)
+}
+
+// header is what an endpoint is told of whom the tunnel is for, if it is to be told.
+func (t *tunnel) header(m *upstream.Member) string {
+	v := m.ProxyHeader()
+	if v == 0 {
+		return ""
+	}
+	return string(proxyproto.Append(nil, &proxyproto.Header{Version: v, Source: t.down.Remote(), Destination: t.down.Local()}))
 }
 
 // refusal is why a client gets nobody, in the words that Envoy has for logs.
@@ -174,6 +181,7 @@ func (u *upEnd) OnConnected() {
 	t.entry.UpstreamRemote, t.entry.UpstreamLocal, t.entry.UpstreamConnectionID = t.up.Member.Address().AddrPort, t.up.Conn.Local(), t.up.Number
 	if m := t.entry.More; m != nil {
 		m.Lent, m.Ready = true, time.Duration(t.local.Loop.Nanotime()-t.dialled)
+		m.Dialled, m.Connected = accesslog.At(time.Duration(t.dialled-t.began)), accesslog.At(time.Duration(t.local.Loop.Nanotime()-t.began))
 	}
 	if t.server.config.LogConnected {
 		t.logAt(config.LogAtTunnel)
@@ -283,6 +291,25 @@ func (u *upEnd) OnClosed(err error) {
 	t.down.Reset()
 }
 
+// OnUnwell ends the tunnel in order, or looks for another endpoint if it has not begun.
+func (u *upEnd) OnUnwell() {
+	t := (*tunnel)(u)
+	if !t.carrying {
+		t.local.Loop.StopTimer(&t.connect)
+		t.up.Ended(upstream.CxDestroyLocal, false)
+		t.up.Conn.Own(rest{})
+		t.up.Conn.Close()
+		t.up = nil
+		t.dial()
+		return
+	}
+	t.finish("", upstream.CxDestroyLocal)
+	t.down.Own(rest{})
+	t.up.Conn.Own(rest{})
+	t.down.CloseFlushed(flushTime)
+	t.up.Conn.Close()
+}
+
 // Expired is one of the tunnel's timeouts.
 func (t *tunnel) Expired(timer *loop.Timer) {
 	switch timer {
@@ -366,6 +393,9 @@ func (t *tunnel) finish(why string, row int) {
 	t.stats.Add(CxRxBytes, rx)
 	t.stats.Add(CxTxBytes, tx)
 	t.entry.Termination = why
+	if m := t.entry.More; m != nil {
+		m.Gone = accesslog.At(age)
+	}
 	t.log()
 	if log, ok := t.gate.(accesslog.ConnectionLog); ok {
 		log.Ended(&t.entry)

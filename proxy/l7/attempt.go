@@ -57,6 +57,7 @@ func (a *attempt) begin(end bool) {
 	x.tries++
 	x.entry.Attempts = x.tries
 	x.entry.UpstreamFailure = ""
+	x.entry.UpstreamFirstSent, x.entry.UpstreamLastSent, x.entry.UpstreamHead, x.entry.UpstreamEnd = -1, -1, -1, -1
 	l := x.local.Loop
 	a.began = l.Nanotime()
 	a.member = x.cluster.Choose(l, x.wish())
@@ -69,6 +70,10 @@ func (a *attempt) begin(end bool) {
 	x.entry.UpstreamName, x.entry.About[accesslog.OfEndpoint] = a.member.Hostname, a.member.Metadata
 	if m := x.entry.More; m != nil {
 		m.Chosen, m.Lent, m.Ready = true, false, -1
+		m.Dialled, m.Connected, m.UpstreamBody = accesslog.Instant{}, accesslog.Instant{}, accesslog.Instant{}
+	}
+	if x.server.config.MatchUpstreamScheme {
+		x.request.SetScheme([]byte(a.member.Scheme()))
 	}
 	x.noteTried(a.member)
 	x.nameEndpoint()
@@ -98,15 +103,14 @@ func (a *attempt) OnLent(c *upstream.HTTP1) {
 	x := a.exchange
 	a.conn = c
 	conn := c.Conn()
-	a.sign()
-	x.entry.UpstreamFirstSent = x.since()
-	x.tally(TallyTotal)
 	x.entry.UpstreamWireSent -= conn.Sent() // settle adds what there will be
 	x.entry.UpstreamWireReceived -= conn.Received()
 	a.framing = x.requestFraming(a.has(attemptWhole))
 	head := c.SendHead(&x.request, a.framing, x.has(upgradeAsked), x.server.decode.KeepSpelling)
+	if !x.has(terminated) {
+		a.ready()
+	}
 	if m := x.entry.More; m != nil {
-		a.noteReady(true)
 		m.To += uint64(accesslog.FieldBytes(head))
 	}
 	if d := x.streamLimit; d > 0 {
@@ -128,12 +132,23 @@ func (a *attempt) OnLent(c *upstream.HTTP1) {
 	x.pump()
 }
 
+// ready takes note of a connection that stands.
+func (a *attempt) ready() {
+	x := a.exchange
+	a.sign()
+	x.entry.UpstreamFirstSent = x.since()
+	x.tally(TallyTotal)
+	if x.entry.More != nil {
+		a.noteReady(true)
+	}
+}
+
 // sign writes down where the attempt goes.
 func (a *attempt) sign() {
 	e, address := &a.exchange.entry, a.member.Address()
 	e.UpstreamRemote, e.UpstreamPath = a.conn.Conn().Remote(), address.Path // the endpoint may have moved, the connection has not
 	e.UpstreamHost = e.UpstreamRemote
-	e.UpstreamLocal, e.UpstreamConnectionID = a.conn.Local(), a.conn.Number()
+	e.UpstreamLocal, e.UpstreamConnectionID, e.UpstreamRaw = a.conn.Local(), a.conn.Number(), a.exchange.has(terminated)
 }
 
 // takesBody tells whether more of the request's body can be sent now.
@@ -161,7 +176,9 @@ func (a *attempt) sendBody(b []byte, end bool) {
 	if end && !a.has(attemptAsked) {
 		a.state |= attemptAsked
 		a.sendEnd()
-		x.entry.UpstreamLastSent = x.since()
+		if !x.has(upgradeAsked) { // the end of its head is not the end of a tunnel
+			x.entry.UpstreamLastSent = x.since()
+		}
 		a.startTry()
 	}
 }
@@ -198,13 +215,24 @@ func (a *attempt) OnHead(end bool) {
 		x.informational(a)
 		return
 	}
+	if x.has(terminated) { // nobody has sent this head: the connection stands
+		a.ready()
+		x.entry.UpstreamLastSent = min(x.entry.UpstreamLastSent, x.entry.UpstreamFirstSent)
+	}
 	a.state |= attemptHead
 	if end {
 		a.state |= attemptEnd
 	}
-	a.report(upstream.Outcome{Status: r.Status, Unwell: r.Has(http.XEnvoyImmediateHealthCheckFail)})
+	o := outcome(x.cluster, r)
+	o.Unwell = r.Has(http.XEnvoyImmediateHealthCheckFail)
+	o.Degraded = x.cluster.Config.Outliers != nil && x.cluster.Config.Outliers.Degrade && r.Find(http.Lookup(upstream.SaysDegraded), upstream.SaysDegraded, 0) >= 0
+	a.report(o)
 	if x.has(mayRetry) && x.retryAnswer(a, end) {
 		return
+	}
+	x.entry.UpstreamHead = x.since()
+	if end {
+		x.entry.UpstreamEnd = x.entry.UpstreamHead
 	}
 	if x.forward.Follow != nil && x.follow(a, end) {
 		return
@@ -213,7 +241,6 @@ func (a *attempt) OnHead(end bool) {
 		x.prefer(a)
 	}
 	x.local.Loop.StopTimer(&a.perTry)
-	x.entry.UpstreamHead = x.since()
 	x.alive()
 	x.onResponseHead(end)
 }
@@ -231,6 +258,9 @@ func (a *attempt) OnBody(b []byte) {
 	x := a.exchange
 	a.alive()
 	x.alive()
+	if m := x.entry.More; m != nil && !m.UpstreamBody.Happened() {
+		m.UpstreamBody = accesslog.At(x.since())
+	}
 	x.passBody(&x.down, 0, b, false)
 }
 
@@ -258,6 +288,10 @@ func (a *attempt) OnEnd() {
 	}
 	x.local.Loop.StopTimer(&x.deadline)
 	if !whole {
+		x.entry.UpstreamEnd = x.since()
+		if m := x.entry.More; m != nil && !m.UpstreamBody.Happened() && x.entry.ResponseTrailers == nil {
+			m.UpstreamBody = accesslog.At(x.since()) // of a body that turns out to be empty its end is the first
+		}
 		x.passBody(&x.down, 0, nil, true)
 		return
 	}
@@ -267,7 +301,6 @@ func (a *attempt) OnEnd() {
 // settle takes note of what the attempt has cost.
 func (a *attempt) settle(c *upstream.HTTP1) {
 	x := a.exchange
-	x.entry.UpstreamEnd = x.since()
 	x.entry.UpstreamWireSent += c.Conn().Sent()
 	x.entry.UpstreamWireReceived += c.Conn().Received()
 	a.stopTimers()
@@ -279,7 +312,7 @@ func (a *attempt) settle(c *upstream.HTTP1) {
 // OnRefused says that there is no connection.
 func (a *attempt) OnRefused(f upstream.Failure, why string) {
 	a.conn = nil // a tunnel's is lent before it stands
-	a.exchange.entry.UpstreamFailure = why
+	a.exchange.entry.UpstreamFailure, a.exchange.entry.UpstreamLastSent = why, -1
 	a.failed(f)
 }
 

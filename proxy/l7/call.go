@@ -60,7 +60,7 @@ func (x *exchange) AwaitCall(cluster string, r *http.Request, body []byte, timeo
 		return
 	}
 	k.cluster, k.member = c, m
-	conn, failure := c.Lend(l, m.Endpoint, config.PriorityDefault, true, k, &k.wait)
+	conn, failure := c.Lend(l, m.Endpoint, config.PriorityDefault, nil, true, k, &k.wait)
 	switch {
 	case conn != nil:
 		k.OnLent(conn)
@@ -152,7 +152,7 @@ func (k *call) Response() *http.Response { return &k.response }
 // OnHead implements upstream.Stream.
 func (k *call) OnHead(bool) {
 	if !k.response.IsInformational() {
-		k.report(upstream.Outcome{Status: k.response.Status})
+		k.report(outcome(k.cluster, &k.response))
 	}
 }
 

@@ -43,6 +43,7 @@ const (
 	connDecodes                         // the decoder runs: a panic now is the codec's
 	connGone                            // taken out of the books
 	connAged                            // has lived its time: asked to go
+	connSoft                            // and is asked by the response to its next request only
 	connBroken                          // what came was not HTTP
 	connReset                           // the client has broken it off
 	connDrained                         // we end it, and nothing is under way
@@ -84,7 +85,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending, requests *telemetry.Values) {
 	if s := conn.TLS(); s != nil {
 		stats.Inc(CxSSLTotal)
 		stats.Inc(CxSSLActive)
-		if s.Peer() != nil {
+		if len(s.Peer()) > 0 {
 			c.state |= connPresented
 		}
 		if s.Verified() {
@@ -95,7 +96,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending, requests *telemetry.Values) {
 		l.Loop.SetTimer(&c.idle, d, c)
 	}
 	if d := s.config.MaxConnectionDuration; d > 0 {
-		l.Loop.SetTimer(&c.lifetime, d, c)
+		l.Loop.SetTimer(&c.lifetime, l.Loop.Jittered(d, s.config.DurationJitter), c)
 	}
 }
 
@@ -243,6 +244,9 @@ func (c *Conn) leave(row int) {
 	if c.conn.TLS() != nil {
 		c.stats.Dec(CxSSLActive)
 	}
+	if c.state&connSoft != 0 {
+		c.stats.Dec(CxSoftDrain)
+	}
 	c.stats.Inc(CxDestroy)
 	c.stats.Inc(row)
 	age := l.Loop.Nanotime() - c.began
@@ -265,7 +269,7 @@ func (c *Conn) tell(log accesslog.ConnectionLog) {
 		e.Flags = accesslog.DownstreamProtocolError
 	}
 	if accesslog.Asked() {
-		e.More = &accesslog.More{Listener: c.server.listener, Ready: -1}
+		e.More = &accesslog.More{Listener: c.server.listener, Ready: -1, Accepted: accesslog.At(0)}
 		if c.state&connReset != 0 {
 			e.More.Reset = accesslog.ResetByPeer
 		}
@@ -359,9 +363,15 @@ func (c *Conn) Expired(t *loop.Timer) {
 func (c *Conn) age() {
 	if c.state&connAged == 0 {
 		c.stats.Inc(CxMaxDuration)
-		c.state |= connAged | connLast
+		c.state |= connAged
+		if c.server.config.SafeMaxDuration {
+			c.state |= connSoft
+			c.stats.Inc(CxSoftDrain)
+			return
+		}
+		c.state |= connLast
 		if d := c.server.config.DrainTimeout; d > 0 && c.exchange == nil {
-			c.local.Loop.SetTimer(&c.lifetime, d, c)
+			c.local.Loop.SetTimer(&c.lifetime, c.local.Loop.Jittered(d, c.server.config.DrainJitter), c)
 			return
 		}
 	}

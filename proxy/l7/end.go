@@ -7,6 +7,7 @@ import (
 // responseDone says that the response is written whole.
 func (x *exchange) responseDone() {
 	x.state |= responseEnded
+	x.entry.Answered = true
 	if !x.has(requestEnded) {
 		x.conn.stats.Inc(RqResponseBeforeComplete)
 		x.conn.state |= connLast
@@ -55,6 +56,9 @@ func (x *exchange) downstreamGone() {
 		return
 	}
 	x.abandonAttempts()
+	if m := x.entry.More; m != nil {
+		m.Gone = accesslog.At(x.since())
+	}
 	if !x.has(responseEnded) {
 		x.entry.Flags |= accesslog.DownstreamConnectionTermination
 		if !x.has(headSent) {

@@ -92,7 +92,7 @@ const (
 	rerouted                                // the route was matched
 	external                                // the request comes from outside
 	flowStopped                             // the upstream waits for the downstream
-	terminated                              // a CONNECT that ends here: its bytes go upstream as they are
+	terminated                              // a CONNECT that ends here, or a POST that is taken for one: its bytes go upstream as they are
 	over                                    // given back, or about to be
 	mayRetry                                // retry holds this exchange's policy
 	keepsBody                               // what is passed on of the request's body is kept for further tries
@@ -197,6 +197,7 @@ func (x *exchange) onRequestHead(end bool) {
 	x.entry.Protocol = x.request.Version
 	if m := x.entry.More; m != nil {
 		m.Received.Head(x.conn.decoder.FieldBytes())
+		m.RequestHead = accesslog.At(x.since())
 	}
 	c := x.server.config
 	if end {
@@ -250,7 +251,7 @@ func (c *Conn) lastOne() {
 		c.stats.Inc(CxDrainClose)
 		c.state |= connLast
 	}
-	if !c.decoder.KeepAlive() {
+	if c.state&connSoft != 0 || !c.decoder.KeepAlive() {
 		c.state |= connLast
 	}
 	if n := c.decoder.DroppedUnderscores(); n > 0 {
@@ -288,7 +289,9 @@ func (x *exchange) onRequestEnd() {
 
 func (x *exchange) requestComplete() {
 	x.state |= requestEnded
-	x.entry.RequestEnd = x.since()
+	if !x.has(upgradeAsked) {
+		x.entry.RequestEnd = x.since()
+	}
 	x.local.Loop.StopTimer(&x.deadline)
 }
 
@@ -403,9 +406,12 @@ func (x *exchange) malformed(err *http1.Error) {
 	switch err.Code {
 	case http1.MissingHost, http1.Fragment:
 		body = nil // Envoy's connection manager finds it, not its codec, and knows the head
-		x.entry.Request = &x.request
-		if m := x.entry.More; m != nil && err.Code == http1.MissingHost {
-			m.Received.Head(x.conn.decoder.FieldBytes())
+		x.entry.Request, x.entry.RequestEnd = &x.request, x.since()
+		if m := x.entry.More; m != nil {
+			m.RequestHead = accesslog.At(x.since())
+			if err.Code == http1.MissingHost {
+				m.Received.Head(x.conn.decoder.FieldBytes())
+			}
 		}
 	default:
 		x.entry.Flags |= accesslog.DownstreamProtocolError

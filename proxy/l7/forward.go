@@ -72,7 +72,7 @@ func (x *exchange) chosenCluster() *upstream.Cluster {
 	if x.share.Header == "" {
 		return x.generation.Clusters[x.share.Name]
 	}
-	return x.generation.Clusters[string(route.Field(&x.request, x.share.Header))]
+	return x.generation.Clusters[string(x.request.Field(x.share.Header))]
 }
 
 func (x *exchange) matchedForward() *config.Forward {
@@ -87,6 +87,9 @@ func (x *exchange) forwardHead(end bool) {
 	x.match()
 	r := x.found.Route
 	x.conn.stats.Inc(RqTotalRouted)
+	if len(x.server.config.Router.StrictCheck) > 0 && !x.passesCheck() {
+		return
+	}
 	switch {
 	case x.found.TLSRedirect:
 		x.conn.stats.Inc(RqDirect)
@@ -114,13 +117,16 @@ func (x *exchange) forwardHead(end bool) {
 		x.reply(r.Forward.MissingCluster, "cluster_not_found", nil, "")
 		return
 	}
+	if x.forward.TunnelPosts && string(x.request.Method()) == "POST" {
+		x.state |= terminated
+	}
 	x.findTallies()
 	if d := x.cluster.Dropped(); d.Of > 0 && filters.Draw(d, x.local.Loop.Random()) {
 		x.drop(d.Of >= d.In)
 		return
 	}
 	x.completeForUpstream()
-	if len(x.forward.HashPolicies) > 0 {
+	if len(x.hashPolicies()) > 0 {
 		x.hashRequest()
 	}
 	if !x.restartTimers() {
@@ -134,7 +140,7 @@ func (x *exchange) forwardHead(end bool) {
 		x.state |= keepsBody
 		x.retry.body = x.retry.body[:0]
 	}
-	if len(x.forward.Mirrors) > 0 && !x.has(upgradeAsked) {
+	if len(x.mirrorPolicies()) > 0 && !x.has(upgradeAsked) {
 		x.startMirrors(end)
 	}
 	x.attempt.begin(end)
@@ -204,7 +210,7 @@ func (x *exchange) restartTimers() bool {
 
 // completeForUpstream changes the head as the route says and adds what the router adds.
 func (x *exchange) completeForUpstream() {
-	r, c := &x.request, x.server.config
+	r := &x.request
 	x.changeRequest()
 	x.rewriteHost()
 	x.rewritePath()
@@ -224,9 +230,6 @@ func (x *exchange) completeForUpstream() {
 	}
 	x.prepareRetry()
 	x.expectTimeout()
-	if c.MatchUpstreamScheme {
-		r.SetScheme([]byte(x.cluster.Scheme()))
-	}
 }
 
 // chooseTimeout is the route's timeout unless the request, which comes from inside then, brings one: what an Envoy before this one
@@ -288,7 +291,7 @@ func (x *exchange) startClock() {
 
 // requestFraming says how the body is told from what follows it: as the client told it, where that can be.
 func (x *exchange) requestFraming(end bool) http1.Framing {
-	return requestFraming(&x.request, end || x.has(upgradeAsked))
+	return requestFraming(&x.request, end || x.has(upgradeAsked|terminated))
 }
 
 func requestFraming(r *http.Request, whole bool) http1.Framing {

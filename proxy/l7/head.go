@@ -3,6 +3,7 @@ package l7
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/weftmesh/weft/config"
@@ -58,12 +59,15 @@ func (x *exchange) acceptUpgrade() bool {
 	if kind == nil {
 		return true
 	}
+	ended := x.entry.RequestEnd
+	x.entry.RequestEnd = -1 // what follows the head is the tunnel's
 	x.match()
 	if r.IsConnect() && x.found.Route == nil {
 		return true // only a route made for CONNECT can match it: the router answers 404
 	}
 	if bytes.EqualFold(kind, []byte("h2c")) {
 		r.Remove(http.HTTP2Settings)
+		x.entry.RequestEnd = ended
 		x.state &^= rerouted // it was matched with fields that are taken out
 		return true
 	}
@@ -185,8 +189,7 @@ func (x *exchange) removeHopByHop() {
 	}
 	r.Remove(http.KeepAlive)
 	r.Remove(http.ProxyConnection)
-	// Who the peer's peer was is not for it to say: its own certificate would stand there, and it has shown none.
-	r.Remove(http.XForwardedClientCert)
+	x.forwardClientCert()
 }
 
 // hasToken tells whether a comma-separated list has a token, in any case.
@@ -218,7 +221,7 @@ func (x *exchange) resolveClient() (inside, ok bool) {
 			x.appendForwardedFor()
 		}
 		if c.TrustedHops == 0 || !r.Has(http.XForwardedProto) {
-			r.SetString(http.XForwardedProto, x.conn.scheme())
+			r.SetString(http.XForwardedProto, x.cameBy())
 		}
 	} else {
 		if len(c.Detections) > 0 {
@@ -230,7 +233,7 @@ func (x *exchange) resolveClient() (inside, ok bool) {
 			trusted = bytes.IndexByte(r.Get(http.XForwardedFor), ',') < 0 && r.Count(http.XForwardedFor) == 1
 		}
 		if !r.Has(http.XForwardedProto) {
-			r.AddString(http.XForwardedProto, x.conn.scheme())
+			r.AddString(http.XForwardedProto, x.cameBy())
 		}
 	}
 	if c.AppendForwardedPort && (c.UseRemoteAddress && c.TrustedHops == 0 || !r.Has(http.XForwardedPort)) {
@@ -245,6 +248,22 @@ func (x *exchange) resolveClient() (inside, ok bool) {
 		return c.UnixSocketsInternal, true
 	}
 	return within(c.Internal, x.entry.Remote.Addr()), true
+}
+
+// cameBy is the scheme of the connection, or of the port that it was going to before it came here.
+func (x *exchange) cameBy() string {
+	c := x.server.config
+	if len(c.HTTPSPorts)+len(c.HTTPPorts) > 0 {
+		if to := x.conn.conn.Destination(); to.IsValid() {
+			switch port := uint32(to.Port()); {
+			case slices.Contains(c.HTTPSPorts, port):
+				return "https"
+			case slices.Contains(c.HTTPPorts, port):
+				return "http"
+			}
+		}
+	}
+	return x.conn.scheme()
 }
 
 // setScheme decides the scheme: what the listener overwrites it with, and x-forwarded-proto too; else what the target says; else what

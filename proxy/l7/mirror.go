@@ -46,10 +46,11 @@ const freeMirrors = 256
 // forever is the deadline of a mirror whose route has none.
 const forever = 5 * time.Minute
 
-// startMirrors sends the request's head to whom the route says.
+// startMirrors sends the request's head to whom the route or the cluster says.
 func (x *exchange) startMirrors(end bool) {
-	for i := range x.forward.Mirrors {
-		p := &x.forward.Mirrors[i]
+	policies := x.mirrorPolicies()
+	for i := range policies {
+		p := &policies[i]
 		if of, in := p.Share.Now(); x.local.Loop.Random()%in >= of {
 			continue
 		}
@@ -121,7 +122,7 @@ func (m *mirror) begin(end bool) {
 		m.end()
 		return
 	}
-	conn, failure := m.cluster.Lend(l, m.member.Endpoint, m.priority, true, m, &m.wait)
+	conn, failure := m.cluster.Lend(l, m.member.Endpoint, m.priority, askedName(m.cluster, &m.request), true, m, &m.wait)
 	switch {
 	case conn != nil:
 		m.OnLent(conn)
@@ -259,7 +260,7 @@ func (m *mirror) OnHead(bool) {
 		return
 	}
 	l := m.local.Loop
-	m.cluster.Report(l, m.member, upstream.Outcome{Status: m.response.Status})
+	m.cluster.Report(l, m.member, outcome(m.cluster, &m.response))
 	countAnswer(m.cluster, l, m.member, m.response.Status, milliseconds(l.Nanotime()-m.began), origin{canary: m.member.Canary || string(m.response.Get(http.XEnvoyUpstreamCanary)) == "true"})
 }
 

@@ -15,6 +15,7 @@ func (x *exchange) askedMore() *accesslog.More {
 		x.more = new(accesslog.More)
 	}
 	x.more.Begin(x.server.listener)
+	x.more.Accepted = accesslog.At(time.Duration(x.conn.began - x.began))
 	return x.more
 }
 
@@ -44,8 +45,13 @@ func (x *exchange) resolved(began time.Time) {
 
 // noteReady takes note of how long the attempt has waited for its connection, or for nothing.
 func (a *attempt) noteReady(lent bool) {
-	m := a.exchange.entry.More
-	m.Lent, m.Ready = lent, time.Duration(a.exchange.local.Loop.Nanotime()-a.began)
+	x := a.exchange
+	m := x.entry.More
+	m.Lent, m.Ready = lent, time.Duration(x.local.Loop.Nanotime()-a.began)
+	if lent {
+		dialled, connected := a.conn.Began()
+		m.Dialled, m.Connected = accesslog.At(time.Duration(dialled-x.began)), accesslog.At(time.Duration(connected-x.began))
+	}
 }
 
 // noteSent takes note of a head that is written downstream.

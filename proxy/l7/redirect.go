@@ -6,6 +6,7 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/upstream"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/wire/http"
 )
 
@@ -193,7 +194,7 @@ func (x *exchange) passAgain() {
 	received := x.received()
 	x.beginPass()
 	if m := x.entry.More; m != nil {
-		m.Received = received
+		m.Received, m.RequestHead = received, accesslog.At(0)
 	}
 	x.entry.Request, x.entry.Protocol, x.entry.Remote, x.entry.RequestEnd = &x.request, x.request.Version, remote, 0
 	x.entry.BytesReceived = uint64(len(f.body))

@@ -115,7 +115,6 @@ func (x *exchange) sendHead(end bool) {
 		}
 	}
 	x.state |= headSent
-	x.entry.DownstreamHead = x.since()
 	x.entry.Status = r.Status
 	b := c.conn.Buffer(r.Size() + headRoom)
 	at := len(b)
@@ -128,6 +127,7 @@ func (x *exchange) sendHead(end bool) {
 		}
 		x.pump()
 	}
+	x.entry.DownstreamHead = x.since() // to Envoy, not before a tunnel has been logged
 	if end {
 		x.responseDone()
 	}

@@ -46,7 +46,7 @@ var unconfigured = config.Retry{Max: 1, BaseBackoff: 25 * time.Millisecond, MaxB
 // prepareRetry reads what the route and the request say of trying again, and takes the request's part out: it was meant for us.
 func (x *exchange) prepareRetry() {
 	f, q := x.forward, &x.request
-	p, on := f.Retry, config.RetryOn(0)
+	p, on := x.retryPolicy(), config.RetryOn(0)
 	if p != nil || q.Has(http.XEnvoyRetryOn) || q.Has(http.XEnvoyRetryGRPCOn) {
 		if p == nil {
 			p = &unconfigured
@@ -362,12 +362,11 @@ func (r *retry) Expired(*loop.Timer) {
 		return
 	}
 	x.state |= retried
-	x.entry.UpstreamHead = -1
 	if x.found.VirtualHost.AttemptCountInRequest {
 		x.scratch = strconv.AppendUint(x.scratch[:0], uint64(x.tries)+1, 10)
 		x.request.Set(http.XEnvoyAttemptCount, x.scratch)
 	}
-	if r.policy.SayTimeoutRetry {
+	if x.found.VirtualHost.SayTimeoutRetry {
 		x.request.SetString(http.XEnvoyIsTimeoutRetry, strconv.FormatBool(r.late))
 	}
 	x.expectTimeout()

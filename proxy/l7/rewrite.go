@@ -18,7 +18,7 @@ func (x *exchange) rewriteHost() {
 	case h == nil, h.Endpoint:
 		return
 	case h.Header != "":
-		host = append(host, route.Field(&x.request, h.Header)...)
+		host = append(host, x.request.Field(h.Header)...)
 	case h.Path != nil:
 		host = route.AppendFromPath(host, h.Path, &x.request)
 	default:
@@ -106,7 +106,7 @@ func (x *exchange) directLocation(r *config.Route) string {
 // hashRequest works out what the request is hashed to, once all that is hashed stands in its head.
 func (x *exchange) hashRequest() {
 	x.scratch = x.cookieValue(x.scratch[:0])
-	x.hash, x.hashed, x.cookies = route.Hash(x.forward.HashPolicies, &x.request, x.entry.Remote.Addr(), x.entry.State, x.scratch)
+	x.hash, x.hashed, x.cookies = route.Hash(x.hashPolicies(), &x.request, x.entry.Remote.Addr(), x.entry.State, x.scratch)
 }
 
 func (x *exchange) cookieValue(dst []byte) []byte {
@@ -115,13 +115,14 @@ func (x *exchange) cookieValue(dst []byte) []byte {
 
 // giveCookies gives the client the cookies that it was hashed by and did not have.
 func (x *exchange) giveCookies() {
-	for i := range x.forward.HashPolicies {
+	policies := x.hashPolicies()
+	for i := range policies {
 		if x.cookies&(1<<i) == 0 {
 			continue
 		}
 		x.scratch = x.cookieValue(x.scratch[:0])
 		n := len(x.scratch)
-		x.scratch = route.AppendCookie(x.scratch, &x.forward.HashPolicies[i], x.scratch[:n])
+		x.scratch = route.AppendCookie(x.scratch, &policies[i], x.scratch[:n])
 		x.response.Add(http.SetCookie, x.scratch[n:])
 	}
 }

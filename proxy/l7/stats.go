@@ -20,6 +20,7 @@ const (
 	CxMaxDuration
 	CxMaxRequests
 	CxDrainClose
+	CxSoftDrain
 	CxDelayedCloseTimeout
 	CxProtocolError
 	CxLengthMs
@@ -88,6 +89,7 @@ var Stats = &telemetry.Table{Kind: "http", Metrics: []telemetry.Metric{
 	CxMaxDuration:               {Name: "downstream_cx_max_duration_reached"},
 	CxMaxRequests:               {Name: "downstream_cx_max_requests_reached"},
 	CxDrainClose:                {Name: "downstream_cx_drain_close"},
+	CxSoftDrain:                 {Name: "downstream_cx_http1_soft_drain", Type: telemetry.Gauge},
 	CxDelayedCloseTimeout:       {Name: "downstream_cx_delayed_close_timeout"},
 	CxProtocolError:             {Name: "downstream_cx_protocol_error"},
 	CxLengthMs:                  {Name: "downstream_cx_length_ms", Type: telemetry.Histogram, Unit: "ms"},

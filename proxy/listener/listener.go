@@ -259,17 +259,18 @@ func (p *port) serve(c *Chain, a *loop.Pending) {
 	if log, ok := a.Gate.(*logged); ok {
 		log.served(c, a)
 	}
-	if c.TLS != nil {
+	switch {
+	case len(c.Guards) > 0 && !c.Guards.Admit(p.TCP, a):
+	case c.TLS != nil:
 		p.secure(c, a)
-		return
+	default:
+		p.give(c, a)
 	}
-	p.give(c, a)
 }
 
 // give lets the chain's server have a connection.
 func (p *port) give(c *Chain, a *loop.Pending) {
 	switch {
-	case len(c.Guards) > 0 && !c.Guards.Admit(p.TCP, a):
 	case c.HTTP != nil:
 		c.HTTP.Serve(p.HTTP, a, c.requests.Loop(p.Loop.Index()))
 	case c.TCP != nil:

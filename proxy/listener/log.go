@@ -19,7 +19,7 @@ func (p *port) logged(a *loop.Pending) *logged {
 	g := &logged{port: p, began: p.Loop.Nanotime(), entry: accesslog.Entry{Whole: true, Start: p.Loop.Now(), Direct: a.Remote, Remote: a.Remote, Local: a.Local(),
 		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1}}
 	if accesslog.Asked() {
-		g.entry.More = &accesslog.More{Listener: p.listener.Config.Name, Ready: -1}
+		g.entry.More = &accesslog.More{Listener: p.listener.Config.Name, Ready: -1, Accepted: accesslog.At(0)}
 	}
 	return g
 }
@@ -52,6 +52,9 @@ func (l *logged) Ended(e *accesslog.Entry) {
 	to := &l.entry
 	if to.More == nil {
 		to.More = own.More
+	}
+	if to.More != nil {
+		to.More.Gone = accesslog.Instant{} // of Envoy, too, only who has the connection tells that
 	}
 	to.Whole, to.Start, to.FilterChain, to.ServerName = true, own.Start, own.FilterChain, own.ServerName
 	to.Direct, to.Remote, to.Local, to.DirectLocal = own.Direct, own.Remote, own.Local, own.DirectLocal

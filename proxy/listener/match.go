@@ -161,9 +161,9 @@ func (s *Chains) Match(in *Input) *Chain {
 }
 
 // Text implements match.Inputs.
-func (in *Input) Text(i config.MatchInput) (string, bool) {
+func (in *Input) Text(i *config.MatchInput) ([]byte, bool) {
 	text := ""
-	switch i {
+	switch i.Of {
 	case config.MatchDestinationPort:
 		return portText(in.Destination)
 	case config.MatchSourcePort:
@@ -183,21 +183,21 @@ func (in *Input) Text(i config.MatchInput) (string, bool) {
 	default:
 		a, ok := in.Addr(i)
 		if !ok {
-			return "", false
+			return nil, false
 		}
 		text = a.String()
 	}
-	return text, text != ""
+	return []byte(text), text != ""
 }
 
-func portText(a netip.AddrPort) (string, bool) {
-	return strconv.Itoa(int(a.Port())), a.IsValid()
+func portText(a netip.AddrPort) ([]byte, bool) {
+	return strconv.AppendInt(nil, int64(a.Port()), 10), a.IsValid()
 }
 
 // Addr implements match.Inputs.
-func (in *Input) Addr(i config.MatchInput) (netip.Addr, bool) {
+func (in *Input) Addr(i *config.MatchInput) (netip.Addr, bool) {
 	var a netip.Addr
-	switch i {
+	switch i.Of {
 	case config.MatchDestinationIP:
 		a = in.Destination.Addr()
 	case config.MatchSourceIP:
@@ -206,11 +206,6 @@ func (in *Input) Addr(i config.MatchInput) (netip.Addr, bool) {
 		a = in.Direct.Addr()
 	}
 	return a, a.IsValid()
-}
-
-// MatchString implements match.Inputs.
-func (in *Input) MatchString(m *config.StringMatch, text string) bool {
-	return match.String(m, []byte(text))
 }
 
 func (s *Chains) match(in *Input) *Chain {

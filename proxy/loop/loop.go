@@ -118,6 +118,14 @@ func (l *Loop) Date() []byte {
 // Random is a number that nobody can predict from earlier ones.
 func (l *Loop) Random() uint64 { return l.random.Uint64() }
 
+// Jittered is d and a random part of it, up to that share.
+func (l *Loop) Jittered(d time.Duration, share float64) time.Duration {
+	if share > 0 {
+		d += time.Duration(float64(d) * share * float64(l.Random()%1e6) / 1e6)
+	}
+	return d
+}
+
 // SetTimer has the alarm called after d, in place of what the timer was set to. To set a timer again later than before is nearly free.
 func (l *Loop) SetTimer(t *Timer, d time.Duration, a Alarm) { l.wheel.set(t, l.time, d, a) }
 

@@ -66,8 +66,8 @@ func hashOne(p *config.HashPolicy, r *http.Request, source netip.Addr, state []c
 func hashHeader(p *config.HashPolicy, r *http.Request) (hash uint64, ok bool) {
 	var room [4][]byte
 	values := room[:0]
-	if p.Name[0] == ':' || p.Name == "host" {
-		if v := pseudoHeader(p.Name, r); len(v) > 0 {
+	if http.IsPseudo(p.Name) {
+		if v := r.Pseudo(p.Name); len(v) > 0 {
 			values = append(values, v)
 		}
 	} else {

@@ -23,11 +23,13 @@ type Input struct {
 
 	path []byte // as rules see it: without query, and without parameters if those are ignored
 	room []byte // for a path without parameters
+	// texts are what a matcher looked at and is nowhere in one piece.
+	texts []byte
 }
 
 // Reset has in look at another request.
 func (in *Input) Reset(r *http.Request, random uint64) {
-	*in = Input{Request: r, Random: random, room: in.room[:0]}
+	*in = Input{Request: r, Random: random, room: in.room[:0], texts: in.texts[:0]}
 }
 
 // matches tells whether a request is what a rule asks for. It is the one meaning of a rule: the index only leaves out rules of which
@@ -100,8 +102,8 @@ func MatchHeaders(list []config.HeaderMatch, r *http.Request) bool {
 // is asked for is enough, and inverted, one is enough to fail. A header that is missing is not judged at all, so only a condition on
 // its absence holds then, unless a missing one is to count as empty. Envoy 1.40 was seen to do all of this.
 func MatchHeader(m *config.HeaderMatch, r *http.Request) bool {
-	if m.Name[0] == ':' || m.Name == "host" {
-		v := pseudoHeader(m.Name, r)
+	if http.IsPseudo(m.Name) {
+		v := r.Pseudo(m.Name)
 		if len(v) == 0 {
 			return matchMissing(m)
 		}
@@ -169,30 +171,4 @@ func parseInt(b []byte) (n int64, ok bool) {
 		return n, true
 	}
 	return -n, n != smallest
-}
-
-func pseudoHeader(name string, r *http.Request) []byte {
-	switch name {
-	case ":path":
-		return r.Path()
-	case ":method":
-		return r.Method()
-	case ":authority", "host":
-		return r.Authority()
-	case ":scheme":
-		return r.Scheme()
-	}
-	return nil
-}
-
-// Field is the first value of a field of the head, whose name is in lower case and may be one of HTTP/2's pseudo fields; nil or empty if
-// there is none.
-func Field(r *http.Request, name string) []byte {
-	if name[0] == ':' || name == "host" {
-		return pseudoHeader(name, r)
-	}
-	if i := r.Find(http.Lookup(name), name, 0); i >= 0 {
-		return r.Value(i)
-	}
-	return nil
 }

@@ -26,7 +26,7 @@ func Choose(clusters []config.WeightedCluster, total uint32, random uint64) *con
 
 // Number is the random number that a field brings along, if it is one.
 func Number(r *http.Request, name string) (n uint64, ok bool) {
-	value := Field(r, name)
+	value := r.Field(name)
 	if len(value) > 1 && value[0] == '+' {
 		value = value[1:]
 	}

@@ -18,7 +18,7 @@ type Table struct {
 func Compile(c *config.RouteConfiguration) *Table {
 	t := &Table{Config: c}
 	for _, v := range c.VirtualHosts {
-		t.hosts.add(&virtualHost{config: v, index: compileIndex(v.Routes)})
+		t.hosts.add(compileHost(v))
 	}
 	t.hosts.finish()
 	t.listen()
@@ -28,6 +28,18 @@ func Compile(c *config.RouteConfiguration) *Table {
 type virtualHost struct {
 	config *config.VirtualHost
 	index  index
+	lists  []index // that the matcher leads to, instead of the one index, if there is one
+}
+
+func compileHost(c *config.VirtualHost) *virtualHost {
+	v := &virtualHost{config: c}
+	if c.Matcher == nil {
+		v.index = compileIndex(c.Routes)
+	}
+	for _, list := range c.Lists {
+		v.lists = append(v.lists, compileIndex(list))
+	}
+	return v
 }
 
 // Result is what a request has met. VirtualHost is nil if no domain matched, Route if no route of it did.
@@ -53,7 +65,13 @@ func (t *Table) Match(in *Input) Result {
 	if t.Config.IgnoreParameters {
 		in.ignoreParameters()
 	}
-	return Result{VirtualHost: v.config, Route: v.index.find(in)}
+	x := &v.index
+	if v.config.Matcher != nil {
+		if x = v.lead(in); x == nil {
+			return Result{VirtualHost: v.config}
+		}
+	}
+	return Result{VirtualHost: v.config, Route: x.find(in)}
 }
 
 func (t *Table) virtualHost(r *http.Request) *virtualHost {

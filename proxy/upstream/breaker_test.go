@@ -38,7 +38,7 @@ func TestRetriesAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Stop(); l.Run() })
-	s := NewSet([]*loop.Loop{l}, "", nil, store)
+	s := NewSet([]*loop.Loop{l}, "", store, Options{})
 	c := s.Update(&config.Snapshot{Clusters: []*config.Cluster{{Name: "up", StatName: "up", Breakers: [2]config.Breaker{{MaxRetries: 2}, {MaxRetries: 1}}}}})["up"]
 	want := func(p config.Priority, ok bool, open int64) {
 		t.Helper()

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/http1"
@@ -25,6 +26,9 @@ type check struct {
 	received []byte // of the answer: for HTTP its body
 	expected result // what the head of an HTTP answer says
 	degraded bool
+	timedOut bool
+	other    bool   // it serves another service
+	status   uint16 // of an HTTP answer
 }
 
 // maxReceived bounds what is kept of an answer of TCP to find the expected parts in it, in bytes.
@@ -69,18 +73,19 @@ func (k *check) address() config.Address {
 func (k *check) Expired(t *loop.Timer) {
 	if t == &k.deadline {
 		k.hangUp()
+		k.timedOut = true
 		k.settle(unreached)
 		return
 	}
 	c, l := k.checker, k.checker.home
 	c.stats.Inc(CheckAttempt)
-	k.asking, k.received, k.expected, k.degraded = true, k.received[:0], passed, false
+	k.asking, k.received, k.expected, k.degraded, k.timedOut, k.status = true, k.received[:0], passed, false, false, 0
 	l.SetTimer(&k.deadline, c.config.Timeout, k)
 	if k.conn != nil {
 		k.ask()
 		return
 	}
-	conn, err := c.cluster.dial(l, k.address(), k)
+	conn, err := c.cluster.dial(l, k.member.Endpoint, k.address(), "", "", k)
 	if err != nil {
 		k.settle(unreached)
 		return
@@ -98,7 +103,7 @@ func (k *check) settle(r result) {
 	k.asking = false
 	l := k.checker.home
 	l.StopTimer(&k.deadline)
-	l.SetTimer(&k.timer, k.checker.settle(k.standing, r, k.degraded), k)
+	l.SetTimer(&k.timer, k.checker.settle(k.standing, finding{r, k.degraded, k.timedOut, k.status}), k)
 }
 
 // OnConnected asks.
@@ -122,7 +127,7 @@ func (k *check) ask() {
 	var r http.Request
 	r.SetMethod([]byte(h.Method))
 	r.SetPath([]byte(h.Path))
-	r.SetScheme([]byte(k.checker.cluster.Scheme()))
+	r.SetScheme([]byte(k.member.Scheme()))
 	r.SetAuthority([]byte(k.host()))
 	r.AddString(http.UserAgent, "Envoy/HC")
 	for _, f := range h.Add {
@@ -200,7 +205,8 @@ func (k *check) read(b []byte) int {
 
 // head judges the answer by its head.
 func (k *check) head() {
-	h, status := k.checker.config.HTTP, int64(k.response.Status)
+	k.status = k.response.Status
+	h, status := k.checker.config.HTTP, int64(k.status)
 	within := func(r config.Int64Range) bool { return status >= r.Start && status < r.End }
 	switch {
 	case slices.ContainsFunc(h.Expected, within):
@@ -209,13 +215,33 @@ func (k *check) head() {
 	default:
 		k.expected = failed
 	}
-	k.degraded = k.response.Find(http.Lookup("x-envoy-degraded"), "x-envoy-degraded", 0) >= 0
+	k.degraded = k.response.Find(http.Lookup(SaysDegraded), SaysDegraded, 0) >= 0
+	if h.Service != nil {
+		var name []byte
+		if i := k.response.Find(http.Lookup(servedCluster), servedCluster, 0); i >= 0 {
+			name = k.response.Value(i)
+		}
+		k.other = !match.String(h.Service, name)
+	}
 }
+
+// SaysDegraded is the field of an answer in which an endpoint says that it is.
+const SaysDegraded = "x-envoy-degraded"
+
+// servedCluster is the field of an answer in which an endpoint says whose it is.
+const servedCluster = "x-envoy-upstream-healthchecked-cluster"
 
 func (k *check) complete(exact bool) {
 	r := k.expected
-	if r == passed && !inOrder(k.received, k.checker.config.HTTP.Receive) {
+	h := k.checker.config.HTTP
+	if r == passed && !inOrder(k.received, h.Receive) {
 		r = failed
+	}
+	if r == passed && h.Service != nil {
+		k.checker.stats.Inc(CheckVerifyCluster)
+		if k.other {
+			r = failed
+		}
 	}
 	k.finish(r, exact && k.decoder.KeepAlive() && !k.conn.PeerDone())
 }

@@ -48,6 +48,36 @@ type factors struct {
 	overprovisioning uint64 // in percent
 	weigh            bool
 	tables           tableNumbers
+	whole, part      map[ofPriority]int // endpoints of localities, of all and of those that choices are worked out for; nil: none weighs less for that
+}
+
+// ofPriority is a locality in one priority.
+type ofPriority struct {
+	priority uint8
+	locality config.Locality
+}
+
+// countLocalities counts endpoints; nil stands for all.
+func countLocalities(all []Member, members []int32) map[ofPriority]int {
+	n := map[ofPriority]int{}
+	if members == nil {
+		for i := range all {
+			n[ofPriority{all[i].Priority, all[i].Locality}]++
+		}
+	}
+	for _, i := range members {
+		n[ofPriority{all[i].Priority, all[i].Locality}]++
+	}
+	return n
+}
+
+// localityWeight is what the locality of an endpoint weighs, by the part of it that is there.
+func (f *factors) localityWeight(m *Member) uint32 {
+	if f.whole == nil {
+		return m.LocalityWeight
+	}
+	of := ofPriority{m.Priority, m.Locality}
+	return uint32(math.Round(float64(float32(m.LocalityWeight) * float32(f.part[of]) / float32(f.whole[of]))))
 }
 
 // level is one priority while it is worked out.
@@ -65,6 +95,9 @@ type level struct {
 // all priorities cannot. If all together cannot bear it, health is not looked at in a priority where too few are healthy.
 func (f *factors) choices(all []Member, members []int32) choices {
 	c := choices{sole: -1}
+	if f.whole != nil {
+		f.part = countLocalities(all, members)
+	}
 	levels := make([]level, 1)
 	for _, i := range members {
 		m := &all[i]
@@ -259,7 +292,7 @@ func (f *factors) localities(c *choices, all []Member, members, whole []int32) [
 	for _, part := range byLocality(all, members) {
 		m := &all[part[0]]
 		bears := min(1, float64(f.overprovisioning)/100*float64(len(part))/float64(size[m.Locality]))
-		if weight := float64(m.LocalityWeight) * bears; weight > 0 {
+		if weight := float64(f.localityWeight(m)) * bears; weight > 0 {
 			out = append(out, locality{c.add(f.group(all, part)), weight})
 		}
 	}

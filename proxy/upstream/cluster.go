@@ -65,12 +65,12 @@ func (c *Cluster) Local(l *loop.Loop) *Local {
 	return v
 }
 
-// renew has no connection of endpoints of that standing, which has just become worse, serve another request.
-func (c *Cluster) renew(s *Standing) {
+// unwell has no connection of endpoints of that standing, which has just become worse, serve another request.
+func (c *Cluster) unwell(s *Standing) {
 	all := c.Endpoints().All
 	for i := range all {
 		if all[i].Standing == s {
-			all[i].renew()
+			all[i].unwell()
 		}
 	}
 }

@@ -23,7 +23,7 @@ func still(t *testing.T, c *config.Cluster, endpoints int) (*Cluster, *loop.Loop
 		to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)}), 80)
 		c.Static.Endpoints = append(c.Static.Endpoints, config.Endpoint{Address: config.Address{AddrPort: to}, Weight: 1})
 	}
-	return NewSet([]*loop.Loop{l}, "", nil, store).Update(&config.Snapshot{Clusters: []*config.Cluster{c}})["up"], l
+	return NewSet([]*loop.Loop{l}, "", store, Options{}).Update(&config.Snapshot{Clusters: []*config.Cluster{c}})["up"], l
 }
 
 var hashed = config.Hashing{MinRing: 1024, MaxRing: 8 << 20, TableSize: 65537}

@@ -65,7 +65,7 @@ func (c *Cluster) chooseDestination(l *loop.Loop, local *Local, w *Wish) *Member
 func (s *destinations) find(c *Cluster, to netip.AddrPort) *destination {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	connect := connectSettingsOf(c.Config)
+	connect := connectSettingsOf(c.Config, nil, "")
 	if s.closed || connect != s.connect {
 		// The request has begun with a configuration that is gone: what it gets goes with it.
 		d := s.make(to, connect, &Standing{})
@@ -101,7 +101,7 @@ func (s *destinations) make(to netip.AddrPort, connect unique.Handle[connectSett
 func (s *destinations) serve(c *Cluster) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	connect := connectSettingsOf(c.Config)
+	connect := connectSettingsOf(c.Config, nil, "")
 	for to, d := range s.of {
 		if c.detector == nil {
 			d.Standing.mark(Ejected, false) // by a configuration that is gone

@@ -2,50 +2,111 @@ package upstream
 
 import (
 	"errors"
+	"reflect"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/tls"
+	"github.com/weftmesh/weft/wire/proxyproto"
 )
 
 // secured is a cluster's TLS.
 type secured struct {
-	context       *tls.Context
+	contexts      map[config.Hash]*tls.Context // by how endpoints are connected to
 	stats, agreed *telemetry.Owner
 }
 
-// Scheme is that of requests to the cluster.
-func (c *Cluster) Scheme() string {
-	if c.tls != nil {
+// secure makes what a cluster needs for TLS; nil: it speaks none.
+func (s *Set) secure(c *config.Cluster, prefix string, tag telemetry.Tag) *secured {
+	var t *secured
+	add := func(of *config.TLS) {
+		if of == nil {
+			return
+		}
+		if t == nil {
+			t = &secured{map[config.Hash]*tls.Context{}, s.store.Acquire(tls.Stats, prefix+"ssl.", tag), s.store.Acquire(tls.Agreed, prefix+"ssl.", tag)}
+		}
+		t.contexts[of.Hash] = tls.NewClient(of, s.options.Secrets)
+	}
+	add(c.TLS)
+	for i := range c.Transports {
+		add(c.Transports[i].TLS)
+	}
+	return t
+}
+
+// transportOf is what an endpoint with those metadata speaks.
+func transportOf(c *config.Cluster, metadata config.Metadata) *config.Transport {
+	own := metadata[config.TransportMatch]
+	for i := range c.Transports {
+		t := &c.Transports[i]
+		fits := true
+		for k, v := range t.Match {
+			fits = fits && reflect.DeepEqual(own[k], v)
+		}
+		if fits {
+			return t
+		}
+	}
+	return &c.Transport
+}
+
+// Scheme is that of requests to an endpoint.
+func (e *Endpoint) Scheme() string {
+	if e.key.connect.Value().tls != (config.Hash{}) {
 		return "https"
 	}
 	return "http"
 }
 
-// dial starts a connection to one of the cluster's addresses. It stands when the cluster's TLS does, if it has any.
-func (c *Cluster) dial(l *loop.Loop, to config.Address, o loop.Owner) (*loop.Conn, error) {
+// dial starts a connection to an endpoint, at an address of it. It stands when its TLS does, if it speaks that; name is what its server is
+// asked for then, if it is not empty. header is what it is told before, if it is to be told whom the connection is for.
+func (c *Cluster) dial(l *loop.Loop, e *Endpoint, to config.Address, name, header string, o loop.Owner) (*loop.Conn, error) {
 	var session *tls.Session
-	if t := c.tls; t != nil {
+	connect := e.key.connect.Value()
+	if t := c.tls; t != nil && connect.tls != (config.Hash{}) {
+		context := t.contexts[connect.tls]
+		if context == nil {
+			return nil, errStale // the endpoint is another configuration's
+		}
+		verify := name != "" && c.Config.VerifyNameFrom
+		if name == "" {
+			name = connect.name
+		}
 		var err error
-		if session, err = t.context.Client(""); err != nil {
+		if session, err = context.Client(name, verify); err != nil {
 			tls.CountFailure(t.stats.Loop(l.Index()), err)
 			return nil, &unready{err}
 		}
 	}
 	conn, err := l.Dial(to, int(c.Config.BufferLimit), c.Config.KeepAlive, c.Config.Binding, o)
-	if err == nil && session != nil {
+	if err != nil {
+		return nil, err
+	}
+	if v := connect.header; v != 0 {
+		if header == "" {
+			header = string(proxyproto.Append(nil, &proxyproto.Header{Version: v, Unknown: true}))
+		}
+		conn.Write([]byte(header))
+	}
+	if session != nil {
 		conn.Secure(session, nil)
 	}
-	return conn, err
+	return conn, nil
 }
+
+// ProxyHeader is the version of the PROXY protocol in which the endpoint wants to be told whom a connection is for; 0: it does not.
+func (e *Endpoint) ProxyHeader() uint8 { return e.key.connect.Value().header }
+
+var errStale = errors.New("upstream: the endpoint belongs to a configuration that is gone")
 
 // unready is a cluster that lacks a secret.
 type unready struct{ error }
 
 // shaken counts the handshake of a connection that stands, if it had one.
 func (c *Cluster) shaken(l *loop.Loop, conn *loop.Conn) {
-	if t := c.tls; t != nil {
+	if t := c.tls; t != nil && conn.TLS() != nil {
 		tls.Count(t.agreed.Loop(l.Index()), t.stats.Loop(l.Index()), conn.TLS())
 	}
 }

@@ -2,6 +2,9 @@ package upstream
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"unique"
 
@@ -41,6 +44,22 @@ func (e *Endpoint) renew() {
 	}
 }
 
+// unwell renews the endpoint and closes tunnels that it has for those who want that.
+func (e *Endpoint) unwell() {
+	e.renew()
+	for i := range e.pools {
+		if p := e.pools[i].Load(); p != nil {
+			p.loop.Post(func() {
+				for _, t := range slices.Collect(maps.Keys(p.tunnels)) { // who is closed may make another one
+					if _, ok := p.tunnels[t]; ok {
+						t.unwell()
+					}
+				}
+			})
+		}
+	}
+}
+
 // EndpointCounts are an endpoint's numbers over all loops, as /clusters shows them.
 type EndpointCounts struct {
 	CxTotal, CxActive, CxConnectFail       atomic.Int64
@@ -64,17 +83,25 @@ type connectSettings struct {
 	allowChunkedLen bool
 	spelling        config.Spelling
 	forwardReason   bool
-	tls             config.Hash
+	tls             config.Hash // zero: plain text
+	header          uint8       // the version of the PROXY protocol; 0: none
+	name            string      // that the endpoint's TLS server is asked for; "": as the cluster says
 }
 
-func connectSettingsOf(c *config.Cluster) unique.Handle[connectSettings] {
+// connectSettingsOf is how an endpoint is connected to, with those metadata and that name of its own.
+func connectSettingsOf(c *config.Cluster, metadata config.Metadata, hostname string) unique.Handle[connectSettings] {
 	s := connectSettings{maxHeaders: c.MaxHeaders, maxHeadBytes: c.MaxHeadBytes, trailers: c.Trailers,
 		allowChunkedLen: c.AllowChunkedLength, spelling: c.Spelling, forwardReason: c.ForwardReason}
 	if c.KeepAlive != nil {
 		s.keepAlive = *c.KeepAlive
 	}
-	if c.TLS != nil {
-		s.tls = c.TLS.Hash
+	transport := transportOf(c, metadata)
+	s.header = transport.ProxyHeader
+	if t := transport.TLS; t != nil {
+		s.tls = t.Hash
+		if t.EndpointName {
+			s.name = hostname
+		}
 	}
 	if c.Binding != nil {
 		s.binding = fmt.Sprint(*c.Binding)
@@ -99,6 +126,34 @@ func (e *Endpoint) pool(l *loop.Loop) *Pool {
 	p := &Pool{endpoint: e, loop: l}
 	slot.Store(p)
 	return p
+}
+
+// Apart is what keeps connections apart that are to the same endpoint: the name that its TLS server is asked for, and, behind a zero byte,
+// what it is told of whom the connection is for. Empty: nothing does.
+type Apart []byte
+
+// apart is the pool of connections that are kept apart so. It is the plain one's, for as long as somebody is in it.
+func (p *Pool) apart(by Apart) *Pool {
+	if len(by) == 0 {
+		return p
+	}
+	n := p.pools[string(by)]
+	if n == nil {
+		if p.pools == nil {
+			p.pools = map[string]*Pool{}
+		}
+		n = &Pool{endpoint: p.endpoint, loop: p.loop, key: string(by), of: p, era: p.era}
+		n.name, n.header, _ = strings.Cut(n.key, "\x00")
+		p.pools[n.key] = n
+	}
+	return n
+}
+
+// left forgets a pool that nobody is in any more: what it is apart by is what clients make up.
+func (p *Pool) left() {
+	if p.of != nil && p.open == 0 && p.waiting == 0 {
+		delete(p.of.pools, p.key)
+	}
 }
 
 // Endpoints is a cluster's endpoints at one time, with what balancing needs of them worked out. It is not written to after it was made.
@@ -154,7 +209,7 @@ func (m *Member) state() state {
 	switch {
 	case m.Standing.Has(Ejected | FailedCheck):
 		return unhealthy
-	case m.Health == config.HealthDegraded || m.Standing.Has(DegradedCheck):
+	case m.Health == config.HealthDegraded || m.Standing.Has(DegradedCheck|DegradedAnswer):
 		return degraded
 	}
 	return healthy

@@ -84,7 +84,7 @@ func TestLeastRequestKeepsFromTheSlow(t *testing.T) {
 const bytesPerCluster = 4 << 10
 
 func TestClustersAreSmall(t *testing.T) {
-	s := NewSet(make([]*loop.Loop, 2), "", nil, telemetry.NewStore(2))
+	s := NewSet(make([]*loop.Loop, 2), "", telemetry.NewStore(2), Options{})
 	snapshot := &config.Snapshot{}
 	for i := range 2000 {
 		name := fmt.Sprint("cluster-", i)

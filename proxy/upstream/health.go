@@ -2,6 +2,8 @@ package upstream
 
 import (
 	"bytes"
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/weftmesh/weft/config"
@@ -18,6 +20,7 @@ type checker struct {
 	home    *loop.Loop
 	owner   *telemetry.Owner
 	stats   *telemetry.Values
+	events  []Lines // that results are written to
 	checks  map[*Standing]*check
 	begun   bool // endpoints are known
 	warm    chan struct{}
@@ -41,13 +44,32 @@ const (
 	unreached        // nothing was heard of it: it takes several, too
 )
 
+// finding is what a check has found.
+type finding struct {
+	result   result
+	degraded bool
+	timedOut bool   // nothing came in time
+	status   uint16 // of the answer; 0: there was none
+}
+
+// failure is what events say of one that is none of the endpoint's health.
+func (f finding) failure() string {
+	switch {
+	case f.timedOut:
+		return "NETWORK_TIMEOUT"
+	case f.result == unreached:
+		return "NETWORK"
+	}
+	return "ACTIVE"
+}
+
 // check gives a cluster its checker.
 func (s *Set) check(c *Cluster, prefix string, tag telemetry.Tag) {
 	if c.Config.Health == nil {
 		return
 	}
 	k := &checker{set: s, cluster: c, config: c.Config.Health, home: s.loops[0], owner: s.store.Acquire(Checks, prefix, tag), checks: map[*Standing]*check{}, warm: make(chan struct{})}
-	k.stats = k.owner.Loop(0)
+	k.stats, k.events = k.owner.Loop(0), s.lines(k.config.Events...)
 	c.checker = k
 }
 
@@ -137,7 +159,8 @@ func (c *Cluster) immediate(m *Member) {
 		k.stats.Inc(CheckPassiveFailure)
 		s.tally.good, s.tally.bad = 0, 0
 		s.mark(FailedCheck|SaidUnwell, true)
-		k.cluster.renew(s)
+		k.tell(s, eventEject, `{"failure_type":"PASSIVE","http_status_code":0}`)
+		k.cluster.unwell(s)
 		k.changed()
 	})
 }
@@ -149,22 +172,32 @@ func (k *checker) changed() {
 }
 
 // settle notes a result and tells when to ask again.
-func (k *checker) settle(s *Standing, r result, degraded bool) time.Duration {
-	t, c := &s.tally, k.config
+func (k *checker) settle(s *Standing, f finding) time.Duration {
+	t, c, r := &s.tally, k.config, f.result
 	changed := s.mark(PendingCheck|Ignored, false)
 	first := !t.known
 	t.known = true
 	if r == passed {
 		k.stats.Inc(CheckSuccess)
 		t.bad = 0
+		well := false
 		if s.Has(FailedCheck) {
 			if t.good++; first || t.good >= c.HealthyThreshold {
+				well = true
 				changed = s.mark(FailedCheck|SaidUnwell, false)
 				t.good = 0
 				s.since.Store(int64(k.home.Now().Sub(k.cluster.epoch))) // it has been away, and slow start begins anew
 			}
 		}
-		changed = s.mark(DegradedCheck, degraded) || changed
+		if well {
+			k.tell(s, eventAdd, `{"first_check":`+strconv.FormatBool(first)+"}")
+		} else if c.TellSuccess {
+			k.tell(s, eventSuccess, "{}")
+		}
+		if s.mark(DegradedCheck, f.degraded) {
+			changed = true
+			k.tell(s, map[bool]checkEvent{true: eventDegraded, false: eventBack}[f.degraded], "{}")
+		}
 		if d := k.cluster.detector; d != nil && d.config.UnejectOnCheck && s.Has(Ejected) && !s.Has(FailedCheck) {
 			d.uneject(s)
 		}
@@ -177,9 +210,13 @@ func (k *checker) settle(s *Standing, r result, degraded bool) time.Duration {
 		if !s.Has(FailedCheck) {
 			if t.bad++; r == failed || t.bad >= c.UnhealthyThreshold {
 				changed = s.mark(FailedCheck, true)
-				k.cluster.renew(s)
+				k.tell(s, eventEject, fmt.Sprintf(`{"failure_type":"%s","http_status_code":%d}`, f.failure(), f.status))
+				k.cluster.unwell(s)
 				t.bad = 0
 			}
+		}
+		if first || c.TellFailures {
+			k.tell(s, eventFailure, fmt.Sprintf(`{"failure_type":"%s","first_check":%t,"http_status_code":%d}`, f.failure(), first, f.status))
 		}
 	}
 	if changed || first {
@@ -239,7 +276,7 @@ const (
 	CheckFailure
 	CheckPassiveFailure
 	CheckNetworkFailure
-	CheckVerifyCluster // of a service's name, which is not looked at
+	CheckVerifyCluster // of a service's name
 	CheckHealthy
 	CheckDegraded
 )

@@ -39,7 +39,7 @@ func TestResults(t *testing.T) {
 		believed, pauses := "", ""
 		for i := range test.results {
 			r := map[byte]result{'p': passed, 'f': failed, 's': suspected, 'u': unreached}[test.results[i]]
-			pauses += string('0' + rune(k.settle(s, r, false)/time.Second))
+			pauses += string('0' + rune(k.settle(s, finding{result: r})/time.Second))
 			believed += map[bool]string{true: "-", false: "+"}[s.Has(FailedCheck)]
 		}
 		if believed != test.believed || pauses != test.pauses {
@@ -56,7 +56,7 @@ func TestJitter(t *testing.T) {
 	k, s := up.checker, up.Endpoints().All[0].Standing
 	least, most := time.Hour, time.Duration(0)
 	for range 1000 {
-		d := k.settle(s, passed, false) // with NoTrafficHealthy: 6 s, up to half of it, and up to one
+		d := k.settle(s, finding{result: passed}) // with NoTrafficHealthy: 6 s, up to half of it, and up to one
 		least, most = min(least, d), max(most, d)
 	}
 	if least < 6*time.Second || least > 7*time.Second || most > 10*time.Second || most < 9*time.Second {

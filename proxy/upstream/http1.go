@@ -27,6 +27,7 @@ type HTTP1 struct {
 	local    netip.AddrPort
 	number   uint64
 	began    int64 // when it was dialled
+	stood    int64 // when it was connected
 	since    int64 // when it became idle
 	rx, tx   uint64
 	mark     uint64 // bytes sent before the present request
@@ -50,6 +51,7 @@ const (
 	h1Reading                       // the decoder runs: a panic now is the codec's
 	h1Counted                       // discarded and counted
 	h1Tunnel                        // carries the bytes of one stream as they are, and is not of the pool
+	h1Body                          // they are the body of a request, which has its end
 )
 
 // dial starts a connection. How many the pool has, and how many are being made, is the caller's to count.
@@ -57,9 +59,8 @@ func (p *Pool) dial(c *Cluster, prio config.Priority) (*HTTP1, Failure) {
 	h := &HTTP1{number: p.endpoint.numbers.Add(1), pool: p, cluster: c, dialled: prio, began: p.loop.Nanotime(), era: p.era, options: &c.decode}
 	stats := c.Local(p.loop).Stats
 	stats.Inc(CxTotal)
-	stats.Inc(CxHTTP1)
 	p.endpoint.Counts.CxTotal.Add(1)
-	conn, err := c.dial(p.loop, p.endpoint.Address(), h)
+	conn, err := c.dial(p.loop, p.endpoint, p.endpoint.Address(), p.name, p.header, h)
 	if err != nil {
 		stats.Inc(CxConnectFail)
 		p.endpoint.Counts.CxConnectFail.Add(1)
@@ -95,7 +96,8 @@ func (h *HTTP1) OnConnected() {
 	p := h.pool
 	h.state |= h1Standing
 	h.cluster.shaken(p.loop, h.conn)
-	h.stats().Observe(CxConnectMs, uint64(p.loop.Nanotime()-h.began)/uint64(time.Millisecond))
+	h.stood = p.loop.Nanotime()
+	h.stats().Observe(CxConnectMs, uint64(h.stood-h.began)/uint64(time.Millisecond))
 	p.loop.StopTimer(&h.timer)
 	if h.state&h1Tunnel != 0 {
 		h.openTunnel()
@@ -133,21 +135,29 @@ func (h *HTTP1) lend(c *Cluster, prio config.Priority, s Stream) {
 	h.state &^= h1Answering | h1Asked
 	h.served++
 	h.mark = h.conn.Sent()
+	if h.served == c.Config.MaxRequestsPerConn {
+		h.stats().Inc(CxMaxRequests)
+	}
+	h.pool.endpoint.Active.Force()
+	h.countRequest()
+}
+
+// countRequest counts a request that has its connection.
+func (h *HTTP1) countRequest() {
 	stats := h.stats()
 	stats.Inc(RqTotal)
 	stats.Inc(RqActive)
-	if h.served == c.Config.MaxRequestsPerConn {
-		stats.Inc(CxMaxRequests)
-	}
-	e := h.pool.endpoint
-	e.Active.Force()
-	e.Counts.RqTotal.Add(1)
+	h.pool.endpoint.Counts.RqTotal.Add(1)
 }
 
 // settle ends the loan in the books.
 func (h *HTTP1) settle() {
 	stats := h.stats()
-	stats.Dec(RqActive)
+	if h.state&(h1Tunnel|h1Standing) == h1Tunnel {
+		stats.Dec(RqPendingActive)
+	} else {
+		stats.Dec(RqActive)
+	}
 	rx, tx := h.conn.Received(), h.conn.Sent()
 	stats.Add(CxRxBytes, rx-h.rx)
 	stats.Add(CxTxBytes, tx-h.tx)
@@ -170,6 +180,9 @@ func (h *HTTP1) Local() netip.AddrPort {
 	return h.local
 }
 
+// Began is when the connection was dialled, and when it stood, on the loop's clock.
+func (h *HTTP1) Began() (dialled, connected int64) { return h.began, h.stood }
+
 // FieldBytes are what the fields of the last head or trailers took, as they came.
 func (h *HTTP1) FieldBytes() int { return h.decoder.FieldBytes() }
 
@@ -184,6 +197,9 @@ func (h *HTTP1) Endpoint() *Endpoint { return h.pool.endpoint }
 func (h *HTTP1) SendHead(r *http.Request, framing http1.Framing, upgrade, spelled bool) []byte {
 	h.framing = framing
 	if h.state&h1Tunnel != 0 {
+		if !upgrade {
+			h.state |= h1Body
+		}
 		return nil
 	}
 	h.decoder.ExpectResponse(r.Method(), upgrade)
@@ -218,7 +234,7 @@ func (h *HTTP1) SendBody(b []byte) {
 // SendEnd says that the request is complete; trailers may be nil.
 func (h *HTTP1) SendEnd(trailers *http.Header) {
 	h.state |= h1Asked
-	if h.decoder.Upgraded() {
+	if h.state&h1Body != 0 || h.decoder.Upgraded() {
 		h.conn.CloseWrite()
 		return
 	}
@@ -238,6 +254,11 @@ func (h *HTTP1) Abandon() {
 	}
 	h.stream = nil
 	h.settle()
+	if h.state&(h1Tunnel|h1Standing) == h1Tunnel {
+		h.stats().Inc(RqCancelled)
+		h.discard(CxDestroyLocal)
+		return
+	}
 	h.stats().Inc(RqTxReset)
 	h.discardActive(CxDestroyLocal, CxDestroyLocalWithActive)
 }
@@ -323,6 +344,8 @@ func (h *HTTP1) complete(excess bool) {
 	}
 	limit := h.cluster.Config.MaxRequestsPerConn
 	switch {
+	case h.state&h1Tunnel != 0:
+		h.discard(CxDestroyRemote) // only the upstream's end ends it
 	case excess:
 		h.stats().Inc(CxProtocolError)
 		h.discard(CxDestroyLocal)
@@ -423,7 +446,10 @@ func (h *HTTP1) count(row int) {
 	p.loop.StopTimer(&h.lifetime)
 	if h.state&h1Tunnel == 0 {
 		p.open--
+	} else {
+		delete(p.plain().tunnels, h)
 	}
+	p.left()
 	stats.Dec(CxActive)
 	stats.Inc(CxDestroy)
 	stats.Inc(row)

@@ -16,10 +16,15 @@ type outlier struct {
 	rates [2]rate          // by origin
 
 	backoff    int64 // how many times the base ejection time it stays away
+	ejections  int64 // ever
 	jitter     int64
 	ejectedAt  int64
 	returnedAt int64
 	returned   bool // it was ejected before
+
+	// The same of being degraded by its own word.
+	degradedBackoff, degradedJitter, degradedAt, recoveredAt int64
+	recovered                                                bool
 }
 
 // rate counts answers. It only grows: the detector remembers what it was an interval ago.
@@ -46,6 +51,7 @@ const (
 	byLocalSuccessRate
 	byFailurePercentage
 	byLocalFailurePercentage
+	byDegradation // by the endpoint's own word
 )
 
 // Detector ejects a cluster's outliers. It lives on one loop, which other loops tell of rows of failures.
@@ -55,9 +61,17 @@ type Detector struct {
 	home    *loop.Loop
 	owner   *telemetry.Owner
 	stats   *telemetry.Values
+	events  []Lines  // that ejections are written to
+	rates   [2]rates // of the last interval, by origin
 	changed func()
 	timer   loop.Timer
 	stopped bool
+}
+
+// rates are success rates of endpoints in percent, and what they were held against.
+type rates struct {
+	percent     map[*Standing]float64
+	mean, least float64
 }
 
 // start begins the intervals.
@@ -86,7 +100,14 @@ func (d *Detector) report(m *Member, o Outcome) {
 	split := d.config.SplitOrigins
 	switch {
 	case o.Failure == NoFailure && !o.TimedOut:
-		d.answered(m, s, o.Status)
+		if o.CountsAs == 0 {
+			o.CountsAs = o.Status
+		}
+		d.answered(m, s, o.CountsAs)
+		if o.Degraded && d.config.Degrade && o.CountsAs < 500 && !m.Standing.Has(DegradedAnswer) {
+			standing := m.Standing
+			d.home.Post(func() { d.degrade(standing) })
+		}
 		if split {
 			d.reached(s)
 		}
@@ -179,23 +200,61 @@ func (d *Detector) eject(s *Standing, e ejection, list map[*Standing]bool) {
 	if e == consecutive5xx || e == bySuccessRate {
 		d.stats.Inc(EjectionsTotal)
 	}
+	o := s.outlier.Load()
+	returned := int64(0)
+	if o.returned {
+		returned = o.returnedAt
+	}
 	if d.home.Random()%100 >= uint64(c.Enforcing[e]) {
+		d.tell(s, "EJECT", e, false, returned)
 		return
 	}
 	d.stats.Inc(EjectionsEnforcedTotal)
 	d.stats.Inc(EjectionsEnforced5xx + int(e))
-	o := s.outlier.Load()
-	o.ejectedAt = d.home.Nanotime()
-	o.jitter = 0
-	if c.MaxJitter > 0 {
-		o.jitter = int64(d.home.Random() % uint64(c.MaxJitter+1))
-	}
-	if o.backoff*int64(c.BaseTime) < int64(c.MaxTime+c.BaseTime) {
-		o.backoff++
-	}
+	o.ejections++
+	o.ejectedAt, o.jitter, o.backoff = d.away(o.backoff)
 	s.mark(Ejected, true)
-	d.cluster.renew(s)
+	d.cluster.unwell(s)
 	d.stats.Set(EjectionsActive, uint64(out+1))
+	d.tell(s, "EJECT", e, true, returned)
+	d.changed()
+}
+
+// degrade has an endpoint that calls itself degraded be asked after others for a while.
+func (d *Detector) degrade(s *Standing) {
+	if d.stopped || !d.standings()[s] || !s.mark(DegradedAnswer, true) {
+		return
+	}
+	d.stats.Inc(EjectionsDetectedDegradation)
+	o := s.outlier.Load()
+	o.degradedAt, o.degradedJitter, o.degradedBackoff = d.away(o.degradedBackoff)
+	d.tell(s, "EJECT", byDegradation, true, 0)
+	d.changed()
+}
+
+// away is when an endpoint goes for a time, of which some is chance, and how often it has gone of late.
+func (d *Detector) away(backoff int64) (at, jitter, times int64) {
+	c := d.config
+	if c.MaxJitter > 0 {
+		jitter = int64(d.home.Random() % uint64(c.MaxJitter+1))
+	}
+	if backoff*int64(c.BaseTime) < int64(c.MaxTime+c.BaseTime) {
+		backoff++
+	}
+	return d.home.Nanotime(), jitter, backoff
+}
+
+// back tells whether the time of one that went is over.
+func (d *Detector) back(now, at, backoff, jitter int64) bool {
+	return now-at >= min(backoff*int64(d.config.BaseTime), int64(d.config.MaxTime))+jitter
+}
+
+// recover ends that.
+func (d *Detector) recover(s *Standing) {
+	o := s.outlier.Load()
+	o.recoveredAt, o.recovered = d.home.Nanotime(), true
+	s.mark(DegradedAnswer, false)
+	d.tell(s, "UNEJECT", consecutive5xx, false, 0)
 	d.changed()
 }
 
@@ -207,6 +266,7 @@ func (d *Detector) uneject(s *Standing) {
 	}
 	o.returnedAt, o.returned = d.home.Nanotime(), true
 	s.mark(Ejected, false)
+	d.tell(s, "UNEJECT", consecutive5xx, false, o.ejectedAt) // which Envoy leaves at its first value
 	d.changed()
 }
 
@@ -216,8 +276,11 @@ func (d *Detector) Expired(*loop.Timer) {
 	list, now := d.standings(), d.home.Nanotime()
 	for s := range list {
 		o := s.outlier.Load()
-		if s.Has(Ejected) && now-o.ejectedAt >= min(o.backoff*int64(d.config.BaseTime), int64(d.config.MaxTime))+o.jitter {
+		if s.Has(Ejected) && d.back(now, o.ejectedAt, o.backoff, o.jitter) {
 			d.uneject(s)
+		}
+		if s.Has(DegradedAnswer) && d.back(now, o.degradedAt, o.degradedBackoff, o.degradedJitter) {
+			d.recover(s)
 		}
 	}
 	d.judge(external, list)
@@ -226,6 +289,9 @@ func (d *Detector) Expired(*loop.Timer) {
 		o := s.outlier.Load()
 		if !s.Has(Ejected) && o.returned && now-o.returnedAt >= int64(d.config.Interval) && o.backoff > 0 {
 			o.backoff--
+		}
+		if !s.Has(DegradedAnswer) && o.recovered && now-o.recoveredAt >= int64(d.config.Interval) && o.degradedBackoff > 0 {
+			o.degradedBackoff--
 		}
 	}
 	d.stats.Set(EjectionsActive, uint64(ejected(list)))
@@ -240,6 +306,7 @@ func (d *Detector) judge(origin int, list map[*Standing]bool) {
 	enough := len(list) >= int(c.RateHosts) || len(list) >= int(c.FailureHosts)
 	var rated, failing []*Standing
 	percent := make(map[*Standing]float64, len(list))
+	d.rates[origin] = rates{percent: percent}
 	sum := 0.0
 	for s := range list {
 		r := &s.outlier.Load().rates[origin]
@@ -270,6 +337,7 @@ func (d *Detector) judge(origin int, list map[*Standing]bool) {
 			variance += (percent[s] - mean) * (percent[s] - mean)
 		}
 		least := mean - float64(c.RateStdev)/1000*math.Sqrt(variance/float64(len(rated)))
+		d.rates[origin].mean, d.rates[origin].least = mean, least
 		for _, s := range rated {
 			if percent[s] < least {
 				d.stats.Inc(EjectionsSuccessRate)
@@ -332,6 +400,7 @@ const (
 	EjectionsTotal
 	EjectionsConsecutive5xx
 	EjectionsSuccessRate
+	EjectionsDetectedDegradation
 )
 
 // Outliers is the table of outlier detection's numbers.
@@ -356,6 +425,7 @@ var Outliers = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	EjectionsTotal:                {Name: "outlier_detection.ejections_total"},
 	EjectionsConsecutive5xx:       {Name: "outlier_detection.ejections_consecutive_5xx"},
 	EjectionsSuccessRate:          {Name: "outlier_detection.ejections_success_rate"},
+	EjectionsDetectedDegradation:  {Name: "outlier_detection.ejections_detected_degradation"},
 }}
 
 // detect gives a cluster its detector.
@@ -364,7 +434,7 @@ func (s *Set) detect(c *Cluster, prefix string, tag telemetry.Tag) {
 		return
 	}
 	d := &Detector{config: c.Config.Outliers, cluster: c, home: s.loops[0], owner: s.store.Acquire(Outliers, prefix, tag)}
-	d.stats = d.owner.Loop(0)
+	d.stats, d.events = d.owner.Loop(0), s.lines(d.config.Events)
 	d.changed = func() { s.refreshLater(c) }
 	c.detector = d
 	d.start()

@@ -210,6 +210,44 @@ func TestFailurePercentage(t *testing.T) {
 	}
 }
 
+// An endpoint that calls itself degraded is so for a time that grows, as an ejection's does; one that fails besides is not for that.
+func TestEndpointsThatCallThemselvesDegraded(t *testing.T) {
+	c := usual
+	k := newCourt(t, &c, 2)
+	m := &k.all[0]
+	word := func() { k.degrade(m.Standing) }
+	word()
+	word() // said twice, counted once
+	if m.state() != degraded || k.owner.Sum(EjectionsDetectedDegradation) != 1 || len(k.out()) != 0 {
+		t.Fatalf("state %d, %d detected", m.state(), k.owner.Sum(EjectionsDetectedDegradation))
+	}
+	away := func(d time.Duration) state {
+		o := m.Standing.outlier.Load()
+		o.degradedAt -= int64(d)
+		o.recoveredAt -= int64(d)
+		k.Expired(nil)
+		return m.state()
+	}
+	if s := away(c.BaseTime - 1*time.Second); s != degraded {
+		t.Error("back before its time")
+	}
+	if s := away(time.Second); s != healthy {
+		t.Error("not back in time")
+	}
+	word()
+	if s := away(c.BaseTime); s != degraded {
+		t.Error("the second time is no longer than the first")
+	}
+	if s := away(c.BaseTime); s != healthy {
+		t.Error("not back after twice the time")
+	}
+	k.report(m, Outcome{Status: 500, Degraded: true})
+	k.report(m, Outcome{Status: 200, Degraded: true}) // nobody has asked for it
+	if m.state() != healthy {
+		t.Error("degraded by an answer that does not count")
+	}
+}
+
 // What was found of an endpoint outlives the configuration of its cluster, and is forgotten with the wish to know it.
 func TestStandingsSurvive(t *testing.T) {
 	store := telemetry.NewStore(1)
@@ -218,7 +256,7 @@ func TestStandingsSurvive(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Stop(); l.Run() })
-	s := NewSet([]*loop.Loop{l}, "", nil, store)
+	s := NewSet([]*loop.Loop{l}, "", store, Options{})
 	update := func(hash byte, o *config.Outliers) *Cluster {
 		c := &config.Cluster{Name: "up", StatName: "up", Hash: config.Hash{hash}, Panic: 0, Outliers: o, MaxHeaders: uint32(hash), Static: &config.Assignment{
 			Overprovisioning: 140, Endpoints: []config.Endpoint{{Address: config.Address{Path: "/a"}, Weight: 1}, {Address: config.Address{Path: "/b"}, Weight: 1}}}}

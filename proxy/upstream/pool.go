@@ -56,6 +56,34 @@ type Pool struct {
 	first      *Wait // who waits for a connection
 	last       *Wait
 	waiting    int
+	name       string              // that connections ask their server for; "": as the endpoint or the cluster says
+	header     string              // that they begin with
+	key        string              // of name and header
+	of         *Pool               // the endpoint's pool without any of that; nil: this is it
+	pools      map[string]*Pool    // that are apart from it, by key
+	tunnels    map[tunnel]struct{} // that are closed when the endpoint becomes unwell
+}
+
+// plain is the endpoint's pool without anything that keeps its connections apart.
+func (p *Pool) plain() *Pool {
+	if p.of != nil {
+		return p.of
+	}
+	return p
+}
+
+// tunnel is a connection of one owner's, which is in no pool.
+type tunnel interface {
+	// unwell is called when its endpoint has become unwell, and closes it.
+	unwell()
+}
+
+func (p *Pool) watch(t tunnel) {
+	p = p.plain()
+	if p.tunnels == nil {
+		p.tunnels = map[tunnel]struct{}{}
+	}
+	p.tunnels[t] = struct{}{}
 }
 
 // Wait is a place in a pool's queue. It is embedded in what waits.
@@ -72,15 +100,15 @@ func (w *Wait) Pending() bool { return w.pool != nil }
 
 // Lend finds a connection to the endpoint for s. It gives one, or says why there is none; or gives neither, and s hears OnLent or
 // OnRefused later. careful says that the request must not be sent twice, so an idle connection is looked at before it is trusted.
-// How long may be waited is the caller's to bound.
-func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, careful bool, s Stream, w *Wait) (*HTTP1, Failure) {
+// How long may be waited is the caller's to bound. by keeps connections apart.
+func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, careful bool, s Stream, w *Wait) (*HTTP1, Failure) {
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
 	if !counts.Requests.Enter(limits.MaxRequests) {
 		stats.Inc(RqActiveOverflow)
 		return nil, Overflow
 	}
-	pool := e.pool(l)
+	pool := e.pool(l).apart(by)
 	for n := len(pool.idle); n > 0; n = len(pool.idle) {
 		h := pool.idle[n-1]
 		pool.idle[n-1] = nil
@@ -111,8 +139,10 @@ func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, careful boo
 			counts.Connections.Leave()
 			counts.Pending.Leave()
 			counts.Requests.Leave()
+			pool.left()
 			return nil, f
 		}
+		stats.Inc(CxHTTP1)
 		pool.open++
 		pool.connecting++
 	}
@@ -148,6 +178,7 @@ func (p *Pool) leave(w *Wait) {
 	p.waiting--
 	w.cluster.Breakers[w.priority].Pending.Leave()
 	w.cluster.Local(p.loop).Stats.Dec(RqPendingActive)
+	p.left()
 	w.pool, w.next, w.prev = nil, nil, nil
 }
 
@@ -189,6 +220,10 @@ func (p *Pool) refuse(f Failure, why string) {
 
 // drain closes the idle connections of an endpoint that is gone, or unwell. Those who wait are served by the ones that are being made.
 func (p *Pool) drain() {
+	for _, n := range p.pools {
+		n.era = p.era
+		n.drain()
+	}
 	for len(p.idle) > 0 {
 		h := p.idle[len(p.idle)-1]
 		p.idle = p.idle[:len(p.idle)-1]

@@ -10,7 +10,6 @@ import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
-	"github.com/weftmesh/weft/tls"
 	"github.com/weftmesh/weft/wire/http1"
 )
 
@@ -19,7 +18,7 @@ type Set struct {
 	loops   []*loop.Loop
 	store   *telemetry.Store
 	zone    string // that we are in; empty: nobody has said
-	secrets *tls.Store
+	options Options
 
 	mu           sync.Mutex // between Update and whoever lists
 	clusters     map[string]*Cluster
@@ -33,8 +32,8 @@ type Set struct {
 }
 
 // NewSet makes an empty set for those loops of a process in that zone.
-func NewSet(loops []*loop.Loop, zone string, secrets *tls.Store, store *telemetry.Store) *Set {
-	return &Set{loops: loops, zone: zone, secrets: secrets, store: store, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
+func NewSet(loops []*loop.Loop, zone string, store *telemetry.Store, o Options) *Set {
+	return &Set{loops: loops, zone: zone, store: store, options: o, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
 		standings: map[standingKey]*Standing{}, destinations: map[string]*destinations{}, resolver: newResolver(), epoch: time.Now()}
 }
 
@@ -118,9 +117,7 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		},
 		encode: http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
 	}
-	if c.TLS != nil {
-		running.tls = &secured{tls.NewClient(c.TLS, s.secrets), s.store.Acquire(tls.Stats, prefix+"ssl.", tag), s.store.Acquire(tls.Agreed, prefix+"ssl.", tag)}
-	}
+	running.tls = s.secure(c, prefix, tag)
 	if old := s.clusters[c.Name]; old != nil {
 		running.inherit(old)
 	}
@@ -186,7 +183,7 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 				zone: c.zone(e.Locality.Zone)}
 			standing := members[i].Standing
 			if c.detector == nil {
-				standing.mark(Ejected, false) // by a configuration that is gone
+				standing.mark(Ejected|DegradedAnswer, false) // by a configuration that is gone
 			} else if standing.outlier.Load() == nil {
 				standing.outlier.Store(&outlier{})
 			}
@@ -265,6 +262,11 @@ func (s *Set) keepLeaving(c *Cluster, old, members []Member) []Member {
 func (s *Set) compile(c *Cluster, members []Member) {
 	e := compile(c.Config, c.source, members)
 	old := c.endpoints.Swap(e)
+	if c.Config.CloseOnChange {
+		for i := range e.All {
+			e.All[i].renew()
+		}
+	}
 	v := c.Overall.Loop(len(s.loops))
 	v.Add(MembershipTotal, uint64(len(e.All)-len(old.All)))
 	v.Add(MembershipHealthy, uint64(e.Healthy()-old.Healthy()))
@@ -288,7 +290,7 @@ func (s *Set) compile(c *Cluster, members []Member) {
 }
 
 func (s *Set) acquire(c *config.Cluster, of *config.Endpoint) *Endpoint {
-	k := endpointKey{c.Name, identity(c, of), connectSettingsOf(c)}
+	k := endpointKey{c.Name, identity(c, of), connectSettingsOf(c, of.Metadata, of.Hostname)}
 	e := s.endpoints[k]
 	if e == nil {
 		e = &Endpoint{key: k, Standing: s.standing(c.Name, k.address), numbers: &s.numbers, pools: make([]atomic.Pointer[Pool], len(s.loops))}

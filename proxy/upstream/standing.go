@@ -27,12 +27,13 @@ type standingKey struct {
 
 // Marks of an endpoint that is not as healthy as its source says.
 const (
-	Ejected       = 1 << iota // by outlier detection
-	FailedCheck               // by health checks; also before the first
-	DegradedCheck             // as a health check was told
-	PendingCheck              // no health check has had a result yet
-	SaidUnwell                // by an answer to a request, and by no check since
-	Ignored                   // as PendingCheck, in a cluster that does not count such endpoints
+	Ejected        = 1 << iota // by outlier detection
+	FailedCheck                // by health checks; also before the first
+	DegradedCheck              // as a health check was told
+	PendingCheck               // no health check has had a result yet
+	SaidUnwell                 // by an answer to a request, and by no check since
+	DegradedAnswer             // as an answer to a request has said, for a while
+	Ignored                    // as PendingCheck, in a cluster that does not count such endpoints
 )
 
 // excluded are the marks of endpoints that do not count when it is asked which part of a priority is well.

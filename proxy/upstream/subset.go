@@ -15,13 +15,17 @@ type subsets struct {
 	fallback  config.SubsetFallback
 	other     *choices // of the default subset
 	panicAny  bool
+	redundant bool
 	cut       int // endpoints that are in more subsets of a selector than may be
 }
 
 // subsets cuts the endpoints up.
 func (f *factors) subsets(all []Member) *subsets {
 	c := f.cluster.Subsets
-	s := &subsets{of: map[string]*choices{}, selectors: c.Selectors, fallback: c.Fallback, panicAny: c.PanicAny}
+	s := &subsets{of: map[string]*choices{}, selectors: c.Selectors, fallback: c.Fallback, panicAny: c.PanicAny, redundant: c.Redundant}
+	if c.ScaleLocalities {
+		f.whole = countLocalities(all, nil)
+	}
 	parts := map[string][]int32{}
 	single := map[string]bool{}
 	for i := range all {
@@ -151,10 +155,11 @@ const (
 func (s *subsets) find(w *config.Subset, any *choices) (*choices, found) {
 	fallback, how := s.fallback, foundByCluster
 	if w != nil {
-		if from := s.of[w.Of]; from != nil {
+		keys := s.reduced(w.Keys)
+		if from := s.fewer(w, keys); from != nil {
 			return from, foundAsked
 		}
-		for keys := w.Keys; ; {
+		for {
 			sel := s.selector(keys)
 			if sel == nil || sel.Fallback == config.FallbackUnset {
 				break
@@ -163,7 +168,7 @@ func (s *subsets) find(w *config.Subset, any *choices) (*choices, found) {
 				fallback, how = sel.Fallback, foundBySelector
 				break
 			}
-			keys = sel.FallbackKeys // fewer each time
+			keys = s.reduced(sel.FallbackKeys) // fewer each time
 			if from := s.fewer(w, keys); from != nil {
 				return from, foundAsked
 			}
@@ -176,6 +181,19 @@ func (s *subsets) find(w *config.Subset, any *choices) (*choices, found) {
 		return s.other, how
 	}
 	return nil, foundNone
+}
+
+// reduced are the keys of the first selector that has no others than those, if a request may ask for more than a selector has.
+func (s *subsets) reduced(keys []string) []string {
+	if !s.redundant {
+		return keys
+	}
+	for i := range s.selectors {
+		if own := s.selectors[i].Keys; len(own) <= len(keys) && !slices.ContainsFunc(own, func(k string) bool { return !slices.Contains(keys, k) }) {
+			return own
+		}
+	}
+	return keys
 }
 
 // selector is the one of these keys; nil if there is none, or if one before it has the same keys and more behind them: Envoy 1.40 does
@@ -196,6 +214,9 @@ func (s *subsets) selector(keys []string) *config.SubsetSelector {
 
 // fewer finds the subset by those keys only.
 func (s *subsets) fewer(w *config.Subset, keys []string) *choices {
+	if len(keys) == len(w.Keys) {
+		return s.of[w.Of]
+	}
 	var room [256]byte
 	of := room[:0]
 	for i, k := range w.Keys {

@@ -52,6 +52,10 @@ func TestSubsets(t *testing.T) {
 		{"one key", config.Subsets{Selectors: []config.SubsetSelector{{Keys: []string{"v"}}}}, "v=1", "02"},
 		{"fewer keys than the selector", config.Subsets{Selectors: []config.SubsetSelector{{Keys: []string{"s", "v"}}}}, "v=1", ""},
 		{"more keys than the selector", config.Subsets{Selectors: []config.SubsetSelector{{Keys: []string{"v"}}}}, "s=a v=1", ""},
+		{"more keys than the selector, which may be", config.Subsets{Redundant: true, Selectors: []config.SubsetSelector{{Keys: []string{"v"}}}}, "s=a v=1", "02"},
+		{"the most keys of which none is too many", config.Subsets{Redundant: true, Selectors: []config.SubsetSelector{{Keys: []string{"s", "v", "x"}}, {Keys: []string{"s", "v"}}, {Keys: []string{"v"}}}}, "s=a v=1 z=1", "0"},
+		{"keys of no selector", config.Subsets{Redundant: true, Selectors: []config.SubsetSelector{{Keys: []string{"v"}}}}, "s=a", ""},
+		{"the fallback of fewer keys", config.Subsets{Redundant: true, Selectors: []config.SubsetSelector{{Keys: []string{"s", "v"}, Fallback: config.FallbackNone}}, Fallback: config.FallbackAny}, "s=z v=9 z=1", ""},
 		{"nobody has the value", config.Subsets{Selectors: []config.SubsetSelector{{Keys: []string{"v"}}}, Fallback: config.FallbackNone}, "v=9", ""},
 		{"any instead", config.Subsets{Selectors: []config.SubsetSelector{{Keys: []string{"v"}}}, Fallback: config.FallbackAny}, "v=9", "01234"},
 		{"nothing is asked for", config.Subsets{Selectors: []config.SubsetSelector{{Keys: []string{"v"}}}, Fallback: config.FallbackAny}, "", "01234"},
@@ -111,11 +115,32 @@ func TestSubsetsAreBounded(t *testing.T) {
 	}
 }
 
+// A locality weighs, where that is asked for, by the part of it that is in the subset, rounded.
+func TestLocalitiesOfSubsetsAreScaled(t *testing.T) {
+	all := versions("s=a", "s=a", "s=b", "s=b", "s=b")
+	for i, zone := range []string{"x", "y", "y", "y", "y"} {
+		all[i].Locality.Zone, all[i].LocalityWeight = zone, map[string]uint32{"x": 3, "y": 10}[zone]
+	}
+	for scaled, want := range map[bool]float64{false: 10, true: 3} { // 10 / 4, and half of one up
+		c := &config.Cluster{Balancer: config.RoundRobin, ByLocality: true, Subsets: &config.Subsets{ScaleLocalities: scaled, Selectors: []config.SubsetSelector{{Keys: []string{"s"}}}}}
+		e := compile(c, nil, all)
+		from, _ := e.subsets.find(asked("s=a"), &e.choices)
+		if l := from.shares[0].localities; len(l) != 2 || l[0].weight != 3 || l[1].weight != want {
+			t.Errorf("scaled %t: %+v", scaled, l)
+		}
+	}
+}
+
 // To fall back to fewer keys makes no garbage.
 func TestFindingASubsetAllocatesNothing(t *testing.T) {
 	c := &config.Cluster{Subsets: &config.Subsets{Selectors: []config.SubsetSelector{{Keys: []string{"v"}}, {Keys: []string{"s", "v"}, Fallback: config.FallbackKeys, FallbackKeys: []string{"v"}}}}}
 	e, w := compile(c, nil, versions("s=a v=1", "s=b v=2")), asked("s=z v=2")
 	if n := testing.AllocsPerRun(100, func() { e.subsets.find(w, &e.choices) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+	c.Subsets.Redundant = true
+	e, w = compile(c, nil, versions("s=a v=1", "s=b v=2")), asked("s=z v=2 x=1")
+	if n := testing.AllocsPerRun(100, func() { e.subsets.find(w, &e.choices) }); n != 0 {
+		t.Errorf("%v allocations where more keys are asked for", n)
 	}
 }

@@ -49,11 +49,11 @@ func (f *factors) normalize(all []Member, members []int32) []weighted {
 		var sum uint64
 		parts := byLocality(all, members)
 		for _, part := range parts {
-			sum += uint64(all[part[0]].LocalityWeight)
+			sum += uint64(f.localityWeight(&all[part[0]]))
 		}
 		var out []weighted
 		for _, part := range parts {
-			if w := all[part[0]].LocalityWeight; w > 0 {
+			if w := f.localityWeight(&all[part[0]]); w > 0 {
 				out = normalize(out, all, part, float64(w)/float64(sum))
 			}
 		}

@@ -8,6 +8,13 @@ import (
 	"github.com/weftmesh/weft/telemetry"
 )
 
+// Carried is who a connection is carried by.
+type Carried interface {
+	loop.Owner
+	// OnUnwell says that the endpoint has become unwell, and that the connection is to be closed.
+	OnUnwell()
+}
+
 // TCP is a connection of a tunnel's own, in the cluster's books. Its owner tells it what becomes of it.
 type TCP struct {
 	Conn     *loop.Conn
@@ -15,6 +22,7 @@ type TCP struct {
 	Member   *Member
 	cluster  *Cluster
 	loop     *loop.Loop
+	owner    Carried
 	began    int64
 	standing bool
 	ended    bool
@@ -22,7 +30,7 @@ type TCP struct {
 
 // DialTCP starts a connection for a tunnel to an endpoint. How long that may take is the caller's to bound, by ConnectTimeout of the
 // cluster's configuration.
-func (c *Cluster) DialTCP(l *loop.Loop, m *Member, o loop.Owner) (*TCP, Failure) {
+func (c *Cluster) DialTCP(l *loop.Loop, m *Member, header string, o Carried) (*TCP, Failure) {
 	stats := c.Local(l).Stats
 	counts := &c.Breakers[config.PriorityDefault]
 	if !c.enterConnection(m.Endpoint, config.PriorityDefault) {
@@ -32,7 +40,7 @@ func (c *Cluster) DialTCP(l *loop.Loop, m *Member, o loop.Owner) (*TCP, Failure)
 	stats.Inc(RqPendingTotal) // to Envoy, a tunnel is a request that waits for its connection
 	stats.Inc(CxTotal)
 	m.Counts.CxTotal.Add(1)
-	conn, err := c.dial(l, m.Address(), o)
+	conn, err := c.dial(l, m.Endpoint, m.Address(), "", header, o)
 	if err != nil {
 		counts.Connections.Leave()
 		stats.Inc(CxConnectFail)
@@ -43,8 +51,15 @@ func (c *Cluster) DialTCP(l *loop.Loop, m *Member, o loop.Owner) (*TCP, Failure)
 	stats.Inc(CxActive)
 	m.Counts.CxActive.Add(1)
 	m.Active.Force()
-	return &TCP{Conn: conn, Number: m.numbers.Add(1), Member: m, cluster: c, loop: l, began: l.Nanotime()}, NoFailure
+	t := &TCP{Conn: conn, Number: m.numbers.Add(1), Member: m, cluster: c, loop: l, owner: o, began: l.Nanotime()}
+	if c.Config.CloseUnwell {
+		m.pool(l).watch(t)
+	}
+	return t, NoFailure
 }
+
+// unwell implements tunnel.
+func (t *TCP) unwell() { t.owner.OnUnwell() }
 
 func (t *TCP) stats() *telemetry.Values { return t.cluster.Local(t.loop).Stats }
 
@@ -70,6 +85,9 @@ func (t *TCP) Ended(row int, timeout bool) {
 		return
 	}
 	t.ended = true
+	if t.cluster.Config.CloseUnwell {
+		delete(t.Member.pool(t.loop).tunnels, t)
+	}
 	stats := t.stats()
 	stats.Dec(CxActive)
 	stats.Inc(CxDestroy)

@@ -7,9 +7,10 @@ import (
 )
 
 // Tunnel dials a connection of the stream's own, which carries bytes as they are: CONNECT ends with us, and what the client says next is
-// not HTTP. When it stands, the stream hears of a response with status 200 that nobody has sent; if it cannot be made, OnRefused. Until
-// then nothing may be sent but the end of the head, and nothing of what SendHead is given is written.
-func (c *Cluster) Tunnel(l *loop.Loop, e *Endpoint, p config.Priority, s Stream) (*HTTP1, Failure) {
+// not HTTP. When it stands, the stream hears of a response with status 200 that nobody has sent; if it cannot be made, OnRefused. Nothing
+// of what SendHead is given is written. A request that it takes for an upgrade has nothing more to send until the tunnel stands; the body of
+// another one is what goes through the tunnel, and its end is the end of that direction.
+func (c *Cluster) Tunnel(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, s Stream) (*HTTP1, Failure) {
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
 	if !counts.Requests.Enter(limits.MaxRequests) {
@@ -21,18 +22,26 @@ func (c *Cluster) Tunnel(l *loop.Loop, e *Endpoint, p config.Priority, s Stream)
 		counts.Requests.Leave()
 		return nil, Overflow
 	}
-	h, f := e.pool(l).dial(c, p)
+	h, f := e.pool(l).apart(by).dial(c, p)
 	if f != NoFailure {
 		counts.Connections.Leave()
 		counts.Requests.Leave()
 		return nil, f
 	}
 	h.state |= h1Tunnel
-	h.lend(c, p, s)
+	if c.Config.CloseUnwell {
+		h.pool.watch(h)
+	}
+	h.stream, h.cluster, h.priority = s, c, p
+	e.Active.Force()
+	stats.Inc(RqPendingTotal)
+	stats.Inc(RqPendingActive)
 	return h, NoFailure
 }
 
 func (h *HTTP1) openTunnel() {
+	h.stats().Dec(RqPendingActive)
+	h.countRequest()
 	h.decoder.Upgrade()
 	r := h.stream.Response()
 	r.Reset()
@@ -40,11 +49,27 @@ func (h *HTTP1) openTunnel() {
 	h.stream.OnHead(false)
 }
 
+// unwell implements tunnel.
+func (h *HTTP1) unwell() {
+	if h.state&h1Standing == 0 {
+		h.stats().Inc(CxConnectFail)
+		h.pool.endpoint.Counts.CxConnectFail.Add(1)
+		h.refuseTunnel(ConnectFailed, CxDestroyLocal, "")
+		return
+	}
+	s := h.stream
+	h.stream = nil
+	h.settle()
+	h.discardActive(CxDestroyLocal, CxDestroyLocalWithActive)
+	s.OnBroken(Terminated)
+}
+
 // refuseTunnel ends the loan of a tunnel that was never connected.
 func (h *HTTP1) refuseTunnel(f Failure, row int, why string) {
 	s := h.stream
 	h.stream = nil
 	h.settle()
+	h.stats().Inc(RqPendingFailureEject)
 	h.discard(row)
 	s.OnRefused(f, why)
 }

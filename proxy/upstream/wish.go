@@ -28,7 +28,9 @@ func (w *Wish) refuses(e *Endpoint) bool { return slices.Contains(w.Tried, e) }
 // Outcome is how an attempt ended: with the head of a response, or with a failure, or because we waited no longer.
 type Outcome struct {
 	Status   uint16 // of the final head; 0: none came
+	CountsAs uint16 // to outlier detection, instead of Status; 0: as that
 	Failure  Failure
 	TimedOut bool
+	Degraded bool // the answer says that the endpoint is
 	Unwell   bool // the answer says that health checks of the endpoint are to fail from now on
 }

@@ -131,11 +131,7 @@ func (o *operator) value(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 	case opEmitTimeLocal:
 		return appendTime(dst, o.time, e.Start.Add(e.End).Local()), false, true
 	case opSpan:
-		from, to := e.at(o.span.from), e.at(o.span.to)
-		if from < 0 || to < 0 {
-			return dst, false, false
-		}
-		return strconv.AppendInt(dst, int64(to-from)/(1e9/int64(o.span.unit)), 10), true, true
+		return o.span.append(dst, e)
 	case opProtocol:
 		return append(dst, e.Protocol.String()...), false, e.HasProtocol
 	case opStatus:
@@ -170,6 +166,8 @@ func (o *operator) value(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		return o.state(dst, e)
 	case opExpression:
 		return o.expressed(dst, e)
+	case opForwardedCert:
+		return o.forwardedCert(dst, e)
 	}
 	if n, ok := o.count(e); ok {
 		return appendUint(dst, n)
@@ -285,26 +283,6 @@ func appendAddress(dst []byte, a netip.AddrPort, path string, part addressPart) 
 		return strconv.AppendUint(dst, uint64(a.Port()), 10), true, true
 	}
 	return a.AppendTo(dst), false, true
-}
-
-func (e *Entry) at(p point) time.Duration {
-	switch p {
-	case pointRequestEnd:
-		return e.RequestEnd
-	case pointUpstreamFirstSent:
-		return e.UpstreamFirstSent
-	case pointUpstreamLastSent:
-		return e.UpstreamLastSent
-	case pointUpstreamHead:
-		return e.UpstreamHead
-	case pointUpstreamEnd:
-		return e.UpstreamEnd
-	case pointDownstreamHead:
-		return e.DownstreamHead
-	case pointEnd:
-		return e.End
-	}
-	return 0
 }
 
 func appendFlags(dst []byte, f Flags, column int) []byte {

@@ -8,17 +8,18 @@ const (
 	takesField            // (NAME) or (NAME?ALTERNATIVE), and a length
 	takesName             // (NAME), and a length
 	takesTime             // (strftime), or nothing
-	takesSpan             // (FROM:TO:UNIT)
+	takesSpan             // (FROM:TO) or (FROM:TO:UNIT)
 	takesSpace            // (ALLOW_WHITESPACES), or nothing
 	takesServerName       // (SNI_ONLY), or nothing
 	takesPath             // (NAMESPACE) or (NAMESPACE:KEY:KEY…), and a length
-	takesState            // (NAME), (NAME:PLAIN) or (NAME:TYPED), and a length
+	takesState            // (NAME), (NAME:PLAIN), (NAME:TYPED) or (NAME:FIELD:FIELD), and a length
 	takesPart             // (WQ or NQ:WHICH), or nothing
 	takesQuery            // (ORIG), or nothing
 	takesOf               // (WHOSE:NAMESPACE:KEY…), and a length
 	takesExpression       // (EXPRESSION), and a length
 	takesCode             // (CAMEL_STRING, SNAKE_STRING or NUMBER), or nothing
 	takesOperators        // (JSON), and a length
+	takesKey              // (KEY), and a length that means nothing
 )
 
 type rule struct {
@@ -69,7 +70,7 @@ var commands = map[string]rule{
 	"REQUEST_DURATION":     {kind: opSpan, span: span{pointStart, pointRequestEnd, 1e3}},
 	"REQUEST_TX_DURATION":  {kind: opSpan, span: span{pointStart, pointUpstreamLastSent, 1e3}},
 	"RESPONSE_DURATION":    {kind: opSpan, span: span{pointStart, pointUpstreamHead, 1e3}},
-	"RESPONSE_TX_DURATION": {kind: opSpan, span: span{pointUpstreamHead, pointEnd, 1e3}},
+	"RESPONSE_TX_DURATION": {kind: opSpan, span: span{pointUpstreamHead, pointAnswered, 1e3}},
 	"COMMON_DURATION":      {kind: opSpan, takes: takesSpan},
 
 	"PROTOCOL":                       {kind: opProtocol},
@@ -151,6 +152,7 @@ var commands = map[string]rule{
 
 	"DYNAMIC_METADATA": {kind: opMetadata, takes: takesPath},
 	"FILTER_STATE":     {kind: opState, takes: takesState},
+	"XFCC_VALUE":       {kind: opForwardedCert, takes: takesKey},
 
 	"REQUESTED_SERVER_NAME":               {kind: opServerName, takes: takesServerName},
 	"DOWNSTREAM_TRANSPORT_FAILURE_REASON": {kind: opAbsent},

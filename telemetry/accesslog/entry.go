@@ -17,6 +17,7 @@ type Entry struct {
 	ResponseTrailers *http.Header
 	Protocol         http.Version
 	HasProtocol      bool // false for TCP, and before a request's head was understood
+	Answered         bool // the response is written whole
 	Status           uint16
 	Flags            Flags
 	Details          string // response code details
@@ -42,6 +43,7 @@ type Entry struct {
 	Routed                                       bool   // there is a route, which may have no name
 	UpstreamFailure                              string // transport failure reason
 	UpstreamConnectionID                         uint64
+	UpstreamRaw                                  bool // what goes upstream is no HTTP
 	FilterChain                                  string
 	UpstreamName                                 string // of the endpoint; empty: it has none
 	Whole                                        bool   // a connection, as its listener logs it

@@ -61,26 +61,6 @@ const (
 	fieldStatus
 )
 
-// span is the time between two points of an exchange, in 1/unit of a second.
-type span struct {
-	from, to point
-	unit     uint32 // 1e3, 1e6 or 1e9
-}
-
-// point is a moment in an exchange's life.
-type point uint8
-
-const (
-	pointStart point = iota
-	pointRequestEnd
-	pointUpstreamFirstSent
-	pointUpstreamLastSent
-	pointUpstreamHead
-	pointUpstreamEnd
-	pointDownstreamHead
-	pointEnd
-)
-
 // kind is what an operator writes.
 type kind uint8
 
@@ -145,6 +125,7 @@ const (
 	opMetadata
 	opConfigured // metadata
 	opState
+	opForwardedCert
 	opExpression
 	opQuery
 	opGRPCStatus

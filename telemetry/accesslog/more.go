@@ -24,6 +24,11 @@ type More struct {
 	UpstreamReset  Reset
 	Closed         string // why we closed the downstream connection
 	UpstreamClosed string
+
+	Accepted, Gone     Instant // the downstream connection came, and ended before the exchange had or with its tunnel
+	RequestHead        Instant // the request's head was whole
+	Dialled, Connected Instant // the upstream connection that the last attempt got
+	UpstreamBody       Instant // the first of its response's body came
 }
 
 // Tried is an endpoint that an attempt was made with.

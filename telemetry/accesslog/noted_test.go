@@ -44,7 +44,10 @@ func TestWhatFiltersNoted(t *testing.T) {
 	if got := string(f.Append(nil, e)); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if _, err := Parse("%FILTER_STATE(s:FIELD:a)%", Options{}); err == nil {
-		t.Error("state has no fields")
+	if f, err = Parse("%FILTER_STATE(s:FIELD:a)%", Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(f.Append(nil, e)); got != "-" {
+		t.Errorf("%s is a field of what has none", got)
 	}
 }

@@ -290,15 +290,12 @@ func compile(c call, in Compiler, depth int) (operator, error) {
 	switch {
 	case r.takes == takesNothing && (c.parameters || c.length >= 0):
 		return o, fmt.Errorf("takes neither a parameter nor a length")
-	case c.length >= 0 && r.takes != takesField && r.takes != takesName && r.takes != takesPath && r.takes != takesState && r.takes != takesOf && r.takes != takesOperators && r.takes != takesExpression:
+	case c.length >= 0 && r.takes != takesField && r.takes != takesName && r.takes != takesPath && r.takes != takesState && r.takes != takesOf && r.takes != takesOperators && r.takes != takesExpression && r.takes != takesKey:
 		return o, fmt.Errorf("takes no length")
 	case c.parameter == "" && r.takes.must():
 		return o, fmt.Errorf("wants a parameter, as in %%%s(…)%%", c.name)
 	}
 	o.kind, o.span, o.part, o.decoded = r.kind, r.span, r.part, r.decoded
-	if o.kind > opNothing {
-		asked.Store(true)
-	}
 	var err error
 	switch r.takes {
 	case takesField:
@@ -332,6 +329,9 @@ func compile(c call, in Compiler, depth int) (operator, error) {
 		o.time, err = parseTime(c.parameter)
 	case takesSpan:
 		o.span, err = parseSpan(c.parameter)
+	case takesKey:
+		o.max = -1 // with Envoy
+		o.name, err = parseKey(c.parameter)
 	case takesServerName:
 		switch c.parameter {
 		case "", "SNI_ONLY":
@@ -351,6 +351,9 @@ func compile(c call, in Compiler, depth int) (operator, error) {
 	if err != nil {
 		return o, err
 	}
+	if o.kind > opNothing || o.kind == opSpan && (o.span.from.few() || o.span.to.few()) {
+		asked.Store(true)
+	}
 	switch c.name { // what the process knows before there is an exchange is text
 	case "ENVIRONMENT":
 		return constant(os.Getenv(o.name), o.max), nil
@@ -367,7 +370,7 @@ func compile(c call, in Compiler, depth int) (operator, error) {
 // must tells whether there has to be a parameter.
 func (t takes) must() bool {
 	switch t {
-	case takesField, takesName, takesSpan, takesPath, takesState, takesOf, takesOperators, takesExpression:
+	case takesField, takesName, takesSpan, takesPath, takesState, takesOf, takesOperators, takesExpression, takesKey:
 		return true
 	}
 	return false
@@ -442,16 +445,23 @@ func constant(v string, length int32) operator {
 	return operator{kind: opConstant, text: []byte(bound(v, length)), max: -1}
 }
 
-// parseState reads NAME, NAME:PLAIN or NAME:TYPED. Typed, which is what is meant by saying nothing, a string has its quotes.
+// parseState reads NAME, NAME:PLAIN, NAME:TYPED or NAME:FIELD:FIELD'S NAME. Typed, which is what is meant by saying nothing, a string has
+// its quotes. It has no fields, to Envoy either.
 func (o *operator) parseState(s string) error {
-	var as string
-	o.name, as, _ = strings.Cut(s, ":")
-	switch as {
-	case "", "TYPED":
+	name, as, _ := strings.Cut(s, ":")
+	as, field, _ := strings.Cut(as, ":")
+	o.name = name
+	switch {
+	case as == "FIELD" && field != "":
+		o.kind = opAbsent
+	case as == "FIELD":
+		return fmt.Errorf("parameter %q: want the name of a field after the colon", s)
+	case field != "":
+		return fmt.Errorf("parameter %q: want a field's name only after FIELD", s)
+	case as == "" || as == "TYPED":
 		o.quoted = true
-	case "PLAIN":
-	default:
-		return fmt.Errorf("parameter %q: want %s:PLAIN or %s:TYPED; state has no fields here", s, o.name, o.name)
+	case as != "PLAIN":
+		return fmt.Errorf("parameter %q: want %s:PLAIN, %s:TYPED or %s:FIELD:…", s, name, name, name)
 	}
 	return nil
 }
@@ -497,38 +507,5 @@ func fieldOf(k kind, name string) (string, field, http.ID) {
 	}
 	return name, from, http.Lookup(name)
 }
-
-// parseSpan reads FROM:TO:UNIT.
-func parseSpan(s string) (span, error) {
-	parts := strings.Split(s, ":")
-	if len(parts) != 3 {
-		return span{}, fmt.Errorf("parameter %q: want FROM:TO:UNIT, as in DS_RX_BEG:DS_TX_END:ms", s)
-	}
-	var t span
-	var ok bool
-	if t.from, ok = points[parts[0]]; !ok {
-		return t, fmt.Errorf("point %q is not kept; there are %s", parts[0], list(points))
-	}
-	if t.to, ok = points[parts[1]]; !ok {
-		return t, fmt.Errorf("point %q is not kept; there are %s", parts[1], list(points))
-	}
-	if t.unit, ok = units[parts[2]]; !ok {
-		return t, fmt.Errorf("unit %q: want ms, us or ns", parts[2])
-	}
-	return t, nil
-}
-
-var points = map[string]point{
-	"DS_RX_BEG": pointStart,
-	"DS_RX_END": pointRequestEnd,
-	"US_TX_BEG": pointUpstreamFirstSent,
-	"US_TX_END": pointUpstreamLastSent,
-	"US_RX_BEG": pointUpstreamHead,
-	"US_RX_END": pointUpstreamEnd,
-	"DS_TX_BEG": pointDownstreamHead,
-	"DS_TX_END": pointEnd,
-}
-
-var units = map[string]uint32{"ms": 1e3, "us": 1e6, "ns": 1e9}
 
 func list[V any](m map[string]V) string { return strings.Join(slices.Sorted(maps.Keys(m)), ", ") }

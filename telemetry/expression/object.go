@@ -108,17 +108,8 @@ func (o object) field(name string) ref.Val {
 		return nil
 	}
 	name = strings.ToLower(name)
-	if r != nil {
-		switch name {
-		case ":authority", "host":
-			return text(r.Authority())
-		case ":method":
-			return text(r.Method())
-		case ":path":
-			return text(r.Path())
-		case ":scheme":
-			return text(r.Scheme())
-		}
+	if r != nil && http.IsPseudo(name) {
+		return text(r.Pseudo(name))
 	}
 	if name == ":status" && status != 0 {
 		return types.String(fmt.Sprint(status))

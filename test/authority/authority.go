@@ -20,6 +20,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/ocsp"
 )
 
 // Authority issues certificates into a folder. All of them are good for an hour.
@@ -216,4 +218,14 @@ func Source(dir, name string) string {
 // Trusts is a validation context, in YAML, that trusts the authority; more is more of it.
 func (a *Authority) Trusts(more string) string {
 	return "{trusted_ca: {filename: \"" + filepath.Join(a.Dir, "ca.pem") + "\"}, " + more + "}"
+}
+
+// Staple writes an OCSP response that a certificate is good, until then, as name.
+func (a *Authority) Staple(name string, c *x509.Certificate, until time.Time) {
+	a.t.Helper()
+	der, err := ocsp.CreateResponse(a.Root, a.Root, ocsp.Response{Status: ocsp.Good, SerialNumber: c.SerialNumber, ThisUpdate: until.Add(-24 * time.Hour), NextUpdate: until}, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.Write(name, der)
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -153,4 +154,45 @@ func TestConnectNeedsItsRoute(t *testing.T) {
 	p.Dial().Get("/").Want(t, 204)
 	p = connectTo(t, shout(t), "", "upgrade_configs: [{upgrade_type: websocket}]")
 	p.Dial().Get("/").Want(t, 404)
+}
+
+// The body of a POST goes upstream as it is, and its end with it; what comes back is the body of the answer. The connection of the client
+// is one of HTTP before and after.
+func TestPostsThatEndHere(t *testing.T) {
+	u := shout(t)
+	p := Routes(t, u, `- {match: {prefix: /}, route: {cluster: up, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {allow_post: true}}]}}`)
+	c := p.Dial()
+	for _, request := range []string{"content-length: 5\r\n\r\nhello", "transfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\nx-t: 1\r\n\r\n"} {
+		c.Send("POST / HTTP/1.1\r\nhost: a.example\r\n" + request)
+		if r := c.Read("POST").Want(t, 200, "HELLOend", "server: envoy"); r.Header.Get("connection") != "" {
+			t.Errorf("head %q", r.Head)
+		}
+	}
+	c.Send("POST / HTTP/1.1\r\nhost: a.example\r\ncontent-length: 0\r\n\r\n")
+	c.Read("POST").Want(t, 200, "end")
+	if n := u.Connections(); n != 3 {
+		t.Errorf("%d upstream connections for three tunnels", n)
+	}
+	p.WantStat("cluster.up.upstream_cx_active", 0)
+	p.WantStat("cluster.up.upstream_rq_active", 0)
+	p.WantStat("cluster.up.upstream_rq_pending_active", 0)
+	p.WantStat("cluster.up.upstream_rq_200", 3)
+	u.Stop()
+	p.Dial().Send("POST / HTTP/1.1\r\nhost: a.example\r\ncontent-length: 5\r\n\r\nhello").Read("POST").Want(t, 503, "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure")
+	p.WantStat("cluster.up.upstream_rq_pending_failure_eject", 1)
+	p.WantStat("cluster.up.upstream_rq_pending_active", 0)
+}
+
+func TestPostsCarryMuch(t *testing.T) {
+	u := Serve(t, func(_ *Upstream, c *Conn) {
+		io.Copy(c.Conn, c.r)
+		c.Close()
+	})
+	c := Routes(t, u, `- {match: {prefix: /}, route: {cluster: up, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {allow_post: true}}]}}`).Dial()
+	const size = 16 << 20
+	c.Send("POST / HTTP/1.1\r\nhost: a.example\r\ncontent-length: " + strconv.Itoa(size) + "\r\n\r\n")
+	go io.Copy(c.Conn, io.LimitReader(zeros{}, size))
+	if r := c.Read("POST").Want(t, 200); len(r.Body) != size {
+		t.Errorf("got %d bytes of %d back", len(r.Body), size)
+	}
 }

@@ -47,3 +47,21 @@ func TestUpstreamThatIsNotThere(t *testing.T) {
 	p.Dial().Get("/").Want(t, 503, "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure")
 	p.WantStat("cluster.up.upstream_cx_connect_fail", 1)
 }
+
+// A connection that has lived its time, where that is to be safe, waits for one more request: its answer says that it is the last.
+func TestAgeThatWaits(t *testing.T) {
+	u := Answer(t, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+	p := Start(t, Bootstrap(HTTPListener("routes: [{match: {prefix: /}, route: {cluster: up}}]", "http1_safe_max_connection_duration: true\ndrain_timeout: 0s\ncommon_http_protocol_options: {max_connection_duration: 0.3s}"), Cluster("up", u.Port)))
+	c := p.Dial()
+	if r := c.Get("/").Want(t, 200); r.Header.Get("connection") != "" {
+		t.Errorf("a young connection is told to end: %q", r.Head)
+	}
+	p.WantStat("http.http.downstream_cx_max_duration_reached", 1)
+	p.WantStat("http.http.downstream_cx_http1_soft_drain", 1)
+	c.Get("/").Want(t, 200, "connection: close")
+	if !c.Closed() {
+		t.Error("it goes on all the same")
+	}
+	p.WantStat("http.http.downstream_cx_http1_soft_drain", 0)
+	p.WantStat("http.http.downstream_cx_active", 0)
+}

@@ -489,3 +489,189 @@ func helloOf(t *testing.T, conf *tls.Config) []byte {
 	}
 	return b[:n]
 }
+
+// naming answers with the name that its client asked for.
+func naming(a *Authority, names ...string) func(*Upstream, *Conn) {
+	own := a.Issue("naming", names, nil)
+	return OverTLS(&tls.Config{Certificates: []tls.Certificate{own}}, func(u *Upstream, c *Conn) {
+		for u.Take(c) {
+			text := "asked for " + c.Conn.(*tls.Conn).ConnectionState().ServerName
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s", len(text), text)
+		}
+	})
+}
+
+// The name of a request decides which server is asked for; a connection that asked for one name serves no request for another.
+func TestNamesOfRequests(t *testing.T) {
+	a := NewAuthority(t, t.TempDir())
+	u := Serve(t, naming(a, "one.test", "two.test"))
+	p := Start(t, Bootstrap(HTTPListener(All), Cluster("up", u.Port, UpstreamTLS("validation_context: "+a.Trusts(""), "sni: fixed.test"),
+		`typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: {}}, upstream_http_protocol_options: {auto_sni: true, auto_san_validation: true}}}`)))
+	c := p.Dial()
+	for _, ask := range [][2]string{{"one.test", "200 asked for one.test"}, {"two.test:8443", "200 asked for two.test"}, {"one.test", "200 asked for one.test"}, {"three.test", "503"}} {
+		r := c.Send("GET / HTTP/1.1\r\nhost: " + ask[0] + "\r\n\r\n").Read("GET")
+		if got := fmt.Sprintf("%d %s", r.Status, r.Body); !strings.HasPrefix(got, ask[1]) {
+			t.Errorf("%s: %s", ask[0], got)
+		}
+	}
+	if n := p.Stat("cluster.up.upstream_cx_total"); n != 3 {
+		t.Errorf("%d connections, want one for each of three names", n)
+	}
+	p.WantStat("cluster.up.ssl.fail_verify_san", 1)
+}
+
+// What an endpoint's metadata say decides whether it is spoken to by TLS, and its own name may be what is asked for.
+func TestTransportsOfEndpoints(t *testing.T) {
+	a := NewAuthority(t, t.TempDir())
+	secure := Serve(t, naming(a, "own.test"))
+	plain := Answer(t, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nplain")
+	endpoint := func(port int, more string) string {
+		return fmt.Sprintf("      - {endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}%s}\n", port, more)
+	}
+	text := func(mode string) string {
+		return Bootstrap(HTTPListener(All), "- name: up\n  type: STATIC\n  transport_socket_matches:\n  - {name: mesh, match: {tlsMode: istio}, "+UpstreamTLS("validation_context: "+a.Trusts(""), "auto_host_sni: true, auto_sni_san_validation: true")+"}\n  - {name: rest, match: {}, transport_socket: {name: raw}}\n"+
+			"  load_assignment:\n    cluster_name: up\n    endpoints:\n    - lb_endpoints:\n"+
+			endpoint(secure.Port, ", hostname: own.test}, metadata: {filter_metadata: {envoy.transport_socket_match: {tlsMode: "+mode+"}}}")+endpoint(plain.Port, "}"))
+	}
+	p := Start(t, text("istio"))
+	seen := map[string]int{}
+	for range 4 {
+		r := p.Dial().Get("/")
+		seen[r.Body]++
+	}
+	if seen["asked for own.test"] != 2 || seen["plain"] != 2 {
+		t.Errorf("answers: %v", seen)
+	}
+	// The endpoint is another one when its metadata say otherwise: no connection of the old kind is used for it.
+	p.Change(text("disabled"))
+	bad := 0
+	for range 4 {
+		if r := p.Dial().Get("/"); r.Status != 200 {
+			bad++
+		}
+	}
+	if bad != 2 {
+		t.Errorf("%d of 4 requests in plain text failed at a server of TLS, want 2", bad)
+	}
+}
+
+// A certificate is shown with its OCSP response as long as that is valid; what becomes of it afterwards is a matter of policy.
+func TestStapling(t *testing.T) {
+	a := NewAuthority(t, t.TempDir())
+	leaf := a.Issue("front", []string{"front.test"}, nil).Leaf
+	a.Staple("good", leaf, time.Now().Add(time.Hour))
+	a.Staple("ended", leaf, time.Now().Add(-time.Hour))
+	u := Echo(t)
+	for _, c := range []struct {
+		response, policy string
+		stapled, refused bool
+	}{
+		{"good", "LENIENT_STAPLING", true, false},
+		{"ended", "LENIENT_STAPLING", false, false},
+		{"good", "STRICT_STAPLING", true, false},
+		{"ended", "STRICT_STAPLING", false, true},
+		{"good", "MUST_STAPLE", true, false},
+	} {
+		source := strings.TrimSuffix(a.Source("front"), "}") + `, ocsp_staple: {filename: "` + filepath.Join(a.Dir, c.response) + `"}}`
+		p := Start(t, Bootstrap(Secured(HTTPListener(All), DownstreamTLS("tls_certificates: ["+source+"]", "ocsp_staple_policy: "+c.policy)), Cluster("up", u.Port)))
+		conn, err := TryTLS(t, p.Address(), &tls.Config{RootCAs: a.Pool(), ServerName: "front.test"})
+		if (err != nil) != c.refused {
+			t.Errorf("%s, %s: %v", c.response, c.policy, err)
+		}
+		if err == nil && (conn.Conn.(*tls.Conn).OCSPResponse() != nil) != c.stapled {
+			t.Errorf("%s, %s: stapled is %v", c.response, c.policy, !c.stapled)
+		}
+	}
+}
+
+// slicing cuts what is written into pieces of one byte; with records, each of them in a TLS record of its own, as far as the first message goes.
+type slicing struct {
+	net.Conn
+	records bool
+	done    bool
+}
+
+func (s *slicing) Write(b []byte) (int, error) {
+	if s.done {
+		return s.Conn.Write(b)
+	}
+	s.done = true
+	if !s.records {
+		for i := range b {
+			if _, err := s.Conn.Write(b[i : i+1]); err != nil {
+				return i, err
+			}
+		}
+		return len(b), nil
+	}
+	var cut []byte
+	for _, c := range b[5:] { // one record, with one message
+		cut = append(cut, b[0], b[1], b[2], 0, 1, c)
+	}
+	if _, err := s.Conn.Write(cut); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// However the first message is cut up, the chain for its server name gets the connection, with and without an inspector (CVE-2020-8660).
+func TestFragmentedHello(t *testing.T) {
+	a := NewAuthority(t, t.TempDir())
+	a.Issue("front", []string{"front.test"}, nil)
+	u := Echo(t)
+	plain := Secured(HTTPListener(All), DownstreamTLS("tls_certificates: ["+a.Source("front")+"]", ""))
+	inspected := strings.Replace(plain, "  filter_chains:\n  - ", "  listener_filters: [{name: tls, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector}}]\n  filter_chains:\n  - filter_chain_match: {server_names: [front.test]}\n    ", 1)
+	for _, text := range []string{plain, inspected} {
+		p := Start(t, Bootstrap(text, Cluster("up", u.Port)))
+		for _, records := range []bool{false, true} {
+			c := tls.Client(&slicing{Conn: Dial(t, p.Address()).Conn, records: records}, &tls.Config{RootCAs: a.Pool(), ServerName: "front.test"})
+			if err := c.Handshake(); err != nil {
+				t.Errorf("records %v: %v", records, err)
+				continue
+			}
+			if r := wrap(t, c).Get("/"); r.Status != 200 {
+				t.Errorf("records %v: %d", records, r.Status)
+			}
+		}
+		if text == inspected {
+			if _, err := TryTLS(t, p.Address(), &tls.Config{RootCAs: a.Pool(), ServerName: "other.test"}); err == nil {
+				t.Error("a name that no chain has was served")
+			}
+		}
+	}
+}
+
+// A certificate with ten thousand names costs its client the connection and nobody else his time
+// (CVE-2026-27145).
+func TestMonstrousCertificates(t *testing.T) {
+	a := NewAuthority(t, t.TempDir())
+	a.Issue("front", []string{"front.test"}, nil)
+	p := Start(t, Bootstrap(Secured(HTTPListener(All), DownstreamTLS("tls_certificates: ["+a.Source("front")+"], validation_context: "+
+		a.Trusts(`match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: good.test}}]`), "require_client_certificate: true")), Cluster("up", Echo(t).Port)))
+	names := make([]string, 10_000)
+	for i := range names {
+		names[i] = fmt.Sprintf("n%d.test", i)
+	}
+	many := a.Issue("many", names, nil)
+	conf := func(c tls.Certificate) *tls.Config {
+		return &tls.Config{RootCAs: a.Pool(), ServerName: "front.test", Certificates: []tls.Certificate{c}}
+	}
+	refused := func(c tls.Certificate) {
+		t.Helper()
+		conn, err := TryTLS(t, p.Address(), conf(c))
+		if err == nil {
+			if _, err = conn.Conn.Read(make([]byte, 1)); err == nil {
+				t.Error("let in")
+			}
+		}
+	}
+	refused(many)
+	before := p.Stat("loop.turns")
+	good := DialTLS(t, p.Address(), conf(a.Issue("good", []string{"good.test"}, nil)))
+	if r := good.Get("/"); r.Status != 200 {
+		t.Error(r.Status)
+	}
+	if p.Stat("loop.turns") == before {
+		t.Error("the loop stands still")
+	}
+}

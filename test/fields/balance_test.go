@@ -193,6 +193,13 @@ var balanceTrials = everywhereToo(append(append(append(append([]trial{
 	{paths: "RingHash.hash_balance_factor", site: namesakes(policy(ring + " use_hostname_for_hashing: true, PIECE")), base: "", flip: "hash_balance_factor: 100", probe: crowded, want: [2]string{"127.0.0.1", "127.0.0.2"}},
 	{paths: "common.v3.ConsistentHashingLbConfig.use_hostname_for_hashing", site: namesakes(policy(ring + " minimum_ring_size: 65536, consistent_hashing_lb_config: {PIECE}")), base: "", flip: "use_hostname_for_hashing: true", probe: part, want: [2]string{"half", "all"}},
 	{paths: "common.v3.ConsistentHashingLbConfig.hash_balance_factor", site: namesakes(policy(ring + " consistent_hashing_lb_config: {use_hostname_for_hashing: true, PIECE}")), base: "", flip: "hash_balance_factor: 100", probe: crowded, want: [2]string{"127.0.0.1", "127.0.0.2"}},
+	{paths: "common.v3.ConsistentHashingLbConfig.hash_policy", site: twins(policy(ring + " minimum_ring_size: 65536, consistent_hashing_lb_config: {PIECE}")), base: "", flip: "hash_policy: [{header: {header_name: host}}]", probe: alone, want: [2]string{"false", "true"}},
+	{paths: "CommonLbConfig.ConsistentHashingLbConfig.use_hostname_for_hashing", site: resolved("two.test", "type: STRICT_DNS, dns_lookup_family: V4_ONLY, lb_policy: RING_HASH, ring_hash_lb_config: {minimum_ring_size: 65536}, common_lb_config: {consistent_hashing_lb_config: {PIECE}}, "+asks), base: "", flip: "use_hostname_for_hashing: true", probe: alone, want: [2]string{"false", "true"}},
+	{paths: "LbSubsetConfig.locality_weight_aware", site: weighed("common_lb_config: {locality_weighted_lb_config: {}}, lb_subset_config: {PIECE subset_selectors: [{keys: [s]}]},"), base: "", flip: "locality_weight_aware: true,", probe: part, want: [2]string{"half", "few"}},
+	{paths: "LbSubsetConfig.scale_locality_weight", site: weighed("common_lb_config: {locality_weighted_lb_config: {}}, lb_subset_config: {locality_weight_aware: true, PIECE subset_selectors: [{keys: [s]}]},"), base: "", flip: "scale_locality_weight: true,", probe: part, want: [2]string{"few", "half"}},
+	{paths: "subset.v3.Subset.locality_weight_aware", site: weighed(policy(subset + " PIECE subset_selectors: [{keys: [s]}], subset_lb_policy: {" + inner(round+" locality_lb_config: {locality_weighted_lb_config: {}}") + "}")), base: "", flip: "locality_weight_aware: true,", probe: part, want: [2]string{"half", "few"}},
+	{paths: "subset.v3.Subset.scale_locality_weight", site: weighed(policy(subset + " locality_weight_aware: true, PIECE subset_selectors: [{keys: [s]}], subset_lb_policy: {" + inner(round+" locality_lb_config: {locality_weighted_lb_config: {}}") + "}")), base: "", flip: "scale_locality_weight: true,", probe: part, want: [2]string{"few", "half"}},
+	{paths: "Subset.allow_redundant_keys", site: versions(asksW, policy(subset+" "+selector+", PIECE subset_lb_policy: {"+inner(round)+"}")), base: "", flip: "allow_redundant_keys: true,", probe: look("GET /", status), want: [2]string{"503", "200"}},
 	{paths: "RingHash.locality_weighted_lb_config", site: fleet(policy(ring+" minimum_ring_size: 65536, PIECE"), weights, heavy), base: "", flip: "locality_weighted_lb_config: {}", probe: part, want: [2]string{"half", "few"}},
 	{paths: "Maglev.locality_weighted_lb_config", site: fleet(policy(maglev+" PIECE"), weights, heavy), base: "", flip: "locality_weighted_lb_config: {}", probe: part, want: [2]string{"half", "few"}},
 	{paths: "Maglev.table_size", site: twins(policy(maglev + " PIECE")), base: "", flip: "table_size: 7", probe: look("GET /", "#cluster.up.maglev_lb.max_entries_per_host"), want: [2]string{"32769", "4"}},
@@ -208,6 +215,23 @@ var balanceTrials = everywhereToo(append(append(append(append([]trial{
 	})...),
 	slowTrials("Cluster.SlowStartConfig", func(body string) string { return "lb_policy: LEAST_REQUEST, least_request_lb_config: {" + body + "}," })...),
 	slowTrials("common.v3.SlowStartConfig", func(body string) string { return policy(round + " " + body) })...))
+
+// alone tells whether one endpoint gets all requests.
+func alone(w *world) string {
+	counts, _ := hosts(w, 100, false)
+	return fmt.Sprint(max(counts["127.0.0.1"], counts["127.0.0.2"]) == 100)
+}
+
+// weighed is a subset of both endpoints. The second one's locality weighs 19 times as much, and has 18 more endpoints that are in no subset.
+func weighed(own string) func(string) string {
+	var others strings.Builder
+	for i := range 18 {
+		fmt.Fprintf(&others, ", {endpoint: {address: {socket_address: {port_value: @PORT@, address: 127.0.0.%d}}}}", i+3)
+	}
+	return fleetBehind("routes: [{match: {prefix: /}, route: {"+asksX+"}}]", own,
+		"load_balancing_weight: 1, locality: {zone: a}, lb_endpoints: [{metadata: {filter_metadata: {envoy.lb: {s: x}}}, "+one+"}]",
+		"load_balancing_weight: 19, locality: {zone: b}, lb_endpoints: [{metadata: {filter_metadata: {envoy.lb: {s: x}}}, "+two+"}"+others.String()+"]")
+}
 
 // namesakes are twins with one hostname.
 func namesakes(own string) func(string) string {

@@ -1,6 +1,10 @@
 package fields
 
-import "github.com/weftmesh/weft/test/e2e"
+import (
+	"strings"
+
+	"github.com/weftmesh/weft/test/e2e"
+)
 
 const fileLog = `access_log: [{name: log, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "@DIR@/log", format: "%REQ(:SCHEME)%\n"}}]`
 
@@ -56,11 +60,18 @@ var managerTrials = []trial{
 	{paths: "HttpConnectionManager.request_headers_timeout", site: hcm, flip: "request_headers_timeout: 0.05s", probe: says("GET / HTTP/1.1\r\n"), want: [2]string{"silence", "HTTP/1.1 408 Request Timeout"}},
 	{paths: "HttpConnectionManager.delayed_close_timeout", site: hcm, base: "delayed_close_timeout: 10s", flip: "delayed_close_timeout: 0.05s", probe: soon("GET /; connection: close", "http.http.downstream_cx_delayed_close_timeout", 1), want: [2]string{"no", "yes"}},
 	{paths: "HttpConnectionManager.drain_timeout", site: hcmAnd("common_http_protocol_options: {max_connection_duration: 0.05s}"), flip: "drain_timeout: 0.05s", probe: says(""), want: [2]string{"silence", "closed"}},
+	{paths: "HttpConnectionManager.drain_timeout_jitter", site: hcmAnd("drain_timeout: 0.2s\ncommon_http_protocol_options: {max_connection_duration: 0.01s}"), flip: "drain_timeout_jitter: {value: 100}", probe: livesApart, want: [2]string{"false", "true"}},
+	{paths: "HttpConnectionManager.http1_safe_max_connection_duration", site: hcmAnd("drain_timeout: 0.01s\ncommon_http_protocol_options: {max_connection_duration: 0.02s}"), flip: "http1_safe_max_connection_duration: true", probe: says(""), want: [2]string{"closed", "silence"}},
+	{paths: "ForwardProtoConfig.https_destination_ports", site: func(piece string) string {
+		const address = "  address: {socket_address: {address: 127.0.0.1, port_value: 0}}\n"
+		return strings.Replace(hcm(piece), address, address+`    listener_filters: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol}}]`+"\n", 1)
+	}, base: "forward_proto_config: {https_destination_ports: [1, 3]}", flip: "forward_proto_config: {https_destination_ports: [1, 2]}", probe: look(proxy1, ">x-forwarded-proto"), want: [2]string{"http", "https"}},
 	{paths: "SchemeHeaderTransformation.scheme_to_overwrite", site: hcmAnd(fileLog), flip: "scheme_header_transformation: {scheme_to_overwrite: https}", probe: look("GET /", "@log"), want: [2]string{"http", "https"}},
 	{paths: "SchemeHeaderTransformation.match_upstream", site: hcmAnd(fileLog), flip: "scheme_header_transformation: {match_upstream: true}", probe: look("GET /; x-forwarded-proto: https", "@log"), want: [2]string{"https", "http"}},
 
 	{paths: "HttpProtocolOptions@downstream.idle_timeout", site: common, flip: "idle_timeout: 0.05s", probe: says(""), want: [2]string{"silence", "closed"}},
 	{paths: "HttpProtocolOptions@downstream.max_connection_duration", site: common, flip: "max_connection_duration: 0.05s", probe: says(""), want: [2]string{"silence", "closed"}},
+	{paths: "HttpProtocolOptions@downstream.max_connection_duration_jitter", site: common, base: "max_connection_duration: 0.2s", flip: "max_connection_duration: 0.2s, max_connection_duration_jitter: {value: 100}", probe: livesApart, want: [2]string{"false", "true"}},
 	{paths: "HttpProtocolOptions@downstream.max_stream_duration", site: common, flip: "max_stream_duration: 0.05s", up: silent, probe: look("GET /", "body"), want: [2]string{"stream timeout", "downstream duration timeout"}},
 	{paths: "HttpProtocolOptions@downstream.max_headers_count", site: common, flip: "max_headers_count: 3", probe: look("GET /; a: 1; b: 2; c: 3; d: 4", "status"), want: [2]string{"200", "431"}},
 	{paths: "HttpProtocolOptions@downstream.max_requests_per_connection", site: common, flip: "max_requests_per_connection: 1", probe: look("GET /", "close"), want: [2]string{"false", "true"}},
@@ -76,6 +87,9 @@ var managerTrials = []trial{
 	{paths: "HeaderKeyFormat@downstream.proper_case_words", site: http1, flip: "header_key_format: {proper_case_words: {}}", probe: has("\r\nContent-Length: ", look("GET /", "head")), want: [2]string{"false", "true"}},
 	{paths: "HeaderKeyFormat@downstream.stateful_formatter", site: http1, flip: "header_key_format: {stateful_formatter: {name: p, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig}}}", probe: has("\r\nx-MiXed: ", look("GET /; x-MiXed: v", "sent")), want: [2]string{"false", "true"}},
 
+	{paths: "Router.strict_check_headers", site: func(piece string) string {
+		return strings.Replace(router(piece), "10.0.0.0, prefix_len: 8", "127.0.0.0, prefix_len: 8", 1)
+	}, base: "strict_check_headers: [x-envoy-retry-on]", flip: "strict_check_headers: [x-envoy-max-retries]", probe: look("GET /; x-forwarded-for: 127.0.0.1; x-envoy-max-retries: many", "status"), want: [2]string{"200", "400"}},
 	{paths: "Router.suppress_envoy_headers", site: router, base: "suppress_envoy_headers: false", flip: "suppress_envoy_headers: true", probe: set(look("GET /", "<x-envoy-upstream-service-time")), want: [2]string{"true", "false"}},
 	{paths: "Router.respect_expected_rq_timeout", site: router, base: "respect_expected_rq_timeout: false", flip: "respect_expected_rq_timeout: true", probe: look("GET /; x-forwarded-for: 10.0.0.1; x-envoy-expected-rq-timeout-ms: 77", ">x-envoy-expected-rq-timeout-ms"), want: [2]string{"15000", "77"}},
 	{paths: "HttpFilter.disabled", site: chain(all), base: "name: tag", flip: "name: tag, disabled: true", probe: look("GET /", "status"), want: [2]string{"418", "200"}},

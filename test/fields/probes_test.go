@@ -12,8 +12,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -386,6 +388,23 @@ func proxied(piece string) string {
 	const chains = "    filter_chains:\n"
 	return replaced(matched(ranges("source_prefix_ranges", "10.1.1.1", 32)), chains,
 		`    listener_filters: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol, `+piece+"}}]\n"+chains)
+}
+
+// livesApart tells whether connections that nobody uses live for different times: twenty live as long as one another, or, with jitter, up
+// to twice as long.
+func livesApart(w *world) string {
+	var lives [20]time.Duration
+	var all sync.WaitGroup
+	for i := range lives {
+		began, c := time.Now(), w.dial()
+		all.Go(func() {
+			for hears(c.Conn) == "hello" {
+			}
+			lives[i] = time.Since(began)
+		})
+	}
+	all.Wait()
+	return fmt.Sprint(slices.Max(lives[:])-slices.Min(lives[:]) > 80*time.Millisecond)
 }
 
 const proxy1 = "PROXY TCP4 10.1.1.1 10.1.1.2 1 2\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n"

@@ -22,6 +22,20 @@ func tries(request string) func(*world) string {
 	}
 }
 
+// speaks is how HTTP is spoken to a cluster, with more of it; spoken is a cluster that ejects its endpoint, in a manner of speaking.
+func speaks(piece string) string {
+	return `typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: {}}, ` + piece + `}}`
+}
+
+func spoken(piece string) string {
+	return cluster("outlier_detection: {consecutive_5xx: 15, enforcing_consecutive_5xx: 0}\n" + speaks(piece))
+}
+
+// errorsAre says which answers count against endpoints.
+func errorsAre(piece string) string {
+	return "outlier_detection: {error_matcher: {" + piece + "}}"
+}
+
 // retry is a piece of a route's retry policy.
 func retry(piece string) string {
 	return action("timeout: 1s, retry_policy: {retry_back_off: {base_interval: 0.001s}, " + piece + "}")
@@ -105,6 +119,17 @@ func neverFails(w *world) string {
 
 var retryTrials = []trial{
 	{paths: "RouteAction.retry_policy", site: action, flip: again, up: fails, probe: tries("GET /"), want: [2]string{"1", "3"}},
+	{paths: "upstreams.http.v3.HttpProtocolOptions.retry_policy", site: spoken, flip: again, up: fails, probe: tries("GET /"), want: [2]string{"1", "3"}},
+	{paths: "upstreams.http.v3.HttpProtocolOptions.request_mirror_policies", site: spoken, flip: "request_mirror_policies: [{cluster: up}]", probe: copies, want: [2]string{"1", "2"}},
+	{paths: "upstreams.http.v3.HttpProtocolOptions.hash_policy", site: func(piece string) string {
+		return replaced(hashedBy(""), "lb_policy: RING_HASH", "lb_policy: RING_HASH, "+speaks(piece))
+	}, flip: "hash_policy: [{header: {header_name: x-k}}]", up: everywhere, probe: oneEndpoint, want: [2]string{"2", "1"}},
+	{paths: "OutlierDetection.error_matcher MatchPredicate.any_match", site: spoken, base: errorsAre("http_response_headers_match: {headers: [{name: x-none, present_match: true}]}"), flip: errorsAre("any_match: true"), probe: outlierOf("ejections_detected_consecutive_5xx"), want: [2]string{"0", "1"}},
+	{paths: "MatchPredicate.not_match", site: spoken, base: errorsAre("any_match: true"), flip: errorsAre("not_match: {any_match: true}"), probe: outlierOf("ejections_detected_consecutive_5xx"), want: [2]string{"1", "0"}},
+	{paths: "MatchPredicate.http_response_headers_match HttpHeadersMatch.headers", site: spoken, base: errorsAre("http_response_headers_match: {headers: [{name: \":status\", string_match: {exact: \"201\"}}]}"), flip: errorsAre("http_response_headers_match: {headers: [{name: \":status\", string_match: {exact: \"200\"}}]}"), probe: outlierOf("ejections_detected_consecutive_5xx"), want: [2]string{"0", "1"}},
+	{paths: "MatchPredicate.and_match", site: spoken, base: errorsAre("any_match: true"), flip: errorsAre("and_match: {rules: [{any_match: true}, {not_match: {any_match: true}}]}"), probe: outlierOf("ejections_detected_consecutive_5xx"), want: [2]string{"1", "0"}},
+	{paths: "MatchPredicate.or_match", site: spoken, base: errorsAre("not_match: {any_match: true}"), flip: errorsAre("or_match: {rules: [{any_match: true}, {not_match: {any_match: true}}]}"), probe: outlierOf("ejections_detected_consecutive_5xx"), want: [2]string{"0", "1"}},
+	{paths: "MatchPredicate.MatchSet.rules", site: spoken, base: errorsAre("and_match: {rules: [{any_match: true}, {any_match: true}]}"), flip: errorsAre("and_match: {rules: [{any_match: true}, {not_match: {any_match: true}}]}"), probe: outlierOf("ejections_detected_consecutive_5xx"), want: [2]string{"1", "0"}},
 	{paths: "VirtualHost.retry_policy", site: vhostAnd, flip: again, up: fails, probe: tries("GET /"), want: [2]string{"1", "3"}},
 	{paths: "RetryPolicy.retry_on", site: retry, base: "retry_on: reset", flip: "retry_on: 5xx", up: fails, probe: tries("GET /"), want: [2]string{"1", "2"}},
 	{paths: "RetryPolicy.num_retries", site: retry, base: "retry_on: 5xx", flip: "retry_on: 5xx, num_retries: 3", up: fails, probe: tries("GET /"), want: [2]string{"2", "4"}},

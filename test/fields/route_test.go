@@ -119,6 +119,12 @@ var routeTrials = []trial{
 	{paths: "Route.name", site: logRoute("%ROUTE_NAME%"), base: "name: a", flip: "name: b", probe: look("GET /", "@log"), want: [2]string{"a", "b"}},
 
 	{paths: "RouteMatch.connect_matcher", site: connects, base: "prefix: /}, route: {cluster: up", flip: "connect_matcher: {}}, route: {cluster: up, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]", up: greets, probe: tunnelled, want: [2]string{"HTTP/1.1 404 Not Found", "hello"}},
+	{paths: "ConnectConfig.allow_post", site: action2, base: "cluster: up, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]", flip: "cluster: up, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {allow_post: true}}]", up: greets, probe: func(w *world) string {
+		c := w.dial()
+		c.Send("POST / HTTP/1.1\r\nhost: a.example\r\ncontent-length: 2\r\n\r\nhi")
+		line, _, _ := strings.Cut(until(iotest.OneByteReader(c.Conn), "\r\n\r\n"), "\r\n")
+		return line
+	}, want: [2]string{"HTTP/1.1 502 Bad Gateway", "HTTP/1.1 200 OK"}},
 	{paths: "RouteMatch.query_parameters QueryParameterMatcher.name", site: match, base: "prefix: /, query_parameters: [{name: a}]", flip: "prefix: /, query_parameters: [{name: b}]", probe: look("GET /?a", "status"), want: [2]string{"200", "418"}},
 	{paths: "QueryParameterMatcher.string_match", site: match, base: "prefix: /, query_parameters: [{name: a, string_match: {exact: b}}]", flip: "prefix: /, query_parameters: [{name: a, string_match: {exact: c}}]", probe: look("GET /?a=b", "status"), want: [2]string{"200", "418"}},
 	{paths: "QueryParameterMatcher.present_match", site: match, base: "prefix: /, query_parameters: [{name: a, present_match: true}]", flip: "prefix: /, query_parameters: [{name: a, present_match: false}]", probe: look("GET /?a=b", "status"), want: [2]string{"200", "418"}},

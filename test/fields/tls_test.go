@@ -34,7 +34,7 @@ import (
 //	deep                of a client, which ca.pem has not issued, but mid.pem, that stands between
 //	stranger            of a client, of stranger/ca.pem
 //
-// none.pem and crl.pem are lists of revoked certificates of ca.pem, mid-crl.pem one of mid.pem; tickets1 and tickets2 are keys.
+// staple and ended-staple are OCSP responses for front, of which one is not valid any more; none.pem and crl.pem are lists of revoked certificates of ca.pem, mid-crl.pem one of mid.pem; tickets1 and tickets2 are keys.
 type identities struct {
 	*authority.Authority
 	of map[string]tls.Certificate
@@ -81,6 +81,8 @@ func issue(t testing.TB, dir string) *identities {
 		}
 	}
 	k.of["stranger"] = authority.New(t, filepath.Join(dir, "stranger")).Issue("stranger", []string{"spiffe://td/client"}, nil)
+	a.Staple("staple", k.of["front"].Leaf, time.Now().Add(time.Hour))
+	a.Staple("ended-staple", k.of["front"].Leaf, time.Now().Add(-time.Hour))
 	a.Write("tickets1", []byte(strings.Repeat("1", 80)))
 	a.Write("tickets2", []byte(strings.Repeat("2", 80)))
 	return k
@@ -142,8 +144,8 @@ func (w *world) meet(change func(*tls.Config)) (m meeting) {
 	return m
 }
 
-// meets is a probe that meets a listener once and tells of it.
-func meets(change func(*tls.Config), tell func(meeting) any) func(*world) string {
+// shakes is a probe that meets a listener once and tells of it.
+func shakes(change func(*tls.Config), tell func(meeting) any) func(*world) string {
 	return func(w *world) string {
 		w.t.Helper()
 		m := w.meet(change)
@@ -206,18 +208,18 @@ const (
 	ca     = `trusted_ca: {filename: "@DIR@/ca.pem"}`
 )
 
-// spoken is a listener that answers each request, and what its connections speak.
-func spoken(socket string) string {
+// spokenOver is a listener that answers each request, and what its connections speak.
+func spokenOver(socket string) string {
 	return replaced(direct("status: 200"), "    - filters:", "    - "+socket+"\n      filters:")
 }
 
 // beside is a piece beside the common context of a server that shows front and trusts ca.pem.
 func beside(piece string) string {
-	return spoken(e2e.DownstreamTLS(fronts+", validation_context: {"+ca+"}", piece))
+	return spokenOver(e2e.DownstreamTLS(fronts+", validation_context: {"+ca+"}", piece))
 }
 
 // contextOf is a piece of the common context of a server.
-func contextOf(piece string) string { return spoken(e2e.DownstreamTLS(piece, "")) }
+func contextOf(piece string) string { return spokenOver(e2e.DownstreamTLS(piece, "")) }
 
 // inContext is a piece of the common context of a server that shows front.
 func inContext(piece string) string { return contextOf(fronts + ", " + piece) }
@@ -235,7 +237,7 @@ func shows(chain, key string) string {
 
 // demands are those of a server that requires a certificate.
 func demands(piece string) string {
-	return spoken(e2e.DownstreamTLS(fronts+", validation_context: {"+piece+"}", "require_client_certificate: true"))
+	return spokenOver(e2e.DownstreamTLS(fronts+", validation_context: {"+piece+"}", "require_client_certificate: true"))
 }
 
 func trusting(piece string) string { return demands(ca + ", " + piece) }
@@ -260,7 +262,7 @@ func naming(piece string) string {
 
 // trustBy is a piece of the common context of a server that requires a certificate, with secrets to name in it.
 func trustBy(piece string) string {
-	return spoken(e2e.DownstreamTLS(fronts+", "+piece, "require_client_certificate: true")) +
+	return spokenOver(e2e.DownstreamTLS(fronts+", "+piece, "require_client_certificate: true")) +
 		"\n  secrets: [{name: ours, validation_context: {" + ca + "}}, {name: theirs, validation_context: {trusted_ca: {filename: \"@DIR@/stranger/ca.pem\"}}}]"
 }
 
@@ -310,20 +312,20 @@ func watching(kind string) func(string) string {
 		if kind == "tls_certificate" {
 			return contextOf("tls_certificate_sds_secret_configs: [{name: s, sds_config: {" + file + "piece.yaml\"}}}]")
 		}
-		return spoken(e2e.DownstreamTLS(fronts+", validation_context_sds_secret_config: {name: s, sds_config: {"+file+"piece.yaml\"}}}", ""))
+		return spokenOver(e2e.DownstreamTLS(fronts+", validation_context_sds_secret_config: {name: s, sds_config: {"+file+"piece.yaml\"}}}", ""))
 	}
 }
 
 var tlsTrials = []trial{
 	// Of a server.
-	{paths: "TransportSocket@downstream.typed_config FilterChain.transport_socket", identities: true, site: spoken,
-		base: `transport_socket: {name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}`, flip: e2e.DownstreamTLS(fronts, ""), probe: meets(no, statusOf), want: [2]string{"refused", "200"}},
-	{paths: "FilterChain.transport_socket_connect_timeout", identities: true, site: func(p string) string { return spoken(e2e.DownstreamTLS(fronts, "") + p) }, flip: "\n      transport_socket_connect_timeout: 0.05s", probe: says("\x16\x03\x01"), want: [2]string{"silence", "closed"}},
-	{paths: "DownstreamTlsContext.require_client_certificate", identities: true, site: beside, base: "require_client_certificate: false", flip: "require_client_certificate: true", probe: meets(no, statusOf), want: [2]string{"200", "refused"}},
-	{paths: "DownstreamTlsContext.require_sni", identities: true, site: beside, base: "require_sni: false", flip: "require_sni: true", probe: meets(func(c *tls.Config) { c.ServerName, c.InsecureSkipVerify = "", true }, statusOf), want: [2]string{"200", "refused"}},
+	{paths: "TransportSocket@downstream.typed_config FilterChain.transport_socket", identities: true, site: spokenOver,
+		base: `transport_socket: {name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}`, flip: e2e.DownstreamTLS(fronts, ""), probe: shakes(no, statusOf), want: [2]string{"refused", "200"}},
+	{paths: "FilterChain.transport_socket_connect_timeout", identities: true, site: func(p string) string { return spokenOver(e2e.DownstreamTLS(fronts, "") + p) }, flip: "\n      transport_socket_connect_timeout: 0.05s", probe: says("\x16\x03\x01"), want: [2]string{"silence", "closed"}},
+	{paths: "DownstreamTlsContext.require_client_certificate", identities: true, site: beside, base: "require_client_certificate: false", flip: "require_client_certificate: true", probe: shakes(no, statusOf), want: [2]string{"200", "refused"}},
+	{paths: "DownstreamTlsContext.require_sni", identities: true, site: beside, base: "require_sni: false", flip: "require_sni: true", probe: shakes(func(c *tls.Config) { c.ServerName, c.InsecureSkipVerify = "", true }, statusOf), want: [2]string{"200", "refused"}},
 	{paths: "DownstreamTlsContext.full_scan_certs_on_sni_mismatch", identities: true, site: func(p string) string {
-		return spoken(e2e.DownstreamTLS("tls_certificates: ["+shows("rsa", "rsa")+", "+shows("other", "other")+"]", p))
-	}, base: "full_scan_certs_on_sni_mismatch: false", flip: "full_scan_certs_on_sni_mismatch: true", probe: meets(func(c *tls.Config) {
+		return spokenOver(e2e.DownstreamTLS("tls_certificates: ["+shows("rsa", "rsa")+", "+shows("other", "other")+"]", p))
+	}, base: "full_scan_certs_on_sni_mismatch: false", flip: "full_scan_certs_on_sni_mismatch: true", probe: shakes(func(c *tls.Config) {
 		c.ServerName, c.InsecureSkipVerify, c.MaxVersion, c.CipherSuites = "nobody.test", true, tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}
 	}, shown), want: [2]string{"refused", "other"}},
 	{paths: "DownstreamTlsContext.disable_stateless_session_resumption", identities: true, site: beside, base: "disable_stateless_session_resumption: false", flip: "disable_stateless_session_resumption: true", probe: resumes(nil), want: [2]string{"true", "false"}},
@@ -333,31 +335,31 @@ var tlsTrials = []trial{
 		probe: resumes(func(string) string { return naming("session_ticket_keys_sds_secret_config: {name: t1}") }), want: [2]string{"true", "false"}},
 
 	// What both sides have.
-	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_0", identities: true, site: oldParams, base: "tls_minimum_protocol_version: TLSv1_1", flip: "tls_minimum_protocol_version: TLSv1_0", probe: meets(only(tls.VersionTLS10), versionOf), want: [2]string{"refused", "TLS 1.0"}},
-	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_1", identities: true, site: oldParams, base: "tls_minimum_protocol_version: TLSv1_2", flip: "tls_minimum_protocol_version: TLSv1_1", probe: meets(only(tls.VersionTLS11), versionOf), want: [2]string{"refused", "TLS 1.1"}},
-	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_2", identities: true, site: tlsParams, base: "tls_minimum_protocol_version: TLSv1_3", flip: "tls_minimum_protocol_version: TLSv1_2", probe: meets(only(tls.VersionTLS12), versionOf), want: [2]string{"refused", "TLS 1.2"}},
-	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_3", identities: true, site: tlsParams, base: "", flip: "tls_minimum_protocol_version: TLSv1_3", probe: meets(only(tls.VersionTLS12), versionOf), want: [2]string{"TLS 1.2", "refused"}},
-	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_0 TlsParameters.tls_maximum_protocol_version=TLSv1_0", identities: true, site: oldParams, base: "tls_minimum_protocol_version: TLSv1_2, tls_maximum_protocol_version: TLSv1_2", flip: "tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_0", probe: meets(from(tls.VersionTLS10), versionOf), want: [2]string{"TLS 1.2", "TLS 1.0"}},
-	{paths: "TlsParameters.tls_maximum_protocol_version=TLSv1_1", identities: true, site: oldParams, base: "tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_0", flip: "tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_1", probe: meets(from(tls.VersionTLS10), versionOf), want: [2]string{"TLS 1.0", "TLS 1.1"}},
-	{paths: "TlsParameters.tls_maximum_protocol_version=TLSv1_2", identities: true, site: tlsParams, base: "", flip: "tls_maximum_protocol_version: TLSv1_2", probe: meets(no, versionOf), want: [2]string{"TLS 1.3", "TLS 1.2"}},
-	{paths: "TlsParameters.tls_maximum_protocol_version=TLSv1_3", identities: true, site: tlsParams, base: "tls_maximum_protocol_version: TLSv1_2", flip: "tls_maximum_protocol_version: TLSv1_3", probe: meets(no, versionOf), want: [2]string{"TLS 1.2", "TLS 1.3"}},
-	{paths: "TlsParameters.cipher_suites", identities: true, site: tlsParams, base: "cipher_suites: [ECDHE-ECDSA-AES128-GCM-SHA256]", flip: "cipher_suites: [ECDHE-ECDSA-AES256-GCM-SHA384]", probe: meets(only(tls.VersionTLS12), func(m meeting) any { return tls.CipherSuiteName(m.CipherSuite) }),
+	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_0", identities: true, site: oldParams, base: "tls_minimum_protocol_version: TLSv1_1", flip: "tls_minimum_protocol_version: TLSv1_0", probe: shakes(only(tls.VersionTLS10), versionOf), want: [2]string{"refused", "TLS 1.0"}},
+	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_1", identities: true, site: oldParams, base: "tls_minimum_protocol_version: TLSv1_2", flip: "tls_minimum_protocol_version: TLSv1_1", probe: shakes(only(tls.VersionTLS11), versionOf), want: [2]string{"refused", "TLS 1.1"}},
+	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_2", identities: true, site: tlsParams, base: "tls_minimum_protocol_version: TLSv1_3", flip: "tls_minimum_protocol_version: TLSv1_2", probe: shakes(only(tls.VersionTLS12), versionOf), want: [2]string{"refused", "TLS 1.2"}},
+	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_3", identities: true, site: tlsParams, base: "", flip: "tls_minimum_protocol_version: TLSv1_3", probe: shakes(only(tls.VersionTLS12), versionOf), want: [2]string{"TLS 1.2", "refused"}},
+	{paths: "TlsParameters.tls_minimum_protocol_version=TLSv1_0 TlsParameters.tls_maximum_protocol_version=TLSv1_0", identities: true, site: oldParams, base: "tls_minimum_protocol_version: TLSv1_2, tls_maximum_protocol_version: TLSv1_2", flip: "tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_0", probe: shakes(from(tls.VersionTLS10), versionOf), want: [2]string{"TLS 1.2", "TLS 1.0"}},
+	{paths: "TlsParameters.tls_maximum_protocol_version=TLSv1_1", identities: true, site: oldParams, base: "tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_0", flip: "tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_1", probe: shakes(from(tls.VersionTLS10), versionOf), want: [2]string{"TLS 1.0", "TLS 1.1"}},
+	{paths: "TlsParameters.tls_maximum_protocol_version=TLSv1_2", identities: true, site: tlsParams, base: "", flip: "tls_maximum_protocol_version: TLSv1_2", probe: shakes(no, versionOf), want: [2]string{"TLS 1.3", "TLS 1.2"}},
+	{paths: "TlsParameters.tls_maximum_protocol_version=TLSv1_3", identities: true, site: tlsParams, base: "tls_maximum_protocol_version: TLSv1_2", flip: "tls_maximum_protocol_version: TLSv1_3", probe: shakes(no, versionOf), want: [2]string{"TLS 1.2", "TLS 1.3"}},
+	{paths: "TlsParameters.cipher_suites", identities: true, site: tlsParams, base: "cipher_suites: [ECDHE-ECDSA-AES128-GCM-SHA256]", flip: "cipher_suites: [ECDHE-ECDSA-AES256-GCM-SHA384]", probe: shakes(only(tls.VersionTLS12), func(m meeting) any { return tls.CipherSuiteName(m.CipherSuite) }),
 		want: [2]string{"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"}},
-	{paths: "TlsParameters.ecdh_curves", identities: true, site: tlsParams, base: "ecdh_curves: [X25519]", flip: "ecdh_curves: [P-384]", probe: meets(no, func(m meeting) any { return m.CurveID }), want: [2]string{"X25519", "CurveP384"}},
-	{paths: "CommonTlsContext.alpn_protocols", identities: true, site: inContext, base: "alpn_protocols: [http/1.1]", flip: "alpn_protocols: [h2, http/1.1]", probe: meets(func(c *tls.Config) { c.NextProtos = []string{"h2", "http/1.1"} }, func(m meeting) any { return m.NegotiatedProtocol }), want: [2]string{"http/1.1", "h2"}},
-	{paths: "TlsCertificate.certificate_chain TlsCertificate.private_key CommonTlsContext.tls_certificates", identities: true, site: contextOf, base: "tls_certificates: [" + shows("front", "front") + "]", flip: "tls_certificates: [" + shows("rsa", "rsa") + "]", probe: meets(no, shown), want: [2]string{"front", "rsa"}},
+	{paths: "TlsParameters.ecdh_curves", identities: true, site: tlsParams, base: "ecdh_curves: [X25519]", flip: "ecdh_curves: [P-384]", probe: shakes(no, func(m meeting) any { return m.CurveID }), want: [2]string{"X25519", "CurveP384"}},
+	{paths: "CommonTlsContext.alpn_protocols", identities: true, site: inContext, base: "alpn_protocols: [http/1.1]", flip: "alpn_protocols: [h2, http/1.1]", probe: shakes(func(c *tls.Config) { c.NextProtos = []string{"h2", "http/1.1"} }, func(m meeting) any { return m.NegotiatedProtocol }), want: [2]string{"http/1.1", "h2"}},
+	{paths: "TlsCertificate.certificate_chain TlsCertificate.private_key CommonTlsContext.tls_certificates", identities: true, site: contextOf, base: "tls_certificates: [" + shows("front", "front") + "]", flip: "tls_certificates: [" + shows("rsa", "rsa") + "]", probe: shakes(no, shown), want: [2]string{"front", "rsa"}},
 	{paths: "TlsCertificate.private_key", identities: true, site: contextOf, base: "tls_certificates: [" + shows("front", "front") + "]", flip: "tls_certificates: [" + shows("front", "other") + "]", probe: served, want: [2]string{"true", "false"}},
 	{paths: "CommonTlsContext.tls_certificate_sds_secret_configs", identities: true, site: func(p string) string {
 		return contextOf(p) + "\n  secrets: [{name: a, tls_certificate: " + shows("front", "front") + "}, {name: b, tls_certificate: " + shows("rsa", "rsa") + "}]"
-	}, base: "tls_certificate_sds_secret_configs: [{name: a}]", flip: "tls_certificate_sds_secret_configs: [{name: b}]", probe: meets(no, shown), want: [2]string{"front", "rsa"}},
-	{paths: "StaticResources.secrets Secret.tls_certificate", identities: true, site: secrets, base: "{name: a, tls_certificate: " + shows("front", "front") + "}", flip: "{name: a, tls_certificate: " + shows("rsa", "rsa") + "}", probe: meets(no, shown), want: [2]string{"front", "rsa"}},
+	}, base: "tls_certificate_sds_secret_configs: [{name: a}]", flip: "tls_certificate_sds_secret_configs: [{name: b}]", probe: shakes(no, shown), want: [2]string{"front", "rsa"}},
+	{paths: "StaticResources.secrets Secret.tls_certificate", identities: true, site: secrets, base: "{name: a, tls_certificate: " + shows("front", "front") + "}", flip: "{name: a, tls_certificate: " + shows("rsa", "rsa") + "}", probe: shakes(no, shown), want: [2]string{"front", "rsa"}},
 	{paths: "Secret.name", identities: true, site: secrets, base: "{name: a, tls_certificate: " + shows("front", "front") + "}", flip: "{name: b, tls_certificate: " + shows("front", "front") + "}", probe: served, want: [2]string{"true", "false"}},
 	{paths: "Secret.session_ticket_keys", identities: true, site: func(p string) string {
 		return beside("session_ticket_keys_sds_secret_config: {name: t}") + "\n  secrets: [{name: t, session_ticket_keys: {keys: [{filename: \"@DIR@/" + p + "\"}]}}]"
 	}, base: "tickets1", flip: "tickets2", probe: resumes(func(string) string { return beside("session_ticket_keys: {keys: [{filename: \"@DIR@/tickets1\"}]}") }), want: [2]string{"true", "false"}},
 	{paths: "SdsSecretConfig.sds_config", identities: true, site: func(p string) string {
 		return contextOf("tls_certificate_sds_secret_configs: [{name: a, sds_config: {" + file + p + "\"}}}]")
-	}, base: "one.yaml", flip: "two.yaml", files: map[string]string{"one.yaml": certificateFile(shows("front", "front")), "two.yaml": certificateFile(shows("rsa", "rsa"))}, probe: meets(no, shown), want: [2]string{"front", "rsa"}},
+	}, base: "one.yaml", flip: "two.yaml", files: map[string]string{"one.yaml": certificateFile(shows("front", "front")), "two.yaml": certificateFile(shows("rsa", "rsa"))}, probe: shakes(no, shown), want: [2]string{"front", "rsa"}},
 
 	// What is asked of a peer.
 	{paths: "CertificateValidationContext.trusted_ca CommonTlsContext.validation_context", identities: true, site: demands, base: ca, flip: `trusted_ca: {filename: "@DIR@/stranger/ca.pem"}`, probe: as("client"), want: [2]string{"200", "refused"}},
@@ -377,14 +379,14 @@ var tlsTrials = []trial{
 	{paths: "CertificateValidationContext.allow_expired_certificate", identities: true, site: trusting, base: "allow_expired_certificate: false", flip: "allow_expired_certificate: true", probe: as("ended"), want: [2]string{"refused", "200"}},
 	{paths: "CertificateValidationContext.trust_chain_verification=ACCEPT_UNTRUSTED", identities: true, site: trusting, flip: "trust_chain_verification: ACCEPT_UNTRUSTED", probe: as("stranger"), want: [2]string{"refused", "200"}},
 	{paths: "CertificateValidationContext.max_verify_depth", identities: true, site: trusting, base: "max_verify_depth: 1", flip: "max_verify_depth: 2", probe: as("deep"), want: [2]string{"refused", "200"}},
-	{paths: "CertificateValidationContext.suppress_client_ca_list", identities: true, site: func(p string) string { return inContext("validation_context: {" + ca + ", " + p + "}") }, base: "suppress_client_ca_list: false", flip: "suppress_client_ca_list: true", probe: meets(no, func(m meeting) any { return m.hinted }), want: [2]string{"1", "0"}},
+	{paths: "CertificateValidationContext.suppress_client_ca_list", identities: true, site: func(p string) string { return inContext("validation_context: {" + ca + ", " + p + "}") }, base: "suppress_client_ca_list: false", flip: "suppress_client_ca_list: true", probe: shakes(no, func(m meeting) any { return m.hinted }), want: [2]string{"1", "0"}},
 	{paths: "TrustDomain.name TypedExtensionConfig@validator.typed_config CertificateValidationContext.custom_validator_config", identities: true, site: spiffeDomains, base: `name: td, trust_bundle: {filename: "@DIR@/ca.pem"}`, flip: `name: other, trust_bundle: {filename: "@DIR@/ca.pem"}`, probe: as("revoked"), want: [2]string{"200", "refused"}},
 	{paths: "TrustDomain.trust_bundle SPIFFECertValidatorConfig.trust_domains", identities: true, site: spiffeDomains, base: `name: td, trust_bundle: {filename: "@DIR@/ca.pem"}`, flip: `name: td, trust_bundle: {filename: "@DIR@/stranger/ca.pem"}`, probe: as("stranger"), want: [2]string{"refused", "200"}},
 	{paths: "CommonTlsContext.validation_context_sds_secret_config", identities: true, site: trustBy, base: "validation_context_sds_secret_config: {name: ours}", flip: "validation_context_sds_secret_config: {name: theirs}", probe: as("client"), want: [2]string{"200", "refused"}},
 	{paths: "CombinedCertificateValidationContext.validation_context_sds_secret_config CommonTlsContext.combined_validation_context", identities: true, site: trustBy, base: "combined_validation_context: {default_validation_context: {}, validation_context_sds_secret_config: {name: ours}}", flip: "combined_validation_context: {default_validation_context: {}, validation_context_sds_secret_config: {name: theirs}}", probe: as("client"), want: [2]string{"200", "refused"}},
 	{paths: "CombinedCertificateValidationContext.default_validation_context", identities: true, site: trustBy, base: "combined_validation_context: {default_validation_context: {}, validation_context_sds_secret_config: {name: ours}}", flip: "combined_validation_context: {default_validation_context: {match_typed_subject_alt_names: [{san_type: URI, matcher: {prefix: \"spiffe://other/\"}}]}, validation_context_sds_secret_config: {name: ours}}", probe: as("client"), want: [2]string{"200", "refused"}},
 	{paths: "Secret.validation_context", identities: true, site: func(p string) string {
-		return spoken(e2e.DownstreamTLS(fronts+", validation_context_sds_secret_config: {name: s}", "require_client_certificate: true")) + "\n  secrets: [{name: s, validation_context: {trusted_ca: {filename: \"@DIR@/" + p + "\"}}}]"
+		return spokenOver(e2e.DownstreamTLS(fronts+", validation_context_sds_secret_config: {name: s}", "require_client_certificate: true")) + "\n  secrets: [{name: s, validation_context: {trusted_ca: {filename: \"@DIR@/" + p + "\"}}}]"
 	}, base: "ca.pem", flip: "stranger/ca.pem", probe: as("client"), want: [2]string{"200", "refused"}},
 	{paths: "TlsCertificate.watched_directory WatchedDirectory.path", identities: true, site: watching("tls_certificate"), resource: &tlsv3.Secret{}, base: "name: s\ntls_certificate: {watched_directory: {path: \"@DIR@/one\"}, " + shows("front", "front")[1:], flip: "name: s\ntls_certificate: {watched_directory: {path: \"@DIR@/two\"}, " + shows("front", "front")[1:], probe: watches, want: [2]string{"one", "two"}},
 	{paths: "CertificateValidationContext.watched_directory", identities: true, site: watching("validation_context"), resource: &tlsv3.Secret{}, base: "name: s\nvalidation_context: {watched_directory: {path: \"@DIR@/one\"}, " + ca + "}", flip: "name: s\nvalidation_context: {watched_directory: {path: \"@DIR@/two\"}, " + ca + "}", probe: watches, want: [2]string{"one", "two"}},

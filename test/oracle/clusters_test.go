@@ -63,12 +63,35 @@ var subsetRoutes = routes(
 	route("path: /none", "route: {cluster: $up, "+hashed+wanting("stage: prod, version: 9")+"}"),
 	route("path: /dev", "route: {cluster: $up, "+hashed+wanting("stage: dev")+"}"),
 	route("path: /nothing", "route: {cluster: $up, "+hashed+wanting("stage: test")+"}"),
+	route("path: /more", "route: {cluster: $up, "+hashed+wanting("stage: prod, version: 2, colour: red, size: 1")+"}"),
+	route("path: /both", "route: {cluster: $up, "+hashed+wanting("colour: red, stage: dev")+"}"),
 	route("path: /other", "route: {cluster: $up, "+hashed+wanting("colour: red")+"}"),
 	route("path: /share", "route: {"+hashed+"weighted_clusters: {clusters: [{name: $up, weight: 1, "+wanting("version: 2")+"}]}, "+wanting("stage: prod")+"}"),
 )
 
 func subsets(name, fields string) scenario {
-	return scenario{name: name, vhost: subsetRoutes, clusters: map[string]string{"up": fields}, ends: map[string]string{"up": stages}, sends: gets("/one; x-k: 1", "/two; x-k: 2", "/none; x-k: 3", "/dev; x-k: 4", "/nothing; x-k: 5", "/other; x-k: 6", "/share; x-k: 7", "/other; x-k: 8")}
+	return scenario{name: name, vhost: subsetRoutes, clusters: map[string]string{"up": fields}, ends: map[string]string{"up": stages}, sends: gets("/one; x-k: 1", "/two; x-k: 2", "/none; x-k: 3", "/dev; x-k: 4", "/nothing; x-k: 5", "/other; x-k: 6", "/share; x-k: 7", "/other; x-k: 8", "/more; x-k: 9", "/both; x-k: 10")}
+}
+
+// redundant has subsets of fewer keys than some requests ask for.
+func redundant(allow string) string {
+	return policy("subset", "Subset", allow+`fallback_policy: ANY_ENDPOINT, subset_selectors: [{keys: [version]}, {keys: [stage], fallback_policy: NO_FALLBACK}, {keys: [colour, stage, version], fallback_policy: KEYS_SUBSET, fallback_keys_subset: [stage, version]}],
+      subset_lb_policy: {policies: [{typed_extension_config: {name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash}}}]}`)
+}
+
+// subsetLocalities has localities that weigh differently, one of them partly in a subset.
+func subsetLocalities(name, fields string) scenario {
+	c := subsets(name, "common_lb_config: {locality_weighted_lb_config: {}}\nlb_policy: RING_HASH\nlb_subset_config: {"+fields+"subset_selectors: [{keys: [stage]}]}")
+	c.vhost = routes(route("prefix: /", "route: {cluster: $up, "+hashed+wanting("stage: prod")+"}"))
+	c.ends = map[string]string{"up": `
+- {locality: {region: a}, load_balancing_weight: 8, lb_endpoints: [` + staged("up", "prod", 1, "") + ", " + staged("dead", "dev", 1, "") + `]}
+- {locality: {region: b}, load_balancing_weight: 3, lb_endpoints: [` + staged("b", "prod", 1, "") + `]}
+- {locality: {region: c}, load_balancing_weight: 1, lb_endpoints: [` + staged("c", "prod", 1, "") + `]}`}
+	c.sends = keyed()
+	for i := range 12 {
+		c.sends = append(c.sends, exchange{send: sprintf("GET /; x-k: more-%d", i)})
+	}
+	return c
 }
 
 // checked is a cluster whose endpoint is asked on another port, by somebody who is always well, or never.
@@ -78,11 +101,29 @@ func checked(name, port, check string, more ...string) scenario {
 		ends: map[string]string{"up": "- lb_endpoints: [{endpoint: {health_check_config: {port_value: @" + port + "}, address: {socket_address: {address: 127.0.0.1, port_value: @up}}}}]"}, sends: gets("/", "/again")}
 }
 
+// told has its events of health checks compared: they are in the file of the scenario's access log, which has no other lines.
+func told(name, port, check string) scenario {
+	c := checked(name, port, check, "")
+	c.sends = nil
+	c.clusters["up"] = strings.Replace(c.clusters["up"], "timeout: 10s", "timeout: 10s, event_log_path: @folder/"+name, 1)
+	if name == "events-tcp" {
+		c.clusters["up"] = strings.Replace(c.clusters["up"], "event_log_path: @folder/"+name, `event_logger: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink, event_log_path: @folder/`+name+"}}]", 1)
+	}
+	return c
+}
+
 // ejecting has one endpoint, which may be ejected, and answers badly until that is noticed.
 func ejecting(name, detection, noticed string, answer string) scenario {
 	list := []exchange{{send: "GET /1", answers: []string{answer}}, {send: "GET /2", answers: []string{answer}}}
 	return scenario{name: name, clusters: map[string]string{"up": "outlier_detection: {interval: 3600s, " + detection + "}\ncommon_lb_config: {healthy_panic_threshold: {value: 0}}"},
 		sends: append(list, exchange{send: "GET /3", after: noticed}, exchange{send: "GET /4"})}
+}
+
+// judged is ejecting with a cluster that says itself which answers are errors.
+func judged(name, errors, detection, noticed, answer string) scenario {
+	c := ejecting(name, "max_ejection_percent: 100, "+detection, noticed, answer)
+	c.clusters["up"] += "\n" + protocol(explicit+", outlier_detection: {error_matcher: {"+errors+"}}")
+	return c
 }
 
 const ejected = "cluster.$up.outlier_detection.ejections_active"
@@ -111,6 +152,9 @@ var clustered = []scenario{
 	balanced("ring-policy", policy("ring_hash", "RingHash", "minimum_ring_size: 100, maximum_ring_size: 200, hash_function: XX_HASH, consistent_hashing_lb_config: {use_hostname_for_hashing: true, hash_balance_factor: 130}")),
 	balanced("ring-murmur", policy("ring_hash", "RingHash", "hash_function: MURMUR_HASH_2, locality_weighted_lb_config: {}")),
 	balanced("ring-old", policy("ring_hash", "RingHash", "hash_balance_factor: 200, use_hostname_for_hashing: true")),
+	{name: "ring-own-keys", vhost: byKey, clusters: map[string]string{"up": policy("ring_hash", "RingHash", "consistent_hashing_lb_config: {hash_policy: [{header: {header_name: x-j}}, {cookie: {name: c}}, {query_parameter: {name: q}}]}")}, ends: map[string]string{"up": hosts()},
+		sends: append(gets("/?q=1", "/?q=2", "/?q=3", "/?q=4", "/?q=5"), exchange{send: "GET /?q=4; x-k: 1; x-j: 1"}, exchange{send: "GET /; x-k: 1; x-j: 1"}, exchange{send: "GET /; x-k: 1; x-j: 2"}, exchange{send: "GET /; x-k: 1; x-j: 3"}, exchange{send: "GET /; x-j: 2; cookie: c=1"}, exchange{send: "GET /; cookie: c=2"})},
+	{name: "maglev-own-keys", vhost: byKey, clusters: map[string]string{"up": policy("maglev", "Maglev", "consistent_hashing_lb_config: {hash_policy: [{header: {header_name: x-j}}]}")}, ends: map[string]string{"up": hosts()}, sends: gets("/; x-j: 1", "/; x-j: 2", "/; x-j: 3", "/; x-j: 4; x-k: 1", "/; x-j: 4; x-k: 2")},
 	balanced("maglev", "lb_policy: MAGLEV\nmaglev_lb_config: {table_size: 257}"),
 	balanced("maglev-weighted", "lb_policy: MAGLEV", "load_balancing_weight: 1", "load_balancing_weight: 3", "load_balancing_weight: 6"),
 	balanced("maglev-policy", policy("maglev", "Maglev", "table_size: 503, consistent_hashing_lb_config: {use_hostname_for_hashing: true}")),
@@ -152,14 +196,21 @@ policy: {drop_overloads: [{category: a, drop_percentage: {numerator: 0}}]}`}, se
 	subsets("subset-any", "lb_subset_config: {fallback_policy: ANY_ENDPOINT, subset_selectors: [{keys: [stage, version]}, {keys: [stage], fallback_policy: NO_FALLBACK}, {keys: [version], single_host_per_subset: true}]}\nlb_policy: RING_HASH"),
 	subsets("subset-default", "lb_subset_config: {fallback_policy: DEFAULT_SUBSET, default_subset: {stage: dev}, subset_selectors: [{keys: [stage, version], fallback_policy: KEYS_SUBSET, fallback_keys_subset: [stage]}, {keys: [stage], fallback_policy: DEFAULT_SUBSET}, {keys: [colour], fallback_policy: ANY_ENDPOINT}]}\nlb_policy: RING_HASH"),
 	subsets("subset-lists", "lb_subset_config: {list_as_any: true, panic_mode_any: true, subset_selectors: [{keys: [version]}]}\nlb_policy: MAGLEV"),
-	subsets("subset-policy", policy("subset", "Subset", `fallback_policy: DEFAULT_SUBSET, default_subset: {stage: dev}, list_as_any: true, panic_mode_any: true,
+	subsets("subset-policy", policy("subset", "Subset", `locality_weight_aware: true, scale_locality_weight: true, fallback_policy: DEFAULT_SUBSET, default_subset: {stage: dev}, list_as_any: true, panic_mode_any: true,
       subset_selectors: [{keys: [stage, version], fallback_policy: KEYS_SUBSET, fallback_keys_subset: [stage]}, {keys: [stage], fallback_policy: NO_FALLBACK}, {keys: [version], fallback_policy: DEFAULT_SUBSET, single_host_per_subset: false}, {keys: [colour], fallback_policy: ANY_ENDPOINT}],
       subset_lb_policy: {policies: [{typed_extension_config: {name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash}}}]}`)),
 	subsets("subset-policy-any", policy("subset", "Subset", `fallback_policy: ANY_ENDPOINT, subset_selectors: [{keys: [version], single_host_per_subset: true}],
       subset_lb_policy: {policies: [{typed_extension_config: {name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash}}}]}`)),
 
+	subsets("subset-redundant", redundant("allow_redundant_keys: true, ")),
+	subsets("subset-not-redundant", redundant("")),
+	subsetLocalities("subset-localities", ""),
+	subsetLocalities("subset-localities-aware", "locality_weight_aware: true, "),
+	subsetLocalities("subset-localities-scaled", "locality_weight_aware: true, scale_locality_weight: true, "),
+	subsetLocalities("subset-localities-scaled-only", "scale_locality_weight: true, "),
+
 	// Health.
-	checked("checked", "well", `http_health_check: {path: /healthz, host: check.test, method: GET}, initial_jitter: 0.001s, interval_jitter: 0.001s, interval_jitter_percent: 1, no_traffic_interval: 60s, no_traffic_healthy_interval: 60s, unhealthy_interval: 60s, unhealthy_edge_interval: 60s, healthy_edge_interval: 60s, reuse_connection: false`, "ignore_health_on_host_removal: true"),
+	checked("checked", "well", `http_health_check: {path: /healthz, host: check.test, method: GET}, initial_jitter: 0.001s, interval_jitter: 0.001s, interval_jitter_percent: 1, no_traffic_interval: 60s, no_traffic_healthy_interval: 60s, unhealthy_interval: 60s, unhealthy_edge_interval: 60s, healthy_edge_interval: 60s, reuse_connection: false`, "ignore_health_on_host_removal: true\nclose_connections_on_host_health_failure: true"),
 	checked("checked-sick", "sick", `http_health_check: {path: /healthz}`),
 	checked("checked-statuses", "sick", `http_health_check: {path: /healthz, expected_statuses: [{start: 500, end: 600}], retriable_statuses: [{start: 400, end: 500}], request_headers_to_add: [{header: {key: x-a, value: b}}], request_headers_to_remove: [user-agent]}`),
 	checked("checked-body", "well", `http_health_check: {path: /, send: {text: "6869"}, receive: [{text: "77656c6c"}], response_buffer_size: 1024, method: POST}`),
@@ -173,24 +224,43 @@ policy: {drop_overloads: [{category: a, drop_percentage: {numerator: 0}}]}`}, se
 	checked("checked-options", "well", `http_health_check: {path: /, method: OPTIONS}`),
 	checked("checked-patch", "well", `http_health_check: {path: /, method: PATCH}`),
 	checked("checked-trace", "well", `http_health_check: {path: /, method: TRACE}`),
-	{name: "unchecked", clusters: map[string]string{"up": "health_checks: [{timeout: 10s, interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /}}]\ncommon_lb_config: {healthy_panic_threshold: {value: 0}, ignore_new_hosts_until_first_hc: true}"},
+	checked("checked-service", "well", `http_health_check: {path: /, service_name_matcher: {exact: mine}}, always_log_health_check_failures: true`),
+	told("events", "well", "http_health_check: {path: /}"),
+	told("events-sick", "sick", "http_health_check: {path: /}"),
+	told("events-tcp", "dead", "tcp_health_check: {}"),
+	told("events-failures", "sick", "http_health_check: {path: /}, always_log_health_check_failures: true"),
+	told("events-success", "well", "http_health_check: {path: /}, always_log_health_check_success: true"),
+	{name: "unchecked", clusters: map[string]string{"up": "health_checks: [{timeout: 10s, interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /}}]\ncommon_lb_config: {healthy_panic_threshold: {value: 0}, ignore_new_hosts_until_first_hc: true, close_connections_on_host_set_change: true}"},
 		ends: map[string]string{"up": "- lb_endpoints: [{endpoint: {health_check_config: {disable_active_health_check: true}, address: {socket_address: {address: 127.0.0.1, port_value: @up}}}}]"}, sends: gets("/")},
 	{name: "checked-elsewhere", clusters: map[string]string{"up": "health_checks: [{timeout: 10s, interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /}}]\ncommon_lb_config: {healthy_panic_threshold: {value: 0}}"},
 		ends: map[string]string{"up": "- lb_endpoints: [{endpoint: {health_check_config: {hostname: other.test, address: {socket_address: {address: 127.0.0.1, port_value: @well}}}, address: {socket_address: {address: 127.0.0.1, port_value: @up}}}}]"}, sends: gets("/")},
 
 	// Outliers.
 	ejecting("outlier-5xx", "max_ejection_percent: 100, consecutive_5xx: 2, enforcing_consecutive_5xx: 100, base_ejection_time: 60s, max_ejection_time: 90s, max_ejection_time_jitter: 0s", ejected, answered(500)),
+	judged("errors-status", `http_response_headers_match: {headers: [{name: ":status", string_match: {exact: "404"}}]}`, "consecutive_5xx: 2, enforcing_consecutive_5xx: 100", ejected, answered(404)),
+	judged("errors-none", `http_response_headers_match: {headers: [{name: ":status", string_match: {exact: "404"}}]}`, "consecutive_5xx: 2, enforcing_consecutive_5xx: 100", "", answered(503)),
+	judged("errors-gateway", "any_match: true", "consecutive_5xx: 100, consecutive_gateway_failure: 2, enforcing_consecutive_gateway_failure: 100", ejected, answered(503)),
+	judged("errors-no-gateway", "any_match: true", "consecutive_5xx: 100, consecutive_gateway_failure: 2, enforcing_consecutive_gateway_failure: 100", "", answered(404)),
+	judged("errors-among", `or_match: {rules: [{http_response_headers_match: {headers: [{name: x-a, present_match: true}]}}, {and_match: {rules: [{any_match: true}, {not_match: {http_response_headers_match: {headers: [{name: ":status", range_match: {start: 200, end: 300}}]}}}]}}]}`, "consecutive_5xx: 2, enforcing_consecutive_5xx: 100", ejected, answered(302)),
+	{name: "cluster-policies", clusters: map[string]string{"up": protocol(explicit + ", retry_policy: {" + backOff + ", retry_on: 5xx, num_retries: 2}, request_mirror_policies: [{cluster: $b}, {cluster: nowhere}]")}, late: true, vhost: "include_is_timeout_retry_header: true\n" + routes(
+		route("prefix: /own", "route: {cluster: $up, retry_policy: {"+backOff+", retry_on: reset, num_retries: 1}, request_mirror_policies: [{cluster: $c}]}"), route("prefix: /", to)),
+		sends: []exchange{{send: "GET /own", answers: []string{answered(503), answered(503), answered(200)}}, {send: "GET /", answers: []string{answered(503), answered(200)}}, {send: "GET /asked; x-envoy-retry-on: 5xx; x-envoy-max-retries: 1", answers: []string{answered(503), answered(503), answered(200)}}}},
+	{name: "cluster-hash", clusters: map[string]string{"up": "lb_policy: RING_HASH\n" + protocol(explicit+", hash_policy: [{header: {header_name: x-h}}]")}, vhost: routes(route("prefix: /own", "route: {cluster: $up, hash_policy: [{cookie: {name: d, ttl: 9s}}]}"), route("prefix: /", to)),
+		sends: []exchange{{send: "GET /own"}, {send: "GET /own; x-h: 1"}, {send: "GET /; x-h: 1"}}},
 	ejecting("outlier-5xx-off", "max_ejection_percent: 100, consecutive_5xx: 2, enforcing_consecutive_5xx: 0", "cluster.$up.outlier_detection.ejections_detected_consecutive_5xx", answered(500)),
 	ejecting("outlier-gateway", "max_ejection_percent: 100, consecutive_5xx: 100, consecutive_gateway_failure: 2, enforcing_consecutive_gateway_failure: 100", ejected, answered(503)),
 	ejecting("outlier-gateway-500", "max_ejection_percent: 100, consecutive_5xx: 100, consecutive_gateway_failure: 2, enforcing_consecutive_gateway_failure: 100", "", answered(500)),
 	ejecting("outlier-local", "max_ejection_percent: 100, split_external_local_origin_errors: true, consecutive_local_origin_failure: 2, enforcing_consecutive_local_origin_failure: 100", "", ""),
 	ejecting("outlier-most", "consecutive_5xx: 2, max_ejection_percent: 0, always_eject_one_host: true", ejected, answered(500)),
+	ejecting("outlier-degraded", "detect_degraded_hosts: true", "cluster.$up.outlier_detection.ejections_detected_degradation", answered(200, "x-envoy-degraded: 1")),
+	ejecting("outlier-degraded-bad", "detect_degraded_hosts: true, consecutive_5xx: 100", "", answered(500, "x-envoy-degraded: 1")),
 	ejecting("outlier-none", "consecutive_5xx: 2, max_ejection_percent: 0, always_eject_one_host: false", "cluster.$up.outlier_detection.ejections_overflow", answered(500)),
 	ejecting("outlier-rates", `max_ejection_percent: 100, successful_active_health_check_uneject_host: false, enforcing_success_rate: 100, success_rate_minimum_hosts: 1, success_rate_request_volume: 1, success_rate_stdev_factor: 1900,
       enforcing_failure_percentage: 100, enforcing_failure_percentage_local_origin: 100, enforcing_local_origin_success_rate: 100, failure_percentage_minimum_hosts: 1, failure_percentage_request_volume: 1, failure_percentage_threshold: 50`, "", answered(500)),
 
 	// Names.
 	named("strict", "one.test", "type: STRICT_DNS\ndns_refresh_rate: 3600s\ndns_lookup_family: V4_ONLY\nrespect_dns_ttl: true\ndns_jitter: 0.1s\ndns_failure_refresh_rate: {base_interval: 1s, max_interval: 2s}"),
+	named("hostname", "one.test", "type: STRICT_DNS\ndns_refresh_rate: 3600s\nlb_policy: RING_HASH\ncommon_lb_config: {consistent_hashing_lb_config: {use_hostname_for_hashing: true}}"),
 	named("logical", "one.test", "type: LOGICAL_DNS\ndns_refresh_rate: 3600s\ndns_lookup_family: ALL\nwait_for_warm_on_init: true"),
 	named("preferred", "six.test", "type: STRICT_DNS\ndns_refresh_rate: 3600s\ndns_lookup_family: V4_PREFERRED"),
 	named("six", "one.test", "type: STRICT_DNS\ndns_refresh_rate: 3600s\ndns_lookup_family: V6_ONLY\nuse_tcp_for_dns_lookups: true\ndns_resolvers: [{socket_address: {address: 127.0.0.1, port_value: @names}}]"),

@@ -113,6 +113,17 @@ var routing = []scenario{
 		route(`path: /e`, `direct_response: {status: 304, body: {inline_string: x}}`),
 	), sends: append(gets("/a", "/b", "/c", "/d", "/e", "/none"), exchange{send: "HEAD /a"}, exchange{send: "POST /a; body: hello"}, exchange{send: "GET /a\nGET /b\nGET /c"}, exchange{send: "GET /a; connection: close"}, exchange{send: "POST /a; content-type: application/grpc; body: hello"},
 		exchange{send: "POST /c; content-type: application/grpc; body: hello"}, exchange{send: "POST /none; content-type: application/grpc; body: hello"}, exchange{send: "POST /a; expect: 100-continue; body: hello"})},
+	{name: "posts", manager: "upgrade_configs: [{upgrade_type: CONNECT}]", vhost: routes(
+		route(`prefix: /dead`, `route: {cluster: $dead, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {allow_post: true}}]}`),
+		route(`prefix: /off`, `route: {cluster: $up, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {allow_post: true}, enabled: false}]}`),
+		route(`prefix: /not`, `route: {cluster: $up, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]}`),
+		route(`prefix: /mirrored`, `route: {cluster: $up, request_mirror_policies: [{cluster: $b}], upgrade_configs: [{upgrade_type: CONNECT, connect_config: {allow_post: true}}]}`),
+		route(`prefix: /`, `route: {cluster: $up, upgrade_configs: [{upgrade_type: connect, connect_config: {allow_post: true}}]}`),
+	), late: true, sends: []exchange{
+		{send: "POST /; body: tcp hello"}, {send: "POST /; transfer-encoding: chunked; body: 4\r\ntcp \r\n5\r\nhello\r\n0\r\n\r\n"}, {send: "POST /; content-length: 0"}, {send: "POST /not; body: hello"}, {send: "POST /off; body: tcp hello"}, {send: "GET /"}, {send: "PUT /; body: hello"},
+		{send: "POST /dead; body: tcp hello"}, {send: "POST /mirrored; body: tcp hello"},
+	}},
+	{name: "paths-ignored", manager: "path_normalization_options: {forwarding_transformation: {operations: [{normalize_path_rfc_3986: {}}, {merge_slashes: {}}]}, http_filter_transformation: {operations: [{merge_slashes: {}}]}}", sends: gets("/a/../b//c/%7Ed", "//")},
 	{name: "upgrades", manager: `upgrade_configs: [{upgrade_type: websocket}, {upgrade_type: other, enabled: false}, {upgrade_type: CONNECT}]`, vhost: routes(
 		route(`connect_matcher: {}`, `route: {cluster: $up, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]}`),
 		route(`prefix: /off`, `route: {cluster: $up, upgrade_configs: [{upgrade_type: websocket, enabled: false}]}`),

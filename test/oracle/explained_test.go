@@ -25,13 +25,13 @@ var explained = []difference{
 	because(`^requests-odd/(5|log5)[/:]`, "a line that ends in LF alone is where parsers disagree"),
 	because(`^requests-odd/(0/up0:x-hop|log0:REQUEST_HEADERS_BYTES|log0:UPSTREAM_(WIRE|HEADER|DECOMPRESSED_HEADER)_BYTES_SENT)`, "a client may not have us take out fields by naming them in Connection (CVE-2021-33197)"),
 	because(`^retry-(5xx/3|5xx/log3|kinds/(3|16|log3|log16))[/:]`, "a kept connection that turns out to be closed when it is used is nobody's fault: a request that is safe to repeat gets another one, and that is no retry"),
-	because(`^retry-kinds/11/answer0:connection|^retry-kinds/log11:(BYTES_RECEIVED|DOWNSTREAM_WIRE_BYTES_SENT|RESPONSE_HEADERS_BYTES)|^fault-grpc/(1/answer0:connection|log1:BYTES_RECEIVED)`, "the request's body is read when there is somebody to take it, so the answer comes before it was"),
+	because(`^retry-kinds/11/answer0:connection|^retry-kinds/log11:(BYTES_RECEIVED|DOWNSTREAM_WIRE_BYTES_SENT|RESPONSE_HEADERS_BYTES)|^fault-grpc/(1/answer0:connection|log1:BYTES_RECEIVED)|^(retry-kinds/log11|fault-grpc/log1):COMMON_DURATION\(DS_RX_END`, "the request's body is read when there is somebody to take it, so the answer comes before it was"),
 	because(`^([a-z-]*-odd|retry-5xx|retry-kinds)/(http|cluster|listener)\.`, "numbers of the above"),
 
 	because(`^managed-(codec-)?errors/\d/answer0:connection$`, "a request without Host is one that the codec gives up on, whatever is said of malformed messages"),
 	because(`^proxied(-one)?/\d/answer0$|^chains-names/6/rest$|^waited/0/rest$|^listener-logs-none/0/rest$`, "what a refused client has sent is read before the connection is closed, so that it sees an end and no reset"),
 
-	because(`^gunzip/((8|9|11)/answer0 body|log(8|9|11):(BYTES_SENT|RESPONSE_CODE_DETAILS))$`, "a compressed body that is broken or swells too much ends its exchange, so that nobody takes what came for the whole, as those behind Envoy do"),
+	because(`^gunzip/((8|9|11)/answer0 body|log(8|9|11):(BYTES_SENT|RESPONSE_CODE_DETAILS|COMMON_DURATION\((DS_TX|US_RX)_END.*))$`, "a compressed body that is broken or swells too much ends its exchange, so that nobody takes what came for the whole, as those behind Envoy do"),
 	because(`^gunzip/(10/answer0 body|log10:BYTES_SENT)$`, "members of gzip that follow one another are one body (RFC 1952 §2.2); Envoy drops all but the first"),
 	because(`^gunzip/(12/answer0|log12:BYTES_SENT)`, "a part of a compressed body cannot be decompressed"),
 	because(`^gunzip/(cluster|http)\.`, "numbers of the above; errors are not counted by what libraries call them"),
@@ -60,8 +60,7 @@ var explained = []difference{
 	because(`^following/log\d+:BYTES_RECEIVED`, "a request whose redirect is followed is read once; Envoy counts its body for each pass again"),
 	because(`^following/log\d+:(ROUTE_NAME|ROUTE_RESOLUTION_COUNT|COALESCE.*|UPSTREAM_CLUSTER(_RAW)?|REQ\(:SCHEME\))`, "a redirect that is not followed leaves the request as it was; Envoy forgets its route, and says its scheme twice"),
 	because(`^limits/log1:UPSTREAM_HOST(_NAME(_WITHOUT_PORT)?)?$`, "an endpoint was chosen before the limit was met"),
-	because(`^upgrades/log6:UPSTREAM_PROTOCOL`, "a CONNECT that ends here speaks to its upstream over what is otherwise a connection of HTTP"),
-	because(`^(upgrades/log[04]|moments/log11):RESPONSE_(CODE_DETAILS|FLAGS)`, "a tunnel that the upstream ends in order is no failure"),
+	because(`^(upgrades/log[04]|moments/log11):(RESPONSE_(CODE_DETAILS|FLAGS)|COMMON_DURATION\((DS_CX|DS_TX|US_RX)_END)`, "a tunnel that the upstream ends in order is no failure"),
 
 	because(`^listener-logs-none/log0:DOWNSTREAM_TRANSPORT_FAILURE_REASON$`, "what is no TLS is no failure of TLS"),
 

@@ -40,6 +40,13 @@ func inspector(name, fields string) string {
 	return `{name: envoy.filters.listener.` + name + `, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.` + name + `.v3.` + map[string]string{"tls_inspector": "TlsInspector", "http_inspector": "HttpInspector", "proxy_protocol": "ProxyProtocol", "original_dst": "OriginalDst"}[name] + `, ` + fields + `}}`
 }
 
+// portsGone were going to ports that are those of HTTP, of HTTPS, of neither, and to none but ours.
+var portsGone = []exchange{
+	{send: "PROXY TCP4 1.2.3.4 5.6.7.8 1000 443\r\n" + "GET / HTTP/1.1\r\nhost: a.example\r\n\r\n"}, {send: "PROXY TCP4 1.2.3.4 5.6.7.8 1000 8443\r\n" + "GET / HTTP/1.1\r\nhost: a.example\r\nx-forwarded-proto: http\r\n\r\n"},
+	{send: "PROXY TCP4 1.2.3.4 5.6.7.8 1000 80\r\n" + "GET / HTTP/1.1\r\nhost: a.example\r\n\r\n"}, {send: "PROXY TCP4 1.2.3.4 5.6.7.8 1000 80\r\n" + "GET / HTTP/1.1\r\nhost: a.example\r\nx-forwarded-proto: https\r\n\r\n"},
+	{send: "PROXY TCP4 1.2.3.4 5.6.7.8 1000 99\r\n" + "GET / HTTP/1.1\r\nhost: a.example\r\nx-forwarded-proto: https\r\n\r\n"}, {send: "GET / HTTP/1.1\r\nhost: a.example\r\nx-forwarded-proto: https\r\n\r\n"},
+}
+
 const v1, v2 = "PROXY TCP4 1.2.3.4 5.6.7.8 1000 80\r\n", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x03\xe8\x00\x50"
 
 const otherwise = "default_filter_chain: {name: other, filters: [{name: envoy.filters.network.direct_response, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.network.direct_response.v3.Config, response: {inline_string: other}}}]}\n"
@@ -58,6 +65,8 @@ var listening = []scenario{
 		sends: []exchange{{send: "GET / HTTP/1.1\r\n\r\n"}, {send: "PROXY TCP4 127.0.0.1 8.8.8.8 1000 81\r\nx\r\n"}, {send: "PROXY TCP4 9.9.9.9 8.8.8.8 1000 81\r\nx\r\n"}, {send: "PROXY TCP4 9.9.9.9 8.8.8.8 1000 80\r\nx\r\n"}, {send: "PROXY TCP4 9.9.9.9 5.6.7.8 1000 81\r\nx\r\n"},
 			{send: "PROXY TCP4 1.2.3.4 5.7.7.8 1000 81\r\nx\r\n"}, {send: "PROXY TCP4 1.2.4.4 5.7.7.8 1000 81\r\nx\r\n"}, {send: "PROXY TCP4 1.2.4.4 5.8.7.8 77 81\r\nx\r\n"}, {send: "PROXY TCP4 1.2.4.4 5.8.7.8 78 81\r\nx\r\n"}, {send: "PROXY TCP4 1.2.4.4 5.9.7.8 78 81\r\nx\r\n"}}},
 	{name: "proxied", manager: "use_remote_address: true", listener: "listener_filters: [" + inspector("proxy_protocol", "") + "]", sends: []exchange{{send: v1 + "GET / HTTP/1.1\r\nhost: a.example\r\n\r\n"}, {send: v2 + "GET / HTTP/1.1\r\nhost: a.example\r\n\r\n"}, {send: "PROXY UNKNOWN\r\nGET / HTTP/1.1\r\nhost: a.example\r\n\r\n"}, {send: "GET / HTTP/1.1\r\nhost: a.example\r\n\r\n"}, {send: "PROXY TCP4 bad\r\nGET / HTTP/1.1\r\nhost: a.example\r\n\r\n"}}},
+	{name: "proxied-ports", manager: "use_remote_address: true\nforward_proto_config: {https_destination_ports: [443, 8443], http_destination_ports: [80]}", listener: "listener_filters: [" + inspector("proxy_protocol", "allow_requests_without_proxy_protocol: true") + "]", sends: portsGone},
+	{name: "proxied-ports-said", manager: "forward_proto_config: {https_destination_ports: [443, 8443, 80], http_destination_ports: [80]}", listener: "listener_filters: [" + inspector("proxy_protocol", "allow_requests_without_proxy_protocol: true") + "]", sends: portsGone},
 	{name: "proxied-one", listener: "listener_filters: [" + inspector("proxy_protocol", "disallowed_versions: [V2]") + "]", sends: []exchange{{send: v1 + "GET / HTTP/1.1\r\nhost: a.example\r\n\r\n"}, {send: v2 + "GET / HTTP/1.1\r\nhost: a.example\r\n\r\n"}}},
 	{name: "predicates", alone: "none", chains: says("tls", "transport_protocol: tls"), listener: otherwise + "listener_filters_timeout: 5s\ncontinue_on_listener_filters_timeout: true\nlistener_filters: [{name: envoy.filters.listener.tls_inspector, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector}, filter_disabled: {and_match: {rules: [{not_match: {destination_port_range: {start: 1, end: 2}}}, {or_match: {rules: [{any_match: true}, {destination_port_range: {start: 3, end: 4}}]}}]}}}]",
 		sends: []exchange{{send: hello("a.example")}}},

@@ -6,6 +6,9 @@ var asked = []exchange{{send: "GET /"}, {send: "GET /; x-a: 1", answers: []strin
 
 const health = `- {name: h, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck, pass_through_mode: false, headers: [{name: ":path", string_match: {exact: /healthz}}]}}`
 
+// certificate says what the client tells of certificates where a client may not.
+const certificate = `- {name: c, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation, mutations: {request_mutations: [{append: {header: {key: x-forwarded-client-cert, value: "%REQ(x-cert)%"}}}]}}}`
+
 func logs(name, filter string) scenario {
 	return scenario{name: "logs-" + name, logs: filter, filters: health, vhost: routes(route("path: /none", "route: {cluster: $none}"), route("path: /", to)), sends: asked}
 }
@@ -42,6 +45,9 @@ var logging = []scenario{
 	logs("expression-none", `extension_filter: {name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter, expression: "response.code"}}`),
 	{name: "expressions", json: expressions, filters: health, vhost: "metadata: {filter_metadata: {a: {b: c, n: 3}}}\n" + routes(route("path: /none", "route: {cluster: $none}"), route("path: /named", "name: named, metadata: {filter_metadata: {a: {b: d}}}, "+to), route("path: /", to)),
 		sends: append([]exchange{{send: "GET /named?a=b; x-a: 1; x-a: 2; referer: r; user-agent: u; x-request-id: i"}, {send: "POST /; body: hello", answers: []string{answered(200, "x-b: 1", "x-b: 2")}}}, asked[:6]...)},
+	{name: "certificates", json: `json_format: {uri: "%XFCC_VALUE(uri)%", upper: "%XFCC_VALUE(URI):2%", by: "a %XFCC_VALUE(by)% b", hash: "%XFCC_VALUE(Hash)%", subject: "%XFCC_VALUE(subject)%", dns: "%XFCC_VALUE(dns)%", cert: ["%XFCC_VALUE(cert)%", "%XFCC_VALUE(chain)%"]}`, filters: certificate,
+		sends: []exchange{{send: "GET /"}, {send: "GET /; x-cert: uri=spiffe://a; x-forwarded-client-cert: URI=b"}, {send: "GET /; x-cert: By=b;URI=1,URI=2;DNS=3, dns = 4 ;Hash="}, {send: `GET /; x-cert: Subject="O=a,CN=\"b;c\"\\";by=x"y;uri=z`},
+			{send: "GET /; x-cert: uri=1,uri=2,by=\"z"}, {send: "GET /; x-cert: by=\"z;uri=1"}, {send: "GET /; x-cert: uri;dns=\\;by==,;=x,chain=a\\b"}}},
 	{name: "tcp-expressions", tcp: "cluster: $up", json: expressions, sends: []exchange{{send: "tcp hello"}}},
 	logs("type", "log_type_filter: {types: [DownstreamEnd]}"),
 	logs("type-not", "log_type_filter: {types: [DownstreamEnd, TcpConnectionEnd], exclude: true}"),

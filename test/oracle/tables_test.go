@@ -61,11 +61,17 @@ var tables = []scenario{
 		sends: []exchange{{send: "GET /", answers: []string{answered(503)}}}},
 	{name: "retry-limited", vhost: retrying(`retry_on: 5xx, num_retries: 1, rate_limited_retry_back_off: {max_interval: 1s, reset_headers: [{name: retry-after, format: SECONDS}, {name: x-reset, format: UNIX_TIMESTAMP}]}`), sends: []exchange{{send: "GET /", answers: []string{answered(503, "retry-after: 0"), answered(200)}}, {send: "GET /", answers: []string{answered(503, "x-reset: 1"), answered(200)}}, {send: "GET /", answers: []string{answered(503, "retry-after: 100"), answered(200)}}}},
 	{name: "retry-idle", vhost: retrying(`retry_on: 5xx, num_retries: 1, per_try_idle_timeout: 0.3s`), sends: []exchange{{send: "GET /", answers: []string{silence, answered(200)}}}},
+	{name: "router-strict", router: "strict_check_headers: [x-envoy-upstream-rq-timeout-ms, x-envoy-upstream-rq-per-try-timeout-ms, x-envoy-max-retries, x-envoy-retry-grpc-on, x-envoy-retry-on]", manager: inside, sends: []exchange{
+		{send: "GET /; x-envoy-upstream-rq-timeout-ms: 10s"}, {send: "GET /; x-envoy-upstream-rq-timeout-ms: 9000"}, {send: "GET /; x-envoy-upstream-rq-per-try-timeout-ms: -1"}, {send: "GET /; x-envoy-max-retries: 2.0"}, {send: "GET /; x-envoy-max-retries: +2"},
+		{send: "GET /; x-envoy-max-retries: 1; x-envoy-max-retries: b"}, {send: "GET /; x-envoy-retry-on: 5xx,bogus"}, {send: "GET /; x-envoy-retry-on: 5xx, reset"}, {send: "GET /; x-envoy-retry-on: cancelled"}, {send: "GET /; x-envoy-retry-grpc-on: cancelled,5xx"},
+		{send: "GET /; x-envoy-retry-grpc-on: cancelled"}, {send: "GET /; x-envoy-expected-rq-timeout-ms: x"}}},
 	{name: "router", router: "suppress_envoy_headers: true, respect_expected_rq_timeout: true", sends: []exchange{{send: "GET /; x-envoy-expected-rq-timeout-ms: 9000"}, {send: "GET /", answers: []string{answered(503)}}}},
 
 	// The connection manager.
 	{name: "managed", manager: "stream_idle_timeout: 60s\nrequest_timeout: 60s\nrequest_headers_timeout: 60s\ndrain_timeout: 5s\ndelayed_close_timeout: 0.3s\npath_with_escaped_slashes_action: KEEP_UNCHANGED\ninternal_address_config: {unix_sockets: true}\ncommon_http_protocol_options: {idle_timeout: 60s, max_connection_duration: 60s, max_stream_duration: 60s}\n" +
 		`request_id_extension: {typed_config: {"@type": type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig, pack_trace_reason: true, use_request_id_for_trace_sampling: true}}`, sends: gets("/a%2fb", "/")},
+	{name: "managed-age", manager: "http1_safe_max_connection_duration: true\ncommon_http_protocol_options: {max_connection_duration: 0.2s, max_connection_duration_jitter: {value: 10}}", filters: late, sends: gets("/")},
+	{name: "managed-age-drained", manager: "drain_timeout: 5s\ndrain_timeout_jitter: {value: 50}\ncommon_http_protocol_options: {max_connection_duration: 0.2s}", filters: late, sends: gets("/")},
 	{name: "managed-logs", manager: "access_log_options: {access_log_flush_interval: 60s}", sends: gets("/")},
 	{name: "managed-logs-old", manager: "access_log_flush_interval: 60s\nflush_access_log_on_new_request: true", sends: gets("/")},
 	{name: "managed-short", manager: "stream_idle_timeout: 0.3s", sends: []exchange{{send: "GET /", answers: []string{silence}}}},
@@ -81,3 +87,9 @@ var tables = []scenario{
 		route(`path: /environment`, `direct_response: {status: 200, body: {environment_variable: ORACLE_BODY}}`),
 	), files: map[string]string{"body.txt": "from a file"}, sends: gets("/file", "/bytes", "/environment")},
 }
+
+// late is a filter that has every request wait for half a second.
+var late = e2e.Filter("f", "fault.v3.HTTPFault", "delay: {fixed_delay: 0.5s, percentage: {numerator: 100}}")
+
+// inside has clients on this host say what only those from inside may.
+const inside = "use_remote_address: true\ninternal_address_config: {cidr_ranges: [{address_prefix: 127.0.0.0, prefix_len: 8}]}"

@@ -31,8 +31,8 @@ func clients(demands string) string {
 	return server(shows("front")+", validation_context: {"+demands+"}", "require_client_certificate: true")
 }
 
-// meets are exchanges with clients of TLS.
-func meets(list ...meeting) (out []exchange) {
+// shakes are exchanges with clients of TLS.
+func shakes(list ...meeting) (out []exchange) {
 	for i := range list {
 		m := list[i]
 		if m.name == "" {
@@ -54,7 +54,7 @@ func nameless(list []exchange) []exchange {
 // shown are clients with these certificates, in both versions.
 func shown(names ...string) (list []exchange) {
 	for _, n := range names {
-		list = append(list, meets(meeting{shows: n, top: tls.VersionTLS12}, meeting{shows: n})...)
+		list = append(list, shakes(meeting{shows: n, top: tls.VersionTLS12}, meeting{shows: n})...)
 	}
 	return list
 }
@@ -62,7 +62,7 @@ func shown(names ...string) (list []exchange) {
 // once is shown, in one version.
 func once(names ...string) (list []exchange) {
 	for _, n := range names {
-		list = append(list, meets(meeting{shows: n})...)
+		list = append(list, shakes(meeting{shows: n})...)
 	}
 	return list
 }
@@ -105,25 +105,25 @@ func sds(file, name string) string {
 // secured are scenarios of TLS.
 var secured = apart([]scenario{
 	// Of what is agreed on.
-	{name: "tls", chain: server(shows("front")), sends: append(meets(meeting{}, meeting{top: tls.VersionTLS12}, meeting{low: tls.VersionTLS10, top: tls.VersionTLS11}, meeting{curves: []tls.CurveID{tls.CurveP256}}, meeting{curves: []tls.CurveID{tls.CurveP521}}, meeting{curves: []tls.CurveID{tls.X25519MLKEM768}}, onlyRSA,
+	{name: "tls", chain: server(shows("front")), sends: append(shakes(meeting{}, meeting{top: tls.VersionTLS12}, meeting{low: tls.VersionTLS10, top: tls.VersionTLS11}, meeting{curves: []tls.CurveID{tls.CurveP256}}, meeting{curves: []tls.CurveID{tls.CurveP521}}, meeting{curves: []tls.CurveID{tls.X25519MLKEM768}}, onlyRSA,
 		meeting{name: "nobody.test"}, meeting{offers: []string{"http/1.1", "h2"}}, meeting{top: tls.VersionTLS12, suites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}}, meeting{top: tls.VersionTLS12, suites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256}}, meeting{top: tls.VersionTLS12, suites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}),
 		exchange{send: "GET / HTTP/1.1\r\nhost: a.example\r\n\r\n"}, exchange{send: hello("front.test")[:50], take: 1})},
-	{name: "tls-nameless", chain: server(shows("front")), sends: nameless(meets(meeting{}, meeting{top: tls.VersionTLS12}))},
-	{name: "tls-names", chain: server(shows("front"), "require_sni: true"), sends: append(meets(meeting{}), nameless(meets(meeting{}, meeting{top: tls.VersionTLS12}))...)},
-	{name: "tls-protocols", chain: server(shows("front") + ", alpn_protocols: [h2, http/1.1]"), sends: meets(meeting{}, meeting{offers: []string{"http/1.1", "h2"}}, meeting{offers: []string{"http/1.1"}}, meeting{offers: []string{"nobody"}})[2:]},
-	{name: "tls-old", chain: server(shows("front", "rsa") + ", tls_params: {tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_1}"), sends: meets(meeting{low: tls.VersionTLS10, top: tls.VersionTLS10}, meeting{low: tls.VersionTLS10, top: tls.VersionTLS11}, meeting{low: tls.VersionTLS10}, meeting{})},
-	{name: "tls-older", chain: server(shows("front") + ", tls_params: {tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_0}"), sends: meets(meeting{low: tls.VersionTLS10}, meeting{low: tls.VersionTLS11})},
-	{name: "tls-eleven", chain: server(shows("front") + ", tls_params: {tls_minimum_protocol_version: TLSv1_1}"), sends: meets(meeting{low: tls.VersionTLS10, top: tls.VersionTLS10}, meeting{low: tls.VersionTLS10, top: tls.VersionTLS11}, meeting{low: tls.VersionTLS10})},
-	{name: "tls-twelve", chain: server(shows("front") + ", tls_params: {tls_minimum_protocol_version: TLSv1_2, tls_maximum_protocol_version: TLSv1_2}"), sends: meets(meeting{}, meeting{low: tls.VersionTLS13})},
-	{name: "tls-thirteen", chain: server(shows("front") + ", tls_params: {tls_minimum_protocol_version: TLSv1_3, tls_maximum_protocol_version: TLSv1_3}"), sends: meets(meeting{}, meeting{top: tls.VersionTLS12})},
-	{name: "tls-suites", chain: server(shows("front", "rsa") + ", tls_params: {cipher_suites: [ECDHE-RSA-AES256-GCM-SHA384, ECDHE-ECDSA-AES256-GCM-SHA384], ecdh_curves: [P-256]}"), sends: meets(meeting{top: tls.VersionTLS12}, onlyECDSA, meeting{top: tls.VersionTLS12, curves: []tls.CurveID{tls.X25519}}, meeting{})},
+	{name: "tls-nameless", chain: server(shows("front")), sends: nameless(shakes(meeting{}, meeting{top: tls.VersionTLS12}))},
+	{name: "tls-names", chain: server(shows("front"), "require_sni: true"), sends: append(shakes(meeting{}), nameless(shakes(meeting{}, meeting{top: tls.VersionTLS12}))...)},
+	{name: "tls-protocols", chain: server(shows("front") + ", alpn_protocols: [h2, http/1.1]"), sends: shakes(meeting{}, meeting{offers: []string{"http/1.1", "h2"}}, meeting{offers: []string{"http/1.1"}}, meeting{offers: []string{"nobody"}})[2:]},
+	{name: "tls-old", chain: server(shows("front", "rsa") + ", tls_params: {tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_1}"), sends: shakes(meeting{low: tls.VersionTLS10, top: tls.VersionTLS10}, meeting{low: tls.VersionTLS10, top: tls.VersionTLS11}, meeting{low: tls.VersionTLS10}, meeting{})},
+	{name: "tls-older", chain: server(shows("front") + ", tls_params: {tls_minimum_protocol_version: TLSv1_0, tls_maximum_protocol_version: TLSv1_0}"), sends: shakes(meeting{low: tls.VersionTLS10}, meeting{low: tls.VersionTLS11})},
+	{name: "tls-eleven", chain: server(shows("front") + ", tls_params: {tls_minimum_protocol_version: TLSv1_1}"), sends: shakes(meeting{low: tls.VersionTLS10, top: tls.VersionTLS10}, meeting{low: tls.VersionTLS10, top: tls.VersionTLS11}, meeting{low: tls.VersionTLS10})},
+	{name: "tls-twelve", chain: server(shows("front") + ", tls_params: {tls_minimum_protocol_version: TLSv1_2, tls_maximum_protocol_version: TLSv1_2}"), sends: shakes(meeting{}, meeting{low: tls.VersionTLS13})},
+	{name: "tls-thirteen", chain: server(shows("front") + ", tls_params: {tls_minimum_protocol_version: TLSv1_3, tls_maximum_protocol_version: TLSv1_3}"), sends: shakes(meeting{}, meeting{top: tls.VersionTLS12})},
+	{name: "tls-suites", chain: server(shows("front", "rsa") + ", tls_params: {cipher_suites: [ECDHE-RSA-AES256-GCM-SHA384, ECDHE-ECDSA-AES256-GCM-SHA384], ecdh_curves: [P-256]}"), sends: shakes(meeting{top: tls.VersionTLS12}, onlyECDSA, meeting{top: tls.VersionTLS12, curves: []tls.CurveID{tls.X25519}}, meeting{})},
 
 	// Of which certificate is shown.
-	{name: "tls-choice", chain: server(shows("front", "rsa", "wild", "exact", "common.test")), sends: meets(meeting{}, onlyECDSA, onlyRSA, namely(meeting{}, "FRONT.test"), namely(meeting{}, "a.wild.test"), namely(meeting{}, "exact.wild.test"), namely(onlyECDSA, "exact.wild.test"), namely(meeting{}, "a.b.wild.test"), namely(meeting{}, "wild.test"), namely(meeting{}, "common.test"),
+	{name: "tls-choice", chain: server(shows("front", "rsa", "wild", "exact", "common.test")), sends: shakes(meeting{}, onlyECDSA, onlyRSA, namely(meeting{}, "FRONT.test"), namely(meeting{}, "a.wild.test"), namely(meeting{}, "exact.wild.test"), namely(onlyECDSA, "exact.wild.test"), namely(meeting{}, "a.b.wild.test"), namely(meeting{}, "wild.test"), namely(meeting{}, "common.test"),
 		namely(meeting{}, "nobody.test"), namely(onlyRSA, "nobody.test"), namely(onlyECDSA, "nobody.test"))},
-	{name: "tls-choice-nameless", chain: server(shows("rsa", "front")), sends: nameless(meets(meeting{}, onlyECDSA, onlyRSA))},
-	{name: "tls-choice-rsa", chain: server(shows("rsa", "front")), sends: meets(meeting{}, onlyECDSA, onlyRSA, namely(onlyECDSA, "nobody.test"), namely(onlyRSA, "nobody.test"), namely(meeting{}, "nobody.test"))},
-	{name: "tls-scan", chain: server(shows("rsa", "wild"), "full_scan_certs_on_sni_mismatch: true"), sends: meets(namely(meeting{}, "nobody.test"), namely(onlyECDSA, "nobody.test"), namely(onlyRSA, "nobody.test"), onlyECDSA, onlyRSA)},
+	{name: "tls-choice-nameless", chain: server(shows("rsa", "front")), sends: nameless(shakes(meeting{}, onlyECDSA, onlyRSA))},
+	{name: "tls-choice-rsa", chain: server(shows("rsa", "front")), sends: shakes(meeting{}, onlyECDSA, onlyRSA, namely(onlyECDSA, "nobody.test"), namely(onlyRSA, "nobody.test"), namely(meeting{}, "nobody.test"))},
+	{name: "tls-scan", chain: server(shows("rsa", "wild"), "full_scan_certs_on_sni_mismatch: true"), sends: shakes(namely(meeting{}, "nobody.test"), namely(onlyECDSA, "nobody.test"), namely(onlyRSA, "nobody.test"), onlyECDSA, onlyRSA)},
 
 	// Of what is asked of clients.
 	{name: "tls-clients", chain: clients(trust), sends: shown("client", "", "stranger", "ended", "early", "for-servers", "for-nothing", "issuer", "deep", "deeper", "lost", "late-mid", "bound")},
@@ -162,10 +162,10 @@ var secured = apart([]scenario{
 		sends: once("client", "twice", "stranger")},
 
 	// Of sessions.
-	{name: "tls-sessions", chain: server(shows("front")), sends: meets(meeting{keep: "a"}, meeting{keep: "a"}, meeting{keep: "b", top: tls.VersionTLS12}, meeting{keep: "b", top: tls.VersionTLS12})},
-	{name: "tls-sessions-none", chain: server(shows("front"), "disable_stateless_session_resumption: true", "disable_stateful_session_resumption: true"), sends: meets(meeting{keep: "a"}, meeting{keep: "a"}, meeting{keep: "b", top: tls.VersionTLS12}, meeting{keep: "b", top: tls.VersionTLS12})},
-	{name: "tls-sessions-keys", chain: server(shows("front"), "session_ticket_keys: {keys: [{filename: @folder/tickets}]}"), sends: meets(meeting{keep: "a"}, meeting{keep: "a"}, meeting{keep: "b", top: tls.VersionTLS12}, meeting{keep: "b", top: tls.VersionTLS12})},
-	{name: "tls-sessions-clients", chain: clients(trust), sends: meets(meeting{keep: "a", shows: "client"}, meeting{keep: "a", shows: "client"}, meeting{keep: "b", shows: "client", top: tls.VersionTLS12}, meeting{keep: "b", shows: "client", top: tls.VersionTLS12})},
+	{name: "tls-sessions", chain: server(shows("front")), sends: shakes(meeting{keep: "a"}, meeting{keep: "a"}, meeting{keep: "b", top: tls.VersionTLS12}, meeting{keep: "b", top: tls.VersionTLS12})},
+	{name: "tls-sessions-none", chain: server(shows("front"), "disable_stateless_session_resumption: true", "disable_stateful_session_resumption: true"), sends: shakes(meeting{keep: "a"}, meeting{keep: "a"}, meeting{keep: "b", top: tls.VersionTLS12}, meeting{keep: "b", top: tls.VersionTLS12})},
+	{name: "tls-sessions-keys", chain: server(shows("front"), "session_ticket_keys: {keys: [{filename: @folder/tickets}]}"), sends: shakes(meeting{keep: "a"}, meeting{keep: "a"}, meeting{keep: "b", top: tls.VersionTLS12}, meeting{keep: "b", top: tls.VersionTLS12})},
+	{name: "tls-sessions-clients", chain: clients(trust), sends: shakes(meeting{keep: "a", shows: "client"}, meeting{keep: "a", shows: "client"}, meeting{keep: "b", shows: "client", top: tls.VersionTLS12}, meeting{keep: "b", shows: "client", top: tls.VersionTLS12})},
 
 	// Of secrets.
 	{name: "tls-secrets", chain: server("tls_certificate_sds_secret_configs: ["+sds("shown.yaml", "shown")+"], validation_context_sds_secret_config: "+sds("trusted.yaml", "trusted"), "require_client_certificate: true", "session_ticket_keys_sds_secret_config: "+sds("keys.yaml", "keys")),

@@ -91,7 +91,12 @@ var logged = strings.Fields(`PROTOCOL RESPONSE_CODE RESPONSE_CODE_DETAILS CONNEC
 	LISTENER_NAME ROUTE_RESOLUTION_COUNT ROUTE_RESOLUTION_TIME_US UPSTREAM_CONNECTION_POOL_READY_DURATION
 	UPSTREAM_CONNECTION_IDS_ATTEMPTED UPSTREAM_HOSTS_ATTEMPTED UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT UPSTREAM_HOST_NAMES_ATTEMPTED
 	UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT UPSTREAM_HOST_NAME_WITHOUT_PORT CLUSTER_METADATA(oracle)
-	COALESCE({"operators":["ROUTE_NAME","UPSTREAM_SERVER_NAME",{"command":"REQ","param":"x-a?:path","max_length":4},"LISTENER_NAME"]}):20`)
+	COALESCE({"operators":["ROUTE_NAME","UPSTREAM_SERVER_NAME",{"command":"REQ","param":"x-a?:path","max_length":4},"LISTENER_NAME"]}):20
+	FILTER_STATE(oracle:FIELD:f) XFCC_VALUE(uri) COMMON_DURATION(DS_CX_BEG:DS_CX_BEG:us) COMMON_DURATION(DS_CX_END:DS_CX_END:us) COMMON_DURATION(DS_HS_BEG:DS_HS_END:us)
+	COMMON_DURATION(DS_RX_BEG:DS_RX_BEG:us) COMMON_DURATION(DS_RX_HDR_END:DS_RX_HDR_END:us) COMMON_DURATION(DS_RX_END:DS_RX_END:us) COMMON_DURATION(US_CX_BEG:US_CX_BEG:us)
+	COMMON_DURATION(US_CX_END:US_CX_END:us) COMMON_DURATION(US_HS_END:US_HS_END:us) COMMON_DURATION(US_TX_BEG:US_TX_BEG:us) COMMON_DURATION(US_TX_END:US_TX_END:us)
+	COMMON_DURATION(US_RX_BEG:US_RX_BEG:us) COMMON_DURATION(US_RX_BODY_BEG:US_RX_BODY_BEG:us) COMMON_DURATION(US_RX_END:US_RX_END:us)
+	COMMON_DURATION(DS_TX_BEG:DS_TX_BEG:us) COMMON_DURATION(DS_TX_END:DS_TX_END:us) COMMON_DURATION(DS_RX_BEG:nobody)`)
 
 // line is the text of every access log, within quotes.
 func line() string {
@@ -104,12 +109,13 @@ var own = regexp.MustCompile(`\$([a-z]+)`)
 const general = `
 node: {id: oracle, cluster: oracles, locality: {region: r1, zone: z1, sub_zone: s1}}
 application_log_config: {log_format: {text_format: "%v"}}
-cluster_manager: {upstream_bind_config: {source_address: {address: 127.0.0.1, port_value: 0}}}
+cluster_manager: {outlier_detection: {event_log_path: @folder/ejections.log}, upstream_bind_config: {source_address: {address: 127.0.0.1, port_value: 0}}}
 typed_dns_resolver_config: {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig, resolvers: [{socket_address: {address: 127.0.0.1, port_value: @names}}]}}
 dynamic_resources: {lds_config: {path_config_source: {path: @folder/lds.yaml}}, cds_config: {path_config_source: {path: @folder/cds.yaml}}}
 admin:
   address: {socket_address: {address: 127.0.0.1, port_value: 0}}
   profile_path: @folder/profile
+  allow_paths: [{prefix: /}]
   access_log_path: @folder/admin-too.log
   access_log: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: @folder/admin.log}}]
 `
@@ -562,9 +568,11 @@ func (s *side) logsOf(c *scenario) []string {
 type fact struct{ what, value string }
 
 var (
-	ports  = regexp.MustCompile(`127\.0\.0\.1:\d+`)
-	uuid   = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
-	number = regexp.MustCompile(`^\d+$`)
+	ports = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	uuid  = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+	// changing is what differs in events.
+	changing = regexp.MustCompile(`("timestamp"|"port_value"):(?:"[^"]*"|\d+)`)
+	number   = regexp.MustCompile(`^\d+$`)
 )
 
 // measured are operators whose numbers differ from run to run.
@@ -594,6 +602,7 @@ func (s *side) mask(c *scenario, what, value string) string {
 		}
 	}
 	value = strings.ReplaceAll(value, s.logs, "FOLDER")
+	value = changing.ReplaceAllString(value, `$1 differs`)
 	return ports.ReplaceAllStringFunc(value, func(a string) string {
 		if a == s.at[c.name] {
 			return "LISTENER"

@@ -21,9 +21,10 @@ tls, api < tls/issuer
 config, telemetry, wire/dns < capture
 config, telemetry, telemetry/accesslog, tls, wire/http < filters < filters/* < filters/builtin
 config, telemetry, tls, wire/* < proxy/loop
-config < match < tls, filters
+config < match
+match < tls, filters
 config, match, wire/http < proxy/route
-proxy/loop, tls, wire/dns < proxy/upstream
+proxy/loop, match, tls, wire/dns < proxy/upstream
 proxy/upstream, filters < proxy/l4
 proxy/route, proxy/upstream, filters < proxy/l7
 proxy/l4, proxy/l7, capture < proxy/listener < proxy/admin

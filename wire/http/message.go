@@ -60,6 +60,35 @@ func (r *Request) Path() []byte { return r.path.of(r.arena) }
 // Target is the form in which HTTP/1 spelled the target.
 func (r *Request) Target() Target { return r.target }
 
+// IsPseudo tells whether what a name (in lower case) stands for is told by the request line, or by Host, which is no field here.
+func IsPseudo(name string) bool { return name != "" && name[0] == ':' || name == "host" }
+
+// Pseudo is the value of one of them; empty if there is none.
+func (r *Request) Pseudo(name string) []byte {
+	switch name {
+	case ":path":
+		return r.Path()
+	case ":method":
+		return r.Method()
+	case ":authority", "host":
+		return r.Authority()
+	case ":scheme":
+		return r.Scheme()
+	}
+	return nil
+}
+
+// Field is the first value under a name (in lower case), which may be one of those; nil or empty if there is none.
+func (r *Request) Field(name string) []byte {
+	if IsPseudo(name) {
+		return r.Pseudo(name)
+	}
+	if i := r.Find(Lookup(name), name, 0); i >= 0 {
+		return r.Value(i)
+	}
+	return nil
+}
+
 // HeadSize is the bytes that names and values take together, those of the pseudo-header fields of HTTP/2 among them.
 func (r *Request) HeadSize() int {
 	n := r.Size()

@@ -63,3 +63,22 @@ func TestVersion(t *testing.T) {
 		}
 	}
 }
+
+func TestFieldByName(t *testing.T) {
+	var r Request
+	r.Reset()
+	r.SetMethod([]byte("PUT"))
+	r.SetPath([]byte("/a?b"))
+	r.SetScheme([]byte("http"))
+	r.SetAuthority([]byte("a.example"))
+	r.AddNamed([]byte("x-a"), []byte("1"))
+	r.AddNamed([]byte("x-a"), []byte("2"))
+	for name, want := range map[string]string{":method": "PUT", ":path": "/a?b", ":scheme": "http", ":authority": "a.example", "host": "a.example", ":status": "", "x-a": "1", "x-b": "", "": ""} {
+		if got := string(r.Field(name)); got != want {
+			t.Errorf("%q is %q, want %q", name, got, want)
+		}
+		if pseudo := name != "" && name[0] == ':' || name == "host"; IsPseudo(name) != pseudo {
+			t.Errorf("%q is said to be one of the head's: %v", name, !pseudo)
+		}
+	}
+}

@@ -66,7 +66,10 @@ func (s *session) balancing(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 	}
 	c.Balancer = balancers[m.GetLbPolicy()]
 	c.ByLocality = common.GetLocalityWeightedLbConfig() != nil
-	s.consistent(c, common.GetConsistentHashingLbConfig())
+	s.consistent(c, common.GetConsistentHashingLbConfig(), pc.field("consistent_hashing_lb_config"))
+	if p := pc.field("consistent_hashing_lb_config").field("use_hostname_for_hashing"); c.Hashing.ByHostname && m.GetType() != clusterv3.Cluster_STRICT_DNS {
+		s.problem(p, "for clusters of type STRICT_DNS, says Envoy; a load_balancing_policy may have it")
+	}
 	mine := func(name string, set bool, b config.Balancer) {
 		if set && c.Balancer != b {
 			s.problem(p.field(name), "lb_policy is %v: leave this out, or say %s", m.GetLbPolicy(), strings.ToUpper(strings.TrimSuffix(name, "_lb_config")))
@@ -89,6 +92,7 @@ func (s *session) balancing(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 	if m.GetLbSubsetConfig() != nil {
 		readSubsets(s, c, m.GetLbSubsetConfig(), int32(m.GetLbSubsetConfig().GetFallbackPolicy()), m.GetLbSubsetConfig().GetSubsetSelectors(),
 			func(l *clusterv3.Cluster_LbSubsetConfig_LbSubsetSelector) int32 { return int32(l.GetFallbackPolicy()) }, p.field("lb_subset_config"))
+		c.ByLocality = c.ByLocality && (c.Subsets == nil || m.GetLbSubsetConfig().GetLocalityWeightAware())
 	}
 }
 
@@ -125,12 +129,12 @@ func (s *session) policy(c *config.Cluster, m *clusterv3.LoadBalancingPolicy, p 
 		c.Balancer = config.RingHash
 		s.ring(c, m.GetMinimumRingSize(), m.GetMaximumRingSize(), m.GetHashFunction() == ringv3.RingHash_MURMUR_HASH_2, p)
 		c.Hashing.ByHostname, c.Hashing.BalanceFactor = m.GetUseHostnameForHashing(), u32(m.GetHashBalanceFactor(), 0)
-		s.consistent(c, m.GetConsistentHashingLbConfig())
+		s.consistent(c, m.GetConsistentHashingLbConfig(), p.field("consistent_hashing_lb_config"))
 		c.ByLocality = m.GetLocalityWeightedLbConfig() != nil
 	case *maglevv3.Maglev:
 		c.Balancer = config.Maglev
 		s.maglev(c, m.GetTableSize(), p)
-		s.consistent(c, m.GetConsistentHashingLbConfig())
+		s.consistent(c, m.GetConsistentHashingLbConfig(), p.field("consistent_hashing_lb_config"))
 		c.ByLocality = m.GetLocalityWeightedLbConfig() != nil
 	case *subsetv3.Subset:
 		if c.Subsets != nil {
@@ -140,6 +144,7 @@ func (s *session) policy(c *config.Cluster, m *clusterv3.LoadBalancingPolicy, p 
 		readSubsets(s, c, m, int32(m.GetFallbackPolicy()), m.GetSubsetSelectors(),
 			func(l *subsetv3.Subset_LbSubsetSelector) int32 { return int32(l.GetFallbackPolicy()) }, p)
 		s.policy(c, m.GetSubsetLbPolicy(), p.field("subset_lb_policy"))
+		c.ByLocality = c.ByLocality && (c.Subsets == nil || m.GetLocalityWeightAware())
 	}
 }
 
@@ -210,7 +215,7 @@ type consistentHashing interface {
 	GetHashBalanceFactor() *wrapperspb.UInt32Value
 }
 
-func (s *session) consistent(c *config.Cluster, m consistentHashing) {
+func (s *session) consistent(c *config.Cluster, m consistentHashing, p *at) {
 	switch m := m.(type) {
 	case *clusterv3.Cluster_CommonLbConfig_ConsistentHashingLbConfig:
 		if m == nil {
@@ -220,6 +225,7 @@ func (s *session) consistent(c *config.Cluster, m consistentHashing) {
 		if m == nil {
 			return
 		}
+		c.Hashing.Policies = s.hashPolicies(m.GetHashPolicy(), p.field("hash_policy"))
 	}
 	c.Hashing.ByHostname, c.Hashing.BalanceFactor = m.GetUseHostnameForHashing(), u32(m.GetHashBalanceFactor(), 0)
 }
@@ -229,6 +235,8 @@ type (
 	subsetting interface {
 		GetDefaultSubset() *structpb.Struct
 		GetPanicModeAny() bool
+		GetLocalityWeightAware() bool
+		GetScaleLocalityWeight() bool
 		GetListAsAny() bool
 	}
 	selecting interface {
@@ -264,6 +272,11 @@ func readSubsets[S selecting](s *session, c *config.Cluster, m subsetting, fallb
 		}
 		out.Selectors = append(out.Selectors, sel)
 	}
+	if r, ok := m.(interface{ GetAllowRedundantKeys() bool }); ok && r.GetAllowRedundantKeys() {
+		out.Redundant = true
+		slices.SortStableFunc(out.Selectors, func(a, b config.SubsetSelector) int { return len(b.Keys) - len(a.Keys) })
+	}
+	out.ScaleLocalities = m.GetLocalityWeightAware() && m.GetScaleLocalityWeight()
 	// Envoy leaves subsets alone where there is nothing to cut by.
 	if len(out.Selectors) > 0 {
 		c.Subsets = out

@@ -30,8 +30,9 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 		s.asked = &asked
 	}
 	s.bound = s.binding(m.GetClusterManager().GetUpstreamBindConfig(), p.field("cluster_manager").field("upstream_bind_config"))
+	s.ejections = m.GetClusterManager().GetOutlierDetection().GetEventLogPath()
 	b.Runtime = s.runtime(m.GetLayeredRuntime(), p.field("layered_runtime"))
-	b.Dynamic = config.Dynamic{Resolver: s.asked, Binding: s.bound}
+	b.Dynamic = config.Dynamic{Resolver: s.asked, Binding: s.bound, Ejections: s.ejections}
 	if c := m.GetDynamicResources().GetLdsConfig(); c != nil {
 		b.Dynamic.Listeners = s.watchedFile(c, p.field("dynamic_resources").field("lds_config"))
 	}
@@ -105,6 +106,9 @@ func (s *session) admin(m *bootstrapv3.Admin, p *at) *config.Admin {
 		Address:    s.address(m.GetAddress(), toBind, p.field("address")),
 		Profile:    m.GetProfilePath(),
 		AccessLogs: s.accessLogs(m.GetAccessLog(), p.field("access_log")),
+	}
+	for i, m := range m.GetAllowPaths() {
+		a.Allow = append(a.Allow, s.stringMatch(m, p.field("allow_paths").item(i)))
 	}
 	if a.Profile == "" {
 		a.Profile = "/var/log/envoy/envoy.prof"

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -24,12 +25,14 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 		Name:           m.GetName(),
 		StatName:       m.GetAltStatName(),
 		Metadata:       metadata(m.GetMetadata()),
-		TLS:            s.transport(m.GetTransportSocket(), p.field("transport_socket")),
+		Transport:      s.upstreamTransport(m.GetTransportSocket(), p.field("transport_socket")),
 		ConnectTimeout: s.duration(m.GetConnectTimeout(), 5*time.Second, p.field("connect_timeout")),
 		BufferLimit:    s.bufferLimit(m.GetPerConnectionBufferLimitBytes(), p.field("per_connection_buffer_limit_bytes")),
 		Breakers:       [2]config.Breaker{defaultBreaker, defaultBreaker},
 		KeepAlive:      s.keepAlive(m.GetUpstreamConnectionOptions().GetTcpKeepalive()),
 		Binding:        s.binding(m.GetUpstreamBindConfig(), p.field("upstream_bind_config")),
+		CloseUnwell:    m.GetCloseConnectionsOnHostHealthFailure(),
+		CloseOnChange:  m.GetCommonLbConfig().GetCloseConnectionsOnHostSetChange(),
 		Hash:           hashWithoutEndpoints(m, raw),
 		Raw:            raw,
 	}
@@ -41,6 +44,7 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 	s.endpointsOf(c, m, p)
 	s.healthChecks(c, m, p)
 	s.breakers(c, m.GetCircuitBreakers(), p.field("circuit_breakers"))
+	s.transports(c, m.GetTransportSocketMatches(), p.field("transport_socket_matches"))
 	s.upstreamHTTP(c, m, p)
 	return c
 }
@@ -139,6 +143,7 @@ func (s *session) breakers(c *config.Cluster, m *clusterv3.CircuitBreakers, p *a
 func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 	common, h1 := m.GetCommonHttpProtocolOptions(), m.GetHttpProtocolOptions()
 	pc := p.field("common_http_protocol_options")
+	names, np := m.GetUpstreamHttpProtocolOptions(), p.field("upstream_http_protocol_options")
 	for key, a := range m.GetTypedExtensionProtocolOptions() {
 		p := p.field("typed_extension_protocol_options").key(key)
 		if key != protocolOptions {
@@ -150,11 +155,16 @@ func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 		}
 		o := in[*upstreamsv3.HttpProtocolOptions](s, a)
 		common, pc = o.GetCommonHttpProtocolOptions(), p.as(protocolOptions).field("common_http_protocol_options")
+		if o.GetUpstreamHttpProtocolOptions() != nil {
+			names, np = o.GetUpstreamHttpProtocolOptions(), p.as(protocolOptions).field("upstream_http_protocol_options")
+		}
 		h1 = o.GetExplicitHttpConfig().GetHttpProtocolOptions()
 		if d := o.GetUseDownstreamProtocolConfig(); d != nil {
 			h1 = d.GetHttpProtocolOptions()
 		}
+		c.Policies = s.clusterPolicies(o, p.as(protocolOptions))
 	}
+	s.askedName(c, names, np)
 	c.IdleTimeout = s.duration(common.GetIdleTimeout(), idle, pc.field("idle_timeout"))
 	c.MaxConnectionDuration = s.duration(common.GetMaxConnectionDuration(), 0, pc.field("max_connection_duration"))
 	c.MaxStreamDuration = s.duration(common.GetMaxStreamDuration(), 0, pc.field("max_stream_duration"))
@@ -168,6 +178,36 @@ func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 	c.Spelling, c.ForwardReason = s.spelling(h1.GetHeaderKeyFormat())
 	c.Trailers = h1.GetEnableTrailers()
 	c.AllowChunkedLength = h1.GetAllowChunkedLength()
+}
+
+// askedName says what requests have TLS servers asked for.
+func (s *session) askedName(c *config.Cluster, m *corev3.UpstreamHttpProtocolOptions, p *at) {
+	if m.GetAutoSni() {
+		if c.NameFrom = strings.ToLower(m.GetOverrideAutoSniHeader()); c.NameFrom == "" {
+			c.NameFrom = ":authority"
+		}
+	} else if m.GetOverrideAutoSniHeader() != "" {
+		s.problem(p.field("override_auto_sni_header"), "has no effect without auto_sni")
+	}
+	c.VerifyNameFrom = m.GetAutoSanValidation()
+	if c.VerifyNameFrom && c.NameFrom == "" {
+		s.problem(p.field("auto_san_validation"), "wants auto_sni: it is the name that is asked for which is verified")
+	}
+	for t := range c.AllTLS() {
+		if v := t.Validation; c.VerifyNameFrom && t.ValidationSecret.Name == "" && (v == nil || v.Roots == nil && !v.SystemRoots) {
+			s.problem(p.field("auto_san_validation"), "a name proves nothing without a validation_context with trusted_ca: anybody may write it into a certificate")
+		}
+	}
+}
+
+// transports are for endpoints with some metadata.
+func (s *session) transports(c *config.Cluster, list []*clusterv3.Cluster_TransportSocketMatch, p *at) {
+	for i, m := range list {
+		p := p.item(i)
+		t := s.upstreamTransport(m.GetTransportSocket(), p.field("transport_socket"))
+		t.Match = m.GetMatch().AsMap()
+		c.Transports = append(c.Transports, t)
+	}
 }
 
 func (s *session) assignment(m *endpointv3.ClusterLoadAssignment, p *at) *config.Assignment {

@@ -38,6 +38,8 @@ type Options struct {
 	// Resolver and Binding are what the bootstrap says for clusters that say nothing else; nil: nothing.
 	Resolver *config.Resolver
 	Binding  *config.Binding
+	// Ejections is the file to which the bootstrap has ejections written; empty: none.
+	Ejections string
 }
 
 // New makes a decoder for a program with these HTTP filters.
@@ -65,11 +67,12 @@ type session struct {
 	ends         map[string]*regexp.Regexp // what follows literal beginnings of paths, shared by the routes that say the same
 	named        bool                      // endpoints of what is being read have names for addresses
 	asked        *config.Resolver          // as bound: who is asked for names
+	ejections    string                    // as bound: a file for ejections
 	bound        *config.Binding           // the bootstrap's, for clusters that say nothing else; may be nil
 }
 
 func (d *Decoder) session() *session {
-	return &session{Decoder: d, opened: map[*anypb.Any]*opened{}, hasCluster: d.options.HasCluster, asked: d.options.Resolver, bound: d.options.Binding}
+	return &session{Decoder: d, opened: map[*anypb.Any]*opened{}, hasCluster: d.options.HasCluster, asked: d.options.Resolver, bound: d.options.Binding, ejections: d.options.Ejections}
 }
 
 // check brings a message into canonical form, visits all that is set and holds it against Envoy's own rules.

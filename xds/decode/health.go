@@ -9,6 +9,7 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	filev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/health_check/event_sinks/file/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
 	"github.com/weftmesh/weft/config"
@@ -50,6 +51,7 @@ func (s *session) healthChecks(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 	h.Unhealthy = s.duration(k.GetUnhealthyInterval(), h.Interval, p.field("unhealthy_interval"))
 	h.UnhealthyEdge = s.duration(k.GetUnhealthyEdgeInterval(), h.Unhealthy, p.field("unhealthy_edge_interval"))
 	h.HealthyEdge = s.duration(k.GetHealthyEdgeInterval(), h.Interval, p.field("healthy_edge_interval"))
+	s.checkEvents(h, k, p)
 	switch {
 	case k.GetHttpHealthCheck() != nil:
 		h.HTTP = s.httpCheck(k.GetHttpHealthCheck(), p.field("http_health_check"))
@@ -62,6 +64,19 @@ func (s *session) healthChecks(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 	}
 	c.Health = h
 	c.KeepRemoved = !m.GetIgnoreHealthOnHostRemoval() && (c.Type == config.EDS || c.Type == config.StrictDNS)
+}
+
+// checkEvents reads where results are written to.
+func (s *session) checkEvents(h *config.HealthCheck, k *corev3.HealthCheck, p *at) {
+	if path := k.GetEventLogPath(); path != "" {
+		h.Events = append(h.Events, path)
+	}
+	for _, l := range k.GetEventLogger() {
+		if m, ok := s.open(l.GetTypedConfig()).message.(*filev3.HealthCheckEventFileSink); ok { // the walk has refused all else
+			h.Events = append(h.Events, m.GetEventLogPath())
+		}
+	}
+	h.TellFailures, h.TellSuccess = k.GetAlwaysLogHealthCheckFailures(), k.GetAlwaysLogHealthCheckSuccess()
 }
 
 // positive refuses what would ask without a pause.
@@ -118,6 +133,10 @@ func (s *session) httpCheck(m *corev3.HealthCheck_HttpHealthCheck, p *at) *confi
 			s.problem(p.field("value"), "%q: operators are not known here", f.Value)
 		}
 		h.Add = append(h.Add, f)
+	}
+	if m.GetServiceNameMatcher() != nil {
+		name := s.stringMatch(m.GetServiceNameMatcher(), p.field("service_name_matcher"))
+		h.Service = &name
 	}
 	h.Remove = s.removals(m.GetRequestHeadersToRemove(), p.field("request_headers_to_remove"))
 	return h

@@ -41,11 +41,14 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 		MaxRequestsPerConn:    u32(common.GetMaxRequestsPerConnection(), 0),
 		IdleTimeout:           s.duration(common.GetIdleTimeout(), idle, pc.field("idle_timeout")),
 		MaxConnectionDuration: s.duration(common.GetMaxConnectionDuration(), 0, pc.field("max_connection_duration")),
+		DurationJitter:        common.GetMaxConnectionDurationJitter().GetValue() / 100,
+		SafeMaxDuration:       m.GetHttp1SafeMaxConnectionDuration(),
 		MaxStreamDuration:     s.duration(common.GetMaxStreamDuration(), 0, pc.field("max_stream_duration")),
 		StreamIdleTimeout:     s.duration(m.GetStreamIdleTimeout(), 5*time.Minute, p.field("stream_idle_timeout")),
 		RequestTimeout:        s.duration(m.GetRequestTimeout(), 0, p.field("request_timeout")),
 		RequestHeadersTimeout: s.duration(m.GetRequestHeadersTimeout(), 0, p.field("request_headers_timeout")),
 		DrainTimeout:          s.duration(m.GetDrainTimeout(), 5*time.Second, p.field("drain_timeout")),
+		DrainJitter:           m.GetDrainTimeoutJitter().GetValue() / 100,
 		DelayedCloseTimeout:   s.duration(m.GetDelayedCloseTimeout(), time.Second, p.field("delayed_close_timeout")),
 
 		Early:                s.early(m.GetEarlyHeaderMutationExtensions(), p.field("early_header_mutation_extensions")),
@@ -54,6 +57,8 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 		TrustedHops:          m.GetXffNumTrustedHops(),
 		SkipXFFAppend:        m.GetSkipXffAppend(),
 		AppendForwardedPort:  m.GetAppendXForwardedPort(),
+		HTTPSPorts:           m.GetForwardProtoConfig().GetHttpsDestinationPorts(),
+		HTTPPorts:            m.GetForwardProtoConfig().GetHttpDestinationPorts(),
 		Via:                  m.GetVia(),
 		UnixSocketsInternal:  m.GetInternalAddressConfig().GetUnixSockets(),
 		GenerateRequestID:    isTrue(m.GetGenerateRequestId(), true),
@@ -64,6 +69,7 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 		MergeSlashes:         m.GetMergeSlashes(),
 		StripTrailingHostDot: m.GetStripTrailingHostDot(),
 		AddUserAgent:         isTrue(m.GetAddUserAgent(), false),
+		ClientCert:           clientCert(m),
 		SchemeOverwrite:      m.GetSchemeHeaderTransformation().GetSchemeToOverwrite(),
 		MatchUpstreamScheme:  m.GetSchemeHeaderTransformation().GetMatchUpstream(),
 		Proxy100Continue:     m.GetProxy_100Continue(),
@@ -187,7 +193,7 @@ func (s *session) httpFilters(h *config.HTTP, list []*hcmv3.HttpFilter, p *at) {
 			if m.GetDisabled() {
 				s.problem(p.up.field("disabled"), "the router cannot be disabled")
 			}
-			h.Router = config.Router{SuppressEnvoyHeaders: r.GetSuppressEnvoyHeaders(), RespectExpectedTimeout: r.GetRespectExpectedRqTimeout()}
+			h.Router = config.Router{SuppressEnvoyHeaders: r.GetSuppressEnvoyHeaders(), RespectExpectedTimeout: r.GetRespectExpectedRqTimeout(), StrictCheck: r.GetStrictCheckHeaders()}
 			continue
 		}
 		if spec := s.filters[o.name]; spec != nil {
@@ -239,4 +245,13 @@ func (s *session) spelling(m *corev3.Http1ProtocolOptions_HeaderKeyFormat) (conf
 		return config.SpellAsReceived, c.GetForwardReasonPhrase()
 	}
 	return config.SpellLower, false
+}
+
+func clientCert(m *hcmv3.HttpConnectionManager) config.ClientCert {
+	d := m.GetSetCurrentClientCertDetails()
+	return config.ClientCert{
+		Mode:    config.ClientCertMode(m.GetForwardClientCertDetails()),
+		Subject: d.GetSubject().GetValue(), Whole: d.GetCert(), Chain: d.GetChain(), DNS: d.GetDns(), URI: d.GetUri(), Issuer: d.GetIssuer(),
+		JSON: d.GetFormat() == hcmv3.HttpConnectionManager_JSON,
+	}
 }

@@ -129,7 +129,7 @@ func (s *session) chainMatcher(m *listenerv3.Listener, l *config.Listener, p *at
 		}
 		places[c.Name] = i
 	}
-	r := matcherReader{session: s, inputs: networkInputs, action: func(m proto.Message, p *at) int {
+	r := matcherReader{session: s, look: ofConnection, action: func(m proto.Message, p *at) int {
 		name := ""
 		if v, ok := m.(*wrapperspb.StringValue); ok { // the walk has refused all else
 			name = v.GetValue()
@@ -182,6 +182,7 @@ func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterCh
 		switch m := o.message.(type) {
 		case *hcmv3.HttpConnectionManager:
 			c.HTTP = s.http(m, p)
+			s.spoken(c.TLS, p)
 		case *tcpv3.TcpProxy:
 			c.TCP = s.tcp(m, p)
 			c.TCP.ByServerName = byName
@@ -212,7 +213,7 @@ func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterCh
 		case *setv3.Config:
 			last = false
 			c.State = append(c.State, s.filterStates(m.GetOnNewConnection(), p.field("on_new_connection"))...)
-			// Nobody shakes hands here: that list follows at once.
+			// Both are set when the connection is there for whoever owns it, which is after its handshake.
 			c.State = append(c.State, s.filterStates(m.GetOnDownstreamTlsHandshake(), p.field("on_downstream_tls_handshake"))...)
 			if len(c.State) > maxStates {
 				s.problem(p, "%d values with those of filters before: there is room for %d", len(c.State), maxStates)
@@ -230,6 +231,17 @@ func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterCh
 		}
 	}
 	return c
+}
+
+// spoken leaves protocols out of what clients are offered that nobody here speaks: who chose one would not be understood.
+func (s *session) spoken(t *config.TLS, p *at) {
+	if t == nil || len(t.Applications) == 0 {
+		return
+	}
+	t.Applications = slices.DeleteFunc(t.Applications, func(a string) bool { return a == "h2" || a == "h3" })
+	if len(t.Applications) == 0 {
+		s.problem(p, "alpn_protocols of the transport socket has h2 alone, which is not spoken yet: add http/1.1")
+	}
 }
 
 func (s *session) tcp(m *tcpv3.TcpProxy, p *at) *config.TCP {

@@ -9,7 +9,7 @@ import (
 	xdsmatcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/network/v3" // the messages of inputs
+	networkv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/network/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
 	"github.com/weftmesh/weft/config"
@@ -19,7 +19,7 @@ import (
 const maxMatcherDepth = 32
 
 // networkInputs are what may be known of a connection, by the message that asks for it.
-var networkInputs = map[string]config.MatchInput{
+var networkInputs = map[string]config.MatchKind{
 	networkInput + "DestinationIPInput":       config.MatchDestinationIP,
 	networkInput + "DestinationPortInput":     config.MatchDestinationPort,
 	networkInput + "SourceIPInput":            config.MatchSourceIP,
@@ -33,10 +33,33 @@ var networkInputs = map[string]config.MatchInput{
 
 const networkInput = "envoy.extensions.matching.common_inputs.network.v3."
 
+// ofConnection is what an input looks at before there is a request.
+func ofConnection(o *opened, _ *at) config.MatchInput {
+	return config.MatchInput{Of: networkInputs[o.name]}
+}
+
+// requestInputs are what may be known of a request when its route is looked for: Envoy takes no others.
+var requestInputs = []string{networkInput + "FilterStateInput", "envoy.type.matcher.v3.HttpRequestHeaderMatchInput"}
+
+// ofRequest is what an input looks at when a route is looked for.
+func (s *session) ofRequest(o *opened, p *at) (in config.MatchInput) {
+	switch m := o.message.(type) {
+	case *matcherv3.HttpRequestHeaderMatchInput:
+		in = config.MatchInput{Of: config.MatchHeader, Name: s.fieldName(m.GetHeaderName(), p.field("header_name"))}
+		if p := p.field("header_name"); in.Name == "" {
+			s.problem(p, "a name is missing")
+		}
+	case *networkv3.FilterStateInput:
+		in = config.MatchInput{Of: config.MatchState, Name: m.GetKey()}
+	}
+	return in
+}
+
 // matcherReader reads a matcher of one place.
 type matcherReader struct {
 	*session
-	inputs map[string]config.MatchInput
+	// look says what an input looks at.
+	look func(o *opened, p *at) config.MatchInput
 	// action gives the number of an action.
 	action func(m proto.Message, p *at) int
 	depth  int
@@ -85,9 +108,10 @@ func (r *matcherReader) onMatch(m *xdsmatcherv3.Matcher_OnMatch, p *at) *config.
 func (r *matcherReader) input(m *xdscorev3.TypedExtensionConfig, p *at) config.MatchInput {
 	if m.GetTypedConfig() == nil {
 		r.problem(p.field("typed_config"), "a configuration is missing")
-		return 0
+		return config.MatchInput{}
 	}
-	return r.inputs[r.open(m.GetTypedConfig()).name]
+	o := r.open(m.GetTypedConfig())
+	return r.look(o, p.field("typed_config").as(o.name))
 }
 
 func (r *matcherReader) predicate(m *xdsmatcherv3.Matcher_MatcherList_Predicate, p *at) (c config.MatchPredicate) {

@@ -14,11 +14,13 @@ func (s *session) outliers(m *clusterv3.OutlierDetection, p *at) *config.Outlier
 		return nil
 	}
 	o := &config.Outliers{
+		Events:             s.ejections,
 		Interval:           s.duration(m.GetInterval(), 10*time.Second, p.field("interval")),
 		BaseTime:           s.duration(m.GetBaseEjectionTime(), 30*time.Second, p.field("base_ejection_time")),
 		MaxJitter:          s.duration(m.GetMaxEjectionTimeJitter(), 0, p.field("max_ejection_time_jitter")),
 		MaxPercent:         u32(m.GetMaxEjectionPercent(), 10),
 		UnejectOnCheck:     isTrue(m.GetSuccessfulActiveHealthCheckUnejectHost(), true),
+		Degrade:            m.GetDetectDegradedHosts().GetValue(),
 		AlwaysOne:          m.GetAlwaysEjectOneHost().GetValue(),
 		SplitOrigins:       m.GetSplitExternalLocalOriginErrors(),
 		Consecutive5xx:     u32(m.GetConsecutive_5Xx(), 5),

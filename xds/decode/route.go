@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -95,6 +96,7 @@ func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *conf
 		Filters:                s.perFilter(m.GetTypedPerFilterConfig(), c, p),
 		AttemptCountInRequest:  m.GetIncludeRequestAttemptCount(),
 		AttemptCountInResponse: m.GetIncludeAttemptCountInResponse(),
+		SayTimeoutRetry:        m.GetIncludeIsTimeoutRetryHeader(),
 		RequireTLS:             requireTLS[m.GetRequireTls()],
 		RateLimits:             s.rateLimits(m.GetRateLimits(), p.field("rate_limits")),
 		Metadata:               metadata(m.GetMetadata()),
@@ -115,35 +117,54 @@ func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *conf
 	}
 	host := s.hostRules(m, c, p)
 	v.Routes = make([]*config.Route, 0, len(m.GetRoutes()))
-	for i, r := range m.GetRoutes() {
-		c := c
+	add := func(r *routev3.Route, c tableRules, p *at) {
 		if c.place += "/" + r.GetName(); r.GetName() == "" {
-			c.place += strconv.Itoa(i)
+			c.place += strconv.Itoa(len(v.Routes))
 		}
-		v.Routes = append(v.Routes, s.route(r, c, host, p.field("routes").item(i)))
+		v.Routes = append(v.Routes, s.route(r, c, host, p))
 	}
+	for i, r := range m.GetRoutes() {
+		add(r, c, p.field("routes").item(i))
+	}
+	if m.GetMatcher() == nil {
+		return v
+	}
+	p = p.field("matcher")
+	if len(v.Routes) > 0 {
+		s.problem(p, "there are routes, too: put them into the matcher")
+	}
+	c.checkClusters = false // Envoy asks for none that a matcher leads to
+	r := matcherReader{session: s, look: s.ofRequest, action: func(m proto.Message, p *at) int {
+		begin := len(v.Routes)
+		switch m := m.(type) { // the walk has refused all else
+		case *routev3.Route:
+			add(m, c, p)
+		case *routev3.RouteList:
+			for i, r := range m.GetRoutes() {
+				add(r, c, p.field("routes").item(i))
+			}
+		}
+		v.Lists = append(v.Lists, v.Routes[begin:len(v.Routes):len(v.Routes)])
+		return len(v.Lists) - 1
+	}}
+	v.Matcher = r.matcher(m.GetMatcher(), p)
 	return v
 }
 
 // hostRules is what a virtual host says for those of its routes that say nothing.
 type hostRules struct {
-	retry           *config.Retry
-	hedge           bool
-	sayTimeoutRetry bool
-	mirrors         []config.Mirror
-	replayLimit     *uint64
+	retry       *config.Retry
+	hedge       bool
+	mirrors     []config.Mirror
+	replayLimit *uint64
 }
 
 func (s *session) hostRules(m *routev3.VirtualHost, c tableRules, p *at) hostRules {
 	h := hostRules{
-		retry:           s.retry(m.GetRetryPolicy(), p.field("retry_policy")),
-		hedge:           hedge(m.GetHedgePolicy()),
-		sayTimeoutRetry: m.GetIncludeIsTimeoutRetryHeader(),
-		mirrors:         c.mirrors,
-		replayLimit:     replayLimit(m),
-	}
-	if h.retry != nil {
-		h.retry.SayTimeoutRetry = h.sayTimeoutRetry
+		retry:       s.retry(m.GetRetryPolicy(), p.field("retry_policy")),
+		hedge:       hedge(m.GetHedgePolicy()),
+		mirrors:     c.mirrors,
+		replayLimit: replayLimit(m),
 	}
 	if len(m.GetRequestMirrorPolicies()) > 0 {
 		h.mirrors = s.mirrors(m.GetRequestMirrorPolicies(), c, p)
@@ -228,7 +249,6 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, host hostRules, 
 	f.Retry, f.HedgeOnTimeout, f.Mirrors = host.retry, host.hedge, host.mirrors
 	if m.GetRetryPolicy() != nil {
 		f.Retry = s.retry(m.GetRetryPolicy(), p.field("retry_policy"))
-		f.Retry.SayTimeoutRetry = host.sayTimeoutRetry
 	}
 	if m.GetHedgePolicy() != nil {
 		f.HedgeOnTimeout = hedge(m.GetHedgePolicy())
@@ -242,6 +262,7 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, host hostRules, 
 		if terminate && !strings.EqualFold(u.GetUpgradeType(), "CONNECT") {
 			s.problem(p.field("connect_config"), "is for upgrade_type CONNECT, not %s", u.GetUpgradeType())
 		}
+		f.TunnelPosts = f.TunnelPosts || u.GetConnectConfig().GetAllowPost()
 		f.Upgrades = s.upgrade(f.Upgrades, config.Upgrade{Name: u.GetUpgradeType(), Enabled: isTrue(u.GetEnabled(), true), Terminate: terminate}, p.field("upgrade_type"))
 	}
 	switch a := m.GetClusterSpecifier().(type) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -77,6 +78,11 @@ func parse[M proto.Message](t testing.TB, text string, m M) M {
 	return m
 }
 
+// unlike are run fields that nothing can be told from by themselves here, and why.
+var unlike = map[string]string{
+	"envoy.extensions.transport_sockets.tls.v3.PrivateKeyProvider.fallback": "it counts where the processor or FIPS mode has no batches, and is an error there without it",
+}
+
 // TestEveryRunFieldCounts takes each run field out of a configuration that sets all of them, or changes it, and wants another result.
 func TestEveryRunFieldCounts(t *testing.T) {
 	t.Setenv("WEFT_TEST_BODY", "from env")
@@ -86,7 +92,8 @@ func TestEveryRunFieldCounts(t *testing.T) {
 	}
 	dir := t.TempDir()
 	a := authority.New(t, dir)
-	a.Issue("a", []string{"a.test"}, nil)
+	a.Staple("staple", a.Issue("a", []string{"a.test"}, nil).Leaf, time.Now().Add(time.Hour))
+	a.IssueRSA("r", []string{"r.test"})
 	a.Revoke("crl.pem")
 	a.Write("tickets", []byte(strings.Repeat("k", 80)))
 	text = bytes.ReplaceAll(text, []byte("TLS/"), []byte(dir+"/"))
@@ -228,7 +235,7 @@ func (f *flipper) flip(m protoreflect.Message, fd protoreflect.FieldDescriptor, 
 		m.Set(fd, protoreflect.ValueOfMessage(w))
 	}
 	sync()
-	if !f.differs() {
+	if !f.differs() && unlike[string(fd.FullName())] == "" {
 		f.t.Errorf("%s: neither without it nor with another value is anything different", p)
 	}
 }

@@ -83,10 +83,14 @@ var bootstrapTable = table{
 	},
 	"envoy.config.bootstrap.v3.ClusterManager": {
 		"local_cluster_name":               later("comes with zone-aware balancing"),
-		"outlier_detection":                later("there is no log of ejections").but("empty"),
+		"outlier_detection":                run,
 		"upstream_bind_config":             run,
 		"load_stats_config":                later("comes with load reports"),
 		"enable_deferred_cluster_creation": harmless("a cluster that nobody uses costs next to nothing"),
+	},
+	"envoy.config.bootstrap.v3.ClusterManager.OutlierDetection": {
+		"event_log_path": run,
+		"event_service":  later("use event_log_path"),
 	},
 	"envoy.config.metrics.v3.StatsConfig": {
 		"stats_tags":                  later("tags are Envoy's own"),
@@ -113,6 +117,6 @@ var bootstrapTable = table{
 		"address":                  run,
 		"socket_options":           later("the admin's socket has the system's options"),
 		"ignore_global_conn_limit": harmless("there is no global limit yet"),
-		"allow_paths":              later("every path of the admin is served"),
+		"allow_paths":              run,
 	},
 }

@@ -2,21 +2,23 @@ package decode
 
 const (
 	ownSocket = "a query has a socket of its own"
-	stay      = "connections stay when an endpoint is not well, and get no other requests"
 
 	oneSource    = "connections have one address of ours"
-	events       = "there is no log of such events"
 	byHost       = "Envoy limits connections of an endpoint only"
 	noZones      = "without a local cluster there are no zones to be aware of"
 	zones        = "comes with zone-aware balancing"
-	localSubsets = "localities within subsets weigh as they are configured"
 	fallbackList = "a request asks for one subset"
 )
 
 var clusterTable = table{
+	"envoy.config.cluster.v3.Cluster.TransportSocketMatch": {
+		"name":             harmless("it is for statistics that are not kept"),
+		"match":            run,
+		"transport_socket": as("upstream"),
+	},
 	"envoy.config.cluster.v3.Cluster": {
-		"transport_socket_matches":          later("comes with TLS"),
-		"transport_socket_matcher":          later("comes with TLS"),
+		"transport_socket_matches":          run,
+		"transport_socket_matcher":          later("use transport_socket_matches"),
 		"name":                              run,
 		"alt_stat_name":                     run,
 		"stats_matcher":                     later("all statistics are kept"),
@@ -31,7 +33,7 @@ var clusterTable = table{
 		"health_checks":                             run,
 		"max_requests_per_connection":               run,
 		"circuit_breakers":                          run,
-		"upstream_http_protocol_options":            later("comes with TLS").but("empty"),
+		"upstream_http_protocol_options":            run,
 		"common_http_protocol_options":              as("upstream"),
 		"http_protocol_options":                     as("upstream"),
 		"http2_protocol_options":                    later(http2),
@@ -60,7 +62,7 @@ var clusterTable = table{
 		"metadata":                                  run,
 		"protocol_selection":                        oneOf("USE_CONFIGURED_PROTOCOL").and(later(http2), "USE_DOWNSTREAM_PROTOCOL"),
 		"upstream_connection_options":               run,
-		"close_connections_on_host_health_failure":  later(stay),
+		"close_connections_on_host_health_failure":  run,
 		"ignore_health_on_host_removal":             run,
 		"filters":                                   later("no filter of upstream connections is known").but("empty"),
 		"load_balancing_policy":                     run,
@@ -124,7 +126,7 @@ var clusterTable = table{
 		"metadata_key":           run,
 	},
 	"envoy.config.core.v3.HealthCheck": {
-		"name":                             harmless("for events, and there is no log of them"),
+		"name":                             harmless("Envoy tells it nobody, either"),
 		"timeout":                          run,
 		"interval":                         run,
 		"initial_jitter":                   run,
@@ -132,7 +134,7 @@ var clusterTable = table{
 		"interval_jitter_percent":          run,
 		"unhealthy_threshold":              run,
 		"healthy_threshold":                run,
-		"alt_port":                         later("use health_check_config of the endpoints"),
+		"alt_port":                         never("Envoy does not read it, either; use health_check_config of the endpoints"),
 		"reuse_connection":                 run,
 		"http_health_check":                run,
 		"tcp_health_check":                 run,
@@ -143,13 +145,20 @@ var clusterTable = table{
 		"unhealthy_interval":               run,
 		"unhealthy_edge_interval":          run,
 		"healthy_edge_interval":            run,
-		"event_log_path":                   later(events),
-		"event_logger":                     later(events),
-		"event_service":                    later(events),
-		"always_log_health_check_failures": harmless(events),
-		"always_log_health_check_success":  harmless(events),
+		"event_log_path":                   run,
+		"event_logger":                     as("event"),
+		"event_service":                    later("use event_log_path or event_logger"),
+		"always_log_health_check_failures": run,
+		"always_log_health_check_success":  run,
 		"tls_options":                      later("comes with TLS"),
 		"transport_socket_match_criteria":  later("comes with TLS"),
+	},
+	"envoy.config.core.v3.TypedExtensionConfig@event": {
+		"name":         harmless("the type of typed_config decides"),
+		"typed_config": extension("envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink"),
+	},
+	"envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink": {
+		"event_log_path": run,
 	},
 	"envoy.config.core.v3.HealthCheck.HttpHealthCheck": {
 		"host":                      run,
@@ -163,7 +172,7 @@ var clusterTable = table{
 		"retriable_statuses":        run,
 		"codec_client_type":         oneOf("HTTP1").and(later(http2), "HTTP2", "HTTP3"),
 		"use_alpn_protocol":         later("comes with TLS").but("false"),
-		"service_name_matcher":      later("the answer's status and body decide"),
+		"service_name_matcher":      run,
 		"method":                    oneOf("METHOD_UNSPECIFIED", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH").and(never("Envoy refuses it, too"), "CONNECT"),
 	},
 	"envoy.config.core.v3.HeaderValueOption@check": {
@@ -236,7 +245,7 @@ var clusterTable = table{
 		"always_eject_one_host":                       run,
 		"successful_active_health_check_uneject_host": run,
 		"monitors":              later("endpoints are judged by what is configured here"),
-		"detect_degraded_hosts": later("an endpoint is ejected or not").but("false"),
+		"detect_degraded_hosts": run,
 	},
 	"envoy.config.cluster.v3.CircuitBreakers": {
 		"thresholds":          run,
@@ -296,8 +305,8 @@ var clusterTable = table{
 		"fallback_policy":          oneOf("NO_FALLBACK", "ANY_ENDPOINT", "DEFAULT_SUBSET"),
 		"default_subset":           run,
 		"subset_selectors":         run,
-		"locality_weight_aware":    later(localSubsets),
-		"scale_locality_weight":    later(localSubsets),
+		"locality_weight_aware":    run,
+		"scale_locality_weight":    run,
 		"panic_mode_any":           run,
 		"list_as_any":              run,
 		"metadata_fallback_policy": oneOf("METADATA_NO_FALLBACK").and(later(fallbackList), "FALLBACK_LIST"),
@@ -353,9 +362,9 @@ var clusterTable = table{
 		"fallback_policy":          oneOf("NO_FALLBACK", "ANY_ENDPOINT", "DEFAULT_SUBSET"),
 		"default_subset":           run,
 		"subset_selectors":         run,
-		"allow_redundant_keys":     later("a request asks for the keys of a selector exactly"),
-		"locality_weight_aware":    later(localSubsets),
-		"scale_locality_weight":    later(localSubsets),
+		"allow_redundant_keys":     run,
+		"locality_weight_aware":    run,
+		"scale_locality_weight":    run,
 		"panic_mode_any":           run,
 		"list_as_any":              run,
 		"metadata_fallback_policy": oneOf("METADATA_NO_FALLBACK").and(later(fallbackList), "FALLBACK_LIST"),
@@ -388,7 +397,7 @@ var clusterTable = table{
 	"envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig": {
 		"use_hostname_for_hashing": run,
 		"hash_balance_factor":      run,
-		"hash_policy":              later("give it to the routes"),
+		"hash_policy":              run,
 	},
 	"envoy.config.core.v3.Metadata": {
 		"filter_metadata":       run,
@@ -396,7 +405,7 @@ var clusterTable = table{
 	},
 	"envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig": {},
 	"envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig": {
-		"use_hostname_for_hashing": later("for DNS clusters, says Envoy; a load_balancing_policy may have it"),
+		"use_hostname_for_hashing": run,
 		"hash_balance_factor":      run,
 	},
 	"envoy.config.cluster.v3.Cluster.CommonLbConfig": {
@@ -405,7 +414,7 @@ var clusterTable = table{
 		"locality_weighted_lb_config":          run,
 		"update_merge_window":                  harmless("changes of endpoints show at once"),
 		"ignore_new_hosts_until_first_hc":      run,
-		"close_connections_on_host_set_change": later("connections outlive a change of endpoints"),
+		"close_connections_on_host_set_change": run,
 		"consistent_hashing_lb_config":         run,
 		"override_host_status":                 later("comes with stateful sessions"),
 	},

@@ -74,6 +74,13 @@ func matcherTable(word string, inputs, actions []string) table {
 // chainMatcherTable is for the choice of a filter chain.
 var chainMatcherTable = matcherTable("chain", slices.Sorted(maps.Keys(networkInputs)), []string{"google.protobuf.StringValue"})
 
+// routeMatcherTable is for the choice of a virtual host's routes.
+var routeMatcherTable = func() table {
+	t := matcherTable("route", requestInputs, []string{"envoy.config.route.v3.Route", "envoy.config.route.v3.RouteList"})
+	t["xds.type.matcher.v3.Matcher.OnMatch@route"]["keep_matching"] = never("one route or list is met")
+	return t
+}()
+
 // matcherParts is what matchers of all places have in common.
 var matcherParts = table{
 	"xds.type.matcher.v3.StringMatcher": {
@@ -103,4 +110,9 @@ var matcherParts = table{
 	networkInput + "ServerNameInput":          {},
 	networkInput + "TransportProtocolInput":   {},
 	networkInput + "ApplicationProtocolInput": {},
+	networkInput + "FilterStateInput": {
+		"key":   run,
+		"field": harmless("what filters set is text, which has no fields"),
+	},
+	"envoy.type.matcher.v3.HttpRequestHeaderMatchInput": {"header_name": run},
 }

@@ -28,7 +28,7 @@ var routeTable = table{
 		"name":                              run,
 		"domains":                           run,
 		"routes":                            run,
-		"matcher":                           later("comes with the generic matcher"),
+		"matcher":                           as("route"),
 		"require_tls":                       oneOf("NONE", "EXTERNAL_ONLY", "ALL"),
 		"virtual_clusters":                  run,
 		"rate_limits":                       run,
@@ -49,6 +49,9 @@ var routeTable = table{
 		"request_mirror_policies":           run,
 		"metadata":                          run,
 		"route_specifiers":                  later(plugins),
+	},
+	"envoy.config.route.v3.RouteList": {
+		"routes": run,
 	},
 	"envoy.config.route.v3.VirtualCluster": {
 		"name":    run,
@@ -213,7 +216,7 @@ var routeTable = table{
 	},
 	"envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig": {
 		"proxy_protocol_config": later("comes with the PROXY protocol"),
-		"allow_post":            later("POST is forwarded as HTTP").but("false"),
+		"allow_post":            run,
 	},
 	"envoy.config.route.v3.RouteMatch.ConnectMatcher":        {},
 	"envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions": {},

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
@@ -16,7 +17,11 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/crypto/ocsp"
+
+	cryptombv3alpha "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/private_key_providers/cryptomb/v3alpha"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	proxyprotov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/proxy_protocol/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
 	"github.com/weftmesh/weft/config"
@@ -25,6 +30,19 @@ import (
 
 // maxPEM bounds a file of certificates, a key or a list of revoked ones, in bytes.
 const maxPEM = 16 << 20
+
+// upstreamTransport reads what is spoken to endpoints.
+func (s *session) upstreamTransport(m *corev3.TransportSocket, p *at) (t config.Transport) {
+	if m.GetTypedConfig() != nil {
+		o := s.open(m.GetTypedConfig())
+		if proxy, ok := o.message.(*proxyprotov3.ProxyProtocolUpstreamTransport); ok {
+			t.ProxyHeader = uint8(proxy.GetConfig().GetVersion()) + 1
+			m, p = proxy.GetTransportSocket(), p.field("typed_config").as(o.name).field("transport_socket")
+		}
+	}
+	t.TLS = s.transport(m, p)
+	return t
+}
 
 // transport reads what connections speak; nil is plain text.
 func (s *session) transport(m *corev3.TransportSocket, p *at) *config.TLS {
@@ -50,6 +68,12 @@ func (s *session) downstreamTLS(m *tlsv3.DownstreamTlsContext, p *at) *config.TL
 		FullScan:    m.GetFullScanCertsOnSniMismatch().GetValue(),
 		NoTickets:   m.GetDisableStatelessSessionResumption(),
 	}
+	if d := m.GetSessionTimeout(); d != nil {
+		p := p.field("session_timeout")
+		if c.Lifetime = s.duration(d, 0, p); c.Lifetime < time.Second {
+			s.problem(p, "%v: want a second or more; disable_stateless_session_resumption has no session resumed", c.Lifetime)
+		}
+	}
 	s.commonTLS(c, m.GetCommonTlsContext(), tls.VersionTLS13, p.field("common_tls_context"))
 	if len(c.Certificates) == 0 {
 		s.problem(p.field("common_tls_context").field("tls_certificates"), "a certificate is missing: there is nothing to show to clients")
@@ -57,6 +81,12 @@ func (s *session) downstreamTLS(m *tlsv3.DownstreamTlsContext, p *at) *config.TL
 	if c.Require && c.Validation == nil && c.ValidationSecret.Name == "" {
 		// Envoy takes this, and any certificate with it.
 		s.problem(p.field("require_client_certificate"), "there is no validation_context that says whose certificates are good: an empty one takes anybody's")
+	}
+	c.Stapling = config.Stapling(m.GetOcspStaplePolicy())
+	for i := range c.Certificates {
+		if v := c.Certificates[i].Value; c.Stapling == config.StapleAlways && v != nil && v.OCSPStaple == nil {
+			s.problem(p.field("common_tls_context").field("tls_certificates").item(i).field("ocsp_staple"), "ocsp_staple_policy is MUST_STAPLE, and there is no response")
+		}
 	}
 	switch k := m.GetSessionTicketKeysType().(type) {
 	case *tlsv3.DownstreamTlsContext_SessionTicketKeys:
@@ -69,10 +99,11 @@ func (s *session) downstreamTLS(m *tlsv3.DownstreamTlsContext, p *at) *config.TL
 
 func (s *session) upstreamTLS(m *tlsv3.UpstreamTlsContext, p *at) *config.TLS {
 	c := &config.TLS{
-		Hash:       hash(marshal(m)),
-		ServerName: m.GetSni(),
-		VerifyName: m.GetAutoSniSanValidation(),
-		Sessions:   int(min(u32(m.GetMaxSessionKeys(), 1), 1<<10)),
+		Hash:         hash(marshal(m)),
+		ServerName:   m.GetSni(),
+		EndpointName: m.GetAutoHostSni(),
+		VerifyName:   m.GetAutoSniSanValidation(),
+		Sessions:     int(min(u32(m.GetMaxSessionKeys(), 1), 1<<10)),
 	}
 	s.commonTLS(c, m.GetCommonTlsContext(), tls.VersionTLS12, p.field("common_tls_context"))
 	if c.VerifyName && c.ValidationSecret.Name == "" && (c.Validation == nil || c.Validation.Roots == nil && !c.Validation.SystemRoots) {
@@ -177,7 +208,25 @@ func (s *session) commonTLS(c *config.TLS, m *tlsv3.CommonTlsContext, highest ui
 func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificate {
 	before := len(s.problems)
 	chain := s.data(m.GetCertificateChain(), maxPEM, p.field("certificate_chain"))
-	key := s.data(m.GetPrivateKey(), maxPEM, p.field("private_key"))
+	private, kp := m.GetPrivateKey(), p.field("private_key")
+	var delay time.Duration
+	if provider := m.GetPrivateKeyProvider(); provider != nil {
+		p := p.field("private_key_provider")
+		if private != nil {
+			s.problem(p, "there is a private_key, too: want one of the two")
+		}
+		if !wefttls.CanBatch() && !provider.GetFallback() {
+			s.problem(p, "this processor has not got the vectors for it (AVX2), or FIPS mode is on: set fallback, or leave the provider out")
+		}
+		if b := in[*cryptombv3alpha.CryptoMbPrivateKeyMethodConfig](s, provider.GetTypedConfig()); b != nil {
+			p := p.field("typed_config").as("envoy.extensions.private_key_providers.cryptomb.v3alpha.CryptoMbPrivateKeyMethodConfig")
+			private, kp = b.GetPrivateKey(), p.field("private_key")
+			if delay = s.duration(b.GetPollDelay(), 0, p.field("poll_delay")); delay <= 0 || delay > time.Second {
+				s.problem(p.field("poll_delay"), "%v: want more than 0s and at most 1s", delay)
+			}
+		}
+	}
+	key := s.data(private, maxPEM, kp)
 	if len(s.problems) > before {
 		return nil
 	}
@@ -186,15 +235,20 @@ func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificat
 		return nil
 	}
 	if len(key) == 0 {
-		s.problem(p.field("private_key"), "a key is missing")
+		s.problem(kp, "a key is missing")
 		return nil
 	}
 	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {
-		s.problem(p, "%s and %s: %s", origin(m.GetCertificateChain()), origin(m.GetPrivateKey()), strings.TrimPrefix(err.Error(), "tls: "))
+		s.problem(p, "%s and %s: %s", origin(m.GetCertificateChain()), origin(private), strings.TrimPrefix(err.Error(), "tls: "))
 		return nil
 	}
-	c := &config.Certificate{Certificate: pair, Where: origin(m.GetCertificateChain())}
+	c := &config.Certificate{Certificate: pair, Where: origin(m.GetCertificateChain()), Batch: delay}
+	if d := m.GetOcspStaple(); d != nil {
+		s.staple(c, d, p.field("ocsp_staple"))
+	} else if mustStaple(pair.Leaf) {
+		s.problem(p.field("ocsp_staple"), "%s: the certificate itself demands an OCSP response, and there is none", c.Where)
+	}
 	switch k := pair.Leaf.PublicKey.(type) {
 	case *rsa.PublicKey:
 		if bits := k.N.BitLen(); bits < 2048 || bits > 8192 {
@@ -209,6 +263,41 @@ func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificat
 		s.problem(p.field("certificate_chain"), "%s: the certificate ended on %s", c.Where, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 	return c
+}
+
+// staple reads the OCSP response that a certificate is shown with.
+func (s *session) staple(c *config.Certificate, d *corev3.DataSource, p *at) {
+	before := len(s.problems)
+	b := s.data(d, maxPEM, p)
+	if len(s.problems) > before {
+		return
+	}
+	r, err := ocsp.ParseResponse(b, nil)
+	switch {
+	case err != nil:
+		s.problem(p, "%s: not an OCSP response in DER: %v", origin(d), plain(err))
+	case r.SerialNumber.Cmp(c.Leaf.SerialNumber) != 0:
+		s.problem(p, "%s: the response is about another certificate than %s", origin(d), c.Where)
+	case r.Status != ocsp.Good:
+		s.problem(p, "%s: the response says that the certificate is revoked, or unknown", origin(d))
+	default:
+		c.OCSPStaple, c.StapleUntil = b, r.NextUpdate
+		if r.NextUpdate.IsZero() {
+			c.StapleUntil = time.Unix(1<<40, 0) // there is no end to it (RFC 6960 §2.4)
+		}
+	}
+}
+
+// mustStaple tells whether a certificate demands to be shown with an OCSP response (RFC 7633: the feature status_request).
+func mustStaple(c *x509.Certificate) bool {
+	for _, e := range c.Extensions {
+		if e.Id.String() == "1.3.6.1.5.5.7.1.24" {
+			var features []int
+			_, err := asn1.Unmarshal(e.Value, &features)
+			return err == nil && slices.Contains(features, 5)
+		}
+	}
+	return false
 }
 
 // origin says where something is from, for people.

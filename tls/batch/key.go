@@ -1,0 +1,257 @@
+package batch
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"sync"
+)
+
+// Key is a private key of RSA whose operations are done several at a time. It is a crypto.Signer and a crypto.Decrypter.
+type Key struct {
+	plain       *rsa.PrivateKey
+	queue       *Queue
+	size        int // of the modulus, in bytes
+	digits      int // of a prime
+	primes      [2]prime
+	inverse     []uint64 // of the second prime modulo the first, in Montgomery's form
+	whole       *modulus // nil: it is too large to be checked in lanes
+	wholeDigits int
+
+	mu      sync.Mutex
+	blind   *big.Int // r^e
+	unblind *big.Int // 1/r
+	uses    int
+}
+
+type prime struct {
+	modulus
+	exponent []uint8 // in windows of four bits, the highest first
+}
+
+// New prepares a key. An error says why its operations cannot be done in lanes; the key itself can do them.
+func New(k *rsa.PrivateKey, q *Queue) (*Key, error) {
+	bits := k.N.BitLen()
+	switch {
+	case !Supported():
+		return nil, errors.New("batch: this processor has no vectors for it (AVX2)")
+	case len(k.Primes) != 2:
+		return nil, fmt.Errorf("batch: a key of %d primes: want two", len(k.Primes))
+	case bits != 2048 && bits != 3072 && bits != 4096:
+		return nil, fmt.Errorf("batch: a key of %d bits: want 2048, 3072 or 4096", bits)
+	case k.Primes[0].BitLen() != bits/2 || k.Primes[1].BitLen() != bits/2:
+		return nil, errors.New("batch: the primes of the key are not of the same size")
+	case k.E != 65537:
+		return nil, fmt.Errorf("batch: a key with the public exponent %d: want 65537", k.E)
+	}
+	k.Precompute()
+	c := &Key{plain: k, queue: q, size: bits / 8, digits: digitsFor(bits / 2)}
+	for i, d := range []*big.Int{k.Precomputed.Dp, k.Precomputed.Dq} {
+		c.primes[i] = prime{newModulus(k.Primes[i], c.digits), windows(d, bits/2)}
+	}
+	r := new(big.Int).Lsh(big.NewInt(1), uint(digitBits*c.digits))
+	c.inverse = splitInt(r.Mul(r, k.Precomputed.Qinv).Mod(r, k.Primes[0]), c.digits)
+	if n := digitsFor(bits); 2*n < 1<<8 { // so many products of 56 bits add up within 64
+		m := newModulus(k.N, n)
+		c.whole, c.wholeDigits = &m, n
+	}
+	return c, nil
+}
+
+func newModulus(m *big.Int, digits int) modulus {
+	r := new(big.Int).Lsh(big.NewInt(1), uint(2*digitBits*digits))
+	base := big.NewInt(1 << digitBits)
+	k := new(big.Int).ModInverse(m, base)
+	return modulus{m: splitInt(m, digits), rr: splitInt(r.Mod(r, m), digits), k: base.Sub(base, k).Uint64() & digitMask}
+}
+
+func windows(d *big.Int, bits int) []uint8 {
+	out := make([]uint8, bits/window)
+	for i := range out {
+		for b := range window {
+			out[len(out)-1-i] |= uint8(d.Bit(i*window+b)) << b
+		}
+	}
+	return out
+}
+
+// Public is the public key.
+func (k *Key) Public() crypto.PublicKey { return k.plain.Public() }
+
+// Sign signs a digest by PSS or PKCS #1 v1.5, as opts say.
+func (k *Key) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return k.SignWithin(nil, random, digest, opts)
+}
+
+// SignWithin is Sign for a caller that holds a place among those who compute; nil: none.
+func (k *Key) SignWithin(p Place, random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	message, err := k.encode(random, digest, opts)
+	if err != nil {
+		return nil, err
+	}
+	return k.private(p, message), nil
+}
+
+// Decrypt decrypts by itself: what comes this way is of TLS 1.2 without forward secrecy, and rare.
+func (k *Key) Decrypt(random io.Reader, message []byte, opts crypto.DecrypterOpts) ([]byte, error) {
+	return k.plain.Decrypt(random, message, opts)
+}
+
+// private raises a message to the private exponent. The result has been checked against the public key.
+func (k *Key) private(p Place, message []byte) []byte {
+	o := &operation{key: k, done: make(chan struct{})}
+	c := new(big.Int).SetBytes(message)
+	var unblind *big.Int
+	o.input, unblind = k.blinded(c)
+	k.queue.do(p, o)
+	if o.output == nil {
+		// A fault: what came out is not what the public key makes the input of. It must not leave (a single faulty half gives the
+		// key away), and the plain path does it again.
+		k.queue.faults.Add(1)
+		return k.plainly(message)
+	}
+	s := new(big.Int).SetBytes(o.output)
+	s.Mul(s, unblind).Mod(s, k.plain.N)
+	return s.FillBytes(make([]byte, k.size))
+}
+
+// blinded multiplies a message by what makes it a random one, and says what takes that out of the result again.
+func (k *Key) blinded(c *big.Int) (message []byte, unblind *big.Int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := k.plain.N
+	if k.uses%blindings == 0 {
+		for {
+			r, err := rand.Int(rand.Reader, n)
+			if err != nil {
+				panic("batch: no random numbers: " + err.Error()) // crypto/rand does the same
+			}
+			if k.unblind = new(big.Int).ModInverse(r, n); k.unblind != nil {
+				k.blind = new(big.Int).Exp(r, big.NewInt(int64(k.plain.E)), n)
+				break
+			}
+		}
+	} else {
+		k.blind.Mul(k.blind, k.blind).Mod(k.blind, n)
+		k.unblind = new(big.Int).Mul(k.unblind, k.unblind)
+		k.unblind.Mod(k.unblind, n)
+	}
+	k.uses++
+	return c.Mul(c, k.blind).Mod(c, n).FillBytes(make([]byte, k.size)), k.unblind
+}
+
+// blindings is how many operations share a random number, each with its square of the last one's.
+const blindings = 32
+
+// compute does operations whose keys are of one size, two at a time.
+func compute(list []*operation) {
+	for len(list) > 0 {
+		n := min(len(list), atOnce)
+		pair(list[:n])
+		list = list[n:]
+	}
+}
+
+// atOnce is how many operations a group does: each takes two lanes.
+const atOnce = lanes / 2
+
+// pair does one or two operations. Of one, the other lanes do the same again.
+func pair(list []*operation) {
+	g := newGroup(list[0].key.digits)
+	defer g.free()
+	of := func(lane int) *operation { return list[min(lane/2, len(list)-1)] }
+	var exponents [lanes][]uint8
+	for lane := range lanes {
+		o := of(lane)
+		p := &o.key.primes[lane%2]
+		g.lane(lane, &p.modulus)
+		exponents[lane] = p.exponent
+		low := split(o.input, 2*g.digits)
+		put(g.x, lane, low[:g.digits])
+		put(g.y, lane, low[g.digits:])
+	}
+	// The input has twice the bits of a prime: high and low half, each in Montgomery's form, and their sum.
+	g.mul(g.x, g.x, g.rr)
+	g.mul(g.y, g.y, g.rr)
+	g.mul(g.y, g.y, g.rr)
+	for lane := range lanes {
+		sum := get(g.x, lane, g.digits)
+		for i, v := range get(g.y, lane, g.digits) {
+			sum[i] += v
+		}
+		carryAll(sum)
+		put(g.x, lane, sum)
+	}
+	g.power(&exponents)
+	halves := g.lower()
+
+	// Garner: the difference of the halves by the inverse of q, modulo p.
+	for lane := 0; lane < lanes; lane += 2 {
+		k := of(lane).key
+		d := make([]uint64, g.digits)
+		for i := range d {
+			d[i] = halves[lane][i] + 8*k.primes[0].m[i] - halves[lane+1][i]
+		}
+		carryAll(d)
+		put(g.x, lane, d)
+		put(g.x, lane+1, make([]uint64, g.digits))
+		put(g.y, lane, k.inverse)
+		put(g.y, lane+1, make([]uint64, g.digits))
+	}
+	g.mul(g.x, g.x, g.y)
+	outputs := make([][]byte, len(list))
+	for i, o := range list {
+		k := o.key
+		h := get(g.x, 2*i, g.digits)
+		reduce(h, k.primes[0].m)
+		outputs[i] = join(addProduct(halves[2*i+1], h, k.primes[1].m), k.size)
+	}
+	check(list, outputs)
+}
+
+// check raises the results to the public exponent, and keeps those that give the input again.
+func check(list []*operation, outputs [][]byte) {
+	first := list[0].key
+	if first.whole == nil {
+		for i, o := range list {
+			k := o.key.plain
+			s := new(big.Int).SetBytes(outputs[i])
+			if s.Cmp(k.N) < 0 && string(s.Exp(s, big.NewInt(int64(k.E)), k.N).FillBytes(make([]byte, o.key.size))) == string(o.input) {
+				o.output = outputs[i]
+			}
+		}
+		return
+	}
+	g := newGroup(first.wholeDigits)
+	defer g.free()
+	for lane := range lanes {
+		i := min(lane, len(list)-1)
+		g.lane(lane, list[i].key.whole)
+		put(g.x, lane, split(outputs[i], g.digits))
+	}
+	g.mul(g.x, g.x, g.rr)
+	copy(g.y, g.x)
+	for range 16 { // 65537 is 2^16 + 1
+		g.square(g.x)
+	}
+	g.mul(g.x, g.x, g.y)
+	back := g.lower()
+	for i, o := range list {
+		if string(join(back[i], o.key.size)) == string(o.input) {
+			o.output = outputs[i]
+		}
+	}
+}
+
+// plainly is the operation without lanes.
+func (k *Key) plainly(message []byte) []byte {
+	c := new(big.Int).SetBytes(message)
+	input, unblind := k.blinded(c)
+	s := new(big.Int).Exp(new(big.Int).SetBytes(input), k.plain.D, k.plain.N)
+	s.Mul(s, unblind).Mod(s, k.plain.N)
+	return s.FillBytes(make([]byte, k.size))
+}

@@ -1,0 +1,95 @@
+package tls
+
+import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Chain is the peer's chain, the leaf first: up to the root that is trusted if there is one, else what it has shown.
+func (s *Session) Chain() []*x509.Certificate {
+	shown := s.Peer()
+	if c := s.made.checks; c != nil && len(shown) > 0 {
+		if found, err := c.trust(shown); err == nil && len(found) > 0 {
+			return found[0]
+		}
+	}
+	return shown
+}
+
+// Own is the certificate that this side shows; nil: it has none.
+func (s *Session) Own() *x509.Certificate {
+	switch m := s.made; {
+	case s.shown != nil:
+		return s.shown.Leaf
+	case m.first != nil:
+		return m.first.Leaf
+	case len(m.leaves.all) > 0: // a resumed session, to which none is shown again
+		return m.leaves.of(s.State().ServerName)[0].Leaf
+	}
+	return nil
+}
+
+// PEM is a certificate in PEM.
+func PEM(c *x509.Certificate) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
+}
+
+// short are the names of attributes that RFC 2253 §2.3 and OpenSSL have letters for.
+var short = map[string]string{
+	"2.5.4.3": "CN", "2.5.4.4": "SN", "2.5.4.5": "serialNumber", "2.5.4.6": "C", "2.5.4.7": "L", "2.5.4.8": "ST", "2.5.4.9": "street",
+	"2.5.4.10": "O", "2.5.4.11": "OU", "2.5.4.12": "title", "2.5.4.17": "postalCode", "2.5.4.42": "GN", "2.5.4.97": "organizationIdentifier",
+	"0.9.2342.19200300.100.1.1": "UID", "0.9.2342.19200300.100.1.25": "DC", "1.2.840.113549.1.9.1": "emailAddress",
+}
+
+// DistinguishedName is a subject or an issuer as RFC 2253 writes it, the last part first; raw is its DER.
+func DistinguishedName(raw []byte) string {
+	var parts pkix.RDNSequence
+	if rest, err := asn1.Unmarshal(raw, &parts); err != nil || len(rest) > 0 {
+		return ""
+	}
+	var b strings.Builder
+	for i := len(parts) - 1; i >= 0; i-- {
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		for k, a := range parts[i] {
+			if k > 0 {
+				b.WriteByte('+')
+			}
+			name := short[a.Type.String()]
+			if name == "" {
+				name = a.Type.String()
+			}
+			text, ok := a.Value.(string)
+			if !ok {
+				text = fmt.Sprint(a.Value)
+			}
+			b.WriteString(name)
+			b.WriteByte('=')
+			escapeName(&b, text)
+		}
+	}
+	return b.String()
+}
+
+// escapeName escapes a value (RFC 2253 §2.4); what is not ASCII goes byte by byte in hexadecimal, as OpenSSL writes it.
+func escapeName(b *strings.Builder, text string) {
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case strings.IndexByte(`,+"\<>;`, c) >= 0, i == 0 && (c == '#' || c == ' '), i == len(text)-1 && c == ' ':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < ' ' || c >= utf8.RuneSelf || c == 0x7f:
+			b.WriteByte('\\')
+			b.WriteString(strings.ToUpper(hex.EncodeToString([]byte{c})))
+		default:
+			b.WriteByte(c)
+		}
+	}
+}
