@@ -85,18 +85,29 @@ func (x *Context) Server() (*Session, error) {
 	return s, nil
 }
 
-// Client makes a connection of our own. name is what the server is asked for in place of what the configuration says, if it is not empty;
-// with verify it must be its certificate's.
-func (x *Context) Client(name string, verify bool) (*Session, error) {
+// Ask is what one connection of our own asks for beside what is configured.
+type Ask struct {
+	Name   string   // of the server, instead of what is configured; "": that
+	Verify bool     // Name must be the certificate's
+	Offer  []string // protocols, where none are configured
+}
+
+// Client makes a connection of our own.
+func (x *Context) Client(a Ask) (*Session, error) {
 	c, err := x.now()
 	if err != nil {
 		return nil, err
 	}
 	own := c.tls
-	if name != "" {
+	if offers := len(a.Offer) > 0 && len(own.NextProtos) == 0; a.Name != "" || offers {
 		own = own.Clone()
-		own.ServerName = name
-		if verify {
+		if offers {
+			own.NextProtos = a.Offer
+		}
+		if a.Name != "" {
+			own.ServerName = a.Name
+		}
+		if a.Name != "" && a.Verify {
 			own.VerifyConnection = func(s tls.ConnectionState) error { return c.checks.check(&s, true) }
 		}
 	}

@@ -132,7 +132,7 @@ func shake(t testing.TB, client, server *Session, step int) (atClient, atServer 
 func sessions(t testing.TB, client, server *config.TLS) (*Session, *Session) {
 	t.Helper()
 	store := NewStore(NewGate(2))
-	c, err := NewClient(client, store).Client("", false)
+	c, err := NewClient(client, store).Client(Ask{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,9 @@ func unfit(next *config.Snapshot, changed string) (faults Faults) {
 		}
 	}
 	for _, c := range next.Clusters {
-		check(c.TLS, false, "cluster "+c.Name)
+		for t := range c.AllTLS() {
+			check(t, false, "cluster "+c.Name)
+		}
 	}
 	return faults
 }

@@ -1,10 +1,13 @@
 package xds
 
 import (
+	"bytes"
 	"crypto/x509"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -206,5 +209,52 @@ func TestSecretsStayOfTheirKind(t *testing.T) {
 	}
 	if n := s.count(SecretStats, "sds.s.", updateRejected); n < 3 {
 		t.Errorf("%d refusals were counted, want 3", n)
+	}
+}
+
+// Whoever may look at the configuration sees neither keys nor passwords, wherever they stand, and all of the rest.
+func TestKeysAreNotShown(t *testing.T) {
+	pems := t.TempDir()
+	a := authority.New(t, pems)
+	a.Issue("a", []string{"a.test"}, nil)
+	indented := func(name string) string {
+		b, err := os.ReadFile(filepath.Join(pems, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strconv.Quote(string(b))
+	}
+	pair := "{certificate_chain: {inline_string: " + indented("a.pem") + "}, private_key: {inline_string: " + indented("a.key") + "}}"
+	text := server("tls_certificates: ["+pair+"]", "session_ticket_keys: {keys: [{inline_string: "+strings.Repeat("K", 80)+"}]}") +
+		"  clusters:\n  - name: up\n    connect_timeout: 1s\n    transport_socket: {name: tls, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, common_tls_context: {tls_certificates: [" + pair + "]}}}\n" +
+		"  secrets: [{name: s, tls_certificate: " + pair + "}]\n"
+	b, err := ReadBootstrap(Source{YAML: text}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(b, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var out bytes.Buffer
+	if err := f.Dump(&out, b, url.Values{}); err != nil {
+		t.Fatal(err)
+	}
+	shown := out.String()
+	for _, secret := range []string{"PRIVATE KEY", strings.Repeat("K", 80)} {
+		if strings.Contains(shown, secret) {
+			t.Errorf("%s is shown", secret)
+		}
+	}
+	// The bootstrap has all three, and each of them is shown by itself, too.
+	if n := strings.Count(shown, "BEGIN CERTIFICATE"); n != 6 {
+		t.Errorf("%d certificates are shown, want 6", n)
+	}
+	if n := strings.Count(shown, hidden); n != 8 {
+		t.Errorf("%d keys are said to be left out, want 8", n)
+	}
+	if raw := string(b.Raw); !strings.Contains(raw, "PRIVATE KEY") {
+		t.Error("what is in force was written to")
 	}
 }

@@ -85,7 +85,7 @@ func (k *check) Expired(t *loop.Timer) {
 		k.ask()
 		return
 	}
-	conn, err := c.cluster.dial(l, k.member.Endpoint, k.address(), "", "", k)
+	conn, err := c.cluster.dial(l, k.member.Endpoint, k.address(), "", "", k.offers(), k)
 	if err != nil {
 		k.settle(unreached)
 		return
@@ -104,6 +104,14 @@ func (k *check) settle(r result) {
 	l := k.checker.home
 	l.StopTimer(&k.deadline)
 	l.SetTimer(&k.timer, k.checker.settle(k.standing, finding{r, k.degraded, k.timedOut, k.status}), k)
+}
+
+// offers are the protocols of what is asked.
+func (k *check) offers() []string {
+	if k.checker.config.HTTP != nil {
+		return offersHTTP1
+	}
+	return nil
 }
 
 // OnConnected asks.

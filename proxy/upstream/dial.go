@@ -60,9 +60,13 @@ func (e *Endpoint) Scheme() string {
 	return "http"
 }
 
+// offersHTTP1 is what connections of HTTP/1 offer.
+var offersHTTP1 = []string{"http/1.1"}
+
 // dial starts a connection to an endpoint, at an address of it. It stands when its TLS does, if it speaks that; name is what its server is
-// asked for then, if it is not empty. header is what it is told before, if it is to be told whom the connection is for.
-func (c *Cluster) dial(l *loop.Loop, e *Endpoint, to config.Address, name, header string, o loop.Owner) (*loop.Conn, error) {
+// asked for then, if it is not empty. header is what it is told before, if it is to be told whom the connection is for, and
+// offers the protocols that it may choose from if nothing is configured.
+func (c *Cluster) dial(l *loop.Loop, e *Endpoint, to config.Address, name, header string, offers []string, o loop.Owner) (*loop.Conn, error) {
 	var session *tls.Session
 	connect := e.key.connect.Value()
 	if t := c.tls; t != nil && connect.tls != (config.Hash{}) {
@@ -75,7 +79,7 @@ func (c *Cluster) dial(l *loop.Loop, e *Endpoint, to config.Address, name, heade
 			name = connect.name
 		}
 		var err error
-		if session, err = context.Client(name, verify); err != nil {
+		if session, err = context.Client(tls.Ask{Name: name, Verify: verify, Offer: offers}); err != nil {
 			tls.CountFailure(t.stats.Loop(l.Index()), err)
 			return nil, &unready{err}
 		}

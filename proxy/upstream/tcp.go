@@ -40,7 +40,7 @@ func (c *Cluster) DialTCP(l *loop.Loop, m *Member, header string, o Carried) (*T
 	stats.Inc(RqPendingTotal) // to Envoy, a tunnel is a request that waits for its connection
 	stats.Inc(CxTotal)
 	m.Counts.CxTotal.Add(1)
-	conn, err := c.dial(l, m.Endpoint, m.Address(), "", header, o)
+	conn, err := c.dial(l, m.Endpoint, m.Address(), "", header, nil, o)
 	if err != nil {
 		counts.Connections.Leave()
 		stats.Inc(CxConnectFail)

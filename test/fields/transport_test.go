@@ -134,8 +134,8 @@ func sockets(piece string) string {
 	return endpointOf("transport_socket_matches: [{name: a, " + piece + "}]")
 }
 
-// behind is what is spoken behind the header.
-const behind = `transport_socket: {name: s, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}`
+// bareSocket is what is spoken behind the header.
+const bareSocket = `transport_socket: {name: s, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}`
 
 const proxyLine = "PROXY TCP4 10.1.1.1 10.1.1.2 1 2\r\n"
 
@@ -167,7 +167,7 @@ var transportTrials = []trial{
 	{paths: "Cluster.upstream_http_protocol_options", identities: true, site: func(p string) string { return cluster(e2e.UpstreamTLS("", "sni: fixed.test") + "\n" + p) }, base: "upstream_http_protocol_options: {auto_sni: false}", flip: "upstream_http_protocol_options: {auto_sni: true}", probe: look("GET /; host: one.test", "body"), want: [2]string{`"fixed.test" resumed false`, `"one.test" resumed false`}},
 	{paths: "Cluster.transport_socket_matches TransportSocketMatch.transport_socket", identities: true, site: endpointOf, base: "transport_socket_matches: []", flip: "transport_socket_matches: [{name: a, match: {mode: mesh}, " + e2e.UpstreamTLS("", "sni: a.test") + "}]", probe: look("GET /", "status"), want: [2]string{"503", "200"}},
 	{paths: "TransportSocketMatch.match", identities: true, site: sockets, base: "match: {mode: other}, " + e2e.UpstreamTLS("", ""), flip: "match: {mode: mesh}, " + e2e.UpstreamTLS("", ""), probe: look("GET /", "status"), want: [2]string{"503", "200"}},
-	{paths: "ProxyProtocolUpstreamTransport.config ProxyProtocolConfig.version=V2", up: begins, site: proxying, base: "config: {version: V1}, " + behind, flip: "config: {version: V2}, " + behind, probe: look("GET /", "body"), want: [2]string{`"PROXY "`, `"\r\n\r\n\x00\r"`}},
+	{paths: "ProxyProtocolUpstreamTransport.config ProxyProtocolConfig.version=V2", up: begins, site: proxying, base: "config: {version: V1}, " + bareSocket, flip: "config: {version: V2}, " + bareSocket, probe: look("GET /", "body"), want: [2]string{`"PROXY "`, `"\r\n\r\n\x00\r"`}},
 	{paths: "ProxyProtocolUpstreamTransport.transport_socket TransportSocket@proxied.typed_config", identities: true, up: func(t testing.TB) *e2e.Upstream {
 		return e2e.Serve(t, func(u *e2e.Upstream, c *e2e.Conn) {
 			b := make([]byte, 256)
