@@ -23,7 +23,9 @@ type Session struct {
 	gate Gate
 	made *compiled
 	// shown is the certificate that this side has chosen to show.
-	shown *config.Certificate
+	shown  *config.Certificate
+	issuer *x509.Certificate // of the peer's certificate, once it was looked for
+	looked bool
 	// expected says that the signature that it was to ask for has come, or will not; nil: none is expected.
 	expected func()
 }
@@ -115,12 +117,21 @@ func (s *Session) Feed(b []byte) (enough bool) {
 	return len(p.in) > maxHandshake
 }
 
+// End says that nothing more will come. The handshake goes on with what has, and fails with ErrAborted if that is not enough.
+func (s *Session) End() {
+	p := &s.pipe
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost = ErrAborted
+	p.arrived.Signal()
+}
+
 // Abort ends a handshake whose connection is no more. Its goroutine ends soon.
 func (s *Session) Abort() {
 	p := &s.pipe
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lost = ErrAborted
+	p.lost, p.in = ErrAborted, nil
 	p.arrived.Signal()
 }
 
@@ -161,7 +172,7 @@ func (p *pipe) Read(b []byte) (int, error) {
 		p.session.gate.Enter()
 		p.mu.Lock()
 	}
-	if p.lost != nil {
+	if len(p.in) == 0 {
 		return 0, p.lost
 	}
 	n := copy(b, p.in)
@@ -246,7 +257,10 @@ func (s *Session) CloseNotify(dst []byte) []byte {
 func (s *Session) State() tls.ConnectionState { return s.conn.ConnectionState() }
 
 // Peer is what the peer has shown, the leaf first; none: it has shown nothing.
-func (s *Session) Peer() []*x509.Certificate { return s.conn.ConnectionState().PeerCertificates }
+func (s *Session) Peer() []*x509.Certificate {
+	state, _ := s.told()
+	return state.PeerCertificates
+}
 
 // Verified tells whether the peer has shown a certificate that ends with a root that is trusted.
 func (s *Session) Verified() bool { return s.made.checks.verified(s.Peer()) }

@@ -1,10 +1,13 @@
 package listener
 
 import (
+	"errors"
+	"syscall"
 	"time"
 
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/tls"
 )
 
 // logged is the gate of a connection that its listener logs, once, when it has gone: also one that no chain got.
@@ -45,6 +48,42 @@ func (l *logged) served(c *Chain, a *loop.Pending) {
 	l.entry.FilterChain = c.Config.Name
 }
 
+// shaken takes down how far a TLS handshake got.
+func (l *logged) shaken(c *loop.Conn) {
+	e := &l.entry
+	if s := c.TLS(); s != nil {
+		e.TLS = s
+	}
+	if e.More == nil {
+		return
+	}
+	began, stood := c.Handshake()
+	if began != 0 {
+		e.More.Shaking = accesslog.At(time.Duration(began - l.began))
+	}
+	if stood != 0 {
+		e.More.Shaken = accesslog.At(time.Duration(stood - l.began))
+	}
+}
+
+// failed takes down why a TLS handshake came to nothing. A client that goes has no reasons, with Envoy.
+func (l *logged) failed(err error) {
+	var why *loop.HandshakeError
+	switch {
+	case errors.As(err, &why):
+		l.entry.Failure = tls.Explain(why.Err)
+	case errors.Is(err, errSlow):
+		l.entry.Termination = "transport socket timeout was reached"
+	case errors.Is(err, loop.ErrUnshaken):
+	case errors.Is(err, loop.ErrReset), errors.As(err, new(syscall.Errno)):
+		if l.entry.More != nil {
+			l.entry.More.Reset = accesslog.ResetByPeer
+		}
+	default: // it could not begin
+		l.entry.Failure = tls.Explain(err)
+	}
+}
+
 // Ended takes down how it went, of what the listener does not know itself.
 func (l *logged) Ended(e *accesslog.Entry) {
 	own := l.entry
@@ -55,7 +94,11 @@ func (l *logged) Ended(e *accesslog.Entry) {
 	}
 	if to.More != nil {
 		to.More.Gone = accesslog.Instant{} // of Envoy, too, only who has the connection tells that
+		if own.More != nil {
+			to.More.Shaking, to.More.Shaken = own.More.Shaking, own.More.Shaken
+		}
 	}
+	to.TLS = own.TLS
 	to.Whole, to.Start, to.FilterChain, to.ServerName = true, own.Start, own.FilterChain, own.ServerName
 	to.Direct, to.Remote, to.Local, to.DirectLocal = own.Direct, own.Remote, own.Local, own.DirectLocal
 	to.RequestEnd, to.UpstreamFirstSent, to.UpstreamLastSent, to.UpstreamHead, to.UpstreamEnd, to.DownstreamHead = -1, -1, -1, -1, -1, -1

@@ -120,6 +120,14 @@ func (c *Conn) DirectLocal() netip.AddrPort {
 	return c.arrival.Local
 }
 
+// Accepted is when an accepted connection came, on the loop's clock, if it had to wait for its owner; else 0.
+func (c *Conn) Accepted() int64 {
+	if c.arrival == nil {
+		return 0
+	}
+	return c.arrival.Accepted
+}
+
 // ServerName is the name that a TLS client asked for, in lower case, if somebody looked.
 func (c *Conn) ServerName() string {
 	if c.arrival == nil {
@@ -198,6 +206,9 @@ func (c *Conn) ready(events uint32) {
 	switch {
 	case c.state&(paused|gotEOF) == 0 || c.state&lingering != 0:
 		c.read()
+	case c.state&securing != 0 && c.secure.lost != nil:
+		c.loop.poll.forget(c.fd)
+		c.state |= unwatched
 	case events&unix.EPOLLERR != 0:
 		c.fail(c.socketError())
 	case c.state&(ioFailed|gotEOF) == ioFailed|gotEOF:
@@ -250,15 +261,15 @@ func (c *Conn) read() {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
 		return
 	case errno != 0:
-		c.fail(errno)
+		c.lose(errno)
 		return
 	case n == 0:
 		if c.state&wasReset != 0 {
-			c.fail(ErrReset) // whoever met the error first has taken it, so that this looks like an orderly end
+			c.lose(ErrReset) // whoever met the error first has taken it, so that this looks like an orderly end
 			return
 		}
 		if c.secure != nil && c.state&lingering == 0 {
-			c.fail(c.cutOff())
+			c.lose(c.cutOff())
 			return
 		}
 		c.endOfInput()

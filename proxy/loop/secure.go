@@ -10,6 +10,9 @@ import (
 // secure is what a connection that speaks TLS has beside. Its owner writes and gets plain text.
 type secure struct {
 	session  *tls.Session
+	began    int64  // its handshake, on the loop's clock; 0: it has not
+	stood    int64  // and when it was over, and well
+	lost     error  // how the connection ended while it was under way
 	written  []byte // by the owner, not sealed yet
 	notified bool   // the peer knows that we send no more
 }
@@ -36,6 +39,7 @@ func (e *HandshakeError) Unwrap() error { return e.Err }
 // owner's to bound.
 func (c *Conn) Secure(s *tls.Session, first []byte) {
 	c.secure = &secure{session: s}
+	c.received -= uint64(len(first)) // which is no plain text
 	c.state |= securing
 	if c.state&connecting == 0 {
 		c.shake(first)
@@ -50,9 +54,18 @@ func (c *Conn) TLS() *tls.Session {
 	return c.secure.session
 }
 
+// Handshake is when the connection's TLS handshake began, and when it was over, and well, on the loop's clock; 0: it has not, or there is none.
+func (c *Conn) Handshake() (began, stood int64) {
+	if c.secure == nil {
+		return 0, 0
+	}
+	return c.secure.began, c.secure.stood
+}
+
 // shake begins the handshake.
 func (c *Conn) shake(first []byte) {
 	l := c.loop
+	c.secure.began = l.Nanotime()
 	c.secure.session.Begin(first, func() {
 		l.Post(func() {
 			l.current = c
@@ -78,10 +91,21 @@ func (c *Conn) shaken() {
 	if !done || c.state&closed != 0 {
 		return
 	}
-	if err != nil {
+	lost := c.secure.lost
+	switch {
+	case err != nil && lost != nil && errors.Is(err, tls.ErrAborted):
+		c.fail(lost)
+		return
+	case err != nil:
 		c.fail(&HandshakeError{err})
 		return
+	case lost != nil: // it will be met again
+		if c.state &^= gotEOF; lost != ErrUnshaken {
+			c.state |= wasReset
+		}
+		c.watch()
 	}
+	c.secure.stood = c.loop.Nanotime()
 	c.owner.OnConnected()
 	if c.state&(closed|lingering) == 0 {
 		c.open(nil) // what came behind the handshake
@@ -119,6 +143,18 @@ func (c *Conn) open(b []byte) {
 	default:
 		c.fail(err)
 	}
+}
+
+// lose is an end that was met reading. In the middle of a handshake what came before it may say why it came: the session has the word first.
+func (c *Conn) lose(err error) {
+	if c.state&securing == 0 {
+		c.fail(err)
+		return
+	}
+	c.secure.lost = err
+	c.state |= gotEOF
+	c.watch()
+	c.secure.session.End()
 }
 
 // cutOff is what an end means that came without the peer's word.
