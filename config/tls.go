@@ -93,7 +93,7 @@ type TicketKeys struct{ Keys [][32]byte }
 
 // Validation is what is asked of a peer's certificate. The zero value asks nothing.
 type Validation struct {
-	// Roots are whom chains must end with; nil: nobody's matters. SystemRoots adds those that this host trusts.
+	// Roots are whom chains must end with; nil: nobody's matters. SystemRoots has those that this host trusts stand for them if there are none.
 	Roots       []*x509.Certificate
 	SystemRoots bool
 	Where       string // the roots are from
@@ -108,7 +108,7 @@ type Validation struct {
 	AllowExpired       bool
 	// AcceptUntrusted takes chains that end with nobody known, and only notes it.
 	AcceptUntrusted bool
-	MaxDepth        int  // of intermediates; -1: any
+	MaxDepth        int  // of issuers, with the root; -1: any
 	HideRoots       bool // clients are not told whose certificates are wanted
 }
 

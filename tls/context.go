@@ -149,13 +149,29 @@ func (x *Context) remake() *compiled {
 }
 
 // missingError is what connections fail with while a secret is not there, or is none of the kind that is wanted.
-type missingError struct{ name, what string }
+type missingError struct {
+	name, what string
+	other      bool // it is there, and is something else
+}
 
 func (e *missingError) Error() string {
+	if e.other {
+		return fmt.Sprintf("tls: secret %q is not %s", e.name, e.what)
+	}
 	return fmt.Sprintf("tls: secret %q: %s has not come", e.name, e.what)
 }
 
-func missing(s *slot, what string) error { return &missingError{s.name, what} }
+func missing(s *slot, there *config.Secret, what string) error {
+	return &missingError{s.name, what, there != nil}
+}
+
+// Check says why nobody could connect if there were these secrets and no others.
+func Check(c *config.TLS, secrets map[string]*config.Secret, server bool) error {
+	s := NewStore(nil)
+	s.Update(secrets)
+	_, err := newContext(c, s, server).now()
+	return err
+}
 
 func (x *Context) compile(c *compiled) error {
 	var certificates []*config.Certificate
@@ -163,7 +179,7 @@ func (x *Context) compile(c *compiled) error {
 		v := x.config.Certificates[i].Value
 		if s := x.certificates[i]; s != nil {
 			if c.secrets[i] == nil || c.secrets[i].Certificate == nil {
-				return missing(s, "a certificate")
+				return missing(s, c.secrets[i], "a certificate")
 			}
 			v = c.secrets[i].Certificate
 		}
@@ -173,13 +189,13 @@ func (x *Context) compile(c *compiled) error {
 	if x.validation != nil {
 		s := c.secrets[maxSecrets-2]
 		if s == nil || s.Validation == nil {
-			return missing(x.validation, "a validation context")
+			return missing(x.validation, s, "a validation context")
 		}
 		asked = merge(asked, s.Validation)
 	}
 	if asked != nil {
 		if asked.Roots == nil && !asked.SystemRoots && asked.Domains == nil && len(asked.Names)+len(asked.Revoked) > 0 {
-			return errors.New("tls: the validation context asks for names and has no roots: anybody may write a name into a certificate")
+			return errors.New("tls: names prove nothing without trusted_ca, and lists of revoked certificates say nothing: anybody may write a name into a certificate")
 		}
 		c.checks = newChecks(asked, x.server)
 	}
@@ -235,7 +251,7 @@ func (x *Context) compileServer(c *compiled, certificates []*config.Certificate)
 	switch {
 	case x.config.Require:
 		t.ClientAuth = tls.RequireAnyClientCert
-	case c.checks != nil:
+	case c.checks.asks():
 		t.ClientAuth = tls.RequestClientCert
 	}
 	if c.checks != nil {
@@ -282,7 +298,7 @@ func (x *Context) compileTickets(c *compiled, t *tls.Config) error {
 	if x.tickets != nil {
 		s := c.secrets[maxSecrets-1]
 		if s == nil || s.Tickets == nil {
-			return missing(x.tickets, "keys of session tickets")
+			return missing(x.tickets, s, "keys of session tickets")
 		}
 		keys = s.Tickets
 	}
@@ -379,12 +395,13 @@ func merge(own, secret *config.Validation) *config.Validation {
 // leaves are a server's certificates, by the names that they are good for.
 type leaves struct {
 	all      []*config.Certificate
+	ranked   []*config.Certificate            // all, those that cost less first
 	byName   map[string][]*config.Certificate // a wildcard without its star
 	fullScan bool
 }
 
 func newLeaves(all []*config.Certificate, c *config.TLS) leaves {
-	l := leaves{all: all, byName: map[string][]*config.Certificate{}, fullScan: c.FullScan}
+	l := leaves{all: all, ranked: slices.Clone(all), byName: map[string][]*config.Certificate{}, fullScan: c.FullScan}
 	for _, own := range all {
 		names := own.Leaf.DNSNames
 		if len(names) == 0 && own.Leaf.Subject.CommonName != "" {
@@ -396,8 +413,10 @@ func newLeaves(all []*config.Certificate, c *config.TLS) leaves {
 		}
 	}
 	// A client that can verify curves gets them: they cost an eighth of RSA.
+	byRank := func(a, b *config.Certificate) int { return rank(a) - rank(b) }
+	slices.SortStableFunc(l.ranked, byRank)
 	for _, list := range l.byName {
-		slices.SortStableFunc(list, func(a, b *config.Certificate) int { return rank(a) - rank(b) })
+		slices.SortStableFunc(list, byRank)
 	}
 	return l
 }
@@ -421,7 +440,7 @@ func (l *leaves) of(name string) []*config.Certificate {
 		}
 	}
 	if l.fullScan || name == "" {
-		return l.all
+		return l.ranked
 	}
 	return l.all[:1]
 }

@@ -3,11 +3,8 @@ package tls
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"errors"
 	"fmt"
-	"slices"
 	"testing"
 
 	"github.com/weftmesh/weft/config"
@@ -96,35 +93,6 @@ func TestEnd(t *testing.T) {
 				t.Errorf("%q: %v, want %v", c.came, err, want)
 			}
 		}
-	}
-}
-
-func TestOtherNames(t *testing.T) {
-	other := func(oid asn1.ObjectIdentifier, text string) asn1.RawValue {
-		value, err := asn1.MarshalWithParams(text, "utf8")
-		if err != nil {
-			t.Fatal(err)
-		}
-		id, err := asn1.Marshal(oid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		inner, err := asn1.Marshal(asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: value})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: append(id, inner...)}
-	}
-	names, err := asn1.Marshal([]asn1.RawValue{other(asn1.ObjectIdentifier{1, 2, 3}, "one"), other(asn1.ObjectIdentifier{1, 2, 4}, "two")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := newAuthority(t).leaf(func(c *x509.Certificate) { c.ExtraExtensions = []pkix.Extension{{Id: subjectAltName, Value: names}} }).Leaf
-	if got := (&Session{}).OtherNames(c); !slices.Equal(got, []string{"one", "two"}) {
-		t.Errorf("%q", got)
-	}
-	if got := otherNames(c, "1.2.4"); !slices.Equal(got, []string{"two"}) {
-		t.Errorf("%q", got)
 	}
 }
 

@@ -69,6 +69,7 @@ type pipe struct {
 	in       []byte // what came and was not read; while Open runs, of its argument
 	out      []byte // what is to be sent
 	lost     error
+	ended    bool // nothing more will come
 	notify   func()
 	done     bool
 	err      error // of the handshake, with done
@@ -117,8 +118,8 @@ func (s *Session) Feed(b []byte) (enough bool) {
 	return len(p.in) > maxHandshake
 }
 
-// End says that nothing more will come. The handshake goes on with what has, and fails with ErrAborted if that is not enough.
-func (s *Session) End() {
+// Abort ends a handshake whose connection is no more. Its goroutine ends soon.
+func (s *Session) Abort() {
 	p := &s.pipe
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -126,12 +127,12 @@ func (s *Session) End() {
 	p.arrived.Signal()
 }
 
-// Abort ends a handshake whose connection is no more. Its goroutine ends soon.
-func (s *Session) Abort() {
+// End says that nothing more will come. A handshake that wants more than there is fails with ErrAborted.
+func (s *Session) End() {
 	p := &s.pipe
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lost, p.in = ErrAborted, nil
+	p.ended = true
 	p.arrived.Signal()
 }
 
@@ -160,20 +161,23 @@ func (p *pipe) Read(b []byte) (int, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.in) == 0 && p.lost == nil {
+	if len(p.in) == 0 && p.lost == nil && !p.ended {
 		if len(p.out) > 0 {
 			p.notify()
 		}
 		p.session.gate.Leave()
-		for len(p.in) == 0 && p.lost == nil {
+		for len(p.in) == 0 && p.lost == nil && !p.ended {
 			p.arrived.Wait()
 		}
 		p.mu.Unlock()
 		p.session.gate.Enter()
 		p.mu.Lock()
 	}
-	if len(p.in) == 0 {
+	if p.lost != nil {
 		return 0, p.lost
+	}
+	if len(p.in) == 0 {
+		return 0, ErrAborted
 	}
 	n := copy(b, p.in)
 	if p.in = p.in[n:]; len(p.in) == 0 {
@@ -199,11 +203,12 @@ func (p *pipe) SetDeadline(time.Time) error      { return nil }
 func (p *pipe) SetReadDeadline(time.Time) error  { return nil }
 func (p *pipe) SetWriteDeadline(time.Time) error { return nil }
 
-// nowhere is the address of a pipe. crypto/tls keeps sessions by it where no name is asked for, and a context is for one cluster.
+// nowhere is the address of a pipe. crypto/tls keeps sessions by it where no name is asked for, and none if it is empty; a context is for one
+// cluster.
 type nowhere struct{}
 
-func (nowhere) Network() string { return "" }
-func (nowhere) String() string  { return "" }
+func (nowhere) Network() string { return "pipe" }
+func (nowhere) String() string  { return "pipe" }
 
 // maxRecord is the most plaintext that a record has (RFC 8446 §5.1).
 const maxRecord = 16 << 10

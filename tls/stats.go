@@ -150,6 +150,9 @@ func Count(agreed, stats *telemetry.Values, s *Session) {
 	if len(state.PeerCertificates) == 0 {
 		stats.Inc(NoClientCertificate)
 	}
+	if c := s.made.checks; c != nil && c.asked.AcceptUntrusted && len(state.PeerCertificates) > 0 && !c.trusts(state.PeerCertificates) {
+		stats.Inc(FailVerifyError) // and nothing comes of it
+	}
 	if i := slices.Index(versions, state.Version); i >= 0 {
 		agreed.Inc(i)
 	}

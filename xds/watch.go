@@ -167,9 +167,9 @@ func (f *Feed) Watch(ctx context.Context, serve func(*config.Snapshot) error) {
 			since = time.Time{}
 			touched := f.touched()
 			complete := f.watch.follow(f.all())
-			before := f.files
+			before := f.all()
 			f.reload(touched, serve)
-			if !slices.Equal(before, f.files) {
+			if !slices.Equal(before, f.all()) {
 				complete = f.watch.follow(f.all())
 				noticed() // as above
 			}

@@ -138,16 +138,19 @@ func (h *handshake) OnConnected() {
 
 // failed counts a handshake that came to nothing, and tells of it.
 func (h *handshake) failed(err error) {
-	i := h.port.Loop.Index()
+	tls.CountFailure(h.chain.ssl.Loop(h.port.Loop.Index()), err)
+	if log, ok := h.pending.Gate.(*logged); ok {
+		log.entry.Failure = tls.Explain(err)
+	}
+	h.told(err)
+}
+
+// told tells of a handshake that came to nothing. As in Envoy, one whose client just went counts as no failure of TLS.
+func (h *handshake) told(err error) {
 	if log, ok := h.pending.Gate.(*logged); ok {
 		log.shaken(h.pending.Conn)
-		log.failed(err)
+		log.unshaken(err)
 	}
-	var why *loop.HandshakeError
-	if errors.As(err, &why) {
-		err = why.Err
-	}
-	tls.CountFailure(h.chain.ssl.Loop(i), err)
 	if tell := h.port.listener.tell; tell != nil && err != nil {
 		tell(h.port.config.Name, h.pending.Remote, err)
 	}
@@ -155,20 +158,26 @@ func (h *handshake) failed(err error) {
 
 // OnEOF is a client that goes before it has said anything.
 func (h *handshake) OnEOF() {
-	h.failed(loop.ErrUnshaken)
+	h.told(loop.ErrUnshaken)
 	h.refuse()
 }
 
 // OnClosed is a handshake that failed, or an error of the socket.
 func (h *handshake) OnClosed(err error) {
-	h.failed(err)
+	var why *loop.HandshakeError
+	if errors.As(err, &why) {
+		h.failed(why.Err)
+	} else {
+		h.told(err)
+	}
 	h.leave()
 	h.gone()
 }
 
 // Expired ends a handshake that takes too long.
 func (h *handshake) Expired(*loop.Timer) {
-	h.failed(errSlow)
+	h.port.stats.Inc(HandshakeTimeout)
+	h.told(errSlow)
 	h.refuse()
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry/accesslog"
-	"github.com/weftmesh/weft/tls"
 )
 
 // logged is the gate of a connection that its listener logs, once, when it has gone: also one that no chain got.
@@ -66,21 +65,13 @@ func (l *logged) shaken(c *loop.Conn) {
 	}
 }
 
-// failed takes down why a TLS handshake came to nothing. A client that goes has no reasons, with Envoy.
-func (l *logged) failed(err error) {
-	var why *loop.HandshakeError
+// unshaken takes down what ended a connection in its TLS handshake, if it was not the handshake.
+func (l *logged) unshaken(err error) {
 	switch {
-	case errors.As(err, &why):
-		l.entry.Failure = tls.Explain(why.Err)
 	case errors.Is(err, errSlow):
 		l.entry.Termination = "transport socket timeout was reached"
-	case errors.Is(err, loop.ErrUnshaken):
-	case errors.Is(err, loop.ErrReset), errors.As(err, new(syscall.Errno)):
-		if l.entry.More != nil {
-			l.entry.More.Reset = accesslog.ResetByPeer
-		}
-	default: // it could not begin
-		l.entry.Failure = tls.Explain(err)
+	case (errors.Is(err, loop.ErrReset) || errors.As(err, new(syscall.Errno))) && l.entry.More != nil:
+		l.entry.More.Reset = accesslog.ResetByPeer
 	}
 }
 

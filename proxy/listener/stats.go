@@ -15,6 +15,7 @@ const (
 	PreCxOverflow
 	FilterRemoteClose
 	FilterError
+	HandshakeTimeout
 )
 
 // Stats is the table of a listener's numbers.
@@ -30,6 +31,7 @@ var Stats = &telemetry.Table{Kind: "listener", Metrics: []telemetry.Metric{
 	PreCxOverflow:      {Name: "downstream_pre_cx_overflow"}, // ours: more wait for their first bytes than may
 	FilterRemoteClose:  {Name: "downstream_listener_filter_remote_close"},
 	FilterError:        {Name: "downstream_listener_filter_error"},
+	HandshakeTimeout:   {Name: "downstream_cx_transport_socket_connect_timeout"},
 }}
 
 // Rows of one loop's numbers of a listener.

@@ -206,9 +206,6 @@ func (c *Conn) ready(events uint32) {
 	switch {
 	case c.state&(paused|gotEOF) == 0 || c.state&lingering != 0:
 		c.read()
-	case c.state&securing != 0 && c.secure.lost != nil:
-		c.loop.poll.forget(c.fd)
-		c.state |= unwatched
 	case events&unix.EPOLLERR != 0:
 		c.fail(c.socketError())
 	case c.state&(ioFailed|gotEOF) == ioFailed|gotEOF:

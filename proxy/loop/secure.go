@@ -12,9 +12,9 @@ type secure struct {
 	session  *tls.Session
 	began    int64  // its handshake, on the loop's clock; 0: it has not
 	stood    int64  // and when it was over, and well
-	lost     error  // how the connection ended while it was under way
 	written  []byte // by the owner, not sealed yet
 	notified bool   // the peer knows that we send no more
+	lost     error  // how what can be read has ended, while it shook hands; nil: it has not
 }
 
 // Errors of connections that speak TLS.
@@ -39,7 +39,7 @@ func (e *HandshakeError) Unwrap() error { return e.Err }
 // owner's to bound.
 func (c *Conn) Secure(s *tls.Session, first []byte) {
 	c.secure = &secure{session: s}
-	c.received -= uint64(len(first)) // which is no plain text
+	c.received = 0 // of what the owner gets
 	c.state |= securing
 	if c.state&connecting == 0 {
 		c.shake(first)
@@ -91,19 +91,13 @@ func (c *Conn) shaken() {
 	if !done || c.state&closed != 0 {
 		return
 	}
-	lost := c.secure.lost
-	switch {
-	case err != nil && lost != nil && errors.Is(err, tls.ErrAborted):
-		c.fail(lost)
+	if err != nil && c.secure.lost != nil && errors.Is(err, tls.ErrAborted) {
+		c.fail(c.secure.lost)
 		return
-	case err != nil:
+	}
+	if err != nil {
 		c.fail(&HandshakeError{err})
 		return
-	case lost != nil: // it will be met again
-		if c.state &^= gotEOF; lost != ErrUnshaken {
-			c.state |= wasReset
-		}
-		c.watch()
 	}
 	c.secure.stood = c.loop.Nanotime()
 	c.owner.OnConnected()
@@ -113,6 +107,25 @@ func (c *Conn) shaken() {
 	if c.state&closed == 0 {
 		c.Flush()
 	}
+	if lost := c.secure.lost; lost != nil && c.state&closed == 0 {
+		if lost == ErrUnshaken {
+			lost = ErrTruncated
+		}
+		c.fail(lost)
+	}
+}
+
+// lose is the end of all that can be read. During a handshake what came before it may be the peer's word on why, or all that it had to say,
+// and is heard first.
+func (c *Conn) lose(err error) {
+	if c.state&securing == 0 || c.state&lingering != 0 || c.secure.lost != nil {
+		c.fail(err)
+		return
+	}
+	c.secure.lost = err
+	c.state |= gotEOF
+	c.watch()
+	c.secure.session.End()
 }
 
 // open takes what was read from the socket.
@@ -139,22 +152,11 @@ func (c *Conn) open(b []byte) {
 	switch {
 	case err == nil || c.state&closed != 0:
 	case errors.Is(err, tls.ErrClosed):
+		c.secure.lost = nil
 		c.endOfInput()
 	default:
 		c.fail(err)
 	}
-}
-
-// lose is an end that was met reading. In the middle of a handshake what came before it may say why it came: the session has the word first.
-func (c *Conn) lose(err error) {
-	if c.state&securing == 0 {
-		c.fail(err)
-		return
-	}
-	c.secure.lost = err
-	c.state |= gotEOF
-	c.watch()
-	c.secure.session.End()
 }
 
 // cutOff is what an end means that came without the peer's word.

@@ -114,11 +114,7 @@ func (c *Cluster) shaken(l *loop.Loop, conn *loop.Conn) {
 // unshaken counts a connection that never stood, if it was its handshake that failed.
 func (c *Cluster) unshaken(l *loop.Loop, err error) {
 	var why *loop.HandshakeError
-	switch {
-	case c.tls == nil:
-	case errors.As(err, &why):
+	if c.tls != nil && errors.As(err, &why) {
 		tls.CountFailure(c.tls.stats.Loop(l.Index()), why.Err)
-	case errors.Is(err, loop.ErrUnshaken):
-		tls.CountFailure(c.tls.stats.Loop(l.Index()), err)
 	}
 }

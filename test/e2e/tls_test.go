@@ -293,6 +293,78 @@ func TestHalfCloseOverTLS(t *testing.T) {
 	}
 }
 
+// held is a connection that keeps all but the first of what is written, to send it at once.
+type held struct {
+	net.Conn
+	began bool
+	kept  []byte
+}
+
+func (h *held) Write(b []byte) (int, error) {
+	if !h.began {
+		h.began = true
+		return h.Conn.Write(b)
+	}
+	h.kept = append(h.kept, b...)
+	return len(b), nil
+}
+
+// A client that has said all it has to say, and has ended its side, before our side of the handshake is through, is heard and answered.
+func TestHandshakeAndEndAtOnce(t *testing.T) {
+	a := NewAuthority(t, t.TempDir())
+	a.Issue("front", []string{"front.test"}, nil)
+	u := Serve(t, func(_ *Upstream, c *Conn) {
+		b, _ := io.ReadAll(c.r)
+		fmt.Fprintf(c, "got %s", b)
+	})
+	p := Start(t, Bootstrap(Secured(`
+- name: tcp
+  address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+  filter_chains:
+  - filters:
+    - name: envoy.filters.network.tcp_proxy
+      typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: tcp, cluster: up}
+`, DownstreamTLS("tls_certificates: ["+a.Source("front")+"]", "")), Cluster("up", u.Port)))
+	for i := range 50 {
+		plain := Dial(t, p.Address())
+		h := &held{Conn: plain.Conn}
+		secure := tls.Client(h, &tls.Config{RootCAs: a.Pool(), ServerName: "front.test"})
+		if err := secure.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(secure, "all of it")
+		secure.CloseWrite()
+		plain.Conn.SetDeadline(time.Now().Add(deadline)) // crypto/tls has set another one for its last word
+		if _, err := plain.Conn.Write(h.kept); err != nil {
+			t.Fatal(err)
+		}
+		plain.Conn.(*net.TCPConn).CloseWrite()
+		if b, err := io.ReadAll(secure); err != nil || string(b) != "got all of it" {
+			t.Fatalf("client %d got %q, %v", i, b, err)
+		}
+	}
+}
+
+// What a server says of a client that it refuses is what is told of it, though it hangs up at once.
+func TestAlertsAreHeard(t *testing.T) {
+	a := NewAuthority(t, t.TempDir())
+	server := a.Issue("server", []string{"server.test"}, nil)
+	u := Serve(t, OverTLS(&tls.Config{Certificates: []tls.Certificate{server}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}, echoing))
+	log := filepath.Join(t.TempDir(), "log")
+	p := Start(t, Bootstrap(HTTPListener(All, `access_log: [{name: file, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "`+log+`", format: "%UPSTREAM_TRANSPORT_FAILURE_REASON%\n"}}]`), Cluster("up", u.Port, UpstreamTLS("", ""))))
+	const requests = 20
+	for range requests {
+		if r := p.Dial().Get("/"); r.Status != 503 {
+			t.Errorf("%d %s", r.Status, r.Body)
+		}
+	}
+	p.WantStat("cluster.up.ssl.connection_error", requests)
+	p.Eventually("the log has all of it", func() bool {
+		b, _ := os.ReadFile(log)
+		return strings.Count(string(b), "remote_error:_tls:_") == requests
+	})
+}
+
 // A response that ends with its connection is whole only if its server has said so.
 func TestTruncatedResponseIsBroken(t *testing.T) {
 	a := NewAuthority(t, t.TempDir())

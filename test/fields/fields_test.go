@@ -28,11 +28,12 @@ type trial struct {
 	process    bool              // run the program itself, not its proxy in this process
 	loops      int               // 0: one
 	files      map[string]string // in the folder, as pieces are written
+	identities bool              // the folder has certificates, and the upstream of such a trial speaks TLS
 	resource   proto.Message     // the piece is a resource of this kind in the file "piece", and site is what names that
 }
 
 var trials = slices.Concat(managerTrials, routeTrials, retryTrials, clusterTrials, originalTrials, dnsTrials, healthTrials, balanceTrials, outlierTrials, listenerTrials, filterTrials, processTrials, replyTrials, metadataTrials,
-	runtimeTrials, matcherTrials, redirectTrials, tallyTrials, mutationTrials, detectionTrials, leadTrials, closingTrials, eventTrials)
+	runtimeTrials, matcherTrials, redirectTrials, tallyTrials, mutationTrials, detectionTrials, leadTrials, closingTrials, eventTrials, tlsTrials)
 
 // unseen are the run paths whose effect no test sees, and why.
 var unseen = map[string]string{
@@ -40,12 +41,9 @@ var unseen = map[string]string{
 	"envoy.config.core.v3.HealthCheck.initial_jitter":                                                        "a process waits for the first checks before it serves; proxy/upstream tests it",
 	"envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig.use_resolvers_as_fallback":        "is a matter of the machine's own name servers; proxy/upstream tests it",
 	"envoy.config.core.v3.DnsResolverOptions.no_default_search_domain":                                       "is a matter of the machine's own search domains; proxy/upstream tests it",
-	"envoy.config.core.v3.TransportSocket.typed_config":                                                      "a plain socket is what there is without one",
-	"envoy.config.cluster.v3.Cluster.transport_socket":                                                       "a plain socket is what there is without one",
 	"envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension.typed_config":            "random UUIDs are what there is without one",
 	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.request_id_extension": "random UUIDs are what there is without one",
 	"envoy.config.listener.v3.Listener.use_original_dst":                                                     "it shows where the kernel redirects, in test/netns",
-	"envoy.config.listener.v3.FilterChain.transport_socket":                                                  "a plain socket is what there is without one",
 }
 
 func TestMain(m *testing.M) {
@@ -74,8 +72,18 @@ func TestEveryRunFieldShows(t *testing.T) {
 				if up == nil {
 					up = echo
 				}
-				u, dir := up(t), t.TempDir()
-				fill := strings.NewReplacer("@PORT@", strconv.Itoa(u.Port), "@DIR@", dir).Replace
+				dir := t.TempDir()
+				var keys *identities
+				filling := []string{"@DIR@", dir}
+				if c.identities {
+					keys = issue(t, dir)
+					filling = append(filling, keys.sums()...)
+					if c.up == nil {
+						up = keys.upstream
+					}
+				}
+				u := up(t)
+				fill := strings.NewReplacer(append(filling, "@PORT@", strconv.Itoa(u.Port))...).Replace
 				for name, text := range c.files {
 					write(t, filepath.Join(dir, name), fill(text))
 				}
@@ -88,6 +96,7 @@ func TestEveryRunFieldShows(t *testing.T) {
 					run = startProcess
 				}
 				w := run(t, u, fill(c.site(piece)), dir, max(c.loops, 1))
+				w.keys = keys
 				if got := c.probe(w); got != c.want[i] {
 					t.Errorf("%s: %s\n got %q\nwant %q (%v)", []string{"base", "flip"}[i], piece, got, c.want[i], w.err)
 				}

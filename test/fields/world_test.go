@@ -2,6 +2,7 @@ package fields
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -36,7 +37,9 @@ type world struct {
 	text  string // of the configuration
 	stats *telemetry.Store
 	admin string // the address of a process
-	err   error  // why the configuration is not served
+	feed  *xds.Feed
+	keys  *identities // of trials with identities
+	err   error       // why the configuration is not served
 }
 
 // start serves a bootstrap in YAML, which may be refused.
@@ -52,6 +55,7 @@ func start(t testing.TB, up *e2e.Upstream, text, dir string, loops int) *world {
 		w.err = err
 		return w
 	}
+	w.feed = feed
 	t.Cleanup(feed.Close)
 	logs := accesslog.NewFiles(loops, w.stats, time.Millisecond, 1)
 	t.Cleanup(logs.Close)
@@ -63,6 +67,17 @@ func start(t testing.TB, up *e2e.Upstream, text, dir string, loops int) *world {
 	t.Cleanup(w.Proxy.Close)
 	w.err = w.Update(feed.Snapshot())
 	return w
+}
+
+// watch follows the files of the configuration until the test ends.
+func (w *world) watch() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.feed.Watch(ctx, w.Update)
+	}()
+	w.t.Cleanup(func() { cancel(); <-done })
 }
 
 func write(t testing.TB, path, text string) {

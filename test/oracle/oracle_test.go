@@ -22,7 +22,8 @@ var corpus = apart(slices.Concat(routing, heads, attempts, filtered, bodies, wir
 
 // odd are exchanges that differ in what is explained, by the scenario and their place in it. They are made a scenario of their own, so that
 // the numbers of the others can be compared.
-var odd = map[string][]int{"answers": {6, 7, 17}, "direct": {8}, "hosts": {18}, "ports-any": {4}, "ports-matching": {4}, "requests": {3, 11, 13, 14, 19, 20}}
+var odd = map[string][]int{"answers": {6, 7, 17}, "direct": {8}, "hosts": {18}, "ports-any": {4}, "ports-matching": {4}, "requests": {3, 11, 13, 14, 19, 20},
+	"tls-choice": {2}, "tls-choice-nameless": {2}, "tls-choice-rsa": {2}, "tls-domains": {4, 9}, "tls-domains-titles": {1}, "tls-host": {0}, "tls-names": {1, 2}, "tls-scan": {2}}
 
 func apart(list []scenario) (out []scenario) {
 	for _, c := range list {
@@ -52,7 +53,13 @@ var unasked = map[string]string{
 }
 
 // TestTraffic asks both and wants every difference to be explained, and every explanation to explain something.
-func TestTraffic(t *testing.T) {
+func TestTraffic(t *testing.T) { askBoth(t, corpus, explained) }
+
+// TestSecureTraffic is TestTraffic for TLS, and asks others of both, since what is checked every minute shows in numbers after one.
+func TestSecureTraffic(t *testing.T) { askBoth(t, secured, explainedTLS) }
+
+func askBoth(t *testing.T, corpus []scenario, explained []difference) {
+	t.Parallel()
 	names := map[string]bool{}
 	for i := range corpus {
 		if named := names[corpus[i].name]; named {
@@ -60,7 +67,8 @@ func TestTraffic(t *testing.T) {
 		}
 		names[corpus[i].name] = true
 	}
-	sides := []*side{startEnvoy(t, corpus), startWeft(t, corpus)}
+	keys := issue(t)
+	sides := []*side{startEnvoy(t, corpus, keys), startWeft(t, corpus, keys)}
 	var seen [2]map[string]string
 	var wait sync.WaitGroup
 	for i, s := range sides {
@@ -81,10 +89,10 @@ func TestTraffic(t *testing.T) {
 	for end, tick := time.Now().Add(5*time.Second), time.NewTicker(100*time.Millisecond); ; <-tick.C {
 		all := [2]map[string]string{maps.Clone(seen[0]), maps.Clone(seen[1])}
 		for i, s := range sides {
-			s.after(all[i])
+			s.after(corpus, all[i])
 		}
 		differences = compare(all[0], all[1])
-		if unexplained, used = explain(differences); len(unexplained) == 0 && !slices.Contains(used, false) || time.Now().After(end) {
+		if unexplained, used = explain(explained, differences); len(unexplained) == 0 && !slices.Contains(used, false) || time.Now().After(end) {
 			break
 		}
 	}
@@ -100,7 +108,7 @@ func TestTraffic(t *testing.T) {
 }
 
 // explain gives the differences that nothing explains, by scenario, and which explanations were of use.
-func explain(differences map[string][2]string) (unexplained map[string][]string, used []bool) {
+func explain(explained []difference, differences map[string][2]string) (unexplained map[string][]string, used []bool) {
 	unexplained, used = map[string][]string{}, make([]bool, len(explained))
 	for _, what := range slices.Sorted(maps.Keys(differences)) {
 		found := false
@@ -119,7 +127,7 @@ func explain(differences map[string][2]string) (unexplained map[string][]string,
 }
 
 // after adds the lines of logs and the counters.
-func (s *side) after(seen map[string]string) {
+func (s *side) after(corpus []scenario, seen map[string]string) {
 	for i := range corpus {
 		c := &corpus[i]
 		for n, line := range s.logsOf(c) {
@@ -167,8 +175,8 @@ func compare(a, b map[string]string) map[string][2]string {
 
 // TestCoverage wants every field that we run to be in the corpus, or among those of which it is said why they are not.
 func TestCoverage(t *testing.T) {
-	s := newSide(t, "nobody")
-	json, err := yaml.YAMLToJSON([]byte(s.text(corpus)))
+	s := newSide(t, "nobody", issue(t))
+	json, err := yaml.YAMLToJSON([]byte(s.text(slices.Concat(corpus, secured))))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -57,8 +58,18 @@ func ending(err error) string {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "timeout"
 	}
+	if _, said, ok := strings.Cut(err.Error(), "remote error: tls: "); ok {
+		if aboutCertificates[said] {
+			said = "about the certificate" // crypto/tls says that it is bad whatever is wrong with it
+		}
+		return "alert: " + said
+	}
 	return "reset"
 }
+
+// aboutCertificates are alerts that refuse one.
+var aboutCertificates = map[string]bool{"bad certificate": true, "unsupported certificate": true, "revoked certificate": true, "expired certificate": true, "unknown certificate": true,
+	"unknown certificate authority": true, "bad certificate hash value": true}
 
 // message is a request or response as it was on the wire.
 type message struct {
@@ -200,6 +211,7 @@ func (r *reader) content(m *message, request bool) error {
 type upstream struct {
 	name    string
 	port    int
+	secure  *tls.Config // nil: it speaks plain text
 	mu      sync.Mutex
 	answers []string
 	asked   []*message
@@ -207,13 +219,13 @@ type upstream struct {
 	came    chan struct{}
 }
 
-func serve(t *testing.T, name string) *upstream {
+func serve(t *testing.T, name string, secure *tls.Config) *upstream {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	u := &upstream{name: name, port: l.Addr().(*net.TCPAddr).Port, came: make(chan struct{}, 64)}
+	u := &upstream{name: name, port: l.Addr().(*net.TCPAddr).Port, secure: secure, came: make(chan struct{}, 64)}
 	u.serve(l)
 	return u
 }
@@ -265,6 +277,17 @@ const tunnel = "\x00"
 
 func (u *upstream) talk(c net.Conn) {
 	defer c.Close()
+	agreed := ""
+	if u.secure != nil {
+		secure := tls.Server(c, u.secure)
+		if secure.Handshake() != nil {
+			return
+		}
+		defer secure.Close()
+		state := secure.ConnectionState()
+		agreed = fmt.Sprintf("for %q, %s", state.ServerName, agreement(&state))
+		c = secure
+	}
 	r := newReader(c)
 	for {
 		if b, err := r.r.Peek(4); err == nil && string(b) == "tcp " {
@@ -276,7 +299,7 @@ func (u *upstream) talk(c net.Conn) {
 			} else {
 				text, _ = io.ReadAll(r.r)
 			}
-			u.asked = append(u.asked, &message{line: string(text)})
+			u.asked = append(u.asked, &message{line: string(text) + agreed})
 			u.mu.Unlock()
 			fmt.Fprintf(c, "%s got %s", u.name, text)
 			return
@@ -292,6 +315,9 @@ func (u *upstream) talk(c net.Conn) {
 		}
 		if len(u.answers) > 0 {
 			answer = u.answers[min(len(u.asked), len(u.answers)-1)]
+		}
+		if agreed != "" {
+			m.head = append(m.head, [2]string{"(tls)", agreed})
 		}
 		u.asked = append(u.asked, m)
 		u.mu.Unlock()

@@ -3,6 +3,7 @@ package oracle
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -66,6 +67,7 @@ type exchange struct {
 	after   string   // a statistic that is to be at least 1 before anything is sent
 	answers []string // in turn to each request, the last one for ever; none: 200 and what was asked; "" closes
 	then    string   // sent once the first answer has come, for tunnels
+	tls     *meeting // the client speaks TLS
 	take    int      // how many bytes are read before the client closes, of what is no HTTP; 0: all
 }
 
@@ -128,7 +130,7 @@ func (s *side) text(list []scenario) string {
 			clusters.WriteString(c)
 		}
 	}
-	return s.fill(general + layers + "static_resources:\n  listeners:\n" + indent(2, listeners.String()) + "  clusters:\n" + indent(2, clusters.String()))
+	return s.fill(general + layers + "static_resources:\n  listeners:\n" + indent(2, listeners.String()) + "  clusters:\n" + indent(2, clusters.String()) + ownSecrets)
 }
 
 // discovered are the files of those that come from files.
@@ -231,6 +233,9 @@ func end(name, more string) string {
 
 // fill puts in what is known only when it runs.
 func (s *side) fill(text string) string {
+	if strings.Contains(text, "@whole-") || strings.Contains(text, "@key-") {
+		text = s.keys.fill(text)
+	}
 	return known.ReplaceAllStringFunc(text, func(name string) string {
 		if name == "@folder" {
 			return s.logs
@@ -242,7 +247,7 @@ func (s *side) fill(text string) string {
 	})
 }
 
-var known = regexp.MustCompile(`@(folder|names|up|b|c|well|sick|dead)\b`)
+var known = regexp.MustCompile(`@(folder|names|up|b|c|well|sick|dead|secure|strange|thirteen|mutual)\b`)
 
 func (s *side) port(name string) int {
 	if name == "dead" {
@@ -287,14 +292,20 @@ type side struct {
 	aside map[string]*upstream // those that nobody looks at: one that is always well and one that is not
 	names *e2e.Names
 	logs  string
+	keys  *identities
+	kept  map[string]tls.ClientSessionCache
 	at    map[string]string // where listeners are bound
 	stats func() map[string]int64
 }
 
-func newSide(t *testing.T, name string) *side {
-	s := &side{name: name, up: map[string]*upstream{}, aside: map[string]*upstream{}, logs: t.TempDir(), names: e2e.DNS(t)}
+func newSide(t *testing.T, name string, keys *identities) *side {
+	s := &side{name: name, up: map[string]*upstream{}, aside: map[string]*upstream{}, logs: t.TempDir(), names: e2e.DNS(t), keys: keys, kept: map[string]tls.ClientSessionCache{}}
+	keys.copy(s.logs)
 	for _, name := range []string{"up", "b", "c"} {
-		s.up[name] = serve(t, name)
+		s.up[name] = serve(t, name, nil)
+	}
+	for name, conf := range keys.servers() {
+		s.up[name] = serve(t, name, conf)
 	}
 	l, err := net.Listen("unix", filepath.Join(s.logs, "up.sock"))
 	if err != nil {
@@ -302,7 +313,7 @@ func newSide(t *testing.T, name string) *side {
 	}
 	t.Cleanup(func() { l.Close() })
 	s.up["up"].serve(l)
-	s.aside["well"], s.aside["sick"] = serve(t, "well"), serve(t, "sick")
+	s.aside["well"], s.aside["sick"] = serve(t, "well", nil), serve(t, "sick", nil)
 	s.aside["sick"].expect([]string{answered(503)}, 0)
 	s.names.Set("one.test", "A", 60, "127.0.0.1")
 	s.names.Set("six.test", "AAAA", 60, "::1")
@@ -311,9 +322,9 @@ func newSide(t *testing.T, name string) *side {
 }
 
 // start runs a binary that takes Envoy's flags, on one worker.
-func start(t *testing.T, name, binary string, list []scenario) *side {
+func start(t *testing.T, name, binary string, list []scenario, keys *identities) *side {
 	t.Helper()
-	s := newSide(t, name)
+	s := newSide(t, name, keys)
 	for i := range list {
 		for file, text := range list[i].files {
 			if err := os.WriteFile(filepath.Join(s.logs, file), []byte(s.fill(own.ReplaceAllString(text, list[i].name+"_$1"))), 0o600); err != nil {
@@ -407,23 +418,23 @@ func start(t *testing.T, name, binary string, list []scenario) *side {
 }
 
 // startWeft runs ours, built from here.
-func startWeft(t *testing.T, list []scenario) *side {
+func startWeft(t *testing.T, list []scenario, keys *identities) *side {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "weft")
 	if out, err := exec.Command("go", "build", "-o", path, "github.com/weftmesh/weft/cmd/weft").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return start(t, "weft", path, list)
+	return start(t, "weft", path, list, keys)
 }
 
 // startEnvoy runs the real one.
-func startEnvoy(t *testing.T, list []scenario) *side {
+func startEnvoy(t *testing.T, list []scenario, keys *identities) *side {
 	t.Helper()
 	binary, err := findEnvoy()
 	if err != nil {
 		t.Fatalf("no Envoy to compare with: %v; make setup installs one, or name a binary in WEFT_ENVOY", err)
 	}
-	return start(t, "envoy", binary, list)
+	return start(t, "envoy", binary, list, keys)
 }
 
 // findEnvoy prefers the binary that WEFT_ENVOY names.
@@ -466,6 +477,15 @@ func (s *side) run(c *scenario) (seen []fact) {
 			send = s.fill(send)
 		}
 		bytes, methods := raw(send)
+		if e.tls != nil {
+			secure, met := e.tls.shake(client, s.keys, s.sessions(c, e.tls))
+			note("tls", met)
+			if secure == nil {
+				client.Close()
+				continue
+			}
+			client = secure
+		}
 		io.WriteString(client, bytes)
 		if c.raw() {
 			methods = nil
@@ -515,6 +535,18 @@ func (s *side) run(c *scenario) (seen []fact) {
 		seen[i].value = s.mask(c, seen[i].what, seen[i].value)
 	}
 	return seen
+}
+
+// sessions are those that a client keeps; nil: none.
+func (s *side) sessions(c *scenario, m *meeting) tls.ClientSessionCache {
+	if m.keep == "" {
+		return nil
+	}
+	name := c.name + "/" + m.keep
+	if s.kept[name] == nil {
+		s.kept[name] = tls.NewLRUClientSessionCache(8)
+	}
+	return s.kept[name]
 }
 
 // await waits for a statistic; that it does not come is seen by what follows.

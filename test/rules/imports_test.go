@@ -21,8 +21,7 @@ tls, api < tls/issuer
 config, telemetry, wire/dns < capture
 config, telemetry, telemetry/accesslog, tls, wire/http < filters < filters/* < filters/builtin
 config, telemetry, tls, wire/* < proxy/loop
-config < match
-match < filters
+config < match < tls, filters
 config, match, wire/http < proxy/route
 proxy/loop, tls, wire/dns < proxy/upstream
 proxy/upstream, filters < proxy/l4
@@ -40,8 +39,14 @@ control/* < control < cmd/weftd
 control, proxy, capture < cmd/weftctl
 `
 
-// policy reads order: for each room, the rooms that it may import directly, closed over the rooms that those may import.
+// policy reads order: for each room, the rooms that it may import directly, closed over the rooms that those may import. A room that does not
+// exist yet has others follow from it all the same.
 func policy(rooms []string) map[string]map[string]bool {
+	for word := range strings.FieldsFuncSeq(order, func(r rune) bool { return strings.ContainsRune("<, \n", r) }) {
+		if !strings.Contains(word, "*") && !slices.Contains(rooms, word) {
+			rooms = append(rooms, word)
+		}
+	}
 	expand := func(pattern string) []string {
 		var match []string
 		for _, r := range rooms {

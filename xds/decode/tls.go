@@ -112,6 +112,17 @@ func (s *session) upstreamTLS(m *tlsv3.UpstreamTlsContext, p *at) *config.TLS {
 	return c
 }
 
+// What is agreed on if nothing is said. Envoy's are the suites and curves that everybody has and nobody need be ashamed of: whoever wants
+// TLS 1.1 has to name suites for it.
+var (
+	defaultCiphers = []uint16{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	}
+	defaultCurves = []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256}
+)
+
 var tlsVersions = [...]uint16{0, tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS12, tls.VersionTLS13}
 
 // commonTLS reads what both directions have. highest is the version that is spoken at most if nothing else is said.
@@ -143,6 +154,12 @@ func (s *session) commonTLS(c *config.TLS, m *tlsv3.CommonTlsContext, highest ui
 			s.problem(pp.field("ecdh_curves").item(i), "%q is no curve that is known: want X25519MLKEM768, X25519, P-256, P-384 or P-521", name)
 		}
 		c.Curves = append(c.Curves, curve)
+	}
+	if len(params.GetCipherSuites()) == 0 {
+		c.Ciphers = defaultCiphers
+	}
+	if len(params.GetEcdhCurves()) == 0 {
+		c.Curves = defaultCurves
 	}
 	for i, a := range m.GetAlpnProtocols() {
 		// Whoever would choose it would have to speak it (docs/design/0005-tls.md).
@@ -422,8 +439,12 @@ func (s *session) nameMatch(m *tlsv3.SubjectAltNameMatcher, p *at) config.NameMa
 	if m.GetSanType() == tlsv3.SubjectAltNameMatcher_SAN_TYPE_UNSPECIFIED {
 		s.problem(p.field("san_type"), "which kind of name is meant is missing")
 	}
-	if n.Kind == config.OtherName && n.OID == "" {
-		s.problem(p.field("oid"), "which kind of other name is meant is missing")
+	if n.Kind == config.OtherName {
+		if n.OID == "" {
+			s.problem(p.field("oid"), "which kind of other name is meant is missing")
+		} else if id, err := x509.ParseOID(n.OID); err != nil || id.String() != n.OID {
+			s.problem(p.field("oid"), "%q is no object identifier: want numbers with dots between them", n.OID)
+		}
 	}
 	return n
 }
