@@ -3,11 +3,9 @@ package tls
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/hex"
 	"encoding/pem"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -105,9 +103,17 @@ var short = map[string]string{
 	"0.9.2342.19200300.100.1.1": "UID", "0.9.2342.19200300.100.1.25": "DC", "1.2.840.113549.1.9.1": "emailAddress",
 }
 
+// attribute is a part of a name. What its value is depends on its kind.
+type attribute struct {
+	Type  asn1.ObjectIdentifier
+	Value asn1.RawValue
+}
+
+type attributeSET []attribute // the name tells encoding/asn1 that it is a set
+
 // DistinguishedName is a subject or an issuer as RFC 2253 writes it, the last part first; raw is its DER.
 func DistinguishedName(raw []byte) string {
-	var parts pkix.RDNSequence
+	var parts []attributeSET
 	if rest, err := asn1.Unmarshal(raw, &parts); err != nil || len(rest) > 0 {
 		return ""
 	}
@@ -116,21 +122,24 @@ func DistinguishedName(raw []byte) string {
 		if b.Len() > 0 {
 			b.WriteByte(',')
 		}
-		for k, a := range parts[i] {
+		for k := len(parts[i]) - 1; k >= 0; k-- {
+			a := &parts[i][k]
+			var text string
+			name := short[a.Type.String()]
+			if _, err := asn1.Unmarshal(a.Value.FullBytes, &text); name == "" || err != nil {
+				// Who does not know the kind does not know what the text would mean (RFC 2253 §2.4).
+				if name == "" {
+					name = a.Type.String()
+				}
+				b.WriteString(name + "=#" + strings.ToUpper(hex.EncodeToString(a.Value.FullBytes)))
+			} else {
+				b.WriteString(name)
+				b.WriteByte('=')
+				escapeName(&b, text)
+			}
 			if k > 0 {
 				b.WriteByte('+')
 			}
-			name := short[a.Type.String()]
-			if name == "" {
-				name = a.Type.String()
-			}
-			text, ok := a.Value.(string)
-			if !ok {
-				text = fmt.Sprint(a.Value)
-			}
-			b.WriteString(name)
-			b.WriteByte('=')
-			escapeName(&b, text)
 		}
 	}
 	return b.String()

@@ -3,6 +3,8 @@ package tls
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"testing"
@@ -93,6 +95,26 @@ func TestEnd(t *testing.T) {
 				t.Errorf("%q: %v, want %v", c.came, err, want)
 			}
 		}
+	}
+}
+
+func TestDistinguishedNames(t *testing.T) {
+	add := func(n *pkix.Name, oid asn1.ObjectIdentifier, v any) {
+		n.ExtraNames = append(n.ExtraNames, pkix.AttributeTypeAndValue{Type: oid, Value: v})
+	}
+	n := pkix.Name{Country: []string{"DE"}, Organization: []string{"Caf\u00e9, Inc."}, OrganizationalUnit: []string{"a+b", "#c"}, CommonName: " full "}
+	add(&n, asn1.ObjectIdentifier{2, 5, 4, 13}, "d")
+	add(&n, asn1.ObjectIdentifier{1, 2, 3, 4}, "x")
+	add(&n, asn1.ObjectIdentifier{2, 5, 4, 41}, 7)
+	raw, err := asn1.Marshal(n.ToRDNSequence())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := DistinguishedName(raw), `name=#020107,1.2.3.4=#130178,description=d,CN=\ full\ ,OU=a\+b+OU=\#c,O=Caf\C3\A9\, Inc.,C=DE`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := DistinguishedName([]byte("no DER")); got != "" {
+		t.Errorf("%q of what is no name", got)
 	}
 }
 

@@ -70,6 +70,9 @@ func (l *logged) unshaken(err error) {
 	switch {
 	case errors.Is(err, errSlow):
 		l.entry.Termination = "transport socket timeout was reached"
+		if l.entry.More != nil {
+			l.entry.More.Closed = "transport_socket_timeout"
+		}
 	case (errors.Is(err, loop.ErrReset) || errors.As(err, new(syscall.Errno))) && l.entry.More != nil:
 		l.entry.More.Reset = accesslog.ResetByPeer
 	}
