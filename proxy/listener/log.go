@@ -51,7 +51,7 @@ func (l *logged) served(c *Chain, a *loop.Pending) {
 func (l *logged) shaken(c *loop.Conn) {
 	e := &l.entry
 	if s := c.TLS(); s != nil {
-		e.TLS = s
+		e.TLS, e.ServerName = s, c.ServerName()
 	}
 	if e.More == nil {
 		return
