@@ -68,10 +68,12 @@ func (t *TLS) Secrets() iter.Seq[SecretRef] {
 	}
 }
 
-// Certificate is a chain with its private key, ready for use. Where says where they are from, for people.
+// Certificate is a chain with its private key, ready for use. Where says where they are from, for people, and Label what statistics call
+// them where no secret has a name.
 type Certificate struct {
 	tls.Certificate
 	Where string
+	Label string
 	// StapleUntil is when the OCSP response that goes with it, if there is one, is not valid any more.
 	StapleUntil time.Time
 	// Batch is how long an operation of the key may wait for others to be done with, if the processor does several at once; 0: as is best.
@@ -97,6 +99,7 @@ type Validation struct {
 	Roots       []*x509.Certificate
 	SystemRoots bool
 	Where       string // the roots are from
+	Label       string // that statistics call the roots by, where no secret has a name
 	// Domains are roots by the trust domain of a SPIFFE ID, instead.
 	Domains map[string][]*x509.Certificate
 	// Names are conditions on the certificate's names of which one must hold; none: no name matters.

@@ -47,6 +47,7 @@ type Proxy struct {
 	owners   owners
 	running  sync.WaitGroup
 	told     told
+	ends     ends
 
 	mu        sync.Mutex // one change at a time
 	current   *config.Snapshot

@@ -115,6 +115,7 @@ func (p *Proxy) Refresh() {
 	v.Set(serverMemoryPhysical, m.Sys-m.HeapReleased)
 	v.Set(serverTotalConnections, uint64(p.Connections()))
 	v.Set(serverDaysLeft, daysLeft(p.Certificates(), time.Now()))
+	p.tellEnds()
 	_, state := p.state()
 	v.Set(serverState, uint64(state))
 	live := uint64(1)

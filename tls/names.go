@@ -88,7 +88,7 @@ func allNames(c *x509.Certificate) []string {
 
 var subjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
 
-// otherNames are the texts of names of other kinds, by their object identifier.
+// otherNames are the texts of names of other kinds, by their object identifier; all of them without one.
 func otherNames(c *x509.Certificate, oid string) (texts []string) {
 	for _, e := range c.Extensions {
 		if !e.Id.Equal(subjectAltName) {
@@ -109,7 +109,7 @@ func otherNames(c *x509.Certificate, oid string) (texts []string) {
 			}
 			var id asn1.ObjectIdentifier
 			value, err := asn1.Unmarshal(one.Bytes, &id)
-			if err != nil || id.String() != oid {
+			if err != nil || oid != "" && id.String() != oid {
 				continue
 			}
 			var outer, inner asn1.RawValue // EXPLICIT [0]

@@ -26,7 +26,9 @@ type Session struct {
 	records framing
 	// shown is the certificate that this side has chosen to show.
 	shown  *config.Certificate
-	opened bool // Open has found out what the handshake left to be read
+	opened bool              // Open has found out what the handshake left to be read
+	issuer *x509.Certificate // of the peer's certificate, once it was looked for
+	looked bool
 	// expected says that the signature that it was to ask for has come, or will not; nil: none is expected.
 	expected func()
 }
@@ -297,7 +299,10 @@ func (s *Session) CloseNotify(dst []byte) []byte {
 func (s *Session) State() tls.ConnectionState { return s.conn.ConnectionState() }
 
 // Peer is what the peer has shown, the leaf first; none: it has shown nothing.
-func (s *Session) Peer() []*x509.Certificate { return s.conn.ConnectionState().PeerCertificates }
+func (s *Session) Peer() []*x509.Certificate {
+	state, _ := s.told()
+	return state.PeerCertificates
+}
 
 // Verified tells whether the peer has shown a certificate that ends with a root that is trusted.
 func (s *Session) Verified() bool { return s.made.checks.verified(s.Peer()) }

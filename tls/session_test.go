@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"math/big"
+	"net/url"
 	"testing"
 	"time"
 
@@ -71,6 +72,14 @@ func (a *authority) leaf(change func(*x509.Certificate)) *config.Certificate {
 
 func named(names ...string) func(*x509.Certificate) {
 	return func(c *x509.Certificate) { c.DNSNames = names }
+}
+
+func spiffe(id string) func(*x509.Certificate) {
+	u, err := url.Parse(id)
+	if err != nil {
+		panic(err)
+	}
+	return func(c *x509.Certificate) { c.URIs = []*url.URL{u} }
 }
 
 func inline(c ...*config.Certificate) (list []config.CertificateSource) {

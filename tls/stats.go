@@ -22,8 +22,13 @@ const (
 	Overflow
 )
 
-// Stats is the table of what became of the handshakes of a listener or a cluster.
-var Stats = &telemetry.Table{Kind: "ssl", Metrics: []telemetry.Metric{
+// ListenerStats and ClusterStats are the tables of what became of handshakes.
+var (
+	ListenerStats = &telemetry.Table{Kind: "listener_ssl", Metrics: metrics}
+	ClusterStats  = &telemetry.Table{Kind: "cluster_ssl", Metrics: metrics}
+)
+
+var metrics = []telemetry.Metric{
 	Handshakes:          {Name: "handshake"},
 	ConnectionError:     {Name: "connection_error"},
 	NoClientCertificate: {Name: "no_certificate"},
@@ -34,7 +39,7 @@ var Stats = &telemetry.Table{Kind: "ssl", Metrics: []telemetry.Metric{
 	FailVerifyHash:      {Name: "fail_verify_cert_hash"},
 	SecretMissing:       {Name: "secret_missing"},     // ours: a secret has not come
 	Overflow:            {Name: "handshake_overflow"}, // ours: more are in their handshake than may be
-}}
+}
 
 // What can be agreed on, in the order of their rows; the names are Envoy's.
 var (
@@ -123,11 +128,14 @@ func Curve(name string) (tls.CurveID, bool) {
 	return 0, false
 }
 
-// Agreed is the table of what handshakes agreed on. Its rows are the versions, the curves and the suites.
-var Agreed = agreed()
+// ListenerAgreed and ClusterAgreed are the tables of what handshakes agreed on. Their rows are the versions, the curves and the suites.
+var (
+	ListenerAgreed = agreed("listener_ssl")
+	ClusterAgreed  = agreed("cluster_ssl")
+)
 
-func agreed() *telemetry.Table {
-	t := &telemetry.Table{Kind: "ssl_agreed", Sparse: true}
+func agreed(kind string) *telemetry.Table {
+	t := &telemetry.Table{Kind: kind, Sparse: true}
 	for _, n := range versionNames {
 		t.Metrics = append(t.Metrics, telemetry.Metric{Name: "versions." + n})
 	}

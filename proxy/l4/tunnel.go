@@ -48,11 +48,22 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 		return
 	}
 	t.down = down
-	t.began = l.Loop.Nanotime()
-	t.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: s.nextConn.Add(1), Direct: down.Direct(), Remote: down.Remote(), Local: down.Local(), DirectLocal: down.DirectLocal(), ServerName: down.ServerName(), FilterChain: s.chain, About: s.about, RequestEnd: -1,
+	now := l.Loop.Nanotime()
+	t.began = now
+	if at := down.Accepted(); at != 0 {
+		t.began = at
+	}
+	t.entry = accesslog.Entry{Start: l.Loop.Now().Add(time.Duration(t.began - now)), ConnectionID: s.nextConn.Add(1), Direct: down.Direct(), Remote: down.Remote(), Local: down.Local(), DirectLocal: down.DirectLocal(), ServerName: down.ServerName(), FilterChain: s.chain, About: s.about, RequestEnd: -1,
 		UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	if accesslog.Asked() {
 		t.entry.More = &accesslog.More{Chosen: true, Ready: -1, Listener: s.listener, Accepted: accesslog.At(0)}
+	}
+	if session := down.TLS(); session != nil {
+		t.entry.TLS = session
+		if m := t.entry.More; m != nil {
+			began, stood := down.Handshake()
+			m.Shaking, m.Shaken = accesslog.At(time.Duration(began-t.began)), accesslog.At(time.Duration(stood-t.began))
+		}
 	}
 	t.entry.SetState(s.state)
 	if t.next = l.tunnels; t.next != nil {
@@ -179,9 +190,16 @@ func (u *upEnd) OnConnected() {
 	t.up.Connected()
 	t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Status: 200}) // Envoy counts a connection as a good answer
 	t.entry.UpstreamRemote, t.entry.UpstreamLocal, t.entry.UpstreamConnectionID = t.up.Member.Address().AddrPort, t.up.Conn.Local(), t.up.Number
+	session, now := t.up.Conn.TLS(), t.local.Loop.Nanotime()
+	if session != nil {
+		t.entry.UpstreamTLS = session
+	}
 	if m := t.entry.More; m != nil {
-		m.Lent, m.Ready = true, time.Duration(t.local.Loop.Nanotime()-t.dialled)
-		m.Dialled, m.Connected = accesslog.At(time.Duration(t.dialled-t.began)), accesslog.At(time.Duration(t.local.Loop.Nanotime()-t.began))
+		m.Lent, m.Ready = true, time.Duration(now-t.dialled)
+		m.Dialled, m.Connected = accesslog.At(time.Duration(t.dialled-t.began)), accesslog.At(time.Duration(now-t.began))
+		if began, stood := t.up.Conn.Handshake(); session != nil {
+			m.Connected, m.UpstreamShaken = accesslog.At(time.Duration(began-t.began)), accesslog.At(time.Duration(stood-t.began))
+		}
 	}
 	if t.server.config.LogConnected {
 		t.logAt(config.LogAtTunnel)

@@ -56,7 +56,7 @@ func (a *attempt) begin(end bool) {
 	}
 	x.tries++
 	x.entry.Attempts = x.tries
-	x.entry.UpstreamFailure = ""
+	x.entry.UpstreamFailure, x.entry.UpstreamTLS = "", nil
 	x.entry.UpstreamFirstSent, x.entry.UpstreamLastSent, x.entry.UpstreamHead, x.entry.UpstreamEnd = -1, -1, -1, -1
 	l := x.local.Loop
 	a.began = l.Nanotime()
@@ -70,7 +70,7 @@ func (a *attempt) begin(end bool) {
 	x.entry.UpstreamName, x.entry.About[accesslog.OfEndpoint] = a.member.Hostname, a.member.Metadata
 	if m := x.entry.More; m != nil {
 		m.Chosen, m.Lent, m.Ready = true, false, -1
-		m.Dialled, m.Connected, m.UpstreamBody = accesslog.Instant{}, accesslog.Instant{}, accesslog.Instant{}
+		m.Dialled, m.Connected, m.UpstreamShaken, m.UpstreamBody = accesslog.Instant{}, accesslog.Instant{}, accesslog.Instant{}, accesslog.Instant{}
 	}
 	if x.server.config.MatchUpstreamScheme {
 		x.request.SetScheme([]byte(a.member.Scheme()))
@@ -147,7 +147,7 @@ func (a *attempt) ready() {
 func (a *attempt) sign() {
 	e, address := &a.exchange.entry, a.member.Address()
 	e.UpstreamRemote, e.UpstreamPath = a.conn.Conn().Remote(), address.Path // the endpoint may have moved, the connection has not
-	e.UpstreamHost = e.UpstreamRemote
+	e.UpstreamHost, e.UpstreamTLS = e.UpstreamRemote, transport(a.conn.Conn())
 	e.UpstreamLocal, e.UpstreamConnectionID, e.UpstreamRaw = a.conn.Local(), a.conn.Number(), a.exchange.has(terminated)
 }
 

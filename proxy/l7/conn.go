@@ -114,7 +114,7 @@ type stateKey struct{}
 // setState sets the values that every exchange of the connection begins with.
 func (c *Conn) setState() {
 	e := accesslog.Entry{Start: c.local.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Direct(), Remote: c.conn.Remote(), Local: c.address(),
-		DirectLocal: c.conn.DirectLocal(), ServerName: c.conn.ServerName(), FilterChain: c.server.chainAs,
+		DirectLocal: c.conn.DirectLocal(), ServerName: c.conn.ServerName(), FilterChain: c.server.chainAs, TLS: transport(c.conn),
 		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	e.SetState(c.server.state)
 	c.kept = map[any]any{stateKey{}: e.State}

@@ -3,6 +3,7 @@ package l7
 import (
 	"time"
 
+	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 )
 
@@ -15,8 +16,28 @@ func (x *exchange) askedMore() *accesslog.More {
 		x.more = new(accesslog.More)
 	}
 	x.more.Begin(x.server.listener)
-	x.more.Accepted = accesslog.At(time.Duration(x.conn.began - x.began))
+	c := x.conn
+	x.more.Accepted = accesslog.At(time.Duration(c.accepted() - x.began))
+	if began, stood := c.conn.Handshake(); stood != 0 {
+		x.more.Shaking, x.more.Shaken = accesslog.At(time.Duration(began-x.began)), accesslog.At(time.Duration(stood-x.began))
+	}
 	return x.more
+}
+
+// accepted is when the connection came.
+func (c *Conn) accepted() int64 {
+	if at := c.conn.Accepted(); at != 0 {
+		return at
+	}
+	return c.began
+}
+
+// transport is what a connection's TLS tells; nil: it is in plain text.
+func transport(c *loop.Conn) accesslog.Transport {
+	if s := c.TLS(); s != nil {
+		return s
+	}
+	return nil
 }
 
 // received is what has come of heads so far. It stays with all passes of a request whose redirects are followed.
@@ -49,8 +70,11 @@ func (a *attempt) noteReady(lent bool) {
 	m := x.entry.More
 	m.Lent, m.Ready = lent, time.Duration(x.local.Loop.Nanotime()-a.began)
 	if lent {
-		dialled, connected := a.conn.Began()
+		dialled, connected, shaken := a.conn.Began()
 		m.Dialled, m.Connected = accesslog.At(time.Duration(dialled-x.began)), accesslog.At(time.Duration(connected-x.began))
+		if shaken != 0 {
+			m.UpstreamShaken = accesslog.At(time.Duration(shaken - x.began))
+		}
 	}
 }
 

@@ -34,7 +34,7 @@ type handshake struct {
 func (p *port) secure(c *Chain, a *loop.Pending) {
 	h := &handshake{port: p, chain: c, pending: *a, began: p.Loop.Nanotime()}
 	if a.Arrival == nil {
-		h.arrival.Local = a.Local()
+		h.arrival.Local, h.arrival.Accepted = a.Local(), h.began
 		h.pending.Arrival = &h.arrival
 	}
 	if p.Local.shaking >= maxShaking {
@@ -107,7 +107,10 @@ func (h *handshake) OnData(b []byte) int {
 		}
 	}
 	session, err := h.chain.TLS.Server()
-	if err != nil || v == hello.TooLarge {
+	if err == nil && v == hello.TooLarge {
+		err = errLarge
+	}
+	if err != nil {
 		h.failed(err)
 		h.refuse()
 		return 0
@@ -127,17 +130,27 @@ func (h *handshake) OnConnected() {
 	}
 	h.leave()
 	tls.Count(h.chain.agreed.Loop(p.Loop.Index()), h.chain.ssl.Loop(p.Loop.Index()), h.pending.Conn.TLS())
+	if log, ok := h.pending.Gate.(*logged); ok {
+		log.shaken(h.pending.Conn)
+	}
 	p.give(c, &h.pending)
 }
 
 // failed counts a handshake that came to nothing, and tells of it.
 func (h *handshake) failed(err error) {
 	tls.CountFailure(h.chain.ssl.Loop(h.port.Loop.Index()), err)
+	if log, ok := h.pending.Gate.(*logged); ok {
+		log.entry.Failure = tls.Explain(err)
+	}
 	h.told(err)
 }
 
 // told tells of a handshake that came to nothing. As in Envoy, one whose client just went counts as no failure of TLS.
 func (h *handshake) told(err error) {
+	if log, ok := h.pending.Gate.(*logged); ok {
+		log.shaken(h.pending.Conn)
+		log.unshaken(err)
+	}
 	if tell := h.port.listener.tell; tell != nil && err != nil {
 		tell(h.port.config.Name, h.pending.Remote, err)
 	}
@@ -168,7 +181,11 @@ func (h *handshake) Expired(*loop.Timer) {
 	h.refuse()
 }
 
-var errSlow = errors.New("listener: the TLS handshake took longer than it may")
+// Errors of handshakes.
+var (
+	errSlow  = errors.New("listener: the TLS handshake took longer than it may")
+	errLarge = errors.New("listener: the client's first message is larger than it may be")
+)
 
 // OnPanic gives the connection up.
 func (h *handshake) OnPanic(any) { h.refuse() }

@@ -54,7 +54,7 @@ type inspection struct {
 func (p *port) inspect(a *loop.Pending) {
 	i := &inspection{port: p, pending: *a}
 	i.pending.Arrival = &i.arrival
-	i.arrival.Local = a.Local()
+	i.arrival.Local, i.arrival.Accepted = a.Local(), p.Loop.Nanotime()
 	i.input = Input{Destination: i.arrival.Local, Direct: a.Remote, Source: a.Remote}
 	i.run(nil)
 }

@@ -157,12 +157,15 @@ func (l *Listener) Rechain(chains *Chains, c *config.Listener) {
 	l.countChains()
 }
 
+// Owner is where the listener's own numbers are.
+func (l *Listener) Owner() *telemetry.Owner { return l.stats }
+
 // countChains finds where requests of the chains are counted for the listener.
 func (l *Listener) countChains() {
 	for _, c := range l.Chains.All {
 		if c.TLS != nil && c.ssl == nil {
-			c.ssl = l.store.Acquire(tls.Stats, l.stats.Prefix+"ssl.", l.stats.Tags[0])
-			c.agreed = l.store.Acquire(tls.Agreed, l.stats.Prefix+"ssl.", l.stats.Tags[0])
+			c.ssl = l.store.Acquire(tls.ListenerStats, l.stats.Prefix+"ssl.", l.stats.Tags[0])
+			c.agreed = l.store.Acquire(tls.ListenerAgreed, l.stats.Prefix+"ssl.", l.stats.Tags[0])
 		}
 		if c.HTTP != nil && c.requests == nil {
 			prefix := c.Config.HTTP.StatPrefix

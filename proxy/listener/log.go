@@ -1,6 +1,8 @@
 package listener
 
 import (
+	"errors"
+	"syscall"
 	"time"
 
 	"github.com/weftmesh/weft/proxy/loop"
@@ -45,6 +47,37 @@ func (l *logged) served(c *Chain, a *loop.Pending) {
 	l.entry.FilterChain = c.Config.Name
 }
 
+// shaken takes down how far a TLS handshake got.
+func (l *logged) shaken(c *loop.Conn) {
+	e := &l.entry
+	if s := c.TLS(); s != nil {
+		e.TLS, e.ServerName = s, c.ServerName()
+	}
+	if e.More == nil {
+		return
+	}
+	began, stood := c.Handshake()
+	if began != 0 {
+		e.More.Shaking = accesslog.At(time.Duration(began - l.began))
+	}
+	if stood != 0 {
+		e.More.Shaken = accesslog.At(time.Duration(stood - l.began))
+	}
+}
+
+// unshaken takes down what ended a connection in its TLS handshake, if it was not the handshake.
+func (l *logged) unshaken(err error) {
+	switch {
+	case errors.Is(err, errSlow):
+		l.entry.Termination = "transport socket timeout was reached"
+		if l.entry.More != nil {
+			l.entry.More.Closed = "transport_socket_timeout"
+		}
+	case (errors.Is(err, loop.ErrReset) || errors.As(err, new(syscall.Errno))) && l.entry.More != nil:
+		l.entry.More.Reset = accesslog.ResetByPeer
+	}
+}
+
 // Ended takes down how it went, of what the listener does not know itself.
 func (l *logged) Ended(e *accesslog.Entry) {
 	own := l.entry
@@ -55,7 +88,11 @@ func (l *logged) Ended(e *accesslog.Entry) {
 	}
 	if to.More != nil {
 		to.More.Gone = accesslog.Instant{} // of Envoy, too, only who has the connection tells that
+		if own.More != nil {
+			to.More.Shaking, to.More.Shaken = own.More.Shaking, own.More.Shaken
+		}
 	}
+	to.TLS = own.TLS
 	to.Whole, to.Start, to.FilterChain, to.ServerName = true, own.Start, own.FilterChain, own.ServerName
 	to.Direct, to.Remote, to.Local, to.DirectLocal = own.Direct, own.Remote, own.Local, own.DirectLocal
 	to.RequestEnd, to.UpstreamFirstSent, to.UpstreamLastSent, to.UpstreamHead, to.UpstreamEnd, to.DownstreamHead = -1, -1, -1, -1, -1, -1

@@ -24,8 +24,8 @@ type Chain struct {
 	Answer *l4.Answer
 
 	requests *telemetry.Owner // of l7.ListenerStats, if it is HTTP
-	ssl      *telemetry.Owner // of tls.Stats, if it speaks TLS
-	agreed   *telemetry.Owner // of tls.Agreed, likewise
+	ssl      *telemetry.Owner // of tls.ListenerStats, if it speaks TLS
+	agreed   *telemetry.Owner // of tls.ListenerAgreed, likewise
 }
 
 // Chains are the filter chains of a listener and the index by which a connection finds its own. They are not written to after they were

@@ -30,6 +30,7 @@ type Pending struct {
 
 // Arrival is what was learned of a connection before it got its owner.
 type Arrival struct {
+	Accepted     int64          // when it came, on the loop's clock; 0: just now
 	Local        netip.AddrPort // our side of the socket
 	Source       netip.AddrPort // whom a proxy says that it is from; not valid: the peer of the socket
 	Destination  netip.AddrPort // where it was going before it was redirected to us; not valid: nowhere else

@@ -120,6 +120,14 @@ func (c *Conn) DirectLocal() netip.AddrPort {
 	return c.arrival.Local
 }
 
+// Accepted is when an accepted connection came, on the loop's clock, if it had to wait for its owner; else 0.
+func (c *Conn) Accepted() int64 {
+	if c.arrival == nil {
+		return 0
+	}
+	return c.arrival.Accepted
+}
+
 // ServerName is the name that a TLS client asked for, in lower case, if somebody looked.
 func (c *Conn) ServerName() string {
 	if c.arrival == nil {

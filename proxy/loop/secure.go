@@ -10,6 +10,8 @@ import (
 // secure is what a connection that speaks TLS has beside. Its owner writes and gets plain text.
 type secure struct {
 	session  *tls.Session
+	began    int64  // its handshake, on the loop's clock; 0: it has not
+	stood    int64  // and when it was over, and well
 	written  []byte // by the owner, not sealed yet
 	notified bool   // the peer knows that we send no more
 	lost     error  // how what can be read has ended, while it shook hands; nil: it has not
@@ -52,9 +54,18 @@ func (c *Conn) TLS() *tls.Session {
 	return c.secure.session
 }
 
+// Handshake is when the connection's TLS handshake began, and when it was over, and well, on the loop's clock; 0: it has not, or there is none.
+func (c *Conn) Handshake() (began, stood int64) {
+	if c.secure == nil {
+		return 0, 0
+	}
+	return c.secure.began, c.secure.stood
+}
+
 // shake begins the handshake.
 func (c *Conn) shake(first []byte) {
 	l := c.loop
+	c.secure.began = l.Nanotime()
 	c.secure.session.Begin(first, func() {
 		l.Post(func() {
 			l.current = c
@@ -88,6 +99,7 @@ func (c *Conn) shaken() {
 		c.fail(&HandshakeError{err})
 		return
 	}
+	c.secure.stood = c.loop.Nanotime()
 	c.owner.OnConnected()
 	if c.state&(closed|lingering) == 0 {
 		c.open(nil) // what came behind the handshake

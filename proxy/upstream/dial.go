@@ -25,7 +25,7 @@ func (s *Set) secure(c *config.Cluster, prefix string, tag telemetry.Tag) *secur
 			return
 		}
 		if t == nil {
-			t = &secured{map[config.Hash]*tls.Context{}, s.store.Acquire(tls.Stats, prefix+"ssl.", tag), s.store.Acquire(tls.Agreed, prefix+"ssl.", tag)}
+			t = &secured{map[config.Hash]*tls.Context{}, s.store.Acquire(tls.ClusterStats, prefix+"ssl.", tag), s.store.Acquire(tls.ClusterAgreed, prefix+"ssl.", tag)}
 		}
 		t.contexts[of.Hash] = tls.NewClient(of, s.options.Secrets)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/tls"
 	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/http1"
 )
@@ -82,8 +83,16 @@ func dialFailure(err error) Failure {
 	return LocalConnectFailed
 }
 
-// ConnectError is what the system said of a connection, in Envoy's words.
+// ConnectError is what the system said of a connection, in Envoy's words, or why its TLS handshake failed. An endpoint that goes in the
+// middle of one has no reasons, with Envoy.
 func ConnectError(err error) string {
+	var why *loop.HandshakeError
+	switch {
+	case errors.As(err, &why):
+		return tls.Explain(why.Err)
+	case errors.Is(err, loop.ErrUnshaken):
+		return ""
+	}
 	text := "unknown error"
 	if err != nil {
 		text = err.Error()
@@ -180,8 +189,13 @@ func (h *HTTP1) Local() netip.AddrPort {
 	return h.local
 }
 
-// Began is when the connection was dialled, and when it stood, on the loop's clock.
-func (h *HTTP1) Began() (dialled, connected int64) { return h.began, h.stood }
+// Began is when the connection was dialled, when it stood, and when its TLS did, on the loop's clock; shaken is 0 in plain text.
+func (h *HTTP1) Began() (dialled, connected, shaken int64) {
+	if began, stood := h.conn.Handshake(); stood != 0 {
+		return h.began, began, stood
+	}
+	return h.began, h.stood, 0
+}
 
 // FieldBytes are what the fields of the last head or trailers took, as they came.
 func (h *HTTP1) FieldBytes() int { return h.decoder.FieldBytes() }

@@ -146,6 +146,10 @@ func (o *operator) value(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		return appendFlags(dst, e.Flags, 1), false, true
 	case opUpstreamFailure:
 		return appendWord(dst, e.UpstreamFailure, false), false, e.UpstreamFailure != ""
+	case opFailure:
+		return appendWord(dst, e.Failure, false), false, e.Failure != ""
+	case opTransport:
+		return o.transport(dst, e)
 	case opRoute:
 		return append(dst, e.Route...), false, e.Route != ""
 	case opCluster:

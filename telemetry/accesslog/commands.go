@@ -29,6 +29,10 @@ type rule struct {
 	part    addressPart
 	decoded bool
 	owner   Owner // of what takesPath is
+	// The following are opTransport's.
+	fact     fact
+	whose    whose
+	upstream bool
 }
 
 // commands are the operators, by their names of Envoy's. Those of Envoy's that are not here are refused.
@@ -155,7 +159,7 @@ var commands = map[string]rule{
 	"XFCC_VALUE":       {kind: opForwardedCert, takes: takesKey},
 
 	"REQUESTED_SERVER_NAME":               {kind: opServerName, takes: takesServerName},
-	"DOWNSTREAM_TRANSPORT_FAILURE_REASON": {kind: opAbsent},
+	"DOWNSTREAM_TRANSPORT_FAILURE_REASON": {kind: opFailure},
 	"UPSTREAM_FILTER_STATE":               {kind: opAbsent, takes: takesState}, // there are no upstream filters
 	"VIRTUAL_CLUSTER_NAME":                {kind: opVirtualCluster},
 	"TRACE_ID":                            {kind: opAbsent}, // nor traces
@@ -165,54 +169,54 @@ var commands = map[string]rule{
 	"PACKETS_RETRANSMITTED":               {kind: opNothing},
 	"CUSTOM_FLAGS":                        {kind: opConstant}, // which extensions of Envoy's would set
 
-	"DOWNSTREAM_HANDSHAKE_DURATION": {kind: opAbsent},
+	"DOWNSTREAM_HANDSHAKE_DURATION": {kind: opShaken},
 	"TLS_JA3_FINGERPRINT":           {kind: opAbsent},
 	"TLS_JA4_FINGERPRINT":           {kind: opAbsent},
-	"UPSTREAM_SERVER_NAME":          {kind: opAbsent},
-	"UPSTREAM_TLS_CIPHER":           {kind: opAbsent},
-	"UPSTREAM_TLS_GROUP":            {kind: opAbsent},
-	"UPSTREAM_TLS_VERSION":          {kind: opAbsent},
-	"UPSTREAM_TLS_SESSION_ID":       {kind: opAbsent},
-	"UPSTREAM_PEER_ISSUER":          {kind: opAbsent},
-	"UPSTREAM_PEER_CERT":            {kind: opAbsent},
-	"UPSTREAM_PEER_SUBJECT":         {kind: opAbsent},
-	"UPSTREAM_PEER_URI_SAN":         {kind: opAbsent},
-	"UPSTREAM_PEER_DNS_SAN":         {kind: opAbsent},
-	"UPSTREAM_PEER_IP_SAN":          {kind: opAbsent},
-	"UPSTREAM_LOCAL_URI_SAN":        {kind: opAbsent},
-	"UPSTREAM_LOCAL_DNS_SAN":        {kind: opAbsent},
-	"UPSTREAM_LOCAL_IP_SAN":         {kind: opAbsent},
-	"UPSTREAM_PEER_CERT_V_START":    {kind: opAbsent, takes: takesTime},
-	"UPSTREAM_PEER_CERT_V_END":      {kind: opAbsent, takes: takesTime},
+	"UPSTREAM_SERVER_NAME":          {kind: opTransport, fact: factAskedName, upstream: true},
+	"UPSTREAM_TLS_CIPHER":           {kind: opTransport, fact: factCipher, upstream: true},
+	"UPSTREAM_TLS_GROUP":            {kind: opTransport, fact: factGroup, upstream: true},
+	"UPSTREAM_TLS_VERSION":          {kind: opTransport, fact: factVersion, upstream: true},
+	"UPSTREAM_TLS_SESSION_ID":       {kind: opAbsent}, // crypto/tls does not tell it, and sessions are resumed by tickets
+	"UPSTREAM_PEER_ISSUER":          {kind: opTransport, fact: factIssuer, upstream: true},
+	"UPSTREAM_PEER_CERT":            {kind: opTransport, fact: factPEM, upstream: true},
+	"UPSTREAM_PEER_SUBJECT":         {kind: opTransport, fact: factSubject, upstream: true},
+	"UPSTREAM_PEER_URI_SAN":         {kind: opTransport, fact: factURIs, upstream: true},
+	"UPSTREAM_PEER_DNS_SAN":         {kind: opTransport, fact: factDNS, upstream: true},
+	"UPSTREAM_PEER_IP_SAN":          {kind: opTransport, fact: factIPs, upstream: true},
+	"UPSTREAM_LOCAL_URI_SAN":        {kind: opTransport, fact: factURIs, whose: ofUs, upstream: true},
+	"UPSTREAM_LOCAL_DNS_SAN":        {kind: opTransport, fact: factDNS, whose: ofUs, upstream: true},
+	"UPSTREAM_LOCAL_IP_SAN":         {kind: opTransport, fact: factIPs, whose: ofUs, upstream: true},
+	"UPSTREAM_PEER_CERT_V_START":    {kind: opTransport, takes: takesTime, fact: factFrom, upstream: true},
+	"UPSTREAM_PEER_CERT_V_END":      {kind: opTransport, takes: takesTime, fact: factUntil, upstream: true},
 
-	"DOWNSTREAM_TLS_CIPHER":                  {kind: opAbsent},
-	"DOWNSTREAM_TLS_GROUP":                   {kind: opAbsent},
-	"DOWNSTREAM_PEER_ISSUER_SERIAL":          {kind: opAbsent},
-	"DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256": {kind: opAbsent},
-	"DOWNSTREAM_TLS_VERSION":                 {kind: opAbsent},
-	"DOWNSTREAM_TLS_SESSION_ID":              {kind: opAbsent},
-	"DOWNSTREAM_PEER_URI_SAN":                {kind: opAbsent},
-	"DOWNSTREAM_PEER_DNS_SAN":                {kind: opAbsent},
-	"DOWNSTREAM_PEER_IP_SAN":                 {kind: opAbsent},
-	"DOWNSTREAM_PEER_EMAIL_SAN":              {kind: opAbsent},
-	"DOWNSTREAM_PEER_OTHERNAME_SAN":          {kind: opAbsent},
-	"DOWNSTREAM_LOCAL_URI_SAN":               {kind: opAbsent},
-	"DOWNSTREAM_LOCAL_DNS_SAN":               {kind: opAbsent},
-	"DOWNSTREAM_LOCAL_IP_SAN":                {kind: opAbsent},
-	"DOWNSTREAM_LOCAL_EMAIL_SAN":             {kind: opAbsent},
-	"DOWNSTREAM_LOCAL_OTHERNAME_SAN":         {kind: opAbsent},
-	"DOWNSTREAM_PEER_SUBJECT":                {kind: opAbsent},
-	"DOWNSTREAM_LOCAL_SUBJECT":               {kind: opAbsent},
-	"DOWNSTREAM_PEER_ISSUER":                 {kind: opAbsent},
-	"DOWNSTREAM_PEER_SERIAL":                 {kind: opAbsent},
-	"DOWNSTREAM_PEER_FINGERPRINT_256":        {kind: opAbsent},
-	"DOWNSTREAM_PEER_FINGERPRINT_1":          {kind: opAbsent},
-	"DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256": {kind: opAbsent},
-	"DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1":   {kind: opAbsent},
-	"DOWNSTREAM_PEER_CHAIN_SERIALS":          {kind: opAbsent},
-	"DOWNSTREAM_PEER_CERT":                   {kind: opAbsent},
-	"DOWNSTREAM_PEER_CERT_V_START":           {kind: opAbsent, takes: takesTime},
-	"DOWNSTREAM_PEER_CERT_V_END":             {kind: opAbsent, takes: takesTime},
+	"DOWNSTREAM_TLS_CIPHER":                  {kind: opTransport, fact: factCipher},
+	"DOWNSTREAM_TLS_GROUP":                   {kind: opTransport, fact: factGroup},
+	"DOWNSTREAM_PEER_ISSUER_SERIAL":          {kind: opTransport, fact: factSerial, whose: ofIssuer},
+	"DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256": {kind: opTransport, fact: factSHA256, whose: ofIssuer},
+	"DOWNSTREAM_TLS_VERSION":                 {kind: opTransport, fact: factVersion},
+	"DOWNSTREAM_TLS_SESSION_ID":              {kind: opAbsent}, // crypto/tls does not tell it, and sessions are resumed by tickets
+	"DOWNSTREAM_PEER_URI_SAN":                {kind: opTransport, fact: factURIs},
+	"DOWNSTREAM_PEER_DNS_SAN":                {kind: opTransport, fact: factDNS},
+	"DOWNSTREAM_PEER_IP_SAN":                 {kind: opTransport, fact: factIPs},
+	"DOWNSTREAM_PEER_EMAIL_SAN":              {kind: opTransport, fact: factEmails},
+	"DOWNSTREAM_PEER_OTHERNAME_SAN":          {kind: opTransport, fact: factOthers},
+	"DOWNSTREAM_LOCAL_URI_SAN":               {kind: opTransport, fact: factURIs, whose: ofUs},
+	"DOWNSTREAM_LOCAL_DNS_SAN":               {kind: opTransport, fact: factDNS, whose: ofUs},
+	"DOWNSTREAM_LOCAL_IP_SAN":                {kind: opTransport, fact: factIPs, whose: ofUs},
+	"DOWNSTREAM_LOCAL_EMAIL_SAN":             {kind: opTransport, fact: factEmails, whose: ofUs},
+	"DOWNSTREAM_LOCAL_OTHERNAME_SAN":         {kind: opTransport, fact: factOthers, whose: ofUs},
+	"DOWNSTREAM_PEER_SUBJECT":                {kind: opTransport, fact: factSubject},
+	"DOWNSTREAM_LOCAL_SUBJECT":               {kind: opTransport, fact: factSubject, whose: ofUs},
+	"DOWNSTREAM_PEER_ISSUER":                 {kind: opTransport, fact: factIssuer},
+	"DOWNSTREAM_PEER_SERIAL":                 {kind: opTransport, fact: factSerial},
+	"DOWNSTREAM_PEER_FINGERPRINT_256":        {kind: opTransport, fact: factSHA256},
+	"DOWNSTREAM_PEER_FINGERPRINT_1":          {kind: opTransport, fact: factSHA1},
+	"DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256": {kind: opTransport, fact: factChainSHA256},
+	"DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1":   {kind: opTransport, fact: factChainSHA1},
+	"DOWNSTREAM_PEER_CHAIN_SERIALS":          {kind: opTransport, fact: factChainSerials},
+	"DOWNSTREAM_PEER_CERT":                   {kind: opTransport, fact: factPEM},
+	"DOWNSTREAM_PEER_CERT_V_START":           {kind: opTransport, takes: takesTime, fact: factFrom},
+	"DOWNSTREAM_PEER_CERT_V_END":             {kind: opTransport, takes: takesTime, fact: factUntil},
 }
 
 // near suggests the operator that was probably meant, or lists them all.

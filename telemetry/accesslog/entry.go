@@ -41,7 +41,7 @@ type Entry struct {
 	Route, VirtualHost, Cluster, ClusterStatName string
 	VirtualCluster                               string
 	Routed                                       bool   // there is a route, which may have no name
-	UpstreamFailure                              string // transport failure reason
+	Failure, UpstreamFailure                     string // transport failure reasons
 	UpstreamConnectionID                         uint64
 	UpstreamRaw                                  bool // what goes upstream is no HTTP
 	FilterChain                                  string
@@ -52,8 +52,9 @@ type Entry struct {
 	Metadata                                     config.Metadata // what filters noted; nil if nothing
 	State                                        []config.State  // what filters set
 	About                                        About
-	More                                         *More  // nil unless a format asks for it
-	LocalBody                                    []byte // of an answer in the upstream's place, while another body is made of it
+	More                                         *More     // nil unless a format asks for it
+	TLS, UpstreamTLS                             Transport // nil: there is none
+	LocalBody                                    []byte    // of an answer in the upstream's place, while another body is made of it
 }
 
 // ConnectionLog logs a connection as a whole. Whoever has it tells how it went, just before it leaves.

@@ -24,7 +24,7 @@ type operator struct {
 	name, alt string
 	altFrom   field
 	text      []byte      // opLiteral; already escaped
-	time      []timePiece // opStartTime, opStartTimeLocal, opEmitTime, opEmitTimeLocal
+	time      []timePiece // opStartTime, opStartTimeLocal, opEmitTime, opEmitTimeLocal, opTransport
 	span      span        // opSpan
 	keepSpace bool        // opDetails: do not turn white space into _
 	path      []string    // opMetadata, opConfigured: the namespace, then the keys
@@ -37,6 +37,9 @@ type operator struct {
 	decoded    bool        // operators of bytes of fields: as they were before compression
 	part       addressPart // opTried, opTriedNames, opUpstreamName
 	among      []operator  // opCoalesce
+	fact       fact        // opTransport, with the next two
+	whose      whose
+	upstream   bool
 }
 
 // write is how an operator's value is put into what surrounds it.
@@ -66,7 +69,7 @@ type kind uint8
 
 const (
 	opLiteral kind = iota
-	// opAbsent is something that cannot be there while the proxy speaks no TLS, such as the server name of a handshake.
+	// opAbsent is something that is never there.
 	opAbsent
 	opConstant // text, which was known before there was an exchange
 	opRequestField
@@ -122,6 +125,8 @@ const (
 	opVirtualCluster
 	opAttempts
 	opUpstreamFailure
+	opFailure // of the downstream connection's TLS
+	opTransport
 	opMetadata
 	opConfigured // metadata
 	opState
@@ -156,6 +161,7 @@ const (
 	opTriedConnections
 	opTried
 	opTriedNames
+	opShaken
 )
 
 // DefaultText is the format of a log that names none.

@@ -28,6 +28,8 @@ type More struct {
 	Accepted, Gone     Instant // the downstream connection came, and ended before the exchange had or with its tunnel
 	RequestHead        Instant // the request's head was whole
 	Dialled, Connected Instant // the upstream connection that the last attempt got
+	Shaking, Shaken    Instant // the downstream connection's TLS handshake began, and stood
+	UpstreamShaken     Instant // that of the upstream connection stood
 	UpstreamBody       Instant // the first of its response's body came
 }
 
@@ -100,6 +102,9 @@ func (o *operator) more(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		return append(dst, m.Closed...), false, m.Closed != ""
 	case opUpstreamClosed:
 		return append(dst, m.UpstreamClosed...), false, m.UpstreamClosed != ""
+	case opShaken:
+		// Of an exchange it is negative, with Envoy: its connection stood before it began.
+		return strconv.AppendInt(dst, m.Shaken.since.Milliseconds(), 10), true, m.Shaken.happened
 	case opTriedConnections:
 		return strconv.AppendUint(dst, e.UpstreamConnectionID, 10), false, m.Lent
 	}

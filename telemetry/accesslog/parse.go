@@ -296,6 +296,7 @@ func compile(c call, in Compiler, depth int) (operator, error) {
 		return o, fmt.Errorf("wants a parameter, as in %%%s(…)%%", c.name)
 	}
 	o.kind, o.span, o.part, o.decoded = r.kind, r.span, r.part, r.decoded
+	o.fact, o.whose, o.upstream = r.fact, r.whose, r.upstream
 	var err error
 	switch r.takes {
 	case takesField:

@@ -33,7 +33,7 @@ func TestParse(t *testing.T) {
 		"%QUERY_PARAM(a b):3%":               {{kind: opQueryParameter, name: "a b", max: 3}},
 		"%DURATION%":                         {{kind: opSpan, span: span{pointStart, pointEnd, 1e3}, max: -1}},
 		"%COMMON_DURATION(US_TX_BEG:US_RX_BEG:us)%":  {{kind: opSpan, span: span{pointUpstreamFirstSent, pointUpstreamHead, 1e6}, max: -1}},
-		"%COMMON_DURATION(US_HS_END:US_CX_END)%":     {{kind: opSpan, span: span{pointNever, pointConnected, 1e3}, max: -1}},
+		"%COMMON_DURATION(US_HS_END:US_CX_END)%":     {{kind: opSpan, span: span{pointUpstreamShaken, pointConnected, 1e3}, max: -1}},
 		"%FILTER_STATE(a:FIELD:b):2%":                {{kind: opAbsent, name: "a", max: 2}},
 		"%XFCC_VALUE(URI):2%":                        {{kind: opForwardedCert, name: "uri", max: -1}},
 		"%RESPONSE_CODE_DETAILS(ALLOW_WHITESPACES)%": {{kind: opDetails, keepSpace: true, max: -1}},

@@ -26,8 +26,7 @@ const (
 	pointDownstreamHead
 	pointAnswered // the end, of what was answered whole
 	pointEnd
-	// pointNever is one that nobody sets: those of handshakes while the proxy speaks no TLS, and names that are no known ones, which Envoy
-	// leaves to its extensions to set.
+	// pointNever is one that nobody sets: names that are no known ones, which Envoy leaves to its extensions to set.
 	pointNever
 	// What follows is told of More.
 	pointAccepted
@@ -36,16 +35,22 @@ const (
 	pointDialled
 	pointConnected
 	pointUpstreamBody
+	pointShaking
+	pointShaken
+	pointUpstreamShaken
 )
 
 var points = map[string]point{
 	"DS_CX_BEG":      pointAccepted,
 	"DS_CX_END":      pointGone,
+	"DS_HS_BEG":      pointShaking,
+	"DS_HS_END":      pointShaken,
 	"DS_RX_BEG":      pointStart,
 	"DS_RX_HDR_END":  pointRequestHead,
 	"DS_RX_END":      pointRequestEnd,
 	"US_CX_BEG":      pointDialled,
 	"US_CX_END":      pointConnected,
+	"US_HS_END":      pointUpstreamShaken,
 	"US_TX_BEG":      pointUpstreamFirstSent,
 	"US_TX_END":      pointUpstreamLastSent,
 	"US_RX_BEG":      pointUpstreamHead,
@@ -151,6 +156,12 @@ func (m *More) at(p point) (time.Duration, bool) {
 		i = m.Connected
 	case pointUpstreamBody:
 		i = m.UpstreamBody
+	case pointShaking:
+		i = m.Shaking
+	case pointShaken:
+		i = m.Shaken
+	case pointUpstreamShaken:
+		i = m.UpstreamShaken
 	}
 	return i.since, i.happened
 }

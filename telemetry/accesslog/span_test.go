@@ -7,7 +7,8 @@ import (
 
 func TestSpans(t *testing.T) {
 	whole := &Entry{RequestEnd: 2 * time.Millisecond, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: 3 * time.Millisecond, End: 5 * time.Millisecond, Answered: true,
-		More: &More{Accepted: At(-time.Second), Gone: At(6 * time.Millisecond), RequestHead: At(time.Millisecond), Dialled: At(-3 * time.Microsecond), Connected: At(2 * time.Microsecond), UpstreamBody: At(4 * time.Millisecond)}}
+		More: &More{Accepted: At(-time.Second), Gone: At(6 * time.Millisecond), RequestHead: At(time.Millisecond), Dialled: At(-3 * time.Microsecond), Connected: At(2 * time.Microsecond), UpstreamBody: At(4 * time.Millisecond),
+			Shaking: At(-8 * time.Millisecond), Shaken: At(-3 * time.Millisecond), UpstreamShaken: At(10 * time.Microsecond)}}
 	broken := &Entry{RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: 5 * time.Millisecond}
 	for _, c := range []struct{ span, whole, broken string }{
 		{"DS_CX_BEG:DS_RX_BEG:us", "1000000", "-"},
@@ -19,7 +20,9 @@ func TestSpans(t *testing.T) {
 		{"DS_TX_END:DS_CX_END:ms", "1", "-"},
 		{"DS_RX_BEG:DS_TX_END:ms", "5", "-"},
 		{"DS_TX_END:DS_RX_BEG:ms", "-", "-"},
-		{"US_CX_END:US_HS_END:ms", "-", "-"},
+		{"US_CX_END:US_HS_END:us", "8", "-"},
+		{"DS_HS_BEG:DS_HS_END:ms", "5", "-"},
+		{"DS_HS_END:DS_RX_BEG:ms", "3", "-"},
 		{"own:own:ms", "-", "-"},
 		{":DS_RX_BEG", "-", "-"},
 	} {

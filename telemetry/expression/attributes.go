@@ -2,8 +2,13 @@ package expression
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"cel.dev/cel-go/common/types"
@@ -49,7 +54,7 @@ type root struct {
 var ofTLS = []string{"tls_version", "subject_local_certificate", "subject_peer_certificate", "dns_san_local_certificate", "dns_san_peer_certificate",
 	"uri_san_local_certificate", "uri_san_peer_certificate", "sha256_peer_certificate_digest", "peer_certificate"}
 
-// roots are all of Envoy's attributes. Those of TLS are never there, as they are not in Envoy where nobody speaks it.
+// roots are all of Envoy's attributes.
 var roots = []root{
 	{name: "request", what: theRequest, names: []string{"path", "url_path", "host", "scheme", "method", "headers", "headers_bytes", "referer", "useragent", "time", "id",
 		"protocol", "query", "duration", "size", "total_size"}},
@@ -78,12 +83,15 @@ func (o object) find(name string) ref.Val {
 		case "id":
 			return types.Uint(e.ConnectionID)
 		case "mtls":
-			return types.False
+			return types.Bool(e.TLS != nil && len(e.TLS.Peer()) > 0)
 		case "requested_server_name":
 			return types.String(e.ServerName)
 		case "termination_details":
 			return some(e.Termination)
+		case "transport_failure_reason":
+			return some(e.Failure)
 		}
+		return transport(e.TLS, name)
 	case theUpstream:
 		switch name {
 		case "address":
@@ -99,6 +107,7 @@ func (o object) find(name string) ref.Val {
 		case "request_attempt_count":
 			return types.Uint(e.Attempts)
 		}
+		return transport(e.UpstreamTLS, name)
 	case theSource:
 		return peer(name, e.Remote, e.RemotePath)
 	case theDestination:
@@ -115,6 +124,47 @@ func (o object) find(name string) ref.Val {
 		if name == "filter_metadata" {
 			return adapter.NativeToValue(map[string]map[string]any(o.metadata()))
 		}
+	}
+	return nil
+}
+
+// transport is what a connection's TLS tells; nil: it speaks none. Of what a certificate has several of, it is the first.
+func transport(t accesslog.Transport, name string) ref.Val {
+	if t == nil {
+		return nil
+	}
+	if name == "tls_version" {
+		version, _, _ := t.Agreed()
+		return types.String(version)
+	}
+	var c *x509.Certificate
+	if strings.HasSuffix(name, "_local_certificate") {
+		c = t.Own()
+	} else if shown := t.Peer(); len(shown) > 0 {
+		c = shown[0]
+	}
+	if c == nil {
+		if strings.HasPrefix(name, "subject_") {
+			return types.String("") // as in Envoy: it is there, and nothing
+		}
+		return nil
+	}
+	switch name {
+	case "subject_local_certificate", "subject_peer_certificate":
+		return types.String(t.Name(c.RawSubject))
+	case "dns_san_local_certificate", "dns_san_peer_certificate":
+		if len(c.DNSNames) > 0 {
+			return types.String(c.DNSNames[0])
+		}
+	case "uri_san_local_certificate", "uri_san_peer_certificate":
+		if len(c.URIs) > 0 {
+			return types.String(c.URIs[0].String())
+		}
+	case "sha256_peer_certificate_digest":
+		sum := sha256.Sum256(c.Raw)
+		return types.String(hex.EncodeToString(sum[:]))
+	case "peer_certificate":
+		return types.String(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
 	}
 	return nil
 }

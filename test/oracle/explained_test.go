@@ -95,11 +95,17 @@ var explainedTLS = []difference{
 	because(`^tls-names-odd/`, "Envoy has not built require_sni yet, and serves whoever asks for no name"),
 	because(`^tls-stapled-ended-odd/0/tls$|^tls-stapled-ended/0/tls$`, "crypto/tls calls it an internal error if there is no certificate to be shown"),
 
+	because(`log\d+:(DOWN|UP)STREAM_TLS_SESSION_ID$`, "crypto/tls does not tell it"),
+	because(`^told-(refused|versions)/log\d+:DOWNSTREAM_TRANSPORT_FAILURE_REASON$`, "libraries say what is wrong in words of their own"),
+	because(`^told-(refused/log6|versions/log0|slow/log0):DOWNSTREAM_TLS_VERSION$`, "where none was agreed on, none is told; Envoy tells which one it would have begun with"),
+	because(`^told-(slow|left)/log0:(DOWNSTREAM_LOCAL_(SUBJECT|DNS_SAN)|DOWNSTREAM_TLS_VERSION|COMMON_DURATION\(DS_HS_BEG:DS_HS_BEG:us\))$`, "a handshake begins when all of the client's first message is there"),
+	because(`\.ssl\.certificate\.unnamed_ca_cert\.expiration_unix_time_seconds$`, "where no roots are, none ends"),
+	because(`^told-tcp/log0:(COMMON_DURATION\(DS_HS_END:DS_HS_END:us\)|DOWNSTREAM_HANDSHAKE_DURATION)$`, "Envoy does not note it of a TCP proxy's connection, though it says so"),
+	because(`^t(ls-up|old)-tcp/log0:COMMON_DURATION\(US_HS_END:US_HS_END:us\)$`, "Envoy notes it of a TCP proxy's upstream or not, as things fall"),
+	because(`^tls-sessions-clients/log[13]:DOWNSTREAM_PEER_ISSUER_(SERIAL|FINGERPRINT_256)$`, "the certificate of a session that is resumed is verified again"),
 	because(`log\d+:REQUESTED_SERVER_NAME$`, "who speaks TLS knows which name was asked for; Envoy has it from an inspector only"),
-	because(`log\d+:(DOWNSTREAM_TLS_GROUP|DOWNSTREAM_PEER_(SUBJECT|ISSUER_SERIAL|ISSUER_FINGERPRINT_256)|UPSTREAM_TLS_GROUP|UPSTREAM_SERVER_NAME|COALESCE.*)$`, "what logs tell of TLS is to come"),
 
 	because(`/listener\..*\.ssl\.ocsp_staple_`, "what is stapled is not counted"),
-	because(`/(listener|cluster)\..*\.ssl\.certificate\.`, "numbers about certificates are to come"),
 	because(`/(listener|cluster)\..*\.ssl\.sigalgs\.`, "crypto/tls does not tell which signature was made"),
 	because(`/http\..*\.downstream_cx_(total|ssl_total|destroy|destroy_remote|destroy_local)$`, "a connection is its manager's when it speaks TLS; Envoy counts those that never do"),
 

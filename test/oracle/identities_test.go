@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -43,6 +44,11 @@ func issue(t *testing.T) *identities {
 	k.of["twice"] = a.Issue("twice", []string{"spiffe://td/client", "spiffe://td/other"}, nil)
 	k.of["nameless"] = a.Issue("nameless", nil, nil)
 	k.of["other-name"] = a.Issue("other-name", nil, func(c *x509.Certificate) { c.ExtraExtensions = []pkix.Extension{otherNamed("client")} })
+	k.of["full"] = a.Issue("full", []string{"full.test", "*.full.test", "spiffe://td/full", "urn:full:2", "full@td.test", "10.1.2.3", "::1"}, func(c *x509.Certificate) {
+		c.SerialNumber = big.NewInt(0x123)
+		c.Subject = pkix.Name{Country: []string{"DE"}, Organization: []string{"Caf\u00e9, Inc."}, OrganizationalUnit: []string{"a+b", "#c"}, SerialNumber: "7", CommonName: " full ",
+			ExtraNames: []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{2, 5, 4, 13}, Value: "d"}, {Type: asn1.ObjectIdentifier{2, 5, 4, 41}, Value: "n"}, {Type: asn1.ObjectIdentifier{1, 2, 3, 4}, Value: "x"}}}
+	})
 	k.of["revoked"] = a.Issue("revoked", []string{"client.test", "spiffe://td/client"}, nil)
 	k.of["ended"] = a.Issue("ended", []string{"client.test", "spiffe://td/client"}, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
 	k.of["early"] = a.Issue("early", []string{"client.test", "spiffe://td/client"}, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) })

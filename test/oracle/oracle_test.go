@@ -62,7 +62,7 @@ var unasked = map[string]string{
 func TestTraffic(t *testing.T) { askBoth(t, corpus, explained) }
 
 // TestSecureTraffic is TestTraffic for TLS, and asks others of both, since what is checked every minute shows in numbers after one.
-func TestSecureTraffic(t *testing.T) { askBoth(t, secured, explainedTLS) }
+func TestSecureTraffic(t *testing.T) { askBoth(t, slices.Concat(secured, logsOfTLS), explainedTLS) }
 
 func askBoth(t *testing.T, corpus []scenario, explained []difference) {
 	t.Parallel()

@@ -243,7 +243,7 @@ func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificat
 		s.problem(p, "%s and %s: %s", origin(m.GetCertificateChain()), origin(private), strings.TrimPrefix(err.Error(), "tls: "))
 		return nil
 	}
-	c := &config.Certificate{Certificate: pair, Where: origin(m.GetCertificateChain()), Batch: delay}
+	c := &config.Certificate{Certificate: pair, Where: origin(m.GetCertificateChain()), Label: label("unnamed_cert_", m.GetCertificateChain()), Batch: delay}
 	if d := m.GetOcspStaple(); d != nil {
 		s.staple(c, d, p.field("ocsp_staple"))
 	} else if mustStaple(pair.Leaf) {
@@ -309,6 +309,12 @@ func origin(d *corev3.DataSource) string {
 		return "$" + v.EnvironmentVariable
 	}
 	return "inline"
+}
+
+// label is what statistics call certificates that nobody has named. As in Envoy, only bytes that are written inline tell one from another.
+func label(kind string, d *corev3.DataSource) string {
+	sum := sha256.Sum256(d.GetInlineBytes())
+	return kind + hex.EncodeToString(sum[:4])
 }
 
 // secret reads what is kept under a name. Its sum is that of what is in its files, too.
@@ -378,7 +384,7 @@ func (s *session) validation(m *tlsv3.CertificateValidationContext, p *at) *conf
 		v.MaxDepth = int(d.GetValue())
 	}
 	if d := m.GetTrustedCa(); d != nil {
-		v.Roots, v.Where = s.roots(d, p.field("trusted_ca")), origin(d)
+		v.Roots, v.Where, v.Label = s.roots(d, p.field("trusted_ca")), origin(d), label("unnamed_ca_cert_", d)
 	}
 	for i, text := range m.GetVerifyCertificateSpki() {
 		sum, err := base64.StdEncoding.DecodeString(text)
