@@ -92,12 +92,13 @@ func askBoth(t *testing.T, corpus []scenario, explained []difference) {
 	var differences map[string][2]string
 	var unexplained map[string][]string
 	var used []bool
+	var facts int
 	for end, tick := time.Now().Add(5*time.Second), time.NewTicker(100*time.Millisecond); ; <-tick.C {
 		all := [2]map[string]string{maps.Clone(seen[0]), maps.Clone(seen[1])}
 		for i, s := range sides {
 			s.after(corpus, all[i])
 		}
-		differences = compare(all[0], all[1])
+		facts, differences = len(all[0]), compare(all[0], all[1])
 		if unexplained, used = explain(explained, differences); len(unexplained) == 0 && !slices.Contains(used, false) || time.Now().After(end) {
 			break
 		}
@@ -110,7 +111,7 @@ func askBoth(t *testing.T, corpus []scenario, explained []difference) {
 			t.Errorf("nothing differs in %s, which is said to be because %s", explained[i].what, explained[i].why)
 		}
 	}
-	t.Logf("%d scenarios, %d facts, %d differences", len(corpus), len(seen[0]), len(differences))
+	t.Logf("%d scenarios, %d facts, %d differences", len(corpus), facts, len(differences))
 }
 
 // explain gives the differences that nothing explains, by scenario, and which explanations were of use.
