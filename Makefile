@@ -30,7 +30,7 @@ test: setup build ## all tests, the fast ones first
 	@echo '== demo, unattended'                           && bin/weftctl demo --once
 
 race: ## the tests of what runs on several loops, under the race detector
-	$(GO) test -race ./proxy/... ./telemetry/... ./wire/... ./xds/... ./test/e2e/...
+	$(GO) test -race ./tls/... ./proxy/... ./telemetry/... ./wire/... ./xds/... ./test/e2e/...
 
 fuzz: ## every fuzz target for FUZZTIME each (default 20s)
 	@for p in $$($(GO) list ./...); do \

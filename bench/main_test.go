@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestFlags(t *testing.T) {
+	all := len(scenarios.All())
 	for _, c := range []struct {
 		args    string
 		bad     bool
@@ -34,11 +35,11 @@ func TestFlags(t *testing.T) {
 		measure time.Duration
 		out     string
 	}{
-		{args: "", list: 25, rivals: 5, rounds: 5, measure: 3 * time.Second, out: "bench/results"},
-		{args: "-quick", list: 25, rivals: 5, rounds: 1, measure: 500 * time.Millisecond},
-		{args: "-quick -rounds 2 -out x", list: 25, rivals: 5, rounds: 2, measure: 500 * time.Millisecond, out: "x"},
+		{args: "", list: all, rivals: 5, rounds: 5, measure: 3 * time.Second, out: "bench/results"},
+		{args: "-quick", list: all, rivals: 5, rounds: 1, measure: 500 * time.Millisecond},
+		{args: "-quick -rounds 2 -out x", list: all, rivals: 5, rounds: 2, measure: 500 * time.Millisecond, out: "x"},
 		{args: "-scenarios ^quota", list: 2, rivals: 5, rounds: 5, measure: 3 * time.Second},
-		{args: "-rivals envoy,nginx -seconds 0.5", list: 25, rivals: 2, rounds: 5, measure: 500 * time.Millisecond},
+		{args: "-rivals envoy,nginx -seconds 0.5", list: all, rivals: 2, rounds: 5, measure: 500 * time.Millisecond},
 		{args: "-rounds 0", bad: true},
 		{args: "-rounds 101", bad: true},
 		{args: "-seconds 0", bad: true},
