@@ -499,8 +499,10 @@ func (p *Proxy) lets(n int) (in int) {
 
 // Connections take tokens of one bucket over all loops, which a new configuration does not fill; who has the same key and rate shares it.
 func TestConnectionRate(t *testing.T) {
+	// An address of its own: who tries ports of 127.0.0.1 meanwhile, as other tests do until their servers are up, would take a token.
 	text := func(limit, last string) string {
-		return Bootstrap(answers(networkFilter+"local_ratelimit.v3.LocalRateLimit, stat_prefix: c, "+limit+"}}", networkFilter+last+"}}"), Cluster("up", 1))
+		listeners := answers(networkFilter+"local_ratelimit.v3.LocalRateLimit, stat_prefix: c, "+limit+"}}", networkFilter+last+"}}")
+		return Bootstrap(strings.ReplaceAll(listeners, "127.0.0.1", "127.0.0.9"), Cluster("up", 1))
 	}
 	const echo = "echo.v3.Echo"
 	const ten = "token_bucket: {max_tokens: 10, fill_interval: 3600s}"
