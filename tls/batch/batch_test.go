@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	mathrand "math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -181,12 +182,15 @@ func TestCompany(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
-	for i := range 40 {
+	var expected [40]func()
+	for i := range expected {
+		expected[i] = q.Expect()
+	}
+	for i, over := range expected {
 		k := own
 		if i%3 == 0 {
 			k = others
 		}
-		over := q.Expect()
 		all.Go(func() {
 			digest := sha256.Sum256(fmt.Append(nil, i))
 			signature, err := k.Sign(rand.Reader, digest[:], crypto.SHA256)
@@ -215,6 +219,37 @@ func TestNobodyWaitsAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	over()
+
+	// Two, of whom one never comes, and does not say so before the other has come.
+	over, gone := q.Expect(), q.Expect()
+	var one sync.WaitGroup
+	one.Go(func() {
+		defer over()
+		if _, err := k.Sign(rand.Reader, digest[:], crypto.SHA256); err != nil {
+			t.Error(err)
+		}
+	})
+	for waiting := 0; waiting == 0; runtime.Gosched() {
+		q.mu.Lock()
+		waiting = q.waiting
+		q.mu.Unlock()
+	}
+	gone()
+	one.Wait()
+
+	// Two of other sizes have nothing to wait for in each other.
+	other := prepared(t, 3072, q)
+	both := []func(){q.Expect(), q.Expect()}
+	for i, k := range []*Key{k, other} {
+		one.Go(func() {
+			defer both[i]()
+			if _, err := k.Sign(rand.Reader, digest[:], crypto.SHA256); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	one.Wait()
+
 	q.Delay = time.Millisecond
 	defer q.Expect()()
 	defer q.Expect()() // who never comes
@@ -231,10 +266,10 @@ func TestFaults(t *testing.T) {
 	bad.primes[1].exponent[100] ^= 1
 	digest := sha256.Sum256(nil)
 	var all sync.WaitGroup
-	for _, k := range []*Key{good, bad} {
-		over := q.Expect()
+	expected := []func(){q.Expect(), q.Expect()}
+	for i, k := range []*Key{good, bad} {
 		all.Go(func() {
-			defer over()
+			defer expected[i]()
 			signature, err := k.Sign(rand.Reader, digest[:], crypto.SHA256)
 			if err == nil {
 				err = rsa.VerifyPKCS1v15(&k.plain.PublicKey, crypto.SHA256, digest[:], signature)

@@ -103,7 +103,7 @@ func (k *Key) Decrypt(random io.Reader, message []byte, opts crypto.DecrypterOpt
 
 // private raises a message to the private exponent. The result has been checked against the public key.
 func (k *Key) private(p Place, message []byte) []byte {
-	o := &operation{key: k, done: make(chan struct{})}
+	o := &operation{key: k, done: make(chan struct{}), alone: make(chan struct{}, 1)}
 	c := new(big.Int).SetBytes(message)
 	var unblind *big.Int
 	o.input, unblind = k.blinded(c)

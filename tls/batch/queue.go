@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,8 @@ type Queue struct {
 
 	mu      sync.Mutex
 	pending map[int][]*operation // by the digits of their primes
+	waiting int                  // how many they are
+	running int                  // how many have been taken, and are being done
 }
 
 // operation is one of a key.
@@ -27,6 +30,7 @@ type operation struct {
 	input  []byte
 	output []byte // nil: it failed its check
 	done   chan struct{}
+	alone  chan struct{} // room for one word: nobody else comes, do what waits
 }
 
 // Place is a place among those who compute, which is given up while there is nothing to do but wait.
@@ -40,7 +44,14 @@ type Place interface {
 func (q *Queue) Expect() (over func()) {
 	q.expected.Add(1)
 	var once sync.Once
-	return func() { once.Do(func() { q.expected.Add(-1) }) }
+	return func() {
+		once.Do(func() {
+			q.expected.Add(-1)
+			q.mu.Lock()
+			q.settle()
+			q.mu.Unlock()
+		})
+	}
 }
 
 // Counts are how many operations there were, in how many batches, and how many failed their check and were done again.
@@ -52,17 +63,18 @@ func (q *Queue) Counts() (operations, batches, faults int64) {
 func (q *Queue) do(p Place, o *operation) {
 	size := o.key.digits
 	q.mu.Lock()
-	list := append(q.pending[size], o)
-	if len(list) >= atOnce || int64(len(list)) >= q.expected.Load() {
-		delete(q.pending, size)
+	if q.pending == nil {
+		q.pending = map[int][]*operation{}
+	}
+	q.pending[size] = append(q.pending[size], o)
+	q.waiting++
+	if len(q.pending[size]) >= atOnce || q.complete() {
+		list := q.take(size)
+		q.settle()
 		q.mu.Unlock()
 		q.run(list)
 		return
 	}
-	if q.pending == nil {
-		q.pending = map[int][]*operation{}
-	}
-	q.pending[size] = list
 	q.mu.Unlock()
 
 	if p != nil {
@@ -70,31 +82,53 @@ func (q *Queue) do(p Place, o *operation) {
 	}
 	late := time.NewTimer(q.Delay)
 	defer late.Stop()
+	done := false
 	select {
 	case <-o.done:
-		if p != nil {
-			p.Enter()
-		}
-		return
+		done = true
+	case <-o.alone:
 	case <-late.C:
 	}
 	if p != nil {
 		p.Enter()
 	}
-	q.mu.Lock()
-	list = q.pending[size]
-	mine := false
-	for _, other := range list {
-		mine = mine || other == o
+	if done {
+		return
 	}
-	if !mine {
+	q.mu.Lock()
+	if !slices.Contains(q.pending[size], o) {
 		q.mu.Unlock()
 		<-o.done // somebody has just taken it
 		return
 	}
-	delete(q.pending, size)
+	list := q.take(size)
 	q.mu.Unlock()
 	q.run(list)
+}
+
+// take is everything of one size, for the caller to run. The caller holds mu.
+func (q *Queue) take(size int) []*operation {
+	list := q.pending[size]
+	delete(q.pending, size)
+	q.waiting -= len(list)
+	q.running += len(list)
+	return list
+}
+
+// complete says that everybody who is expected has come. The caller holds mu.
+func (q *Queue) complete() bool { return q.waiting+q.running >= int(q.expected.Load()) }
+
+// settle has what waits done, if nobody who is expected is still to come: whoever came first does it. The caller holds mu.
+func (q *Queue) settle() {
+	if !q.complete() {
+		return
+	}
+	for _, list := range q.pending {
+		select {
+		case list[0].alone <- struct{}{}:
+		default: // was told
+		}
+	}
 }
 
 // run does what one caller has taken, on that caller's time.
@@ -102,6 +136,9 @@ func (q *Queue) run(list []*operation) {
 	q.batches.Add(1)
 	q.total.Add(int64(len(list)))
 	defer func() {
+		q.mu.Lock()
+		q.running -= len(list)
+		q.mu.Unlock()
 		// However it ends, nobody waits for ever: without an output an operation is done by the plain path.
 		for _, o := range list {
 			close(o.done)
