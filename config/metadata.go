@@ -8,7 +8,8 @@ type Metadata map[string]map[string]any
 // State is a named value that a filter set for later filters, routes and logs.
 type State struct {
 	Name, Value string
-	Hashable    bool // balancers may hash it
+	JSON        string // what logs tell of it where they want an object; empty: Value, as a text
+	Hashable    bool   // balancers may hash it
 }
 
 // MetadataMatch is a condition on a value of metadata. A value that is not there fits nothing.
