@@ -159,7 +159,9 @@ func (f *filter) ResponseTrailers(x filters.Exchange, t *http.Header) filters.Ac
 		f.size = len(f.down)
 	}
 	f.length(r, f.size)
-	if f.bare {
+	bare := f.bare
+	f.held, f.bare = false, false // the end that follows has nothing more to do
+	if bare {
 		x.PassOn(f.down)
 	}
 	return filters.Continue

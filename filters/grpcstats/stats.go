@@ -25,6 +25,7 @@ type filter struct {
 	n        *telemetry.Values // nil: it is not counted
 	asked    bool              // the request is of gRPC
 	answered bool              // and so is the response
+	timed    bool              // the upstream's time is recorded
 	up, down direction
 }
 
@@ -140,9 +141,10 @@ func (f *filter) ResponseTrailers(x filters.Exchange, t *http.Header) filters.Ac
 // took records how long the upstream took from the end of the request to that of the response.
 func (f *filter) took(x filters.Exchange) {
 	e := x.Entry()
-	if f.n == nil || !f.settings.time || e.UpstreamLastSent < 0 || e.UpstreamHead < 0 {
+	if f.n == nil || f.timed || !f.settings.time || e.UpstreamLastSent < 0 || e.UpstreamHead < 0 {
 		return
 	}
+	f.timed = true // the end comes behind trailers, too
 	end := e.UpstreamEnd
 	if end < 0 {
 		end = x.Now().Sub(e.Start)

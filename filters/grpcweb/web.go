@@ -184,6 +184,7 @@ func (f *filter) ResponseTrailers(x filters.Exchange, t *http.Header) filters.Ac
 		filters.CountCall(f.n, t.Get(http.GRPCStatus))
 	}
 	if f.plain {
+		f.plain = false // the end that follows has nothing more to tell
 		f.tell(x.Response())
 		t.Reset()
 		return filters.Continue

@@ -91,7 +91,7 @@ func TestCalls(t *testing.T) {
 // The upstream is told what gRPC wants.
 func TestHead(t *testing.T) {
 	u := e2e.Answer(t, answer(grpc, fine))
-	start(t, u).Dial().Send("POST /a.B/C HTTP/1.1\r\nhost: a\r\n" + binary + "grpc-accept-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello").Read("POST").Want(t, 200)
+	start(t, u).Dial().Send("POST /a.B/C HTTP/1.1\r\nhost: a\r\n"+binary+"grpc-accept-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello").Read("POST").Want(t, 200)
 	head := u.Heads()[0]
 	for _, want := range []string{"content-type: application/grpc\r\n", "te: trailers\r\n", "grpc-accept-encoding: identity\r\n", "transfer-encoding: chunked\r\n"} {
 		if !strings.Contains(head, want) {
