@@ -8,8 +8,9 @@ type Metadata map[string]map[string]any
 // State is a named value that a filter set for later filters, routes and logs.
 type State struct {
 	Name, Value string
-	JSON        string // what logs tell of it where they want an object; empty: Value, as a text
-	Hashable    bool   // balancers may hash it
+	Hashable    bool // balancers may hash it
+	// Object is what logs write of it as a value of JSON, Text as JSON within a text; empty: Value, as a string of JSON's.
+	Object, Text string
 }
 
 // MetadataMatch is a condition on a value of metadata. A value that is not there fits nothing.

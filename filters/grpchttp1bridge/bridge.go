@@ -42,6 +42,7 @@ func (f *filter) RequestHeaders(x filters.Exchange, end bool) filters.Action {
 		return filters.Continue
 	}
 	r.SetString(http.ContentType, "application/grpc")
+	x.ClearRoute()
 	if end {
 		f.framed = f.bridged // nothing is framed, with Envoy, but what comes back
 		f.sent = true

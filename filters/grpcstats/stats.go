@@ -1,7 +1,6 @@
 package grpcstats
 
 import (
-	"bytes"
 	"strconv"
 	"time"
 
@@ -85,22 +84,29 @@ func (f *filter) count(x filters.Exchange, d *direction, b []byte, row int) {
 	}
 }
 
-// tell notes for logs how many messages there were so far. What there is none of is not in the object, with Envoy.
+// tell notes for logs how many messages there were so far. Objects have the names of the message's fields, texts those that JSON has for
+// them, with Envoy.
 func (f *filter) tell(x filters.Exchange) {
 	f.text = strconv.AppendUint(append(strconv.AppendUint(f.text[:0], f.up.messages, 10), ','), f.down.messages, 10)
 	s := config.State{Name: stateName, Value: string(f.text)}
-	f.text = append(f.text[:0], '{')
-	for _, of := range [...]struct {
-		name string
-		n    uint64
-	}{{"request_message_count", f.up.messages}, {"response_message_count", f.down.messages}} {
-		if of.n > 0 {
-			f.text = append(append(append(f.text, '"'), of.name...), `":"`...)
-			f.text = append(strconv.AppendUint(f.text, of.n, 10), `",`...)
-		}
-	}
-	s.JSON = string(bytes.TrimSuffix(f.text, []byte(","))) + "}"
+	s.Object, s.Text = f.object("request_message_count", "response_message_count"), f.object("requestMessageCount", "responseMessageCount")
 	x.SetFilterState(s)
+}
+
+// object writes the counts as JSON. One of nothing is left out.
+func (f *filter) object(up, down string) string {
+	f.text = append(f.text[:0], '{')
+	if f.up.messages > 0 {
+		f.text = append(strconv.AppendUint(append(append(append(f.text, '"'), up...), `":"`...), f.up.messages, 10), '"')
+	}
+	if f.up.messages > 0 && f.down.messages > 0 {
+		f.text = append(f.text, ',')
+	}
+	if f.down.messages > 0 {
+		f.text = append(strconv.AppendUint(append(append(append(f.text, '"'), down...), `":"`...), f.down.messages, 10), '"')
+	}
+	f.text = append(f.text, '}')
+	return string(f.text)
 }
 
 // ResponseHeaders counts the call, if the head has its status.

@@ -123,8 +123,8 @@ func TestState(t *testing.T) {
 	c := p.Dial()
 	c.Send(call("/a.B/C", frame("hello"))).Read("POST").Want(t, 200)
 	c.Send(call("/a.B/C")).Read("POST").Want(t, 200)
-	want := `{"a":"1,2","b":{"request_message_count":"1","response_message_count":"2"},"c":"x {\"request_message_count\":\"1\",\"response_message_count\":\"2\"}"}` + "\n" +
-		`{"a":"0,2","b":{"response_message_count":"2"},"c":"x {\"response_message_count\":\"2\"}"}` + "\n"
+	want := `{"a":"1,2","b":{"request_message_count":"1","response_message_count":"2"},"c":"x {\"requestMessageCount\":\"1\",\"responseMessageCount\":\"2\"}"}` + "\n" +
+		`{"a":"0,2","b":{"response_message_count":"2"},"c":"x {\"responseMessageCount\":\"2\"}"}` + "\n"
 	var got string
 	p.Eventually("the log has both", func() bool {
 		b, _ := os.ReadFile(file)

@@ -120,7 +120,7 @@ func (f *filter) ResponseHeaders(x filters.Exchange, end bool) filters.Action {
 	if f.plain {
 		return filters.Hold
 	}
-	if f.textDown && !end {
+	if !end {
 		r.Remove(http.ContentLength)
 	}
 	return filters.Continue
@@ -186,7 +186,6 @@ func (f *filter) ResponseTrailers(x filters.Exchange, t *http.Header) filters.Ac
 	if f.plain {
 		f.plain = false // the end that follows has nothing more to tell
 		f.tell(x.Response())
-		t.Reset()
 		return filters.Continue
 	}
 	frame := append(f.body[:0], trailerFlag, 0, 0, 0, 0)

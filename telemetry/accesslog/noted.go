@@ -36,8 +36,10 @@ func (o *operator) state(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		switch {
 		case s.Name != o.name:
 			continue
-		case o.quoted && s.JSON != "":
-			return append(dst, s.JSON...), o.write == writeValue, true
+		case o.quoted && o.write == writeValue && s.Object != "":
+			return append(dst, s.Object...), true, true
+		case o.quoted && o.write != writeValue && s.Text != "":
+			return append(dst, s.Text...), false, true
 		case o.quoted && o.write != writeValue:
 			return appendJSON(dst, s.Value, 0), false, true
 		}
