@@ -11,8 +11,7 @@ import (
 	"github.com/weftmesh/weft/wire/http1"
 )
 
-// Conn is a downstream connection that speaks HTTP/1: one exchange at a time, in order. While one is under way the next one's bytes
-// wait, so pipelining costs no more than the connection's buffer.
+// Conn is a downstream connection. It speaks HTTP/1 until it turns out to speak HTTP/2; what it is for either is here.
 type Conn struct {
 	conn     *loop.Conn
 	server   *Server
@@ -20,9 +19,9 @@ type Conn struct {
 	stats    *telemetry.Values
 	requests *telemetry.Values // of ListenerStats
 	gate     loop.Gate
-	exchange *exchange
-	decoder  http1.Decoder
-	next     *Conn // in local.conns
+	exchange *exchange     // of HTTP/1, where there is one at a time
+	decoder  http1.Decoder // likewise
+	next     *Conn         // in local.conns
 	prev     *Conn
 	idle     loop.Timer
 	lifetime loop.Timer
@@ -120,100 +119,6 @@ func (c *Conn) setState() {
 	c.kept = map[any]any{stateKey{}: e.State}
 }
 
-// OnData decodes requests. It stops where the exchange cannot take more; what is left comes again.
-func (c *Conn) OnData(b []byte) int {
-	used := 0
-	for {
-		x := c.exchange
-		if x == nil {
-			if used == len(b) || c.conn.Closed() {
-				return len(b)
-			}
-			x = c.begin()
-		}
-		if !x.wantsRequest() {
-			if used < len(b) {
-				// More has come than this exchange can use now: the kernel keeps the rest until it can. Not before, though: to pause
-				// and resume for every request would cost two system calls.
-				c.conn.Pause()
-			}
-			c.state |= connStopped
-			return used
-		}
-		c.state |= connDecodes
-		n, event, data, err := c.decoder.NextRequest(b[used:], &x.request)
-		c.state &^= connDecodes
-		used += n
-		if err != nil {
-			c.refuse(x, err.(*http1.Error))
-			return len(b)
-		}
-		switch event {
-		case http1.NeedMore:
-			return used
-		case http1.Head:
-			x.onRequestHead(c.decoder.NoBody())
-		case http1.Body:
-			x.onRequestBody(data)
-		case http1.Trailers:
-			x.onRequestTrailers(c.decoder.Trailers)
-		case http1.End:
-			x.onRequestEnd()
-		}
-		if c.conn.Closed() {
-			return len(b)
-		}
-	}
-}
-
-// begin starts an exchange with the first byte of a request.
-func (c *Conn) begin() *exchange {
-	x := c.local.exchange()
-	x.start(c)
-	c.exchange = x
-	if d := c.server.config.RequestHeadersTimeout; d > 0 {
-		x.set(&x.headers, d)
-	}
-	return x
-}
-
-// refuse answers what is not HTTP, or breaks a limit, and ends the connection: no later byte can be trusted (RFC 9112 §2.2).
-func (c *Conn) refuse(x *exchange, err *http1.Error) {
-	switch err.Code {
-	case http1.MissingHost: // a request that Envoy's codec takes
-	case http1.Fragment:
-		c.stats.Inc(RqFailedPathNormalization)
-	case http1.Underscore:
-		c.stats.Inc(CodecRejectedUnderscores)
-		fallthrough
-	default:
-		c.stats.Inc(CxProtocolError)
-		c.state |= connBroken
-	}
-	c.state |= connLast
-	x.malformed(err)
-}
-
-// finished is called when the exchange is over and all of its response written.
-func (c *Conn) finished() {
-	c.exchange = nil
-	c.served++
-	rx, tx := c.conn.Received(), c.conn.Sent()
-	c.stats.Add(CxRxBytes, rx-c.rx)
-	c.stats.Add(CxTxBytes, tx-c.tx)
-	c.rx, c.tx = rx, tx
-	if c.state&connLast != 0 {
-		c.state |= connDrained
-		c.end()
-		return
-	}
-	c.since = c.local.Loop.Nanotime()
-	if d := c.server.config.IdleTimeout; d > 0 && !c.idle.Pending() {
-		c.local.Loop.SetTimer(&c.idle, d, c)
-	}
-	c.conn.Resume()
-}
-
 // end closes politely: what was written goes out, and the peer gets a moment to close first.
 func (c *Conn) end() {
 	c.leave(CxDestroyLocal)
@@ -278,19 +183,6 @@ func (c *Conn) tell(log accesslog.ConnectionLog) {
 		}
 	}
 	log.Ended(&e)
-}
-
-// OnEOF is taken for the wish to end: a client that half-closes is gone for Envoy too.
-func (c *Conn) OnEOF() {
-	x := c.exchange
-	if x != nil && x.tunnels() {
-		if event, err := c.decoder.EOF(); err == nil && event == http1.End {
-			x.onRequestEnd()
-		}
-		return
-	}
-	c.drop(CxDestroyRemote)
-	c.conn.Close()
 }
 
 // OnClosed is an error of the socket.
@@ -410,6 +302,24 @@ func (l *Local) Connections() int {
 		n++
 	}
 	return n
+}
+
+// isLast decides whether the connection ends with the exchange that has begun.
+func (c *Conn) isLast() bool {
+	s, last := c.server, false
+	if limit := s.config.MaxRequestsPerConn; limit > 0 && c.served+1 >= limit {
+		c.stats.Inc(CxMaxRequests)
+		last = true
+	}
+	if s.origin.Health.Failed() {
+		c.stats.Inc(CxDrainClose)
+		last = true // whoever is told to go elsewhere should do so soon
+	}
+	if d := s.origin.Drain; d.Active() && d.closes(s.inbound, c.local.Loop.Now(), c.local.Loop.Random()) {
+		c.stats.Inc(CxDrainClose)
+		last = true
+	}
+	return last
 }
 
 // address is our side of the connection, asked of the kernel once.

@@ -7,8 +7,8 @@ import (
 
 // log writes the exchange as it is now.
 func (x *exchange) log() {
-	c, l := x.conn, x.local.Loop
-	x.entry.WireReceived, x.entry.WireSent = c.conn.Received()-c.rx, c.conn.Sent()+uint64(c.conn.Unsent())-c.tx
+	l := x.local.Loop
+	x.entry.WireReceived, x.entry.WireSent = x.client.wire()
 	for _, log := range x.server.logs {
 		if f := log.Filter(); f == nil || f.Wants(&x.entry, l.Random(), route.Rules{}) {
 			log.Write(l.Index(), &x.entry)
