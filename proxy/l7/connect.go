@@ -10,7 +10,7 @@ import (
 )
 
 // connect asks for the connection of an attempt: one of the pool's, or, for what goes upstream as it is, one of its own.
-func (a *attempt) connect() (*upstream.HTTP1, upstream.Failure) {
+func (a *attempt) connect() (upstream.Loan, upstream.Failure) {
 	x := a.exchange
 	l := x.local.Loop
 	if x.has(terminated) {

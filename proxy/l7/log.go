@@ -33,8 +33,9 @@ func (x *exchange) logAt(m config.LogMoment) {
 // countSoFar notes what an attempt that is under way has cost, as settle does when it is over.
 func (a *attempt) countSoFar() {
 	if a.conn != nil {
-		e, c := &a.exchange.entry, a.conn.Conn()
-		e.UpstreamWireSent += c.Sent() + uint64(c.Unsent())
-		e.UpstreamWireReceived += c.Received()
+		e := &a.exchange.entry
+		received, sent := a.conn.Wire()
+		e.UpstreamWireSent += sent
+		e.UpstreamWireReceived += received
 	}
 }

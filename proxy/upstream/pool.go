@@ -1,15 +1,18 @@
 package upstream
 
 import (
+	"net/netip"
+
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/wire/http"
+	"github.com/weftmesh/weft/wire/http1"
 )
 
 // Stream is who an HTTP connection is lent to: an attempt, or the loop's own client. Methods are called on the loop.
 type Stream interface {
-	// OnLent gives the connection that was waited for.
-	OnLent(c *HTTP1)
+	// OnLent gives the loan that was waited for.
+	OnLent(c Loan)
 	// OnRefused says that there will be none, and what the system said of it, if anything. It ends the matter.
 	OnRefused(f Failure, why string)
 	// Response is where the next head is to be read into. It is asked before every head, informational ones among them.
@@ -28,6 +31,41 @@ type Stream interface {
 	OnLowWater()
 	// OnPanic is called if one of the above panics; the connection is gone.
 	OnPanic(v any)
+}
+
+// Loan is what a stream has of a connection until it hears OnEnd or OnBroken, or abandons it: all of one that speaks HTTP/1, or a stream
+// of one that speaks HTTP/2.
+type Loan interface {
+	// SendHead sends the request's head. framing says how its body will be told from what follows, where its version has to be told;
+	// upgrade, that it asks for a tunnel, so that its end is not the end of its head; spelled, that the names of fields are to be written as
+	// the client spelled them, whatever the cluster says. It returns the head as HTTP/1 writes it, until more is sent; nil: it does not.
+	SendHead(r *http.Request, framing http1.Framing, upgrade, spelled bool) []byte
+	// SendBody sends a piece of the request's body.
+	SendBody(b []byte)
+	// SendEnd says that the request is complete, once; trailers may be nil.
+	SendEnd(trailers *http.Header)
+	// Over tells whether more of the request waits to be sent than may: the stream hears OnLowWater when that is over.
+	Over() bool
+	// Pause stops the response: not a byte of it is given to the stream until Resume.
+	Pause()
+	// Resume lets the response come again, not before this call has returned.
+	Resume()
+	// Abandon ends the loan before the response has.
+	Abandon()
+	// FieldBytes are what the fields of the last head or trailers took, as they came.
+	FieldBytes() int
+	// Wire are the bytes of the connection that have come and gone for this loan so far.
+	Wire() (received, sent uint64)
+	// Version is that of what is sent.
+	Version() http.Version
+	// Conn is the socket, for its addresses and its TLS.
+	Conn() *loop.Conn
+	// Local is our own address of the connection.
+	Local() netip.AddrPort
+	// Number tells the connection apart from the process's other upstream connections.
+	Number() uint64
+	// Began is when the connection was dialled, when it stood, and when its TLS did, on the loop's clock; shaken is 0 in plain text.
+	Began() (dialled, connected, shaken int64)
 }
 
 // Failure is why an attempt got no complete response.
@@ -101,7 +139,7 @@ func (w *Wait) Pending() bool { return w.pool != nil }
 // Lend finds a connection to the endpoint for s. It gives one, or says why there is none; or gives neither, and s hears OnLent or
 // OnRefused later. careful says that the request must not be sent twice, so an idle connection is looked at before it is trusted.
 // How long may be waited is the caller's to bound. by keeps connections apart.
-func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, careful bool, s Stream, w *Wait) (*HTTP1, Failure) {
+func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, careful bool, s Stream, w *Wait) (Loan, Failure) {
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
 	if !counts.Requests.Enter(limits.MaxRequests) {
@@ -193,17 +231,13 @@ func (w *Wait) Cancel() {
 	w.cluster.Breakers[w.priority].Requests.Leave()
 }
 
-// serve lends a connection that has become free to whoever waits longest; false if nobody does.
-func (p *Pool) serve(h *HTTP1) bool {
+// next takes whoever has waited longest off the queue; nil if nobody does.
+func (p *Pool) next() *Wait {
 	w := p.first
-	if w == nil {
-		return false
+	if w != nil {
+		p.leave(w)
 	}
-	p.leave(w)
-	s := w.stream
-	h.lend(w.cluster, w.priority, s)
-	s.OnLent(h)
-	return true
+	return w
 }
 
 // refuse tells all who wait that a connection could not be made: the endpoint may be down, and each can choose another one, which is
