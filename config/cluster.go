@@ -79,6 +79,7 @@ type Cluster struct {
 	KeepAlive *TCPKeepAlive
 	Binding   *Binding // nil: our side of connections is as the kernel likes
 	// HTTP.
+	Protocol              Protocol
 	IdleTimeout           time.Duration
 	MaxConnectionDuration time.Duration
 	MaxStreamDuration     time.Duration
@@ -127,7 +128,7 @@ type Binding struct {
 	Options  []SocketOption
 }
 
-// HealthCheck is how endpoints are asked whether they are well. Exactly one of HTTP and TCP is set. Durations are never 0 but jitters.
+// HealthCheck is how endpoints are asked whether they are well. Exactly one of HTTP, GRPC and TCP is set. Durations are never 0 but jitters.
 type HealthCheck struct {
 	Timeout                              time.Duration // of one attempt
 	Interval                             time.Duration // between two
@@ -142,11 +143,13 @@ type HealthCheck struct {
 	Events                               []string      // files to which changes are written
 	TellFailures, TellSuccess            bool          // and each failure, or each success
 	HTTP                                 *HTTPCheck
+	GRPC                                 *GRPCCheck
 	TCP                                  *TCPCheck
 }
 
 // HTTPCheck is a request that is well answered by an endpoint that is well.
 type HTTPCheck struct {
+	HTTP2               bool // whatever the cluster's Protocol says; else HTTP/1
 	Method, Path        string
 	Host                string // empty: the cluster's name
 	Add                 []Field
@@ -156,6 +159,13 @@ type HTTPCheck struct {
 	Room                int      // how much of the body is looked at, in bytes
 	Expected, Retriable []Int64Range
 	Service             *StringMatch // what the answer says whose the endpoint is must be like; nil: it does not matter
+}
+
+// GRPCCheck is a call of grpc.health.v1.Health/Check, over HTTP/2 whatever the cluster's Protocol says.
+type GRPCCheck struct {
+	Service string // that is asked about; empty: the whole server
+	Host    string // empty: the cluster's name
+	Add     []Field
 }
 
 // Field is a header field; its name is in lower case.

@@ -25,15 +25,20 @@ type HTTP struct {
 	Upgrades   []Upgrade
 	Replies    *Replies // what becomes of answers in the upstream's place; nil: nothing
 
+	Codec Codec
+	HTTP2 HTTP2
+
 	// HTTP/1.
-	AllowHTTP10           bool
-	DefaultHost           string // for HTTP/1.0 without one
-	AllowAbsoluteURL      bool
-	AllowChunkedLength    bool
-	CustomMethods         bool // beside those that are known
-	Trailers              bool
-	Spelling              Spelling
-	StreamErrorOnInvalid  bool // a malformed message ends its stream only, where the codec can tell
+	AllowHTTP10          bool
+	DefaultHost          string // for HTTP/1.0 without one
+	AllowAbsoluteURL     bool
+	AllowChunkedLength   bool
+	CustomMethods        bool // beside those that are known
+	Trailers             bool
+	Spelling             Spelling
+	StreamErrorOnInvalid bool // a malformed message ends its stream only, where the codec can tell
+
+	// Of either version.
 	Underscores           Underscores
 	MaxHeadBytes          uint32
 	MaxHeaders            uint32
@@ -44,6 +49,9 @@ type HTTP struct {
 	SafeMaxDuration       bool    // a connection that has lived its time ends with the response to its next request only
 	MaxStreamDuration     time.Duration
 	StreamIdleTimeout     time.Duration
+	// FlushTimeout is, instead of the stream idle timeout, how long the peer may take to open a window for the end of a response of
+	// HTTP/2, which is queued; nil: as long as that.
+	FlushTimeout          *time.Duration
 	RequestTimeout        time.Duration
 	RequestHeadersTimeout time.Duration
 	DrainTimeout          time.Duration

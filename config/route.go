@@ -172,6 +172,8 @@ type Forward struct {
 	Timeout      time.Duration
 	// IdleTimeout replaces the connection manager's stream idle timeout if set.
 	IdleTimeout *time.Duration
+	// FlushTimeout replaces the connection manager's if set. If neither is, the stream idle timeout of this route holds.
+	FlushTimeout *time.Duration
 	// GRPCTimeout, if set, makes the timeout of requests of gRPC, instead of Timeout.
 	GRPCTimeout *GRPCTimeout
 	// BoundsStream says that the route bounds the whole stream, so that Timeout and GRPCTimeout do not apply and requests of gRPC are

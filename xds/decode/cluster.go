@@ -143,6 +143,8 @@ func (s *session) breakers(c *config.Cluster, m *clusterv3.CircuitBreakers, p *a
 func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 	common, h1 := m.GetCommonHttpProtocolOptions(), m.GetHttpProtocolOptions()
 	pc := p.field("common_http_protocol_options")
+	h2, p2 := m.GetHttp2ProtocolOptions(), p.field("http2_protocol_options")
+	protocol, may := s.olderProtocol(m, p)
 	names, np := m.GetUpstreamHttpProtocolOptions(), p.field("upstream_http_protocol_options")
 	for key, a := range m.GetTypedExtensionProtocolOptions() {
 		p := p.field("typed_extension_protocol_options").key(key)
@@ -150,18 +152,16 @@ func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 			s.problem(p, "not supported: want the key %s", protocolOptions)
 			continue
 		}
-		if common != nil || h1 != nil || m.GetMaxRequestsPerConnection() != nil {
-			s.problem(p, "common_http_protocol_options, http_protocol_options and max_requests_per_connection of the cluster are not read beside this: move them here")
+		if common != nil || h1 != nil || h2 != nil || m.GetMaxRequestsPerConnection() != nil || m.GetProtocolSelection() != clusterv3.Cluster_USE_CONFIGURED_PROTOCOL {
+			s.problem(p, "common_http_protocol_options, http_protocol_options, http2_protocol_options, max_requests_per_connection and protocol_selection of the cluster "+
+				"are not read beside this: move them here")
 		}
 		o := in[*upstreamsv3.HttpProtocolOptions](s, a)
 		common, pc = o.GetCommonHttpProtocolOptions(), p.as(protocolOptions).field("common_http_protocol_options")
 		if o.GetUpstreamHttpProtocolOptions() != nil {
 			names, np = o.GetUpstreamHttpProtocolOptions(), p.as(protocolOptions).field("upstream_http_protocol_options")
 		}
-		h1 = o.GetExplicitHttpConfig().GetHttpProtocolOptions()
-		if d := o.GetUseDownstreamProtocolConfig(); d != nil {
-			h1 = d.GetHttpProtocolOptions()
-		}
+		h1, h2, p2, protocol, may = s.protocol(c, o, p.as(protocolOptions))
 		c.Policies = s.clusterPolicies(o, p.as(protocolOptions))
 	}
 	s.askedName(c, names, np)
@@ -175,6 +175,13 @@ func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 		s.problem(pc.field("max_response_headers_kb"), "%d: want 1 to %d", kib, maxHeadKiB)
 	}
 	c.MaxHeadBytes = kib << 10
+	c.Protocol = config.Protocol{Mode: protocol, HTTP2: s.http2(h2, nil, p2)}
+	if common.GetMaxResponseHeadersKb() != nil { // else Envoy has no bound to hold it against
+		s.oneField(h2, c.MaxHeadBytes, "max_response_headers_kb", p2)
+	}
+	if c.Health != nil && c.Health.GRPC != nil && !may {
+		s.problem(p.field("health_checks").item(0).field("grpc_health_check"), "the cluster must speak HTTP/2 for checks of gRPC: want http2_protocol_options or auto_config")
+	}
 	c.Spelling, c.ForwardReason = s.spelling(h1.GetHeaderKeyFormat())
 	c.Trailers = h1.GetEnableTrailers()
 	c.AllowChunkedLength = h1.GetAllowChunkedLength()

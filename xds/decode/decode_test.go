@@ -52,7 +52,7 @@ filter_chains:
 	routes := h.Routes
 	h.Routes = nil
 	want := config.HTTP{
-		StatPrefix: "s", AllowAbsoluteURL: true, MaxHeadBytes: 60 << 10, MaxHeaders: 100, IdleTimeout: time.Hour, StreamIdleTimeout: 5 * time.Minute,
+		HTTP2: http2Defaults, StatPrefix: "s", AllowAbsoluteURL: true, MaxHeadBytes: 60 << 10, MaxHeaders: 100, IdleTimeout: time.Hour, StreamIdleTimeout: 5 * time.Minute,
 		DrainTimeout: 5 * time.Second, DelayedCloseTimeout: time.Second, GenerateRequestID: true, PackTraceReason: true, ServerName: "envoy",
 	}
 	if d := cmp.Diff(want, h); d != "" {
@@ -69,7 +69,7 @@ filter_chains:
 	b := config.Breaker{MaxConnections: 1024, MaxPending: 1024, MaxRequests: 1024, MaxRetries: 3}
 	wantCluster := &config.Cluster{
 		Name: "c", StatName: "c", ChoiceCount: 2, ActiveBias: 1, Panic: 50, Hashing: config.Hashing{MinRing: 1024, MaxRing: 8 << 20, TableSize: 65537}, ConnectTimeout: 5 * time.Second, BufferLimit: 1 << 20,
-		Breakers: [2]config.Breaker{b, b}, IdleTimeout: time.Hour, MaxHeaders: 100, MaxHeadBytes: 60 << 10, Static: &config.Assignment{Name: "c", Overprovisioning: 140},
+		Breakers: [2]config.Breaker{b, b}, IdleTimeout: time.Hour, MaxHeaders: 100, MaxHeadBytes: 60 << 10, Protocol: config.Protocol{HTTP2: http2Defaults}, Static: &config.Assignment{Name: "c", Overprovisioning: 140},
 	}
 	if !sameConfig(wantCluster, c) {
 		t.Errorf("cluster: %+v", c)
@@ -123,7 +123,7 @@ filter_chains:
 		name, text string
 		want       []string
 	}{
-		{"everything at once", hcm(`codec_type: HTTP2
+		{"everything at once", hcm(`codec_type: HTTP3
       stream_idle_timeout: -1s
       server_header_transformation: PASS_THROUGH
       tracing: {}
@@ -135,7 +135,7 @@ filter_chains:
           - {match: {prefix: /, filter_state: [{key: k, address_match: {}}]}, route: {cluster: c, hash_policy: [{terminal: true}]}}
           - {match: {safe_regex: {regex: "("}}, route: {cluster: c}}
       http_filters: [` + router + `, ` + router + `]`), []string{
-			chain + `codec_type: HTTP2: not supported yet: comes with HTTP/2`,
+			chain + `codec_type: HTTP3: not supported yet: comes with HTTP/3`,
 			chain + `route_config.virtual_hosts[0].routes[0].match.filter_state[0].address_match: not supported yet: what filters set is text here`,
 			chain + `tracing: not supported yet: comes with tracing`,
 			chain + `route_config.virtual_hosts[0].routes[0].route.hash_policy[0].header|cookie|connection_properties|query_parameter|filter_state: value is required`,

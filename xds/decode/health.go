@@ -20,6 +20,7 @@ const (
 	defaultNoTraffic = 60 * time.Second
 	defaultRoom      = 1024    // bytes of an answer's body that are looked at
 	maxRoom          = 1 << 20 // bytes
+	maxService       = 1024    // bytes of the name that a check of gRPC asks about
 )
 
 // healthChecks reads how a cluster's endpoints are asked whether they are well.
@@ -55,6 +56,8 @@ func (s *session) healthChecks(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 	switch {
 	case k.GetHttpHealthCheck() != nil:
 		h.HTTP = s.httpCheck(k.GetHttpHealthCheck(), p.field("http_health_check"))
+	case k.GetGrpcHealthCheck() != nil:
+		h.GRPC = s.grpcCheck(k.GetGrpcHealthCheck(), p.field("grpc_health_check"))
 	case k.GetTcpHealthCheck() != nil:
 		t, p := k.GetTcpHealthCheck(), p.field("tcp_health_check")
 		h.TCP = &config.TCPCheck{Receive: s.payloads(t.GetReceive(), p.field("receive"))}
@@ -89,6 +92,7 @@ func (s *session) positive(d time.Duration, p *at) time.Duration {
 
 func (s *session) httpCheck(m *corev3.HealthCheck_HttpHealthCheck, p *at) *config.HTTPCheck {
 	h := &config.HTTPCheck{
+		HTTP2:     m.GetCodecClientType() == typev3.CodecClientType_HTTP2,
 		Method:    m.GetMethod().String(),
 		Path:      s.line(m.GetPath(), p.field("path")),
 		Host:      s.line(m.GetHost(), p.field("host")),
@@ -103,9 +107,7 @@ func (s *session) httpCheck(m *corev3.HealthCheck_HttpHealthCheck, p *at) *confi
 	if !strings.HasPrefix(h.Path, "/") || strings.ContainsAny(h.Path, " #") {
 		s.problem(p.field("path"), "%q: want a path that begins with / and has no blank in it", h.Path)
 	}
-	if strings.ContainsAny(h.Host, " /") {
-		s.problem(p.field("host"), "%q is no host", h.Host)
-	}
+	s.checkHost(h.Host, p.field("host"))
 	if m.GetSend() != nil {
 		h.Send = s.payload(m.GetSend(), p.field("send"))
 		switch h.Method {
@@ -123,23 +125,48 @@ func (s *session) httpCheck(m *corev3.HealthCheck_HttpHealthCheck, p *at) *confi
 	if len(h.Expected) == 0 {
 		h.Expected = []config.Int64Range{{Start: 200, End: 201}}
 	}
-	pa := p.field("request_headers_to_add")
-	for i, o := range m.GetRequestHeadersToAdd() {
-		p, f := pa.item(i).field("header"), config.Field{Name: strings.ToLower(o.GetHeader().GetKey()), Value: s.line(o.GetHeader().GetValue(), pa.item(i).field("header").field("value"))}
-		if fixed(f.Name) || !token(f.Name) {
-			s.problem(p.field("key"), "%q is no name of a field that may be added", f.Name)
-		}
-		if strings.Contains(f.Value, "%") {
-			s.problem(p.field("value"), "%q: operators are not known here", f.Value)
-		}
-		h.Add = append(h.Add, f)
-	}
+	h.Add = s.checkFields(m.GetRequestHeadersToAdd(), p.field("request_headers_to_add"))
 	if m.GetServiceNameMatcher() != nil {
 		name := s.stringMatch(m.GetServiceNameMatcher(), p.field("service_name_matcher"))
 		h.Service = &name
 	}
 	h.Remove = s.removals(m.GetRequestHeadersToRemove(), p.field("request_headers_to_remove"))
 	return h
+}
+
+func (s *session) grpcCheck(m *corev3.HealthCheck_GrpcHealthCheck, p *at) *config.GRPCCheck {
+	g := &config.GRPCCheck{
+		Service: m.GetServiceName(),
+		Host:    s.line(m.GetAuthority(), p.field("authority")),
+		Add:     s.checkFields(m.GetInitialMetadata(), p.field("initial_metadata")),
+	}
+	s.checkHost(g.Host, p.field("authority"))
+	if len(g.Service) > maxService {
+		s.problem(p.field("service_name"), "%d bytes: want %d at most", len(g.Service), maxService)
+	}
+	return g
+}
+
+// checkFields reads what is added to the request of a check.
+func (s *session) checkFields(list []*corev3.HeaderValueOption, p *at) (out []config.Field) {
+	for i, o := range list {
+		p := p.item(i).field("header")
+		f := config.Field{Name: strings.ToLower(o.GetHeader().GetKey()), Value: s.line(o.GetHeader().GetValue(), p.field("value"))}
+		if fixed(f.Name) || !token(f.Name) {
+			s.problem(p.field("key"), "%q is no name of a field that may be added", f.Name)
+		}
+		if strings.Contains(f.Value, "%") {
+			s.problem(p.field("value"), "%q: operators are not known here", f.Value)
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func (s *session) checkHost(host string, p *at) {
+	if strings.ContainsAny(host, " /") {
+		s.problem(p, "%q is no host", host)
+	}
 }
 
 func (s *session) statuses(list []*typev3.Int64Range, p *at) (out []config.Int64Range) {

@@ -28,6 +28,8 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 		StatPrefix: m.GetStatPrefix(),
 		AccessLogs: s.accessLogs(m.GetAccessLog(), p.field("access_log")),
 
+		Codec: codecs[m.GetCodecType()],
+
 		AllowHTTP10:           h1.GetAcceptHttp_10(),
 		DefaultHost:           s.line(h1.GetDefaultHostForHttp_10(), p.field("http_protocol_options").field("default_host_for_http_10")),
 		AllowAbsoluteURL:      isTrue(h1.GetAllowAbsoluteUrl(), true),
@@ -45,6 +47,7 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 		SafeMaxDuration:       m.GetHttp1SafeMaxConnectionDuration(),
 		MaxStreamDuration:     s.duration(common.GetMaxStreamDuration(), 0, pc.field("max_stream_duration")),
 		StreamIdleTimeout:     s.duration(m.GetStreamIdleTimeout(), 5*time.Minute, p.field("stream_idle_timeout")),
+		FlushTimeout:          s.maybe(m.GetStreamFlushTimeout(), p.field("stream_flush_timeout")),
 		RequestTimeout:        s.duration(m.GetRequestTimeout(), 0, p.field("request_timeout")),
 		RequestHeadersTimeout: s.duration(m.GetRequestHeadersTimeout(), 0, p.field("request_headers_timeout")),
 		DrainTimeout:          s.duration(m.GetDrainTimeout(), 5*time.Second, p.field("drain_timeout")),
@@ -82,7 +85,6 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 		LogEvery:             s.duration(m.GetAccessLogOptions().GetAccessLogFlushInterval(), 0, p.field("access_log_options").field("access_log_flush_interval")),
 		Replies:              s.replies(m.GetLocalReplyConfig(), p.field("local_reply_config")),
 	}
-	s.duration(m.GetStreamFlushTimeout(), h.StreamIdleTimeout, p.field("stream_flush_timeout")) // harmless, yet it must be one
 	if m.GetAccessLogFlushInterval() != nil {
 		h.LogEvery = s.duration(m.GetAccessLogFlushInterval(), 0, p.field("access_log_flush_interval"))
 	}
@@ -119,9 +121,17 @@ func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
 	if h.MaxHeadBytes>>10 > maxHeadKiB {
 		s.problem(p.field("max_request_headers_kb"), "%d: want 1 to %d", h.MaxHeadBytes>>10, maxHeadKiB)
 	}
+	h.HTTP2 = s.http2(m.GetHttp2ProtocolOptions(), m.GetStreamErrorOnInvalidHttpMessage(), p.field("http2_protocol_options"))
+	s.oneField(m.GetHttp2ProtocolOptions(), h.MaxHeadBytes, "max_request_headers_kb", p.field("http2_protocol_options"))
 	s.routesOf(h, m, p)
 	s.httpFilters(h, m.GetHttpFilters(), p.field("http_filters"))
 	return h
+}
+
+var codecs = map[hcmv3.HttpConnectionManager_CodecType]config.Codec{
+	hcmv3.HttpConnectionManager_AUTO:  config.CodecAuto,
+	hcmv3.HttpConnectionManager_HTTP1: config.CodecHTTP1,
+	hcmv3.HttpConnectionManager_HTTP2: config.CodecHTTP2,
 }
 
 var escapedSlashes = map[hcmv3.HttpConnectionManager_PathWithEscapedSlashesAction]config.EscapedSlashes{

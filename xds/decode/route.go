@@ -222,6 +222,7 @@ func (s *session) forward(m *routev3.RouteAction, c tableRules, host hostRules, 
 	f := &config.Forward{
 		Timeout:             s.duration(m.GetTimeout(), defaultRouteTimeout, p.field("timeout")),
 		IdleTimeout:         s.maybe(m.GetIdleTimeout(), p.field("idle_timeout")),
+		FlushTimeout:        s.maybe(m.GetFlushTimeout(), p.field("flush_timeout")),
 		MaxStreamDuration:   s.maybe(m.GetMaxStreamDuration().GetMaxStreamDuration(), p.field("max_stream_duration").field("max_stream_duration")),
 		PrefixRewrite:       m.GetPrefixRewrite(),
 		HostRewrite:         m.GetHostRewriteLiteral(),

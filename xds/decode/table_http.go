@@ -1,8 +1,13 @@
 package decode
 
 const (
-	http2 = "comes with HTTP/2"
 	http3 = "comes with HTTP/3"
+
+	noMetadata = "METADATA frames are passed over"
+	oneCodec   = "there is one codec"
+	otherCodec = "Envoy reads it for its other codec only"
+	huffman    = "fields are the same however they are written"
+	wholeHead  = "heads are bounded as a whole, and so is each field"
 )
 
 // httpTable holds what an HTTP connection manager is made of, and what upstream connections share with it: a word after @ says which
@@ -11,7 +16,7 @@ const answerHead = "only the head of an answer is looked at, so this would never
 
 var httpTable = table{
 	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
-		"codec_type":                         oneOf().and(harmless("HTTP/1 is spoken either way until HTTP/2 comes"), "AUTO", "HTTP1").and(later(http2), "HTTP2").and(later(http3), "HTTP3"),
+		"codec_type":                         oneOf("AUTO", "HTTP1", "HTTP2").and(later(http3), "HTTP3"),
 		"stat_prefix":                        run,
 		"rds":                                run,
 		"route_config":                       run,
@@ -22,14 +27,14 @@ var httpTable = table{
 		"common_http_protocol_options":       as("downstream"),
 		"http1_safe_max_connection_duration": run,
 		"http_protocol_options":              as("downstream"),
-		"http2_protocol_options":             later(http2),
+		"http2_protocol_options":             as("downstream"),
 		"http3_protocol_options":             later(http3),
 		"server_name":                        run,
 		"server_header_transformation":       oneOf("OVERWRITE", "APPEND_IF_ABSENT", "PASS_THROUGH"),
 		"scheme_header_transformation":       run,
 		"max_request_headers_kb":             run,
 		"stream_idle_timeout":                run,
-		"stream_flush_timeout":               harmless("Envoy reads it for HTTP/2 and HTTP/3 only"),
+		"stream_flush_timeout":               run,
 		"request_timeout":                    run,
 		"request_headers_timeout":            run,
 		"drain_timeout":                      run,
@@ -258,7 +263,7 @@ var httpTable = table{
 		"upstream_http_protocol_options": run,
 		"explicit_http_config":           run,
 		"use_downstream_protocol_config": run,
-		"auto_config":                    later("comes with TLS"),
+		"auto_config":                    run,
 		"http_filters":                   later("filters run once for an exchange"),
 		"header_validation_config":       later("headers are checked as RFC 9110 and 9112 say"),
 		"outlier_detection":              run,
@@ -294,12 +299,82 @@ var httpTable = table{
 	},
 	"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig": {
 		"http_protocol_options":  as("upstream"),
-		"http2_protocol_options": later(http2),
+		"http2_protocol_options": as("upstream"),
 		"http3_protocol_options": later(http3),
 	},
 	"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig": {
 		"http_protocol_options":  as("upstream"),
-		"http2_protocol_options": later(http2),
+		"http2_protocol_options": as("upstream"),
 		"http3_protocol_options": later(http3),
+	},
+	"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig": {
+		"http_protocol_options":             as("upstream"),
+		"http2_protocol_options":            as("upstream"),
+		"http3_protocol_options":            later(http3),
+		"alternate_protocols_cache_options": later(http3),
+	},
+	"envoy.config.core.v3.Http2ProtocolOptions@downstream": {
+		"hpack_table_size":                                     run,
+		"max_concurrent_streams":                               run,
+		"initial_stream_window_size":                           run,
+		"initial_connection_window_size":                       run,
+		"allow_connect":                                        run,
+		"allow_metadata":                                       later(noMetadata).but("false"),
+		"max_outbound_frames":                                  run,
+		"max_outbound_control_frames":                          run,
+		"max_consecutive_inbound_frames_with_empty_payload":    run,
+		"max_inbound_priority_frames_per_stream":               run,
+		"max_inbound_window_update_frames_per_data_frame_sent": run,
+		"stream_error_on_invalid_http_messaging":               run,
+		"override_stream_error_on_invalid_http_message":        run,
+		"custom_settings_parameters":                           run,
+		"connection_keepalive":                                 as("downstream"),
+		"use_oghttp2_codec":                                    harmless(oneCodec),
+		"max_metadata_size":                                    harmless(noMetadata),
+		"enable_huffman_encoding":                              harmless(huffman),
+		"max_header_field_size_kb":                             harmless(wholeHead),
+		"disallow_obs_text":                                    harmless(otherCodec),
+		"stream_reset_burst":                                   run,
+		"stream_reset_rate":                                    run,
+	},
+	"envoy.config.core.v3.Http2ProtocolOptions@upstream": {
+		"hpack_table_size":                                     run,
+		"max_concurrent_streams":                               run,
+		"initial_stream_window_size":                           run,
+		"initial_connection_window_size":                       run,
+		"allow_connect":                                        run,
+		"allow_metadata":                                       later(noMetadata).but("false"),
+		"max_outbound_frames":                                  run,
+		"max_outbound_control_frames":                          run,
+		"max_consecutive_inbound_frames_with_empty_payload":    run,
+		"max_inbound_priority_frames_per_stream":               run,
+		"max_inbound_window_update_frames_per_data_frame_sent": run,
+		"stream_error_on_invalid_http_messaging":               run,
+		"override_stream_error_on_invalid_http_message":        run,
+		"custom_settings_parameters":                           run,
+		"connection_keepalive":                                 as("upstream"),
+		"use_oghttp2_codec":                                    harmless(oneCodec),
+		"max_metadata_size":                                    harmless(noMetadata),
+		"enable_huffman_encoding":                              harmless(huffman),
+		"max_header_field_size_kb":                             harmless(wholeHead),
+		"disallow_obs_text":                                    harmless(otherCodec),
+		"stream_reset_burst":                                   harmless("Envoy reads it for downstream connections only"),
+		"stream_reset_rate":                                    harmless("Envoy reads it for downstream connections only"),
+	},
+	"envoy.config.core.v3.Http2ProtocolOptions.SettingsParameter": {
+		"identifier": run,
+		"value":      run,
+	},
+	"envoy.config.core.v3.KeepaliveSettings@downstream": {
+		"interval":                 run,
+		"timeout":                  run,
+		"interval_jitter":          run,
+		"connection_idle_interval": harmless("Envoy asks so before it opens a stream, which it does upstream only"),
+	},
+	"envoy.config.core.v3.KeepaliveSettings@upstream": {
+		"interval":                 run,
+		"timeout":                  run,
+		"interval_jitter":          run,
+		"connection_idle_interval": run,
 	},
 }

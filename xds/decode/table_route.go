@@ -128,7 +128,7 @@ var routeTable = table{
 		"append_x_forwarded_host":         run,
 		"timeout":                         run,
 		"idle_timeout":                    run,
-		"flush_timeout":                   later(http2),
+		"flush_timeout":                   run,
 		"early_data_policy":               later("comes with TLS"),
 		"retry_policy":                    run,
 		"retry_policy_typed_config":       never("use retry_policy"),
