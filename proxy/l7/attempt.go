@@ -150,6 +150,7 @@ func (a *attempt) sign() {
 	e.UpstreamRemote, e.UpstreamPath = a.conn.Conn().Remote(), address.Path // the endpoint may have moved, the connection has not
 	e.UpstreamHost, e.UpstreamTLS = e.UpstreamRemote, transport(a.conn.Conn())
 	e.UpstreamLocal, e.UpstreamConnectionID, e.UpstreamRaw = a.conn.Local(), a.conn.Number(), a.exchange.has(terminated)
+	e.UpstreamProtocol = a.conn.Version()
 }
 
 // takesBody tells whether more of the request's body can be sent now.

@@ -60,7 +60,7 @@ func (x *exchange) AwaitCall(cluster string, r *http.Request, body []byte, timeo
 		return
 	}
 	k.cluster, k.member = c, m
-	conn, failure := c.Lend(l, m.Endpoint, config.PriorityDefault, nil, true, k, &k.wait)
+	conn, failure := c.Lend(l, m.Endpoint, config.PriorityDefault, http.HTTP11, nil, true, k, &k.wait)
 	switch {
 	case conn != nil:
 		k.OnLent(conn)

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -19,6 +20,7 @@ type Conn struct {
 	stats    *telemetry.Values
 	requests *telemetry.Values // of ListenerStats
 	gate     loop.Gate
+	shared   *shared       // nil: it speaks HTTP/1
 	exchange *exchange     // of HTTP/1, where there is one at a time
 	decoder  http1.Decoder // likewise
 	next     *Conn         // in local.conns
@@ -49,6 +51,7 @@ const (
 	connStopped                         // the exchange wants no more for now, and the decoder may have an event that needs no more bytes
 	connPresented                       // the client has shown a certificate
 	connVerified                        // which ends with a root that is trusted
+	connFresh                           // what it speaks is not known yet
 )
 
 // Serve makes an accepted connection a downstream connection of the server. requests is where its listener counts, by ListenerStats.
@@ -79,8 +82,6 @@ func (s *Server) Serve(l *Local, p *loop.Pending, requests *telemetry.Values) {
 	l.conns = c
 	stats.Inc(CxTotal)
 	stats.Inc(CxActive)
-	stats.Inc(CxHTTP1Total)
-	stats.Inc(CxHTTP1Active)
 	if s := conn.TLS(); s != nil {
 		stats.Inc(CxSSLTotal)
 		stats.Inc(CxSSLActive)
@@ -97,7 +98,46 @@ func (s *Server) Serve(l *Local, p *loop.Pending, requests *telemetry.Values) {
 	if d := s.config.MaxConnectionDuration; d > 0 {
 		l.Loop.SetTimer(&c.lifetime, l.Loop.Jittered(d, s.config.DurationJitter), c)
 	}
+	switch agreed := conn.TLS() != nil && conn.TLS().State().NegotiatedProtocol == "h2"; {
+	case s.config.Codec == config.CodecHTTP2, s.config.Codec == config.CodecAuto && agreed:
+		c.countVersion(true)
+		c.share()
+	case s.config.Codec == config.CodecAuto && (conn.TLS() == nil || conn.TLS().State().NegotiatedProtocol == ""):
+		c.state |= connFresh
+	default:
+		c.countVersion(false)
+	}
 }
+
+// countVersion takes the connection into the books of its version.
+func (c *Conn) countVersion(shared bool) {
+	if shared {
+		c.stats.Inc(CxHTTP2Total)
+		c.stats.Inc(CxHTTP2Active)
+		return
+	}
+	c.stats.Inc(CxHTTP1Total)
+	c.stats.Inc(CxHTTP1Active)
+}
+
+// countBytes counts what has come and gone since the last time.
+func (c *Conn) countBytes() {
+	rx, tx := c.conn.Received(), c.conn.Sent()
+	c.stats.Add(CxRxBytes, rx-c.rx)
+	c.stats.Add(CxTxBytes, tx-c.tx)
+	c.rx, c.tx = rx, tx
+}
+
+// version is that of requests whose heads have not come.
+func (c *Conn) version() http.Version {
+	if c.shared != nil {
+		return http.HTTP2
+	}
+	return http.HTTP11
+}
+
+// busy tells whether an exchange is under way.
+func (c *Conn) busy() bool { return c.exchange != nil || c.shared != nil && c.shared.streams != nil }
 
 // scheme is that of requests that say nothing else.
 func (c *Conn) scheme() string {
@@ -145,7 +185,14 @@ func (c *Conn) leave(row int) {
 	}
 	c.next, c.prev = nil, nil
 	c.stats.Dec(CxActive)
-	c.stats.Dec(CxHTTP1Active)
+	switch {
+	case c.shared != nil:
+		c.stats.Dec(CxHTTP2Active)
+		l.Loop.StopTimer(&c.shared.notice)
+		l.Loop.StopTimer(&c.shared.ping)
+	case c.state&connFresh == 0:
+		c.stats.Dec(CxHTTP1Active)
+	}
 	if c.conn.TLS() != nil {
 		c.stats.Dec(CxSSLActive)
 	}
@@ -160,8 +207,7 @@ func (c *Conn) leave(row int) {
 	}
 	c.gate.Left(time.Duration(age))
 	c.stats.Observe(CxLengthMs, milliseconds(age))
-	c.stats.Add(CxRxBytes, c.conn.Received()-c.rx)
-	c.stats.Add(CxTxBytes, c.conn.Sent()-c.tx)
+	c.countBytes()
 }
 
 // tell says how the connection went, to who logs it as a whole.
@@ -169,6 +215,9 @@ func (c *Conn) tell(log accesslog.ConnectionLog) {
 	e := accesslog.Entry{ConnectionID: c.number, BytesReceived: c.conn.Received(), BytesSent: c.conn.Sent() + uint64(c.conn.Unsent())}
 	if x := c.exchange; c.served > 0 && c.state&connBroken == 0 || x != nil && x.entry.HasProtocol {
 		e.HasProtocol, e.Protocol = true, http.HTTP11
+		if c.shared != nil {
+			e.Protocol = http.HTTP2
+		}
 	}
 	if c.state&connBroken != 0 {
 		e.Flags = accesslog.DownstreamProtocolError
@@ -195,7 +244,7 @@ func (c *Conn) OnClosed(error) {
 func (c *Conn) drop(row int) {
 	x := c.exchange
 	c.exchange = nil
-	if x != nil {
+	if x != nil || c.busy() {
 		c.stats.Inc(CxDestroyActive)
 		if row == CxDestroyRemote {
 			c.stats.Inc(CxDestroyRemoteActive)
@@ -205,7 +254,11 @@ func (c *Conn) drop(row int) {
 	}
 	c.leave(row)
 	if x != nil {
-		x.downstreamGone()
+		c.stats.Inc(RqRxReset)
+		x.downstreamGone(accesslog.DownstreamConnectionTermination, "downstream_remote_disconnect")
+	}
+	if c.shared != nil {
+		c.shared.dropStreams(accesslog.DownstreamConnectionTermination, "downstream_remote_disconnect")
 	}
 }
 
@@ -237,7 +290,7 @@ func (c *Conn) Expired(t *loop.Timer) {
 	switch {
 	case t == &c.lifetime:
 		c.age()
-	case c.exchange != nil:
+	case c.busy():
 		// Left running while an exchange is under way: looking again now is cheaper than stopping it for each.
 		c.local.Loop.SetTimer(&c.idle, d, c)
 	default:
@@ -246,6 +299,10 @@ func (c *Conn) Expired(t *loop.Timer) {
 			return
 		}
 		c.stats.Inc(CxIdleTimeout)
+		if c.shared != nil {
+			c.shared.part()
+			return
+		}
 		c.end()
 	}
 }
@@ -256,6 +313,10 @@ func (c *Conn) age() {
 	if c.state&connAged == 0 {
 		c.stats.Inc(CxMaxDuration)
 		c.state |= connAged
+		if c.shared != nil {
+			c.shared.part()
+			return
+		}
 		if c.server.config.SafeMaxDuration {
 			c.state |= connSoft
 			c.stats.Inc(CxSoftDrain)
@@ -272,6 +333,10 @@ func (c *Conn) age() {
 
 // drain ends the connection with its present exchange, or now if it has none.
 func (c *Conn) drain() {
+	if c.shared != nil {
+		c.shared.part()
+		return
+	}
 	if c.exchange == nil {
 		c.end()
 		return

@@ -16,7 +16,7 @@ func (a *attempt) connect() (upstream.Loan, upstream.Failure) {
 	if x.has(terminated) {
 		return x.cluster.Tunnel(l, a.member.Endpoint, x.forward.Priority, x.apart(a.member), a)
 	}
-	return x.cluster.Lend(l, a.member.Endpoint, x.forward.Priority, x.apart(a.member), !a.repeatable(), a, &a.wait)
+	return x.cluster.Lend(l, a.member.Endpoint, x.forward.Priority, x.request.Version, x.apart(a.member), !a.repeatable(), a, &a.wait)
 }
 
 // apart is what keeps the connections for a request apart from others.

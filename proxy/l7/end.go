@@ -43,7 +43,7 @@ func (x *exchange) abort(details string) {
 }
 
 // downstreamGone ends an exchange whose client has gone.
-func (x *exchange) downstreamGone() {
+func (x *exchange) downstreamGone(f accesslog.Flags, details string) {
 	if x.has(over) {
 		return
 	}
@@ -52,12 +52,11 @@ func (x *exchange) downstreamGone() {
 		m.Gone = accesslog.At(x.since())
 	}
 	if !x.has(responseEnded) {
-		x.entry.Flags |= accesslog.DownstreamConnectionTermination
+		x.entry.Flags |= f
 		if !x.has(headSent) {
 			x.entry.Status = 0
 		}
-		x.entry.Details = "downstream_remote_disconnect"
-		x.conn.stats.Inc(RqRxReset)
+		x.entry.Details = details
 	}
 	x.finish()
 	x.recycle()

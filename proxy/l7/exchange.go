@@ -120,8 +120,25 @@ func (x *exchange) start(c *Conn, by client) {
 		x.set(&x.report, d)
 	}
 	c.stats.Inc(RqTotal)
-	c.stats.Inc(RqHTTP1)
+	x.conn.countRequest()
 	c.stats.Inc(RqActive)
+}
+
+// countRequest counts a request, or a pass of one, by the connection's version.
+func (c *Conn) countRequest() {
+	if c.shared != nil {
+		c.stats.Inc(RqHTTP2)
+	} else {
+		c.stats.Inc(RqHTTP1)
+	}
+}
+
+// flushTimeout is what the route says of how long a client may take for the end of an answer; nil: nothing.
+func (x *exchange) flushTimeout() *time.Duration {
+	if x.forward == nil {
+		return nil
+	}
+	return x.forward.FlushTimeout
 }
 
 // beginPass forgets what is known of the way of a request: at its beginning, and where a redirect is followed.
@@ -129,7 +146,7 @@ func (x *exchange) beginPass() {
 	l, c := x.local, x.conn
 	x.began = l.Loop.Nanotime()
 	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Direct(), Remote: c.conn.Remote(), Local: c.address(), DirectLocal: c.conn.DirectLocal(),
-		ServerName: c.conn.ServerName(), FilterChain: c.server.chainAs, Protocol: http.HTTP11, HasProtocol: true, TLS: transport(c.conn),
+		ServerName: c.conn.ServerName(), FilterChain: c.server.chainAs, Protocol: c.version(), HasProtocol: true, TLS: transport(c.conn),
 		About: c.server.about, More: x.askedMore(), RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	if len(c.server.state) > 0 {
 		x.entry.State = slices.Clone(c.kept[stateKey{}].([]config.State))

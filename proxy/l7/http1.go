@@ -13,6 +13,14 @@ import (
 
 // OnData decodes requests. It stops where the exchange cannot take more; what is left comes again.
 func (c *Conn) OnData(b []byte) int {
+	if c.state&connFresh != 0 {
+		if len(b) == 0 || !c.chooseVersion(b) {
+			return 0
+		}
+		if c.shared != nil {
+			return c.shared.OnData(b)
+		}
+	}
 	used := 0
 	for {
 		x := c.exchange
@@ -210,10 +218,7 @@ func (c *Conn) cut() {
 func (c *Conn) done() {
 	c.exchange = nil
 	c.served++
-	rx, tx := c.conn.Received(), c.conn.Sent()
-	c.stats.Add(CxRxBytes, rx-c.rx)
-	c.stats.Add(CxTxBytes, tx-c.tx)
-	c.rx, c.tx = rx, tx
+	c.countBytes()
 	if c.state&connLast != 0 {
 		c.state |= connDrained
 		c.end()

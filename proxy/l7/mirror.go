@@ -122,7 +122,7 @@ func (m *mirror) begin(end bool) {
 		m.end()
 		return
 	}
-	conn, failure := m.cluster.Lend(l, m.member.Endpoint, m.priority, askedName(m.cluster, &m.request), true, m, &m.wait)
+	conn, failure := m.cluster.Lend(l, m.member.Endpoint, m.priority, m.request.Version, askedName(m.cluster, &m.request), true, m, &m.wait)
 	switch {
 	case conn != nil:
 		m.OnLent(conn)
