@@ -71,7 +71,9 @@ func (e *encoder) begin(b []byte) []byte {
 	if e.resize {
 		e.resize = false
 		if e.least < e.max {
-			b = appendInteger(b, 0x20, 0x1f, uint64(e.least))
+			// Go's decoder takes a second update only while its table is empty.
+			e.evict(0)
+			b = append(b, 0x20)
 		}
 		b = appendInteger(b, 0x20, 0x1f, uint64(e.max))
 	}
