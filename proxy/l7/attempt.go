@@ -348,6 +348,13 @@ func (a *attempt) failed(f upstream.Failure) {
 		a.begin(true)
 		return
 	}
+	if f == upstream.Unprocessed && a.has(attemptWhole) && x.stale < maxUnprocessed {
+		// It is certain that nobody has looked at it (RFC 9113 §8.7).
+		x.stale++
+		x.clusterStats().Inc(upstream.StaleRetry)
+		a.begin(true)
+		return
+	}
 	if !a.has(attemptHead) {
 		x.cluster.Report(x.local.Loop, a.member, upstream.Outcome{Failure: f})
 	}
@@ -382,6 +389,9 @@ func (a *attempt) failed(f upstream.Failure) {
 // maxStale bounds how often one request is repeated because connections turned out to be closed. The last try gets a new one
 // sooner or later: each closed one is gone.
 const maxStale = 8
+
+// maxUnprocessed is the same for streams that an upstream does not take. One that is overloaded is not helped by more.
+const maxUnprocessed = 3
 
 // timedOut is the route's timeout.
 func (a *attempt) timedOut() {

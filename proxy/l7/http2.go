@@ -85,11 +85,6 @@ func (h *shared) rest() {
 	if h.parting == refusing {
 		h.state |= connDrained
 		h.end()
-		return
-	}
-	h.Conn.since = h.local.Loop.Nanotime()
-	if d := h.server.config.IdleTimeout; d > 0 && !h.idle.Pending() {
-		h.local.Loop.SetTimer(&h.idle, d, h.Conn)
 	}
 }
 
@@ -296,6 +291,12 @@ func (t *stream) leave() {
 	}
 	if t.next != nil {
 		t.next.prev = t.prev
+	}
+	if h.streams == nil {
+		h.Conn.since = l.Loop.Nanotime()
+		if h.parting == refusing {
+			h.conn.Again() // to say goodbye, when what is being done now is done
+		}
 	}
 	trailers := t.trailers
 	trailers.Reset()

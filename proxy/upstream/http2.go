@@ -263,12 +263,13 @@ type strand struct {
 	priority config.Priority
 	received uint64 // bytes of the connection, when the loan was over
 	sent     uint64
-	reused   bool // the connection had served before, and was idle
-	answered bool // something of the response has come
-	asked    bool // the request is sent whole
-	held     bool // the borrower wants no more for now
-	full     bool // more waits to be sent than may
-	upgraded bool // it asks for the upgrade of HTTP/1 in HTTP/2's way
+	reused   bool   // the connection had served before, and was idle
+	answered bool   // something of the response has come
+	asked    bool   // the request is sent whole
+	held     bool   // the borrower wants no more for now
+	tunnel   bool // it asks for one
+	full     bool   // more waits to be sent than may
+	protocol string // of an upgrade of HTTP/1 that it asks for in HTTP/2's way
 }
 
 // strandLimit is how many bytes of a request wait for the peer's windows; what is more waits where it comes from.
@@ -334,15 +335,16 @@ func (t *strand) SendHead(r *http.Request, framing http1.Framing, upgrade, _ boo
 	t.stream = t.codec.Open(t)
 	t.stream.Limit = strandLimit
 	if upgrade && !r.IsConnect() {
-		t.upgraded = true
+		t.protocol = string(r.Get(http.Upgrade))
 		q := &t.pool.request
 		q.CopyFrom(r)
-		q.SetProtocol(r.Get(http.Upgrade))
+		q.SetProtocol([]byte(t.protocol))
 		q.SetMethod([]byte("CONNECT"))
 		q.Remove(http.Upgrade)
 		q.Remove(http.Connection)
 		r = q
 	}
+	t.tunnel = upgrade
 	t.asked = framing == http1.NoBody && !upgrade
 	t.stream.RequestHead(r, t.asked)
 	return nil
@@ -360,6 +362,8 @@ func (t *strand) SendBody(b []byte) {
 func (t *strand) SendEnd(trailers *http.Header) {
 	switch {
 	case t.asked || t.stream == nil:
+	case t.tunnel && !t.answered:
+		return // the end of its head
 	case trailers != nil && trailers.Len() > 0:
 		t.stream.Trailers(trailers)
 	default:
@@ -433,10 +437,12 @@ func (t *strand) Response() *http.Response { return t.borrower.Response() }
 // OnHead implements http2.Reader.
 func (t *strand) OnHead(end bool) {
 	defer t.pool.loop.Contain(t)
-	t.answered = true
 	r := t.borrower.Response()
-	if t.upgraded && r.Status >= 200 && r.Status < 300 {
+	t.answered = !t.tunnel || !r.IsInformational()
+	if t.protocol != "" && r.Status >= 200 && r.Status < 300 {
 		r.Status = 101
+		r.SetString(http.Upgrade, t.protocol)
+		r.SetString(http.Connection, "upgrade")
 	}
 	final := !r.IsInformational()
 	s := t.borrower

@@ -422,6 +422,7 @@ func (c *Conn) data(s *Stream, p []byte, end bool) {
 	}
 	c.sendRoom -= int64(len(p))
 	s.send -= int64(len(p))
+	s.out += uint64(frameHead + len(p))
 	c.dataSent++
 	b := c.sink.Buffer(frameHead + len(p))
 	start := len(b)
@@ -442,7 +443,9 @@ func (c *Conn) framed(b []byte, start int, s *Stream, end bool) []byte {
 	if end {
 		flags = flagEndStream
 	}
-	return splitBlock(b, start, int(min(c.peer.MaxFrameSize, maxBlockFrame)), flags, s.ID)
+	b = splitBlock(b, start, int(min(c.peer.MaxFrameSize, maxBlockFrame)), flags, s.ID)
+	s.out += uint64(len(b) - start)
+	return b
 }
 
 // maxBlockFrame bounds the HEADERS frames that are written, for peers that take larger ones.

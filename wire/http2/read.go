@@ -191,6 +191,7 @@ func (c *Conn) dataHead(in []byte, length int, flags byte, id uint32) (int, bool
 	case s.length >= 0 && (int64(data) > s.length || ends && int64(data) < s.length):
 		code = LengthMismatch
 	}
+	s.in += uint64(frameHead + length)
 	s.recv -= int64(length)
 	if code != none {
 		c.fail(s, code)
@@ -276,6 +277,7 @@ func (c *Conn) headers(p []byte, flags byte, id uint32) Code {
 	}
 	c.dec.late = false
 	if flags&flagEndHeaders != 0 {
+		c.blockWire = len(p)
 		return c.head(p, id, ends, false)
 	}
 	c.blockID, c.blockEnds, c.blockOver, c.blockWire = id, ends, false, 0
@@ -380,6 +382,7 @@ func (c *Conn) head(block []byte, id uint32, ends, tooLarge bool) Code {
 		c.counts.JoinedCookies += uint32(m.crumbs - 1)
 	}
 	s.fieldBytes = m.bytes
+	s.in += uint64(frameHead + c.blockWire)
 	switch {
 	case s.flags&remoteEnd != 0:
 		code = DataAfterEnd

@@ -19,7 +19,8 @@ type Stream struct {
 	window uint32 // what the peer may send when all was credited
 	taken  uint32 // used and not credited yet
 
-	length     int64 // what content-length leaves to come; -1 if nothing is known
+	in, out    uint64 // bytes of its frames
+	length     int64  // what content-length leaves to come; -1 if nothing is known
 	fieldBytes int
 
 	kept        []byte // came and was not used, from keptAt on
@@ -55,6 +56,15 @@ func (s *Stream) Fault() *Error { return s.fault.err() }
 
 // FieldBytes are what names and values of the last head or trailers took, decoded, those of pseudo-header fields among them.
 func (s *Stream) FieldBytes() int { return s.fieldBytes }
+
+// Reader is who hears of the stream; nil once it is forgotten.
+func (s *Stream) Reader() Reader { return s.r }
+
+// Received is how many bytes the frames of the stream that have come take on the connection.
+func (s *Stream) Received() uint64 { return s.in }
+
+// Sent is how many bytes those take that were written.
+func (s *Stream) Sent() uint64 { return s.out }
 
 // Queued is how many bytes wait for a window or the sink.
 func (s *Stream) Queued() int { return len(s.queue) - s.queueAt }
