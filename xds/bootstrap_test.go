@@ -53,9 +53,9 @@ func TestFaults(t *testing.T) {
 			`b.yaml:7: static_resources.clusters[0]: want an object, not a number`,
 		}},
 		{name: "lines of what the table refuses", file: "b.yaml", text: "admin:\n  address:\n    pipe: {path: /a}\n  socket_options:\n  - int_value: 1\nstatic_resources:\n  clusters:\n  - name: a\n    connectTimeout: 1s\n" +
-			"  - name: b\n    lb_subset_config:\n      {metadata_fallback_policy: FALLBACK_LIST}\n    connectTimeout: 0s\n", want: []string{
+			"  - name: b\n    track_timeout_budgets:\n      true\n    connectTimeout: 0s\n", want: []string{
 			`b.yaml:4: admin.socket_options: not supported yet: the admin's socket has the system's options`,
-			`b.yaml:12: static_resources.clusters[1].lb_subset_config.metadata_fallback_policy: FALLBACK_LIST: not supported yet: a request asks for one subset`,
+			`b.yaml:11: static_resources.clusters[1].track_timeout_budgets: not supported yet: no such statistics are kept`,
 			`b.yaml:13: static_resources.clusters[1].connect_timeout: value must be greater than 0s`,
 		}},
 		{name: "lists of two texts", file: "b.json", text: "{\"static_resources\":\n{\"clusters\": [{\"name\": \"a\"}]}}", yaml: "static_resources:\n  clusters:\n  - name: a\n", want: []string{

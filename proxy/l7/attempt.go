@@ -13,7 +13,7 @@ import (
 type attempt struct {
 	exchange      *exchange
 	member        *upstream.Member
-	conn          *upstream.HTTP1
+	conn          upstream.Loan
 	response      *http.Response // where heads are read into
 	wait          upstream.Wait
 	perTry        loop.Timer // until the head of the response
@@ -99,19 +99,20 @@ func (a *attempt) repeatable() bool {
 }
 
 // OnLent sends the request's head; its body follows as it comes.
-func (a *attempt) OnLent(c *upstream.HTTP1) {
+func (a *attempt) OnLent(c upstream.Loan) {
 	x := a.exchange
 	a.conn = c
-	conn := c.Conn()
-	x.entry.UpstreamWireSent -= conn.Sent() // settle adds what there will be
-	x.entry.UpstreamWireReceived -= conn.Received()
 	a.framing = x.requestFraming(a.has(attemptWhole))
 	head := c.SendHead(&x.request, a.framing, x.has(upgradeAsked), x.server.decode.KeepSpelling)
 	if !x.has(terminated) {
 		a.ready()
 	}
 	if m := x.entry.More; m != nil {
-		m.To += uint64(accesslog.FieldBytes(head))
+		if c.Version() == http.HTTP2 {
+			m.To += uint64(x.request.HeadSize())
+		} else {
+			m.To += uint64(accesslog.FieldBytes(head))
+		}
 	}
 	if d := x.streamLimit; d > 0 {
 		x.set(&x.answer, d)
@@ -149,6 +150,7 @@ func (a *attempt) sign() {
 	e.UpstreamRemote, e.UpstreamPath = a.conn.Conn().Remote(), address.Path // the endpoint may have moved, the connection has not
 	e.UpstreamHost, e.UpstreamTLS = e.UpstreamRemote, transport(a.conn.Conn())
 	e.UpstreamLocal, e.UpstreamConnectionID, e.UpstreamRaw = a.conn.Local(), a.conn.Number(), a.exchange.has(terminated)
+	e.UpstreamProtocol = a.conn.Version()
 }
 
 // takesBody tells whether more of the request's body can be sent now.
@@ -185,11 +187,17 @@ func (a *attempt) sendBody(b []byte, end bool) {
 
 // sendEnd ends the request, with its trailers if it has some.
 func (a *attempt) sendEnd() {
-	x, c := a.exchange, a.conn.Conn()
-	before := c.Sent() + uint64(c.Unsent())
+	x := a.exchange
+	_, before := a.conn.Wire()
 	a.conn.SendEnd(x.requestTrailers)
-	if m := x.entry.More; m != nil && x.requestTrailers != nil && a.framing == http1.Chunked {
-		m.To += c.Sent() + uint64(c.Unsent()) - before - uint64(len(lastChunk))
+	if m := x.entry.More; m != nil && x.requestTrailers != nil {
+		switch {
+		case a.conn.Version() == http.HTTP2:
+			m.To += uint64(x.requestTrailers.Size())
+		case a.framing == http1.Chunked:
+			_, after := a.conn.Wire()
+			m.To += after - before - uint64(len(lastChunk))
+		}
 	}
 }
 
@@ -299,10 +307,11 @@ func (a *attempt) OnEnd() {
 }
 
 // settle takes note of what the attempt has cost.
-func (a *attempt) settle(c *upstream.HTTP1) {
+func (a *attempt) settle(c upstream.Loan) {
 	x := a.exchange
-	x.entry.UpstreamWireSent += c.Conn().Sent()
-	x.entry.UpstreamWireReceived += c.Conn().Received()
+	received, sent := c.Wire()
+	x.entry.UpstreamWireSent += sent
+	x.entry.UpstreamWireReceived += received
 	a.stopTimers()
 	if a == x.attempt {
 		x.local.Loop.StopTimer(&x.answer)
@@ -334,6 +343,13 @@ func (a *attempt) failed(f upstream.Failure) {
 	}
 	if f == upstream.Stale && a.repeatable() && x.stale < maxStale {
 		// The connection was closed while it was idle, and we had not heard of it yet: an old race, and nobody's fault.
+		x.stale++
+		x.clusterStats().Inc(upstream.StaleRetry)
+		a.begin(true)
+		return
+	}
+	if f == upstream.Unprocessed && a.has(attemptWhole) && x.stale < maxUnprocessed {
+		// It is certain that nobody has looked at it (RFC 9113 §8.7).
 		x.stale++
 		x.clusterStats().Inc(upstream.StaleRetry)
 		a.begin(true)
@@ -373,6 +389,9 @@ func (a *attempt) failed(f upstream.Failure) {
 // maxStale bounds how often one request is repeated because connections turned out to be closed. The last try gets a new one
 // sooner or later: each closed one is gone.
 const maxStale = 8
+
+// maxUnprocessed is the same for streams that an upstream does not take. One that is overloaded is not helped by more.
+const maxUnprocessed = 3
 
 // timedOut is the route's timeout.
 func (a *attempt) timedOut() {

@@ -109,7 +109,7 @@ func (x *exchange) hasRoom(a *await) bool {
 		}
 	}
 	if l.backward {
-		return !x.conn.conn.Over()
+		return !x.client.full()
 	}
 	return x.takesRequest()
 }

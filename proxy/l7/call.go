@@ -23,7 +23,7 @@ type call struct {
 	body     []byte // of the request
 	answer   []byte
 	wait     upstream.Wait
-	conn     *upstream.HTTP1
+	conn     upstream.Loan
 	timer    loop.Timer
 	local    *Local
 	stats    *telemetry.Values
@@ -60,7 +60,7 @@ func (x *exchange) AwaitCall(cluster string, r *http.Request, body []byte, timeo
 		return
 	}
 	k.cluster, k.member = c, m
-	conn, failure := c.Lend(l, m.Endpoint, config.PriorityDefault, nil, true, k, &k.wait)
+	conn, failure := c.Lend(l, m.Endpoint, config.PriorityDefault, http.HTTP11, nil, true, k, &k.wait)
 	switch {
 	case conn != nil:
 		k.OnLent(conn)
@@ -121,7 +121,7 @@ func (k *call) report(o upstream.Outcome) {
 }
 
 // OnLent sends the request.
-func (k *call) OnLent(c *upstream.HTTP1) {
+func (k *call) OnLent(c upstream.Loan) {
 	k.conn = c
 	framing := http1.NoBody
 	if len(k.body) > 0 {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -11,8 +12,7 @@ import (
 	"github.com/weftmesh/weft/wire/http1"
 )
 
-// Conn is a downstream connection that speaks HTTP/1: one exchange at a time, in order. While one is under way the next one's bytes
-// wait, so pipelining costs no more than the connection's buffer.
+// Conn is a downstream connection. It speaks HTTP/1 until it turns out to speak HTTP/2; what it is for either is here.
 type Conn struct {
 	conn     *loop.Conn
 	server   *Server
@@ -20,9 +20,10 @@ type Conn struct {
 	stats    *telemetry.Values
 	requests *telemetry.Values // of ListenerStats
 	gate     loop.Gate
-	exchange *exchange
-	decoder  http1.Decoder
-	next     *Conn // in local.conns
+	shared   *shared       // nil: it speaks HTTP/1
+	exchange *exchange     // of HTTP/1, where there is one at a time
+	decoder  http1.Decoder // likewise
+	next     *Conn         // in local.conns
 	prev     *Conn
 	idle     loop.Timer
 	lifetime loop.Timer
@@ -50,6 +51,7 @@ const (
 	connStopped                         // the exchange wants no more for now, and the decoder may have an event that needs no more bytes
 	connPresented                       // the client has shown a certificate
 	connVerified                        // which ends with a root that is trusted
+	connFresh                           // what it speaks is not known yet
 )
 
 // Serve makes an accepted connection a downstream connection of the server. requests is where its listener counts, by ListenerStats.
@@ -80,8 +82,6 @@ func (s *Server) Serve(l *Local, p *loop.Pending, requests *telemetry.Values) {
 	l.conns = c
 	stats.Inc(CxTotal)
 	stats.Inc(CxActive)
-	stats.Inc(CxHTTP1Total)
-	stats.Inc(CxHTTP1Active)
 	if s := conn.TLS(); s != nil {
 		stats.Inc(CxSSLTotal)
 		stats.Inc(CxSSLActive)
@@ -98,7 +98,46 @@ func (s *Server) Serve(l *Local, p *loop.Pending, requests *telemetry.Values) {
 	if d := s.config.MaxConnectionDuration; d > 0 {
 		l.Loop.SetTimer(&c.lifetime, l.Loop.Jittered(d, s.config.DurationJitter), c)
 	}
+	switch agreed := conn.TLS() != nil && conn.TLS().State().NegotiatedProtocol == "h2"; {
+	case s.config.Codec == config.CodecHTTP2, s.config.Codec == config.CodecAuto && agreed:
+		c.countVersion(true)
+		c.share()
+	case s.config.Codec == config.CodecAuto && (conn.TLS() == nil || conn.TLS().State().NegotiatedProtocol == ""):
+		c.state |= connFresh
+	default:
+		c.countVersion(false)
+	}
 }
+
+// countVersion takes the connection into the books of its version.
+func (c *Conn) countVersion(shared bool) {
+	if shared {
+		c.stats.Inc(CxHTTP2Total)
+		c.stats.Inc(CxHTTP2Active)
+		return
+	}
+	c.stats.Inc(CxHTTP1Total)
+	c.stats.Inc(CxHTTP1Active)
+}
+
+// countBytes counts what has come and gone since the last time.
+func (c *Conn) countBytes() {
+	rx, tx := c.conn.Received(), c.conn.Sent()
+	c.stats.Add(CxRxBytes, rx-c.rx)
+	c.stats.Add(CxTxBytes, tx-c.tx)
+	c.rx, c.tx = rx, tx
+}
+
+// version is that of requests whose heads have not come.
+func (c *Conn) version() http.Version {
+	if c.shared != nil {
+		return http.HTTP2
+	}
+	return http.HTTP11
+}
+
+// busy tells whether an exchange is under way.
+func (c *Conn) busy() bool { return c.exchange != nil || c.shared != nil && c.shared.streams != nil }
 
 // scheme is that of requests that say nothing else.
 func (c *Conn) scheme() string {
@@ -118,100 +157,6 @@ func (c *Conn) setState() {
 		RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	e.SetState(c.server.state)
 	c.kept = map[any]any{stateKey{}: e.State}
-}
-
-// OnData decodes requests. It stops where the exchange cannot take more; what is left comes again.
-func (c *Conn) OnData(b []byte) int {
-	used := 0
-	for {
-		x := c.exchange
-		if x == nil {
-			if used == len(b) || c.conn.Closed() {
-				return len(b)
-			}
-			x = c.begin()
-		}
-		if !x.wantsRequest() {
-			if used < len(b) {
-				// More has come than this exchange can use now: the kernel keeps the rest until it can. Not before, though: to pause
-				// and resume for every request would cost two system calls.
-				c.conn.Pause()
-			}
-			c.state |= connStopped
-			return used
-		}
-		c.state |= connDecodes
-		n, event, data, err := c.decoder.NextRequest(b[used:], &x.request)
-		c.state &^= connDecodes
-		used += n
-		if err != nil {
-			c.refuse(x, err.(*http1.Error))
-			return len(b)
-		}
-		switch event {
-		case http1.NeedMore:
-			return used
-		case http1.Head:
-			x.onRequestHead(c.decoder.NoBody())
-		case http1.Body:
-			x.onRequestBody(data)
-		case http1.Trailers:
-			x.onRequestTrailers(c.decoder.Trailers)
-		case http1.End:
-			x.onRequestEnd()
-		}
-		if c.conn.Closed() {
-			return len(b)
-		}
-	}
-}
-
-// begin starts an exchange with the first byte of a request.
-func (c *Conn) begin() *exchange {
-	x := c.local.exchange()
-	x.start(c)
-	c.exchange = x
-	if d := c.server.config.RequestHeadersTimeout; d > 0 {
-		x.set(&x.headers, d)
-	}
-	return x
-}
-
-// refuse answers what is not HTTP, or breaks a limit, and ends the connection: no later byte can be trusted (RFC 9112 §2.2).
-func (c *Conn) refuse(x *exchange, err *http1.Error) {
-	switch err.Code {
-	case http1.MissingHost: // a request that Envoy's codec takes
-	case http1.Fragment:
-		c.stats.Inc(RqFailedPathNormalization)
-	case http1.Underscore:
-		c.stats.Inc(CodecRejectedUnderscores)
-		fallthrough
-	default:
-		c.stats.Inc(CxProtocolError)
-		c.state |= connBroken
-	}
-	c.state |= connLast
-	x.malformed(err)
-}
-
-// finished is called when the exchange is over and all of its response written.
-func (c *Conn) finished() {
-	c.exchange = nil
-	c.served++
-	rx, tx := c.conn.Received(), c.conn.Sent()
-	c.stats.Add(CxRxBytes, rx-c.rx)
-	c.stats.Add(CxTxBytes, tx-c.tx)
-	c.rx, c.tx = rx, tx
-	if c.state&connLast != 0 {
-		c.state |= connDrained
-		c.end()
-		return
-	}
-	c.since = c.local.Loop.Nanotime()
-	if d := c.server.config.IdleTimeout; d > 0 && !c.idle.Pending() {
-		c.local.Loop.SetTimer(&c.idle, d, c)
-	}
-	c.conn.Resume()
 }
 
 // end closes politely: what was written goes out, and the peer gets a moment to close first.
@@ -240,7 +185,14 @@ func (c *Conn) leave(row int) {
 	}
 	c.next, c.prev = nil, nil
 	c.stats.Dec(CxActive)
-	c.stats.Dec(CxHTTP1Active)
+	switch {
+	case c.shared != nil:
+		c.stats.Dec(CxHTTP2Active)
+		l.Loop.StopTimer(&c.shared.notice)
+		l.Loop.StopTimer(&c.shared.ping)
+	case c.state&connFresh == 0:
+		c.stats.Dec(CxHTTP1Active)
+	}
 	if c.conn.TLS() != nil {
 		c.stats.Dec(CxSSLActive)
 	}
@@ -255,8 +207,7 @@ func (c *Conn) leave(row int) {
 	}
 	c.gate.Left(time.Duration(age))
 	c.stats.Observe(CxLengthMs, milliseconds(age))
-	c.stats.Add(CxRxBytes, c.conn.Received()-c.rx)
-	c.stats.Add(CxTxBytes, c.conn.Sent()-c.tx)
+	c.countBytes()
 }
 
 // tell says how the connection went, to who logs it as a whole.
@@ -264,6 +215,9 @@ func (c *Conn) tell(log accesslog.ConnectionLog) {
 	e := accesslog.Entry{ConnectionID: c.number, BytesReceived: c.conn.Received(), BytesSent: c.conn.Sent() + uint64(c.conn.Unsent())}
 	if x := c.exchange; c.served > 0 && c.state&connBroken == 0 || x != nil && x.entry.HasProtocol {
 		e.HasProtocol, e.Protocol = true, http.HTTP11
+		if c.shared != nil {
+			e.Protocol = http.HTTP2
+		}
 	}
 	if c.state&connBroken != 0 {
 		e.Flags = accesslog.DownstreamProtocolError
@@ -280,19 +234,6 @@ func (c *Conn) tell(log accesslog.ConnectionLog) {
 	log.Ended(&e)
 }
 
-// OnEOF is taken for the wish to end: a client that half-closes is gone for Envoy too.
-func (c *Conn) OnEOF() {
-	x := c.exchange
-	if x != nil && x.tunnels() {
-		if event, err := c.decoder.EOF(); err == nil && event == http1.End {
-			x.onRequestEnd()
-		}
-		return
-	}
-	c.drop(CxDestroyRemote)
-	c.conn.Close()
-}
-
 // OnClosed is an error of the socket.
 func (c *Conn) OnClosed(error) {
 	c.state |= connReset
@@ -303,7 +244,7 @@ func (c *Conn) OnClosed(error) {
 func (c *Conn) drop(row int) {
 	x := c.exchange
 	c.exchange = nil
-	if x != nil {
+	if x != nil || c.busy() {
 		c.stats.Inc(CxDestroyActive)
 		if row == CxDestroyRemote {
 			c.stats.Inc(CxDestroyRemoteActive)
@@ -313,7 +254,11 @@ func (c *Conn) drop(row int) {
 	}
 	c.leave(row)
 	if x != nil {
-		x.downstreamGone()
+		c.stats.Inc(RqRxReset)
+		x.downstreamGone(accesslog.DownstreamConnectionTermination, "downstream_remote_disconnect")
+	}
+	if c.shared != nil {
+		c.shared.dropStreams(accesslog.DownstreamConnectionTermination, "downstream_remote_disconnect")
 	}
 }
 
@@ -345,7 +290,7 @@ func (c *Conn) Expired(t *loop.Timer) {
 	switch {
 	case t == &c.lifetime:
 		c.age()
-	case c.exchange != nil:
+	case c.busy():
 		// Left running while an exchange is under way: looking again now is cheaper than stopping it for each.
 		c.local.Loop.SetTimer(&c.idle, d, c)
 	default:
@@ -354,6 +299,10 @@ func (c *Conn) Expired(t *loop.Timer) {
 			return
 		}
 		c.stats.Inc(CxIdleTimeout)
+		if c.shared != nil {
+			c.shared.part()
+			return
+		}
 		c.end()
 	}
 }
@@ -364,6 +313,10 @@ func (c *Conn) age() {
 	if c.state&connAged == 0 {
 		c.stats.Inc(CxMaxDuration)
 		c.state |= connAged
+		if c.shared != nil {
+			c.shared.part()
+			return
+		}
 		if c.server.config.SafeMaxDuration {
 			c.state |= connSoft
 			c.stats.Inc(CxSoftDrain)
@@ -380,6 +333,10 @@ func (c *Conn) age() {
 
 // drain ends the connection with its present exchange, or now if it has none.
 func (c *Conn) drain() {
+	if c.shared != nil {
+		c.shared.part()
+		return
+	}
 	if c.exchange == nil {
 		c.end()
 		return
@@ -410,6 +367,24 @@ func (l *Local) Connections() int {
 		n++
 	}
 	return n
+}
+
+// isLast decides whether the connection ends with the exchange that has begun.
+func (c *Conn) isLast() bool {
+	s, last := c.server, false
+	if limit := s.config.MaxRequestsPerConn; limit > 0 && c.served+1 >= limit {
+		c.stats.Inc(CxMaxRequests)
+		last = true
+	}
+	if s.origin.Health.Failed() {
+		c.stats.Inc(CxDrainClose)
+		last = true // whoever is told to go elsewhere should do so soon
+	}
+	if d := s.origin.Drain; d.Active() && d.closes(s.inbound, c.local.Loop.Now(), c.local.Loop.Random()) {
+		c.stats.Inc(CxDrainClose)
+		last = true
+	}
+	return last
 }
 
 // address is our side of the connection, asked of the kernel once.

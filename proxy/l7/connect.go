@@ -10,13 +10,13 @@ import (
 )
 
 // connect asks for the connection of an attempt: one of the pool's, or, for what goes upstream as it is, one of its own.
-func (a *attempt) connect() (*upstream.HTTP1, upstream.Failure) {
+func (a *attempt) connect() (upstream.Loan, upstream.Failure) {
 	x := a.exchange
 	l := x.local.Loop
 	if x.has(terminated) {
 		return x.cluster.Tunnel(l, a.member.Endpoint, x.forward.Priority, x.apart(a.member), a)
 	}
-	return x.cluster.Lend(l, a.member.Endpoint, x.forward.Priority, x.apart(a.member), !a.repeatable(), a, &a.wait)
+	return x.cluster.Lend(l, a.member.Endpoint, x.forward.Priority, x.request.Version, x.apart(a.member), !a.repeatable(), a, &a.wait)
 }
 
 // apart is what keeps the connections for a request apart from others.

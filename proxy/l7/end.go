@@ -10,7 +10,7 @@ func (x *exchange) responseDone() {
 	x.entry.Answered = true
 	if !x.has(requestEnded) {
 		x.conn.stats.Inc(RqResponseBeforeComplete)
-		x.conn.state |= connLast
+		x.client.last()
 	}
 	x.finishIfDone()
 }
@@ -25,33 +25,25 @@ func (x *exchange) finishIfDone() {
 		return // OnEnd is on its way, and with it the connection's return
 	}
 	x.finish()
-	x.conn.finished()
+	x.client.done()
 	x.recycle()
 }
 
-// abort ends an exchange whose head is out: the only way left to tell the client is to cut the connection.
+// abort ends an exchange whose head is out: the only way left to tell the client is to cut it off.
 func (x *exchange) abort(details string) {
 	if x.has(over) {
 		return
 	}
 	x.abandonAttempts()
 	x.entry.Details = details
-	c := x.conn
-	c.stats.Inc(RqTxReset)
+	x.conn.stats.Inc(RqTxReset)
 	x.finish()
-	c.exchange = nil
-	c.leave(CxDestroyLocal)
-	if x.has(untilClose) {
-		c.conn.Reset() // an orderly end would make what came look like the whole
-	} else {
-		c.conn.Flush()
-		c.conn.Close()
-	}
+	x.client.cut()
 	x.recycle()
 }
 
 // downstreamGone ends an exchange whose client has gone.
-func (x *exchange) downstreamGone() {
+func (x *exchange) downstreamGone(f accesslog.Flags, details string) {
 	if x.has(over) {
 		return
 	}
@@ -60,12 +52,11 @@ func (x *exchange) downstreamGone() {
 		m.Gone = accesslog.At(x.since())
 	}
 	if !x.has(responseEnded) {
-		x.entry.Flags |= accesslog.DownstreamConnectionTermination
+		x.entry.Flags |= f
 		if !x.has(headSent) {
 			x.entry.Status = 0
 		}
-		x.entry.Details = "downstream_remote_disconnect"
-		x.conn.stats.Inc(RqRxReset)
+		x.entry.Details = details
 	}
 	x.finish()
 	x.recycle()
@@ -122,6 +113,7 @@ func (x *exchange) recycle() {
 	x.response.Reset()
 	x.generation, x.cluster, x.forward, x.share = nil, nil, nil, nil
 	x.trailers, x.requestTrailers, x.tallies = nil, nil, [2]*tally{}
+	x.client = nil
 	x.attempt = &x.first
 	if r := x.retry; r != nil && cap(r.body) > maxScratch {
 		r.body = nil

@@ -19,6 +19,7 @@ import (
 type exchange struct {
 	local      *Local
 	conn       *Conn
+	client     client
 	server     *Server
 	generation *Generation
 
@@ -103,9 +104,9 @@ const (
 
 func (x *exchange) has(s exchangeState) bool { return x.state&s != 0 }
 
-func (x *exchange) start(c *Conn) {
+func (x *exchange) start(c *Conn, by client) {
 	l := c.local
-	x.conn, x.server = c, c.server
+	x.conn, x.client, x.server = c, by, c.server
 	x.generation = l.Generation
 	x.sequence++
 	x.state = 0
@@ -119,8 +120,25 @@ func (x *exchange) start(c *Conn) {
 		x.set(&x.report, d)
 	}
 	c.stats.Inc(RqTotal)
-	c.stats.Inc(RqHTTP1)
+	x.conn.countRequest()
 	c.stats.Inc(RqActive)
+}
+
+// countRequest counts a request, or a pass of one, by the connection's version.
+func (c *Conn) countRequest() {
+	if c.shared != nil {
+		c.stats.Inc(RqHTTP2)
+	} else {
+		c.stats.Inc(RqHTTP1)
+	}
+}
+
+// flushTimeout is what the route says of how long a client may take for the end of an answer; nil: nothing.
+func (x *exchange) flushTimeout() *time.Duration {
+	if x.forward == nil {
+		return nil
+	}
+	return x.forward.FlushTimeout
 }
 
 // beginPass forgets what is known of the way of a request: at its beginning, and where a redirect is followed.
@@ -128,7 +146,7 @@ func (x *exchange) beginPass() {
 	l, c := x.local, x.conn
 	x.began = l.Loop.Nanotime()
 	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Direct(), Remote: c.conn.Remote(), Local: c.address(), DirectLocal: c.conn.DirectLocal(),
-		ServerName: c.conn.ServerName(), FilterChain: c.server.chainAs, Protocol: http.HTTP11, HasProtocol: true, TLS: transport(c.conn),
+		ServerName: c.conn.ServerName(), FilterChain: c.server.chainAs, Protocol: c.version(), HasProtocol: true, TLS: transport(c.conn),
 		About: c.server.about, More: x.askedMore(), RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}
 	if len(c.server.state) > 0 {
 		x.entry.State = slices.Clone(c.kept[stateKey{}].([]config.State))
@@ -196,7 +214,7 @@ func (x *exchange) onRequestHead(end bool) {
 	x.entry.Request = &x.request
 	x.entry.Protocol = x.request.Version
 	if m := x.entry.More; m != nil {
-		m.Received.Head(x.conn.decoder.FieldBytes())
+		m.Received.Head(x.client.fieldBytes())
 		m.RequestHead = accesslog.At(x.since())
 	}
 	c := x.server.config
@@ -206,7 +224,7 @@ func (x *exchange) onRequestHead(end bool) {
 		x.set(&x.deadline, c.RequestTimeout)
 	}
 	x.startLimits()
-	x.conn.lastOne()
+	x.client.opened()
 	x.startChain()
 	if !x.prepareHead() {
 		return
@@ -236,29 +254,6 @@ func (x *exchange) runChain(end bool) {
 	x.passHead(&x.up, 0, end)
 }
 
-// lastOne decides whether the connection ends with this exchange.
-func (c *Conn) lastOne() {
-	s := c.server
-	if limit := s.config.MaxRequestsPerConn; limit > 0 && c.served+1 >= limit {
-		c.stats.Inc(CxMaxRequests)
-		c.state |= connLast
-	}
-	if s.origin.Health.Failed() {
-		c.stats.Inc(CxDrainClose)
-		c.state |= connLast // whoever is told to go elsewhere should do so soon
-	}
-	if d := s.origin.Drain; d.Active() && d.closes(s.inbound, c.local.Loop.Now(), c.local.Loop.Random()) {
-		c.stats.Inc(CxDrainClose)
-		c.state |= connLast
-	}
-	if c.state&connSoft != 0 || !c.decoder.KeepAlive() {
-		c.state |= connLast
-	}
-	if n := c.decoder.DroppedUnderscores(); n > 0 {
-		c.stats.Add(CodecHeadersWithUnderscores, uint64(n))
-	}
-}
-
 func (x *exchange) onRequestBody(b []byte) {
 	x.alive()
 	x.entry.BytesReceived += uint64(len(b))
@@ -270,7 +265,7 @@ func (x *exchange) onRequestBody(b []byte) {
 
 func (x *exchange) onRequestTrailers(t *http.Header) {
 	if m := x.entry.More; m != nil {
-		m.Received.Trailers(x.conn.decoder.FieldBytes())
+		m.Received.Trailers(x.client.fieldBytes())
 	}
 	if x.has(replied | responseEnded) {
 		return
@@ -295,14 +290,10 @@ func (x *exchange) requestComplete() {
 	x.local.Loop.StopTimer(&x.deadline)
 }
 
-// pump has bytes that the connection kept offered again, now that they may be wanted.
+// pump has what was kept of the request offered again, now that it may be wanted.
 func (x *exchange) pump() {
-	if c := x.conn; c.exchange == x && x.wantsRequest() {
-		c.conn.Resume()
-		if c.state&connStopped != 0 {
-			c.state &^= connStopped
-			c.conn.Again()
-		}
+	if !x.has(over) && x.wantsRequest() {
+		x.client.pump()
 	}
 }
 
@@ -315,13 +306,13 @@ func (x *exchange) Expired(t *loop.Timer) {
 	switch t {
 	case &x.headers:
 		stats.Inc(RqHeaderTimeout)
-		x.conn.state |= connLast
+		x.client.last()
 		x.leaveChain()
 		x.fail(408, accesslog.Flags(0), "request_header_timeout", "request header timeout")
 	case &x.deadline:
 		if !x.has(requestEnded) {
 			stats.Inc(RqTimeout)
-			x.conn.state |= connLast
+			x.client.last()
 			x.fail(408, accesslog.Flags(0), "request_overall_timeout", "request timeout")
 			return
 		}
@@ -329,7 +320,7 @@ func (x *exchange) Expired(t *loop.Timer) {
 	case &x.quiet:
 		stats.Inc(RqIdleTimeout)
 		if !x.has(requestEnded) {
-			x.conn.state |= connLast
+			x.client.last()
 		}
 		x.fail(x.lateStatus(), accesslog.StreamIdleTimeout, "stream_idle_timeout", "stream timeout")
 	case &x.answer:
@@ -410,7 +401,7 @@ func (x *exchange) malformed(err *http1.Error) {
 		if m := x.entry.More; m != nil {
 			m.RequestHead = accesslog.At(x.since())
 			if err.Code == http1.MissingHost {
-				m.Received.Head(x.conn.decoder.FieldBytes())
+				m.Received.Head(x.client.fieldBytes())
 			}
 		}
 	default:

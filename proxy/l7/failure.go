@@ -24,6 +24,8 @@ var verdicts = [...]verdict{
 	upstream.ConnectTimeout:     {status: 503, flags: accesslog.UpstreamConnectionFailure, reason: "connection timeout", safe: true},
 	upstream.Terminated:         {status: 503, flags: accesslog.UpstreamConnectionTermination, reason: "connection termination"},
 	upstream.Stale:              {status: 503, flags: accesslog.UpstreamConnectionTermination, reason: "connection termination"},
+	upstream.Reset:              {status: 503, flags: accesslog.UpstreamRemoteReset, reason: "remote reset"},
+	upstream.Unprocessed:        {status: 503, flags: accesslog.UpstreamRemoteReset, reason: "remote refused stream reset", safe: true},
 	upstream.Malformed:          {status: 502, flags: accesslog.UpstreamProtocolError, reason: "protocol error"},
 }
 

@@ -39,7 +39,7 @@ func (x *exchange) prepareHead() bool {
 	}
 	if r.Has(http.Expect) && !c.Proxy100Continue && bytes.EqualFold(r.Get(http.Expect), []byte("100-continue")) {
 		r.Remove(http.Expect)
-		x.conn.conn.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+		x.client.interim(continueHead)
 		x.conn.countStatus(100)
 	}
 	x.removeHopByHop()
@@ -53,7 +53,7 @@ func (x *exchange) acceptUpgrade() bool {
 	kind := []byte(nil)
 	if r.IsConnect() {
 		kind = []byte("connect")
-	} else if x.conn.decoder.UpgradeAsked() {
+	} else if x.client.upgradeAsked() {
 		kind = r.Get(http.Upgrade)
 	}
 	if kind == nil {
@@ -80,7 +80,7 @@ func (x *exchange) acceptUpgrade() bool {
 	u := findUpgrade(allowed, kind)
 	if u == nil || !u.Enabled {
 		x.conn.stats.Inc(RqWSOnNonWSRoute)
-		x.conn.state |= connLast
+		x.client.last()
 		x.reply(403, "upgrade_failed", nil, "")
 		return false
 	}

@@ -7,8 +7,8 @@ import (
 
 // log writes the exchange as it is now.
 func (x *exchange) log() {
-	c, l := x.conn, x.local.Loop
-	x.entry.WireReceived, x.entry.WireSent = c.conn.Received()-c.rx, c.conn.Sent()+uint64(c.conn.Unsent())-c.tx
+	l := x.local.Loop
+	x.entry.WireReceived, x.entry.WireSent = x.client.wire()
 	for _, log := range x.server.logs {
 		if f := log.Filter(); f == nil || f.Wants(&x.entry, l.Random(), route.Rules{}) {
 			log.Write(l.Index(), &x.entry)
@@ -33,8 +33,9 @@ func (x *exchange) logAt(m config.LogMoment) {
 // countSoFar notes what an attempt that is under way has cost, as settle does when it is over.
 func (a *attempt) countSoFar() {
 	if a.conn != nil {
-		e, c := &a.exchange.entry, a.conn.Conn()
-		e.UpstreamWireSent += c.Sent() + uint64(c.Unsent())
-		e.UpstreamWireReceived += c.Received()
+		e := &a.exchange.entry
+		received, sent := a.conn.Wire()
+		e.UpstreamWireSent += sent
+		e.UpstreamWireReceived += received
 	}
 }

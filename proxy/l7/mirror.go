@@ -15,7 +15,7 @@ type mirror struct {
 	local    *Local
 	cluster  *upstream.Cluster
 	member   *upstream.Member
-	conn     *upstream.HTTP1
+	conn     upstream.Loan
 	request  http.Request
 	response http.Response
 	trailers http.Header
@@ -122,7 +122,7 @@ func (m *mirror) begin(end bool) {
 		m.end()
 		return
 	}
-	conn, failure := m.cluster.Lend(l, m.member.Endpoint, m.priority, askedName(m.cluster, &m.request), true, m, &m.wait)
+	conn, failure := m.cluster.Lend(l, m.member.Endpoint, m.priority, m.request.Version, askedName(m.cluster, &m.request), true, m, &m.wait)
 	switch {
 	case conn != nil:
 		m.OnLent(conn)
@@ -234,7 +234,7 @@ func (m *mirror) recycle() {
 }
 
 // OnLent implements upstream.Stream.
-func (m *mirror) OnLent(c *upstream.HTTP1) {
+func (m *mirror) OnLent(c upstream.Loan) {
 	m.conn = c
 	framing := requestFraming(&m.request, m.has(mirrorWhole))
 	c.SendHead(&m.request, framing, false, false)

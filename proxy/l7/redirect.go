@@ -188,7 +188,7 @@ func (x *exchange) passAgain() {
 	local.StopTimer(&x.duration)
 	c := x.conn
 	c.stats.Inc(RqTotal)
-	c.stats.Inc(RqHTTP1)
+	c.countRequest()
 	x.response.Reset()
 	x.state &= hasHead | requestEnded | external
 	received := x.received()

@@ -50,7 +50,7 @@ func (x *exchange) replyAs(a answer) {
 	}
 	x.state |= replied | ownHead
 	if a.status == 400 && !x.server.config.StreamErrorOnInvalid {
-		x.conn.state |= connLast // as Envoy: who speaks so badly may have lost its place
+		x.client.last() // as Envoy: who speaks so badly may have lost its place
 	}
 	x.up.reset()
 	x.down.reset()
@@ -90,9 +90,7 @@ func (x *exchange) replyAs(a answer) {
 	if len(a.body) > 0 && !x.has(over) {
 		x.passBody(&x.down, 0, a.body, true)
 	}
-	if !x.has(over) && x.conn.exchange == x {
-		x.pump()
-	}
+	x.pump()
 }
 
 // describe says how long the body is and, if nobody has, what it is.

@@ -6,7 +6,6 @@ import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/wire/http"
-	"github.com/weftmesh/weft/wire/http1"
 )
 
 // maxInformational bounds the interim responses of one exchange: an upstream that sends them for ever would be one that never answers.
@@ -23,18 +22,10 @@ func (x *exchange) informational(a *attempt) {
 	if r.Status == 100 && !x.server.config.Proxy100Continue || x.request.Version == http.HTTP10 {
 		return
 	}
-	c := x.conn.conn
 	r.Remove(http.Connection)
 	x.conn.countStatus(r.Status)
-	b := c.Buffer(r.Size() + headRoom)
-	at := len(b)
-	b = http1.AppendResponse(b, r, http.HTTP11, http1.NoBody, x.encode())
-	x.noteSent(b[at:])
-	c.Commit(b)
+	x.client.interim(r)
 }
-
-// headRoom is what a head takes beside its fields' names and values.
-const headRoom = 512
 
 // onResponseHead takes the final head from the upstream through the filters.
 func (x *exchange) onResponseHead(end bool) {
@@ -71,23 +62,23 @@ func (x *exchange) tellTries() {
 func (x *exchange) grantUpgrade() {
 	status := x.response.Status
 	if status != 101 && !(x.request.IsConnect() && status >= 200 && status < 300) {
-		x.conn.state |= connLast
+		x.client.last()
 		return
 	}
 	x.state |= tunnelling
-	x.conn.state |= connLast
+	x.client.last()
 	stats := x.conn.stats
 	stats.Inc(CxUpgradesTotal)
 	stats.Inc(CxUpgradesActive)
 	x.state &^= requestEnded // what comes now is the tunnel's, and has an end of its own
 	x.attempt.state &^= attemptAsked
-	x.conn.decoder.Upgrade()
+	x.client.upgrade()
 	x.local.Loop.StopTimer(&x.deadline)
 }
 
 // sendHead completes the head and writes it downstream.
 func (x *exchange) sendHead(end bool) {
-	r, c := &x.response, x.conn
+	r := &x.response
 	if !x.has(tunnelling) {
 		r.Remove(http.Connection)
 		r.Remove(http.Upgrade)
@@ -98,29 +89,15 @@ func (x *exchange) sendHead(end bool) {
 	if !r.Has(http.Date) {
 		r.Add(http.Date, x.local.Loop.Date())
 	}
-	framing := x.responseFraming(end)
-	if !x.has(requestEnded) && !x.has(tunnelling) && (end || x.has(ownHead)) {
-		c.state |= connLast // the rest of the request would have to be read in vain
+	if !x.has(tunnelling) && (x.has(hasHead) && x.request.IsHead() || r.Status == 204 || r.Status == 304) {
+		x.state |= bodiless
 	}
-	if !x.has(tunnelling) {
-		switch {
-		case framing == http1.UntilClose:
-			x.state |= untilClose
-			c.state |= connLast
-			fallthrough
-		case c.state&connLast != 0:
-			r.SetString(http.Connection, "close")
-		case x.request.Version == http.HTTP10 && x.has(hasHead):
-			r.SetString(http.Connection, "keep-alive")
-		}
+	if !x.has(requestEnded) && !x.has(tunnelling) && (end || x.has(ownHead)) {
+		x.client.last() // the rest of the request would have to be read in vain
 	}
 	x.state |= headSent
 	x.entry.Status = r.Status
-	b := c.conn.Buffer(r.Size() + headRoom)
-	at := len(b)
-	b = http1.AppendResponse(b, r, x.version(), framing, x.encode())
-	x.noteSent(b[at:])
-	c.conn.Commit(b)
+	x.client.head(end)
 	if x.has(tunnelling) {
 		if x.server.config.LogTunnel {
 			x.logAt(config.LogAtTunnel)
@@ -131,23 +108,6 @@ func (x *exchange) sendHead(end bool) {
 	if end {
 		x.responseDone()
 	}
-}
-
-// encode says how names are spelled: as the upstream did, if the cluster keeps that, else as the server is told to.
-func (x *exchange) encode() http1.WriteOptions {
-	o := x.server.encode
-	if !x.has(ownHead) && x.cluster != nil && x.cluster.Config.Spelling == config.SpellAsReceived {
-		o.Spelling = http1.AsReceived
-	}
-	return o
-}
-
-// version is that of the response: a request that could not be read gets HTTP/1.1.
-func (x *exchange) version() http.Version {
-	if x.has(hasHead) && x.request.Version == http.HTTP10 {
-		return http.HTTP10
-	}
-	return http.HTTP11
 }
 
 // identify says who answered, and to what.
@@ -171,47 +131,15 @@ func (x *exchange) identify() {
 	}
 }
 
-// responseFraming says how the body is told from what follows it.
-func (x *exchange) responseFraming(end bool) http1.Framing {
-	r := &x.response
-	switch {
-	case x.has(tunnelling):
-		return http1.UntilClose
-	case x.has(hasHead) && x.request.IsHead(), r.Status == 204, r.Status == 304:
-		x.state |= bodiless
-		return http1.NoBody
-	}
-	if n := r.Get(http.ContentLength); n != nil {
-		if v, err := strconv.ParseInt(string(n), 10, 64); err == nil {
-			return http1.Sized(v)
-		}
-	}
-	switch {
-	case end:
-		return http1.Sized(0)
-	case x.version() == http.HTTP10:
-		return http1.UntilClose
-	}
-	x.state |= chunkedDown
-	return http1.Chunked
-}
-
 // sendBody writes a piece of the response's body downstream, and stops the upstream where the client cannot keep up.
 func (x *exchange) sendBody(b []byte, end bool) {
 	if x.has(over | responseEnded) {
 		return
 	}
-	c := x.conn.conn
 	if len(b) > 0 && !x.has(bodiless) {
 		x.entry.BytesSent += uint64(len(b))
-		if x.has(chunkedDown) {
-			c.Commit(http1.AppendChunkHead(c.Buffer(32), len(b)))
-			c.Write(b)
-			c.Commit(http1.AppendChunkEnd(c.Buffer(2)))
-		} else {
-			c.Write(b)
-		}
-		if c.Over() && x.attempt.conn != nil && !x.has(flowStopped) {
+		x.client.body(b)
+		if x.client.full() && x.attempt.conn != nil && !x.has(flowStopped) {
 			x.state |= flowStopped
 			x.conn.stats.Inc(FlowPausedReading)
 			x.attempt.conn.Pause()
@@ -220,19 +148,7 @@ func (x *exchange) sendBody(b []byte, end bool) {
 	if !end {
 		return
 	}
-	if x.has(chunkedDown) {
-		room := 16
-		if x.trailers != nil {
-			room += x.trailers.Size() + headRoom
-		}
-		b := c.Buffer(room)
-		at := len(b)
-		b = http1.AppendLastChunk(b, x.trailers, x.encode())
-		if m := x.entry.More; m != nil {
-			m.Sent += uint64(len(b) - at - len(lastChunk))
-		}
-		c.Commit(b)
-	}
+	x.client.finish(x.trailers)
 	x.responseDone()
 }
 

@@ -251,6 +251,8 @@ func (r *retry) wantsAfter(f upstream.Failure) bool {
 		return false // more tries are what a full cluster has least use for
 	case upstream.ConnectFailed, upstream.LocalConnectFailed, upstream.ConnectTimeout:
 		reasons |= config.OnConnectFailure | config.OnResetBeforeRequest
+	case upstream.Unprocessed:
+		reasons |= config.OnRefusedStream
 	}
 	return r.on&reasons != 0
 }

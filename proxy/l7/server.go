@@ -14,6 +14,7 @@ import (
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/wire/http1"
+	"github.com/weftmesh/weft/wire/http2"
 )
 
 // Generation is what a request keeps to its end: the routes and the clusters of one configuration. It is not written to after it was
@@ -28,6 +29,8 @@ type Server struct {
 	config   *config.HTTP
 	inline   *Table // if the routes came with the listener
 	decode   http1.Options
+	http2    http2.Options
+	codec    *telemetry.Owner // of HTTP/2, of the whole process
 	encode   http1.WriteOptions
 	chain    []link
 	stats    *telemetry.Owner
@@ -104,6 +107,9 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 		inbound:  l.Direction,
 		origin:   o,
 	}
+	s.http2 = upstream.OptionsHTTP2(&c.HTTP2, int(c.MaxHeadBytes), int(c.MaxHeaders))
+	s.http2.Server, s.http2.Underscores = true, http2.Underscores(c.Underscores)
+	s.codec = o.Stats.Acquire(upstream.CodecStats, "http2.")
 	s.about[accesslog.OfListener], s.about[accesslog.OfChain] = l.Metadata, chain.Metadata
 	if c.Routes != nil {
 		s.inline = CompileTable(c.Routes, o.Stats)
@@ -126,14 +132,16 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 
 // Local is what HTTP has of one loop: the generation that new requests get, and the exchanges that wait to be used again.
 type Local struct {
-	Loop       *loop.Loop
-	Generation *Generation
-	free       []*exchange
-	mirrors    []*mirror     // that wait to be used again
-	wish       upstream.Wish // of the choice that is being made
-	values     map[*Server]*telemetry.Values
-	conns      *Conn // all of them, through next and prev
-	clients    int   // calls of filters that are under way
+	Loop         *loop.Loop
+	Generation   *Generation
+	free         []*exchange
+	mirrors      []*mirror     // that wait to be used again
+	wish         upstream.Wish // of the choice that is being made
+	streams      *stream       // that wait to be used again, through next
+	spareStreams int
+	values       map[*Server]*telemetry.Values
+	conns        *Conn // all of them, through next and prev
+	clients      int   // calls of filters that are under way
 }
 
 // NewLocal makes a loop's part, without a generation: Generation is to be set, on the loop, before the first connection.

@@ -227,6 +227,16 @@ func (l *Loop) contain() {
 	}
 }
 
+// Contain is deferred around what is done for one of several that share a step: a panic is its own, and the step goes on.
+func (l *Loop) Contain(who panicker) {
+	if v := recover(); v != nil {
+		step := l.current
+		l.current = who
+		l.panicked(v)
+		l.current = step
+	}
+}
+
 func (l *Loop) panicked(v any) {
 	l.Stats.Inc(Panics)
 	l.report(v, debug.Stack())

@@ -9,6 +9,7 @@ import (
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/wire/http1"
+	"github.com/weftmesh/weft/wire/http2"
 )
 
 // Cluster is a running cluster. Config never changes; the endpoints are a pointer of their own, so that an update of endpoints
@@ -39,6 +40,8 @@ type Cluster struct {
 	table        *telemetry.Owner        // of what is told of a hash table; nil: there is none
 	decode       http1.Options
 	encode       http1.WriteOptions
+	http2        http2.Options
+	codec        *telemetry.Owner // of HTTP/2
 }
 
 // Local is what one loop has of a cluster.

@@ -60,8 +60,12 @@ func (e *Endpoint) Scheme() string {
 	return "http"
 }
 
-// offersHTTP1 is what connections of HTTP/1 offer.
-var offersHTTP1 = []string{"http/1.1"}
+// What connections offer by ALPN, by what they speak.
+var (
+	offersHTTP1  = []string{"http/1.1"}
+	offersHTTP2  = []string{"h2"}
+	offersEither = []string{"h2", "http/1.1"}
+)
 
 // dial starts a connection to an endpoint, at an address of it. It stands when its TLS does, if it speaks that; name is what its server is
 // asked for then, if it is not empty. header is what it is told before, if it is to be told whom the connection is for, and

@@ -142,7 +142,7 @@ func (p *Pool) apart(by Apart) *Pool {
 		if p.pools == nil {
 			p.pools = map[string]*Pool{}
 		}
-		n = &Pool{endpoint: p.endpoint, loop: p.loop, key: string(by), of: p, era: p.era}
+		n = &Pool{endpoint: p.endpoint, loop: p.loop, speaks: p.speaks, key: string(by), of: p, era: p.era}
 		n.name, n.header, _ = strings.Cut(n.key, "\x00")
 		p.pools[n.key] = n
 	}

@@ -1,15 +1,19 @@
 package upstream
 
 import (
+	"net/netip"
+	"slices"
+
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/wire/http"
+	"github.com/weftmesh/weft/wire/http1"
 )
 
 // Stream is who an HTTP connection is lent to: an attempt, or the loop's own client. Methods are called on the loop.
 type Stream interface {
-	// OnLent gives the connection that was waited for.
-	OnLent(c *HTTP1)
+	// OnLent gives the loan that was waited for.
+	OnLent(c Loan)
 	// OnRefused says that there will be none, and what the system said of it, if anything. It ends the matter.
 	OnRefused(f Failure, why string)
 	// Response is where the next head is to be read into. It is asked before every head, informational ones among them.
@@ -30,6 +34,41 @@ type Stream interface {
 	OnPanic(v any)
 }
 
+// Loan is what a stream has of a connection until it hears OnEnd or OnBroken, or abandons it: all of one that speaks HTTP/1, or a stream
+// of one that speaks HTTP/2.
+type Loan interface {
+	// SendHead sends the request's head. framing says how its body will be told from what follows, where its version has to be told;
+	// upgrade, that it asks for a tunnel, so that its end is not the end of its head; spelled, that the names of fields are to be written as
+	// the client spelled them, whatever the cluster says. It returns the head as HTTP/1 writes it, until more is sent; nil: it does not.
+	SendHead(r *http.Request, framing http1.Framing, upgrade, spelled bool) []byte
+	// SendBody sends a piece of the request's body.
+	SendBody(b []byte)
+	// SendEnd says that the request is complete, once; trailers may be nil.
+	SendEnd(trailers *http.Header)
+	// Over tells whether more of the request waits to be sent than may: the stream hears OnLowWater when that is over.
+	Over() bool
+	// Pause stops the response: not a byte of it is given to the stream until Resume.
+	Pause()
+	// Resume lets the response come again, not before this call has returned.
+	Resume()
+	// Abandon ends the loan before the response has.
+	Abandon()
+	// FieldBytes are what the fields of the last head or trailers took, as they came.
+	FieldBytes() int
+	// Wire are the bytes of the connection that have come and gone for this loan so far.
+	Wire() (received, sent uint64)
+	// Version is that of what is sent.
+	Version() http.Version
+	// Conn is the socket, for its addresses and its TLS.
+	Conn() *loop.Conn
+	// Local is our own address of the connection.
+	Local() netip.AddrPort
+	// Number tells the connection apart from the process's other upstream connections.
+	Number() uint64
+	// Began is when the connection was dialled, when it stood, and when its TLS did, on the loop's clock; shaken is 0 in plain text.
+	Began() (dialled, connected, shaken int64)
+}
+
 // Failure is why an attempt got no complete response.
 type Failure uint8
 
@@ -40,16 +79,24 @@ const (
 	ConnectFailed              // refused, unreachable
 	LocalConnectFailed         // no descriptor or address of ours was to be had
 	ConnectTimeout
-	Terminated // the peer closed or reset the connection
-	Stale      // as Terminated, on a connection used before, with no byte of a response and none of the request acknowledged or acted on
-	Malformed  // what came is not HTTP, or breaks a limit
+	Terminated  // the peer closed or reset the connection
+	Stale       // as Terminated, on a connection used before, with no byte of a response and none of the request acknowledged or acted on
+	Malformed   // what came is not HTTP, or breaks a limit
+	Reset       // the peer ended the stream
+	Unprocessed // the peer has refused the stream, or said that it has not looked at it
 )
 
 // Pool is one loop's connections to one endpoint.
 type Pool struct {
 	endpoint   *Endpoint
 	loop       *loop.Loop
+	speaks     Speaks
+	alone      bool     // connections of SpeaksEither turned out to be lent to one stream at a time
 	idle       []*HTTP1 // the last one used is the first one lent: the others may age and close
+	shared     []*HTTP2 // that stand, and may be lent
+	spare      *strand  // through next
+	spares     int
+	request    http.Request // that is made for the wire
 	open       int
 	era        uint32 // connections of an earlier one are not lent again
 	connecting int
@@ -61,7 +108,41 @@ type Pool struct {
 	key        string              // of name and header
 	of         *Pool               // the endpoint's pool without any of that; nil: this is it
 	pools      map[string]*Pool    // that are apart from it, by key
+	others     [SpeaksEither]*Pool // of the endpoint, that speak something else
 	tunnels    map[tunnel]struct{} // that are closed when the endpoint becomes unwell
+}
+
+// Speaks is what a pool's connections speak.
+type Speaks uint8
+
+// What there is.
+const (
+	SpeaksHTTP1 Speaks = iota
+	SpeaksHTTP2
+	SpeaksEither // as the peer chooses by ALPN
+)
+
+// Speaks is what endpoints of the cluster are spoken to in for a request that came in that version.
+func (c *Cluster) Speaks(came http.Version) Speaks {
+	switch m := c.Config.Protocol.Mode; {
+	case m == config.ProtocolHTTP2 || m == config.ProtocolAsDownstream && came >= http.HTTP2:
+		return SpeaksHTTP2
+	case m == config.ProtocolByALPN:
+		return SpeaksEither
+	}
+	return SpeaksHTTP1
+}
+
+// speaking is the endpoint's pool of connections that speak so.
+func (p *Pool) speaking(s Speaks) *Pool {
+	if s == SpeaksHTTP1 {
+		return p
+	}
+	slot := &p.others[s-1]
+	if *slot == nil {
+		*slot = &Pool{endpoint: p.endpoint, loop: p.loop, speaks: s, era: p.era}
+	}
+	return *slot
 }
 
 // plain is the endpoint's pool without anything that keeps its connections apart.
@@ -99,16 +180,22 @@ type Wait struct {
 func (w *Wait) Pending() bool { return w.pool != nil }
 
 // Lend finds a connection to the endpoint for s. It gives one, or says why there is none; or gives neither, and s hears OnLent or
-// OnRefused later. careful says that the request must not be sent twice, so an idle connection is looked at before it is trusted.
+// OnRefused later. came is the version of the request that it is for; careful says that the request must not be sent twice, so an idle connection is looked at before it is trusted.
 // How long may be waited is the caller's to bound. by keeps connections apart.
-func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, careful bool, s Stream, w *Wait) (*HTTP1, Failure) {
+func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, came http.Version, by Apart, careful bool, s Stream, w *Wait) (Loan, Failure) {
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
 	if !counts.Requests.Enter(limits.MaxRequests) {
 		stats.Inc(RqActiveOverflow)
 		return nil, Overflow
 	}
-	pool := e.pool(l).apart(by)
+	pool := e.pool(l).speaking(c.Speaks(came)).apart(by)
+	for _, h := range pool.shared {
+		if h.takes() {
+			h.probe()
+			return h.lend(c, p, s), NoFailure
+		}
+	}
 	for n := len(pool.idle); n > 0; n = len(pool.idle) {
 		h := pool.idle[n-1]
 		pool.idle[n-1] = nil
@@ -125,29 +212,70 @@ func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, c
 		stats.Inc(RqPendingOverflow)
 		return nil, Overflow
 	}
-	if pool.connecting <= pool.waiting {
-		// A pool without any connection may always open one, else a cluster of many endpoints could never be reached in full.
-		if !c.enterConnection(e, p) {
-			stats.Inc(CxOverflow)
-			if pool.open > 0 {
-				pool.enqueue(c, p, s, w, stats.Inc)
-				return nil, NoFailure
-			}
-			counts.Connections.Force()
-		}
-		if _, f := pool.dial(c, p); f != NoFailure {
-			counts.Connections.Leave()
+	if pool.connecting*pool.each(c) <= pool.waiting {
+		if f := pool.grow(c, p); f != NoFailure {
 			counts.Pending.Leave()
 			counts.Requests.Leave()
 			pool.left()
 			return nil, f
 		}
-		stats.Inc(CxHTTP1)
-		pool.open++
-		pool.connecting++
 	}
 	pool.enqueue(c, p, s, w, stats.Inc)
 	return nil, NoFailure
+}
+
+// hoped is how many streams a connection is hoped to take before its peer has said how many: as many as a peer is asked to allow at least
+// (RFC 9113 §6.5.2).
+const hoped = 100
+
+// each is how many of those who wait a connection that is being made is for.
+func (p *Pool) each(c *Cluster) int {
+	if p.speaks == SpeaksHTTP1 || p.alone {
+		return 1
+	}
+	return min(hoped, int(c.Config.Protocol.HTTP2.MaxStreams))
+}
+
+// grow dials one more connection, if the breaker lets it. A pool without any connection may always open one, else a cluster of many endpoints
+// could never be reached in full.
+func (p *Pool) grow(c *Cluster, prio config.Priority) Failure {
+	stats, connections := c.Local(p.loop).Stats, &c.Breakers[prio].Connections
+	if !c.enterConnection(p.endpoint, prio) {
+		stats.Inc(CxOverflow)
+		if p.open > 0 {
+			return NoFailure
+		}
+		connections.Force()
+	}
+	var f Failure
+	if p.speaks == SpeaksHTTP1 {
+		if _, f = p.dial(c, prio); f == NoFailure {
+			stats.Inc(CxHTTP1)
+		}
+	} else {
+		f = p.dialShared(c, prio)
+	}
+	if f != NoFailure {
+		connections.Leave()
+		return f
+	}
+	p.open++
+	p.connecting++
+	return NoFailure
+}
+
+// more dials for those who wait, where what is being dialled will not serve them all: a connection took fewer streams than was hoped, or none.
+func (p *Pool) more() {
+	for w := p.first; w != nil && p.connecting*p.each(w.cluster) < p.waiting; w = p.first {
+		connecting := p.connecting
+		if f := p.grow(w.cluster, w.priority); f != NoFailure {
+			p.refuse(f, "")
+			return
+		}
+		if p.connecting == connecting {
+			return // the breaker lets none
+		}
+	}
 }
 
 func (p *Pool) enqueue(c *Cluster, prio config.Priority, s Stream, w *Wait, inc func(int)) {
@@ -193,17 +321,13 @@ func (w *Wait) Cancel() {
 	w.cluster.Breakers[w.priority].Requests.Leave()
 }
 
-// serve lends a connection that has become free to whoever waits longest; false if nobody does.
-func (p *Pool) serve(h *HTTP1) bool {
+// next takes whoever has waited longest off the queue; nil if nobody does.
+func (p *Pool) next() *Wait {
 	w := p.first
-	if w == nil {
-		return false
+	if w != nil {
+		p.leave(w)
 	}
-	p.leave(w)
-	s := w.stream
-	h.lend(w.cluster, w.priority, s)
-	s.OnLent(h)
-	return true
+	return w
 }
 
 // refuse tells all who wait that a connection could not be made: the endpoint may be down, and each can choose another one, which is
@@ -223,6 +347,15 @@ func (p *Pool) drain() {
 	for _, n := range p.pools {
 		n.era = p.era
 		n.drain()
+	}
+	for _, n := range p.others {
+		if n != nil {
+			n.era = p.era
+			n.drain()
+		}
+	}
+	for _, h := range slices.Clone(p.shared) {
+		h.serve()
 	}
 	for len(p.idle) > 0 {
 		h := p.idle[len(p.idle)-1]

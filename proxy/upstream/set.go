@@ -117,6 +117,10 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 		},
 		encode: http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
 	}
+	if c.Protocol.Mode != config.ProtocolHTTP1 {
+		running.http2 = OptionsHTTP2(&c.Protocol.HTTP2, int(c.MaxHeadBytes), int(c.MaxHeaders))
+		running.codec = s.store.Acquire(CodecStats, prefix+"http2.", tag)
+	}
 	running.tls = s.secure(c, prefix, tag)
 	if old := s.clusters[c.Name]; old != nil {
 		running.inherit(old)
@@ -362,6 +366,9 @@ func (s *Set) retire(c *Cluster) {
 	if t := c.tls; t != nil {
 		s.store.Release(t.stats)
 		s.store.Release(t.agreed)
+	}
+	if c.codec != nil {
+		s.store.Release(c.codec)
 	}
 	s.store.Release(c.Stats)
 	s.store.Release(c.Codes)

@@ -7,6 +7,8 @@ const (
 	CxTotal = iota
 	CxActive
 	CxHTTP1
+	CxHTTP2
+	CxKeepAliveTimeout
 	CxConnectFail
 	CxConnectTimeout
 	CxAttemptsExceeded
@@ -97,6 +99,8 @@ var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	CxTotal:                   {Name: "upstream_cx_total"},
 	CxActive:                  {Name: "upstream_cx_active", Type: telemetry.Gauge},
 	CxHTTP1:                   {Name: "upstream_cx_http1_total"},
+	CxHTTP2:                   {Name: "upstream_cx_http2_total"},
+	CxKeepAliveTimeout:        {Name: "http2.keepalive_timeout"},
 	CxConnectFail:             {Name: "upstream_cx_connect_fail"},
 	CxConnectTimeout:          {Name: "upstream_cx_connect_timeout"},
 	CxAttemptsExceeded:        {Name: "upstream_cx_connect_attempts_exceeded"},

@@ -10,7 +10,7 @@ import (
 // not HTTP. When it stands, the stream hears of a response with status 200 that nobody has sent; if it cannot be made, OnRefused. Nothing
 // of what SendHead is given is written. A request that it takes for an upgrade has nothing more to send until the tunnel stands; the body of
 // another one is what goes through the tunnel, and its end is the end of that direction.
-func (c *Cluster) Tunnel(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, s Stream) (*HTTP1, Failure) {
+func (c *Cluster) Tunnel(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, s Stream) (Loan, Failure) {
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
 	if !counts.Requests.Enter(limits.MaxRequests) {
@@ -28,7 +28,7 @@ func (c *Cluster) Tunnel(l *loop.Loop, e *Endpoint, p config.Priority, by Apart,
 		counts.Requests.Leave()
 		return nil, f
 	}
-	h.state |= h1Tunnel
+	h.tunnel = h
 	if c.Config.CloseUnwell {
 		h.pool.watch(h)
 	}
@@ -51,9 +51,8 @@ func (h *HTTP1) openTunnel() {
 
 // unwell implements tunnel.
 func (h *HTTP1) unwell() {
-	if h.state&h1Standing == 0 {
-		h.stats().Inc(CxConnectFail)
-		h.pool.endpoint.Counts.CxConnectFail.Add(1)
+	if !h.standing {
+		h.unmade()
 		h.refuseTunnel(ConnectFailed, CxDestroyLocal, "")
 		return
 	}

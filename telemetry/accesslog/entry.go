@@ -43,7 +43,8 @@ type Entry struct {
 	Routed                                       bool   // there is a route, which may have no name
 	Failure, UpstreamFailure                     string // transport failure reasons
 	UpstreamConnectionID                         uint64
-	UpstreamRaw                                  bool // what goes upstream is no HTTP
+	UpstreamProtocol                             http.Version // that what goes upstream goes in
+	UpstreamRaw                                  bool         // what goes upstream is no HTTP
 	FilterChain                                  string
 	UpstreamName                                 string // of the endpoint; empty: it has none
 	Whole                                        bool   // a connection, as its listener logs it

@@ -95,7 +95,7 @@ func TestWhatFewFormatsAskFor(t *testing.T) {
 	r.AddString(http.ContentType, "application/grpc")
 	trailers := &http.Header{}
 	trailers.AddString(http.GRPCStatus, "5")
-	e := &Entry{Request: r, ResponseTrailers: trailers, HasProtocol: true, UpstreamConnectionID: 1, UpstreamName: "named.test",
+	e := &Entry{Request: r, ResponseTrailers: trailers, HasProtocol: true, UpstreamConnectionID: 1, UpstreamProtocol: http.HTTP11, UpstreamName: "named.test",
 		About: About{OfEndpoint: {"a": {"b": "ep"}}, OfRoute: {"a": {"b": "rt"}}}, Metadata: config.Metadata{"a": {"b": "noted"}}}
 	for text, want := range map[string]string{
 		"%PATH%": "/old?q=%41", "%PATH(NQ)%": "/old", "%PATH(NQ:PATH)%": "/new", "%PATH(WQ:PATH)%": "/new?q=1&r=%20", "%PATH(WQ:ORIG)%": "/old?q=%41",

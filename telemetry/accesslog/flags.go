@@ -35,6 +35,7 @@ const (
 	DNSResolutionFailed
 	DropOverload
 	UnconditionalDropOverload
+	DownstreamRemoteReset
 	flagCount = iota
 )
 
@@ -69,4 +70,5 @@ var flagNames = [flagCount][2]string{
 	{"DF", "DnsResolutionFailed"},
 	{"DO", "DropOverload"},
 	{"UDO", "UnconditionalDropOverload"},
+	{"DR", "DownstreamRemoteReset"},
 }

@@ -63,7 +63,7 @@ func (o *operator) told(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		}
 		return append(dst, connectionMoments[e.Moment]...), false, true
 	case opUpstreamProtocol:
-		return append(dst, "HTTP/1.1"...), false, e.HasProtocol && e.UpstreamConnectionID != 0 && !e.UpstreamRaw
+		return append(dst, e.UpstreamProtocol.String()...), false, e.HasProtocol && e.UpstreamConnectionID != 0 && !e.UpstreamRaw
 	case opUpstreamName:
 		return o.endpoint(dst, &Tried{Address: e.UpstreamHost, Path: e.UpstreamPath, Name: e.UpstreamName})
 	case opEmpty:

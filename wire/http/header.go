@@ -1,5 +1,7 @@
 package http
 
+import "slices"
+
 // Header is an ordered block of fields. Names and values are bytes in one arena that belongs to the block and is reused with it, so
 // filling a block that has been filled before allocates nothing. Names are in lower case; where the spelling of the wire is to be
 // kept (HTTP/1 only) it stands beside the name.
@@ -14,6 +16,7 @@ type Header struct {
 
 type field struct {
 	id      ID
+	secret  bool
 	name    span // empty when id tells the name
 	value   span
 	spelled span // the name as it came, if that was asked for and differs
@@ -178,6 +181,42 @@ func (h *Header) AddNamed(name, value []byte) {
 	n := h.put(name)
 	h.fields = append(h.fields, field{name: n, value: h.put(value)})
 }
+
+// AddOther appends a field by a name that is valid, in lower case, and known to have no ID.
+func (h *Header) AddOther(name, value []byte) {
+	n := h.put(name)
+	h.fields = append(h.fields, field{name: n, value: h.put(value)})
+}
+
+// Tail is the memory behind what the block holds, empty with room for n bytes. What is appended to it is no part of the block until it is
+// given to one of the methods that add or set, which then finds its bytes in their place already: so a decoder need not write twice.
+func (h *Header) Tail(n int) []byte {
+	h.arena = slices.Grow(h.arena, n)
+	return h.arena[len(h.arena):len(h.arena):cap(h.arena)]
+}
+
+// Join makes one field of all those with that ID, in the place of the first, with the separator between the values.
+func (h *Header) Join(id ID, separator string) {
+	if h.Count(id) < 2 {
+		return
+	}
+	first, start := h.Index(id, 0), len(h.arena)
+	for i := first; i >= 0; i = h.Index(id, i+1) {
+		if i != first {
+			h.arena = append(h.arena, separator...)
+		}
+		h.arena = append(h.arena, h.Value(i)...)
+	}
+	h.fields[first].value = span{uint32(start), uint32(len(h.arena) - start)}
+	h.removeFrom(id, "", first+1)
+}
+
+// MarkSecret says of the field that was added last that its sender wants no compressor to remember it (RFC 7541 §7.1.3), which whoever
+// passes it on must respect.
+func (h *Header) MarkSecret() { h.fields[len(h.fields)-1].secret = true }
+
+// Secret tells whether the i-th field was marked so.
+func (h *Header) Secret(i int) bool { return h.fields[i].secret }
 
 // AddSpelled appends a field as a peer spelled its name, in any case; the name is lowered, and the spelling kept beside it if keep
 // is set and it differs. The name must have been checked to be a token (RFC 9110 §5.1).

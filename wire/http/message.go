@@ -23,6 +23,7 @@ type Request struct {
 	Version                         Version
 	method, scheme, authority, path span
 	host                            span // as HTTP/1 spelled the name of the Host field, if that was kept
+	protocol                        span // of an extended CONNECT
 	target                          Target
 }
 
@@ -41,7 +42,7 @@ const (
 func (r *Request) Reset() {
 	r.Header.Reset()
 	r.Version = HTTP10
-	r.method, r.scheme, r.authority, r.path, r.host = span{}, span{}, span{}, span{}, span{}
+	r.method, r.scheme, r.authority, r.path, r.host, r.protocol = span{}, span{}, span{}, span{}, span{}, span{}
 	r.target = OriginForm
 }
 
@@ -56,6 +57,9 @@ func (r *Request) Authority() []byte { return r.authority.of(r.arena) }
 
 // Path is the path with its query; empty for CONNECT, "*" for OPTIONS of the whole server.
 func (r *Request) Path() []byte { return r.path.of(r.arena) }
+
+// Protocol is what an extended CONNECT wants to speak (RFC 8441 §4): HTTP/2's :protocol. Empty for any other request.
+func (r *Request) Protocol() []byte { return r.protocol.of(r.arena) }
 
 // Target is the form in which HTTP/1 spelled the target.
 func (r *Request) Target() Target { return r.target }
@@ -74,6 +78,8 @@ func (r *Request) Pseudo(name string) []byte {
 		return r.Authority()
 	case ":scheme":
 		return r.Scheme()
+	case ":protocol":
+		return r.Protocol()
 	}
 	return nil
 }
@@ -95,7 +101,7 @@ func (r *Request) HeadSize() int {
 	for _, f := range [...]struct {
 		name  int
 		value span
-	}{{len(":method"), r.method}, {len(":scheme"), r.scheme}, {len(":authority"), r.authority}, {len(":path"), r.path}} {
+	}{{len(":method"), r.method}, {len(":scheme"), r.scheme}, {len(":authority"), r.authority}, {len(":path"), r.path}, {len(":protocol"), r.protocol}} {
 		if f.value.len > 0 {
 			n += f.name + int(f.value.len)
 		}
@@ -114,6 +120,9 @@ func (r *Request) SetAuthority(b []byte) { r.authority = r.put(b) }
 
 // SetPath sets the path with its query.
 func (r *Request) SetPath(b []byte) { r.path = r.put(b) }
+
+// SetProtocol makes a CONNECT an extended one.
+func (r *Request) SetProtocol(b []byte) { r.protocol = r.put(b) }
 
 // SetTarget sets the form of the target.
 func (r *Request) SetTarget(t Target) { r.target = t }
@@ -134,7 +143,7 @@ func (r *Request) IsHead() bool { return string(r.Method()) == "HEAD" }
 func (r *Request) CopyFrom(o *Request) {
 	r.Header.CopyFrom(&o.Header)
 	r.Version, r.target = o.Version, o.target
-	r.method, r.scheme, r.authority, r.path, r.host = o.method, o.scheme, o.authority, o.path, o.host
+	r.method, r.scheme, r.authority, r.path, r.host, r.protocol = o.method, o.scheme, o.authority, o.path, o.host, o.protocol
 }
 
 // Response is a response's head.

@@ -31,7 +31,7 @@ func (d *Decoder) framingField(role role, name, value []byte, r *http.Request) (
 			return true, none
 		case d.has(host):
 			return false, DuplicateHost
-		case !validAuthority(value, false):
+		case !http.ValidAuthority(value, false):
 			return false, BadHost
 		}
 		d.set(host)
@@ -222,23 +222,4 @@ func (d *Decoder) responseFraming(r *http.Response) Code {
 func (d *Decoder) tunnel() {
 	d.state = tunnel
 	d.set(closes)
-}
-
-// notInTrailers tells whether a field may not stand in a trailer section: it would frame, route, authenticate or modify the message, or
-// say how to read its content, after that was decided (RFC 9110 §6.5.1). Fields with a role were dropped before.
-func notInTrailers(id http.ID, name []byte) bool {
-	switch id {
-	case http.Authorization, http.CacheControl, http.ContentEncoding, http.ContentType, http.Cookie, http.Date, http.Expect,
-		http.HTTP2Settings, http.KeepAlive, http.Location, http.ProxyAuthenticate, http.ProxyAuthorization, http.Range, http.RetryAfter,
-		http.SetCookie, http.TE, http.Trailer, http.Upgrade, http.Vary, http.XForwardedClientCert, http.XForwardedFor, http.XForwardedHost,
-		http.XForwardedPort, http.XForwardedProto:
-		return true
-	case http.Other:
-		for _, forbidden := range [...]string{"age", "content-range", "expires", "max-forwards", "pragma", "www-authenticate"} {
-			if same(name, forbidden) {
-				return true
-			}
-		}
-	}
-	return false
 }

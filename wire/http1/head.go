@@ -312,7 +312,7 @@ func (d *Decoder) field(h *http.Header, id http.ID, name, value []byte) Code {
 		d.dropped++
 		return none
 	}
-	if h != nil && !(d.state == inTrailers && notInTrailers(id, name)) {
+	if h != nil && !(d.state == inTrailers && http.NotInTrailers(id, name)) {
 		h.AddField(id, name, value, d.o.KeepSpelling)
 	}
 	return none

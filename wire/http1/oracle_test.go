@@ -127,7 +127,7 @@ func theirMeaning(in []byte) (m meaning, err error) {
 		for name, values := range h {
 			for _, v := range values {
 				id := http.LookupFold([]byte(name))
-				if id == http.ContentLength || id == http.Trailer || trailers && (roles[id] != ordinary || notInTrailers(id, []byte(name))) {
+				if id == http.ContentLength || id == http.Trailer || trailers && (roles[id] != ordinary || http.NotInTrailers(id, []byte(name))) {
 					continue
 				}
 				list = append(list, strings.ToLower(name)+": "+v)

@@ -282,7 +282,7 @@ func TestAuthority(t *testing.T) {
 		"%4": false, "%zz": false, "%": false, "a:1:2": false, "::1": false, "[": false, "[]": false, "[::1": false, "[::1]x": false,
 		"[::1]80": false, "[::1]:x": false, "[g::1]": false, "[::1%]x": false, "a]": false, "h\xc3\xb6st": false, "a\tb": false,
 	} {
-		if got := validAuthority([]byte(a), false); got != valid {
+		if got := http.ValidAuthority([]byte(a), false); got != valid {
 			t.Errorf("%q: %v", a, got)
 		}
 	}

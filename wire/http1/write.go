@@ -253,7 +253,7 @@ func AppendLastChunk(dst []byte, trailers *http.Header, o WriteOptions) []byte {
 	dst = append(dst, "0\r\n"...)
 	if trailers != nil {
 		for i := range trailers.Len() {
-			if id := trailers.ID(i); roles[id] == ordinary && !notInTrailers(id, trailers.Name(i)) {
+			if id := trailers.ID(i); roles[id] == ordinary && !http.NotInTrailers(id, trailers.Name(i)) {
 				dst = appendSpelled(dst, trailers, i, o.Spelling)
 			}
 		}

@@ -1,0 +1,410 @@
+package http2
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/weftmesh/weft/wire/http"
+)
+
+// kind is what a field is to the reader of a head.
+type kind uint8
+
+const (
+	ordinary kind = iota
+	underscored
+	crumb // cookie
+	length
+	host
+	te
+	ofConnection // what HTTP/1 says of its connection (RFC 9113 §8.2.2)
+	method
+	scheme
+	authority
+	path
+	protocol
+	status
+	unknownPseudo
+)
+
+func (k kind) pseudo() bool { return k >= method }
+
+// kinds tells what fields with an ID are.
+var kinds = [256]kind{
+	http.Cookie: crumb, http.ContentLength: length, http.Host: host, http.TE: te,
+	http.Connection: ofConnection, http.KeepAlive: ofConnection, http.ProxyConnection: ofConnection, http.TransferEncoding: ofConnection,
+	http.Upgrade: ofConnection,
+}
+
+// classify judges a name.
+func classify(name []byte) (http.ID, kind, Code) {
+	if len(name) == 0 {
+		return http.Other, ordinary, BadName
+	}
+	if name[0] == ':' {
+		k := unknownPseudo
+		switch string(name) {
+		case ":method":
+			k = method
+		case ":scheme":
+			k = scheme
+		case ":authority":
+			k = authority
+		case ":path":
+			k = path
+		case ":protocol":
+			k = protocol
+		case ":status":
+			k = status
+		}
+		return http.Other, k, none
+	}
+	if id := http.Lookup(name); id != http.Other {
+		return id, kinds[id], none
+	}
+	k := ordinary
+	for _, c := range name {
+		if !tokens[c] || c-'A' < 26 {
+			return http.Other, ordinary, BadName
+		}
+		if c == '_' {
+			k = underscored
+		}
+	}
+	return http.Other, k, none
+}
+
+// tokens tells which bytes a token may have (RFC 9110 §5.6.2).
+var tokens = func() (t [256]bool) {
+	for c := range t {
+		t[c] = (byte(c)|0x20)-'a' < 26 || byte(c)-'0' < 10
+	}
+	for _, c := range []byte("!#$%&'*+-.^_`|~") {
+		t[c] = true
+	}
+	return t
+}()
+
+// validValue tells whether a value has no control character but HTAB, and no white space at its ends (RFC 9113 §8.2.1, RFC 9110 §5.5).
+func validValue(v []byte) bool {
+	n := len(v)
+	return n == 0 || v[0] > ' ' && v[n-1] > ' ' && control(v) == n
+}
+
+// control finds the first control character other than HTAB; len(b) if there is none.
+func control(b []byte) int {
+	i := 0
+	for len(b)-i >= 8 {
+		x := word(b[i:])
+		m := below(x, 0x20) | below(x^ones*0x7f, 1)
+		if m == 0 {
+			i += 8
+			continue
+		}
+		break
+	}
+	for i < len(b) && (b[i] >= 0x20 && b[i] != 0x7f || b[i] == '\t') {
+		i++
+	}
+	return i
+}
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// below marks the bytes of x that are less than n, which is at most 0x80; exactly up to the first.
+func below(x, n uint64) uint64 { return (x - ones*n) &^ x & highs }
+
+func word(b []byte) uint64 {
+	_ = b[7]
+	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+}
+
+// head is a head, or a trailer section, that is being read. The first thing that is wrong is kept, and no field is taken after it.
+type head struct {
+	o        *Options
+	h        *http.Header   // where fields go; nil: nowhere
+	request  *http.Request  // whose block h is, if it is a request's
+	response *http.Response // or a response's
+	scratch  []byte         // for what goes nowhere
+
+	length  int64 // what content-length says; -1 if nothing
+	bytes   int   // names and values so far, decoded
+	fields  int   // all of them, too
+	dropped int   // for an underscore in the name
+	crumbs  int
+	seen    uint16 // one bit for each kind, of pseudo-header fields and host
+	regular bool   // a field that is none of those came
+	code    Code
+}
+
+// tail is where n bytes may be decoded to.
+func (m *head) tail(n int) []byte {
+	if m.h != nil {
+		return m.h.Tail(n)
+	}
+	m.scratch = slices.Grow(m.scratch[:0], n)
+	return m.scratch
+}
+
+// field takes the next field, the name and value of which were judged: code.
+func (m *head) field(id http.ID, k kind, code Code, name, value []byte, never bool) {
+	m.bytes += len(name) + len(value)
+	m.fields++
+	if m.code != none {
+		return
+	}
+	switch {
+	case m.bytes > m.o.headBytes():
+		m.code = HeadTooLarge
+		return
+	case m.fields > m.o.headers():
+		m.code = TooManyHeaders
+		return
+	case code != none:
+		m.code = code
+		return
+	case m.h == nil:
+		return
+	case k.pseudo():
+		m.code = m.pseudo(k, value)
+		return
+	}
+	m.regular = true
+	if k != ordinary {
+		var take bool
+		if take, m.code = m.special(k, value); !take {
+			return
+		}
+	}
+	if m.request == nil && m.response == nil && http.NotInTrailers(id, name) {
+		return
+	}
+	if id != http.Other {
+		m.h.Add(id, value)
+	} else {
+		m.h.AddOther(name, value)
+	}
+	if never {
+		m.h.MarkSecret()
+	}
+}
+
+// special judges a field that is more than a name and a value, and tells whether to take it.
+func (m *head) special(k kind, value []byte) (bool, Code) {
+	trailers := m.request == nil && m.response == nil
+	switch k {
+	case underscored:
+		if m.request != nil && m.o.Underscores != KeepUnderscores {
+			if m.o.Underscores == RejectUnderscores {
+				return false, Underscore
+			}
+			m.dropped++
+			return false, none
+		}
+	case crumb:
+		m.crumbs++
+	case length:
+		if trailers {
+			return false, none
+		}
+		if m.length >= 0 {
+			return false, DuplicateLength
+		}
+		if m.length = decimal(value); m.length < 0 {
+			return false, BadLength
+		}
+	case host:
+		if m.request == nil {
+			return !trailers, none
+		}
+		if m.seen&(1<<host) != 0 {
+			return false, HostMismatch
+		}
+		m.seen |= 1 << host
+		if m.seen&(1<<authority) != 0 {
+			if !bytes.Equal(value, m.request.Authority()) {
+				return false, HostMismatch
+			}
+			return false, none
+		}
+		if !http.ValidAuthority(value, false) {
+			return false, BadAuthority
+		}
+		m.request.SetAuthority(value)
+		return false, none
+	case te:
+		if string(value) != "trailers" {
+			return false, BadTE
+		}
+	case ofConnection:
+		return false, ConnectionField
+	}
+	return true, none
+}
+
+// pseudo takes a pseudo-header field (RFC 9113 §8.3).
+func (m *head) pseudo(k kind, value []byte) Code {
+	switch {
+	case m.request == nil && m.response == nil:
+		return PseudoTrailers
+	case k == unknownPseudo, (k == status) != (m.response != nil):
+		return BadPseudo
+	case m.seen&(1<<k) != 0:
+		return DuplicatePseudo
+	case m.regular:
+		return LatePseudo
+	}
+	m.seen |= 1 << k
+	r := m.request
+	switch k {
+	case method:
+		if !isToken(value) {
+			return BadMethod
+		}
+		r.SetMethod(value)
+	case scheme:
+		if !isScheme(value) {
+			return BadScheme
+		}
+		r.SetScheme(value)
+		lower(r.Scheme())
+	case authority:
+		if !http.ValidAuthority(value, false) {
+			return BadAuthority
+		}
+		r.SetAuthority(value)
+	case path:
+		if len(value) == 0 || !isVisible(value) {
+			return BadPath
+		}
+		r.SetPath(value)
+	case protocol:
+		if !isToken(value) {
+			return BadConnect
+		}
+		r.SetProtocol(value)
+	case status:
+		if len(value) != 3 || value[0]-'1' >= 9 || value[1]-'0' >= 10 || value[2]-'0' >= 10 {
+			return BadStatus
+		}
+		m.response.Status = uint16(value[0]-'0')*100 + uint16(value[1]-'0')*10 + uint16(value[2]-'0')
+		if m.response.Status == 101 { // RFC 9113 §8.6
+			return BadStatus
+		}
+	}
+	return none
+}
+
+// finish judges the whole of it.
+func (m *head) finish() Code {
+	if m.code != none || m.h == nil {
+		return m.code
+	}
+	if m.crumbs > 1 {
+		m.h.Join(http.Cookie, "; ") // RFC 9113 §8.2.3
+	}
+	const all, named = 1<<method | 1<<scheme | 1<<path, 1<<authority | 1<<host
+	switch {
+	case m.request != nil && m.request.IsConnect():
+		if m.seen&(1<<protocol) != 0 {
+			if !m.o.EnableConnect || m.seen&all != all || m.seen&named == 0 {
+				return BadConnect
+			}
+		} else if m.seen&all != 1<<method || m.seen&named == 0 || !http.ValidAuthority(m.request.Authority(), true) {
+			return BadConnect
+		}
+	case m.request != nil:
+		if m.seen&all != all {
+			return MissingPseudo
+		}
+		p := m.request.Path()
+		switch {
+		case m.seen&(1<<protocol) != 0:
+			return BadConnect
+		case p[0] == '/':
+		case len(p) == 1 && p[0] == '*' && string(m.request.Method()) == "OPTIONS":
+			m.request.SetTarget(http.AsteriskForm)
+		default:
+			return BadPath
+		}
+	case m.response != nil:
+		if m.seen&(1<<status) == 0 {
+			return MissingPseudo
+		}
+		if s := m.response.Status; s < 200 || s == 204 { // RFC 9110 §8.6
+			if m.length > 0 {
+				return BadLength
+			}
+			if m.length == 0 {
+				m.h.Remove(http.ContentLength)
+			}
+		}
+	}
+	return none
+}
+
+// decimal is the number that b spells; -1 if it spells none below 2^63.
+func decimal(b []byte) int64 {
+	if len(b) == 0 || len(b) > 19 {
+		return -1
+	}
+	n := uint64(0)
+	for _, c := range b {
+		if c-'0' >= 10 {
+			return -1
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	if n >= 1<<63 {
+		return -1
+	}
+	return int64(n)
+}
+
+func isToken(b []byte) bool {
+	for _, c := range b {
+		if !tokens[c] {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// isVisible tells whether all is visible ASCII.
+func isVisible(b []byte) bool {
+	i := 0
+	for len(b)-i >= 8 {
+		x := word(b[i:])
+		if (below(x, 0x21) | below(x^ones*0x7f, 1) | x&highs) != 0 {
+			return false
+		}
+		i += 8
+	}
+	for ; i < len(b); i++ {
+		if b[i] <= ' ' || b[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// isScheme tells whether b has the form of a scheme (RFC 3986 §3.1).
+func isScheme(b []byte) bool {
+	for i, c := range b {
+		if (c|0x20)-'a' >= 26 && (i == 0 || c-'0' >= 10 && c != '+' && c != '-' && c != '.') {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+func lower(b []byte) {
+	for i, c := range b {
+		if c-'A' < 26 {
+			b[i] = c | 0x20
+		}
+	}
+}
