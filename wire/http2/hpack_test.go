@@ -388,3 +388,23 @@ func TestTableMemory(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// huffmanHead is a request's head all of which is spelled in Huffman's code, without indexing.
+func huffmanHead() []byte {
+	var b []byte
+	put := func(index byte, name, value string) {
+		if b = append(b, index); name != "" {
+			b = append(b, 0x80|byte(hpack.HuffmanEncodeLength(name)))
+			b = hpack.AppendHuffmanString(b, name)
+		}
+		b = append(b, 0x80|byte(hpack.HuffmanEncodeLength(value)))
+		b = hpack.AppendHuffmanString(b, value)
+	}
+	b = append(b, 0x80|staticGET, 0x80|staticHTTPS)
+	put(4, "", "/api/b1k/items?id=1")
+	put(1, "", "service.example:8443")
+	put(0, "user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/118.0.0.0 Safari/537.36")
+	put(0, "x-request-id", "7f2b1f0e-93a7-4c86-a1f2-4b5c07f7a9d1")
+	put(0, "x-tenant", "blue")
+	return b
+}
