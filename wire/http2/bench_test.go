@@ -126,7 +126,8 @@ func BenchmarkDecodeRequest(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		r.Reset()
-		m := head{o: o, request: &r, h: &r.Header, length: -1}
+		m := newHead(o)
+		m.request, m.h = &r, &r.Header
 		l.server.c.dec.late = false
 		if _, code := l.server.c.dec.decode(in, &m, true); code != none || m.finish() != none {
 			b.Fatal(code.err(), m.code.err())
@@ -144,7 +145,8 @@ func BenchmarkDecodeHuffman(b *testing.B) {
 	b.SetBytes(int64(len(in)))
 	for b.Loop() {
 		r.Reset()
-		m := head{o: o, request: &r, h: &r.Header, length: -1}
+		m := newHead(o)
+		m.request, m.h = &r, &r.Header
 		d.late = false
 		if _, code := d.decode(in, &m, true); code != none || m.finish() != none {
 			b.Fatal(code.err(), m.code.err())

@@ -85,7 +85,7 @@ func TestVectors(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.late = false
-			m := head{o: loose, length: -1}
+			m := newHead(loose)
 			var text func() string
 			switch {
 			case c.answer:
@@ -218,7 +218,8 @@ func (x *theirs) decode(in []byte) (text string, err error) {
 // ours is the same by us, the block being cut at some point.
 func ours(d *decoder, in []byte, cut int) (string, Code) {
 	var h http.Header
-	m := head{o: loose, length: -1, h: &h}
+	m := newHead(loose)
+	m.h = &h
 	d.late = false
 	rest, code := d.decode(in[:cut:cut], &m, cut == len(in))
 	if code == none && cut < len(in) {
@@ -365,7 +366,7 @@ func TestTableSizes(t *testing.T) {
 		in = append(in, 0x20)
 		in = append(in, 0x3f, 0xe1, 0x1f) // 4096
 	}
-	m := head{o: loose}
+	m := newHead(loose)
 	if _, code := d.decode(in, &m, true); code != none || d.bytes != nil || d.ring != nil {
 		t.Error(code.err(), cap(d.bytes), cap(d.ring))
 	}
