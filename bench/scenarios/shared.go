@@ -31,9 +31,14 @@ func streams(protocol, path string, body, conns, streams int) multiplexed {
 	return multiplexed{traffic: traffic{load.Spec{Protocol: protocol, Path: path, Body: body, Conns: conns, Streams: streams}}}
 }
 
+// idling is what takes part where HTTP/2 rests.
+type idling struct{}
+
+func (idling) fits(r rivals.Rival) bool { return r.HTTP2 && !r.Floor }
+
 // perSharedConnection measures what idle connections of HTTP/2 cost.
 type perSharedConnection struct {
-	multiplexed
+	idling
 	conns int
 }
 
@@ -44,7 +49,7 @@ func (p perSharedConnection) measure(ctx context.Context, s *Stage, c rivals.Con
 
 // unread measures the memory that answers take which nobody reads.
 type unread struct {
-	multiplexed
+	idling
 	conns, streams int
 }
 
