@@ -20,6 +20,9 @@ func Run(spec Spec) (Result, error) {
 	if err := spec.check(); err != nil {
 		return Result{}, err
 	}
+	if spec.shared() {
+		return runHTTP2(spec)
+	}
 	if spec.TLS {
 		return runTLS(spec)
 	}
@@ -106,6 +109,9 @@ func Hold(spec Spec, held func()) error {
 	spec.Hold = true
 	if err := spec.check(); err != nil {
 		return err
+	}
+	if spec.shared() {
+		return holdHTTP2(spec, held)
 	}
 	if spec.TLS {
 		return holdTLS(spec, held)

@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -9,6 +10,11 @@ import (
 const (
 	HTTP1 = "http1" // GET with keep-alive; the answer is a 2xx with exactly Body bytes
 	TCP   = "tcp"   // 1 KiB out, exactly Body bytes back
+	HTTP2 = "http2" // GETs by prior knowledge, Streams at once on each connection
+	// GRPC is unary calls with a message of 100 bytes each way, GRPCStream one call for each stream whose messages come back one by one,
+	// each of which counts as a request.
+	GRPC       = "grpc"
+	GRPCStream = "grpc-stream"
 )
 
 // A Spec says what traffic to make. It travels to the load process as JSON.
@@ -16,11 +22,13 @@ type Spec struct {
 	Port     int           `json:"port"`     // on 127.0.0.1
 	Protocol string        `json:"protocol"` // HTTP1 or TCP
 	Path     string        `json:"path,omitempty"`
-	Body     int           `json:"body"`           // bytes every answer must have
-	Conns    int           `json:"conns"`          // connections, one request in flight on each
-	Rate     float64       `json:"rate,omitempty"` // requests a second over all; 0: as fast as answers come
-	Warm     time.Duration `json:"warm"`           // not counted
-	Measure  time.Duration `json:"measure"`        // counted
+	Body     int           `json:"body"`              // bytes every answer must have
+	Conns    int           `json:"conns"`             // connections, one request in flight on each
+	Streams  int           `json:"streams,omitempty"` // or this many, where a connection can have more than one
+	Unread   bool          `json:"unread,omitempty"`  // answers are asked for and never read; with Hold and HTTP2
+	Rate     float64       `json:"rate,omitempty"`    // requests a second over all; 0: as fast as answers come
+	Warm     time.Duration `json:"warm"`              // not counted
+	Measure  time.Duration `json:"measure"`           // counted
 	// Refusals has answers other than 2xx counted beside the others, whatever their length, instead of being faults.
 	Refusals bool `json:"refusals,omitempty"`
 	TLS      bool `json:"tls,omitempty"`
@@ -36,6 +44,7 @@ type Spec struct {
 type Result struct {
 	Requests uint64        `json:"requests"`          // complete, valid answers
 	Refused  uint64        `json:"refused,omitempty"` // of them, those that are not 2xx; with Spec.Refusals
+	Bytes    uint64        `json:"bytes,omitempty"`   // of answers, complete or not; of HTTP/2
 	Elapsed  time.Duration `json:"elapsed_ns"`
 	// Cost is the CPU time the watched processes spent inside the window, read by this process at
 	// the very moments at which it reads its own counts.
@@ -101,13 +110,21 @@ func (f Faults) String() string {
 // mostConns bounds a Spec: beyond it one address pair has no ephemeral ports left.
 const mostConns = 20000
 
+// mostStreams bounds those of a connection.
+const mostStreams = 1024
+
+// shared tells that many requests share a connection.
+func (s Spec) shared() bool { return s.Protocol == HTTP2 || s.grpc() }
+
 func (s Spec) check() error {
 	switch {
 	case s.Port <= 0 || s.Port > 65535:
 		return fmt.Errorf("load: port %d: want 1 to 65535", s.Port)
-	case s.Protocol != HTTP1 && s.Protocol != TCP:
-		return fmt.Errorf("load: protocol %q: want %q or %q", s.Protocol, HTTP1, TCP)
-	case s.Protocol == HTTP1 && (s.Path == "" || s.Path[0] != '/'):
+	case !slices.Contains([]string{HTTP1, TCP, HTTP2, GRPC, GRPCStream}, s.Protocol):
+		return fmt.Errorf("load: protocol %q: want %q, %q, %q, %q or %q", s.Protocol, HTTP1, TCP, HTTP2, GRPC, GRPCStream)
+	case s.shared() && (s.Streams <= 0 || s.Streams > mostStreams || s.TLS || s.Rate > 0):
+		return fmt.Errorf("load: %d streams of HTTP/2: want 1 to %d, in plain text and as fast as answers come", s.Streams, mostStreams)
+	case s.Protocol != TCP && (s.Path == "" || s.Path[0] != '/'):
 		return fmt.Errorf("load: path %q: want one that begins with a slash", s.Path)
 	case s.Body <= 0:
 		return fmt.Errorf("load: body of %d bytes: want at least 1", s.Body)

@@ -72,6 +72,9 @@ static_resources:
           stat_prefix: down
           use_remote_address: true
           generate_request_id: true
+{{- if .HTTP2}}
+          codec_type: HTTP2
+{{- end}}
           route_config:
             name: routes
             virtual_hosts:
@@ -96,6 +99,12 @@ static_resources:
   - name: up
     type: STATIC
     connect_timeout: 5s
+{{- if .HTTP2}}
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+{{- end}}
 {{- with .Policies.Cluster}}
     {{.}}
 {{- end}}

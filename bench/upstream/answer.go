@@ -13,6 +13,7 @@ const (
 	httpKind kind = iota
 	tcp1K
 	tcp64K
+	http2Kind
 )
 
 // Paths and sizes the HTTP port knows.

@@ -16,6 +16,7 @@ type Ports struct {
 	HTTP   int `json:"http"`
 	TCP1K  int `json:"tcp1k"`  // 1 KiB asked, 1 KiB answered
 	TCP64K int `json:"tcp64k"` // 1 KiB asked, 64 KiB answered
+	HTTP2  int `json:"http2"`
 }
 
 // mostConns bounds the open connections; more are closed as they come.
@@ -28,7 +29,7 @@ const readSize = 64 << 10
 type Server struct {
 	set       *poll.Set
 	stop      int // an eventfd
-	listeners [3]listener
+	listeners [4]listener
 	conns     []conn // by descriptor
 	buf       []byte
 }
@@ -43,6 +44,7 @@ type conn struct {
 	open  bool
 	stuck bool // the set watches for room, not for requests
 	kind  kind
+	http2 *shared
 	asked []byte // of a request that is not complete, or not yet its turn
 	out   []byte // of the answer being sent
 }
@@ -57,7 +59,7 @@ func Listen() (*Server, error) {
 	for i := range s.listeners {
 		s.listeners[i].fd = -1
 	}
-	for i, k := range []kind{httpKind, tcp1K, tcp64K} {
+	for i, k := range []kind{httpKind, tcp1K, tcp64K, http2Kind} {
 		l := &s.listeners[i]
 		l.kind = k
 		if l.fd, l.port, err = poll.Listen(); err == nil {
@@ -81,7 +83,7 @@ func Listen() (*Server, error) {
 
 // Ports returns where the server listens.
 func (s *Server) Ports() Ports {
-	return Ports{HTTP: s.listeners[0].port, TCP1K: s.listeners[1].port, TCP64K: s.listeners[2].port}
+	return Ports{HTTP: s.listeners[0].port, TCP1K: s.listeners[1].port, TCP64K: s.listeners[2].port, HTTP2: s.listeners[3].port}
 }
 
 // Serve answers until ctx ends, then closes everything. It may be called once.
@@ -148,6 +150,12 @@ func (s *Server) accept(l *listener) error {
 		if err := s.set.Add(fd, poll.In, int32(fd)); err != nil {
 			return fmt.Errorf("upstream: %w", err)
 		}
+		if l.kind == http2Kind {
+			c := &shared{}
+			s.conns[fd].http2 = c
+			c.Begin(s.set, fd, int32(fd), &options, c)
+			c.Flush()
+		}
 	}
 }
 
@@ -155,6 +163,9 @@ func (s *Server) accept(l *listener) error {
 // While an answer is unsent nothing is read, so that a peer that does not read cannot fill memory.
 func (s *Server) serve(fd int) bool {
 	c := &s.conns[fd]
+	if m := c.http2; m != nil {
+		return m.Read(s.buf) == nil && m.Flush() == nil
+	}
 	if c.stuck {
 		return s.flush(fd, c) && (c.stuck || s.next(fd, c))
 	}
@@ -216,7 +227,7 @@ func (s *Server) flush(fd int, c *conn) bool {
 }
 
 func (s *Server) drop(fd int) {
-	s.conns[fd].open = false
+	s.conns[fd].open, s.conns[fd].http2 = false, nil
 	poll.Close(fd)
 }
 

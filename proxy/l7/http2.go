@@ -341,6 +341,10 @@ func (t *stream) OnBody(b []byte) int {
 	}
 	defer t.local.Loop.Contain(t)
 	x.onRequestBody(b)
+	if t.exchange == x && t.stream != nil && !x.wantsRequest() {
+		t.stopped = true
+		t.stream.Pause()
+	}
 	return len(b)
 }
 
@@ -460,7 +464,7 @@ func (t *stream) send(r *http.Response, end bool) {
 // body implements client.
 func (t *stream) body(b []byte) {
 	t.stream.Data(b, false)
-	t.brimming = t.stream.Queued() > streamLimit
+	t.brimming = t.stream.Queued() >= streamLimit
 }
 
 // finish implements client.

@@ -354,7 +354,7 @@ func (t *strand) SendHead(r *http.Request, framing http1.Framing, upgrade, _ boo
 func (t *strand) SendBody(b []byte) {
 	if len(b) > 0 && t.stream != nil {
 		t.stream.Data(b, false)
-		t.full = t.stream.Queued() > strandLimit
+		t.full = t.stream.Queued() >= strandLimit
 	}
 }
 
@@ -380,6 +380,9 @@ func (t *strand) Pause() {
 	if !t.held {
 		t.held = true
 		t.stats().Inc(FlowPausedReading)
+		if t.stream != nil {
+			t.stream.Pause()
+		}
 	}
 }
 

@@ -116,8 +116,8 @@ func (d *decoder) literal(index uint64, name, value literal, m *head, insert, ne
 		ref, named = d.next-1-uint32(index), true
 		e := d.at(ref)
 		n, f.id, f.kind = d.name(e), e.id, e.kind
-		if e.code != BadValue {
-			f.code = e.code
+		if e.code == BadName {
+			f.code = BadName
 		}
 	}
 	v := value.raw
@@ -128,8 +128,8 @@ func (d *decoder) literal(index uint64, name, value literal, m *head, insert, ne
 			return BadHuffman
 		}
 	}
-	if f.code == none && !validValue(v) {
-		f.code = BadValue
+	if f.code == none {
+		f.code = f.kind.judge(v)
 	}
 	if insert {
 		// Before m has it, who may move the value.

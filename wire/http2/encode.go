@@ -13,12 +13,13 @@ import (
 // do not drive out those that stay.
 type encoder struct {
 	table
-	slots  []uint32 // open-addressed: numbers of entries plus one, by their hash; those of entries that are gone are passed over
-	used   uint32   // slots that are not 0
-	seen   [64]uint16
-	ours   uint32 // how large the table may be for our part
-	least  uint32 // what its limit was at the least since the last block
-	resize bool   // the limit has changed since the last block
+	slots  []uint32   // open-addressed: numbers of entries plus one, by their hash; those of entries that are gone are passed over
+	used   uint32     // slots that are not 0
+	seen   [16]uint64 // by hash, four marks of fields that were seen lately, the last one lowest
+	names  [16]uint32 // numbers plus one of entries with the names of fields whose values are new each time, by their ordinals
+	ours   uint32     // how large the table may be for our part
+	least  uint32     // what its limit was at the least since the last block
+	resize bool       // the limit has changed since the last block
 }
 
 // plan is how a field is written.
@@ -175,8 +176,8 @@ func (e *encoder) fields(b []byte, h *http.Header, sized bool) []byte {
 func (e *encoder) field(b []byte, p plan, id http.ID, name uint8, spelling, value []byte) []byte {
 	switch p {
 	case spell:
-		if name == 0 && id == http.Other {
-			name = staticOther(spelling)
+		if name == 0 && e.max >= DefaultHeaderTableSize {
+			return e.byName(b, id, spelling, value)
 		}
 		return spelled(b, 0, name, spelling, value)
 	case secret:
@@ -206,7 +207,7 @@ func (e *encoder) field(b []byte, p plan, id http.ID, name uint8, spelling, valu
 			if n-e.first >= e.next-e.first {
 				continue
 			}
-			if f := e.at(n); f.hash == h && string(e.valueOf(f)) == string(value) && string(e.name(f)) == string(spelling) {
+			if f := e.at(n); f.hash == h && f.id == id && string(e.valueOf(f)) == string(value) && (id != http.Other || string(e.name(f)) == string(spelling)) {
 				if at := uint32(len(staticTable)) + e.next - 1 - n; at < 0x7f {
 					return append(b, 0x80|byte(at))
 				} else {
@@ -221,18 +222,56 @@ func (e *encoder) field(b []byte, p plan, id http.ID, name uint8, spelling, valu
 	if id == http.AcceptEncoding && string(value) == string(staticTable[name].value) {
 		return append(b, 0x80|name)
 	}
-	mark, seen := uint16(hash)|1, &e.seen[hash>>16&63]
-	if *seen != mark {
-		*seen = mark
-		return spelled(b, 0, name, spelling, value)
-	}
-	if uint32(len(spelling)+len(value)+entryCost) > e.max/2 || !validValue(value) {
+	if !e.again(hash) || uint32(len(spelling)+len(value)+entryCost) > e.max/2 || !validValue(value) {
 		return spelled(b, 0, name, spelling, value)
 	}
 	f := e.insert(spelling, value, 0, false)
-	f.hash = h
+	f.hash, f.id = h, id
 	e.remember(h)
 	return spelled(b, 0x40, name, spelling, value)
+}
+
+// byName writes a field whose value is new each time and whose name the static table does not have: what is remembered is the name.
+func (e *encoder) byName(b []byte, id http.ID, spelling, value []byte) []byte {
+	if n := e.names[ordinals[id]] - 1; n-e.first < e.next-e.first {
+		at := len(staticTable) + int(e.next-1-n)
+		b = appendInteger(b, 0, 0x0f, uint64(at))
+		return appendValue(b, value)
+	}
+	if len(value) > maxRemembered || !validValue(value) {
+		return spelled(b, 0, 0, spelling, value)
+	}
+	f := e.insert(spelling, value, 0, false)
+	f.hash, f.id = 0, id
+	e.names[ordinals[id]] = e.next
+	return spelled(b, 0x40, 0, spelling, value)
+}
+
+// maxRemembered is how many bytes a value may have that is remembered for its name's sake.
+const maxRemembered = 64
+
+// ordinals number the fields that byName is for.
+var ordinals = func() (t [256]uint8) {
+	n := uint8(0)
+	for id, p := range plans {
+		if p == spell && staticNames[id] == 0 {
+			t[id] = n
+			n++
+		}
+	}
+	return t
+}()
+
+// again tells whether a field was seen lately, and notes that it was.
+func (e *encoder) again(hash uint64) bool {
+	mark, set := hash&0xffff|1, &e.seen[hash>>16&15]
+	for s := *set; s != 0; s >>= 16 {
+		if s&0xffff == mark {
+			return true
+		}
+	}
+	*set = *set<<16 | mark
+	return false
 }
 
 // remember makes the newest entry findable.
@@ -279,10 +318,18 @@ func spelled(b []byte, first byte, name uint8, spelling, value []byte) []byte {
 		b = appendInteger(b, 0, 0x7f, uint64(len(spelling)))
 		b = append(b, spelling...)
 	}
+	return appendValue(b, value)
+}
+
+func appendValue(b, value []byte) []byte {
 	if !validValue(value) {
 		return appendText(b, value)
 	}
-	b = appendInteger(b, 0, 0x7f, uint64(len(value)))
+	if len(value) < 0x7f {
+		b = append(b, byte(len(value)))
+	} else {
+		b = appendInteger(b, 0, 0x7f, uint64(len(value)))
+	}
 	return append(b, value...)
 }
 

@@ -85,7 +85,7 @@ func TestVectors(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.late = false
-			m := head{o: loose, length: -1}
+			m := newHead(loose)
 			var text func() string
 			switch {
 			case c.answer:
@@ -218,7 +218,8 @@ func (x *theirs) decode(in []byte) (text string, err error) {
 // ours is the same by us, the block being cut at some point.
 func ours(d *decoder, in []byte, cut int) (string, Code) {
 	var h http.Header
-	m := head{o: loose, length: -1, h: &h}
+	m := newHead(loose)
+	m.h = &h
 	d.late = false
 	rest, code := d.decode(in[:cut:cut], &m, cut == len(in))
 	if code == none && cut < len(in) {
@@ -365,7 +366,7 @@ func TestTableSizes(t *testing.T) {
 		in = append(in, 0x20)
 		in = append(in, 0x3f, 0xe1, 0x1f) // 4096
 	}
-	m := head{o: loose}
+	m := newHead(loose)
 	if _, code := d.decode(in, &m, true); code != none || d.bytes != nil || d.ring != nil {
 		t.Error(code.err(), cap(d.bytes), cap(d.ring))
 	}
@@ -387,4 +388,24 @@ func TestTableMemory(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() { d.insert(value[:20], value, 0, false) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+// huffmanHead is a request's head all of which is spelled in Huffman's code, without indexing.
+func huffmanHead() []byte {
+	var b []byte
+	put := func(index byte, name, value string) {
+		if b = append(b, index); name != "" {
+			b = append(b, 0x80|byte(hpack.HuffmanEncodeLength(name)))
+			b = hpack.AppendHuffmanString(b, name)
+		}
+		b = append(b, 0x80|byte(hpack.HuffmanEncodeLength(value)))
+		b = hpack.AppendHuffmanString(b, value)
+	}
+	b = append(b, 0x80|staticGET, 0x80|staticHTTPS)
+	put(4, "", "/api/b1k/items?id=1")
+	put(1, "", "service.example:8443")
+	put(0, "user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/118.0.0.0 Safari/537.36")
+	put(0, "x-request-id", "7f2b1f0e-93a7-4c86-a1f2-4b5c07f7a9d1")
+	put(0, "x-tenant", "blue")
+	return b
 }

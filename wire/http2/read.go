@@ -312,7 +312,7 @@ func (c *Conn) collect(p []byte) Code {
 		return none
 	}
 	c.blockOver = true
-	m := head{o: c.o}
+	m := newHead(c.o)
 	rest, code := c.dec.decode(c.block, &m, false)
 	if code == none && len(rest) > most {
 		code = BlockTooLong
@@ -324,7 +324,7 @@ func (c *Conn) collect(p []byte) Code {
 // head reads a whole header block: of a stream that begins, of a response, or of trailers.
 func (c *Conn) head(block []byte, id uint32, ends, tooLarge bool) Code {
 	s := c.streams.find(id)
-	m := head{o: c.o, length: -1}
+	m := newHead(c.o)
 	refused := false
 	switch {
 	case s != nil:

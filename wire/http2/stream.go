@@ -6,7 +6,7 @@ import "github.com/weftmesh/weft/wire/http"
 // is over (Reader.OnReset, Owner.OnDone, or Reset here) its methods do nothing, until it is used for another.
 type Stream struct {
 	ID    uint32 // 0 in a client until RequestHead
-	Limit int    // of queued bytes: above it the stream is full, and Reader.OnRoom tells when it is not any more
+	Limit int    // of queued bytes: with so many the stream is full, and Reader.OnRoom tells when it is not any more
 
 	c     *Conn
 	r     Reader
@@ -43,9 +43,10 @@ const (
 	endQueued                        // it ends after what is queued
 	trailersQueued                   // trailers come after what is queued
 	trailersKept                     // trailers came, after what is kept
-	full                             // more was queued than Limit
+	full                             // as much was queued as Limit
 	stalled                          // something was kept since the last credit
 	wantsAgain                       // in Conn.again
+	paused                           // what was used is not credited yet
 	forHead                          // client: the method is HEAD
 	forConnect                       // the method is CONNECT
 	bodiless                         // the message has no body, whatever its head says
@@ -149,7 +150,7 @@ func (s *Stream) Data(b []byte, end bool) {
 	if end {
 		s.flags |= endQueued
 	}
-	if s.Queued() > s.Limit {
+	if s.Queued() >= max(s.Limit, 1) {
 		s.flags |= full
 	}
 }
@@ -188,8 +189,12 @@ func (s *Stream) Reset(code ErrCode) {
 	}
 }
 
+// Pause keeps what is used from being credited to the stream's window until Again: its reader took it, and has no room for more.
+func (s *Stream) Pause() { s.flags |= paused | stalled }
+
 // Again wants what was kept to be offered, from the next Feed.
 func (s *Stream) Again() {
+	s.flags &^= paused
 	if s.flags&(over|wantsAgain) == 0 && s.c.fault == none {
 		s.flags |= wantsAgain
 		s.c.again.push(s)
@@ -241,13 +246,12 @@ func (s *Stream) is(c *Conn, id uint32) bool { return s.c == c && s.ID == id && 
 
 // credit gives n bytes of both windows back, because they were used.
 func (s *Stream) credit(n int) {
-	if n == 0 {
-		return
-	}
 	c := s.c
-	c.credit(n)
-	s.taken += uint32(n)
-	if s.taken < s.window/2 || s.flags&remoteEnd != 0 || c.fault != none {
+	if n > 0 {
+		c.credit(n)
+		s.taken += uint32(n)
+	}
+	if s.taken < s.window/2 || s.flags&paused != 0 || s.flags&remoteEnd != 0 || c.fault != none {
 		return
 	}
 	add := s.taken
@@ -291,6 +295,8 @@ func (c *Conn) offerKept() {
 		}
 		if s.flags&(remoteEnd|delivered) == remoteEnd {
 			c.deliverEnd(s)
+		} else if s.flags&paused == 0 {
+			s.credit(0)
 		}
 	}
 }

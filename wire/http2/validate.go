@@ -88,25 +88,75 @@ var tokens = func() (t [256]bool) {
 // validValue tells whether a value has no control character but HTAB, and no white space at its ends (RFC 9113 §8.2.1, RFC 9110 §5.5).
 func validValue(v []byte) bool {
 	n := len(v)
-	return n == 0 || v[0] > ' ' && v[n-1] > ' ' && control(v) == n
+	if n == 0 {
+		return true
+	}
+	if v[0] <= ' ' || v[n-1] <= ' ' {
+		return false
+	}
+	if n < 8 {
+		return isText(v)
+	}
+	m := controls(word(v[n-8:]))
+	for i := 0; i < n-8; i += 8 {
+		m |= controls(word(v[i:]))
+	}
+	return m == 0 || isText(v)
 }
 
-// control finds the first control character other than HTAB; len(b) if there is none.
-func control(b []byte) int {
-	i := 0
-	for len(b)-i >= 8 {
-		x := word(b[i:])
-		m := below(x, 0x20) | below(x^ones*0x7f, 1)
-		if m == 0 {
-			i += 8
-			continue
+// controls marks control characters, HTAB among them; bytes behind one may be marked in error.
+func controls(x uint64) uint64 {
+	y := x ^ ones*0x7f
+	return ((x-ones*0x20)&^x | (y-ones)&^y) & highs
+}
+
+// isText tells whether there is no control character but HTAB.
+func isText(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return false
 		}
-		break
 	}
-	for i < len(b) && (b[i] >= 0x20 && b[i] != 0x7f || b[i] == '\t') {
-		i++
+	return true
+}
+
+// judge judges a value by what its field is, as far as that does not depend on the message.
+func (k kind) judge(v []byte) Code {
+	if !validValue(v) {
+		return BadValue
 	}
-	return i
+	switch k {
+	case ordinary, underscored, crumb, length:
+	case te:
+		if string(v) != "trailers" {
+			return BadTE
+		}
+	case method:
+		if !isToken(v) {
+			return BadMethod
+		}
+	case scheme:
+		if !isScheme(v) {
+			return BadScheme
+		}
+	case host, authority:
+		if !http.ValidAuthority(v, false) {
+			return BadAuthority
+		}
+	case path:
+		if len(v) == 0 || !isVisible(v) {
+			return BadPath
+		}
+	case protocol:
+		if !isToken(v) {
+			return BadConnect
+		}
+	case status:
+		if len(v) != 3 || v[0]-'1' >= 9 || v[1]-'0' >= 10 || v[2]-'0' >= 10 || string(v) == "101" { // RFC 9113 §8.6
+			return BadStatus
+		}
+	}
+	return none
 }
 
 const (
@@ -114,7 +164,7 @@ const (
 	highs = 0x8080808080808080
 )
 
-// below marks the bytes of x that are less than n, which is at most 0x80; exactly up to the first.
+// below marks the bytes of x that are less than n, which is at most 0x80; those behind one may be marked in error.
 func below(x, n uint64) uint64 { return (x - ones*n) &^ x & highs }
 
 func word(b []byte) uint64 {
@@ -130,6 +180,8 @@ type head struct {
 	response *http.Response // or a response's
 	scratch  []byte         // for what goes nowhere
 
+	maxBytes, maxFields int
+
 	length  int64 // what content-length says; -1 if nothing
 	bytes   int   // names and values so far, decoded
 	fields  int   // all of them, too
@@ -138,6 +190,10 @@ type head struct {
 	seen    uint16 // one bit for each kind, of pseudo-header fields and host
 	regular bool   // a field that is none of those came
 	code    Code
+}
+
+func newHead(o *Options) head {
+	return head{o: o, maxBytes: o.headBytes(), maxFields: o.headers(), length: -1}
 }
 
 // tail is where n bytes may be decoded to.
@@ -157,10 +213,10 @@ func (m *head) field(id http.ID, k kind, code Code, name, value []byte, never bo
 		return
 	}
 	switch {
-	case m.bytes > m.o.headBytes():
+	case m.bytes > m.maxBytes:
 		m.code = HeadTooLarge
 		return
-	case m.fields > m.o.headers():
+	case m.fields > m.maxFields:
 		m.code = TooManyHeaders
 		return
 	case code != none:
@@ -230,15 +286,8 @@ func (m *head) special(k kind, value []byte) (bool, Code) {
 			}
 			return false, none
 		}
-		if !http.ValidAuthority(value, false) {
-			return false, BadAuthority
-		}
 		m.request.SetAuthority(value)
 		return false, none
-	case te:
-		if string(value) != "trailers" {
-			return false, BadTE
-		}
 	case ofConnection:
 		return false, ConnectionField
 	}
@@ -261,39 +310,18 @@ func (m *head) pseudo(k kind, value []byte) Code {
 	r := m.request
 	switch k {
 	case method:
-		if !isToken(value) {
-			return BadMethod
-		}
 		r.SetMethod(value)
 	case scheme:
-		if !isScheme(value) {
-			return BadScheme
-		}
 		r.SetScheme(value)
 		lower(r.Scheme())
 	case authority:
-		if !http.ValidAuthority(value, false) {
-			return BadAuthority
-		}
 		r.SetAuthority(value)
 	case path:
-		if len(value) == 0 || !isVisible(value) {
-			return BadPath
-		}
 		r.SetPath(value)
 	case protocol:
-		if !isToken(value) {
-			return BadConnect
-		}
 		r.SetProtocol(value)
 	case status:
-		if len(value) != 3 || value[0]-'1' >= 9 || value[1]-'0' >= 10 || value[2]-'0' >= 10 {
-			return BadStatus
-		}
 		m.response.Status = uint16(value[0]-'0')*100 + uint16(value[1]-'0')*10 + uint16(value[2]-'0')
-		if m.response.Status == 101 { // RFC 9113 §8.6
-			return BadStatus
-		}
 	}
 	return none
 }
