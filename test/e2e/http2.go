@@ -159,6 +159,9 @@ func (f *Frames) Block(fields ...string) []byte {
 	return bytes.Clone(f.block.Bytes())
 }
 
+// TableSize is how much memory the peer's decoder has, which it may have said in SETTINGS.
+func (f *Frames) TableSize(bytes uint32) { f.encoder.SetMaxDynamicTableSizeLimit(bytes) }
+
 // Head sends the head of a request.
 func (f *Frames) Head(id uint32, end bool, fields ...string) {
 	f.t.Helper()

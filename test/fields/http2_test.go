@@ -56,7 +56,7 @@ var http2Trials = []trial{
 	{paths: "Http2ProtocolOptions@downstream.override_stream_error_on_invalid_http_message", site: downstream2, flip: "override_stream_error_on_invalid_http_message: true", probe: survives(malformed), want: [2]string{"false", "true"}},
 	{paths: "Http2ProtocolOptions@downstream.stream_error_on_invalid_http_messaging", site: downstream2, flip: "stream_error_on_invalid_http_messaging: true", probe: survives(malformed), want: [2]string{"false", "true"}},
 	{paths: "Http2ProtocolOptions@downstream.stream_reset_burst", site: downstream2, base: "stream_reset_rate: 1", flip: "stream_reset_rate: 1, stream_reset_burst: 3", probe: survives(resets2), want: [2]string{"true", "false"}},
-	{paths: "Http2ProtocolOptions@downstream.stream_reset_rate", site: downstream2, base: "stream_reset_burst: 3, stream_reset_rate: 1000000", flip: "stream_reset_burst: 3, stream_reset_rate: 1", probe: survives(resets2), want: [2]string{"true", "false"}},
+	{paths: "Http2ProtocolOptions@downstream.stream_reset_rate", site: downstream2, base: "stream_reset_burst: 5, stream_reset_rate: 1000", flip: "stream_reset_burst: 5, stream_reset_rate: 0", probe: survives(resetsLater), want: [2]string{"true", "false"}},
 	{paths: "Http2ProtocolOptions@downstream.connection_keepalive KeepaliveSettings@downstream.interval", site: downstream2, flip: "connection_keepalive: {timeout: 5s, interval: 0.05s}", probe: comes(http2.FramePing), want: [2]string{"false", "true"}},
 	{paths: "KeepaliveSettings@downstream.timeout", site: alive2(downstream2), base: "interval: 0.05s, timeout: 5s", flip: "interval: 0.05s, timeout: 0.05s", probe: comes(ending), want: [2]string{"false", "true"}},
 	{paths: "KeepaliveSettings@downstream.interval_jitter", site: alive2(downstream2), base: "interval: 0.1s, timeout: 5s, interval_jitter: {value: 0}", flip: "interval: 0.1s, timeout: 5s, interval_jitter: {value: 100}", probe: func(w *world) string { f := frames2(w); return irregular(f.ReadFrame, f.WritePing) }, want: [2]string{"false", "true"}},
@@ -72,11 +72,10 @@ var http2Trials = []trial{
 	{paths: "AutoHttpConfig.http_protocol_options", site: byALPN, base: "auto_config: {}", flip: "auto_config: {http_protocol_options: {header_key_format: {proper_case_words: {}}}}", up: secureNames, probe: look("GET /; x-a: 1", "body"), want: [2]string{"x-a", "X-A"}},
 
 	{paths: "Http2ProtocolOptions@upstream.hpack_table_size", site: upstream2, flip: "hpack_table_size: 1000", up: server2, probe: heard(http2.SettingHeaderTableSize), want: [2]string{"-", "1000"}},
-	{paths: "Http2ProtocolOptions@upstream.allow_connect", site: upstream2, flip: "allow_connect: true", up: server2, probe: heard(http2.SettingEnableConnectProtocol), want: [2]string{"-", "1"}},
 	{paths: "Http2ProtocolOptions@upstream.custom_settings_parameters", site: upstream2, flip: "custom_settings_parameters: [{identifier: 99, value: 5}]", up: server2, probe: heard(99), want: [2]string{"-", "5"}},
 	{paths: "Http2ProtocolOptions@upstream.max_concurrent_streams", site: upstream2, flip: "max_concurrent_streams: 1", up: pair2, probe: two2, want: [2]string{"1", "2"}},
-	{paths: "Http2ProtocolOptions@upstream.initial_stream_window_size", site: upstream2, flip: "initial_stream_window_size: 65535", up: server2, probe: widened(1), want: [2]string{"true", "false"}},
-	{paths: "Http2ProtocolOptions@upstream.initial_connection_window_size", site: upstream2, flip: "initial_connection_window_size: 65535", up: server2, probe: widened(0), want: [2]string{"true", "false"}},
+	{paths: "Http2ProtocolOptions@upstream.initial_stream_window_size", site: upstream2, flip: "initial_stream_window_size: 66000", up: server2, probe: widened(1), want: [2]string{"true", "false"}},
+	{paths: "Http2ProtocolOptions@upstream.initial_connection_window_size", site: upstream2, flip: "initial_connection_window_size: 66000", up: server2, probe: widened(0), want: [2]string{"true", "false"}},
 	{paths: "Http2ProtocolOptions@upstream.max_consecutive_inbound_frames_with_empty_payload", site: upstream2, base: "max_consecutive_inbound_frames_with_empty_payload: 3", flip: "max_consecutive_inbound_frames_with_empty_payload: 1", up: server2, probe: look("GET /empties", "#cluster.up.http2.inbound_empty_frames_flood"), want: [2]string{"0", "1"}},
 	{paths: "Http2ProtocolOptions@upstream.max_inbound_priority_frames_per_stream", site: upstream2, flip: "max_inbound_priority_frames_per_stream: 0", up: server2, probe: look("GET /priorities", "#cluster.up.http2.inbound_priority_frames_flood"), want: [2]string{"0", "1"}},
 	{paths: "Http2ProtocolOptions@upstream.max_inbound_window_update_frames_per_data_frame_sent", site: upstream2, flip: "max_inbound_window_update_frames_per_data_frame_sent: 1", up: server2, probe: look("POST /updates HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello", "#cluster.up.http2.inbound_window_update_frames_flood"), want: [2]string{"0", "1"}},
@@ -181,8 +180,17 @@ func pings(f *e2e.Frames) {
 
 func malformed(f *e2e.Frames) { f.Head(1, true, e2e.Get("/", "connection", "close")...) }
 
-func resets2(f *e2e.Frames) {
-	for id := uint32(1); id < 20; id += 2 {
+func resets2(f *e2e.Frames) { resetFrom(f, 1, 20) }
+
+// resetsLater leaves time for the bucket to fill, of which Envoy looks at whole seconds.
+func resetsLater(f *e2e.Frames) {
+	resetFrom(f, 1, 9)
+	<-time.After(1100 * time.Millisecond)
+	resetFrom(f, 9, 17)
+}
+
+func resetFrom(f *e2e.Frames, id, end uint32) {
+	for ; id < end; id += 2 {
 		f.Head(id, false, ":method", "POST", ":scheme", "http", ":authority", "a", ":path", "/")
 		f.WriteRSTStream(id, http2.ErrCodeCancel)
 	}
@@ -336,6 +344,9 @@ func (p *peer2) next() (http2.Frame, error) {
 			break
 		}
 		fr.ForeachSetting(func(s http2.Setting) error { p.values[s.ID] = s.Val; return nil })
+		if size, ok := fr.Value(http2.SettingHeaderTableSize); ok {
+			p.TableSize(size)
+		}
 		p.WriteSettingsAck()
 	case *http2.WindowUpdateFrame:
 		p.windows[fr.StreamID] += int64(fr.Increment)

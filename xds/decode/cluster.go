@@ -176,6 +176,7 @@ func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 	}
 	c.MaxHeadBytes = kib << 10
 	c.Protocol = config.Protocol{Mode: protocol, HTTP2: s.http2(h2, nil, p2)}
+	c.Protocol.HTTP2.Connect = false             // it is the peer's to say
 	if common.GetMaxResponseHeadersKb() != nil { // else Envoy has no bound to hold it against
 		s.oneField(h2, c.MaxHeadBytes, "max_response_headers_kb", p2)
 	}

@@ -342,7 +342,7 @@ var httpTable = table{
 		"max_concurrent_streams":                               run,
 		"initial_stream_window_size":                           run,
 		"initial_connection_window_size":                       run,
-		"allow_connect":                                        run,
+		"allow_connect":                                        harmless("what a client says of it means nothing (RFC 8441 §3): the peer says whether it takes extended CONNECT"),
 		"allow_metadata":                                       later(noMetadata).but("false"),
 		"max_outbound_frames":                                  run,
 		"max_outbound_control_frames":                          run,
