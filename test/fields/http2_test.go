@@ -86,8 +86,22 @@ var http2Trials = []trial{
 	{paths: "Http2ProtocolOptions@upstream.connection_keepalive KeepaliveSettings@upstream.interval", site: upstream2, flip: "connection_keepalive: {timeout: 5s, interval: 0.05s}", up: server2, probe: look("GET /ping", "body"), want: [2]string{"false", "true"}},
 	{paths: "KeepaliveSettings@upstream.timeout", site: alive2(upstream2), base: "interval: 0.05s, timeout: 5s", flip: "interval: 0.05s, timeout: 0.05s", up: server2, probe: look("GET /silence", "status"), want: [2]string{"200", "503"}},
 	{paths: "KeepaliveSettings@upstream.interval_jitter", site: alive2(upstream2), base: "interval: 0.1s, timeout: 5s, interval_jitter: {value: 0}", flip: "interval: 0.1s, timeout: 5s, interval_jitter: {value: 100}", up: server2, probe: look("GET /irregular", "body"), want: [2]string{"false", "true"}},
+	{paths: "HttpHealthCheck.codec_client_type=HTTP2", site: checked2, base: "http_health_check: {path: /}", flip: "http_health_check: {path: /, codec_client_type: HTTP2}", up: server2, probe: becomes(healthy, 1), want: [2]string{"no", "yes"}},
+	{paths: "HealthCheck.grpc_health_check", site: checked2, base: "http_health_check: {path: /}", flip: "grpc_health_check: {service_name: well}", up: server2, probe: becomes(healthy, 1), want: [2]string{"no", "yes"}},
+	{paths: "GrpcHealthCheck.service_name", site: checkedGRPC, base: "service_name: sick", flip: "service_name: well", up: server2, probe: becomes(healthy, 1), want: [2]string{"no", "yes"}},
+	{paths: "GrpcHealthCheck.authority", site: checkedGRPC, base: "authority: sick", flip: "authority: well", up: server2, probe: becomes(healthy, 1), want: [2]string{"no", "yes"}},
+	{paths: "GrpcHealthCheck.initial_metadata", site: checkedGRPC, flip: "initial_metadata: [{header: {key: x-well, value: a}}]", up: server2, probe: becomes(healthy, 1), want: [2]string{"no", "yes"}},
 	{paths: "KeepaliveSettings@upstream.connection_idle_interval", site: alive2(upstream2), base: "timeout: 5s", flip: "timeout: 5s, connection_idle_interval: 0.001s", up: server2, probe: afterIdle, want: [2]string{"0", "1"}},
 }
+
+const healthy = "cluster.up.membership_healthy"
+
+// checked2 is a cluster that speaks HTTP/2, with a health check; checkedGRPC one with a check of gRPC.
+func checked2(piece string) string {
+	return e2e.Bootstrap(e2e.HTTPListener(all), upCluster("health_checks: [{"+usually+piece+"}]\n"+noPanic+"\n"+e2e.Speaks2()))
+}
+
+func checkedGRPC(piece string) string { return checked2("grpc_health_check: {" + piece + "}") }
 
 func frames2(w *world) *e2e.Frames {
 	if w.err != nil {
@@ -296,7 +310,7 @@ func either2(t testing.TB) *e2e.Upstream { return e2e.Serve(t, speak) }
 func speak(_ *e2e.Upstream, c *e2e.Conn) {
 	r := bufio.NewReader(c.Conn)
 	if b, _ := r.Peek(3); string(b) == "PRI" {
-		serve2(c.Conn, r, func(s *peer2, id uint32, _ string) { s.answer(id, "2") })
+		serve2(c.Conn, r, func(p *peer2, h *http2.MetaHeadersFrame) { p.answer(h.StreamID, "2") })
 		return
 	}
 	until(r, "\r\n\r\n")
@@ -359,6 +373,20 @@ func (p *peer2) next() (http2.Frame, error) {
 	return fr, err
 }
 
+// body reads the rest of a request, the only one under way.
+func (p *peer2) body() (all string) {
+	for {
+		fr, err := p.next()
+		d, ok := fr.(*http2.DataFrame)
+		if ok {
+			all += string(d.Data())
+		}
+		if err != nil || ok && d.StreamEnded() {
+			return all
+		}
+	}
+}
+
 func (p *peer2) answer(id uint32, body string) {
 	p.head(id)
 	p.WriteData(id, true, []byte(body))
@@ -368,8 +396,8 @@ func (p *peer2) head(id uint32, more ...string) {
 	p.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: p.Block(append([]string{":status", "200"}, more...)...), EndHeaders: true})
 }
 
-// serve2 serves a connection: f is told of each request's stream and path.
-func serve2(c net.Conn, r io.Reader, f func(p *peer2, id uint32, path string)) {
+// serve2 serves a connection: f is told of the head of each request.
+func serve2(c net.Conn, r io.Reader, f func(*peer2, *http2.MetaHeadersFrame)) {
 	io.ReadFull(r, make([]byte, len(http2.ClientPreface)))
 	p := &peer2{Frames: e2e.FramesOver(nil, reading{c, r}), values: map[http2.SettingID]uint32{}, windows: map[uint32]int64{0: 65535}, most: map[uint32]int64{}}
 	p.WriteSettings()
@@ -384,7 +412,7 @@ func serve2(c net.Conn, r io.Reader, f func(p *peer2, id uint32, path string)) {
 				window = int64(v)
 			}
 			p.windows[h.StreamID], p.most[h.StreamID] = window+p.windows[h.StreamID], window
-			f(p, h.StreamID, h.PseudoValue("path"))
+			f(p, h)
 		}
 	}
 }
@@ -399,9 +427,9 @@ func (c reading) Read(b []byte) (int, error) { return c.r.Read(b) }
 
 // tell does what a path says.
 func tell(_ *e2e.Upstream, c *e2e.Conn) {
-	serve2(c.Conn, c.Conn, func(p *peer2, id uint32, path string) {
-		kind, n, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-		switch kind {
+	serve2(c.Conn, c.Conn, func(p *peer2, h *http2.MetaHeadersFrame) {
+		kind, n, _ := strings.Cut(strings.TrimPrefix(h.PseudoValue("path"), "/"), "/")
+		switch id := h.StreamID; kind {
 		case "setting": // what the client has said
 			k, _ := strconv.Atoi(n)
 			if v, ok := p.values[http2.SettingID(k)]; ok {
@@ -433,11 +461,7 @@ func tell(_ *e2e.Upstream, c *e2e.Conn) {
 			}
 			p.answer(id, "x")
 		case "updates":
-			for fr, err := p.next(); ; fr, err = p.next() {
-				if d, ok := fr.(*http2.DataFrame); err != nil || ok && d.StreamEnded() {
-					break
-				}
-			}
+			p.body()
 			for range 15 {
 				p.WriteWindowUpdate(0, 1)
 			}
@@ -457,6 +481,15 @@ func tell(_ *e2e.Upstream, c *e2e.Conn) {
 			}
 			c.SetReadDeadline(time.Now().Add(deadline))
 			p.answer(id, fmt.Sprint(p.pings > 0))
+		case "grpc.health.v1.Health": // well is who asks for the service "well", as "well", or with x-well
+			state := "\x02" // NOT_SERVING
+			fields := fmt.Sprint(h.Fields)
+			if body := p.body(); body == "\x00\x00\x00\x00\x06\x0a\x04well" || h.PseudoValue("authority") == "well" || strings.Contains(fields, "x-well") {
+				state = "\x01"
+			}
+			p.head(id, "content-type", "application/grpc")
+			p.WriteData(id, false, []byte("\x00\x00\x00\x00\x02\x08"+state))
+			p.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: p.Block("grpc-status", "0"), EndHeaders: true, EndStream: true})
 		case "irregular":
 			p.answer(id, irregular(p.next, p.WritePing))
 		default: // how many pings there were
