@@ -30,7 +30,7 @@ var (
 
 func callTable(kind string) *telemetry.Table {
 	t := &telemetry.Table{Kind: kind, Sparse: true, Metrics: make([]telemetry.Metric, callsOther+1)}
-	for row, m := range []telemetry.Metric{
+	copy(t.Metrics, []telemetry.Metric{
 		CallsTotal:            {Name: "total"},
 		CallsSuccess:          {Name: "success"},
 		CallsFailure:          {Name: "failure"},
@@ -39,9 +39,7 @@ func callTable(kind string) *telemetry.Table {
 		CallsUpstreamTime:     {Name: "upstream_rq_time", Type: telemetry.Histogram, Unit: "ms"},
 		// Envoy has no such number, for it has no such limit.
 		CallsUnnamed: {Name: "methods_overflow"},
-	} {
-		t.Metrics[row] = m
-	}
+	})
 	for i := range grpcCodes {
 		t.Metrics[callsCodes+i].Name = strconv.Itoa(i)
 	}

@@ -2,6 +2,8 @@ package grpchttp1bridge_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -126,5 +128,28 @@ func TestQuery(t *testing.T) {
 		if heads := u.Heads(); !strings.HasPrefix(heads[0], "POST "+want+" ") || !strings.HasPrefix(heads[1], "POST /a.B/C?q=1 ") {
 			t.Errorf("%s: the upstream got\n%s", fields, strings.Join(heads, "\n"))
 		}
+	}
+}
+
+// To an upstream that speaks HTTP/2, as those of gRPC do; a client that does so, too, sees the trailers themselves.
+func TestOverHTTP2(t *testing.T) {
+	u := e2e.Serve2(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		w.Header().Set("content-type", "application/grpc")
+		w.Write(b)
+		w.(http.Flusher).Flush()
+		w.Header().Set(http.TrailerPrefix+"grpc-status", "5")
+	})
+	p := e2e.Start(t, e2e.WithFilters(e2e.Bootstrap(e2e.HTTPListener(e2e.All), e2e.Cluster("up", u.Port, e2e.Speaks2())), e2e.Filter("bridge", "grpc_http1_bridge.v3.Config", "upgrade_protobuf_to_grpc: true")))
+	c := p.Dial()
+	if r := c.Send(call("/a.B/C", grpc, frame("hello"))).Read("POST").Want(t, 503, "grpc-status: 5", "content-length: 10"); r.Body != frame("hello") {
+		t.Errorf("%q", r.Body)
+	}
+	if r := c.Send(call("/a.B/C", protobuf, "hello")).Read("POST").Want(t, 503, "grpc-status: 5", "content-length: 5"); r.Body != "hello" {
+		t.Errorf("%q", r.Body)
+	}
+	r := e2e.Dial2(t, p.Address()).Do("POST", "/a.B/C", strings.NewReader(frame("hello")), "content-type: application/grpc")
+	if r.Err != nil || r.Status != 200 || r.Body != frame("hello") || r.Header.Get("grpc-status") != "" || r.Trailer.Get("grpc-status") != "5" {
+		t.Errorf("%v: %d %q %v", r.Err, r.Status, r.Body, r.Trailer)
 	}
 }

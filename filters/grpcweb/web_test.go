@@ -3,6 +3,8 @@ package grpcweb_test
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -149,5 +151,32 @@ func TestNumbers(t *testing.T) {
 	}
 	for name, n := range map[string]int64{"total": 3, "success": 1, "failure": 2, "0": 1, "13": 1, "unknown": 1} {
 		p.WantStat("cluster.up.grpc-web.a.B.C."+name, n)
+	}
+}
+
+// Over HTTP/2 on either side, which has trailers of its own.
+func TestOverHTTP2(t *testing.T) {
+	u := e2e.Serve2(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		w.Header().Set("content-type", "application/grpc")
+		w.Write(b)
+		w.(http.Flusher).Flush()
+		w.Header().Set(http.TrailerPrefix+"grpc-status", "0")
+	})
+	p := e2e.Start(t, e2e.WithFilters(e2e.Bootstrap(e2e.HTTPListener(e2e.All), e2e.Cluster("up", u.Port, e2e.Speaks2())), e2e.Filter("web", "grpc_web.v3.GrpcWeb", "")))
+	end := frame(0x80, "grpc-status:0\r\n")
+	down := e2e.Dial2(t, p.Address())
+	for range 2 {
+		r := down.Do("POST", "/a.B/C", strings.NewReader(inText(frame(0, "hello"))), "content-type: application/grpc-web-text", "accept: application/grpc-web-text")
+		if want := inText(frame(0, "hello"), end); r.Err != nil || r.Body != want || len(r.Trailer) != 0 {
+			t.Errorf("%v, %q, trailers %v", r.Err, r.Body, r.Trailer)
+		}
+		r = down.Do("POST", "/a.B/C", strings.NewReader(frame(0, "hello")), "content-type: application/grpc")
+		if r.Err != nil || r.Body != frame(0, "hello") || r.Trailer.Get("grpc-status") != "0" {
+			t.Errorf("%v, %q, trailers %v", r.Err, r.Body, r.Trailer)
+		}
+	}
+	if r := p.Dial().Send(call("/a.B/C", binary, frame(0, "hello"))).Read("POST"); r.Body != frame(0, "hello")+end {
+		t.Errorf("%q", r.Body)
 	}
 }
