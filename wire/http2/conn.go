@@ -83,6 +83,7 @@ type Conn struct {
 	acked     bool   // the peer has acknowledged our SETTINGS
 	greeted   bool   // the preface has come
 	wake      bool   // queued data may go on
+	yielded   bool   // Feed is to return
 	goneAway  bool   // the peer has sent GOAWAY
 	pumping   bool
 	fault     Code
