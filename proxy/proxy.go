@@ -65,6 +65,9 @@ func New(o Options) (*Proxy, error) {
 	}
 	p := &Proxy{options: o, listeners: map[string]*listener.Listener{}, tables: map[string]*l7.Table{}, current: &config.Snapshot{},
 		owners: newOwners(o.Stats), secrets: tls.NewStore(tls.NewGate(o.Concurrency))}
+	if by, err := tls.Batching(); err != nil && o.Log != nil {
+		o.Log.Warn("private-key operations are not done by all that this processor has", "by", by, "reason", err)
+	}
 	owner := o.Stats.Acquire(loop.Stats, "loop.")
 	for i := range o.Concurrency {
 		l, err := loop.New(i, owner.Loop(i), p.panicked)
