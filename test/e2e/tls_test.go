@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // echoing answers each request with what it got, over whatever connection.
@@ -449,7 +451,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	}
 }
 
-// A thousand who never finish, or hardly begin, a handshake keep nobody else from theirs.
+// Five thousand who never finish, or hardly begin, a handshake keep nobody else from theirs.
 func TestUnfinishedHandshakes(t *testing.T) {
 	a := NewAuthority(t, t.TempDir())
 	a.Issue("front", []string{"front.test"}, nil)
@@ -457,20 +459,47 @@ func TestUnfinishedHandshakes(t *testing.T) {
 	conf := &tls.Config{RootCAs: a.Pool(), ServerName: "front.test"}
 	hello := helloOf(t, conf)
 	standing := DialTLS(t, p.Address(), conf)
-	for i := range 1000 {
-		c := Dial(t, p.Address())
-		if i%2 == 0 {
-			c.Send(string(hello))
-		} else {
-			c.Send(string(hello[:len(hello)/2]))
+	const open = 5000
+	needDescriptors(t, 2*open+1000) // both sides are in this process
+	bare := NewBare(t, p.Address())
+	for i := range open {
+		c, part := bare.Dial(), hello
+		if i%5 > 0 { // the others are answered, and never say what comes next
+			part = hello[:len(hello)/2]
+		}
+		if _, err := c.Write(part); err != nil {
+			t.Fatal(err)
 		}
 	}
+	row := "listener." + underscores(p.Address()) + ".downstream_cx_active"
+	p.WantStat(row, open+1)
 	for range 3 {
 		if r := standing.Get("/"); r.Status != 200 {
 			t.Error(r.Status)
 		}
 		if r := DialTLS(t, p.Address(), conf).Get("/"); r.Status != 200 {
 			t.Error(r.Status)
+		}
+	}
+	if n := p.Stat(row); n != open+4 {
+		t.Errorf("%d connections stand at the end, want %d: it was not they who were there meanwhile", n, open+4)
+	}
+}
+
+// needDescriptors asks for as many as that for this process.
+func needDescriptors(t *testing.T, n uint64) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if limit.Cur < n {
+		limit.Cur = limit.Max
+		if limit.Max < n {
+			t.Fatalf("this test opens %d descriptors, and the hard limit is %d (ulimit -Hn)", n, limit.Max)
+		}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
