@@ -76,6 +76,8 @@ type Certificate struct {
 	Label string
 	// StapleUntil is when the OCSP response that goes with it, if there is one, is not valid any more.
 	StapleUntil time.Time
+	// MustStaple: the certificate itself demands one (RFC 7633).
+	MustStaple bool
 	// Batch is how long an operation of the key may wait for others to be done with, if the processor does several at once; 0: as is best.
 	Batch time.Duration
 }

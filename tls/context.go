@@ -34,16 +34,16 @@ type Context struct {
 
 // compiled is a context with the secrets of one moment.
 type compiled struct {
-	secrets  [maxSecrets]*config.Secret // it was made of, in the order of Context.slots
-	err      error                      // why no connection can be made of it
-	tls      *tls.Config
-	plain    *tls.Config                        // the same without ALPN; nil: there is none anyway
-	checks   *checks                            // nil: nothing is asked of the peer
-	leaves   leaves                             // of a server
-	first    *config.Certificate                // of a client; nil: it has none
-	keys     map[*config.Certificate]*batch.Key // of a server, those whose operations are done several at a time
-	stapling config.Stapling
-	queue    *batch.Queue // that one of them uses; nil: none
+	secrets [maxSecrets]*config.Secret // it was made of, in the order of Context.slots
+	err     error                      // why no connection can be made of it
+	tls     *tls.Config
+	plain   *tls.Config                        // the same without ALPN; nil: there is none anyway
+	checks  *checks                            // nil: nothing is asked of the peer
+	leaves  leaves                             // of a server
+	first   *config.Certificate                // of a client; nil: it has none
+	keys    map[*config.Certificate]*batch.Key // of a server, those whose operations are done several at a time
+	policy  config.Stapling
+	queue   *batch.Queue // that one of them uses; nil: none
 }
 
 // maxSecrets is how many secrets a context may use.
@@ -249,7 +249,7 @@ func (x *Context) compileServer(c *compiled, certificates []*config.Certificate)
 	if len(certificates) == 0 {
 		return fmt.Errorf("tls: there is no certificate to show to clients")
 	}
-	c.leaves, c.stapling = newLeaves(certificates, x.config), x.config.Stapling
+	c.leaves, c.policy = newLeaves(certificates, x.config), x.config.Stapling
 	for _, own := range certificates {
 		if k := batched(own, x.store); k != nil {
 			if c.keys == nil {
@@ -285,6 +285,7 @@ func (x *Context) compileServer(c *compiled, certificates []*config.Certificate)
 	}
 	requireName := x.config.RequireName
 	t.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		c.greeted(h.Conn.(*pipe).session, h)
 		if requireName && h.ServerName == "" {
 			return nil, errNoName
 		}
@@ -458,22 +459,15 @@ func (l *leaves) of(name string) []*config.Certificate {
 
 var errStale = errors.New("tls: the OCSP response of every certificate that would do is not valid any more (ocsp_staple_policy)")
 
-// usable leaves certificates out whose OCSP response is not valid any more, if that matters.
-func (c *compiled) usable(list []*config.Certificate) []*config.Certificate {
-	if c.stapling == config.StapleIfValid {
-		return list
-	}
-	now := time.Now()
-	return slices.DeleteFunc(slices.Clone(list), func(own *config.Certificate) bool {
-		return (own.OCSPStaple != nil || c.stapling == config.StapleAlways) && !now.Before(own.StapleUntil)
-	})
-}
-
 // choose finds the certificate for a client: one of the name that it asks for, of a kind that it can verify, and else the first.
 func (c *compiled) choose(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	list := c.usable(c.leaves.of(h.ServerName))
-	if len(list) == 0 {
-		return nil, errStale
+	s := h.Conn.(*pipe).session
+	list, asked := c.leaves.of(h.ServerName), asksForStaple(h)
+	if asked {
+		if list = c.usable(list); len(list) == 0 {
+			s.stapling.Store(uint32(stale))
+			return nil, errStale
+		}
 	}
 	nameless := *h
 	nameless.ServerName = "" // it has been looked at
@@ -484,9 +478,11 @@ func (c *compiled) choose(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			break
 		}
 	}
-	s := h.Conn.(*pipe).session
 	s.shown = chosen
 	own := chosen.Certificate
+	if asked {
+		s.stapling.Store(uint32(c.stapling(chosen)))
+	}
 	if chosen.OCSPStaple != nil && !time.Now().Before(chosen.StapleUntil) {
 		own.OCSPStaple = nil
 	}

@@ -594,12 +594,13 @@ func TestStapling(t *testing.T) {
 	for _, c := range []struct {
 		response, policy string
 		stapled, refused bool
+		row              string // that counts it
 	}{
-		{"good", "LENIENT_STAPLING", true, false},
-		{"ended", "LENIENT_STAPLING", false, false},
-		{"good", "STRICT_STAPLING", true, false},
-		{"ended", "STRICT_STAPLING", false, true},
-		{"good", "MUST_STAPLE", true, false},
+		{"good", "LENIENT_STAPLING", true, false, "responses"},
+		{"ended", "LENIENT_STAPLING", false, false, "omitted"},
+		{"good", "STRICT_STAPLING", true, false, "responses"},
+		{"ended", "STRICT_STAPLING", false, true, "failed"},
+		{"good", "MUST_STAPLE", true, false, "responses"},
 	} {
 		source := strings.TrimSuffix(a.Source("front"), "}") + `, ocsp_staple: {filename: "` + filepath.Join(a.Dir, c.response) + `"}}`
 		p := Start(t, Bootstrap(Secured(HTTPListener(All), DownstreamTLS("tls_certificates: ["+source+"]", "ocsp_staple_policy: "+c.policy)), Cluster("up", u.Port)))
@@ -609,6 +610,19 @@ func TestStapling(t *testing.T) {
 		}
 		if err == nil && (conn.Conn.(*tls.Conn).OCSPResponse() != nil) != c.stapled {
 			t.Errorf("%s, %s: stapled is %v", c.response, c.policy, !c.stapled)
+		}
+		// Who does not ask gets the certificate as it is, whatever the policy, and is not counted.
+		stdin, page := openSSL(t, a.Dir, "s_client", "-connect", p.Address(), "-CAfile", "ca.pem", "-servername", "front.test", "-verify_return_error", "-ign_eof")
+		io.WriteString(stdin, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+		if b, err := io.ReadAll(page); err != nil || !strings.Contains(string(b), "HTTP/1.1 200 ") {
+			t.Errorf("%s, %s: %v %s", c.response, c.policy, err, b)
+		}
+		for _, row := range []string{"requests", "responses", "omitted", "failed"} {
+			want := int64(0)
+			if row == "requests" || row == c.row {
+				want = 1
+			}
+			p.WantStat("listener."+underscores(p.Address())+".ssl.ocsp_staple_"+row, want)
 		}
 	}
 }

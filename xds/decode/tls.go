@@ -243,10 +243,10 @@ func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificat
 		s.problem(p, "%s and %s: %s", origin(m.GetCertificateChain()), origin(private), strings.TrimPrefix(err.Error(), "tls: "))
 		return nil
 	}
-	c := &config.Certificate{Certificate: pair, Where: origin(m.GetCertificateChain()), Label: label("unnamed_cert_", m.GetCertificateChain()), Batch: delay}
+	c := &config.Certificate{Certificate: pair, Where: origin(m.GetCertificateChain()), Label: label("unnamed_cert_", m.GetCertificateChain()), Batch: delay, MustStaple: mustStaple(pair.Leaf)}
 	if d := m.GetOcspStaple(); d != nil {
 		s.staple(c, d, p.field("ocsp_staple"))
-	} else if mustStaple(pair.Leaf) {
+	} else if c.MustStaple {
 		s.problem(p.field("ocsp_staple"), "%s: the certificate itself demands an OCSP response, and there is none", c.Where)
 	}
 	switch k := pair.Leaf.PublicKey.(type) {
