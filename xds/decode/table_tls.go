@@ -103,10 +103,10 @@ var tlsTable = table{
 	"envoy.extensions.transport_sockets.tls.v3.TlsCertificate": {
 		"certificate_chain":            run,
 		"private_key":                  run,
-		"pkcs12":                       later("use certificate_chain and private_key"),
+		"pkcs12":                       run,
 		"watched_directory":            run,
 		"private_key_provider":         run,
-		"password":                     later("keys are read in plain PEM"),
+		"password":                     run,
 		"ocsp_staple":                  run,
 		"signed_certificate_timestamp": never("Envoy has not built it either"),
 		"tls_params":                   later("use those of the context"),
