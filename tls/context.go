@@ -90,6 +90,7 @@ type Ask struct {
 	Name   string   // of the server, instead of what is configured; "": that
 	Verify bool     // Name must be the certificate's
 	Offer  []string // protocols, where none are configured
+	Insist bool     // what is configured does not matter
 }
 
 // Client makes a connection of our own.
@@ -99,7 +100,7 @@ func (x *Context) Client(a Ask) (*Session, error) {
 		return nil, err
 	}
 	own := c.tls
-	if offers := len(a.Offer) > 0 && len(own.NextProtos) == 0; a.Name != "" || offers {
+	if offers := len(a.Offer) > 0 && (a.Insist || len(own.NextProtos) == 0); a.Name != "" || offers {
 		own = own.Clone()
 		if offers {
 			own.NextProtos = a.Offer

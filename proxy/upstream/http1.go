@@ -61,7 +61,7 @@ func (p *Pool) dial(c *Cluster, prio config.Priority) (*HTTP1, Failure) {
 	stats := c.Local(p.loop).Stats
 	stats.Inc(CxTotal)
 	p.endpoint.Counts.CxTotal.Add(1)
-	conn, err := c.dial(p.loop, p.endpoint, p.endpoint.Address(), p.name, p.header, offersHTTP1, h)
+	conn, err := c.dial(p.loop, p.endpoint, p.endpoint.Address(), p.header, tls.Ask{Name: p.name, Offer: offersHTTP1}, h)
 	if err != nil {
 		stats.Inc(CxConnectFail)
 		p.endpoint.Counts.CxConnectFail.Add(1)

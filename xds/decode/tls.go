@@ -161,15 +161,7 @@ func (s *session) commonTLS(c *config.TLS, m *tlsv3.CommonTlsContext, highest ui
 	if len(params.GetEcdhCurves()) == 0 {
 		c.Curves = defaultCurves
 	}
-	for i, a := range m.GetAlpnProtocols() {
-		// Whoever would choose it would have to speak it (docs/design/0005-tls.md).
-		if a == "" || len(a) > 255 {
-			s.problem(p.field("alpn_protocols").item(i), "a protocol has a name of 1 to 255 bytes")
-		}
-		if a != "istio-peer-exchange" {
-			c.Applications = append(c.Applications, a)
-		}
-	}
+	c.Applications = s.applications(m.GetAlpnProtocols(), p.field("alpn_protocols"))
 	certificates, cp := m.GetTlsCertificates(), p.field("tls_certificates")
 	if len(certificates) > wefttls.MaxCertificates {
 		s.problem(cp, "%d certificates: a context has at most %d", len(certificates), wefttls.MaxCertificates)
@@ -202,6 +194,20 @@ func (s *session) commonTLS(c *config.TLS, m *tlsv3.CommonTlsContext, highest ui
 		c.Validation = s.validation(own.GetDefaultValidationContext(), p.field("default_validation_context"))
 		c.ValidationSecret = s.secretRef(own.GetValidationContextSdsSecretConfig(), p.field("validation_context_sds_secret_config"))
 	}
+}
+
+// applications reads names of protocols.
+func (s *session) applications(names []string, p *at) (list []string) {
+	for i, a := range names {
+		// Whoever would choose it would have to speak it (docs/design/0005-tls.md).
+		if a == "" || len(a) > 255 {
+			s.problem(p.item(i), "a protocol has a name of 1 to 255 bytes")
+		}
+		if a != "istio-peer-exchange" {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 // certificate reads a chain and its key, and refuses what could not be shown to anybody.
