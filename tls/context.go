@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ type Context struct {
 	certificates []*slot // beside config.Certificates; nil where the certificate is there itself
 	validation   *slot
 	tickets      *slot
+	keys         io.Writer // that secrets are written to; nil: they are not
 	server       bool
 
 	making  sync.Mutex
@@ -71,6 +73,9 @@ func newContext(c *config.TLS, s *Store, server bool) *Context {
 	if c.TicketSecret.Name != "" {
 		x.tickets = s.slot(c.TicketSecret.Name)
 	}
+	if c.KeyLog != nil && s.KeyLog != nil {
+		x.keys = s.KeyLog(c.KeyLog.Path)
+	}
 	return x
 }
 
@@ -81,7 +86,7 @@ func (x *Context) Server() (*Session, error) {
 		return nil, err
 	}
 	s := newSession(x.store.Gate, c)
-	s.conn = tls.Server(&s.pipe, c.tls)
+	s.conn = tls.Server(&s.pipe, x.keyed(s, c.tls))
 	return s, nil
 }
 
@@ -113,7 +118,7 @@ func (x *Context) Client(a Ask) (*Session, error) {
 		}
 	}
 	s := newSession(x.store.Gate, c)
-	s.conn = tls.Client(&s.pipe, own)
+	s.conn = tls.Client(&s.pipe, x.keyed(s, own))
 	return s, nil
 }
 
@@ -286,13 +291,14 @@ func (x *Context) compileServer(c *compiled, certificates []*config.Certificate)
 	}
 	requireName := x.config.RequireName
 	t.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
-		c.greeted(h.Conn.(*pipe).session, h)
+		s := h.Conn.(*pipe).session
+		c.greeted(s, h)
 		if requireName && h.ServerName == "" {
 			return nil, errNoName
 		}
 		// Without a protocol in common the connection goes on without one, as in Envoy; crypto/tls would end it.
 		if c.plain != nil && !slices.ContainsFunc(h.SupportedProtos, func(p string) bool { return slices.Contains(t.NextProtos, p) }) {
-			return c.plain, nil
+			return s.keyed(c.plain), nil
 		}
 		return nil, nil
 	}

@@ -27,6 +27,7 @@ type Session struct {
 	records framing
 	// shown is the certificate that this side has chosen to show.
 	shown *config.Certificate
+	keys  *keyLog // nil: secrets are not written down
 	// stapling is what became of the client's wish for an OCSP response; it is read while the handshake goes on.
 	stapling atomic.Uint32
 	opened   bool              // Open has found out what the handshake left to be read

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -623,6 +625,41 @@ func TestStapling(t *testing.T) {
 				want = 1
 			}
 			p.WantStat("listener."+underscores(p.Address())+".ssl.ocsp_staple_"+row, want)
+		}
+	}
+}
+
+// The secrets that are written down are those that the peers know, on either side of us; and a file that cannot be written to is an error.
+func TestKeyLog(t *testing.T) {
+	a := NewAuthority(t, t.TempDir())
+	a.Issue("front", []string{"front.test"}, nil)
+	server := a.Issue("server", []string{"server.test"}, nil)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		var client, upstream bytes.Buffer
+		u := Serve(t, OverTLS(&tls.Config{Certificates: []tls.Certificate{server}, KeyLogWriter: &upstream, MinVersion: version, MaxVersion: version}, echoing))
+		down, up := filepath.Join(t.TempDir(), "down"), filepath.Join(t.TempDir(), "up")
+		p := Start(t, Bootstrap(
+			Secured(HTTPListener(All), DownstreamTLS("alpn_protocols: [http/1.0], tls_certificates: ["+a.Source("front")+`], key_log: {path: "`+down+`"}`, "")),
+			Cluster("up", u.Port, UpstreamTLS(`tls_params: {tls_maximum_protocol_version: TLSv1_3}, key_log: {path: "`+up+`", remote_address_range: [{address_prefix: 127.0.0.1, prefix_len: 32}], local_address_range: [{address_prefix: 127.0.0.0, prefix_len: 8}]}`, ""))))
+		c := DialTLS(t, p.Address(), &tls.Config{RootCAs: a.Pool(), ServerName: "front.test", KeyLogWriter: &client, MinVersion: version, MaxVersion: version})
+		if r := c.Get("/"); r.Status != 200 {
+			t.Fatal(r.Status)
+		}
+		for path, theirs := range map[string]*bytes.Buffer{down: &client, up: &upstream} {
+			want := slices.Sorted(strings.Lines(theirs.String()))
+			var got []string
+			p.Eventually("the secrets are in the file", func() bool {
+				b, _ := os.ReadFile(path)
+				got = slices.Sorted(strings.Lines(string(b)))
+				return len(got) >= len(want)
+			})
+			if !slices.Equal(got, want) || len(want) == 0 {
+				t.Errorf("%s, %s:\n got %q\nwant %q", tls.VersionName(version), filepath.Base(path), got, want)
+			}
+		}
+		err := p.Proxy.Update(&read(t, Bootstrap(HTTPListener(All), Cluster("up", u.Port, UpstreamTLS(`key_log: {path: /none/such}`, "")))).Static)
+		if err == nil || !strings.Contains(err.Error(), `cluster "up": key_log: `) {
+			t.Errorf("a file that cannot be written to: %v", err)
 		}
 	}
 }

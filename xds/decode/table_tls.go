@@ -73,7 +73,12 @@ var tlsTable = table{
 		"validation_context_certificate_provider_instance": never("certificates come from files, inline or by SDS"),
 		"alpn_protocols":                                   run,
 		"custom_handshaker":                                never("crypto/tls does the handshake"),
-		"key_log":                                          later("keys are told to nobody"),
+		"key_log":                                          run,
+	},
+	"envoy.extensions.transport_sockets.tls.v3.TlsKeyLog": {
+		"path":                 run,
+		"local_address_range":  run,
+		"remote_address_range": run,
 	},
 	"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext": {
 		"default_validation_context":                       run,

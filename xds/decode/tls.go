@@ -162,6 +162,13 @@ func (s *session) commonTLS(c *config.TLS, m *tlsv3.CommonTlsContext, highest ui
 		c.Curves = defaultCurves
 	}
 	c.Applications = s.applications(m.GetAlpnProtocols(), p.field("alpn_protocols"))
+	if k := m.GetKeyLog(); k != nil {
+		p := p.field("key_log")
+		c.KeyLog = &config.KeyLog{Path: k.GetPath(), Local: s.prefixes(k.GetLocalAddressRange(), p.field("local_address_range")), Remote: s.prefixes(k.GetRemoteAddressRange(), p.field("remote_address_range"))}
+		if c.KeyLog.Path == "" {
+			s.problem(p.field("path"), "a path is missing")
+		}
+	}
 	certificates, cp := m.GetTlsCertificates(), p.field("tls_certificates")
 	if len(certificates) > wefttls.MaxCertificates {
 		s.problem(cp, "%d certificates: a context has at most %d", len(certificates), wefttls.MaxCertificates)
