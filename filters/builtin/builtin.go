@@ -8,6 +8,9 @@ import (
 	"github.com/weftmesh/weft/filters/csrf"
 	"github.com/weftmesh/weft/filters/decompressor"
 	"github.com/weftmesh/weft/filters/fault"
+	"github.com/weftmesh/weft/filters/grpchttp1bridge"
+	"github.com/weftmesh/weft/filters/grpcstats"
+	"github.com/weftmesh/weft/filters/grpcweb"
 	"github.com/weftmesh/weft/filters/headermutation"
 	"github.com/weftmesh/weft/filters/headertometadata"
 	"github.com/weftmesh/weft/filters/healthcheck"
@@ -25,6 +28,9 @@ func All() []filters.Spec {
 		csrf.Spec(),
 		decompressor.Spec(),
 		fault.Spec(),
+		grpchttp1bridge.Spec(),
+		grpcstats.Spec(),
+		grpcweb.Spec(),
 		headermutation.Spec(),
 		headertometadata.Spec(),
 		healthcheck.Spec(),

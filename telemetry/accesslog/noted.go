@@ -31,14 +31,21 @@ func (o *operator) metadata(dst []byte, all config.Metadata) (out []byte, raw, o
 
 // state writes what a filter set.
 func (o *operator) state(dst []byte, e *Entry) (out []byte, raw, ok bool) {
-	v, ok := e.StateOf(o.name)
-	switch {
-	case !ok:
-		return dst, false, false
-	case o.quoted && o.write != writeValue:
-		return appendJSON(dst, v, 0), false, true
+	for i := range e.State {
+		s := &e.State[i]
+		switch {
+		case s.Name != o.name:
+			continue
+		case o.quoted && o.write == writeValue && s.Object != "":
+			return append(dst, s.Object...), true, true
+		case o.quoted && o.write != writeValue && s.Text != "":
+			return append(dst, s.Text...), false, true
+		case o.quoted && o.write != writeValue:
+			return appendJSON(dst, s.Value, 0), false, true
+		}
+		return append(dst, s.Value...), false, true
 	}
-	return append(dst, v...), false, true
+	return dst, false, false
 }
 
 // appendJSON writes a value of metadata. Keys are sorted, so that equal values look the same.

@@ -36,6 +36,12 @@ var explained = []difference{
 	because(`^gunzip/(12/answer0|log12:BYTES_SENT)`, "a part of a compressed body cannot be decompressed"),
 	because(`^gunzip/(cluster|http)\.`, "numbers of the above; errors are not counted by what libraries call them"),
 
+	because(`^grpc-web-odd/`, "text may have padding wherever a message ends, as gRPC-Web's protocol says, and Envoy takes it only where the rest comes later; whether an upstream has heard of a request before its text is found broken is left to chance"),
+	because(`^grpc-[a-z-]*/(log\d+:UPSTREAM_WIRE_BYTES_SENT|cluster\..*upstream_cx_tx_bytes_total)$`, "chunks of a request go on as they came; Envoy joins those that came at once"),
+	because(`^grpc-.*/cluster\..*\.(x|77|unknown)$`, "codes that gRPC does not have are one number, since servers make them up"),
+	because(`^grpc-web/(23/answer0$|log23:RESP|cluster\.grpc-web_none\.grpc-web|http|listener)|^grpc-upgrade/(21/|22/|log21|log22|http|listener)`, "not mended yet: whether the client speaks gRPC is asked of the request as filters have left it, and not as it came"),
+	because(`^grpc-stats[a-z-]*/10/answer0:grpc-message$`, "not mended yet: Envoy escapes ~, too"),
+
 	// Answers.
 	because(`^both-lengths/0/answer0:connection$`, "a message with two lengths is the last one of its connection (RFC 9112 §6.1)"),
 	because(`/answer0:transfer-encoding$`, "an answer to HEAD without a length does not tell how its body would have been framed"),

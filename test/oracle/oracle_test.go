@@ -18,11 +18,11 @@ import (
 )
 
 // corpus is all that is asked of both.
-var corpus = apart(slices.Concat(routing, heads, attempts, filtered, bodies, wire, logging, clustered, tables, listening, limiting, replies, metadata, matching, running, libraries, following, statistics, early, detections, leading))
+var corpus = apart(slices.Concat(routing, heads, attempts, filtered, bodies, wire, logging, clustered, tables, listening, limiting, replies, metadata, matching, running, libraries, following, statistics, early, detections, leading, calls))
 
 // odd are exchanges that differ in what is explained, by the scenario and their place in it. They are made a scenario of their own, so that
 // the numbers of the others can be compared.
-var odd = map[string][]int{"answers": {6, 7, 17}, "direct": {8}, "hosts": {18}, "ports-any": {4}, "ports-matching": {4}, "requests": {3, 11, 13, 14, 19, 20},
+var odd = map[string][]int{"answers": {6, 7, 17}, "direct": {8}, "grpc-web": {2, 8, 9, 10, 11, 12}, "hosts": {18}, "ports-any": {4}, "ports-matching": {4}, "requests": {3, 11, 13, 14, 19, 20},
 	"tls-choice": {2}, "tls-choice-nameless": {2}, "tls-choice-rsa": {2}, "tls-domains": {4, 9}, "tls-domains-titles": {1}, "tls-host": {0}, "tls-names": {1, 2}, "tls-scan": {2}}
 
 func apart(list []scenario) (out []scenario) {

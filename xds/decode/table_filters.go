@@ -12,6 +12,9 @@ var filterMessages = map[place][]string{
 		"envoy.extensions.filters.http.csrf.v3.CsrfPolicy",
 		"envoy.extensions.filters.http.decompressor.v3.Decompressor",
 		"envoy.extensions.filters.http.fault.v3.HTTPFault",
+		"envoy.extensions.filters.http.grpc_http1_bridge.v3.Config",
+		"envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
+		"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb",
 		"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
 		"envoy.extensions.filters.http.header_to_metadata.v3.Config",
 		"envoy.extensions.filters.http.health_check.v3.HealthCheck",
@@ -57,6 +60,25 @@ var filterTable = table{
 		"filter_enabled":     run,
 		"shadow_enabled":     run,
 		"additional_origins": run,
+	},
+	"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": {},
+	"envoy.extensions.filters.http.grpc_http1_bridge.v3.Config": {
+		"upgrade_protobuf_to_grpc": run,
+		"ignore_query_parameters":  run,
+	},
+	"envoy.extensions.filters.http.grpc_stats.v3.FilterConfig": {
+		"emit_filter_state":                 run,
+		"individual_method_stats_allowlist": run,
+		"stats_for_all_methods":             run,
+		"enable_upstream_stats":             run,
+		"replace_dots_in_grpc_service_name": run,
+	},
+	"envoy.config.core.v3.GrpcMethodList": {
+		"services": run,
+	},
+	"envoy.config.core.v3.GrpcMethodList.Service": {
+		"name":         run,
+		"method_names": run,
 	},
 	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": {
 		"mutations":                           run,
