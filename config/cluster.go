@@ -142,6 +142,7 @@ type HealthCheck struct {
 	Reuse                                bool          // a connection serves for more than one attempt
 	Events                               []string      // files to which changes are written
 	TellFailures, TellSuccess            bool          // and each failure, or each success
+	Offer                                []string      // protocols that its connections offer over TLS; none: as the cluster's do
 	HTTP                                 *HTTPCheck
 	GRPC                                 *GRPCCheck
 	TCP                                  *TCPCheck

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"iter"
+	"net/netip"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type TLS struct {
 	// Validation is what is asked of the peer's certificate. ValidationSecret is a secret whose demands come on top, if it has a name.
 	Validation       *Validation
 	ValidationSecret SecretRef
+	KeyLog           *KeyLog // nil: keys are told to nobody
 
 	// Of those who connect to us.
 	Require      bool // a certificate
@@ -35,6 +37,13 @@ type TLS struct {
 	EndpointName bool   // the endpoint's own name is asked for, if it has one
 	VerifyName   bool   // the name that is asked for must be the certificate's
 	Sessions     int    // that are kept to be resumed; 0: none
+}
+
+// KeyLog is a file to which the secrets of connections are written, for who is to read what was recorded of them. Of Local and Remote each
+// has networks of which one must have the address of that side; none: it does not matter.
+type KeyLog struct {
+	Path          string
+	Local, Remote []netip.Prefix
 }
 
 // SecretRef names a secret, and the file that it comes from; without one it is the bootstrap's own.
@@ -76,6 +85,8 @@ type Certificate struct {
 	Label string
 	// StapleUntil is when the OCSP response that goes with it, if there is one, is not valid any more.
 	StapleUntil time.Time
+	// MustStaple: the certificate itself demands one (RFC 7633).
+	MustStaple bool
 	// Batch is how long an operation of the key may wait for others to be done with, if the processor does several at once; 0: as is best.
 	Batch time.Duration
 }

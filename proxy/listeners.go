@@ -17,6 +17,11 @@ func (p *Proxy) openLogs(s *config.Snapshot) error {
 		if err := p.openEvents(c); err != nil {
 			return fmt.Errorf("proxy: cluster %q: log of events: %w", c.Name, err)
 		}
+		for t := range c.AllTLS() {
+			if err := p.openKeyLog(t); err != nil {
+				return fmt.Errorf("proxy: cluster %q: key_log: %w", c.Name, err)
+			}
+		}
 	}
 	for _, l := range s.Listeners {
 		for _, a := range l.AccessLogs {
@@ -25,6 +30,9 @@ func (p *Proxy) openLogs(s *config.Snapshot) error {
 			}
 		}
 		for c := range l.AllChains() {
+			if err := p.openKeyLog(c.TLS); err != nil {
+				return fmt.Errorf("proxy: listener %q: key_log: %w", l.Name, err)
+			}
 			logs := []config.AccessLog(nil)
 			switch {
 			case c.HTTP != nil:
@@ -40,6 +48,14 @@ func (p *Proxy) openLogs(s *config.Snapshot) error {
 		}
 	}
 	return nil
+}
+
+func (p *Proxy) openKeyLog(t *config.TLS) error {
+	if t == nil || t.KeyLog == nil {
+		return nil
+	}
+	_, err := p.options.Logs.Lines(t.KeyLog.Path)
+	return err
 }
 
 func (p *Proxy) openEvents(c *config.Cluster) error {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"runtime"
@@ -65,6 +66,9 @@ func New(o Options) (*Proxy, error) {
 	}
 	p := &Proxy{options: o, listeners: map[string]*listener.Listener{}, tables: map[string]*l7.Table{}, current: &config.Snapshot{},
 		owners: newOwners(o.Stats), secrets: tls.NewStore(tls.NewGate(o.Concurrency))}
+	if by, err := tls.Batching(); err != nil && o.Log != nil {
+		o.Log.Warn("private-key operations are not done by all that this processor has", "by", by, "reason", err)
+	}
 	owner := o.Stats.Acquire(loop.Stats, "loop.")
 	for i := range o.Concurrency {
 		l, err := loop.New(i, owner.Loop(i), p.panicked)
@@ -75,6 +79,7 @@ func New(o Options) (*Proxy, error) {
 		p.loops = append(p.loops, l)
 		p.locals = append(p.locals, listener.NewLocal(l, o.Stats))
 	}
+	p.secrets.KeyLog = p.keyLog
 	p.clusters = upstream.NewSet(p.loops, o.Zone, o.Stats, upstream.Options{Events: p.events, Secrets: p.secrets})
 	p.origin = &l7.Origin{
 		Stats: o.Stats, Cluster: o.ServiceCluster, Node: o.ServiceNode, Host: o.Host, Drain: &p.drain, Specs: o.Specs,
@@ -101,6 +106,22 @@ func (p *Proxy) log(a config.AccessLog) *accesslog.Log {
 func (p *Proxy) events(path string) upstream.Lines {
 	lines, _ := p.options.Logs.Lines(path)
 	return lines
+}
+
+// keyLog is a file of secrets of connections that Update has opened. They are written from none of the loops.
+func (p *Proxy) keyLog(path string) io.Writer {
+	lines, _ := p.options.Logs.Lines(path)
+	return elsewhere{lines, p.options.Concurrency}
+}
+
+type elsewhere struct {
+	lines *accesslog.Lines
+	loop  int
+}
+
+func (e elsewhere) Write(line []byte) (int, error) {
+	e.lines.Write(e.loop, line)
+	return len(line), nil
 }
 
 // onLoops runs f on every loop, by its number, and waits for all.

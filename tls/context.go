@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ type Context struct {
 	certificates []*slot // beside config.Certificates; nil where the certificate is there itself
 	validation   *slot
 	tickets      *slot
+	keys         io.Writer // that secrets are written to; nil: they are not
 	server       bool
 
 	making  sync.Mutex
@@ -34,16 +36,16 @@ type Context struct {
 
 // compiled is a context with the secrets of one moment.
 type compiled struct {
-	secrets  [maxSecrets]*config.Secret // it was made of, in the order of Context.slots
-	err      error                      // why no connection can be made of it
-	tls      *tls.Config
-	plain    *tls.Config                        // the same without ALPN; nil: there is none anyway
-	checks   *checks                            // nil: nothing is asked of the peer
-	leaves   leaves                             // of a server
-	first    *config.Certificate                // of a client; nil: it has none
-	keys     map[*config.Certificate]*batch.Key // of a server, those whose operations are done several at a time
-	stapling config.Stapling
-	queue    *batch.Queue // that one of them uses; nil: none
+	secrets [maxSecrets]*config.Secret // it was made of, in the order of Context.slots
+	err     error                      // why no connection can be made of it
+	tls     *tls.Config
+	plain   *tls.Config                        // the same without ALPN; nil: there is none anyway
+	checks  *checks                            // nil: nothing is asked of the peer
+	leaves  leaves                             // of a server
+	first   *config.Certificate                // of a client; nil: it has none
+	keys    map[*config.Certificate]*batch.Key // of a server, those whose operations are done several at a time
+	policy  config.Stapling
+	queue   *batch.Queue // that one of them uses; nil: none
 }
 
 // maxSecrets is how many secrets a context may use.
@@ -71,6 +73,9 @@ func newContext(c *config.TLS, s *Store, server bool) *Context {
 	if c.TicketSecret.Name != "" {
 		x.tickets = s.slot(c.TicketSecret.Name)
 	}
+	if c.KeyLog != nil && s.KeyLog != nil {
+		x.keys = s.KeyLog(c.KeyLog.Path)
+	}
 	return x
 }
 
@@ -81,7 +86,7 @@ func (x *Context) Server() (*Session, error) {
 		return nil, err
 	}
 	s := newSession(x.store.Gate, c)
-	s.conn = tls.Server(&s.pipe, c.tls)
+	s.conn = tls.Server(&s.pipe, x.keyed(s, c.tls))
 	return s, nil
 }
 
@@ -90,6 +95,7 @@ type Ask struct {
 	Name   string   // of the server, instead of what is configured; "": that
 	Verify bool     // Name must be the certificate's
 	Offer  []string // protocols, where none are configured
+	Insist bool     // what is configured does not matter
 }
 
 // Client makes a connection of our own.
@@ -99,7 +105,7 @@ func (x *Context) Client(a Ask) (*Session, error) {
 		return nil, err
 	}
 	own := c.tls
-	if offers := len(a.Offer) > 0 && len(own.NextProtos) == 0; a.Name != "" || offers {
+	if offers := len(a.Offer) > 0 && (a.Insist || len(own.NextProtos) == 0); a.Name != "" || offers {
 		own = own.Clone()
 		if offers {
 			own.NextProtos = a.Offer
@@ -112,7 +118,7 @@ func (x *Context) Client(a Ask) (*Session, error) {
 		}
 	}
 	s := newSession(x.store.Gate, c)
-	s.conn = tls.Client(&s.pipe, own)
+	s.conn = tls.Client(&s.pipe, x.keyed(s, own))
 	return s, nil
 }
 
@@ -249,7 +255,7 @@ func (x *Context) compileServer(c *compiled, certificates []*config.Certificate)
 	if len(certificates) == 0 {
 		return fmt.Errorf("tls: there is no certificate to show to clients")
 	}
-	c.leaves, c.stapling = newLeaves(certificates, x.config), x.config.Stapling
+	c.leaves, c.policy = newLeaves(certificates, x.config), x.config.Stapling
 	for _, own := range certificates {
 		if k := batched(own, x.store); k != nil {
 			if c.keys == nil {
@@ -285,12 +291,14 @@ func (x *Context) compileServer(c *compiled, certificates []*config.Certificate)
 	}
 	requireName := x.config.RequireName
 	t.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		s := h.Conn.(*pipe).session
+		c.greeted(s, h)
 		if requireName && h.ServerName == "" {
 			return nil, errNoName
 		}
 		// Without a protocol in common the connection goes on without one, as in Envoy; crypto/tls would end it.
 		if c.plain != nil && !slices.ContainsFunc(h.SupportedProtos, func(p string) bool { return slices.Contains(t.NextProtos, p) }) {
-			return c.plain, nil
+			return s.keyed(c.plain), nil
 		}
 		return nil, nil
 	}
@@ -458,22 +466,15 @@ func (l *leaves) of(name string) []*config.Certificate {
 
 var errStale = errors.New("tls: the OCSP response of every certificate that would do is not valid any more (ocsp_staple_policy)")
 
-// usable leaves certificates out whose OCSP response is not valid any more, if that matters.
-func (c *compiled) usable(list []*config.Certificate) []*config.Certificate {
-	if c.stapling == config.StapleIfValid {
-		return list
-	}
-	now := time.Now()
-	return slices.DeleteFunc(slices.Clone(list), func(own *config.Certificate) bool {
-		return (own.OCSPStaple != nil || c.stapling == config.StapleAlways) && !now.Before(own.StapleUntil)
-	})
-}
-
 // choose finds the certificate for a client: one of the name that it asks for, of a kind that it can verify, and else the first.
 func (c *compiled) choose(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	list := c.usable(c.leaves.of(h.ServerName))
-	if len(list) == 0 {
-		return nil, errStale
+	s := h.Conn.(*pipe).session
+	list, asked := c.leaves.of(h.ServerName), asksForStaple(h)
+	if asked {
+		if list = c.usable(list); len(list) == 0 {
+			s.stapling.Store(uint32(stale))
+			return nil, errStale
+		}
 	}
 	nameless := *h
 	nameless.ServerName = "" // it has been looked at
@@ -484,9 +485,11 @@ func (c *compiled) choose(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			break
 		}
 	}
-	s := h.Conn.(*pipe).session
 	s.shown = chosen
 	own := chosen.Certificate
+	if asked {
+		s.stapling.Store(uint32(c.stapling(chosen)))
+	}
 	if chosen.OCSPStaple != nil && !time.Now().Before(chosen.StapleUntil) {
 		own.OCSPStaple = nil
 	}

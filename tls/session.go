@@ -10,6 +10,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weftmesh/weft/config"
@@ -25,10 +26,13 @@ type Session struct {
 	// records are those that have come whole and that crypto/tls has not been asked for yet, at most; to ask in vain costs it an allocation.
 	records framing
 	// shown is the certificate that this side has chosen to show.
-	shown  *config.Certificate
-	opened bool              // Open has found out what the handshake left to be read
-	issuer *x509.Certificate // of the peer's certificate, once it was looked for
-	looked bool
+	shown *config.Certificate
+	keys  *keyLog // nil: secrets are not written down
+	// stapling is what became of the client's wish for an OCSP response; it is read while the handshake goes on.
+	stapling atomic.Uint32
+	opened   bool              // Open has found out what the handshake left to be read
+	issuer   *x509.Certificate // of the peer's certificate, once it was looked for
+	looked   bool
 	// expected says that the signature that it was to ask for has come, or will not; nil: none is expected.
 	expected func()
 }

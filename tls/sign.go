@@ -14,6 +14,9 @@ import (
 // for does not come from here.
 func CanBatch() bool { return batch.Supported() && !fips140.Enabled() }
 
+// Batching is by what they are done so; empty: they are not. An error says what this processor has but does not compute rightly, and is not used.
+func Batching() (by string, refused error) { return batch.Serving() }
+
 // batched prepares a certificate's key; nil: its operations are done by the library, one by one.
 func batched(c *config.Certificate, s *Store) *batch.Key {
 	k, ok := c.PrivateKey.(*rsa.PrivateKey)

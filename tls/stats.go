@@ -18,6 +18,10 @@ const (
 	FailVerifyError
 	FailVerifySAN
 	FailVerifyHash
+	StapleRequests
+	StapleResponses
+	StapleOmitted
+	StapleFailed
 	SecretMissing
 	Overflow
 )
@@ -37,6 +41,10 @@ var metrics = []telemetry.Metric{
 	FailVerifyError:     {Name: "fail_verify_error"},
 	FailVerifySAN:       {Name: "fail_verify_san"},
 	FailVerifyHash:      {Name: "fail_verify_cert_hash"},
+	StapleRequests:      {Name: "ocsp_staple_requests"},
+	StapleResponses:     {Name: "ocsp_staple_responses"},
+	StapleOmitted:       {Name: "ocsp_staple_omitted"},
+	StapleFailed:        {Name: "ocsp_staple_failed"},
 	SecretMissing:       {Name: "secret_missing"},     // ours: a secret has not come
 	Overflow:            {Name: "handshake_overflow"}, // ours: more are in their handshake than may be
 }

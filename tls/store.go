@@ -1,6 +1,7 @@
 package tls
 
 import (
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 // for the next handshake on, and has cut nothing.
 type Store struct {
 	Gate   Gate
+	KeyLog func(path string) io.Writer // gives the file for secrets of connections, which has been opened; nil: they are not written down
 	mu     sync.Mutex
 	slots  map[string]*slot
 	queues map[time.Duration]*batch.Queue // by how long an operation may wait

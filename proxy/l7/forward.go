@@ -2,6 +2,7 @@ package l7
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/config"
@@ -99,6 +100,10 @@ func (x *exchange) forwardHead(end bool) {
 	case r == nil:
 		x.conn.stats.Inc(NoRoute)
 		x.entry.Flags |= accesslog.NoRouteFound
+		if x.misdirected() {
+			x.reply(421, "misdirected_request", nil, "")
+			return
+		}
 		x.reply(404, "route_not_found", nil, "")
 		return
 	case r.Direct != nil:
@@ -147,6 +152,17 @@ func (x *exchange) forwardHead(end bool) {
 	if end && len(x.mirrors) > 0 {
 		x.detachMirrors()
 	}
+}
+
+// misdirected tells whether the request may find its host on another connection: a client has joined it with others, as HTTP/2 allows
+// where a certificate is for both hosts (RFC 9113 §9.1.1), and here it is not known.
+func (x *exchange) misdirected() bool {
+	asked := x.conn.conn.ServerName()
+	if x.found.VirtualHost != nil || x.request.Version != http.HTTP2 || asked == "" {
+		return false
+	}
+	host, _ := splitPort(x.request.Authority())
+	return !strings.EqualFold(string(host), asked)
 }
 
 // drop refuses a request that the cluster is to be spared, as are all of them if the share is the whole.

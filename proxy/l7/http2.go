@@ -19,6 +19,7 @@ type shared struct {
 	ping    loop.Timer
 	parting parting
 	asked   bool   // whether the client is there; it owes an answer
+	begun   int    // streams, in this offer of bytes
 	resets  uint32 // streams that ended before their answers, soon after they began
 }
 
@@ -61,6 +62,7 @@ func (c *Conn) chooseVersion(b []byte) bool {
 
 // OnData reads on.
 func (h *shared) OnData(b []byte) int {
+	h.begun = 0
 	used, err := h.codec.Feed(b)
 	upstream.CountHTTP2(h.server.codec.Loop(h.local.Loop.Index()), h.codec.Counts())
 	switch {
@@ -73,9 +75,16 @@ func (h *shared) OnData(b []byte) int {
 	if h.asked {
 		h.local.Loop.SetTimer(&h.ping, h.server.config.HTTP2.Alive.Timeout, h)
 	}
+	if h.begun >= atOnce && used < len(b) {
+		h.conn.Yield()
+	}
 	h.rest()
 	return used
 }
+
+// atOnce is how many exchanges a client may begin before others get their turn: 100,000 that are reset at once are as many turns of a
+// third of a millisecond.
+const atOnce = 32
 
 // rest looks whether the connection has anything left to do.
 func (h *shared) rest() {
@@ -200,6 +209,9 @@ func (h *shared) OnDone(s *http2.Stream) {
 
 // OnStream begins an exchange.
 func (h *shared) OnStream(s *http2.Stream) http2.Reader {
+	if h.begun++; h.begun >= atOnce {
+		h.codec.Yield()
+	}
 	t := h.local.stream()
 	t.shared, t.stream = h, s
 	s.Limit = streamLimit

@@ -71,6 +71,9 @@ func (h *handshake) gone() {
 func (h *handshake) leave() {
 	p := h.port
 	p.Loop.StopTimer(&h.timer)
+	if h.shaking {
+		tls.CountStapling(h.chain.ssl.Loop(p.Loop.Index()), h.pending.Conn.TLS())
+	}
 	p.Local.shaking--
 	if h.prev != nil {
 		h.prev.next = h.next

@@ -76,6 +76,7 @@ const (
 	securing // a TLS handshake is under way, or will be once the connection stands
 	ioFailed // a send failed; the error is told in order, after what can still be read
 	wasReset // the peer has gone without an orderly end
+	yielded  // reads nothing before what is kept has been offered once more
 )
 
 // adopt makes a connection of a descriptor that is non-blocking.
@@ -204,6 +205,8 @@ func (c *Conn) ready(events uint32) {
 		return
 	}
 	switch {
+	case c.state&(paused|gotEOF|yielded) == yielded && c.state&lingering == 0:
+		return // its turn is at the end of this one
 	case c.state&(paused|gotEOF) == 0 || c.state&lingering != 0:
 		c.read()
 	case events&unix.EPOLLERR != 0:
@@ -365,6 +368,12 @@ func (c *Conn) Again() {
 	c.queue()
 }
 
+// Yield is Again for an owner that has left much of what it was offered so that others get their turn: until then nothing more is read.
+func (c *Conn) Yield() {
+	c.state |= yielded
+	c.Again()
+}
+
 // queue has catchUp called at the end of the turn.
 func (c *Conn) queue() {
 	if !c.again && c.state&(closed|lingering) == 0 {
@@ -375,6 +384,7 @@ func (c *Conn) queue() {
 
 func (c *Conn) catchUp() {
 	c.again = false
+	c.state &^= yielded
 	if c.state&(paused|closed|lingering|connecting) != 0 {
 		return
 	}

@@ -66,6 +66,9 @@ func (c *Conn) Handshake() (began, stood int64) {
 func (c *Conn) shake(first []byte) {
 	l := c.loop
 	c.secure.began = l.Nanotime()
+	if s := c.secure.session; s.WantsAddresses() {
+		s.Between(c.Local(), c.Remote())
+	}
 	c.secure.session.Begin(first, func() {
 		l.Post(func() {
 			l.current = c

@@ -7,6 +7,7 @@ import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/tls"
 	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/http1"
 )
@@ -85,7 +86,7 @@ func (k *check) Expired(t *loop.Timer) {
 		k.ask()
 		return
 	}
-	conn, err := c.cluster.dial(l, k.member.Endpoint, k.address(), "", "", k.offers(), k)
+	conn, err := c.cluster.dial(l, k.member.Endpoint, k.address(), "", k.asks(), k)
 	if err != nil {
 		k.settle(unreached)
 		return
@@ -106,12 +107,14 @@ func (k *check) settle(r result) {
 	l.SetTimer(&k.timer, k.checker.settle(k.standing, finding{r, k.degraded, k.timedOut, k.status}), k)
 }
 
-// offers are the protocols of what is asked.
-func (k *check) offers() []string {
-	if k.checker.config.HTTP != nil {
-		return offersHTTP1
+// asks is what is asked of servers of TLS.
+func (k *check) asks() tls.Ask {
+	c := k.checker.config
+	a := tls.Ask{Offer: c.Offer, Insist: true}
+	if len(c.Offer) == 0 && c.HTTP != nil {
+		a = tls.Ask{Offer: offersHTTP1}
 	}
-	return nil
+	return a
 }
 
 // OnConnected asks.

@@ -67,10 +67,9 @@ var (
 	offersEither = []string{"h2", "http/1.1"}
 )
 
-// dial starts a connection to an endpoint, at an address of it. It stands when its TLS does, if it speaks that; name is what its server is
-// asked for then, if it is not empty. header is what it is told before, if it is to be told whom the connection is for, and
-// offers the protocols that it may choose from if nothing is configured.
-func (c *Cluster) dial(l *loop.Loop, e *Endpoint, to config.Address, name, header string, offers []string, o loop.Owner) (*loop.Conn, error) {
+// dial starts a connection to an endpoint, at an address of it. It stands when its TLS does, if it speaks that; ask is what is asked of its
+// server then, whose name is the endpoint's if it has none. header is what it is told before, if it is to be told whom the connection is for.
+func (c *Cluster) dial(l *loop.Loop, e *Endpoint, to config.Address, header string, ask tls.Ask, o loop.Owner) (*loop.Conn, error) {
 	var session *tls.Session
 	connect := e.key.connect.Value()
 	if t := c.tls; t != nil && connect.tls != (config.Hash{}) {
@@ -78,12 +77,11 @@ func (c *Cluster) dial(l *loop.Loop, e *Endpoint, to config.Address, name, heade
 		if context == nil {
 			return nil, errStale // the endpoint is another configuration's
 		}
-		verify := name != "" && c.Config.VerifyNameFrom
-		if name == "" {
-			name = connect.name
+		if ask.Verify = ask.Name != "" && c.Config.VerifyNameFrom; ask.Name == "" {
+			ask.Name = connect.name
 		}
 		var err error
-		if session, err = context.Client(tls.Ask{Name: name, Verify: verify, Offer: offers}); err != nil {
+		if session, err = context.Client(ask); err != nil {
 			tls.CountFailure(t.stats.Loop(l.Index()), err)
 			return nil, &unready{err}
 		}

@@ -41,7 +41,7 @@ func (k *link) dial(p *Pool, c *Cluster, prio config.Priority, offers []string, 
 	stats := c.Local(p.loop).Stats
 	stats.Inc(CxTotal)
 	p.endpoint.Counts.CxTotal.Add(1)
-	conn, err := c.dial(p.loop, p.endpoint, p.endpoint.Address(), p.name, p.header, offers, o)
+	conn, err := c.dial(p.loop, p.endpoint, p.endpoint.Address(), p.header, tls.Ask{Name: p.name, Offer: offers}, o)
 	if err != nil {
 		stats.Inc(CxConnectFail)
 		p.endpoint.Counts.CxConnectFail.Add(1)

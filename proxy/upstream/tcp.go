@@ -6,6 +6,7 @@ import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/tls"
 )
 
 // Carried is who a connection is carried by.
@@ -40,7 +41,7 @@ func (c *Cluster) DialTCP(l *loop.Loop, m *Member, header string, o Carried) (*T
 	stats.Inc(RqPendingTotal) // to Envoy, a tunnel is a request that waits for its connection
 	stats.Inc(CxTotal)
 	m.Counts.CxTotal.Add(1)
-	conn, err := c.dial(l, m.Endpoint, m.Address(), "", header, nil, o)
+	conn, err := c.dial(l, m.Endpoint, m.Address(), header, tls.Ask{}, o)
 	if err != nil {
 		counts.Connections.Leave()
 		stats.Inc(CxConnectFail)

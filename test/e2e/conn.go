@@ -2,16 +2,20 @@ package e2e
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"path"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Conn is a connection that a test talks over, byte by byte.
@@ -33,6 +37,66 @@ func Dial(t testing.TB, address string) *Conn {
 		t.Fatal(err)
 	}
 	return wrap(t, c)
+}
+
+// Bare dials connections that are descriptors and nothing of Go's own, so that thousands of them cost the test's side no heap and no polling.
+// They live as long as the test.
+type Bare struct {
+	t   testing.TB
+	to  netip.AddrPort
+	fds []int
+}
+
+// NewBare is for connections to an address of IPv4.
+func NewBare(t testing.TB, address string) *Bare {
+	b := &Bare{t: t, to: netip.MustParseAddrPort(address)}
+	t.Cleanup(func() {
+		for _, fd := range b.fds {
+			unix.Close(fd)
+		}
+	})
+	return b
+}
+
+// Dial makes one, which reads and writes, waiting for the deadline at most, and nothing else.
+func (b *Bare) Dial() net.Conn {
+	b.t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.fds = append(b.fds, fd)
+	// The bounds come after connect: with one a signal, the runtime's own, would cut it short.
+	patience := &unix.Timeval{Sec: int64(deadline / time.Second)}
+	if err := cmp.Or(unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1), unix.Connect(fd, &unix.SockaddrInet4{Port: int(b.to.Port()), Addr: b.to.Addr().As4()}),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, patience), unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, patience)); err != nil {
+		b.t.Fatal(err)
+	}
+	return bare{fd: fd}
+}
+
+type bare struct {
+	net.Conn // nil: bytes are moved, and that is all
+	fd       int
+}
+
+func (b bare) Read(p []byte) (int, error) {
+	n, err := uninterrupted(unix.Read, b.fd, p)
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (b bare) Write(p []byte) (int, error) { return uninterrupted(unix.Write, b.fd, p) }
+
+// uninterrupted does a call again that a signal has cut short.
+func uninterrupted(call func(int, []byte) (int, error), fd int, p []byte) (int, error) {
+	for {
+		if n, err := call(fd, p); !errors.Is(err, unix.EINTR) {
+			return max(n, 0), err
+		}
+	}
 }
 
 func wrap(t testing.TB, c net.Conn) *Conn {

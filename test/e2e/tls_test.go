@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -9,11 +10,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // echoing answers each request with what it got, over whatever connection.
@@ -449,7 +453,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	}
 }
 
-// A thousand who never finish, or hardly begin, a handshake keep nobody else from theirs.
+// Five thousand who never finish, or hardly begin, a handshake keep nobody else from theirs.
 func TestUnfinishedHandshakes(t *testing.T) {
 	a := NewAuthority(t, t.TempDir())
 	a.Issue("front", []string{"front.test"}, nil)
@@ -457,20 +461,47 @@ func TestUnfinishedHandshakes(t *testing.T) {
 	conf := &tls.Config{RootCAs: a.Pool(), ServerName: "front.test"}
 	hello := helloOf(t, conf)
 	standing := DialTLS(t, p.Address(), conf)
-	for i := range 1000 {
-		c := Dial(t, p.Address())
-		if i%2 == 0 {
-			c.Send(string(hello))
-		} else {
-			c.Send(string(hello[:len(hello)/2]))
+	const open = 5000
+	needDescriptors(t, 2*open+1000) // both sides are in this process
+	bare := NewBare(t, p.Address())
+	for i := range open {
+		c, part := bare.Dial(), hello
+		if i%5 > 0 { // the others are answered, and never say what comes next
+			part = hello[:len(hello)/2]
+		}
+		if _, err := c.Write(part); err != nil {
+			t.Fatal(err)
 		}
 	}
+	row := "listener." + underscores(p.Address()) + ".downstream_cx_active"
+	p.WantStat(row, open+1)
 	for range 3 {
 		if r := standing.Get("/"); r.Status != 200 {
 			t.Error(r.Status)
 		}
 		if r := DialTLS(t, p.Address(), conf).Get("/"); r.Status != 200 {
 			t.Error(r.Status)
+		}
+	}
+	if n := p.Stat(row); n != open+4 {
+		t.Errorf("%d connections stand at the end, want %d: it was not they who were there meanwhile", n, open+4)
+	}
+}
+
+// needDescriptors asks for as many as that for this process.
+func needDescriptors(t *testing.T, n uint64) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if limit.Cur < n {
+		limit.Cur = limit.Max
+		if limit.Max < n {
+			t.Fatalf("this test opens %d descriptors, and the hard limit is %d (ulimit -Hn)", n, limit.Max)
+		}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -565,12 +596,13 @@ func TestStapling(t *testing.T) {
 	for _, c := range []struct {
 		response, policy string
 		stapled, refused bool
+		row              string // that counts it
 	}{
-		{"good", "LENIENT_STAPLING", true, false},
-		{"ended", "LENIENT_STAPLING", false, false},
-		{"good", "STRICT_STAPLING", true, false},
-		{"ended", "STRICT_STAPLING", false, true},
-		{"good", "MUST_STAPLE", true, false},
+		{"good", "LENIENT_STAPLING", true, false, "responses"},
+		{"ended", "LENIENT_STAPLING", false, false, "omitted"},
+		{"good", "STRICT_STAPLING", true, false, "responses"},
+		{"ended", "STRICT_STAPLING", false, true, "failed"},
+		{"good", "MUST_STAPLE", true, false, "responses"},
 	} {
 		source := strings.TrimSuffix(a.Source("front"), "}") + `, ocsp_staple: {filename: "` + filepath.Join(a.Dir, c.response) + `"}}`
 		p := Start(t, Bootstrap(Secured(HTTPListener(All), DownstreamTLS("tls_certificates: ["+source+"]", "ocsp_staple_policy: "+c.policy)), Cluster("up", u.Port)))
@@ -580,6 +612,54 @@ func TestStapling(t *testing.T) {
 		}
 		if err == nil && (conn.Conn.(*tls.Conn).OCSPResponse() != nil) != c.stapled {
 			t.Errorf("%s, %s: stapled is %v", c.response, c.policy, !c.stapled)
+		}
+		// Who does not ask gets the certificate as it is, whatever the policy, and is not counted.
+		stdin, page := openSSL(t, a.Dir, "s_client", "-connect", p.Address(), "-CAfile", "ca.pem", "-servername", "front.test", "-verify_return_error", "-ign_eof")
+		io.WriteString(stdin, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+		if b, err := io.ReadAll(page); err != nil || !strings.Contains(string(b), "HTTP/1.1 200 ") {
+			t.Errorf("%s, %s: %v %s", c.response, c.policy, err, b)
+		}
+		for _, row := range []string{"requests", "responses", "omitted", "failed"} {
+			want := int64(0)
+			if row == "requests" || row == c.row {
+				want = 1
+			}
+			p.WantStat("listener."+underscores(p.Address())+".ssl.ocsp_staple_"+row, want)
+		}
+	}
+}
+
+// The secrets that are written down are those that the peers know, on either side of us; and a file that cannot be written to is an error.
+func TestKeyLog(t *testing.T) {
+	a := NewAuthority(t, t.TempDir())
+	a.Issue("front", []string{"front.test"}, nil)
+	server := a.Issue("server", []string{"server.test"}, nil)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		var client, upstream bytes.Buffer
+		u := Serve(t, OverTLS(&tls.Config{Certificates: []tls.Certificate{server}, KeyLogWriter: &upstream, MinVersion: version, MaxVersion: version}, echoing))
+		down, up := filepath.Join(t.TempDir(), "down"), filepath.Join(t.TempDir(), "up")
+		p := Start(t, Bootstrap(
+			Secured(HTTPListener(All), DownstreamTLS("alpn_protocols: [http/1.0], tls_certificates: ["+a.Source("front")+`], key_log: {path: "`+down+`"}`, "")),
+			Cluster("up", u.Port, UpstreamTLS(`tls_params: {tls_maximum_protocol_version: TLSv1_3}, key_log: {path: "`+up+`", remote_address_range: [{address_prefix: 127.0.0.1, prefix_len: 32}], local_address_range: [{address_prefix: 127.0.0.0, prefix_len: 8}]}`, ""))))
+		c := DialTLS(t, p.Address(), &tls.Config{RootCAs: a.Pool(), ServerName: "front.test", KeyLogWriter: &client, MinVersion: version, MaxVersion: version})
+		if r := c.Get("/"); r.Status != 200 {
+			t.Fatal(r.Status)
+		}
+		for path, theirs := range map[string]*bytes.Buffer{down: &client, up: &upstream} {
+			want := slices.Sorted(strings.Lines(theirs.String()))
+			var got []string
+			p.Eventually("the secrets are in the file", func() bool {
+				b, _ := os.ReadFile(path)
+				got = slices.Sorted(strings.Lines(string(b)))
+				return len(got) >= len(want)
+			})
+			if !slices.Equal(got, want) || len(want) == 0 {
+				t.Errorf("%s, %s:\n got %q\nwant %q", tls.VersionName(version), filepath.Base(path), got, want)
+			}
+		}
+		err := p.Proxy.Update(&read(t, Bootstrap(HTTPListener(All), Cluster("up", u.Port, UpstreamTLS(`key_log: {path: /none/such}`, "")))).Static)
+		if err == nil || !strings.Contains(err.Error(), `cluster "up": key_log: `) {
+			t.Errorf("a file that cannot be written to: %v", err)
 		}
 	}
 }

@@ -1,15 +1,18 @@
 package fields
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/weftmesh/weft/test/authority"
 	"github.com/weftmesh/weft/test/e2e"
 )
 
@@ -41,6 +44,18 @@ func ward(t testing.TB) *e2e.Upstream {
 			fmt.Fprintf(c, "HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%s", status, len(text), text)
 		}
 	})
+}
+
+// speaking answers each request with status 200, over TLS with who offers that protocol, and over none with others.
+func speaking(protocol string) func(testing.TB) *e2e.Upstream {
+	return func(t testing.TB) *e2e.Upstream {
+		own := authority.New(t, t.TempDir()).Issue("own", []string{"own.test"}, nil)
+		return e2e.Serve(t, e2e.OverTLS(&tls.Config{Certificates: []tls.Certificate{own}, NextProtos: []string{protocol}}, func(u *e2e.Upstream, c *e2e.Conn) {
+			for u.Take(c) {
+				io.WriteString(c, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+			}
+		}))
+	}
 }
 
 const (
@@ -161,6 +176,9 @@ var methodTrials = func() (out []trial) {
 var healthTrials = append([]trial{
 	{paths: "Cluster.health_checks", site: func(p string) string { return cluster(p + noPanic) }, base: "", flip: "health_checks: [{" + usually + "http_health_check: {path: /500}}]\n", up: ward, probe: look("GET /", "status"), want: [2]string{"200", "503"}},
 	{paths: "HealthCheck.http_health_check HealthCheck.tcp_health_check", site: checkedBy(usually + "PIECE"), base: "http_health_check: {path: /500}", flip: "tcp_health_check: {}", up: ward, probe: look("GET /", "status"), want: [2]string{"503", "200"}},
+	{paths: "HealthCheck.tls_options TlsOptions.alpn_protocols", up: speaking("checks"), site: func(piece string) string {
+		return cluster("health_checks: [{" + usually + "http_health_check: {path: /200}, " + piece + "}]\n" + noPanic + "\n" + e2e.UpstreamTLS("alpn_protocols: [http/1.1]", ""))
+	}, base: "tls_options: {}", flip: "tls_options: {alpn_protocols: [checks]}", probe: becomes("cluster.up.membership_healthy", 1), want: [2]string{"no", "yes"}},
 	{paths: "HttpHealthCheck.path", site: checkedBy(usually + "http_health_check: {path: PIECE}"), base: "/500", flip: "/200", up: ward, probe: look("GET /", "status"), want: [2]string{"503", "200"}},
 	{paths: "HttpHealthCheck.expected_statuses", site: checkedAt("201", "PIECE"), base: "", flip: "expected_statuses: [{start: 201, end: 202}]", up: ward, probe: look("GET /", "status"), want: [2]string{"503", "200"}},
 	{paths: "HttpHealthCheck.retriable_statuses", site: checkedBy(quick + "healthy_threshold: 1, unhealthy_threshold: 1000000, http_health_check: {path: /200-500, PIECE}"), base: "", flip: "retriable_statuses: [{start: 500, end: 501}]", up: ward, probe: after(checkFail, 2, becomes("cluster.up.membership_healthy", 0)), want: [2]string{"yes", "no"}},

@@ -2,6 +2,7 @@ package fields
 
 import (
 	"bufio"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"software.sslmate.com/src/go-pkcs12"
 
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
@@ -34,7 +38,8 @@ import (
 //	deep                of a client, which ca.pem has not issued, but mid.pem, that stands between
 //	stranger            of a client, of stranger/ca.pem
 //
-// staple and ended-staple are OCSP responses for front, of which one is not valid any more; none.pem and crl.pem are lists of revoked certificates of ca.pem, mid-crl.pem one of mid.pem; tickets1 and tickets2 are keys.
+// staple and ended-staple are OCSP responses for front, of which one is not valid any more; rsa.p12 and rsa-sealed.key
+// open with "secret"; none.pem and crl.pem are lists of revoked certificates of ca.pem, mid-crl.pem one of mid.pem; tickets1 and tickets2 are keys.
 type identities struct {
 	*authority.Authority
 	of map[string]tls.Certificate
@@ -83,6 +88,14 @@ func issue(t testing.TB, dir string) *identities {
 	k.of["stranger"] = authority.New(t, filepath.Join(dir, "stranger")).Issue("stranger", []string{"spiffe://td/client"}, nil)
 	a.Staple("staple", k.of["front"].Leaf, time.Now().Add(time.Hour))
 	a.Staple("ended-staple", k.of["front"].Leaf, time.Now().Add(-time.Hour))
+	rsaKey := k.of["rsa"].PrivateKey
+	a.Write("rsa.p12", must(pkcs12.Modern.Encode(rsaKey, k.of["rsa"].Leaf, nil, "secret")))
+	sealed := must(x509.MarshalPKCS8PrivateKey(rsaKey))
+	block, err := x509.EncryptPEMBlock(rand.Reader, "PRIVATE KEY", sealed, []byte("secret"), x509.PEMCipherAES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Write("rsa-sealed.key", pem.EncodeToMemory(block))
 	a.Write("tickets1", []byte(strings.Repeat("1", 80)))
 	a.Write("tickets2", []byte(strings.Repeat("2", 80)))
 	return k

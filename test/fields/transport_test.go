@@ -129,6 +129,23 @@ func provided(piece string) string {
 	return contextOf(`tls_certificates: [{certificate_chain: {filename: "@DIR@/rsa.pem"}, ` + piece + `}]`)
 }
 
+// certificate is a piece of a server's certificate, and sealed of one whose key is encrypted.
+func certificate(piece string) string { return contextOf("tls_certificates: [{" + piece + "}]") }
+
+func sealed(piece string) string {
+	return certificate(`certificate_chain: {filename: "@DIR@/rsa.pem"}, private_key: {filename: "@DIR@/rsa-sealed.key"}, ` + piece)
+}
+
+func keyLog(piece string) string { return inContext(`key_log: {path: "@DIR@/keys", ` + piece + `}`) }
+
+// keyed tells whether the secrets of a connection get into a file.
+func keyed(w *world) string {
+	if s := w.meet(no).status; s != "200" {
+		return s
+	}
+	return linesIn("keys", 4)(w)
+}
+
 // sockets is a piece of the sockets that endpoints with some metadata are spoken to by.
 func sockets(piece string) string {
 	return endpointOf("transport_socket_matches: [{name: a, " + piece + "}]")
@@ -189,6 +206,16 @@ var transportTrials = []trial{
 
 	{paths: "DownstreamTlsContext.session_timeout", identities: true, site: beside, base: "session_timeout: 60s", flip: "session_timeout: 1s", probe: later, want: [2]string{"true", "false"}},
 	{paths: "TlsCertificate.ocsp_staple", identities: true, site: staples, base: "", flip: `ocsp_staple: {filename: "@DIR@/staple"}`, probe: shakes(no, stapled), want: [2]string{"false", "true"}},
+	{paths: "CommonTlsContext.key_log TlsKeyLog.path", identities: true, site: inContext, base: `key_log: {path: "@DIR@/others"}`, flip: `key_log: {path: "@DIR@/keys"}`, probe: keyed, want: [2]string{"no", "yes"}},
+	{paths: "TlsKeyLog.local_address_range", identities: true, site: keyLog, base: "local_address_range: [{address_prefix: 10.0.0.0, prefix_len: 8}]", flip: "local_address_range: [{address_prefix: 10.0.0.0, prefix_len: 8}, {address_prefix: 127.0.0.1, prefix_len: 32}]", probe: keyed, want: [2]string{"no", "yes"}},
+	{paths: "TlsKeyLog.remote_address_range", identities: true, site: keyLog, base: "remote_address_range: [{address_prefix: 10.0.0.0, prefix_len: 8}]", flip: "remote_address_range: [{address_prefix: 127.0.0.0, prefix_len: 8}]", probe: keyed, want: [2]string{"no", "yes"}},
+	{paths: "TlsCertificate.pkcs12", identities: true, site: certificate, base: `certificate_chain: {filename: "@DIR@/front.pem"}, private_key: {filename: "@DIR@/front.key"}`, flip: `pkcs12: {filename: "@DIR@/rsa.p12"}, password: {inline_string: secret}`, probe: shakes(no, shown), want: [2]string{"front", "rsa"}},
+	{paths: "TlsCertificate.password", identities: true, site: sealed, base: `password: {inline_string: other}`, flip: `password: {inline_string: secret}`, probe: func(w *world) string {
+		if w.err != nil {
+			return "refused"
+		}
+		return w.meet(no).status
+	}, want: [2]string{"refused", "200"}},
 	{paths: "DownstreamTlsContext.ocsp_staple_policy=STRICT_STAPLING", identities: true, site: stapling(`, ocsp_staple: {filename: "@DIR@/ended-staple"}`), flip: "ocsp_staple_policy: STRICT_STAPLING", probe: shakes(no, stapled), want: [2]string{"false", "refused"}},
 	{paths: "DownstreamTlsContext.ocsp_staple_policy=MUST_STAPLE", identities: true, site: stapling(""), flip: "ocsp_staple_policy: MUST_STAPLE", probe: func(w *world) string { return fmt.Sprint(w.err == nil) }, want: [2]string{"true", "false"}},
 	{paths: "TlsCertificate.private_key_provider PrivateKeyProvider.typed_config CryptoMbPrivateKeyMethodConfig.private_key CryptoMbPrivateKeyMethodConfig.poll_delay PrivateKeyProvider.fallback", identities: true, site: provided, base: `private_key: {filename: "@DIR@/front.key"}`,

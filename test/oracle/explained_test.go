@@ -111,7 +111,6 @@ var explainedTLS = []difference{
 	because(`^tls-sessions-clients/log[13]:DOWNSTREAM_PEER_ISSUER_(SERIAL|FINGERPRINT_256)$`, "the certificate of a session that is resumed is verified again"),
 	because(`log\d+:REQUESTED_SERVER_NAME$`, "who speaks TLS knows which name was asked for; Envoy has it from an inspector only"),
 
-	because(`/listener\..*\.ssl\.ocsp_staple_`, "what is stapled is not counted"),
 	because(`/(listener|cluster)\..*\.ssl\.sigalgs\.`, "crypto/tls does not tell which signature was made"),
 	because(`/http\..*\.downstream_cx_(total|ssl_total|destroy|destroy_remote|destroy_local)$`, "a connection is its manager's when it speaks TLS; Envoy counts those that never do"),
 

@@ -52,6 +52,7 @@ var transports = []scenario{
 	{name: "tls-stapled-strictly", chain: server(stapled("staple"), "ocsp_staple_policy: STRICT_STAPLING"), sends: shakes(meeting{})},
 	{name: "tls-stapled-ended", chain: server(stapled("ended-staple"), "ocsp_staple_policy: STRICT_STAPLING"), sends: shakes(meeting{})},
 	{name: "tls-stapled-ended-leniently", chain: server(stapled("ended-staple")), sends: shakes(meeting{})},
+	{name: "tls-stapled-again", chain: server(stapled("staple")), sends: shakes(meeting{keep: "a"}, meeting{keep: "a"})},
 	{name: "tls-stapled-always", chain: server(stapled("staple"), "ocsp_staple_policy: MUST_STAPLE"), sends: shakes(meeting{})},
 
 	byEndpoint("tls-up-host", "secure", peer("validation_context: {"+trust+"}", "sni: other.test", "auto_host_sni: true", "auto_sni_san_validation: true")),

@@ -13,3 +13,13 @@ func square4(out *uint64, a *uint64, m *uint64, k *uint64, sum *uint64, digits i
 
 // choose4 sets each lane of out to that of one of 16 numbers in table; index says which, for each lane. All of the table is read, whichever it is.
 func choose4(out *uint64, table *uint64, index *uint64, digits int)
+
+// multiply8 sets out to a·b/2^(52·digits) modulo m in each of eight lanes, up to a multiple of m: less than 2m if a·b is less than m·2^(52·digits).
+// k holds -1/m modulo 2^52, sum is room for digits rows, and digits is even and at least 4. Nothing depends on what the numbers are.
+func multiply8(out *uint64, a *uint64, b *uint64, m *uint64, k *uint64, sum *uint64, digits int)
+
+// square8 is multiply8 of a by itself. sum is room for 2·digits rows.
+func square8(out *uint64, a *uint64, m *uint64, k *uint64, sum *uint64, digits int)
+
+// choose8 sets each lane of out to that of one of 16 numbers in table; index says which, for each lane. All of the table is read, whichever it is.
+func choose8(out *uint64, table *uint64, index *uint64, digits int)

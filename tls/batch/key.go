@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"sync"
 )
 
@@ -15,6 +16,7 @@ import (
 type Key struct {
 	plain       *rsa.PrivateKey
 	queue       *Queue
+	kernel      *kernel
 	size        int // of the modulus, in bytes
 	digits      int // of a prime
 	primes      [2]prime
@@ -35,9 +37,14 @@ type prime struct {
 
 // New prepares a key. An error says why its operations cannot be done in lanes; the key itself can do them.
 func New(k *rsa.PrivateKey, q *Queue) (*Key, error) {
+	c, _ := serving()
+	return newKey(k, q, c)
+}
+
+func newKey(k *rsa.PrivateKey, q *Queue, by *kernel) (*Key, error) {
 	bits := k.N.BitLen()
 	switch {
-	case !Supported():
+	case by == nil:
 		return nil, errors.New("batch: this processor has no vectors for it (AVX2)")
 	case len(k.Primes) != 2:
 		return nil, fmt.Errorf("batch: a key of %d primes: want two", len(k.Primes))
@@ -49,24 +56,22 @@ func New(k *rsa.PrivateKey, q *Queue) (*Key, error) {
 		return nil, fmt.Errorf("batch: a key with the public exponent %d: want 65537", k.E)
 	}
 	k.Precompute()
-	c := &Key{plain: k, queue: q, size: bits / 8, digits: digitsFor(bits / 2)}
+	c := &Key{plain: k, queue: q, kernel: by, size: bits / 8, digits: by.digitsFor(bits / 2)}
 	for i, d := range []*big.Int{k.Precomputed.Dp, k.Precomputed.Dq} {
-		c.primes[i] = prime{newModulus(k.Primes[i], c.digits), windows(d, bits/2)}
+		c.primes[i] = prime{by.newModulus(k.Primes[i], c.digits), windows(d, bits/2)}
 	}
-	r := new(big.Int).Lsh(big.NewInt(1), uint(digitBits*c.digits))
-	c.inverse = splitInt(r.Mul(r, k.Precomputed.Qinv).Mod(r, k.Primes[0]), c.digits)
-	if n := digitsFor(bits); 2*n < 1<<8 { // so many products of 56 bits add up within 64
-		m := newModulus(k.N, n)
+	r := new(big.Int).Lsh(big.NewInt(1), uint(by.bits*c.digits))
+	c.inverse = by.splitInt(r.Mul(r, k.Precomputed.Qinv).Mod(r, k.Primes[0]), c.digits)
+	if n := by.digitsFor(bits); n <= by.most {
+		m := by.newModulus(k.N, n)
 		c.whole, c.wholeDigits = &m, n
 	}
 	return c, nil
 }
 
-func newModulus(m *big.Int, digits int) modulus {
-	r := new(big.Int).Lsh(big.NewInt(1), uint(2*digitBits*digits))
-	base := big.NewInt(1 << digitBits)
-	k := new(big.Int).ModInverse(m, base)
-	return modulus{m: splitInt(m, digits), rr: splitInt(r.Mod(r, m), digits), k: base.Sub(base, k).Uint64() & digitMask}
+func (c *kernel) newModulus(m *big.Int, digits int) modulus {
+	r := new(big.Int).Lsh(big.NewInt(1), uint(2*c.bits*digits))
+	return modulus{m: c.splitInt(m, digits), rr: c.splitInt(r.Mod(r, m), digits), k: c.negativeInverse(m)}
 }
 
 func windows(d *big.Int, bits int) []uint8 {
@@ -147,102 +152,102 @@ func (k *Key) blinded(c *big.Int) (message []byte, unblind *big.Int) {
 // blindings is how many operations share a random number, each with its square of the last one's.
 const blindings = 32
 
-// compute does operations whose keys are of one size, two at a time.
+// compute does operations whose keys are of one size and one kernel: their halves, for as many of them at a time as there are pairs of lanes,
+// and then their checks, a lane for each. (Eight in two groups of four, each with both its halves, take as long as eight first halves and eight
+// second ones; four take half of it.)
 func compute(list []*operation) {
-	for len(list) > 0 {
-		n := min(len(list), atOnce)
-		pair(list[:n])
-		list = list[n:]
+	c := list[0].key.kernel
+	for some := range slices.Chunk(list, c.lanes/2) {
+		c.halves(some)
+	}
+	for some := range slices.Chunk(list, c.lanes) {
+		c.check(some)
 	}
 }
 
-// atOnce is how many operations a group does: each takes two lanes.
-const atOnce = lanes / 2
-
-// pair does one or two operations. Of one, the other lanes do the same again.
-func pair(list []*operation) {
-	g := newGroup(list[0].key.digits)
+// halves does as many operations as there are pairs of lanes, or fewer: the other lanes then do the last one again. What comes out has not been
+// checked.
+func (c *kernel) halves(list []*operation) {
+	g := newGroup(c, list[0].key.digits)
 	defer g.free()
 	of := func(lane int) *operation { return list[min(lane/2, len(list)-1)] }
-	var exponents [lanes][]uint8
-	for lane := range lanes {
+	exponents := make([][]uint8, c.lanes)
+	for lane := range c.lanes {
 		o := of(lane)
 		p := &o.key.primes[lane%2]
 		g.lane(lane, &p.modulus)
 		exponents[lane] = p.exponent
-		low := split(o.input, 2*g.digits)
-		put(g.x, lane, low[:g.digits])
-		put(g.y, lane, low[g.digits:])
+		low := c.split(o.input, 2*g.digits)
+		c.put(g.x, lane, low[:g.digits])
+		c.put(g.y, lane, low[g.digits:])
 	}
 	// The input has twice the bits of a prime: high and low half, each in Montgomery's form, and their sum.
 	g.mul(g.x, g.x, g.rr)
 	g.mul(g.y, g.y, g.rr)
 	g.mul(g.y, g.y, g.rr)
-	for lane := range lanes {
-		sum := get(g.x, lane, g.digits)
-		for i, v := range get(g.y, lane, g.digits) {
+	for lane := range c.lanes {
+		sum := c.get(g.x, lane, g.digits)
+		for i, v := range c.get(g.y, lane, g.digits) {
 			sum[i] += v
 		}
-		carryAll(sum)
-		put(g.x, lane, sum)
+		c.carryAll(sum)
+		c.put(g.x, lane, sum)
 	}
-	g.power(&exponents)
+	g.power(exponents)
 	halves := g.lower()
 
 	// Garner: the difference of the halves by the inverse of q, modulo p.
-	for lane := 0; lane < lanes; lane += 2 {
+	for lane := 0; lane < c.lanes; lane += 2 {
 		k := of(lane).key
 		d := make([]uint64, g.digits)
 		for i := range d {
 			d[i] = halves[lane][i] + 8*k.primes[0].m[i] - halves[lane+1][i]
 		}
-		carryAll(d)
-		put(g.x, lane, d)
-		put(g.x, lane+1, make([]uint64, g.digits))
-		put(g.y, lane, k.inverse)
-		put(g.y, lane+1, make([]uint64, g.digits))
+		c.carryAll(d)
+		c.put(g.x, lane, d)
+		c.put(g.x, lane+1, make([]uint64, g.digits))
+		c.put(g.y, lane, k.inverse)
+		c.put(g.y, lane+1, make([]uint64, g.digits))
 	}
 	g.mul(g.x, g.x, g.y)
-	outputs := make([][]byte, len(list))
 	for i, o := range list {
 		k := o.key
-		h := get(g.x, 2*i, g.digits)
-		reduce(h, k.primes[0].m)
-		outputs[i] = join(addProduct(halves[2*i+1], h, k.primes[1].m), k.size)
+		h := c.get(g.x, 2*i, g.digits)
+		c.reduce(h, k.primes[0].m)
+		o.unchecked = c.join(c.addProduct(halves[2*i+1], h, k.primes[1].m), k.size)
 	}
-	check(list, outputs)
 }
 
-// check raises the results to the public exponent, and keeps those that give the input again.
-func check(list []*operation, outputs [][]byte) {
+// check raises results to the public exponent, as many as there are lanes at most, and keeps those that give the input again.
+func (c *kernel) check(list []*operation) {
 	first := list[0].key
 	if first.whole == nil {
-		for i, o := range list {
+		for _, o := range list {
 			k := o.key.plain
-			s := new(big.Int).SetBytes(outputs[i])
+			s := new(big.Int).SetBytes(o.unchecked)
 			if s.Cmp(k.N) < 0 && string(s.Exp(s, big.NewInt(int64(k.E)), k.N).FillBytes(make([]byte, o.key.size))) == string(o.input) {
-				o.output = outputs[i]
+				o.output = o.unchecked
 			}
 		}
 		return
 	}
-	g := newGroup(first.wholeDigits)
+	g := newGroup(c, first.wholeDigits)
 	defer g.free()
-	for lane := range lanes {
-		i := min(lane, len(list)-1)
-		g.lane(lane, list[i].key.whole)
-		put(g.x, lane, split(outputs[i], g.digits))
+	for lane := range c.lanes {
+		o := list[min(lane, len(list)-1)]
+		g.lane(lane, o.key.whole)
+		c.put(g.x, lane, c.split(o.unchecked, g.digits))
 	}
 	g.mul(g.x, g.x, g.rr)
 	copy(g.y, g.x)
 	for range 16 { // 65537 is 2^16 + 1
-		g.square(g.x)
+		g.sqr(g.x)
 	}
 	g.mul(g.x, g.x, g.y)
 	back := g.lower()
 	for i, o := range list {
-		if string(join(back[i], o.key.size)) == string(o.input) {
-			o.output = outputs[i]
+		if string(c.join(back[i], o.key.size)) == string(o.input) {
+			o.output = o.unchecked
 		}
 	}
 }

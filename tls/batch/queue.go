@@ -19,18 +19,19 @@ type Queue struct {
 	total    atomic.Int64
 
 	mu      sync.Mutex
-	pending map[int][]*operation // by the digits of their primes
-	waiting int                  // how many they are
-	running int                  // how many have been taken, and are being done
+	pending map[size][]*operation // by what can be done at once
+	waiting int                   // how many they are
+	running int                   // how many have been taken, and are being done
 }
 
 // operation is one of a key.
 type operation struct {
-	key    *Key
-	input  []byte
-	output []byte // nil: it failed its check
-	done   chan struct{}
-	alone  chan struct{} // room for one word: nobody else comes, do what waits
+	key       *Key
+	input     []byte
+	unchecked []byte
+	output    []byte // nil: it failed its check
+	done      chan struct{}
+	alone     chan struct{} // room for one word: nobody else comes, do what waits
 }
 
 // Place is a place among those who compute, which is given up while there is nothing to do but wait.
@@ -61,15 +62,15 @@ func (q *Queue) Counts() (operations, batches, faults int64) {
 
 // do has an operation done: with others, if some are on their way, or else at once. Nobody who is alone waits.
 func (q *Queue) do(p Place, o *operation) {
-	size := o.key.digits
+	with := size{o.key.kernel, o.key.digits}
 	q.mu.Lock()
 	if q.pending == nil {
-		q.pending = map[int][]*operation{}
+		q.pending = map[size][]*operation{}
 	}
-	q.pending[size] = append(q.pending[size], o)
+	q.pending[with] = append(q.pending[with], o)
 	q.waiting++
-	if len(q.pending[size]) >= atOnce || q.complete() {
-		list := q.take(size)
+	if len(q.pending[with]) >= with.atOnce || q.complete() {
+		list := q.take(with)
 		q.settle()
 		q.mu.Unlock()
 		q.run(list)
@@ -96,20 +97,20 @@ func (q *Queue) do(p Place, o *operation) {
 		return
 	}
 	q.mu.Lock()
-	if !slices.Contains(q.pending[size], o) {
+	if !slices.Contains(q.pending[with], o) {
 		q.mu.Unlock()
 		<-o.done // somebody has just taken it
 		return
 	}
-	list := q.take(size)
+	list := q.take(with)
 	q.mu.Unlock()
 	q.run(list)
 }
 
 // take is everything of one size, for the caller to run. The caller holds mu.
-func (q *Queue) take(size int) []*operation {
-	list := q.pending[size]
-	delete(q.pending, size)
+func (q *Queue) take(with size) []*operation {
+	list := q.pending[with]
+	delete(q.pending, with)
 	q.waiting -= len(list)
 	q.running += len(list)
 	return list

@@ -1,47 +1,58 @@
 package batch
 
-// The same as the assembly, for one lane after the other: what it is tested against, and what other processors have.
+import "math/bits"
 
-const (
-	lanes     = 4
-	digitBits = 28
-	digitMask = 1<<digitBits - 1
-	window    = 4 // bits of an exponent that are taken at once
-	entries   = 1 << window
-)
+// reference is a kernel in plain Go, for lanes and digits of any number and size: what the assembly is tested against, and has to prove
+// itself against before it is used.
+func reference(lanes, size int) *kernel {
+	c := &kernel{name: "plain Go", lanes: lanes, bits: size, most: 1000, atOnce: 2}
+	c.multiply = c.referenceMultiply
+	c.square = func(out, a, m, k, sum []uint64, digits int) { c.referenceMultiply(out, a, a, m, k, sum, digits) }
+	c.choose = c.referenceChoose
+	return c
+}
 
-// referenceMultiply is multiply4 in plain Go.
-func referenceMultiply(out, a, b, m, k, sum []uint64, digits int) {
-	for lane := range lanes {
-		at := func(of []uint64, i int) *uint64 { return &of[i*lanes+lane] }
-		for i := range digits + 2 {
+// product is that of two digits, in two: low is below 2^bits.
+func (c *kernel) product(x, y uint64) (low, high uint64) {
+	h, l := bits.Mul64(x, y)
+	return l & c.mask(), h<<(64-c.bits) | l>>c.bits
+}
+
+func (c *kernel) referenceMultiply(out, a, b, m, k, sum []uint64, digits int) {
+	for lane := range c.lanes {
+		at := func(of []uint64, i int) *uint64 { return &of[i*c.lanes+lane] }
+		for i := range digits {
 			*at(sum, i) = 0
 		}
 		for i := range digits {
 			d := *at(b, i)
-			t := *at(sum, 0) + *at(a, 0)*d
-			q := t * k[lane] & digitMask
-			carry := (t + *at(m, 0)*q) >> digitBits
-			for j := 1; j < digits; j++ {
-				*at(sum, j-1) = *at(sum, j) + *at(a, j)*d + *at(m, j)*q + carry
-				carry = 0
+			low, _ := c.product(*at(a, 0), d)
+			q, _ := c.product((*at(sum, 0)+low)&c.mask(), k[lane])
+			var carry uint64 // into the next digit
+			for j := range digits {
+				lowA, highA := c.product(*at(a, j), d)
+				lowM, highM := c.product(*at(m, j), q)
+				v := *at(sum, j) + lowA + lowM + carry
+				if carry = highA + highM + v>>c.bits; j > 0 { // the lowest one is zero now
+					*at(sum, j-1) = v & c.mask()
+				}
 			}
-			*at(sum, digits-1) = 0
+			*at(sum, digits-1) = carry
 		}
 		var carry uint64
 		for i := range digits {
 			v := *at(sum, i) + carry
-			*at(out, i), carry = v&digitMask, v>>digitBits
+			*at(out, i), carry = v&c.mask(), v>>c.bits
 		}
 	}
 }
 
-// referenceChoose is choose4 in plain Go.
-func referenceChoose(out, table, index []uint64, digits int) {
-	for i := range digits * lanes {
+func (c *kernel) referenceChoose(out, table, index []uint64, digits int) {
+	n := digits * c.lanes
+	for i := range n {
 		var v uint64
 		for e := range uint64(entries) {
-			v |= table[int(e)*digits*lanes+i] & equalMask(e, index[i%lanes])
+			v |= table[int(e)*n+i] & equalMask(e, index[i%c.lanes])
 		}
 		out[i] = v
 	}

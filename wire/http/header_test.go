@@ -265,3 +265,58 @@ func TestHeaderAllocations(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// What is decoded to the tail is not moved when it is added, and is no part of the block before.
+func TestTail(t *testing.T) {
+	var h Header
+	h.AddString(Via, "before")
+	b := append(h.Tail(100), "x-namevalue"...)
+	if h.Len() != 1 || h.Size() != len("viabefore") {
+		t.Errorf("%d fields of %d bytes", h.Len(), h.Size())
+	}
+	h.AddOther(b[:6], b[6:])
+	if &h.Name(1)[0] != &b[0] || &h.Value(1)[0] != &b[6] || string(h.Name(1)) != "x-name" || string(h.Value(1)) != "value" {
+		t.Errorf("%s: %s, not in its place", h.Name(1), h.Value(1))
+	}
+	b = append(h.Tail(5), "/path"...)
+	h.Add(Via, b)
+	if &h.Value(2)[0] != &b[0] {
+		t.Error("the value was moved")
+	}
+}
+
+func TestJoin(t *testing.T) {
+	var h Header
+	h.AddString(Cookie, "a=b")
+	h.Join(Cookie, "; ")
+	h.AddString(Via, "x")
+	h.AddString(Cookie, "")
+	h.AddString(Cookie, "c=d")
+	h.AddString(Accept, "y")
+	h.Join(Cookie, "; ")
+	h.Join(Host, "; ")
+	if d := cmp.Diff([]string{"cookie: a=b; ; c=d", "via: x", "accept: y"}, lines(&h)); d != "" {
+		t.Errorf("want - got +: %s", d)
+	}
+}
+
+func lines(h *Header) (all []string) {
+	for i := range h.Len() {
+		all = append(all, fmt.Sprintf("%s: %s", h.Name(i), h.Value(i)))
+	}
+	return all
+}
+
+// A mark stays with its field.
+func TestSecrets(t *testing.T) {
+	var h, c Header
+	h.AddString(Authorization, "x")
+	h.MarkSecret()
+	h.AddString(Via, "y")
+	c.CopyFrom(&h)
+	c.RemoveAt(1)
+	c.AddString(Accept, "z")
+	if !h.Secret(0) || h.Secret(1) || !c.Secret(0) || c.Secret(1) {
+		t.Errorf("%v %v %v %v", h.Secret(0), h.Secret(1), c.Secret(0), c.Secret(1))
+	}
+}

@@ -82,3 +82,18 @@ func TestFieldByName(t *testing.T) {
 		}
 	}
 }
+
+func TestProtocol(t *testing.T) {
+	var r, c Request
+	r.Reset()
+	r.SetMethod([]byte("CONNECT"))
+	size := r.HeadSize()
+	r.SetProtocol([]byte("websocket"))
+	c.CopyFrom(&r)
+	if string(c.Protocol()) != "websocket" || string(c.Field(":protocol")) != "websocket" || r.HeadSize() != size+len(":protocolwebsocket") {
+		t.Errorf("%q, %q, %d bytes", c.Protocol(), c.Field(":protocol"), r.HeadSize())
+	}
+	if r.Reset(); len(r.Protocol()) != 0 {
+		t.Errorf("after Reset: %q", r.Protocol())
+	}
+}

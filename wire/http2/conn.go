@@ -53,7 +53,7 @@ type Reader interface {
 // Conn is one side of a connection. It holds no bytes of frames that are whole, except header blocks in several frames and data that a
 // reader did not use. Its owner gives it bytes with Feed; it says what it has to with the Sink.
 //
-// A Conn without streams holds no buffer. It is 700 bytes, and what its tables were filled with: 32 bytes and twice the field for each
+// A Conn without streams holds no buffer. It is 900 bytes, and what its tables were filled with: 32 bytes and twice the field for each
 // field in one of the two, at most 16 KiB together with tables of 4096 bytes; under 3 KiB after exchanges with ten fields each way.
 type Conn struct {
 	o     *Options
@@ -83,6 +83,7 @@ type Conn struct {
 	acked     bool   // the peer has acknowledged our SETTINGS
 	greeted   bool   // the preface has come
 	wake      bool   // queued data may go on
+	yielded   bool   // Feed is to return
 	goneAway  bool   // the peer has sent GOAWAY
 	pumping   bool
 	fault     Code

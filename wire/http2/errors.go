@@ -93,7 +93,7 @@ const (
 	BadPath
 	BadScheme
 	BadAuthority
-	HostMismatch
+	SeveralHosts
 	BadConnect
 	BadStatus
 	Interim
@@ -191,12 +191,12 @@ var faults = [numCodes]Error{
 	BadPseudo:       {BadPseudo, ProtocolError, detailField, "http2: read head: a pseudo-header field that does not belong there"},
 	DuplicatePseudo: {DuplicatePseudo, ProtocolError, detailField, "http2: read head: a pseudo-header field comes twice"},
 	LatePseudo:      {LatePseudo, ProtocolError, detailField, "http2: read head: a pseudo-header field behind another field"},
-	MissingPseudo:   {MissingPseudo, ProtocolError, detailMessage, "http2: read head: want :method, :scheme and :path in a request, :status in a response"},
+	MissingPseudo:   {MissingPseudo, ProtocolError, detailMessage, "http2: read head: want :method, :scheme, :path and :authority or host in a request, :status in a response"},
 	BadMethod:       {BadMethod, ProtocolError, detailField, "http2: read head: :method is not a token"},
-	BadPath:         {BadPath, ProtocolError, detailField, "http2: read head: :path is neither /path nor * of OPTIONS, or has other than visible ASCII characters"},
+	BadPath:         {BadPath, ProtocolError, detailField, "http2: read head: :path is neither /path nor * of OPTIONS, or has white space"},
 	BadScheme:       {BadScheme, ProtocolError, detailField, "http2: read head: :scheme is not a scheme"},
 	BadAuthority:    {BadAuthority, ProtocolError, detailField, "http2: read head: :authority is not a host or host:port"},
-	HostMismatch:    {HostMismatch, ProtocolError, detailField, "http2: read head: several host fields, or one that is not :authority"},
+	SeveralHosts:    {SeveralHosts, ProtocolError, detailField, "http2: read head: more than one host field"},
 	BadConnect:      {BadConnect, ProtocolError, detailMessage, "http2: read head: CONNECT with :scheme or :path, or without :authority, or :protocol that we did not allow"},
 	BadStatus:       {BadStatus, ProtocolError, detailField, "http2: read head: :status is not three digits from 100 on, or 101"},
 	Interim:         {Interim, ProtocolError, detailMessage, "http2: read head: an informational response ends the stream"},
@@ -210,7 +210,7 @@ var faults = [numCodes]Error{
 	OpenTrailers:    {OpenTrailers, ProtocolError, detailMessage, "http2: read trailers: without END_STREAM"},
 	PseudoTrailers:  {PseudoTrailers, ProtocolError, detailField, "http2: read trailers: a pseudo-header field"},
 
-	HeadTooLarge:   {HeadTooLarge, InternalError, detailTooMany, "http2: read head or trailers: more bytes than allowed"},
+	HeadTooLarge:   {HeadTooLarge, InternalError, "http2.header_list_size_too_large", "http2: read head or trailers: more bytes than allowed"},
 	TooManyHeaders: {TooManyHeaders, InternalError, detailTooMany, "http2: read head or trailers: more fields than allowed"},
 	Underscore:     {Underscore, InternalError, "http2.unexpected_underscore", "http2: read head: underscore in a name, which is not allowed here"},
 }

@@ -6,7 +6,8 @@ import "github.com/weftmesh/weft/wire/http"
 // connection's end: GOAWAY was written, no stream was told (Lost does), and each later call gives it again.
 func (c *Conn) Feed(in []byte) (used int, err error) {
 	c.offerKept()
-	for c.fault == none {
+	c.yielded = false
+	for c.fault == none && !c.yielded {
 		if c.flood != none {
 			c.die(c.flood)
 			break
@@ -26,6 +27,10 @@ func (c *Conn) Feed(in []byte) (used int, err error) {
 	}
 	return used, nil
 }
+
+// Yield has the Feed that is under way return when the frame that it is at has been read: the rest of what came is for later, so that one
+// peer who asks much at once does not keep others waiting.
+func (c *Conn) Yield() { c.yielded = true }
 
 // next reads a frame, or a piece of one, and says whether there may be another.
 func (c *Conn) next(in []byte) (n int, done bool) {

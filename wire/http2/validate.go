@@ -1,7 +1,6 @@
 package http2
 
 import (
-	"bytes"
 	"slices"
 
 	"github.com/weftmesh/weft/wire/http"
@@ -140,11 +139,11 @@ func (k kind) judge(v []byte) Code {
 			return BadScheme
 		}
 	case host, authority:
-		if !http.ValidAuthority(v, false) {
+		if len(v) == 0 || !http.ValidAuthority(v, false) {
 			return BadAuthority
 		}
 	case path:
-		if len(v) == 0 || !isVisible(v) {
+		if len(v) == 0 || hasSpace(v) {
 			return BadPath
 		}
 	case protocol:
@@ -163,9 +162,6 @@ const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
 )
-
-// below marks the bytes of x that are less than n, which is at most 0x80; those behind one may be marked in error.
-func below(x, n uint64) uint64 { return (x - ones*n) &^ x & highs }
 
 func word(b []byte) uint64 {
 	_ = b[7]
@@ -277,16 +273,12 @@ func (m *head) special(k kind, value []byte) (bool, Code) {
 			return !trailers, none
 		}
 		if m.seen&(1<<host) != 0 {
-			return false, HostMismatch
+			return false, SeveralHosts
 		}
 		m.seen |= 1 << host
-		if m.seen&(1<<authority) != 0 {
-			if !bytes.Equal(value, m.request.Authority()) {
-				return false, HostMismatch
-			}
-			return false, none
+		if m.seen&(1<<authority) == 0 { // else that is what holds, and nobody hears of the other
+			m.request.SetAuthority(value)
 		}
-		m.request.SetAuthority(value)
 		return false, none
 	case ofConnection:
 		return false, ConnectionField
@@ -341,11 +333,11 @@ func (m *head) finish() Code {
 			if !m.o.EnableConnect || m.seen&all != all || m.seen&named == 0 {
 				return BadConnect
 			}
-		} else if m.seen&all != 1<<method || m.seen&named == 0 || !http.ValidAuthority(m.request.Authority(), true) {
+		} else if m.seen&all != 1<<method || m.seen&named == 0 {
 			return BadConnect
 		}
 	case m.request != nil:
-		if m.seen&all != all {
+		if m.seen&all != all || m.seen&named == 0 {
 			return MissingPseudo
 		}
 		p := m.request.Path()
@@ -401,22 +393,14 @@ func isToken(b []byte) bool {
 	return len(b) > 0
 }
 
-// isVisible tells whether all is visible ASCII.
-func isVisible(b []byte) bool {
-	i := 0
-	for len(b)-i >= 8 {
-		x := word(b[i:])
-		if (below(x, 0x21) | below(x^ones*0x7f, 1) | x&highs) != 0 {
-			return false
-		}
-		i += 8
-	}
-	for ; i < len(b); i++ {
-		if b[i] <= ' ' || b[i] >= 0x7f {
-			return false
+// hasSpace tells whether there is white space in b, which has no other control characters.
+func hasSpace(b []byte) bool {
+	for _, c := range b {
+		if c <= ' ' {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // isScheme tells whether b has the form of a scheme (RFC 3986 §3.1).

@@ -53,6 +53,7 @@ func (s *session) healthChecks(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 	h.UnhealthyEdge = s.duration(k.GetUnhealthyEdgeInterval(), h.Unhealthy, p.field("unhealthy_edge_interval"))
 	h.HealthyEdge = s.duration(k.GetHealthyEdgeInterval(), h.Interval, p.field("healthy_edge_interval"))
 	s.checkEvents(h, k, p)
+	h.Offer = s.applications(k.GetTlsOptions().GetAlpnProtocols(), p.field("tls_options").field("alpn_protocols"))
 	switch {
 	case k.GetHttpHealthCheck() != nil:
 		h.HTTP = s.httpCheck(k.GetHttpHealthCheck(), p.field("http_health_check"))

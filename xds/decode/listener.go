@@ -238,9 +238,9 @@ func (s *session) spoken(t *config.TLS, p *at) {
 	if t == nil || len(t.Applications) == 0 {
 		return
 	}
-	t.Applications = slices.DeleteFunc(t.Applications, func(a string) bool { return a == "h2" || a == "h3" })
+	t.Applications = slices.DeleteFunc(t.Applications, func(a string) bool { return a == "h3" })
 	if len(t.Applications) == 0 {
-		s.problem(p, "alpn_protocols of the transport socket has h2 alone, which is not spoken yet: add http/1.1")
+		s.problem(p, "alpn_protocols of the transport socket has h3 alone, which is not spoken over TCP: add h2 or http/1.1")
 	}
 }
 

@@ -150,7 +150,7 @@ var clusterTable = table{
 		"event_service":                    later("use event_log_path or event_logger"),
 		"always_log_health_check_failures": run,
 		"always_log_health_check_success":  run,
-		"tls_options":                      later("comes with TLS"),
+		"tls_options":                      run,
 		"transport_socket_match_criteria":  later("comes with TLS"),
 	},
 	"envoy.config.core.v3.TypedExtensionConfig@event": {
@@ -159,6 +159,9 @@ var clusterTable = table{
 	},
 	"envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink": {
 		"event_log_path": run,
+	},
+	"envoy.config.core.v3.HealthCheck.TlsOptions": {
+		"alpn_protocols": run,
 	},
 	"envoy.config.core.v3.HealthCheck.HttpHealthCheck": {
 		"host":                      run,

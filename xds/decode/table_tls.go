@@ -73,7 +73,12 @@ var tlsTable = table{
 		"validation_context_certificate_provider_instance": never("certificates come from files, inline or by SDS"),
 		"alpn_protocols":                                   run,
 		"custom_handshaker":                                never("crypto/tls does the handshake"),
-		"key_log":                                          later("keys are told to nobody"),
+		"key_log":                                          run,
+	},
+	"envoy.extensions.transport_sockets.tls.v3.TlsKeyLog": {
+		"path":                 run,
+		"local_address_range":  run,
+		"remote_address_range": run,
 	},
 	"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext": {
 		"default_validation_context":                       run,
@@ -103,10 +108,10 @@ var tlsTable = table{
 	"envoy.extensions.transport_sockets.tls.v3.TlsCertificate": {
 		"certificate_chain":            run,
 		"private_key":                  run,
-		"pkcs12":                       later("use certificate_chain and private_key"),
+		"pkcs12":                       run,
 		"watched_directory":            run,
 		"private_key_provider":         run,
-		"password":                     later("keys are read in plain PEM"),
+		"password":                     run,
 		"ocsp_staple":                  run,
 		"signed_certificate_timestamp": never("Envoy has not built it either"),
 		"tls_params":                   later("use those of the context"),

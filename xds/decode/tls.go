@@ -161,13 +161,12 @@ func (s *session) commonTLS(c *config.TLS, m *tlsv3.CommonTlsContext, highest ui
 	if len(params.GetEcdhCurves()) == 0 {
 		c.Curves = defaultCurves
 	}
-	for i, a := range m.GetAlpnProtocols() {
-		// Whoever would choose it would have to speak it (docs/design/0005-tls.md).
-		if a == "" || len(a) > 255 {
-			s.problem(p.field("alpn_protocols").item(i), "a protocol has a name of 1 to 255 bytes")
-		}
-		if a != "istio-peer-exchange" {
-			c.Applications = append(c.Applications, a)
+	c.Applications = s.applications(m.GetAlpnProtocols(), p.field("alpn_protocols"))
+	if k := m.GetKeyLog(); k != nil {
+		p := p.field("key_log")
+		c.KeyLog = &config.KeyLog{Path: k.GetPath(), Local: s.prefixes(k.GetLocalAddressRange(), p.field("local_address_range")), Remote: s.prefixes(k.GetRemoteAddressRange(), p.field("remote_address_range"))}
+		if c.KeyLog.Path == "" {
+			s.problem(p.field("path"), "a path is missing")
 		}
 	}
 	certificates, cp := m.GetTlsCertificates(), p.field("tls_certificates")
@@ -204,10 +203,26 @@ func (s *session) commonTLS(c *config.TLS, m *tlsv3.CommonTlsContext, highest ui
 	}
 }
 
+// applications reads names of protocols.
+func (s *session) applications(names []string, p *at) (list []string) {
+	for i, a := range names {
+		// Whoever would choose it would have to speak it (docs/design/0005-tls.md).
+		if a == "" || len(a) > 255 {
+			s.problem(p.item(i), "a protocol has a name of 1 to 255 bytes")
+		}
+		if a != "istio-peer-exchange" {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
 // certificate reads a chain and its key, and refuses what could not be shown to anybody.
 func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificate {
 	before := len(s.problems)
-	chain := s.data(m.GetCertificateChain(), maxPEM, p.field("certificate_chain"))
+	from, cp := m.GetCertificateChain(), p.field("certificate_chain")
+	chain := s.data(from, maxPEM, cp)
+	password := s.data(m.GetPassword(), maxPEM, p.field("password"))
 	private, kp := m.GetPrivateKey(), p.field("private_key")
 	var delay time.Duration
 	if provider := m.GetPrivateKeyProvider(); provider != nil {
@@ -227,26 +242,42 @@ func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificat
 		}
 	}
 	key := s.data(private, maxPEM, kp)
+	store := m.GetPkcs12()
+	if store != nil {
+		if from != nil || private != nil || m.GetPrivateKeyProvider() != nil {
+			s.problem(p.field("pkcs12"), "there is certificate_chain, private_key or private_key_provider, too: a PKCS #12 file has all of that")
+		}
+		from, cp = store, p.field("pkcs12")
+		chain = s.data(from, maxPEM, cp)
+	}
 	if len(s.problems) > before {
 		return nil
 	}
-	if len(chain) == 0 {
-		s.problem(p.field("certificate_chain"), "a certificate is missing")
-		return nil
-	}
-	if len(key) == 0 {
+	var pair tls.Certificate
+	var err error
+	switch {
+	case store != nil:
+		if pair, err = keyStore(chain, password); err != nil {
+			s.problem(cp, "%s: %v", origin(from), err)
+		}
+	case len(chain) == 0:
+		s.problem(cp, "a certificate is missing")
+	case len(key) == 0:
 		s.problem(kp, "a key is missing")
+	default:
+		if key, err = decrypted(key, password); err != nil {
+			s.problem(kp, "%s: %v", origin(private), err)
+		} else if pair, err = tls.X509KeyPair(chain, key); err != nil {
+			s.problem(p, "%s and %s: %s", origin(from), origin(private), strings.TrimPrefix(err.Error(), "tls: "))
+		}
+	}
+	if len(s.problems) > before {
 		return nil
 	}
-	pair, err := tls.X509KeyPair(chain, key)
-	if err != nil {
-		s.problem(p, "%s and %s: %s", origin(m.GetCertificateChain()), origin(private), strings.TrimPrefix(err.Error(), "tls: "))
-		return nil
-	}
-	c := &config.Certificate{Certificate: pair, Where: origin(m.GetCertificateChain()), Label: label("unnamed_cert_", m.GetCertificateChain()), Batch: delay}
+	c := &config.Certificate{Certificate: pair, Where: origin(from), Label: label("unnamed_cert_", from), Batch: delay, MustStaple: mustStaple(pair.Leaf)}
 	if d := m.GetOcspStaple(); d != nil {
 		s.staple(c, d, p.field("ocsp_staple"))
-	} else if mustStaple(pair.Leaf) {
+	} else if c.MustStaple {
 		s.problem(p.field("ocsp_staple"), "%s: the certificate itself demands an OCSP response, and there is none", c.Where)
 	}
 	switch k := pair.Leaf.PublicKey.(type) {
@@ -260,7 +291,7 @@ func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificat
 		}
 	}
 	if now := time.Now(); now.After(pair.Leaf.NotAfter) {
-		s.problem(p.field("certificate_chain"), "%s: the certificate ended on %s", c.Where, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+		s.problem(cp, "%s: the certificate ended on %s", c.Where, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 	return c
 }
