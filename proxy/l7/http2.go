@@ -3,6 +3,7 @@ package l7
 import (
 	"time"
 
+	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -13,14 +14,16 @@ import (
 // shared is a downstream connection that speaks HTTP/2: many exchanges at a time, each on a stream.
 type shared struct {
 	*Conn
-	codec   http2.Conn
-	streams *stream // through next and prev
-	notice  loop.Timer
-	ping    loop.Timer
-	parting parting
-	asked   bool   // whether the client is there; it owes an answer
-	begun   int    // streams, in this offer of bytes
-	resets  uint32 // streams that ended before their answers, soon after they began
+	codec    http2.Conn
+	streams  *stream // through next and prev
+	notice   loop.Timer
+	ping     loop.Timer
+	parting  parting
+	asked    bool   // whether the client is there; it owes an answer
+	begun    int    // streams, in this offer of bytes
+	resets   uint32 // streams that ended before their answers, soon after they began
+	budget   int64  // of resets, in nanoseconds of their rate; what has been used of it
+	budgeted int64  // when that was
 }
 
 // parting is how far a connection has got in saying goodbye (RFC 9113 §6.8).
@@ -236,7 +239,8 @@ func (h *shared) countReset(began int64) {
 	if time.Duration(h.local.Loop.Nanotime()-began) < prematureTime {
 		h.resets++
 	}
-	if h.served < prematureStreams || 2*h.resets < h.served {
+	c := &h.server.config.HTTP2
+	if (h.served < prematureStreams || 2*h.resets < h.served) && (c.ResetRate == 0 || h.mayReset(c)) {
 		return
 	}
 	h.stats.Inc(RqTooManyPremature)
@@ -244,6 +248,19 @@ func (h *shared) countReset(began int64) {
 	h.drop(CxDestroyLocal)
 	h.conn.Flush()
 	h.conn.Close()
+}
+
+// mayReset takes one of the resets that a client may ask for: some at once, and more as time goes by. The loop's clock stands still while they
+// come, so another one is asked.
+func (h *shared) mayReset(c *config.HTTP2) bool {
+	now, each := time.Now().UnixNano(), int64(time.Second)/int64(min(c.ResetRate, uint64(time.Second)))
+	h.budget = max(h.budget-(now-h.budgeted), 0)
+	h.budgeted = now
+	if uint64(h.budget/each) >= c.ResetBurst {
+		return false
+	}
+	h.budget += each
+	return true
 }
 
 // stream is one exchange's way to its client.
@@ -257,11 +274,11 @@ type stream struct {
 	trailers http.Header // of the request
 	received uint64      // bytes of the connection, when the codec forgot the stream
 	sent     uint64
-	stopped  bool        // the exchange wants no more for now
-	brimming bool        // more waits to be sent than may
-	upgrades bool        // it asks for an upgrade in HTTP/2's way
-	whole    bool        // the answer is sent to its end
-	lingers  bool        // what is left of it waits for the client
+	stopped  bool // the exchange wants no more for now
+	brimming bool // more waits to be sent than may
+	upgrades bool // it asks for an upgrade in HTTP/2's way
+	whole    bool // the answer is sent to its end
+	lingers  bool // what is left of it waits for the client
 }
 
 // streamLimit is how many bytes of an answer wait for the client's windows; what is more waits where it comes from.

@@ -10,6 +10,7 @@ import (
 	"github.com/weftmesh/weft/tls"
 	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/http1"
+	"github.com/weftmesh/weft/wire/http2"
 )
 
 // check asks one endpoint. It owns its connection, which is none of the cluster's pools'.
@@ -30,6 +31,12 @@ type check struct {
 	timedOut bool
 	other    bool   // it serves another service
 	status   uint16 // of an HTTP answer
+
+	// Over HTTP/2.
+	codec   *http2.Conn
+	stream  *http2.Stream
+	grpcOK  bool // the call has ended well
+	leaving bool // the peer takes no more streams
 }
 
 // maxReceived bounds what is kept of an answer of TCP to find the expected parts in it, in bytes.
@@ -50,7 +57,7 @@ func (k *check) end() {
 
 func (k *check) hangUp() {
 	if c := k.conn; c != nil {
-		k.conn = nil
+		k.conn, k.codec, k.stream, k.leaving = nil, nil, nil, false
 		c.Own(discarded{})
 		c.Close()
 	}
@@ -111,16 +118,29 @@ func (k *check) settle(r result) {
 func (k *check) asks() tls.Ask {
 	c := k.checker.config
 	a := tls.Ask{Offer: c.Offer, Insist: true}
-	if len(c.Offer) == 0 && c.HTTP != nil {
+	switch {
+	case len(c.Offer) > 0:
+	case k.shared():
+		a = tls.Ask{Offer: offersHTTP2}
+	case c.HTTP != nil:
 		a = tls.Ask{Offer: offersHTTP1}
 	}
 	return a
 }
 
 // OnConnected asks.
-func (k *check) OnConnected() { k.ask() }
+func (k *check) OnConnected() {
+	if k.shared() {
+		k.begin2()
+	}
+	k.ask()
+}
 
 func (k *check) ask() {
+	if k.codec != nil {
+		k.ask2()
+		return
+	}
 	if t := k.checker.config.TCP; t != nil {
 		if len(t.Receive) == 0 {
 			// That it could be reached is all there is to know.
@@ -136,17 +156,7 @@ func (k *check) ask() {
 	}
 	h := k.checker.config.HTTP
 	var r http.Request
-	r.SetMethod([]byte(h.Method))
-	r.SetPath([]byte(h.Path))
-	r.SetScheme([]byte(k.member.Scheme()))
-	r.SetAuthority([]byte(k.host()))
-	r.AddString(http.UserAgent, "Envoy/HC")
-	for _, f := range h.Add {
-		r.AddNamed([]byte(f.Name), []byte(f.Value))
-	}
-	for _, name := range h.Remove {
-		r.RemoveNamed(name)
-	}
+	k.question(&r)
 	framing := http1.NoBody
 	if len(h.Send) > 0 {
 		framing = http1.Sized(int64(len(h.Send)))
@@ -161,8 +171,14 @@ func (k *check) host() string {
 	if c := k.member.Check; c != nil && c.Hostname != "" {
 		return c.Hostname
 	}
-	if h := k.checker.config.HTTP.Host; h != "" {
-		return h
+	own := ""
+	if g := k.checker.config.GRPC; g != nil {
+		own = g.Host
+	} else {
+		own = k.checker.config.HTTP.Host
+	}
+	if own != "" {
+		return own
 	}
 	return k.checker.cluster.Config.Name
 }
@@ -170,6 +186,8 @@ func (k *check) host() string {
 // OnData reads the answer.
 func (k *check) OnData(b []byte) int {
 	switch {
+	case k.codec != nil:
+		return k.read2(b)
 	case !k.asking:
 		k.hangUp() // nobody asked for anything
 	case k.checker.config.TCP != nil:
@@ -254,7 +272,7 @@ func (k *check) complete(exact bool) {
 			r = failed
 		}
 	}
-	k.finish(r, exact && k.decoder.KeepAlive() && !k.conn.PeerDone())
+	k.finish(r, exact && (k.codec != nil || k.decoder.KeepAlive()) && !k.conn.PeerDone())
 }
 
 // finish ends the attempt and, unless it may serve again, the connection.
@@ -267,7 +285,7 @@ func (k *check) finish(r result, whole bool) {
 
 // OnEOF may complete an answer that ends with its connection.
 func (k *check) OnEOF() {
-	if k.asking && k.checker.config.HTTP != nil {
+	if k.asking && k.codec == nil && k.checker.config.HTTP != nil {
 		if event, err := k.decoder.EOF(); err == nil && event == http1.End {
 			k.complete(false)
 			return
@@ -279,12 +297,16 @@ func (k *check) OnEOF() {
 
 // OnClosed is an error of the socket, or a refusal.
 func (k *check) OnClosed(error) {
-	k.conn = nil
+	k.conn, k.codec, k.stream, k.leaving = nil, nil, nil, false
 	k.settle(unreached)
 }
 
 // OnLowWater is of no interest: a question is small.
-func (k *check) OnLowWater() {}
+func (k *check) OnLowWater() {
+	if k.codec != nil {
+		k.codec.Drained()
+	}
+}
 
 // OnPanic ends the attempt, and the next one is made all the same.
 func (k *check) OnPanic(any) {

@@ -97,6 +97,7 @@ func OptionsHTTP2(c *config.HTTP2, headBytes, headers int) http2.Options {
 		MaxEmptyFrames:           c.MaxEmpty,
 		NoEmptyFrames:            c.MaxEmpty == 0,
 		MaxPriorityFrames:        c.MaxPriority,
+		NoPriorityFrames:         c.MaxPriority == 0,
 		MaxWindowUpdates:         c.MaxWindowUpdates,
 	}
 	for _, s := range c.Settings {

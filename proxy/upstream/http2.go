@@ -267,7 +267,7 @@ type strand struct {
 	answered bool   // something of the response has come
 	asked    bool   // the request is sent whole
 	held     bool   // the borrower wants no more for now
-	tunnel   bool // it asks for one
+	tunnel   bool   // it asks for one
 	full     bool   // more waits to be sent than may
 	protocol string // of an upgrade of HTTP/1 that it asks for in HTTP/2's way
 }

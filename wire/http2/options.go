@@ -36,7 +36,9 @@ type Options struct {
 	MaxEmptyFrames uint32
 	NoEmptyFrames  bool
 	// MaxPriorityFrames bounds the PRIORITY frames for each stream that was opened: 100.
+	// NoPriorityFrames allows none.
 	MaxPriorityFrames uint32
+	NoPriorityFrames  bool
 	// MaxWindowUpdates bounds the WINDOW_UPDATE frames for each DATA frame that was sent: 10.
 	MaxWindowUpdates uint32
 

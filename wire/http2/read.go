@@ -516,7 +516,7 @@ func (c *Conn) priorityUpdate(p []byte, id uint32) Code {
 
 func (c *Conn) countPriority() Code {
 	c.priorities++
-	if uint64(c.priorities) > uint64(or(c.o.MaxPriorityFrames, DefaultMaxPriorityFrames))*(1+c.opened) {
+	if c.o.NoPriorityFrames || uint64(c.priorities) > uint64(or(c.o.MaxPriorityFrames, DefaultMaxPriorityFrames))*(1+c.opened) {
 		return PriorityFlood
 	}
 	return none

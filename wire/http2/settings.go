@@ -40,7 +40,7 @@ func (o *Options) appendSettings(b []byte) []byte {
 	}
 	// Of fields, 32 bytes are counted above their names and values.
 	put(SettingMaxHeaderListSize, uint32(min(o.headBytes()+32*o.headers(), largest)))
-	if o.Server && o.EnableConnect {
+	if o.EnableConnect {
 		put(SettingEnableConnectProtocol, 1)
 	}
 	for _, s := range o.ExtraSettings {
