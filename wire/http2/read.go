@@ -76,6 +76,10 @@ func (c *Conn) next(in []byte) (n int, done bool) {
 		code = NoSettings
 	case c.blockID != 0 && (kind != frameContinuation || id != c.blockID):
 		code = OpenBlock
+	case kind == framePushPromise:
+		code = PushPromise
+	case length > DefaultMaxFrameSize:
+		code = c.tooLong(kind, length)
 	}
 	if code != none {
 		c.die(code)
@@ -84,7 +88,7 @@ func (c *Conn) next(in []byte) (n int, done bool) {
 	switch kind {
 	case frameData:
 		return c.dataHead(in, length, flags, id)
-	case frameHeaders, framePriority, frameReset, frameSettings, framePushPromise, framePing, frameWindowUpdate, frameContinuation:
+	case frameHeaders, framePriority, frameReset, frameSettings, framePing, frameWindowUpdate, frameContinuation:
 		if len(in) < frameHead+length {
 			return 0, false
 		}
@@ -116,8 +120,6 @@ func (c *Conn) next(in []byte) (n int, done bool) {
 		code = c.resetBy(p, id)
 	case frameSettings:
 		code = c.settingsFrame(p, flags, id)
-	case framePushPromise:
-		code = PushPromise
 	case framePing:
 		code = c.pingFrame(p, flags, id)
 	case frameGoAway:
@@ -134,6 +136,19 @@ func (c *Conn) next(in []byte) (n int, done bool) {
 		return 0, false
 	}
 	return frameHead + length, true
+}
+
+// tooLong judges a frame that is larger than those that every peer takes: what must be there as a whole before it is read is not awaited.
+func (c *Conn) tooLong(kind byte, length int) Code {
+	switch kind {
+	case frameHeaders, frameContinuation:
+		if length > wireFactor*c.o.headBytes() {
+			return BlockTooLong
+		}
+	case framePriority, frameReset, frameSettings, framePing, frameWindowUpdate:
+		return BadFrameSize
+	}
+	return none
 }
 
 // dataHead reads what a DATA frame begins with (RFC 9113 §6.1). All of it counts against the windows at once; padding is given back at once.
