@@ -196,6 +196,10 @@ var hostile = []struct {
 	}, heard: "*", said: "*", fault: ControlFlood, counts: Counts{ControlFlood: 1, ResetsSent: 1501, ResetsProvoked: 1501}},
 	{name: "empty DATA", in: func() []byte { return append(headers(1, flagEndHeaders, post()), times(10, data(1, 0, ""))...) },
 		heard: "1: POST http a /", said: "GOAWAY 1 ENHANCE_YOUR_CALM", fault: EmptyFrames, counts: Counts{EmptyFrames: 1}},
+	{name: "empty DATA for a stream that was reset", in: func() []byte {
+		return bytes.Join([][]byte{headers(1, flagEndHeaders, post()), update(1, 0), times(10, data(1, 0, ""))}, nil)
+	}, heard: "*", said: "RST_STREAM 1 PROTOCOL_ERROR; GOAWAY 1 ENHANCE_YOUR_CALM", fault: EmptyFrames,
+		counts: Counts{EmptyFrames: 1, ResetsSent: 1, ResetsProvoked: 1, IgnoredFrames: 1}},
 	{name: "empty DATA with padding", in: func() []byte {
 		return append(headers(1, flagEndHeaders, post()), times(10, frame(frameData, flagPadded, 1, []byte{3, 0, 0, 0}))...)
 	}, heard: "1: POST http a /", said: "GOAWAY 1 ENHANCE_YOUR_CALM", fault: EmptyFrames, counts: Counts{EmptyFrames: 1}},

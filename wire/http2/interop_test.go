@@ -170,14 +170,14 @@ func TestGoClient(t *testing.T) {
 // Our client speaks with Go's server, which echoes bodies with a trailer.
 func TestGoServer(t *testing.T) {
 	a, b := tcpPair(t)
-	handler := nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
+	echo := nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		w.Header().Set("Trailer", "X-Sum")
 		w.Header().Set("X-Path", r.URL.Path)
 		w.Header().Set("X-Cookie", r.Header.Get("Cookie"))
 		n, _ := io.Copy(w, r.Body)
 		w.Header().Set("X-Sum", fmt.Sprint(n))
 	})
-	go (&xhttp2.Server{}).ServeConn(b, &xhttp2.ServeConnOpts{Handler: handler})
+	go (&xhttp2.Server{}).ServeConn(b, &xhttp2.ServeConnOpts{Handler: echo})
 	s := newSide(t, Options{})
 	done := make(chan struct{})
 	total := 3 * len(bodies)
