@@ -59,7 +59,7 @@ var http2Trials = []trial{
 	{paths: "Http2ProtocolOptions@downstream.stream_reset_rate", site: downstream2, base: "stream_reset_burst: 5, stream_reset_rate: 1000", flip: "stream_reset_burst: 5, stream_reset_rate: 0", probe: survives(resetsLater), want: [2]string{"true", "false"}},
 	{paths: "Http2ProtocolOptions@downstream.connection_keepalive KeepaliveSettings@downstream.interval", site: downstream2, flip: "connection_keepalive: {timeout: 5s, interval: 0.05s}", probe: comes(http2.FramePing), want: [2]string{"false", "true"}},
 	{paths: "KeepaliveSettings@downstream.timeout", site: alive2(downstream2), base: "interval: 0.05s, timeout: 5s", flip: "interval: 0.05s, timeout: 0.05s", probe: comes(ending), want: [2]string{"false", "true"}},
-	{paths: "KeepaliveSettings@downstream.interval_jitter", site: alive2(downstream2), base: "interval: 0.1s, timeout: 5s, interval_jitter: {value: 0}", flip: "interval: 0.1s, timeout: 5s, interval_jitter: {value: 100}", probe: func(w *world) string { f := frames2(w); return irregular(f.ReadFrame, f.WritePing) }, want: [2]string{"false", "true"}},
+	{paths: "KeepaliveSettings@downstream.interval_jitter", site: alive2(downstream2), base: "interval: 0.2s, timeout: 5s, interval_jitter: {value: 0}", flip: "interval: 0.2s, timeout: 5s, interval_jitter: {value: 100}", probe: func(w *world) string { f := frames2(w); return irregular(f.ReadFrame, f.WritePing) }, want: [2]string{"false", "true"}},
 	{paths: "HttpConnectionManager.stream_flush_timeout", site: hcm, flip: "stream_flush_timeout: 0.1s", probe: unread, want: [2]string{"false", "true"}},
 	{paths: "RouteAction.flush_timeout", site: action, flip: "flush_timeout: 0.1s", probe: unread, want: [2]string{"false", "true"}},
 
@@ -85,7 +85,7 @@ var http2Trials = []trial{
 	{paths: "Http2ProtocolOptions@upstream.stream_error_on_invalid_http_messaging", site: upstream2, flip: "stream_error_on_invalid_http_messaging: true", up: server2, probe: afterMalformed, want: [2]string{"2", "1"}},
 	{paths: "Http2ProtocolOptions@upstream.connection_keepalive KeepaliveSettings@upstream.interval", site: upstream2, flip: "connection_keepalive: {timeout: 5s, interval: 0.05s}", up: server2, probe: look("GET /ping", "body"), want: [2]string{"false", "true"}},
 	{paths: "KeepaliveSettings@upstream.timeout", site: alive2(upstream2), base: "interval: 0.05s, timeout: 5s", flip: "interval: 0.05s, timeout: 0.05s", up: server2, probe: look("GET /silence", "status"), want: [2]string{"200", "503"}},
-	{paths: "KeepaliveSettings@upstream.interval_jitter", site: alive2(upstream2), base: "interval: 0.1s, timeout: 5s, interval_jitter: {value: 0}", flip: "interval: 0.1s, timeout: 5s, interval_jitter: {value: 100}", up: server2, probe: look("GET /irregular", "body"), want: [2]string{"false", "true"}},
+	{paths: "KeepaliveSettings@upstream.interval_jitter", site: alive2(upstream2), base: "interval: 0.2s, timeout: 5s, interval_jitter: {value: 0}", flip: "interval: 0.2s, timeout: 5s, interval_jitter: {value: 100}", up: server2, probe: look("GET /irregular", "body"), want: [2]string{"false", "true"}},
 	{paths: "HttpHealthCheck.codec_client_type=HTTP2", site: checked2, base: "http_health_check: {path: /}", flip: "http_health_check: {path: /, codec_client_type: HTTP2}", up: server2, probe: becomes(healthy, 1), want: [2]string{"no", "yes"}},
 	{paths: "HealthCheck.grpc_health_check", site: checked2, base: "http_health_check: {path: /}", flip: "grpc_health_check: {service_name: well}", up: server2, probe: becomes(healthy, 1), want: [2]string{"no", "yes"}},
 	{paths: "GrpcHealthCheck.service_name", site: checkedGRPC, base: "service_name: sick", flip: "service_name: well", up: server2, probe: becomes(healthy, 1), want: [2]string{"no", "yes"}},
@@ -292,7 +292,7 @@ func irregular(next func() (http2.Frame, error), answer func(bool, [8]byte) erro
 			answer(true, p.Data)
 		}
 	}
-	return fmt.Sprint(time.Since(began) > 1250*time.Millisecond)
+	return fmt.Sprint(time.Since(began) > 2500*time.Millisecond)
 }
 
 // look2 is look for a client of HTTP/2.

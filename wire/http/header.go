@@ -221,6 +221,7 @@ func (h *Header) Join(id ID, separator string) {
 			h.arena = append(h.arena, separator...)
 		}
 		h.arena = append(h.arena, h.Value(i)...)
+		h.fields[first].secret = h.fields[first].secret || h.fields[i].secret
 	}
 	h.fields[first].value = span{uint32(start), uint32(len(h.arena) - start)}
 	h.removeFrom(id, "", first+1)

@@ -196,6 +196,10 @@ var hostile = []struct {
 	}, heard: "*", said: "*", fault: ControlFlood, counts: Counts{ControlFlood: 1, ResetsSent: 1501, ResetsProvoked: 1501}},
 	{name: "empty DATA", in: func() []byte { return append(headers(1, flagEndHeaders, post()), times(10, data(1, 0, ""))...) },
 		heard: "1: POST http a /", said: "GOAWAY 1 ENHANCE_YOUR_CALM", fault: EmptyFrames, counts: Counts{EmptyFrames: 1}},
+	{name: "empty DATA for a stream that was reset", in: func() []byte {
+		return bytes.Join([][]byte{headers(1, flagEndHeaders, post()), update(1, 0), times(10, data(1, 0, ""))}, nil)
+	}, heard: "*", said: "RST_STREAM 1 PROTOCOL_ERROR; GOAWAY 1 ENHANCE_YOUR_CALM", fault: EmptyFrames,
+		counts: Counts{EmptyFrames: 1, ResetsSent: 1, ResetsProvoked: 1, IgnoredFrames: 1}},
 	{name: "empty DATA with padding", in: func() []byte {
 		return append(headers(1, flagEndHeaders, post()), times(10, frame(frameData, flagPadded, 1, []byte{3, 0, 0, 0}))...)
 	}, heard: "1: POST http a /", said: "GOAWAY 1 ENHANCE_YOUR_CALM", fault: EmptyFrames, counts: Counts{EmptyFrames: 1}},
@@ -221,6 +225,13 @@ var hostile = []struct {
 	{name: "SETTINGS of seven bytes", in: func() []byte { return frame(frameSettings, 0, 0, make([]byte, 7)) }, said: "GOAWAY 0 FRAME_SIZE_ERROR", fault: BadFrameSize},
 	{name: "SETTINGS acknowledged twice", in: func() []byte { return times(2, settingsAck) }, said: "GOAWAY 0 PROTOCOL_ERROR", fault: UnaskedAck},
 	{name: "a frame too large", in: func() []byte { return appendFrameHead(nil, 16385, frameData, 0, 1) }, said: "GOAWAY 0 FRAME_SIZE_ERROR", fault: FrameTooLarge},
+	{name: "a large head of which nothing has come", options: Options{MaxFrameSize: 1 << 20}, in: func() []byte { return appendFrameHead(nil, 1<<18, frameHeaders, 0, 1) },
+		said: "GOAWAY 0 ENHANCE_YOUR_CALM", fault: BlockTooLong, counts: Counts{HeaderOverflow: 1}},
+	{name: "large SETTINGS of which nothing has come", options: Options{MaxFrameSize: 1 << 20}, in: func() []byte { return appendFrameHead(nil, 1<<18, frameSettings, 0, 0) },
+		said: "GOAWAY 0 FRAME_SIZE_ERROR", fault: BadFrameSize},
+	{name: "DATA in a large frame", options: Options{MaxFrameSize: 1 << 20}, in: func() []byte {
+		return append(headers(1, flagEndHeaders, post()), data(1, flagEndStream, strings.Repeat("x", 60000))...)
+	}, heard: `1: POST http a /; 1: body of 60000 "xxxxxxxxxxxxxxxxxxxx"; 1: end`, said: "HEADERS 1; DATA 1 5 end"},
 	{name: "padding as long as the frame", in: func() []byte {
 		return append(headers(1, flagEndHeaders, post()), frame(frameData, flagPadded, 1, []byte{3, 0, 0})...)
 	},

@@ -25,12 +25,19 @@ type wired struct {
 	conn net.Conn
 	in   []byte
 	err  error
+	said chan []byte // to whoever writes, so that nobody who writes keeps us from reading
 }
 
 // wire runs a side over a connection until that ends.
 func wire(s *side, conn net.Conn) *wired {
-	w := &wired{side: s, conn: conn}
+	w := &wired{side: s, conn: conn, said: make(chan []byte, 100000)}
 	w.flush()
+	go func() {
+		for b := range w.said {
+			conn.Write(b)
+		}
+		conn.Close()
+	}()
 	return w
 }
 
@@ -41,7 +48,7 @@ func (w *wired) flush() {
 		}
 	}
 	if b := w.sent(); len(b) > 0 {
-		w.conn.Write(b)
+		w.said <- bytes.Clone(b)
 	}
 	w.out, w.taken = w.out[:0], 0
 }
@@ -58,8 +65,8 @@ func (w *wired) run() {
 		if err != nil || failed != nil {
 			w.err = failed
 			w.c.Lost(NoError)
+			close(w.said)
 			w.Unlock()
-			w.conn.Close()
 			return
 		}
 		w.Unlock()
@@ -150,7 +157,11 @@ func TestGoClient(t *testing.T) {
 	w.flush()
 	w.Unlock()
 	transport.CloseIdleConnections()
-	<-ended
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the client does not close")
+	}
 	if w.err != nil {
 		t.Error(w.err)
 	}
@@ -159,14 +170,14 @@ func TestGoClient(t *testing.T) {
 // Our client speaks with Go's server, which echoes bodies with a trailer.
 func TestGoServer(t *testing.T) {
 	a, b := tcpPair(t)
-	handler := nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
+	echo := nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		w.Header().Set("Trailer", "X-Sum")
 		w.Header().Set("X-Path", r.URL.Path)
 		w.Header().Set("X-Cookie", r.Header.Get("Cookie"))
 		n, _ := io.Copy(w, r.Body)
 		w.Header().Set("X-Sum", fmt.Sprint(n))
 	})
-	go (&xhttp2.Server{}).ServeConn(b, &xhttp2.ServeConnOpts{Handler: handler})
+	go (&xhttp2.Server{}).ServeConn(b, &xhttp2.ServeConnOpts{Handler: echo})
 	s := newSide(t, Options{})
 	done := make(chan struct{})
 	total := 3 * len(bodies)

@@ -251,8 +251,8 @@ func (s *Stream) credit(n int) {
 		c.credit(n)
 		s.taken += uint32(n)
 	}
-	if s.taken < s.window/2 || s.flags&paused != 0 || s.flags&remoteEnd != 0 || c.fault != none {
-		return
+	if s.taken < s.window/2 || s.flags&(remoteEnd|paused) != 0 || s.length == 0 || c.cur == s && c.curEnds || c.fault != none {
+		return // in a stream of which no more data comes there is nothing to grant
 	}
 	add := s.taken
 	if most := c.o.maxStreamWindow(); s.flags&stalled == 0 && s.window < most {

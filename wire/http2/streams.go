@@ -145,6 +145,8 @@ const (
 	maxSpares = 256
 	// keepSpare is how many bytes of each of its buffers a spare stream keeps.
 	keepSpare = 4 << 10
+	// keepTrailers is how large trailers may have been for their block to be kept.
+	keepTrailers = 1 << 10
 )
 
 func (c *Conn) newStream(id uint32) *Stream {
@@ -165,6 +167,9 @@ func (c *Conn) newStream(id uint32) *Stream {
 // recycle makes a spare of a stream that is over. Without a list that others share, a connection keeps one, and no buffers with it.
 func (c *Conn) recycle(s *Stream) {
 	s.c, s.r, s.ID = nil, nil, 0
+	if s.trailersIn != nil && s.fieldBytes > keepTrailers {
+		s.trailersIn = nil
+	}
 	l := c.spares
 	switch {
 	case l == nil && c.spare == nil:
