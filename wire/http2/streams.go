@@ -63,7 +63,12 @@ type stable struct {
 	last  *Stream // what was found last
 }
 
-const firstSlots = 8
+// firstSlots is how many there are at first, keepSlots up to how many are kept while there is no stream: a client that asks for some dozens of
+// things at once will do so again.
+const (
+	firstSlots = 8
+	keepSlots  = 64
+)
 
 func (t *stable) find(id uint32) *Stream {
 	if t.last != nil && t.last.ID == id {
@@ -121,7 +126,7 @@ func (t *stable) remove(s *Stream) {
 			i = j
 		}
 	}
-	if t.n--; t.n == 0 && len(t.slots) > firstSlots {
+	if t.n--; t.n == 0 && len(t.slots) > keepSlots {
 		t.slots = nil
 	}
 }
