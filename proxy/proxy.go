@@ -32,6 +32,7 @@ type Options struct {
 	Stats          *telemetry.Store // made for Concurrency loops
 	Logs           *accesslog.Files
 	Log            *slog.Logger
+	Ready          func() bool // says that all that there was to begin with has come; nil: it has
 }
 
 // Proxy is a running data plane.

@@ -133,7 +133,7 @@ func (d *dumper) bootstrap(boot *config.Bootstrap) *adminv3.BootstrapConfigDump 
 func (d *dumper) clusters() *adminv3.ClustersConfigDump {
 	out := &adminv3.ClustersConfigDump{}
 	for _, c := range d.snapshot.Clusters {
-		if !c.FromFile && d.pick(c.Name) {
+		if !c.Discovered && d.pick(c.Name) {
 			out.StaticClusters = append(out.StaticClusters, &adminv3.ClustersConfigDump_StaticCluster{Cluster: packed("envoy.config.cluster.v3.Cluster", c.Raw)})
 		}
 	}
