@@ -104,8 +104,7 @@ func (h *shared) rest() {
 func (h *shared) fault(err *http2.Error) {
 	h.stats.Inc(CxProtocolError)
 	h.state |= connBroken
-	h.dropStreams(accesslog.DownstreamProtocolError, err.Detail)
-	h.drop(CxDestroyLocal)
+	h.dropFor(CxDestroyLocal, accesslog.DownstreamProtocolError, err.Detail)
 	h.conn.Own(lingering{h.stats})
 	h.conn.CloseFlushed(h.server.config.DelayedCloseTimeout)
 }
