@@ -405,7 +405,11 @@ func (t *stream) OnReset(_ http2.ErrCode, local, _ bool) {
 	began := x.began
 	if local {
 		h.stats.Inc(RqTxReset)
-		t.lose(accesslog.DownstreamProtocolError, "http2.violation.of.messaging.rule")
+		fault, flag := t.stream.Fault(), accesslog.DownstreamProtocolError
+		if fault.Own() {
+			flag = accesslog.DownstreamRemoteReset // with Envoy
+		}
+		t.lose(flag, fault.Detail)
 	} else {
 		h.stats.Inc(RqRxReset)
 		t.lose(accesslog.DownstreamRemoteReset, "http2.remote_reset")
@@ -452,11 +456,11 @@ func (t *stream) opened() {
 }
 
 // fieldBytes implements client.
-func (t *stream) fieldBytes() int {
+func (t *stream) fieldBytes() (fields, wire int) {
 	if t.stream == nil {
-		return 0
+		return 0, 0
 	}
-	return t.stream.FieldBytes()
+	return t.stream.FieldBytes(), t.stream.BlockBytes()
 }
 
 // upgradeAsked implements client.
@@ -485,9 +489,11 @@ func (t *stream) head(end bool) {
 }
 
 func (t *stream) send(r *http.Response, end bool) {
+	_, before := t.wire()
 	t.stream.ResponseHead(r, end)
-	if m := t.exchange.entry.More; m != nil && r != continueHead {
-		m.Sent += uint64(r.HeadSize())
+	if m := t.exchange.entry.More; m != nil {
+		_, after := t.wire()
+		m.Sent.Frames(r.HeadSize(), int(after-before))
 	}
 }
 
@@ -507,9 +513,11 @@ func (t *stream) finish(trailers *http.Header) {
 		t.stream.Data(nil, true)
 		return
 	}
+	_, before := t.wire()
 	t.stream.Trailers(trailers)
 	if m := t.exchange.entry.More; m != nil {
-		m.Sent += uint64(trailers.Size())
+		_, after := t.wire()
+		m.Sent.Frames(trailers.Size(), int(after-before))
 	}
 }
 

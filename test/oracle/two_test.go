@@ -407,7 +407,10 @@ func (s *side) converse(c *scenario, e *exchange, client net.Conn, send string, 
 		for _, h := range t.m.fields() {
 			note(fmt.Sprintf("answer%d:%s", n, h.what), h.value)
 		}
-		note(fmt.Sprintf("answer%d body", n), fmt.Sprintf("%q %v %s", t.m.plain(), t.ended, t.over))
+		note(fmt.Sprintf("answer%d body", n), fmt.Sprintf("%q %v", t.m.plain(), t.ended))
+		if t.over != "" {
+			note(fmt.Sprintf("answer%d %s", n, t.over), "so")
+		}
 	}
 	if first {
 		note("settings", f.first)
@@ -537,6 +540,9 @@ func inTwo(suffix string, client, up bool, lists ...[]scenario) (out []scenario)
 		if said {
 			continue
 		}
+		if client && strings.Contains(c.manager, "upgrade_configs") {
+			two.manager += "\nhttp2_protocol_options: {allow_connect: true}"
+		}
 		for _, e := range c.sends {
 			if e.send = named(e.send); client && !sayable(e.send) || up && slices.ContainsFunc(e.answers, func(a string) bool { return !answerable(a) }) {
 				continue
@@ -567,7 +573,7 @@ func sayable(send string) bool {
 			return false
 		}
 	}
-	return hosts == 1 && (m.value("upgrade") == "" || strings.Contains(strings.ToLower(m.value("connection")), "upgrade"))
+	return hosts == 1 && m.value("upgrade") != "h2c" && (m.value("upgrade") == "" || strings.Contains(strings.ToLower(m.value("connection")), "upgrade"))
 }
 
 // answerable tells whether an answer can be said in HTTP/2.
