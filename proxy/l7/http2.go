@@ -105,6 +105,10 @@ func (h *shared) rest() {
 func (h *shared) fault(err *http2.Error) {
 	h.stats.Inc(CxProtocolError)
 	h.state |= connBroken
+	if h.streams != nil {
+		h.stats.Inc(CxDestroyActive)
+		h.stats.Inc(CxDestroyLocalActive)
+	}
 	h.dropStreams(accesslog.DownstreamProtocolError, err.Detail)
 	h.drop(CxDestroyLocal)
 	h.conn.Own(lingering{h.stats})
@@ -299,11 +303,12 @@ func (l *Local) stream() *stream {
 	return t
 }
 
-// lose ends the exchange, which has lost its client.
+// lose ends the exchange, which has lost its client. Whoever has reset the stream, Envoy counts it as one that came.
 func (t *stream) lose(f accesslog.Flags, details string) {
 	x := t.exchange
 	t.exchange = nil
 	if x != nil {
+		t.stats.Inc(RqRxReset)
 		x.downstreamGone(f, details)
 	}
 	t.leave()
@@ -404,14 +409,12 @@ func (t *stream) OnReset(_ http2.ErrCode, local, _ bool) {
 	}
 	began := x.began
 	if local {
-		h.stats.Inc(RqTxReset)
 		fault, flag := t.stream.Fault(), accesslog.DownstreamProtocolError
 		if fault.Own() {
 			flag = accesslog.DownstreamRemoteReset // with Envoy
 		}
 		t.lose(flag, fault.Detail)
 	} else {
-		h.stats.Inc(RqRxReset)
 		t.lose(accesslog.DownstreamRemoteReset, "http2.remote_reset")
 	}
 	h.countReset(began)
@@ -480,12 +483,16 @@ func (t *stream) head(end bool) {
 	x := t.exchange
 	r := &x.response
 	if t.upgrades && x.has(tunnelling) {
-		r.Status = 200 // RFC 8441 §5
 		r.Remove(http.Upgrade)
 		r.Remove(http.Connection)
 	}
 	t.whole = !x.has(tunnelling) && (end || x.has(bodiless))
+	status := r.Status
+	if t.upgrades && x.has(tunnelling) {
+		r.Status = 200 // RFC 8441 §5
+	}
 	t.send(r, t.whole)
+	r.Status = status // logs tell of what the upstream has said
 }
 
 func (t *stream) send(r *http.Response, end bool) {
@@ -546,6 +553,7 @@ func (t *stream) done() {
 		return
 	}
 	if t.stream != nil {
+		h.stats.Inc(RqRxReset)        // with Envoy, as above
 		t.stream.Reset(http2.NoError) // RFC 9113 §8.1
 	}
 	t.leave()
@@ -556,6 +564,7 @@ func (t *stream) cut() {
 	h := t.shared
 	t.exchange = nil
 	if t.stream != nil {
+		h.stats.Inc(RqRxReset)
 		t.stream.Reset(http2.InternalError)
 	}
 	t.leave()

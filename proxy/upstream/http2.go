@@ -217,8 +217,10 @@ func (h *HTTP2) lose(f Failure, row, activeRow int) {
 		f, s := t.judged(f), t.borrower
 		t.next, t.prev = nil, nil
 		t.settle()
-		if f != Malformed {
-			t.stats().Inc(RqRxReset)
+		if f == Malformed {
+			t.stats().Inc(RqTxReset)
+		} else {
+			t.stats().Inc(RqPendingFailureEject) // though it was not pending: Envoy's name
 		}
 		s.OnBroken(f)
 		t.release()
@@ -420,6 +422,7 @@ func (t *strand) Abandon() {
 	t.settle()
 	t.release()
 	if !h.speaking {
+		h.tally()
 		h.serve()
 	}
 }

@@ -16,7 +16,7 @@ func TestWhatCostsSomething(t *testing.T) {
 		Tried: []Tried{{Address: a}, {Address: b, Name: "b.example:81"}}, Reset: ResetByUs, UpstreamReset: ResetByPeer, Closed: "why", UpstreamClosed: "because"},
 		UpstreamConnectionID: 7, UpstreamHost: b, UpstreamName: "b.example:81", UpstreamRemote: b}
 	exchange := &Entry{HasProtocol: true, UpstreamHost: a, UpstreamConnectionID: 8, UpstreamRemote: a,
-		More: &More{Chosen: true, Lent: true, Resolutions: 2, Resolving: 5 * time.Microsecond, Sent: HeadBytes{4, 4}, To: HeadBytes{5, 5}}}
+		More: &More{Chosen: true, Lent: true, Resolutions: 2, Resolving: 5 * time.Microsecond, Sent: HeadBytes{3, 4}, To: HeadBytes{4, 5}}}
 	exchange.More.Received.Head(0, 0)
 	exchange.More.Received.Head(10, 0)
 	exchange.More.Received.Trailers(6, 0)
