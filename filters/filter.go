@@ -36,7 +36,8 @@ const (
 type Filter interface {
 	// RequestHeaders sees the head; end says that no body follows.
 	RequestHeaders(x Exchange, end bool) Action
-	// RequestBody sees a piece of the body, valid during the call only; end says that it is the last one and no trailers follow.
+	// RequestBody sees a piece of the body, valid during the call only; end says that it is the last one; after trailers it comes
+	// once more, with nothing.
 	RequestBody(x Exchange, data []byte, end bool) Action
 	RequestTrailers(x Exchange, trailers *http.Header) Action
 	ResponseHeaders(x Exchange, end bool) Action

@@ -100,6 +100,7 @@ const (
 	bodyPassed                              // the request's end was passed on
 	headOnly                                // the request has no body
 	retried                                 // a try after the first was begun
+	asksGRPC                                // the request is one of gRPC, whatever filters make of it
 )
 
 func (x *exchange) has(s exchangeState) bool { return x.state&s != 0 }
@@ -133,12 +134,19 @@ func (c *Conn) countRequest() {
 	}
 }
 
-// flushTimeout is what the route says of how long a client may take for the end of an answer; nil: nothing.
-func (x *exchange) flushTimeout() *time.Duration {
-	if x.forward == nil {
-		return nil
+// flushTimeout is how long a client may take for the end of an answer: what the route says of that, or the connection manager, or else how
+// long a stream may be silent; 0: for ever.
+func (x *exchange) flushTimeout() time.Duration {
+	c, f := x.server.config, x.forward
+	switch {
+	case f != nil && f.FlushTimeout != nil:
+		return *f.FlushTimeout
+	case c.FlushTimeout != nil:
+		return *c.FlushTimeout
+	case f != nil && f.IdleTimeout != nil:
+		return *f.IdleTimeout
 	}
-	return x.forward.FlushTimeout
+	return c.StreamIdleTimeout
 }
 
 // beginPass forgets what is known of the way of a request: at its beginning, and where a redirect is followed.
@@ -226,6 +234,9 @@ func (x *exchange) onRequestHead(end bool) {
 	x.startLimits()
 	x.client.opened()
 	x.startChain()
+	if route.IsGRPC(&x.request) {
+		x.state |= asksGRPC
+	}
 	if !x.prepareHead() {
 		return
 	}

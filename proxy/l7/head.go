@@ -112,6 +112,11 @@ func (x *exchange) normalizeTarget() bool {
 		x.reply(404, "absolute_path_rejected", nil, "")
 		return false
 	}
+	if r.Version == http.HTTP2 && bytes.IndexByte(path, '#') >= 0 { // HTTP/1's codec has looked already
+		x.conn.stats.Inc(RqFailedPathNormalization)
+		x.reply(400, "path_normalization_failed", nil, "")
+		return false
+	}
 	if !c.NormalizePath && !c.MergeSlashes && c.EscapedSlashes == config.EscapedKeep {
 		return true
 	}

@@ -171,6 +171,9 @@ func (c *Conn) finish(trailers *http.Header) {
 	if !x.has(chunkedDown) {
 		return
 	}
+	if !c.server.config.Trailers {
+		trailers = nil
+	}
 	room := 16
 	if trailers != nil {
 		room += trailers.Size() + headRoom

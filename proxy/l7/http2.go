@@ -40,6 +40,7 @@ func (c *Conn) share() *shared {
 	h := &shared{Conn: c}
 	c.shared = h
 	c.conn.Own(h)
+	h.codec.UseSpares(&c.local.spares)
 	h.codec.Init(&c.server.http2, h, c.conn)
 	h.watch()
 	return h
@@ -531,13 +532,7 @@ func (t *stream) done() {
 	h.countBytes()
 	if t.stream != nil && t.stream.Queued() > 0 {
 		t.lingers = true
-		d := h.server.config.StreamIdleTimeout
-		for _, own := range [...]*time.Duration{h.server.config.FlushTimeout, x.flushTimeout()} {
-			if own != nil {
-				d = *own
-			}
-		}
-		if d > 0 {
+		if d := x.flushTimeout(); d > 0 {
 			h.local.Loop.SetTimer(&t.flush, d, t)
 		}
 		return

@@ -190,7 +190,7 @@ func (x *exchange) passAgain() {
 	c.stats.Inc(RqTotal)
 	c.countRequest()
 	x.response.Reset()
-	x.state &= hasHead | requestEnded | external
+	x.state &= hasHead | requestEnded | external | asksGRPC
 	received := x.received()
 	x.beginPass()
 	if m := x.entry.More; m != nil {

@@ -80,7 +80,7 @@ func (x *exchange) replyAs(a answer) {
 	if x.server.config.Replies != nil {
 		x.mapReply(&a)
 	}
-	if x.has(hasHead) && route.IsGRPC(&x.request) {
+	if x.has(asksGRPC) {
 		x.replyGRPC(&a)
 	} else {
 		x.describe(&a)
@@ -139,7 +139,7 @@ func (x *exchange) mapReply(a *answer) {
 	}
 	if a.kind = ""; f != nil {
 		a.body, a.kind = x.formatBody(f, a.body), f.Type
-		if f.JSON && x.has(hasHead) && route.IsGRPC(&x.request) {
+		if f.JSON && x.has(asksGRPC) {
 			a.body = bytes.TrimSuffix(a.body, []byte("\n")) // a message has no lines, with Envoy
 		}
 	}

@@ -137,7 +137,8 @@ type Local struct {
 	free         []*exchange
 	mirrors      []*mirror     // that wait to be used again
 	wish         upstream.Wish // of the choice that is being made
-	streams      *stream       // that wait to be used again, through next
+	spares       http2.Spares
+	streams      *stream // that wait to be used again, through next
 	spareStreams int
 	values       map[*Server]*telemetry.Values
 	conns        *Conn // all of them, through next and prev

@@ -163,6 +163,9 @@ func (h *HTTP1) SendEnd(trailers *http.Header) {
 		return
 	}
 	if h.framing == http1.Chunked {
+		if !h.cluster.Config.Trailers {
+			trailers = nil
+		}
 		room := 8
 		if trailers != nil {
 			room += trailers.Size() + headRoom

@@ -50,6 +50,7 @@ func (h *HTTP2) OnConnected() {
 	if d := h.cluster.Config.MaxConnectionDuration; d > 0 {
 		p.loop.SetTimer(&h.lifetime, d, h)
 	}
+	h.codec.UseSpares(&p.streams)
 	h.codec.Init(&h.cluster.http2, h, h.conn)
 	p.shared = append(p.shared, h)
 	h.watch()

@@ -8,6 +8,7 @@ import (
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/http1"
+	"github.com/weftmesh/weft/wire/http2"
 )
 
 // Stream is who an HTTP connection is lent to: an attempt, or the loop's own client. Methods are called on the loop.
@@ -94,7 +95,8 @@ type Pool struct {
 	alone      bool     // connections of SpeaksEither turned out to be lent to one stream at a time
 	idle       []*HTTP1 // the last one used is the first one lent: the others may age and close
 	shared     []*HTTP2 // that stand, and may be lent
-	spare      *strand  // through next
+	streams    http2.Spares
+	spare      *strand // through next
 	spares     int
 	request    http.Request // that is made for the wire
 	open       int

@@ -321,7 +321,6 @@ func TestHeadsThatAreNone(t *testing.T) {
 		"te":                  {":method", "GET", ":scheme", "http", ":authority", "a", ":path", "/", "te", "gzip"},
 		"two lengths":         {":method", "POST", ":scheme", "http", ":authority", "a", ":path", "/", "content-length", "1", "content-length", "2"},
 		"length without body": {":method", "POST", ":scheme", "http", ":authority", "a", ":path", "/", "content-length", "5"},
-		"another host":        {":method", "GET", ":scheme", "http", ":authority", "a", ":path", "/", "host", "b"},
 		"CONNECT with path":   {":method", "CONNECT", ":authority", "a:1", ":path", "/"},
 		"protocol of a GET":   {":method", "GET", ":protocol", "websocket", ":scheme", "http", ":authority", "a", ":path", "/"},
 	} {

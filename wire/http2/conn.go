@@ -172,7 +172,7 @@ func (c *Conn) Slots() int {
 	if c.fault != none || c.goneAway || uint64(c.nextID)+2*uint64(c.fresh.n) > MaxID {
 		return 0
 	}
-	return int(max(0, int64(c.peer.MaxConcurrentStreams)-int64(c.active)))
+	return int(max(0, int64(min(c.peer.MaxConcurrentStreams, c.o.maxStreams()))-int64(c.active)))
 }
 
 // Open (client) begins a stream; nil if there is no slot. It has no number before its head is sent, which need not be in the order of opening.
