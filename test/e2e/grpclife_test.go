@@ -278,7 +278,7 @@ func TestGRPCGracefulStop(t *testing.T) {
 		g := ServeGRPC(t, &GRPC{})
 		servers, ports = append(servers, g), append(ports, g.Port)
 	}
-	p := StartLoops(t, 2, Bootstrap(HTTPListener(`routes: [{match: {prefix: /}, route: {cluster: up, retry_policy: {retry_on: "connect-failure,refused-stream", num_retries: 5, retry_host_predicate: [{name: envoy.retry_host_predicates.previous_hosts, typed_config: {"@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate}}], host_selection_retry_max_attempts: 10}}}]`),
+	p := StartLoops(t, 2, Bootstrap(HTTPListener(`routes: [{match: {prefix: /}, route: {cluster: up, retry_policy: {retry_on: "connect-failure,refused-stream", num_retries: 5, retry_back_off: {base_interval: 0.001s, max_interval: 0.002s}, retry_host_predicate: [{name: envoy.retry_host_predicates.previous_hosts, typed_config: {"@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate}}], host_selection_retry_max_attempts: 10}}}]`),
 		several(group("priority: 0", ports...), Speaks2(), "circuit_breakers: {thresholds: [{max_retries: 100}]}")))
 	c, _ := DialGRPC(t, p.Address(), nil)
 	made, stop := calls(t, c)
