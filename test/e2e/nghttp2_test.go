@@ -137,7 +137,7 @@ func TestNghttp2(t *testing.T) {
 
 			n := "20000"
 			if secure {
-				n = "5000"
+				n = "2000"
 			}
 			out, _ = run(t, nil, "h2load", "-n", n, "-c", "8", "-m", "32", strings.Replace(at, "front.test", "127.0.0.1", 1)+"/")
 			for _, want := range []string{n + " succeeded, 0 failed, 0 errored, 0 timeout", "status codes: " + n + " 2xx, 0 3xx, 0 4xx, 0 5xx"} {
