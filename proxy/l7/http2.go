@@ -3,7 +3,6 @@ package l7
 import (
 	"time"
 
-	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -22,8 +21,8 @@ type shared struct {
 	asked    bool   // whether the client is there; it owes an answer
 	begun    int    // streams, in this offer of bytes
 	resets   uint32 // streams that ended before their answers, soon after they began
-	budget   int64  // of resets, in nanoseconds of their rate; what has been used of it
-	budgeted int64  // when that was
+	allowed  uint64 // resets, at once
+	refilled int64  // when that was last, on the loop's clock
 }
 
 // parting is how far a connection has got in saying goodbye (RFC 9113 §6.8).
@@ -37,7 +36,7 @@ const (
 
 // share makes the connection one of HTTP/2.
 func (c *Conn) share() *shared {
-	h := &shared{Conn: c}
+	h := &shared{Conn: c, allowed: c.server.config.HTTP2.ResetBurst, refilled: c.local.Loop.Nanotime()}
 	c.shared = h
 	c.conn.Own(h)
 	h.codec.UseSpares(&c.local.spares)
@@ -105,8 +104,7 @@ func (h *shared) rest() {
 func (h *shared) fault(err *http2.Error) {
 	h.stats.Inc(CxProtocolError)
 	h.state |= connBroken
-	h.dropStreams(accesslog.DownstreamProtocolError, err.Detail)
-	h.drop(CxDestroyLocal)
+	h.dropFor(CxDestroyLocal, accesslog.DownstreamProtocolError, err.Detail)
 	h.conn.Own(lingering{h.stats})
 	h.conn.CloseFlushed(h.server.config.DelayedCloseTimeout)
 }
@@ -235,13 +233,13 @@ const (
 	prematureTime    = time.Second
 )
 
-// countReset takes note of a stream that ended before its answer, and ends the connection of a client that does little else.
+// countReset takes note of a stream that was reset, of which began is when it did, if its answer was not whole. It ends the connection of a
+// client that does little else, or does it more often than is allowed.
 func (h *shared) countReset(began int64) {
 	if time.Duration(h.local.Loop.Nanotime()-began) < prematureTime {
 		h.resets++
 	}
-	c := &h.server.config.HTTP2
-	if (h.served < prematureStreams || 2*h.resets < h.served) && (c.ResetRate == 0 || h.mayReset(c)) {
+	if h.mayReset() && (h.served < prematureStreams || 2*h.resets < h.served) {
 		return
 	}
 	h.stats.Inc(RqTooManyPremature)
@@ -251,16 +249,16 @@ func (h *shared) countReset(began int64) {
 	h.conn.Close()
 }
 
-// mayReset takes one of the resets that a client may ask for: some at once, and more as time goes by. The loop's clock stands still while they
-// come, so another one is asked.
-func (h *shared) mayReset(c *config.HTTP2) bool {
-	now, each := time.Now().UnixNano(), int64(time.Second)/int64(min(c.ResetRate, uint64(time.Second)))
-	h.budget = max(h.budget-(now-h.budgeted), 0)
-	h.budgeted = now
-	if uint64(h.budget/each) >= c.ResetBurst {
+// mayReset takes one of the resets that a client has: some at once, and more for each second that goes by.
+func (h *shared) mayReset() bool {
+	c := &h.server.config.HTTP2
+	seconds := (h.local.Loop.Nanotime() - h.refilled) / int64(time.Second)
+	h.refilled += seconds * int64(time.Second)
+	h.allowed = min(h.allowed+uint64(seconds)*c.ResetRate, c.ResetBurst)
+	if h.allowed == 0 {
 		return false
 	}
-	h.budget += each
+	h.allowed--
 	return true
 }
 
@@ -299,11 +297,12 @@ func (l *Local) stream() *stream {
 	return t
 }
 
-// lose ends the exchange, which has lost its client.
+// lose ends the exchange, which has lost its client. Whoever has reset the stream, Envoy counts it as one that came.
 func (t *stream) lose(f accesslog.Flags, details string) {
 	x := t.exchange
 	t.exchange = nil
 	if x != nil {
+		t.stats.Inc(RqRxReset)
 		x.downstreamGone(f, details)
 	}
 	t.leave()
@@ -400,14 +399,17 @@ func (t *stream) OnReset(_ http2.ErrCode, local, _ bool) {
 	h, x := t.shared, t.exchange
 	if x == nil {
 		t.leave()
+		h.countReset(0) // the end of its answer was on its way
 		return
 	}
 	began := x.began
 	if local {
-		h.stats.Inc(RqTxReset)
-		t.lose(accesslog.DownstreamProtocolError, "http2.violation.of.messaging.rule")
+		fault, flag := t.stream.Fault(), accesslog.DownstreamProtocolError
+		if fault.Own() {
+			flag = accesslog.DownstreamRemoteReset // with Envoy
+		}
+		t.lose(flag, fault.Detail)
 	} else {
-		h.stats.Inc(RqRxReset)
 		t.lose(accesslog.DownstreamRemoteReset, "http2.remote_reset")
 	}
 	h.countReset(began)
@@ -452,11 +454,11 @@ func (t *stream) opened() {
 }
 
 // fieldBytes implements client.
-func (t *stream) fieldBytes() int {
+func (t *stream) fieldBytes() (fields, wire int) {
 	if t.stream == nil {
-		return 0
+		return 0, 0
 	}
-	return t.stream.FieldBytes()
+	return t.stream.FieldBytes(), t.stream.BlockBytes()
 }
 
 // upgradeAsked implements client.
@@ -476,18 +478,24 @@ func (t *stream) head(end bool) {
 	x := t.exchange
 	r := &x.response
 	if t.upgrades && x.has(tunnelling) {
-		r.Status = 200 // RFC 8441 §5
 		r.Remove(http.Upgrade)
 		r.Remove(http.Connection)
 	}
 	t.whole = !x.has(tunnelling) && (end || x.has(bodiless))
+	status := r.Status
+	if t.upgrades && x.has(tunnelling) {
+		r.Status = 200 // RFC 8441 §5
+	}
 	t.send(r, t.whole)
+	r.Status = status // logs tell of what the upstream has said
 }
 
 func (t *stream) send(r *http.Response, end bool) {
+	_, before := t.wire()
 	t.stream.ResponseHead(r, end)
-	if m := t.exchange.entry.More; m != nil && r != continueHead {
-		m.Sent += uint64(r.HeadSize())
+	if m := t.exchange.entry.More; m != nil {
+		_, after := t.wire()
+		m.Sent.Frames(r.HeadSize(), int(after-before))
 	}
 }
 
@@ -507,9 +515,11 @@ func (t *stream) finish(trailers *http.Header) {
 		t.stream.Data(nil, true)
 		return
 	}
+	_, before := t.wire()
 	t.stream.Trailers(trailers)
 	if m := t.exchange.entry.More; m != nil {
-		m.Sent += uint64(trailers.Size())
+		_, after := t.wire()
+		m.Sent.Frames(trailers.Size(), int(after-before))
 	}
 }
 
@@ -538,6 +548,7 @@ func (t *stream) done() {
 		return
 	}
 	if t.stream != nil {
+		h.stats.Inc(RqRxReset)        // with Envoy, as above
 		t.stream.Reset(http2.NoError) // RFC 9113 §8.1
 	}
 	t.leave()
@@ -548,6 +559,7 @@ func (t *stream) cut() {
 	h := t.shared
 	t.exchange = nil
 	if t.stream != nil {
+		h.stats.Inc(RqRxReset)
 		t.stream.Reset(http2.InternalError)
 	}
 	t.leave()
