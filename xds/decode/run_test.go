@@ -183,6 +183,7 @@ func (f *flipper) message(m protoreflect.Message, word string, p *at, sync func(
 		p := p.field(string(fd.Name()))
 		v := m.Get(fd)
 		switch {
+		case fd.IsMap() && fd.MapValue().Message() == nil:
 		case fd.IsMap():
 			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
 				f.inside(v.Message(), a, p.key(k.String()), sync)
