@@ -225,8 +225,12 @@ func (f *Feed) States() []State {
 			}
 		}
 	}
+	seen := map[*held]bool{}
 	for _, s := range f.asked {
-		out = append(out, s.held.state())
+		if !seen[s.held] { // however many use it
+			seen[s.held] = true
+			out = append(out, s.held.state())
+		}
 	}
 	for _, h := range f.heads {
 		out = append(out, h.state())

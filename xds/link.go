@@ -169,9 +169,9 @@ func (h *head) inForce(s *config.Snapshot) {
 
 func (h *head) state() State {
 	s := State{Kind: h.kind, Version: h.version, Updated: h.updated}
-	for _, m := range h.members {
+	for name, m := range h.members {
 		one := m.inForce
-		one.Name, one.Failure = cmp.Or(m.latest.Name, m.inForce.Name), m.failure
+		one.Name, one.Failure = name, m.failure
 		if m.latest.Resource != nil && m.latest.Resource != m.inForce.Resource {
 			warming := m.latest
 			one.Warming = &warming

@@ -39,6 +39,7 @@ type Plane struct {
 	t       testing.TB
 	cache   cache.SnapshotCache
 	version int
+	options []grpc.ServerOption
 
 	mu       sync.Mutex
 	grpc     *grpc.Server
@@ -52,10 +53,20 @@ type hash struct{}
 
 func (hash) ID(*corev3.Node) string { return "all" }
 
+// all are the services of a control plane.
+type all interface {
+	discoveryv3.AggregatedDiscoveryServiceServer
+	clusterservice.ClusterDiscoveryServiceServer
+	endpointservice.EndpointDiscoveryServiceServer
+	listenerservice.ListenerDiscoveryServiceServer
+	routeservice.RouteDiscoveryServiceServer
+	secretservice.SecretDiscoveryServiceServer
+}
+
 // NewPlane starts a control plane on this host, or at a path.
-func NewPlane(t testing.TB, unix bool) *Plane {
+func NewPlane(t testing.TB, unix bool, o ...grpc.ServerOption) *Plane {
 	t.Helper()
-	p := &Plane{t: t, cache: cache.NewSnapshotCache(false, hash{}, nil), Address: "127.0.0.1:0"}
+	p := &Plane{t: t, options: o, cache: cache.NewSnapshotCache(false, hash{}, nil), Address: "127.0.0.1:0"}
 	if unix {
 		p.Address = filepath.Join(t.TempDir(), "xds")
 	}
@@ -86,17 +97,22 @@ func (p *Plane) Start() {
 			return nil
 		},
 	})
-	g := grpc.NewServer()
+	g := serve(s, l, p.options...)
+	p.mu.Lock()
+	p.grpc = g
+	p.mu.Unlock()
+}
+
+func serve(s all, l net.Listener, o ...grpc.ServerOption) *grpc.Server {
+	g := grpc.NewServer(o...)
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, s)
 	clusterservice.RegisterClusterDiscoveryServiceServer(g, s)
 	endpointservice.RegisterEndpointDiscoveryServiceServer(g, s)
 	listenerservice.RegisterListenerDiscoveryServiceServer(g, s)
 	routeservice.RegisterRouteDiscoveryServiceServer(g, s)
 	secretservice.RegisterSecretDiscoveryServiceServer(g, s)
-	p.mu.Lock()
-	p.grpc = g
-	p.mu.Unlock()
 	go g.Serve(l)
+	return g
 }
 
 // Stop ends the control plane and all that it is connected with.
