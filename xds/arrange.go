@@ -17,6 +17,7 @@ type proposal struct {
 	changed bool            // it is another one than what is in force
 	faults  Faults
 	blames  []blame         // what makes it impossible, and is a control plane's doing
+	back    map[*held]bool  // routes that wait for clusters that they name: the last ones stay
 	awaited []*file         // with faults: files without which it cannot be
 	fresh   []*subscription // that have been read for the first time
 
@@ -103,6 +104,12 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 	}
 	p.known, f.known = f.known, before
 	for _, s := range p.asked {
+		if old := f.snapshot.Routes[s.held.name]; p.back[s.held] {
+			if old != nil {
+				next.Routes[s.held.name] = old
+			}
+			continue
+		}
 		s.held.put(next)
 	}
 	if len(p.faults) == 0 {
@@ -441,49 +448,60 @@ func (f *Feed) keepNamed(next *config.Snapshot) (stay []leaving) {
 // namedBy tells which clusters a configuration names. Where a request or a connection names one, it may be any.
 func namedBy(s *config.Snapshot) func(string) bool {
 	names, any := map[string]bool{}, false
-	list := func(clusters []config.WeightedCluster) {
-		for _, c := range clusters {
-			names[c.Name] = true
-			any = any || c.Header != ""
-		}
-	}
-	mirrors := func(to []config.Mirror) {
-		for _, m := range to {
-			names[m.Cluster] = true
-			any = any || m.ClusterHeader != ""
-		}
+	add := func(name string, whatever bool) {
+		names[name] = true
+		any = any || whatever
 	}
 	for _, c := range s.Clusters {
 		if c.Policies != nil {
-			mirrors(c.Policies.Mirrors)
+			mirrored(c.Policies.Mirrors, add)
 		}
 	}
 	for _, l := range s.Listeners {
+		namedIn(l, add)
 		for c := range l.AllChains() {
-			if c.TCP != nil {
-				list(c.TCP.Clusters)
-				any = any || c.TCP.ByServerName
-			}
-			if c.HTTP == nil {
-				continue
-			}
-			table := c.HTTP.Routes
-			if table == nil {
-				table = s.Routes[c.HTTP.RouteName]
-			}
-			if table == nil {
-				continue
-			}
-			for _, v := range table.VirtualHosts {
-				for _, r := range v.Routes {
-					if r.Forward == nil {
-						continue
-					}
-					list(r.Forward.Clusters)
-					mirrors(r.Forward.Mirrors)
-				}
+			if c.HTTP != nil && c.HTTP.Routes == nil {
+				routed(s.Routes[c.HTTP.RouteName], add)
 			}
 		}
 	}
 	return func(name string) bool { return any || names[name] }
+}
+
+// namedIn calls add for each cluster that a listener itself names; whatever says that it may be any.
+func namedIn(l *config.Listener, add func(name string, whatever bool)) {
+	for c := range l.AllChains() {
+		if c.TCP != nil {
+			for _, w := range c.TCP.Clusters {
+				add(w.Name, w.Header != "" || c.TCP.ByServerName)
+			}
+		}
+		if c.HTTP != nil {
+			routed(c.HTTP.Routes, add)
+		}
+	}
+}
+
+// routed is namedIn for a table of routes; nil has none.
+func routed(table *config.RouteConfiguration, add func(name string, whatever bool)) {
+	if table == nil {
+		return
+	}
+	for _, v := range table.VirtualHosts {
+		for _, r := range v.Routes {
+			if r.Forward == nil {
+				continue
+			}
+			for _, w := range r.Forward.Clusters {
+				add(w.Name, w.Header != "")
+			}
+			mirrored(r.Forward.Mirrors, add)
+		}
+	}
+}
+
+func mirrored(to []config.Mirror, add func(name string, whatever bool)) {
+	for _, m := range to {
+		add(m.Cluster, m.ClusterHeader != "")
+	}
 }

@@ -37,8 +37,13 @@ func (f *Feed) withPredecessors(next *config.Snapshot) *config.Snapshot {
 	return &all
 }
 
-// holdBack puts in the place of what is not warm what is in force under its name, if something is: a listener is warm with its routes and
-// secrets, a cluster with its endpoints and secrets, or when they have been waited for long enough. What is in force stays warm.
+// patienceOfRoutes is how long routes wait for clusters that have come and are not warm: shorter than removed clusters stay, so that those that the
+// last routes name are there until they go.
+const patienceOfRoutes = 10 * time.Second
+
+// holdBack puts in the place of what is not warm what is in force under its name, if something is: a cluster is warm with its endpoints and
+// secrets, a listener with its routes and secrets, or when they have been waited for long enough. Routes and listeners also wait, for a
+// while, for clusters that they name and that have come; one that nobody has sent is not waited for. What is in force stays warm.
 func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 	if len(f.links) == 0 {
 		return
@@ -53,15 +58,7 @@ func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 		if !ok {
 			p.due = sooner(p.due, until)
 		}
-		return ok
-	}
-	inForce := map[any]bool{}
-	byName := map[owner]any{}
-	for _, l := range f.snapshot.Listeners {
-		inForce[l], byName[owner{Listeners, l.Name}] = true, l
-	}
-	for _, c := range f.snapshot.Clusters {
-		inForce[c], byName[owner{Clusters, c.Name}] = true, c
+		return ok && (!p.back[h] || f.snapshot.Routes[name] != nil)
 	}
 	secrets := func(t *config.TLS) (warm bool) {
 		warm = true
@@ -70,24 +67,12 @@ func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 		}
 		return warm
 	}
-	for i, l := range next.Listeners {
-		if inForce[l] {
-			continue
-		}
-		warm := true
-		for c := range l.AllChains() {
-			warm = secrets(c.TLS) && warm
-			if c.HTTP != nil {
-				warm = need(Routes, c.HTTP.RouteName, c.HTTP.RouteStream) && warm
-			}
-		}
-		if !warm {
-			who := owner{Listeners, l.Name}
-			p.warming = append(p.warming, who)
-			next.Listeners[i], _ = byName[who].(*config.Listener)
-		}
+
+	inForce, byName := map[*config.Cluster]bool{}, map[string]*config.Cluster{}
+	for _, c := range f.snapshot.Clusters {
+		inForce[c], byName[c.Name] = true, c
 	}
-	next.Listeners = slices.DeleteFunc(next.Listeners, func(l *config.Listener) bool { return l == nil })
+	coming := map[string]time.Time{} // clusters, and how long they are waited for at most
 	for i, c := range next.Clusters {
 		if inForce[c] {
 			continue
@@ -96,13 +81,65 @@ func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 		for t := range c.AllTLS() {
 			warm = secrets(t) && warm
 		}
-		if !warm {
-			who := owner{Clusters, c.Name}
-			p.warming = append(p.warming, who)
-			next.Clusters[i], _ = byName[who].(*config.Cluster)
+		if warm {
+			continue
+		}
+		p.warming = append(p.warming, owner{Clusters, c.Name})
+		if next.Clusters[i] = byName[c.Name]; next.Clusters[i] == nil {
+			coming[c.Name] = f.since(c).Add(patienceOfRoutes)
 		}
 	}
 	next.Clusters = slices.DeleteFunc(next.Clusters, func(c *config.Cluster) bool { return c == nil })
+
+	waits := false // for a cluster
+	look := func(name string, _ bool) {
+		if until, ok := coming[name]; ok && now.Before(until) {
+			waits, p.due = true, sooner(p.due, until)
+		}
+	}
+	p.back = map[*held]bool{}
+	for _, s := range p.asked {
+		r, ok := s.held.value.(*config.RouteConfiguration)
+		if !ok || f.snapshot.Routes[s.held.name] == r {
+			continue
+		}
+		waits = false
+		if routed(r, look); waits {
+			p.back[s.held] = true
+		}
+	}
+
+	served, last := map[*config.Listener]bool{}, map[string]*config.Listener{}
+	for _, l := range f.snapshot.Listeners {
+		served[l], last[l.Name] = true, l
+	}
+	for i, l := range next.Listeners {
+		if served[l] {
+			continue
+		}
+		waits = false
+		namedIn(l, look)
+		warm := !waits
+		for c := range l.AllChains() {
+			warm = secrets(c.TLS) && warm
+			if c.HTTP != nil {
+				warm = need(Routes, c.HTTP.RouteName, c.HTTP.RouteStream) && warm
+			}
+		}
+		if !warm {
+			p.warming = append(p.warming, owner{Listeners, l.Name})
+			next.Listeners[i] = last[l.Name]
+		}
+	}
+	next.Listeners = slices.DeleteFunc(next.Listeners, func(l *config.Listener) bool { return l == nil })
+}
+
+// since is when a cluster that comes from a control plane came.
+func (f *Feed) since(c *config.Cluster) time.Time {
+	if m := f.member(owner{Clusters, c.Name}); m != nil {
+		return m.latest.Updated
+	}
+	return time.Time{}
 }
 
 // begin starts the streams.

@@ -68,7 +68,6 @@ type held struct {
 	failure *Failure
 	asked   time.Time
 	absent  bool      // the control plane has said that there is none
-	late    bool      // somebody has given up waiting for it
 	expires time.Time // zero: never
 }
 

@@ -303,7 +303,7 @@ func (f *Feed) takeNamed(v *judgement) {
 		}
 		v.count++
 		v.changed[h.name] = true
-		if h.value == nil || len(f.warming) > 0 {
+		if h.value == nil || h.kind == Routes && len(f.warming) > 0 {
 			f.stale = true
 		}
 		h.value, h.updated = one.value, f.now()
