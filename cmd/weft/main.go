@@ -41,7 +41,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "weft  version:", versionLine())
 		return 0
 	case f.hotRestartVersion:
-		fmt.Fprintln(stdout, "disabled")
+		fmt.Fprintln(stdout, restartVersion)
 		return 0
 	}
 	levels, logger, err := newLog(f)
@@ -102,7 +102,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			// As Envoy: a signal ends the process at once. Whoever wants clients to go first asks for a drain before.
 			logger("main").Info("ends", "signal", got.String())
 		case <-s.quit:
-			logger("main").Info("ends", "because", "/quitquitquit")
+			logger("main").Info("ends", "because", s.why)
 		}
 		s.close()
 		return 0
