@@ -109,9 +109,10 @@ func (a *attempt) OnLent(c upstream.Loan) {
 	}
 	if m := x.entry.More; m != nil {
 		if c.Version() == http.HTTP2 {
-			m.To += uint64(x.request.HeadSize())
+			_, sent := c.Wire()
+			m.To.Frames(x.request.HeadSize(), int(sent))
 		} else {
-			m.To += uint64(accesslog.FieldBytes(head))
+			m.To.Written(accesslog.FieldBytes(head))
 		}
 	}
 	if d := x.streamLimit; d > 0 {
@@ -191,12 +192,12 @@ func (a *attempt) sendEnd() {
 	_, before := a.conn.Wire()
 	a.conn.SendEnd(x.requestTrailers)
 	if m := x.entry.More; m != nil && x.requestTrailers != nil {
+		_, after := a.conn.Wire()
 		switch {
 		case a.conn.Version() == http.HTTP2:
-			m.To += uint64(x.requestTrailers.Size())
+			m.To.Frames(x.requestTrailers.Size(), int(after-before))
 		case a.framing == http1.Chunked:
-			_, after := a.conn.Wire()
-			m.To += after - before - uint64(len(lastChunk))
+			m.To.Written(int(after-before) - len(lastChunk))
 		}
 	}
 }

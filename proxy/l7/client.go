@@ -7,8 +7,8 @@ import "github.com/weftmesh/weft/wire/http"
 type client interface {
 	// opened decides, now that the head of the request is there, whether the connection takes more of them.
 	opened()
-	// fieldBytes are what the fields of the last head or trailers took, as they came.
-	fieldBytes() int
+	// fieldBytes are what the fields of the last head or trailers took, decoded, and in frames; HTTP/1 has none.
+	fieldBytes() (fields, wire int)
 	// upgradeAsked tells that the request asks for an upgrade.
 	upgradeAsked() bool
 	// last has the connection take no other request, where a request's end is told by the connection.

@@ -104,7 +104,7 @@ func (c *Conn) opened() {
 }
 
 // fieldBytes implements client.
-func (c *Conn) fieldBytes() int { return c.decoder.FieldBytes() }
+func (c *Conn) fieldBytes() (fields, wire int) { return c.decoder.FieldBytes(), 0 }
 
 // upgradeAsked implements client.
 func (c *Conn) upgradeAsked() bool { return c.decoder.UpgradeAsked() }
@@ -182,7 +182,7 @@ func (c *Conn) finish(trailers *http.Header) {
 	at := len(b)
 	b = http1.AppendLastChunk(b, trailers, x.encode())
 	if m := x.entry.More; m != nil {
-		m.Sent += uint64(len(b) - at - len(lastChunk))
+		m.Sent.Written(len(b) - at - len(lastChunk))
 	}
 	c.conn.Commit(b)
 }

@@ -300,11 +300,12 @@ func (l *Local) stream() *stream {
 	return t
 }
 
-// lose ends the exchange, which has lost its client.
+// lose ends the exchange, which has lost its client. Whoever has reset the stream, Envoy counts it as one that came.
 func (t *stream) lose(f accesslog.Flags, details string) {
 	x := t.exchange
 	t.exchange = nil
 	if x != nil {
+		t.stats.Inc(RqRxReset)
 		x.downstreamGone(f, details)
 	}
 	t.leave()
@@ -406,10 +407,12 @@ func (t *stream) OnReset(_ http2.ErrCode, local, _ bool) {
 	}
 	began := x.began
 	if local {
-		h.stats.Inc(RqTxReset)
-		t.lose(accesslog.DownstreamProtocolError, "http2.violation.of.messaging.rule")
+		fault, flag := t.stream.Fault(), accesslog.DownstreamProtocolError
+		if fault.Own() {
+			flag = accesslog.DownstreamRemoteReset // with Envoy
+		}
+		t.lose(flag, fault.Detail)
 	} else {
-		h.stats.Inc(RqRxReset)
 		t.lose(accesslog.DownstreamRemoteReset, "http2.remote_reset")
 	}
 	h.countReset(began)
@@ -454,11 +457,11 @@ func (t *stream) opened() {
 }
 
 // fieldBytes implements client.
-func (t *stream) fieldBytes() int {
+func (t *stream) fieldBytes() (fields, wire int) {
 	if t.stream == nil {
-		return 0
+		return 0, 0
 	}
-	return t.stream.FieldBytes()
+	return t.stream.FieldBytes(), t.stream.BlockBytes()
 }
 
 // upgradeAsked implements client.
@@ -478,18 +481,24 @@ func (t *stream) head(end bool) {
 	x := t.exchange
 	r := &x.response
 	if t.upgrades && x.has(tunnelling) {
-		r.Status = 200 // RFC 8441 §5
 		r.Remove(http.Upgrade)
 		r.Remove(http.Connection)
 	}
 	t.whole = !x.has(tunnelling) && (end || x.has(bodiless))
+	status := r.Status
+	if t.upgrades && x.has(tunnelling) {
+		r.Status = 200 // RFC 8441 §5
+	}
 	t.send(r, t.whole)
+	r.Status = status // logs tell of what the upstream has said
 }
 
 func (t *stream) send(r *http.Response, end bool) {
+	_, before := t.wire()
 	t.stream.ResponseHead(r, end)
-	if m := t.exchange.entry.More; m != nil && r != continueHead {
-		m.Sent += uint64(r.HeadSize())
+	if m := t.exchange.entry.More; m != nil {
+		_, after := t.wire()
+		m.Sent.Frames(r.HeadSize(), int(after-before))
 	}
 }
 
@@ -509,9 +518,11 @@ func (t *stream) finish(trailers *http.Header) {
 		t.stream.Data(nil, true)
 		return
 	}
+	_, before := t.wire()
 	t.stream.Trailers(trailers)
 	if m := t.exchange.entry.More; m != nil {
-		m.Sent += uint64(trailers.Size())
+		_, after := t.wire()
+		m.Sent.Frames(trailers.Size(), int(after-before))
 	}
 }
 
@@ -540,6 +551,7 @@ func (t *stream) done() {
 		return
 	}
 	if t.stream != nil {
+		h.stats.Inc(RqRxReset)        // with Envoy, as above
 		t.stream.Reset(http2.NoError) // RFC 9113 §8.1
 	}
 	t.leave()
@@ -550,6 +562,7 @@ func (t *stream) cut() {
 	h := t.shared
 	t.exchange = nil
 	if t.stream != nil {
+		h.stats.Inc(RqRxReset)
 		t.stream.Reset(http2.InternalError)
 	}
 	t.leave()

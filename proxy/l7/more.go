@@ -81,7 +81,7 @@ func (a *attempt) noteReady(lent bool) {
 // noteSent takes note of a head that is written downstream.
 func (x *exchange) noteSent(head []byte) {
 	if m := x.entry.More; m != nil {
-		m.Sent += uint64(accesslog.FieldBytes(head))
+		m.Sent.Written(accesslog.FieldBytes(head))
 	}
 }
 

@@ -115,7 +115,7 @@ func (h *HTTP1) Version() http.Version { return http.HTTP11 }
 func (h *HTTP1) Reused() bool { return h.served > 1 }
 
 // FieldBytes implements Loan.
-func (h *HTTP1) FieldBytes() int { return h.decoder.FieldBytes() }
+func (h *HTTP1) FieldBytes() (fields, wire int) { return h.decoder.FieldBytes(), 0 }
 
 // SendHead implements Loan.
 func (h *HTTP1) SendHead(r *http.Request, framing http1.Framing, upgrade, spelled bool) []byte {

@@ -24,11 +24,14 @@ type HTTP2 struct {
 // dialShared starts a connection that speaks HTTP/2, or whatever its peer chooses if it may.
 func (p *Pool) dialShared(c *Cluster, prio config.Priority) Failure {
 	h := &HTTP2{}
-	offers := offersHTTP2
 	if p.speaks == SpeaksEither {
-		offers = offersEither
+		return h.link.dial(p, c, prio, offersEither, h)
 	}
-	return h.link.dial(p, c, prio, offers, h)
+	f := h.link.dial(p, c, prio, offersHTTP2, h)
+	if f == NoFailure {
+		h.stats().Inc(CxHTTP2) // whether it will stand or not
+	}
+	return f
 }
 
 // OnConnected lends the connection to whoever waits.
@@ -47,7 +50,9 @@ func (h *HTTP2) OnConnected() {
 		return
 	}
 	p.alone = false
-	h.stats().Inc(CxHTTP2)
+	if p.speaks == SpeaksEither {
+		h.stats().Inc(CxHTTP2)
+	}
 	if d := h.cluster.Config.MaxConnectionDuration; d > 0 {
 		p.loop.SetTimer(&h.lifetime, d, h)
 	}
@@ -147,7 +152,10 @@ func (h *HTTP2) OnData(b []byte) int {
 }
 
 // tally moves what the codec has counted into the cluster's numbers.
-func (h *HTTP2) tally() { CountHTTP2(h.codecStats(), h.codec.Counts()) }
+func (h *HTTP2) tally() {
+	h.codec.Counts().Trailers = 0 // Envoy counts those of requests
+	CountHTTP2(h.codecStats(), h.codec.Counts())
+}
 
 func (h *HTTP2) codecStats() *telemetry.Values { return h.cluster.codec.Loop(h.pool.loop.Index()) }
 
@@ -212,8 +220,10 @@ func (h *HTTP2) lose(f Failure, row, activeRow int) {
 		f, s := t.judged(f), t.borrower
 		t.next, t.prev = nil, nil
 		t.settle()
-		if f != Malformed {
-			t.stats().Inc(RqRxReset)
+		if f == Malformed {
+			t.stats().Inc(RqTxReset)
+		} else {
+			t.stats().Inc(RqPendingFailureEject) // though it was not pending: Envoy's name
 		}
 		s.OnBroken(f)
 		t.release()
@@ -415,16 +425,17 @@ func (t *strand) Abandon() {
 	t.settle()
 	t.release()
 	if !h.speaking {
+		h.tally()
 		h.serve()
 	}
 }
 
 // FieldBytes implements Loan.
-func (t *strand) FieldBytes() int {
+func (t *strand) FieldBytes() (fields, wire int) {
 	if t.stream == nil {
-		return 0
+		return 0, 0
 	}
-	return t.stream.FieldBytes()
+	return t.stream.FieldBytes(), t.stream.BlockBytes()
 }
 
 // Wire implements Loan.

@@ -54,8 +54,8 @@ type Loan interface {
 	Resume()
 	// Abandon ends the loan before the response has.
 	Abandon()
-	// FieldBytes are what the fields of the last head or trailers took, as they came.
-	FieldBytes() int
+	// FieldBytes are what the fields of the last head or trailers took, decoded, and in frames; HTTP/1 has none.
+	FieldBytes() (fields, wire int)
 	// Wire are the bytes of the connection that have come and gone for this loan so far.
 	Wire() (received, sent uint64)
 	// Version is that of what is sent.

@@ -131,11 +131,11 @@ var commands = map[string]rule{
 	"DOWNSTREAM_HEADER_BYTES_RECEIVED":              {kind: opHeadReceived},
 	"DOWNSTREAM_HEADER_BYTES_SENT":                  {kind: opHeadSent},
 	"DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED": {kind: opHeadReceived, decoded: true},
-	"DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT":     {kind: opHeadSent},
+	"DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT":     {kind: opHeadSent, decoded: true},
 	"UPSTREAM_HEADER_BYTES_RECEIVED":                {kind: opUpstreamHeadReceived},
 	"UPSTREAM_HEADER_BYTES_SENT":                    {kind: opUpstreamHeadSent},
 	"UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED":   {kind: opUpstreamHeadReceived, decoded: true},
-	"UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT":       {kind: opUpstreamHeadSent},
+	"UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT":       {kind: opUpstreamHeadSent, decoded: true},
 
 	"DOWNSTREAM_DETECTED_CLOSE_TYPE": {kind: opReset},
 	"DOWNSTREAM_LOCAL_CLOSE_REASON":  {kind: opClosed},

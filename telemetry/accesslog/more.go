@@ -19,7 +19,7 @@ type More struct {
 	Lent           bool          // and the last one got a connection
 	Tried          []Tried       // of TCP: every endpoint
 	Received, From HeadBytes     // of heads that came, downstream and upstream
-	Sent, To       uint64        // and of those that we sent
+	Sent, To       HeadBytes     // and of those that we sent
 	Reset          Reset         // of the downstream connection
 	UpstreamReset  Reset
 	Closed         string // why we closed the downstream connection
@@ -40,8 +40,9 @@ type Tried struct {
 	Name    string
 }
 
-// HeadBytes are what fields of heads and trailers take, with what separates them. Heads are Envoy's bytes after decompression, which HTTP/1
-// does not know: what has come so far is added whenever a head is whole, so that a second head counts the first one again.
+// HeadBytes are what fields of heads and trailers take. In HTTP/2 Fields are those of frames that carry them, and Heads names and values.
+// In HTTP/1 Fields are both with what separates them, and Heads are Envoy's bytes after decompression, which HTTP/1 does not know: what has
+// come so far is added whenever a head is whole, so that a second head counts the first one again.
 type HeadBytes struct{ Fields, Heads uint64 }
 
 // Reset is whether a connection was reset, and by whom.
@@ -89,11 +90,11 @@ func (o *operator) more(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 	case opHeadReceived:
 		return appendUint(dst, m.Received.of(o.decoded))
 	case opHeadSent:
-		return appendUint(dst, m.Sent)
+		return appendUint(dst, m.Sent.of(o.decoded))
 	case opUpstreamHeadReceived:
 		return appendUint(dst, m.From.of(o.decoded))
 	case opUpstreamHeadSent:
-		return appendUint(dst, m.To)
+		return appendUint(dst, m.To.of(o.decoded))
 	case opReset:
 		return append(dst, resets[m.Reset]...), false, true
 	case opUpstreamReset:
@@ -158,14 +159,34 @@ func (h *HeadBytes) of(decoded bool) uint64 {
 	return h.Fields
 }
 
-// Head counts a head's fields, of which there are that many bytes. Where there are none, Envoy takes the empty line for one without a name.
-func (h *HeadBytes) Head(n int) {
-	h.Fields += uint64(max(n, len(":\r\n")))
+// Head counts a head's fields: what they took, and their frames, of which HTTP/1 has none. Where there are no fields, Envoy takes the empty
+// line for one without a name.
+func (h *HeadBytes) Head(fields, wire int) {
+	if wire > 0 {
+		h.Frames(fields, wire)
+		return
+	}
+	h.Fields += uint64(max(fields, len(":\r\n")))
 	h.Heads += h.Fields
 }
 
 // Trailers counts those of trailers.
-func (h *HeadBytes) Trailers(n int) { h.Fields += uint64(n) }
+func (h *HeadBytes) Trailers(fields, wire int) {
+	if wire > 0 {
+		h.Frames(fields, wire)
+		return
+	}
+	h.Fields += uint64(fields)
+}
+
+// Frames counts a head or trailers of HTTP/2: names and values, and the frames that carried them.
+func (h *HeadBytes) Frames(decoded, wire int) {
+	h.Fields += uint64(wire)
+	h.Heads += uint64(decoded)
+}
+
+// Written counts what was written of HTTP/1.
+func (h *HeadBytes) Written(n int) { h.Frames(n, n) }
 
 // FieldBytes are the bytes of the fields in a head that is written whole: all but its first line and the empty one.
 func FieldBytes(head []byte) int {

@@ -64,6 +64,9 @@ func TestTraffic(t *testing.T) { askBoth(t, corpus, explained) }
 // TestSecureTraffic is TestTraffic for TLS, and asks others of both, since what is checked every minute shows in numbers after one.
 func TestSecureTraffic(t *testing.T) { askBoth(t, slices.Concat(secured, logsOfTLS), explainedTLS) }
 
+// TestTrafficOfHTTP2 is TestTraffic for peers that speak HTTP/2.
+func TestTrafficOfHTTP2(t *testing.T) { askBoth(t, versions, explainedHTTP2) }
+
 func askBoth(t *testing.T, corpus []scenario, explained []difference) {
 	t.Parallel()
 	names := map[string]bool{}
@@ -81,9 +84,11 @@ func askBoth(t *testing.T, corpus []scenario, explained []difference) {
 		seen[i] = map[string]string{}
 		wait.Go(func() {
 			for k := range corpus {
+				began := time.Now()
 				for _, f := range s.run(&corpus[k]) {
 					seen[i][f.what] = f.value
 				}
+				t.Logf("TIME %s %s %v", s.name, corpus[k].name, time.Since(began))
 			}
 		})
 	}

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 // patience bounds every wait.
@@ -289,6 +291,11 @@ func (u *upstream) talk(c net.Conn) {
 		c = secure
 	}
 	r := newReader(c)
+	if b, err := r.r.Peek(4); err == nil && string(b) == "PRI " {
+		io.CopyN(io.Discard, r.r, int64(len(http2.ClientPreface)))
+		u.talk2(c, r.r, agreed)
+		return
+	}
 	for {
 		if b, err := r.r.Peek(4); err == nil && string(b) == "tcp " {
 			u.mu.Lock()
@@ -308,23 +315,7 @@ func (u *upstream) talk(c net.Conn) {
 		if err != nil && m.line == "" {
 			return
 		}
-		u.mu.Lock()
-		answer := fmt.Sprintf("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s", len(u.name), u.name)
-		if strings.HasPrefix(m.line, "HEAD ") && len(u.answers) == 0 {
-			answer = strings.TrimSuffix(answer, u.name)
-		}
-		if len(u.answers) > 0 {
-			answer = u.answers[min(len(u.asked), len(u.answers)-1)]
-		}
-		if agreed != "" {
-			m.head = append(m.head, [2]string{"(tls)", agreed})
-		}
-		u.asked = append(u.asked, m)
-		u.mu.Unlock()
-		select {
-		case u.came <- struct{}{}:
-		default:
-		}
+		answer, echo := u.ask(m, agreed)
 		if err != nil || answer == "" {
 			return
 		}
@@ -332,7 +323,6 @@ func (u *upstream) talk(c net.Conn) {
 			io.Copy(io.Discard, r.r)
 			return
 		}
-		echo := u.echo
 		answer, isTunnel := strings.CutSuffix(answer, tunnel)
 		io.WriteString(c, answer)
 		if isTunnel {
@@ -343,4 +333,26 @@ func (u *upstream) talk(c net.Conn) {
 			return
 		}
 	}
+}
+
+// ask takes note of a request and gives what is to be answered, and how many bytes of a tunnel go back.
+func (u *upstream) ask(m *message, agreed string) (answer string, echo int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	answer = fmt.Sprintf("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s", len(u.name), u.name)
+	if strings.HasPrefix(m.line, "HEAD ") && len(u.answers) == 0 {
+		answer = strings.TrimSuffix(answer, u.name)
+	}
+	if len(u.answers) > 0 {
+		answer = u.answers[min(len(u.asked), len(u.answers)-1)]
+	}
+	if agreed != "" {
+		m.head = append(m.head, [2]string{"(tls)", agreed})
+	}
+	u.asked = append(u.asked, m)
+	select {
+	case u.came <- struct{}{}:
+	default:
+	}
+	return answer, u.echo
 }

@@ -52,6 +52,7 @@ type scenario struct {
 	ends     map[string]string // a list in YAML of a cluster's localities, by its name without $, and what follows it; "-": it has none
 	files    map[string]string // by name
 	late     bool              // upstreams may hear of it after the client
+	two      bool              // its clients speak HTTP/2
 	dynamic  bool              // the listener and its clusters come from files
 	sends    []exchange
 }
@@ -484,7 +485,6 @@ func (s *side) run(c *scenario) (seen []fact) {
 		if !strings.HasPrefix(send, "\x16") { // random bytes may look like anything
 			send = s.fill(send)
 		}
-		bytes, methods := raw(send)
 		if e.tls != nil {
 			secure, met := e.tls.shake(client, s.keys, s.sessions(c, e.tls))
 			note("tls", met)
@@ -494,6 +494,12 @@ func (s *side) run(c *scenario) (seen []fact) {
 			}
 			client = secure
 		}
+		if e.two(c, client) {
+			s.converse(c, e, client, send, i == 0, note)
+			s.collect(c, client, note)
+			continue
+		}
+		bytes, methods := raw(send)
 		io.WriteString(client, bytes)
 		if c.raw() {
 			methods = nil
@@ -528,21 +534,38 @@ func (s *side) run(c *scenario) (seen []fact) {
 			rest, err := io.ReadAll(whole)
 			note("rest", fmt.Sprintf("%q %s", rest, ending(err)))
 		}
-		client.Close()
-		for name, u := range s.up {
-			for n, got := range u.got(c.late) {
-				note(fmt.Sprintf("%s%d", name, n), got.line)
-				for _, f := range got.fields() {
-					note(fmt.Sprintf("%s%d:%s", name, n, f.what), f.value)
-				}
-				note(fmt.Sprintf("%s%d body", name, n), fmt.Sprintf("%q", got.plain()))
-			}
-		}
+		s.collect(c, client, note)
 	}
 	for i := range seen {
 		seen[i].value = s.mask(c, seen[i].what, seen[i].value)
 	}
 	return seen
+}
+
+// two tells whether the client speaks HTTP/2: because all of the scenario's do, because of what it says, or because it was agreed on.
+func (e *exchange) two(c *scenario, client net.Conn) bool {
+	if secure, ok := client.(*tls.Conn); ok && secure.ConnectionState().NegotiatedProtocol == "h2" {
+		return true
+	}
+	return c.two || strings.HasPrefix(e.send, script)
+}
+
+// collect closes a client's connection and tells what upstreams were asked.
+func (s *side) collect(c *scenario, client net.Conn, note func(what, value string)) {
+	client.Close()
+	leads := ""
+	if c.late {
+		_, leads = c.resources()
+	}
+	for name, u := range s.up {
+		for n, got := range u.got(strings.Contains(leads, "@"+name+"}")) {
+			note(fmt.Sprintf("%s%d", name, n), got.line)
+			for _, f := range got.fields() {
+				note(fmt.Sprintf("%s%d:%s", name, n, f.what), f.value)
+			}
+			note(fmt.Sprintf("%s%d body", name, n), fmt.Sprintf("%q", got.plain()))
+		}
+	}
 }
 
 // sessions are those that a client keeps; nil: none.

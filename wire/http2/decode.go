@@ -33,7 +33,7 @@ func (d *decoder) decode(b []byte, m *head, final bool) (rest []byte, code Code)
 					return nil, BadIndex
 				}
 				k := &staticTable[i]
-				m.field(k.id, k.kind, none, k.name, k.value, false)
+				m.field(k.id, k.kind, k.code, k.name, k.value, false)
 				continue
 			}
 			n := i - uint64(len(staticTable))

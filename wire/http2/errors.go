@@ -91,6 +91,7 @@ const (
 	MissingPseudo
 	BadMethod
 	BadPath
+	BadTarget
 	BadScheme
 	BadAuthority
 	SeveralHosts
@@ -134,6 +135,9 @@ func (c Code) err() *Error {
 
 // message tells whether a code concerns a message, so that Options.StreamErrors decides on what it ends.
 func (c Code) message() bool { return c >= BadName && c < HeadTooLarge }
+
+// Own tells whether it is a limit of ours that was met, and no rule of the protocol.
+func (e *Error) Own() bool { return e.Code >= HeadTooLarge }
 
 // Envoy's details: of a broken rule of messages, of a broken field, of what is neither, of too many fields, and of floods.
 const (
@@ -193,7 +197,8 @@ var faults = [numCodes]Error{
 	LatePseudo:      {LatePseudo, ProtocolError, detailField, "http2: read head: a pseudo-header field behind another field"},
 	MissingPseudo:   {MissingPseudo, ProtocolError, detailMessage, "http2: read head: want :method, :scheme, :path and :authority or host in a request, :status in a response"},
 	BadMethod:       {BadMethod, ProtocolError, detailField, "http2: read head: :method is not a token"},
-	BadPath:         {BadPath, ProtocolError, detailField, "http2: read head: :path is neither /path nor * of OPTIONS, or has white space"},
+	BadPath:         {BadPath, ProtocolError, detailField, "http2: read head: :path is empty, or has white space"},
+	BadTarget:       {BadTarget, ProtocolError, detailMessage, "http2: read head: :path is neither /path nor * of OPTIONS"},
 	BadScheme:       {BadScheme, ProtocolError, detailField, "http2: read head: :scheme is not a scheme"},
 	BadAuthority:    {BadAuthority, ProtocolError, detailField, "http2: read head: :authority is not a host or host:port"},
 	SeveralHosts:    {SeveralHosts, ProtocolError, detailField, "http2: read head: more than one host field"},

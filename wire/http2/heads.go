@@ -128,7 +128,8 @@ func (c *Conn) head(block []byte, id uint32, ends, tooLarge bool) Code {
 		c.counts.JoinedCookies += uint32(m.crumbs - 1)
 	}
 	s.fieldBytes = m.bytes
-	s.in += uint64(frameHead + c.blockWire)
+	s.blockBytes = frameHead + c.blockWire
+	s.in += uint64(s.blockBytes)
 	switch {
 	case s.flags&remoteEnd != 0:
 		code = DataAfterEnd

@@ -21,6 +21,7 @@ type known struct {
 	name, value []byte
 	kind        kind
 	id          http.ID
+	code        Code // what is wrong with it, where its value is none
 }
 
 // staticTable has the fields at their indices.
@@ -29,6 +30,9 @@ var staticTable = func() (t [len(staticFields) + 1]known) {
 		k := &t[i+1]
 		k.name, k.value = []byte(f[0]), []byte(f[1])
 		k.id, k.kind, _ = classify(k.name)
+		if k.kind == authority || k.kind == host {
+			k.code = BadAuthority
+		}
 	}
 	return t
 }()

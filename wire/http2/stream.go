@@ -22,6 +22,7 @@ type Stream struct {
 	in, out    uint64 // bytes of its frames
 	length     int64  // what content-length leaves to come; -1 if nothing is known
 	fieldBytes int
+	blockBytes int
 
 	kept        []byte // came and was not used, from keptAt on
 	keptAt      int
@@ -57,6 +58,9 @@ func (s *Stream) Fault() *Error { return s.fault.err() }
 
 // FieldBytes are what names and values of the last head or trailers took, decoded, those of pseudo-header fields among them.
 func (s *Stream) FieldBytes() int { return s.fieldBytes }
+
+// BlockBytes are what the frames of the last head or trailers took.
+func (s *Stream) BlockBytes() int { return s.blockBytes }
 
 // Reader is who hears of the stream; nil once it is forgotten.
 func (s *Stream) Reader() Reader { return s.r }

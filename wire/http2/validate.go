@@ -334,7 +334,10 @@ func (m *head) finish() Code {
 	switch {
 	case m.request != nil && m.request.IsConnect():
 		if m.seen&(1<<protocol) != 0 {
-			if !m.o.EnableConnect || m.seen&all != all || m.seen&named == 0 {
+			if !m.o.EnableConnect {
+				return BadPseudo
+			}
+			if m.seen&all != all || m.seen&named == 0 {
 				return BadConnect
 			}
 		} else if m.seen&all != 1<<method || m.seen&named == 0 {
@@ -352,7 +355,7 @@ func (m *head) finish() Code {
 		case len(p) == 1 && p[0] == '*' && string(m.request.Method()) == "OPTIONS":
 			m.request.SetTarget(http.AsteriskForm)
 		default:
-			return BadPath
+			return BadTarget
 		}
 	case m.response != nil:
 		if m.seen&(1<<status) == 0 {
@@ -364,6 +367,7 @@ func (m *head) finish() Code {
 			}
 			if m.length == 0 {
 				m.h.Remove(http.ContentLength)
+				m.bytes -= len("content-length0") // as if it had not come, with Envoy
 			}
 		}
 	}
