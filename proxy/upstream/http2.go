@@ -3,6 +3,7 @@ package upstream
 import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/http1"
 	"github.com/weftmesh/weft/wire/http2"
@@ -153,8 +154,10 @@ func (h *HTTP2) OnData(b []byte) int {
 // tally moves what the codec has counted into the cluster's numbers.
 func (h *HTTP2) tally() {
 	h.codec.Counts().Trailers = 0 // Envoy counts those of requests
-	CountHTTP2(h.cluster.codec.Loop(h.pool.loop.Index()), h.codec.Counts())
+	CountHTTP2(h.codecStats(), h.codec.Counts())
 }
+
+func (h *HTTP2) codecStats() *telemetry.Values { return h.cluster.codec.Loop(h.pool.loop.Index()) }
 
 // OnStream implements http2.Owner: servers open no streams to us.
 func (h *HTTP2) OnStream(*http2.Stream) http2.Reader { return nil }

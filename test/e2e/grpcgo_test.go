@@ -62,9 +62,11 @@ func TestGRPCGo(t *testing.T) {
 
 			t.Run("metadata", func(t *testing.T) { exchangeMetadata(t, c) })
 			for _, size := range []int{0, 1, 1 << 20, 16 << 20} {
-				r, err := c.UnaryCall(asked(t), &grpc_testing.SimpleRequest{Payload: payload(size, 'u')})
-				if err != nil || !bytes.Equal(r.Payload.GetBody(), payload(size, 'u').Body) {
-					t.Fatalf("unary, %d bytes: %d came back, %v", size, len(r.GetPayload().GetBody()), err)
+				for _, compression := range []string{"identity", "gzip"} {
+					r, err := c.UnaryCall(asked(t), &grpc_testing.SimpleRequest{Payload: payload(size, 'u')}, grpc.UseCompressor(compression))
+					if err != nil || !bytes.Equal(r.Payload.GetBody(), payload(size, 'u').Body) {
+						t.Fatalf("unary, %d bytes, %s: %d came back, %v", size, compression, len(r.GetPayload().GetBody()), err)
+					}
 				}
 			}
 
@@ -74,9 +76,11 @@ func TestGRPCGo(t *testing.T) {
 				ask.ResponseParameters = append(ask.ResponseParameters, &grpc_testing.ResponseParameters{Size: n})
 			}
 			down, err := c.StreamingOutputCall(asked(t), ask)
+			if err != nil {
+				t.Fatal(err)
+			}
 			for i, n := range sizes {
-				var r *grpc_testing.StreamingOutputCallResponse
-				if r, err = down.Recv(); err != nil || !bytes.Equal(r.Payload.GetBody(), payload(int(n), byte(i)).Body) {
+				if r, err := down.Recv(); err != nil || !bytes.Equal(r.Payload.GetBody(), payload(int(n), byte(i)).Body) {
 					t.Fatalf("server streaming: message %d: %v", i, err)
 				}
 			}
@@ -85,8 +89,11 @@ func TestGRPCGo(t *testing.T) {
 			}
 
 			up, err := c.StreamingInputCall(asked(t))
+			if err != nil {
+				t.Fatal(err)
+			}
 			for i, n := range sizes {
-				if err = up.Send(&grpc_testing.StreamingInputCallRequest{Payload: payload(int(n), byte(i))}); err != nil {
+				if err := up.Send(&grpc_testing.StreamingInputCallRequest{Payload: payload(int(n), byte(i))}); err != nil {
 					t.Fatal(err)
 				}
 				sum += int(n)
@@ -97,8 +104,11 @@ func TestGRPCGo(t *testing.T) {
 
 			// One after the other, and then without waiting.
 			both, err := c.FullDuplexCall(asked(t))
+			if err != nil {
+				t.Fatal(err)
+			}
 			for i, n := range sizes {
-				if err = both.Send(&grpc_testing.StreamingOutputCallRequest{Payload: payload(int(n), byte(i))}); err != nil {
+				if err := both.Send(&grpc_testing.StreamingOutputCallRequest{Payload: payload(int(n), byte(i))}); err != nil {
 					t.Fatal(err)
 				}
 				if r, err := both.Recv(); err != nil || !bytes.Equal(r.Payload.GetBody(), payload(int(n), byte(i)).Body) {
@@ -203,6 +213,9 @@ func TestGRPCErrors(t *testing.T) {
 	_, err := c.UnaryCall(asked(t), &grpc_testing.SimpleRequest{Payload: payload(100_000, 1)})
 	want(err)
 	s, err := c.StreamingOutputCall(asked(t), &grpc_testing.StreamingOutputCallRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if r, err := s.Recv(); err != nil || len(r.Payload.Body) != 100_000 {
 		t.Fatal(err)
 	}
