@@ -129,13 +129,35 @@ func explain(explained []difference, differences map[string][2]string) (unexplai
 				used[i], found = true, true
 			}
 		}
-		if !found {
+		if !found && !explainedBefore(what) {
 			name, rest, _ := strings.Cut(what, "/")
 			d := differences[what]
 			unexplained[name] = append(unexplained[name], fmt.Sprintf("%s\n  Envoy %s\n  weft  %s", rest, d[0], d[1]))
 		}
 	}
 	return unexplained, used
+}
+
+// again are the ends of names of scenarios of HTTP/1 that are asked once more in HTTP/2.
+var again = []string{"-h2", "-h2-down", "-h2-up"}
+
+// explainedBefore tells whether a difference is one in HTTP/1, too. What is said there of all scenarios, and names none, holds here only
+// for clients that speak HTTP/1.
+func explainedBefore(what string) bool {
+	name, rest, _ := strings.Cut(what, "/")
+	for _, end := range again {
+		base, ok := strings.CutSuffix(name, end)
+		if !ok {
+			continue
+		}
+		was := base + "/" + strings.ReplaceAll(rest, name, base)
+		for i := range explained {
+			if p := explained[i].what; p.MatchString(was) && (end == "-h2-up" || strings.HasPrefix(p.String(), "^")) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // after adds the lines of logs and the counters.

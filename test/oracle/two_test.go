@@ -543,7 +543,10 @@ func inTwo(suffix string, client, up bool, lists ...[]scenario) (out []scenario)
 		if client && strings.Contains(c.manager, "upgrade_configs") {
 			two.manager += "\nhttp2_protocol_options: {allow_connect: true}"
 		}
-		for _, e := range c.sends {
+		for i, e := range c.sends {
+			if slices.Contains(odd[c.name], i) {
+				continue
+			}
 			if e.send = named(e.send); client && !sayable(e.send) || up && slices.ContainsFunc(e.answers, func(a string) bool { return !answerable(a) }) {
 				continue
 			}
