@@ -51,7 +51,7 @@ gen: ## what is generated: docs/support.md
 	$(GO) test ./xds/decode -run TestSupport -update
 
 setup: $(ENVOY) ## the rivals and oracles that tests and benchmarks run beside weft
-	@for p in nginx:nginx-light haproxy:haproxy openssl:openssl; do \
+	@for p in nginx:nginx-light haproxy:haproxy openssl:openssl curl:curl nghttp:nghttp2-client; do \
 	  command -v $${p%%:*} >/dev/null || PATH=$$PATH:/usr/sbin command -v $${p%%:*} >/dev/null || { \
 	    echo "installing $${p##*:}"; \
 	    { apt-get install -y -qq $${p##*:} || { apt-get update -qq && apt-get install -y -qq $${p##*:}; }; } >/dev/null 2>&1 \

@@ -23,7 +23,6 @@ type client2 struct {
 	conns    []conn2
 	buf      []byte
 	base     time.Time
-	up       int
 	requests uint64
 	bytes    uint64
 	latency  Histogram

@@ -20,7 +20,10 @@ func Run(spec Spec) (Result, error) {
 	if err := spec.check(); err != nil {
 		return Result{}, err
 	}
-	if spec.shared() {
+	switch {
+	case spec.Protocol == Resets:
+		return runResets(spec)
+	case spec.shared():
 		return runHTTP2(spec)
 	}
 	if spec.TLS {

@@ -15,6 +15,8 @@ const (
 	// each of which counts as a request.
 	GRPC       = "grpc"
 	GRPCStream = "grpc-stream"
+	// Resets is an attack: streams of HTTP/2 that are reset as soon as they are opened.
+	Resets = "resets"
 )
 
 // A Spec says what traffic to make. It travels to the load process as JSON.
@@ -120,8 +122,8 @@ func (s Spec) check() error {
 	switch {
 	case s.Port <= 0 || s.Port > 65535:
 		return fmt.Errorf("load: port %d: want 1 to 65535", s.Port)
-	case !slices.Contains([]string{HTTP1, TCP, HTTP2, GRPC, GRPCStream}, s.Protocol):
-		return fmt.Errorf("load: protocol %q: want %q, %q, %q, %q or %q", s.Protocol, HTTP1, TCP, HTTP2, GRPC, GRPCStream)
+	case !slices.Contains([]string{HTTP1, TCP, HTTP2, GRPC, GRPCStream, Resets}, s.Protocol):
+		return fmt.Errorf("load: protocol %q: want %q, %q, %q, %q, %q or %q", s.Protocol, HTTP1, TCP, HTTP2, GRPC, GRPCStream, Resets)
 	case s.shared() && (s.Streams <= 0 || s.Streams > mostStreams || s.TLS || s.Rate > 0):
 		return fmt.Errorf("load: %d streams of HTTP/2: want 1 to %d, in plain text and as fast as answers come", s.Streams, mostStreams)
 	case s.Protocol != TCP && (s.Path == "" || s.Path[0] != '/'):

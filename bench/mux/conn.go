@@ -1,7 +1,6 @@
 package mux
 
 import (
-	"errors"
 	"io"
 
 	"golang.org/x/sys/unix"
@@ -101,6 +100,3 @@ func (c *Conn) Flush() error {
 
 // Stuck tells that what is said waits for the peer.
 func (c *Conn) Stuck() bool { return c.stuck }
-
-// ErrGone is a peer that says it goes.
-var ErrGone = errors.New("mux: the peer takes no more streams")

@@ -44,6 +44,10 @@ func All() []Scenario {
 		{"h2-1g", "HTTP/2, one stream of 1 GiB after another", one("CPU per GB", "ms", of("haproxy", 1.0)), multiplexed{streams(load.HTTP2, upstream.PathBig, upstream.SizeBig, 1, 1).traffic, true}},
 		{"memory-h2-connections", "1,000 idle HTTP/2 connections that made a request", one("resident memory per connection", "KiB", atMost(8)), perSharedConnection{conns: 1000}},
 		{"memory-h2-unread", "10 connections of 100 streams that ask for 1 MiB each and read nothing", one("memory taken", "MB", atMost(32)), unread{conns: 10, streams: 100}},
+		{"h2-resets", "8 clients of HTTP/2 while another one opens and resets 100,000 streams", []Measure{
+			{"p99 beside calm", "×", []Target{atMost(2)}},
+			{"p99", "ms", nil},
+		}, attacked{}},
 		policed("c64", "1 KiB, 64 connections", upstream.Path1K, upstream.Size1K, 64, 0),
 		policed("c512", "1 KiB, 512 connections", upstream.Path1K, upstream.Size1K, 512, 0),
 		policed("64k-c64", "64 KiB, 64 connections", upstream.Path64K, upstream.Size64K, 64, 0),

@@ -2,6 +2,8 @@ package scenarios
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/weftmesh/weft/bench/load"
 	"github.com/weftmesh/weft/bench/rivals"
@@ -73,4 +75,39 @@ func (u unread) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sam
 		return Sample{}, err
 	}
 	return Sample{Values: []float64{(after - before) / 1e6}}, nil
+}
+
+// attacked measures how another client fares while one opens and resets streams as fast as it can.
+type attacked struct{ idling }
+
+func (attacked) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
+	proxy, plan, err := s.start(ctx, c, rivals.Plan{Threads: 1, HTTP2: true, Upstream: s.ports.HTTP2}, s.proxyCPU)
+	if err != nil {
+		return Sample{}, err
+	}
+	defer proxy.Stop()
+	spec := load.Spec{Port: plan.Listen, Protocol: load.HTTP2, Path: upstream.Path1K, Body: upstream.Size1K, Conns: 8, Streams: 1, Warm: s.Warm, Measure: s.Measure, Watch: proxy.PIDs()}
+	calm, err := s.load(ctx, spec)
+	if err != nil {
+		return Sample{}, err
+	}
+	type end struct {
+		load.Result
+		error
+	}
+	ended := make(chan end, 1)
+	go func() {
+		r, err := s.load(ctx, load.Spec{Port: plan.Listen, Protocol: load.Resets, Path: upstream.Path1K, Body: 1, Conns: 1, Measure: s.Warm + s.Measure})
+		ended <- end{r, err}
+	}()
+	r, err := s.load(ctx, spec)
+	attack := <-ended
+	if err = errors.Join(err, attack.error); err != nil {
+		return Sample{}, err
+	}
+	sample := Sample{Load: &r, Invalid: judge(spec, r, proxy.Ended())}
+	if calm.P99 > 0 {
+		sample.Values = []float64{float64(r.P99) / float64(calm.P99), float64(r.P99) / float64(time.Millisecond)}
+	}
+	return sample, nil
 }

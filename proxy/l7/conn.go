@@ -240,8 +240,13 @@ func (c *Conn) OnClosed(error) {
 	c.drop(CxDestroyRemote)
 }
 
-// drop ends the exchange, if there is one, with the connection.
+// drop ends the exchanges, if there are any, with the connection.
 func (c *Conn) drop(row int) {
+	c.dropFor(row, accesslog.DownstreamConnectionTermination, "downstream_remote_disconnect")
+}
+
+// dropFor is drop for a reason.
+func (c *Conn) dropFor(row int, f accesslog.Flags, details string) {
 	x := c.exchange
 	c.exchange = nil
 	if x != nil || c.busy() {
@@ -255,10 +260,10 @@ func (c *Conn) drop(row int) {
 	c.leave(row)
 	if x != nil {
 		c.stats.Inc(RqRxReset)
-		x.downstreamGone(accesslog.DownstreamConnectionTermination, "downstream_remote_disconnect")
+		x.downstreamGone(f, details)
 	}
 	if c.shared != nil {
-		c.shared.dropStreams(accesslog.DownstreamConnectionTermination, "downstream_remote_disconnect")
+		c.shared.dropStreams(f, details)
 	}
 }
 

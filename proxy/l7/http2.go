@@ -3,7 +3,6 @@ package l7
 import (
 	"time"
 
-	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -22,8 +21,8 @@ type shared struct {
 	asked    bool   // whether the client is there; it owes an answer
 	begun    int    // streams, in this offer of bytes
 	resets   uint32 // streams that ended before their answers, soon after they began
-	budget   int64  // of resets, in nanoseconds of their rate; what has been used of it
-	budgeted int64  // when that was
+	allowed  uint64 // resets, at once
+	refilled int64  // when that was last, on the loop's clock
 }
 
 // parting is how far a connection has got in saying goodbye (RFC 9113 §6.8).
@@ -37,7 +36,7 @@ const (
 
 // share makes the connection one of HTTP/2.
 func (c *Conn) share() *shared {
-	h := &shared{Conn: c}
+	h := &shared{Conn: c, allowed: c.server.config.HTTP2.ResetBurst, refilled: c.local.Loop.Nanotime()}
 	c.shared = h
 	c.conn.Own(h)
 	h.codec.UseSpares(&c.local.spares)
@@ -105,12 +104,7 @@ func (h *shared) rest() {
 func (h *shared) fault(err *http2.Error) {
 	h.stats.Inc(CxProtocolError)
 	h.state |= connBroken
-	if h.streams != nil {
-		h.stats.Inc(CxDestroyActive)
-		h.stats.Inc(CxDestroyLocalActive)
-	}
-	h.dropStreams(accesslog.DownstreamProtocolError, err.Detail)
-	h.drop(CxDestroyLocal)
+	h.dropFor(CxDestroyLocal, accesslog.DownstreamProtocolError, err.Detail)
 	h.conn.Own(lingering{h.stats})
 	h.conn.CloseFlushed(h.server.config.DelayedCloseTimeout)
 }
@@ -239,13 +233,13 @@ const (
 	prematureTime    = time.Second
 )
 
-// countReset takes note of a stream that ended before its answer, and ends the connection of a client that does little else.
+// countReset takes note of a stream that was reset, of which began is when it did, if its answer was not whole. It ends the connection of a
+// client that does little else, or does it more often than is allowed.
 func (h *shared) countReset(began int64) {
 	if time.Duration(h.local.Loop.Nanotime()-began) < prematureTime {
 		h.resets++
 	}
-	c := &h.server.config.HTTP2
-	if (h.served < prematureStreams || 2*h.resets < h.served) && (c.ResetRate == 0 || h.mayReset(c)) {
+	if h.mayReset() && (h.served < prematureStreams || 2*h.resets < h.served) {
 		return
 	}
 	h.stats.Inc(RqTooManyPremature)
@@ -255,16 +249,16 @@ func (h *shared) countReset(began int64) {
 	h.conn.Close()
 }
 
-// mayReset takes one of the resets that a client may ask for: some at once, and more as time goes by. The loop's clock stands still while they
-// come, so another one is asked.
-func (h *shared) mayReset(c *config.HTTP2) bool {
-	now, each := time.Now().UnixNano(), int64(time.Second)/int64(min(c.ResetRate, uint64(time.Second)))
-	h.budget = max(h.budget-(now-h.budgeted), 0)
-	h.budgeted = now
-	if uint64(h.budget/each) >= c.ResetBurst {
+// mayReset takes one of the resets that a client has: some at once, and more for each second that goes by.
+func (h *shared) mayReset() bool {
+	c := &h.server.config.HTTP2
+	seconds := (h.local.Loop.Nanotime() - h.refilled) / int64(time.Second)
+	h.refilled += seconds * int64(time.Second)
+	h.allowed = min(h.allowed+uint64(seconds)*c.ResetRate, c.ResetBurst)
+	if h.allowed == 0 {
 		return false
 	}
-	h.budget += each
+	h.allowed--
 	return true
 }
 
@@ -405,6 +399,7 @@ func (t *stream) OnReset(_ http2.ErrCode, local, _ bool) {
 	h, x := t.shared, t.exchange
 	if x == nil {
 		t.leave()
+		h.countReset(0) // the end of its answer was on its way
 		return
 	}
 	began := x.began

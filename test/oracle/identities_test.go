@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,6 +9,7 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 	"math/big"
 	"net"
@@ -16,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/weftmesh/weft/test/authority"
 )
@@ -67,6 +71,20 @@ func issue(t *testing.T) *identities {
 	k.of["bound"] = a.Under("binding", func(c *x509.Certificate) {
 		c.PermittedDNSDomains, c.PermittedDNSDomainsCritical = []string{"allowed.test"}, true
 	}).Issue("bound", []string{"client.test", "spiffe://td/client"}, nil)
+	sealed, err := x509.MarshalPKCS8PrivateKey(k.of["rsa"].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := x509.EncryptPEMBlock(rand.Reader, "PRIVATE KEY", sealed, []byte("secret"), x509.PEMCipherAES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Write("rsa-sealed.key", pem.EncodeToMemory(block))
+	store, err := pkcs12.Modern.Encode(k.of["rsa"].PrivateKey, k.of["rsa"].Leaf, nil, "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Write("rsa.p12", store)
 	a.Staple("staple", k.of["front"].Leaf, time.Now().Add(time.Hour))
 	a.Staple("ended-staple", k.of["front"].Leaf, time.Now().Add(-time.Hour))
 	a.Revoke("none-crl.pem")

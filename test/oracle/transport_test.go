@@ -48,6 +48,8 @@ var transports = []scenario{
 	certified("xfcc-bare", "forward_client_cert_details: SANITIZE_SET"),
 
 	{name: "tls-age", chain: server(shows("front"), "session_timeout: 60s"), sends: shakes(meeting{keep: "a"}, meeting{keep: "a"})},
+	{name: "tls-password", chain: server(`tls_certificates: [{certificate_chain: {filename: @folder/rsa.pem}, private_key: {filename: @folder/rsa-sealed.key}, password: {inline_string: secret}}]`), sends: shakes(meeting{})},
+	{name: "tls-pkcs12", chain: server(`tls_certificates: [{pkcs12: {filename: @folder/rsa.p12}, password: {inline_string: secret}}]`), sends: shakes(meeting{})},
 	{name: "tls-stapled", chain: server(stapled("staple")), sends: shakes(meeting{})},
 	{name: "tls-stapled-strictly", chain: server(stapled("staple"), "ocsp_staple_policy: STRICT_STAPLING"), sends: shakes(meeting{})},
 	{name: "tls-stapled-ended", chain: server(stapled("ended-staple"), "ocsp_staple_policy: STRICT_STAPLING"), sends: shakes(meeting{})},

@@ -70,7 +70,7 @@ func (p *program) run(t *trace, digits int, names string, numbers ...[]uint64) {
 		m.arguments[name] = uint64(i)<<32 + uint64(uintptr(unsafe.Pointer(&numbers[i][0]))%64)
 	}
 	for count := 0; m.next >= 0; count++ {
-		if m.next >= len(p.steps) || count > 1e6 {
+		if m.next >= len(p.steps) || count > 200_000 {
 			stop("it does not return")
 		}
 		t.add(uint64(m.next))

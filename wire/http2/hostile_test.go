@@ -457,6 +457,8 @@ func TestHeads(t *testing.T) {
 		{with("a", "\x01"), "", BadValue},
 		{with("a", " b"), "", BadValue},
 		{with("a", "b\t"), "", BadValue},
+		{with("grpc-message", " b\t"), "GET https a / grpc-message= b\t end", none},
+		{with("grpc-message", " b\n"), "", BadValue},
 		{with("a", "b\tc \xff"), "GET https a / a=b\tc \xff end", none},
 		{with("connection", "close"), "", ConnectionField},
 		{with("keep-alive", "x"), "", ConnectionField},

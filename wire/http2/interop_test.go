@@ -156,12 +156,8 @@ func TestGoClient(t *testing.T) {
 	w.c.GoAway(w.c.LastID(), NoError)
 	w.flush()
 	w.Unlock()
-	transport.CloseIdleConnections()
-	select {
-	case <-ended:
-	case <-time.After(10 * time.Second):
-		t.Fatal("the client does not close")
-	}
+	a.Close()
+	<-ended
 	if w.err != nil {
 		t.Error(w.err)
 	}

@@ -1,5 +1,11 @@
 package http2
 
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+)
+
 // list is a ring of streams by one of their links. A stream may be in one list for each link.
 type list struct {
 	head  *Stream
@@ -59,9 +65,14 @@ func (l *list) take(o *list) {
 // stable finds streams by their numbers: open-addressed, at most half full. It takes no memory while there is none.
 type stable struct {
 	slots []*Stream
+	shift uint8 // 32 less the bits of a slot's number
 	n     int
 	last  *Stream // what was found last
 }
+
+// home is the slot where a stream's search begins. Numbers rise by two, so that neighbours would make one run of all streams, which each that
+// ends would have to be moved out of.
+func (t *stable) home(id uint32) uint32 { return id * 0x9e3779b9 >> t.shift }
 
 // firstSlots is how many there are at first, keepSlots up to how many are kept while there is no stream: a client that asks for some dozens of
 // things at once will do so again.
@@ -78,7 +89,7 @@ func (t *stable) find(id uint32) *Stream {
 		return nil
 	}
 	mask := uint32(len(t.slots) - 1)
-	for i := id >> 1 & mask; t.slots[i] != nil; i = (i + 1) & mask {
+	for i := t.home(id); t.slots[i] != nil; i = (i + 1) & mask {
 		if t.slots[i].ID == id {
 			t.last = t.slots[i]
 			return t.last
@@ -91,6 +102,7 @@ func (t *stable) put(s *Stream) {
 	if 2*(t.n+1) > len(t.slots) {
 		old := t.slots
 		t.slots = make([]*Stream, max(2*len(old), firstSlots))
+		t.shift = uint8(33 - bits.Len32(uint32(len(t.slots))))
 		for _, s := range old {
 			if s != nil {
 				t.place(s)
@@ -104,7 +116,7 @@ func (t *stable) put(s *Stream) {
 
 func (t *stable) place(s *Stream) {
 	mask := uint32(len(t.slots) - 1)
-	i := s.ID >> 1 & mask
+	i := t.home(s.ID)
 	for ; t.slots[i] != nil; i = (i + 1) & mask {
 	}
 	t.slots[i] = s
@@ -116,12 +128,12 @@ func (t *stable) remove(s *Stream) {
 		t.last = nil
 	}
 	mask := uint32(len(t.slots) - 1)
-	i := s.ID >> 1 & mask
+	i := t.home(s.ID)
 	for ; t.slots[i] != s; i = (i + 1) & mask {
 	}
 	t.slots[i] = nil
 	for j := (i + 1) & mask; t.slots[j] != nil; j = (j + 1) & mask {
-		if want := t.slots[j].ID >> 1 & mask; (j-want)&mask >= (j-i)&mask {
+		if want := t.home(t.slots[j].ID); (j-want)&mask >= (j-i)&mask {
 			t.slots[i], t.slots[j] = t.slots[j], nil
 			i = j
 		}
@@ -131,7 +143,7 @@ func (t *stable) remove(s *Stream) {
 	}
 }
 
-// all are the streams there are now.
+// all are the streams there are now, in the order of their numbers.
 func (t *stable) all() []*Stream {
 	all := make([]*Stream, 0, t.n)
 	for _, s := range t.slots {
@@ -139,6 +151,7 @@ func (t *stable) all() []*Stream {
 			all = append(all, s)
 		}
 	}
+	slices.SortFunc(all, func(a, b *Stream) int { return cmp.Compare(a.ID, b.ID) })
 	return all
 }
 

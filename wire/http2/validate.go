@@ -16,6 +16,7 @@ const (
 	length
 	host
 	te
+	message      // grpc-message, of which white space at the ends is a part
 	ofConnection // what HTTP/1 says of its connection (RFC 9113 §8.2.2)
 	method
 	scheme
@@ -32,7 +33,7 @@ func (k kind) pseudo() bool { return k >= method }
 var kinds = [256]kind{
 	http.Cookie: crumb, http.ContentLength: length, http.Host: host, http.TE: te,
 	http.Connection: ofConnection, http.KeepAlive: ofConnection, http.ProxyConnection: ofConnection, http.TransferEncoding: ofConnection,
-	http.Upgrade: ofConnection,
+	http.Upgrade: ofConnection, http.GRPCMessage: message,
 }
 
 // classify judges a name.
@@ -121,13 +122,14 @@ func isText(b []byte) bool {
 
 // judge judges a value by what its field is, as far as that does not depend on the message. It is as strict as Envoy (1.40, tried), which
 // leaves to its owner what a fragment in :path is answered with, and any scheme; but white space at the ends of a value, which Envoy passes
-// on, is malformed here as the RFC says.
+// on, is malformed here as the RFC says. Only grpc-message may have it, which gRPC's servers send as it is (Percent-Encoded in gRPC's
+// doc/PROTOCOL-HTTP2.md leaves spaces alone).
 func (k kind) judge(v []byte) Code {
-	if !validValue(v) {
+	if !validValue(v) && (k != message || !isText(v)) {
 		return BadValue
 	}
 	switch k {
-	case ordinary, underscored, crumb, length:
+	case ordinary, underscored, crumb, length, message:
 	case te:
 		if string(v) != "trailers" {
 			return BadTE

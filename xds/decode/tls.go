@@ -275,6 +275,9 @@ func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificat
 		return nil
 	}
 	c := &config.Certificate{Certificate: pair, Where: origin(from), Label: label("unnamed_cert_", from), Batch: delay, MustStaple: mustStaple(pair.Leaf)}
+	if store != nil {
+		c.Label = "unnamed_cert_" // as Envoy's statistics call all of them
+	}
 	if d := m.GetOcspStaple(); d != nil {
 		s.staple(c, d, p.field("ocsp_staple"))
 	} else if c.MustStaple {
