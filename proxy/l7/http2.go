@@ -105,7 +105,9 @@ func (h *shared) rest() {
 
 // fault ends a connection whose client has broken the protocol, or floods us. It has been told.
 func (h *shared) fault(err *http2.Error) {
-	h.stats.Inc(CxProtocolError)
+	if !err.Flood() {
+		h.stats.Inc(CxProtocolError)
+	}
 	h.state |= connBroken
 	h.dropFor(CxDestroyLocal, accesslog.DownstreamProtocolError, err.Detail)
 	h.conn.Own(lingering{h.stats})

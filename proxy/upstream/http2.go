@@ -210,7 +210,7 @@ func (h *HTTP2) lose(f Failure, row, activeRow int) {
 	h.strands = nil
 	p := h.pool
 	p.loop.StopTimer(&h.ping)
-	if lost != nil {
+	if lost != nil && f != Malformed { // else its streams are reset first
 		h.discardActive(row, activeRow)
 	} else {
 		h.discard(row)
@@ -510,10 +510,10 @@ func (t *strand) OnReset(code http2.ErrCode, local, unprocessed bool) {
 	switch {
 	case unprocessed:
 		f = Unprocessed
-	case local:
-		f = Malformed
+	case local, code == http2.ProtocolError:
+		f = Malformed // whose fault it is, nobody knows
 	}
-	if local {
+	if f == Malformed {
 		t.stats().Inc(RqTxReset)
 	} else {
 		t.stats().Inc(RqRxReset)

@@ -124,4 +124,4 @@ var explainedTLS = []difference{
 }
 
 // uncompared are statistics that are not looked at: times, and what is so at one moment only.
-var uncompared = regexp.MustCompile(`_ms$|\.update_time$|_active$|_length_|_buffered$`)
+var uncompared = regexp.MustCompile(`_ms$|pending_send_bytes$|\.update_time$|_active$|_length_|_buffered$`)

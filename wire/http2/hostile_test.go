@@ -501,12 +501,12 @@ func TestLengths(t *testing.T) {
 		code   Code
 	}{
 		"ab|c.":  {"3", none},
-		"ab|cd":  {"3", LengthMismatch},
-		"ab.":    {"3", LengthMismatch},
+		"ab|cd":  {"3", DataMismatch},
+		"ab.":    {"3", DataMismatch},
 		"abc|.":  {"3", none},
 		"abc|t":  {"3", none},
 		"ab|t":   {"3", LengthMismatch},
-		"abcd":   {"3", LengthMismatch},
+		"abcd":   {"3", DataMismatch},
 		"a|b|c.": {"03", none},
 	} {
 		s := newSide(t, Options{Server: true, StreamErrors: true})

@@ -349,6 +349,8 @@ func (m *head) finish() Code {
 		}
 		p := m.request.Path()
 		switch {
+		case m.seen&(1<<protocol) != 0 && !m.o.EnableConnect:
+			return BadPseudo
 		case m.seen&(1<<protocol) != 0:
 			return BadConnect
 		case p[0] == '/':
