@@ -158,7 +158,7 @@ func (p *Place) converse(fd int, o Owner) (given bool) {
 		case askCounters:
 			err = sendCounters(fd, o.Counters())
 		case askEnd:
-			err = sendCounters(fd, o.Counters())
+			sendCounters(fd, o.Counters()) // to whoever still listens
 			o.End()
 			return true
 		default:
