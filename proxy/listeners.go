@@ -105,7 +105,7 @@ func (p *Proxy) openListeners(s *config.Snapshot) (*change, error) {
 			to.rechain[c.Name] = listener.Compile(c, old.Chains, p.builder(c))
 		default:
 			l, err := listener.Open(c, old, listener.Compile(c, nil, p.builder(c)), listener.Origin{
-				Loops: len(p.loops), Stats: p.options.Stats, Log: p.log, NextConn: &p.nextConn, Tell: p.unshaken,
+				Loops: len(p.loops), Stats: p.options.Stats, Log: p.log, NextConn: &p.nextConn, Tell: p.unshaken, Handed: p.options.Handed,
 			})
 			if err != nil {
 				p.owners.listeners.Inc(listenersFailed)

@@ -33,6 +33,9 @@ type Options struct {
 	Logs           *accesslog.Files
 	Log            *slog.Logger
 	Ready          func() bool // says that all that there was to begin with has come; nil: it has
+	Epoch          uint        // this process's in a row of hot restarts
+	// Handed gives sockets that another process has handed over, by what Sockets knows them by, once each; nil: none did.
+	Handed func(key string) []int
 }
 
 // Proxy is a running data plane.
@@ -224,11 +227,34 @@ func (p *Proxy) CloseListeners(inboundOnly bool) {
 	}
 }
 
+// Depart ends all HTTP connections with their present exchange, and those that have none now, and returns when none is left or the time is over.
+func (p *Proxy) Depart(within time.Duration) {
+	p.onLoops(func(i int) { p.locals[i].HTTP.CloseAll(nil, true) })
+	for end := time.Now().Add(within); p.Connections() > 0 && time.Now().Before(end); {
+		time.Sleep(departStep)
+	}
+}
+
+// departStep is the time between two looks.
+const departStep = 20 * time.Millisecond
+
 // Connections is the number of downstream connections.
 func (p *Proxy) Connections() int {
 	var n atomic.Int64
 	p.onLoops(func(i int) { n.Add(int64(p.locals[i].Connections())) })
 	return int(n.Load())
+}
+
+// Sockets are the descriptors of all that listens, with what each is known by to another process. f gets them one by one; they stay the
+// proxy's, and are valid during the call.
+func (p *Proxy) Sockets(f func(key string, fd int)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.listeners {
+		for key, fd := range l.Sockets() {
+			f(key, fd)
+		}
+	}
 }
 
 // Addresses are where listeners are bound, by name: port 0 in the configuration leaves the choice to the kernel.

@@ -109,6 +109,7 @@ func (p *Proxy) Refresh() {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	v := p.owners.server
+	v.Set(serverHotRestartEpoch, uint64(p.options.Epoch))
 	v.Set(serverUptime, uint64(time.Since(p.owners.started)/time.Second))
 	v.Set(serverConcurrency, uint64(len(p.loops)))
 	v.Set(serverMemoryAllocated, m.HeapAlloc)

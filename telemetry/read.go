@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -36,7 +37,31 @@ func (s *Store) Read(f Filter) []Sample {
 		list = o.read(list, &f)
 	}
 	slices.SortFunc(list, func(a, b Sample) int { return cmp.Compare(a.Name, b.Name) })
+	if before := s.before.Load(); before != nil {
+		for i := range list {
+			if c := &list[i]; c.Metric.Type == Counter {
+				c.Value += int64((*before)[c.Name])
+			}
+		}
+	}
 	return list
+}
+
+// Carry has counters go on from what another process had counted before, by name.
+func (s *Store) Carry(before map[string]uint64) { s.before.Store(&before) }
+
+// Counters is the value of each counter that is not 0, by name, and of those that were carried over and that nobody here has touched.
+func (s *Store) Counters() map[string]uint64 {
+	all := map[string]uint64{}
+	if before := s.before.Load(); before != nil {
+		maps.Copy(all, *before)
+	}
+	for _, c := range s.Read(Filter{UsedOnly: true, Types: [3]bool{Counter: true}}) {
+		if c.Value != 0 {
+			all[c.Name] = uint64(c.Value)
+		}
+	}
+	return all
 }
 
 func (o *Owner) read(list []Sample, f *Filter) []Sample {

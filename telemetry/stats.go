@@ -56,6 +56,7 @@ type Store struct {
 	loops  int
 	mu     sync.Mutex
 	owners map[ownerKey]*Owner
+	before atomic.Pointer[map[string]uint64] // what another process has counted, by name
 }
 
 type ownerKey struct {

@@ -282,7 +282,7 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []blame) {
 		h := l.hold(f, kind, name)
 		s := heldBefore[heldUser{h, prefix}]
 		if s == nil {
-			s = &subscription{held: h, state: State{Kind: kind, Name: name}, prefix: prefix, tags: tags}
+			s = &subscription{held: h, wait: from.Wait, state: State{Kind: kind, Name: name}, prefix: prefix, tags: tags}
 			heldBefore[heldUser{h, prefix}] = s
 		}
 		if !s.planned {

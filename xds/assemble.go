@@ -381,8 +381,8 @@ func (f *Feed) expire() {
 	if gone(f.due) {
 		f.stale, f.due = true, time.Time{}
 		for _, s := range f.asked {
-			if h := s.held; h.value == nil && !h.absent && !h.late {
-				h.late = true
+			if ok, until := s.held.there(s.wait, now); !s.late && ok && !until.IsZero() {
+				s.late = true
 				s.count(initFetchTimeout)
 			}
 		}

@@ -124,9 +124,11 @@ type file struct {
 // subscription is one place that uses a resource, with counters of its own; of a file of listeners or clusters there is one.
 type subscription struct {
 	state   State
-	held    *held  // what comes over a stream
-	planned bool   // while a plan is made: it is part of it
-	prefix  string // of its counters
+	held    *held         // what comes over a stream
+	wait    time.Duration // how long it is waited for; 0: for ever
+	late    bool          // that was too long
+	planned bool          // while a plan is made: it is part of it
+	prefix  string        // of its counters
 	tags    []telemetry.Tag
 	owner   *telemetry.Owner
 	stats   *telemetry.Values // nil: it is not counted

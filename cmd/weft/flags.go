@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // flags is Envoy's command line. What a flag does here is said in flagTable; the ones that are only accepted say why.
 type flags struct {
+	args                   []string // as they were given
 	configPath, configYAML string
 	mode                   string
 	concurrency            uint
@@ -35,6 +37,10 @@ type flags struct {
 	baseID                 uint
 	baseIDPath             string
 	disableHotRestart      bool
+	useDynamicBaseID       bool
+	skipNoParent           bool
+	skipParentStats        bool
+	socketPath, socketMode string
 	version                bool
 	hotRestartVersion      bool
 	accepted               acceptedFlags
@@ -42,11 +48,9 @@ type flags struct {
 
 // acceptedFlags are flags of Envoy that change nothing that can be seen from outside.
 type acceptedFlags struct {
-	useDynamicBaseID, skipHotRestartOnNoParent, skipHotRestartParentStats bool
-	rejectUnknownDynamic, ignoreUnknownDynamic                            bool
-	skipDeprecatedLogs, logStacktraceSingleEntry, fineGrainLogging        bool
-	mutexTracing, cpusetThreads, coreDump                                 bool
-	socketPath, socketMode                                                string
+	rejectUnknownDynamic, ignoreUnknownDynamic                     bool
+	skipDeprecatedLogs, logStacktraceSingleEntry, fineGrainLogging bool
+	mutexTracing, cpusetThreads, coreDump                          bool
 }
 
 const usageHead = `weft is an L4/L7 proxy that takes Envoy's command line, bootstrap and configuration.
@@ -60,6 +64,7 @@ Examples:
   weft -c bootstrap.yaml --config-yaml 'admin: {address: {socket_address: {address: 127.0.0.1, port_value: 9901}}}'
                                                   serve with a piece merged over the file
   weft -c bootstrap.yaml --concurrency 2 -l debug two event loops, more log
+  weft upgrade PID                                take the place of a weft that runs, with its own command line, and lose nothing
 
 Flags:
 `
@@ -82,23 +87,25 @@ func (f *flags) define(set *flag.FlagSet) {
 	set.StringVar(&f.serviceZone, "service-zone", "", "`zone` of this proxy, in place of node.locality.zone")
 	set.UintVar(&f.drainTime, "drain-time-s", 600, "`seconds` over which connections are asked to go when a drain is asked for")
 	set.StringVar(&f.drainStrategy, "drain-strategy", "gradual", "gradual: spread over the drain time; immediate: all at once")
-	set.UintVar(&f.parentShutdownTime, "parent-shutdown-time-s", 900, "`seconds` after which a hot restart ends the old process")
+	set.UintVar(&f.parentShutdownTime, "parent-shutdown-time-s", 900, "`seconds` after which this process ends the one whose place it has taken")
 	set.BoolVar(&f.allowUnknownStatic, "allow-unknown-static-fields", false, "warn of unknown fields in the bootstrap instead of refusing it")
 	set.BoolVar(&f.allowUnknown, "allow-unknown-fields", false, "old name of --allow-unknown-static-fields")
 	set.StringVar(&f.adminAddressPath, "admin-address-path", "", "`file` that the admin address is written to")
 	set.UintVar(&f.flushInterval, "file-flush-interval-msec", 10000, "`milliseconds` after which access logs are written")
 	set.UintVar(&f.flushMinSize, "file-flush-min-size-kb", 64, "`KiB` of access log that are written without waiting")
 	set.StringVar(&f.localAddressVersion, "local-address-ip-version", "v4", "`v4 or v6`: what counts as this host's own address")
-	set.UintVar(&f.restartEpoch, "restart-epoch", 0, "number of this process in a row of hot restarts; only 0 runs yet")
-	set.UintVar(&f.baseID, "base-id", 0, "tells proxies on one host apart")
+	set.UintVar(&f.restartEpoch, "restart-epoch", 0, "`number` of this process in a row of hot restarts: one more than that of the process whose place it takes")
+	set.UintVar(&f.baseID, "base-id", 0, "`number` that tells proxies on one host apart: two with the same one take each other's place, or refuse to start")
 	set.StringVar(&f.baseIDPath, "base-id-path", "", "`file` that the base id is written to")
-	set.BoolVar(&f.disableHotRestart, "disable-hot-restart", false, "accepted: this process does not wait for a successor")
+	set.BoolVar(&f.disableHotRestart, "disable-hot-restart", false, "neither take a place nor wait for a successor")
 	set.BoolVar(&f.version, "version", false, "print the version and exit")
 	set.BoolVar(&f.hotRestartVersion, "hot-restart-version", false, "print the hot restart compatibility version and exit")
+	set.BoolVar(&f.useDynamicBaseID, "use-dynamic-base-id", false, "choose a base id that nobody has")
+	set.BoolVar(&f.skipNoParent, "skip-hot-restart-on-no-parent", false, "start as the first where no process is there to take over from")
+	set.BoolVar(&f.skipParentStats, "skip-hot-restart-parent-stats", false, "do not take over what the other process has counted")
+	set.StringVar(&f.socketPath, "socket-path", "@envoy_domain_socket", "`path` that the sockets begin with at which processes meet; @: in no folder")
+	set.StringVar(&f.socketMode, "socket-mode", "600", "`mode` of such a socket in a folder")
 	a := &f.accepted
-	set.BoolVar(&a.useDynamicBaseID, "use-dynamic-base-id", false, "accepted: base ids only matter for hot restarts")
-	set.BoolVar(&a.skipHotRestartOnNoParent, "skip-hot-restart-on-no-parent", false, "accepted: there is no hot restart to skip")
-	set.BoolVar(&a.skipHotRestartParentStats, "skip-hot-restart-parent-stats", false, "accepted: there is no parent")
 	set.BoolVar(&a.rejectUnknownDynamic, "reject-unknown-dynamic-fields", false, "accepted: unknown fields are always refused there")
 	set.BoolVar(&a.ignoreUnknownDynamic, "ignore-unknown-dynamic-fields", false, "accepted, without effect: what is not known is refused")
 	set.BoolVar(&a.skipDeprecatedLogs, "skip-deprecated-logs", false, "accepted: deprecated fields are not logged")
@@ -107,13 +114,11 @@ func (f *flags) define(set *flag.FlagSet) {
 	set.BoolVar(&a.mutexTracing, "enable-mutex-tracing", false, "accepted: there is nothing to trace")
 	set.BoolVar(&a.cpusetThreads, "cpuset-threads", false, "accepted: concurrency always follows the processors that may be used")
 	set.BoolVar(&a.coreDump, "enable-core-dump", false, "accepted: set GOTRACEBACK=crash for core dumps")
-	set.StringVar(&a.socketPath, "socket-path", "@envoy_domain_socket", "accepted: `path` of the hot restart socket")
-	set.StringVar(&a.socketMode, "socket-mode", "600", "accepted: `mode` of the hot restart socket")
 }
 
 // parse reads a command line. flag.ErrHelp means that help was asked for and written to out.
 func parse(args []string, out io.Writer) (*flags, error) {
-	f := &flags{}
+	f := &flags{args: args}
 	set := flag.NewFlagSet("weft", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	f.define(set)
@@ -154,8 +159,13 @@ func (f *flags) check() error {
 		return errors.New("no configuration: name a bootstrap by -c FILE or give one by --config-yaml")
 	case f.concurrency > maxConcurrency:
 		return fmt.Errorf("--concurrency is %d: want at most %d", f.concurrency, maxConcurrency)
-	case f.restartEpoch != 0:
-		return errors.New("--restart-epoch: hot restart does not run yet: want 0")
+	case f.restartEpoch != 0 && f.disableHotRestart:
+		return errors.New("--restart-epoch and --disable-hot-restart: want one of the two")
+	case f.restartEpoch != 0 && f.useDynamicBaseID:
+		return errors.New("--restart-epoch and --use-dynamic-base-id: a process that takes another one's place has its --base-id")
+	}
+	if _, err := strconv.ParseUint(f.socketMode, 8, 9); err != nil {
+		return fmt.Errorf("--socket-mode is %q: want three octal digits", f.socketMode)
 	}
 	return errors.Join(
 		oneOf("mode", f.mode, "serve", "validate"),

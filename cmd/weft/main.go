@@ -30,6 +30,14 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run is the program: 0 if it ended as it was told to, 1 if something was wrong.
 func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "upgrade" {
+		next, err := upgraded(args[1:])
+		if err != nil {
+			fmt.Fprintln(stderr, "weft: upgrade:", err)
+			return 1
+		}
+		args = next
+	}
 	f, err := parse(args, stdout)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -41,7 +49,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "weft  version:", versionLine())
 		return 0
 	case f.hotRestartVersion:
-		fmt.Fprintln(stdout, "disabled")
+		fmt.Fprintln(stdout, restartVersion)
 		return 0
 	}
 	levels, logger, err := newLog(f)
@@ -102,7 +110,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			// As Envoy: a signal ends the process at once. Whoever wants clients to go first asks for a drain before.
 			logger("main").Info("ends", "signal", got.String())
 		case <-s.quit:
-			logger("main").Info("ends", "because", "/quitquitquit")
+			logger("main").Info("ends", "because", s.why)
 		}
 		s.close()
 		return 0

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -105,6 +106,9 @@ func launch(t *testing.T, bootstrap string, args ...string) *weft {
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !slices.Contains(args, "--base-id") {
+		args = append(args, "--disable-hot-restart")
 	}
 	dir := t.TempDir()
 	file, address := filepath.Join(dir, "bootstrap.yaml"), filepath.Join(dir, "admin")
@@ -600,13 +604,14 @@ func TestBadConfigurations(t *testing.T) {
 	}{
 		"unknown field":          {nil, "static_resources: {listenerz: []}", []string{"bootstrap.yaml:1", "static_resources.listenerz", "listeners"}},
 		"not YAML":               {nil, "static_resources: [", []string{"bootstrap.yaml"}},
-		"not supported":          {nil, "static_resources: {clusters: [{name: a, protocol_selection: USE_DOWNSTREAM_PROTOCOL}]}", []string{"clusters[0].protocol_selection", "USE_DOWNSTREAM_PROTOCOL"}},
+		"not supported":          {nil, "static_resources: {clusters: [{name: a, track_timeout_budgets: true}]}", []string{"clusters[0].track_timeout_budgets", "not supported yet"}},
 		"unknown extension":      {nil, "static_resources: {listeners: [{name: a, address: {socket_address: {address: 127.0.0.1, port_value: 0}}, filter_chains: [{filters: [{name: x, typed_config: {'@type': type.googleapis.com/google.protobuf.Struct}}]}]}]}", []string{"filters[0].typed_config", "google.protobuf.Struct"}},
-		"several things at once": {nil, "static_resources: {clusters: [{name: a, protocol_selection: USE_DOWNSTREAM_PROTOCOL}, {name: b, type: LOGICAL_DNS}]}", []string{"clusters[0].protocol_selection", "clusters[1].load_assignment"}},
+		"several things at once": {nil, "static_resources: {clusters: [{name: a, track_timeout_budgets: true}, {name: b, type: LOGICAL_DNS}]}", []string{"clusters[0].track_timeout_budgets", "clusters[1].load_assignment"}},
 		"address that is taken":  {nil, "", []string{"address already in use", "choose another port"}},
 		"bad flag":               {[]string{"--mode", "nonsense"}, "node: {id: a}", []string{"--mode", "serve, validate"}},
 		"no such flag":           {[]string{"--nonsense"}, "node: {id: a}", []string{"nonsense", "--help"}},
-		"hot restart":            {[]string{"--restart-epoch", "1"}, "node: {id: a}", []string{"--restart-epoch"}},
+		"nobody to succeed":      {[]string{"--restart-epoch", "1", "--base-id", "77123"}, "node: {id: a}", []string{"--restart-epoch 1", "no process to take over from"}},
+		"epoch without restart":  {[]string{"--restart-epoch", "1", "--disable-hot-restart"}, "node: {id: a}", []string{"--restart-epoch", "--disable-hot-restart"}},
 		"no such file":           {[]string{"-c", "nowhere.yaml"}, "node: {id: a}", []string{"nowhere.yaml"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -40,6 +40,8 @@ type process struct {
 	runtime *proxy.Runtime
 	began   time.Time
 	quit    chan struct{}
+	why     string // it is to end; written before quit is closed
+	row     *row   // of processes; nil: hot restart is disabled
 	ending  sync.Once
 	unwatch context.CancelFunc
 	watched sync.WaitGroup
@@ -49,10 +51,15 @@ type process struct {
 func start(f *flags, boot *config.Bootstrap, levels *components, logger func(string) *slog.Logger) (*process, error) {
 	loops := int(f.concurrency)
 	p := &process{flags: f, boot: boot, log: logger("main"), stats: telemetry.NewStore(loops), began: time.Now(), quit: make(chan struct{})}
+	var err error
+	if p.row, err = joinRow(f, p.log); err != nil {
+		return nil, err
+	}
 	p.logs = accesslog.NewFiles(loops, p.stats, f.flushAfter(), int(f.flushMinSize)<<10)
 	p.runtime = proxy.NewRuntime(boot.Runtime, p.stats)
 	configLog := logger("config")
-	feed, err := xds.Open(boot, xds.Options{Filters: builtin.All(), Stats: p.stats, Report: func(o xds.Outcome) { report(configLog, o) }})
+	var feed *xds.Feed
+	feed, err = xds.Open(boot, xds.Options{Filters: builtin.All(), Stats: p.stats, Report: func(o xds.Outcome) { report(configLog, o) }})
 	if err != nil {
 		p.close()
 		return nil, err
@@ -60,8 +67,11 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	p.feed = feed
 	p.proxy, err = proxy.New(proxy.Options{
 		Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Zone: boot.Node.Zone, Host: hostAddress(f.localAddressVersion),
-		Specs: builtin.All(), Stats: p.stats, Logs: p.logs, Log: p.log, Ready: feed.Ready,
+		Specs: builtin.All(), Stats: p.stats, Logs: p.logs, Log: p.log, Epoch: f.restartEpoch, Handed: p.row.handed, Ready: feed.Ready,
 	})
+	if err == nil {
+		err = p.row.prepare(p.stats)
+	}
 	if err == nil {
 		// Before the listeners, so that whoever watches readiness sees the process before it serves.
 		err = p.startAdmin(levels, logger("admin"))
@@ -76,6 +86,7 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 		p.close()
 		return nil, err
 	}
+	p.row.takeOver(p)
 	p.tellUnasked()
 	ctx, cancel := context.WithCancel(context.Background())
 	p.unwatch = cancel
@@ -143,7 +154,7 @@ func (p *process) startAdmin(levels *components, log *slog.Logger) error {
 		Health:       p.proxy.FailHealthChecks,
 		Profile:      p.boot.Admin.Profile,
 		Reopen:       p.logs.Reopen,
-		Quit:         p.end,
+		Quit:         func() { p.end("/quitquitquit") },
 		Log: func(e *accesslog.Entry) {
 			for _, l := range logs {
 				if f := l.Filter(); f == nil || f.Wants(e, rand.Uint64(), route.Rules{}) {
@@ -225,7 +236,12 @@ func (p *process) drain(inboundOnly, graceful, skipExit bool) {
 	}
 }
 
-func (p *process) end() { p.ending.Do(func() { close(p.quit) }) }
+func (p *process) end(why string) {
+	p.ending.Do(func() {
+		p.why = why
+		close(p.quit)
+	})
+}
 
 // close ends everything, in the order in which it depends on one another.
 func (p *process) close() {
@@ -233,6 +249,7 @@ func (p *process) close() {
 		p.unwatch()
 		p.watched.Wait()
 	}
+	p.row.leave()
 	if p.admin != nil {
 		p.admin.Close()
 	}
@@ -254,7 +271,7 @@ func (p *process) info() any {
 	return map[string]any{
 		"version":              versionLine(),
 		"state":                state,
-		"hot_restart_version":  "disabled",
+		"hot_restart_version":  p.row.version(),
 		"uptime_current_epoch": seconds(up),
 		"uptime_all_epochs":    seconds(up),
 		"node": map[string]any{
@@ -262,13 +279,13 @@ func (p *process) info() any {
 			"locality": map[string]string{"region": p.boot.Node.Region, "zone": p.boot.Node.Zone, "sub_zone": p.boot.Node.SubZone},
 		},
 		"command_line_options": map[string]any{
-			"base_id": strconv.FormatUint(uint64(f.baseID), 10), "concurrency": f.concurrency, "config_path": f.configPath, "config_yaml": f.configYAML,
+			"base_id": strconv.FormatUint(uint64(f.baseID), 10), "use_dynamic_base_id": f.useDynamicBaseID, "concurrency": f.concurrency, "config_path": f.configPath, "config_yaml": f.configYAML,
 			"allow_unknown_static_fields": f.allowUnknownStatic, "admin_address_path": f.adminAddressPath,
 			"local_address_ip_version": f.localAddressVersion, "log_level": f.logLevel, "component_log_level": f.componentLogLevel, "log_format": f.logFormat,
 			"log_path": f.logPath, "service_cluster": f.serviceCluster, "service_node": f.serviceNode, "service_zone": f.serviceZone,
 			"file_flush_interval": strconv.FormatFloat(f.flushAfter().Seconds(), 'f', -1, 64) + "s",
 			"drain_time":          strconv.Itoa(int(f.drainTime)) + "s", "drain_strategy": f.drainStrategy,
-			"parent_shutdown_time": strconv.Itoa(int(f.parentShutdownTime)) + "s", "mode": f.mode, "disable_hot_restart": f.disableHotRestart,
+			"parent_shutdown_time": strconv.Itoa(int(f.parentShutdownTime)) + "s", "mode": f.mode, "disable_hot_restart": f.disableHotRestart, "restart_epoch": f.restartEpoch,
 		},
 	}
 }

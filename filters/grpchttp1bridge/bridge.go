@@ -44,6 +44,7 @@ func (f *filter) RequestHeaders(x filters.Exchange, end bool) filters.Action {
 	r.SetString(http.ContentType, "application/grpc")
 	x.ClearRoute()
 	if end {
+		r.Remove(http.ContentLength)
 		f.framed = f.bridged // nothing is framed, with Envoy, but what comes back
 		f.sent = true
 		return filters.Continue

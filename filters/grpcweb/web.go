@@ -120,9 +120,7 @@ func (f *filter) ResponseHeaders(x filters.Exchange, end bool) filters.Action {
 	if f.plain {
 		return filters.Hold
 	}
-	if !end {
-		r.Remove(http.ContentLength)
-	}
+	r.Remove(http.ContentLength)
 	return filters.Continue
 }
 

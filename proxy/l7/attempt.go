@@ -400,7 +400,9 @@ func (a *attempt) timedOut() {
 	x.clusterStats().Inc(upstream.RqTimeout)
 	x.tally(TallyTimeout)
 	a.report(upstream.Outcome{TimedOut: true})
-	x.countOther(a.member, x.lateAnswer)
+	if !x.has(headSent) {
+		x.countOther(a.member, x.lateAnswer)
+	}
 	text := "upstream request timeout"
 	if x.lateAnswer == 204 {
 		text = ""

@@ -48,7 +48,7 @@ func (x *exchange) downstreamGone(f accesslog.Flags, details string) {
 		return
 	}
 	x.abandonAttempts()
-	if m := x.entry.More; m != nil {
+	if m := x.entry.More; m != nil && (x.conn.shared == nil || x.conn.state&(connGone|connBroken) != 0) { // and not its stream alone
 		m.Gone = accesslog.At(x.since())
 	}
 	if !x.has(responseEnded) {

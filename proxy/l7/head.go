@@ -279,7 +279,7 @@ func (x *exchange) setScheme() {
 	case c.SchemeOverwrite != "":
 		r.SetScheme([]byte(c.SchemeOverwrite))
 		r.SetString(http.XForwardedProto, c.SchemeOverwrite)
-	case len(r.Scheme()) > 0: // of a target in absolute form
+	case string(r.Scheme()) == "http" || string(r.Scheme()) == "https": // of a target in absolute form, or of HTTP/2; others are not known
 	case bytes.EqualFold(r.Get(http.XForwardedProto), []byte("https")):
 		r.SetScheme([]byte("https"))
 	default:

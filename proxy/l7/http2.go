@@ -5,6 +5,7 @@ import (
 
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/proxy/upstream"
+	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/http2"
@@ -67,7 +68,7 @@ func (c *Conn) chooseVersion(b []byte) bool {
 func (h *shared) OnData(b []byte) int {
 	h.begun = 0
 	used, err := h.codec.Feed(b)
-	upstream.CountHTTP2(h.server.codec.Loop(h.local.Loop.Index()), h.codec.Counts())
+	upstream.CountHTTP2(h.codecStats(), h.codec.Counts())
 	switch {
 	case h.conn.Closed():
 		return len(b)
@@ -84,6 +85,8 @@ func (h *shared) OnData(b []byte) int {
 	h.rest()
 	return used
 }
+
+func (h *shared) codecStats() *telemetry.Values { return h.server.codec.Loop(h.local.Loop.Index()) }
 
 // atOnce is how many exchanges a client may begin before others get their turn: 100,000 that are reset at once are as many turns of a
 // third of a millisecond.
@@ -102,7 +105,9 @@ func (h *shared) rest() {
 
 // fault ends a connection whose client has broken the protocol, or floods us. It has been told.
 func (h *shared) fault(err *http2.Error) {
-	h.stats.Inc(CxProtocolError)
+	if !err.Flood() {
+		h.stats.Inc(CxProtocolError)
+	}
 	h.state |= connBroken
 	h.dropFor(CxDestroyLocal, accesslog.DownstreamProtocolError, err.Detail)
 	h.conn.Own(lingering{h.stats})
@@ -168,7 +173,7 @@ func (h *shared) Expired(t *loop.Timer) {
 	case t == &h.notice:
 		h.refuseMore()
 	case h.asked:
-		h.stats.Inc(CxKeepAliveTimeout)
+		h.codecStats().Inc(upstream.CodecKeepAliveTimeout)
 		h.drop(CxDestroyLocal)
 		h.conn.Close()
 	default:
@@ -437,7 +442,7 @@ func (t *stream) OnPanic(v any) {
 // Expired is the end of the time that the client had to take the end of an answer.
 func (t *stream) Expired(*loop.Timer) {
 	h := t.shared
-	h.stats.Inc(TxFlushTimeout)
+	h.codecStats().Inc(upstream.CodecFlushTimeout)
 	h.stats.Inc(RqTxReset)
 	t.lingers = false
 	t.stream.Reset(http2.NoError)

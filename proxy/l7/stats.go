@@ -9,7 +9,6 @@ const (
 	CxHTTP1Total
 	CxHTTP2Total
 	CxHTTP2Active
-	CxKeepAliveTimeout
 	CxHTTP1Active
 	CxSSLTotal
 	CxSSLActive
@@ -35,7 +34,6 @@ const (
 	RqHTTP1
 	RqHTTP2
 	RqTooManyPremature
-	TxFlushTimeout
 	RqActive
 	RqCompleted
 	RqResponseBeforeComplete
@@ -84,7 +82,6 @@ var Stats = &telemetry.Table{Kind: "http", Metrics: []telemetry.Metric{
 	CxHTTP1Total:                {Name: "downstream_cx_http1_total"},
 	CxHTTP2Total:                {Name: "downstream_cx_http2_total"},
 	CxHTTP2Active:               {Name: "downstream_cx_http2_active", Type: telemetry.Gauge},
-	CxKeepAliveTimeout:          {Name: "downstream_cx_http2_keepalive_timeout"},
 	CxHTTP1Active:               {Name: "downstream_cx_http1_active", Type: telemetry.Gauge},
 	CxSSLTotal:                  {Name: "downstream_cx_ssl_total"},
 	CxSSLActive:                 {Name: "downstream_cx_ssl_active", Type: telemetry.Gauge},
@@ -110,7 +107,6 @@ var Stats = &telemetry.Table{Kind: "http", Metrics: []telemetry.Metric{
 	RqHTTP1:                     {Name: "downstream_rq_http1_total"},
 	RqHTTP2:                     {Name: "downstream_rq_http2_total"},
 	RqTooManyPremature:          {Name: "downstream_rq_too_many_premature_resets"},
-	TxFlushTimeout:              {Name: "downstream_rq_flush_timeout"},
 	RqActive:                    {Name: "downstream_rq_active", Type: telemetry.Gauge},
 	RqCompleted:                 {Name: "downstream_rq_completed"},
 	RqResponseBeforeComplete:    {Name: "downstream_rq_response_before_rq_complete"},

@@ -102,6 +102,7 @@ type Origin struct {
 	Log      func(config.AccessLog) *accesslog.Log                 // opens one that is known to open
 	NextConn *atomic.Uint64                                        // numbers connections
 	Tell     func(listener string, peer netip.AddrPort, err error) // of handshakes that failed
+	Handed   func(key string) []int                                // sockets that another process has handed over, once; nil: none did
 }
 
 // Open binds a listener. What stays of an older one of the same name is taken over: its socket, if nothing about
@@ -112,11 +113,11 @@ func Open(c *config.Listener, old *Listener, chains *Chains, o Origin) (*Listene
 		l.logs = append(l.logs, o.Log(a))
 	}
 	if !c.Unbound {
-		err := l.listen(c.Address, c, old)
+		err := l.listen(c.Address, c, old, &o)
 		for i := 0; i < len(c.Additional) && err == nil; i++ {
 			a, own := &c.Additional[i], *c
 			own.KeepAlive, own.SocketOptions = a.KeepAlive, a.SocketOptions
-			err = l.listen(a.Address, &own, old)
+			err = l.listen(a.Address, &own, old, &o)
 		}
 		if err != nil {
 			l.closeSockets()
@@ -198,15 +199,17 @@ func (l *Listener) Start(on *Local) error {
 	for k := range l.sockets {
 		s := &l.sockets[k]
 		p.register(s.at)
-		fd, err := s.forLoop(i, len(l.ports))
+		fds, err := s.forLoop(i, len(l.ports))
 		if err != nil {
 			return err
 		}
-		a, err := on.Loop.Listen(fd, p.accept, func() { p.stats.Inc(AcceptsPaused) })
-		if err != nil {
-			return err
+		for _, fd := range fds {
+			a, err := on.Loop.Listen(fd, p.accept, func() { p.stats.Inc(AcceptsPaused) })
+			if err != nil {
+				return err
+			}
+			p.acceptors = append(p.acceptors, a)
 		}
-		p.acceptors = append(p.acceptors, a)
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package listener
 
 import (
+	"fmt"
+	"iter"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +18,33 @@ type sockets struct {
 	fds   []int
 }
 
-// listen binds the sockets of one more address, as that listener wants them, or takes over those of old if nothing about them has changed.
-func (l *Listener) listen(a config.Address, as *config.Listener, old *Listener) error {
+// Key is what sockets are known by to another process: where they are bound, or, if the kernel chose that, whose they are; and what must be
+// the same of two that stand in for each other.
+func (s *sockets) key(listener string) string {
+	where := s.asked.String()
+	if s.asked.Path == "" && s.asked.AddrPort.Port() == 0 {
+		where += " of " + listener
+	}
+	return fmt.Sprintf("%s reuse=%t freebind=%t transparent=%t ipv4=%t", where, s.as.ReusePort, s.as.Freebind, s.as.Transparent, s.as.IPv4Compat)
+}
+
+// Sockets are the descriptors of the listener by their keys. They stay the listener's.
+func (l *Listener) Sockets() iter.Seq2[string, int] {
+	return func(yield func(string, int) bool) {
+		for i := range l.sockets {
+			s := &l.sockets[i]
+			for _, fd := range s.fds {
+				if !yield(s.key(l.Config.Name), fd) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// listen binds the sockets of one more address, as that listener wants them, or takes over those of old if nothing about them has changed,
+// or else those that were handed over by another process.
+func (l *Listener) listen(a config.Address, as *config.Listener, old *Listener, o *Origin) error {
 	loops := len(l.ports)
 	if !l.Config.ReusePort || a.Path != "" {
 		loops = 1
@@ -34,6 +61,11 @@ func (l *Listener) listen(a config.Address, as *config.Listener, old *Listener) 
 				}
 				s.fds = append(s.fds, fd)
 			}
+		}
+	}
+	if len(s.fds) == 0 && o.Handed != nil {
+		if s.fds = o.Handed(s.key(l.Config.Name)); len(s.fds) > 0 {
+			s.at = bound(s.fds[0], s.at)
 		}
 	}
 	for len(s.fds) < loops {
@@ -58,17 +90,22 @@ func sameOptions(a, b *config.Listener) bool {
 
 func duplicate(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) }
 
-// forLoop is a descriptor for one of the loops, which closes it.
-func (s *sockets) forLoop(i, loops int) (int, error) {
-	if len(s.fds) == loops {
-		return s.fds[i], nil
+// forLoop are the descriptors for one of the loops, which closes them: one, or more if another process had more loops. To close one of those
+// that share a port would reset what waits in its queue.
+func (s *sockets) forLoop(i, loops int) (fds []int, err error) {
+	if len(s.fds) < loops {
+		fd, err := duplicate(s.fds[0])
+		return []int{fd}, err
 	}
-	return duplicate(s.fds[0])
+	for k := i; k < len(s.fds); k += loops {
+		fds = append(fds, s.fds[k])
+	}
+	return fds, nil
 }
 
 // release closes what loops have not closed.
 func (s *sockets) release(loops int) {
-	if len(s.fds) != loops {
+	if len(s.fds) < loops {
 		s.close()
 	}
 }

@@ -15,6 +15,7 @@ const (
 	CodecEmptyFrames
 	CodecPriorityFlood
 	CodecWindowUpdateFlood
+	CodecKeepAliveTimeout
 	CodecControlFlood
 	CodecOutboundFlood
 	CodecRejectedUnderscores
@@ -23,6 +24,7 @@ const (
 	CodecTxReset
 	CodecRefusedByPeer
 	CodecTrailers
+	CodecFlushTimeout
 	CodecRefused
 	CodecProvoked
 )
@@ -36,6 +38,7 @@ var CodecStats = &telemetry.Table{Kind: "http2", Metrics: []telemetry.Metric{
 	CodecEmptyFrames:         {Name: "inbound_empty_frames_flood"},
 	CodecPriorityFlood:       {Name: "inbound_priority_frames_flood"},
 	CodecWindowUpdateFlood:   {Name: "inbound_window_update_frames_flood"},
+	CodecKeepAliveTimeout:    {Name: "keepalive_timeout"},
 	CodecControlFlood:        {Name: "outbound_control_flood"},
 	CodecOutboundFlood:       {Name: "outbound_flood"},
 	CodecRejectedUnderscores: {Name: "requests_rejected_with_underscores_in_headers"},
@@ -44,6 +47,7 @@ var CodecStats = &telemetry.Table{Kind: "http2", Metrics: []telemetry.Metric{
 	CodecTxReset:             {Name: "tx_reset"},
 	CodecRefusedByPeer:       {Name: "stream_refused_errors"},
 	CodecTrailers:            {Name: "trailers"},
+	CodecFlushTimeout:        {Name: "tx_flush_timeout"},
 	CodecRefused:             {Name: "streams_refused"},
 	CodecProvoked:            {Name: "resets_provoked"},
 }}

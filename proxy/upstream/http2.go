@@ -3,6 +3,7 @@ package upstream
 import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/http1"
 	"github.com/weftmesh/weft/wire/http2"
@@ -153,8 +154,10 @@ func (h *HTTP2) OnData(b []byte) int {
 // tally moves what the codec has counted into the cluster's numbers.
 func (h *HTTP2) tally() {
 	h.codec.Counts().Trailers = 0 // Envoy counts those of requests
-	CountHTTP2(h.cluster.codec.Loop(h.pool.loop.Index()), h.codec.Counts())
+	CountHTTP2(h.codecStats(), h.codec.Counts())
 }
+
+func (h *HTTP2) codecStats() *telemetry.Values { return h.cluster.codec.Loop(h.pool.loop.Index()) }
 
 // OnStream implements http2.Owner: servers open no streams to us.
 func (h *HTTP2) OnStream(*http2.Stream) http2.Reader { return nil }
@@ -207,7 +210,7 @@ func (h *HTTP2) lose(f Failure, row, activeRow int) {
 	h.strands = nil
 	p := h.pool
 	p.loop.StopTimer(&h.ping)
-	if lost != nil {
+	if lost != nil && f != Malformed { // else its streams are reset first
 		h.discardActive(row, activeRow)
 	} else {
 		h.discard(row)
@@ -507,10 +510,10 @@ func (t *strand) OnReset(code http2.ErrCode, local, unprocessed bool) {
 	switch {
 	case unprocessed:
 		f = Unprocessed
-	case local:
-		f = Malformed
+	case local, code == http2.ProtocolError:
+		f = Malformed // whose fault it is, nobody knows
 	}
-	if local {
+	if f == Malformed {
 		t.stats().Inc(RqTxReset)
 	} else {
 		t.stats().Inc(RqRxReset)

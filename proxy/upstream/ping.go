@@ -18,7 +18,7 @@ func (h *HTTP2) watch() {
 // question asks the peer, or, if it owes an answer, gives it up.
 func (h *HTTP2) question() {
 	if h.asked != 0 {
-		h.stats().Inc(CxKeepAliveTimeout)
+		h.codecStats().Inc(CodecKeepAliveTimeout)
 		h.lose(Terminated, CxDestroyLocal, CxDestroyLocalWithActive)
 		return
 	}

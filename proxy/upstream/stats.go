@@ -8,7 +8,6 @@ const (
 	CxActive
 	CxHTTP1
 	CxHTTP2
-	CxKeepAliveTimeout
 	CxConnectFail
 	CxConnectTimeout
 	CxAttemptsExceeded
@@ -100,7 +99,6 @@ var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	CxActive:                  {Name: "upstream_cx_active", Type: telemetry.Gauge},
 	CxHTTP1:                   {Name: "upstream_cx_http1_total"},
 	CxHTTP2:                   {Name: "upstream_cx_http2_total"},
-	CxKeepAliveTimeout:        {Name: "http2.keepalive_timeout"},
 	CxConnectFail:             {Name: "upstream_cx_connect_fail"},
 	CxConnectTimeout:          {Name: "upstream_cx_connect_timeout"},
 	CxAttemptsExceeded:        {Name: "upstream_cx_connect_attempts_exceeded"},

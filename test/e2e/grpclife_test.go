@@ -117,7 +117,7 @@ func TestGRPCRetries(t *testing.T) {
 include_request_attempt_count: true
 routes: [{match: {prefix: /}, route: {cluster: up, retry_policy: {retry_on: "unavailable,cancelled,deadline-exceeded,resource-exhausted,internal", num_retries: 3, retry_back_off: {base_interval: 0.001s, max_interval: 0.002s}}}}]`), Cluster("up", g.Port, Speaks2())))
 	c, _ := DialGRPC(t, p.Address(), nil)
-	call := func(with codes.Code, failing int64) (error, []string) {
+	call := func(with codes.Code, failing int64) ([]string, error) {
 		mu.Lock()
 		attempts = nil
 		mu.Unlock()
@@ -129,21 +129,21 @@ routes: [{match: {prefix: /}, route: {cluster: up, retry_policy: {retry_on: "una
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		return err, attempts
+		return attempts, err
 	}
 	for with, again := range map[codes.Code]bool{codes.Unavailable: true, codes.Canceled: true, codes.DeadlineExceeded: true, codes.ResourceExhausted: true, codes.Internal: true,
 		codes.NotFound: false, codes.Unknown: false, codes.Aborted: false, codes.DataLoss: false} {
 		if !again {
-			err, seen := call(with, 1)
+			seen, err := call(with, 1)
 			if status.Code(err) != with || len(seen) != 1 {
 				t.Errorf("%v: %v after %v", with, err, seen)
 			}
 			continue
 		}
-		if err, seen := call(with, 2); err != nil || fmt.Sprint(seen) != "[1 2 3]" {
+		if seen, err := call(with, 2); err != nil || fmt.Sprint(seen) != "[1 2 3]" {
 			t.Errorf("%v, twice: %v after %v", with, err, seen)
 		}
-		if err, seen := call(with, 99); status.Code(err) != with || status.Convert(err).Message() != "attempt 4" || fmt.Sprint(seen) != "[1 2 3 4]" {
+		if seen, err := call(with, 99); status.Code(err) != with || status.Convert(err).Message() != "attempt 4" || fmt.Sprint(seen) != "[1 2 3 4]" {
 			t.Errorf("%v, for ever: %v after %v", with, err, seen)
 		}
 		// What comes after a head is the client's already.

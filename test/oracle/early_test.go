@@ -25,7 +25,7 @@ var early = []scenario{
 		route("prefix: /, headers: [{name: x-route, string_match: {exact: '1'}}]", to),
 		route("prefix: /", "direct_response: {status: 404}"),
 	), sends: []exchange{{send: "GET /a"}, {send: "GET /b/..//a?q; host: a.example:80; x-gone: 1; x-pre: 1; x-prefix: 2; x-early: own"}, {send: "GET /; x-route: 2"}, {send: "GET /%00"}}},
-	{name: "mirrors-mutated", vhost: routes(
+	{name: "mirrors-mutated", late: true, vhost: routes(
 		route("prefix: /", "name: m, route: {cluster: $up, prefix_rewrite: /x, request_mirror_policies: [{cluster: $b, request_headers_mutations: [{append: {header: {key: x-m, value: '%REQ(x-a)% %REQ(:path)% %REQ(:authority)% %ROUTE_NAME% %REQ(x-envoy-internal)% %UPSTREAM_CLUSTER%'}}}, {remove: x-a}, {remove_on_match: {key_matcher: {prefix: x-p}}}, {append: {header: {key: x-forwarded-for, value: 1.1.1.1}}}]}]}"),
 	), sends: []exchange{{send: "GET /a?q; x-a: 1; x-p: 1; x-pp: 2"}}},
 }

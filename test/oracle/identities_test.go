@@ -127,6 +127,7 @@ func (k *identities) servers() map[string]*tls.Config {
 	one := func(name string) []tls.Certificate { return []tls.Certificate{k.of[name]} }
 	return map[string]*tls.Config{
 		"secure":   {Certificates: one("server"), NextProtos: []string{"http/1.1"}},
+		"either":   {Certificates: one("server"), NextProtos: []string{"h2", "http/1.1"}},
 		"strange":  {Certificates: one("strange")},
 		"thirteen": {Certificates: one("server"), MinVersion: tls.VersionTLS13},
 		"mutual":   {Certificates: one("server"), ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: k.Pool()},

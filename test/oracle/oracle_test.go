@@ -23,7 +23,8 @@ var corpus = apart(slices.Concat(routing, heads, attempts, filtered, bodies, wir
 // odd are exchanges that differ in what is explained, by the scenario and their place in it. They are made a scenario of their own, so that
 // the numbers of the others can be compared.
 var odd = map[string][]int{"answers": {6, 7, 17}, "direct": {8}, "grpc-web": {2, 8, 9, 10, 11, 12}, "hosts": {18}, "ports-any": {4}, "ports-matching": {4}, "requests": {3, 11, 13, 14, 19, 20},
-	"tls-choice": {2}, "tls-choice-nameless": {2}, "tls-choice-rsa": {2}, "tls-domains": {4, 9}, "tls-domains-titles": {1}, "tls-host": {0}, "tls-names": {1, 2}, "tls-scan": {2}}
+	"tls-choice": {2}, "tls-choice-nameless": {2}, "tls-choice-rsa": {2}, "tls-domains": {4, 9}, "tls-domains-titles": {1}, "tls-host": {0}, "tls-names": {1, 2}, "tls-scan": {2},
+	"two-retries": {4, 27, 30, 31}, "two-broken-lenient": {3, 6, 7, 24}}
 
 func apart(list []scenario) (out []scenario) {
 	for _, c := range list {
@@ -62,7 +63,9 @@ var unasked = map[string]string{
 func TestTraffic(t *testing.T) { askBoth(t, corpus, explained) }
 
 // TestSecureTraffic is TestTraffic for TLS, and asks others of both, since what is checked every minute shows in numbers after one.
-func TestSecureTraffic(t *testing.T) { askBoth(t, slices.Concat(secured, logsOfTLS), explainedTLS) }
+func TestSecureTraffic(t *testing.T) {
+	askBoth(t, slices.Concat(secured, logsOfTLS, negotiated), explainedTLS)
+}
 
 // TestTrafficOfHTTP2 is TestTraffic for peers that speak HTTP/2.
 func TestTrafficOfHTTP2(t *testing.T) { askBoth(t, versions, explainedHTTP2) }
@@ -129,13 +132,35 @@ func explain(explained []difference, differences map[string][2]string) (unexplai
 				used[i], found = true, true
 			}
 		}
-		if !found {
+		if !found && !explainedBefore(what) {
 			name, rest, _ := strings.Cut(what, "/")
 			d := differences[what]
 			unexplained[name] = append(unexplained[name], fmt.Sprintf("%s\n  Envoy %s\n  weft  %s", rest, d[0], d[1]))
 		}
 	}
 	return unexplained, used
+}
+
+// again are the ends of names of scenarios of HTTP/1 that are asked once more in HTTP/2.
+var again = []string{"-h2", "-h2-down", "-h2-up"}
+
+// explainedBefore tells whether a difference is one in HTTP/1, too. What is said there of all scenarios, and names none, holds here only
+// for clients that speak HTTP/1.
+func explainedBefore(what string) bool {
+	name, rest, _ := strings.Cut(what, "/")
+	for _, end := range again {
+		base, ok := strings.CutSuffix(name, end)
+		if !ok {
+			continue
+		}
+		was := base + "/" + strings.ReplaceAll(rest, name, base)
+		for i := range explained {
+			if p := explained[i].what; p.MatchString(was) && (end == "-h2-up" || strings.HasPrefix(p.String(), "^")) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // after adds the lines of logs and the counters.
@@ -188,7 +213,7 @@ func compare(a, b map[string]string) map[string][2]string {
 // TestCoverage wants every field that we run to be in the corpus, or among those of which it is said why they are not.
 func TestCoverage(t *testing.T) {
 	s := newSide(t, "nobody", issue(t))
-	json, err := yaml.YAMLToJSON([]byte(s.text(slices.Concat(corpus, secured))))
+	json, err := yaml.YAMLToJSON([]byte(s.text(slices.Concat(corpus, secured, versions, negotiated))))
 	if err != nil {
 		t.Fatal(err)
 	}

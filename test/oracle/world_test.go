@@ -256,7 +256,7 @@ func (s *side) fill(text string) string {
 	})
 }
 
-var known = regexp.MustCompile(`@(folder|names|up|b|c|well|sick|dead|secure|strange|thirteen|mutual)\b`)
+var known = regexp.MustCompile(`@(folder|names|up|b|c|well|sick|dead|secure|either|strange|thirteen|mutual)\b`)
 
 func (s *side) port(name string) int {
 	if name == "dead" {

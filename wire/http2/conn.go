@@ -402,6 +402,8 @@ func (c *Conn) fail(s *Stream, code Code) {
 	switch code {
 	case HeadTooLarge, TooManyHeaders:
 		c.counts.HeaderOverflow++
+	case DataMismatch:
+		c.counts.MessagingErrors++
 	case Underscore:
 		c.counts.RejectedUnderscores++
 	}

@@ -54,6 +54,7 @@ func (c *Conn) resetBy(p []byte, id uint32) Code {
 		return none
 	}
 	c.counts.ResetsReceived++
+	s.in += uint64(frameHead + len(p))
 	code := ErrCode(uint32At(p))
 	if code == NoError && s.flags&remoteEnd != 0 {
 		// The message is whole, and the peer wants no more of ours (RFC 9113 §8.1).
@@ -169,6 +170,7 @@ func (c *Conn) windowFrame(p []byte, id uint32) Code {
 		}
 		return none
 	}
+	s.in += uint64(frameHead + len(p))
 	if n == 0 {
 		c.fail(s, ZeroStreamWindowUpdate)
 		return none

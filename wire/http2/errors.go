@@ -108,6 +108,7 @@ const (
 	OpenTrailers
 	PseudoTrailers
 
+	DataMismatch
 	HeadTooLarge
 	TooManyHeaders
 	Underscore
@@ -134,7 +135,10 @@ func (c Code) err() *Error {
 }
 
 // message tells whether a code concerns a message, so that Options.StreamErrors decides on what it ends.
-func (c Code) message() bool { return c >= BadName && c < HeadTooLarge }
+func (c Code) message() bool { return c >= BadName && c < DataMismatch }
+
+// Flood tells whether the peer has asked for too much, and broken no rule but ours.
+func (e *Error) Flood() bool { return e.Code >= EmptyFrames && e.Code <= OutboundFlood }
 
 // Own tells whether it is a limit of ours that was met, and no rule of the protocol.
 func (e *Error) Own() bool { return e.Code >= HeadTooLarge }
@@ -209,12 +213,13 @@ var faults = [numCodes]Error{
 	BadTE:           {BadTE, ProtocolError, detailField, "http2: read head: te is not trailers"},
 	BadLength:       {BadLength, ProtocolError, detailField, "http2: read head: content-length is not one decimal number below 2^63, or is not allowed"},
 	DuplicateLength: {DuplicateLength, ProtocolError, detailField, "http2: read head: more than one content-length"},
-	LengthMismatch:  {LengthMismatch, ProtocolError, detailMessage, "http2: read DATA: not as many bytes as content-length says"},
+	LengthMismatch:  {LengthMismatch, ProtocolError, detailMessage, "http2: read head or trailers: not as many bytes as content-length says came before"},
 	DataBeforeHead:  {DataBeforeHead, ProtocolError, detailMessage, "http2: read DATA: before the response's head"},
 	UnexpectedBody:  {UnexpectedBody, ProtocolError, detailMessage, "http2: read DATA: of a response that has no body"},
 	OpenTrailers:    {OpenTrailers, ProtocolError, detailMessage, "http2: read trailers: without END_STREAM"},
 	PseudoTrailers:  {PseudoTrailers, ProtocolError, detailField, "http2: read trailers: a pseudo-header field"},
 
+	DataMismatch:   {DataMismatch, ProtocolError, "http2.remote_reset", "http2: read DATA: not as many bytes as content-length says"},
 	HeadTooLarge:   {HeadTooLarge, InternalError, "http2.header_list_size_too_large", "http2: read head or trailers: more bytes than allowed"},
 	TooManyHeaders: {TooManyHeaders, InternalError, detailTooMany, "http2: read head or trailers: more fields than allowed"},
 	Underscore:     {Underscore, InternalError, "http2.unexpected_underscore", "http2: read head: underscore in a name, which is not allowed here"},

@@ -208,7 +208,7 @@ func (c *Conn) dataHead(in []byte, length int, flags byte, id uint32) (int, bool
 	case data > 0 && s.flags&bodiless != 0:
 		code = UnexpectedBody
 	case s.length >= 0 && (int64(data) > s.length || ends && int64(data) < s.length):
-		code = LengthMismatch
+		code = DataMismatch
 	}
 	s.in += uint64(frameHead + length)
 	s.recv -= int64(length)

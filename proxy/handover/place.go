@@ -1,0 +1,220 @@
+package handover
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrTaken says that another process has the place.
+var ErrTaken = errors.New("handover: another process has this base id")
+
+var errGone = errors.New("the other process has gone")
+
+// Socket is one that listens, and what it is known by.
+type Socket struct {
+	Key string
+	FD  int
+}
+
+// Owner is whose place it is. Its methods are called from a goroutine of the place's, one at a time.
+type Owner interface {
+	// Self is who it is.
+	Self() Self
+	// Sockets are those that listen, in descriptors of their own, which the place closes.
+	Sockets() []Socket
+	// CloseAdmin frees the address of the admin pages.
+	CloseAdmin()
+	// Drain lets nobody new in, and asks those who are there to go.
+	Drain()
+	// Counters is what has been counted so far, by name.
+	Counters() map[string]uint64
+	// End ends the process, after this call has returned.
+	End()
+}
+
+// Place is where a process waits for its successor.
+type Place struct {
+	fd     int
+	epoch  uint
+	stop   int // an eventfd
+	served sync.WaitGroup
+}
+
+// Name is the socket of a base id; one that begins with @ is in no folder, and goes with its last process.
+func Name(path string, baseID uint) string { return fmt.Sprintf("%s_weft_%d", path, baseID) }
+
+// Take takes a place that nobody has.
+func Take(name string) (*Place, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("handover: %w", err)
+	}
+	err = unix.Bind(fd, &unix.SockaddrUnix{Name: name})
+	if err == unix.EADDRINUSE && name[0] != '@' && !answers(name) {
+		os.Remove(name) // of a process that has not cleaned up
+		err = unix.Bind(fd, &unix.SockaddrUnix{Name: name})
+	}
+	if err == nil {
+		err = unix.Listen(fd, 1)
+	}
+	switch {
+	case err == unix.EADDRINUSE:
+		unix.Close(fd)
+		return nil, ErrTaken
+	case err != nil:
+		unix.Close(fd)
+		return nil, fmt.Errorf("handover: %s: %w", name, err)
+	}
+	return newPlace(fd, 0)
+}
+
+// answers tells whether somebody listens at a socket in a folder.
+func answers(name string) bool {
+	fd, err := connect(name)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err == nil
+}
+
+func newPlace(fd int, epoch uint) (*Place, error) {
+	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("handover: %w", err)
+	}
+	return &Place{fd: fd, epoch: epoch, stop: stop}, nil
+}
+
+// Epoch is how many have had the place before.
+func (p *Place) Epoch() uint { return p.epoch }
+
+// Serve waits for a successor, until Close.
+func (p *Place) Serve(o Owner) {
+	p.served.Go(func() {
+		for p.wait(p.fd) {
+			fd, _, err := unix.Accept4(p.fd, unix.SOCK_CLOEXEC)
+			if err != nil {
+				continue
+			}
+			given := p.converse(fd, o)
+			unix.Close(fd)
+			if given {
+				return
+			}
+		}
+	})
+}
+
+// Close gives the place up.
+func (p *Place) Close() {
+	unix.Write(p.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	p.served.Wait()
+	unix.Close(p.stop)
+	unix.Close(p.fd)
+}
+
+// wait waits for something to read; false: the place is to be closed.
+func (p *Place) wait(fd int) bool {
+	for {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(p.stop), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds, -1); err == unix.EINTR {
+			continue
+		}
+		return fds[1].Revents == 0
+	}
+}
+
+// converse does what a successor asks for. It says that the place is the successor's now: there is none to come any more.
+func (p *Place) converse(fd int, o Owner) (given bool) {
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil || int(cred.Uid) != os.Getuid() {
+		send(fd, response{Error: "the place is another user's"})
+		return false
+	}
+	for p.wait(fd) {
+		var q request
+		if _, err := receive(fd, &q); err != nil {
+			return given // a successor that goes before it has taken over leaves everything as it was
+		}
+		if q.Ask == askHello {
+			self := o.Self()
+			self.Epoch = p.epoch
+			if send(fd, response{Self: &self}) != nil {
+				return given
+			}
+			continue
+		}
+		if q.Epoch != p.epoch+1 {
+			send(fd, response{Error: fmt.Sprintf("--restart-epoch is %d, and the process that runs has %d: want %d", q.Epoch, p.epoch, p.epoch+1)})
+			return given
+		}
+		switch q.Ask {
+		case askSockets:
+			err = p.sendSockets(fd, o.Sockets())
+		case askAdmin:
+			o.CloseAdmin()
+			err = send(fd, response{})
+		case askDrain:
+			given = true
+			o.Drain()
+			err = send(fd, response{})
+		case askCounters:
+			err = sendCounters(fd, o.Counters())
+		case askEnd:
+			sendCounters(fd, o.Counters()) // to whoever still listens
+			o.End()
+			return true
+		default:
+			err = send(fd, response{Error: fmt.Sprintf("%q is not known here", q.Ask)})
+		}
+		if err != nil {
+			return given
+		}
+	}
+	return given
+}
+
+func (p *Place) sendSockets(fd int, list []Socket) error {
+	defer func(list []Socket) {
+		for _, s := range list {
+			unix.Close(s.FD)
+		}
+	}(list)
+	list = append(list, Socket{Key: "", FD: p.fd})
+	for some := range slices.Chunk(list, mostDescriptors) {
+		r := response{}
+		var fds []int
+		for _, s := range some {
+			r.Keys, fds = append(r.Keys, s.Key), append(fds, s.FD)
+		}
+		if list = list[len(some):]; len(list) > 0 {
+			r.More = true
+		}
+		if err := send(fd, r, fds...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sendCounters(fd int, all map[string]uint64) error {
+	names := slices.Sorted(maps.Keys(all))
+	for {
+		n := min(len(names), mostCounters)
+		r := response{Counters: make(map[string]uint64, n), More: len(names) > n}
+		for _, name := range names[:n] {
+			r.Counters[name] = all[name]
+		}
+		if err := send(fd, r); err != nil || !r.More {
+			return err
+		}
+		names = names[n:]
+	}
+}
