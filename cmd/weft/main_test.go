@@ -103,6 +103,14 @@ resources:
 // launch starts the process with a bootstrap and waits until it serves.
 func launch(t *testing.T, bootstrap string, args ...string) *weft {
 	t.Helper()
+	w := begin(t, bootstrap, args...)
+	w.eventually("ready", func() bool { status, _ := w.get("/ready"); return status == 200 })
+	return w
+}
+
+// begin is launch without waiting for more than the admin address.
+func begin(t *testing.T, bootstrap string, args ...string) *weft {
+	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +139,6 @@ func launch(t *testing.T, bootstrap string, args ...string) *weft {
 		w.admin = string(b)
 		return len(b) > 0
 	})
-	w.eventually("ready", func() bool { status, _ := w.get("/ready"); return status == 200 })
 	return w
 }
 

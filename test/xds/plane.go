@@ -267,3 +267,9 @@ func endpoints(name string, ports ...int) *endpointv3.ClusterLoadAssignment {
 func secret(name string, more string) *tlsv3.Secret {
 	return parse("name: "+name+"\n"+more, &tlsv3.Secret{})
 }
+
+// Way is a listener, "l", with its routes, cluster and endpoints, all from the bootstrap's one stream: a way to that port of this host.
+func Way(port int) []types.Resource {
+	m := mode{source: fromADS}
+	return []types.Resource{m.listener("l", "r"), m.cluster("one"), table("r", "one"), endpoints("one", port)}
+}
