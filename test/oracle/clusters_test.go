@@ -210,7 +210,7 @@ policy: {drop_overloads: [{category: a, drop_percentage: {numerator: 0}}]}`}, se
 	subsetLocalities("subset-localities-scaled-only", "scale_locality_weight: true, "),
 
 	// Health.
-	checked("checked", "well", `http_health_check: {path: /healthz, host: check.test, method: GET}, initial_jitter: 0.001s, interval_jitter: 0.001s, interval_jitter_percent: 1, no_traffic_interval: 60s, no_traffic_healthy_interval: 60s, unhealthy_interval: 60s, unhealthy_edge_interval: 60s, healthy_edge_interval: 60s, reuse_connection: false`, "ignore_health_on_host_removal: true\nclose_connections_on_host_health_failure: true"),
+	checked("checked", "well", `http_health_check: {path: /healthz, host: check.test, method: GET}, initial_jitter: 0.001s, interval_jitter: 0.001s, interval_jitter_percent: 1, no_traffic_healthy_interval: 3600s, unhealthy_interval: 3600s, unhealthy_edge_interval: 3600s, healthy_edge_interval: 3600s, reuse_connection: false`, "ignore_health_on_host_removal: true\nclose_connections_on_host_health_failure: true"),
 	checked("checked-sick", "sick", `http_health_check: {path: /healthz}`),
 	checked("checked-statuses", "sick", `http_health_check: {path: /healthz, expected_statuses: [{start: 500, end: 600}], retriable_statuses: [{start: 400, end: 500}], request_headers_to_add: [{header: {key: x-a, value: b}}], request_headers_to_remove: [user-agent]}`),
 	checked("checked-body", "well", `http_health_check: {path: /, send: {text: "6869"}, receive: [{text: "77656c6c"}], response_buffer_size: 1024, method: POST}`),
