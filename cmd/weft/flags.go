@@ -13,6 +13,7 @@ import (
 
 // flags is Envoy's command line. What a flag does here is said in flagTable; the ones that are only accepted say why.
 type flags struct {
+	args                   []string // as they were given
 	configPath, configYAML string
 	mode                   string
 	concurrency            uint
@@ -63,6 +64,7 @@ Examples:
   weft -c bootstrap.yaml --config-yaml 'admin: {address: {socket_address: {address: 127.0.0.1, port_value: 9901}}}'
                                                   serve with a piece merged over the file
   weft -c bootstrap.yaml --concurrency 2 -l debug two event loops, more log
+  weft upgrade PID                                take the place of a weft that runs, with its own command line, and lose nothing
 
 Flags:
 `
@@ -116,7 +118,7 @@ func (f *flags) define(set *flag.FlagSet) {
 
 // parse reads a command line. flag.ErrHelp means that help was asked for and written to out.
 func parse(args []string, out io.Writer) (*flags, error) {
-	f := &flags{}
+	f := &flags{args: args}
 	set := flag.NewFlagSet("weft", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	f.define(set)

@@ -30,6 +30,14 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run is the program: 0 if it ended as it was told to, 1 if something was wrong.
 func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "upgrade" {
+		next, err := upgraded(args[1:])
+		if err != nil {
+			fmt.Fprintln(stderr, "weft: upgrade:", err)
+			return 1
+		}
+		args = next
+	}
 	f, err := parse(args, stdout)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -188,6 +188,12 @@ func (r *row) version() string {
 // successor is what a process does for the one that takes its place.
 type successor struct{ *process }
 
+// Self implements handover.Owner.
+func (s successor) Self() handover.Self {
+	dir, _ := os.Getwd()
+	return handover.Self{BaseID: s.flags.baseID, Args: s.flags.args, Dir: dir}
+}
+
 // Sockets implements handover.Owner.
 func (s successor) Sockets() (list []handover.Socket) {
 	s.proxy.Sockets(func(key string, fd int) {

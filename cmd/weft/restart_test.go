@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -9,11 +10,13 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -186,5 +189,38 @@ func TestQueuedConnectionsSurvive(t *testing.T) {
 		if err != nil || r.StatusCode != 200 {
 			t.Fatalf("%v %v", r, err)
 		}
+	}
+}
+
+// One command takes the place of a process with its own command line, twice.
+func TestUpgrade(t *testing.T) {
+	w := launch(t, fmt.Sprintf(servedYAML, "0"), "--base-id", "0", "--use-dynamic-base-id", "--parent-shutdown-time-s", "0", "--drain-time-s", "0")
+	address := w.listener("web")
+	for range 2 {
+		path, err := binary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := &weft{t: t, admin: w.admin, cmd: exec.Command(path, "upgrade", strconv.Itoa(w.cmd.Process.Pid))}
+		next.cmd.Stderr = &next.log
+		next.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		if err := next.cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			next.cmd.Process.Kill()
+			next.cmd.Wait()
+		})
+		if err := w.cmd.Wait(); err != nil {
+			t.Errorf("the process before: %v\n%s", err, w.log.String())
+		}
+		if got := next.body(address); got != "0" {
+			t.Fatalf("%q\n%s", got, next.log.String())
+		}
+		w = next
+	}
+	var out bytes.Buffer
+	if code := run([]string{"upgrade", strconv.Itoa(os.Getpid())}, &out, &out); code != 1 || !strings.Contains(out.String(), "is no weft that waits") {
+		t.Errorf("%d %s", code, out.String())
 	}
 }

@@ -38,6 +38,8 @@ func (k *keeper) Counters() map[string]uint64 {
 	return all
 }
 
+func (k *keeper) Self() Self { return Self{BaseID: 5, Args: []string{"-c", "file"}, Dir: "/"} }
+
 func (k *keeper) CloseAdmin() { k.admin.Add(1) }
 func (k *keeper) Drain()      { k.drained.Add(1) }
 func (k *keeper) End()        { k.ended.Add(1) }
@@ -84,6 +86,9 @@ func TestSuccession(t *testing.T) {
 	second := &keeper{t: t}
 	s.Place().Serve(second)
 	defer s.Place().Close()
+	if self, err := Ask(at); err != nil || self.Epoch != 1 || self.BaseID != 5 || len(self.Args) != 2 {
+		t.Errorf("%+v %v", self, err)
+	}
 	third, err := Succeed(at, 2)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 // What a successor asks for.
 const (
+	askHello    = "hello"    // who it is
 	askSockets  = "sockets"  // all that listen, the place's own last
 	askAdmin    = "admin"    // the admin pages' address is to be free
 	askDrain    = "drain"    // connections are to go, and nobody new is let in
@@ -27,7 +28,16 @@ type response struct {
 	Error    string            `json:"error,omitempty"`
 	Keys     []string          `json:"keys,omitempty"` // of the descriptors that come with it, in their order
 	Counters map[string]uint64 `json:"counters,omitempty"`
+	Self     *Self             `json:"self,omitempty"`
 	More     bool              `json:"more,omitempty"` // another packet follows
+}
+
+// Self is what a process says of itself.
+type Self struct {
+	Epoch  uint     `json:"epoch"`
+	BaseID uint     `json:"base_id"`
+	Args   []string `json:"args"` // of its command line, without its name
+	Dir    string   `json:"dir"`  // where it runs
 }
 
 // mostDescriptors go in a packet (the kernel takes 253), mostCounters likewise: a name takes a hundred bytes.

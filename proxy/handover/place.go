@@ -24,6 +24,8 @@ type Socket struct {
 
 // Owner is whose place it is. Its methods are called from a goroutine of the place's, one at a time.
 type Owner interface {
+	// Self is who it is.
+	Self() Self
 	// Sockets are those that listen, in descriptors of their own, which the place closes.
 	Sockets() []Socket
 	// CloseAdmin frees the address of the admin pages.
@@ -141,6 +143,14 @@ func (p *Place) converse(fd int, o Owner) (given bool) {
 		if _, err := receive(fd, &q); err != nil {
 			return given // a successor that goes before it has taken over leaves everything as it was
 		}
+		if q.Ask == askHello {
+			self := o.Self()
+			self.Epoch = p.epoch
+			if send(fd, response{Self: &self}) != nil {
+				return given
+			}
+			continue
+		}
 		if q.Epoch != p.epoch+1 {
 			send(fd, response{Error: fmt.Sprintf("--restart-epoch is %d, and the process that runs has %d: want %d", q.Epoch, p.epoch, p.epoch+1)})
 			return given
@@ -158,7 +168,7 @@ func (p *Place) converse(fd int, o Owner) (given bool) {
 		case askCounters:
 			err = sendCounters(fd, o.Counters())
 		case askEnd:
-			err = sendCounters(fd, o.Counters())
+			sendCounters(fd, o.Counters()) // to whoever still listens
 			o.End()
 			return true
 		default:

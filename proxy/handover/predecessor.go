@@ -24,6 +24,23 @@ func Succeed(name string, epoch uint) (*Predecessor, error) {
 	return &Predecessor{fd: fd, epoch: epoch}, nil
 }
 
+// Ask asks whoever has a place who it is.
+func Ask(name string) (*Self, error) {
+	p, err := Succeed(name, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	var self *Self
+	err = p.ask(askHello, func(r *response, _ []int) error {
+		if self = r.Self; self == nil {
+			return errors.New("no answer to that question")
+		}
+		return nil
+	})
+	return self, err
+}
+
 func connect(name string) (int, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

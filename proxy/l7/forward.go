@@ -130,13 +130,13 @@ func (x *exchange) forwardHead(end bool) {
 		x.drop(d.Of >= d.In)
 		return
 	}
+	if !x.restartTimers() { // by what came, whatever the route makes of it
+		x.Expired(&x.duration)
+		return
+	}
 	x.completeForUpstream()
 	if len(x.hashPolicies()) > 0 {
 		x.hashRequest()
-	}
-	if !x.restartTimers() {
-		x.Expired(&x.duration)
-		return
 	}
 	if end {
 		x.state |= headOnly | bodyPassed

@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/weftmesh/weft/wire/http"
@@ -16,7 +17,6 @@ const (
 	length
 	host
 	te
-	message      // grpc-message, of which white space at the ends is a part
 	ofConnection // what HTTP/1 says of its connection (RFC 9113 §8.2.2)
 	method
 	scheme
@@ -33,7 +33,7 @@ func (k kind) pseudo() bool { return k >= method }
 var kinds = [256]kind{
 	http.Cookie: crumb, http.ContentLength: length, http.Host: host, http.TE: te,
 	http.Connection: ofConnection, http.KeepAlive: ofConnection, http.ProxyConnection: ofConnection, http.TransferEncoding: ofConnection,
-	http.Upgrade: ofConnection, http.GRPCMessage: message,
+	http.Upgrade: ofConnection,
 }
 
 // classify judges a name.
@@ -121,15 +121,15 @@ func isText(b []byte) bool {
 }
 
 // judge judges a value by what its field is, as far as that does not depend on the message. It is as strict as Envoy (1.40, tried), which
-// leaves to its owner what a fragment in :path is answered with, and any scheme; but white space at the ends of a value, which Envoy passes
-// on, is malformed here as the RFC says. Only grpc-message may have it, which gRPC's servers send as it is (Percent-Encoded in gRPC's
-// doc/PROTOCOL-HTTP2.md leaves spaces alone).
+// leaves to its owner what a fragment in :path is answered with, and any scheme. White space at the ends of a value, which Envoy passes on, and
+// which libraries of gRPC send (its doc/PROTOCOL-HTTP2.md allows to take it away), is taken away as a reader of HTTP/1 would, so that nobody behind
+// us sees another value than we do; where a field means something to us it is malformed, as RFC 9113 §8.2.1 has it.
 func (k kind) judge(v []byte) Code {
-	if !validValue(v) && (k != message || !isText(v)) {
+	if !validValue(v) && (k > crumb || !isText(v)) {
 		return BadValue
 	}
 	switch k {
-	case ordinary, underscored, crumb, length, message:
+	case ordinary, underscored, crumb, length:
 	case te:
 		if string(v) != "trailers" {
 			return BadTE
@@ -229,6 +229,9 @@ func (m *head) field(id http.ID, k kind, code Code, name, value []byte, never bo
 		return
 	}
 	m.regular = true
+	if n := len(value); n > 0 && k <= crumb && (value[0] <= ' ' || value[n-1] <= ' ') {
+		value = bytes.Trim(value, " \t")
+	}
 	if k != ordinary {
 		var take bool
 		if take, m.code = m.special(k, value); !take {
