@@ -41,27 +41,29 @@ type Cluster struct {
 	Metadata Metadata
 	Type     ClusterType
 	// Static is the assignment of a cluster of type Static; of types StrictDNS and LogicalDNS, with names in the place of addresses.
-	Static   *Assignment
-	FromFile bool // discovered, not part of the bootstrap
+	Static     *Assignment
+	Discovered bool // not part of the bootstrap
 	// ServiceName is what an EDS cluster's endpoints are found by in the snapshot.
 	ServiceName string
 	// EndpointFile is watched for the endpoints of ServiceName, if set.
-	EndpointFile  *WatchedFile
-	Balancer      Balancer
-	ChoiceCount   uint32       // LEAST_REQUEST: how many are compared, at least 2
-	ActiveBias    float64      // LEAST_REQUEST with weights
-	FullScan      bool         // LEAST_REQUEST: compare all
-	SlowStart     *SlowStart   // ROUND_ROBIN and LEAST_REQUEST; nil: endpoints have their whole weight at once
-	Hashing       Hashing      // RING_HASH and MAGLEV
-	ByLocality    bool         // localities get their shares by weight, before endpoints do
-	Panic         float64      // percent of healthy endpoints below which health is ignored
-	Subsets       *Subsets     // nil: every endpoint may serve every request
-	Outliers      *Outliers    // nil: nobody is ejected
-	Health        *HealthCheck // nil: nobody is asked
-	KeepRemoved   bool         // with Health: an endpoint that its source takes away stays while it is well
-	CloseUnwell   bool         // tunnels of an endpoint that becomes unwell are closed
-	CloseOnChange bool         // no connection outlives a change of the endpoints, or of what is known of their health, by more than its exchange
-	Transport                  // of endpoints that Transports have nothing for
+	EndpointFile *WatchedFile
+	// EndpointStream is where they come from instead, if set.
+	EndpointStream *Subscription
+	Balancer       Balancer
+	ChoiceCount    uint32       // LEAST_REQUEST: how many are compared, at least 2
+	ActiveBias     float64      // LEAST_REQUEST with weights
+	FullScan       bool         // LEAST_REQUEST: compare all
+	SlowStart      *SlowStart   // ROUND_ROBIN and LEAST_REQUEST; nil: endpoints have their whole weight at once
+	Hashing        Hashing      // RING_HASH and MAGLEV
+	ByLocality     bool         // localities get their shares by weight, before endpoints do
+	Panic          float64      // percent of healthy endpoints below which health is ignored
+	Subsets        *Subsets     // nil: every endpoint may serve every request
+	Outliers       *Outliers    // nil: nobody is ejected
+	Health         *HealthCheck // nil: nobody is asked
+	KeepRemoved    bool         // with Health: an endpoint that its source takes away stays while it is well
+	CloseUnwell    bool         // tunnels of an endpoint that becomes unwell are closed
+	CloseOnChange  bool         // no connection outlives a change of the endpoints, or of what is known of their health, by more than its exchange
+	Transport                   // of endpoints that Transports have nothing for
 	// Transports are for endpoints with some metadata, the first that fits, instead of TLS.
 	Transports []Transport
 	// NameFrom is the field of a request, in lower case, that says which name of a TLS server is asked for, its authority among them, if

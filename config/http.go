@@ -14,6 +14,8 @@ type HTTP struct {
 	RouteName string
 	// RouteFile is watched for the routes of RouteName, if set.
 	RouteFile *WatchedFile
+	// RouteStream is where they come from instead, if set.
+	RouteStream *Subscription
 
 	// Filters run in this order for requests and backward for responses. The router ends them and is not among them.
 	Filters    []HTTPFilter

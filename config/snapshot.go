@@ -26,7 +26,7 @@ type Bootstrap struct {
 	Node   Node
 	Admin  *Admin // nil: no admin listener
 	Static Snapshot
-	// Dynamic are the files that more listeners and clusters come from.
+	// Dynamic is where more listeners and clusters come from.
 	Dynamic   Dynamic
 	Runtime   []RuntimeLayer
 	LogFormat string // of the process's own log; empty: the default
@@ -34,18 +34,37 @@ type Bootstrap struct {
 	Raw []byte
 }
 
-// Dynamic are the files that listeners and clusters come from, and what the bootstrap says for clusters that say nothing else.
+// Dynamic is where listeners and clusters come from, and what the bootstrap says for clusters that say nothing else.
 type Dynamic struct {
-	Listeners, Clusters *WatchedFile // nil: there are none but the static ones
-	Resolver            *Resolver    // who is asked for names; nil: as this host does
-	Binding             *Binding     // our side of connections; nil: as the kernel likes
-	Ejections           string       // a file to which ejections are written; empty: none
+	Listeners, Clusters *WatchedFile  // nil: no file
+	ListenerStream      *Subscription // nil: no stream; without a file, there are none but the static ones
+	ClusterStream       *Subscription // as ListenerStream
+	Shared              *Stream       // the stream that every kind may come over; nil: there is none
+	Resolver            *Resolver     // who is asked for names; nil: as this host does
+	Binding             *Binding      // our side of connections; nil: as the kernel likes
+	Ejections           string        // a file to which ejections are written; empty: none
+}
+
+// Stream is a conversation with a control plane over gRPC.
+type Stream struct {
+	Shared   bool   // the bootstrap's own, Dynamic.Shared; the rest says nothing then
+	Server   string // a static cluster of the bootstrap, whose endpoints are tried in turn
+	Delta    bool   // only what changes is sent
+	NodeOnce bool   // the node is told with the first message of each connection only
+}
+
+// Subscription is that resources come over a stream.
+type Subscription struct {
+	Stream
+	Wait time.Duration // how long whoever needs one waits for it to come for the first time; 0: for ever
 }
 
 // Node says who this proxy is.
 type Node struct {
 	ID, Cluster           string
 	Region, Zone, SubZone string
+	// Message is all that the bootstrap says of the node, in protobuf's wire format, for control planes.
+	Message []byte
 }
 
 // Admin is the address where the process answers its operator.

@@ -46,10 +46,11 @@ type KeyLog struct {
 	Local, Remote []netip.Prefix
 }
 
-// SecretRef names a secret, and the file that it comes from; without one it is the bootstrap's own.
+// SecretRef names a secret, and the file or the stream that it comes from; without either it is the bootstrap's own.
 type SecretRef struct {
-	Name string
-	File *WatchedFile
+	Name   string
+	File   *WatchedFile
+	Stream *Subscription
 }
 
 // CertificateSource is a certificate, or a secret that has one.

@@ -74,6 +74,18 @@ func (p *Proxy) openEvents(c *config.Cluster) error {
 	return nil
 }
 
+// listenerError is what one listener fails with, without which the others could be.
+type listenerError struct {
+	name string
+	error
+}
+
+// Listener is its name.
+func (e *listenerError) Listener() string { return e.name }
+
+// Unwrap is what it fails with.
+func (e *listenerError) Unwrap() error { return e.error }
+
 // change is what the next configuration changes about listeners.
 type change struct {
 	fresh   map[string]*listener.Listener // bound, and not accepting yet
@@ -100,7 +112,7 @@ func (p *Proxy) openListeners(s *config.Snapshot) (*change, error) {
 				for _, opened := range to.fresh {
 					opened.Discard()
 				}
-				return nil, err
+				return nil, &listenerError{c.Name, err}
 			}
 			to.fresh[c.Name] = l
 		}

@@ -32,7 +32,8 @@ type Options struct {
 	Stats          *telemetry.Store // made for Concurrency loops
 	Logs           *accesslog.Files
 	Log            *slog.Logger
-	Epoch          uint // this process's in a row of hot restarts
+	Ready          func() bool // says that all that there was to begin with has come; nil: it has
+	Epoch          uint        // this process's in a row of hot restarts
 	// Handed gives sockets that another process has handed over, by what Sockets knows them by, once each; nil: none did.
 	Handed func(key string) []int
 }

@@ -25,9 +25,10 @@ const (
 
 // States of the server, as the gauge shows them.
 const (
-	stateLive         = 0
-	stateDraining     = 1
-	stateInitializing = 2
+	stateLive            = 0
+	stateDraining        = 1
+	statePreInitializing = 2
+	stateInitializing    = 3
 )
 
 var serverStats = &telemetry.Table{Kind: "server", Metrics: []telemetry.Metric{
@@ -137,7 +138,9 @@ func (p *Proxy) state() (string, int) {
 	case p.drain.Active(), p.origin.Health.Failed():
 		return "DRAINING", stateDraining
 	case !p.live.Load():
-		return "PRE_INITIALIZING", stateInitializing
+		return "PRE_INITIALIZING", statePreInitializing
+	case p.options.Ready != nil && !p.options.Ready():
+		return "INITIALIZING", stateInitializing
 	}
 	return "LIVE", stateLive
 }

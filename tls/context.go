@@ -100,9 +100,20 @@ type Ask struct {
 
 // Client makes a connection of our own.
 func (x *Context) Client(a Ask) (*Session, error) {
-	c, err := x.now()
+	c, own, err := x.asking(a)
 	if err != nil {
 		return nil, err
+	}
+	s := newSession(x.store.Gate, c)
+	s.conn = tls.Client(&s.pipe, x.keyed(s, own))
+	return s, nil
+}
+
+// asking is the context with what one connection asks for.
+func (x *Context) asking(a Ask) (*compiled, *tls.Config, error) {
+	c, err := x.now()
+	if err != nil {
+		return nil, nil, err
 	}
 	own := c.tls
 	if offers := len(a.Offer) > 0 && (a.Insist || len(own.NextProtos) == 0); a.Name != "" || offers {
@@ -117,9 +128,7 @@ func (x *Context) Client(a Ask) (*Session, error) {
 			own.VerifyConnection = func(s tls.ConnectionState) error { return c.checks.check(&s, true) }
 		}
 	}
-	s := newSession(x.store.Gate, c)
-	s.conn = tls.Client(&s.pipe, x.keyed(s, own))
-	return s, nil
+	return c, own, nil
 }
 
 // now is the context with the secrets that there are, made again if one of them is new.

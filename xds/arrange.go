@@ -16,6 +16,8 @@ type proposal struct {
 	known   map[string]bool // clusters, by name
 	changed bool            // it is another one than what is in force
 	faults  Faults
+	blames  []blame         // what makes it impossible, and is a control plane's doing
+	back    map[*held]bool  // routes that wait for clusters that they name: the last ones stay
 	awaited []*file         // with faults: files without which it cannot be
 	fresh   []*subscription // that have been read for the first time
 
@@ -39,6 +41,16 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 	p := &proposal{top: top, members: members}
 	next := &config.Snapshot{Listeners: slices.Clone(f.static.Listeners), Clusters: slices.Clone(f.static.Clusters)}
 	p.snapshot = next
+	for _, h := range f.heads {
+		for _, m := range h.sorted() {
+			switch r := m.latest.Resource.(type) {
+			case *config.Listener:
+				next.Listeners = append(next.Listeners, r)
+			case *config.Cluster:
+				next.Clusters = append(next.Clusters, r)
+			}
+		}
+	}
 	for _, t := range f.tops {
 		list := t.subscribers[0].state.Members
 		if t == top {
@@ -58,10 +70,14 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 	for _, l := range p.leaving {
 		next.Clusters = append(next.Clusters, l.cluster)
 	}
-	p.changed = !slices.Equal(next.Listeners, f.snapshot.Listeners) || !slices.Equal(next.Clusters, f.snapshot.Clusters)
-	if p.files, p.faults = f.plan(next); len(p.faults) > 0 {
+	wanted := f.withPredecessors(next)
+	var blames []blame
+	if p.files, p.asked, blames = f.plan(wanted); len(blames) > 0 {
+		p.sort(f, blames)
 		return p
 	}
+	f.holdBack(p, next)
+	p.changed = !slices.Equal(next.Listeners, f.snapshot.Listeners) || !slices.Equal(next.Clusters, f.snapshot.Clusters)
 
 	next.Routes, next.Endpoints = map[string]*config.RouteConfiguration{}, map[string]*config.Assignment{}
 	next.Secrets = maps.Clone(f.static.Secrets)
@@ -87,11 +103,33 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 		}
 	}
 	p.known, f.known = f.known, before
-	if len(p.faults) == 0 {
-		p.faults = unfit(next, "")
+	for _, s := range p.asked {
+		if old := f.snapshot.Routes[s.held.name]; p.back[s.held] {
+			if old != nil {
+				next.Routes[s.held.name] = old
+			}
+			continue
+		}
+		s.held.put(next)
 	}
-	p.changed = p.changed || len(p.fresh) > 0
+	if len(p.faults) == 0 {
+		p.sort(f, f.unfit(next))
+	}
+	p.changed = p.changed || len(p.fresh) > 0 || !maps.Equal(next.Routes, f.snapshot.Routes) || !maps.Equal(next.Endpoints, f.snapshot.Endpoints) ||
+		!maps.Equal(next.Secrets, f.snapshot.Secrets)
 	return p
+}
+
+// sort tells what makes a proposal impossible apart: what one resource of a control plane is to blame for, without which the others can
+// be, and what is nobody's that can be left out.
+func (p *proposal) sort(f *Feed, blames []blame) {
+	for _, b := range blames {
+		if p.top == nil && f.member(b.owner) != nil {
+			p.blames = append(p.blames, b)
+			continue
+		}
+		p.faults = append(p.faults, b.fault)
+	}
 }
 
 // read fills what a file's subscriptions have not been filled with yet.
@@ -148,8 +186,36 @@ func (o *file) consistOf() {
 	o.parts = parts
 }
 
-// plan finds what a configuration takes from files. What was taken from the same file before stays as it is; the rest has not been read.
-func (f *Feed) plan(next *config.Snapshot) ([]*file, Faults) {
+// owner is a listener or a cluster.
+type owner struct {
+	kind Kind
+	name string
+}
+
+// String is what faults call it.
+func (o owner) String() string {
+	if o.kind == Listeners {
+		return "listener " + o.name
+	}
+	return "cluster " + o.name
+}
+
+// blame is a fault, and whose it is.
+type blame struct {
+	owner owner
+	fault Fault
+}
+
+func faultsIn(blames []blame) (faults Faults) {
+	for _, b := range blames {
+		faults = append(faults, b.fault)
+	}
+	return faults
+}
+
+// plan finds what a configuration takes from files and from streams. What was taken from the same place before stays as it is; the rest
+// has not been read.
+func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []blame) {
 	type key struct {
 		kind Kind
 		name string
@@ -167,20 +233,33 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, Faults) {
 		}
 	}
 	var files []*file
-	var faults Faults
+	var blames []blame
 	type secretUse struct {
 		name string
-		config.WatchedFile
+		place
 	}
 	secrets := map[secretUse]bool{}
-	byFile, from := map[key]*file{}, map[key]string{} // where each resource comes from
-	add := func(kind Kind, name string, w *config.WatchedFile, where, prefix string, tags ...telemetry.Tag) {
-		if other, ok := from[key{kind: kind, name: name}]; ok && other != w.Path {
-			faults = append(faults, Fault{File: w.Path, Text: fmt.Sprintf("%s wants %s %q from this file, and it comes from %s already: give one of them another name",
-				where, kind, name, other)})
+	byFile := map[key]*file{}
+	from := map[resourceKey]place{} // where each resource comes from
+	var asked []*subscription
+	heldBefore := map[heldUser]*subscription{}
+	for _, s := range f.asked {
+		heldBefore[heldUser{s.held, s.prefix}] = s
+	}
+	// at says that a resource comes from a place; it cannot come from two.
+	at := func(kind Kind, name string, p place, who owner) bool {
+		if other, ok := from[resourceKey{kind, name}]; ok && !other.same(p) {
+			blames = append(blames, blame{who, Fault{File: p.path, Text: fmt.Sprintf("%s wants %s %q from %s, and it comes from %s already: give one of them another name",
+				who, kind, name, p.here(), other)}})
+			return false
+		}
+		from[resourceKey{kind, name}] = p
+		return true
+	}
+	add := func(kind Kind, name string, w *config.WatchedFile, who owner, prefix string, tags ...telemetry.Tag) {
+		if !at(kind, name, place{path: w.Path}, who) {
 			return
 		}
-		from[key{kind: kind, name: name}] = w.Path
 		k := key{kind: kind, WatchedFile: *w}
 		if byFile[k] == nil {
 			byFile[k] = &file{WatchedFile: *w, kind: kind}
@@ -195,40 +274,87 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, Faults) {
 		}
 		byFile[k].subscribers = append(byFile[k].subscribers, s)
 	}
-	secret := func(s config.SecretRef, where string) {
-		switch own := f.static.Secrets[s.Name]; {
-		case s.File == nil && own == nil:
-			faults = append(faults, Fault{Text: fmt.Sprintf("%s names secret %q, and static_resources.secrets has none of that name", where, s.Name)})
-		case s.File != nil && own != nil:
-			faults = append(faults, Fault{File: s.File.Path, Text: fmt.Sprintf("%s wants secret %q from this file, and static_resources.secrets has one of that name: give one of them another name",
-				where, s.Name)})
-		case s.File != nil && !secrets[secretUse{s.Name, *s.File}]:
-			secrets[secretUse{s.Name, *s.File}] = true // however many name it, it is one subscription
-			add(Secrets, s.Name, s.File, where, "sds."+s.Name+".", telemetry.Tag{Name: "sds_resource_name", Value: s.Name})
+	ask := func(kind Kind, name string, from *config.Subscription, who owner, prefix string, tags ...telemetry.Tag) {
+		l := f.link(from.Stream, kind)
+		if !at(kind, name, place{link: l}, who) {
+			return
+		}
+		h := l.hold(f, kind, name)
+		s := heldBefore[heldUser{h, prefix}]
+		if s == nil {
+			s = &subscription{held: h, wait: from.Wait, state: State{Kind: kind, Name: name}, prefix: prefix, tags: tags}
+			heldBefore[heldUser{h, prefix}] = s
+		}
+		if !s.planned {
+			s.planned = true
+			asked = append(asked, s)
+		}
+	}
+	secret := func(s config.SecretRef, who owner) {
+		own, use := f.static.Secrets[s.Name], secretUse{name: s.Name}
+		switch {
+		case s.File != nil:
+			use.path = s.File.Path
+		case s.Stream != nil:
+			use.link = f.link(s.Stream.Stream, Secrets)
+		case own == nil:
+			blames = append(blames, blame{who, Fault{Text: fmt.Sprintf("%s names secret %q, and static_resources.secrets has none of that name", who, s.Name)}})
+			return
+		default:
+			return
+		}
+		if own != nil {
+			blames = append(blames, blame{who, Fault{File: use.path, Text: fmt.Sprintf("%s wants secret %q from %s, and static_resources.secrets has one of that name: give one of them another name",
+				who, s.Name, use.here())}})
+			return
+		}
+		if secrets[use] {
+			return // however many name it, it is one subscription
+		}
+		secrets[use] = true
+		prefix, tag := "sds."+s.Name+".", telemetry.Tag{Name: "sds_resource_name", Value: s.Name}
+		if s.File != nil {
+			add(Secrets, s.Name, s.File, who, prefix, tag)
+		} else {
+			ask(Secrets, s.Name, s.Stream, who, prefix, tag)
 		}
 	}
 	for _, l := range next.Listeners {
+		who := owner{Listeners, l.Name}
 		for c := range l.AllChains() {
 			for s := range c.TLS.Secrets() {
-				secret(s, "listener "+l.Name)
+				secret(s, who)
 			}
-			if h := c.HTTP; h != nil && h.RouteFile != nil {
-				add(Routes, h.RouteName, h.RouteFile, "listener "+l.Name, "http."+h.StatPrefix+".rds."+h.RouteName+".",
-					telemetry.Tag{Name: "http_conn_manager_prefix", Value: h.StatPrefix}, telemetry.Tag{Name: "rds_route_config", Value: h.RouteName})
+			h := c.HTTP
+			if h == nil || h.RouteName == "" {
+				continue
+			}
+			prefix := "http." + h.StatPrefix + ".rds." + h.RouteName + "."
+			tags := []telemetry.Tag{{Name: "http_conn_manager_prefix", Value: h.StatPrefix}, {Name: "rds_route_config", Value: h.RouteName}}
+			if h.RouteFile != nil {
+				add(Routes, h.RouteName, h.RouteFile, who, prefix, tags...)
+			} else if h.RouteStream != nil {
+				ask(Routes, h.RouteName, h.RouteStream, who, prefix, tags...)
 			}
 		}
 	}
 	for _, c := range next.Clusters {
+		who := owner{Clusters, c.Name}
 		for t := range c.AllTLS() {
 			for s := range t.Secrets() {
-				secret(s, "cluster "+c.Name)
+				secret(s, who)
 			}
 		}
 		if c.EndpointFile != nil {
-			add(Endpoints, c.ServiceName, c.EndpointFile, "cluster "+c.Name, "cluster."+c.StatName+".", telemetry.Tag{Name: "cluster_name", Value: c.StatName})
+			add(Endpoints, c.ServiceName, c.EndpointFile, who, "cluster."+c.StatName+".", telemetry.Tag{Name: "cluster_name", Value: c.StatName})
+		} else if c.EndpointStream != nil {
+			ask(Endpoints, c.ServiceName, c.EndpointStream, who, "cluster."+c.StatName+".", telemetry.Tag{Name: "cluster_name", Value: c.StatName})
 		}
 	}
-	return files, faults
+	for _, s := range asked {
+		s.planned = false
+	}
+	return files, asked, blames
 }
 
 // settle puts a proposal in force, or says of its file why it is not. refused is what serving it has failed with.
@@ -244,6 +370,16 @@ func (f *Feed) settle(p *proposal, refused error) {
 	if p.top != nil {
 		outcomes = append(outcomes, f.settleTop(p))
 	}
+	if len(p.faults) == 0 {
+		for _, s := range p.asked {
+			if s.owner == nil {
+				s.acquire(f.stats)
+				s.count(updateAttempt)
+			}
+		}
+		f.releaseAsked(p.asked)
+		f.asked, f.warming, f.due = p.asked, p.warming, p.due
+	}
 	if p.changed && len(p.faults) == 0 {
 		for _, s := range p.fresh {
 			s.acquire(f.stats)
@@ -255,6 +391,9 @@ func (f *Feed) settle(p *proposal, refused error) {
 		}
 		f.releaseBut(p.files)
 		f.arrangement, f.known = p.arrangement, p.known
+		for _, h := range f.heads {
+			h.inForce(p.snapshot)
+		}
 	}
 	f.mu.Unlock()
 	for _, o := range outcomes {
@@ -309,49 +448,60 @@ func (f *Feed) keepNamed(next *config.Snapshot) (stay []leaving) {
 // namedBy tells which clusters a configuration names. Where a request or a connection names one, it may be any.
 func namedBy(s *config.Snapshot) func(string) bool {
 	names, any := map[string]bool{}, false
-	list := func(clusters []config.WeightedCluster) {
-		for _, c := range clusters {
-			names[c.Name] = true
-			any = any || c.Header != ""
-		}
-	}
-	mirrors := func(to []config.Mirror) {
-		for _, m := range to {
-			names[m.Cluster] = true
-			any = any || m.ClusterHeader != ""
-		}
+	add := func(name string, whatever bool) {
+		names[name] = true
+		any = any || whatever
 	}
 	for _, c := range s.Clusters {
 		if c.Policies != nil {
-			mirrors(c.Policies.Mirrors)
+			mirrored(c.Policies.Mirrors, add)
 		}
 	}
 	for _, l := range s.Listeners {
+		namedIn(l, add)
 		for c := range l.AllChains() {
-			if c.TCP != nil {
-				list(c.TCP.Clusters)
-				any = any || c.TCP.ByServerName
-			}
-			if c.HTTP == nil {
-				continue
-			}
-			table := c.HTTP.Routes
-			if table == nil {
-				table = s.Routes[c.HTTP.RouteName]
-			}
-			if table == nil {
-				continue
-			}
-			for _, v := range table.VirtualHosts {
-				for _, r := range v.Routes {
-					if r.Forward == nil {
-						continue
-					}
-					list(r.Forward.Clusters)
-					mirrors(r.Forward.Mirrors)
-				}
+			if c.HTTP != nil && c.HTTP.Routes == nil {
+				routed(s.Routes[c.HTTP.RouteName], add)
 			}
 		}
 	}
 	return func(name string) bool { return any || names[name] }
+}
+
+// namedIn calls add for each cluster that a listener itself names; whatever says that it may be any.
+func namedIn(l *config.Listener, add func(name string, whatever bool)) {
+	for c := range l.AllChains() {
+		if c.TCP != nil {
+			for _, w := range c.TCP.Clusters {
+				add(w.Name, w.Header != "" || c.TCP.ByServerName)
+			}
+		}
+		if c.HTTP != nil {
+			routed(c.HTTP.Routes, add)
+		}
+	}
+}
+
+// routed is namedIn for a table of routes; nil has none.
+func routed(table *config.RouteConfiguration, add func(name string, whatever bool)) {
+	if table == nil {
+		return
+	}
+	for _, v := range table.VirtualHosts {
+		for _, r := range v.Routes {
+			if r.Forward == nil {
+				continue
+			}
+			for _, w := range r.Forward.Clusters {
+				add(w.Name, w.Header != "")
+			}
+			mirrored(r.Forward.Mirrors, add)
+		}
+	}
+}
+
+func mirrored(to []config.Mirror, add func(name string, whatever bool)) {
+	for _, m := range to {
+		add(m.Cluster, m.ClusterHeader != "")
+	}
 }

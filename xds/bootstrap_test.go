@@ -121,7 +121,7 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if d := cmp.Diff(config.Node{ID: "a", Cluster: "b"}, b.Node); d != "" {
+		if d := cmp.Diff(config.Node{ID: "a", Cluster: "b", Message: wire[2:]}, b.Node); d != "" { // field 1 is the node
 			t.Errorf("%s: %s", name, d)
 		}
 	}
@@ -141,6 +141,7 @@ func TestOverride(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.Node.Message = nil
 	if d := cmp.Diff(config.Node{ID: "c", Cluster: "flag", Zone: "z"}, b.Node); d != "" {
 		t.Error(d)
 	}

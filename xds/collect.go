@@ -53,7 +53,7 @@ func (f *Feed) collect(top *file) *proposal {
 			continue
 		}
 		if v, ok := r.value.(*config.Cluster); ok {
-			v.FromFile = true
+			v.Discovered = true
 		}
 		members = append(members, Member{Name: name, Version: c.version, Updated: f.now(), Resource: r.value, Wire: r.wire})
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/weftmesh/weft/config"
 )
 
-const allFromFiles = `
+const allDiscovereds = `
 dynamic_resources:
   lds_config: {path_config_source: {path: FOLDER/lds.yaml}, resource_api_version: V3}
   cds_config: {path: FOLDER/cds.yaml}
@@ -93,7 +93,7 @@ func (s *stage) names(want string) *config.Snapshot {
 
 // TestListenersAndClusters come, change and go; what did not change is the same, and what the bootstrap has stands.
 func TestListenersAndClusters(t *testing.T) {
-	s := play(t, allFromFiles, map[string]string{
+	s := play(t, allDiscovereds, map[string]string{
 		"lds.yaml": response("1", dynamicListener("a", 1, "", "one"), dynamicListener("b", 2, "", "one")),
 		"cds.yaml": response("1", dynamicCluster("one", ""), dynamicCluster("fixed", ""), dynamicCluster("two", "")),
 	})
@@ -104,7 +104,7 @@ func TestListenersAndClusters(t *testing.T) {
 	if o := s.top(Clusters, "1"); o.Err != nil || !o.Changed || fmt.Sprint(o.Ignored) != "[fixed]" {
 		t.Errorf("%+v", o)
 	}
-	if first.Clusters[0].FromFile || !first.Clusters[1].FromFile {
+	if first.Clusters[0].Discovered || !first.Clusters[1].Discovered {
 		t.Error("who is from a file is not told")
 	}
 
@@ -137,7 +137,7 @@ func TestListenersAndClusters(t *testing.T) {
 
 // TestBrokenTop takes a file as a whole or not at all, and shows why.
 func TestBrokenTop(t *testing.T) {
-	s := play(t, allFromFiles, map[string]string{"lds.yaml": response("1", dynamicListener("a", 1, "", "one")), "cds.yaml": response("1")})
+	s := play(t, allDiscovereds, map[string]string{"lds.yaml": response("1", dynamicListener("a", 1, "", "one")), "cds.yaml": response("1")})
 	before := s.feed.Snapshot()
 	path := filepath.Join(s.folder, "lds.yaml")
 	for version, c := range map[string]struct{ text, want string }{
@@ -183,7 +183,7 @@ func TestBrokenTop(t *testing.T) {
 
 // TestServingFails: what cannot be served is not in force, and the file says why.
 func TestServingFails(t *testing.T) {
-	s := play(t, allFromFiles, map[string]string{"lds.yaml": response("1"), "cds.yaml": response("1")})
+	s := play(t, allDiscovereds, map[string]string{"lds.yaml": response("1"), "cds.yaml": response("1")})
 	before := s.feed.Snapshot()
 	s.refuse.Store(true)
 	s.write("lds.yaml", response("2", dynamicListener("a", 1, "", "one")))
@@ -198,7 +198,7 @@ func TestServingFails(t *testing.T) {
 // TestFilesInAnyOrder: a listener comes when its routes are there, whichever file is written first, and a route whose cluster is to be
 // there when that is.
 func TestFilesInAnyOrder(t *testing.T) {
-	s := play(t, allFromFiles, map[string]string{"lds.yaml": response("1"), "cds.yaml": response("1")})
+	s := play(t, allDiscovereds, map[string]string{"lds.yaml": response("1"), "cds.yaml": response("1")})
 	table := filepath.Join(s.folder, "routes.yaml")
 	s.write("lds.yaml", response("2", dynamicListener("a", 1, table, "")))
 	if o := s.top(Listeners, "2"); o.Err == nil || o.Err.Error() != table+": cannot be read: no such file or directory" {
@@ -231,7 +231,7 @@ func TestRemovedClusterStays(t *testing.T) {
 		"lds.yaml": response("1", dynamicListener("a", 1, "", "one")),
 		"cds.yaml": response("1", dynamicCluster("one", ""), dynamicCluster("two", "")),
 	}
-	s := play(t, allFromFiles, files)
+	s := play(t, allDiscovereds, files)
 	s.write("cds.yaml", response("2"))
 	if n := s.names("a | fixed one"); n.Clusters[1].Name != "one" {
 		t.Error("it is gone at once")
@@ -239,7 +239,7 @@ func TestRemovedClusterStays(t *testing.T) {
 	s.write("lds.yaml", response("2", dynamicListener("a", 1, "", "fixed")))
 	s.names("a | fixed")
 
-	s = play(t, allFromFiles, files, func(f *Feed) { f.stays = 50 * time.Millisecond })
+	s = play(t, allDiscovereds, files, func(f *Feed) { f.stays = 50 * time.Millisecond })
 	s.write("cds.yaml", response("2"))
 	s.names("a | fixed one")
 	s.names("a | fixed")

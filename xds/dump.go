@@ -50,12 +50,16 @@ func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error
 		parts = append(parts, d.listeners(), d.routes(), d.secrets())
 	case "bootstrap":
 		parts = append(parts, d.bootstrap(boot))
-	case "static_clusters", "dynamic_active_clusters":
+	case "static_clusters", "dynamic_active_clusters", "dynamic_warming_clusters":
 		c := d.clusters()
-		if resource == "static_clusters" {
-			c.DynamicActiveClusters = nil
-		} else {
+		if resource != "static_clusters" {
 			c.StaticClusters = nil
+		}
+		if resource != "dynamic_active_clusters" {
+			c.DynamicActiveClusters = nil
+		}
+		if resource != "dynamic_warming_clusters" {
+			c.DynamicWarmingClusters = nil
 		}
 		parts = append(parts, c)
 	case "static_listeners", "dynamic_listeners":
@@ -91,7 +95,7 @@ func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error
 		}
 		parts = append(parts, e)
 	default:
-		return fmt.Errorf("%s not found in config dump: want bootstrap, static_clusters, dynamic_active_clusters, static_listeners, dynamic_listeners, "+
+		return fmt.Errorf("%s not found in config dump: want bootstrap, static_clusters, dynamic_active_clusters, dynamic_warming_clusters, static_listeners, dynamic_listeners, "+
 			"static_route_configs, dynamic_route_configs, static_endpoint_configs, dynamic_endpoint_configs, static_secrets or dynamic_active_secrets", resource)
 	}
 	out := &adminv3.ConfigDump{}
@@ -133,20 +137,42 @@ func (d *dumper) bootstrap(boot *config.Bootstrap) *adminv3.BootstrapConfigDump 
 func (d *dumper) clusters() *adminv3.ClustersConfigDump {
 	out := &adminv3.ClustersConfigDump{}
 	for _, c := range d.snapshot.Clusters {
-		if !c.FromFile && d.pick(c.Name) {
+		if !c.Discovered && d.pick(c.Name) {
 			out.StaticClusters = append(out.StaticClusters, &adminv3.ClustersConfigDump_StaticCluster{Cluster: packed("envoy.config.cluster.v3.Cluster", c.Raw)})
 		}
 	}
 	s := d.top(Clusters)
 	out.VersionInfo = s.Version
 	for _, m := range d.members(s) {
-		c := &adminv3.ClustersConfigDump_DynamicCluster{VersionInfo: m.Version, ErrorState: failure(s, m.Name), ClientStatus: status(s)}
+		if w := m.Warming; w != nil {
+			out.DynamicWarmingClusters = append(out.DynamicWarmingClusters, &adminv3.ClustersConfigDump_DynamicCluster{VersionInfo: w.Version,
+				Cluster: packed(s.Kind.Message(), w.Wire), LastUpdated: timestamppb.New(w.Updated), ClientStatus: adminv3.ClientResourceStatus_ACKED})
+			if m.Resource == nil && m.Failure == nil {
+				continue
+			}
+		}
+		c := &adminv3.ClustersConfigDump_DynamicCluster{VersionInfo: m.Version, ErrorState: m.failure(s), ClientStatus: m.status(s)}
 		if m.Resource != nil {
 			c.Cluster, c.LastUpdated = packed(s.Kind.Message(), m.Wire), timestamppb.New(m.Updated)
 		}
 		out.DynamicActiveClusters = append(out.DynamicActiveClusters, c)
 	}
 	return out
+}
+
+// failure is the last attempt at one of the members, if it was turned down: by itself, or with the file that it is in.
+func (m *Member) failure(s State) *adminv3.UpdateFailureState {
+	if m.Failure != nil {
+		s.Failure = m.Failure
+	}
+	return failure(s, m.Name)
+}
+
+func (m *Member) status(s State) adminv3.ClientResourceStatus {
+	if m.Failure != nil {
+		s.Failure = m.Failure
+	}
+	return status(s)
 }
 
 // top is what is known of the file of listeners or clusters, if there is one.
@@ -183,9 +209,15 @@ func (d *dumper) listeners() *adminv3.ListenersConfigDump {
 		dynamic[m.Name] = true
 	}
 	for _, m := range d.members(s) {
-		l := &adminv3.ListenersConfigDump_DynamicListener{Name: m.Name, ErrorState: failure(s, m.Name), ClientStatus: status(s)}
+		l := &adminv3.ListenersConfigDump_DynamicListener{Name: m.Name, ErrorState: m.failure(s), ClientStatus: m.status(s)}
+		of := func(m *Member) *adminv3.ListenersConfigDump_DynamicListenerState {
+			return &adminv3.ListenersConfigDump_DynamicListenerState{VersionInfo: m.Version, Listener: packed(s.Kind.Message(), m.Wire), LastUpdated: timestamppb.New(m.Updated)}
+		}
 		if m.Resource != nil {
-			l.ActiveState = &adminv3.ListenersConfigDump_DynamicListenerState{VersionInfo: m.Version, Listener: packed(s.Kind.Message(), m.Wire), LastUpdated: timestamppb.New(m.Updated)}
+			l.ActiveState = of(&m)
+		}
+		if m.Warming != nil {
+			l.WarmingState = of(m.Warming)
 		}
 		out.DynamicListeners = append(out.DynamicListeners, l)
 	}
@@ -207,7 +239,7 @@ func (d *dumper) routes() *adminv3.RoutesConfigDump {
 		}
 	}
 	for _, s := range d.states {
-		if s.Kind != Routes || !d.pick(s.Name) {
+		if s.Kind != Routes || !d.pick(s.Name) || s.pending() {
 			continue
 		}
 		dynamic := &adminv3.RoutesConfigDump_DynamicRouteConfig{VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: status(s)}
@@ -227,7 +259,7 @@ func (d *dumper) endpoints() *adminv3.EndpointsConfigDump {
 		}
 	}
 	for _, s := range d.states {
-		if s.Kind != Endpoints || !d.pick(s.Name) {
+		if s.Kind != Endpoints || !d.pick(s.Name) || s.pending() {
 			continue
 		}
 		dynamic := &adminv3.EndpointsConfigDump_DynamicEndpointConfig{VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: status(s)}
@@ -250,6 +282,10 @@ func (d *dumper) secrets() *adminv3.SecretsConfigDump {
 		if !d.pick(s.Name) {
 			continue
 		}
+		if s.pending() {
+			out.DynamicWarmingSecrets = append(out.DynamicWarmingSecrets, &adminv3.SecretsConfigDump_DynamicSecret{Name: s.Name, ClientStatus: adminv3.ClientResourceStatus_REQUESTED})
+			continue
+		}
 		one := &adminv3.SecretsConfigDump_DynamicSecret{Name: s.Name, VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: status(s)}
 		if v, ok := s.Resource.(*config.Secret); ok {
 			one.Secret, one.LastUpdated = packed(Secrets.Message(), v.Raw), timestamppb.New(s.Updated)
@@ -263,6 +299,9 @@ func (d *dumper) secrets() *adminv3.SecretsConfigDump {
 	}
 	return out
 }
+
+// pending says that nothing has come.
+func (s *State) pending() bool { return s.Resource == nil && s.Failure == nil }
 
 // failure is the last attempt, if it was turned down.
 func failure(s State, name string) *adminv3.UpdateFailureState {

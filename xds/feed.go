@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -10,28 +11,45 @@ import (
 	"github.com/weftmesh/weft/xds/decode"
 )
 
-// Feed keeps a complete configuration: the bootstrap's own resources and those that it takes from files. One goroutine at a time changes
-// it.
+// Feed keeps a complete configuration: the bootstrap's own resources and those that it takes from files and from control planes. One
+// goroutine at a time changes it.
 type Feed struct {
 	decoder *decode.Decoder
+	boot    *config.Bootstrap
 	static  *config.Snapshot
-	tops    []*file         // of clusters and of listeners, in this order, as far as they come from files
-	watch   *watch          // nil when nothing is watched
-	known   map[string]bool // clusters that are there, by name
-	stays   time.Duration   // of a removed cluster
-	stats   *telemetry.Store
-	report  func(Outcome)
-	now     func() time.Time
+	tops    []*file   // of clusters and of listeners, in this order, as far as they come from files
+	heads   []*head   // the same, as far as they come over streams
+	links   []*link   // streams
+	news    chan news // what streams tell
+
+	// Of what has come over streams and is not in force yet.
+	stale      bool         // the configuration has to be put together anew
+	renewed    []*held      // of which there is another version
+	judgements []*judgement // that have not been said
+	context    context.Context
+	running    sync.WaitGroup
+
+	watch  *watch          // nil when nothing is watched
+	known  map[string]bool // clusters that are there, by name
+	stays  time.Duration   // of a removed cluster
+	stats  *telemetry.Store
+	report func(Outcome)
+	now    func() time.Time
 
 	mu sync.Mutex // over what is in force, which is read from everywhere
 	arrangement
+	settled bool // every cluster that there was to begin with is warm, or was waited for long enough
+	ready   bool // and every listener
 }
 
 // arrangement is what is in force: a configuration and where its parts come from.
 type arrangement struct {
 	snapshot *config.Snapshot
-	files    []*file   // of routes, endpoints and secrets
-	leaving  []leaving // clusters that were removed
+	files    []*file         // of routes, endpoints and secrets
+	asked    []*subscription // of those that come over streams
+	leaving  []leaving       // clusters that were removed
+	warming  []owner         // what waits for something before it is in force
+	due      time.Time       // when the first of them has waited long enough; zero: never
 }
 
 // Options are what a feed needs beside a bootstrap.
@@ -48,19 +66,21 @@ type Options struct {
 // Outcome is what became of an attempt to read a resource, or a file of listeners or clusters.
 type Outcome struct {
 	Kind    Kind
-	Name    string // of the resource; empty: all of the file
+	Name    string // of the resource; empty: all of the file, or of a control plane's response
 	File    string
+	Server  string   // the cluster of the control plane, if it is one
+	Count   int      // resources of a response that are new or others than before, and that were removed
 	Version string   // version_info of the attempt
 	Changed bool     // what is in force is another one now
 	Err     error    // why it is not: Faults; the last good one stays
 	Ignored []string // names that were left out, because the bootstrap has a resource of that name
 }
 
-// State is what is known of what comes from a file: one resource, or all listeners or clusters of it.
+// State is what is known of what comes from a file or a control plane: one resource, or all listeners or clusters of it.
 type State struct {
 	Kind    Kind
-	Name    string // empty for listeners and clusters
-	File    string
+	Name    string    // empty for listeners and clusters
+	File    string    // empty: it comes from a control plane
 	Version string    // of the last good one
 	Updated time.Time // when that came
 	// Resource is the last good one: *config.RouteConfiguration, *config.Assignment or *config.Secret.
@@ -69,13 +89,15 @@ type State struct {
 	Failure  *Failure // nil: the last attempt was good
 }
 
-// Member is one of the listeners or clusters of a file.
+// Member is one of the listeners or clusters of a file or a control plane.
 type Member struct {
 	Name     string
 	Version  string    // with which it came as it is
 	Updated  time.Time // when that was
-	Resource any       // *config.Listener or *config.Cluster
+	Resource any       // *config.Listener or *config.Cluster; nil: there is no good one, or it is not in force yet
 	Wire     []byte
+	Warming  *Member  // a later one, which waits for what it names
+	Failure  *Failure // of a control plane: the last attempt was turned down
 }
 
 // Failure is an attempt that was turned down.
@@ -101,29 +123,36 @@ type file struct {
 
 // subscription is one place that uses a resource, with counters of its own; of a file of listeners or clusters there is one.
 type subscription struct {
-	state  State
-	prefix string // of its counters
-	tags   []telemetry.Tag
-	owner  *telemetry.Owner
-	stats  *telemetry.Values // nil: it is not counted
+	state   State
+	held    *held         // what comes over a stream
+	wait    time.Duration // how long it is waited for; 0: for ever
+	late    bool          // that was too long
+	planned bool          // while a plan is made: it is part of it
+	prefix  string        // of its counters
+	tags    []telemetry.Tag
+	owner   *telemetry.Owner
+	stats   *telemetry.Values // nil: it is not counted
 }
 
 // Open reads every file that a bootstrap's resources come from. All of it must be good: there is nothing older to fall back to. The
 // error is of type Faults. The feed must be closed.
 func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
-	f := &Feed{static: &boot.Static, report: o.Report, now: o.Now, stats: o.Stats, stays: 15 * time.Second, known: map[string]bool{}}
-	f.snapshot = f.static
+	f := &Feed{boot: boot, static: &boot.Static, report: o.Report, now: o.Now, stats: o.Stats, stays: 15 * time.Second, known: map[string]bool{}, news: make(chan news, 4)}
+	f.snapshot = &config.Snapshot{Secrets: f.static.Secrets}
 	if f.now == nil {
 		f.now = time.Now
 	}
 	if f.report == nil {
 		f.report = func(Outcome) {}
 	}
-	f.decoder = decode.New(o.Filters, decode.Options{HasCluster: func(name string) bool { return f.known[name] },
+	f.decoder = decode.New(o.Filters, decode.Options{HasCluster: f.hasCluster, Shared: boot.Dynamic.Shared != nil, Servers: servers(boot),
 		Resolver: boot.Dynamic.Resolver, Binding: boot.Dynamic.Binding, Ejections: boot.Dynamic.Ejections})
 	f.top(Clusters, boot.Dynamic.Clusters, "cluster_manager.cds.")
 	f.top(Listeners, boot.Dynamic.Listeners, "listener_manager.lds.")
-	all, faults := f.plan(f.static)
+	f.head(Clusters, boot.Dynamic.ClusterStream, "cluster_manager.cds.")
+	f.head(Listeners, boot.Dynamic.ListenerStream, "listener_manager.lds.")
+	all, _, blames := f.plan(f.static)
+	faults := faultsIn(blames)
 	if all = append(all, f.tops...); len(faults) == 0 && len(all) > 0 {
 		var err error
 		if f.watch, err = newWatch(all); err != nil { // before reading, lest a change in between be missed
@@ -197,6 +226,16 @@ func (f *Feed) States() []State {
 				out = append(out, s.state)
 			}
 		}
+	}
+	seen := map[*held]bool{}
+	for _, s := range f.asked {
+		if !seen[s.held] { // however many use it
+			seen[s.held] = true
+			out = append(out, s.held.state())
+		}
+	}
+	for _, h := range f.heads {
+		out = append(out, h.state())
 	}
 	return out
 }

@@ -9,29 +9,41 @@ import (
 )
 
 // unfit finds what could not be served with the secrets of a configuration: one that is none of the kind that is wanted, or demands that
-// would prove nothing. changed is the name of the only secret that is another one; empty: each may be.
-func unfit(next *config.Snapshot, changed string) (faults Faults) {
-	check := func(t *config.TLS, server bool, where string) {
-		uses := false
+// would prove nothing. What is in force with the same secrets is not asked again.
+func (f *Feed) unfit(next *config.Snapshot) (blames []blame) {
+	old := map[any]bool{}
+	for _, l := range f.snapshot.Listeners {
+		old[l] = true
+	}
+	for _, c := range f.snapshot.Clusters {
+		old[c] = true
+	}
+	check := func(t *config.TLS, server bool, inForce bool, who owner) {
+		changed := false
 		for r := range t.Secrets() {
-			uses = uses || changed == "" || r.Name == changed
+			if next.Secrets[r.Name] == nil && r.Stream != nil {
+				return // it has not come
+			}
+			changed = changed || !inForce || next.Secrets[r.Name] != f.snapshot.Secrets[r.Name]
 		}
-		if !uses {
+		if !changed {
 			return
 		}
 		if err := tls.Check(t, next.Secrets, server); err != nil {
-			faults = append(faults, Fault{Text: fmt.Sprintf("%s: %s", where, strings.TrimPrefix(err.Error(), "tls: "))})
+			blames = append(blames, blame{who, Fault{Text: fmt.Sprintf("%s: %s", who, strings.TrimPrefix(err.Error(), "tls: "))}})
 		}
 	}
 	for _, l := range next.Listeners {
 		for c := range l.AllChains() {
-			check(c.TLS, true, "listener "+l.Name)
+			if c.TLS != nil {
+				check(c.TLS, true, old[l], owner{Listeners, l.Name})
+			}
 		}
 	}
 	for _, c := range next.Clusters {
 		for t := range c.AllTLS() {
-			check(t, false, "cluster "+c.Name)
+			check(t, false, old[c], owner{Clusters, c.Name})
 		}
 	}
-	return faults
+	return blames
 }

@@ -24,7 +24,7 @@ func (f *Feed) load(file *file) {
 		if v, ok := r.value.(*config.Secret); ok && len(faults) == 0 {
 			then := next
 			take(&then, f.snapshot, v.Name, v)
-			if faults = unfit(&then, v.Name); len(faults) > 0 {
+			if faults = faultsIn(f.unfit(&then)); len(faults) > 0 {
 				faults[0].File = file.Path
 			}
 		}
@@ -93,8 +93,9 @@ func with[V any](m map[string]V, name string, v V) map[string]V {
 const (
 	updateAttempt = iota
 	updateSuccess
-	updateRejected // it was read and is wrong
-	updateFailure  // it could not be read
+	updateRejected   // it was read and is wrong
+	updateFailure    // it could not be read
+	initFetchTimeout // it was given up waiting for
 	reloadOrNoRebuild
 )
 
@@ -122,6 +123,7 @@ func updateMetrics(last string) []telemetry.Metric {
 		updateSuccess:     {Name: "update_success"},
 		updateRejected:    {Name: "update_rejected"},
 		updateFailure:     {Name: "update_failure"},
+		initFetchTimeout:  {Name: "init_fetch_timeout"},
 		reloadOrNoRebuild: {Name: last},
 	}
 }

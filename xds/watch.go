@@ -123,10 +123,13 @@ func (w *watch) note(e fsnotify.Event) bool {
 // Watch reads files again when they change and hands over each new configuration, until ctx ends. A faulty file keeps what is in force,
 // and so does a file of listeners or clusters that cannot be served.
 func (f *Feed) Watch(ctx context.Context, serve func(*config.Snapshot) error) {
-	if f.watch == nil {
-		<-ctx.Done()
-		return
+	var events <-chan fsnotify.Event
+	var errs <-chan error
+	if f.watch != nil {
+		events, errs = f.watch.notify.Events, f.watch.notify.Errors
 	}
+	f.begin(ctx, serve)
+	defer f.hush()
 	var since time.Time // of the first notice that has not been followed up; zero: none
 	calm, repair, leave := time.NewTimer(time.Hour), time.NewTimer(time.Hour), time.NewTimer(time.Hour)
 	calm.Stop()
@@ -138,22 +141,28 @@ func (f *Feed) Watch(ctx context.Context, serve func(*config.Snapshot) error) {
 		}
 		calm.Reset(max(0, min(quiet, patience-time.Since(since))))
 	}
-	if !f.watch.follow(f.all()) {
-		repair.Reset(retry)
+	if f.watch != nil {
+		if !f.watch.follow(f.all()) {
+			repair.Reset(retry)
+		}
+		noticed() // files may have changed before they were followed
 	}
-	noticed() // files may have changed before they were followed
+	f.armLeave(leave)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case e, ok := <-f.watch.notify.Events:
+		case n := <-f.news:
+			f.hear(n, serve)
+			f.armLeave(leave)
+		case e, ok := <-events:
 			if !ok {
 				return
 			}
 			if f.watch.note(e) {
 				noticed()
 			}
-		case _, ok := <-f.watch.notify.Errors:
+		case _, ok := <-errs:
 			if !ok {
 				return
 			}
@@ -161,6 +170,8 @@ func (f *Feed) Watch(ctx context.Context, serve func(*config.Snapshot) error) {
 		case <-repair.C:
 			noticed()
 		case <-leave.C:
+			f.expire()
+			f.advance(serve)
 			f.retire(serve)
 			f.armLeave(leave)
 		case <-calm.C:
@@ -169,6 +180,7 @@ func (f *Feed) Watch(ctx context.Context, serve func(*config.Snapshot) error) {
 			complete := f.watch.follow(f.all())
 			before := f.all()
 			f.reload(touched, serve)
+			f.advance(serve)
 			if !slices.Equal(before, f.all()) {
 				complete = f.watch.follow(f.all())
 				noticed() // as above
@@ -257,18 +269,33 @@ func (f *Feed) offer(p *proposal, serve func(*config.Snapshot) error) bool {
 
 // retire lets removed clusters go that nothing names any more or that have stayed long enough.
 func (f *Feed) retire(serve func(*config.Snapshot) error) {
-	if len(f.leaving) > 0 {
+	switch {
+	case len(f.leaving) == 0:
+	case len(f.links) > 0:
+		f.assemble(serve)
+	default:
 		if p := f.arrange(nil, nil); p.changed {
 			f.offer(p, serve)
 		}
 	}
 }
 
-// armLeave sets the timer to when the next of the removed clusters has to go.
+// armLeave sets the timer to when the next of the removed clusters has to go, or something has been waited for long enough.
 func (f *Feed) armLeave(t *time.Timer) {
 	t.Stop()
-	if len(f.leaving) > 0 {
-		first := slices.MinFunc(f.leaving, func(a, b leaving) int { return a.until.Compare(b.until) })
-		t.Reset(max(time.Until(first.until), 0))
+	first := f.nextWait()
+	for _, l := range f.leaving {
+		first = sooner(first, l.until)
 	}
+	if !first.IsZero() {
+		t.Reset(max(time.Until(first), 0))
+	}
+}
+
+// sooner is the earlier of two moments; zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }

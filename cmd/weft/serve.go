@@ -67,7 +67,7 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	p.feed = feed
 	p.proxy, err = proxy.New(proxy.Options{
 		Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Zone: boot.Node.Zone, Host: hostAddress(f.localAddressVersion),
-		Specs: builtin.All(), Stats: p.stats, Logs: p.logs, Log: p.log, Epoch: f.restartEpoch, Handed: p.row.handed,
+		Specs: builtin.All(), Stats: p.stats, Logs: p.logs, Log: p.log, Epoch: f.restartEpoch, Handed: p.row.handed, Ready: feed.Ready,
 	})
 	if err == nil {
 		err = p.row.prepare(p.stats)
@@ -107,6 +107,13 @@ func report(log *slog.Logger, o xds.Outcome) {
 		what = fmt.Sprintf("%s of %s", o.Kind, o.File)
 	}
 	switch {
+	case o.Server != "" && o.Version == "" && o.Err != nil:
+		log.Warn("the control plane is not there, what is in force stays", "cluster", o.Server, "error", o.Err)
+	case o.Server != "" && o.Err != nil:
+		log.Error(fmt.Sprintf("%s of the control plane %s are refused, the last good ones stay in force:\n%v", o.Kind, o.Server, o.Err), "version", o.Version)
+	case o.Server != "" && o.Changed:
+		log.Info("updated", "resource", o.Kind.String(), "count", o.Count, "version", o.Version, "cluster", o.Server)
+	case o.Server != "":
 	case o.Err != nil:
 		log.Error(fmt.Sprintf("%s is refused, the last good one stays in force:\n%v", what, o.Err))
 	case o.Changed:

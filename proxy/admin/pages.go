@@ -175,7 +175,7 @@ func (s *Server) clusters(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, "%[1]s::%[2]s::max_connections::%[3]d\n%[1]s::%[2]s::max_pending_requests::%[4]d\n%[1]s::%[2]s::max_requests::%[5]d\n%[1]s::%[2]s::max_retries::%[6]d\n",
 				name, priority, b.MaxConnections, b.MaxPending, b.MaxRequests, b.MaxRetries)
 		}
-		fmt.Fprintf(w, "%s::added_via_api::%t\n", name, c.Config.FromFile)
+		fmt.Fprintf(w, "%s::added_via_api::%t\n", name, c.Config.Discovered)
 		e := c.Endpoints()
 		for i := range e.All {
 			m := &e.All[i]

@@ -29,6 +29,7 @@ proxy/upstream, filters < proxy/l4
 proxy/route, proxy/upstream, filters < proxy/l7
 proxy/l4, proxy/l7, capture < proxy/listener < proxy/admin
 config, wire/hello, filters, telemetry/expression < xds/decode < xds
+config, telemetry, tls < xds/stream < xds
 xds/decode < filters/*
 proxy/*, filters/builtin, xds, tls/issuer < proxy < cmd/weft
 api, telemetry < xds/server, control/store, control/source

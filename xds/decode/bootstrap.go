@@ -33,11 +33,16 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 	s.ejections = m.GetClusterManager().GetOutlierDetection().GetEventLogPath()
 	b.Runtime = s.runtime(m.GetLayeredRuntime(), p.field("layered_runtime"))
 	b.Dynamic = config.Dynamic{Resolver: s.asked, Binding: s.bound, Ejections: s.ejections}
+	s.controls = serversOf(m.GetStaticResources().GetClusters())
+	if c := m.GetDynamicResources().GetAdsConfig(); c != nil {
+		shared := s.stream(c, p.field("dynamic_resources").field("ads_config"))
+		b.Dynamic.Shared, s.shared = &shared, true
+	}
 	if c := m.GetDynamicResources().GetLdsConfig(); c != nil {
-		b.Dynamic.Listeners = s.watchedFile(c, p.field("dynamic_resources").field("lds_config"))
+		b.Dynamic.Listeners, b.Dynamic.ListenerStream = s.source(c, p.field("dynamic_resources").field("lds_config"))
 	}
 	if c := m.GetDynamicResources().GetCdsConfig(); c != nil {
-		b.Dynamic.Clusters = s.watchedFile(c, p.field("dynamic_resources").field("cds_config"))
+		b.Dynamic.Clusters, b.Dynamic.ClusterStream = s.source(c, p.field("dynamic_resources").field("cds_config"))
 	}
 
 	resources, p := m.GetStaticResources(), p.field("static_resources")
@@ -92,6 +97,7 @@ func node(m *corev3.Node) config.Node {
 		Region:  m.GetLocality().GetRegion(),
 		Zone:    m.GetLocality().GetZone(),
 		SubZone: m.GetLocality().GetSubZone(),
+		Message: marshal(m),
 	}
 }
 

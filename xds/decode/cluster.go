@@ -89,13 +89,13 @@ func (s *session) endpointsOf(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 		s.problem(p.field("load_assignment"), "the cluster's type is EDS: its endpoints come from eds_cluster_config")
 	}
 	if e.GetEdsConfig() == nil {
-		s.problem(p.field("eds_cluster_config").field("eds_config"), "a source of endpoints is missing: want path_config_source")
+		s.problem(p.field("eds_cluster_config").field("eds_config"), "a source of endpoints is missing: want ads, api_config_source or path_config_source")
 		return
 	}
 	if c.ServiceName = e.GetServiceName(); c.ServiceName == "" {
 		c.ServiceName = c.Name
 	}
-	c.EndpointFile = s.watchedFile(e.GetEdsConfig(), p.field("eds_cluster_config").field("eds_config"))
+	c.EndpointFile, c.EndpointStream = s.source(e.GetEdsConfig(), p.field("eds_cluster_config").field("eds_config"))
 }
 
 func (s *session) breakers(c *config.Cluster, m *clusterv3.CircuitBreakers, p *at) {

@@ -153,28 +153,8 @@ func (s *session) routesOf(h *config.HTTP, m *hcmv3.HttpConnectionManager, p *at
 		if h.RouteName == "" {
 			s.problem(p.field("route_config_name"), "a name is missing")
 		}
-		h.RouteFile = s.watchedFile(r.Rds.GetConfigSource(), p.field("config_source"))
+		h.RouteFile, h.RouteStream = s.source(r.Rds.GetConfigSource(), p.field("config_source"))
 	}
-}
-
-// watchedFile reads a source of resources, of which files are the one kind.
-func (s *session) watchedFile(m *corev3.ConfigSource, p *at) *config.WatchedFile {
-	var f config.WatchedFile
-	switch c := m.GetConfigSourceSpecifier().(type) {
-	case *corev3.ConfigSource_Path:
-		f.Path, p = c.Path, p.field("path")
-	case *corev3.ConfigSource_PathConfigSource:
-		f.Path, p = c.PathConfigSource.GetPath(), p.field("path_config_source").field("path")
-		f.Directory = c.PathConfigSource.GetWatchedDirectory().GetPath()
-	case nil:
-		p = p.field("path_config_source")
-	default:
-		return nil // refused by the table
-	}
-	if f.Path == "" {
-		s.problem(p, "a path is missing")
-	}
-	return &f
 }
 
 // httpFilters reads a chain of filters, which the router ends.

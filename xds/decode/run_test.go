@@ -127,7 +127,7 @@ func TestEveryRunFieldCounts(t *testing.T) {
 // parts cuts a bootstrap up, since each flip reads the whole of what it is part of.
 func parts(root *bootstrapv3.Bootstrap) []*bootstrapv3.Bootstrap {
 	all := root.StaticResources
-	root.StaticResources = nil
+	root.StaticResources = &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{{Name: "up"}}} // whom streams are with
 	out := []*bootstrapv3.Bootstrap{root}
 	for _, c := range all.Secrets {
 		out = append(out, &bootstrapv3.Bootstrap{StaticResources: &bootstrapv3.Bootstrap_StaticResources{Secrets: []*tlsv3.Secret{c}}})
@@ -183,6 +183,7 @@ func (f *flipper) message(m protoreflect.Message, word string, p *at, sync func(
 		p := p.field(string(fd.Name()))
 		v := m.Get(fd)
 		switch {
+		case fd.IsMap() && fd.MapValue().Message() == nil:
 		case fd.IsMap():
 			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
 				f.inside(v.Message(), a, p.key(k.String()), sync)

@@ -54,7 +54,7 @@ var bootstrapTable = table{
 		"lds_resources_locator": later("comes with the xDS client"),
 		"cds_config":            run,
 		"cds_resources_locator": later("comes with the xDS client"),
-		"ads_config":            later("comes with the xDS client"),
+		"ads_config":            run,
 	},
 	"envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig": {
 		"log_format": run,
@@ -66,15 +66,18 @@ var bootstrapTable = table{
 	"envoy.config.core.v3.Node": {
 		"id":                       run,
 		"cluster":                  run,
-		"metadata":                 harmless("told to a control plane, and there is none yet"),
-		"dynamic_parameters":       harmless("told to a control plane, and there is none yet"),
+		"metadata":                 run,
+		"dynamic_parameters":       run,
 		"locality":                 run,
 		"user_agent_name":          harmless("Envoy writes its own over it"),
 		"user_agent_version":       harmless("Envoy writes its own over it"),
 		"user_agent_build_version": harmless("Envoy writes its own over it"),
 		"extensions":               harmless("Envoy writes its own over it"),
-		"client_features":          harmless("told to a control plane, and there is none yet"),
-		"listening_addresses":      harmless("told to a control plane, and there is none yet"),
+		"client_features":          run,
+		"listening_addresses":      harmless("no longer asked for: Envoy tells it no control plane of v3"),
+	},
+	"xds.core.v3.ContextParams": {
+		"params": run,
 	},
 	"envoy.config.core.v3.Locality": {
 		"region":   run,

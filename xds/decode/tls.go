@@ -387,7 +387,7 @@ func (s *session) secretRef(m *tlsv3.SdsSecretConfig, p *at) config.SecretRef {
 		s.problem(p.field("name"), "a name is missing")
 	}
 	if m.GetSdsConfig() != nil {
-		r.File = s.watchedFile(m.GetSdsConfig(), p.field("sds_config"))
+		r.File, r.Stream = s.source(m.GetSdsConfig(), p.field("sds_config"))
 	}
 	return r
 }

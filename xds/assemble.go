@@ -1,0 +1,390 @@
+package xds
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/weftmesh/weft/config"
+)
+
+// withPredecessors adds to a configuration what is in force and may have to stay until it is replaced: its routes and endpoints are still
+// needed then.
+func (f *Feed) withPredecessors(next *config.Snapshot) *config.Snapshot {
+	if len(f.links) == 0 {
+		return next
+	}
+	all := *next
+	listeners, clusters := map[string]*config.Listener{}, map[string]*config.Cluster{}
+	for _, l := range next.Listeners {
+		listeners[l.Name] = l
+	}
+	for _, c := range next.Clusters {
+		clusters[c.Name] = c
+	}
+	for _, l := range f.snapshot.Listeners {
+		if to := listeners[l.Name]; to != nil && to != l {
+			all.Listeners = append(slices.Clip(all.Listeners), l)
+		}
+	}
+	for _, c := range f.snapshot.Clusters {
+		if to := clusters[c.Name]; to != nil && to != c {
+			all.Clusters = append(slices.Clip(all.Clusters), c)
+		}
+	}
+	return &all
+}
+
+// patienceOfRoutes is how long routes wait for clusters that have come and are not warm: shorter than removed clusters stay, so that those that the
+// last routes name are there until they go.
+const patienceOfRoutes = 10 * time.Second
+
+// holdBack puts in the place of what is not warm what is in force under its name, if something is: a cluster is warm with its endpoints and
+// secrets, a listener with its routes and secrets, or when they have been waited for long enough. Routes and listeners also wait, for a
+// while, for clusters that they name and that have come; one that nobody has sent is not waited for. What is in force stays warm.
+func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
+	if len(f.links) == 0 {
+		return
+	}
+	now := f.now()
+	need := func(kind Kind, name string, from *config.Subscription) (warm bool) {
+		if from == nil {
+			return true
+		}
+		h := f.link(from.Stream, kind).held[resourceKey{kind, name}]
+		ok, until := h.there(from.Wait, now)
+		if !ok {
+			p.due = sooner(p.due, until)
+		}
+		return ok && (!p.back[h] || f.snapshot.Routes[name] != nil)
+	}
+	secrets := func(t *config.TLS) (warm bool) {
+		warm = true
+		for s := range t.Secrets() {
+			warm = need(Secrets, s.Name, s.Stream) && warm
+		}
+		return warm
+	}
+
+	inForce, byName := map[*config.Cluster]bool{}, map[string]*config.Cluster{}
+	for _, c := range f.snapshot.Clusters {
+		inForce[c], byName[c.Name] = true, c
+	}
+	coming := map[string]time.Time{} // clusters, and how long they are waited for at most
+	for i, c := range next.Clusters {
+		if inForce[c] {
+			continue
+		}
+		warm := need(Endpoints, c.ServiceName, c.EndpointStream)
+		for t := range c.AllTLS() {
+			warm = secrets(t) && warm
+		}
+		if warm {
+			continue
+		}
+		p.warming = append(p.warming, owner{Clusters, c.Name})
+		if next.Clusters[i] = byName[c.Name]; next.Clusters[i] == nil {
+			coming[c.Name] = f.since(c).Add(patienceOfRoutes)
+		}
+	}
+	next.Clusters = slices.DeleteFunc(next.Clusters, func(c *config.Cluster) bool { return c == nil })
+
+	waits := false // for a cluster
+	look := func(name string, _ bool) {
+		if until, ok := coming[name]; ok && now.Before(until) {
+			waits, p.due = true, sooner(p.due, until)
+		}
+	}
+	p.back = map[*held]bool{}
+	for _, s := range p.asked {
+		r, ok := s.held.value.(*config.RouteConfiguration)
+		if !ok || f.snapshot.Routes[s.held.name] == r {
+			continue
+		}
+		waits = false
+		if routed(r, look); waits {
+			p.back[s.held] = true
+		}
+	}
+
+	served, last := map[*config.Listener]bool{}, map[string]*config.Listener{}
+	for _, l := range f.snapshot.Listeners {
+		served[l], last[l.Name] = true, l
+	}
+	for i, l := range next.Listeners {
+		if served[l] {
+			continue
+		}
+		waits = false
+		namedIn(l, look)
+		warm := !waits
+		for c := range l.AllChains() {
+			warm = secrets(c.TLS) && warm
+			if c.HTTP != nil {
+				warm = need(Routes, c.HTTP.RouteName, c.HTTP.RouteStream) && warm
+			}
+		}
+		if !warm {
+			p.warming = append(p.warming, owner{Listeners, l.Name})
+			next.Listeners[i] = last[l.Name]
+		}
+	}
+	next.Listeners = slices.DeleteFunc(next.Listeners, func(l *config.Listener) bool { return l == nil })
+}
+
+// since is when a cluster that comes from a control plane came.
+func (f *Feed) since(c *config.Cluster) time.Time {
+	if m := f.member(owner{Clusters, c.Name}); m != nil {
+		return m.latest.Updated
+	}
+	return time.Time{}
+}
+
+// begin starts the streams.
+func (f *Feed) begin(ctx context.Context, serve func(*config.Snapshot) error) {
+	f.context = ctx
+	f.advance(serve)
+}
+
+// hush ends the streams.
+func (f *Feed) hush() {
+	for _, l := range f.links {
+		if l.end != nil {
+			l.end()
+		}
+	}
+	f.running.Wait()
+}
+
+// advance puts in force what can be, and asks for what it takes.
+func (f *Feed) advance(serve func(*config.Snapshot) error) {
+	if len(f.links) == 0 {
+		f.mu.Lock()
+		f.settled, f.ready = true, true
+		f.mu.Unlock()
+		return
+	}
+	if f.stale {
+		f.stale = false
+		f.assemble(serve)
+	} else if len(f.renewed) > 0 {
+		f.replace(serve)
+	}
+	f.renewed = nil
+	f.progress()
+	f.ask()
+	f.answer()
+}
+
+// assemble makes a snapshot of all that there is and serves it. What a control plane has sent and cannot be is left out, with what was in
+// force of it in its place.
+func (f *Feed) assemble(serve func(*config.Snapshot) error) {
+	for {
+		p := f.arrange(nil, nil)
+		if len(p.blames) > 0 {
+			for _, b := range p.blames {
+				f.reject(b.owner, Faults{b.fault})
+			}
+			continue
+		}
+		var err error
+		if p.changed && len(p.faults) == 0 {
+			if err = serve(p.snapshot); err != nil && f.rejectListener(err) {
+				continue
+			}
+		}
+		f.settle(p, err)
+		if err != nil {
+			f.report(Outcome{Err: err})
+		} else if len(p.faults) > 0 {
+			f.report(Outcome{Err: p.faults})
+		}
+		return
+	}
+}
+
+// rejectListener blames the listener that an error names, if it can be left out.
+func (f *Feed) rejectListener(err error) bool {
+	var at interface{ Listener() string }
+	if !errors.As(err, &at) {
+		return false
+	}
+	who := owner{Listeners, at.Listener()}
+	if m := f.member(who); m == nil || m.latest.Resource == nil || m.latest.Resource == m.inForce.Resource {
+		return false
+	}
+	f.reject(who, Faults{{Text: err.Error()}})
+	return true
+}
+
+// reject has what was in force stay instead of the last one that came.
+func (f *Feed) reject(who owner, faults Faults) {
+	f.mu.Lock()
+	m := f.member(who)
+	faults[0].File = who.kind.String() + " " + strconv.Quote(who.name)
+	m.failure = &Failure{Version: m.latest.Version, Time: f.now(), Wires: map[string][]byte{who.name: m.latest.Wire}, Details: faults.Error()}
+	m.latest = m.inForce
+	f.mu.Unlock()
+	f.refuse(who, faults)
+}
+
+// replace serves other versions of resources that are in use, and touches nothing else.
+func (f *Feed) replace(serve func(*config.Snapshot) error) {
+	next := *f.snapshot
+	copied := [3]bool{}
+	for _, h := range f.renewed {
+		switch h.kind {
+		case Routes:
+			clone(&next.Routes, &copied[0])
+		case Endpoints:
+			clone(&next.Endpoints, &copied[1])
+		case Secrets:
+			clone(&next.Secrets, &copied[2])
+		}
+		h.put(&next)
+	}
+	if err := serve(&next); err != nil {
+		f.report(Outcome{Err: err})
+		return
+	}
+	f.mu.Lock()
+	f.snapshot = &next
+	f.mu.Unlock()
+	f.retire(serve)
+}
+
+// progress notes how far the beginning has come.
+func (f *Feed) progress() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	warm := func(kind Kind) bool {
+		return !slices.ContainsFunc(f.warming, func(o owner) bool { return o.kind == kind })
+	}
+	answered := func(kind Kind) bool {
+		for _, h := range f.heads {
+			if h.kind == kind && !h.answered && !h.late {
+				return false
+			}
+		}
+		return true
+	}
+	f.settled = f.settled || answered(Clusters) && warm(Clusters)
+	f.ready = f.ready || f.settled && answered(Listeners) && warm(Listeners)
+}
+
+// Ready says that what there was to begin with is served, or was waited for long enough.
+func (f *Feed) Ready() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ready
+}
+
+// ask tells every stream what is wanted of it now: listeners when the clusters are warm.
+func (f *Feed) ask() {
+	wanted := map[*link]map[Kind]map[string]bool{}
+	for _, s := range f.asked {
+		h := s.held
+		if wanted[h.link] == nil {
+			wanted[h.link] = map[Kind]map[string]bool{}
+		}
+		if wanted[h.link][h.kind] == nil {
+			wanted[h.link][h.kind] = map[string]bool{}
+		}
+		wanted[h.link][h.kind][h.name] = true
+	}
+	for _, l := range f.links {
+		use := len(wanted[l]) > 0
+		for _, kind := range [...]Kind{Clusters, Endpoints, Secrets, Listeners, Routes} {
+			if l.message != "" && l.message != kind.Message() {
+				continue
+			}
+			i := slices.IndexFunc(f.heads, func(h *head) bool { return h.kind == kind && h.link == l })
+			if i < 0 {
+				l.stream.Want(kind.Message(), false, wanted[l][kind])
+				continue
+			}
+			use = true
+			h := f.heads[i]
+			if kind == Clusters || f.settled {
+				if h.began.IsZero() {
+					h.began = f.now()
+					h.counted.count(updateAttempt)
+				}
+				l.stream.Want(kind.Message(), true, nil)
+			}
+		}
+		for key := range l.held {
+			if !wanted[l][key.kind][key.name] {
+				delete(l.held, key)
+			}
+		}
+		switch {
+		case use && l.end == nil:
+			ctx, end := context.WithCancel(f.context)
+			l.end = end
+			f.running.Go(func() { l.stream.Run(ctx) })
+		case !use && l.end != nil && !l.Shared:
+			l.end()
+			l.end = nil
+		}
+	}
+}
+
+// nextWait is when something has been waited for long enough or has outlived its time; zero: never.
+func (f *Feed) nextWait() time.Time {
+	first := f.due
+	for _, h := range f.heads {
+		if !h.answered && !h.late && h.wait > 0 && !h.began.IsZero() {
+			first = sooner(first, h.began.Add(h.wait))
+		}
+		for _, m := range h.members {
+			first = sooner(first, m.expires)
+		}
+	}
+	for _, l := range f.links {
+		for _, h := range l.held {
+			first = sooner(first, h.expires)
+		}
+	}
+	return first
+}
+
+// expire gives up waiting for what is late, and lets go of what has outlived its time.
+func (f *Feed) expire() {
+	now := f.now()
+	gone := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, h := range f.heads {
+		if !h.answered && !h.late && h.wait > 0 && !h.began.IsZero() && gone(h.began.Add(h.wait)) {
+			h.late = true
+			h.counted.count(initFetchTimeout)
+		}
+		for name, m := range h.members {
+			if gone(m.expires) {
+				delete(h.members, name)
+				h.link.stream.Forget(h.kind.Message(), name)
+				f.stale = true
+			}
+		}
+	}
+	for _, l := range f.links {
+		for _, h := range l.held {
+			if gone(h.expires) { // as in Envoy, who uses it keeps what there was
+				h.expires = time.Time{}
+				l.stream.Forget(h.kind.Message(), h.name)
+			}
+		}
+	}
+	if gone(f.due) {
+		f.stale, f.due = true, time.Time{}
+		for _, s := range f.asked {
+			if ok, until := s.held.there(s.wait, now); !s.late && ok && !until.IsZero() {
+				s.late = true
+				s.count(initFetchTimeout)
+			}
+		}
+	}
+}

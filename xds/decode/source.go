@@ -1,0 +1,82 @@
+package decode
+
+import (
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/weftmesh/weft/config"
+)
+
+// defaultWait is Envoy's initial_fetch_timeout.
+const defaultWait = 15 * time.Second
+
+// source reads where resources come from: a file or a stream.
+func (s *session) source(m *corev3.ConfigSource, p *at) (*config.WatchedFile, *config.Subscription) {
+	var f config.WatchedFile
+	switch c := m.GetConfigSourceSpecifier().(type) {
+	case *corev3.ConfigSource_Path:
+		f.Path, p = c.Path, p.field("path")
+	case *corev3.ConfigSource_PathConfigSource:
+		f.Path, p = c.PathConfigSource.GetPath(), p.field("path_config_source").field("path")
+		f.Directory = c.PathConfigSource.GetWatchedDirectory().GetPath()
+	case *corev3.ConfigSource_Ads:
+		if !s.shared {
+			s.problem(p.field("ads"), "there is no stream that everything comes over: set dynamic_resources.ads_config")
+		}
+		return nil, &config.Subscription{Stream: config.Stream{Shared: true}, Wait: s.wait(m, p)}
+	case *corev3.ConfigSource_ApiConfigSource:
+		return nil, &config.Subscription{Stream: s.stream(c.ApiConfigSource, p.field("api_config_source")), Wait: s.wait(m, p)}
+	case nil:
+		s.problem(p, "is empty: want ads, api_config_source or path_config_source")
+		return nil, nil
+	default:
+		return nil, nil // refused by the table
+	}
+	if f.Path == "" {
+		s.problem(p, "a path is missing")
+	}
+	return &f, nil
+}
+
+func (s *session) wait(m *corev3.ConfigSource, p *at) time.Duration {
+	return s.duration(m.GetInitialFetchTimeout(), defaultWait, p.field("initial_fetch_timeout"))
+}
+
+// stream reads with whom resources are talked about, and how.
+func (s *session) stream(m *corev3.ApiConfigSource, p *at) config.Stream {
+	out := config.Stream{Delta: m.GetApiType() == corev3.ApiConfigSource_DELTA_GRPC, NodeOnce: m.GetSetNodeOnFirstMessageOnly()}
+	switch m.GetApiType() {
+	case corev3.ApiConfigSource_GRPC, corev3.ApiConfigSource_DELTA_GRPC:
+	default:
+		s.problem(p.field("api_type"), "want GRPC or DELTA_GRPC")
+	}
+	if m.GetTransportApiVersion() != corev3.ApiVersion_V3 {
+		s.problem(p.field("transport_api_version"), "want V3")
+	}
+	services, at := m.GetGrpcServices(), p.field("grpc_services")
+	if len(services) != 1 {
+		s.problem(at, "%d services: want exactly one", len(services))
+		return out
+	}
+	at = at.item(0)
+	if services[0].GetEnvoyGrpc() == nil {
+		s.problem(at.field("envoy_grpc"), "is missing")
+		return out
+	}
+	out.Server = services[0].GetEnvoyGrpc().GetClusterName()
+	if !s.controls[out.Server] {
+		s.problem(at.field("envoy_grpc").field("cluster_name"), "%q: want a cluster of static_resources that is not of type EDS or ORIGINAL_DST", out.Server)
+	}
+	return out
+}
+
+// serversOf are the clusters that can be talked to before anything is discovered.
+func serversOf(clusters []*clusterv3.Cluster) map[string]bool {
+	out := map[string]bool{}
+	for _, c := range clusters {
+		out[c.GetName()] = c.GetClusterType() == nil && c.GetType() != clusterv3.Cluster_EDS && c.GetType() != clusterv3.Cluster_ORIGINAL_DST
+	}
+	return out
+}

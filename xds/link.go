@@ -1,0 +1,289 @@
+package xds
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/xds/stream"
+)
+
+// link is a stream and what has come over it under the names that were asked for.
+type link struct {
+	config.Stream
+	message string // of the one kind that it brings; empty: all
+	server  string
+	stream  *stream.Stream
+	end     context.CancelFunc // nil: it does not run
+	held    map[resourceKey]*held
+	stats   *telemetry.Owner
+}
+
+// resourceKey tells resources apart.
+type resourceKey struct {
+	kind Kind
+	name string
+}
+
+// place is where a resource comes from.
+type place struct {
+	path string
+	link *link // instead
+}
+
+// same says that two files are one, or two streams.
+func (p place) same(o place) bool { return p == o }
+
+// String is what faults call it that are not about a file.
+func (p place) String() string {
+	if p.link != nil {
+		return "the control plane " + p.link.server
+	}
+	return p.path
+}
+
+// here is what faults of a file call it.
+func (p place) here() string {
+	if p.path != "" {
+		return "this file"
+	}
+	return p.String()
+}
+
+// held is a resource that was asked for by its name.
+type held struct {
+	resourceKey
+	link    *link
+	value   any // *config.RouteConfiguration, *config.Assignment or *config.Secret; nil: it has not come
+	wire    []byte
+	version string
+	updated time.Time
+	failure *Failure
+	asked   time.Time
+	absent  bool      // the control plane has said that there is none
+	expires time.Time // zero: never
+}
+
+// heldUser is one who uses a resource, told apart by what it counts.
+type heldUser struct {
+	held   *held
+	prefix string
+}
+
+// put has a resource be part of a snapshot that is being made.
+func (h *held) put(next *config.Snapshot) {
+	switch r := h.value.(type) {
+	case *config.RouteConfiguration:
+		next.Routes[h.name] = r
+	case *config.Assignment:
+		next.Endpoints[h.name] = r
+	case *config.Secret:
+		next.Secrets[h.name] = r
+	}
+}
+
+func (h *held) state() State {
+	return State{Kind: h.kind, Name: h.name, Version: h.version, Updated: h.updated, Resource: h.value, Failure: h.failure}
+}
+
+// there says that nobody needs to wait for a resource any more who began at its first being asked for and waits so long.
+func (h *held) there(wait time.Duration, now time.Time) (ok bool, until time.Time) {
+	if h.value != nil || h.absent {
+		return true, time.Time{}
+	}
+	if wait == 0 || h.asked.IsZero() {
+		return false, time.Time{}
+	}
+	until = h.asked.Add(wait)
+	return !now.Before(until), until
+}
+
+// head is all listeners or all clusters of a control plane.
+type head struct {
+	kind     Kind
+	wait     time.Duration
+	link     *link
+	counted  *subscription
+	began    time.Time // zero: it was not asked yet
+	answered bool
+	late     bool // it was given up waiting for
+	version  string
+	updated  time.Time
+	members  map[string]*member
+}
+
+// member is one of a head's.
+type member struct {
+	latest  Member // the last good one
+	inForce Member // the last that was in force; its Resource is nil if there is none
+	failure *Failure
+	expires time.Time // zero: never
+}
+
+// head adds listeners or clusters that come from a control plane, if they do.
+func (f *Feed) head(kind Kind, from *config.Subscription, prefix string) {
+	if from == nil {
+		return
+	}
+	h := &head{kind: kind, wait: from.Wait, link: f.link(from.Stream, kind), members: map[string]*member{},
+		counted: &subscription{state: State{Kind: kind}, prefix: prefix}}
+	h.counted.acquire(f.stats)
+	f.heads = append(f.heads, h)
+}
+
+// sorted are the good ones by their names, whatever order they came in.
+func (h *head) sorted() []*member {
+	out := make([]*member, 0, len(h.members))
+	for _, m := range h.members {
+		if m.latest.Resource != nil {
+			out = append(out, m)
+		}
+	}
+	slices.SortFunc(out, func(a, b *member) int { return cmp.Compare(a.latest.Name, b.latest.Name) })
+	return out
+}
+
+// inForce writes down which of them are in force.
+func (h *head) inForce(s *config.Snapshot) {
+	there := map[any]bool{}
+	for _, l := range s.Listeners {
+		there[l] = true
+	}
+	for _, c := range s.Clusters {
+		there[c] = true
+	}
+	for _, m := range h.members {
+		if m.latest.Resource != nil && there[m.latest.Resource] {
+			m.inForce = m.latest
+		}
+	}
+}
+
+func (h *head) state() State {
+	s := State{Kind: h.kind, Version: h.version, Updated: h.updated}
+	for name, m := range h.members {
+		one := m.inForce
+		one.Name, one.Failure = name, m.failure
+		if m.latest.Resource != nil && m.latest.Resource != m.inForce.Resource {
+			warming := m.latest
+			one.Warming = &warming
+		}
+		s.Members = append(s.Members, one)
+	}
+	slices.SortFunc(s.Members, func(a, b Member) int { return cmp.Compare(a.Name, b.Name) })
+	return s
+}
+
+// member finds a control plane's listener or cluster; nil: it is none of theirs.
+func (f *Feed) member(o owner) *member {
+	for _, h := range f.heads {
+		if h.kind == o.kind {
+			return h.members[o.name]
+		}
+	}
+	return nil
+}
+
+// link finds the stream that a kind of resources comes over, or makes it.
+func (f *Feed) link(s config.Stream, kind Kind) *link {
+	message := kind.Message()
+	if s.Shared {
+		message = ""
+	}
+	for _, l := range f.links {
+		if l.Stream == s && l.message == message {
+			return l
+		}
+	}
+	l := &link{Stream: s, message: message, held: map[resourceKey]*held{}}
+	of := s
+	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds."}[kind] + "control_plane."
+	if s.Shared {
+		of, prefix = *f.boot.Dynamic.Shared, "control_plane."
+	}
+	l.server = of.Server
+	var counted *telemetry.Values
+	if f.stats != nil {
+		l.stats = f.stats.Acquire(stream.Stats, prefix)
+		counted = l.stats.Loop(f.stats.Loops())
+	}
+	i := slices.IndexFunc(f.static.Clusters, func(c *config.Cluster) bool { return c.Name == of.Server })
+	l.stream = stream.New(stream.Options{
+		Server: f.static.Clusters[i], Node: nodeOf(f.boot), Delta: of.Delta, Once: of.NodeOnce, Message: message, Stats: counted,
+		Secrets: func() map[string]*config.Secret { return f.Snapshot().Secrets },
+		Hear: func(ctx context.Context, e stream.Event) {
+			select {
+			case f.news <- news{l, e}:
+			case <-ctx.Done():
+			}
+		},
+	})
+	f.links = append(f.links, l)
+	return l
+}
+
+// hold finds what is known of a resource, or begins to ask for it.
+func (l *link) hold(f *Feed, kind Kind, name string) *held {
+	key := resourceKey{kind, name}
+	h := l.held[key]
+	if h == nil {
+		h = &held{resourceKey: key, link: l, asked: f.now()}
+		l.held[key] = h
+	}
+	return h
+}
+
+// nodeOf is what control planes are told of this process.
+func nodeOf(boot *config.Bootstrap) *corev3.Node {
+	n := &corev3.Node{}
+	_ = proto.Unmarshal(boot.Node.Message, n) // what was read in wire format once is valid
+	n.Id, n.Cluster = boot.Node.ID, boot.Node.Cluster
+	if boot.Node.Zone != n.GetLocality().GetZone() {
+		if n.Locality == nil {
+			n.Locality = &corev3.Locality{}
+		}
+		n.Locality.Zone = boot.Node.Zone
+	}
+	n.UserAgentName = "weft"
+	n.UserAgentVersionType = nil
+	n.Extensions = nil
+	return n
+}
+
+// servers are the clusters that a stream may be with.
+func servers(boot *config.Bootstrap) map[string]bool {
+	out := map[string]bool{}
+	for _, c := range boot.Static.Clusters {
+		out[c.Name] = c.Static != nil
+	}
+	return out
+}
+
+// hasCluster says whether a cluster is there, or has come.
+func (f *Feed) hasCluster(name string) bool {
+	if f.known[name] {
+		return true
+	}
+	m := f.member(owner{Clusters, name})
+	return m != nil && m.latest.Resource != nil
+}
+
+// releaseAsked lets the counters go of whoever is not among these.
+func (f *Feed) releaseAsked(next []*subscription) {
+	stay := map[*subscription]bool{}
+	for _, s := range next {
+		stay[s] = true
+	}
+	for _, s := range f.asked {
+		if !stay[s] && s.owner != nil {
+			f.stats.Release(s.owner)
+		}
+	}
+}

@@ -1,0 +1,407 @@
+package xds
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/xds/stream"
+)
+
+// news is what a stream tells.
+type news struct {
+	link *link
+	stream.Event
+}
+
+// judgement is what becomes of a response. It is said when all that came with it is in force, or is not.
+type judgement struct {
+	link     *link
+	kind     Kind
+	response *stream.Response
+	refused  map[string]bool // resources, by name
+	faults   Faults
+	ignored  []string
+	count    int             // resources that are new or others than before, and that were removed
+	changed  map[string]bool // of those that were asked for by name
+}
+
+// maxBatch is how many responses are put in force together at most.
+const maxBatch = 64
+
+// hear takes in what has been told, and what else has been meanwhile, and puts it in force at once.
+func (f *Feed) hear(n news, serve func(*config.Snapshot) error) {
+	f.take(n)
+	for range maxBatch {
+		select {
+		case n = <-f.news:
+			f.take(n)
+			continue
+		default:
+		}
+		break
+	}
+	f.advance(serve)
+}
+
+func (f *Feed) take(n news) {
+	if n.Err != nil {
+		for _, h := range f.heads {
+			if h.link == n.link && !h.began.IsZero() {
+				h.counted.count(updateFailure)
+			}
+		}
+		for _, s := range f.asked {
+			if s.held.link == n.link {
+				s.count(updateFailure)
+			}
+		}
+		f.report(Outcome{Server: n.link.server, Err: n.Err})
+		return
+	}
+	for _, kind := range [...]Kind{Clusters, Endpoints, Secrets, Listeners, Routes} {
+		if n.Response.Message != kind.Message() || n.link.message != "" && n.link.message != kind.Message() {
+			continue
+		}
+		v := &judgement{link: n.link, kind: kind, response: n.Response, refused: map[string]bool{}, changed: map[string]bool{}}
+		f.judgements = append(f.judgements, v)
+		for _, h := range f.heads {
+			if h.kind == kind && h.link == n.link {
+				f.takeAll(h, v)
+				return
+			}
+		}
+		f.takeNamed(v)
+		return
+	}
+	// Nobody has asked for such things.
+	f.report(Outcome{Server: n.link.server, Err: fmt.Errorf("resources of type %q have come that nobody has asked for", n.Response.Message)})
+}
+
+// refuse turns one resource down.
+func (v *judgement) refuse(name string, faults ...Fault) {
+	v.refused[name] = true
+	for i := range faults {
+		faults[i].File = v.kind.String() + " " + strconv.Quote(name)
+	}
+	v.faults = append(v.faults, faults...)
+}
+
+// fresh are the resources of a response that are worth looking at. What is in it twice, or cannot be opened, is refused.
+func (v *judgement) fresh() []*stream.Resource {
+	times := map[string]int{}
+	for i := range v.response.Resources {
+		times[v.response.Resources[i].Name]++
+	}
+	var out []*stream.Resource
+	for i := range v.response.Resources {
+		r := &v.response.Resources[i]
+		switch {
+		case times[r.Name] > 1 && r.Name != "":
+			if !v.refused[r.Name] {
+				v.refuse(r.Name, Fault{Text: fmt.Sprintf("is in the response %d times", times[r.Name])})
+			}
+		case r.Err != nil:
+			v.refuse(r.Name, Fault{Text: r.Err.Error()})
+		default:
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// decode reads a resource, or refuses it.
+func (f *Feed) decode(v *judgement, r *stream.Resource) any {
+	c, err := f.decoder.Wire(v.kind.Message(), r.Wire)
+	if err == nil {
+		return c
+	}
+	var faults []Fault
+	for _, p := range problemsOf(err) {
+		faults = append(faults, Fault{Path: p.Path, Text: p.Text})
+	}
+	v.refuse(r.Name, faults...)
+	return nil
+}
+
+func (f *Feed) failureOf(v *judgement, r *stream.Resource) *Failure {
+	var lines []string
+	for _, fault := range v.faults {
+		if fault.File == v.kind.String()+" "+strconv.Quote(r.Name) {
+			lines = append(lines, fault.String())
+		}
+	}
+	x := &Failure{Version: r.Version, Time: f.now(), Details: strings.Join(lines, "\n")}
+	if r.Wire != nil {
+		x.Wires = map[string][]byte{r.Name: r.Wire}
+	}
+	return x
+}
+
+func (f *Feed) expiry(r *stream.Resource) time.Time {
+	if r.TTL == 0 {
+		return time.Time{}
+	}
+	return f.now().Add(r.TTL)
+}
+
+// takeAll takes a response about listeners or clusters. Each is judged by itself.
+func (f *Feed) takeAll(h *head, v *judgement) {
+	static := map[string]bool{}
+	if h.kind == Clusters {
+		for _, c := range f.static.Clusters {
+			static[c.Name] = true
+		}
+	} else {
+		for _, l := range f.static.Listeners {
+			static[l.Name] = true
+		}
+	}
+	next := map[string]*member{} // what changes; nil: it is gone
+	named := map[string]bool{}
+	for i := range v.response.Resources {
+		named[v.response.Resources[i].Name] = true
+	}
+	for _, r := range v.fresh() {
+		old := h.members[r.Name]
+		if static[r.Name] { // as in Envoy, the bootstrap's stands
+			v.ignored = append(v.ignored, r.Name)
+			continue
+		}
+		if r.Renewal {
+			if old != nil {
+				m := *old
+				m.expires = f.expiry(r)
+				next[r.Name] = &m
+			}
+			continue
+		}
+		m := &member{}
+		if old != nil {
+			*m = *old
+		}
+		m.expires, m.failure = f.expiry(r), nil
+		if m.latest.Resource == nil || !bytes.Equal(m.latest.Wire, r.Wire) {
+			c := f.decode(v, r)
+			if c != nil {
+				f.adopt(m, r, c, v)
+			}
+		}
+		if v.refused[r.Name] {
+			m.failure = f.failureOf(v, r)
+		}
+		next[r.Name] = m
+	}
+	for _, name := range v.response.Removed {
+		next[name] = nil
+	}
+	if v.response.Whole {
+		for name := range h.members {
+			if !named[name] {
+				next[name] = nil
+			}
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name, m := range next {
+		if m != nil {
+			h.members[name] = m
+		} else if old := h.members[name]; old != nil {
+			delete(h.members, name)
+			if old.latest.Resource != nil {
+				v.count++
+			}
+		}
+	}
+	h.answered = true
+	h.version, h.updated = v.response.Version, f.now()
+	f.stale = f.stale || v.count > 0
+}
+
+// adopt makes a resource that was read the last good one, unless it says what the one before it says.
+func (f *Feed) adopt(m *member, r *stream.Resource, c any, v *judgement) {
+	latest := Member{Name: r.Name, Version: r.Version, Updated: f.now(), Resource: c, Wire: r.Wire}
+	same := false
+	switch c := c.(type) {
+	case *config.Listener:
+		old, _ := m.latest.Resource.(*config.Listener)
+		same = old != nil && bytes.Equal(old.Raw, c.Raw)
+	case *config.Cluster:
+		c.Discovered = true
+		old, _ := m.latest.Resource.(*config.Cluster)
+		for _, l := range f.leaving {
+			if old == nil && l.cluster.Name == c.Name {
+				old = l.cluster
+			}
+		}
+		if same = old != nil && bytes.Equal(old.Raw, c.Raw); same {
+			latest.Resource = old
+			same = m.latest.Resource != nil
+		}
+	}
+	if same {
+		m.latest.Wire = r.Wire
+		return
+	}
+	v.count++
+	m.latest = latest
+}
+
+// takeNamed takes a response about resources that were asked for by name.
+func (f *Feed) takeNamed(v *judgement) {
+	type result struct {
+		held  *held
+		r     *stream.Resource
+		value any
+	}
+	var results []result
+	then := *f.snapshot
+	for _, r := range v.fresh() {
+		h := v.link.held[resourceKey{v.kind, r.Name}]
+		if h == nil {
+			continue // nobody needs it any more
+		}
+		one := result{held: h, r: r}
+		if !r.Renewal && (h.value == nil || !bytes.Equal(h.wire, r.Wire)) {
+			one.value = f.decode(v, r)
+		}
+		if secret, ok := one.value.(*config.Secret); ok {
+			before := then.Secrets
+			then.Secrets = with(then.Secrets, r.Name, secret)
+			if blames := f.unfit(&then); len(blames) > 0 {
+				then.Secrets, one.value = before, nil
+				v.refuse(r.Name, faultsIn(blames)...)
+			}
+		}
+		results = append(results, one)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, one := range results {
+		h, r := one.held, one.r
+		h.expires = f.expiry(r)
+		if v.refused[r.Name] {
+			h.failure = f.failureOf(v, r)
+			continue
+		}
+		h.failure = nil
+		if r.Renewal {
+			continue
+		}
+		h.version = r.Version
+		if one.value == nil { // the same bytes
+			continue
+		}
+		h.wire = r.Wire
+		if h.value != nil && hashOf(h.value) == hashOf(one.value) {
+			continue
+		}
+		v.count++
+		v.changed[h.name] = true
+		if h.value == nil || h.kind == Routes && len(f.warming) > 0 {
+			f.stale = true
+		}
+		h.value, h.updated = one.value, f.now()
+		f.renewed = append(f.renewed, h)
+	}
+	for _, name := range v.response.Removed {
+		// Who uses it keeps it, as in Envoy; who waits for it does not wait any longer.
+		if h := v.link.held[resourceKey{v.kind, name}]; h != nil && h.value == nil && !h.absent {
+			h.absent, f.stale = true, true
+		}
+	}
+}
+
+func hashOf(v any) config.Hash {
+	switch v := v.(type) {
+	case *config.RouteConfiguration:
+		return v.Hash
+	case *config.Assignment:
+		return v.Hash
+	case *config.Secret:
+		return v.Hash
+	}
+	return config.Hash{}
+}
+
+// refuse turns a resource down that could be read and cannot be. If its response has been answered, it is only told of.
+func (f *Feed) refuse(who owner, faults Faults) {
+	for i := len(f.judgements) - 1; i >= 0; i-- {
+		v := f.judgements[i]
+		for k := range v.response.Resources {
+			if v.kind == who.kind && v.response.Resources[k].Name == who.name {
+				v.refuse(who.name, faults...)
+				return
+			}
+		}
+	}
+	f.report(Outcome{Kind: who.kind, Name: who.name, Err: faults})
+}
+
+// answer says what became of the responses.
+func (f *Feed) answer() {
+	for _, v := range f.judgements {
+		text := ""
+		if len(v.faults) > 0 {
+			text = v.faults.Error()
+		}
+		v.link.stream.Answer(v.response, v.refused, text)
+		f.countVerdict(v)
+		o := Outcome{Kind: v.kind, Server: v.link.server, Version: v.response.Version, Count: v.count, Changed: v.count > 0, Ignored: v.ignored}
+		if len(v.faults) > 0 {
+			o.Err = v.faults
+		}
+		f.report(o)
+	}
+	f.judgements = nil
+}
+
+func (f *Feed) countVerdict(v *judgement) {
+	for _, h := range f.heads {
+		if h.kind == v.kind && h.link == v.link {
+			h.counted.count(updateAttempt)
+			if len(v.faults) > 0 {
+				h.counted.count(updateRejected)
+				return
+			}
+			h.counted.count(updateSuccess)
+			if v.kind == Clusters && v.count > 0 {
+				h.counted.count(reloadOrNoRebuild)
+			}
+			return
+		}
+	}
+	in := map[string]bool{}
+	for i := range v.response.Resources {
+		in[v.response.Resources[i].Name] = true
+	}
+	for _, s := range f.asked {
+		if s.held.link != v.link || s.held.kind != v.kind || !in[s.held.name] {
+			continue
+		}
+		s.count(updateAttempt)
+		if v.refused[s.held.name] {
+			s.count(updateRejected)
+			continue
+		}
+		s.count(updateSuccess)
+		if v.kind <= Endpoints && v.changed[s.held.name] == (v.kind == Routes) {
+			s.count(reloadOrNoRebuild)
+		}
+	}
+}
+
+func clone[V any](m *map[string]V, done *bool) {
+	if *done {
+		return
+	}
+	*done = true
+	if *m = maps.Clone(*m); *m == nil {
+		*m = map[string]V{}
+	}
+}
