@@ -378,7 +378,7 @@ func (f *Feed) settle(p *proposal, refused error) {
 			}
 		}
 		f.releaseAsked(p.asked)
-		f.asked, f.warming, f.due = p.asked, p.warming, p.due
+		f.asked, f.warming, f.due, f.asking = p.asked, p.warming, p.due, true
 	}
 	if p.changed && len(p.faults) == 0 {
 		for _, s := range p.fresh {

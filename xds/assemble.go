@@ -144,7 +144,7 @@ func (f *Feed) since(c *config.Cluster) time.Time {
 
 // begin starts the streams.
 func (f *Feed) begin(ctx context.Context, serve func(*config.Snapshot) error) {
-	f.context = ctx
+	f.context, f.asking = ctx, true
 	f.advance(serve)
 }
 
@@ -173,8 +173,10 @@ func (f *Feed) advance(serve func(*config.Snapshot) error) {
 		f.replace(serve)
 	}
 	f.renewed = nil
-	f.progress()
-	f.ask()
+	if f.progress() || f.asking {
+		f.asking = false
+		f.ask()
+	}
 	f.answer()
 }
 
@@ -255,10 +257,14 @@ func (f *Feed) replace(serve func(*config.Snapshot) error) {
 	f.retire(serve)
 }
 
-// progress notes how far the beginning has come.
-func (f *Feed) progress() {
+// progress notes how far the beginning has come, and says whether listeners may be asked for from now on.
+func (f *Feed) progress() (further bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.ready {
+		return false
+	}
+	before := f.settled
 	warm := func(kind Kind) bool {
 		return !slices.ContainsFunc(f.warming, func(o owner) bool { return o.kind == kind })
 	}
@@ -272,6 +278,7 @@ func (f *Feed) progress() {
 	}
 	f.settled = f.settled || answered(Clusters) && warm(Clusters)
 	f.ready = f.ready || f.settled && answered(Listeners) && warm(Listeners)
+	return f.settled != before
 }
 
 // Ready says that what there was to begin with is served, or was waited for long enough.

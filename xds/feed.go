@@ -23,6 +23,7 @@ type Feed struct {
 	news    chan news // what streams tell
 
 	// Of what has come over streams and is not in force yet.
+	asking     bool         // what is wanted may be something else
 	stale      bool         // the configuration has to be put together anew
 	renewed    []*held      // of which there is another version
 	judgements []*judgement // that have not been said
