@@ -30,6 +30,9 @@ func TestConfigurationsAreAccepted(t *testing.T) {
 		if r.TCP {
 			plans["tcp"] = Plan{TCP: true, Listen: 20001, Admin: 20002, Upstream: 20003, Threads: 1}
 		}
+		if r.HTTP2 {
+			plans["http2"] = Plan{HTTP2: true, Listen: 20001, Admin: 20002, Upstream: 20003, Threads: 1}
+		}
 		if r.Envoyish {
 			plans["clusters"] = Plan{Listen: 20001, Admin: 20002, Upstream: 20003, Threads: 2, Clusters: 20}
 		}

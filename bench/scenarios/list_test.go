@@ -60,7 +60,8 @@ func TestTheFloorTakesPartInHTTPTrafficOnly(t *testing.T) {
 	}
 	for _, s := range All() {
 		tr, ok := s.probe.(traffic)
-		if want := ok && tr.spec.Protocol == load.HTTP1; s.Fits(picked[0]) != want {
+		_, shared := s.probe.(multiplexed)
+		if want := ok && tr.spec.Protocol == load.HTTP1 || shared; s.Fits(picked[0]) != want {
 			t.Errorf("%s: fits %v", s.Name, !want)
 		}
 	}

@@ -100,6 +100,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	debug.SetGCPercent(asked)
 	debug.FreeOSMemory()
+	forgetStart()
 	for {
 		select {
 		case <-rotate:

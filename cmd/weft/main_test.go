@@ -639,6 +639,9 @@ func TestBadConfigurations(t *testing.T) {
 			if err := os.WriteFile(file, []byte(c.text), 0o644); err != nil {
 				t.Fatal(err)
 			}
+			if !slices.Contains(c.args, "--restart-epoch") {
+				c.args = append(c.args, "--disable-hot-restart")
+			}
 			cmd := exec.Command(path, append([]string{"-c", file}, c.args...)...)
 			var out bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &out, &out

@@ -372,6 +372,8 @@ func TestThousandStreams(t *testing.T) {
 	opened.Add(all)
 	for i := range all {
 		done.Go(func() {
+			first := sync.OnceFunc(opened.Done)
+			defer first()
 			s, err := c.FullDuplexCall(asked(t))
 			for n := 0; n < 4 && err == nil; n++ {
 				want := fmt.Sprint(i, " ", n)
@@ -382,7 +384,7 @@ func TestThousandStreams(t *testing.T) {
 					}
 				}
 				if n == 0 {
-					opened.Done()
+					first()
 					opened.Wait()
 				}
 			}

@@ -202,7 +202,11 @@ func TestGRPCConnectionLoss(t *testing.T) {
 		})
 	}
 	for range 40 {
-		<-begun
+		select {
+		case <-begun:
+		case <-asked(t).Done():
+			t.Fatal("a call has not begun")
+		}
 	}
 	p.WantStat("cluster.up.upstream_rq_active", 40)
 	stopped := make(chan struct{})

@@ -58,14 +58,19 @@ func sumOf(r io.Reader) string {
 
 func sum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
 
-// much is the size of a large body.
-const much = 64 << 20
+// much is the size of a large body, some of one that is encrypted.
+const (
+	much = 64 << 20
+	some = 4 << 20
+)
 
 // quarry answers with much, with the sum of what it gets, or with the trailers that it gets.
 func quarry(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/much":
 		io.Copy(w, &stones{n: much})
+	case "/some":
+		io.Copy(w, &stones{n: some})
 	case "/trailers":
 		n, _ := io.Copy(io.Discard, r.Body)
 		fmt.Fprint(flushing{w}, n, " ", r.Trailer.Get("x-sum"))
@@ -84,14 +89,14 @@ func TestNghttp2(t *testing.T) {
 	if err := os.WriteFile(body, bytes.Repeat([]byte("0123456789"), 20_000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	want := sumOf(&stones{n: much})
 	sumOfBody := sumOf(strings.NewReader(strings.Repeat("0123456789", 20_000)))
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprintf("tls=%v", secure), func(t *testing.T) {
-			listener, scheme := HTTPListener(All), "http://"
+			listener, scheme, size, path := HTTPListener(All), "http://", much, "/much"
 			version := []string{"--http2-prior-knowledge"}
 			if secure {
 				listener, scheme = Secured(listener, DownstreamTLS("alpn_protocols: [h2, http/1.1], tls_certificates: ["+a.Source("front")+"]", "")), "https://front.test:"
+				size, path = some, "/some"
 				version = []string{"--http2", "--cacert", filepath.Join(a.Dir, "ca.pem")}
 			}
 			p := StartLoops(t, 2, Bootstrap(listener, Cluster("up", u.Port, Speaks2())))
@@ -115,10 +120,11 @@ func TestNghttp2(t *testing.T) {
 			if out := curl(nil, "--data-binary", "@"+body, at+"/"); string(out) != "POST "+sumOfBody {
 				t.Errorf("%q", out)
 			}
-			if out := curl(nil, at+"/much"); sumOf(bytes.NewReader(out)) != want {
+			want := sumOf(&stones{n: size})
+			if out := curl(nil, at+path); sumOf(bytes.NewReader(out)) != want {
 				t.Errorf("%d bytes that are not what was sent", len(out))
 			}
-			if out := curl(&stones{n: much}, "-T", "-", at+"/"); string(out) != "PUT "+want {
+			if out := curl(&stones{n: size}, "-T", "-", at+"/"); string(out) != "PUT "+want {
 				t.Errorf("%q", out)
 			}
 			if secure { // several at once on one connection, which curl 7.88 cannot without ALPN, whoever serves it

@@ -136,14 +136,14 @@ func TestWebSocket(t *testing.T) {
 				}
 				w.SetReadLimit(-1)
 				message := func(i int) (websocket.MessageType, []byte) {
-					sizes := [...]int{0, 1, 125, 126, 1000, 16383, 16384, 65535, 65536, 200_000}
+					sizes := [...]int{0, 1, 125, 126, 1000, 16383, 16384, 65535, 65536}
 					size := sizes[i%len(sizes)]
 					if i%3 == 0 {
 						return websocket.MessageText, []byte(strings.Repeat(string(rune('a'+i%26)), size))
 					}
 					return websocket.MessageBinary, pattern[i : i+size]
 				}
-				const all = 200
+				const all = 60
 				sent := make(chan error, 1)
 				go func() {
 					for i := range all {

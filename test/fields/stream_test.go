@@ -164,7 +164,9 @@ func streamed(piece string) string {
 }
 
 // ownStream puts in place where listeners come from.
-func ownStream(piece string) string { return underPlane("dynamic_resources: {lds_config: " + piece + "}") }
+func ownStream(piece string) string {
+	return underPlane("dynamic_resources: {lds_config: " + piece + "}")
+}
 
 // noded puts in place what the node is.
 func noded(piece string) string {

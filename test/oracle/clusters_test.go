@@ -96,7 +96,7 @@ func subsetLocalities(name, fields string) scenario {
 
 // checked is a cluster whose endpoint is asked on another port, by somebody who is always well, or never.
 func checked(name, port, check string, more ...string) scenario {
-	cluster := "health_checks: [{timeout: 10s, interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, " + check + "}]\n" + strings.Join(more, "\n")
+	cluster := "health_checks: [{timeout: 10s, interval: 3600s, no_traffic_interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, " + check + "}]\n" + strings.Join(more, "\n")
 	return scenario{name: name, clusters: map[string]string{"up": cluster + "\ncommon_lb_config: {healthy_panic_threshold: {value: 0}}"},
 		ends: map[string]string{"up": "- lb_endpoints: [{endpoint: {health_check_config: {port_value: @" + port + "}, address: {socket_address: {address: 127.0.0.1, port_value: @up}}}}]"}, sends: gets("/", "/again")}
 }
@@ -210,7 +210,7 @@ policy: {drop_overloads: [{category: a, drop_percentage: {numerator: 0}}]}`}, se
 	subsetLocalities("subset-localities-scaled-only", "scale_locality_weight: true, "),
 
 	// Health.
-	checked("checked", "well", `http_health_check: {path: /healthz, host: check.test, method: GET}, initial_jitter: 0.001s, interval_jitter: 0.001s, interval_jitter_percent: 1, no_traffic_interval: 60s, no_traffic_healthy_interval: 60s, unhealthy_interval: 60s, unhealthy_edge_interval: 60s, healthy_edge_interval: 60s, reuse_connection: false`, "ignore_health_on_host_removal: true\nclose_connections_on_host_health_failure: true"),
+	checked("checked", "well", `http_health_check: {path: /healthz, host: check.test, method: GET}, initial_jitter: 0.001s, interval_jitter: 0.001s, interval_jitter_percent: 1, no_traffic_healthy_interval: 3600s, unhealthy_interval: 3600s, unhealthy_edge_interval: 3600s, healthy_edge_interval: 3600s, reuse_connection: false`, "ignore_health_on_host_removal: true\nclose_connections_on_host_health_failure: true"),
 	checked("checked-sick", "sick", `http_health_check: {path: /healthz}`),
 	checked("checked-statuses", "sick", `http_health_check: {path: /healthz, expected_statuses: [{start: 500, end: 600}], retriable_statuses: [{start: 400, end: 500}], request_headers_to_add: [{header: {key: x-a, value: b}}], request_headers_to_remove: [user-agent]}`),
 	checked("checked-body", "well", `http_health_check: {path: /, send: {text: "6869"}, receive: [{text: "77656c6c"}], response_buffer_size: 1024, method: POST}`),
@@ -230,9 +230,9 @@ policy: {drop_overloads: [{category: a, drop_percentage: {numerator: 0}}]}`}, se
 	told("events-tcp", "dead", "tcp_health_check: {}"),
 	told("events-failures", "sick", "http_health_check: {path: /}, always_log_health_check_failures: true"),
 	told("events-success", "well", "http_health_check: {path: /}, always_log_health_check_success: true"),
-	{name: "unchecked", clusters: map[string]string{"up": "health_checks: [{timeout: 10s, interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /}}]\ncommon_lb_config: {healthy_panic_threshold: {value: 0}, ignore_new_hosts_until_first_hc: true, close_connections_on_host_set_change: true}"},
+	{name: "unchecked", clusters: map[string]string{"up": "health_checks: [{timeout: 10s, interval: 3600s, no_traffic_interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /}}]\ncommon_lb_config: {healthy_panic_threshold: {value: 0}, ignore_new_hosts_until_first_hc: true, close_connections_on_host_set_change: true}"},
 		ends: map[string]string{"up": "- lb_endpoints: [{endpoint: {health_check_config: {disable_active_health_check: true}, address: {socket_address: {address: 127.0.0.1, port_value: @up}}}}]"}, sends: gets("/")},
-	{name: "checked-elsewhere", clusters: map[string]string{"up": "health_checks: [{timeout: 10s, interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /}}]\ncommon_lb_config: {healthy_panic_threshold: {value: 0}}"},
+	{name: "checked-elsewhere", clusters: map[string]string{"up": "health_checks: [{timeout: 10s, interval: 3600s, no_traffic_interval: 3600s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /}}]\ncommon_lb_config: {healthy_panic_threshold: {value: 0}}"},
 		ends: map[string]string{"up": "- lb_endpoints: [{endpoint: {health_check_config: {hostname: other.test, address: {socket_address: {address: 127.0.0.1, port_value: @well}}}, address: {socket_address: {address: 127.0.0.1, port_value: @up}}}}]"}, sends: gets("/")},
 
 	// Outliers.

@@ -44,7 +44,7 @@ var explainedHTTP2 = []difference{
 	because(`^two-retries/cluster\..*\.upstream_rq_(retry.*|stale_connection_retry|rx_reset)$`, "likewise"),
 	because(`^two-broken(-lenient)?/\d+/answer0( body| reset: INTERNAL_ERROR)$`, "bytes behind a 204 belong to no answer, and interim answers go on to who asked"),
 	because(`^two-broken(-lenient)?/(\d+/answer0|log\d+:UPSTREAM_(WIRE|DECOMPRESSED_HEADER)_BYTES_RECEIVED)$`, "likewise; and bytes count though they be wrong"),
-	because(`^two-tunnels/log\d+:UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT$`, "the head of a tunnel is counted as it would be in HTTP/1"),
+	because(`^(two-tunnels|upgrades-h2(-up)?)/log\d+:UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT$`, "the head of a tunnel is counted as it would be in HTTP/1"),
 	because(`^two-checked-grpc/cluster\..*\.http2\.tx_reset$`, "what checks of health cost is not among the numbers of the codec"),
 	because(`^two-tunnels/log2:COMMON_DURATION\((DS_RX|US_TX)_END`, "a tunnel that the upstream ends is over, and what the client says then is not heard"),
 	because(`^two-broken(-lenient)?/(http|listener)\.`, "numbers of the above"),

@@ -40,7 +40,6 @@ var explained = []difference{
 	because(`^grpc-[a-z-]*/(log\d+:UPSTREAM_WIRE_BYTES_SENT|cluster\..*upstream_cx_tx_bytes_total)$`, "chunks of a request go on as they came; Envoy joins those that came at once"),
 	because(`^grpc-.*/cluster\..*\.(x|77|unknown)$`, "codes that gRPC does not have are one number, since servers make them up"),
 	because(`^grpc-web/(23/answer0$|log23:RESP|cluster\.grpc-web_none\.grpc-web|http|listener)|^grpc-upgrade/(21/|22/|log21|log22|http|listener)`, "not mended yet: whether the client speaks gRPC is asked of the request as filters have left it, and not as it came"),
-	because(`^grpc-stats[a-z-]*/10/answer0:grpc-message$`, "not mended yet: Envoy escapes ~, too"),
 
 	// Answers.
 	because(`^both-lengths/0/answer0:connection$`, "a message with two lengths is the last one of its connection (RFC 9112 §6.1)"),

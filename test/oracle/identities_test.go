@@ -55,7 +55,9 @@ func issue(t *testing.T) *identities {
 	})
 	k.of["revoked"] = a.Issue("revoked", []string{"client.test", "spiffe://td/client"}, nil)
 	k.of["ended"] = a.Issue("ended", []string{"client.test", "spiffe://td/client"}, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
-	k.of["early"] = a.Issue("early", []string{"client.test", "spiffe://td/client"}, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) })
+	k.of["early"] = a.Issue("early", []string{"client.test", "spiffe://td/client"}, func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = time.Now().Add(30*time.Minute), time.Now().Add(45*time.Minute)
+	})
 	k.of["for-servers"] = a.Issue("for-servers", []string{"client.test", "spiffe://td/client"}, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
 	k.of["for-nothing"] = a.Issue("for-nothing", []string{"client.test", "spiffe://td/client"}, func(c *x509.Certificate) { c.ExtKeyUsage = nil })
 	k.of["issuer"] = a.Issue("issuer", []string{"client.test", "spiffe://td/client"}, func(c *x509.Certificate) {

@@ -324,9 +324,9 @@ func newSide(t *testing.T, name string, keys *identities) *side {
 	s.up["up"].serve(l)
 	s.aside["well"], s.aside["sick"] = serve(t, "well", nil), serve(t, "sick", nil)
 	s.aside["sick"].expect([]string{answered(503)}, 0)
-	s.names.Set("one.test", "A", 60, "127.0.0.1")
-	s.names.Set("six.test", "AAAA", 60, "::1")
-	s.names.Set("six.test", "A", 60, "127.0.0.1")
+	s.names.Set("one.test", "A", 3600, "127.0.0.1")
+	s.names.Set("six.test", "AAAA", 3600, "::1")
+	s.names.Set("six.test", "A", 3600, "127.0.0.1")
 	return s
 }
 

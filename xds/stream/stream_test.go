@@ -288,7 +288,7 @@ func TestPauses(t *testing.T) {
 		check(pauses(3, errors.New("unreachable")), firstPause)
 		plane.says <- &Response{Message: clusters}
 		large := status.Error(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)")
-		check(pauses(1, large), 4*firstPause)
+		check(pauses(1, large), 8*firstPause)
 		if n := counted.Sum(tooLarge); n != 1 {
 			t.Errorf("%d responses were too large", n)
 		}
