@@ -45,6 +45,8 @@ type Plane struct {
 	grpc     *grpc.Server
 	requests []string // what was asked, in order
 	nacks    []string
+	versions map[string]string // of responses about the state of the world, by kind and nonce
+	verdicts map[string]string // what they were answered, by kind and version
 	nodes    []*corev3.Node
 }
 
@@ -66,7 +68,7 @@ type all interface {
 // NewPlane starts a control plane on this host, or at a path.
 func NewPlane(t testing.TB, unix bool, o ...grpc.ServerOption) *Plane {
 	t.Helper()
-	p := &Plane{t: t, options: o, cache: cache.NewSnapshotCache(false, hash{}, nil), Address: "127.0.0.1:0"}
+	p := &Plane{t: t, options: o, versions: map[string]string{}, verdicts: map[string]string{}, cache: cache.NewSnapshotCache(false, hash{}, nil), Address: "127.0.0.1:0"}
 	if unix {
 		p.Address = filepath.Join(t.TempDir(), "xds")
 	}
@@ -91,6 +93,11 @@ func (p *Plane) Start() {
 		StreamRequestFunc: func(_ int64, r *discoveryv3.DiscoveryRequest) error {
 			p.note(r.GetTypeUrl(), r.GetResponseNonce(), r.GetErrorDetail().GetMessage(), r.GetNode())
 			return nil
+		},
+		StreamResponseFunc: func(_ context.Context, _ int64, _ *discoveryv3.DiscoveryRequest, r *discoveryv3.DiscoveryResponse) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.versions[r.GetTypeUrl()+r.GetNonce()] = r.GetVersionInfo()
 		},
 		StreamDeltaRequestFunc: func(_ int64, r *discoveryv3.DeltaDiscoveryRequest) error {
 			p.note(r.GetTypeUrl(), r.GetResponseNonce(), r.GetErrorDetail().GetMessage(), r.GetNode())
@@ -134,6 +141,7 @@ func (p *Plane) note(url, nonce, err string, node *corev3.Node) {
 	case nonce != "":
 		what += " ack"
 	}
+	p.verdicts[what[:strings.IndexByte(what+" ", ' ')]+" "+p.versions[url+nonce]] = what
 	p.requests = append(p.requests, what)
 	if node != nil {
 		p.nodes = append(p.nodes, node)

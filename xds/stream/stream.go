@@ -26,6 +26,12 @@ const (
 	lastPause  = 30 * time.Second
 )
 
+// How long a control plane waits that sends again what was turned down: the span doubles.
+const (
+	firstRefusal = 50 * time.Millisecond
+	lastRefusal  = time.Second
+)
+
 // maxQueue is how many messages may wait to be sent before no more are read: a control plane that does not read is not listened to.
 const maxQueue = 64
 
@@ -115,6 +121,8 @@ type kind struct {
 	version  string          // of the state of the world that was taken last
 	nonce    string          // of the response that was answered last, on this connection
 	versions map[string]string
+	refused  string        // the version that was turned down last; empty: none since one was taken
+	pause    time.Duration // before the same version is turned down again
 }
 
 // request is a message that waits to be sent. What it asks for is found out when it is.
@@ -193,10 +201,29 @@ func (s *Stream) Answer(r *Response, refused map[string]bool, err string) {
 	if r.Whole && err == "" {
 		k.version = r.Version
 	}
-	if r.epoch == s.epoch && s.up {
-		k.nonce = r.nonce
-		s.push(request{message: r.Message, answer: true, nonce: r.nonce, err: err})
+	if r.epoch != s.epoch || !s.up {
+		return
 	}
+	k.nonce = r.nonce
+	answer := request{message: r.Message, answer: true, nonce: r.nonce, err: err}
+	again := r.Whole && err != "" && r.Version == k.refused
+	if k.refused = ""; err != "" {
+		k.refused = r.Version
+	}
+	if !again {
+		k.pause = firstRefusal
+		s.push(answer)
+		return
+	}
+	// A control plane that says the same again as soon as it is turned down would have both do nothing else.
+	time.AfterFunc(k.pause, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.up && s.epoch == r.epoch && k.nonce == r.nonce {
+			s.push(answer)
+		}
+	})
+	k.pause = min(2*k.pause, lastRefusal)
 }
 
 // Forget says that a resource that was taken is no longer there, though nobody has removed it: it has outlived its TTL.

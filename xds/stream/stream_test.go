@@ -197,10 +197,23 @@ func TestWorld(t *testing.T) {
 		s.Answer(heard()[0].Response, names("x"), "no")
 		want(t, plane, "Cluster version=1 nonce=b error=no")
 
+		// the same again is answered after a pause, and after a longer one
+		for _, pause := range []time.Duration{firstRefusal, 2 * firstRefusal} {
+			plane.says <- ofWorld(&discoveryv3.DiscoveryResponse{VersionInfo: "2", Nonce: "b2", TypeUrl: typePrefix + clusters})
+			s.Answer(heard()[0].Response, names("x"), "no")
+			time.Sleep(pause - 1)
+			want(t, plane)
+			time.Sleep(1)
+			want(t, plane, "Cluster version=1 nonce=b2 error=no")
+		}
+
 		// what is wanted changes, of which only the last counts; the same again is not said
 		s.Want(endpoints, false, names("x"))
 		s.Want(endpoints, false, names("x"))
 		want(t, plane, "ClusterLoadAssignment names=[x]")
+		plane.says <- ofWorld(&discoveryv3.DiscoveryResponse{VersionInfo: "3", Nonce: "b3", TypeUrl: typePrefix + clusters})
+		s.Answer(heard()[0].Response, names("x"), "no")
+		want(t, plane, "Cluster version=1 nonce=b3 error=no")
 		s.Want(endpoints, false, nil)
 		want(t, plane, "ClusterLoadAssignment")
 
