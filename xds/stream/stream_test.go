@@ -201,9 +201,9 @@ func TestWorld(t *testing.T) {
 		for _, pause := range []time.Duration{firstRefusal, 2 * firstRefusal} {
 			plane.says <- ofWorld(&discoveryv3.DiscoveryResponse{VersionInfo: "2", Nonce: "b2", TypeUrl: typePrefix + clusters})
 			s.Answer(heard()[0].Response, names("x"), "no")
-			time.Sleep(pause - 1)
+			time.Sleep(pause - time.Millisecond)
 			want(t, plane)
-			time.Sleep(1)
+			time.Sleep(time.Millisecond)
 			want(t, plane, "Cluster version=1 nonce=b2 error=no")
 		}
 
