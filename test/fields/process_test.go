@@ -34,7 +34,7 @@ func startProcess(t testing.TB, up *e2e.Upstream, text, dir string, _ int) *worl
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "weft.yaml"), text)
-	c := exec.Command(path, "-c", filepath.Join(dir, "weft.yaml"), "--concurrency", "1", "--admin-address-path", filepath.Join(dir, "admin"),
+	c := exec.Command(path, "-c", filepath.Join(dir, "weft.yaml"), "--disable-hot-restart", "--concurrency", "1", "--admin-address-path", filepath.Join(dir, "admin"),
 		"--file-flush-interval-msec", "1")
 	stdout, err := os.Create(filepath.Join(dir, "stdout"))
 	if err != nil {
