@@ -13,7 +13,8 @@ import (
 type Bucket struct {
 	_     [64]byte // a cache line of its own: every loop writes it
 	empty atomic.Int64
-	_     [56]byte
+	late  atomic.Int64 // the latest time that anybody has come with
+	_     [48]byte
 	base  time.Time
 	cost  int64 // of a token, in nanoseconds
 	full  int64 // nanoseconds until it is full
@@ -30,7 +31,18 @@ func NewBucket(r config.Rate, now time.Time) *Bucket {
 }
 
 // at is the bucket's own time. Loops read the clock once a turn: one may see a moment before the bucket was made.
-func (b *Bucket) at(now time.Time) int64 { return max(int64(now.Sub(b.base)), 0) }
+func (b *Bucket) at(now time.Time) int64 {
+	t := max(int64(now.Sub(b.base)), 0)
+	for {
+		late := b.late.Load()
+		if t <= late {
+			return late // each loop has a clock of its own, and one that lags must not find less than another one has left
+		}
+		if b.late.CompareAndSwap(late, t) {
+			return t
+		}
+	}
+}
 
 // Take takes n tokens, if there are as many; less than none gives them back, as far as there is room.
 func (b *Bucket) Take(now time.Time, n int64) bool {

@@ -119,3 +119,21 @@ func TestKeptBuckets(t *testing.T) {
 		t.Errorf("%d full buckets were kept", full)
 	}
 }
+
+// A loop whose clock lags behind another's finds all that is left.
+func TestBucketOfLoopsThatDisagree(t *testing.T) {
+	now := time.Now()
+	b := NewBucket(config.Rate{Tokens: 10, Fill: 10, Interval: time.Hour}, now)
+	for i := range 10 {
+		at := now.Add(5 * time.Millisecond)
+		if i == 9 {
+			at = now
+		}
+		if !b.Take(at, 1) {
+			t.Errorf("token %d is not there", i+1)
+		}
+	}
+	if b.Take(now.Add(5*time.Millisecond), 1) {
+		t.Error("there is one too many")
+	}
+}

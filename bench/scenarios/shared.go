@@ -61,6 +61,12 @@ func (u unread) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sam
 		return Sample{}, err
 	}
 	defer proxy.Stop()
+	// A proxy that has served something: what it takes to serve at all is not what is asked.
+	few, err := s.hold(ctx, load.Spec{Port: plan.Listen, Protocol: load.HTTP2, Path: upstream.Path1K, Body: upstream.Size1K, Conns: fewConns, Streams: 1})
+	if err != nil {
+		return Sample{}, err
+	}
+	defer few.Stop(nil)
 	before, err := residentAfter(ctx, proxy)
 	if err != nil {
 		return Sample{}, err
