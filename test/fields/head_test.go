@@ -48,7 +48,7 @@ func queryAppend(action string) string {
 // mutatedTrailers has trailers, both ways.
 func mutatedTrailers(piece string) string {
 	text := filtered(mutationMessage, "http_protocol_options: {enable_trailers: true}")("mutations: {" + piece + "}")
-	return strings.Replace(text, "- name: up\n", "- name: up\n    "+`typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: {enable_trailers: true}}}}`+"\n", 1)
+	return trailersUp(text)
 }
 
 const append1 = "append: {append_action: OVERWRITE_IF_EXISTS_OR_ADD, header: {key: x-a, value: "
@@ -142,3 +142,11 @@ var headTrials = []trial{
 func rewriteX(pattern, by string) string {
 	return `header: x, on_header_present: {metadata_namespace: "n", key: k, regex_value_rewrite: {pattern: {regex: "` + pattern + `"}, substitution: "` + by + `"}}`
 }
+
+// trailersUp has the upstream of a bootstrap get trailers, and give some.
+func trailersUp(text string) string {
+	return strings.Replace(text, "- name: up\n", "- name: up\n    "+`typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: {enable_trailers: true}}}}`+"\n", 1)
+}
+
+// http1Both is http1 with trailers upstream.
+func http1Both(piece string) string { return trailersUp(http1(piece)) }

@@ -83,7 +83,7 @@ var managerTrials = []trial{
 	{paths: "Http1ProtocolOptions@downstream.default_host_for_http_10", site: http1, base: "accept_http_10: true", flip: "accept_http_10: true, default_host_for_http_10: b.example", probe: look("GET / HTTP/1.0\r\n\r\n", "status", ">host"), want: [2]string{"400|-", "200|b.example"}},
 	{paths: "Http1ProtocolOptions@downstream.allow_custom_methods", site: http1, flip: "allow_custom_methods: true", probe: look("BREW /", "status"), want: [2]string{"400", "200"}},
 	{paths: "Http1ProtocolOptions@downstream.allow_chunked_length", site: http1, flip: "allow_chunked_length: true", probe: look(bothSizes, "status"), want: [2]string{"400", "200"}},
-	{paths: "Http1ProtocolOptions@downstream.enable_trailers", site: http1, flip: "enable_trailers: true", up: mirror, probe: has("x-t: v", look(chunked, "body")), want: [2]string{"false", "true"}},
+	{paths: "Http1ProtocolOptions@downstream.enable_trailers", site: http1Both, flip: "enable_trailers: true", up: mirror, probe: has("x-t: v", look(chunked, "body")), want: [2]string{"false", "true"}},
 	{paths: "HeaderKeyFormat@downstream.proper_case_words", site: http1, flip: "header_key_format: {proper_case_words: {}}", probe: has("\r\nContent-Length: ", look("GET /", "head")), want: [2]string{"false", "true"}},
 	{paths: "HeaderKeyFormat@downstream.stateful_formatter", site: http1, flip: "header_key_format: {stateful_formatter: {name: p, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig}}}", probe: has("\r\nx-MiXed: ", look("GET /; x-MiXed: v", "sent")), want: [2]string{"false", "true"}},
 
