@@ -34,7 +34,6 @@ type check struct {
 
 	// Over HTTP/2.
 	codec   *http2.Conn
-	stream  *http2.Stream
 	grpcOK  bool // the call has ended well
 	leaving bool // the peer takes no more streams
 }
@@ -57,7 +56,7 @@ func (k *check) end() {
 
 func (k *check) hangUp() {
 	if c := k.conn; c != nil {
-		k.conn, k.codec, k.stream, k.leaving = nil, nil, nil, false
+		k.conn, k.codec, k.leaving = nil, nil, false
 		c.Own(discarded{})
 		c.Close()
 	}
@@ -297,7 +296,7 @@ func (k *check) OnEOF() {
 
 // OnClosed is an error of the socket, or a refusal.
 func (k *check) OnClosed(error) {
-	k.conn, k.codec, k.stream, k.leaving = nil, nil, nil, false
+	k.conn, k.codec, k.leaving = nil, nil, false
 	k.settle(unreached)
 }
 

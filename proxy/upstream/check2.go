@@ -30,7 +30,7 @@ func (k *check) ask2() {
 		k.finish(unreached, false)
 		return
 	}
-	k.stream, k.grpcOK = s, false
+	k.grpcOK = false
 	s.Limit = 1 << 20
 	var r http.Request
 	body := k.question(&r)
@@ -180,10 +180,7 @@ func (k *check) OnEnd() {
 }
 
 // OnReset implements http2.Reader.
-func (k *check) OnReset(http2.ErrCode, bool, bool) {
-	k.stream = nil
-	k.finish(unreached, false)
-}
+func (k *check) OnReset(http2.ErrCode, bool, bool) { k.finish(unreached, false) }
 
 // OnRoom implements http2.Reader.
 func (k *check) OnRoom() {}

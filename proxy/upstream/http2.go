@@ -15,7 +15,8 @@ type HTTP2 struct {
 	codec    http2.Conn
 	strands  *strand // that are lent
 	ping     loop.Timer
-	asked    int64 // when the peer was asked whether it is there, on the loop's clock; 0: it is not
+	heardAt  int64 // when the peer last said something, on the loop's clock
+	pinged   bool  // the peer is asked whether it is there, and owes the answer
 	leaving  bool  // takes no more streams: the peer has said so, or we have
 	parted   bool  // taken out of the pool
 	speaking bool  // the codec runs, and looks after itself
@@ -58,6 +59,7 @@ func (h *HTTP2) OnConnected() {
 	}
 	h.codec.UseSpares(&p.streams)
 	h.codec.Init(&h.cluster.http2, h, h.conn)
+	h.since, h.heardAt = p.loop.Nanotime(), p.loop.Nanotime()
 	p.shared = append(p.shared, h)
 	h.watch()
 	h.serve()
@@ -88,11 +90,8 @@ func (h *HTTP2) serve() {
 			h.discard(CxDestroyLocal)
 			return
 		}
-	} else if h.strands == nil {
-		h.since = p.loop.Nanotime()
-		if d := h.cluster.Config.IdleTimeout; d > 0 && !h.timer.Pending() {
-			p.loop.SetTimer(&h.timer, d, h)
-		}
+	} else if d := h.cluster.Config.IdleTimeout; h.strands == nil && d > 0 && !h.timer.Pending() {
+		p.loop.SetTimer(&h.timer, d, h)
 	}
 	p.more()
 }
@@ -209,12 +208,10 @@ func (h *HTTP2) lose(f Failure, row, activeRow int) {
 	lost := h.strands
 	h.strands = nil
 	p := h.pool
-	p.loop.StopTimer(&h.ping)
 	if lost != nil && f != Malformed { // else its streams are reset first
-		h.discardActive(row, activeRow)
-	} else {
-		h.discard(row)
+		h.countActive(activeRow)
 	}
+	h.discard(row)
 	for t := lost; t != nil; {
 		next := t.next
 		f, s := t.judged(f), t.borrower
@@ -230,6 +227,12 @@ func (h *HTTP2) lose(f Failure, row, activeRow int) {
 		t = next
 	}
 	p.more()
+}
+
+// discard closes the connection, of which nothing is asked any more.
+func (h *HTTP2) discard(row int) {
+	h.pool.loop.StopTimer(&h.ping)
+	h.link.discard(row)
 }
 
 // OnLowWater lets go what the connection was too full for.
@@ -330,6 +333,9 @@ func (t *strand) settle() {
 		t.next.prev = t.prev
 	}
 	t.next, t.prev = nil, nil
+	if t.strands == nil {
+		t.since = t.pool.loop.Nanotime()
+	}
 }
 
 // judged says what a lost connection means for this strand: on one that was idle and had served before, the peer may have gone before it

@@ -156,12 +156,17 @@ func (k *link) discard(row int) {
 
 // discardActive is discard for one that is at work.
 func (k *link) discardActive(row, activeRow int) {
+	k.countActive(activeRow)
+	k.discard(row)
+}
+
+// countActive counts that the connection, which is about to be closed, was at work.
+func (k *link) countActive(activeRow int) {
 	if !k.counted {
 		stats := k.stats()
 		stats.Inc(CxDestroyWithActive)
 		stats.Inc(activeRow)
 	}
-	k.discard(row)
 }
 
 // count takes the connection out of the books, once.

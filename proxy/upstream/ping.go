@@ -17,7 +17,7 @@ func (h *HTTP2) watch() {
 
 // question asks the peer, or, if it owes an answer, gives it up.
 func (h *HTTP2) question() {
-	if h.asked != 0 {
+	if h.pinged {
 		h.codecStats().Inc(CodecKeepAliveTimeout)
 		h.lose(Terminated, CxDestroyLocal, CxDestroyLocalWithActive)
 		return
@@ -26,23 +26,23 @@ func (h *HTTP2) question() {
 }
 
 func (h *HTTP2) ask() {
-	l := h.pool.loop
-	h.asked = l.Nanotime()
+	h.pinged = true
 	h.codec.Ping([8]byte{'w', 'e', 'f', 't'})
-	l.SetTimer(&h.ping, h.cluster.Config.Protocol.HTTP2.Alive.Timeout, h)
+	h.pool.loop.SetTimer(&h.ping, h.cluster.Config.Protocol.HTTP2.Alive.Timeout, h)
 }
 
 // heard puts the end of the peer's time off: whatever comes, it is there.
 func (h *HTTP2) heard() {
-	if h.asked != 0 {
+	h.heardAt = h.pool.loop.Nanotime()
+	if h.pinged {
 		h.pool.loop.SetTimer(&h.ping, h.cluster.Config.Protocol.HTTP2.Alive.Timeout, h)
 	}
 }
 
 // OnPong implements http2.Owner.
 func (h *HTTP2) OnPong([8]byte) {
-	if h.asked != 0 {
-		h.asked = 0
+	if h.pinged {
+		h.pinged = false
 		h.pool.loop.StopTimer(&h.ping)
 		h.watch()
 	}
@@ -51,7 +51,7 @@ func (h *HTTP2) OnPong([8]byte) {
 // probe asks a peer of whom nothing was heard for long, before it is given something to do.
 func (h *HTTP2) probe() {
 	a := h.cluster.Config.Protocol.HTTP2.Alive
-	if a != nil && a.Idle > 0 && h.strands == nil && h.asked == 0 && time.Duration(h.pool.loop.Nanotime()-h.since) > a.Idle {
+	if a != nil && a.Idle > 0 && !h.pinged && time.Duration(h.pool.loop.Nanotime()-h.heardAt) > a.Idle {
 		h.ask()
 	}
 }

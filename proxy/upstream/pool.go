@@ -182,8 +182,8 @@ type Wait struct {
 func (w *Wait) Pending() bool { return w.pool != nil }
 
 // Lend finds a connection to the endpoint for s. It gives one, or says why there is none; or gives neither, and s hears OnLent or
-// OnRefused later. came is the version of the request that it is for; careful says that the request must not be sent twice, so an idle connection is looked at before it is trusted.
-// How long may be waited is the caller's to bound. by keeps connections apart.
+// OnRefused later. came is the version of the request that it is for; careful says that the request must not be sent twice, so an idle
+// connection is looked at before it is trusted. How long may be waited is the caller's to bound. by keeps connections apart.
 func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, came http.Version, by Apart, careful bool, s Stream, w *Wait) (Loan, Failure) {
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]

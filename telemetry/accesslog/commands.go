@@ -126,7 +126,7 @@ var commands = map[string]rule{
 	"LISTENER_NAME":            {kind: opListener},
 	"ROUTE_RESOLUTION_COUNT":   {kind: opResolutions},
 	"ROUTE_RESOLUTION_TIME_US": {kind: opResolving},
-	"DOWNSTREAM_CX_RTT":        {kind: opNothing}, // Envoy has it of QUIC only
+	"DOWNSTREAM_CX_RTT":        {kind: opNothing}, // Envoy asks the kernel; nobody does here yet
 
 	"DOWNSTREAM_HEADER_BYTES_RECEIVED":              {kind: opHeadReceived},
 	"DOWNSTREAM_HEADER_BYTES_SENT":                  {kind: opHeadSent},

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 )
@@ -352,3 +353,61 @@ type buffered struct {
 }
 
 func (b buffered) Read(p []byte) (int, error) { return b.r.Read(p) }
+
+// A connection that nobody uses is closed in its time though its peer is asked, and answers, again and again. Then it is not asked any more:
+// nobody is said to have been silent when the time to answer is over.
+func TestIdleThoughAsked(t *testing.T) {
+	u := Serve2(t, Echo2)
+	p := Start(t, Bootstrap(HTTPListener(All), Cluster("up", u.Port, `typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions,
+    common_http_protocol_options: {idle_timeout: 0.1s}, explicit_http_config: {http2_protocol_options: {connection_keepalive: {interval: 0.01s, timeout: 1s, interval_jitter: {value: 0}}}}}}`)))
+	n := int64(0)
+	for began := time.Now(); time.Since(began) < 1500*time.Millisecond; { // the first connection's time to answer is over
+		Dial2(t, p.Address()).Get2("/").Want(t, 200)
+		n++
+		p.WantStat("cluster.up.upstream_cx_idle_timeout", n)
+	}
+	p.WantStat("cluster.up.upstream_cx_total", n)
+	p.WantStat("cluster.up.upstream_cx_active", 0)
+	p.WantStat("cluster.up.http2.keepalive_timeout", 0)
+}
+
+// A peer of whom nothing was heard for long is asked before it is given another stream, though it has one.
+func TestAskedBeforeAnotherStream(t *testing.T) {
+	u := Serve(t, func(u *Upstream, c *Conn) {
+		preface := make([]byte, len(http2.ClientPreface))
+		io.ReadFull(c.r, preface)
+		f := FramesOver(t, buffered{c.Conn, c.r})
+		f.must(f.WriteSettings())
+		pings := 0
+		for streams := 0; streams < 2; {
+			switch fr, _ := f.ReadFrame(); fr := fr.(type) {
+			case nil:
+				return
+			case *http2.PingFrame:
+				pings++
+			case *http2.MetaHeadersFrame:
+				streams++
+				f.must(f.WriteHeaders(http2.HeadersFrameParam{StreamID: fr.StreamID, BlockFragment: f.Block(":status", "200", "x-pings", fmt.Sprint(pings)), EndHeaders: true}))
+			}
+		}
+		u.heldOpen()
+	})
+	p := Start(t, Bootstrap(HTTPListener(All), Cluster("up", u.Port, Speaks2("connection_keepalive: {timeout: 20s, connection_idle_interval: 0.01s}"))))
+	f := DialFrames(t, p.Address())
+	pings := func(id uint32) string {
+		f.Head(id, true, Get("/")...)
+		for _, field := range f.Next(http2.FrameHeaders, id).(*http2.MetaHeadersFrame).RegularFields() {
+			if field.Name == "x-pings" {
+				return field.Value
+			}
+		}
+		return "none"
+	}
+	if n := pings(1); n != "0" {
+		t.Errorf("asked %s times before the first stream", n)
+	}
+	<-time.After(50 * time.Millisecond) // the upstream says nothing
+	if n := pings(3); n != "1" {
+		t.Errorf("asked %s times before the second stream", n)
+	}
+}
