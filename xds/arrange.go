@@ -248,7 +248,7 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []blame) {
 	}
 	// at says that a resource comes from a place; it cannot come from two.
 	at := func(kind Kind, name string, p place, who owner) bool {
-		if other, ok := from[resourceKey{kind, name}]; ok && !other.same(p) {
+		if other, ok := from[resourceKey{kind, name}]; ok && other != p {
 			blames = append(blames, blame{who, Fault{File: p.path, Text: fmt.Sprintf("%s wants %s %q from %s, and it comes from %s already: give one of them another name",
 				who, kind, name, p.here(), other)}})
 			return false

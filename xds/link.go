@@ -38,9 +38,6 @@ type place struct {
 	link *link // instead
 }
 
-// same says that two files are one, or two streams.
-func (p place) same(o place) bool { return p == o }
-
 // String is what faults call it that are not about a file.
 func (p place) String() string {
 	if p.link != nil {
