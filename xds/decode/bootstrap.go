@@ -15,7 +15,7 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 	b := &config.Bootstrap{
 		Node:      node(m.GetNode()),
 		LogFormat: m.GetApplicationLogConfig().GetLogFormat().GetTextFormat(),
-		Raw:       marshal(m),
+		Raw:       s.bytes(m),
 	}
 	interval, ip := s.duration(m.GetStatsFlushInterval(), 5*time.Second, p.field("stats_flush_interval")), p.field("stats_flush_interval")
 	if interval < time.Millisecond || interval >= 5*time.Minute {

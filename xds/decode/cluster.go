@@ -20,7 +20,7 @@ const protocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 var defaultBreaker = config.Breaker{MaxConnections: 1024, MaxPending: 1024, MaxRequests: 1024, MaxRetries: 3}
 
 func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
-	raw := marshal(m)
+	raw := s.bytes(m)
 	c := &config.Cluster{
 		Name:           m.GetName(),
 		StatName:       m.GetAltStatName(),
@@ -219,7 +219,7 @@ func (s *session) transports(c *config.Cluster, list []*clusterv3.Cluster_Transp
 }
 
 func (s *session) assignment(m *endpointv3.ClusterLoadAssignment, p *at) *config.Assignment {
-	raw := marshal(m)
+	raw := s.bytes(m)
 	a := &config.Assignment{Name: m.GetClusterName(), Hash: hash(raw), Raw: raw,
 		Overprovisioning: u32(m.GetPolicy().GetOverprovisioningFactor(), defaultOverprovisioning), WeighHealth: m.GetPolicy().GetWeightedPriorityHealth()}
 	if drops := m.GetPolicy().GetDropOverloads(); len(drops) > 1 {

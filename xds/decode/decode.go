@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"regexp"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -25,6 +26,7 @@ import (
 type Decoder struct {
 	filters, overrides map[string]*filters.Spec // by the message that they read
 	options            Options
+	outlines           sync.Map // as outline makes them: by a message's name and place
 }
 
 // Options are what a decoder is told beside its filters.
@@ -64,6 +66,9 @@ type session struct {
 	allowUnknown bool
 	problems     Problems
 	opened       map[*anypb.Any]*opened
+	unread       bool                      // an Any is of a type that the program does not link, or no such message
+	whole        proto.Message             // what is being read
+	raw          []byte                    // its canonical bytes
 	files        []string                  // that data sources have named so far
 	sum          []byte                    // of what was in them
 	hasCluster   func(string) bool         // may be nil
@@ -85,8 +90,20 @@ func (d *Decoder) session() *session {
 // check brings a message into canonical form, visits all that is set and holds it against Envoy's own rules.
 func (s *session) check(m proto.Message, p *at) {
 	s.canonical(m.ProtoReflect())
+	s.whole, s.raw = m, marshal(m)
+	if !s.unread && s.clean(s.raw, s.outline(m.ProtoReflect().Descriptor(), "")) && s.valid(m) {
+		return
+	}
 	s.walk(m.ProtoReflect(), "", p)
 	s.validate(m, p)
+}
+
+// bytes are a message's canonical bytes.
+func (s *session) bytes(m proto.Message) []byte {
+	if m == s.whole {
+		return s.raw
+	}
+	return marshal(m)
 }
 
 // hash is the fingerprint of canonical bytes.

@@ -39,7 +39,7 @@ type tableRules struct {
 }
 
 func (s *session) routes(m *routev3.RouteConfiguration, inline bool, p *at) *config.RouteConfiguration {
-	raw := marshal(m)
+	raw := s.bytes(m)
 	t := &config.RouteConfiguration{
 		Name:              m.GetName(),
 		Hash:              hash(raw),
