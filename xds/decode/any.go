@@ -110,7 +110,8 @@ func (s *session) inFilter(err error, p *at) {
 	}
 }
 
-// canonical gives every Any below m the one spelling of its content, so that equal resources have equal bytes.
+// canonical opens every Any below m and gives it the one spelling of its content, if it may have another, so that equal resources have
+// equal bytes.
 func (s *session) canonical(m protoreflect.Message) {
 	if a, ok := m.Interface().(*anypb.Any); ok {
 		s.canonicalAny(a)
@@ -150,7 +151,9 @@ func (s *session) canonicalAny(a *anypb.Any) {
 		return
 	}
 	s.canonical(inner)
-	a.Value = marshal(inner.Interface())
+	if !s.same {
+		a.Value = marshal(inner.Interface())
+	}
 	switch inner.Interface().(type) {
 	case *udpav1.TypedStruct, *xdsv3.TypedStruct:
 	default:
