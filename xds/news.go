@@ -114,9 +114,9 @@ func (v *judgement) fresh() []*stream.Resource {
 	return out
 }
 
-// decode reads a resource, or refuses it.
-func (f *Feed) decode(v *judgement, r *stream.Resource) any {
-	c, err := f.decoder.Wire(v.kind.Message(), r.Wire)
+// decode reads a resource, of which there may be an earlier version, or refuses it.
+func (f *Feed) decode(v *judgement, r *stream.Resource, before any) any {
+	c, err := f.decoder.After(v.kind.Message(), r.Wire, before)
 	if err == nil {
 		return c
 	}
@@ -186,7 +186,7 @@ func (f *Feed) takeAll(h *head, v *judgement) {
 		}
 		m.expires, m.failure = f.expiry(r), nil
 		if m.latest.Resource == nil || !bytes.Equal(m.latest.Wire, r.Wire) {
-			c := f.decode(v, r)
+			c := f.decode(v, r, m.latest.Resource)
 			if c != nil {
 				f.adopt(m, r, c, v)
 			}
@@ -268,7 +268,7 @@ func (f *Feed) takeNamed(v *judgement) {
 		}
 		one := result{held: h, r: r}
 		if !r.Renewal && (h.value == nil || !bytes.Equal(h.wire, r.Wire)) {
-			one.value = f.decode(v, r)
+			one.value = f.decode(v, r, h.value)
 		}
 		if secret, ok := one.value.(*config.Secret); ok {
 			before := then.Secrets

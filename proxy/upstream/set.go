@@ -180,8 +180,7 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 	var members []Member
 	if a != nil {
 		members = make([]Member, len(a.Endpoints))
-		for i := range a.Endpoints {
-			e := &a.Endpoints[i]
+		for i, e := range a.Endpoints {
 			members[i] = Member{Endpoint: s.acquire(c.Config, e), Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Priority: e.Priority,
 				LocalityWeight: e.LocalityWeight, Locality: e.Locality, Metadata: e.Metadata, Canary: e.Metadata[lbMetadata]["canary"] == true, Check: e.Check,
 				zone: c.zone(e.Locality.Zone)}

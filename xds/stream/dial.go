@@ -92,7 +92,7 @@ func (c *call) receive() (*Response, error) {
 
 func (c *call) close() { c.conn.Close() }
 
-func (s *Stream) endpoints() []config.Endpoint {
+func (s *Stream) endpoints() []*config.Endpoint {
 	if s.Server.Static == nil {
 		return nil
 	}
@@ -110,7 +110,7 @@ func (s *Stream) connect(ctx context.Context) (net.Conn, error) {
 	s.mu.Unlock()
 	var failures []error
 	for i := range list {
-		e := &list[(first+i)%len(list)]
+		e := list[(first+i)%len(list)]
 		c, where, err := s.reach(ctx, e)
 		if err == nil {
 			return c, nil
