@@ -79,7 +79,8 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 	f.holdBack(p, next)
 	p.changed = !slices.Equal(next.Listeners, f.snapshot.Listeners) || !slices.Equal(next.Clusters, f.snapshot.Clusters)
 
-	next.Routes, next.Endpoints = map[string]*config.RouteConfiguration{}, map[string]*config.Assignment{}
+	next.Routes = map[string]*config.RouteConfiguration{}
+	endpoints := map[string]*config.Assignment{}
 	next.Secrets = maps.Clone(f.static.Secrets)
 	if next.Secrets == nil {
 		next.Secrets = map[string]*config.Secret{}
@@ -96,7 +97,7 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 			case *config.RouteConfiguration:
 				next.Routes[s.state.Name] = r
 			case *config.Assignment:
-				next.Endpoints[s.state.Name] = r
+				endpoints[s.state.Name] = r
 			case *config.Secret:
 				next.Secrets[s.state.Name] = r
 			}
@@ -110,12 +111,19 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 			}
 			continue
 		}
-		s.held.put(next)
+		if r, ok := s.held.value.(*config.Assignment); ok {
+			endpoints[s.held.name] = r
+		} else {
+			s.held.put(next)
+		}
+	}
+	if next.Endpoints = config.NewAssignments(endpoints); next.Endpoints.Equal(f.snapshot.Endpoints) {
+		next.Endpoints = f.snapshot.Endpoints
 	}
 	if len(p.faults) == 0 {
 		p.sort(f, f.unfit(next))
 	}
-	p.changed = p.changed || len(p.fresh) > 0 || !maps.Equal(next.Routes, f.snapshot.Routes) || !maps.Equal(next.Endpoints, f.snapshot.Endpoints) ||
+	p.changed = p.changed || len(p.fresh) > 0 || !maps.Equal(next.Routes, f.snapshot.Routes) || !next.Endpoints.Equal(f.snapshot.Endpoints) ||
 		!maps.Equal(next.Secrets, f.snapshot.Secrets)
 	return p
 }
@@ -378,6 +386,12 @@ func (f *Feed) settle(p *proposal, refused error) {
 			}
 		}
 		f.releaseAsked(p.asked)
+		for _, s := range f.asked {
+			s.held.users = nil
+		}
+		for _, s := range p.asked {
+			s.held.users = append(s.held.users, s)
+		}
 		f.asked, f.warming, f.due, f.asking = p.asked, p.warming, p.due, true
 	}
 	if p.changed && len(p.faults) == 0 {

@@ -235,15 +235,13 @@ func (f *Feed) reject(who owner, faults Faults) {
 // replace serves other versions of resources that are in use, and touches nothing else.
 func (f *Feed) replace(serve func(*config.Snapshot) error) {
 	next := *f.snapshot
-	copied := [3]bool{}
+	copied := [2]bool{}
 	for _, h := range f.renewed {
 		switch h.kind {
 		case Routes:
 			clone(&next.Routes, &copied[0])
-		case Endpoints:
-			clone(&next.Endpoints, &copied[1])
 		case Secrets:
-			clone(&next.Secrets, &copied[2])
+			clone(&next.Secrets, &copied[1])
 		}
 		h.put(&next)
 	}
@@ -346,13 +344,17 @@ func (f *Feed) nextWait() time.Time {
 		if !h.answered && !h.late && h.wait > 0 && !h.began.IsZero() {
 			first = sooner(first, h.began.Add(h.wait))
 		}
-		for _, m := range h.members {
-			first = sooner(first, m.expires)
+		if f.mortal {
+			for _, m := range h.members {
+				first = sooner(first, m.expires)
+			}
 		}
 	}
-	for _, l := range f.links {
-		for _, h := range l.held {
-			first = sooner(first, h.expires)
+	if f.mortal {
+		for _, l := range f.links {
+			for _, h := range l.held {
+				first = sooner(first, h.expires)
+			}
 		}
 	}
 	return first

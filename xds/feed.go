@@ -27,6 +27,7 @@ type Feed struct {
 	stale      bool         // the configuration has to be put together anew
 	renewed    []*held      // of which there is another version
 	judgements []*judgement // that have not been said
+	mortal     bool         // something that has come may outlive its time
 	context    context.Context
 	running    sync.WaitGroup
 

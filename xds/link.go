@@ -64,6 +64,7 @@ type held struct {
 	updated time.Time
 	failure *Failure
 	asked   time.Time
+	users   []*subscription
 	absent  bool      // the control plane has said that there is none
 	expires time.Time // zero: never
 }
@@ -80,7 +81,7 @@ func (h *held) put(next *config.Snapshot) {
 	case *config.RouteConfiguration:
 		next.Routes[h.name] = r
 	case *config.Assignment:
-		next.Endpoints[h.name] = r
+		next.Endpoints = next.Endpoints.With(h.name, r)
 	case *config.Secret:
 		next.Secrets[h.name] = r
 	}

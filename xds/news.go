@@ -146,6 +146,7 @@ func (f *Feed) expiry(r *stream.Resource) time.Time {
 	if r.TTL == 0 {
 		return time.Time{}
 	}
+	f.mortal = true
 	return f.now().Add(r.TTL)
 }
 
@@ -376,22 +377,24 @@ func (f *Feed) countVerdict(v *judgement) {
 			return
 		}
 	}
-	in := map[string]bool{}
+	told := map[string]bool{}
 	for i := range v.response.Resources {
-		in[v.response.Resources[i].Name] = true
-	}
-	for _, s := range f.asked {
-		if s.held.link != v.link || s.held.kind != v.kind || !in[s.held.name] {
+		name := v.response.Resources[i].Name
+		h := v.link.held[resourceKey{v.kind, name}]
+		if h == nil || told[name] {
 			continue
 		}
-		s.count(updateAttempt)
-		if v.refused[s.held.name] {
-			s.count(updateRejected)
-			continue
-		}
-		s.count(updateSuccess)
-		if v.kind <= Endpoints && v.changed[s.held.name] == (v.kind == Routes) {
-			s.count(reloadOrNoRebuild)
+		told[name] = true
+		for _, s := range h.users {
+			s.count(updateAttempt)
+			if v.refused[name] {
+				s.count(updateRejected)
+				continue
+			}
+			s.count(updateSuccess)
+			if v.kind <= Endpoints && v.changed[name] == (v.kind == Routes) {
+				s.count(reloadOrNoRebuild)
+			}
 		}
 	}
 }

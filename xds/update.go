@@ -69,10 +69,10 @@ func take(next, current *config.Snapshot, name string, v any) bool {
 		}
 		next.Routes = with(next.Routes, name, v)
 	case *config.Assignment:
-		if old := current.Endpoints[name]; old != nil && old.Hash == v.Hash {
+		if old := current.Endpoints.Get(name); old != nil && old.Hash == v.Hash {
 			return false
 		}
-		next.Endpoints = with(next.Endpoints, name, v)
+		next.Endpoints = next.Endpoints.With(name, v)
 	case *config.Secret:
 		if old := current.Secrets[name]; old != nil && old.Hash == v.Hash {
 			return false

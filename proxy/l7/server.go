@@ -112,7 +112,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 	s.codec = o.Stats.Acquire(upstream.CodecStats, "http2.")
 	s.about[accesslog.OfListener], s.about[accesslog.OfChain] = l.Metadata, chain.Metadata
 	if c.Routes != nil {
-		s.inline = CompileTable(c.Routes, o.Stats)
+		s.inline = CompileTable(c.Routes, nil, o.Stats)
 	}
 	for _, a := range c.AccessLogs {
 		s.logs = append(s.logs, o.Logs(a))
