@@ -20,12 +20,17 @@ type Snapshot struct {
 	Endpoints Assignments
 	// Secrets are what transport sockets name, by name. One that has not arrived is absent.
 	Secrets map[string]*Secret
+	// Extensions are filters' configurations that come by themselves, by name. One that has not arrived is absent.
+	Extensions map[string]*Extension
+	// Runtime are layers of runtime values, by name. One that has not arrived is absent.
+	Runtime map[string]*RuntimeValues
 }
 
 // OnlyEndpoints are the service names under which a snapshot has other endpoints than the one before it, if nothing else is another and
 // that can be told without looking at all. It may be that there is none.
 func (s *Snapshot) OnlyEndpoints(before *Snapshot) (names []string, ok bool) {
-	if !sameList(s.Listeners, before.Listeners) || !sameList(s.Clusters, before.Clusters) || !sameMap(s.Routes, before.Routes) || !sameMap(s.Secrets, before.Secrets) {
+	if !sameList(s.Listeners, before.Listeners) || !sameList(s.Clusters, before.Clusters) || !sameMap(s.Routes, before.Routes) || !sameMap(s.Secrets, before.Secrets) ||
+		!sameMap(s.Extensions, before.Extensions) || !sameMap(s.Runtime, before.Runtime) {
 		return nil, false
 	}
 	return s.Endpoints.Changed(before.Endpoints)

@@ -178,6 +178,7 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 		tables[name] = l7.CompileTable(c, old, p.options.Stats)
 	}
 	generation := &l7.Generation{Routes: tables, Clusters: clusters}
+	p.link(generation, s, change)
 	p.onLoops(func(i int) {
 		p.locals[i].HTTP.Generation = generation
 		p.locals[i].TCP.Clusters = clusters

@@ -85,6 +85,7 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 	if next.Secrets == nil {
 		next.Secrets = map[string]*config.Secret{}
 	}
+	next.Extensions, next.Runtime = map[string]*config.Extension{}, map[string]*config.RuntimeValues{}
 	before := f.known
 	f.known = map[string]bool{}
 	for _, c := range next.Clusters {
@@ -100,6 +101,10 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 				endpoints[s.state.Name] = r
 			case *config.Secret:
 				next.Secrets[s.state.Name] = r
+			case *config.Extension:
+				next.Extensions[s.state.Name] = r
+			case *config.RuntimeValues:
+				next.Runtime[s.state.Name] = r
 			}
 		}
 	}
@@ -124,7 +129,7 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 		p.sort(f, f.unfit(next))
 	}
 	p.changed = p.changed || len(p.fresh) > 0 || !maps.Equal(next.Routes, f.snapshot.Routes) || !next.Endpoints.Equal(f.snapshot.Endpoints) ||
-		!maps.Equal(next.Secrets, f.snapshot.Secrets)
+		!maps.Equal(next.Secrets, f.snapshot.Secrets) || !maps.Equal(next.Extensions, f.snapshot.Extensions) || !maps.Equal(next.Runtime, f.snapshot.Runtime)
 	return p
 }
 
@@ -194,7 +199,7 @@ func (o *file) consistOf() {
 	o.parts = parts
 }
 
-// owner is a listener or a cluster.
+// owner is a listener, a cluster or a layer of runtime values.
 type owner struct {
 	kind Kind
 	name string
@@ -202,8 +207,11 @@ type owner struct {
 
 // String is what faults call it.
 func (o owner) String() string {
-	if o.kind == Listeners {
+	switch o.kind {
+	case Listeners:
 		return "listener " + o.name
+	case Runtimes:
+		return "layer " + o.name
 	}
 	return "cluster " + o.name
 }
@@ -334,7 +342,21 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []blame) {
 				secret(s, who)
 			}
 			h := c.HTTP
-			if h == nil || h.RouteName == "" {
+			if h == nil {
+				continue
+			}
+			for _, d := range h.Filters {
+				if d.Discovery == nil {
+					continue
+				}
+				prefix, tag := "extension_config_discovery.http_filter."+d.Name+".", telemetry.Tag{Name: "extension_config_name", Value: d.Name}
+				if d.Discovery.File != nil {
+					add(Extensions, d.Name, d.Discovery.File, who, prefix, tag)
+				} else if d.Discovery.Stream != nil {
+					ask(Extensions, d.Name, d.Discovery.Stream, who, prefix, tag)
+				}
+			}
+			if h.RouteName == "" {
 				continue
 			}
 			prefix := "http." + h.StatPrefix + ".rds." + h.RouteName + "."
@@ -357,6 +379,14 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []blame) {
 			add(Endpoints, c.ServiceName, c.EndpointFile, who, "cluster."+c.StatName+".", telemetry.Tag{Name: "cluster_name", Value: c.StatName})
 		} else if c.EndpointStream != nil {
 			ask(Endpoints, c.ServiceName, c.EndpointStream, who, "cluster."+c.StatName+".", telemetry.Tag{Name: "cluster_name", Value: c.StatName})
+		}
+	}
+	for _, r := range f.boot.Runtime {
+		who, prefix, tag := owner{Runtimes, r.Name}, "runtime."+r.Resource+".", telemetry.Tag{Name: "runtime_layer", Value: r.Resource}
+		if r.File != nil {
+			add(Runtimes, r.Resource, r.File, who, prefix, tag)
+		} else if r.Stream != nil {
+			ask(Runtimes, r.Resource, r.Stream, who, prefix, tag)
 		}
 	}
 	for _, s := range asked {

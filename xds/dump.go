@@ -47,7 +47,7 @@ func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error
 		if query.Has("include_eds") {
 			parts = append(parts, d.endpoints())
 		}
-		parts = append(parts, d.listeners(), d.routes(), d.secrets())
+		parts = append(parts, d.listeners(), d.routes(), d.secrets(), d.extensions())
 	case "bootstrap":
 		parts = append(parts, d.bootstrap(boot))
 	case "static_clusters", "dynamic_active_clusters", "dynamic_warming_clusters":
@@ -94,9 +94,11 @@ func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error
 			e.StaticSecrets = nil
 		}
 		parts = append(parts, e)
+	case "ecds_filters":
+		parts = append(parts, d.extensions())
 	default:
 		return fmt.Errorf("%s not found in config dump: want bootstrap, static_clusters, dynamic_active_clusters, dynamic_warming_clusters, static_listeners, dynamic_listeners, "+
-			"static_route_configs, dynamic_route_configs, static_endpoint_configs, dynamic_endpoint_configs, static_secrets or dynamic_active_secrets", resource)
+			"static_route_configs, dynamic_route_configs, static_endpoint_configs, dynamic_endpoint_configs, static_secrets, dynamic_active_secrets or ecds_filters", resource)
 	}
 	out := &adminv3.ConfigDump{}
 	for _, p := range parts {
@@ -296,6 +298,21 @@ func (d *dumper) secrets() *adminv3.SecretsConfigDump {
 		if !dynamic[name] && d.pick(name) {
 			out.StaticSecrets = append(out.StaticSecrets, &adminv3.SecretsConfigDump_StaticSecret{Name: name, Secret: packed(Secrets.Message(), d.snapshot.Secrets[name].Raw)})
 		}
+	}
+	return out
+}
+
+func (d *dumper) extensions() *adminv3.EcdsConfigDump {
+	out := &adminv3.EcdsConfigDump{}
+	for _, s := range d.states {
+		if s.Kind != Extensions || !d.pick(s.Name) || s.pending() {
+			continue
+		}
+		one := &adminv3.EcdsConfigDump_EcdsFilterConfig{VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: status(s)}
+		if e, ok := s.Resource.(*config.Extension); ok {
+			one.EcdsFilter, one.LastUpdated = packed(Extensions.Message(), e.Raw), timestamppb.New(s.Updated)
+		}
+		out.EcdsFilters = append(out.EcdsFilters, one)
 	}
 	return out
 }

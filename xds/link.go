@@ -58,7 +58,7 @@ func (p place) here() string {
 type held struct {
 	resourceKey
 	link    *link
-	value   any // *config.RouteConfiguration, *config.Assignment or *config.Secret; nil: it has not come
+	value   any // as State.Resource; nil: it has not come
 	wire    []byte
 	version string
 	updated time.Time
@@ -84,6 +84,10 @@ func (h *held) put(next *config.Snapshot) {
 		next.Endpoints = next.Endpoints.With(h.name, r)
 	case *config.Secret:
 		next.Secrets[h.name] = r
+	case *config.Extension:
+		next.Extensions[h.name] = r
+	case *config.RuntimeValues:
+		next.Runtime[h.name] = r
 	}
 }
 
@@ -202,7 +206,7 @@ func (f *Feed) link(s config.Stream, kind Kind) *link {
 	}
 	l := &link{Stream: s, message: message, held: map[resourceKey]*held{}}
 	of := s
-	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds."}[kind] + "control_plane."
+	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds.", "extension_config_discovery.", "runtime."}[kind] + "control_plane."
 	if s.Shared {
 		of, prefix = *f.boot.Dynamic.Shared, "control_plane."
 	}

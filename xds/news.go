@@ -63,7 +63,7 @@ func (f *Feed) take(n news) {
 		f.report(Outcome{Server: n.link.server, Err: n.Err})
 		return
 	}
-	for _, kind := range [...]Kind{Clusters, Endpoints, Secrets, Listeners, Routes} {
+	for _, kind := range kinds {
 		if n.Response.Message != kind.Message() || n.link.message != "" && n.link.message != kind.Message() {
 			continue
 		}
@@ -271,11 +271,16 @@ func (f *Feed) takeNamed(v *judgement) {
 		if !r.Renewal && (h.value == nil || !bytes.Equal(h.wire, r.Wire)) {
 			one.value = f.decode(v, r, h.value)
 		}
-		if secret, ok := one.value.(*config.Secret); ok {
-			before := then.Secrets
-			then.Secrets = with(then.Secrets, r.Name, secret)
+		if v.kind == Secrets || v.kind == Extensions {
+			before := then
+			switch value := one.value.(type) {
+			case *config.Secret:
+				then.Secrets = with(then.Secrets, r.Name, value)
+			case *config.Extension:
+				then.Extensions = with(then.Extensions, r.Name, value)
+			}
 			if blames := f.unfit(&then); len(blames) > 0 {
-				then.Secrets, one.value = before, nil
+				then, one.value = before, nil
 				v.refuse(r.Name, faultsIn(blames)...)
 			}
 		}
@@ -325,6 +330,10 @@ func hashOf(v any) config.Hash {
 	case *config.Assignment:
 		return v.Hash
 	case *config.Secret:
+		return v.Hash
+	case *config.Extension:
+		return v.Hash
+	case *config.RuntimeValues:
 		return v.Hash
 	}
 	return config.Hash{}

@@ -31,13 +31,13 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 	}
 	s.bound = s.binding(m.GetClusterManager().GetUpstreamBindConfig(), p.field("cluster_manager").field("upstream_bind_config"))
 	s.ejections = m.GetClusterManager().GetOutlierDetection().GetEventLogPath()
-	b.Runtime = s.runtime(m.GetLayeredRuntime(), p.field("layered_runtime"))
 	b.Dynamic = config.Dynamic{Resolver: s.asked, Binding: s.bound, Ejections: s.ejections}
 	s.controls = serversOf(m.GetStaticResources().GetClusters())
 	if c := m.GetDynamicResources().GetAdsConfig(); c != nil {
 		shared := s.stream(c, p.field("dynamic_resources").field("ads_config"))
 		b.Dynamic.Shared, s.shared = &shared, true
 	}
+	b.Runtime = s.runtime(m.GetLayeredRuntime(), p.field("layered_runtime"))
 	if c := m.GetDynamicResources().GetLdsConfig(); c != nil {
 		b.Dynamic.Listeners, b.Dynamic.ListenerStream = s.source(c, p.field("dynamic_resources").field("lds_config"))
 	}

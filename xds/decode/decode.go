@@ -11,10 +11,12 @@ import (
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
@@ -176,7 +178,7 @@ func (d *Decoder) Secret(m *tlsv3.Secret) (*config.Secret, error) {
 }
 
 // Wire reads any of the resources from protobuf's wire format: *config.Listener, *config.Cluster, *config.RouteConfiguration,
-// *config.Assignment or *config.Secret, by the full name of its message. It keeps the bytes, which must not change from then on.
+// *config.Assignment, *config.Secret, *config.Extension or *config.RuntimeValues, by the full name of its message. It keeps the bytes, which must not change from then on.
 func (d *Decoder) Wire(message string, wire []byte) (any, error) {
 	switch message {
 	case "envoy.config.listener.v3.Listener":
@@ -189,8 +191,12 @@ func (d *Decoder) Wire(message string, wire []byte) (any, error) {
 		return fromWire(d, wire, &endpointv3.ClusterLoadAssignment{}, (*session).assignment)
 	case "envoy.extensions.transport_sockets.tls.v3.Secret":
 		return fromWire(d, wire, &tlsv3.Secret{}, (*session).secret)
+	case "envoy.config.core.v3.TypedExtensionConfig":
+		return fromWire(d, wire, &corev3.TypedExtensionConfig{}, (*session).extension)
+	case "envoy.service.runtime.v3.Runtime":
+		return fromWire(d, wire, &runtimev3.Runtime{}, (*session).layer)
 	}
-	return nil, Problems{{Text: fmt.Sprintf("%q is no resource: want a Listener, Cluster, RouteConfiguration, ClusterLoadAssignment or Secret", message)}}
+	return nil, Problems{{Text: fmt.Sprintf("%q is no resource", message)}}
 }
 
 func fromWire[M proto.Message, C any](d *Decoder, wire []byte, m M, read func(*session, M, *at) C) (any, error) {
