@@ -95,7 +95,7 @@ func connectSettingsOf(c *config.Cluster, metadata config.Metadata, hostname str
 	if c.KeepAlive != nil {
 		s.keepAlive = *c.KeepAlive
 	}
-	transport := transportOf(c, metadata)
+	transport := c.TransportOf(metadata)
 	s.header = transport.ProxyHeader
 	if t := transport.TLS; t != nil {
 		s.tls = t.Hash
