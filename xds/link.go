@@ -254,6 +254,12 @@ func nodeOf(boot *config.Bootstrap) *corev3.Node {
 	return n
 }
 
+// NodeWire is what servers are told of this process, in protobuf's wire format.
+func NodeWire(boot *config.Bootstrap) []byte {
+	b, _ := proto.Marshal(nodeOf(boot)) // what was read is valid
+	return b
+}
+
 // servers are the clusters that a stream may be with.
 func servers(boot *config.Bootstrap) map[string]bool {
 	out := map[string]bool{}

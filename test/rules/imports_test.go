@@ -133,7 +133,7 @@ var foreign = []struct {
 	why      string
 }{
 	{[]string{"google.golang.org/protobuf", "github.com/envoyproxy", "github.com/cncf"},
-		[]string{"api", "api/*", "xds", "xds/*", "control", "control/*", "control/*/*", "tls/issuer", "filters/*"},
+		[]string{"api", "api/*", "xds", "xds/*", "control", "control/*", "control/*/*", "tls/issuer", "filters/*", "telemetry/remote"},
 		"protobuf stays where configurations come in"},
 	{[]string{"google.golang.org/grpc"}, []string{"rpc", "xds", "xds/*", "control", "control/*", "tls/issuer", "telemetry/*", "filters/*"}, "gRPC is not for the data path"},
 	{[]string{"k8s.io", "sigs.k8s.io/controller-runtime"}, []string{"control/source/kube", "control/inject", "cmd/weftctl"}, "Kubernetes stays at its door"},
