@@ -383,8 +383,9 @@ type Assignment struct {
 	// WeighHealth counts endpoints by their weight when it is asked which part of a priority is healthy.
 	WeighHealth bool
 	// Drop is the share of requests that is refused before an endpoint is chosen.
-	Drop Fraction
-	Raw  []byte
+	Drop         Fraction
+	DropCategory string // as reports call those
+	Raw          []byte
 }
 
 // Endpoint is one place where a cluster is served.

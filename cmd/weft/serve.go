@@ -97,6 +97,7 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	p.watched.Go(func() {
 		feed.Watch(ctx, p.proxy.Update)
 	})
+	p.watched.Go(func() { feed.ReportLoad(ctx, p.proxy.Loads, p.log) })
 	for name, a := range p.proxy.Addresses() {
 		p.log.Info("listens", "listener", name, "address", a.String())
 	}

@@ -6,17 +6,14 @@ import (
 	"io"
 	"maps"
 	"net"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/prototext"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	dataaccesslogv3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
@@ -108,7 +105,7 @@ func logBootstrap(up, tcp, logs int) string {
           http_filters:
           - {name: state, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config, on_request_headers: [{object_key: state.text, factory_key: envoy.string, format_string: {text_format_source: {inline_string: "said %%REQ(X-IN)%%"}}}]}}
           - {name: noted, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.header_to_metadata.v3.Config, request_rules: [{header: x-in, on_header_present: {metadata_namespace: noted, key: k, type: STRING}}, {header: x-number, on_header_present: {metadata_namespace: noted, key: num, type: NUMBER}}]}}
-          - {name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
+          - {name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: true}}
           route_config:
             name: table
             virtual_hosts:
@@ -288,7 +285,12 @@ type difference struct {
 	why  string
 }
 
-var explainedEntries = []difference{}
+func because(pattern, why string) difference { return difference{regexp.MustCompile(pattern), why} }
+
+var explainedEntries = []difference{
+	because(`^one GET /reset/1\.`, "a kept connection that turns out to be closed when it is used is nobody's fault: a request that is safe to repeat gets another one"),
+	because(`^two .*(_bytes_(sent|received)|\.(sent|received)_bytes)$`, "tables of names that HTTP/2 compresses with are made use of in other ways"),
+}
 
 // TestEntries compares what both tell a server of logs about the same traffic.
 func TestEntries(t *testing.T) {
@@ -331,9 +333,3 @@ func compare(t *testing.T, envoy, weft map[string]string, explained []difference
 	}
 	t.Logf("%d facts", len(names))
 }
-
-var (
-	_ = proto.Equal
-	_ = time.Second
-	_ = http.MethodGet
-)
