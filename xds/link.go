@@ -87,7 +87,7 @@ func (h *held) put(next *config.Snapshot) {
 }
 
 func (h *held) state() State {
-	return State{Kind: h.kind, Name: h.name, Version: h.version, Updated: h.updated, Resource: h.value, Failure: h.failure}
+	return State{Kind: h.kind, Name: h.name, Version: h.version, Updated: h.updated, Resource: h.value, Failure: h.failure, Absent: h.absent}
 }
 
 // there says that nobody needs to wait for a resource any more who began at its first being asked for and waits so long.

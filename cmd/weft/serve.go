@@ -160,6 +160,7 @@ func (p *process) startAdmin(levels *components, log *slog.Logger) error {
 		Profile:      p.boot.Admin.Profile,
 		Reopen:       p.logs.Reopen,
 		Quit:         func() { p.end("/quitquitquit") },
+		Two:          p.feed.ServeStatus,
 		Log: func(e *accesslog.Entry) {
 			for _, l := range logs {
 				if f := l.Filter(); f == nil || f.Wants(e, rand.Uint64(), route.Rules{}) {
