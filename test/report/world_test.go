@@ -62,7 +62,13 @@ type process struct {
 }
 
 // start runs one of the two until the test ends, and waits for that many listeners.
-func start(t *testing.T, name, bootstrap string, listeners int, flags ...string) *process {
+func start(t *testing.T, name, bootstrap string, listeners int) *process {
+	t.Helper()
+	return startWith(t, name, bootstrap, "", listeners)
+}
+
+// startWith is start with more of the admin's configuration.
+func startWith(t *testing.T, name, bootstrap, more string, listeners int) *process {
 	t.Helper()
 	all, err := binaries()
 	if err != nil {
@@ -70,7 +76,7 @@ func start(t *testing.T, name, bootstrap string, listeners int, flags ...string)
 	}
 	dir := t.TempDir()
 	file, admin := filepath.Join(dir, "bootstrap.yaml"), filepath.Join(dir, "admin")
-	bootstrap += "\nadmin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}\n"
+	bootstrap += "\nadmin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}" + more + "}\n"
 	if err := os.WriteFile(file, []byte(bootstrap), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +85,7 @@ func start(t *testing.T, name, bootstrap string, listeners int, flags ...string)
 		t.Fatal(err)
 	}
 	defer out.Close()
-	c := exec.Command(all[name], append([]string{"-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "error", "--admin-address-path", admin}, flags...)...)
+	c := exec.Command(all[name], "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "error", "--admin-address-path", admin)
 	c.Stdout, c.Stderr = out, out
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
