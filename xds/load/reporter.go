@@ -49,6 +49,7 @@ type Reporter struct {
 	clusters map[string]*followed       // that it wants to know of
 	first    int                        // the endpoint that is tried first
 	now      func() time.Time
+	pause    time.Duration
 	told     bool // that there is no control plane
 }
 
@@ -60,7 +61,7 @@ const leastInterval = 100 * time.Millisecond
 
 // New makes a reporter. Run has it report.
 func New(o Options) *Reporter {
-	r := &Reporter{Options: o, node: proto.CloneOf(o.Node), clusters: map[string]*followed{}, now: time.Now}
+	r := &Reporter{Options: o, node: proto.CloneOf(o.Node), clusters: map[string]*followed{}, now: time.Now, pause: pause}
 	r.node.ClientFeatures = append(r.node.ClientFeatures, "envoy.lrs.supports_send_all_clusters")
 	return r
 }
@@ -80,7 +81,7 @@ func (r *Reporter) Run(ctx context.Context) {
 			}
 		}
 		r.first++
-		wait := time.NewTimer(pause)
+		wait := time.NewTimer(r.pause)
 		select {
 		case <-ctx.Done():
 			wait.Stop()
