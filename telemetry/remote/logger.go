@@ -2,7 +2,6 @@ package remote
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -113,7 +112,7 @@ type buffer struct {
 	mu           sync.Mutex
 	entries      []byte
 	spare        []byte
-	certificates map[*x509.Certificate][]byte
+	certificates map[certificate][]byte
 	_            [64]byte
 }
 
