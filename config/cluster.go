@@ -3,6 +3,7 @@ package config
 import (
 	"iter"
 	"net/netip"
+	"reflect"
 	"time"
 )
 
@@ -28,6 +29,22 @@ func (c *Cluster) AllTLS() iter.Seq[*TLS] {
 			}
 		}
 	}
+}
+
+// TransportOf is what an endpoint with those metadata speaks.
+func (c *Cluster) TransportOf(metadata Metadata) *Transport {
+	own := metadata[TransportMatch]
+	for i := range c.Transports {
+		t := &c.Transports[i]
+		fits := true
+		for k, v := range t.Match {
+			fits = fits && reflect.DeepEqual(own[k], v)
+		}
+		if fits {
+			return t
+		}
+	}
+	return &c.Transport
 }
 
 // TransportMatch is the namespace of an endpoint's metadata that Transports look at.
@@ -367,8 +384,9 @@ type Assignment struct {
 	// WeighHealth counts endpoints by their weight when it is asked which part of a priority is healthy.
 	WeighHealth bool
 	// Drop is the share of requests that is refused before an endpoint is chosen.
-	Drop Fraction
-	Raw  []byte
+	Drop         Fraction
+	DropCategory string // as reports call those
+	Raw          []byte
 }
 
 // Endpoint is one place where a cluster is served.

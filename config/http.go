@@ -226,6 +226,7 @@ type AccessLog struct {
 	Sink   LogSink
 	Path   string // for SinkFile
 	Format any
+	Remote *RemoteLog // for SinkRemote
 	Filter *LogFilter // nil: everything is logged
 }
 
@@ -302,6 +303,7 @@ const (
 	SinkFile LogSink = iota
 	SinkStdout
 	SinkStderr
+	SinkRemote
 )
 
 // WatchedFile is a file whose content is one resource's or several resources' current state.

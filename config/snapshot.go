@@ -67,6 +67,7 @@ type Dynamic struct {
 	Shared              *Stream       // the stream that every kind may come over; nil: there is none
 	Resolver            *Resolver     // who is asked for names; nil: as this host does
 	Binding             *Binding      // our side of connections; nil: as the kernel likes
+	LoadReports         *Stream       // with whom load is reported; nil: it is not
 	Ejections           string        // a file to which ejections are written; empty: none
 }
 

@@ -42,6 +42,12 @@ func (s *Session) Agreed() (version, cipher, group string) {
 	return VersionName(state.Version), CipherName(state.CipherSuite), CurveName(state.CurveID)
 }
 
+// Suite is the number of the cipher that both have agreed on; 0: they have not got there.
+func (s *Session) Suite() uint16 {
+	state, _ := s.told()
+	return state.CipherSuite
+}
+
 // AskedName is the server's name that was asked for.
 func (s *Session) AskedName() string {
 	state, _ := s.told()

@@ -174,7 +174,7 @@ func (m *Member) status(s State) adminv3.ClientResourceStatus {
 	if m.Failure != nil {
 		s.Failure = m.Failure
 	}
-	return status(s)
+	return resourceStatus(s)
 }
 
 // top is what is known of the file of listeners or clusters, if there is one.
@@ -244,7 +244,7 @@ func (d *dumper) routes() *adminv3.RoutesConfigDump {
 		if s.Kind != Routes || !d.pick(s.Name) || s.pending() {
 			continue
 		}
-		dynamic := &adminv3.RoutesConfigDump_DynamicRouteConfig{VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: status(s)}
+		dynamic := &adminv3.RoutesConfigDump_DynamicRouteConfig{VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: resourceStatus(s)}
 		if r, ok := s.Resource.(*config.RouteConfiguration); ok {
 			dynamic.RouteConfig, dynamic.LastUpdated = packed(Routes.Message(), r.Raw), timestamppb.New(s.Updated)
 		}
@@ -264,7 +264,7 @@ func (d *dumper) endpoints() *adminv3.EndpointsConfigDump {
 		if s.Kind != Endpoints || !d.pick(s.Name) || s.pending() {
 			continue
 		}
-		dynamic := &adminv3.EndpointsConfigDump_DynamicEndpointConfig{VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: status(s)}
+		dynamic := &adminv3.EndpointsConfigDump_DynamicEndpointConfig{VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: resourceStatus(s)}
 		if a, ok := s.Resource.(*config.Assignment); ok {
 			dynamic.EndpointConfig, dynamic.LastUpdated = packed(Endpoints.Message(), a.Raw), timestamppb.New(s.Updated)
 		}
@@ -288,7 +288,7 @@ func (d *dumper) secrets() *adminv3.SecretsConfigDump {
 			out.DynamicWarmingSecrets = append(out.DynamicWarmingSecrets, &adminv3.SecretsConfigDump_DynamicSecret{Name: s.Name, ClientStatus: adminv3.ClientResourceStatus_REQUESTED})
 			continue
 		}
-		one := &adminv3.SecretsConfigDump_DynamicSecret{Name: s.Name, VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: status(s)}
+		one := &adminv3.SecretsConfigDump_DynamicSecret{Name: s.Name, VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: resourceStatus(s)}
 		if v, ok := s.Resource.(*config.Secret); ok {
 			one.Secret, one.LastUpdated = packed(Secrets.Message(), v.Raw), timestamppb.New(s.Updated)
 		}
@@ -308,7 +308,7 @@ func (d *dumper) extensions() *adminv3.EcdsConfigDump {
 		if s.Kind != Extensions || !d.pick(s.Name) || s.pending() {
 			continue
 		}
-		one := &adminv3.EcdsConfigDump_EcdsFilterConfig{VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: status(s)}
+		one := &adminv3.EcdsConfigDump_EcdsFilterConfig{VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: resourceStatus(s)}
 		if e, ok := s.Resource.(*config.Extension); ok {
 			one.EcdsFilter, one.LastUpdated = packed(Extensions.Message(), e.Raw), timestamppb.New(s.Updated)
 		}
@@ -332,7 +332,7 @@ func failure(s State, name string) *adminv3.UpdateFailureState {
 	return f
 }
 
-func status(s State) adminv3.ClientResourceStatus {
+func resourceStatus(s State) adminv3.ClientResourceStatus {
 	if s.Failure != nil {
 		return adminv3.ClientResourceStatus_NACKED
 	}

@@ -90,6 +90,7 @@ type State struct {
 	Resource any
 	Members  []Member // the last good listeners or clusters
 	Failure  *Failure // nil: the last attempt was good
+	Absent   bool     // the control plane has said that there is none
 }
 
 // Member is one of the listeners or clusters of a file or a control plane.

@@ -157,29 +157,34 @@ func (c *content) resource(d *decode.Decoder, r *messageReader, t text, n *node,
 		}
 		return
 	}
-	name, wire := "", []byte(nil)
-	switch v := v.(type) {
-	case *config.RouteConfiguration:
-		name, wire = v.Name, v.Raw
-	case *config.Assignment:
-		name, wire = v.Name, v.Raw
-	case *config.Cluster:
-		name, wire = v.Name, v.Raw
-	case *config.Listener:
-		name, wire = v.Name, v.Raw
-	case *config.Secret:
-		name, wire = v.Name, v.Raw
-	case *config.Extension:
-		name, wire = v.Name, v.Raw
-	case *config.RuntimeValues:
-		name, wire = v.Name, v.Raw
-	}
+	name, _, wire := identity(v)
 	if _, ok := c.resources[name]; ok {
 		r.fault(n, path, "%s %q is in the file twice", kind, name)
 		return
 	}
 	c.resources[name] = resource{v, wire}
 	c.order = append(c.order, name)
+}
+
+// identity is what every resource has: its name, its fingerprint and its bytes.
+func identity(v any) (name string, hash config.Hash, raw []byte) {
+	switch v := v.(type) {
+	case *config.RouteConfiguration:
+		return v.Name, v.Hash, v.Raw
+	case *config.Assignment:
+		return v.Name, v.Hash, v.Raw
+	case *config.Cluster:
+		return v.Name, v.Hash, v.Raw
+	case *config.Listener:
+		return v.Name, v.Hash, v.Raw
+	case *config.Secret:
+		return v.Name, v.Hash, v.Raw
+	case *config.Extension:
+		return v.Name, v.Hash, v.Raw
+	case *config.RuntimeValues:
+		return v.Name, v.Hash, v.Raw
+	}
+	return "", config.Hash{}, nil
 }
 
 // of is one resource of a file, or why there is none.

@@ -92,7 +92,7 @@ func (h *held) put(next *config.Snapshot) {
 }
 
 func (h *held) state() State {
-	return State{Kind: h.kind, Name: h.name, Version: h.version, Updated: h.updated, Resource: h.value, Failure: h.failure}
+	return State{Kind: h.kind, Name: h.name, Version: h.version, Updated: h.updated, Resource: h.value, Failure: h.failure, Absent: h.absent}
 }
 
 // there says that nobody needs to wait for a resource any more who began at its first being asked for and waits so long.
@@ -257,6 +257,12 @@ func nodeOf(boot *config.Bootstrap) *corev3.Node {
 	n.UserAgentVersionType = nil
 	n.Extensions = nil
 	return n
+}
+
+// NodeWire is what servers are told of this process, in protobuf's wire format.
+func NodeWire(boot *config.Bootstrap) []byte {
+	b, _ := proto.Marshal(nodeOf(boot)) // what was read is valid
+	return b
 }
 
 // servers are the clusters that a stream may be with.

@@ -324,19 +324,8 @@ func (f *Feed) takeNamed(v *judgement) {
 }
 
 func hashOf(v any) config.Hash {
-	switch v := v.(type) {
-	case *config.RouteConfiguration:
-		return v.Hash
-	case *config.Assignment:
-		return v.Hash
-	case *config.Secret:
-		return v.Hash
-	case *config.Extension:
-		return v.Hash
-	case *config.RuntimeValues:
-		return v.Hash
-	}
-	return config.Hash{}
+	_, hash, _ := identity(v)
+	return hash
 }
 
 // refuse turns a resource down that could be read and cannot be. If its response has been answered, it is only told of.

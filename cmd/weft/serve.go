@@ -24,6 +24,7 @@ import (
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/telemetry/remote"
 	"github.com/weftmesh/weft/xds"
 )
 
@@ -34,6 +35,7 @@ type process struct {
 	log     *slog.Logger
 	stats   *telemetry.Store
 	logs    *accesslog.Files
+	remote  *remote.Loggers // nil until there is a feed
 	feed    *xds.Feed
 	proxy   *proxy.Proxy
 	admin   *admin.Server
@@ -65,6 +67,8 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 		return nil, err
 	}
 	p.feed = feed
+	p.remote = remote.New(remote.Options{Loops: loops, Stats: p.stats, Node: xds.NodeWire(boot), Snapshot: feed.Snapshot, Log: p.log})
+	p.logs.Remote = p.remote.Open
 	p.proxy, err = proxy.New(proxy.Options{
 		Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Zone: boot.Node.Zone, Host: hostAddress(f.localAddressVersion),
 		Specs: builtin.All(), Stats: p.stats, Logs: p.logs, Log: p.log, Epoch: f.restartEpoch, Handed: p.row.handed, Ready: feed.Ready,
@@ -93,6 +97,7 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	p.watched.Go(func() {
 		feed.Watch(ctx, p.update)
 	})
+	p.watched.Go(func() { feed.ReportLoad(ctx, p.proxy.Loads, p.log) })
 	for name, a := range p.proxy.Addresses() {
 		p.log.Info("listens", "listener", name, "address", a.String())
 	}
@@ -161,6 +166,7 @@ func (p *process) startAdmin(levels *components, log *slog.Logger) error {
 		Profile:      p.boot.Admin.Profile,
 		Reopen:       p.logs.Reopen,
 		Quit:         func() { p.end("/quitquitquit") },
+		Two:          p.feed.ServeStatus,
 		Log: func(e *accesslog.Entry) {
 			for _, l := range logs {
 				if f := l.Filter(); f == nil || f.Wants(e, rand.Uint64(), route.Rules{}) {
@@ -264,6 +270,9 @@ func (p *process) close() {
 	}
 	if p.feed != nil {
 		p.feed.Close()
+	}
+	if p.remote != nil {
+		p.remote.Close()
 	}
 	p.logs.Close()
 }

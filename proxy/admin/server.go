@@ -45,6 +45,9 @@ type View struct {
 	Reopen     func()          // opens access logs anew
 	Quit       func()
 	Log        func(*accesslog.Entry) // is told of every request
+	// Two serves connections that speak HTTP/2 in plain text, until the listener is closed; allowed tells whether a path may be asked for.
+	// Nil: nobody does, and they are closed.
+	Two func(l net.Listener, allowed func(path string) bool) error
 }
 
 // ListenerView is a listener as its page shows it.
@@ -123,6 +126,15 @@ func Listen(a config.Address, view View, log *slog.Logger) (*Server, error) {
 		Protocols: new(http.Protocols),
 	}
 	s.http.Protocols.SetHTTP1(true)
+	if view.Two != nil {
+		f := newFork(l)
+		l = f
+		go func() {
+			if err := view.Two(other{f}, s.allowed); err != nil {
+				log.Error("the admin listener has ended for HTTP/2", "error", err)
+			}
+		}()
+	}
 	go func() {
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("the admin listener has ended", "error", err)

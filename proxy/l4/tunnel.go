@@ -123,7 +123,7 @@ func (t *tunnel) dial() {
 			l.SetTimer(&t.connect, t.cluster.Config.ConnectTimeout, t)
 			return
 		}
-		t.cluster.Report(l, m, upstream.Outcome{Failure: failure})
+		t.cluster.Report(l, m, upstream.Outcome{Failure: failure, Tunnel: true})
 		if failure != upstream.Overflow && t.pause() {
 			return
 		}
@@ -188,7 +188,7 @@ func (u *upEnd) OnConnected() {
 	t.local.Loop.StopTimer(&t.connect)
 	t.carrying = true
 	t.up.Connected()
-	t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Status: 200}) // Envoy counts a connection as a good answer
+	t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Status: 200, Tunnel: true}) // Envoy counts a connection as a good answer
 	t.entry.UpstreamRemote, t.entry.UpstreamLocal, t.entry.UpstreamConnectionID = t.up.Member.Address().AddrPort, t.up.Conn.Local(), t.up.Number
 	session, now := t.up.Conn.TLS(), t.local.Loop.Nanotime()
 	if session != nil {
@@ -293,7 +293,7 @@ func (u *upEnd) OnClosed(err error) {
 		t.entry.UpstreamFailure = upstream.ConnectError(err)
 		t.up.Failed(err)
 		t.up.Ended(upstream.CxDestroyRemote, false)
-		t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Failure: upstream.ConnectFailed})
+		t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Failure: upstream.ConnectFailed, Tunnel: true})
 		t.local.Loop.StopTimer(&t.connect)
 		if t.up = nil; !t.pause() {
 			t.dial()
@@ -337,7 +337,7 @@ func (t *tunnel) Expired(timer *loop.Timer) {
 			return
 		}
 		t.up.Ended(upstream.CxDestroyLocal, true)
-		t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Failure: upstream.ConnectTimeout})
+		t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Failure: upstream.ConnectTimeout, Tunnel: true})
 		t.up.Conn.Own(rest{})
 		t.up.Conn.Close()
 		if t.up = nil; !t.pause() {

@@ -380,6 +380,7 @@ func (a *attempt) failed(f upstream.Failure) {
 	x.countOther(a.member, v.status)
 	x.scratch = v.body(x.scratch[:0], x.has(retried))
 	if f == upstream.Overflow {
+		x.cluster.Drops.Refused.Add(1)
 		x.response.Reset()
 		x.replyAs(answer{status: v.status, details: details, body: x.scratch, refused: http.XEnvoyOverloaded})
 		return

@@ -257,10 +257,14 @@ func (c *Conn) dropFor(row int, f accesslog.Flags, details string) {
 			c.stats.Inc(CxDestroyLocalActive)
 		}
 	}
+	rx, tx := c.rx, c.tx
 	c.leave(row)
 	if x != nil {
 		c.stats.Inc(RqRxReset)
+		counted, sent := c.rx, c.tx
+		c.rx, c.tx = rx, tx // the log tells what the exchange has cost, which the connection's books have by now
 		x.downstreamGone(f, details)
+		c.rx, c.tx = counted, sent
 	}
 	if c.shared != nil {
 		c.shared.dropStreams(f, details)

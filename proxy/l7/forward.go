@@ -177,6 +177,7 @@ func (x *exchange) drop(all bool) {
 		flag = accesslog.UnconditionalDropOverload
 	}
 	x.entry.Flags |= flag
+	x.cluster.Drops.Spared.Add(1)
 	x.countOther(nil, a.status)
 	x.replyAs(a)
 }

@@ -17,6 +17,7 @@ import (
 type Cluster struct {
 	Config       *config.Cluster
 	Breakers     *Breakers
+	Drops        *Drops
 	Stats        *telemetry.Owner
 	Codes        *telemetry.Owner
 	Overall      *telemetry.Owner
@@ -85,6 +86,15 @@ func (c *Cluster) Endpoints() *Endpoints {
 	}
 	return c.endpoints.Load()
 }
+
+// Drops are requests that no endpoint has got. They go by the cluster's name, as Breakers do.
+type Drops struct {
+	Refused atomic.Int64 // by a limit
+	Spared  atomic.Int64 // as the endpoints' source wants it
+}
+
+// DropCategory is what the endpoints' source calls those that the endpoints are spared.
+func (c *Cluster) DropCategory() string { return c.endpoints.Load().category }
 
 // Dropped is the share of requests that the cluster's endpoints are to be spared.
 func (c *Cluster) Dropped() config.Fraction { return c.endpoints.Load().drop }
@@ -203,8 +213,10 @@ func (c *Cluster) Report(_ *loop.Loop, m *Member, o Outcome) {
 		c.immediate(m)
 	}
 	switch {
+	case o.Tunnel: // Envoy counts those that stand, and not what becomes of them
 	case o.TimedOut:
 		m.Counts.RqTimeout.Add(1)
+		m.Counts.RqError.Add(1)
 	case o.Failure == NoFailure && o.Status < 500:
 		m.Counts.RqSuccess.Add(1)
 	case o.Failure != Overflow: // which is the cluster's matter, not the endpoint's

@@ -105,7 +105,7 @@ func TestLoadsAreBounded(t *testing.T) {
 	}
 }
 
-// The outcome of an attempt is in the endpoint's books under the name that Envoy has for it.
+// The outcome of an attempt is in the endpoint's books under the name that Envoy has for it. A timeout is an error, too.
 func TestReport(t *testing.T) {
 	up, l := still(t, &config.Cluster{}, 1)
 	m := up.Choose(l, nil)
@@ -113,7 +113,7 @@ func TestReport(t *testing.T) {
 		up.Report(l, m, o)
 	}
 	c := &m.Counts
-	if got := [3]int64{c.RqSuccess.Load(), c.RqError.Load(), c.RqTimeout.Load()}; got != [3]int64{3, 3, 1} {
+	if got := [3]int64{c.RqSuccess.Load(), c.RqError.Load(), c.RqTimeout.Load()}; got != [3]int64{3, 4, 1} {
 		t.Errorf("successes, errors and timeouts: %v", got)
 	}
 }

@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"errors"
-	"reflect"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
@@ -34,22 +33,6 @@ func (s *Set) secure(c *config.Cluster, prefix string, tag telemetry.Tag) *secur
 		add(c.Transports[i].TLS)
 	}
 	return t
-}
-
-// transportOf is what an endpoint with those metadata speaks.
-func transportOf(c *config.Cluster, metadata config.Metadata) *config.Transport {
-	own := metadata[config.TransportMatch]
-	for i := range c.Transports {
-		t := &c.Transports[i]
-		fits := true
-		for k, v := range t.Match {
-			fits = fits && reflect.DeepEqual(own[k], v)
-		}
-		if fits {
-			return t
-		}
-	}
-	return &c.Transport
 }
 
 // Scheme is that of requests to an endpoint.

@@ -95,7 +95,7 @@ func connectSettingsOf(c *config.Cluster, metadata config.Metadata, hostname str
 	if c.KeepAlive != nil {
 		s.keepAlive = *c.KeepAlive
 	}
-	transport := transportOf(c, metadata)
+	transport := c.TransportOf(metadata)
 	s.header = transport.ProxyHeader
 	if t := transport.TLS; t != nil {
 		s.tls = t.Hash
@@ -162,6 +162,7 @@ type Endpoints struct {
 	choices                  // among all
 	counts   [3]int          // by state
 	drop     config.Fraction // of requests, that are refused
+	category string          // of those
 	excluded int             // that do not count when it is asked which part is well
 	subsets  *subsets        // nil: the cluster has none
 	tables   tableNumbers    // of the hash table that was made last
@@ -221,7 +222,7 @@ func compile(c *config.Cluster, a *config.Assignment, all []Member) *Endpoints {
 	f := factors{cluster: c, overprovisioning: defaultOverprovisioning}
 	if a != nil {
 		f.overprovisioning, f.weigh = uint64(a.Overprovisioning), a.WeighHealth
-		e.drop = a.Drop
+		e.drop, e.category = a.Drop, a.DropCategory
 	}
 	members := make([]int32, len(all))
 	for i := range all {

@@ -126,6 +126,7 @@ func (s *Set) start(c *config.Cluster) *Cluster {
 	running := &Cluster{
 		Config:   c,
 		Breakers: b,
+		Drops:    &Drops{},
 		Stats:    s.store.Acquire(Stats, prefix, tag),
 		Codes:    s.store.Acquire(Codes, prefix, tag),
 		Overall:  s.store.Acquire(Overall, prefix, tag),

@@ -71,6 +71,7 @@ func (t *TCP) Connected() {
 	stats := t.stats()
 	stats.Inc(RqTotal)
 	stats.Inc(RqActive)
+	t.Member.Counts.RqTotal.Add(1)
 	stats.Observe(CxConnectMs, uint64(t.loop.Nanotime()-t.began)/uint64(time.Millisecond))
 }
 

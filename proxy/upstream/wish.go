@@ -31,6 +31,7 @@ type Outcome struct {
 	CountsAs uint16 // to outlier detection, instead of Status; 0: as that
 	Failure  Failure
 	TimedOut bool
+	Tunnel   bool // it is of a connection that is carried
 	Degraded bool // the answer says that the endpoint is
 	Unwell   bool // the answer says that health checks of the endpoint are to fail from now on
 }

@@ -55,6 +55,7 @@ func (c *Cluster) ofZone(z *zone, slot *atomic.Pointer[telemetry.Owner], t *tele
 
 // inherit goes on with what the last configuration has counted at first use: there may be no next use before that one is released.
 func (c *Cluster) inherit(old *Cluster) {
+	c.Drops = old.Drops
 	for i := range old.among {
 		if old.among[i].Load() != nil {
 			c.owner(&c.among[i], amongCodes[i], "")

@@ -45,6 +45,9 @@ type Files struct {
 	stop     chan struct{}
 	done     chan struct{}
 
+	// Remote finds who sends what a server logs; set before the first Open. Nil: nobody does, and nothing is sent.
+	Remote func(*config.RemoteLog) Sink
+
 	mu    sync.Mutex
 	open  map[string]*file
 	list  atomic.Pointer[[]*file] // the same, for the writer; not written to after it was stored
@@ -83,12 +86,20 @@ func NewFiles(loops int, store *telemetry.Store, interval time.Duration, size in
 	return f
 }
 
-// Log writes entries of one format to one file.
+// Log writes entries of one format to one file, or has them sent elsewhere.
 type Log struct {
 	files  *Files
 	file   *file
 	format *Format
 	filter *Filter
+	sink   Sink // instead of the file
+}
+
+// Sink takes entries to where this room cannot go.
+type Sink interface {
+	// Write takes an entry. It is called on the loop of that number, or with the number of loops from elsewhere; it neither blocks nor, in
+	// steady state, allocates. Nothing of the entry may be kept.
+	Write(loop int, e *Entry)
 }
 
 // Filter says which entries are to be written, nil: all.
@@ -96,6 +107,12 @@ func (l *Log) Filter() *Filter { return l.filter }
 
 // Open makes a log; its file is created if it is not there. To open a file again that is open cannot fail.
 func (f *Files) Open(a config.AccessLog) (*Log, error) {
+	if a.Sink == config.SinkRemote {
+		if f.Remote == nil {
+			return nil, fmt.Errorf("accesslog: open: nobody sends to the server of %q", a.Remote.Name)
+		}
+		return &Log{sink: f.Remote(a.Remote), filter: NewFilter(a.Filter)}, nil
+	}
 	key := a.Path
 	switch a.Sink {
 	case config.SinkStdout:
@@ -129,6 +146,10 @@ func (f *Files) Open(a config.AccessLog) (*Log, error) {
 
 // Write logs an entry. It is called on the loop of that number, or with the number of loops from elsewhere; it neither blocks nor, in steady state, allocates.
 func (l *Log) Write(loop int, e *Entry) {
+	if l.sink != nil {
+		l.sink.Write(loop, e)
+		return
+	}
 	f, b := l.files, &l.file.buffers[loop]
 	stats := f.stats.Loop(loop)
 	b.mu.Lock()

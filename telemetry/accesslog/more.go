@@ -66,6 +66,9 @@ func (m *More) Begin(listener string) {
 // once is asked for ever: that a configuration is gone takes nothing back but a little time.
 var asked atomic.Bool
 
+// Ask has entries tell of More from now on.
+func Ask() { asked.Store(true) }
+
 // Asked tells whether any format asks for More.
 func Asked() bool { return asked.Load() }
 

@@ -353,7 +353,7 @@ func compile(c call, in Compiler, depth int) (operator, error) {
 		return o, err
 	}
 	if o.kind > opNothing || o.kind == opSpan && (o.span.from.few() || o.span.to.few()) {
-		asked.Store(true)
+		Ask()
 	}
 	switch c.name { // what the process knows before there is an exchange is text
 	case "ENVIRONMENT":

@@ -44,14 +44,8 @@ func (o *operator) told(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 	case opLocalBody:
 		return append(dst, e.LocalBody...), o.write == writeText, true // as it is, whatever lines it has; logs find it empty, with Envoy
 	case opStreamID:
-		if e.Whole && e.Cluster == "" {
-			return dst, false, false // nobody has made a stream of it
-		}
-		if e.Request == nil {
-			return appendUUID(dst), false, true
-		}
-		id := e.Request.Get(http.XRequestID)
-		return append(dst, id...), false, len(id) > 0
+		dst, ok = e.AppendStreamID(dst)
+		return dst, false, ok
 	case opUniqueID:
 		return appendUUID(dst), false, true
 	case opLogType:
@@ -74,6 +68,18 @@ func (o *operator) told(dst []byte, e *Entry) (out []byte, raw, ok bool) {
 		return o.coalesce(dst, e)
 	}
 	return append(dst, '0'), true, true // opNothing
+}
+
+// AppendStreamID writes what an exchange or a tunnel is known by; false: by nothing.
+func (e *Entry) AppendStreamID(dst []byte) ([]byte, bool) {
+	if e.Whole && e.Cluster == "" {
+		return dst, false // nobody has made a stream of it
+	}
+	if e.Request == nil {
+		return appendUUID(dst), true
+	}
+	id := e.Request.Get(http.XRequestID)
+	return append(dst, id...), len(id) > 0
 }
 
 // originalPath is the path before anything was rewritten.

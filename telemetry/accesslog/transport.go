@@ -14,6 +14,8 @@ import (
 type Transport interface {
 	// Agreed is what both have agreed on, by the names that Envoy has for it; empty: they have not got there.
 	Agreed() (version, cipher, group string)
+	// Suite is the number of the cipher that both have agreed on (RFC 8446 §B.4); 0: they have not got there.
+	Suite() uint16
 	// AskedName is the server's name that was asked for.
 	AskedName() string
 	// Peer is what the peer has shown, the leaf first.

@@ -24,6 +24,7 @@ type spoken struct {
 	issuer, own            *x509.Certificate
 }
 
+func (s *spoken) Suite() uint16                           { return 0x1301 }
 func (s *spoken) Agreed() (version, cipher, group string) { return s.version, s.cipher, s.group }
 func (s *spoken) AskedName() string                       { return "server.test" }
 func (s *spoken) Peer() []*x509.Certificate               { return s.peer }

@@ -19,6 +19,7 @@ type spoken struct {
 	own  *x509.Certificate
 }
 
+func (s *spoken) Suite() uint16                              { return 0x1301 }
 func (s *spoken) Agreed() (version, cipher, group string)    { return "TLSv1.3", "C", "G" }
 func (s *spoken) AskedName() string                          { return "" }
 func (s *spoken) Peer() []*x509.Certificate                  { return s.peer }

@@ -21,6 +21,7 @@ import (
 	"github.com/weftmesh/weft/proxy"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/telemetry/remote"
 	"github.com/weftmesh/weft/test/e2e"
 	"github.com/weftmesh/weft/xds"
 	"github.com/weftmesh/weft/xds/decode"
@@ -59,6 +60,9 @@ func start(t testing.TB, up *e2e.Upstream, text, dir string, loops int) *world {
 	t.Cleanup(feed.Close)
 	logs := accesslog.NewFiles(loops, w.stats, time.Millisecond, 1)
 	t.Cleanup(logs.Close)
+	remotes := remote.New(remote.Options{Loops: loops, Stats: w.stats, Node: xds.NodeWire(boot), Snapshot: feed.Snapshot})
+	logs.Remote = remotes.Open
+	t.Cleanup(remotes.Close)
 	w.Proxy, err = proxy.New(proxy.Options{Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Zone: boot.Node.Zone, Specs: builtin.All(),
 		Stats: w.stats, Logs: logs, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

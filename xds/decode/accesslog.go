@@ -6,6 +6,7 @@ import (
 	dataaccesslogv3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	filev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
+	grpcv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 
 	"google.golang.org/protobuf/types/known/structpb"
@@ -51,8 +52,16 @@ func (s *session) accessLog(m *accesslogv3.AccessLog, p *at) (log config.AccessL
 		if m.GetLogFormat() != nil {
 			log.Format = s.format(m.GetLogFormat(), p.field("log_format"))
 		}
+	case *grpcv3.HttpGrpcAccessLogConfig:
+		log.Sink, log.Remote = config.SinkRemote, s.remoteLog(m.GetCommonConfig(), p.field("common_config"))
+		log.Remote.RequestHeaders = lowered(m.GetAdditionalRequestHeadersToLog())
+		log.Remote.ResponseHeaders = lowered(m.GetAdditionalResponseHeadersToLog())
+		log.Remote.ResponseTrailers = lowered(m.GetAdditionalResponseTrailersToLog())
+	case *grpcv3.TcpGrpcAccessLogConfig:
+		log.Sink, log.Remote = config.SinkRemote, s.remoteLog(m.GetCommonConfig(), p.field("common_config"))
+		log.Remote.Connections = true
 	}
-	if log.Format == nil {
+	if log.Format == nil && log.Remote == nil {
 		log.Format = s.text("", accesslog.Options{}, p)
 	}
 	return log

@@ -18,7 +18,7 @@ func (s *session) assignment(m *endpointv3.ClusterLoadAssignment, p *at) *config
 	if drops := m.GetPolicy().GetDropOverloads(); len(drops) > 1 {
 		s.problem(p.field("policy").field("drop_overloads"), "has %d categories: want one at most, as Envoy", len(drops))
 	} else if len(drops) == 1 {
-		a.Drop = Fraction(drops[0].GetDropPercentage())
+		a.Drop, a.DropCategory = Fraction(drops[0].GetDropPercentage()), drops[0].GetCategory()
 	}
 	count := 0
 	for _, l := range m.GetEndpoints() {

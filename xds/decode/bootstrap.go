@@ -38,6 +38,10 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 		b.Dynamic.Shared, s.shared = &shared, true
 	}
 	b.Runtime = s.runtime(m.GetLayeredRuntime(), p.field("layered_runtime"))
+	if c := m.GetClusterManager().GetLoadStatsConfig(); c != nil {
+		reports := s.stream(c, p.field("cluster_manager").field("load_stats_config"))
+		b.Dynamic.LoadReports = &reports
+	}
 	if c := m.GetDynamicResources().GetLdsConfig(); c != nil {
 		b.Dynamic.Listeners, b.Dynamic.ListenerStream = s.source(c, p.field("dynamic_resources").field("lds_config"))
 	}

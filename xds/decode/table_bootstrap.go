@@ -88,7 +88,7 @@ var bootstrapTable = table{
 		"local_cluster_name":               later("comes with zone-aware balancing"),
 		"outlier_detection":                run,
 		"upstream_bind_config":             run,
-		"load_stats_config":                later("comes with load reports"),
+		"load_stats_config":                run,
 		"enable_deferred_cluster_creation": harmless("a cluster that nobody uses costs next to nothing"),
 	},
 	"envoy.config.bootstrap.v3.ClusterManager.OutlierDetection": {

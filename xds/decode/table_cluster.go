@@ -450,7 +450,7 @@ var clusterTable = table{
 		"weighted_priority_health": run,
 	},
 	"envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload": {
-		"category":        harmless("for reports of load, and there are none"),
+		"category":        run,
 		"drop_percentage": run,
 	},
 	"envoy.config.endpoint.v3.LocalityLbEndpoints": {

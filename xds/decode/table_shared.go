@@ -135,6 +135,8 @@ var sharedTable = table{
 			"envoy.extensions.access_loggers.file.v3.FileAccessLog",
 			"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
 			"envoy.extensions.access_loggers.stream.v3.StderrAccessLog",
+			"envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+			"envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig",
 		),
 	},
 	"envoy.config.accesslog.v3.AccessLogFilter": {

@@ -2,22 +2,13 @@ package stream
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
-	"strconv"
-	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/keepalive"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 
 	"github.com/weftmesh/weft/config"
-	"github.com/weftmesh/weft/tls"
+	"github.com/weftmesh/weft/rpc"
 )
 
 // methods are what a stream of one kind of resources is called, by their message: for the state of the world, and for what changes.
@@ -40,25 +31,11 @@ type call struct {
 }
 
 func (s *Stream) dial(ctx context.Context) (conversation, error) {
-	secure := credentials.TransportCredentials(insecure.NewCredentials())
-	if s.Server.TLS != nil {
-		secure = sealed{secure}
-	}
-	// All endpoints may be tried before the one that answers, and that one has to speak HTTP/2 in the end.
-	patience := time.Duration(max(len(s.endpoints()), 1))*s.Server.ConnectTimeout + 5*time.Second
-	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(secure),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.connect(ctx) }),
-		grpc.WithAuthority(s.Server.Name),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: lastPause, MaxDelay: lastPause}, MinConnectTimeout: patience}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage)),
-		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithNoProxy(), grpc.WithUserAgent("weft"),
-	}
-	// Servers end connections that are asked too often whether they stand, so that it is asked only if the cluster says so.
-	if a := s.Server.Protocol.HTTP2.Alive; a != nil && a.Interval > 0 {
-		options = append(options, grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: a.Interval, Timeout: a.Timeout}))
-	}
-	conn, err := grpc.NewClient("passthrough:///"+s.Server.Name, options...)
+	target := rpc.Of(s.Server, &config.Snapshot{Secrets: s.Secrets()})
+	s.mu.Lock()
+	target.First = s.next
+	s.mu.Unlock()
+	conn, err := rpc.Dial(ctx, target)
 	if err != nil {
 		return nil, err
 	}
@@ -93,77 +70,3 @@ func (c *call) receive() (*Response, error) {
 }
 
 func (c *call) close() { c.conn.Close() }
-
-func (s *Stream) endpoints() []*config.Endpoint {
-	if s.Server.Static == nil {
-		return nil
-	}
-	return s.Server.Static.Endpoints
-}
-
-// connect tries one endpoint after the other, each for as long as the cluster says.
-func (s *Stream) connect(ctx context.Context) (net.Conn, error) {
-	list := s.endpoints()
-	if len(list) == 0 {
-		return nil, fmt.Errorf("cluster %q has no endpoints", s.Server.Name)
-	}
-	s.mu.Lock()
-	first := s.next
-	s.mu.Unlock()
-	var failures []error
-	for i := range list {
-		e := list[(first+i)%len(list)]
-		c, where, err := s.reach(ctx, e)
-		if err == nil {
-			return c, nil
-		}
-		failures = append(failures, fmt.Errorf("%s: %w", where, err))
-	}
-	return nil, errors.Join(failures...)
-}
-
-func (s *Stream) reach(ctx context.Context, e *config.Endpoint) (c net.Conn, where string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Server.ConnectTimeout)
-	defer cancel()
-	d := net.Dialer{}
-	if k := s.Server.KeepAlive; k != nil {
-		d.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Count: int(k.Probes), Idle: time.Duration(k.Time) * time.Second, Interval: time.Duration(k.Interval) * time.Second}
-	}
-	network := "tcp"
-	switch {
-	case e.Host != "":
-		where = net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
-	case e.Address.Path != "":
-		network, where = "unix", e.Address.Path
-	default:
-		where = e.Address.AddrPort.String()
-	}
-	if c, err = d.DialContext(ctx, network, where); err != nil || s.Server.TLS == nil {
-		return c, where, err
-	}
-	store := tls.NewStore(nil)
-	store.Update(s.Secrets())
-	secure, err := tls.NewClient(s.Server.TLS, store).Over(c, tls.Ask{Offer: []string{"h2"}})
-	if err == nil {
-		err = secure.HandshakeContext(ctx)
-	}
-	if err != nil {
-		c.Close()
-		return nil, where, err
-	}
-	return secure, where, nil
-}
-
-// sealed takes what connect has made for what it is: a TLS connection whose peer was verified.
-type sealed struct {
-	credentials.TransportCredentials
-}
-
-func (sealed) ClientHandshake(_ context.Context, _ string, c net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return c, credentials.TLSInfo{CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}}, nil
-}
-
-func (sealed) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
-}
-func (s sealed) Clone() credentials.TransportCredentials { return s }

@@ -17,9 +17,6 @@ import (
 	"github.com/weftmesh/weft/telemetry"
 )
 
-// MaxMessage bounds, in bytes, what a control plane may say at once. The configuration of a mesh of 10,000 services has 25 MB.
-const MaxMessage = 64 << 20
-
 // How long after a failure the next attempt is made: at random between a quarter of a span and all of it, which doubles each time.
 const (
 	firstPause = 500 * time.Millisecond
