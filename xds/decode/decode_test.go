@@ -173,6 +173,18 @@ filter_chains:
 			`filter_chains[0].filters: a filter is missing: want one HttpConnectionManager or TcpProxy`,
 			`default_filter_chain.filters: a filter is missing: want one HttpConnectionManager or TcpProxy`,
 		}},
+		{"log of a server", hcm(`access_log: [{typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig, common_config: {log_name: l, grpc_service: {google_grpc: {target_uri: x, stat_prefix: x}}, buffer_size_bytes: 2000000, custom_tags: [{tag: a, value: "%DOWNSTREAM_TLS_NOBODY%"}, {tag: a, metadata: {metadata_key: {key: "b:c", path: [{key: d}]}}}]}}}]
+      route_config: {}
+      http_filters: [` + router + `]`), []string{
+			chain + `access_log[0].typed_config(HttpGrpcAccessLogConfig).common_config.grpc_service.google_grpc: not supported: use envoy_grpc`,
+			chain + `access_log[0].typed_config(HttpGrpcAccessLogConfig).common_config.grpc_service.envoy_grpc: is missing`,
+			chain + `access_log[0].typed_config(HttpGrpcAccessLogConfig).common_config.buffer_size_bytes: 2000000: want at most 1048576`,
+			chain + `access_log[0].typed_config(HttpGrpcAccessLogConfig).common_config.custom_tags[0].value: accesslog: DOWNSTREAM_TLS_NOBODY at byte 1: ` +
+				`not an operator that is supported; the nearest that is supported is DOWNSTREAM_TLS_CIPHER`,
+			chain + `access_log[0].typed_config(HttpGrpcAccessLogConfig).common_config.custom_tags[1].tag: "a": another one has this name`,
+			chain + `access_log[0].typed_config(HttpGrpcAccessLogConfig).common_config.custom_tags[1].metadata.kind: is missing: want request, route, cluster or host`,
+			chain + `access_log[0].typed_config(HttpGrpcAccessLogConfig).common_config.custom_tags[1].metadata.metadata_key: "b:c": a key with a colon or a parenthesis cannot be told from others`,
+		}},
 		{"log format", hcm(`access_log: [{typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {json_format: {a: {b: "%DOWNSTREAM_TLS_NOBODY%"}}}}}]
       route_config: {}
       http_filters: [` + router + `]`), []string{
