@@ -375,8 +375,8 @@ type RetryBudget struct {
 
 // Assignment is a cluster's endpoints.
 type Assignment struct {
-	Name      string
-	Hash      Hash
+	Name string
+	Hash Hash
 	// Endpoints of a later version that have not changed are the very same.
 	Endpoints []*Endpoint
 	// Overprovisioning is how much more than its share the healthy part of a priority or locality is taken to bear, in percent.

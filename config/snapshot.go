@@ -71,12 +71,15 @@ type Dynamic struct {
 	Ejections           string        // a file to which ejections are written; empty: none
 }
 
-// Stream is a conversation with a control plane over gRPC.
+// Stream is a conversation with a control plane, over gRPC or by polls.
 type Stream struct {
 	Shared   bool   // the bootstrap's own, Dynamic.Shared; the rest says nothing then
 	Server   string // a static cluster of the bootstrap, whose endpoints are tried in turn
 	Delta    bool   // only what changes is sent
 	NodeOnce bool   // the node is told with the first message of each connection only
+	// Refresh is how long after an answer a control plane that is polled is asked again, at random up to twice as long; 0: it is not polled.
+	Refresh time.Duration
+	Timeout time.Duration // of a poll
 }
 
 // Subscription is that resources come over a stream.

@@ -68,7 +68,7 @@ func Dial(ctx context.Context, t Target) (*grpc.ClientConn, error) {
 	}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(&made{TransportCredentials: insecure.NewCredentials()}),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return t.connect(ctx) }),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return t.Connect(ctx, "h2") }),
 		grpc.WithAuthority(authority),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: waits, MaxDelay: waits}, MinConnectTimeout: patience}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage)),
@@ -86,8 +86,9 @@ func Dial(ctx context.Context, t Target) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// connect tries one endpoint after the other, and those that their source calls unwell after all others.
-func (t *Target) connect(ctx context.Context) (net.Conn, error) {
+// Connect makes a connection to the first endpoint that answers, each tried for as long as the cluster says, and those that their source
+// calls unwell after all others. Over TLS, protocol is what is offered (RFC 7301).
+func (t *Target) Connect(ctx context.Context, protocol string) (net.Conn, error) {
 	n := len(t.Endpoints)
 	if n == 0 {
 		return nil, fmt.Errorf("cluster %q has no endpoints", t.Cluster.Name)
@@ -99,7 +100,7 @@ func (t *Target) connect(ctx context.Context) (net.Conn, error) {
 			if isUnwell(e.Health) != unwell {
 				continue
 			}
-			c, where, err := t.reach(ctx, e)
+			c, where, err := t.reach(ctx, e, protocol)
 			if err == nil {
 				return c, nil
 			}
@@ -114,7 +115,7 @@ func isUnwell(h config.Health) bool {
 }
 
 // reach makes a connection to an endpoint, with its TLS, if it speaks that.
-func (t *Target) reach(ctx context.Context, e *config.Endpoint) (c net.Conn, where string, err error) {
+func (t *Target) reach(ctx context.Context, e *config.Endpoint, protocol string) (c net.Conn, where string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, t.Cluster.ConnectTimeout)
 	defer cancel()
 	d := net.Dialer{}
@@ -136,7 +137,7 @@ func (t *Target) reach(ctx context.Context, e *config.Endpoint) (c net.Conn, whe
 	}
 	store := tls.NewStore(nil)
 	store.Update(t.Secrets)
-	ask := tls.Ask{Offer: []string{"h2"}}
+	ask := tls.Ask{Offer: []string{protocol}}
 	if of.EndpointName {
 		ask.Name = e.Hostname
 	}
@@ -154,7 +155,7 @@ func (t *Target) reach(ctx context.Context, e *config.Endpoint) (c net.Conn, whe
 // sealed is a connection whose peer was verified.
 type sealed struct{ net.Conn }
 
-// made takes what connect has made for what it is. gRPC asks for Info after the handshake, and has the scheme from it.
+// made takes what Connect has made for what it is. gRPC asks for Info after the handshake, and has the scheme from it.
 type made struct {
 	credentials.TransportCredentials
 	secure atomic.Bool

@@ -15,7 +15,7 @@ import (
 func TestControlPlane(t *testing.T) {
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up") }))
 	t.Cleanup(up.Close)
-	plane := xds.NewPlane(t, true)
+	plane := xds.NewPlane(t, xds.OverUnix)
 	plane.Stop()
 	w := begin(t, `
 node: {id: sidecar~127.0.0.1~a.b~b.svc.cluster.local, cluster: a.b}

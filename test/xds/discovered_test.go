@@ -62,7 +62,7 @@ func TestExtensions(t *testing.T) {
 	for _, m := range modes() {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			plane := NewPlane(t, m.unix)
+			plane := NewPlane(t, m.way)
 			others := []types.Resource{m.cluster("one"), endpoints("one", 1), m.aborting("l", ""), m.aborting("d", ", default_config: "+abort(417)+", apply_default_config_without_warming: true")}
 			plane.Serve(others...)
 			p := Run(t, m, plane.Endpoint())
@@ -108,7 +108,7 @@ func TestExtensions(t *testing.T) {
 func TestNoExtension(t *testing.T) {
 	m := modes()[1]
 	m.source = strings.Replace(m.source, "0s", "0.2s", 1)
-	plane := NewPlane(t, false)
+	plane := NewPlane(t, OverTCP)
 	plane.Serve(m.cluster("one"), endpoints("one", 1), m.aborting("l", ""))
 	p := Run(t, m, plane.Endpoint())
 	p.Ready()
@@ -125,7 +125,7 @@ func TestRuntime(t *testing.T) {
 	for _, m := range modes() {
 		t.Run(m.name, func(t *testing.T) {
 			key := "test.xds." + strings.ReplaceAll(m.name, " ", ".")
-			plane := NewPlane(t, m.unix)
+			plane := NewPlane(t, m.way)
 			routes := parse(fmt.Sprintf(`{name: r, virtual_hosts: [{name: v, domains: ["*"], routes: [
 			{match: {prefix: /, runtime_fraction: {default_value: {numerator: 0}, runtime_key: %s}}, direct_response: {status: 201}},
 			{match: {prefix: /}, direct_response: {status: 200}}]}]}`, key), &routev3.RouteConfiguration{})

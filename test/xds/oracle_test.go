@@ -90,7 +90,7 @@ func TestOracle(t *testing.T) {
 	}
 	// play tells somebody who is started by run all of it, and says what each step was answered.
 	play := func(run func(*Plane)) (out []string) {
-		plane := NewPlane(t, false)
+		plane := NewPlane(t, OverTCP)
 		state := map[string]types.Resource{"Cluster": parse("{name: two, connect_timeout: 1s}", &clusterv3.Cluster{}), "RouteConfiguration": table("r", "one"), "ClusterLoadAssignment": endpoints("one", 1), "Listener": m.listener("l", "r")}
 		serve := func() {
 			all := []types.Resource{m.cluster("one")} // with endpoints that come by name; of those that change, Envoy may never ask again

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,8 +44,10 @@ type Plane struct {
 	version int
 	options []grpc.ServerOption
 
+	way way
+
 	mu       sync.Mutex
-	grpc     *grpc.Server
+	stop     func()
 	requests []string // what was asked, in order
 	nacks    []string
 	versions map[string]string // of responses about the state of the world, by kind and nonce
@@ -69,11 +72,21 @@ type all interface {
 	runtimeservice.RuntimeDiscoveryServiceServer
 }
 
+// way is how a control plane is spoken to.
+type way int
+
+// The ways.
+const (
+	OverTCP way = iota
+	OverUnix
+	ByPolls // over HTTP
+)
+
 // NewPlane starts a control plane on this host, or at a path.
-func NewPlane(t testing.TB, unix bool, o ...grpc.ServerOption) *Plane {
+func NewPlane(t testing.TB, w way, o ...grpc.ServerOption) *Plane {
 	t.Helper()
-	p := &Plane{t: t, options: o, versions: map[string]string{}, verdicts: map[string]string{}, cache: cache.NewSnapshotCache(false, hash{}, nil), Address: "127.0.0.1:0"}
-	if unix {
+	p := &Plane{t: t, way: w, options: o, versions: map[string]string{}, verdicts: map[string]string{}, cache: cache.NewSnapshotCache(false, hash{}, nil), Address: "127.0.0.1:0"}
+	if w == OverUnix {
 		p.Address = filepath.Join(t.TempDir(), "xds")
 	}
 	p.Start()
@@ -103,15 +116,40 @@ func (p *Plane) Start() {
 			defer p.mu.Unlock()
 			p.versions[r.GetTypeUrl()+r.GetNonce()] = r.GetVersionInfo()
 		},
+		FetchRequestFunc: func(_ context.Context, r *discoveryv3.DiscoveryRequest) error {
+			p.note(r.GetTypeUrl(), r.GetResponseNonce(), r.GetErrorDetail().GetMessage(), r.GetNode())
+			return nil
+		},
 		StreamDeltaRequestFunc: func(_ int64, r *discoveryv3.DeltaDiscoveryRequest) error {
 			p.note(r.GetTypeUrl(), r.GetResponseNonce(), r.GetErrorDetail().GetMessage(), r.GetNode())
 			return nil
 		},
 	})
-	g := serve(s, l, p.options...)
+	var stop func()
+	if p.way == ByPolls {
+		stop = poll(s, l)
+	} else {
+		stop = serve(s, l, p.options...).Stop
+	}
 	p.mu.Lock()
-	p.grpc = g
+	p.stop = stop
 	p.mu.Unlock()
+}
+
+// poll answers polls.
+func poll(s server.Server, l net.Listener) (stop func()) {
+	gateway := &server.HTTPGateway{Server: s}
+	h := &http.Server{Protocols: new(http.Protocols), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, status, err := gateway.ServeHTTP(r)
+		if err != nil {
+			body = []byte(err.Error())
+		}
+		w.WriteHeader(status)
+		w.Write(body)
+	})}
+	h.Protocols.SetUnencryptedHTTP2(true)
+	go h.Serve(l)
+	return func() { h.Close() }
 }
 
 func serve(s all, l net.Listener, o ...grpc.ServerOption) *grpc.Server {
@@ -131,9 +169,9 @@ func serve(s all, l net.Listener, o ...grpc.ServerOption) *grpc.Server {
 // Stop ends the control plane and all that it is connected with.
 func (p *Plane) Stop() {
 	p.mu.Lock()
-	g := p.grpc
+	stop := p.stop
 	p.mu.Unlock()
-	g.Stop()
+	stop()
 }
 
 func (p *Plane) note(url, nonce, err string, node *corev3.Node) {
@@ -221,7 +259,7 @@ type mode struct {
 	name   string
 	boot   string
 	source string
-	unix   bool
+	way    way
 }
 
 const (
@@ -236,14 +274,16 @@ func modes() []mode {
 	own := func(kind string) string {
 		return "{api_config_source: {api_type: " + kind + ", " + service + "}, resource_api_version: V3, initial_fetch_timeout: 0s}"
 	}
+	const polled = "{api_config_source: {api_type: REST, cluster_names: [plane], transport_api_version: V3, refresh_delay: 0.01s, request_timeout: 10s}, resource_api_version: V3, initial_fetch_timeout: 0s}"
 	each := func(kind string) string { return "{cds_config: " + own(kind) + ", lds_config: " + own(kind) + "}" }
 	return []mode{
-		{"world", ads("GRPC"), fromADS, false},
-		{"delta", ads("DELTA_GRPC"), fromADS, false},
-		{"delta over a Unix socket", ads("DELTA_GRPC"), fromADS, true},
-		{"world over a Unix socket", ads("GRPC"), fromADS, true},
-		{"a stream for each kind", each("GRPC"), own("GRPC"), false},
-		{"a delta stream for each kind", each("DELTA_GRPC"), own("DELTA_GRPC"), false},
+		{"world", ads("GRPC"), fromADS, OverTCP},
+		{"delta", ads("DELTA_GRPC"), fromADS, OverTCP},
+		{"delta over a Unix socket", ads("DELTA_GRPC"), fromADS, OverUnix},
+		{"world over a Unix socket", ads("GRPC"), fromADS, OverUnix},
+		{"a stream for each kind", each("GRPC"), own("GRPC"), OverTCP},
+		{"a delta stream for each kind", each("DELTA_GRPC"), own("DELTA_GRPC"), OverTCP},
+		{"polls", "{cds_config: " + polled + ", lds_config: " + polled + "}", polled, ByPolls},
 	}
 }
 

@@ -49,7 +49,7 @@ func TestEachByItself(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			a, b := upstream(t, "a"), upstream(t, "b")
-			plane := NewPlane(t, m.unix)
+			plane := NewPlane(t, m.way)
 			plane.Serve(m.listener("l", "r"), m.cluster("one"), m.cluster("two"), table("r", "one"), endpoints("one", a), endpoints("two", b))
 			p := Run(t, m, plane.Endpoint())
 			p.Ready()
@@ -173,7 +173,7 @@ func unpack(t *testing.T, a *anypb.Any, m proto.Message) {
 func TestListenerThatCannotBeBound(t *testing.T) {
 	m := modes()[1]
 	a := upstream(t, "a")
-	plane := NewPlane(t, false)
+	plane := NewPlane(t, OverTCP)
 	taken := m.listener("taken", "r")
 	taken.Address.GetSocketAddress().PortSpecifier = m.listener("x", "r", "").Address.GetSocketAddress().PortSpecifier
 	*taken = *parse(strings.Replace(protojsonOf(taken), `"portValue":0`, fmt.Sprintf(`"portValue":%d`, a), 1), taken)
@@ -286,7 +286,7 @@ func TestNonsense(t *testing.T) {
 func TestOrder(t *testing.T) {
 	for _, m := range modes()[:2] {
 		a := upstream(t, "a")
-		plane := NewPlane(t, false)
+		plane := NewPlane(t, OverTCP)
 		plane.Serve(m.listener("l", "r"), m.cluster("one"), table("r", "one"), endpoints("one", a))
 		p := Run(t, m, plane.Endpoint())
 		p.Ready()

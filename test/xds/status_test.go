@@ -65,7 +65,7 @@ func told(c *statusv3.ClientConfig) map[string]string {
 func TestStatus(t *testing.T) {
 	m := modes()[0]
 	up := upstream(t, "a")
-	plane := NewPlane(t, false)
+	plane := NewPlane(t, OverTCP)
 	plane.Serve(m.listener("l", "r"), m.cluster("one"), m.cluster("two"), table("r", "one"), endpoints("one", up), endpoints("two", up))
 	p := Run(t, m, plane.Endpoint(), "  secrets: [{name: mine, session_ticket_keys: {keys: [{inline_string: "+strings.Repeat("shh!", 20)+"}]}}]")
 	p.Ready()

@@ -42,7 +42,7 @@ func TestTraffic(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			a, b := upstream(t, "a"), upstream(t, "b")
-			plane := NewPlane(t, m.unix)
+			plane := NewPlane(t, m.way)
 			plane.Serve(m.listener("l", "r"), m.cluster("one"), table("r", "one"), endpoints("one", a))
 			p := Run(t, m, plane.Endpoint())
 			p.Ready()

@@ -35,11 +35,16 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 	s.controls = serversOf(m.GetStaticResources().GetClusters())
 	if c := m.GetDynamicResources().GetAdsConfig(); c != nil {
 		shared := s.stream(c, p.field("dynamic_resources").field("ads_config"))
-		b.Dynamic.Shared, s.shared = &shared, true
+		if b.Dynamic.Shared, s.shared = &shared, true; shared.Refresh > 0 {
+			s.problem(p.field("dynamic_resources").field("ads_config").field("api_type"), "REST: each kind is polled by itself; want GRPC or DELTA_GRPC here")
+		}
 	}
 	b.Runtime = s.runtime(m.GetLayeredRuntime(), p.field("layered_runtime"))
 	if c := m.GetClusterManager().GetLoadStatsConfig(); c != nil {
 		reports := s.stream(c, p.field("cluster_manager").field("load_stats_config"))
+		if reports.Refresh > 0 {
+			s.problem(p.field("cluster_manager").field("load_stats_config").field("api_type"), "REST: reports go over gRPC: want GRPC")
+		}
 		b.Dynamic.LoadReports = &reports
 	}
 	if c := m.GetDynamicResources().GetLdsConfig(); c != nil {

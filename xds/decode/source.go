@@ -44,16 +44,27 @@ func (s *session) wait(m *corev3.ConfigSource, p *at) time.Duration {
 	return s.duration(m.GetInitialFetchTimeout(), defaultWait, p.field("initial_fetch_timeout"))
 }
 
+// What a control plane is polled by, unless the configuration says otherwise. Envoy wants refresh_delay to be said.
+const (
+	defaultPoll = time.Second
+	leastPoll   = time.Millisecond
+)
+
 // stream reads with whom resources are talked about, and how.
 func (s *session) stream(m *corev3.ApiConfigSource, p *at) config.Stream {
 	out := config.Stream{Delta: m.GetApiType() == corev3.ApiConfigSource_DELTA_GRPC, NodeOnce: m.GetSetNodeOnFirstMessageOnly()}
-	switch m.GetApiType() {
-	case corev3.ApiConfigSource_GRPC, corev3.ApiConfigSource_DELTA_GRPC:
-	default:
-		s.problem(p.field("api_type"), "want GRPC or DELTA_GRPC")
-	}
 	if m.GetTransportApiVersion() != corev3.ApiVersion_V3 {
 		s.problem(p.field("transport_api_version"), "want V3")
+	}
+	switch m.GetApiType() {
+	case corev3.ApiConfigSource_GRPC, corev3.ApiConfigSource_DELTA_GRPC:
+		if len(m.GetClusterNames()) > 0 {
+			s.problem(p.field("cluster_names"), "are asked by REST: want grpc_services, or api_type: REST")
+		}
+	case corev3.ApiConfigSource_REST:
+		return s.polled(m, p)
+	default:
+		s.problem(p.field("api_type"), "want GRPC, DELTA_GRPC or REST")
 	}
 	services, at := m.GetGrpcServices(), p.field("grpc_services")
 	if len(services) != 1 {
@@ -66,10 +77,36 @@ func (s *session) stream(m *corev3.ApiConfigSource, p *at) config.Stream {
 		return out
 	}
 	out.Server = services[0].GetEnvoyGrpc().GetClusterName()
-	if !s.controls[out.Server] {
-		s.problem(at.field("envoy_grpc").field("cluster_name"), "%q: want a cluster of static_resources that is not of type EDS or ORIGINAL_DST", out.Server)
-	}
+	s.server(out.Server, at.field("envoy_grpc").field("cluster_name"))
 	return out
+}
+
+// polled reads a control plane that is asked by REST.
+func (s *session) polled(m *corev3.ApiConfigSource, p *at) (out config.Stream) {
+	if len(m.GetGrpcServices()) > 0 {
+		s.problem(p.field("grpc_services"), "are not asked by REST: want cluster_names")
+	}
+	if len(m.GetClusterNames()) != 1 {
+		s.problem(p.field("cluster_names"), "%d clusters: want exactly one", len(m.GetClusterNames()))
+		return out
+	}
+	out.Server = m.GetClusterNames()[0]
+	s.server(out.Server, p.field("cluster_names").item(0))
+	if m.GetRefreshDelay() == nil {
+		s.problem(p.field("refresh_delay"), "is missing: it says how often the control plane is asked")
+	}
+	if out.Refresh = s.duration(m.GetRefreshDelay(), time.Minute, p.field("refresh_delay")); out.Refresh < leastPoll {
+		s.problem(p.field("refresh_delay"), "%v: want %v or more", out.Refresh, leastPoll)
+	}
+	out.Timeout = s.duration(m.GetRequestTimeout(), defaultPoll, p.field("request_timeout"))
+	return out
+}
+
+// server says whether a cluster can be a control plane.
+func (s *session) server(name string, p *at) {
+	if !s.controls[name] {
+		s.problem(p, "%q: want a cluster of static_resources that is not of type EDS or ORIGINAL_DST", name)
+	}
 }
 
 // serversOf are the clusters that can be talked to before anything is discovered.

@@ -49,13 +49,13 @@ var sharedTable = table{
 	},
 	"envoy.config.core.v3.AggregatedConfigSource": {},
 	"envoy.config.core.v3.ApiConfigSource": {
-		"api_type": oneOf("GRPC", "DELTA_GRPC").and(harmless("it is refused when it is read: use GRPC or DELTA_GRPC"), "DEPRECATED_AND_UNAVAILABLE_DO_NOT_USE").
-			and(later("use GRPC or DELTA_GRPC"), "REST").and(later("comes with xdstp names"), "AGGREGATED_GRPC", "AGGREGATED_DELTA_GRPC"),
+		"api_type": oneOf("GRPC", "DELTA_GRPC", "REST").and(harmless("it is refused when it is read: use GRPC, DELTA_GRPC or REST"), "DEPRECATED_AND_UNAVAILABLE_DO_NOT_USE").
+			and(later("comes with xdstp names"), "AGGREGATED_GRPC", "AGGREGATED_DELTA_GRPC"),
 		"transport_api_version":          oneOf().and(harmless("V3 is what there is"), "V3").and(harmless("it is refused when it is read: use V3"), "AUTO").and(never("use V3"), "V2"),
-		"cluster_names":                  later("comes with REST; use grpc_services"),
+		"cluster_names":                  run,
 		"grpc_services":                  run,
-		"refresh_delay":                  later("comes with REST"),
-		"request_timeout":                harmless("Envoy bounds polls of REST by it, not streams"),
+		"refresh_delay":                  run,
+		"request_timeout":                run,
 		"rate_limit_settings":            later("nobody is asked more often than resources change"),
 		"set_node_on_first_message_only": run,
 		"config_validators":              never("extensions of Envoy's xDS client"),

@@ -32,7 +32,7 @@ func reason(err string) *status.Status {
 }
 
 func (s *Stream) node() *corev3.Node {
-	if s.told && s.Once {
+	if s.told && s.Once && s.Refresh == 0 { // a poll knows of none before it
 		return nil
 	}
 	s.told = true

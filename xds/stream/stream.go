@@ -40,6 +40,8 @@ type Options struct {
 	Once    bool   // the node is told with the first message of each connection only
 	Message string // the full name of the message of the one kind of resources that is talked about; empty: all are
 	Secrets func() map[string]*config.Secret
+	Refresh time.Duration // as config.Stream has it; 0: there is a stream
+	Timeout time.Duration // of a poll
 	// Hear is called for each thing that happens, from a goroutine of the stream, which goes on when it returns. It returns when the
 	// context ends at the latest.
 	Hear  func(context.Context, Event)
@@ -133,7 +135,9 @@ type request struct {
 // New makes a stream. Run has it speak.
 func New(o Options) *Stream {
 	s := &Stream{Options: o, kinds: map[string]*kind{}, wake: make(chan struct{}, 1), drained: make(chan struct{}, 1)}
-	s.contacts = s.dial
+	if s.contacts = s.dial; o.Refresh > 0 {
+		s.contacts = s.poll
+	}
 	return s
 }
 
