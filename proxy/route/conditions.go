@@ -8,40 +8,42 @@ import (
 	"github.com/weftmesh/weft/wire/http"
 )
 
-func matchConditions(c *config.Conditions, in *Input) bool {
+func judgeConditions(c *config.Conditions, in *Input) miss {
 	r := in.Request
 	if c.Share != nil {
 		if of, all := c.Share.Now(); in.Random%all >= of {
-			return false
+			return miss{of: missShare}
 		}
 	}
 	switch {
-	case c.GRPC && !IsGRPC(r),
-		c.CertificatePresented != nil && *c.CertificatePresented != in.Presented,
-		c.CertificateValidated != nil && *c.CertificateValidated != in.Validated:
-		return false
+	case c.GRPC && !IsGRPC(r):
+		return miss{of: missGRPC}
+	case c.CertificatePresented != nil && *c.CertificatePresented != in.Presented:
+		return miss{of: missPresented}
+	case c.CertificateValidated != nil && *c.CertificateValidated != in.Validated:
+		return miss{of: missValidated}
 	}
 	for i := range c.Query {
 		if !matchQuery(&c.Query[i], r) {
-			return false
+			return miss{missQuery, int32(i)}
 		}
 	}
 	for i := range c.Cookies {
 		if !matchCookie(&c.Cookies[i], r) {
-			return false
+			return miss{missCookie, int32(i)}
 		}
 	}
 	for i := range c.Metadata {
 		if !matchMetadata(&c.Metadata[i], in.Metadata) {
-			return false
+			return miss{missMetadata, int32(i)}
 		}
 	}
 	for i := range c.State {
 		if !matchState(&c.State[i], in.State) {
-			return false
+			return miss{missState, int32(i)}
 		}
 	}
-	return true
+	return miss{}
 }
 
 // IsGRPC tells a request with a content type of gRPC, with or without its encoding, from one whose type only begins like it.

@@ -10,6 +10,7 @@ import (
 
 // hosts finds a virtual host by domain: exact ones first, then *.suffix and prefix.*, the longest first, then *. Case does not count.
 type hosts struct {
+	all      []*virtualHost
 	exact    map[string]*virtualHost
 	suffixes []wildcard
 	prefixes []wildcard
@@ -23,6 +24,7 @@ type wildcard struct {
 }
 
 func (h *hosts) add(v *virtualHost) {
+	h.all = append(h.all, v)
 	for _, domain := range v.config.Domains {
 		switch {
 		case domain == "*":

@@ -32,10 +32,47 @@ func (in *Input) Reset(r *http.Request, random uint64) {
 	*in = Input{Request: r, Random: random, room: in.room[:0], texts: in.texts[:0]}
 }
 
-// matches tells whether a request is what a rule asks for. It is the one meaning of a rule: the index only leaves out rules of which
-// this would say no.
-func matches(m *config.Match, in *Input) bool {
-	return matchPath(m, in) && MatchHeaders(m.Headers, in.Request) && (m.Also == nil || matchConditions(m.Also, in))
+// matches tells whether a request is what a rule asks for: the index only leaves out rules of which this would say no.
+func matches(m *config.Match, in *Input) bool { return judge(m, in).of == missNothing }
+
+// miss is the first thing that a rule asks for and a request is not. It is a number or two, so that to say which costs no more than to say
+// that there is one; explain puts it into words.
+type miss struct {
+	of condition
+	at int32 // which one, where a rule has a list of them
+}
+
+// condition is what a rule may ask for, in the order in which it is looked at.
+type condition uint8
+
+const (
+	missNothing condition = iota
+	missPath
+	missHeader
+	missShare
+	missGRPC
+	missPresented
+	missValidated
+	missQuery
+	missCookie
+	missMetadata
+	missState
+)
+
+// judge is the one meaning of a rule: serving and explain both ask it.
+func judge(m *config.Match, in *Input) miss {
+	if !matchPath(m, in) {
+		return miss{of: missPath}
+	}
+	for i := range m.Headers {
+		if !MatchHeader(&m.Headers[i], in.Request) {
+			return miss{missHeader, int32(i)}
+		}
+	}
+	if m.Also == nil {
+		return miss{}
+	}
+	return judgeConditions(m.Also, in)
 }
 
 // matchPath tells whether the path is what a rule asks for. The query never counts, and a request without a path (CONNECT) meets no rule
