@@ -16,6 +16,7 @@ type Connection struct {
 	// Destination is where the client connects to. Redirected says that something on the way, not the client, brings it to the listener.
 	Destination netip.AddrPort
 	Redirected  bool
+	HandedOver  bool // another listener has found out where it was going
 	TLS         bool
 	ServerName  string
 	// Applications are what TLS offers, or, in plain text, the version of HTTP that would be seen; none: no HTTP.
@@ -26,7 +27,7 @@ type Connection struct {
 // to, if some listener is there; notes are what is to be known beside it.
 func (l *Listener) Look(c *Connection) (in Input, handOver netip.AddrPort, notes []string) {
 	local := c.Destination
-	if c.Redirected && !l.Config.Transparent {
+	if c.Redirected && !c.HandedOver && !l.Config.Transparent {
 		local = l.Address.AddrPort
 	}
 	in = Input{Destination: local, Direct: c.Source, Source: c.Source, Transport: "raw_buffer"}
@@ -60,7 +61,7 @@ func (l *Listener) Look(c *Connection) (in Input, handOver netip.AddrPort, notes
 			in.Destination, asked = c.Destination, true
 		}
 	}
-	if !l.Config.HandOver {
+	if !l.Config.HandOver || c.HandedOver {
 		handOver = netip.AddrPort{}
 	}
 	if !asked {
@@ -232,7 +233,7 @@ var questions = [...]question{
 		func(in *Input) string { return addressWords(in.Destination.Addr()) }},
 	{"server name",
 		func(m *config.ChainMatch, in *Input) int { return rankNames(m.ServerNames, in.ServerName) },
-		func(m *config.ChainMatch) string { return anyOf(m.ServerNames) },
+		func(m *config.ChainMatch) string { return anyOf(starred(m.ServerNames)) },
 		func(in *Input) string { return orNone(in.ServerName) }},
 	{"transport protocol",
 		func(m *config.ChainMatch, in *Input) int { return rankOne(m.Transport, in.Transport) },
@@ -353,6 +354,17 @@ func anyOf[T any](list []T) string {
 		words = append(words, fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(words, " or ")
+}
+
+// starred are names as they were configured.
+func starred(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		if out[i] = n; n[0] == '.' {
+			out[i] = "*" + n
+		}
+	}
+	return out
 }
 
 func orNone(s string) string {
