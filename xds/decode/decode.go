@@ -44,6 +44,11 @@ type Options struct {
 	// be with.
 	Shared  bool
 	Servers map[string]bool
+	// Foreign says that what is read is another process's, as that shows it: files and variables that it names are not here, and what it has
+	// redacted is taken to be good. What comes of it is not to be run.
+	Foreign bool
+	// Harmless is told of every field that is set and changes nothing, with the reason; nil: nobody is.
+	Harmless func(Problem)
 }
 
 // New makes a decoder for a program with these HTTP filters.
