@@ -123,6 +123,9 @@ func liveWorld(t *testing.T) string {
 		`{name: eds, type: EDS, connect_timeout: 1s, eds_cluster_config: {eds_config: {path_config_source: {path: `+eds+`}}}}`,
 		`{name: odd, type: STATIC, connect_timeout: 1s, lb_policy: ROUND_ROBIN, transport_socket: {name: alts, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tap.v3.Tap, common_config: {static_config: {match: {any_match: true}, output_config: {sinks: [{file_per_tap: {path_prefix: `+folder+`/tap}}]}}}, transport_socket: {name: raw, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}}}}`))
 	srds := write("srds.yaml", resources("envoy.config.route.v3.ScopedRouteConfiguration", `{name: one, route_configuration_name: dynamic, key: {fragments: [{string_key: a}]}}`))
+	write("cds-good.yaml", resources("envoy.config.cluster.v3.Cluster", `{name: eds, type: EDS, connect_timeout: 1s, eds_cluster_config: {eds_config: {path_config_source: {path: `+eds+`}}}}`))
+	write("lds-good.yaml", resources("envoy.config.listener.v3.Listener",
+		secure(manager("byname", "rds: {route_config_name: dynamic, config_source: {path_config_source: {path: "+rds+"}}}", ""), "tls_certificate_sds_secret_configs: [{name: named, sds_config: {path_config_source: {path: "+sds+"}}}]")))
 	typedStruct := func(spelling string) string {
 		return `{name: fault, typed_config: {"@type": type.googleapis.com/` + spelling + `, type_url: type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, value: {suppress_envoy_headers: true}}}`
 	}

@@ -312,6 +312,10 @@ func (s *Server) configDump(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("content-type", "application/json")
 	if err := s.view.Dump(w, r.URL.Query()); err != nil {
 		w.Header().Set("content-type", "text/plain; charset=UTF-8")
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		status := http.StatusBadRequest
+		if own := (interface{ Status() int })(nil); errors.As(err, &own) {
+			status = own.Status()
+		}
+		http.Error(w, err.Error(), status)
 	}
 }
