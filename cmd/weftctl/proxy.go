@@ -19,8 +19,8 @@ type proxyOptions struct {
 	names  []string // arguments
 
 	// config
-	resource, mask, regex string
-	endpoints             bool
+	resource, mask string
+	endpoints      bool
 	// stats
 	used bool
 	// explain

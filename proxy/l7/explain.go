@@ -30,6 +30,7 @@ type Account struct {
 	Why      string      `json:"why,omitempty"`
 	Routing  *route.Walk `json:"routing,omitempty"`
 	Outcomes []Outcome   `json:"outcomes,omitempty"`
+	upgrade  []byte      // that is asked for
 }
 
 // Seen is the request as rules see it.
@@ -106,12 +107,21 @@ func (s *Server) Explain(tables map[string]*Table, clusters upstream.Clusters, a
 		out.Outcomes = []Outcome{{Route: -1, Of: 1, In: 1, Action: "redirect", Status: 301, Location: location, Filters: s.explainFilters(t, found, nil)}}
 		return out
 	}
+	if kind := out.upgrade; kind != nil && !r.IsConnect() && len(out.Routing.Met) == 0 && allowedUpgrade(s.config, nil, kind) == nil {
+		out.Status, out.Why = 403, fmt.Sprintf("the request asks for an upgrade to %q, which the connection manager does not allow (upgrade_configs)", kind)
+		return out
+	}
 	certain := false
 	for i := range out.Routing.Met {
 		m := &out.Routing.Met[i]
 		found.Route = m.Route
 		o := Outcome{Route: m.Index, Name: m.Route.Name, Of: min(m.Of, m.In), In: m.In}
-		s.explainRoute(&o, t, found, clusters, r, client, a)
+		if kind := out.upgrade; kind != nil && allowedUpgrade(s.config, m.Route.Forward, kind) == nil {
+			o.Action, o.Status, o.Filters = "upgrade refused", 403, []FilterState{}
+			out.Notes = append(out.Notes, fmt.Sprintf("the request asks for an upgrade to %q, which neither the route nor the connection manager allows (upgrade_configs)", kind))
+		} else {
+			s.explainRoute(&o, t, found, clusters, r, client, a)
+		}
 		out.Outcomes = append(out.Outcomes, o)
 		certain = certain || m.Of >= m.In
 	}
@@ -178,11 +188,11 @@ func (s *Server) completeAsked(out *Account, r *http.Request, t *Table, a *Asked
 	if c.GenerateRequestID && !r.Has(http.XRequestID) {
 		r.SetString(http.XRequestID, "00000000-0000-4000-8000-000000000000")
 	}
-	if u := r.Get(http.Upgrade); len(u) > 0 {
-		out.Notes = append(out.Notes, fmt.Sprintf("the request asks for an upgrade to %q: it is answered 403 unless the route, or the connection manager, allows that", u))
-	}
-	for _, id := range []http.ID{http.Connection, http.Upgrade, http.KeepAlive, http.ProxyConnection} {
-		r.Remove(id)
+	// Who asks for an upgrade is routed before anything is taken out.
+	if out.upgrade = upgradeOf(r); out.upgrade == nil {
+		for _, id := range []http.ID{http.Connection, http.Upgrade, http.KeepAlive, http.ProxyConnection} {
+			r.Remove(id)
+		}
 	}
 	if c.ClientCert.Mode == config.ClientCertSanitize {
 		r.Remove(http.XForwardedClientCert)
@@ -191,6 +201,18 @@ func (s *Server) completeAsked(out *Account, r *http.Request, t *Table, a *Asked
 		out.Notes = append(out.Notes, "filters are not run: one that changes the request, or answers it, may have it go another way")
 	}
 	return client
+}
+
+// upgradeOf is what a request asks its connection to become; nil: nothing that counts.
+func upgradeOf(r *http.Request) []byte {
+	if r.IsConnect() {
+		return []byte("connect")
+	}
+	kind := r.Get(http.Upgrade)
+	if len(kind) == 0 || !hasToken(r.Get(http.Connection), "upgrade") || strings.EqualFold(string(kind), "h2c") {
+		return nil
+	}
+	return slices.Clone(kind)
 }
 
 // explainRoute says what a route does with the request.

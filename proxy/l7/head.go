@@ -71,14 +71,8 @@ func (x *exchange) acceptUpgrade() bool {
 		x.state &^= rerouted // it was matched with fields that are taken out
 		return true
 	}
-	allowed := x.server.config.Upgrades
-	if f := x.matchedForward(); f != nil {
-		if u := findUpgrade(f.Upgrades, kind); u != nil {
-			allowed = f.Upgrades
-		}
-	}
-	u := findUpgrade(allowed, kind)
-	if u == nil || !u.Enabled {
+	u := allowedUpgrade(x.server.config, x.matchedForward(), kind)
+	if u == nil {
 		x.conn.stats.Inc(RqWSOnNonWSRoute)
 		x.client.last()
 		x.reply(403, "upgrade_failed", nil, "")
@@ -89,6 +83,20 @@ func (x *exchange) acceptUpgrade() bool {
 		x.state |= terminated
 	}
 	return true
+}
+
+// allowedUpgrade is what the route says of an upgrade, or else the connection manager; nil: it is not allowed.
+func allowedUpgrade(c *config.HTTP, f *config.Forward, kind []byte) *config.Upgrade {
+	u := findUpgrade(c.Upgrades, kind)
+	if f != nil {
+		if own := findUpgrade(f.Upgrades, kind); own != nil {
+			u = own
+		}
+	}
+	if u == nil || !u.Enabled {
+		return nil
+	}
+	return u
 }
 
 func findUpgrade(list []config.Upgrade, kind []byte) *config.Upgrade {

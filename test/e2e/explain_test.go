@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/weftmesh/weft/proxy/admin"
@@ -176,7 +177,7 @@ routes:
 		p := Start(t, Bootstrap(HTTPListener(routes, manager), Cluster("one", one.Port), Cluster("two", two.Port)))
 		address := netip.MustParseAddrPort(p.Address())
 		for _, path := range []string{"/exact", "/exact/", "/v1/x", "/vx/x", "/p", "/p?q=a", "/p?q=b", "/a/../p", "//p", "/p/%2e%2e/exact", "/c", "/nobody"} {
-			for _, fields := range [][]string{nil, {"x-forwarded-proto: https"}, {"x-forwarded-for: 8.8.8.8"}, {"x-forwarded-for: 10.0.0.1"}, {"x-envoy-retry-on: 5xx"}, {"x-envoy-internal: true"}, {"connection: x"}} {
+			for _, fields := range [][]string{nil, {"x-forwarded-proto: https"}, {"x-forwarded-for: 8.8.8.8"}, {"x-forwarded-for: 10.0.0.1"}, {"x-envoy-retry-on: 5xx"}, {"x-envoy-internal: true"}, {"connection: x"}, {"connection: upgrade", "upgrade: websocket"}, {"connection: upgrade", "upgrade: h2c"}} {
 				query := url.Values{"listener": {"http"}, "source": {"127.0.0.1"}, "address": {address.String()}, "url": {"http://h" + path}, "header": fields}
 				a := explain(t, p, query.Encode())
 				want := a.HTTP.Status
@@ -193,5 +194,40 @@ routes:
 				}
 			}
 		}
+	}
+}
+
+// TestExplainWhileServing asks while requests come and the configuration changes; the race detector looks on.
+func TestExplainWhileServing(t *testing.T) {
+	u := Answer(t, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+	text := func(n int) string {
+		return Bootstrap(HTTPListener("routes: [{match: {prefix: /}, route: {cluster: up, timeout: "+fmt.Sprint(n)+"s}}]"), Cluster("up", u.Port))
+	}
+	p := StartLoops(t, 2, text(1))
+	var wait sync.WaitGroup
+	done := make(chan struct{})
+	for range 2 {
+		wait.Go(func() {
+			for {
+				a, err := p.Explain(&admin.Question{Listener: "http", Method: "GET", URL: "http://h/"})
+				if err != nil || a.HTTP == nil || len(a.HTTP.Outcomes) != 1 || !a.HTTP.Outcomes[0].Clusters[0].Picture.Endpoints[0].Pick {
+					t.Errorf("%+v, %v", a, err)
+				}
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for n := range 20 {
+		p.Dial().Get("/").Want(t, 200)
+		p.Change(text(n + 2))
+	}
+	close(done)
+	wait.Wait()
+	if a := explain(t, p, "listener=http&url=/"); a.HTTP.Outcomes[0].Timeout != "21s" {
+		t.Errorf("%+v is not what is in force", a.HTTP.Outcomes[0])
 	}
 }
