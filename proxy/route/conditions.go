@@ -12,38 +12,38 @@ func judgeConditions(c *config.Conditions, in *Input) miss {
 	r := in.Request
 	if c.Share != nil {
 		if of, all := c.Share.Now(); in.Random%all >= of {
-			return miss{of: missShare}
+			return missShare
 		}
 	}
 	switch {
 	case c.GRPC && !IsGRPC(r):
-		return miss{of: missGRPC}
+		return missGRPC
 	case c.CertificatePresented != nil && *c.CertificatePresented != in.Presented:
-		return miss{of: missPresented}
+		return missPresented
 	case c.CertificateValidated != nil && *c.CertificateValidated != in.Validated:
-		return miss{of: missValidated}
+		return missValidated
 	}
 	for i := range c.Query {
 		if !matchQuery(&c.Query[i], r) {
-			return miss{missQuery, int32(i)}
+			return missOf(missQuery, i)
 		}
 	}
 	for i := range c.Cookies {
 		if !matchCookie(&c.Cookies[i], r) {
-			return miss{missCookie, int32(i)}
+			return missOf(missCookie, i)
 		}
 	}
 	for i := range c.Metadata {
 		if !matchMetadata(&c.Metadata[i], in.Metadata) {
-			return miss{missMetadata, int32(i)}
+			return missOf(missMetadata, i)
 		}
 	}
 	for i := range c.State {
 		if !matchState(&c.State[i], in.State) {
-			return miss{missState, int32(i)}
+			return missOf(missState, i)
 		}
 	}
-	return miss{}
+	return missNothing
 }
 
 // IsGRPC tells a request with a content type of gRPC, with or without its encoding, from one whose type only begins like it.

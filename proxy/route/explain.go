@@ -91,7 +91,7 @@ func (w *Walk) walk(all, routes []*config.Route, in *Input) {
 		one := *in
 		one.Random = 0 // within every share that is not nothing
 		m := judge(&r.Match, &one)
-		s := Step{Index: slices.Index(all, r), Name: r.Name, Rule: InWords(&r.Match), Met: m.of == missNothing, close: m.of != missPath}
+		s := Step{Index: slices.Index(all, r), Name: r.Name, Rule: InWords(&r.Match), Met: m == missNothing, close: m != missPath}
 		met := Met{Index: s.Index, Route: r, Of: 1, In: 1}
 		if s.Met {
 			if also := r.Match.Also; also != nil && also.Share != nil {
@@ -224,7 +224,8 @@ func covers(domain, name string) int {
 // words are why a request is not what a rule asks for.
 func (m miss) words(c *config.Match, in *Input) string {
 	r := in.Request
-	switch m.of {
+	what, i := m.parts()
+	switch what {
 	case missPath:
 		if c.Kind == config.PathConnect {
 			return fmt.Sprintf("method: want CONNECT, is %s", quoted(r.Method()))
@@ -234,7 +235,7 @@ func (m miss) words(c *config.Match, in *Input) string {
 		}
 		return fmt.Sprintf("path: want one that %s, is %s", pathWords(c), quoted(in.path))
 	case missHeader:
-		h := &c.Headers[m.at]
+		h := &c.Headers[i]
 		given := "is not there"
 		if values := valuesOf(h.Name, r); len(values) > 0 {
 			given = "is " + strings.Join(values, " and ")
@@ -242,7 +243,7 @@ func (m miss) words(c *config.Match, in *Input) string {
 		return fmt.Sprintf("header %s: want it to %s, %s", h.Name, headerWords(h), given)
 	}
 	a := c.Also
-	switch m.of {
+	switch what {
 	case missShare:
 		return "it is met by no request (runtime_fraction is 0)"
 	case missGRPC:
@@ -252,7 +253,7 @@ func (m miss) words(c *config.Match, in *Input) string {
 	case missValidated:
 		return fmt.Sprintf("client certificate: want it validated to be %t, is %t", *a.CertificateValidated, in.Validated)
 	case missQuery:
-		q := &a.Query[m.at]
+		q := &a.Query[i]
 		value, found := Parameter(r.Path(), q.Name)
 		want := "be there"
 		switch {
@@ -263,14 +264,14 @@ func (m miss) words(c *config.Match, in *Input) string {
 		}
 		return fmt.Sprintf("query parameter %s: want it to %s, %s", q.Name, want, givenOr(value, found))
 	case missCookie:
-		k := &a.Cookies[m.at]
+		k := &a.Cookies[i]
 		value, found := Cookie(r, k.Name)
 		return fmt.Sprintf("cookie %s: want it to %s%s, %s", k.Name, not(k.Invert), stringWords(&k.String), givenOr(value, found))
 	case missMetadata:
-		d := &a.Metadata[m.at]
+		d := &a.Metadata[i]
 		return fmt.Sprintf("dynamic metadata %s %s: is %swhat is asked for; explain runs no filters, and they write it", d.Namespace, strings.Join(d.Path, "."), not(!d.Invert))
 	case missState:
-		s := &a.State[m.at]
+		s := &a.State[i]
 		return fmt.Sprintf("filter state %s: want it to %s; explain runs no filters, and they set it", s.Name, stringWords(&s.String))
 	}
 	return ""

@@ -33,20 +33,15 @@ func (in *Input) Reset(r *http.Request, random uint64) {
 }
 
 // matches tells whether a request is what a rule asks for: the index only leaves out rules of which this would say no.
-func matches(m *config.Match, in *Input) bool { return judge(m, in).of == missNothing }
+func matches(m *config.Match, in *Input) bool { return judge(m, in) == missNothing }
 
-// miss is the first thing that a rule asks for and a request is not. It is a number or two, so that to say which costs no more than to say
-// that there is one; explain puts it into words.
-type miss struct {
-	of condition
-	at int32 // which one, where a rule has a list of them
-}
+// miss is the first thing that a rule asks for and a request is not: what it is, and in the bits above which one, where a rule has a list of
+// them. It is a number, so that to say which costs no more than to say that there is one; explain puts it into words.
+type miss uint32
 
-// condition is what a rule may ask for, in the order in which it is looked at.
-type condition uint8
-
+// What a rule may ask for, in the order in which it is looked at.
 const (
-	missNothing condition = iota
+	missNothing miss = iota
 	missPath
 	missHeader
 	missShare
@@ -59,18 +54,24 @@ const (
 	missState
 )
 
+// missOf is the i-th of a list.
+func missOf(what miss, i int) miss { return what | miss(i)<<8 }
+
+// parts are what it is that is missing, and which of a list.
+func (m miss) parts() (what miss, at int) { return m & 0xff, int(m >> 8) }
+
 // judge is the one meaning of a rule: serving and explain both ask it.
 func judge(m *config.Match, in *Input) miss {
 	if !matchPath(m, in) {
-		return miss{of: missPath}
+		return missPath
 	}
 	for i := range m.Headers {
 		if !MatchHeader(&m.Headers[i], in.Request) {
-			return miss{missHeader, int32(i)}
+			return missOf(missHeader, i)
 		}
 	}
 	if m.Also == nil {
-		return miss{}
+		return missNothing
 	}
 	return judgeConditions(m.Also, in)
 }
