@@ -360,7 +360,8 @@ type RetryBudget struct {
 type Assignment struct {
 	Name      string
 	Hash      Hash
-	Endpoints []Endpoint
+	// Endpoints of a later version that have not changed are the very same.
+	Endpoints []*Endpoint
 	// Overprovisioning is how much more than its share the healthy part of a priority or locality is taken to bear, in percent.
 	Overprovisioning uint32
 	// WeighHealth counts endpoints by their weight when it is asked which part of a priority is healthy.

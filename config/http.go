@@ -196,9 +196,29 @@ const (
 // HTTPFilter is one filter of a chain. Config is the filter's own type, made by its decoder and read by its builder only.
 type HTTPFilter struct {
 	Name     string // as the chain calls it; overrides go by this name
-	Type     string // which filter it is
+	Type     string // which filter it is; empty: that comes with its configuration
 	Config   any
 	Disabled bool // unless a route turns it on
+	// Discovery says that the configuration comes by itself, under Name. Type and Config then stand in for it as long as it has not.
+	Discovery *Discovery
+}
+
+// Discovery is where a filter's configuration comes from.
+type Discovery struct {
+	File   *WatchedFile
+	Stream *Subscription // instead
+	Types  []string      // full names of the messages of which it may be one
+	NoWait bool          // the listener does not wait for it: what stands in for it will do
+}
+
+// Extension is a filter's configuration that came by itself.
+type Extension struct {
+	Name    string
+	Hash    Hash
+	Message string // full name of the configuration's message
+	Type    string // which filter it is
+	Config  any
+	Raw     []byte
 }
 
 // AccessLog is one log of what was served. Format is a *accesslog.Format.

@@ -12,6 +12,18 @@ type RuntimeLayer struct {
 	Name   string
 	Admin  bool // it holds what the operator says while the process runs
 	Values map[string]*Value
+	// File or Stream is where the values come from, if they do, as the resource Resource.
+	File     *WatchedFile
+	Stream   *Subscription
+	Resource string
+}
+
+// RuntimeValues are the values of a layer that came by themselves.
+type RuntimeValues struct {
+	Name   string
+	Hash   Hash
+	Values map[string]*Value
+	Raw    []byte
 }
 
 // Value is what a layer says of a key. What it cannot be read as is not set.

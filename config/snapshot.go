@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"reflect"
 	"time"
 )
 
@@ -16,9 +17,33 @@ type Snapshot struct {
 	// Routes holds the route configurations that listeners name, by name. One that has not arrived is absent.
 	Routes map[string]*RouteConfiguration
 	// Endpoints holds the endpoints of clusters of type EDS by their service name. One that has not arrived is absent.
-	Endpoints map[string]*Assignment
+	Endpoints Assignments
 	// Secrets are what transport sockets name, by name. One that has not arrived is absent.
 	Secrets map[string]*Secret
+	// Extensions are filters' configurations that come by themselves, by name. One that has not arrived is absent.
+	Extensions map[string]*Extension
+	// Runtime are layers of runtime values, by name. One that has not arrived is absent.
+	Runtime map[string]*RuntimeValues
+}
+
+// OnlyEndpoints are the service names under which a snapshot has other endpoints than the one before it, if nothing else is another and
+// that can be told without looking at all. It may be that there is none.
+func (s *Snapshot) OnlyEndpoints(before *Snapshot) (names []string, ok bool) {
+	if !sameList(s.Listeners, before.Listeners) || !sameList(s.Clusters, before.Clusters) || !sameMap(s.Routes, before.Routes) || !sameMap(s.Secrets, before.Secrets) ||
+		!sameMap(s.Extensions, before.Extensions) || !sameMap(s.Runtime, before.Runtime) {
+		return nil, false
+	}
+	return s.Endpoints.Changed(before.Endpoints)
+}
+
+// sameList says that two slices are one: they share their elements, which nobody writes to.
+func sameList[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// sameMap says that two maps are one.
+func sameMap[V any](a, b map[string]V) bool {
+	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
 }
 
 // Bootstrap is what a process starts from.

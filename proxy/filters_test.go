@@ -412,7 +412,7 @@ func runWith(t *testing.T, change func(*config.HTTP), chain ...string) *rig {
 				DelayedCloseTimeout: time.Second,
 				Routes:              &config.RouteConfiguration{VirtualHosts: []*config.VirtualHost{{Domains: []string{"*"}, Routes: []*config.Route{route}}}}}}}}},
 		Clusters: []*config.Cluster{{Name: "upstream", StatName: "upstream", BufferLimit: 1 << 20, ConnectTimeout: time.Second, Breakers: [2]config.Breaker{many, many},
-			Static: &config.Assignment{Endpoints: []config.Endpoint{{Address: config.Address{AddrPort: netip.MustParseAddrPort(upstream.Listener.Addr().String())}, Weight: 1}}}}},
+			Static: &config.Assignment{Endpoints: []*config.Endpoint{{Address: config.Address{AddrPort: netip.MustParseAddrPort(upstream.Listener.Addr().String())}, Weight: 1}}}}},
 	}
 	change(snapshot.Listeners[0].Chains[0].HTTP)
 	if err := p.Update(snapshot); err != nil {

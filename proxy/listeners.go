@@ -120,6 +120,23 @@ func (p *Proxy) openListeners(s *config.Snapshot) (*change, error) {
 	return to, nil
 }
 
+// link has the connection managers of the next generation filter by what has come by itself.
+func (p *Proxy) link(g *l7.Generation, s *config.Snapshot, to *change) {
+	for _, c := range s.Listeners {
+		chains := to.rechain[c.Name]
+		if l := to.fresh[c.Name]; l != nil {
+			chains = l.Chains
+		} else if chains == nil {
+			chains = p.listeners[c.Name].Chains
+		}
+		for _, chain := range chains.All {
+			if chain.HTTP != nil {
+				g.Link(chain.HTTP, s.Extensions)
+			}
+		}
+	}
+}
+
 // builder makes the chains of a listener.
 func (p *Proxy) builder(l *config.Listener) func(*config.FilterChain) *listener.Chain {
 	return func(c *config.FilterChain) *listener.Chain {

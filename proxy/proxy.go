@@ -150,6 +150,11 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 	if p.closed {
 		return fmt.Errorf("proxy: update: the proxy is closed")
 	}
+	if names, ok := s.OnlyEndpoints(p.current); ok && p.live.Load() {
+		p.clusters.Assign(s, names)
+		p.current = s
+		return nil
+	}
 	if err := p.openLogs(s); err != nil {
 		return err
 	}
@@ -165,13 +170,15 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 	}
 	tables := make(map[string]*l7.Table, len(s.Routes))
 	for name, c := range s.Routes {
-		if old := p.tables[name]; old != nil && old.Config == c {
+		old := p.tables[name]
+		if old != nil && old.Config == c {
 			tables[name] = old
 			continue
 		}
-		tables[name] = l7.CompileTable(c, p.options.Stats)
+		tables[name] = l7.CompileTable(c, old, p.options.Stats)
 	}
 	generation := &l7.Generation{Routes: tables, Clusters: clusters}
+	p.link(generation, s, change)
 	p.onLoops(func(i int) {
 		p.locals[i].HTTP.Generation = generation
 		p.locals[i].TCP.Clusters = clusters

@@ -38,7 +38,8 @@ type Runtime struct {
 
 	mu     sync.Mutex
 	layers []config.RuntimeLayer
-	told   map[string]bool // keys of which was told that nothing asks for them
+	come   map[string]*config.RuntimeValues // as Discover was told last
+	told   map[string]bool                  // keys of which was told that nothing asks for them
 }
 
 // NewRuntime puts the layers of a bootstrap in force.
@@ -64,6 +65,26 @@ func (r *Runtime) load() {
 	r.stats.Set(runtimeLayers, uint64(len(r.layers)))
 	r.stats.Set(runtimeOverrides, uint64(overrides))
 	config.SetRuntime(values)
+}
+
+// Discover puts the values in force that layers get by themselves, by the names of resources.
+func (r *Runtime) Discover(come map[string]*config.RuntimeValues) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	changed := false
+	for i := range r.layers {
+		l := &r.layers[i]
+		if l.Resource == "" || r.come[l.Resource] == come[l.Resource] {
+			continue
+		}
+		changed = true
+		if l.Values = nil; come[l.Resource] != nil {
+			l.Values = come[l.Resource].Values
+		}
+	}
+	if r.come = come; changed {
+		r.load()
+	}
 }
 
 // Modify sets values in the operator's layer; nil takes one out.

@@ -79,11 +79,13 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 	f.holdBack(p, next)
 	p.changed = !slices.Equal(next.Listeners, f.snapshot.Listeners) || !slices.Equal(next.Clusters, f.snapshot.Clusters)
 
-	next.Routes, next.Endpoints = map[string]*config.RouteConfiguration{}, map[string]*config.Assignment{}
+	next.Routes = map[string]*config.RouteConfiguration{}
+	endpoints := map[string]*config.Assignment{}
 	next.Secrets = maps.Clone(f.static.Secrets)
 	if next.Secrets == nil {
 		next.Secrets = map[string]*config.Secret{}
 	}
+	next.Extensions, next.Runtime = map[string]*config.Extension{}, map[string]*config.RuntimeValues{}
 	before := f.known
 	f.known = map[string]bool{}
 	for _, c := range next.Clusters {
@@ -96,9 +98,13 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 			case *config.RouteConfiguration:
 				next.Routes[s.state.Name] = r
 			case *config.Assignment:
-				next.Endpoints[s.state.Name] = r
+				endpoints[s.state.Name] = r
 			case *config.Secret:
 				next.Secrets[s.state.Name] = r
+			case *config.Extension:
+				next.Extensions[s.state.Name] = r
+			case *config.RuntimeValues:
+				next.Runtime[s.state.Name] = r
 			}
 		}
 	}
@@ -110,13 +116,20 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 			}
 			continue
 		}
-		s.held.put(next)
+		if r, ok := s.held.value.(*config.Assignment); ok {
+			endpoints[s.held.name] = r
+		} else {
+			s.held.put(next)
+		}
+	}
+	if next.Endpoints = config.NewAssignments(endpoints); next.Endpoints.Equal(f.snapshot.Endpoints) {
+		next.Endpoints = f.snapshot.Endpoints
 	}
 	if len(p.faults) == 0 {
 		p.sort(f, f.unfit(next))
 	}
-	p.changed = p.changed || len(p.fresh) > 0 || !maps.Equal(next.Routes, f.snapshot.Routes) || !maps.Equal(next.Endpoints, f.snapshot.Endpoints) ||
-		!maps.Equal(next.Secrets, f.snapshot.Secrets)
+	p.changed = p.changed || len(p.fresh) > 0 || !maps.Equal(next.Routes, f.snapshot.Routes) || !next.Endpoints.Equal(f.snapshot.Endpoints) ||
+		!maps.Equal(next.Secrets, f.snapshot.Secrets) || !maps.Equal(next.Extensions, f.snapshot.Extensions) || !maps.Equal(next.Runtime, f.snapshot.Runtime)
 	return p
 }
 
@@ -186,7 +199,7 @@ func (o *file) consistOf() {
 	o.parts = parts
 }
 
-// owner is a listener or a cluster.
+// owner is a listener, a cluster or a layer of runtime values.
 type owner struct {
 	kind Kind
 	name string
@@ -194,8 +207,11 @@ type owner struct {
 
 // String is what faults call it.
 func (o owner) String() string {
-	if o.kind == Listeners {
+	switch o.kind {
+	case Listeners:
 		return "listener " + o.name
+	case Runtimes:
+		return "layer " + o.name
 	}
 	return "cluster " + o.name
 }
@@ -326,7 +342,21 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []blame) {
 				secret(s, who)
 			}
 			h := c.HTTP
-			if h == nil || h.RouteName == "" {
+			if h == nil {
+				continue
+			}
+			for _, d := range h.Filters {
+				if d.Discovery == nil {
+					continue
+				}
+				prefix, tag := "extension_config_discovery.http_filter."+d.Name+".", telemetry.Tag{Name: "extension_config_name", Value: d.Name}
+				if d.Discovery.File != nil {
+					add(Extensions, d.Name, d.Discovery.File, who, prefix, tag)
+				} else if d.Discovery.Stream != nil {
+					ask(Extensions, d.Name, d.Discovery.Stream, who, prefix, tag)
+				}
+			}
+			if h.RouteName == "" {
 				continue
 			}
 			prefix := "http." + h.StatPrefix + ".rds." + h.RouteName + "."
@@ -349,6 +379,14 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []blame) {
 			add(Endpoints, c.ServiceName, c.EndpointFile, who, "cluster."+c.StatName+".", telemetry.Tag{Name: "cluster_name", Value: c.StatName})
 		} else if c.EndpointStream != nil {
 			ask(Endpoints, c.ServiceName, c.EndpointStream, who, "cluster."+c.StatName+".", telemetry.Tag{Name: "cluster_name", Value: c.StatName})
+		}
+	}
+	for _, r := range f.boot.Runtime {
+		who, prefix, tag := owner{Runtimes, r.Name}, "runtime."+r.Resource+".", telemetry.Tag{Name: "runtime_layer", Value: r.Resource}
+		if r.File != nil {
+			add(Runtimes, r.Resource, r.File, who, prefix, tag)
+		} else if r.Stream != nil {
+			ask(Runtimes, r.Resource, r.Stream, who, prefix, tag)
 		}
 	}
 	for _, s := range asked {
@@ -378,6 +416,12 @@ func (f *Feed) settle(p *proposal, refused error) {
 			}
 		}
 		f.releaseAsked(p.asked)
+		for _, s := range f.asked {
+			s.held.users = nil
+		}
+		for _, s := range p.asked {
+			s.held.users = append(s.held.users, s)
+		}
 		f.asked, f.warming, f.due, f.asking = p.asked, p.warming, p.due, true
 	}
 	if p.changed && len(p.faults) == 0 {

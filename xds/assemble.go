@@ -91,6 +91,12 @@ func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 	}
 	next.Clusters = slices.DeleteFunc(next.Clusters, func(c *config.Cluster) bool { return c == nil })
 
+	for _, s := range p.asked {
+		if s.held.kind == Runtimes && !need(Runtimes, s.held.name, &config.Subscription{Stream: s.held.link.Stream, Wait: s.wait}) {
+			p.warming = append(p.warming, owner{Runtimes, s.held.name})
+		}
+	}
+
 	waits := false // for a cluster
 	look := func(name string, _ bool) {
 		if until, ok := coming[name]; ok && now.Before(until) {
@@ -122,8 +128,14 @@ func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 		warm := !waits
 		for c := range l.AllChains() {
 			warm = secrets(c.TLS) && warm
-			if c.HTTP != nil {
-				warm = need(Routes, c.HTTP.RouteName, c.HTTP.RouteStream) && warm
+			if c.HTTP == nil {
+				continue
+			}
+			warm = need(Routes, c.HTTP.RouteName, c.HTTP.RouteStream) && warm
+			for _, f := range c.HTTP.Filters {
+				if f.Discovery != nil && !f.Discovery.NoWait {
+					warm = need(Extensions, f.Name, f.Discovery.Stream) && warm
+				}
 			}
 		}
 		if !warm {
@@ -235,15 +247,17 @@ func (f *Feed) reject(who owner, faults Faults) {
 // replace serves other versions of resources that are in use, and touches nothing else.
 func (f *Feed) replace(serve func(*config.Snapshot) error) {
 	next := *f.snapshot
-	copied := [3]bool{}
+	copied := [4]bool{}
 	for _, h := range f.renewed {
 		switch h.kind {
 		case Routes:
 			clone(&next.Routes, &copied[0])
-		case Endpoints:
-			clone(&next.Endpoints, &copied[1])
 		case Secrets:
-			clone(&next.Secrets, &copied[2])
+			clone(&next.Secrets, &copied[1])
+		case Extensions:
+			clone(&next.Extensions, &copied[2])
+		case Runtimes:
+			clone(&next.Runtime, &copied[3])
 		}
 		h.put(&next)
 	}
@@ -276,7 +290,7 @@ func (f *Feed) progress() (further bool) {
 		}
 		return true
 	}
-	f.settled = f.settled || answered(Clusters) && warm(Clusters)
+	f.settled = f.settled || answered(Clusters) && warm(Clusters) && warm(Runtimes)
 	f.ready = f.ready || f.settled && answered(Listeners) && warm(Listeners)
 	return f.settled != before
 }
@@ -303,7 +317,7 @@ func (f *Feed) ask() {
 	}
 	for _, l := range f.links {
 		use := len(wanted[l]) > 0
-		for _, kind := range [...]Kind{Clusters, Endpoints, Secrets, Listeners, Routes} {
+		for _, kind := range kinds {
 			if l.message != "" && l.message != kind.Message() {
 				continue
 			}
@@ -346,13 +360,17 @@ func (f *Feed) nextWait() time.Time {
 		if !h.answered && !h.late && h.wait > 0 && !h.began.IsZero() {
 			first = sooner(first, h.began.Add(h.wait))
 		}
-		for _, m := range h.members {
-			first = sooner(first, m.expires)
+		if f.mortal {
+			for _, m := range h.members {
+				first = sooner(first, m.expires)
+			}
 		}
 	}
-	for _, l := range f.links {
-		for _, h := range l.held {
-			first = sooner(first, h.expires)
+	if f.mortal {
+		for _, l := range f.links {
+			for _, h := range l.held {
+				first = sooner(first, h.expires)
+			}
 		}
 	}
 	return first

@@ -169,7 +169,7 @@ func outline(s *config.Snapshot) string {
 	for name, r := range s.Routes {
 		lines = append(lines, fmt.Sprintf("%s %x", name, r.Raw))
 	}
-	for name, a := range s.Endpoints {
+	for name, a := range s.Endpoints.All() {
 		lines = append(lines, fmt.Sprintf("%s %x", name, a.Raw))
 	}
 	slices.Sort(lines)
@@ -220,7 +220,7 @@ func TestAnyOrder(t *testing.T) {
 					}
 				}
 				for _, c := range s.Clusters {
-					if c.Type == config.EDS && s.Endpoints[c.ServiceName] == nil {
+					if c.Type == config.EDS && s.Endpoints.Get(c.ServiceName) == nil {
 						t.Errorf("seed %d: cluster %s is served without its endpoints", seed, c.Name)
 					}
 				}
@@ -320,8 +320,8 @@ func TestNothingElse(t *testing.T) {
 			different++
 		}
 	}
-	for name := range after.Endpoints {
-		if after.Endpoints[name] != before.Endpoints[name] {
+	for name := range after.Endpoints.All() {
+		if after.Endpoints.Get(name) != before.Endpoints.Get(name) {
 			different++
 		}
 	}

@@ -378,17 +378,17 @@ func (a *assessor) bootstrap(n *node, one *Assessed) *config.Bootstrap {
 	return nil
 }
 
-// kinds are the order of the summary.
-var kinds = []string{"Bootstrap", "Listener", "RouteConfiguration", "ScopedRouteConfiguration", "Cluster", "ClusterLoadAssignment", "Secret", "TypedExtensionConfig"}
+// assessedKinds are the order of the summary.
+var assessedKinds = []string{"Bootstrap", "Listener", "RouteConfiguration", "ScopedRouteConfiguration", "Cluster", "ClusterLoadAssignment", "Secret", "TypedExtensionConfig"}
 
 // sum counts, and puts what would be refused first.
 func (a *assessor) sum() {
 	list := a.out.Resources
 	rank := func(kind string) int {
-		if i := slices.Index(kinds, kind); i >= 0 {
+		if i := slices.Index(assessedKinds, kind); i >= 0 {
 			return i
 		}
-		return len(kinds)
+		return len(assessedKinds)
 	}
 	first := func(one *Assessed) int {
 		if one.Runs() {

@@ -43,7 +43,7 @@ func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error
 	if query.Has("include_eds") || query.Has("resource") {
 		parts = append(parts, d.endpoints())
 	}
-	parts = append(parts, d.listeners(), d.routes(), d.secrets())
+	parts = append(parts, d.listeners(), d.routes(), d.secrets(), d.extensions())
 	for _, p := range parts {
 		redact(p.ProtoReflect())
 	}
@@ -79,7 +79,7 @@ type notThere string
 // Error says what there is.
 func (e notThere) Error() string {
 	return string(e) + " not found in config dump: want static_clusters, dynamic_active_clusters, dynamic_warming_clusters, static_listeners, dynamic_listeners, " +
-		"static_route_configs, dynamic_route_configs, static_endpoint_configs, dynamic_endpoint_configs, static_secrets, dynamic_active_secrets or dynamic_warming_secrets"
+		"static_route_configs, dynamic_route_configs, static_endpoint_configs, dynamic_endpoint_configs, static_secrets, dynamic_active_secrets, dynamic_warming_secrets or ecds_filters"
 }
 
 // Status is the one that it is answered by.
@@ -306,6 +306,21 @@ func (d *dumper) secrets() *adminv3.SecretsConfigDump {
 		if !dynamic[name] && d.pick(name) {
 			out.StaticSecrets = append(out.StaticSecrets, &adminv3.SecretsConfigDump_StaticSecret{Name: name, Secret: packed(Secrets.Message(), d.snapshot.Secrets[name].Raw)})
 		}
+	}
+	return out
+}
+
+func (d *dumper) extensions() *adminv3.EcdsConfigDump {
+	out := &adminv3.EcdsConfigDump{}
+	for _, s := range d.states {
+		if s.Kind != Extensions || !d.pick(s.Name) || s.pending() {
+			continue
+		}
+		one := &adminv3.EcdsConfigDump_EcdsFilterConfig{VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: status(s)}
+		if e, ok := s.Resource.(*config.Extension); ok {
+			one.EcdsFilter, one.LastUpdated = packed(Extensions.Message(), e.Raw), timestamppb.New(s.Updated)
+		}
+		out.EcdsFilters = append(out.EcdsFilters, one)
 	}
 	return out
 }

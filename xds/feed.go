@@ -27,6 +27,7 @@ type Feed struct {
 	stale      bool         // the configuration has to be put together anew
 	renewed    []*held      // of which there is another version
 	judgements []*judgement // that have not been said
+	mortal     bool         // something that has come may outlive its time
 	context    context.Context
 	running    sync.WaitGroup
 
@@ -84,7 +85,8 @@ type State struct {
 	File    string    // empty: it comes from a control plane
 	Version string    // of the last good one
 	Updated time.Time // when that came
-	// Resource is the last good one: *config.RouteConfiguration, *config.Assignment or *config.Secret.
+	// Resource is the last good one: *config.RouteConfiguration, *config.Assignment, *config.Secret, *config.Extension
+	// or *config.RuntimeValues.
 	Resource any
 	Members  []Member // the last good listeners or clusters
 	Failure  *Failure // nil: the last attempt was good

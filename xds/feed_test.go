@@ -152,7 +152,7 @@ func endpointsFile(version string, port int) string {
 func TestFeed(t *testing.T) {
 	s := play(t, bothFromFiles, map[string]string{"routes.yaml": routes("1", "a"), "eds.json": endpointsFile("1", 1)})
 	first := s.feed.Snapshot()
-	if first.Routes["table"].VirtualHosts[0].Domains[0] != "a" || first.Endpoints["svc"].Endpoints[0].Address.AddrPort.Port() != 1 {
+	if first.Routes["table"].VirtualHosts[0].Domains[0] != "a" || first.Endpoints.Get("svc").Endpoints[0].Address.AddrPort.Port() != 1 {
 		t.Fatalf("%+v", first)
 	}
 	for range 2 {
@@ -167,7 +167,7 @@ func TestFeed(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	second := s.snapshot()
-	if second.Routes["table"].VirtualHosts[0].Domains[0] != "b" || second.Endpoints["svc"] != first.Endpoints["svc"] || second.Clusters[0] != first.Clusters[0] || first.Routes["table"] == second.Routes["table"] {
+	if second.Routes["table"].VirtualHosts[0].Domains[0] != "b" || second.Endpoints.Get("svc") != first.Endpoints.Get("svc") || second.Clusters[0] != first.Clusters[0] || first.Routes["table"] == second.Routes["table"] {
 		t.Errorf("%+v", second)
 	}
 
@@ -207,7 +207,7 @@ func TestFeed(t *testing.T) {
 	if o := s.until("2"); o.Err != nil || o.Kind != Endpoints || o.Name != "svc" {
 		t.Errorf("%+v", o)
 	}
-	if third := s.snapshot(); third.Endpoints["svc"].Endpoints[0].Address.AddrPort.Port() != 2 || third.Routes["table"] != second.Routes["table"] {
+	if third := s.snapshot(); third.Endpoints.Get("svc").Endpoints[0].Address.AddrPort.Port() != 2 || third.Routes["table"] != second.Routes["table"] {
 		t.Errorf("%+v", third)
 	}
 
@@ -234,7 +234,7 @@ func TestFeed(t *testing.T) {
 		t.Errorf("%d attempts, %d good", attempts, good)
 	}
 	s.write("eds.json", endpointsFile("3", 3))
-	if s.until("3"); s.snapshot().Endpoints["svc"].Endpoints[0].Address.AddrPort.Port() != 3 {
+	if s.until("3"); s.snapshot().Endpoints.Get("svc").Endpoints[0].Address.AddrPort.Port() != 3 {
 		t.Error("a file that came back is not read")
 	}
 }

@@ -26,12 +26,18 @@ const (
 	Clusters
 	Listeners
 	Secrets
+	Extensions // configurations of filters
+	Runtimes   // layers of runtime values
 )
+
+// kinds are all of them, in the order in which what came together is taken: whoever is named before who names it.
+var kinds = [...]Kind{Runtimes, Clusters, Endpoints, Secrets, Extensions, Listeners, Routes}
 
 // Message is the full name of the protobuf message.
 func (k Kind) Message() string {
 	return [...]string{"envoy.config.route.v3.RouteConfiguration", "envoy.config.endpoint.v3.ClusterLoadAssignment",
-		"envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener", "envoy.extensions.transport_sockets.tls.v3.Secret"}[k]
+		"envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener", "envoy.extensions.transport_sockets.tls.v3.Secret",
+		"envoy.config.core.v3.TypedExtensionConfig", "envoy.service.runtime.v3.Runtime"}[k]
 }
 
 // String is the message's own name.
@@ -49,7 +55,7 @@ type content struct {
 
 // resource is one resource of a file.
 type resource struct {
-	value any // *config.RouteConfiguration, *config.Assignment, *config.Cluster, *config.Listener or *config.Secret; nil if it is faulty
+	value any // *config.RouteConfiguration, *config.Assignment, *config.Cluster, *config.Listener, *config.Secret, *config.Extension or *config.RuntimeValues; nil if it is faulty
 	wire  []byte
 }
 
@@ -162,6 +168,10 @@ func (c *content) resource(d *decode.Decoder, r *messageReader, t text, n *node,
 	case *config.Listener:
 		name, wire = v.Name, v.Raw
 	case *config.Secret:
+		name, wire = v.Name, v.Raw
+	case *config.Extension:
+		name, wire = v.Name, v.Raw
+	case *config.RuntimeValues:
 		name, wire = v.Name, v.Raw
 	}
 	if _, ok := c.resources[name]; ok {

@@ -58,12 +58,13 @@ func (p place) here() string {
 type held struct {
 	resourceKey
 	link    *link
-	value   any // *config.RouteConfiguration, *config.Assignment or *config.Secret; nil: it has not come
+	value   any // as State.Resource; nil: it has not come
 	wire    []byte
 	version string
 	updated time.Time
 	failure *Failure
 	asked   time.Time
+	users   []*subscription
 	absent  bool      // the control plane has said that there is none
 	expires time.Time // zero: never
 }
@@ -80,9 +81,13 @@ func (h *held) put(next *config.Snapshot) {
 	case *config.RouteConfiguration:
 		next.Routes[h.name] = r
 	case *config.Assignment:
-		next.Endpoints[h.name] = r
+		next.Endpoints = next.Endpoints.With(h.name, r)
 	case *config.Secret:
 		next.Secrets[h.name] = r
+	case *config.Extension:
+		next.Extensions[h.name] = r
+	case *config.RuntimeValues:
+		next.Runtime[h.name] = r
 	}
 }
 
@@ -201,7 +206,7 @@ func (f *Feed) link(s config.Stream, kind Kind) *link {
 	}
 	l := &link{Stream: s, message: message, held: map[resourceKey]*held{}}
 	of := s
-	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds."}[kind] + "control_plane."
+	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds.", "extension_config_discovery.", "runtime."}[kind] + "control_plane."
 	if s.Shared {
 		of, prefix = *f.boot.Dynamic.Shared, "control_plane."
 	}

@@ -63,7 +63,7 @@ func (f *Feed) take(n news) {
 		f.report(Outcome{Server: n.link.server, Err: n.Err})
 		return
 	}
-	for _, kind := range [...]Kind{Clusters, Endpoints, Secrets, Listeners, Routes} {
+	for _, kind := range kinds {
 		if n.Response.Message != kind.Message() || n.link.message != "" && n.link.message != kind.Message() {
 			continue
 		}
@@ -114,9 +114,9 @@ func (v *judgement) fresh() []*stream.Resource {
 	return out
 }
 
-// decode reads a resource, or refuses it.
-func (f *Feed) decode(v *judgement, r *stream.Resource) any {
-	c, err := f.decoder.Wire(v.kind.Message(), r.Wire)
+// decode reads a resource, of which there may be an earlier version, or refuses it.
+func (f *Feed) decode(v *judgement, r *stream.Resource, before any) any {
+	c, err := f.decoder.After(v.kind.Message(), r.Wire, before)
 	if err == nil {
 		return c
 	}
@@ -146,6 +146,7 @@ func (f *Feed) expiry(r *stream.Resource) time.Time {
 	if r.TTL == 0 {
 		return time.Time{}
 	}
+	f.mortal = true
 	return f.now().Add(r.TTL)
 }
 
@@ -186,7 +187,7 @@ func (f *Feed) takeAll(h *head, v *judgement) {
 		}
 		m.expires, m.failure = f.expiry(r), nil
 		if m.latest.Resource == nil || !bytes.Equal(m.latest.Wire, r.Wire) {
-			c := f.decode(v, r)
+			c := f.decode(v, r, m.latest.Resource)
 			if c != nil {
 				f.adopt(m, r, c, v)
 			}
@@ -268,13 +269,18 @@ func (f *Feed) takeNamed(v *judgement) {
 		}
 		one := result{held: h, r: r}
 		if !r.Renewal && (h.value == nil || !bytes.Equal(h.wire, r.Wire)) {
-			one.value = f.decode(v, r)
+			one.value = f.decode(v, r, h.value)
 		}
-		if secret, ok := one.value.(*config.Secret); ok {
-			before := then.Secrets
-			then.Secrets = with(then.Secrets, r.Name, secret)
+		if v.kind == Secrets || v.kind == Extensions {
+			before := then
+			switch value := one.value.(type) {
+			case *config.Secret:
+				then.Secrets = with(then.Secrets, r.Name, value)
+			case *config.Extension:
+				then.Extensions = with(then.Extensions, r.Name, value)
+			}
 			if blames := f.unfit(&then); len(blames) > 0 {
-				then.Secrets, one.value = before, nil
+				then, one.value = before, nil
 				v.refuse(r.Name, faultsIn(blames)...)
 			}
 		}
@@ -324,6 +330,10 @@ func hashOf(v any) config.Hash {
 	case *config.Assignment:
 		return v.Hash
 	case *config.Secret:
+		return v.Hash
+	case *config.Extension:
+		return v.Hash
+	case *config.RuntimeValues:
 		return v.Hash
 	}
 	return config.Hash{}
@@ -376,22 +386,24 @@ func (f *Feed) countVerdict(v *judgement) {
 			return
 		}
 	}
-	in := map[string]bool{}
+	told := map[string]bool{}
 	for i := range v.response.Resources {
-		in[v.response.Resources[i].Name] = true
-	}
-	for _, s := range f.asked {
-		if s.held.link != v.link || s.held.kind != v.kind || !in[s.held.name] {
+		name := v.response.Resources[i].Name
+		h := v.link.held[resourceKey{v.kind, name}]
+		if h == nil || told[name] {
 			continue
 		}
-		s.count(updateAttempt)
-		if v.refused[s.held.name] {
-			s.count(updateRejected)
-			continue
-		}
-		s.count(updateSuccess)
-		if v.kind <= Endpoints && v.changed[s.held.name] == (v.kind == Routes) {
-			s.count(reloadOrNoRebuild)
+		told[name] = true
+		for _, s := range h.users {
+			s.count(updateAttempt)
+			if v.refused[name] {
+				s.count(updateRejected)
+				continue
+			}
+			s.count(updateSuccess)
+			if v.kind <= Endpoints && v.changed[name] == (v.kind == Routes) {
+				s.count(reloadOrNoRebuild)
+			}
 		}
 	}
 }

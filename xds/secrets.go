@@ -2,14 +2,15 @@ package xds
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/tls"
 )
 
-// unfit finds what could not be served with the secrets of a configuration: one that is none of the kind that is wanted, or demands that
-// would prove nothing. What is in force with the same secrets is not asked again.
+// unfit finds what could not be served with what comes by itself: a secret that is none of the kind that is wanted, or demands that
+// would prove nothing, or the configuration of another filter than may be there. What is in force with the same is not asked again.
 func (f *Feed) unfit(next *config.Snapshot) (blames []blame) {
 	old := map[any]bool{}
 	for _, l := range f.snapshot.Listeners {
@@ -43,6 +44,21 @@ func (f *Feed) unfit(next *config.Snapshot) (blames []blame) {
 	for _, c := range next.Clusters {
 		for t := range c.AllTLS() {
 			check(t, false, old[c], owner{Clusters, c.Name})
+		}
+	}
+	for _, l := range next.Listeners {
+		for c := range l.AllChains() {
+			if c.HTTP == nil {
+				continue
+			}
+			for _, h := range c.HTTP.Filters {
+				e := next.Extensions[h.Name]
+				if h.Discovery == nil || e == nil || old[l] && e == f.snapshot.Extensions[h.Name] || slices.Contains(h.Discovery.Types, e.Message) {
+					continue
+				}
+				blames = append(blames, blame{owner{Listeners, l.Name}, Fault{Text: fmt.Sprintf("listener %s: filter %q wants one of %s, and its configuration is a %s",
+					l.Name, h.Name, strings.Join(h.Discovery.Types, ", "), e.Message)}})
+			}
 		}
 	}
 	return blames

@@ -21,9 +21,9 @@ func (f *Feed) load(file *file) {
 	outcomes := make([]Outcome, len(file.subscribers))
 	for i, s := range file.subscribers {
 		r, faults := c.of(file, s.state.Name)
-		if v, ok := r.value.(*config.Secret); ok && len(faults) == 0 {
+		if len(faults) == 0 && (file.kind == Secrets || file.kind == Extensions) {
 			then := next
-			take(&then, f.snapshot, v.Name, v)
+			take(&then, f.snapshot, s.state.Name, r.value)
 			if faults = faultsIn(f.unfit(&then)); len(faults) > 0 {
 				faults[0].File = file.Path
 			}
@@ -69,15 +69,25 @@ func take(next, current *config.Snapshot, name string, v any) bool {
 		}
 		next.Routes = with(next.Routes, name, v)
 	case *config.Assignment:
-		if old := current.Endpoints[name]; old != nil && old.Hash == v.Hash {
+		if old := current.Endpoints.Get(name); old != nil && old.Hash == v.Hash {
 			return false
 		}
-		next.Endpoints = with(next.Endpoints, name, v)
+		next.Endpoints = next.Endpoints.With(name, v)
 	case *config.Secret:
 		if old := current.Secrets[name]; old != nil && old.Hash == v.Hash {
 			return false
 		}
 		next.Secrets = with(next.Secrets, name, v)
+	case *config.Extension:
+		if old := current.Extensions[name]; old != nil && old.Hash == v.Hash {
+			return false
+		}
+		next.Extensions = with(next.Extensions, name, v)
+	case *config.RuntimeValues:
+		if old := current.Runtime[name]; old != nil && old.Hash == v.Hash {
+			return false
+		}
+		next.Runtime = with(next.Runtime, name, v)
 	}
 	return true
 }
@@ -114,8 +124,15 @@ var (
 // SecretStats is counted for each secret that comes from a file, below sds.<name>.
 var SecretStats = &telemetry.Table{Kind: "sds", Metrics: updateMetrics("key_rotation_failed")[:reloadOrNoRebuild]}
 
+// ExtensionStats is counted for each filter's configuration that comes by itself, below extension_config_discovery.http_filter.<name>.
+var ExtensionStats = &telemetry.Table{Kind: "extension_config_discovery", Metrics: updateMetrics("config_reload")}
+
+// LayerStats is counted for each layer of runtime values that comes by itself, below runtime.<name>.
+var LayerStats = &telemetry.Table{Kind: "runtime_rtds", Metrics: updateMetrics("")[:reloadOrNoRebuild]}
+
 // updateTables are the tables by kind.
-var updateTables = [...]*telemetry.Table{Routes: RouteStats, Endpoints: EndpointStats, Clusters: ClusterStats, Listeners: ListenerStats, Secrets: SecretStats}
+var updateTables = [...]*telemetry.Table{Routes: RouteStats, Endpoints: EndpointStats, Clusters: ClusterStats, Listeners: ListenerStats, Secrets: SecretStats,
+	Extensions: ExtensionStats, Runtimes: LayerStats}
 
 func updateMetrics(last string) []telemetry.Metric {
 	return []telemetry.Metric{

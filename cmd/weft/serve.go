@@ -77,7 +77,7 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 		err = p.startAdmin(levels, logger("admin"))
 	}
 	if err == nil {
-		err = p.proxy.Update(feed.Snapshot())
+		err = p.update(feed.Snapshot())
 	}
 	if err == nil {
 		err = p.writeFiles()
@@ -91,13 +91,19 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	ctx, cancel := context.WithCancel(context.Background())
 	p.unwatch = cancel
 	p.watched.Go(func() {
-		feed.Watch(ctx, p.proxy.Update)
+		feed.Watch(ctx, p.update)
 	})
 	for name, a := range p.proxy.Addresses() {
 		p.log.Info("listens", "listener", name, "address", a.String())
 	}
 	p.log.Info("serves", "loops", loops, "clusters", len(boot.Static.Clusters), "after", time.Since(p.began).Round(time.Millisecond))
 	return p, nil
+}
+
+// update serves a configuration.
+func (p *process) update(s *config.Snapshot) error {
+	p.runtime.Discover(s.Runtime)
+	return p.proxy.Update(s)
 }
 
 // report says what became of an attempt to read a watched file.

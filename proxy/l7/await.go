@@ -240,7 +240,7 @@ func (x *exchange) Override() any {
 // Overrides implements filters.Exchange.
 func (x *exchange) Overrides(list []any) []any {
 	x.match()
-	name := x.server.chain[x.running].name
+	name := x.links.list[x.running].name
 	add := func(m map[string]config.FilterOverride) {
 		if o, ok := m[name]; ok && o.Config != nil {
 			list = append(list, o.Config)

@@ -58,31 +58,34 @@ func emptied(b []byte) []byte {
 
 // startChain gives the exchange its filters: those of the last exchange if they are of the same chain.
 func (x *exchange) startChain() {
-	s := x.server
-	if x.filtered == s {
-		for i := range s.chain {
-			x.skip[i] = s.chain[i].off
+	l := x.generation.links[x.server]
+	if l == nil {
+		l = x.server.links.Load()
+	}
+	if x.links == l {
+		for i := range l.list {
+			x.skip[i] = l.list[i].off
 		}
 		return
 	}
-	x.filtered = s
+	x.links = l
 	x.filters = x.filters[:0]
-	for i := range s.chain {
-		x.filters = append(x.filters, s.chain[i].make(x.local.Loop.Index()))
+	for i := range l.list {
+		x.filters = append(x.filters, l.list[i].make(x.local.Loop.Index()))
 	}
 	x.skip = make([]bool, len(x.filters))
 	for _, l := range []*lane{&x.up, &x.down} {
 		l.kept, l.awaits = make([][]byte, len(x.filters)), make([]*await, len(x.filters))
 	}
-	for i := range s.chain {
-		x.skip[i] = s.chain[i].off
+	for i := range l.list {
+		x.skip[i] = l.list[i].off
 	}
 }
 
 // chooseFilters leaves out the filters that the chain, or what the request's route says of them, turns off.
 func (x *exchange) chooseFilters() {
 	for i := range x.filters {
-		x.skip[i] = !x.server.chain[i].on(x.overrideOf(i))
+		x.skip[i] = !x.links.list[i].on(x.overrideOf(i))
 	}
 }
 
@@ -97,7 +100,7 @@ func (l *link) on(said *config.FilterOverride) bool {
 // leaveChain has an exchange meet no filters from now on.
 func (x *exchange) leaveChain() {
 	x.filters = x.filters[:0]
-	x.filtered = nil
+	x.links = nil
 }
 
 // step is the n-th filter that a message of this lane meets.
@@ -116,7 +119,7 @@ func (x *exchange) passHead(l *lane, n int, end bool) {
 	}
 	for ; n < len(x.filters); n++ {
 		i := x.step(l, n)
-		if x.skip[i] || x.server.chain[i].hooks&hook == 0 {
+		if x.skip[i] || x.links.list[i].hooks&hook == 0 {
 			continue
 		}
 		var action filters.Action
@@ -171,7 +174,7 @@ func (x *exchange) passBody(l *lane, n int, b []byte, end bool) {
 		}
 		i := x.step(l, n)
 		action := filters.Continue
-		if !x.skip[i] && x.server.chain[i].hooks&hook != 0 {
+		if !x.skip[i] && x.links.list[i].hooks&hook != 0 {
 			x.running, x.moving, x.passedOn = i, l, false
 			if l.backward {
 				action = x.filters[i].ResponseBody(x, b, end)
@@ -287,7 +290,7 @@ func (x *exchange) passTrailers(l *lane, n int, t *http.Header) {
 		}
 		i := x.step(l, n)
 		action := filters.Continue
-		if !x.skip[i] && x.server.chain[i].hooks&hook != 0 {
+		if !x.skip[i] && x.links.list[i].hooks&hook != 0 {
 			x.running, x.moving, x.passedOn = i, l, false
 			if l.backward {
 				action = x.filters[i].ResponseTrailers(x, t)

@@ -51,7 +51,7 @@ type exchange struct {
 	hashed          bool
 
 	filters  []filters.Filter // this exchange's, in the chain's order
-	filtered *Server          // whose chain they were made for
+	links    *links           // that they were made of; nil: they have been left
 	up, down lane
 	moving   *lane         // of which a hook runs
 	running  int           // whose filter that is

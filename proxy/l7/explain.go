@@ -197,7 +197,7 @@ func (s *Server) completeAsked(out *Account, r *http.Request, t *Table, a *Asked
 	if c.ClientCert.Mode == config.ClientCertSanitize {
 		r.Remove(http.XForwardedClientCert)
 	}
-	if len(s.chain) > 0 {
+	if len(s.links.Load().list) > 0 {
 		out.Notes = append(out.Notes, "filters are not run: one that changes the request, or answers it, may have it go another way")
 	}
 	return client
@@ -352,10 +352,11 @@ func (s *Server) explainMirrors(o *Outcome, f *config.Forward, clusters upstream
 // explainFilters says which filters of the chain a request meets that is there in the table, as chooseFilters finds out.
 func (s *Server) explainFilters(t *Table, found route.Result, share *config.WeightedCluster) []FilterState {
 	said := t.Said(found, share)
-	at := s.place(t.Table)
+	links := s.links.Load()
+	at := links.place(t.Table)
 	out := []FilterState{}
-	for i := range s.chain {
-		l := &s.chain[i]
+	for i := range links.list {
+		l := &links.list[i]
 		var own *config.FilterOverride
 		if said != nil && at[i] >= 0 {
 			own = said[at[i]]

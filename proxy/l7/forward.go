@@ -49,7 +49,10 @@ func (x *exchange) match() {
 		}
 	}
 	if x.said = t.Said(x.found, x.share); x.said != nil {
-		x.saidAt = x.server.place(t.Table)
+		x.saidAt = nil
+		if x.links != nil {
+			x.saidAt = x.links.place(t.Table)
+		}
 	}
 }
 

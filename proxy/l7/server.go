@@ -2,14 +2,12 @@ package l7
 
 import (
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
 	"github.com/weftmesh/weft/proxy/loop"
-	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
@@ -22,9 +20,22 @@ import (
 type Generation struct {
 	Routes   map[string]*Table // those that connection managers name
 	Clusters upstream.Clusters
+	links    map[*Server]*links // of those of which some filters' configurations come by themselves
 }
 
-// Server is a running HTTP connection manager. It is not written to after it was made, but for what it remembers of a table.
+// Link has a connection manager of this generation filter by what has come for its filters. It is for who makes the generation.
+func (g *Generation) Link(s *Server, come map[string]*config.Extension) {
+	if !s.Discovers() {
+		return
+	}
+	s.link(come)
+	if g.links == nil {
+		g.links = map[*Server]*links{}
+	}
+	g.links[s] = s.links.Load()
+}
+
+// Server is a running HTTP connection manager. It is not written to after it was made, but for its filters.
 type Server struct {
 	config   *config.HTTP
 	inline   *Table // if the routes came with the listener
@@ -32,11 +43,13 @@ type Server struct {
 	http2    http2.Options
 	codec    *telemetry.Owner // of HTTP/2, of the whole process
 	encode   http1.WriteOptions
-	chain    []link
+	links    atomic.Pointer[links]
+	mates    map[any]any // what its filters have in common
 	stats    *telemetry.Owner
 	logs     []*accesslog.Log
 	mappers  []mapper // of replies
 	chainAs  string   // the filter chain's name
+	chainID  string
 	listener string
 	about    accesslog.About
 	state    []config.SetState // of every connection
@@ -47,21 +60,6 @@ type Server struct {
 	node     []byte // of --service-node, for add_user_agent
 	inbound  config.Direction
 	origin   *Origin
-	placed   atomic.Pointer[placed]
-}
-
-// placed is where a table says something of the chain's filters.
-type placed struct {
-	table *route.Table
-	at    []int
-}
-
-// link is one filter of the compiled chain.
-type link struct {
-	name  string
-	off   bool // unless a route turns it on
-	hooks filters.Hooks
-	make  func(loop int) filters.Filter
 }
 
 // Origin is what all servers of a process share.
@@ -98,6 +96,8 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 		stats:    o.Stats.Acquire(Stats, "http."+c.StatPrefix+".", telemetry.Tag{Name: "http_conn_manager_prefix", Value: c.StatPrefix}),
 		limit:    int(l.BufferLimit),
 		chainAs:  chain.Name,
+		chainID:  chain.ID,
+		mates:    map[any]any{},
 		listener: l.Name,
 		state:    chain.State,
 		via:      []byte(c.Via),
@@ -112,21 +112,13 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 	s.codec = o.Stats.Acquire(upstream.CodecStats, "http2.")
 	s.about[accesslog.OfListener], s.about[accesslog.OfChain] = l.Metadata, chain.Metadata
 	if c.Routes != nil {
-		s.inline = CompileTable(c.Routes, o.Stats)
+		s.inline = CompileTable(c.Routes, nil, o.Stats)
 	}
 	for _, a := range c.AccessLogs {
 		s.logs = append(s.logs, o.Logs(a))
 	}
 	s.mappers = compileMappers(c.Replies)
-	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept, Mates: map[any]any{}, Health: &o.Health, Cluster: o.Cluster}
-	for _, f := range c.Filters {
-		site.Name, site.Place = f.Name, l.Name+"/"+chain.ID+"/"+f.Name
-		for i := range o.Specs {
-			if o.Specs[i].Name == f.Type {
-				s.chain = append(s.chain, link{name: f.Name, off: f.Disabled, hooks: o.Specs[i].Hooks, make: o.Specs[i].Build(f.Config, site)})
-			}
-		}
-	}
+	s.link(nil)
 	return s
 }
 
@@ -167,19 +159,6 @@ func (l *Local) recycle(x *exchange) {
 	if len(l.free) < freeExchanges {
 		l.free = append(l.free, x)
 	}
-}
-
-// place is where each filter of the chain is in what a table says; -1: nowhere.
-func (s *Server) place(t *route.Table) []int {
-	if p := s.placed.Load(); p != nil && p.table == t {
-		return p.at
-	}
-	p := &placed{t, make([]int, len(s.chain))}
-	for i := range s.chain {
-		p.at[i] = slices.Index(t.Filters, s.chain[i].name)
-	}
-	s.placed.Store(p)
-	return p.at
 }
 
 // table is the routes that a request of this server meets now; nil if they have not arrived.

@@ -63,9 +63,12 @@ type Table struct {
 	clusters map[*config.VirtualHost][]*tally // by virtual cluster; the last one is for requests that are in none
 }
 
-// CompileTable makes a table.
-func CompileTable(c *config.RouteConfiguration, store *telemetry.Store) *Table {
-	t := &Table{Table: route.Compile(c)}
+// CompileTable makes a table, of what has changed since an earlier one; nil: there is none.
+func CompileTable(c *config.RouteConfiguration, before *Table, store *telemetry.Store) *Table {
+	if before == nil {
+		before = &Table{Table: &route.Table{}}
+	}
+	t := &Table{Table: before.After(c)}
 	for _, v := range c.VirtualHosts {
 		host := telemetry.Tag{Name: "virtual_host", Value: v.Name}
 		for _, r := range v.Routes {

@@ -196,7 +196,7 @@ func (t *Table) explainHosts(r *http.Request, w *Walk) *virtualHost {
 		w.Why = fmt.Sprintf("no virtual host is for %q", name)
 		return nil
 	}
-	return t.hosts.all[found]
+	return t.made[found]
 }
 
 // covers tells how closely a domain is for a host, in lower case: an exact one before *.suffix, that before prefix.*, longer ones first,

@@ -10,7 +10,6 @@ import (
 
 // hosts finds a virtual host by domain: exact ones first, then *.suffix and prefix.*, the longest first, then *. Case does not count.
 type hosts struct {
-	all      []*virtualHost
 	exact    map[string]*virtualHost
 	suffixes []wildcard
 	prefixes []wildcard
@@ -24,7 +23,6 @@ type wildcard struct {
 }
 
 func (h *hosts) add(v *virtualHost) {
-	h.all = append(h.all, v)
 	for _, domain := range v.config.Domains {
 		switch {
 		case domain == "*":

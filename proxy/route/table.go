@@ -12,13 +12,24 @@ type Table struct {
 	Filters []string
 	hosts   hosts
 	said    said
+	made    []*virtualHost // by their place in Config
 }
 
 // Compile makes a table. It cannot fail: what could was checked when the configuration was decoded.
-func Compile(c *config.RouteConfiguration) *Table {
-	t := &Table{Config: c}
-	for _, v := range c.VirtualHosts {
-		t.hosts.add(compileHost(v))
+func Compile(c *config.RouteConfiguration) *Table { return (&Table{}).After(c) }
+
+// After is the table of a later version. Virtual hosts that it has in common with this one are not compiled again.
+func (before *Table) After(c *config.RouteConfiguration) *Table {
+	t := &Table{Config: c, made: make([]*virtualHost, len(c.VirtualHosts))}
+	made := make(map[*config.VirtualHost]*virtualHost, len(before.made))
+	for _, v := range before.made {
+		made[v.config] = v
+	}
+	for i, v := range c.VirtualHosts {
+		if t.made[i] = made[v]; t.made[i] == nil {
+			t.made[i] = compileHost(v)
+		}
+		t.hosts.add(t.made[i])
 	}
 	t.hosts.finish()
 	t.listen()

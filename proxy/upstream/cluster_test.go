@@ -21,7 +21,7 @@ func still(t *testing.T, c *config.Cluster, endpoints int) (*Cluster, *loop.Loop
 	c.Name, c.StatName, c.Static = "up", "up", &config.Assignment{Overprovisioning: 140}
 	for i := range endpoints {
 		to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)}), 80)
-		c.Static.Endpoints = append(c.Static.Endpoints, config.Endpoint{Address: config.Address{AddrPort: to}, Weight: 1})
+		c.Static.Endpoints = append(c.Static.Endpoints, &config.Endpoint{Address: config.Address{AddrPort: to}, Weight: 1})
 	}
 	return NewSet([]*loop.Loop{l}, "", store, Options{}).Update(&config.Snapshot{Clusters: []*config.Cluster{c}})["up"], l
 }

@@ -90,7 +90,7 @@ func TestClustersAreSmall(t *testing.T) {
 		name := fmt.Sprint("cluster-", i)
 		a := &config.Assignment{Name: name, Overprovisioning: 140}
 		for port := range uint16(2) {
-			a.Endpoints = append(a.Endpoints, config.Endpoint{Address: config.Address{AddrPort: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port+1)}, Weight: 1})
+			a.Endpoints = append(a.Endpoints, &config.Endpoint{Address: config.Address{AddrPort: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port+1)}, Weight: 1})
 		}
 		snapshot.Clusters = append(snapshot.Clusters, &config.Cluster{Name: name, StatName: name, Panic: 50, Static: a})
 	}

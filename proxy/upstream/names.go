@@ -184,14 +184,14 @@ func (n *names) assignment() *config.Assignment {
 	seen := map[place]bool{}
 	for i, ips := range n.found {
 		for _, ip := range ips {
-			e := template.Endpoints[i]
+			e := *template.Endpoints[i]
 			if e.Hostname == "" {
 				e.Hostname = e.Host
 			}
 			e.Address = config.Address{AddrPort: netip.AddrPortFrom(ip, e.Port)}
 			if p := (place{e.Priority, e.Address.AddrPort}); !seen[p] {
 				seen[p] = true
-				a.Endpoints = append(a.Endpoints, e)
+				a.Endpoints = append(a.Endpoints, &e)
 			}
 		}
 	}

@@ -459,7 +459,7 @@ func (s *Set) refresh(c *Cluster) {
 	stay := all
 	for i := range all {
 		if m := &all[i]; m.leaving && m.Standing.Has(FailedCheck) {
-			m.refs--
+			s.drop(m.Endpoint)
 			if len(stay) == len(all) {
 				stay = slices.Clone(all[:i])
 			}

@@ -259,7 +259,7 @@ func TestStandingsSurvive(t *testing.T) {
 	s := NewSet([]*loop.Loop{l}, "", store, Options{})
 	update := func(hash byte, o *config.Outliers) *Cluster {
 		c := &config.Cluster{Name: "up", StatName: "up", Hash: config.Hash{hash}, Panic: 0, Outliers: o, MaxHeaders: uint32(hash), Static: &config.Assignment{
-			Overprovisioning: 140, Endpoints: []config.Endpoint{{Address: config.Address{Path: "/a"}, Weight: 1}, {Address: config.Address{Path: "/b"}, Weight: 1}}}}
+			Overprovisioning: 140, Endpoints: []*config.Endpoint{{Address: config.Address{Path: "/a"}, Weight: 1}, {Address: config.Address{Path: "/b"}, Weight: 1}}}}
 		return s.Update(&config.Snapshot{Clusters: []*config.Cluster{c}})["up"]
 	}
 	up := update(1, &usual)

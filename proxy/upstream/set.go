@@ -26,6 +26,8 @@ type Set struct {
 	endpoints    map[endpointKey]*Endpoint
 	standings    map[standingKey]*Standing
 	destinations map[string]*destinations // by cluster
+	services     map[string][]string      // clusters whose endpoints come under another name than their own, by that
+	unused       []*Endpoint              // that may be named by nobody any more
 	epoch        time.Time
 	numbers      atomic.Uint64
 	resolver     *resolver
@@ -47,10 +49,14 @@ func (s *Set) Update(snapshot *config.Snapshot) Clusters {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := make(Clusters, len(snapshot.Clusters))
+	s.services = map[string][]string{}
 	for _, c := range snapshot.Clusters {
 		assignment := c.Static
 		if c.Type == config.EDS {
-			assignment = snapshot.Endpoints[c.ServiceName]
+			assignment = snapshot.Endpoints.Get(c.ServiceName)
+			if c.ServiceName != c.Name {
+				s.services[c.ServiceName] = append(s.services[c.ServiceName], c.Name)
+			}
 		}
 		running := s.clusters[c.Name]
 		if running == nil || running.Config.Hash != c.Hash {
@@ -82,6 +88,25 @@ func (s *Set) Update(snapshot *config.Snapshot) Clusters {
 	s.clusters = next
 	s.drain()
 	return next
+}
+
+// Assign gives the clusters of these service names the endpoints that a snapshot has, of which nothing else is another than in the one
+// before it. What it costs is up to how many endpoints have changed, whatever else there is.
+func (s *Set) Assign(snapshot *config.Snapshot, names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		a := snapshot.Endpoints.Get(name)
+		if c := s.clusters[name]; c != nil && c.Config.Type == config.EDS && c.Config.ServiceName == name {
+			s.assign(c, a)
+		}
+		for _, cluster := range s.services[name] {
+			if c := s.clusters[cluster]; c != nil {
+				s.assign(c, a)
+			}
+		}
+	}
+	s.drain()
 }
 
 // List is the clusters that run now, for whoever shows them.
@@ -176,12 +201,18 @@ func (s *Set) Refresh() {
 
 // assign gives a cluster other endpoints. Those that it keeps are acquired before the old ones are released, so they live on.
 func (s *Set) assign(c *Cluster, a *config.Assignment) {
-	c.source = a
+	old := c.endpoints.Load()
+	head, tail := 0, 0 // how many of the first and of the last are the same as before
 	var members []Member
 	if a != nil {
 		members = make([]Member, len(a.Endpoints))
-		for i := range a.Endpoints {
-			e := &a.Endpoints[i]
+		if c.source != nil && !c.Config.KeepRemoved && len(old.All) == len(c.source.Endpoints) {
+			head, tail = ends(a.Endpoints, c.source.Endpoints)
+			copy(members, old.All[:head])
+			copy(members[len(members)-tail:], old.All[len(old.All)-tail:])
+		}
+		for i := head; i < len(members)-tail; i++ {
+			e := a.Endpoints[i]
 			members[i] = Member{Endpoint: s.acquire(c.Config, e), Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Priority: e.Priority,
 				LocalityWeight: e.LocalityWeight, Locality: e.Locality, Metadata: e.Metadata, Canary: e.Metadata[lbMetadata]["canary"] == true, Check: e.Check,
 				zone: c.zone(e.Locality.Zone)}
@@ -194,15 +225,16 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 			standing.await(c.checker != nil && (e.Check == nil || !e.Check.Disabled), c.checker != nil && c.Config.Health.IgnoreNew)
 		}
 	}
-	old := c.endpoints.Load()
+	c.source = a
 	members = s.keepLeaving(c, old.All, members)
+	gone, come := old.All[head:len(old.All)-tail], members[head:len(members)-tail]
 	s.compile(c, members)
-	s.release(old.All)
+	s.release(gone)
 	if c.checker != nil {
 		c.checker.follow()
 	}
 	v := c.Overall.Loop(len(s.loops))
-	v.Add(MembershipChange, changedPriorities(old.All, members))
+	v.Add(MembershipChange, changedPriorities(gone, come))
 	if c.Config.Type == config.EDS || c.Config.Type == config.StrictDNS {
 		most := uint32(1)
 		for i := range members {
@@ -210,6 +242,18 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 		}
 		v.Set(MaxHostWeight, uint64(most))
 	}
+}
+
+// ends is how many of two lists are the same from the beginning, and from the end.
+func ends(now, was []*config.Endpoint) (head, tail int) {
+	least := min(len(now), len(was))
+	for head < least && now[head] == was[head] {
+		head++
+	}
+	for tail < least-head && now[len(now)-1-tail] == was[len(was)-1-tail] {
+		tail++
+	}
+	return head, tail
 }
 
 // changedPriorities is in how many priorities there are other endpoints than before.
@@ -330,7 +374,14 @@ func (s *Set) standing(cluster string, a config.Address) *Standing {
 
 func (s *Set) release(members []Member) {
 	for i := range members {
-		members[i].refs--
+		s.drop(members[i].Endpoint)
+	}
+}
+
+// drop says that an endpoint is named once less.
+func (s *Set) drop(e *Endpoint) {
+	if e.refs--; e.refs == 0 {
+		s.unused = append(s.unused, e)
 	}
 }
 
@@ -383,16 +434,17 @@ func (s *Set) retire(c *Cluster) {
 
 // drain ends the endpoints that nothing names any more.
 func (s *Set) drain() {
-	for k, e := range s.endpoints {
-		if e.refs > 0 {
+	for _, e := range s.unused {
+		if e.refs > 0 || s.endpoints[e.key] != e { // it is named again, or was in the list twice
 			continue
 		}
-		delete(s.endpoints, k)
+		delete(s.endpoints, e.key)
 		if e.Standing.refs--; e.Standing.refs == 0 {
 			delete(s.standings, e.Standing.key)
 		}
 		s.end(e)
 	}
+	s.unused = nil
 }
 
 // end closes an endpoint's idle connections; the others close when their exchange is over.

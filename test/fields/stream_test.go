@@ -195,7 +195,7 @@ func fetchWaits(w *world) string {
 		w.t.Fatal(w.err)
 	}
 	w.watch()
-	w.eventually("a failure", func() bool { return w.stat("listener_manager.lds.update_failure") > 0 })
+	w.eventually("a failure after another", func() bool { return w.stat("listener_manager.lds.update_failure") > 1 })
 	if w.stat("listener_manager.lds.init_fetch_timeout") > 0 {
 		return "ready"
 	}

@@ -93,7 +93,7 @@ func TestAbsence(t *testing.T) {
 
 // same says that two configurations share listeners, clusters and endpoints.
 func same(a, b *config.Snapshot) bool {
-	if len(a.Listeners) != len(b.Listeners) || len(a.Clusters) != len(b.Clusters) || len(a.Endpoints) != len(b.Endpoints) {
+	if len(a.Listeners) != len(b.Listeners) || len(a.Clusters) != len(b.Clusters) || a.Endpoints.Len() != b.Endpoints.Len() {
 		return false
 	}
 	for i := range a.Listeners {
@@ -106,8 +106,8 @@ func same(a, b *config.Snapshot) bool {
 			return false
 		}
 	}
-	for name := range a.Endpoints {
-		if a.Endpoints[name] != b.Endpoints[name] {
+	for name := range a.Endpoints.All() {
+		if a.Endpoints.Get(name) != b.Endpoints.Get(name) {
 			return false
 		}
 	}

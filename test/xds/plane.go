@@ -24,8 +24,10 @@ import (
 	clusterservice "github.com/envoyproxy/go-control-plane/envoy/service/cluster/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	endpointservice "github.com/envoyproxy/go-control-plane/envoy/service/endpoint/v3"
+	extensionservice "github.com/envoyproxy/go-control-plane/envoy/service/extension/v3"
 	listenerservice "github.com/envoyproxy/go-control-plane/envoy/service/listener/v3"
 	routeservice "github.com/envoyproxy/go-control-plane/envoy/service/route/v3"
+	runtimeservice "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	secretservice "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
@@ -63,6 +65,8 @@ type all interface {
 	listenerservice.ListenerDiscoveryServiceServer
 	routeservice.RouteDiscoveryServiceServer
 	secretservice.SecretDiscoveryServiceServer
+	extensionservice.ExtensionConfigDiscoveryServiceServer
+	runtimeservice.RuntimeDiscoveryServiceServer
 }
 
 // NewPlane starts a control plane on this host, or at a path.
@@ -118,6 +122,8 @@ func serve(s all, l net.Listener, o ...grpc.ServerOption) *grpc.Server {
 	listenerservice.RegisterListenerDiscoveryServiceServer(g, s)
 	routeservice.RegisterRouteDiscoveryServiceServer(g, s)
 	secretservice.RegisterSecretDiscoveryServiceServer(g, s)
+	extensionservice.RegisterExtensionConfigDiscoveryServiceServer(g, s)
+	runtimeservice.RegisterRuntimeDiscoveryServiceServer(g, s)
 	go g.Serve(l)
 	return g
 }

@@ -55,6 +55,7 @@ static_resources:
 		t.Fatal(err)
 	}
 	p := &Proxy{Stats: telemetry.NewStore(1), t: t}
+	values := proxy.NewRuntime(boot.Runtime, p.Stats)
 	logs := accesslog.NewFiles(1, p.Stats, 10*time.Millisecond, 64<<10)
 	t.Cleanup(logs.Close)
 	p.Feed, err = xds.Open(boot, xds.Options{Filters: builtin.All(), Stats: p.Stats, Report: func(o xds.Outcome) {
@@ -80,6 +81,7 @@ static_resources:
 		defer close(done)
 		p.Feed.Watch(ctx, func(s *config.Snapshot) error {
 			p.Updates.Add(1)
+			values.Discover(s.Runtime)
 			return p.Update(s)
 		})
 	}()

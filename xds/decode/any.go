@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -109,31 +110,24 @@ func (s *session) inFilter(err error, p *at) {
 	}
 }
 
-// canonical gives every Any below m the one spelling of its content, so that equal resources have equal bytes.
+// canonical opens every Any below m and gives it the one spelling of its content, if it may have another, so that equal resources have
+// equal bytes.
 func (s *session) canonical(m protoreflect.Message) {
 	if a, ok := m.Interface().(*anypb.Any); ok {
-		t, err := protoregistry.GlobalTypes.FindMessageByName(a.MessageName())
-		if err != nil {
-			return
-		}
-		inner := t.New()
-		if proto.Unmarshal(a.GetValue(), inner.Interface()) != nil {
-			return
-		}
-		s.canonical(inner)
-		a.Value = marshal(inner.Interface())
+		s.canonicalAny(a)
 		return
 	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+	for _, f := range leadToAny(m.Descriptor()) {
+		if !m.Has(f) {
+			continue
+		}
+		v := m.Get(f)
 		switch {
 		case f.IsMap():
-			if f.MapValue().Message() != nil {
-				v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
-					s.canonical(v.Message())
-					return true
-				})
-			}
-		case f.Message() == nil:
+			v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
+				s.canonical(v.Message())
+				return true
+			})
 		case f.IsList():
 			for i := range v.List().Len() {
 				s.canonical(v.List().Get(i).Message())
@@ -141,8 +135,69 @@ func (s *session) canonical(m protoreflect.Message) {
 		default:
 			s.canonical(v.Message())
 		}
+	}
+}
+
+func (s *session) canonicalAny(a *anypb.Any) {
+	name := string(a.MessageName())
+	t, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(name))
+	if err != nil {
+		s.unread = true
+		return
+	}
+	inner := t.New()
+	if proto.Unmarshal(a.GetValue(), inner.Interface()) != nil {
+		s.unread = true
+		return
+	}
+	s.canonical(inner)
+	if !s.same {
+		a.Value = marshal(inner.Interface())
+	}
+	switch inner.Interface().(type) {
+	case *udpav1.TypedStruct, *xdsv3.TypedStruct:
+	default:
+		s.opened[a] = &opened{name: name, message: inner.Interface()}
+	}
+}
+
+// leadToAny are the fields of a message below which an Any may be: few do, and the others need not be looked at.
+func leadToAny(d protoreflect.MessageDescriptor) []protoreflect.FieldDescriptor {
+	if known, ok := leading.Load(d.FullName()); ok {
+		return known.([]protoreflect.FieldDescriptor)
+	}
+	var out []protoreflect.FieldDescriptor
+	for i := range d.Fields().Len() {
+		f := d.Fields().Get(i)
+		below := f.Message()
+		if f.IsMap() {
+			below = f.MapValue().Message()
+		}
+		if below != nil && holdsAny(below, map[protoreflect.FullName]bool{}) {
+			out = append(out, f)
+		}
+	}
+	leading.Store(d.FullName(), out)
+	return out
+}
+
+// leading is what leadToAny has found out, by the names of messages.
+var leading sync.Map
+
+func holdsAny(d protoreflect.MessageDescriptor, seen map[protoreflect.FullName]bool) bool {
+	if d.FullName() == "google.protobuf.Any" {
 		return true
-	})
+	}
+	if seen[d.FullName()] {
+		return false
+	}
+	seen[d.FullName()] = true
+	for i := range d.Fields().Len() {
+		if m := d.Fields().Get(i).Message(); m != nil && holdsAny(m, seen) { // a map's entry is a message, too
+			return true
+		}
+	}
+	return false
 }
 
 // marshal writes a message the same way each time.

@@ -15,7 +15,7 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 	b := &config.Bootstrap{
 		Node:      node(m.GetNode()),
 		LogFormat: m.GetApplicationLogConfig().GetLogFormat().GetTextFormat(),
-		Raw:       marshal(m),
+		Raw:       s.bytes(m),
 	}
 	interval, ip := s.duration(m.GetStatsFlushInterval(), 5*time.Second, p.field("stats_flush_interval")), p.field("stats_flush_interval")
 	if interval < time.Millisecond || interval >= 5*time.Minute {
@@ -31,13 +31,13 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 	}
 	s.bound = s.binding(m.GetClusterManager().GetUpstreamBindConfig(), p.field("cluster_manager").field("upstream_bind_config"))
 	s.ejections = m.GetClusterManager().GetOutlierDetection().GetEventLogPath()
-	b.Runtime = s.runtime(m.GetLayeredRuntime(), p.field("layered_runtime"))
 	b.Dynamic = config.Dynamic{Resolver: s.asked, Binding: s.bound, Ejections: s.ejections}
 	s.controls = serversOf(m.GetStaticResources().GetClusters())
 	if c := m.GetDynamicResources().GetAdsConfig(); c != nil {
 		shared := s.stream(c, p.field("dynamic_resources").field("ads_config"))
 		b.Dynamic.Shared, s.shared = &shared, true
 	}
+	b.Runtime = s.runtime(m.GetLayeredRuntime(), p.field("layered_runtime"))
 	if c := m.GetDynamicResources().GetLdsConfig(); c != nil {
 		b.Dynamic.Listeners, b.Dynamic.ListenerStream = s.source(c, p.field("dynamic_resources").field("lds_config"))
 	}

@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"math"
 	"strings"
 	"time"
 
@@ -20,7 +19,7 @@ const protocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 var defaultBreaker = config.Breaker{MaxConnections: 1024, MaxPending: 1024, MaxRequests: 1024, MaxRetries: 3}
 
 func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
-	raw := marshal(m)
+	raw := s.bytes(m)
 	c := &config.Cluster{
 		Name:           m.GetName(),
 		StatName:       m.GetAltStatName(),
@@ -216,66 +215,4 @@ func (s *session) transports(c *config.Cluster, list []*clusterv3.Cluster_Transp
 		t.Match = m.GetMatch().AsMap()
 		c.Transports = append(c.Transports, t)
 	}
-}
-
-func (s *session) assignment(m *endpointv3.ClusterLoadAssignment, p *at) *config.Assignment {
-	raw := marshal(m)
-	a := &config.Assignment{Name: m.GetClusterName(), Hash: hash(raw), Raw: raw,
-		Overprovisioning: u32(m.GetPolicy().GetOverprovisioningFactor(), defaultOverprovisioning), WeighHealth: m.GetPolicy().GetWeightedPriorityHealth()}
-	if drops := m.GetPolicy().GetDropOverloads(); len(drops) > 1 {
-		s.problem(p.field("policy").field("drop_overloads"), "has %d categories: want one at most, as Envoy", len(drops))
-	} else if len(drops) == 1 {
-		a.Drop = Fraction(drops[0].GetDropPercentage())
-	}
-	var total uint64
-	localities := map[uint32]uint64{} // the sum of their weights, by priority
-	for i, l := range m.GetEndpoints() {
-		p := p.field("endpoints").item(i)
-		where := config.Locality{Region: l.GetLocality().GetRegion(), Zone: l.GetLocality().GetZone(), SubZone: l.GetLocality().GetSubZone()}
-		if localities[l.GetPriority()] += uint64(l.GetLoadBalancingWeight().GetValue()); localities[l.GetPriority()] > math.MaxUint32 {
-			s.problem(p.field("load_balancing_weight"), "the weights of a priority's localities sum to more than %d", uint32(math.MaxUint32))
-		}
-		p = p.field("lb_endpoints")
-		for j, e := range l.GetLbEndpoints() {
-			p := p.item(j)
-			if e.GetEndpoint() == nil {
-				s.problem(p.field("endpoint"), "an endpoint is missing")
-				continue
-			}
-			weight := u32(e.GetLoadBalancingWeight(), 1)
-			total += uint64(weight)
-			one := config.Endpoint{
-				Hostname:       e.GetEndpoint().GetHostname(),
-				Weight:         weight,
-				Health:         healths[e.GetHealthStatus()],
-				Locality:       where,
-				LocalityWeight: l.GetLoadBalancingWeight().GetValue(),
-				Priority:       uint8(l.GetPriority()),
-				Metadata:       metadata(e.GetMetadata()),
-				Check:          s.endpointCheck(e.GetEndpoint().GetHealthCheckConfig(), p.field("endpoint").field("health_check_config")),
-			}
-			if at := p.field("endpoint").field("address"); s.named {
-				one.Host, one.Port = s.host(e.GetEndpoint().GetAddress(), at)
-			} else {
-				one.Address = s.address(e.GetEndpoint().GetAddress(), toConnect, at)
-			}
-			a.Endpoints = append(a.Endpoints, one)
-		}
-	}
-	if len(a.Endpoints) > 0 {
-		s.total(total, p.field("endpoints"))
-	}
-	return a
-}
-
-// defaultOverprovisioning is in percent.
-const defaultOverprovisioning = 140
-
-var healths = map[corev3.HealthStatus]config.Health{
-	corev3.HealthStatus_UNKNOWN:   config.HealthUnknown,
-	corev3.HealthStatus_HEALTHY:   config.HealthHealthy,
-	corev3.HealthStatus_UNHEALTHY: config.HealthUnhealthy,
-	corev3.HealthStatus_DRAINING:  config.HealthDraining,
-	corev3.HealthStatus_TIMEOUT:   config.HealthTimeout,
-	corev3.HealthStatus_DEGRADED:  config.HealthDegraded,
 }

@@ -4,16 +4,19 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"regexp"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
@@ -25,6 +28,7 @@ import (
 type Decoder struct {
 	filters, overrides map[string]*filters.Spec // by the message that they read
 	options            Options
+	outlines           sync.Map // as outline makes them: by a message's name and place
 }
 
 // Options are what a decoder is told beside its filters.
@@ -69,6 +73,10 @@ type session struct {
 	allowUnknown bool
 	problems     Problems
 	opened       map[*anypb.Any]*opened
+	unread       bool                      // an Any is of a type that the program does not link, or no such message
+	whole        proto.Message             // what is being read
+	raw          []byte                    // its canonical bytes
+	same         bool                      // they are what it was read from
 	files        []string                  // that data sources have named so far
 	sum          []byte                    // of what was in them
 	hasCluster   func(string) bool         // may be nil
@@ -87,11 +95,34 @@ func (d *Decoder) session() *session {
 		shared: d.options.Shared, controls: d.options.Servers}
 }
 
-// check brings a message into canonical form, visits all that is set and holds it against Envoy's own rules.
-func (s *session) check(m proto.Message, p *at) {
+// check brings a message into canonical form, visits all that is set and holds it against Envoy's own rules. wire is what it was read
+// from; nil: something else.
+func (s *session) check(m proto.Message, wire []byte, p *at) {
+	o := s.outline(m.ProtoReflect().Descriptor(), "", false)
+	seen := scan{decoder: s.Decoder, clean: true, same: true}
+	if wire != nil {
+		seen.message(wire, o)
+		s.same = seen.same
+	}
 	s.canonical(m.ProtoReflect())
+	if s.whole, s.raw = m, wire; !s.same {
+		s.raw = marshal(m)
+		seen = scan{decoder: s.Decoder, clean: true}
+		seen.message(s.raw, o)
+	}
+	if seen.clean && !s.unread && s.options.Harmless == nil && s.valid(m) {
+		return
+	}
 	s.walk(m.ProtoReflect(), "", p)
 	s.validate(m, p)
+}
+
+// bytes are a message's canonical bytes.
+func (s *session) bytes(m proto.Message) []byte {
+	if m == s.whole {
+		return s.raw
+	}
+	return marshal(m)
 }
 
 // hash is the fingerprint of canonical bytes.
@@ -102,9 +133,9 @@ func hash(b []byte) (h config.Hash) {
 }
 
 // one reads a resource that stands alone.
-func one[M proto.Message, C any](d *Decoder, m M, read func(*session, M, *at) C) (C, error) {
+func one[M proto.Message, C any](d *Decoder, m M, wire []byte, read func(*session, M, *at) C) (C, error) {
 	s := d.session()
-	s.check(m, nil)
+	s.check(m, wire, nil)
 	c := read(s, m, nil)
 	if err := s.err(); err != nil {
 		var none C
@@ -117,7 +148,7 @@ func one[M proto.Message, C any](d *Decoder, m M, read func(*session, M, *at) C)
 func (d *Decoder) Bootstrap(m *bootstrapv3.Bootstrap) (*config.Bootstrap, error) {
 	s := d.session()
 	s.allowUnknown = d.options.AllowUnknownFields
-	s.check(m, nil)
+	s.check(m, nil, nil)
 	b := s.bootstrap(m, nil)
 	if err := s.err(); err != nil {
 		return nil, err
@@ -127,53 +158,57 @@ func (d *Decoder) Bootstrap(m *bootstrapv3.Bootstrap) (*config.Bootstrap, error)
 
 // Listener reads a listener.
 func (d *Decoder) Listener(m *listenerv3.Listener) (*config.Listener, error) {
-	return one(d, m, (*session).listener)
+	return one(d, m, nil, (*session).listener)
 }
 
 // Cluster reads a cluster.
 func (d *Decoder) Cluster(m *clusterv3.Cluster) (*config.Cluster, error) {
-	return one(d, m, (*session).cluster)
+	return one(d, m, nil, (*session).cluster)
 }
 
 // RouteConfiguration reads a table of routes. Whether the clusters that it names exist is judged if it asks for that and
 // Options.HasCluster can say.
 func (d *Decoder) RouteConfiguration(m *routev3.RouteConfiguration) (*config.RouteConfiguration, error) {
-	return one(d, m, (*session).routeConfiguration)
+	return one(d, m, nil, (*session).routeConfiguration)
 }
 
 // Assignment reads the endpoints of a cluster.
 func (d *Decoder) Assignment(m *endpointv3.ClusterLoadAssignment) (*config.Assignment, error) {
-	return one(d, m, (*session).assignment)
+	return one(d, m, nil, (*session).assignment)
 }
 
 // Secret reads a secret, and the files that it names.
 func (d *Decoder) Secret(m *tlsv3.Secret) (*config.Secret, error) {
-	return one(d, m, (*session).secret)
+	return one(d, m, nil, (*session).secret)
 }
 
 // Wire reads any of the resources from protobuf's wire format: *config.Listener, *config.Cluster, *config.RouteConfiguration,
-// *config.Assignment or *config.Secret, by the full name of its message.
+// *config.Assignment, *config.Secret, *config.Extension or *config.RuntimeValues, by the full name of its message. It keeps the bytes, which must not change from then on.
 func (d *Decoder) Wire(message string, wire []byte) (any, error) {
 	switch message {
 	case "envoy.config.listener.v3.Listener":
-		return fromWire(wire, &listenerv3.Listener{}, d.Listener)
+		return fromWire(d, wire, &listenerv3.Listener{}, (*session).listener)
 	case "envoy.config.cluster.v3.Cluster":
-		return fromWire(wire, &clusterv3.Cluster{}, d.Cluster)
+		return fromWire(d, wire, &clusterv3.Cluster{}, (*session).cluster)
 	case "envoy.config.route.v3.RouteConfiguration":
-		return fromWire(wire, &routev3.RouteConfiguration{}, d.RouteConfiguration)
+		return fromWire(d, wire, &routev3.RouteConfiguration{}, (*session).routeConfiguration)
 	case "envoy.config.endpoint.v3.ClusterLoadAssignment":
-		return fromWire(wire, &endpointv3.ClusterLoadAssignment{}, d.Assignment)
+		return fromWire(d, wire, &endpointv3.ClusterLoadAssignment{}, (*session).assignment)
 	case "envoy.extensions.transport_sockets.tls.v3.Secret":
-		return fromWire(wire, &tlsv3.Secret{}, d.Secret)
+		return fromWire(d, wire, &tlsv3.Secret{}, (*session).secret)
+	case "envoy.config.core.v3.TypedExtensionConfig":
+		return fromWire(d, wire, &corev3.TypedExtensionConfig{}, (*session).extension)
+	case "envoy.service.runtime.v3.Runtime":
+		return fromWire(d, wire, &runtimev3.Runtime{}, (*session).layer)
 	}
-	return nil, Problems{{Text: fmt.Sprintf("%q is no resource: want a Listener, Cluster, RouteConfiguration, ClusterLoadAssignment or Secret", message)}}
+	return nil, Problems{{Text: fmt.Sprintf("%q is no resource", message)}}
 }
 
-func fromWire[M proto.Message, C any](wire []byte, m M, read func(M) (C, error)) (any, error) {
+func fromWire[M proto.Message, C any](d *Decoder, wire []byte, m M, read func(*session, M, *at) C) (any, error) {
 	if err := proto.Unmarshal(wire, m); err != nil {
 		return nil, Problems{{Text: fmt.Sprintf("not a %s: %v", m.ProtoReflect().Descriptor().Name(), plain(err))}}
 	}
-	c, err := read(m)
+	c, err := one(d, m, wire, read)
 	if err != nil {
 		return nil, err
 	}

@@ -170,6 +170,13 @@ func (s *session) httpFilters(h *config.HTTP, list []*hcmv3.HttpFilter, p *at) {
 			s.problem(p.field("name"), "http_filters[%d] is called %q, too: routes could not tell them apart", j, m.GetName())
 		}
 		names[m.GetName()] = i
+		if m.GetConfigDiscovery() != nil {
+			if i == len(list)-1 {
+				s.problem(p, "the last filter must be envoy.filters.http.router")
+			}
+			h.Filters = append(h.Filters, s.discovered(m, p))
+			continue
+		}
 		p = p.field("typed_config")
 		if m.GetTypedConfig() == nil {
 			s.problem(p, "a configuration is missing")

@@ -32,7 +32,7 @@ const maxGuards = 64
 
 func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 	s.within = m.GetName()
-	raw := marshal(m)
+	raw := s.bytes(m)
 	l := &config.Listener{
 		Name:         m.GetName(),
 		Metadata:     metadata(m.GetMetadata()),

@@ -39,16 +39,36 @@ type tableRules struct {
 }
 
 func (s *session) routes(m *routev3.RouteConfiguration, inline bool, p *at) *config.RouteConfiguration {
-	raw := marshal(m)
+	raw := s.bytes(m)
+	t, c := s.table(m, inline, p)
+	t.Hash, t.Raw = hash(raw), raw
+	domains := map[string]int{}
+	for i, v := range m.GetVirtualHosts() {
+		p := p.field("virtual_hosts").item(i)
+		for k, d := range v.GetDomains() {
+			d = strings.ToLower(d)
+			if j, ok := domains[d]; ok {
+				s.problem(p.field("domains").item(k), "%q belongs to virtual_hosts[%d] already", d, j)
+			}
+			domains[d] = i
+		}
+		t.VirtualHosts = append(t.VirtualHosts, s.virtualHost(v, c, p))
+		if s.full() {
+			break
+		}
+	}
+	return t
+}
+
+// table is a route configuration but for its virtual hosts, and what those need to know of it.
+func (s *session) table(m *routev3.RouteConfiguration, inline bool, p *at) (*config.RouteConfiguration, tableRules) {
 	t := &config.RouteConfiguration{
 		Name:              m.GetName(),
-		Hash:              hash(raw),
 		Headers:           s.headers(m, p),
 		IgnorePortInHost:  m.GetIgnorePortInHostMatching(),
 		IgnoreParameters:  m.GetIgnorePathParametersInPathMatching(),
 		VirtualHostHeader: strings.ToLower(m.GetVhostHeader()),
 		MostSpecificFirst: m.GetMostSpecificHeaderMutationsWins(),
-		Raw:               raw,
 	}
 	for _, name := range m.GetInternalOnlyHeaders() {
 		t.InternalOnly = append(t.InternalOnly, strings.ToLower(name))
@@ -66,26 +86,53 @@ func (s *session) routes(m *routev3.RouteConfiguration, inline bool, p *at) *con
 		s.problem(p.field("max_direct_response_body_size_bytes"), "%d: want at most %d", c.bodyLimit, maxBodyLimit)
 	}
 	c.mirrors = s.mirrors(m.GetRequestMirrorPolicies(), c, p)
-	domains := map[string]int{}
-	for i, v := range m.GetVirtualHosts() {
-		p := p.field("virtual_hosts").item(i)
-		for k, d := range v.GetDomains() {
-			d = strings.ToLower(d)
-			p := p.field("domains").item(k)
-			if j, ok := domains[d]; ok {
-				s.problem(p, "%q belongs to virtual_hosts[%d] already", d, j)
-			}
-			domains[d] = i
-			if strings.ContainsAny(d, " \t\r\n\x00/") {
-				s.problem(p, "%q is not a host", d)
-			}
+	return t, c
+}
+
+// routesAfter reads a table of which some virtual hosts are those of before. It gives nil if anything is to be said against it, or if
+// something else in it has changed.
+func (d *Decoder) routesAfter(wire []byte, before *config.RouteConfiguration) *config.RouteConfiguration {
+	const hosts = 2 // the field
+	now, was, ok := split(wire, before.Raw, hosts)
+	if !ok || len(was) != len(before.VirtualHosts) {
+		return nil
+	}
+	m := &routev3.RouteConfiguration{}
+	s := d.part(without(wire, hosts), m)
+	if s == nil {
+		return nil
+	}
+	_, c := s.table(m, false, nil)
+	if c.checkClusters || len(s.problems) > 0 {
+		return nil
+	}
+	t := *before
+	t.Raw, t.Hash, t.VirtualHosts = wire, hash(wire), make([]*config.VirtualHost, 0, len(now))
+	head, tail := ends(now, was)
+	t.VirtualHosts = append(t.VirtualHosts, before.VirtualHosts[:head]...)
+	for _, one := range now[head : len(now)-tail] {
+		m := &routev3.VirtualHost{}
+		s := d.part(one, m)
+		if s == nil {
+			return nil
 		}
-		t.VirtualHosts = append(t.VirtualHosts, s.virtualHost(v, c, p))
-		if s.full() {
-			break
+		v := s.virtualHost(m, c, nil)
+		if len(s.problems) > 0 || len(s.files) > 0 {
+			return nil
+		}
+		t.VirtualHosts = append(t.VirtualHosts, v)
+	}
+	t.VirtualHosts = append(t.VirtualHosts, before.VirtualHosts[len(was)-tail:]...)
+	domains := make(map[string]bool, len(t.VirtualHosts))
+	for _, v := range t.VirtualHosts {
+		for _, name := range v.Domains {
+			if domains[name] {
+				return nil
+			}
+			domains[name] = true
 		}
 	}
-	return t
+	return &t
 }
 
 func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *config.VirtualHost {
@@ -101,7 +148,10 @@ func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *conf
 		RateLimits:             s.rateLimits(m.GetRateLimits(), p.field("rate_limits")),
 		Metadata:               metadata(m.GetMetadata()),
 	}
-	for _, d := range m.GetDomains() {
+	for i, d := range m.GetDomains() {
+		if strings.ContainsAny(d, " \t\r\n\x00/") {
+			s.problem(p.field("domains").item(i), "%q is not a host", d)
+		}
 		v.Domains = append(v.Domains, strings.ToLower(d))
 	}
 	for i, c := range m.GetVirtualClusters() {

@@ -18,6 +18,7 @@ import (
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/compression/brotli/compressor/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/compression/brotli/decompressor/v3"
@@ -40,6 +41,7 @@ import (
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/local_ratelimit/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
@@ -107,8 +109,19 @@ func TestEveryRunFieldCounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := flipper{t: t, d: d, want: want, root: root, seen: seen}
+		f := flipper{t: t, want: want, root: root, seen: seen, read: func(m proto.Message) (any, error) { return d.Bootstrap(proto.CloneOf(m.(*bootstrapv3.Bootstrap))) }}
 		f.message(root.ProtoReflect(), "", nil, func() {})
+	}
+	for _, one := range alone {
+		m := parse(t, one.text, proto.Clone(one.message))
+		f := flipper{t: t, root: m, seen: seen, read: func(m proto.Message) (any, error) {
+			return d.Wire(string(m.ProtoReflect().Descriptor().FullName()), marshal(m))
+		}}
+		var err error
+		if f.want, err = f.read(m); err != nil {
+			t.Fatal(err)
+		}
+		f.message(m.ProtoReflect(), "", nil, func() {})
 	}
 	for key, fields := range index() {
 		message, _, _ := strings.Cut(key, "@")
@@ -122,6 +135,15 @@ func TestEveryRunFieldCounts(t *testing.T) {
 			}
 		}
 	}
+}
+
+// alone are resources that are part of no bootstrap.
+var alone = map[string]struct {
+	message proto.Message
+	text    string
+}{
+	"extension": {&corev3.TypedExtensionConfig{}, `{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer, max_request_bytes: 5}}`},
+	"layer":     {&runtimev3.Runtime{}, `{name: x, layer: {k: 7}}`},
 }
 
 // parts cuts a bootstrap up, since each flip reads the whole of what it is part of.
@@ -164,9 +186,9 @@ func onlyZero(fd protoreflect.FieldDescriptor, a field) bool {
 // flipper walks a message and tries what each field is for.
 type flipper struct {
 	t    *testing.T
-	d    *Decoder
-	want *config.Bootstrap
-	root *bootstrapv3.Bootstrap
+	want any
+	root proto.Message
+	read func(proto.Message) (any, error)
 	seen map[string]bool
 }
 
@@ -259,7 +281,7 @@ func other(fd protoreflect.FieldDescriptor, v protoreflect.Value) protoreflect.V
 }
 
 func (f *flipper) differs() bool {
-	got, err := f.d.Bootstrap(proto.CloneOf(f.root))
+	got, err := f.read(f.root)
 	return err != nil || !sameConfig(f.want, got)
 }
 

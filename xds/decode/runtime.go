@@ -59,6 +59,13 @@ func (s *session) runtime(m *bootstrapv3.LayeredRuntime, p *at) (layers []config
 			c.Values = map[string]*config.Value{}
 			s.runtimeValues(c.Values, "", l.GetStaticLayer(), p.field("static_layer"))
 		}
+		if r := l.GetRtdsLayer(); r != nil {
+			p := p.field("rtds_layer")
+			if c.Resource = r.GetName(); c.Resource == "" {
+				s.problem(p.field("name"), "a name is missing: the values are asked for by it")
+			}
+			c.File, c.Stream = s.source(r.GetRtdsConfig(), p.field("rtds_config"))
+		}
 		layers = append(layers, c)
 	}
 	return layers

@@ -110,7 +110,7 @@ var bootstrapTable = table{
 		"static_layer": run,
 		"disk_layer":   later("use static_layer or admin_layer"),
 		"admin_layer":  run,
-		"rtds_layer":   later("comes with the xDS client"),
+		"rtds_layer":   run,
 	},
 	"envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer": {},
 	"envoy.config.bootstrap.v3.Admin": {

@@ -89,7 +89,7 @@ var httpTable = table{
 	"envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": {
 		"name":             run,
 		"typed_config":     filterIn(inChain, "envoy.extensions.filters.http.router.v3.Router"),
-		"config_discovery": later("comes with the xDS client"),
+		"config_discovery": run,
 		"is_optional":      harmless("a filter that is not known is an error either way"),
 		"disabled":         run,
 	},

@@ -16,6 +16,9 @@ var roots = []string{
 	"envoy.config.cluster.v3.Cluster",
 	"envoy.config.route.v3.RouteConfiguration",
 	"envoy.config.endpoint.v3.ClusterLoadAssignment",
+	"envoy.extensions.transport_sockets.tls.v3.Secret",
+	"envoy.config.core.v3.TypedExtensionConfig",
+	"envoy.service.runtime.v3.Runtime",
 }
 
 // TestEveryFieldHasAnAnswer walks the descriptors from the roots: every field of every message that is read, and every value of every

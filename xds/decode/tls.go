@@ -357,7 +357,7 @@ func label(kind string, d *corev3.DataSource) string {
 // secret reads what is kept under a name. Its sum is that of what is in its files, too.
 func (s *session) secret(m *tlsv3.Secret, p *at) *config.Secret {
 	s.within = m.GetName()
-	c := &config.Secret{Name: m.GetName(), Raw: marshal(m)}
+	c := &config.Secret{Name: m.GetName(), Raw: s.bytes(m)}
 	if c.Name == "" {
 		s.problem(p.field("name"), "a name is missing")
 	}

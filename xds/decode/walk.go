@@ -129,10 +129,10 @@ func (s *session) walkAny(m *anypb.Any, a field, p *at) {
 }
 
 // may tells whether a message may be in an Any. Those of HTTP filters may if the program has the filter.
-func (s *session) may(a field, name string) bool {
-	has := s.filters
+func (d *Decoder) may(a field, name string) bool {
+	has := d.filters
 	if a.filter == inRoute {
-		has = s.overrides
+		has = d.overrides
 	}
 	return slices.Contains(a.any, name) && (!slices.Contains(filterMessages[a.filter], name) || has[name] != nil)
 }

@@ -27,6 +27,8 @@ var methods = map[string][2]string{
 	"envoy.config.endpoint.v3.ClusterLoadAssignment":   {"endpoint.v3.EndpointDiscoveryService/StreamEndpoints", "endpoint.v3.EndpointDiscoveryService/DeltaEndpoints"},
 	"envoy.extensions.transport_sockets.tls.v3.Secret": {"secret.v3.SecretDiscoveryService/StreamSecrets", "secret.v3.SecretDiscoveryService/DeltaSecrets"},
 	"envoy.config.listener.v3.Listener":                {"listener.v3.ListenerDiscoveryService/StreamListeners", "listener.v3.ListenerDiscoveryService/DeltaListeners"},
+	"envoy.config.core.v3.TypedExtensionConfig":        {"extension.v3.ExtensionConfigDiscoveryService/StreamExtensionConfigs", "extension.v3.ExtensionConfigDiscoveryService/DeltaExtensionConfigs"},
+	"envoy.service.runtime.v3.Runtime":                 {"runtime.v3.RuntimeDiscoveryService/StreamRuntime", "runtime.v3.RuntimeDiscoveryService/DeltaRuntime"},
 	"envoy.config.route.v3.RouteConfiguration":         {"route.v3.RouteDiscoveryService/StreamRoutes", "route.v3.RouteDiscoveryService/DeltaRoutes"},
 }
 
@@ -92,7 +94,7 @@ func (c *call) receive() (*Response, error) {
 
 func (c *call) close() { c.conn.Close() }
 
-func (s *Stream) endpoints() []config.Endpoint {
+func (s *Stream) endpoints() []*config.Endpoint {
 	if s.Server.Static == nil {
 		return nil
 	}
@@ -110,7 +112,7 @@ func (s *Stream) connect(ctx context.Context) (net.Conn, error) {
 	s.mu.Unlock()
 	var failures []error
 	for i := range list {
-		e := &list[(first+i)%len(list)]
+		e := list[(first+i)%len(list)]
 		c, where, err := s.reach(ctx, e)
 		if err == nil {
 			return c, nil

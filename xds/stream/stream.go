@@ -405,9 +405,11 @@ func (s *Stream) pop() (m any, ok bool) {
 
 // order is that in which kinds are asked for when a connection begins: clusters before what is said of them, listeners then, and routes.
 var order = []string{
+	"envoy.service.runtime.v3.Runtime",
 	"envoy.config.cluster.v3.Cluster",
 	"envoy.config.endpoint.v3.ClusterLoadAssignment",
 	"envoy.extensions.transport_sockets.tls.v3.Secret",
 	"envoy.config.listener.v3.Listener",
+	"envoy.config.core.v3.TypedExtensionConfig",
 	"envoy.config.route.v3.RouteConfiguration",
 }
