@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -22,8 +23,9 @@ import (
 // maxNameRegex bounds, in bytes, the expression of ?name_regex=.
 const maxNameRegex = 4 << 10
 
-// Dump writes the configuration in force as Envoy's /config_dump does, in protobuf's JSON: ?resource= names one field of the parts,
-// ?name_regex= picks by name, ?include_eds adds endpoints. What is wrong with the query is an error.
+// Dump writes the configuration in force as Envoy's /config_dump does, in protobuf's JSON: ?resource= lists the elements of one field of the
+// parts, ?mask= leaves fields of the parts, or of the elements, ?name_regex= picks by name, ?include_eds adds endpoints. What is wrong with the
+// query is an error, which may say by which status it is answered.
 func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error {
 	pick := func(string) bool { return true }
 	if text := query.Get("name_regex"); text != "" {
@@ -37,72 +39,26 @@ func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error
 		pick = e.MatchString
 	}
 	d := dumper{snapshot: f.Snapshot(), states: f.States(), pick: pick}
-	var parts []proto.Message
-	switch resource := query.Get("resource"); resource {
-	case "":
-		if !query.Has("name_regex") {
-			parts = append(parts, d.bootstrap(boot))
-		}
-		parts = append(parts, d.clusters())
-		if query.Has("include_eds") {
-			parts = append(parts, d.endpoints())
-		}
-		parts = append(parts, d.listeners(), d.routes(), d.secrets(), d.extensions())
-	case "bootstrap":
-		parts = append(parts, d.bootstrap(boot))
-	case "static_clusters", "dynamic_active_clusters", "dynamic_warming_clusters":
-		c := d.clusters()
-		if resource != "static_clusters" {
-			c.StaticClusters = nil
-		}
-		if resource != "dynamic_active_clusters" {
-			c.DynamicActiveClusters = nil
-		}
-		if resource != "dynamic_warming_clusters" {
-			c.DynamicWarmingClusters = nil
-		}
-		parts = append(parts, c)
-	case "static_listeners", "dynamic_listeners":
-		l := d.listeners()
-		if resource == "static_listeners" {
-			l.DynamicListeners = nil
-		} else {
-			l.StaticListeners = nil
-		}
-		parts = append(parts, l)
-	case "static_route_configs", "dynamic_route_configs":
-		r := d.routes()
-		if resource == "static_route_configs" {
-			r.DynamicRouteConfigs = nil
-		} else {
-			r.StaticRouteConfigs = nil
-		}
-		parts = append(parts, r)
-	case "static_endpoint_configs", "dynamic_endpoint_configs":
-		e := d.endpoints()
-		if resource == "static_endpoint_configs" {
-			e.DynamicEndpointConfigs = nil
-		} else {
-			e.StaticEndpointConfigs = nil
-		}
-		parts = append(parts, e)
-	case "static_secrets", "dynamic_active_secrets":
-		e := d.secrets()
-		if resource == "static_secrets" {
-			e.DynamicActiveSecrets = nil
-		} else {
-			e.StaticSecrets = nil
-		}
-		parts = append(parts, e)
-	case "ecds_filters":
-		parts = append(parts, d.extensions())
-	default:
-		return fmt.Errorf("%s not found in config dump: want bootstrap, static_clusters, dynamic_active_clusters, dynamic_warming_clusters, static_listeners, dynamic_listeners, "+
-			"static_route_configs, dynamic_route_configs, static_endpoint_configs, dynamic_endpoint_configs, static_secrets, dynamic_active_secrets or ecds_filters", resource)
+	parts := []proto.Message{d.bootstrap(boot), d.clusters()}
+	if query.Has("include_eds") || query.Has("resource") {
+		parts = append(parts, d.endpoints())
+	}
+	parts = append(parts, d.listeners(), d.routes(), d.secrets(), d.extensions())
+	for _, p := range parts {
+		redact(p.ProtoReflect())
+	}
+	var err error
+	switch resource, text := query.Get("resource"), query.Get("mask"); {
+	case resource != "":
+		parts, err = elements(parts, resource, text)
+	case text != "":
+		parts, err = masked(parts, text)
+	}
+	if err != nil {
+		return err
 	}
 	out := &adminv3.ConfigDump{}
 	for _, p := range parts {
-		redact(p.ProtoReflect())
 		a, err := anypb.New(p)
 		if err != nil {
 			return err
@@ -115,6 +71,58 @@ func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error
 	}
 	_, err = w.Write(append(b, '\n'))
 	return err
+}
+
+// notThere is a resource that no part has.
+type notThere string
+
+// Error says what there is.
+func (e notThere) Error() string {
+	return string(e) + " not found in config dump: want static_clusters, dynamic_active_clusters, dynamic_warming_clusters, static_listeners, dynamic_listeners, " +
+		"static_route_configs, dynamic_route_configs, static_endpoint_configs, dynamic_endpoint_configs, static_secrets, dynamic_active_secrets, dynamic_warming_secrets or ecds_filters"
+}
+
+// Status is the one that it is answered by.
+func (notThere) Status() int { return 404 }
+
+// elements are those of one field of a part, each by itself, as Envoy lists them.
+func elements(parts []proto.Message, resource, text string) (out []proto.Message, err error) {
+	for _, p := range parts {
+		m := p.ProtoReflect()
+		f := m.Descriptor().Fields().ByName(protoreflect.Name(resource))
+		switch {
+		case f == nil:
+			continue
+		case !f.IsList():
+			return nil, fmt.Errorf("%[1]s is not a repeated field. Use ?mask=%[1]s to get only this field", resource)
+		}
+		k, list := readMask(text), m.Get(f).List()
+		for i := range list.Len() {
+			if err := k.trim(list.Get(i).Message()); err != nil {
+				return nil, fmt.Errorf("FieldMask %q could not be successfully used: %v", text, err)
+			}
+			out = append(out, list.Get(i).Message().Interface())
+		}
+		return out, nil
+	}
+	return nil, notThere(resource)
+}
+
+// masked are the parts that have all fields of a mask, without their others.
+func masked(parts []proto.Message, text string) (out []proto.Message, err error) {
+	k := readMask(text)
+	if k == nil {
+		return parts, nil
+	}
+	for _, p := range parts {
+		if k.trim(p.ProtoReflect()) == nil {
+			out = append(out, p)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("FieldMask %s could not be successfully applied to any configs", text)
+	}
+	return out, nil
 }
 
 // dumper puts the parts together.

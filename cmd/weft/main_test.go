@@ -283,7 +283,7 @@ func TestAdminIsCareful(t *testing.T) {
 		{"POST", "/stats", nil, 405},
 		{"GET", "/nonsense", nil, 404},
 		{"GET", "/stats?filter=(", nil, 400},
-		{"GET", "/config_dump?resource=nonsense", nil, 400},
+		{"GET", "/config_dump?resource=nonsense", nil, 404},
 		{"POST", "/logging?level=nonsense", nil, 400},
 	} {
 		// net/http's client would clean the path: by hand.

@@ -157,6 +157,7 @@ func (p *process) startAdmin(levels *components, log *slog.Logger) error {
 		Ready:        p.proxy.State,
 		Info:         p.info,
 		Dump:         func(w io.Writer, q url.Values) error { return p.feed.Dump(w, p.boot, q) },
+		Explain:      p.proxy.Explain,
 		Levels:       levels.Levels,
 		SetLevel:     levels.Set,
 		Runtime:      p.runtime.View,

@@ -22,7 +22,9 @@ type command struct {
 }
 
 var commands = []command{
+	{"assess", "what weft would make of the configuration of a running Envoy", runAssess},
 	{"demo", "two versions of a service, weft between them, and traffic that moves from one to the other", runDemo},
+	{"proxy", "look into one proxy: its configuration, routes, clusters, and what a request would meet", runProxy},
 	{"version", "print the version", runVersion},
 }
 
@@ -65,6 +67,8 @@ Examples:
   weftctl demo             watch weights change, live
   weftctl demo --once      the same unattended; exit code 0 if every share held and nothing was lost
   weftctl demo --help      what else it can do
+  weftctl proxy routes     what the proxy on this host routes, and where
+  weftctl assess dump.json what would run of an Envoy's configuration, and what would not
 `)
 }
 
@@ -83,14 +87,22 @@ func runVersion(args []string, s streams) int {
 
 // nearest is the command whose name takes the fewest changes of a letter to reach.
 func nearest(word string) string {
+	var names []string
+	for _, c := range commands {
+		names = append(names, c.name)
+	}
+	return nearestOf(word, names)
+}
+
+func nearestOf(word string, names []string) string {
 	// A word is as long as its writer likes, and the table below grows with it; what is longer than any name is far from all of them.
 	if len(word) > 32 {
 		word = word[:32]
 	}
 	best, least := "", len(word)+32
-	for _, c := range commands {
-		if d := distance(word, c.name); d < least {
-			best, least = c.name, d
+	for _, name := range names {
+		if d := distance(word, name); d < least {
+			best, least = name, d
 		}
 	}
 	return best

@@ -34,6 +34,7 @@ type View struct {
 	Ready        func() (state string, ready bool)
 	Info         func() any // of /server_info, to be written as JSON
 	Dump         func(w io.Writer, query url.Values) error
+	Explain      func(*Question) (*Answer, error) // an error is about the question
 	Levels       func() map[string]string
 	SetLevel     func(component, level string) error
 	Runtime      func() RuntimeView
@@ -68,9 +69,10 @@ func pages() []page {
 		{"/", "this index, for a browser", false, (*Server).index},
 		{"/certs", "certificates in use, whom they trust, and how many days they have left", false, (*Server).certs},
 		{"/clusters", "clusters and their endpoints; ?format=json", false, (*Server).clusters},
-		{"/config_dump", "the configuration in force, as Envoy's protobuf JSON; ?resource=, ?name_regex=, ?include_eds", false, (*Server).configDump},
+		{"/config_dump", "the configuration in force, as Envoy's protobuf JSON; ?resource=, ?mask=, ?name_regex=, ?include_eds", false, (*Server).configDump},
 		{"/cpuprofiler", "?enable=y writes where the processor's time goes to admin.profile_path, in pprof's format, until ?enable=n", true, (*Server).cpuProfiler},
 		{"/drain_listeners", "stop taking connections; ?graceful asks those that stand to go first, ?skip_exit leaves the sockets open, ?inboundonly spares the others", true, (*Server).drain},
+		{"/explain", "what a connection and a request would meet, and what came close; ?address= or ?listener=, ?source=, ?tls, ?sni=, ?alpn=, ?method=, ?url=, ?header=", false, (*Server).explain},
 		{"/healthcheck/fail", "fail the health checks of others, and call this server draining", true, (*Server).failHealth},
 		{"/healthcheck/ok", "pass them again", true, (*Server).passHealth},
 		{"/help", "this index, in plain text", false, (*Server).help},
@@ -322,6 +324,10 @@ func (s *Server) configDump(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("content-type", "application/json")
 	if err := s.view.Dump(w, r.URL.Query()); err != nil {
 		w.Header().Set("content-type", "text/plain; charset=UTF-8")
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		status := http.StatusBadRequest
+		if own := (interface{ Status() int })(nil); errors.As(err, &own) {
+			status = own.Status()
+		}
+		http.Error(w, err.Error(), status)
 	}
 }

@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
 	"github.com/weftmesh/weft/wire/http"
 )
@@ -84,11 +85,16 @@ func (x *exchange) startChain() {
 // chooseFilters leaves out the filters that the chain, or what the request's route says of them, turns off.
 func (x *exchange) chooseFilters() {
 	for i := range x.filters {
-		x.skip[i] = x.links.list[i].off
-		if o := x.overrideOf(i); o != nil {
-			x.skip[i] = o.Disabled
-		}
+		x.skip[i] = !x.links.list[i].on(x.overrideOf(i))
 	}
+}
+
+// on tells whether a request meets the filter, of which its place in the table says that; nil: nothing.
+func (l *link) on(said *config.FilterOverride) bool {
+	if said != nil {
+		return !said.Disabled
+	}
+	return !l.off
 }
 
 // leaveChain has an exchange meet no filters from now on.

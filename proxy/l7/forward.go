@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -57,18 +58,22 @@ func (x *exchange) match() {
 
 // shareNumber decides which share of a route's traffic the request belongs to.
 func (x *exchange) shareNumber(f *config.Forward) uint64 {
-	switch {
-	case f.ShareHeader != "":
-		if n, ok := route.Number(&x.request, f.ShareHeader); ok {
+	if f.ShareHeader != "" || f.ShareByHash {
+		if n, ok := ownNumber(f, &x.request, x.entry.Remote.Addr(), x.entry.State); ok {
 			return n
-		}
-	case f.ShareByHash:
-		// A client without cookie is not given one for this, with Envoy.
-		if hash, ok, _ := route.Hash(f.HashPolicies, &x.request, x.entry.Remote.Addr(), x.entry.State, nil); ok {
-			return hash
 		}
 	}
 	return x.input.Random
+}
+
+// ownNumber is the number that a request brings along, where those decide, or that it is hashed to.
+func ownNumber(f *config.Forward, r *http.Request, client netip.Addr, state []config.State) (n uint64, ok bool) {
+	if f.ShareHeader != "" {
+		return route.Number(r, f.ShareHeader)
+	}
+	// A client without cookie is not given one for this, with Envoy.
+	n, ok, _ = route.Hash(f.HashPolicies, r, client, state, nil)
+	return n, ok
 }
 
 // chosenCluster is the cluster that the request's share names, itself or by a field of the request.

@@ -71,14 +71,8 @@ func (x *exchange) acceptUpgrade() bool {
 		x.state &^= rerouted // it was matched with fields that are taken out
 		return true
 	}
-	allowed := x.server.config.Upgrades
-	if f := x.matchedForward(); f != nil {
-		if u := findUpgrade(f.Upgrades, kind); u != nil {
-			allowed = f.Upgrades
-		}
-	}
-	u := findUpgrade(allowed, kind)
-	if u == nil || !u.Enabled {
+	u := allowedUpgrade(x.server.config, x.matchedForward(), kind)
+	if u == nil {
 		x.conn.stats.Inc(RqWSOnNonWSRoute)
 		x.client.last()
 		x.reply(403, "upgrade_failed", nil, "")
@@ -89,6 +83,20 @@ func (x *exchange) acceptUpgrade() bool {
 		x.state |= terminated
 	}
 	return true
+}
+
+// allowedUpgrade is what the route says of an upgrade, or else the connection manager; nil: it is not allowed.
+func allowedUpgrade(c *config.HTTP, f *config.Forward, kind []byte) *config.Upgrade {
+	u := findUpgrade(c.Upgrades, kind)
+	if f != nil {
+		if own := findUpgrade(f.Upgrades, kind); own != nil {
+			u = own
+		}
+	}
+	if u == nil || !u.Enabled {
+		return nil
+	}
+	return u
 }
 
 func findUpgrade(list []config.Upgrade, kind []byte) *config.Upgrade {
@@ -142,26 +150,33 @@ func (x *exchange) normalizeTarget() bool {
 
 // stripAuthority takes port and final dot off the host, as configured.
 func (x *exchange) stripAuthority() {
-	c, r := x.server.config, &x.request
+	c := x.server.config
 	if !c.StripTrailingHostDot && c.StripPort == config.StripNone {
 		return
 	}
+	host, changed := strippedAuthority(x.scratch[:0], c, &x.request, x.conn.address().Port())
+	if x.scratch = host; changed {
+		x.request.SetAuthority(host)
+	}
+}
+
+// strippedAuthority appends the authority without what is to be taken off it, on a connection to that port, and tells whether anything is.
+func strippedAuthority(dst []byte, c *config.HTTP, r *http.Request, local uint16) (out []byte, changed bool) {
 	host, port := splitPort(r.Authority())
-	changed := false
 	if c.StripTrailingHostDot && len(host) > 1 && host[len(host)-1] == '.' {
 		host = host[:len(host)-1]
 		changed = true
 	}
 	strip := len(port) > 0 && !r.IsConnect() && (c.StripPort == config.StripAny ||
-		c.StripPort == config.StripMatching && string(port) == strconv.Itoa(int(x.conn.address().Port())))
+		c.StripPort == config.StripMatching && string(port) == strconv.Itoa(int(local)))
 	if !changed && !strip {
-		return
+		return dst, false
 	}
-	x.scratch = append(x.scratch[:0], host...)
+	dst = append(dst, host...)
 	if !strip && len(port) > 0 {
-		x.scratch = append(append(x.scratch, ':'), port...)
+		dst = append(append(dst, ':'), port...)
 	}
-	r.SetAuthority(x.scratch)
+	return dst, true
 }
 
 // splitPort cuts host:port; port is empty if there is none.
@@ -216,12 +231,7 @@ func (x *exchange) resolveClient() (inside, ok bool) {
 	direct := x.conn.conn.Remote()
 	trusted := false
 	if c.UseRemoteAddress {
-		trusted = !r.Has(http.XForwardedFor)
-		if c.TrustedHops > 0 {
-			if a, ok := forwardedFor(r, c.TrustedHops-1); ok {
-				x.entry.Remote = a
-			}
-		}
+		x.entry.Remote, trusted = clientOf(c, r, x.entry.Remote)
 		if !c.SkipXFFAppend {
 			x.appendForwardedFor()
 		}
@@ -233,9 +243,8 @@ func (x *exchange) resolveClient() (inside, ok bool) {
 			if trusted, ok = x.detect(); !ok {
 				return false, false
 			}
-		} else if a, ok := forwardedFor(r, c.TrustedHops); ok {
-			x.entry.Remote = a
-			trusted = bytes.IndexByte(r.Get(http.XForwardedFor), ',') < 0 && r.Count(http.XForwardedFor) == 1
+		} else {
+			x.entry.Remote, trusted = clientOf(c, r, x.entry.Remote)
 		}
 		if !r.Has(http.XForwardedProto) {
 			r.AddString(http.XForwardedProto, x.cameBy())
@@ -245,36 +254,66 @@ func (x *exchange) resolveClient() (inside, ok bool) {
 		x.scratch = strconv.AppendUint(x.scratch[:0], uint64(x.conn.address().Port()), 10)
 		r.Set(http.XForwardedPort, x.scratch)
 	}
-	x.setScheme()
+	setScheme(c, r)
+	return comesFromInside(c, direct, x.entry.Remote, trusted), true
+}
+
+// clientOf is whom a request comes from, by what x-forwarded-for says where that is believed, and whether it is a single address, which may
+// count as ours.
+func clientOf(c *config.HTTP, r *http.Request, peer netip.AddrPort) (client netip.AddrPort, trusted bool) {
+	if !c.UseRemoteAddress {
+		a, ok := forwardedFor(r, c.TrustedHops)
+		if !ok {
+			return peer, false
+		}
+		return a, bytes.IndexByte(r.Get(http.XForwardedFor), ',') < 0 && r.Count(http.XForwardedFor) == 1
+	}
+	if c.TrustedHops > 0 {
+		if a, ok := forwardedFor(r, c.TrustedHops-1); ok {
+			peer = a
+		}
+	}
+	return peer, !r.Has(http.XForwardedFor)
+}
+
+// comesFromInside tells whether a request is from an address of ours.
+func comesFromInside(c *config.HTTP, direct, client netip.AddrPort, trusted bool) bool {
 	switch {
 	case !trusted:
-		return false, true
+		return false
 	case !direct.IsValid():
-		return c.UnixSocketsInternal, true
+		return c.UnixSocketsInternal
 	}
-	return within(c.Internal, x.entry.Remote.Addr()), true
+	return within(c.Internal, client.Addr())
 }
 
 // cameBy is the scheme of the connection, or of the port that it was going to before it came here.
 func (x *exchange) cameBy() string {
 	c := x.server.config
 	if len(c.HTTPSPorts)+len(c.HTTPPorts) > 0 {
-		if to := x.conn.conn.Destination(); to.IsValid() {
-			switch port := uint32(to.Port()); {
-			case slices.Contains(c.HTTPSPorts, port):
-				return "https"
-			case slices.Contains(c.HTTPPorts, port):
-				return "http"
-			}
+		if s := schemeOfPort(c, x.conn.conn.Destination()); s != "" {
+			return s
 		}
 	}
 	return x.conn.scheme()
 }
 
+func schemeOfPort(c *config.HTTP, to netip.AddrPort) string {
+	if !to.IsValid() {
+		return ""
+	}
+	switch port := uint32(to.Port()); {
+	case slices.Contains(c.HTTPSPorts, port):
+		return "https"
+	case slices.Contains(c.HTTPPorts, port):
+		return "http"
+	}
+	return ""
+}
+
 // setScheme decides the scheme: what the listener overwrites it with, and x-forwarded-proto too; else what the target says; else what
 // x-forwarded-proto says if that is a scheme.
-func (x *exchange) setScheme() {
-	c, r := x.server.config, &x.request
+func setScheme(c *config.HTTP, r *http.Request) {
 	switch {
 	case c.SchemeOverwrite != "":
 		r.SetScheme([]byte(c.SchemeOverwrite))
@@ -361,26 +400,31 @@ var internalOnly = [...]http.ID{
 
 // sanitize sets the marks of a request from inside, or takes out of one from outside what it may not say.
 func (x *exchange) sanitize(inside bool) {
-	c, r := x.server.config, &x.request
+	if !inside {
+		x.state |= external
+	}
+	sanitize(x.server.config, &x.request, x.server.table(x.generation), inside, x.entry.Remote)
+}
+
+func sanitize(c *config.HTTP, r *http.Request, t *Table, inside bool, client netip.AddrPort) {
 	if inside {
 		r.SetString(http.XEnvoyInternal, "true")
 		return
 	}
-	x.state |= external
 	r.Remove(http.XEnvoyInternal)
 	if c.UseRemoteAddress {
 		r.Remove(http.XEnvoyDecoratorOperation)
 		r.Remove(http.XEnvoyDownstreamServiceCluster)
 		r.Remove(http.XEnvoyDownstreamServiceNode)
-		if x.entry.Remote.IsValid() {
+		if client.IsValid() {
 			var b [64]byte
-			r.Set(http.XEnvoyExternalAddress, x.entry.Remote.Addr().AppendTo(b[:0]))
+			r.Set(http.XEnvoyExternalAddress, client.Addr().AppendTo(b[:0]))
 		}
 	}
 	for _, id := range internalOnly {
 		r.Remove(id)
 	}
-	if t := x.server.table(x.generation); t != nil {
+	if t != nil {
 		for _, name := range t.Config.InternalOnly {
 			r.RemoveNamed(name)
 		}

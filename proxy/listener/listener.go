@@ -42,20 +42,25 @@ func NewLocal(l *loop.Loop, store *telemetry.Store) *Local {
 
 // at finds the listener at an address, or else the one at all addresses of its port.
 func (l *Local) at(a netip.AddrPort) *port {
-	if p := l.ports[a]; p != nil {
+	return at(l.ports, a, func(p *port) bool { return p.config.IPv4Compat })
+}
+
+// at is the one meaning of "the listener at an address"; compat says whose IPv6 sockets take IPv4, too.
+func at[P comparable](ports map[netip.AddrPort]P, a netip.AddrPort, compat func(P) bool) (none P) {
+	if p := ports[a]; p != none {
 		return p
 	}
 	any, any6 := netip.IPv4Unspecified(), netip.IPv6Unspecified()
 	if a.Addr().Is6() {
-		return l.ports[netip.AddrPortFrom(any6, a.Port())]
+		return ports[netip.AddrPortFrom(any6, a.Port())]
 	}
-	if p := l.ports[netip.AddrPortFrom(any, a.Port())]; p != nil {
+	if p := ports[netip.AddrPortFrom(any, a.Port())]; p != none {
 		return p
 	}
-	if p := l.ports[netip.AddrPortFrom(any6, a.Port())]; p != nil && p.config.IPv4Compat {
+	if p := ports[netip.AddrPortFrom(any6, a.Port())]; p != none && compat(p) {
 		return p
 	}
-	return nil
+	return none
 }
 
 // Connections is the number of downstream connections of the loop, those among them whose first bytes or handshakes are awaited.

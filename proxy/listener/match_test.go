@@ -10,91 +10,6 @@ import (
 	"github.com/weftmesh/weft/config"
 )
 
-// slowly is Match without an index: of the chains that are left, those stay that answer a question in the most particular way that fits.
-func slowly(l *config.Listener, in *Input) *config.FilterChain {
-	left := slices.Clone(l.Chains)
-	keep := func(rank func(*config.ChainMatch) int) {
-		best := -1
-		for _, c := range left {
-			best = max(best, rank(&c.Match))
-		}
-		left = slices.DeleteFunc(left, func(c *config.FilterChain) bool { r := rank(&c.Match); return r < 0 || r != best })
-	}
-	keep(func(m *config.ChainMatch) int { return rankOf(m.DestinationPort, in.Destination.Port()) })
-	keep(func(m *config.ChainMatch) int { return rankPrefix(m.Destinations, in.Destination.Addr()) })
-	keep(func(m *config.ChainMatch) int {
-		best := -1
-		for _, n := range m.ServerNames {
-			switch {
-			case n == in.ServerName:
-				best = 1 << 20
-			case n[0] == '.' && strings.HasSuffix(in.ServerName[min(1, len(in.ServerName)):], n) && !strings.HasSuffix(in.ServerName, "."):
-				best = max(best, len(n))
-			}
-		}
-		if len(m.ServerNames) == 0 {
-			return 0
-		}
-		return best
-	})
-	keep(func(m *config.ChainMatch) int { return rankOf(m.Transport, in.Transport) })
-	keep(func(m *config.ChainMatch) int {
-		for i, p := range in.Applications {
-			if slices.Contains(m.Applications, p) {
-				return 100 - i
-			}
-		}
-		return min(0, -len(m.Applications))
-	})
-	keep(func(m *config.ChainMatch) int { return rankPrefix(m.DirectSources, in.Direct.Addr()) })
-	keep(func(m *config.ChainMatch) int {
-		s, d := in.Source.Addr(), in.Destination.Addr()
-		local := !s.IsValid() || s == d || s.String() == "127.0.0.1" || s.String() == "::1"
-		switch {
-		case m.SourceType == config.AnySource:
-			return 0
-		case (m.SourceType == config.LocalSource) == local:
-			return 1
-		}
-		return -1
-	})
-	keep(func(m *config.ChainMatch) int { return rankPrefix(m.Sources, in.Source.Addr()) })
-	keep(func(m *config.ChainMatch) int {
-		if len(m.SourcePorts) > 0 && in.Source.Port() != 0 && slices.Contains(m.SourcePorts, in.Source.Port()) {
-			return 1
-		}
-		return min(0, -len(m.SourcePorts))
-	})
-	if len(left) == 0 {
-		return l.Default
-	}
-	return left[0]
-}
-
-func rankOf[T comparable](want, is T) int {
-	var none T
-	switch want {
-	case none:
-		return 0
-	case is:
-		return 1
-	}
-	return -1
-}
-
-func rankPrefix(list []netip.Prefix, a netip.Addr) int {
-	if !a.IsValid() {
-		a = netip.MustParseAddr("255.255.255.255")
-	}
-	best := min(0, -len(list))
-	for _, p := range list {
-		if p.Contains(a.WithZone("")) {
-			best = max(best, p.Bits()+1)
-		}
-	}
-	return best
-}
-
 // choices reads small numbers from fuzzed bytes.
 type choices []byte
 
@@ -174,10 +89,22 @@ func FuzzMatch(f *testing.F) {
 		for range 8 {
 			in := Input{Destination: address(), Direct: address(), Source: address(), Transport: pick(&c, "tls", "raw_buffer"),
 				ServerName: pick(&c, "", "a.example.com", "x.a.example.com", "example.com", ".example.com", "a.com", "com", "com.", "a.example.com."), Applications: some(&c, "h2", "http/1.1", "x", "istio")}
-			want := slowly(l, &in)
-			got := chains.Match(&in)
-			if (got == nil) != (want == nil) || got != nil && got.Config != want {
-				t.Fatalf("%+v\n got %+v\nwant %+v", in, got, want)
+			// The index finds what walking the questions finds, and the walk says of every other chain why it is not the one.
+			want, steps := chains.Explain(&in)
+			if got := chains.Match(&in); got != want {
+				t.Fatalf("%+v\n got %+v\nwant %+v\n%+v", in, got, want, steps)
+			}
+			met := 0
+			for i, s := range steps {
+				if s.Why == "" || s.Name == "" {
+					t.Fatalf("%+v\nchain %d says nothing: %+v", in, i, s)
+				}
+				if s.Met {
+					met++
+				}
+			}
+			if (met == 1) != (want != nil) || met > 1 {
+				t.Fatalf("%d chains are met: %+v", met, steps)
 			}
 		}
 	})

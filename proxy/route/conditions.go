@@ -8,40 +8,42 @@ import (
 	"github.com/weftmesh/weft/wire/http"
 )
 
-func matchConditions(c *config.Conditions, in *Input) bool {
+func judgeConditions(c *config.Conditions, in *Input) miss {
 	r := in.Request
 	if c.Share != nil {
 		if of, all := c.Share.Now(); in.Random%all >= of {
-			return false
+			return missShare
 		}
 	}
 	switch {
-	case c.GRPC && !IsGRPC(r),
-		c.CertificatePresented != nil && *c.CertificatePresented != in.Presented,
-		c.CertificateValidated != nil && *c.CertificateValidated != in.Validated:
-		return false
+	case c.GRPC && !IsGRPC(r):
+		return missGRPC
+	case c.CertificatePresented != nil && *c.CertificatePresented != in.Presented:
+		return missPresented
+	case c.CertificateValidated != nil && *c.CertificateValidated != in.Validated:
+		return missValidated
 	}
 	for i := range c.Query {
 		if !matchQuery(&c.Query[i], r) {
-			return false
+			return missOf(missQuery, i)
 		}
 	}
 	for i := range c.Cookies {
 		if !matchCookie(&c.Cookies[i], r) {
-			return false
+			return missOf(missCookie, i)
 		}
 	}
 	for i := range c.Metadata {
 		if !matchMetadata(&c.Metadata[i], in.Metadata) {
-			return false
+			return missOf(missMetadata, i)
 		}
 	}
 	for i := range c.State {
 		if !matchState(&c.State[i], in.State) {
-			return false
+			return missOf(missState, i)
 		}
 	}
-	return true
+	return missNothing
 }
 
 // IsGRPC tells a request with a content type of gRPC, with or without its encoding, from one whose type only begins like it.

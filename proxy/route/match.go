@@ -32,10 +32,48 @@ func (in *Input) Reset(r *http.Request, random uint64) {
 	*in = Input{Request: r, Random: random, room: in.room[:0], texts: in.texts[:0]}
 }
 
-// matches tells whether a request is what a rule asks for. It is the one meaning of a rule: the index only leaves out rules of which
-// this would say no.
-func matches(m *config.Match, in *Input) bool {
-	return matchPath(m, in) && MatchHeaders(m.Headers, in.Request) && (m.Also == nil || matchConditions(m.Also, in))
+// matches tells whether a request is what a rule asks for: the index only leaves out rules of which this would say no.
+func matches(m *config.Match, in *Input) bool { return judge(m, in) == missNothing }
+
+// miss is the first thing that a rule asks for and a request is not: what it is, and in the bits above which one, where a rule has a list of
+// them. It is a number, so that to say which costs no more than to say that there is one; explain puts it into words.
+type miss uint32
+
+// What a rule may ask for, in the order in which it is looked at.
+const (
+	missNothing miss = iota
+	missPath
+	missHeader
+	missShare
+	missGRPC
+	missPresented
+	missValidated
+	missQuery
+	missCookie
+	missMetadata
+	missState
+)
+
+// missOf is the i-th of a list.
+func missOf(what miss, i int) miss { return what | miss(i)<<8 }
+
+// parts are what it is that is missing, and which of a list.
+func (m miss) parts() (what miss, at int) { return m & 0xff, int(m >> 8) }
+
+// judge is the one meaning of a rule: serving and explain both ask it.
+func judge(m *config.Match, in *Input) miss {
+	if !matchPath(m, in) {
+		return missPath
+	}
+	for i := range m.Headers {
+		if !MatchHeader(&m.Headers[i], in.Request) {
+			return missOf(missHeader, i)
+		}
+	}
+	if m.Also == nil {
+		return missNothing
+	}
+	return judgeConditions(m.Also, in)
 }
 
 // matchPath tells whether the path is what a rule asks for. The query never counts, and a request without a path (CONNECT) meets no rule

@@ -68,14 +68,10 @@ func (t *Table) Match(in *Input) Result {
 	if v == nil {
 		return Result{}
 	}
-	if v.config.RequireTLS != config.TLSNone && !cameByTLS(r) &&
-		(v.config.RequireTLS == config.TLSAll || !r.Has(http.XEnvoyInternal)) {
+	if t.redirects(v, r) {
 		return Result{VirtualHost: v.config, TLSRedirect: true}
 	}
-	in.path = bare(r.Path())
-	if t.Config.IgnoreParameters {
-		in.ignoreParameters()
-	}
+	t.look(in)
 	x := &v.index
 	if v.config.Matcher != nil {
 		if x = v.lead(in); x == nil {
@@ -85,16 +81,38 @@ func (t *Table) Match(in *Input) Result {
 	return Result{VirtualHost: v.config, Route: x.find(in)}
 }
 
+// redirects tells whether a virtual host is not for a request because of how it came.
+func (t *Table) redirects(v *virtualHost, r *http.Request) bool {
+	return v.config.RequireTLS != config.TLSNone && !cameByTLS(r) && (v.config.RequireTLS == config.TLSAll || !r.Has(http.XEnvoyInternal))
+}
+
+// look finds the path as rules see it.
+func (t *Table) look(in *Input) {
+	in.path = bare(in.Request.Path())
+	if t.Config.IgnoreParameters {
+		in.ignoreParameters()
+	}
+}
+
 func (t *Table) virtualHost(r *http.Request) *virtualHost {
+	name, named := t.hostName(r)
+	if !named {
+		return t.hosts.unnamed()
+	}
+	return t.hosts.find(name, t.Config.IgnorePortInHost)
+}
+
+// hostName is what virtual hosts are looked for by: the authority, or the header that stands for it, which may not be there.
+func (t *Table) hostName(r *http.Request) (value []byte, named bool) {
 	name := t.Config.VirtualHostHeader
 	if name == "" {
-		return t.hosts.find(r.Authority(), t.Config.IgnorePortInHost)
+		return r.Authority(), true
 	}
 	i := r.Find(http.Lookup(name), name, 0)
 	if i < 0 {
-		return t.hosts.unnamed()
+		return nil, false
 	}
-	return t.hosts.find(r.Value(i), t.Config.IgnorePortInHost)
+	return r.Value(i), true
 }
 
 // cameByTLS asks the connection manager's word on how the request came, not the scheme of its URL, which the peer chose.

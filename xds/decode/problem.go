@@ -97,6 +97,13 @@ func (s *session) problem(a *at, format string, args ...any) {
 	s.problems = append(s.problems, Problem{Path: path, Text: fmt.Sprintf(format, args...)})
 }
 
+// harmless tells whoever wants to know of something that is set and changes nothing.
+func (s *session) harmless(a *at, value, why string) {
+	if tell := s.options.Harmless; tell != nil {
+		tell(Problem{Path: a.String(), Text: value + why})
+	}
+}
+
 // full says that looking further is of no use.
 func (s *session) full() bool { return len(s.problems) >= maxProblems }
 

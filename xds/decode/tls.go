@@ -253,6 +253,9 @@ func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificat
 	if len(s.problems) > before {
 		return nil
 	}
+	if s.unseen(from) || s.unseen(private) || s.unseen(m.GetPassword()) {
+		return &config.Certificate{Certificate: tls.Certificate{OCSPStaple: []byte{}}, Where: origin(from)} // a staple it may have
+	}
 	var pair tls.Certificate
 	var err error
 	switch {
@@ -303,7 +306,7 @@ func (s *session) certificate(m *tlsv3.TlsCertificate, p *at) *config.Certificat
 func (s *session) staple(c *config.Certificate, d *corev3.DataSource, p *at) {
 	before := len(s.problems)
 	b := s.data(d, maxPEM, p)
-	if len(s.problems) > before {
+	if len(s.problems) > before || s.unseen(d) {
 		return
 	}
 	r, err := ocsp.ParseResponse(b, nil)
@@ -396,7 +399,7 @@ func (s *session) ticketKeys(m *tlsv3.TlsSessionTicketKeys, p *at) *config.Ticke
 	k := &config.TicketKeys{}
 	for i, d := range m.GetKeys() {
 		b := s.data(d, maxPEM, p.field("keys").item(i))
-		if len(b) != 80 {
+		if len(b) != 80 && !s.unseen(d) {
 			s.problem(p.field("keys").item(i), "%d bytes: a key has exactly 80", len(b))
 			continue
 		}
@@ -517,7 +520,7 @@ func (s *session) trustDomains(m *corev3.TypedExtensionConfig, p *at) map[string
 func (s *session) roots(d *corev3.DataSource, p *at) []*x509.Certificate {
 	before := len(s.problems)
 	b := s.data(d, maxPEM, p)
-	if len(s.problems) > before {
+	if len(s.problems) > before || s.unseen(d) {
 		return []*x509.Certificate{}
 	}
 	list := []*x509.Certificate{}
@@ -540,7 +543,7 @@ func (s *session) roots(d *corev3.DataSource, p *at) []*x509.Certificate {
 func (s *session) revocations(d *corev3.DataSource, p *at) (list []*x509.RevocationList) {
 	before := len(s.problems)
 	b := s.data(d, maxPEM, p)
-	if len(s.problems) > before {
+	if len(s.problems) > before || s.unseen(d) {
 		return nil
 	}
 	err := eachBlock(b, "X509 CRL", func(der []byte) error {

@@ -237,6 +237,9 @@ func (s *session) stringMatch(m *matcherv3.StringMatcher, p *at) (c config.Strin
 
 // data reads what a data source points at, once. limit is in bytes.
 func (s *session) data(d *corev3.DataSource, limit int64, p *at) []byte {
+	if s.unseen(d) {
+		return nil
+	}
 	var b []byte
 	switch v := d.GetSpecifier().(type) {
 	case *corev3.DataSource_InlineString:
@@ -264,6 +267,23 @@ func (s *session) data(d *corev3.DataSource, limit int64, p *at) []byte {
 		return nil
 	}
 	return b
+}
+
+// redacted is what Envoy, and this program, write in the place of what nobody is to see.
+const redacted = "[redacted]"
+
+// unseen tells whether what a data source points at is another process's, and cannot be looked at from here.
+func (s *session) unseen(d *corev3.DataSource) bool {
+	if !s.options.Foreign {
+		return false
+	}
+	switch v := d.GetSpecifier().(type) {
+	case *corev3.DataSource_InlineString:
+		return v.InlineString == redacted
+	case *corev3.DataSource_InlineBytes:
+		return string(v.InlineBytes) == redacted
+	}
+	return d.GetSpecifier() != nil
 }
 
 func readFile(name string, limit int64) ([]byte, error) {

@@ -37,6 +37,7 @@ func (s *session) walk(m protoreflect.Message, word string, p *at) {
 		case isRun:
 			s.walkField(f, v, a, p)
 		case isHarmless:
+			s.harmless(p, "", a.why)
 		case isRefused:
 			if !slices.Contains(a.except, spell(f, v)) {
 				s.problem(p, "%s%s", a.why, exceptions(a.except))
@@ -103,7 +104,9 @@ func (s *session) walkEnum(d protoreflect.EnumDescriptor, n protoreflect.EnumNum
 		return
 	}
 	switch a := a.values[string(v.Name())]; a.answer {
-	case isRun, isHarmless:
+	case isRun:
+	case isHarmless:
+		s.harmless(p, string(v.Name())+": ", a.why)
 	case isRefused:
 		s.problem(p, "%s: %s", v.Name(), a.why)
 	default:

@@ -43,7 +43,7 @@ type polls struct {
 	client http.Client
 	wake   chan struct{} // has room for one: another question is to be asked at once
 
-	mu  sync.Mutex
+	mu    sync.Mutex
 	ask   *discoveryv3.DiscoveryRequest
 	other bool // it asks for other resources than have been told of: no version of those is there
 }
