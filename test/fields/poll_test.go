@@ -10,7 +10,7 @@ import (
 
 // pollTrials are about control planes that are asked by REST.
 var pollTrials = []trial{
-	{paths: "ApiConfigSource.api_type=REST", site: polled, base: "api_type: GRPC, grpc_services: [{envoy_grpc: {cluster_name: up}}]", flip: "api_type: REST, cluster_names: [up], " + eachTenth, up: restPlane, probe: toldOf, want: [2]string{"0", "1"}},
+	{paths: "ApiConfigSource.api_type=REST", site: polled, base: "api_type: GRPC, grpc_services: [{envoy_grpc: {cluster_name: nobody}}]", flip: "api_type: REST, cluster_names: [up], " + eachTenth, up: restPlane, probe: toldOf, want: [2]string{"0", "1"}},
 	{paths: "ApiConfigSource.cluster_names", site: polled, base: "api_type: REST, cluster_names: [nobody], " + eachTenth, flip: "api_type: REST, cluster_names: [up], " + eachTenth, up: restPlane, probe: toldOf, want: [2]string{"0", "1"}},
 	{paths: "ApiConfigSource.refresh_delay", site: polled, base: "api_type: REST, cluster_names: [up], refresh_delay: 600s", flip: "api_type: REST, cluster_names: [up], refresh_delay: 0.01s", up: restPlane, probe: func(w *world) string {
 		w.watch()
