@@ -69,6 +69,7 @@ type Origin struct {
 	Stats    *telemetry.Store
 	Cluster  string     // --service-cluster
 	Node     string     // --service-node
+	NodeAs   []byte     // all that the bootstrap says of the node, in protobuf's wire format
 	Host     netip.Addr // this host's own address; not valid: loopback stays loopback
 	Drain    *Drain
 	Specs    []filters.Spec
@@ -93,6 +94,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 			AllowChunkedLength: c.AllowChunkedLength,
 			KnownMethods:       !c.CustomMethods,
 			Underscores:        http1.Underscores(c.Underscores),
+			CutFragment:        cutsFragment,
 		},
 		encode:   http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
 		stats:    o.Stats.Acquire(Stats, "http."+c.StatPrefix+".", telemetry.Tag{Name: "http_conn_manager_prefix", Value: c.StatPrefix}),
@@ -118,7 +120,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 		s.logs = append(s.logs, o.Logs(a))
 	}
 	s.mappers = compileMappers(c.Replies)
-	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept, Mates: map[any]any{}, Health: &o.Health, Cluster: o.Cluster}
+	site := filters.Site{StatPrefix: "http." + c.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept, Mates: map[any]any{}, Health: &o.Health, Cluster: o.Cluster, Node: o.Node, NodeAs: o.NodeAs}
 	for _, f := range c.Filters {
 		site.Name, site.Place = f.Name, l.Name+"/"+chain.ID+"/"+f.Name
 		for i := range o.Specs {

@@ -25,6 +25,9 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 		b.Admin = s.admin(a, p.field("admin"))
 	}
 
+	b.Statistics = s.statistics(m.GetStatsConfig(), p.field("stats_config"))
+	b.MaxConnections = s.overload(m.GetOverloadManager(), p.field("overload_manager"))
+	s.traced = m.GetTracing() != nil
 	if r := m.GetTypedDnsResolverConfig(); r != nil {
 		asked := s.resolver(r, p.field("typed_dns_resolver_config"))
 		s.asked = &asked
@@ -32,7 +35,7 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 	s.bound = s.binding(m.GetClusterManager().GetUpstreamBindConfig(), p.field("cluster_manager").field("upstream_bind_config"))
 	s.ejections = m.GetClusterManager().GetOutlierDetection().GetEventLogPath()
 	b.Runtime = s.runtime(m.GetLayeredRuntime(), p.field("layered_runtime"))
-	b.Dynamic = config.Dynamic{Resolver: s.asked, Binding: s.bound, Ejections: s.ejections}
+	b.Dynamic = config.Dynamic{Resolver: s.asked, Binding: s.bound, Ejections: s.ejections, Traced: s.traced}
 	s.controls = serversOf(m.GetStaticResources().GetClusters())
 	if c := m.GetDynamicResources().GetAdsConfig(); c != nil {
 		shared := s.stream(c, p.field("dynamic_resources").field("ads_config"))
