@@ -28,6 +28,11 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 	b.Statistics = s.statistics(m.GetStatsConfig(), p.field("stats_config"))
 	b.MaxConnections = s.overload(m.GetOverloadManager(), p.field("overload_manager"))
 	s.traced = m.GetTracing() != nil
+	for i, x := range m.GetBootstrapExtensions() {
+		if x.GetTypedConfig() == nil {
+			s.problem(p.field("bootstrap_extensions").item(i).field("typed_config"), "a configuration is missing")
+		}
+	}
 	if r := m.GetTypedDnsResolverConfig(); r != nil {
 		asked := s.resolver(r, p.field("typed_dns_resolver_config"))
 		s.asked = &asked

@@ -46,8 +46,13 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 	s.healthChecks(c, m, p)
 	s.breakers(c, m.GetCircuitBreakers(), p.field("circuit_breakers"))
 	for i, f := range m.GetFilters() {
+		p := p.field("filters").item(i).field("typed_config")
+		if f.GetTypedConfig() == nil {
+			s.problem(p, "a configuration is missing")
+			continue
+		}
 		if x, ok := s.open(f.GetTypedConfig()).message.(*metadataexchange.MetadataExchange); ok {
-			s.exchange(x, p.field("filters").item(i).field("typed_config").as("MetadataExchange"))
+			s.exchange(x, p.as("MetadataExchange"))
 		}
 	}
 	s.transports(c, m.GetTransportSocketMatches(), p.field("transport_socket_matches"))
