@@ -59,7 +59,7 @@ func start(t testing.TB, up *e2e.Upstream, text, dir string, loops int) *world {
 	t.Cleanup(feed.Close)
 	logs := accesslog.NewFiles(loops, w.stats, time.Millisecond, 1)
 	t.Cleanup(logs.Close)
-	w.Proxy, err = proxy.New(proxy.Options{Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Zone: boot.Node.Zone, Specs: builtin.All(),
+	w.Proxy, err = proxy.New(proxy.Options{Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Node: boot.Node.Message, MaxConnections: boot.MaxConnections, Zone: boot.Node.Zone, Specs: builtin.All(),
 		Stats: w.stats, Logs: logs, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
