@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"sigs.k8s.io/yaml"
 
 	_ "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/http/alpn/v3"
@@ -139,6 +140,8 @@ func parts(root *bootstrapv3.Bootstrap) []*bootstrapv3.Bootstrap {
 	} {
 		out = append(out, &bootstrapv3.Bootstrap{StatsConfig: &metricsv3.StatsConfig{StatsMatcher: m}})
 	}
+	out = append(out, &bootstrapv3.Bootstrap{ApplicationLogConfig: &bootstrapv3.Bootstrap_ApplicationLogConfig{LogFormat: &bootstrapv3.Bootstrap_ApplicationLogConfig_LogFormat{
+		LogFormat: &bootstrapv3.Bootstrap_ApplicationLogConfig_LogFormat_JsonFormat{JsonFormat: &structpb.Struct{Fields: map[string]*structpb.Value{"a": structpb.NewStringValue("%j")}}}}}})
 	for _, c := range all.Secrets {
 		out = append(out, &bootstrapv3.Bootstrap{StaticResources: &bootstrapv3.Bootstrap_StaticResources{Secrets: []*tlsv3.Secret{c}}})
 	}

@@ -60,7 +60,7 @@ var bootstrapTable = table{
 		"log_format": run,
 	},
 	"envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat": {
-		"json_format": later("use text_format"),
+		"json_format": run,
 		"text_format": run,
 	},
 	"envoy.config.core.v3.Node": {
