@@ -213,10 +213,14 @@ var clusterTable = table{
 		"source_address":              run,
 		"freebind":                    run,
 		"socket_options":              as("upstream"),
-		"extra_source_addresses":      later(oneSource),
+		"extra_source_addresses":      run,
 		"additional_source_addresses": later(oneSource),
 		"local_address_selector":      later(oneSource),
 		"validate_network_namespaces": later("sockets are made in the process's own network").but("false"),
+	},
+	"envoy.config.core.v3.ExtraSourceAddress": {
+		"address":        run,
+		"socket_options": later("those of the cluster are set"),
 	},
 	"envoy.config.core.v3.SocketOption@upstream": {
 		"description": harmless("for who reads it"),
