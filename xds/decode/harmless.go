@@ -15,7 +15,7 @@ type Harmless struct {
 	Message string // in full
 	Where   string // it may stand
 	Why     string
-	// Seen says that the real Envoy was run with and without it, in test/oracle; else it is Istio's own, which a stock Envoy does not know, and
+	// Seen says that the real Envoy was run with and without it, in test/istio; else it is Istio's own, which a stock Envoy does not know, and
 	// Why is the whole argument.
 	Seen bool
 }
@@ -37,7 +37,7 @@ const (
 	readsMongo       = "it watches what is said and passes all of it on; its numbers are not kept"
 )
 
-// harmless is the list. Anything that is not on it and not run is refused.
+// harmlessList is all there are. Anything that is not on it and not run is refused.
 var harmlessList = []Harmless{
 	{"envoy.extensions.bootstrap.internal_listener.v3.InternalListener", inBootstrap, listensWithin, true},
 	{"istio.workload.BootstrapExtension", inBootstrap, asksForWorkloads, false},
