@@ -143,6 +143,7 @@ const (
 // Binding is what our side of a connection is made with before it connects.
 type Binding struct {
 	Source   netip.AddrPort // not valid: the kernel chooses; port 0: the kernel chooses the port
+	Other    netip.AddrPort // Source for endpoints of the other family; not valid: Source is for all
 	Freebind bool           // Source need not be an address of this host
 	Options  []SocketOption
 }

@@ -52,9 +52,13 @@ type Bootstrap struct {
 	Admin  *Admin // nil: no admin listener
 	Static Snapshot
 	// Dynamic is where more listeners and clusters come from.
-	Dynamic   Dynamic
-	Runtime   []RuntimeLayer
-	LogFormat string // of the process's own log; empty: the default
+	Dynamic Dynamic
+	Runtime []RuntimeLayer
+	// MaxConnections is how many downstream connections all listeners together may have at once; 0: as many as come.
+	MaxConnections int64
+	// Statistics is how numbers are shown; nil: all of them, with the names and buckets that Envoy has by default.
+	Statistics *Statistics
+	LogFormat  string // of the process's own log; empty: the default
 	// Raw is the bootstrap as it was read, in protobuf's wire format, to be shown.
 	Raw []byte
 }
@@ -69,6 +73,7 @@ type Dynamic struct {
 	Binding             *Binding      // our side of connections; nil: as the kernel likes
 	LoadReports         *Stream       // with whom load is reported; nil: it is not
 	Ejections           string        // a file to which ejections are written; empty: none
+	Traced              bool          // there is a tracer for who wants spans
 }
 
 // Stream is a conversation with a control plane, over gRPC or by polls.
@@ -153,6 +158,8 @@ type Listener struct {
 	// Additional are more addresses that the listener is bound to.
 	Additional    []AdditionalAddress
 	SocketOptions []SocketOption
+	// BeyondLimit has the listener's connections neither count for Bootstrap.MaxConnections nor be refused by it.
+	BeyondLimit bool
 	// Unbound listeners have no socket: others hand connections over to them by their address.
 	Unbound bool
 	// HandOver gives connections that were redirected to the listener at the address that they were going to, if there is one.

@@ -150,7 +150,7 @@ func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
 		f.report = func(Outcome) {}
 	}
 	f.decoder = decode.New(o.Filters, decode.Options{HasCluster: f.hasCluster, Shared: boot.Dynamic.Shared != nil, Servers: servers(boot),
-		Resolver: boot.Dynamic.Resolver, Binding: boot.Dynamic.Binding, Ejections: boot.Dynamic.Ejections})
+		Resolver: boot.Dynamic.Resolver, Binding: boot.Dynamic.Binding, Ejections: boot.Dynamic.Ejections, Traced: boot.Dynamic.Traced})
 	f.top(Clusters, boot.Dynamic.Clusters, "cluster_manager.cds.")
 	f.top(Listeners, boot.Dynamic.Listeners, "listener_manager.lds.")
 	f.head(Clusters, boot.Dynamic.ClusterStream, "cluster_manager.cds.")

@@ -53,6 +53,7 @@ type process struct {
 func start(f *flags, boot *config.Bootstrap, levels *components, logger func(string) *slog.Logger) (*process, error) {
 	loops := int(f.concurrency)
 	p := &process{flags: f, boot: boot, log: logger("main"), stats: telemetry.NewStore(loops), began: time.Now(), quit: make(chan struct{})}
+	p.stats.SetNaming(proxy.Naming(boot.Statistics))
 	var err error
 	if p.row, err = joinRow(f, p.log); err != nil {
 		return nil, err
@@ -70,8 +71,9 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	p.remote = remote.New(remote.Options{Loops: loops, Stats: p.stats, Node: xds.NodeWire(boot), Snapshot: feed.Snapshot, Log: p.log})
 	p.logs.Remote = p.remote.Open
 	p.proxy, err = proxy.New(proxy.Options{
-		Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Zone: boot.Node.Zone, Host: hostAddress(f.localAddressVersion),
+		Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Node: boot.Node.Message, Zone: boot.Node.Zone, Host: hostAddress(f.localAddressVersion),
 		Specs: builtin.All(), Stats: p.stats, Logs: p.logs, Log: p.log, Epoch: f.restartEpoch, Handed: p.row.handed, Ready: feed.Ready,
+		MaxConnections: boot.MaxConnections,
 	})
 	if err == nil {
 		err = p.row.prepare(p.stats)

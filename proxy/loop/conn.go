@@ -58,6 +58,7 @@ type Conn struct {
 	again    bool // in loop.resumed
 	asked    bool // by Again
 	bulk     bool // the last read filled the buffer
+	placed   bool // has a place of loop.Limit
 }
 
 type state uint16
@@ -457,6 +458,9 @@ func (c *Conn) finish(err error) {
 		c.kept = nil
 	}
 	l.release(c.fd)
+	if c.placed {
+		l.Limit.n.Add(-1)
+	}
 	if o := c.owner; o != nil {
 		c.owner = gone{}
 		o.OnClosed(err)

@@ -44,6 +44,8 @@ type Options struct {
 	Binding  *config.Binding
 	// Ejections is the file to which the bootstrap has ejections written; empty: none.
 	Ejections string
+	// Traced says that the bootstrap names a tracer, for connection managers that want spans and name none.
+	Traced bool
 	// Shared says that there is a stream that every kind of resource may come over; Servers are the clusters that streams of their own may
 	// be with.
 	Shared  bool
@@ -86,13 +88,14 @@ type session struct {
 	asked        *config.Resolver          // as bound: who is asked for names
 	ejections    string                    // as bound: a file for ejections
 	bound        *config.Binding           // the bootstrap's, for clusters that say nothing else; may be nil
+	traced       bool                      // as Options.Traced
 	shared       bool                      // as Options.Shared
 	controls     map[string]bool           // as Options.Servers
 }
 
 func (d *Decoder) session() *session {
 	return &session{Decoder: d, opened: map[*anypb.Any]*opened{}, hasCluster: d.options.HasCluster, asked: d.options.Resolver, bound: d.options.Binding, ejections: d.options.Ejections,
-		shared: d.options.Shared, controls: d.options.Servers}
+		traced: d.options.Traced, shared: d.options.Shared, controls: d.options.Servers}
 }
 
 // check brings a message into canonical form, visits all that is set and holds it against Envoy's own rules. wire is what it was read

@@ -126,7 +126,7 @@ filter_chains:
 		{"everything at once", hcm(`codec_type: HTTP3
       stream_idle_timeout: -1s
       server_header_transformation: PASS_THROUGH
-      tracing: {}
+      tracing: {provider: {name: x}}
       route_config:
         virtual_hosts:
         - name: v
@@ -137,7 +137,7 @@ filter_chains:
       http_filters: [` + router + `, ` + router + `]`), []string{
 			chain + `codec_type: HTTP3: not supported yet: comes with HTTP/3`,
 			chain + `route_config.virtual_hosts[0].routes[0].match.filter_state[0].address_match: not supported yet: what filters set is text here`,
-			chain + `tracing: not supported yet: comes with tracing`,
+			chain + `tracing.provider: not supported yet: comes with tracing`,
 			chain + `route_config.virtual_hosts[0].routes[0].route.hash_policy[0].header|cookie|connection_properties|query_parameter|filter_state: value is required`,
 			chain + `stream_idle_timeout: -1s is negative: want 0s or more`,
 			chain + `route_config.virtual_hosts[0].domains[1]: "*" belongs to virtual_hosts[0] already`,
