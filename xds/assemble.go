@@ -174,7 +174,10 @@ func (f *Feed) hush() {
 func (f *Feed) advance(serve func(*config.Snapshot) error) {
 	if len(f.links) == 0 {
 		f.mu.Lock()
-		f.settled, f.ready = true, true
+		if f.settled = true; !f.ready {
+			f.ready = true
+			close(f.readied)
+		}
 		f.mu.Unlock()
 		return
 	}
@@ -291,7 +294,10 @@ func (f *Feed) progress() (further bool) {
 		return true
 	}
 	f.settled = f.settled || answered(Clusters) && warm(Clusters) && warm(Runtimes)
-	f.ready = f.ready || f.settled && answered(Listeners) && warm(Listeners)
+	if f.settled && answered(Listeners) && warm(Listeners) {
+		f.ready = true
+		close(f.readied)
+	}
 	return f.settled != before
 }
 
@@ -301,6 +307,9 @@ func (f *Feed) Ready() bool {
 	defer f.mu.Unlock()
 	return f.ready
 }
+
+// Readied is closed when the feed is ready.
+func (f *Feed) Readied() <-chan struct{} { return f.readied }
 
 // ask tells every stream what is wanted of it now: listeners when the clusters are warm.
 func (f *Feed) ask() {

@@ -90,17 +90,10 @@ func ends(now, was [][]byte) (head, tail int) {
 	return head, tail
 }
 
-// part begins to read a part of a resource, if it is in form and nothing is wrong with it; else nil.
+// part begins to read a part of a resource, if it can be trusted; else nil.
 func (d *Decoder) part(wire []byte, m proto.Message) *session {
-	seen := scan{decoder: d, clean: true, same: true}
-	seen.message(wire, d.outline(m.ProtoReflect().Descriptor(), "", false))
-	if !seen.clean || !seen.same || proto.Unmarshal(wire, m) != nil {
-		return nil
-	}
 	s := d.session()
-	s.whole, s.raw, s.same = m, wire, true
-	s.canonical(m.ProtoReflect())
-	if s.unread || !s.valid(m) {
+	if proto.Unmarshal(wire, m) != nil || !s.trust(m, wire) {
 		return nil
 	}
 	return s

@@ -108,7 +108,7 @@ func (d *Decoder) assignmentAfter(wire []byte, before *config.Assignment) *confi
 				return nil
 			}
 			e := s.endpoint(l, m, nil)
-			if len(s.problems) > 0 {
+			if s.found() {
 				return nil
 			}
 			a.Endpoints = append(a.Endpoints, &e)

@@ -103,7 +103,7 @@ func (d *Decoder) routesAfter(wire []byte, before *config.RouteConfiguration) *c
 		return nil
 	}
 	_, c := s.table(m, false, nil)
-	if c.checkClusters || len(s.problems) > 0 {
+	if c.checkClusters || s.found() {
 		return nil
 	}
 	t := *before
@@ -117,7 +117,7 @@ func (d *Decoder) routesAfter(wire []byte, before *config.RouteConfiguration) *c
 			return nil
 		}
 		v := s.virtualHost(m, c, nil)
-		if len(s.problems) > 0 || len(s.files) > 0 {
+		if s.found() || len(s.files) > 0 {
 			return nil
 		}
 		t.VirtualHosts = append(t.VirtualHosts, v)
