@@ -36,6 +36,12 @@ func (s *Snapshot) OnlyEndpoints(before *Snapshot) (names []string, ok bool) {
 	return s.Endpoints.Changed(before.Endpoints)
 }
 
+// SameClusters says that a snapshot has the clusters of the one before it, with their endpoints, if that can be told without looking at all.
+func (s *Snapshot) SameClusters(before *Snapshot) bool {
+	names, ok := s.Endpoints.Changed(before.Endpoints)
+	return ok && len(names) == 0 && sameList(s.Clusters, before.Clusters)
+}
+
 // sameList says that two slices are one: they share their elements, which nobody writes to.
 func sameList[T any](a, b []T) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])

@@ -170,8 +170,11 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 		return err
 	}
 	p.secrets.Update(s.Secrets)
-	p.countClusters(s)
-	clusters := p.clusters.Update(s)
+	clusters := p.clusters.List()
+	if !s.SameClusters(p.current) {
+		p.countClusters(s)
+		clusters = p.clusters.Update(s)
+	}
 	if !p.live.Load() {
 		p.clusters.Warm()
 	}

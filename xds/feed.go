@@ -28,6 +28,7 @@ type Feed struct {
 	renewed    []*held      // of which there is another version
 	judgements []*judgement // that have not been said
 	mortal     bool         // something that has come may outlive its time
+	round      uint64       // counts responses
 	context    context.Context
 	running    sync.WaitGroup
 
