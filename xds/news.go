@@ -340,7 +340,7 @@ func (f *Feed) takeNamed(v *judgement) {
 			continue
 		}
 		h.wire = r.Wire
-		if h.value != nil && hashOf(h.value) == hashOf(one.value) {
+		if h.value != nil && equal(h.value, one.value) {
 			continue
 		}
 		v.count++
@@ -359,9 +359,11 @@ func (f *Feed) takeNamed(v *judgement) {
 	}
 }
 
-func hashOf(v any) config.Hash {
-	_, hash, _ := identity(v)
-	return hash
+// equal says that two versions of a resource say the same.
+func equal(a, b any) bool {
+	_, one, raw := identity(a)
+	_, other, again := identity(b)
+	return one == other && (one != config.Hash{} || bytes.Equal(raw, again))
 }
 
 // refuse turns a resource down that could be read and cannot be. If its response has been answered, it is only told of.

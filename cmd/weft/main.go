@@ -129,6 +129,7 @@ const startLimit = 10 * time.Second
 // settle gives back what reading the first configuration has left behind: it is more than all that serving will need.
 func settle(percent int) {
 	debug.SetGCPercent(percent)
+	runtime.GC() // what pools keep outlives one collection, and the buffers of a first configuration are as large as it
 	debug.FreeOSMemory()
 	forgetStart()
 }

@@ -181,6 +181,13 @@ type Endpoints struct {
 // Member is an endpoint and what this assignment says of it.
 type Member struct {
 	*Endpoint
+	*Traits
+	leaving bool // its source has taken it away, and it stays while it is well
+}
+
+// Traits are what the source of a cluster's endpoints says of one. They are shared by all that is made of the same words, so that a change of
+// one of a thousand copies two pointers of each of the others.
+type Traits struct {
 	Hostname       string
 	Weight         uint32
 	Health         config.Health // as the source of the assignment says
@@ -191,7 +198,6 @@ type Member struct {
 	Canary         bool                  // its metadata say so
 	Check          *config.EndpointCheck // nil: as the cluster says
 	zone           *zone                 // nil: its answers are not counted by zones
-	leaving        bool                  // its source has taken it away, and it stays while it is well
 }
 
 // counts tells whether the endpoint is among those of which a part must be well. One that its source is taking out is not.

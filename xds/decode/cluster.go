@@ -88,7 +88,7 @@ func (s *session) endpointsOf(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 			s.problem(p.field("eds_cluster_config"), "the cluster's type is %v: leave this out, or say type: EDS", m.GetType())
 		}
 		if m.GetLoadAssignment() == nil {
-			c.Static = &config.Assignment{Name: c.Name, Hash: hash(nil), Overprovisioning: defaultOverprovisioning}
+			c.Static = &config.Assignment{Name: c.Name, Overprovisioning: defaultOverprovisioning}
 			return
 		}
 		c.Static = s.assignment(m.GetLoadAssignment(), p.field("load_assignment"))

@@ -57,12 +57,12 @@ func (c *call) receive() (*Response, error) {
 	if err := c.stream.RecvMsg(&m); err != nil {
 		return nil, err
 	}
-	r, err := readResponse(m.buffer.ReadOnlyData(), c.delta)
+	r, err := readResponse(*m.body, c.delta)
 	if err != nil {
-		m.buffer.Free()
+		bodies.Put(m.body)
 		return nil, err
 	}
-	r.buffer = m.buffer
+	r.body = m.body
 	return r, nil
 }
 

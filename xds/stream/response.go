@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"google.golang.org/grpc/encoding"
@@ -19,7 +20,10 @@ import (
 // it lies, so that who finds it unchanged has copied nothing, and what is changed is copied out (Resource.Keep).
 
 // received is a response as it came.
-type received struct{ buffer mem.Buffer }
+type received struct{ body *[]byte }
+
+// bodies are the buffers of responses that have been answered. gRPC's own pools would fill them with zeros first.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
 
 // codec is protobuf's, but for what is received.
 type codec struct{ encoding.CodecV2 }
@@ -28,7 +32,13 @@ func newCodec() codec { return codec{encoding.GetCodecV2("proto")} }
 
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if r, ok := v.(*received); ok {
-		r.buffer = data.MaterializeToBuffer(mem.DefaultBufferPool())
+		r.body = bodies.Get().(*[]byte)
+		if n := data.Len(); cap(*r.body) < n {
+			*r.body = make([]byte, n)
+		} else {
+			*r.body = (*r.body)[:n]
+		}
+		data.CopyTo(*r.body)
 		return nil
 	}
 	return c.CodecV2.Unmarshal(data, v)

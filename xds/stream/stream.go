@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -64,7 +63,7 @@ type Response struct {
 	Whole     bool     // it is the state of the world: of a kind of which all is wanted, what is not named is not there
 	nonce     string
 	epoch     uint64
-	buffer    mem.Buffer // that Wire of its resources lies in; nil: they have their own
+	body      *[]byte // that Wire of its resources lies in; nil: they have their own
 }
 
 // Resource is one of a response. Its Wire is valid until the response is answered.
@@ -189,8 +188,8 @@ func (s *Stream) Want(message string, all bool, names map[string]bool) {
 func (s *Stream) Answer(r *Response, refused map[string]bool, err string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.buffer != nil {
-		defer r.buffer.Free()
+	if r.body != nil {
+		defer bodies.Put(r.body)
 	}
 	k := s.kinds[r.Message]
 	if k == nil {
