@@ -16,6 +16,8 @@ type HTTP struct {
 	RouteFile *WatchedFile
 	// RouteStream is where they come from instead, if set.
 	RouteStream *Subscription
+	// Scoped has a table for each scope, instead of all these, if set.
+	Scoped *ScopedRoutes
 
 	// Filters run in this order for requests and backward for responses. The router ends them and is not among them.
 	Filters    []HTTPFilter

@@ -16,6 +16,8 @@ type Snapshot struct {
 	Clusters  []*Cluster
 	// Routes holds the route configurations that listeners name, by name. One that has not arrived is absent.
 	Routes map[string]*RouteConfiguration
+	// Scopes are those that connection managers choose tables by, by where they come from, in the order of their names.
+	Scopes map[ScopeSource][]*Scope
 	// Endpoints holds the endpoints of clusters of type EDS by their service name. One that has not arrived is absent.
 	Endpoints Assignments
 	// Secrets are what transport sockets name, by name. One that has not arrived is absent.
@@ -29,7 +31,7 @@ type Snapshot struct {
 // OnlyEndpoints are the service names under which a snapshot has other endpoints than the one before it, if nothing else is another and
 // that can be told without looking at all. It may be that there is none.
 func (s *Snapshot) OnlyEndpoints(before *Snapshot) (names []string, ok bool) {
-	if !sameList(s.Listeners, before.Listeners) || !sameList(s.Clusters, before.Clusters) || !sameMap(s.Routes, before.Routes) || !sameMap(s.Secrets, before.Secrets) ||
+	if !sameList(s.Listeners, before.Listeners) || !sameList(s.Clusters, before.Clusters) || !sameMap(s.Routes, before.Routes) || !sameMap(s.Scopes, before.Scopes) || !sameMap(s.Secrets, before.Secrets) ||
 		!sameMap(s.Extensions, before.Extensions) || !sameMap(s.Runtime, before.Runtime) {
 		return nil, false
 	}
@@ -42,7 +44,7 @@ func sameList[T any](a, b []T) bool {
 }
 
 // sameMap says that two maps are one.
-func sameMap[V any](a, b map[string]V) bool {
+func sameMap[K comparable, V any](a, b map[K]V) bool {
 	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
 }
 

@@ -54,11 +54,13 @@ type Proxy struct {
 	told     told
 	ends     ends
 
-	mu        sync.Mutex // one change at a time
-	current   *config.Snapshot
-	tables    map[string]*l7.Table
-	listeners map[string]*listener.Listener
-	closed    bool
+	mu         sync.Mutex // one change at a time
+	current    *config.Snapshot
+	tables     map[string]*l7.Table
+	own        map[*config.RouteConfiguration]*l7.Table // that scopes have themselves
+	generation *l7.Generation
+	listeners  map[string]*listener.Listener
+	closed     bool
 }
 
 // New starts the loops. They wait for connections; there are none before the first Update.
@@ -68,7 +70,7 @@ func New(o Options) (*Proxy, error) {
 	if want := o.Concurrency + 1; runtime.GOMAXPROCS(0) < want {
 		runtime.GOMAXPROCS(want)
 	}
-	p := &Proxy{options: o, listeners: map[string]*listener.Listener{}, tables: map[string]*l7.Table{}, current: &config.Snapshot{},
+	p := &Proxy{options: o, listeners: map[string]*listener.Listener{}, tables: map[string]*l7.Table{}, generation: &l7.Generation{}, current: &config.Snapshot{},
 		owners: newOwners(o.Stats), secrets: tls.NewStore(tls.NewGate(o.Concurrency))}
 	if by, err := tls.Batching(); err != nil && o.Log != nil {
 		o.Log.Warn("private-key operations are not done by all that this processor has", "by", by, "reason", err)
@@ -177,8 +179,9 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 		}
 		tables[name] = l7.CompileTable(c, old, p.options.Stats)
 	}
+	own := p.ownTables(s)
 	generation := &l7.Generation{Routes: tables, Clusters: clusters}
-	p.link(generation, s, change)
+	p.link(generation, s, change, own)
 	p.onLoops(func(i int) {
 		p.locals[i].HTTP.Generation = generation
 		p.locals[i].TCP.Clusters = clusters
@@ -188,10 +191,44 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 			old.Release(p.options.Stats)
 		}
 	}
-	p.tables, p.current = tables, s
+	for c, old := range p.own {
+		if own[c] == nil {
+			old.Release(p.options.Stats)
+		}
+	}
+	p.tables, p.own, p.generation, p.current = tables, own, generation, s
 	p.replaceListeners(s, change)
 	p.live.Store(true)
 	return nil
+}
+
+// ownTables are the tables that scopes have themselves.
+func (p *Proxy) ownTables(s *config.Snapshot) map[*config.RouteConfiguration]*l7.Table {
+	var own map[*config.RouteConfiguration]*l7.Table
+	add := func(list []*config.Scope) {
+		for _, c := range list {
+			if c.Routes == nil || own[c.Routes] != nil {
+				continue
+			}
+			if own == nil {
+				own = map[*config.RouteConfiguration]*l7.Table{}
+			}
+			if own[c.Routes] = p.own[c.Routes]; own[c.Routes] == nil {
+				own[c.Routes] = l7.CompileTable(c.Routes, nil, p.options.Stats)
+			}
+		}
+	}
+	for _, list := range s.Scopes {
+		add(list)
+	}
+	for _, l := range s.Listeners {
+		for c := range l.AllChains() {
+			if c.HTTP != nil && c.HTTP.Scoped != nil {
+				add(c.HTTP.Scoped.Inline)
+			}
+		}
+	}
+	return own
 }
 
 // countClusters counts what the next configuration adds, changes and takes away.

@@ -34,6 +34,7 @@ func (f *Feed) withPredecessors(next *config.Snapshot) *config.Snapshot {
 			all.Clusters = append(slices.Clip(all.Clusters), c)
 		}
 	}
+	f.withScopes(&all)
 	return &all
 }
 
@@ -54,6 +55,9 @@ func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 			return true
 		}
 		h := f.link(from.Stream, kind).held[resourceKey{kind, name}]
+		if h == nil {
+			return true // who wanted it is leaving
+		}
 		ok, until := h.there(from.Wait, now)
 		if !ok {
 			p.due = sooner(p.due, until)
@@ -115,6 +119,11 @@ func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 		}
 	}
 
+	cold := f.holdBackScopes(p, next, func(c *config.Scope, from *config.Subscription) bool {
+		waits = false
+		routed(c.Routes, look)
+		return !waits && (c.RouteName == "" || c.OnDemand || need(Routes, c.RouteName, from))
+	})
 	served, last := map[*config.Listener]bool{}, map[string]*config.Listener{}
 	for _, l := range f.snapshot.Listeners {
 		served[l], last[l.Name] = true, l
@@ -131,7 +140,7 @@ func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 			if c.HTTP == nil {
 				continue
 			}
-			warm = need(Routes, c.HTTP.RouteName, c.HTTP.RouteStream) && warm
+			warm = need(Routes, c.HTTP.RouteName, c.HTTP.RouteStream) && f.scopesWarm(c.HTTP.Scoped, cold) && warm
 			for _, f := range c.HTTP.Filters {
 				if f.Discovery != nil && !f.Discovery.NoWait {
 					warm = need(Extensions, f.Name, f.Discovery.Stream) && warm
@@ -326,12 +335,15 @@ func (f *Feed) ask() {
 				l.stream.Want(kind.Message(), false, wanted[l][kind])
 				continue
 			}
-			use = true
 			h := f.heads[i]
-			if kind == Clusters || f.settled {
+			if len(h.users) == 0 {
+				continue // it is kept, for who may want it again: nobody can be told not to send it
+			}
+			use = true
+			if kind != Listeners || f.settled {
 				if h.began.IsZero() {
 					h.began = f.now()
-					h.counted.count(updateAttempt)
+					h.count(updateAttempt)
 				}
 				l.stream.Want(kind.Message(), true, nil)
 			}
@@ -385,7 +397,8 @@ func (f *Feed) expire() {
 	for _, h := range f.heads {
 		if !h.answered && !h.late && h.wait > 0 && !h.began.IsZero() && gone(h.began.Add(h.wait)) {
 			h.late = true
-			h.counted.count(initFetchTimeout)
+			h.count(initFetchTimeout)
+			f.stale = f.stale || h.kind == Scopes
 		}
 		for name, m := range h.members {
 			if gone(m.expires) {

@@ -49,6 +49,7 @@ type arrangement struct {
 	snapshot *config.Snapshot
 	files    []*file         // of routes, endpoints and secrets
 	asked    []*subscription // of those that come over streams
+	scoped   []*subscription // connection managers whose scopes do
 	leaving  []leaving       // clusters that were removed
 	warming  []owner         // what waits for something before it is in force
 	due      time.Time       // when the first of them has waited long enough; zero: never
@@ -86,11 +87,12 @@ type State struct {
 	Version string    // of the last good one
 	Updated time.Time // when that came
 	// Resource is the last good one: *config.RouteConfiguration, *config.Assignment, *config.Secret, *config.Extension
-	// or *config.RuntimeValues.
+	// or *config.RuntimeValues. Of a file of scopes, a []*config.Scope.
 	Resource any
-	Members  []Member // the last good listeners or clusters
-	Failure  *Failure // nil: the last attempt was good
-	Absent   bool     // the control plane has said that there is none
+	Members  []Member           // the last good listeners, clusters or scopes
+	Failure  *Failure           // nil: the last attempt was good
+	Absent   bool               // the control plane has said that there is none
+	source   config.ScopeSource // of scopes
 }
 
 // Member is one of the listeners or clusters of a file or a control plane.
@@ -98,7 +100,7 @@ type Member struct {
 	Name     string
 	Version  string    // with which it came as it is
 	Updated  time.Time // when that was
-	Resource any       // *config.Listener or *config.Cluster; nil: there is no good one, or it is not in force yet
+	Resource any       // *config.Listener, *config.Cluster or *config.Scope; nil: there is no good one, or it is not in force yet
 	Wire     []byte
 	Warming  *Member  // a later one, which waits for what it names
 	Failure  *Failure // of a control plane: the last attempt was turned down
@@ -129,6 +131,7 @@ type file struct {
 type subscription struct {
 	state   State
 	held    *held         // what comes over a stream
+	head    *head         // instead, if all that there is is meant
 	wait    time.Duration // how long it is waited for; 0: for ever
 	late    bool          // that was too long
 	planned bool          // while a plan is made: it is part of it
@@ -155,7 +158,7 @@ func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
 	f.top(Listeners, boot.Dynamic.Listeners, "listener_manager.lds.")
 	f.head(Clusters, boot.Dynamic.ClusterStream, "cluster_manager.cds.")
 	f.head(Listeners, boot.Dynamic.ListenerStream, "listener_manager.lds.")
-	all, _, blames := f.plan(f.static)
+	all, _, _, blames := f.plan(f.static)
 	faults := faultsIn(blames)
 	if all = append(all, f.tops...); len(faults) == 0 && len(all) > 0 {
 		var err error

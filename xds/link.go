@@ -107,13 +107,14 @@ func (h *held) there(wait time.Duration, now time.Time) (ok bool, until time.Tim
 	return !now.Before(until), until
 }
 
-// head is all listeners or all clusters of a control plane.
+// head is all listeners, all clusters or all scopes of a control plane.
 type head struct {
 	kind     Kind
 	wait     time.Duration
 	link     *link
-	counted  *subscription
-	began    time.Time // zero: it was not asked yet
+	source   config.ScopeSource // of scopes
+	users    []*subscription    // who counts what becomes of it; without any, scopes are not asked for
+	began    time.Time          // zero: it was not asked yet
 	answered bool
 	late     bool // it was given up waiting for
 	version  string
@@ -135,9 +136,15 @@ func (f *Feed) head(kind Kind, from *config.Subscription, prefix string) {
 		return
 	}
 	h := &head{kind: kind, wait: from.Wait, link: f.link(from.Stream, kind), members: map[string]*member{},
-		counted: &subscription{state: State{Kind: kind}, prefix: prefix}}
-	h.counted.acquire(f.stats)
+		users: []*subscription{{state: State{Kind: kind}, prefix: prefix}}}
+	h.users[0].acquire(f.stats)
 	f.heads = append(f.heads, h)
+}
+
+func (h *head) count(row int) {
+	for _, s := range h.users {
+		s.count(row)
+	}
 }
 
 // sorted are the good ones by their names, whatever order they came in.
@@ -161,6 +168,11 @@ func (h *head) inForce(s *config.Snapshot) {
 	for _, c := range s.Clusters {
 		there[c] = true
 	}
+	for _, list := range s.Scopes {
+		for _, c := range list {
+			there[c] = true
+		}
+	}
 	for _, m := range h.members {
 		if m.latest.Resource != nil && there[m.latest.Resource] {
 			m.inForce = m.latest
@@ -169,7 +181,7 @@ func (h *head) inForce(s *config.Snapshot) {
 }
 
 func (h *head) state() State {
-	s := State{Kind: h.kind, Version: h.version, Updated: h.updated}
+	s := State{Kind: h.kind, source: h.source, Version: h.version, Updated: h.updated}
 	for name, m := range h.members {
 		one := m.inForce
 		one.Name, one.Failure = name, m.failure
@@ -206,7 +218,7 @@ func (f *Feed) link(s config.Stream, kind Kind) *link {
 	}
 	l := &link{Stream: s, message: message, held: map[resourceKey]*held{}}
 	of := s
-	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds.", "extension_config_discovery.", "runtime."}[kind] + "control_plane."
+	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds.", "extension_config_discovery.", "runtime.", "scoped_route."}[kind] + "control_plane."
 	if s.Shared {
 		of, prefix = *f.boot.Dynamic.Shared, "control_plane."
 	}

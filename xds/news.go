@@ -52,7 +52,7 @@ func (f *Feed) take(n news) {
 	if n.Err != nil {
 		for _, h := range f.heads {
 			if h.link == n.link && !h.began.IsZero() {
-				h.counted.count(updateFailure)
+				h.count(updateFailure)
 			}
 		}
 		for _, s := range f.asked {
@@ -89,6 +89,16 @@ func (v *judgement) refuse(name string, faults ...Fault) {
 		faults[i].File = v.kind.String() + " " + strconv.Quote(name)
 	}
 	v.faults = append(v.faults, faults...)
+}
+
+// resource finds one of the response.
+func (v *judgement) resource(name string) *stream.Resource {
+	for i := range v.response.Resources {
+		if v.response.Resources[i].Name == name {
+			return &v.response.Resources[i]
+		}
+	}
+	return &stream.Resource{Name: name}
 }
 
 // fresh are the resources of a response that are worth looking at. What is in it twice, or cannot be opened, is refused.
@@ -153,11 +163,12 @@ func (f *Feed) expiry(r *stream.Resource) time.Time {
 // takeAll takes a response about listeners or clusters. Each is judged by itself.
 func (f *Feed) takeAll(h *head, v *judgement) {
 	static := map[string]bool{}
-	if h.kind == Clusters {
+	switch h.kind {
+	case Clusters:
 		for _, c := range f.static.Clusters {
 			static[c.Name] = true
 		}
-	} else {
+	case Listeners:
 		for _, l := range f.static.Listeners {
 			static[l.Name] = true
 		}
@@ -207,6 +218,9 @@ func (f *Feed) takeAll(h *head, v *judgement) {
 			}
 		}
 	}
+	if h.kind == Scopes {
+		f.tellApart(h, v, next)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for name, m := range next {
@@ -219,6 +233,7 @@ func (f *Feed) takeAll(h *head, v *judgement) {
 			}
 		}
 	}
+	f.stale = f.stale || h.kind == Scopes && !h.answered // who waits for them need not, though there are none
 	h.answered = true
 	h.version, h.updated = v.response.Version, f.now()
 	f.stale = f.stale || v.count > 0
@@ -231,6 +246,9 @@ func (f *Feed) adopt(m *member, r *stream.Resource, c any, v *judgement) {
 	switch c := c.(type) {
 	case *config.Listener:
 		old, _ := m.latest.Resource.(*config.Listener)
+		same = old != nil && bytes.Equal(old.Raw, c.Raw)
+	case *config.Scope:
+		old, _ := m.latest.Resource.(*config.Scope)
 		same = old != nil && bytes.Equal(old.Raw, c.Raw)
 	case *config.Cluster:
 		c.Discovered = true
@@ -363,14 +381,14 @@ func (f *Feed) answer() {
 func (f *Feed) countVerdict(v *judgement) {
 	for _, h := range f.heads {
 		if h.kind == v.kind && h.link == v.link {
-			h.counted.count(updateAttempt)
+			h.count(updateAttempt)
 			if len(v.faults) > 0 {
-				h.counted.count(updateRejected)
+				h.count(updateRejected)
 				return
 			}
-			h.counted.count(updateSuccess)
-			if v.kind == Clusters && v.count > 0 {
-				h.counted.count(reloadOrNoRebuild)
+			h.count(updateSuccess)
+			if v.kind != Listeners && v.count > 0 {
+				h.count(reloadOrNoRebuild)
 			}
 			return
 		}

@@ -246,7 +246,7 @@ func (x *exchange) Overrides(list []any) []any {
 			list = append(list, o.Config)
 		}
 	}
-	if t := x.server.table(x.generation); t != nil {
+	if t := x.table; t != nil {
 		add(t.Config.Filters)
 	}
 	if v := x.found.VirtualHost; v != nil {

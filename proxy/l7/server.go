@@ -20,6 +20,7 @@ import (
 type Generation struct {
 	Routes   map[string]*Table // those that connection managers name
 	Clusters upstream.Clusters
+	scopes   map[*Server]scopes // of those that choose among tables
 	links    map[*Server]*links // of those of which some filters' configurations come by themselves
 }
 
@@ -44,7 +45,8 @@ type Server struct {
 	codec    *telemetry.Owner // of HTTP/2, of the whole process
 	encode   http1.WriteOptions
 	links    atomic.Pointer[links]
-	mates    map[any]any // what its filters have in common
+	scopes   atomic.Pointer[scopes] // the last ones, for connections that outlive their chain
+	mates    map[any]any            // what its filters have in common
 	stats    *telemetry.Owner
 	logs     []*accesslog.Log
 	mappers  []mapper // of replies

@@ -154,6 +154,8 @@ func (s *session) routesOf(h *config.HTTP, m *hcmv3.HttpConnectionManager, p *at
 			s.problem(p.field("route_config_name"), "a name is missing")
 		}
 		h.RouteFile, h.RouteStream = s.source(r.Rds.GetConfigSource(), p.field("config_source"))
+	case *hcmv3.HttpConnectionManager_ScopedRoutes:
+		h.Scoped = s.scopedRoutes(r.ScopedRoutes, p.field("scoped_routes"))
 	}
 }
 

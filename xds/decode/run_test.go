@@ -40,6 +40,7 @@ import (
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/health_check/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/local_ratelimit/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 
@@ -143,6 +144,7 @@ var alone = map[string]struct {
 	text    string
 }{
 	"extension": {&corev3.TypedExtensionConfig{}, `{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer, max_request_bytes: 5}}`},
+	"scope":     {&routev3.ScopedRouteConfiguration{}, `{name: a, on_demand: true, route_configuration_name: t, key: {fragments: [{string_key: a}, {string_key: b}]}}`},
 	"layer":     {&runtimev3.Runtime{}, `{name: x, layer: {k: 7}}`},
 }
 

@@ -20,6 +20,7 @@ var methods = map[string][2]string{
 	"envoy.config.listener.v3.Listener":                {"listener.v3.ListenerDiscoveryService/StreamListeners", "listener.v3.ListenerDiscoveryService/DeltaListeners"},
 	"envoy.config.core.v3.TypedExtensionConfig":        {"extension.v3.ExtensionConfigDiscoveryService/StreamExtensionConfigs", "extension.v3.ExtensionConfigDiscoveryService/DeltaExtensionConfigs"},
 	"envoy.service.runtime.v3.Runtime":                 {"runtime.v3.RuntimeDiscoveryService/StreamRuntime", "runtime.v3.RuntimeDiscoveryService/DeltaRuntime"},
+	"envoy.config.route.v3.ScopedRouteConfiguration":   {"route.v3.ScopedRoutesDiscoveryService/StreamScopedRoutes", "route.v3.ScopedRoutesDiscoveryService/DeltaScopedRoutes"},
 	"envoy.config.route.v3.RouteConfiguration":         {"route.v3.RouteDiscoveryService/StreamRoutes", "route.v3.RouteDiscoveryService/DeltaRoutes"},
 }
 

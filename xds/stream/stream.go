@@ -412,5 +412,6 @@ var order = []string{
 	"envoy.extensions.transport_sockets.tls.v3.Secret",
 	"envoy.config.listener.v3.Listener",
 	"envoy.config.core.v3.TypedExtensionConfig",
+	"envoy.config.route.v3.ScopedRouteConfiguration",
 	"envoy.config.route.v3.RouteConfiguration",
 }
