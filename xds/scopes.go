@@ -281,20 +281,28 @@ func kept(now []*config.Scope, before any) []*config.Scope {
 func (f *Feed) holdBackScopes(p *proposal, next *config.Snapshot, warm func(*config.Scope, *config.Subscription) bool) (cold map[*config.Scope]bool) {
 	cold = map[*config.Scope]bool{}
 	from := map[config.ScopeSource][]*config.Subscription{}
-	for _, listeners := range [][]*config.Listener{next.Listeners, f.snapshot.Listeners} {
-		for _, l := range listeners {
-			for c := range l.AllChains() {
-				if c.HTTP == nil || c.HTTP.Scoped == nil {
-					continue
-				}
-				r := c.HTTP.Scoped
-				from[r.Source] = append(from[r.Source], r.RouteStream)
-				for _, one := range r.Inline {
-					if !warm(one, r.RouteStream) && !cold[one] {
-						cold[one] = true
-					}
+	users := func(l *config.Listener) {
+		for c := range l.AllChains() {
+			if c.HTTP == nil || c.HTTP.Scoped == nil {
+				continue
+			}
+			r := c.HTTP.Scoped
+			from[r.Source] = append(from[r.Source], r.RouteStream)
+			for _, one := range r.Inline {
+				if !warm(one, r.RouteStream) {
+					cold[one] = true
 				}
 			}
+		}
+	}
+	stay := map[string]bool{}
+	for _, l := range next.Listeners {
+		stay[l.Name] = true
+		users(l)
+	}
+	for _, l := range f.snapshot.Listeners {
+		if stay[l.Name] { // it may have to, until its successor is warm
+			users(l)
 		}
 	}
 	maps.DeleteFunc(next.Scopes, func(s config.ScopeSource, _ []*config.Scope) bool { return from[s] == nil })
