@@ -26,16 +26,26 @@ type Snapshot struct {
 	Extensions map[string]*Extension
 	// Runtime are layers of runtime values, by name. One that has not arrived is absent.
 	Runtime map[string]*RuntimeValues
+	// Answered are the resources of those that were missed that are in force, or are said not to be there.
+	Answered map[Demand]bool
 }
 
 // OnlyEndpoints are the service names under which a snapshot has other endpoints than the one before it, if nothing else is another and
 // that can be told without looking at all. It may be that there is none.
 func (s *Snapshot) OnlyEndpoints(before *Snapshot) (names []string, ok bool) {
 	if !sameList(s.Listeners, before.Listeners) || !sameList(s.Clusters, before.Clusters) || !sameMap(s.Routes, before.Routes) || !sameMap(s.Scopes, before.Scopes) || !sameMap(s.Secrets, before.Secrets) ||
-		!sameMap(s.Extensions, before.Extensions) || !sameMap(s.Runtime, before.Runtime) {
+		!sameMap(s.Extensions, before.Extensions) || !sameMap(s.Runtime, before.Runtime) || !sameMap(s.Answered, before.Answered) {
 		return nil, false
 	}
 	return s.Endpoints.Changed(before.Endpoints)
+}
+
+// OnlyAnswered says that a snapshot has other answers than the one before it, and that nothing else is another.
+func (s *Snapshot) OnlyAnswered(before *Snapshot) bool {
+	same := *s
+	same.Answered = before.Answered
+	names, ok := same.OnlyEndpoints(before)
+	return ok && len(names) == 0
 }
 
 // sameList says that two slices are one: they share their elements, which nobody writes to.

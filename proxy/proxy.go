@@ -36,6 +36,8 @@ type Options struct {
 	Epoch          uint        // this process's in a row of hot restarts
 	// Handed gives sockets that another process has handed over, by what Sockets knows them by, once each; nil: none did.
 	Handed func(key string) []int
+	// Demand is told of resources that requests miss; false: there is no room for one more. nil: none are asked for.
+	Demand func(config.Demand) bool
 }
 
 // Proxy is a running data plane.
@@ -83,7 +85,9 @@ func New(o Options) (*Proxy, error) {
 			return nil, err
 		}
 		p.loops = append(p.loops, l)
-		p.locals = append(p.locals, listener.NewLocal(l, o.Stats))
+		local := listener.NewLocal(l, o.Stats)
+		local.HTTP.Demands.Ask, local.TCP.Demands.Ask = o.Demand, o.Demand
+		p.locals = append(p.locals, local)
 	}
 	p.secrets.KeyLog = p.keyLog
 	p.clusters = upstream.NewSet(p.loops, o.Zone, o.Stats, upstream.Options{Events: p.events, Secrets: p.secrets})
@@ -157,6 +161,13 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 		p.current = s
 		return nil
 	}
+	if s.OnlyAnswered(p.current) && p.live.Load() {
+		generation := *p.generation
+		generation.Answered = s.Answered
+		p.serve(&generation)
+		p.current = s
+		return nil
+	}
 	if err := p.openLogs(s); err != nil {
 		return err
 	}
@@ -180,12 +191,9 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 		tables[name] = l7.CompileTable(c, old, p.options.Stats)
 	}
 	own := p.ownTables(s)
-	generation := &l7.Generation{Routes: tables, Clusters: clusters}
+	generation := &l7.Generation{Routes: tables, Clusters: clusters, Answered: s.Answered}
 	p.link(generation, s, change, own)
-	p.onLoops(func(i int) {
-		p.locals[i].HTTP.Generation = generation
-		p.locals[i].TCP.Clusters = clusters
-	})
+	p.serve(generation)
 	for name, old := range p.tables {
 		if tables[name] != old {
 			old.Release(p.options.Stats)
@@ -196,10 +204,22 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 			old.Release(p.options.Stats)
 		}
 	}
-	p.tables, p.own, p.generation, p.current = tables, own, generation, s
+	p.tables, p.own, p.current = tables, own, s
 	p.replaceListeners(s, change)
 	p.live.Store(true)
 	return nil
+}
+
+// serve has new requests and connections meet a generation, and those that wait for something in it.
+func (p *Proxy) serve(g *l7.Generation) {
+	p.generation = g
+	p.onLoops(func(i int) {
+		l := p.locals[i]
+		l.HTTP.Generation = g
+		l.TCP.Clusters, l.TCP.Known = g.Clusters, g.Answered
+		l.HTTP.Demands.Answer(g.Answered)
+		l.TCP.Demands.Answer(g.Answered)
+	})
 }
 
 // ownTables are the tables that scopes have themselves.

@@ -47,7 +47,9 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 			case *config.Listener:
 				next.Listeners = append(next.Listeners, r)
 			case *config.Cluster:
-				next.Clusters = append(next.Clusters, r)
+				if !h.named || !slices.ContainsFunc(next.Clusters, func(c *config.Cluster) bool { return c.Name == r.Name }) {
+					next.Clusters = append(next.Clusters, r)
+				}
 			}
 		}
 	}
@@ -144,7 +146,8 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 		p.sort(f, f.unfit(next))
 	}
 	next.Scopes = sameScopes(next, f.snapshot)
-	p.changed = p.changed || !maps.EqualFunc(next.Scopes, f.snapshot.Scopes, slices.Equal) || len(p.fresh) > 0 || !maps.Equal(next.Routes, f.snapshot.Routes) || !next.Endpoints.Equal(f.snapshot.Endpoints) ||
+	next.Answered = f.answered(next, p.known)
+	p.changed = p.changed || !maps.Equal(next.Answered, f.snapshot.Answered) || !maps.EqualFunc(next.Scopes, f.snapshot.Scopes, slices.Equal) || len(p.fresh) > 0 || !maps.Equal(next.Routes, f.snapshot.Routes) || !next.Endpoints.Equal(f.snapshot.Endpoints) ||
 		!maps.Equal(next.Secrets, f.snapshot.Secrets) || !maps.Equal(next.Extensions, f.snapshot.Extensions) || !maps.Equal(next.Runtime, f.snapshot.Runtime)
 	return p
 }
@@ -340,7 +343,7 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []*subscri
 			scoped = f.useScopes(scoped, c, prefix, tags)
 		}
 		for _, one := range list {
-			if one.RouteName == "" || one.OnDemand {
+			if one.RouteName == "" || one.OnDemand && !f.demanded(c.RouteStream, one.RouteName) {
 				continue
 			}
 			prefix := "http." + h.StatPrefix + ".rds." + one.RouteName + "."

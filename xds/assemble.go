@@ -3,6 +3,7 @@ package xds
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -190,7 +191,7 @@ func (f *Feed) advance(serve func(*config.Snapshot) error) {
 	if f.stale {
 		f.stale = false
 		f.assemble(serve)
-	} else if len(f.renewed) > 0 {
+	} else if len(f.renewed) > 0 || f.answers {
 		f.replace(serve)
 	}
 	f.renewed = nil
@@ -270,6 +271,10 @@ func (f *Feed) replace(serve func(*config.Snapshot) error) {
 		}
 		h.put(&next)
 	}
+	next.Answered = f.answered(&next, f.known)
+	if len(f.renewed) == 0 && maps.Equal(next.Answered, f.snapshot.Answered) {
+		return
+	}
 	if err := serve(&next); err != nil {
 		f.report(Outcome{Err: err})
 		return
@@ -293,7 +298,7 @@ func (f *Feed) progress() (further bool) {
 	}
 	answered := func(kind Kind) bool {
 		for _, h := range f.heads {
-			if h.kind == kind && !h.answered && !h.late {
+			if h.kind == kind && !h.named && !h.answered && !h.late {
 				return false
 			}
 		}
@@ -324,6 +329,15 @@ func (f *Feed) ask() {
 		}
 		wanted[h.link][h.kind][h.name] = true
 	}
+	f.wantDemanded(func(l *link, kind Kind, name string) {
+		if wanted[l] == nil {
+			wanted[l] = map[Kind]map[string]bool{}
+		}
+		if wanted[l][kind] == nil {
+			wanted[l][kind] = map[string]bool{}
+		}
+		wanted[l][kind][name] = true
+	})
 	for _, l := range f.links {
 		use := len(wanted[l]) > 0
 		for _, kind := range kinds {
@@ -336,6 +350,10 @@ func (f *Feed) ask() {
 				continue
 			}
 			h := f.heads[i]
+			if h.named {
+				l.stream.Want(kind.Message(), false, wanted[l][kind])
+				continue
+			}
 			if len(h.users) == 0 {
 				continue // it is kept, for who may want it again: nobody can be told not to send it
 			}
@@ -345,7 +363,7 @@ func (f *Feed) ask() {
 					h.began = f.now()
 					h.count(updateAttempt)
 				}
-				l.stream.Want(kind.Message(), true, nil)
+				l.stream.Want(kind.Message(), true, wanted[l][kind])
 			}
 		}
 		for key := range l.held {
@@ -378,6 +396,9 @@ func (f *Feed) nextWait() time.Time {
 			}
 		}
 	}
+	for _, d := range f.demands {
+		first = sooner(first, d.until)
+	}
 	if f.mortal {
 		for _, l := range f.links {
 			for _, h := range l.held {
@@ -394,6 +415,7 @@ func (f *Feed) expire() {
 	gone := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.letGo(now)
 	for _, h := range f.heads {
 		if !h.answered && !h.late && h.wait > 0 && !h.began.IsZero() && gone(h.began.Add(h.wait)) {
 			h.late = true

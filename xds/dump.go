@@ -191,7 +191,13 @@ func (d *dumper) top(kind Kind) State {
 	if i < 0 {
 		return State{Kind: kind}
 	}
-	return d.states[i]
+	s := d.states[i]
+	for _, other := range d.states[i+1:] { // clusters that requests have missed
+		if other.Kind == kind {
+			s.Members = append(slices.Clip(s.Members), other.Members...)
+		}
+	}
+	return s
 }
 
 // members are what is in force of a file, and what was refused of it, which has a name only. If that cannot be told, it has no name.

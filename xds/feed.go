@@ -3,6 +3,7 @@ package xds
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weftmesh/weft/config"
@@ -21,6 +22,14 @@ type Feed struct {
 	heads   []*head   // the same, as far as they come over streams
 	links   []*link   // streams
 	news    chan news // what streams tell
+	wishes  chan config.Demand
+
+	// Of what requests have missed.
+	demands     map[config.Demand]*demand
+	turned      []config.Demand // that are not asked for, which has to be said
+	answers     bool            // there may be others than have been told
+	dropped     atomic.Uint64   // wishes, since they were counted
+	demandStats *telemetry.Values
 
 	// Of what has come over streams and is not in force yet.
 	asking     bool         // what is wanted may be something else
@@ -144,8 +153,12 @@ type subscription struct {
 // Open reads every file that a bootstrap's resources come from. All of it must be good: there is nothing older to fall back to. The
 // error is of type Faults. The feed must be closed.
 func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
-	f := &Feed{boot: boot, static: &boot.Static, report: o.Report, now: o.Now, stats: o.Stats, stays: 15 * time.Second, known: map[string]bool{}, news: make(chan news, 4)}
+	f := &Feed{boot: boot, static: &boot.Static, report: o.Report, now: o.Now, stats: o.Stats, stays: 15 * time.Second, known: map[string]bool{}, news: make(chan news, 4),
+		wishes: make(chan config.Demand, maxWishes), demands: map[config.Demand]*demand{}}
 	f.snapshot = &config.Snapshot{Secrets: f.static.Secrets}
+	if f.stats != nil {
+		f.demandStats = f.stats.Acquire(DemandStats, "on_demand.").Loop(f.stats.Loops())
+	}
 	if f.now == nil {
 		f.now = time.Now
 	}
@@ -238,11 +251,13 @@ func (f *Feed) States() []State {
 	for _, s := range f.asked {
 		if !seen[s.held] { // however many use it
 			seen[s.held] = true
-			out = append(out, s.held.state())
+			out = append(append(out, s.held.state()), s.held.hostStates()...)
 		}
 	}
 	for _, h := range f.heads {
-		out = append(out, h.state())
+		if !h.named || len(h.members) > 0 {
+			out = append(out, h.state())
+		}
 	}
 	return out
 }

@@ -26,19 +26,20 @@ const (
 	Clusters
 	Listeners
 	Secrets
-	Extensions // configurations of filters
-	Runtimes   // layers of runtime values
-	Scopes     // of connection managers that choose among tables
+	Extensions   // configurations of filters
+	Runtimes     // layers of runtime values
+	Scopes       // of connection managers that choose among tables
+	VirtualHosts // that requests have missed
 )
 
 // kinds are all of them, in the order in which what came together is taken: whoever is named before who names it.
-var kinds = [...]Kind{Runtimes, Clusters, Endpoints, Secrets, Extensions, Listeners, Scopes, Routes}
+var kinds = [...]Kind{Runtimes, Clusters, Endpoints, Secrets, Extensions, Listeners, Scopes, Routes, VirtualHosts}
 
 // Message is the full name of the protobuf message.
 func (k Kind) Message() string {
 	return [...]string{"envoy.config.route.v3.RouteConfiguration", "envoy.config.endpoint.v3.ClusterLoadAssignment",
 		"envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener", "envoy.extensions.transport_sockets.tls.v3.Secret",
-		"envoy.config.core.v3.TypedExtensionConfig", "envoy.service.runtime.v3.Runtime", "envoy.config.route.v3.ScopedRouteConfiguration"}[k]
+		"envoy.config.core.v3.TypedExtensionConfig", "envoy.service.runtime.v3.Runtime", "envoy.config.route.v3.ScopedRouteConfiguration", "envoy.config.route.v3.VirtualHost"}[k]
 }
 
 // String is the message's own name.

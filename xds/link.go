@@ -65,8 +65,10 @@ type held struct {
 	failure *Failure
 	asked   time.Time
 	users   []*subscription
-	absent  bool      // the control plane has said that there is none
-	expires time.Time // zero: never
+	base    []byte          // of a table, without those of
+	hosts   map[string]host // that have come by themselves
+	absent  bool            // the control plane has said that there is none
+	expires time.Time       // zero: never
 }
 
 // heldUser is one who uses a resource, told apart by what it counts.
@@ -112,6 +114,7 @@ type head struct {
 	kind     Kind
 	wait     time.Duration
 	link     *link
+	named    bool               // only those that requests have missed
 	source   config.ScopeSource // of scopes
 	users    []*subscription    // who counts what becomes of it; without any, scopes are not asked for
 	began    time.Time          // zero: it was not asked yet
@@ -199,7 +202,9 @@ func (h *head) state() State {
 func (f *Feed) member(o owner) *member {
 	for _, h := range f.heads {
 		if h.kind == o.kind {
-			return h.members[o.name]
+			if m := h.members[o.name]; m != nil {
+				return m
+			}
 		}
 	}
 	return nil
@@ -218,7 +223,7 @@ func (f *Feed) link(s config.Stream, kind Kind) *link {
 	}
 	l := &link{Stream: s, message: message, held: map[resourceKey]*held{}}
 	of := s
-	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds.", "extension_config_discovery.", "runtime.", "scoped_route."}[kind] + "control_plane."
+	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds.", "extension_config_discovery.", "runtime.", "scoped_route.", "virtual_host."}[kind] + "control_plane."
 	if s.Shared {
 		of, prefix = *f.boot.Dynamic.Shared, "control_plane."
 	}

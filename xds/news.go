@@ -75,6 +75,10 @@ func (f *Feed) take(n news) {
 				return
 			}
 		}
+		if kind == VirtualHosts {
+			f.takeHosts(v)
+			return
+		}
 		f.takeNamed(v)
 		return
 	}
@@ -225,6 +229,7 @@ func (f *Feed) takeAll(h *head, v *judgement) {
 	defer f.mu.Unlock()
 	for name, m := range next {
 		if m != nil {
+			f.tell(v.link, h.kind, []string{name}, false)
 			h.members[name] = m
 		} else if old := h.members[name]; old != nil {
 			delete(h.members, name)
@@ -234,6 +239,7 @@ func (f *Feed) takeAll(h *head, v *judgement) {
 		}
 	}
 	f.stale = f.stale || h.kind == Scopes && !h.answered // who waits for them need not, though there are none
+	f.tell(v.link, h.kind, v.response.Removed, true)
 	h.answered = true
 	h.version, h.updated = v.response.Version, f.now()
 	f.stale = f.stale || v.count > 0
@@ -322,6 +328,7 @@ func (f *Feed) takeNamed(v *judgement) {
 			continue
 		}
 		h.wire = r.Wire
+		one.value = f.withHosts(h, one.value)
 		if h.value != nil && hashOf(h.value) == hashOf(one.value) {
 			continue
 		}

@@ -173,6 +173,9 @@ func (f *Feed) Watch(ctx context.Context, serve func(*config.Snapshot) error) {
 				repair.Reset(retry)
 			}
 			noticed()
+		case d := <-f.wishes:
+			f.wish(d, serve)
+			f.armLeave(leave)
 		case e, ok := <-events:
 			if !ok {
 				return

@@ -15,6 +15,7 @@ import (
 	"github.com/weftmesh/weft/filters/headertometadata"
 	"github.com/weftmesh/weft/filters/healthcheck"
 	"github.com/weftmesh/weft/filters/localratelimit"
+	"github.com/weftmesh/weft/filters/ondemand"
 	"github.com/weftmesh/weft/filters/setfilterstate"
 )
 
@@ -35,6 +36,7 @@ func All() []filters.Spec {
 		headertometadata.Spec(),
 		healthcheck.Spec(),
 		localratelimit.Spec(),
+		ondemand.Spec(),
 		setfilterstate.Spec(),
 	}
 }

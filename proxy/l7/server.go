@@ -20,8 +20,9 @@ import (
 type Generation struct {
 	Routes   map[string]*Table // those that connection managers name
 	Clusters upstream.Clusters
-	scopes   map[*Server]scopes // of those that choose among tables
-	links    map[*Server]*links // of those of which some filters' configurations come by themselves
+	Answered map[config.Demand]bool // as a snapshot has it
+	scopes   map[*Server]scopes     // of those that choose among tables
+	links    map[*Server]*links     // of those of which some filters' configurations come by themselves
 }
 
 // Link has a connection manager of this generation filter by what has come for its filters. It is for who makes the generation.
@@ -128,6 +129,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 type Local struct {
 	Loop         *loop.Loop
 	Generation   *Generation
+	Demands      upstream.Demands
 	free         []*exchange
 	mirrors      []*mirror     // that wait to be used again
 	wish         upstream.Wish // of the choice that is being made

@@ -88,6 +88,7 @@ type session struct {
 	bound        *config.Binding           // the bootstrap's, for clusters that say nothing else; may be nil
 	shared       bool                      // as Options.Shared
 	controls     map[string]bool           // as Options.Servers
+	anybody      bool                      // may be a control plane, as far as is known here
 }
 
 func (d *Decoder) session() *session {

@@ -204,6 +204,7 @@ func (s *session) httpFilters(h *config.HTTP, list []*hcmv3.HttpFilter, p *at) {
 				s.inFilter(err, p.as(o.name))
 				continue
 			}
+			s.demanded(c, p.as(o.name))
 			h.Filters = append(h.Filters, config.HTTPFilter{Name: m.GetName(), Type: spec.Name, Config: c, Disabled: m.GetDisabled()})
 		}
 	}

@@ -16,6 +16,14 @@ var discoveredTable = table{
 		"name":        run,
 		"rtds_config": run,
 	},
+	"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.OnDemand": {
+		"odcds_config":      run,
+		"resources_locator": later("comes with xdstp names"),
+		"timeout":           run,
+	},
+	"envoy.config.route.v3.Vhds": {
+		"config_source": run,
+	},
 	"envoy.service.runtime.v3.Runtime": {
 		"name":  run,
 		"layer": run,

@@ -50,8 +50,11 @@ func (s *Stream) world(r request) any {
 	if r.answer {
 		m.ResponseNonce = r.nonce
 	}
-	if !k.all {
+	if !k.all || len(k.wanted) > 0 {
 		m.ResourceNames = sorted(k.wanted)
+	}
+	if k.all && len(k.wanted) > 0 {
+		m.ResourceNames = slices.Insert(m.ResourceNames, 0, "*")
 	}
 	return m
 }
@@ -61,23 +64,24 @@ func (s *Stream) delta(r request) any {
 	k := s.kinds[r.message]
 	m := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: typePrefix + r.message, ResponseNonce: r.nonce, ErrorDetail: reason(r.err)}
 	if !r.answer {
-		if !k.all {
-			for name := range k.wanted {
-				if !k.asked[name] {
-					m.ResourceNamesSubscribe = append(m.ResourceNamesSubscribe, name)
-				}
+		for name := range k.wanted {
+			if !k.asked[name] {
+				m.ResourceNamesSubscribe = append(m.ResourceNamesSubscribe, name)
 			}
-			for name := range k.asked {
-				if !k.wanted[name] {
-					m.ResourceNamesUnsubscribe = append(m.ResourceNamesUnsubscribe, name)
-				}
+		}
+		for name := range k.asked {
+			if !k.wanted[name] {
+				m.ResourceNamesUnsubscribe = append(m.ResourceNamesUnsubscribe, name)
 			}
-			slices.Sort(m.ResourceNamesSubscribe)
-			slices.Sort(m.ResourceNamesUnsubscribe)
-			k.asked = map[string]bool{}
-			for name := range k.wanted {
-				k.asked[name] = true
-			}
+		}
+		slices.Sort(m.ResourceNamesSubscribe)
+		slices.Sort(m.ResourceNamesUnsubscribe)
+		if k.all && !k.begun && len(k.wanted) > 0 {
+			m.ResourceNamesSubscribe = slices.Insert(m.ResourceNamesSubscribe, 0, "*") // without names it goes without saying
+		}
+		k.asked = map[string]bool{}
+		for name := range k.wanted {
+			k.asked[name] = true
 		}
 		if asks := len(m.ResourceNamesSubscribe)+len(m.ResourceNamesUnsubscribe) > 0; !asks && (!k.all || k.begun) {
 			return nil
@@ -133,7 +137,10 @@ func ofDelta(m *discoveryv3.DeltaDiscoveryResponse) *Response {
 }
 
 func wrapped(m *discoveryv3.Resource, message string) Resource {
-	one := Resource{Name: m.GetName(), Version: m.GetVersion(), TTL: m.GetTtl().AsDuration()}
+	one := Resource{Name: m.GetName(), Version: m.GetVersion(), TTL: m.GetTtl().AsDuration(), Aliases: m.GetAliases()}
+	if m.GetResource() == nil && message == virtualHosts {
+		return one // nobody has it
+	}
 	if m.GetResource() == nil {
 		if one.Renewal = m.GetTtl() != nil; !one.Renewal {
 			one.Err = errors.New("a resource is missing")
@@ -141,6 +148,10 @@ func wrapped(m *discoveryv3.Resource, message string) Resource {
 		return one
 	}
 	one.unpack(m.GetResource(), message)
+	if message == virtualHosts {
+		one.Name = m.GetName()
+		return one
+	}
 	if name := m.GetName(); name != "" && name != one.Name && one.Err == nil {
 		one.Err = fmt.Errorf("its envelope calls it %q", name)
 		one.Name = name
