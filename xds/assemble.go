@@ -346,7 +346,10 @@ func (f *Feed) ask() {
 			}
 			i := slices.IndexFunc(f.heads, func(h *head) bool { return h.kind == kind && h.link == l })
 			if i < 0 {
-				l.stream.Want(kind.Message(), false, wanted[l][kind])
+				names := wanted[l][kind]
+				all := names[unnamed]
+				delete(names, unnamed)
+				l.stream.Want(kind.Message(), all, names)
 				continue
 			}
 			h := f.heads[i]

@@ -179,12 +179,14 @@ func (f *Feed) wantDemanded(want func(l *link, kind Kind, name string)) {
 		}
 	}
 	for _, s := range f.asked {
-		// As with Envoy, the table's own name stands for what the control plane thinks will be needed.
 		if r, ok := s.held.value.(*config.RouteConfiguration); ok && r.Hosts != nil {
-			want(f.link(r.Hosts.Stream, VirtualHosts), VirtualHosts, r.Name)
+			want(f.link(r.Hosts.Stream, VirtualHosts), VirtualHosts, unnamed)
 		}
 	}
 }
+
+// unnamed stands for the virtual hosts that a control plane sends unasked. As with Envoy, it is asked for none by name first.
+const unnamed = ""
 
 // letGo forgets names that nobody has.
 func (f *Feed) letGo(now time.Time) {

@@ -71,7 +71,7 @@ func (x *exchange) lacks(clusters *config.OnDemand) (d config.Demand, wait time.
 		}
 		return config.Demand{Kind: config.DemandRoutes, From: c.RouteStream.Stream, Name: s.RouteName}, patience, true
 	case x.table != nil && x.table.Config.Hosts != nil:
-		host, _ := splitPort(x.request.Authority())
+		host := x.request.Authority() // with its port, if it has one, as Envoy does
 		if len(host) == 0 || len(host) > maxDemanded {
 			return
 		}

@@ -157,10 +157,13 @@ func TestHostsOnDemand(t *testing.T) {
 			shelf := NewShelf(t, m.way)
 			shelf.Lay(m.cluster("one"), m.demanding("l", "t/r", onDemand), m.demanding("plain", "t/r", ""))
 			shelf.Put(endpoints("one", 1), m.hostsFrom("t/r"))
+			shelf.Host("t/r/laid", virtualHost("laid", "laid.example", "L"))
+			shelf.laid["VirtualHost t/r/laid"] = true
 			shelf.Host("t/r/a.example", virtualHost("a", "a.example", "A"))
 			shelf.Host("t/r/wild", virtualHost("wild", "*.wild.example", "W"), "t/r/x.wild.example")
 			p := Run(t, m, shelf.Endpoint())
 			p.Ready()
+			p.Eventually("one that nobody has asked for", func() bool { return ask(p.Address("plain"), "laid.example") == "200 L" })
 			for _, c := range [][3]string{
 				{"l", "own.example", "200 own"}, {"plain", "a.example", "404 "}, {"l", "A.example:80", "404 "}, {"l", "a.example", "200 A"}, {"plain", "a.example:80", "404 "}, {"plain", "a.example", "200 A"},
 				{"l", "x.wild.example", "200 W"}, {"l", "y.wild.example", "200 W"}, {"l", "nobody.example", "404 "}, {"l", "nobody.example", "404 "},
@@ -169,7 +172,7 @@ func TestHostsOnDemand(t *testing.T) {
 					t.Errorf("%s %s: %s", c[0], c[1], got)
 				}
 			}
-			want := []string{"VirtualHost t/r", "VirtualHost t/r/a.example", "VirtualHost t/r/x.wild.example", "VirtualHost t/r/nobody.example"}
+			want := []string{"VirtualHost t/r/a.example:80", "VirtualHost t/r/a.example", "VirtualHost t/r/x.wild.example", "VirtualHost t/r/nobody.example"}
 			if got := slices.DeleteFunc(shelf.Asked(), func(s string) bool { return !strings.HasPrefix(s, "VirtualHost") }); !slices.Equal(got, want) {
 				t.Errorf("%q\nwant\n%q", got, want)
 			}

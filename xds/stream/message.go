@@ -76,7 +76,7 @@ func (s *Stream) delta(r request) any {
 		}
 		slices.Sort(m.ResourceNamesSubscribe)
 		slices.Sort(m.ResourceNamesUnsubscribe)
-		if k.all && !k.begun && len(k.wanted) > 0 {
+		if k.all && !k.loose && !k.begun && len(k.wanted) > 0 {
 			m.ResourceNamesSubscribe = slices.Insert(m.ResourceNamesSubscribe, 0, "*") // without names it goes without saying
 		}
 		k.asked = map[string]bool{}
