@@ -159,6 +159,10 @@ func (c *content) resource(d *decode.Decoder, r *messageReader, t text, n *node,
 		}
 		return
 	}
+	if table, ok := v.(*config.RouteConfiguration); ok && table.Hosts != nil {
+		r.fault(n, join(path+"("+kind.String()+")", "vhds"), "virtual hosts come for tables that come over a stream themselves")
+		return
+	}
 	name, _, wire := identity(v)
 	if _, ok := c.resources[name]; ok {
 		r.fault(n, path, "%s %q is in the file twice", kind, name)
@@ -187,6 +191,8 @@ func identity(v any) (name string, hash config.Hash, raw []byte) {
 		return v.Name, v.Hash, v.Raw
 	case *config.Scope:
 		return v.Name, v.Hash, v.Raw
+	case []byte: // of a virtual host, which is read with its table
+		return "", config.Hash{}, v
 	}
 	return "", config.Hash{}, nil
 }
