@@ -345,7 +345,7 @@ func (f *Feed) withHosts(h *held, value any) any {
 		merged, err := f.merge(value, h.base, fit)
 		if err != nil {
 			delete(fit, name)
-			f.report(Outcome{Kind: VirtualHosts, Name: name, Err: Faults{{Text: err.Error()}}})
+			f.unsaid = append(f.unsaid, Outcome{Kind: VirtualHosts, Name: name, Err: Faults{{Text: err.Error()}}})
 			continue
 		}
 		value = merged

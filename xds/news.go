@@ -383,6 +383,10 @@ func (f *Feed) answer() {
 		f.report(o)
 	}
 	f.judgements = nil
+	for _, o := range f.unsaid {
+		f.report(o)
+	}
+	f.unsaid = nil
 }
 
 func (f *Feed) countVerdict(v *judgement) {
