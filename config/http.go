@@ -16,6 +16,8 @@ type HTTP struct {
 	RouteFile *WatchedFile
 	// RouteStream is where they come from instead, if set.
 	RouteStream *Subscription
+	// Scoped has a table for each scope, instead of all these, if set.
+	Scoped *ScopedRoutes
 
 	// Filters run in this order for requests and backward for responses. The router ends them and is not among them.
 	Filters    []HTTPFilter
@@ -323,6 +325,7 @@ type TCP struct {
 	MaxConnectAttempts    uint32        // at least 1
 	BaseBackoff           time.Duration // before the second attempt, at most; twice as long before each further one
 	MaxBackoff            time.Duration
+	OnDemand              *OnDemand     // where the cluster comes from if it is not there; nil: nowhere
 	ByServerName          bool          // the name that a TLS client asks for is the cluster's, if it asks for one
 	HashSource            bool          // endpoints are chosen by a hash of the client's address
 	LogStart              bool          // a connection is logged when it comes, too

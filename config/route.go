@@ -20,6 +20,8 @@ type RouteConfiguration struct {
 	// VirtualHostHeader is the field, in lower case, by whose value virtual hosts are found instead of the authority, if set.
 	VirtualHostHeader string
 	MostSpecificFirst bool // header changes of the route are applied last instead of first
+	// Hosts is where more virtual hosts come from, those that requests ask for; nil: nowhere.
+	Hosts *Subscription
 	// ValidateClusters has been obeyed by the decoder.
 	Raw []byte
 }

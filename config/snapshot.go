@@ -16,6 +16,8 @@ type Snapshot struct {
 	Clusters  []*Cluster
 	// Routes holds the route configurations that listeners name, by name. One that has not arrived is absent.
 	Routes map[string]*RouteConfiguration
+	// Scopes are those that connection managers choose tables by, by where they come from, in the order of their names.
+	Scopes map[ScopeSource][]*Scope
 	// Endpoints holds the endpoints of clusters of type EDS by their service name. One that has not arrived is absent.
 	Endpoints Assignments
 	// Secrets are what transport sockets name, by name. One that has not arrived is absent.
@@ -24,13 +26,15 @@ type Snapshot struct {
 	Extensions map[string]*Extension
 	// Runtime are layers of runtime values, by name. One that has not arrived is absent.
 	Runtime map[string]*RuntimeValues
+	// Answered are the resources of those that were missed that are in force, or are said not to be there.
+	Answered map[Demand]bool
 }
 
 // OnlyEndpoints are the service names under which a snapshot has other endpoints than the one before it, if nothing else is another and
 // that can be told without looking at all. It may be that there is none.
 func (s *Snapshot) OnlyEndpoints(before *Snapshot) (names []string, ok bool) {
-	if !sameList(s.Listeners, before.Listeners) || !sameList(s.Clusters, before.Clusters) || !sameMap(s.Routes, before.Routes) || !sameMap(s.Secrets, before.Secrets) ||
-		!sameMap(s.Extensions, before.Extensions) || !sameMap(s.Runtime, before.Runtime) {
+	if !sameList(s.Listeners, before.Listeners) || !sameList(s.Clusters, before.Clusters) || !sameMap(s.Routes, before.Routes) || !sameMap(s.Scopes, before.Scopes) || !sameMap(s.Secrets, before.Secrets) ||
+		!sameMap(s.Extensions, before.Extensions) || !sameMap(s.Runtime, before.Runtime) || !sameMap(s.Answered, before.Answered) {
 		return nil, false
 	}
 	return s.Endpoints.Changed(before.Endpoints)
@@ -42,13 +46,21 @@ func (s *Snapshot) SameClusters(before *Snapshot) bool {
 	return ok && len(names) == 0 && sameList(s.Clusters, before.Clusters)
 }
 
+// OnlyAnswered says that a snapshot has other answers than the one before it, and that nothing else is another.
+func (s *Snapshot) OnlyAnswered(before *Snapshot) bool {
+	same := *s
+	same.Answered = before.Answered
+	names, ok := same.OnlyEndpoints(before)
+	return ok && len(names) == 0
+}
+
 // sameList says that two slices are one: they share their elements, which nobody writes to.
 func sameList[T any](a, b []T) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // sameMap says that two maps are one.
-func sameMap[V any](a, b map[string]V) bool {
+func sameMap[K comparable, V any](a, b map[K]V) bool {
 	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
 }
 

@@ -154,6 +154,10 @@ type Exchange interface {
 	// AwaitFunc asks for Resume with what f returns. f may block and runs on a goroutine of its own, so it must not touch the
 	// exchange, nor bytes that it got from it; ctx ends with the exchange.
 	AwaitFunc(f func(ctx context.Context) (any, error))
+	// AwaitMissing asks for Resume when what the request lacks has come, or is known not to be there, or, with an error, when it is late: its
+	// virtual host, its scope's routes or its cluster. clusters says where clusters come from; nil: nowhere. The request goes on with what is
+	// in force then, and its route is matched anew. False says that nothing is lacking that can be asked for, and nothing is awaited.
+	AwaitMissing(clusters *config.OnDemand) bool
 	// AwaitRoom asks for Resume when what PassOn has handed on is on its way: nothing behind the filter holds it up, and the connection
 	// that it goes to has less to send than its watermark. That is in another turn of the loop, even if there is room now. For body and
 	// trailer hooks, and Resume after them, of filters that make much of little: they pass on some, keep what they have not used yet, and

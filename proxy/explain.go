@@ -154,7 +154,7 @@ func (p *Proxy) follow(a *admin.Answer, chain *listener.Chain, q *admin.Question
 		if scheme == "https" && !q.TLS {
 			asked.Scheme = scheme // of a target in absolute form
 		}
-		a.HTTP = chain.HTTP.Explain(p.tables, clusters, asked)
+		a.HTTP = chain.HTTP.Explain(p.generation, clusters, asked)
 	case chain.TCP != nil:
 		a.NetworkFilters = append(a.NetworkFilters, "envoy.filters.network.tcp_proxy")
 		a.TCP = chain.TCP.Explain(clusters, in.ServerName, to)

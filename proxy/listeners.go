@@ -129,8 +129,8 @@ func (p *Proxy) openListeners(s *config.Snapshot) (*change, error) {
 	return to, nil
 }
 
-// link has the connection managers of the next generation filter by what has come by itself.
-func (p *Proxy) link(g *l7.Generation, s *config.Snapshot, to *change) {
+// link has the connection managers of the next generation filter, and find tables, by what has come by itself.
+func (p *Proxy) link(g *l7.Generation, s *config.Snapshot, to *change, own map[*config.RouteConfiguration]*l7.Table) {
 	for _, c := range s.Listeners {
 		chains := to.rechain[c.Name]
 		if l := to.fresh[c.Name]; l != nil {
@@ -141,6 +141,7 @@ func (p *Proxy) link(g *l7.Generation, s *config.Snapshot, to *change) {
 		for _, chain := range chains.All {
 			if chain.HTTP != nil {
 				g.Link(chain.HTTP, s.Extensions)
+				g.Scopes(chain.HTTP, s.Scopes, own)
 			}
 		}
 	}

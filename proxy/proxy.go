@@ -38,6 +38,8 @@ type Options struct {
 	Epoch          uint        // this process's in a row of hot restarts
 	// Handed gives sockets that another process has handed over, by what Sockets knows them by, once each; nil: none did.
 	Handed func(key string) []int
+	// Demand is told of resources that requests miss; false: there is no room for one more. nil: none are asked for.
+	Demand func(config.Demand) bool
 }
 
 // Proxy is a running data plane.
@@ -56,11 +58,13 @@ type Proxy struct {
 	told     told
 	ends     ends
 
-	mu        sync.Mutex // one change at a time
-	current   *config.Snapshot
-	tables    map[string]*l7.Table
-	listeners map[string]*listener.Listener
-	closed    bool
+	mu         sync.Mutex // one change at a time
+	current    *config.Snapshot
+	tables     map[string]*l7.Table
+	own        map[*config.RouteConfiguration]*l7.Table // that scopes have themselves
+	generation *l7.Generation
+	listeners  map[string]*listener.Listener
+	closed     bool
 }
 
 // New starts the loops. They wait for connections; there are none before the first Update.
@@ -70,7 +74,7 @@ func New(o Options) (*Proxy, error) {
 	if want := o.Concurrency + 1; runtime.GOMAXPROCS(0) < want {
 		runtime.GOMAXPROCS(want)
 	}
-	p := &Proxy{options: o, listeners: map[string]*listener.Listener{}, tables: map[string]*l7.Table{}, current: &config.Snapshot{},
+	p := &Proxy{options: o, listeners: map[string]*listener.Listener{}, tables: map[string]*l7.Table{}, generation: &l7.Generation{}, current: &config.Snapshot{},
 		owners: newOwners(o.Stats), secrets: tls.NewStore(tls.NewGate(o.Concurrency))}
 	if by, err := tls.Batching(); err != nil && o.Log != nil {
 		o.Log.Warn("private-key operations are not done by all that this processor has", "by", by, "reason", err)
@@ -88,7 +92,9 @@ func New(o Options) (*Proxy, error) {
 		}
 		l.Limit = limit
 		p.loops = append(p.loops, l)
-		p.locals = append(p.locals, listener.NewLocal(l, o.Stats))
+		local := listener.NewLocal(l, o.Stats)
+		local.HTTP.Demands.Ask, local.TCP.Demands.Ask = o.Demand, o.Demand
+		p.locals = append(p.locals, local)
 	}
 	p.secrets.KeyLog = p.keyLog
 	p.clusters = upstream.NewSet(p.loops, o.Zone, o.Stats, upstream.Options{Events: p.events, Secrets: p.secrets})
@@ -162,6 +168,13 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 		p.current = s
 		return nil
 	}
+	if s.OnlyAnswered(p.current) && p.live.Load() {
+		generation := *p.generation
+		generation.Answered = s.Answered
+		p.serve(&generation)
+		p.current = s
+		return nil
+	}
 	if err := p.openLogs(s); err != nil {
 		return err
 	}
@@ -187,21 +200,65 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 		}
 		tables[name] = l7.CompileTable(c, old, p.options.Stats)
 	}
-	generation := &l7.Generation{Routes: tables, Clusters: clusters}
-	p.link(generation, s, change)
-	p.onLoops(func(i int) {
-		p.locals[i].HTTP.Generation = generation
-		p.locals[i].TCP.Clusters = clusters
-	})
+	own := p.ownTables(s)
+	generation := &l7.Generation{Routes: tables, Clusters: clusters, Answered: s.Answered}
+	p.link(generation, s, change, own)
+	p.serve(generation)
 	for name, old := range p.tables {
 		if tables[name] != old {
 			old.Release(p.options.Stats)
 		}
 	}
-	p.tables, p.current = tables, s
+	for c, old := range p.own {
+		if own[c] == nil {
+			old.Release(p.options.Stats)
+		}
+	}
+	p.tables, p.own, p.current = tables, own, s
 	p.replaceListeners(s, change)
 	p.live.Store(true)
 	return nil
+}
+
+// serve has new requests and connections meet a generation, and those that wait for something in it.
+func (p *Proxy) serve(g *l7.Generation) {
+	p.generation = g
+	p.onLoops(func(i int) {
+		l := p.locals[i]
+		l.HTTP.Generation = g
+		l.TCP.Clusters, l.TCP.Known = g.Clusters, g.Answered
+		l.HTTP.Demands.Answer(g.Answered)
+		l.TCP.Demands.Answer(g.Answered)
+	})
+}
+
+// ownTables are the tables that scopes have themselves.
+func (p *Proxy) ownTables(s *config.Snapshot) map[*config.RouteConfiguration]*l7.Table {
+	var own map[*config.RouteConfiguration]*l7.Table
+	add := func(list []*config.Scope) {
+		for _, c := range list {
+			if c.Routes == nil || own[c.Routes] != nil {
+				continue
+			}
+			if own == nil {
+				own = map[*config.RouteConfiguration]*l7.Table{}
+			}
+			if own[c.Routes] = p.own[c.Routes]; own[c.Routes] == nil {
+				own[c.Routes] = l7.CompileTable(c.Routes, nil, p.options.Stats)
+			}
+		}
+	}
+	for _, list := range s.Scopes {
+		add(list)
+	}
+	for _, l := range s.Listeners {
+		for c := range l.AllChains() {
+			if c.HTTP != nil && c.HTTP.Scoped != nil {
+				add(c.HTTP.Scoped.Inline)
+			}
+		}
+	}
+	return own
 }
 
 // countClusters counts what the next configuration adds, changes and takes away.

@@ -47,7 +47,9 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 			case *config.Listener:
 				next.Listeners = append(next.Listeners, r)
 			case *config.Cluster:
-				next.Clusters = append(next.Clusters, r)
+				if !h.named || !slices.ContainsFunc(next.Clusters, func(c *config.Cluster) bool { return c.Name == r.Name }) {
+					next.Clusters = append(next.Clusters, r)
+				}
 			}
 		}
 	}
@@ -65,6 +67,17 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 			}
 		}
 	}
+	next.Scopes = map[config.ScopeSource][]*config.Scope{}
+	for _, h := range f.heads {
+		if h.kind == Scopes {
+			next.Scopes[h.source] = h.scopes()
+		}
+	}
+	for _, o := range f.files {
+		if o.kind == Scopes {
+			next.Scopes[config.ScopeSource{File: o.WatchedFile}], _ = o.subscribers[0].state.Resource.([]*config.Scope)
+		}
+	}
 	next.Routes, next.Endpoints = f.snapshot.Routes, f.snapshot.Endpoints // for who asks what is still named
 	p.leaving = f.keepNamed(next)
 	for _, l := range p.leaving {
@@ -72,10 +85,11 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 	}
 	wanted := f.withPredecessors(next)
 	var blames []blame
-	if p.files, p.asked, blames = f.plan(wanted); len(blames) > 0 {
+	if p.files, p.asked, p.scoped, blames = f.plan(wanted); len(blames) > 0 {
 		p.sort(f, blames)
 		return p
 	}
+	p.readScopes(f, next)
 	f.holdBack(p, next)
 	p.changed = !slices.Equal(next.Listeners, f.snapshot.Listeners) || !slices.Equal(next.Clusters, f.snapshot.Clusters)
 
@@ -92,6 +106,9 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 		f.known[c.Name] = true
 	}
 	for _, file := range p.files {
+		if file.kind == Scopes {
+			continue
+		}
 		p.read(f, file)
 		for _, s := range file.subscribers {
 			switch r := s.state.Resource.(type) {
@@ -128,7 +145,9 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 	if len(p.faults) == 0 {
 		p.sort(f, f.unfit(next))
 	}
-	p.changed = p.changed || len(p.fresh) > 0 || !maps.Equal(next.Routes, f.snapshot.Routes) || !next.Endpoints.Equal(f.snapshot.Endpoints) ||
+	next.Scopes = sameScopes(next, f.snapshot)
+	next.Answered = f.answered(next, p.known)
+	p.changed = p.changed || !maps.Equal(next.Answered, f.snapshot.Answered) || !maps.EqualFunc(next.Scopes, f.snapshot.Scopes, slices.Equal) || len(p.fresh) > 0 || !maps.Equal(next.Routes, f.snapshot.Routes) || !next.Endpoints.Equal(f.snapshot.Endpoints) ||
 		!maps.Equal(next.Secrets, f.snapshot.Secrets) || !maps.Equal(next.Extensions, f.snapshot.Extensions) || !maps.Equal(next.Runtime, f.snapshot.Runtime)
 	return p
 }
@@ -199,7 +218,7 @@ func (o *file) consistOf() {
 	o.parts = parts
 }
 
-// owner is a listener, a cluster or a layer of runtime values.
+// owner is a listener, a cluster, a layer of runtime values or a scope.
 type owner struct {
 	kind Kind
 	name string
@@ -212,6 +231,8 @@ func (o owner) String() string {
 		return "listener " + o.name
 	case Runtimes:
 		return "layer " + o.name
+	case Scopes:
+		return "scope " + o.name
 	}
 	return "cluster " + o.name
 }
@@ -231,7 +252,7 @@ func faultsIn(blames []blame) (faults Faults) {
 
 // plan finds what a configuration takes from files and from streams. What was taken from the same place before stays as it is; the rest
 // has not been read.
-func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []blame) {
+func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []*subscription, []blame) {
 	type key struct {
 		kind Kind
 		name string
@@ -306,6 +327,34 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []blame) {
 			asked = append(asked, s)
 		}
 	}
+	var scoped []*subscription
+	scopes := func(h *config.HTTP, who owner) {
+		c := h.Scoped
+		prefix := "http." + h.StatPrefix + ".scoped_rds." + c.Name + "."
+		tags := []telemetry.Tag{{Name: "http_conn_manager_prefix", Value: h.StatPrefix}, {Name: "scoped_rds_config", Value: c.Name}}
+		list := c.From(next.Scopes)
+		switch {
+		case c.Source.File.Path != "":
+			add(Scopes, c.Source.File.Path, &c.Source.File, who, prefix, tags...)
+			if list == nil {
+				list = f.peek(c.Source.File)
+			}
+		case c.Source != (config.ScopeSource{}):
+			scoped = f.useScopes(scoped, c, prefix, tags)
+		}
+		for _, one := range list {
+			if one.RouteName == "" || one.OnDemand && !f.demanded(c.RouteStream, one.RouteName) {
+				continue
+			}
+			prefix := "http." + h.StatPrefix + ".rds." + one.RouteName + "."
+			tags := []telemetry.Tag{{Name: "http_conn_manager_prefix", Value: h.StatPrefix}, {Name: "rds_route_config", Value: one.RouteName}}
+			if c.RouteFile != nil {
+				add(Routes, one.RouteName, c.RouteFile, who, prefix, tags...)
+			} else if c.RouteStream != nil {
+				ask(Routes, one.RouteName, c.RouteStream, who, prefix, tags...)
+			}
+		}
+	}
 	secret := func(s config.SecretRef, who owner) {
 		own, use := f.static.Secrets[s.Name], secretUse{name: s.Name}
 		switch {
@@ -356,6 +405,9 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []blame) {
 					ask(Extensions, d.Name, d.Discovery.Stream, who, prefix, tag)
 				}
 			}
+			if h.Scoped != nil {
+				scopes(h, who)
+			}
 			if h.RouteName == "" {
 				continue
 			}
@@ -392,7 +444,7 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []blame) {
 	for _, s := range asked {
 		s.planned = false
 	}
-	return files, asked, blames
+	return files, asked, scoped, blames
 }
 
 // settle puts a proposal in force, or says of its file why it is not. refused is what serving it has failed with.
@@ -422,7 +474,8 @@ func (f *Feed) settle(p *proposal, refused error) {
 		for _, s := range p.asked {
 			s.held.users = append(s.held.users, s)
 		}
-		f.asked, f.warming, f.due, f.asking = p.asked, p.warming, p.due, true
+		f.useHeads(p.scoped)
+		f.asked, f.scoped, f.warming, f.due, f.asking = p.asked, p.scoped, p.warming, p.due, true
 	}
 	if p.changed && len(p.faults) == 0 {
 		for _, s := range p.fresh {
@@ -438,6 +491,7 @@ func (f *Feed) settle(p *proposal, refused error) {
 		for _, h := range f.heads {
 			h.inForce(p.snapshot)
 		}
+		f.countScopes()
 	}
 	f.mu.Unlock()
 	for _, o := range outcomes {
@@ -506,6 +560,12 @@ func namedBy(s *config.Snapshot) func(string) bool {
 		for c := range l.AllChains() {
 			if c.HTTP != nil && c.HTTP.Routes == nil {
 				routed(s.Routes[c.HTTP.RouteName], add)
+			}
+			if c.HTTP != nil && c.HTTP.Scoped != nil {
+				for _, one := range c.HTTP.Scoped.From(s.Scopes) {
+					routed(one.Routes, add)
+					routed(s.Routes[one.RouteName], add)
+				}
 			}
 		}
 	}

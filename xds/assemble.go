@@ -3,6 +3,7 @@ package xds
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -34,6 +35,7 @@ func (f *Feed) withPredecessors(next *config.Snapshot) *config.Snapshot {
 			all.Clusters = append(slices.Clip(all.Clusters), c)
 		}
 	}
+	f.withScopes(&all)
 	return &all
 }
 
@@ -54,6 +56,9 @@ func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 			return true
 		}
 		h := f.link(from.Stream, kind).held[resourceKey{kind, name}]
+		if h == nil {
+			return true // who wanted it is leaving
+		}
 		ok, until := h.there(from.Wait, now)
 		if !ok {
 			p.due = sooner(p.due, until)
@@ -115,6 +120,11 @@ func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 		}
 	}
 
+	cold := f.holdBackScopes(p, next, func(c *config.Scope, from *config.Subscription) bool {
+		waits = false
+		routed(c.Routes, look)
+		return !waits && (c.RouteName == "" || c.OnDemand || need(Routes, c.RouteName, from))
+	})
 	served, last := map[*config.Listener]bool{}, map[string]*config.Listener{}
 	for _, l := range f.snapshot.Listeners {
 		served[l], last[l.Name] = true, l
@@ -131,7 +141,7 @@ func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 			if c.HTTP == nil {
 				continue
 			}
-			warm = need(Routes, c.HTTP.RouteName, c.HTTP.RouteStream) && warm
+			warm = need(Routes, c.HTTP.RouteName, c.HTTP.RouteStream) && f.scopesWarm(c.HTTP.Scoped, cold) && warm
 			for _, f := range c.HTTP.Filters {
 				if f.Discovery != nil && !f.Discovery.NoWait {
 					warm = need(Extensions, f.Name, f.Discovery.Stream) && warm
@@ -184,7 +194,7 @@ func (f *Feed) advance(serve func(*config.Snapshot) error) {
 	if f.stale {
 		f.stale = false
 		f.assemble(serve)
-	} else if len(f.renewed) > 0 {
+	} else if len(f.renewed) > 0 || f.answers {
 		f.replace(serve)
 	}
 	f.renewed = nil
@@ -264,6 +274,10 @@ func (f *Feed) replace(serve func(*config.Snapshot) error) {
 		}
 		h.put(&next)
 	}
+	next.Answered = f.answered(&next, f.known)
+	if len(f.renewed) == 0 && maps.Equal(next.Answered, f.snapshot.Answered) {
+		return
+	}
 	if err := serve(&next); err != nil {
 		f.report(Outcome{Err: err})
 		return
@@ -287,7 +301,7 @@ func (f *Feed) progress() (further bool) {
 	}
 	answered := func(kind Kind) bool {
 		for _, h := range f.heads {
-			if h.kind == kind && !h.answered && !h.late {
+			if h.kind == kind && !h.named && !h.answered && !h.late {
 				return false
 			}
 		}
@@ -324,6 +338,15 @@ func (f *Feed) ask() {
 		}
 		wanted[h.link][h.kind][h.name] = true
 	}
+	f.wantDemanded(func(l *link, kind Kind, name string) {
+		if wanted[l] == nil {
+			wanted[l] = map[Kind]map[string]bool{}
+		}
+		if wanted[l][kind] == nil {
+			wanted[l][kind] = map[string]bool{}
+		}
+		wanted[l][kind][name] = true
+	})
 	for _, l := range f.links {
 		use := len(wanted[l]) > 0
 		for _, kind := range kinds {
@@ -332,17 +355,27 @@ func (f *Feed) ask() {
 			}
 			i := slices.IndexFunc(f.heads, func(h *head) bool { return h.kind == kind && h.link == l })
 			if i < 0 {
+				names := wanted[l][kind]
+				all := names[unnamed]
+				delete(names, unnamed)
+				l.stream.Want(kind.Message(), all, names)
+				continue
+			}
+			h := f.heads[i]
+			if h.named {
 				l.stream.Want(kind.Message(), false, wanted[l][kind])
 				continue
 			}
+			if len(h.users) == 0 {
+				continue // it is kept, for who may want it again: nobody can be told not to send it
+			}
 			use = true
-			h := f.heads[i]
-			if kind == Clusters || f.settled {
+			if kind != Listeners || f.settled {
 				if h.began.IsZero() {
 					h.began = f.now()
-					h.counted.count(updateAttempt)
+					h.count(updateAttempt)
 				}
-				l.stream.Want(kind.Message(), true, nil)
+				l.stream.Want(kind.Message(), true, wanted[l][kind])
 			}
 		}
 		for key := range l.held {
@@ -375,6 +408,9 @@ func (f *Feed) nextWait() time.Time {
 			}
 		}
 	}
+	for _, d := range f.demands {
+		first = sooner(first, d.until)
+	}
 	if f.mortal {
 		for _, l := range f.links {
 			for _, h := range l.held {
@@ -391,10 +427,12 @@ func (f *Feed) expire() {
 	gone := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.letGo(now)
 	for _, h := range f.heads {
 		if !h.answered && !h.late && h.wait > 0 && !h.began.IsZero() && gone(h.began.Add(h.wait)) {
 			h.late = true
-			h.counted.count(initFetchTimeout)
+			h.count(initFetchTimeout)
+			f.stale = f.stale || h.kind == Scopes
 		}
 		for name, m := range h.members {
 			if gone(m.expires) {

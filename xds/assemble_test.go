@@ -96,6 +96,20 @@ func routesWire(t testing.TB, name string, clusters ...string) []byte {
 	return fromYAML(t, fmt.Sprintf(`{name: %s, virtual_hosts: [{name: v, domains: ["*"], routes: [%s]}]}`, name, strings.Join(list, ", ")), &routev3.RouteConfiguration{})
 }
 
+// scopedWire is a listener that chooses among tables.
+func scopedWire(t testing.TB, name string, variant int) []byte {
+	return fromYAML(t, fmt.Sprintf(`
+name: %s
+address: {pipe: {path: /run/%s}}
+filter_chains: [{filters: [{name: h, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager,
+  stat_prefix: p%d, scoped_routes: {name: s, scope_key_builder: {fragments: [{header_value_extractor: {name: x, index: 0}}]}, rds_config_source: %s, scoped_rds: {scoped_rds_config_source: %s}},
+  http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}}]}]`, name, name, variant, adsSource, adsSource), &listenerv3.Listener{})
+}
+
+func scopeWire(t testing.TB, name, routes string) []byte {
+	return fromYAML(t, fmt.Sprintf("{name: %s, key: {fragments: [{string_key: %s}]}, route_configuration_name: %s}", name, name, routes), &routev3.ScopedRouteConfiguration{})
+}
+
 // truth is what a control plane knows, and what it has told.
 type truth struct {
 	now, told map[resourceKey][]byte
@@ -107,7 +121,9 @@ func (w *truth) due(f *Feed) (out []resourceKey) {
 	maps.Copy(keys, w.told)
 	for key := range keys {
 		wants := key.kind == Clusters || key.kind == Listeners && f.settled
-		if key.kind != Clusters && key.kind != Listeners {
+		if key.kind == Scopes {
+			wants = slices.ContainsFunc(f.heads, func(h *head) bool { return h.kind == Scopes && len(h.users) > 0 })
+		} else if key.kind != Clusters && key.kind != Listeners {
 			wants = f.links[0].held[key] != nil
 			if !wants {
 				delete(w.told, key) // it has been let go, and has to be told again
@@ -143,7 +159,7 @@ func (w *truth) tell(f *Feed, keys ...resourceKey) {
 // rest has whatever is left be told in the order of kinds that control planes keep.
 func (w *truth) rest(f *Feed, serve func(*config.Snapshot) error) {
 	for keys := w.due(f); len(keys) > 0; keys = w.due(f) {
-		for _, kind := range [...]Kind{Clusters, Endpoints, Listeners, Routes} {
+		for _, kind := range [...]Kind{Clusters, Endpoints, Listeners, Scopes, Routes} {
 			var same []resourceKey
 			for _, k := range keys {
 				if k.kind == kind {
@@ -166,6 +182,11 @@ func outline(s *config.Snapshot) string {
 	for _, c := range s.Clusters {
 		lines = append(lines, fmt.Sprintf("%s %x", c.Name, c.Raw))
 	}
+	for _, list := range s.Scopes {
+		for _, c := range list {
+			lines = append(lines, fmt.Sprintf("%s %x", c.Name, c.Raw))
+		}
+	}
 	for name, r := range s.Routes {
 		lines = append(lines, fmt.Sprintf("%s %x", name, r.Raw))
 	}
@@ -185,7 +206,7 @@ func TestAnyOrder(t *testing.T) {
 		}
 		return out
 	}
-	clusters, tables, listeners := names("c", 5), names("r", 3), names("l", 3)
+	clusters, tables, listeners, scopes := names("c", 5), names("r", 3), names("l", 3), names("s", 3)
 	for seed := range uint64(150) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 7))
@@ -193,7 +214,7 @@ func TestAnyOrder(t *testing.T) {
 			random := func(list []string) string { return list[r.IntN(len(list))] }
 			change := func() {
 				name := random(clusters)
-				switch r.IntN(8) {
+				switch r.IntN(11) {
 				case 0:
 					delete(w.now, resourceKey{Clusters, name}) // its endpoints stay known, as in Istio
 				case 1, 2:
@@ -208,6 +229,17 @@ func TestAnyOrder(t *testing.T) {
 					w.now[resourceKey{Listeners, name}] = listenerWire(t, name, random(tables), r.IntN(2))
 				case 6:
 					delete(w.now, resourceKey{Listeners, random(listeners)})
+				case 8, 9:
+					name = random(scopes)
+					w.now[resourceKey{Scopes, name}] = scopeWire(t, name, random(tables))
+					if r.IntN(4) == 0 {
+						delete(w.now, resourceKey{Scopes, name})
+					}
+				case 10:
+					w.now[resourceKey{Listeners, "scoped"}] = scopedWire(t, "scoped", r.IntN(2))
+					if r.IntN(4) == 0 {
+						delete(w.now, resourceKey{Listeners, "scoped"})
+					}
 				case 7: // what is bad is refused, and does not count
 					w.now[resourceKey{Clusters, name}] = fromYAML(t, "{name: "+name+", connect_timeout: -1s}", &clusterv3.Cluster{})
 				}
@@ -215,7 +247,13 @@ func TestAnyOrder(t *testing.T) {
 			f := stageADS(t)
 			serve := func(s *config.Snapshot) error {
 				for _, l := range s.Listeners {
-					if h := l.Chains[0].HTTP; s.Routes[h.RouteName] == nil {
+					if h := l.Chains[0].HTTP; h.Scoped != nil {
+						for _, c := range h.Scoped.From(s.Scopes) {
+							if s.Routes[c.RouteName] == nil {
+								t.Errorf("seed %d: scope %s is served without its routes", seed, c.Name)
+							}
+						}
+					} else if s.Routes[h.RouteName] == nil {
 						t.Errorf("seed %d: listener %s is served without its routes", seed, l.Name)
 					}
 				}
@@ -257,6 +295,7 @@ func TestAnyOrder(t *testing.T) {
 			}
 			f.advance(serve)
 			w.rest(f, serve)
+			f.take(news{f.links[0], stream.Event{Response: &stream.Response{Message: Scopes.Message()}}}) // there may be none
 			time.Sleep(20 * time.Second)
 			f.expire()
 			f.stale = true
@@ -265,6 +304,9 @@ func TestAnyOrder(t *testing.T) {
 			fresh, direct := stageADS(t), &truth{w.now, map[resourceKey][]byte{}}
 			fresh.advance(serve)
 			fresh.take(news{fresh.links[0], stream.Event{Response: &stream.Response{Message: Clusters.Message()}}}) // there may be none
+			fresh.advance(serve)
+			direct.rest(fresh, serve)
+			fresh.take(news{fresh.links[0], stream.Event{Response: &stream.Response{Message: Scopes.Message()}}}) // as above
 			fresh.advance(serve)
 			direct.rest(fresh, serve)
 			if got, want := outline(f.Snapshot()), outline(fresh.Snapshot()); got != want {

@@ -134,7 +134,7 @@ func liveWorld(t *testing.T) string {
 	}
 	lds := write("lds.yaml", resources("envoy.config.listener.v3.Listener",
 		secure(manager("byname", "rds: {route_config_name: dynamic, config_source: {path_config_source: {path: "+rds+"}}}", ""), "tls_certificate_sds_secret_configs: [{name: named, sds_config: {path_config_source: {path: "+sds+"}}}]"),
-		plain(manager("scoped", `scoped_routes: {name: s, scope_key_builder: {fragments: [{header_value_extractor: {name: x, element: {key: k, separator: ":"}}}]}, rds_config_source: {path_config_source: {path: `+rds+`}}, scoped_rds: {scoped_rds_config_source: {path_config_source: {path: `+srds+`}}}}`, "")),
+		plain(manager("scoped", `append_local_overload: true, scoped_routes: {name: s, scope_key_builder: {fragments: [{header_value_extractor: {name: x, element: {key: k, separator: ":"}}}]}, rds_config_source: {path_config_source: {path: `+rds+`}}, scoped_rds: {scoped_rds_config_source: {path_config_source: {path: `+srds+`}}}}`, "")),
 		structs("udpa.type.v1.TypedStruct"), structs("xds.type.v3.TypedStruct")))
 	return `
 node: {id: live, cluster: c}
@@ -182,13 +182,13 @@ func TestAssessLive(t *testing.T) {
 		{"Bootstrap", "live", ""},
 		{"Listener", "inline", ""}, {"Listener", "byname", ""}, {"Listener", "udpa", ""}, {"Listener", "xds", ""},
 		{"Listener", "lua", "envoy.extensions.filters.http.lua.v3.Lua is not supported here"},
-		{"Listener", "scoped", "scoped_routes: not supported"},
+		{"Listener", "scoped", "append_local_overload: not supported"},
 		{"RouteConfiguration", "dynamic", ""},
 		{"Cluster", "up", ""}, {"Cluster", "eds", ""},
 		{"Cluster", "odd", "envoy.extensions.transport_sockets.tap.v3.Tap is not supported here"},
 		{"ClusterLoadAssignment", "eds", ""},
 		{"Secret", "own", ""}, {"Secret", "keys", ""}, {"Secret", "named", ""},
-		{"ScopedRouteConfiguration", "one", "is no resource"},
+		{"ScopedRouteConfiguration", "one", ""},
 	} {
 		r := a.find(c.kind, c.name)
 		switch {

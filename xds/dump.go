@@ -43,7 +43,7 @@ func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error
 	if query.Has("include_eds") || query.Has("resource") {
 		parts = append(parts, d.endpoints())
 	}
-	parts = append(parts, d.listeners(), d.routes(), d.secrets(), d.extensions())
+	parts = append(parts, d.listeners(), d.scopes(), d.routes(), d.secrets(), d.extensions())
 	for _, p := range parts {
 		redact(p.ProtoReflect())
 	}
@@ -79,7 +79,7 @@ type notThere string
 // Error says what there is.
 func (e notThere) Error() string {
 	return string(e) + " not found in config dump: want static_clusters, dynamic_active_clusters, dynamic_warming_clusters, static_listeners, dynamic_listeners, " +
-		"static_route_configs, dynamic_route_configs, static_endpoint_configs, dynamic_endpoint_configs, static_secrets, dynamic_active_secrets, dynamic_warming_secrets or ecds_filters"
+		"static_route_configs, dynamic_route_configs, inline_scoped_route_configs, dynamic_scoped_route_configs, static_endpoint_configs, dynamic_endpoint_configs, static_secrets, dynamic_active_secrets, dynamic_warming_secrets or ecds_filters"
 }
 
 // Status is the one that it is answered by.
@@ -191,7 +191,13 @@ func (d *dumper) top(kind Kind) State {
 	if i < 0 {
 		return State{Kind: kind}
 	}
-	return d.states[i]
+	s := d.states[i]
+	for _, other := range d.states[i+1:] { // clusters that requests have missed
+		if other.Kind == kind {
+			s.Members = append(slices.Clip(s.Members), other.Members...)
+		}
+	}
+	return s
 }
 
 // members are what is in force of a file, and what was refused of it, which has a name only. If that cannot be told, it has no name.
@@ -257,6 +263,53 @@ func (d *dumper) routes() *adminv3.RoutesConfigDump {
 			dynamic.RouteConfig, dynamic.LastUpdated = packed(Routes.Message(), r.Raw), timestamppb.New(s.Updated)
 		}
 		out.DynamicRouteConfigs = append(out.DynamicRouteConfigs, dynamic)
+	}
+	return out
+}
+
+// scopes are those of each connection manager, by its own name for them.
+func (d *dumper) scopes() *adminv3.ScopedRoutesConfigDump {
+	out := &adminv3.ScopedRoutesConfigDump{}
+	told := map[string]bool{}
+	for _, l := range d.snapshot.Listeners {
+		for c := range l.AllChains() {
+			if c.HTTP == nil || c.HTTP.Scoped == nil || !d.pick(c.HTTP.Scoped.Name) {
+				continue
+			}
+			r := c.HTTP.Scoped
+			if r.Source == (config.ScopeSource{}) {
+				one := &adminv3.ScopedRoutesConfigDump_InlineScopedRouteConfigs{Name: r.Name}
+				for _, c := range r.Inline {
+					one.ScopedRouteConfigs = append(one.ScopedRouteConfigs, packed(Scopes.Message(), c.Raw))
+				}
+				out.InlineScopedRouteConfigs = append(out.InlineScopedRouteConfigs, one)
+				continue
+			}
+			i := slices.IndexFunc(d.states, func(s State) bool {
+				return s.Kind == Scopes && (s.source == r.Source || s.File != "" && s.File == r.Source.File.Path)
+			})
+			if told[r.Name] || i < 0 {
+				continue
+			}
+			told[r.Name] = true
+			s := d.states[i]
+			one := &adminv3.ScopedRoutesConfigDump_DynamicScopedRouteConfigs{Name: r.Name, VersionInfo: s.Version}
+			if !s.Updated.IsZero() {
+				one.LastUpdated = timestamppb.New(s.Updated)
+			}
+			for _, c := range d.snapshot.Scopes[r.Source] {
+				one.ScopedRouteConfigs = append(one.ScopedRouteConfigs, packed(Scopes.Message(), c.Raw))
+			}
+			one.ClientStatus = resourceStatus(s)
+			if one.ErrorState = failure(s, ""); one.ErrorState == nil {
+				for _, m := range s.Members {
+					if m.Failure != nil {
+						one.ErrorState, one.ClientStatus = m.failure(s), m.status(s)
+					}
+				}
+			}
+			out.DynamicScopedRouteConfigs = append(out.DynamicScopedRouteConfigs, one)
+		}
 	}
 	return out
 }

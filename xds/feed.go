@@ -3,6 +3,7 @@ package xds
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weftmesh/weft/config"
@@ -21,6 +22,15 @@ type Feed struct {
 	heads   []*head   // the same, as far as they come over streams
 	links   []*link   // streams
 	news    chan news // what streams tell
+	wishes  chan config.Demand
+
+	// Of what requests have missed.
+	demands     map[config.Demand]*demand
+	turned      []config.Demand // that are not asked for, which has to be said
+	unsaid      []Outcome       // of virtual hosts that do not fit their table any more
+	answers     bool            // there may be others than have been told
+	dropped     atomic.Uint64   // wishes, since they were counted
+	demandStats *telemetry.Values
 
 	// Of what has come over streams and is not in force yet.
 	asking     bool         // what is wanted may be something else
@@ -51,6 +61,7 @@ type arrangement struct {
 	snapshot *config.Snapshot
 	files    []*file         // of routes, endpoints and secrets
 	asked    []*subscription // of those that come over streams
+	scoped   []*subscription // connection managers whose scopes do
 	leaving  []leaving       // clusters that were removed
 	warming  []owner         // what waits for something before it is in force
 	due      time.Time       // when the first of them has waited long enough; zero: never
@@ -88,11 +99,12 @@ type State struct {
 	Version string    // of the last good one
 	Updated time.Time // when that came
 	// Resource is the last good one: *config.RouteConfiguration, *config.Assignment, *config.Secret, *config.Extension
-	// or *config.RuntimeValues.
+	// or *config.RuntimeValues. Of a file of scopes, a []*config.Scope.
 	Resource any
-	Members  []Member // the last good listeners or clusters
-	Failure  *Failure // nil: the last attempt was good
-	Absent   bool     // the control plane has said that there is none
+	Members  []Member           // the last good listeners, clusters or scopes
+	Failure  *Failure           // nil: the last attempt was good
+	Absent   bool               // the control plane has said that there is none
+	source   config.ScopeSource // of scopes
 }
 
 // Member is one of the listeners or clusters of a file or a control plane.
@@ -100,7 +112,7 @@ type Member struct {
 	Name     string
 	Version  string    // with which it came as it is
 	Updated  time.Time // when that was
-	Resource any       // *config.Listener or *config.Cluster; nil: there is no good one, or it is not in force yet
+	Resource any       // *config.Listener, *config.Cluster or *config.Scope; nil: there is no good one, or it is not in force yet
 	Wire     []byte
 	Warming  *Member  // a later one, which waits for what it names
 	Failure  *Failure // of a control plane: the last attempt was turned down
@@ -131,6 +143,7 @@ type file struct {
 type subscription struct {
 	state   State
 	held    *held         // what comes over a stream
+	head    *head         // instead, if all that there is is meant
 	wait    time.Duration // how long it is waited for; 0: for ever
 	late    bool          // that was too long
 	planned bool          // while a plan is made: it is part of it
@@ -143,8 +156,12 @@ type subscription struct {
 // Open reads every file that a bootstrap's resources come from. All of it must be good: there is nothing older to fall back to. The
 // error is of type Faults. The feed must be closed.
 func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
-	f := &Feed{boot: boot, static: &boot.Static, report: o.Report, now: o.Now, stats: o.Stats, stays: 15 * time.Second, known: map[string]bool{}, news: make(chan news, 4), readied: make(chan struct{})}
+	f := &Feed{boot: boot, static: &boot.Static, report: o.Report, now: o.Now, stats: o.Stats, stays: 15 * time.Second, known: map[string]bool{}, news: make(chan news, 4),
+		wishes: make(chan config.Demand, maxWishes), demands: map[config.Demand]*demand{}, readied: make(chan struct{})}
 	f.snapshot = &config.Snapshot{Secrets: f.static.Secrets}
+	if f.stats != nil {
+		f.demandStats = f.stats.Acquire(DemandStats, "on_demand.").Loop(f.stats.Loops())
+	}
 	if f.now == nil {
 		f.now = time.Now
 	}
@@ -157,7 +174,7 @@ func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
 	f.top(Listeners, boot.Dynamic.Listeners, "listener_manager.lds.")
 	f.head(Clusters, boot.Dynamic.ClusterStream, "cluster_manager.cds.")
 	f.head(Listeners, boot.Dynamic.ListenerStream, "listener_manager.lds.")
-	all, _, blames := f.plan(f.static)
+	all, _, _, blames := f.plan(f.static)
 	faults := faultsIn(blames)
 	if all = append(all, f.tops...); len(faults) == 0 && len(all) > 0 {
 		var err error
@@ -237,11 +254,13 @@ func (f *Feed) States() []State {
 	for _, s := range f.asked {
 		if !seen[s.held] { // however many use it
 			seen[s.held] = true
-			out = append(out, s.held.state())
+			out = append(append(out, s.held.state()), s.held.hostStates()...)
 		}
 	}
 	for _, h := range f.heads {
-		out = append(out, h.state())
+		if !h.named || len(h.members) > 0 {
+			out = append(out, h.state())
+		}
 	}
 	return out
 }

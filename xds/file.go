@@ -26,18 +26,20 @@ const (
 	Clusters
 	Listeners
 	Secrets
-	Extensions // configurations of filters
-	Runtimes   // layers of runtime values
+	Extensions   // configurations of filters
+	Runtimes     // layers of runtime values
+	Scopes       // of connection managers that choose among tables
+	VirtualHosts // that requests have missed
 )
 
 // kinds are all of them, in the order in which what came together is taken: whoever is named before who names it.
-var kinds = [...]Kind{Runtimes, Clusters, Endpoints, Secrets, Extensions, Listeners, Routes}
+var kinds = [...]Kind{Runtimes, Clusters, Endpoints, Secrets, Extensions, Listeners, Scopes, Routes, VirtualHosts}
 
 // Message is the full name of the protobuf message.
 func (k Kind) Message() string {
 	return [...]string{"envoy.config.route.v3.RouteConfiguration", "envoy.config.endpoint.v3.ClusterLoadAssignment",
 		"envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener", "envoy.extensions.transport_sockets.tls.v3.Secret",
-		"envoy.config.core.v3.TypedExtensionConfig", "envoy.service.runtime.v3.Runtime"}[k]
+		"envoy.config.core.v3.TypedExtensionConfig", "envoy.service.runtime.v3.Runtime", "envoy.config.route.v3.ScopedRouteConfiguration", "envoy.config.route.v3.VirtualHost"}[k]
 }
 
 // String is the message's own name.
@@ -55,7 +57,7 @@ type content struct {
 
 // resource is one resource of a file.
 type resource struct {
-	value any // *config.RouteConfiguration, *config.Assignment, *config.Cluster, *config.Listener, *config.Secret, *config.Extension or *config.RuntimeValues; nil if it is faulty
+	value any // *config.RouteConfiguration, *config.Assignment, *config.Cluster, *config.Listener, *config.Secret, *config.Extension, *config.RuntimeValues or *config.Scope; nil if it is faulty. Of a file of scopes, a []*config.Scope
 	wire  []byte
 }
 
@@ -157,6 +159,10 @@ func (c *content) resource(d *decode.Decoder, r *messageReader, t text, n *node,
 		}
 		return
 	}
+	if table, ok := v.(*config.RouteConfiguration); ok && table.Hosts != nil {
+		r.fault(n, join(path+"("+kind.String()+")", "vhds"), "virtual hosts come for tables that come over a stream themselves")
+		return
+	}
 	name, _, wire := identity(v)
 	if _, ok := c.resources[name]; ok {
 		r.fault(n, path, "%s %q is in the file twice", kind, name)
@@ -184,12 +190,19 @@ func identity(v any) (name string, hash config.Hash, raw []byte) {
 		return v.Name, v.Hash, v.Raw
 	case *config.RuntimeValues:
 		return v.Name, v.Hash, v.Raw
+	case *config.Scope:
+		return v.Name, v.Hash, v.Raw
+	case []byte: // of a virtual host, which is read with its table
+		return "", config.Hash{}, v
 	}
 	return "", config.Hash{}, nil
 }
 
 // of is one resource of a file, or why there is none.
 func (c *content) of(f *file, name string) (resource, Faults) {
+	if f.kind == Scopes {
+		return c.scopes(f.Path)
+	}
 	r, faults := c.resources[name], c.faults
 	if len(faults) == 0 && r.value == nil {
 		faults = c.missing(f.Path, f.kind, name)

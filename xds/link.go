@@ -65,9 +65,11 @@ type held struct {
 	failure *Failure
 	asked   time.Time
 	users   []*subscription
-	round   uint64    // of the feed, in which it was told of last
-	absent  bool      // the control plane has said that there is none
-	expires time.Time // zero: never
+	round   uint64          // of the feed, in which it was told of last
+	base    []byte          // of a table, without those of
+	hosts   map[string]host // that have come by themselves
+	absent  bool            // the control plane has said that there is none
+	expires time.Time       // zero: never
 }
 
 // heldUser is one who uses a resource, told apart by what it counts.
@@ -108,13 +110,15 @@ func (h *held) there(wait time.Duration, now time.Time) (ok bool, until time.Tim
 	return !now.Before(until), until
 }
 
-// head is all listeners or all clusters of a control plane.
+// head is all listeners, all clusters or all scopes of a control plane.
 type head struct {
 	kind     Kind
 	wait     time.Duration
 	link     *link
-	counted  *subscription
-	began    time.Time // zero: it was not asked yet
+	named    bool               // only those that requests have missed
+	source   config.ScopeSource // of scopes
+	users    []*subscription    // who counts what becomes of it; without any, scopes are not asked for
+	began    time.Time          // zero: it was not asked yet
 	answered bool
 	late     bool // it was given up waiting for
 	version  string
@@ -137,9 +141,15 @@ func (f *Feed) head(kind Kind, from *config.Subscription, prefix string) {
 		return
 	}
 	h := &head{kind: kind, wait: from.Wait, link: f.link(from.Stream, kind), members: map[string]*member{},
-		counted: &subscription{state: State{Kind: kind}, prefix: prefix}}
-	h.counted.acquire(f.stats)
+		users: []*subscription{{state: State{Kind: kind}, prefix: prefix}}}
+	h.users[0].acquire(f.stats)
 	f.heads = append(f.heads, h)
+}
+
+func (h *head) count(row int) {
+	for _, s := range h.users {
+		s.count(row)
+	}
 }
 
 // sorted are the good ones by their names, whatever order they came in.
@@ -163,6 +173,11 @@ func (h *head) inForce(s *config.Snapshot) {
 	for _, c := range s.Clusters {
 		there[c] = true
 	}
+	for _, list := range s.Scopes {
+		for _, c := range list {
+			there[c] = true
+		}
+	}
 	for _, m := range h.members {
 		if m.latest.Resource != nil && there[m.latest.Resource] {
 			m.inForce = m.latest
@@ -171,7 +186,7 @@ func (h *head) inForce(s *config.Snapshot) {
 }
 
 func (h *head) state() State {
-	s := State{Kind: h.kind, Version: h.version, Updated: h.updated}
+	s := State{Kind: h.kind, source: h.source, Version: h.version, Updated: h.updated}
 	for name, m := range h.members {
 		one := m.inForce
 		one.Name, one.Failure = name, m.failure
@@ -189,7 +204,9 @@ func (h *head) state() State {
 func (f *Feed) member(o owner) *member {
 	for _, h := range f.heads {
 		if h.kind == o.kind {
-			return h.members[o.name]
+			if m := h.members[o.name]; m != nil {
+				return m
+			}
 		}
 	}
 	return nil
@@ -208,7 +225,7 @@ func (f *Feed) link(s config.Stream, kind Kind) *link {
 	}
 	l := &link{Stream: s, message: message, held: map[resourceKey]*held{}}
 	of := s
-	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds.", "extension_config_discovery.", "runtime."}[kind] + "control_plane."
+	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds.", "extension_config_discovery.", "runtime.", "scoped_route.", "virtual_host."}[kind] + "control_plane."
 	if s.Shared {
 		of, prefix = *f.boot.Dynamic.Shared, "control_plane."
 	}

@@ -53,7 +53,7 @@ func (f *Feed) take(n news) {
 	if n.Err != nil {
 		for _, h := range f.heads {
 			if h.link == n.link && !h.began.IsZero() {
-				h.counted.count(updateFailure)
+				h.count(updateFailure)
 			}
 		}
 		for _, s := range f.asked {
@@ -76,6 +76,10 @@ func (f *Feed) take(n news) {
 				return
 			}
 		}
+		if kind == VirtualHosts {
+			f.takeHosts(v)
+			return
+		}
 		f.takeNamed(v)
 		return
 	}
@@ -90,6 +94,16 @@ func (v *judgement) refuse(name string, faults ...Fault) {
 		faults[i].File = v.kind.String() + " " + strconv.Quote(name)
 	}
 	v.faults = append(v.faults, faults...)
+}
+
+// resource finds one of the response.
+func (v *judgement) resource(name string) *stream.Resource {
+	for i := range v.response.Resources {
+		if v.response.Resources[i].Name == name {
+			return &v.response.Resources[i]
+		}
+	}
+	return &stream.Resource{Name: name}
 }
 
 // fresh are the resources of a response that are worth looking at: not those that are the same as before, whom seen knows, and who are
@@ -171,11 +185,12 @@ func repeats(r *stream.Resource, wire []byte, expires time.Time) bool {
 // takeAll takes a response about listeners or clusters. Each is judged by itself.
 func (f *Feed) takeAll(h *head, v *judgement) {
 	static := map[string]bool{}
-	if h.kind == Clusters {
+	switch h.kind {
+	case Clusters:
 		for _, c := range f.static.Clusters {
 			static[c.Name] = true
 		}
-	} else {
+	case Listeners:
 		for _, l := range f.static.Listeners {
 			static[l.Name] = true
 		}
@@ -229,10 +244,14 @@ func (f *Feed) takeAll(h *head, v *judgement) {
 			}
 		}
 	}
+	if h.kind == Scopes {
+		f.tellApart(h, v, next)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for name, m := range next {
 		if m != nil {
+			f.tell(v.link, h.kind, []string{name}, false)
 			h.members[name] = m
 		} else if old := h.members[name]; old != nil {
 			delete(h.members, name)
@@ -241,6 +260,8 @@ func (f *Feed) takeAll(h *head, v *judgement) {
 			}
 		}
 	}
+	f.stale = f.stale || h.kind == Scopes && !h.answered // who waits for them need not, though there are none
+	f.tell(v.link, h.kind, v.response.Removed, true)
 	h.answered = true
 	h.version, h.updated = v.response.Version, f.now()
 	f.stale = f.stale || v.count > 0
@@ -253,6 +274,9 @@ func (f *Feed) adopt(m *member, r *stream.Resource, c any, v *judgement) {
 	switch c := c.(type) {
 	case *config.Listener:
 		old, _ := m.latest.Resource.(*config.Listener)
+		same = old != nil && bytes.Equal(old.Raw, c.Raw)
+	case *config.Scope:
+		old, _ := m.latest.Resource.(*config.Scope)
 		same = old != nil && bytes.Equal(old.Raw, c.Raw)
 	case *config.Cluster:
 		c.Discovered = true
@@ -340,6 +364,7 @@ func (f *Feed) takeNamed(v *judgement) {
 			continue
 		}
 		h.wire = r.Wire
+		one.value = f.withHosts(h, one.value)
 		if h.value != nil && equal(h.value, one.value) {
 			continue
 		}
@@ -396,19 +421,23 @@ func (f *Feed) answer() {
 		f.report(o)
 	}
 	f.judgements = nil
+	for _, o := range f.unsaid {
+		f.report(o)
+	}
+	f.unsaid = nil
 }
 
 func (f *Feed) countVerdict(v *judgement) {
 	for _, h := range f.heads {
 		if h.kind == v.kind && h.link == v.link {
-			h.counted.count(updateAttempt)
+			h.count(updateAttempt)
 			if len(v.faults) > 0 {
-				h.counted.count(updateRejected)
+				h.count(updateRejected)
 				return
 			}
-			h.counted.count(updateSuccess)
-			if v.kind == Clusters && v.count > 0 {
-				h.counted.count(reloadOrNoRebuild)
+			h.count(updateSuccess)
+			if v.kind != Listeners && v.count > 0 {
+				h.count(reloadOrNoRebuild)
 			}
 			return
 		}

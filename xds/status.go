@@ -102,7 +102,7 @@ func (s *statusServer) StreamClientStatus(stream statusv3.ClientStatusDiscoveryS
 func (f *Feed) status(bare bool) *statusv3.ClientConfig {
 	c := &collector{bare: bare, dynamic: map[resourceKey]bool{}}
 	for _, s := range f.States() {
-		if s.Kind == Listeners || s.Kind == Clusters {
+		if s.Kind == Listeners || s.Kind == Clusters || s.Kind == Scopes {
 			c.members(s)
 			continue
 		}
@@ -201,6 +201,11 @@ func (c *collector) static(s *config.Snapshot) {
 		for chain := range one.AllChains() {
 			if h := chain.HTTP; h != nil && h.Routes != nil {
 				add(Routes, h.Routes.Name, h.Routes.Raw)
+			}
+			if h := chain.HTTP; h != nil && h.Scoped != nil {
+				for _, c := range h.Scoped.Inline {
+					add(Scopes, c.Name, c.Raw)
+				}
 			}
 		}
 	}

@@ -130,9 +130,23 @@ var ExtensionStats = &telemetry.Table{Kind: "extension_config_discovery", Metric
 // LayerStats is counted for each layer of runtime values that comes by itself, below runtime.<name>.
 var LayerStats = &telemetry.Table{Kind: "runtime_rtds", Metrics: updateMetrics("")[:reloadOrNoRebuild]}
 
+// What is counted of scopes beside that.
+const (
+	allScopes = reloadOrNoRebuild + 1 + iota
+	activeScopes
+	onDemandScopes
+)
+
+// ScopeStats is counted for each connection manager that chooses among tables, below http.<stat_prefix>.scoped_rds.<name>.
+var ScopeStats = &telemetry.Table{Kind: "http_scoped_rds", Metrics: append(updateMetrics("config_reload"),
+	telemetry.Metric{Name: "all_scopes", Type: telemetry.Gauge}, telemetry.Metric{Name: "active_scopes", Type: telemetry.Gauge}, telemetry.Metric{Name: "on_demand_scopes", Type: telemetry.Gauge})}
+
+// HostStats is counted for each table whose virtual hosts requests ask for, below http.<stat_prefix>.vhds.<name>.
+var HostStats = &telemetry.Table{Kind: "http_vhds", Metrics: updateMetrics("config_reload")}
+
 // updateTables are the tables by kind.
 var updateTables = [...]*telemetry.Table{Routes: RouteStats, Endpoints: EndpointStats, Clusters: ClusterStats, Listeners: ListenerStats, Secrets: SecretStats,
-	Extensions: ExtensionStats, Runtimes: LayerStats}
+	Extensions: ExtensionStats, Runtimes: LayerStats, Scopes: ScopeStats, VirtualHosts: HostStats}
 
 func updateMetrics(last string) []telemetry.Metric {
 	return []telemetry.Metric{

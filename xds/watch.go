@@ -3,6 +3,7 @@ package xds
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -153,7 +154,27 @@ func (f *Feed) Watch(ctx context.Context, serve func(*config.Snapshot) error) {
 		case <-ctx.Done():
 			return
 		case n := <-f.news:
+			before := f.sources()
 			f.hear(n, serve)
+			f.armLeave(leave)
+			if maps.Equal(before, f.sources()) {
+				continue
+			}
+			// What has come over a stream names files.
+			if f.watch == nil {
+				var err error
+				if f.watch, err = newWatch(f.all()); err != nil {
+					f.report(Outcome{Err: err})
+					continue
+				}
+				events, errs = f.watch.notify.Events, f.watch.notify.Errors
+			}
+			if !f.watch.follow(f.all()) {
+				repair.Reset(retry)
+			}
+			noticed()
+		case d := <-f.wishes:
+			f.wish(d, serve)
 			f.armLeave(leave)
 		case e, ok := <-events:
 			if !ok {
@@ -213,6 +234,15 @@ func (f *Feed) all() []*file {
 	return all
 }
 
+// sources are the files that matter, told apart.
+func (f *Feed) sources() map[source]bool {
+	out := map[source]bool{}
+	for _, o := range f.all() {
+		out[o.source()] = true
+	}
+	return out
+}
+
 // touched are the files that are to be read again. One that waits for others is if they are.
 func (f *Feed) touched() map[source]bool {
 	touched := map[source]bool{}
@@ -242,6 +272,9 @@ func (f *Feed) reload(touched map[source]bool, serve func(*config.Snapshot) erro
 	clusters := top(Clusters, false)
 	before := f.Snapshot()
 	for _, o := range f.files {
+		if o.kind == Scopes {
+			continue
+		}
 		again := clusters && slices.ContainsFunc(o.subscribers, func(s *subscription) bool { return s.state.Failure != nil })
 		if touched[o.source()] || again {
 			f.load(o)
@@ -250,6 +283,11 @@ func (f *Feed) reload(touched map[source]bool, serve func(*config.Snapshot) erro
 	if now := f.Snapshot(); now != before {
 		if err := serve(now); err != nil {
 			f.report(Outcome{Err: err})
+		}
+	}
+	for _, o := range slices.Clone(f.files) {
+		if o.kind == Scopes && touched[o.source()] {
+			f.loadScopes(o, serve)
 		}
 	}
 	top(Listeners, clusters)

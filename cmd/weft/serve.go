@@ -72,7 +72,7 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	p.logs.Remote = p.remote.Open
 	p.proxy, err = proxy.New(proxy.Options{
 		Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Node: boot.Node.Message, Zone: boot.Node.Zone, Host: hostAddress(f.localAddressVersion),
-		Specs: builtin.All(), Stats: p.stats, Logs: p.logs, Log: p.log, Epoch: f.restartEpoch, Handed: p.row.handed, Ready: feed.Ready,
+		Specs: builtin.All(), Stats: p.stats, Logs: p.logs, Log: p.log, Epoch: f.restartEpoch, Handed: p.row.handed, Ready: feed.Ready, Demand: feed.Demand,
 		MaxConnections: boot.MaxConnections,
 	})
 	if err == nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/weftmesh/weft/filters/istioalpn"
 	"github.com/weftmesh/weft/filters/istiostats"
 	"github.com/weftmesh/weft/filters/localratelimit"
+	"github.com/weftmesh/weft/filters/ondemand"
 	"github.com/weftmesh/weft/filters/peermetadata"
 	"github.com/weftmesh/weft/filters/setfilterstate"
 )
@@ -40,6 +41,7 @@ func All() []filters.Spec {
 		istioalpn.Spec(),
 		istiostats.Spec(),
 		localratelimit.Spec(),
+		ondemand.Spec(),
 		peermetadata.Spec(),
 		setfilterstate.Spec(),
 	}

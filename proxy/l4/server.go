@@ -49,8 +49,10 @@ func NewServer(chain *config.FilterChain, l *config.Listener, store *telemetry.S
 type Local struct {
 	Loop     *loop.Loop
 	Clusters upstream.Clusters
-	tunnels  *tunnel   // all of them, through next and prev
-	answered *answered // all of them, through next and prev
+	Demands  upstream.Demands
+	Known    map[config.Demand]bool // what there is an answer about, of what was demanded
+	tunnels  *tunnel                // all of them, through next and prev
+	answered *answered              // all of them, through next and prev
 	wish     upstream.Wish
 }
 

@@ -31,6 +31,7 @@ type tunnel struct {
 	began    int64
 	dialled  int64 // when the present try began
 	attempts uint32
+	asked    bool // its cluster was, and has not come
 	carrying bool // the upstream connection stands
 	over     bool
 }
@@ -86,6 +87,14 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 		t.entry.Cluster = name
 	}
 	t.cluster = l.Clusters[t.entry.Cluster]
+	if t.cluster == nil && t.demand() {
+		return
+	}
+	t.begin()
+}
+
+// begin carries the connection to its cluster, if there is one.
+func (t *tunnel) begin() {
 	if t.cluster == nil {
 		t.stats.Inc(CxNoRoute)
 		t.entry.Flags |= accesslog.NoClusterFound
@@ -94,7 +103,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	}
 	t.entry.ClusterStatName, t.entry.About[accesslog.OfCluster] = t.cluster.Config.StatName, t.cluster.Config.Metadata
 	// What the client says first waits in the kernel until somebody listens.
-	down.Pause()
+	t.down.Pause()
 	t.dial()
 }
 
@@ -332,6 +341,10 @@ func (u *upEnd) OnUnwell() {
 func (t *tunnel) Expired(timer *loop.Timer) {
 	switch timer {
 	case &t.connect:
+		if t.asked {
+			t.late()
+			return
+		}
 		if t.up == nil { // it was a pause between two tries
 			t.dial()
 			return
@@ -395,6 +408,9 @@ func (t *tunnel) finish(why string, row int) {
 	t.over = true
 	l := t.local
 	l.Loop.StopTimer(&t.connect)
+	if t.asked {
+		l.Demands.Leave(t.wanted(), t)
+	}
 	l.Loop.StopTimer(&t.idle)
 	l.Loop.StopTimer(&t.duration)
 	l.Loop.StopTimer(&t.report)

@@ -27,6 +27,8 @@ type await struct {
 	sequence uint32
 	timer    loop.Timer
 	call     *call
+	demands  bool // it waits for demand
+	demand   config.Demand
 	stop     context.CancelFunc
 	later    []byte // body that came meanwhile
 	laterEnd bool
@@ -83,7 +85,14 @@ func (x *exchange) AwaitTimer(d time.Duration) {
 }
 
 // Expired resumes after a timer.
-func (a *await) Expired(*loop.Timer) { a.resume(filters.Result{}) }
+func (a *await) Expired(*loop.Timer) {
+	if a.demands {
+		a.leave()
+		a.resume(filters.Result{Err: errNotInTime})
+		return
+	}
+	a.resume(filters.Result{})
+}
 
 // OnPanic is a panic in a hook that a timer has resumed.
 func (a *await) OnPanic(v any) { a.exchange.OnPanic(v) }
@@ -205,6 +214,7 @@ func (a *await) cancel() {
 		a.call.cancel()
 		a.call = nil
 	}
+	a.leave()
 }
 
 // forget lets the message go, and with it what came meanwhile. What is still awaited is dropped.
@@ -246,7 +256,7 @@ func (x *exchange) Overrides(list []any) []any {
 			list = append(list, o.Config)
 		}
 	}
-	if t := x.server.table(x.generation); t != nil {
+	if t := x.table; t != nil {
 		add(t.Config.Filters)
 	}
 	if v := x.found.VirtualHost; v != nil {

@@ -30,6 +30,7 @@ type exchange struct {
 	entry    accesslog.Entry
 	more     *accesslog.More // of the entry, if a format has asked for it once
 	input    route.Input
+	table    *Table // that it meets; nil: there is none
 	found    route.Result
 	cluster  *upstream.Cluster
 	forward  *config.Forward
@@ -75,6 +76,7 @@ type exchange struct {
 	sequence uint32
 	state    exchangeState
 	scratch  []byte // for values that are put together
+	key      []byte // of the scope
 	made     []byte // bodies of answers of ours that are
 }
 
@@ -161,7 +163,7 @@ func (x *exchange) beginPass() {
 	if len(c.server.state) > 0 {
 		x.entry.State = slices.Clone(c.kept[stateKey{}].([]config.State))
 	}
-	x.found, x.cluster, x.forward, x.share, x.offer = route.Result{}, nil, nil, nil, nil
+	x.table, x.found, x.cluster, x.forward, x.share, x.offer = nil, route.Result{}, nil, nil, nil, nil
 	x.tallies = [2]*tally{}
 	x.attempt, x.rivals = &x.first, x.rivals[:0]
 	x.first.reset(x)

@@ -79,9 +79,8 @@ type FilterState struct {
 
 // Explain says what a request meets: its head is judged and completed as those of exchanges are, and then the route table walks its rules. No
 // filter runs.
-func (s *Server) Explain(tables map[string]*Table, clusters upstream.Clusters, a *Asked) *Account {
+func (s *Server) Explain(g *Generation, clusters upstream.Clusters, a *Asked) *Account {
 	out := &Account{}
-	t := s.table(&Generation{Routes: tables})
 	r := &http.Request{Version: http.HTTP11}
 	r.SetMethod([]byte(a.Method))
 	r.SetScheme([]byte(a.Scheme))
@@ -90,9 +89,17 @@ func (s *Server) Explain(tables map[string]*Table, clusters upstream.Clusters, a
 	for _, f := range a.Fields {
 		r.AddNamed([]byte(f.Name), []byte(f.Value))
 	}
+	t := s.table(g)
+	if s.config.Scoped != nil {
+		t = s.explainScope(g, r, out)
+	}
 	client := s.completeAsked(out, r, t, a)
 	out.Request.Method, out.Request.Scheme, out.Request.Authority, out.Request.Path = string(r.Method()), string(r.Scheme()), string(r.Authority()), string(r.Path())
 	if out.Status != 0 {
+		return out
+	}
+	if t == nil && s.config.Scoped != nil {
+		out.Status, out.Why = 404, out.Notes[0]
 		return out
 	}
 	if t == nil {
@@ -201,6 +208,24 @@ func (s *Server) completeAsked(out *Account, r *http.Request, t *Table, a *Asked
 		out.Notes = append(out.Notes, "filters are not run: one that changes the request, or answers it, may have it go another way")
 	}
 	return client
+}
+
+// explainScope says which scope's table the request meets, in the first of the notes.
+func (s *Server) explainScope(g *Generation, r *http.Request, out *Account) *Table {
+	key, ok := route.AppendScopeKey(nil, s.config.Scoped.Key, r)
+	one := g.scopes[s][string(key)]
+	switch {
+	case !ok:
+		out.Notes = append(out.Notes, "the request has no key of a scope (scope_key_builder)")
+		return nil
+	case one.of == nil:
+		out.Notes = append(out.Notes, "no scope has the request's key")
+	case one.table == nil:
+		out.Notes = append(out.Notes, fmt.Sprintf("the request is in scope %q, whose routes %q have not come yet", one.of.Name, one.of.RouteName))
+	default:
+		out.Notes = append(out.Notes, fmt.Sprintf("the request is in scope %q", one.of.Name))
+	}
+	return one.table
 }
 
 // upgradeOf is what a request asks its connection to become; nil: nothing that counts.

@@ -26,7 +26,8 @@ func (x *exchange) match() {
 	about := &x.entry.About
 	about[accesslog.OfVirtualHost], about[accesslog.OfRoute], about[accesslog.OfCluster] = nil, nil, nil
 	x.input.Metadata, x.input.State = x.entry.Metadata, x.entry.State
-	t := x.server.table(x.generation)
+	x.findTable()
+	t := x.table
 	if t == nil {
 		x.said = nil
 		return

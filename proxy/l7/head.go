@@ -411,7 +411,8 @@ func (x *exchange) sanitize(inside bool) {
 	if !inside {
 		x.state |= external
 	}
-	sanitize(x.server.config, &x.request, x.server.table(x.generation), inside, x.entry.Remote)
+	x.findTable()
+	sanitize(x.server.config, &x.request, x.table, inside, x.entry.Remote)
 }
 
 func sanitize(c *config.HTTP, r *http.Request, t *Table, inside bool, client netip.AddrPort) {

@@ -45,7 +45,7 @@ func (x *exchange) levels(buffer *[4]*config.HeaderChanges) []*config.HeaderChan
 	if v := x.found.VirtualHost; v != nil {
 		list = append(list, &v.Headers)
 	}
-	t := x.server.table(x.generation)
+	t := x.table
 	if t == nil {
 		return list
 	}

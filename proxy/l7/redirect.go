@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/wire/http"
@@ -83,9 +84,13 @@ func (x *exchange) redirect(p *config.Follow, s *http.Response) bool {
 	q.SetScheme(scheme)
 	q.SetAuthority(host)
 	q.SetPath(path)
-	found := x.server.table(x.generation).Match(&x.input)
+	last, found := x.table, route.Result{}
+	if x.findTable(); x.table != nil { // the fields that name the scope may be others
+		found = x.table.Match(&x.input)
+	}
 	if found.Route == nil && !found.TLSRedirect {
 		stats.Inc(RedirectNoRoute)
+		x.table = last
 		q.CopyFrom(&f.before)
 		return false
 	}
@@ -95,6 +100,7 @@ func (x *exchange) redirect(p *config.Follow, s *http.Response) bool {
 	}
 	if !x.mayFollow(p, name, secure, target) {
 		stats.Inc(RedirectPredicate)
+		x.table = last
 		q.CopyFrom(&f.before)
 		return false
 	}

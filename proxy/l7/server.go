@@ -20,7 +20,9 @@ import (
 type Generation struct {
 	Routes   map[string]*Table // those that connection managers name
 	Clusters upstream.Clusters
-	links    map[*Server]*links // of those of which some filters' configurations come by themselves
+	Answered map[config.Demand]bool // as a snapshot has it
+	scopes   map[*Server]scopes     // of those that choose among tables
+	links    map[*Server]*links     // of those of which some filters' configurations come by themselves
 }
 
 // Link has a connection manager of this generation filter by what has come for its filters. It is for who makes the generation.
@@ -44,7 +46,8 @@ type Server struct {
 	codec    *telemetry.Owner // of HTTP/2, of the whole process
 	encode   http1.WriteOptions
 	links    atomic.Pointer[links]
-	mates    map[any]any // what its filters have in common
+	scopes   atomic.Pointer[scopes] // the last ones, for connections that outlive their chain
+	mates    map[any]any            // what its filters have in common
 	stats    *telemetry.Owner
 	logs     []*accesslog.Log
 	mappers  []mapper // of replies
@@ -128,6 +131,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 type Local struct {
 	Loop         *loop.Loop
 	Generation   *Generation
+	Demands      upstream.Demands
 	free         []*exchange
 	mirrors      []*mirror     // that wait to be used again
 	wish         upstream.Wish // of the choice that is being made

@@ -115,7 +115,7 @@ func (t *Table) Release(store *telemetry.Store) {
 
 // findTallies says which route and virtual cluster the request counts for.
 func (x *exchange) findTallies() {
-	t := x.server.table(x.generation)
+	t := x.table
 	if t.routes != nil {
 		x.tallies[0] = t.routes[x.found.Route]
 	}

@@ -33,7 +33,7 @@ type trial struct {
 }
 
 var trials = slices.Concat(managerTrials, routeTrials, retryTrials, clusterTrials, originalTrials, dnsTrials, healthTrials, balanceTrials, outlierTrials, listenerTrials, filterTrials, processTrials, replyTrials, metadataTrials,
-	runtimeTrials, matcherTrials, redirectTrials, tallyTrials, mutationTrials, detectionTrials, leadTrials, closingTrials, eventTrials, tlsTrials, transportTrials, grpcTrials, http2Trials, streamTrials, discoveredTrials, pollTrials, reportTrials, statisticsTrials, meshTrials)
+	runtimeTrials, matcherTrials, redirectTrials, tallyTrials, mutationTrials, detectionTrials, leadTrials, closingTrials, eventTrials, tlsTrials, transportTrials, grpcTrials, http2Trials, streamTrials, discoveredTrials, scopeTrials, demandTrials, pollTrials, reportTrials, statisticsTrials, meshTrials)
 
 // unseen are the run paths whose effect no test sees, and why.
 var unseen = map[string]string{
@@ -47,6 +47,10 @@ var unseen = map[string]string{
 	"envoy.config.core.v3.TypedExtensionConfig@bootstrap.typed_config":                                       "none of them does anything",
 	"envoy.config.cluster.v3.Cluster.filters":                                                                "none of them does anything",
 	"envoy.config.cluster.v3.Filter.typed_config":                                                            "none of them does anything",
+	"envoy.extensions.filters.http.on_demand.v3.OnDemandCds.source":                                          "there has to be a control plane; test/xds has one",
+	"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.OnDemand.odcds_config":                           "there has to be a control plane; test/xds has one",
+	"envoy.config.route.v3.RouteConfiguration.vhds":                                                          "there has to be a control plane; test/xds has one",
+	"envoy.config.route.v3.Vhds.config_source":                                                               "there has to be a control plane; test/xds has one",
 	"envoy.config.listener.v3.Listener.use_original_dst":                                                     "it shows where the kernel redirects, in test/netns",
 }
 

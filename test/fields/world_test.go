@@ -64,7 +64,7 @@ func start(t testing.TB, up *e2e.Upstream, text, dir string, loops int) *world {
 	logs.Remote = remotes.Open
 	t.Cleanup(remotes.Close)
 	w.Proxy, err = proxy.New(proxy.Options{Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Node: boot.Node.Message, MaxConnections: boot.MaxConnections, Zone: boot.Node.Zone, Specs: builtin.All(),
-		Stats: w.stats, Logs: logs, Log: slog.New(slog.DiscardHandler)})
+		Stats: w.stats, Logs: logs, Log: slog.New(slog.DiscardHandler), Demand: feed.Demand})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func (p *Plane) answer(kind string) string {
 }
 
 // bootstrapOf is the least that a proxy needs to be asked by a control plane.
-func bootstrapOf(m mode, plane *Plane) string {
+func bootstrapOf(m mode, endpoint string) string {
 	return fmt.Sprintf(`
 node: {id: a, cluster: b}
 dynamic_resources: %s
@@ -47,7 +47,7 @@ static_resources:
     typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http2_protocol_options: {}}}
     load_assignment: {cluster_name: plane, endpoints: [{lb_endpoints: [%s]}]}
-`, m.boot, plane.Endpoint())
+`, m.boot, endpoint)
 }
 
 // TestOracle has the real Envoy and weft told the same, one after the other, and wants the same taken and refused.
@@ -114,7 +114,7 @@ func TestOracle(t *testing.T) {
 	ours := play(func(plane *Plane) { Run(t, m, plane.Endpoint()) })
 	theirs := play(func(plane *Plane) {
 		path := filepath.Join(t.TempDir(), "envoy.yaml")
-		if err := os.WriteFile(path, []byte(bootstrapOf(m, plane)), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(bootstrapOf(m, plane.Endpoint())), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		c := exec.Command(envoy, "-c", path, "--concurrency", "1", "--disable-hot-restart", "-l", "off")

@@ -70,6 +70,7 @@ type all interface {
 	secretservice.SecretDiscoveryServiceServer
 	extensionservice.ExtensionConfigDiscoveryServiceServer
 	runtimeservice.RuntimeDiscoveryServiceServer
+	routeservice.ScopedRoutesDiscoveryServiceServer
 }
 
 // way is how a control plane is spoken to.
@@ -162,6 +163,7 @@ func serve(s all, l net.Listener, o ...grpc.ServerOption) *grpc.Server {
 	secretservice.RegisterSecretDiscoveryServiceServer(g, s)
 	extensionservice.RegisterExtensionConfigDiscoveryServiceServer(g, s)
 	runtimeservice.RegisterRuntimeDiscoveryServiceServer(g, s)
+	routeservice.RegisterScopedRoutesDiscoveryServiceServer(g, s)
 	go g.Serve(l)
 	return g
 }

@@ -28,6 +28,7 @@ type Proxy struct {
 	Stats   *telemetry.Store
 	Updates atomic.Int64 // how often another configuration was served
 	t       testing.TB
+	boot    *config.Bootstrap
 
 	mu       sync.Mutex
 	outcomes []xds.Outcome
@@ -54,7 +55,7 @@ static_resources:
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{Stats: telemetry.NewStore(1), t: t}
+	p := &Proxy{Stats: telemetry.NewStore(1), t: t, boot: boot}
 	values := proxy.NewRuntime(boot.Runtime, p.Stats)
 	logs := accesslog.NewFiles(1, p.Stats, 10*time.Millisecond, 64<<10)
 	t.Cleanup(logs.Close)
@@ -67,7 +68,7 @@ static_resources:
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Feed.Close)
-	p.Proxy, err = proxy.New(proxy.Options{Concurrency: 1, ServiceNode: boot.Node.ID, Node: boot.Node.Message, MaxConnections: boot.MaxConnections, Specs: builtin.All(), Stats: p.Stats, Logs: logs, Log: slog.New(slog.DiscardHandler), Ready: p.Feed.Ready})
+	p.Proxy, err = proxy.New(proxy.Options{Concurrency: 1, ServiceNode: boot.Node.ID, Node: boot.Node.Message, MaxConnections: boot.MaxConnections, Specs: builtin.All(), Stats: p.Stats, Logs: logs, Log: slog.New(slog.DiscardHandler), Ready: p.Feed.Ready, Demand: p.Feed.Demand})
 	if err != nil {
 		t.Fatal(err)
 	}

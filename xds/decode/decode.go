@@ -91,6 +91,7 @@ type session struct {
 	traced       bool                      // as Options.Traced
 	shared       bool                      // as Options.Shared
 	controls     map[string]bool           // as Options.Servers
+	anybody      bool                      // may be a control plane, as far as is known here
 }
 
 func (d *Decoder) session() *session {
@@ -197,7 +198,7 @@ func (d *Decoder) Secret(m *tlsv3.Secret) (*config.Secret, error) {
 }
 
 // Wire reads any of the resources from protobuf's wire format: *config.Listener, *config.Cluster, *config.RouteConfiguration,
-// *config.Assignment, *config.Secret, *config.Extension or *config.RuntimeValues, by the full name of its message. It keeps the bytes, which must not change from then on.
+// *config.Scope, *config.Assignment, *config.Secret, *config.Extension or *config.RuntimeValues, by the full name of its message. It keeps the bytes, which must not change from then on.
 func (d *Decoder) Wire(message string, wire []byte) (any, error) {
 	switch message {
 	case "envoy.config.listener.v3.Listener":
@@ -206,6 +207,8 @@ func (d *Decoder) Wire(message string, wire []byte) (any, error) {
 		return fromWire(d, wire, &clusterv3.Cluster{}, (*session).cluster)
 	case "envoy.config.route.v3.RouteConfiguration":
 		return fromWire(d, wire, &routev3.RouteConfiguration{}, (*session).routeConfiguration)
+	case "envoy.config.route.v3.ScopedRouteConfiguration":
+		return fromWire(d, wire, &routev3.ScopedRouteConfiguration{}, (*session).scope)
 	case "envoy.config.endpoint.v3.ClusterLoadAssignment":
 		return fromWire(d, wire, &endpointv3.ClusterLoadAssignment{}, (*session).assignment)
 	case "envoy.extensions.transport_sockets.tls.v3.Secret":

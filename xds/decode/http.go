@@ -157,6 +157,8 @@ func (s *session) routesOf(h *config.HTTP, m *hcmv3.HttpConnectionManager, p *at
 			s.problem(p.field("route_config_name"), "a name is missing")
 		}
 		h.RouteFile, h.RouteStream = s.source(r.Rds.GetConfigSource(), p.field("config_source"))
+	case *hcmv3.HttpConnectionManager_ScopedRoutes:
+		h.Scoped = s.scopedRoutes(r.ScopedRoutes, p.field("scoped_routes"))
 	}
 }
 
@@ -205,6 +207,7 @@ func (s *session) httpFilters(h *config.HTTP, list []*hcmv3.HttpFilter, p *at) {
 				s.inFilter(err, p.as(o.name))
 				continue
 			}
+			s.demanded(c, p.as(o.name))
 			h.Filters = append(h.Filters, config.HTTPFilter{Name: m.GetName(), Type: spec.Name, Config: c, Disabled: m.GetDisabled()})
 		}
 	}

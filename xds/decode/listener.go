@@ -262,6 +262,9 @@ func (s *session) tcp(m *tcpv3.TcpProxy, p *at) *config.TCP {
 	if j := m.GetMaxDownstreamConnectionDurationJitterPercentage(); j != nil {
 		t.DurationJitter = j.GetValue() / 100
 	}
+	if d := m.GetOnDemand(); d != nil {
+		t.OnDemand = s.onDemand(d.GetOdcdsConfig(), d.GetTimeout(), p.field("on_demand"), "odcds_config")
+	}
 	if b, p := m.GetBackoffOptions(), p.field("backoff_options"); b != nil {
 		t.BaseBackoff, t.MaxBackoff = s.backoffOf(b.GetBaseInterval(), b.GetMaxInterval(), p)
 	}

@@ -70,6 +70,12 @@ func (s *session) table(m *routev3.RouteConfiguration, inline bool, p *at) (*con
 		VirtualHostHeader: strings.ToLower(m.GetVhostHeader()),
 		MostSpecificFirst: m.GetMostSpecificHeaderMutationsWins(),
 	}
+	if m.GetVhds() != nil {
+		p := p.field("vhds").field("config_source")
+		if t.Hosts = s.hosts(m.GetVhds().GetConfigSource(), p); inline {
+			s.problem(p.up, "virtual hosts come for tables that come over a stream themselves (rds)")
+		}
+	}
 	for _, name := range m.GetInternalOnlyHeaders() {
 		t.InternalOnly = append(t.InternalOnly, strings.ToLower(name))
 	}

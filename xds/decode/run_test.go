@@ -24,6 +24,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/config/metrics/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/compression/brotli/compressor/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/compression/brotli/decompressor/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/compression/gzip/compressor/v3"
@@ -43,6 +44,7 @@ import (
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_to_metadata/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/health_check/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/local_ratelimit/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/on_demand/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
@@ -117,6 +119,7 @@ func TestEveryRunFieldCounts(t *testing.T) {
 		f := flipper{t: t, want: want, root: root, seen: seen, read: func(m proto.Message) (any, error) { return d.Bootstrap(proto.CloneOf(m.(*bootstrapv3.Bootstrap))) }}
 		f.message(root.ProtoReflect(), "", nil, func() {})
 	}
+	d = New([]filters.Spec{fake}, Options{Shared: true})
 	for _, one := range alone {
 		m := parse(t, one.text, proto.Clone(one.message))
 		f := flipper{t: t, root: m, seen: seen, read: func(m proto.Message) (any, error) {
@@ -148,6 +151,8 @@ var alone = map[string]struct {
 	text    string
 }{
 	"extension": {&corev3.TypedExtensionConfig{}, `{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer, max_request_bytes: 5}}`},
+	"hosts":     {&routev3.RouteConfiguration{}, `{name: a, vhds: {config_source: {ads: {}, initial_fetch_timeout: 7s}}}`},
+	"scope":     {&routev3.ScopedRouteConfiguration{}, `{name: a, on_demand: true, route_configuration_name: t, key: {fragments: [{string_key: a}, {string_key: b}]}}`},
 	"layer":     {&runtimev3.Runtime{}, `{name: x, layer: {k: 7}}`},
 }
 

@@ -104,7 +104,7 @@ func (s *session) polled(m *corev3.ApiConfigSource, p *at) (out config.Stream) {
 
 // server says whether a cluster can be a control plane.
 func (s *session) server(name string, p *at) {
-	if !s.controls[name] {
+	if !s.controls[name] && !s.anybody {
 		s.problem(p, "%q: want a cluster of static_resources that is not of type EDS or ORIGINAL_DST", name)
 	}
 }

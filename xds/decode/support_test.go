@@ -47,7 +47,7 @@ var sections = []struct {
 	{"Routes", []string{"envoy.config.route.v3.RouteConfiguration"}},
 	{"Clusters", []string{"envoy.config.cluster.v3.Cluster"}},
 	{"Endpoints", []string{"envoy.config.endpoint.v3.ClusterLoadAssignment"}},
-	{"What comes by itself", []string{"envoy.config.core.v3.TypedExtensionConfig", "envoy.service.runtime.v3.Runtime"}},
+	{"What comes by itself", []string{"envoy.config.route.v3.ScopedRouteConfiguration", "envoy.config.core.v3.TypedExtensionConfig", "envoy.service.runtime.v3.Runtime"}},
 	{"What several of them use", nil},
 }
 

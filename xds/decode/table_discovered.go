@@ -16,8 +16,59 @@ var discoveredTable = table{
 		"name":        run,
 		"rtds_config": run,
 	},
+	"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.OnDemand": {
+		"odcds_config":      run,
+		"resources_locator": later("comes with xdstp names"),
+		"timeout":           run,
+	},
+	"envoy.config.route.v3.Vhds": {
+		"config_source": run,
+	},
 	"envoy.service.runtime.v3.Runtime": {
 		"name":  run,
 		"layer": run,
+	},
+	"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes": {
+		"name":                             run,
+		"scope_key_builder":                run,
+		"rds_config_source":                run,
+		"scoped_route_configurations_list": run,
+		"scoped_rds":                       run,
+	},
+	"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder": {
+		"fragments": run,
+	},
+	"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder": {
+		"header_value_extractor": run,
+	},
+	"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor": {
+		"name":              run,
+		"element_separator": run,
+		"index":             run,
+		"element":           run,
+	},
+	"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.KvElement": {
+		"separator": run,
+		"key":       run,
+	},
+	"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRouteConfigurationsList": {
+		"scoped_route_configurations": run,
+	},
+	"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRds": {
+		"scoped_rds_config_source": run,
+		"srds_resources_locator":   later("comes with xdstp names"),
+	},
+	"envoy.config.route.v3.ScopedRouteConfiguration": {
+		"on_demand":                run,
+		"name":                     run,
+		"route_configuration_name": run,
+		"route_configuration":      run,
+		"key":                      run,
+	},
+	"envoy.config.route.v3.ScopedRouteConfiguration.Key": {
+		"fragments": run,
+	},
+	"envoy.config.route.v3.ScopedRouteConfiguration.Key.Fragment": {
+		"string_key": run,
 	},
 }

@@ -21,6 +21,7 @@ var filterMessages = map[place][]string{
 		"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
 		"envoy.extensions.filters.http.header_to_metadata.v3.Config",
 		"envoy.extensions.filters.http.health_check.v3.HealthCheck",
+		"envoy.extensions.filters.http.on_demand.v3.OnDemand",
 		"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
 		"envoy.extensions.filters.http.set_filter_state.v3.Config",
 	},
@@ -33,6 +34,7 @@ var filterMessages = map[place][]string{
 		"envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
 		"envoy.extensions.filters.http.header_to_metadata.v3.Config",
 		"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+		"envoy.extensions.filters.http.on_demand.v3.PerRouteConfig",
 		"envoy.extensions.filters.http.set_filter_state.v3.Config",
 	},
 }
@@ -95,6 +97,17 @@ var filterTable = table{
 		"shadow_enabled":                  run,
 		"allow_private_network_access":    run,
 		"forward_not_matching_preflights": run,
+	},
+	"envoy.extensions.filters.http.on_demand.v3.OnDemand": {
+		"odcds": run,
+	},
+	"envoy.extensions.filters.http.on_demand.v3.PerRouteConfig": {
+		"odcds": run,
+	},
+	"envoy.extensions.filters.http.on_demand.v3.OnDemandCds": {
+		"source":            run,
+		"resources_locator": later("comes with xdstp names"),
+		"timeout":           run,
 	},
 	"envoy.extensions.filters.http.csrf.v3.CsrfPolicy": {
 		"filter_enabled":     run,

@@ -21,7 +21,7 @@ var httpTable = table{
 		"stat_prefix":                        run,
 		"rds":                                run,
 		"route_config":                       run,
-		"scoped_routes":                      later("comes with the xDS client"),
+		"scoped_routes":                      run,
 		"http_filters":                       run,
 		"add_user_agent":                     run,
 		"tracing":                            run,

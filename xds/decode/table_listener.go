@@ -190,7 +190,7 @@ var listenerTable = table{
 		"stat_prefix":                        run,
 		"cluster":                            run,
 		"weighted_clusters":                  run,
-		"on_demand":                          later("comes with the xDS client"),
+		"on_demand":                          run,
 		"metadata_match":                     run,
 		"idle_timeout":                       run,
 		"downstream_idle_timeout":            harmless("Envoy does nothing with it either: idle_timeout is what there is"),

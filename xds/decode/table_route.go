@@ -6,7 +6,7 @@ var routeTable = table{
 	"envoy.config.route.v3.RouteConfiguration": {
 		"name":                                    run,
 		"virtual_hosts":                           run,
-		"vhds":                                    later("comes with the xDS client"),
+		"vhds":                                    run,
 		"internal_only_headers":                   run,
 		"response_headers_to_add":                 run,
 		"response_headers_to_remove":              run,

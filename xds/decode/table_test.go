@@ -15,6 +15,7 @@ var roots = []string{
 	"envoy.config.listener.v3.Listener",
 	"envoy.config.cluster.v3.Cluster",
 	"envoy.config.route.v3.RouteConfiguration",
+	"envoy.config.route.v3.ScopedRouteConfiguration",
 	"envoy.config.endpoint.v3.ClusterLoadAssignment",
 	"envoy.extensions.transport_sockets.tls.v3.Secret",
 	"envoy.config.core.v3.TypedExtensionConfig",

@@ -18,7 +18,9 @@ var methods = map[string][2]string{
 	"envoy.config.listener.v3.Listener":                {"listener.v3.ListenerDiscoveryService/StreamListeners", "listener.v3.ListenerDiscoveryService/DeltaListeners"},
 	"envoy.config.core.v3.TypedExtensionConfig":        {"extension.v3.ExtensionConfigDiscoveryService/StreamExtensionConfigs", "extension.v3.ExtensionConfigDiscoveryService/DeltaExtensionConfigs"},
 	"envoy.service.runtime.v3.Runtime":                 {"runtime.v3.RuntimeDiscoveryService/StreamRuntime", "runtime.v3.RuntimeDiscoveryService/DeltaRuntime"},
-	"envoy.config.route.v3.RouteConfiguration":         {"route.v3.RouteDiscoveryService/StreamRoutes", "route.v3.RouteDiscoveryService/DeltaRoutes"},
+	"envoy.config.route.v3.ScopedRouteConfiguration":   {"route.v3.ScopedRoutesDiscoveryService/StreamScopedRoutes", "route.v3.ScopedRoutesDiscoveryService/DeltaScopedRoutes"},
+	virtualHosts: {"", "route.v3.VirtualHostDiscoveryService/DeltaVirtualHosts"},
+	"envoy.config.route.v3.RouteConfiguration": {"route.v3.RouteDiscoveryService/StreamRoutes", "route.v3.RouteDiscoveryService/DeltaRoutes"},
 }
 
 // call is a conversation over gRPC. It has a connection of its own, so that the pauses between attempts are the stream's alone.

@@ -45,8 +45,11 @@ func (s *Stream) world(r request) any {
 	if r.answer {
 		m.ResponseNonce = r.nonce
 	}
-	if !k.all {
+	if !k.all || len(k.wanted) > 0 {
 		m.ResourceNames = sorted(k.wanted)
+	}
+	if k.all && len(k.wanted) > 0 {
+		m.ResourceNames = slices.Insert(m.ResourceNames, 0, "*")
 	}
 	return m
 }
@@ -56,23 +59,24 @@ func (s *Stream) delta(r request) any {
 	k := s.kinds[r.message]
 	m := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: typePrefix + r.message, ResponseNonce: r.nonce, ErrorDetail: reason(r.err)}
 	if !r.answer {
-		if !k.all {
-			for name := range k.wanted {
-				if !k.asked[name] {
-					m.ResourceNamesSubscribe = append(m.ResourceNamesSubscribe, name)
-				}
+		for name := range k.wanted {
+			if !k.asked[name] {
+				m.ResourceNamesSubscribe = append(m.ResourceNamesSubscribe, name)
 			}
-			for name := range k.asked {
-				if !k.wanted[name] {
-					m.ResourceNamesUnsubscribe = append(m.ResourceNamesUnsubscribe, name)
-				}
+		}
+		for name := range k.asked {
+			if !k.wanted[name] {
+				m.ResourceNamesUnsubscribe = append(m.ResourceNamesUnsubscribe, name)
 			}
-			slices.Sort(m.ResourceNamesSubscribe)
-			slices.Sort(m.ResourceNamesUnsubscribe)
-			k.asked = map[string]bool{}
-			for name := range k.wanted {
-				k.asked[name] = true
-			}
+		}
+		slices.Sort(m.ResourceNamesSubscribe)
+		slices.Sort(m.ResourceNamesUnsubscribe)
+		if k.all && !k.loose && !k.begun && len(k.wanted) > 0 {
+			m.ResourceNamesSubscribe = slices.Insert(m.ResourceNamesSubscribe, 0, "*") // without names it goes without saying
+		}
+		k.asked = map[string]bool{}
+		for name := range k.wanted {
+			k.asked[name] = true
 		}
 		if asks := len(m.ResourceNamesSubscribe)+len(m.ResourceNamesUnsubscribe) > 0; !asks && (!k.all || k.begun) {
 			return nil

@@ -33,6 +33,7 @@ var paths = map[string]string{
 	"envoy.config.listener.v3.Listener":                "/v3/discovery:listeners",
 	"envoy.config.core.v3.TypedExtensionConfig":        "/v3/discovery:extension_configs",
 	"envoy.service.runtime.v3.Runtime":                 "/v3/discovery:runtime",
+	"envoy.config.route.v3.ScopedRouteConfiguration":   "/v3/discovery:scoped-routes",
 	"envoy.config.route.v3.RouteConfiguration":         "/v3/discovery:routes",
 }
 

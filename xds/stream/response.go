@@ -163,6 +163,7 @@ const (
 	ofEnvelopeVersion  = 1
 	ofEnvelopeResource = 2
 	ofEnvelopeName     = 3
+	ofEnvelopeAlias    = 4
 	ofEnvelopeTTL      = 6
 )
 
@@ -176,6 +177,10 @@ func wrapped(b []byte, message string) (one Resource) {
 			one.Version, err = text(v)
 		case ofEnvelopeName:
 			name, err = text(v)
+		case ofEnvelopeAlias:
+			var alias string
+			alias, err = text(v)
+			one.Aliases = append(one.Aliases, alias)
 		case ofEnvelopeResource:
 			inner, has = v, true
 		case ofEnvelopeTTL:
@@ -191,6 +196,9 @@ func wrapped(b []byte, message string) (one Resource) {
 		one.Err = fmt.Errorf("not a Resource: %w", err)
 		return one
 	}
+	if !has && message == virtualHosts {
+		return one // nobody has it
+	}
 	if !has {
 		if one.Renewal = mortal; !mortal {
 			one.Err = errors.New("a resource is missing")
@@ -202,7 +210,10 @@ func wrapped(b []byte, message string) (one Resource) {
 		one.Err = err
 		return one
 	}
-	one.unpack(url, value, message)
+	if one.unpack(url, value, message); message == virtualHosts {
+		one.Name = name
+		return one
+	}
 	if name != "" && name != one.Name && one.Err == nil {
 		one.Err = fmt.Errorf("its envelope calls it %q", name)
 		one.Name = name

@@ -72,6 +72,7 @@ type Resource struct {
 	Version string
 	Wire    []byte
 	TTL     time.Duration // after which it counts as removed unless it comes again; 0: never
+	Aliases []string      // other names that it was asked for by
 	Renewal bool          // only TTL counts: what is there stays
 	Err     error         // what is wrong with its envelope; of what is within, nothing is known
 }
@@ -115,7 +116,8 @@ type conversation interface {
 // kind is what is wanted of one kind of resources, and what is known of it.
 type kind struct {
 	all      bool            // everything that there is
-	wanted   map[string]bool // by name, unless all
+	loose    bool            // what comes may have other names than it was asked for by
+	wanted   map[string]bool // by name; with all, beside it: those that may not be there yet
 	asked    map[string]bool // of those, on this connection
 	begun    bool            // it was asked for on this connection
 	version  string          // of the state of the world that was taken last
@@ -158,7 +160,7 @@ func (s *Stream) Want(message string, all bool, names map[string]bool) {
 		if !all && len(names) == 0 {
 			return
 		}
-		k = &kind{versions: map[string]string{}}
+		k = &kind{versions: map[string]string{}, loose: message == virtualHosts}
 		s.kinds[message] = k
 	}
 	same := k.all == all && len(k.wanted) == len(names)
@@ -172,7 +174,7 @@ func (s *Stream) Want(message string, all bool, names map[string]bool) {
 	for name := range names {
 		k.wanted[name] = true
 	}
-	if !all {
+	if !all && !k.loose {
 		for name := range k.versions {
 			if !k.wanted[name] {
 				delete(k.versions, name) // if it is wanted again, it has to come again
@@ -196,7 +198,7 @@ func (s *Stream) Answer(r *Response, refused map[string]bool, err string) {
 		return
 	}
 	for i := range r.Resources {
-		if one := &r.Resources[i]; !refused[one.Name] && one.Err == nil && (k.all || k.wanted[one.Name]) {
+		if one := &r.Resources[i]; !refused[one.Name] && one.Err == nil && (k.all || k.loose || k.wanted[one.Name]) {
 			k.versions[one.Name] = one.Version
 		}
 	}
@@ -416,5 +418,10 @@ var order = []string{
 	"envoy.extensions.transport_sockets.tls.v3.Secret",
 	"envoy.config.listener.v3.Listener",
 	"envoy.config.core.v3.TypedExtensionConfig",
+	"envoy.config.route.v3.ScopedRouteConfiguration",
 	"envoy.config.route.v3.RouteConfiguration",
+	virtualHosts,
 }
+
+// virtualHosts are resources whose names are not their messages'.
+const virtualHosts = "envoy.config.route.v3.VirtualHost"
