@@ -54,7 +54,12 @@ type Proxy struct {
 	told     told
 	ends     ends
 
+	gives       sync.Mutex // one change of giving at a time
+	giving      *giving    // nil: no connection is handed over
+	givesNoMore bool
+
 	mu        sync.Mutex // one change at a time
+	arrived   int        // connections that another process has offered
 	current   *config.Snapshot
 	tables    map[string]*l7.Table
 	listeners map[string]*listener.Listener
@@ -280,6 +285,10 @@ func (p *Proxy) Clusters() upstream.Clusters { return p.clusters.List() }
 
 // Close ends the proxy: its sockets, its connections at once, its loops.
 func (p *Proxy) Close() {
+	p.gives.Lock()
+	p.givesNoMore = true
+	p.stopGiving()
+	p.gives.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,8 @@ type row struct {
 	place  *handover.Place
 	before *handover.Predecessor // nil: there is none, or no more
 	stats  *telemetry.Store
+
+	arrivals *handover.Arrivals // of connections; nil: none come
 
 	mu     sync.Mutex
 	got    map[string][]int // sockets that were handed over and that nobody has taken yet
@@ -143,16 +146,53 @@ func (r *row) takeOver(p *process) {
 	if r.before != nil {
 		if err := r.before.Drain(); err != nil {
 			r.log.Error("the process before does not hear that it is to go: end it", "error", err)
+		} else {
+			r.takeConnections(p)
 		}
 		r.ending = time.AfterFunc(time.Duration(r.flags.parentShutdownTime)*time.Second, r.endBefore)
 	}
 	r.place.Serve(successor{p})
 }
 
+// takeConnections takes over those connections of the process before that can go on here, while this one serves already.
+func (r *row) takeConnections(p *process) {
+	arrivals, err := r.before.Connections()
+	if err != nil {
+		r.log.Warn("connections stay with the process before", "error", err)
+		return
+	}
+	r.arrivals = arrivals
+	var took, refused atomic.Int64
+	arrivals.Serve(func(c *handover.Connection, claim func() bool) {
+		if p.proxy.Take(c, claim) {
+			took.Add(1)
+		} else {
+			refused.Add(1)
+		}
+	})
+	go func() {
+		<-arrivals.Settled()
+		r.log.Info("connections were taken over", "connections", took.Load(), "refused", refused.Load())
+	}()
+}
+
+// settleTime bounds how long the end of the process before waits for the connections that it hands over.
+const settleTime = 30 * time.Second
+
 // endBefore ends the process before. What it has counted to its end is taken over.
 func (r *row) endBefore() {
+	if r.arrivals != nil {
+		select {
+		case <-r.arrivals.Settled():
+		case <-time.After(settleTime):
+			r.log.Warn("the process before has not handed over all its connections")
+		}
+	}
 	r.carry(r.before.End())
 	r.before.Close()
+	if r.arrivals != nil {
+		r.arrivals.Close()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, fds := range r.got { // of listeners that this process does not have
@@ -172,6 +212,9 @@ func (r *row) leave() {
 	if r.ending != nil && r.ending.Stop() {
 		r.before.End() // a process that was to go does not outlive the one that came after it
 		r.before.Close()
+		if r.arrivals != nil {
+			r.arrivals.Close()
+		}
 	}
 	r.place.Close()
 	r.place = nil
@@ -221,6 +264,24 @@ func (s successor) Drain() {
 		over = 0
 	}
 	s.proxy.Drain(over, false)
+}
+
+// Give implements handover.Owner.
+func (s successor) Give(o *handover.Offers) {
+	s.proxy.Give(o, func(gone, stay int, err error) {
+		if err != nil {
+			s.log.Warn("no more connections are handed over, the others stay here", "error", err)
+		}
+		s.log.Info("connections were handed over", "connections", gone, "kept", stay)
+	})
+}
+
+// Abandoned implements handover.Owner.
+func (s successor) Abandoned() {
+	s.proxy.StopGiving()
+	after := time.Duration(s.flags.parentShutdownTime) * time.Second
+	s.log.Error("the process that has taken this one's place is gone: nobody listens any more, and this one serves the connections that it has left; start another one with the same --restart-epoch", "ends after", after)
+	time.AfterFunc(after, s.End)
 }
 
 // Counters implements handover.Owner.

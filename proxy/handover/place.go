@@ -32,10 +32,14 @@ type Owner interface {
 	CloseAdmin()
 	// Drain lets nobody new in, and asks those who are there to go.
 	Drain()
+	// Give has connections that can go on in another process be offered to it, from a goroutine of the owner's, which frees the offers.
+	Give(o *Offers)
 	// Counters is what has been counted so far, by name.
 	Counters() map[string]uint64
 	// End ends the process, after this call has returned.
 	End()
+	// Abandoned says that a successor that had Drain called has gone without End. Another one may come.
+	Abandoned()
 }
 
 // Place is where a process waits for its successor.
@@ -103,10 +107,13 @@ func (p *Place) Serve(o Owner) {
 			if err != nil {
 				continue
 			}
-			given := p.converse(fd, o)
+			given, ended := p.converse(fd, o)
 			unix.Close(fd)
-			if given {
+			if ended {
 				return
+			}
+			if given { // it has died: as long as it lives it is the one who waits at the place
+				o.Abandoned()
 			}
 		}
 	})
@@ -131,54 +138,66 @@ func (p *Place) wait(fd int) bool {
 	}
 }
 
-// converse does what a successor asks for. It says that the place is the successor's now: there is none to come any more.
-func (p *Place) converse(fd int, o Owner) (given bool) {
+// converse does what a successor asks for. It says whether clients have been asked to go, so that the place is the successor's for as long as
+// it lives, and whether this process is to end, so that there is none to come any more.
+func (p *Place) converse(fd int, o Owner) (given, ended bool) {
 	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil || int(cred.Uid) != os.Getuid() {
 		send(fd, response{Error: "the place is another user's"})
-		return false
+		return false, false
 	}
 	for p.wait(fd) {
 		var q request
-		if _, err := receive(fd, &q); err != nil {
-			return given // a successor that goes before it has taken over leaves everything as it was
+		fds, err := receive(fd, &q)
+		if err != nil {
+			return given, false // a successor that goes before it has taken over leaves everything as it was
 		}
-		if q.Ask == askHello {
-			self := o.Self()
-			self.Epoch = p.epoch
-			if send(fd, response{Self: &self}) != nil {
-				return given
-			}
-			continue
-		}
-		if q.Epoch != p.epoch+1 {
-			send(fd, response{Error: fmt.Sprintf("--restart-epoch is %d, and the process that runs has %d: want %d", q.Epoch, p.epoch, p.epoch+1)})
-			return given
-		}
-		switch q.Ask {
-		case askSockets:
-			err = p.sendSockets(fd, o.Sockets())
-		case askAdmin:
-			o.CloseAdmin()
-			err = send(fd, response{})
-		case askDrain:
-			given = true
-			o.Drain()
-			err = send(fd, response{})
-		case askCounters:
-			err = sendCounters(fd, o.Counters())
-		case askEnd:
+		if q.Ask == askConnections && q.Epoch == p.epoch+1 && given && len(fds) == 1 {
+			o.Give(newOffers(fds[0]))
+			fds, err = nil, send(fd, response{})
+		} else if q.Ask == askEnd && q.Epoch == p.epoch+1 {
 			sendCounters(fd, o.Counters()) // to whoever still listens
 			o.End()
-			return true
-		default:
-			err = send(fd, response{Error: fmt.Sprintf("%q is not known here", q.Ask)})
+			return given, true
+		} else {
+			err = p.answer(fd, &q, o)
+			given = given || err == nil && q.Ask == askDrain
 		}
+		closeAll(fds)
 		if err != nil {
-			return given
+			return given, false
 		}
 	}
-	return given
+	return false, true // the place is closed
+}
+
+// answer does what is asked for by itself. An error ends the conversation.
+func (p *Place) answer(fd int, q *request, o Owner) error {
+	if q.Ask == askHello {
+		self := o.Self()
+		self.Epoch = p.epoch
+		return send(fd, response{Self: &self})
+	}
+	if q.Epoch != p.epoch+1 {
+		err := fmt.Errorf("--restart-epoch is %d, and the process that runs has %d: want %d", q.Epoch, p.epoch, p.epoch+1)
+		send(fd, response{Error: err.Error()})
+		return err
+	}
+	switch q.Ask {
+	case askSockets:
+		return p.sendSockets(fd, o.Sockets())
+	case askAdmin:
+		o.CloseAdmin()
+		return send(fd, response{})
+	case askDrain:
+		o.Drain()
+		return send(fd, response{})
+	case askCounters:
+		return sendCounters(fd, o.Counters())
+	case askConnections:
+		return send(fd, response{Error: "connections go to who has had the process drain, over one socket"})
+	}
+	return send(fd, response{Error: fmt.Sprintf("%q is not known here", q.Ask)})
 }
 
 func (p *Place) sendSockets(fd int, list []Socket) error {

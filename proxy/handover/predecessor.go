@@ -57,9 +57,9 @@ func connect(name string) (int, error) {
 	return fd, nil
 }
 
-// ask asks, and gives every packet of the answer to f.
-func (p *Predecessor) ask(what string, f func(r *response, fds []int) error) error {
-	if err := send(p.fd, request{Ask: what, Epoch: p.epoch}); err != nil {
+// ask asks, with those descriptors, and gives every packet of the answer to f.
+func (p *Predecessor) ask(what string, f func(r *response, fds []int) error, with ...int) error {
+	if err := send(p.fd, request{Ask: what, Epoch: p.epoch}, with...); err != nil {
 		return fmt.Errorf("handover: %s: %w", what, err)
 	}
 	for {

@@ -24,8 +24,9 @@ type Local struct {
 	TLS      *telemetry.Values // of TLSStats
 	HTTPSeen *telemetry.Values // of HTTPStats
 	ports    map[netip.AddrPort]*port
-	waiting  int // connections whose first bytes are awaited
-	shaking  int // connections that do not speak TLS yet, and are to
+	waiting  int    // connections whose first bytes are awaited
+	shaking  int    // connections that do not speak TLS yet, and are to
+	Departed func() // is told of each connection that goes; nil: nobody is
 }
 
 // NewLocal makes what the listeners of a loop share.
