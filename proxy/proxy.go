@@ -239,16 +239,38 @@ func (p *Proxy) CloseListeners(inboundOnly bool) {
 	}
 }
 
-// Depart ends all HTTP connections with their present exchange, and those that have none now, and returns when none is left or the time is over.
+// Depart ends all HTTP connections with their present exchange, and those that have none now, and returns when none is left that has something
+// to say, or the time is over. Tunnels of the TCP proxy have no end to wait for: they stand until Close.
 func (p *Proxy) Depart(within time.Duration) {
-	p.onLoops(func(i int) { p.locals[i].HTTP.CloseAll(nil, true) })
-	for end := time.Now().Add(within); p.Connections() > 0 && time.Now().Before(end); {
-		time.Sleep(departStep)
+	p.StopGiving()
+	parted := make(chan struct{}, 1)
+	told := func() {
+		select {
+		case parted <- struct{}{}:
+		default: // somebody looks already, and has not begun to
+		}
+	}
+	p.onLoops(func(i int) {
+		p.loops[i].Parted, p.locals[i].Departed = told, told
+		p.locals[i].HTTP.CloseAll(nil, true)
+	})
+	over := time.NewTimer(within)
+	defer over.Stop()
+	for p.parting() > 0 {
+		select {
+		case <-parted:
+		case <-over.C:
+			return
+		}
 	}
 }
 
-// departStep is the time between two looks.
-const departStep = 20 * time.Millisecond
+// parting is the number of downstream connections that are to come to an end by themselves.
+func (p *Proxy) parting() int {
+	var n atomic.Int64
+	p.onLoops(func(i int) { n.Add(int64(p.locals[i].Parting())) })
+	return int(n.Load())
+}
 
 // Connections is the number of downstream connections.
 func (p *Proxy) Connections() int {

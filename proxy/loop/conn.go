@@ -447,6 +447,12 @@ func (c *Conn) finish(err error) {
 	c.state |= closed
 	l := c.loop
 	l.wheel.stop(&c.linger)
+	if c.state&lingering != 0 {
+		l.lingering--
+		if l.Parted != nil {
+			l.Parted()
+		}
+	}
 	if c.secure != nil {
 		c.endSecurely()
 	}
@@ -481,6 +487,7 @@ func (c *Conn) CloseFlushed(d time.Duration) {
 	}
 	c.state |= lingering
 	c.state &^= paused
+	c.loop.lingering++
 	c.CloseWrite()
 	if c.state&closed != 0 {
 		return

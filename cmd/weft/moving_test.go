@@ -1,0 +1,353 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// carriedYAML is a TCP proxy in front of an address, with a log of what it has carried. What is put in is about the TCP proxy.
+const carriedYAML = `
+static_resources:
+  listeners:
+  - name: %[3]s
+    address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    filter_chains:
+    - name: raw
+      filters:
+      - name: envoy.filters.network.connection_limit
+        typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit, stat_prefix: guard, max_connections: 1000}
+      - name: envoy.filters.network.tcp_proxy
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: tcp
+          cluster: %[4]s
+          %[5]s
+          access_log:
+          - name: envoy.access_loggers.file
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+              path: %[2]s
+              log_format:
+                json_format:
+                  id: "%%CONNECTION_ID%%"
+                  rx: "%%BYTES_RECEIVED%%"
+                  tx: "%%BYTES_SENT%%"
+                  ms: "%%DURATION%%"
+                  flags: "%%RESPONSE_FLAGS%%"
+                  client: "%%DOWNSTREAM_REMOTE_ADDRESS%%"
+                  upstream: "%%UPSTREAM_HOST%%"
+                  ours: "%%UPSTREAM_LOCAL_ADDRESS%%"
+                  cluster: "%%UPSTREAM_CLUSTER%%"
+                  chain: "%%FILTER_CHAIN_NAME%%"
+                  listener: "%%LISTENER_NAME%%"
+                  tried: "%%UPSTREAM_HOSTS_ATTEMPTED%%"
+  clusters:
+  - name: %[4]s
+    connect_timeout: 5s
+    load_assignment: {cluster_name: %[4]s, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %[1]d}}}}]}]}
+`
+
+// carried is the proxy of carriedYAML with listener tcp and cluster up.
+func carried(port int, log, more string) string {
+	return strings.Replace(fmt.Sprintf(carriedYAML, port, log, "tcp", "up", more), "%%UPSTREAM_HOSTS_ATTEMPTED%%", "%%UPSTREAM_HOSTS_ATTEMPTED%%", 1)
+}
+
+// ends are both ends of a connection that is carried: what a client writes comes out at the other.
+type carriedPair struct{ client, server *net.TCPConn }
+
+// origin is a listener whose connections the test has in its own hands.
+type origin struct {
+	t    *testing.T
+	l    *net.TCPListener
+	port int
+}
+
+func newOrigin(t *testing.T) *origin {
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return &origin{t, l, l.Addr().(*net.TCPAddr).Port}
+}
+
+// pair connects through the proxy, and waits until the upstream connection stands.
+func (o *origin) pair(address string) *carriedPair {
+	o.t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.l.SetDeadline(time.Now().Add(deadline))
+	s, err := o.l.AcceptTCP()
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.t.Cleanup(func() { c.Close(); s.Close() })
+	c.SetDeadline(time.Now().Add(3 * deadline))
+	s.SetDeadline(time.Now().Add(3 * deadline))
+	return &carriedPair{c.(*net.TCPConn), s}
+}
+
+// says has one end say something, and the other hear it.
+func (p *carriedPair) says(t *testing.T, from, to net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(from, text); err != nil {
+		t.Fatalf("%q cannot be said: %v", text, err)
+	}
+	b := make([]byte, len(text))
+	if _, err := io.ReadFull(to, b); err != nil || string(b) != text {
+		t.Fatalf("heard %q, not %q: %v", b, text, err)
+	}
+}
+
+// noise is an endless text that both ends know.
+type noise struct{ r *rand.ChaCha8 }
+
+func newNoise(seed int) *noise { return &noise{rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})} }
+
+// stream writes noise to one end until stop, then its end, and checks at the other that nothing of it is missing, doubled or out of order, and
+// that it ends when all has come. It returns how much there was.
+func stream(from, to *net.TCPConn, seed int, stop <-chan struct{}, moved *atomic.Int64) error {
+	var sent int64
+	written := make(chan error, 1)
+	go func() {
+		n, b := newNoise(seed), make([]byte, 20<<10)
+		for size := 1; ; size = size%len(b) + 977 {
+			select {
+			case <-stop:
+				written <- from.CloseWrite()
+				return
+			default:
+			}
+			b := b[:min(size, len(b))]
+			n.r.Read(b)
+			k, err := from.Write(b)
+			atomic.AddInt64(&sent, int64(k))
+			if err != nil {
+				written <- fmt.Errorf("after %d bytes: %w", sent, err)
+				return
+			}
+		}
+	}()
+	n, b, want := newNoise(seed), make([]byte, 32<<10), make([]byte, 32<<10)
+	var got int64
+	for {
+		k, err := to.Read(b)
+		n.r.Read(want[:k])
+		if !bytes.Equal(b[:k], want[:k]) {
+			return fmt.Errorf("other bytes than were sent come after %d", got)
+		}
+		got += int64(k)
+		moved.Add(int64(k))
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("after %d bytes came: %w", got, err)
+		}
+	}
+	if err := <-written; err != nil {
+		return err
+	}
+	if all := atomic.LoadInt64(&sent); all != got {
+		return fmt.Errorf("%d bytes were sent, and %d came", all, got)
+	}
+	return nil
+}
+
+// stat is a number of the admin page; -1: there is none.
+func (w *weft) stat(name string) int {
+	_, text := w.get("/stats?filter=^" + name + "$")
+	_, value, _ := strings.Cut(strings.TrimSpace(text), ": ")
+	n, err := strconv.Atoi(value)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// succeeds starts the next process of a row, and waits until it has taken over what it takes.
+func succeeds(t *testing.T, yaml, id string, epoch int, args ...string) *weft {
+	t.Helper()
+	w := launch(t, yaml, append([]string{"--base-id", id, "--restart-epoch", strconv.Itoa(epoch), "--drain-time-s", "1", "--file-flush-interval-msec", "10"}, args...)...)
+	w.eventually("connections are taken over", func() bool { return strings.Contains(w.log.String(), "connections were taken over") })
+	return w
+}
+
+// ended waits for the end of a process.
+func (w *weft) ended() {
+	w.t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- w.cmd.Wait() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			w.t.Errorf("the process before ended with %v\n%s", err, w.log.String())
+		}
+	case <-time.After(deadline):
+		w.t.Fatalf("the process before does not end\n%s", w.log.String())
+	}
+}
+
+// logged is an entry of carriedYAML's log.
+type logged struct {
+	ID, RX, TX, MS                                                 int
+	Flags, Client, Upstream, Ours, Cluster, Chain, Listener, Tried string
+}
+
+// entries are those of a log, by client.
+func entries(t *testing.T, w *weft, file string, want int) map[string]logged {
+	t.Helper()
+	all := map[string]logged{}
+	w.eventually("the log is written", func() bool {
+		b, _ := os.ReadFile(file)
+		clear(all)
+		lines := 0
+		for line := range bytes.Lines(b) {
+			var e logged
+			if json.Unmarshal(line, &e) == nil {
+				all[e.Client] = e
+				lines++
+			}
+		}
+		if lines > want {
+			t.Fatalf("%d entries for %d connections:\n%s", lines, want, b)
+		}
+		return lines == want
+	})
+	return all
+}
+
+// Connections of the TCP proxy go on in the next process, and in the one after that, with traffic both ways, without traffic, with one end
+// closed, and with much that nobody has read; not a byte is lost or comes twice. The process before ends at once, each connection is counted
+// once at each moment, and logged once, with all that it has carried.
+func TestConnectionsAreHandedOver(t *testing.T) {
+	id, log, up := baseID(), filepath.Join(t.TempDir(), "log"), newOrigin(t)
+	yaml := carried(up.port, log, "")
+	w := launch(t, yaml, "--base-id", id, "--drain-time-s", "1", "--file-flush-interval-msec", "10")
+	address := w.listener("tcp")
+
+	const streams = 6
+	var busy []*carriedPair
+	for range streams {
+		busy = append(busy, up.pair(address))
+	}
+	idle, half, stalled, ending := up.pair(address), up.pair(address), up.pair(address), up.pair(address)
+	const all = streams + 4
+	stop := make(chan struct{})
+	var moved atomic.Int64
+	var running sync.WaitGroup
+	for i, p := range busy {
+		running.Go(func() {
+			if err := stream(p.client, p.server, 2*i, stop, &moved); err != nil {
+				t.Errorf("stream %d up: %v", i, err)
+			}
+		})
+		running.Go(func() {
+			if err := stream(p.server, p.client, 2*i+1, stop, &moved); err != nil {
+				t.Errorf("stream %d down: %v", i, err)
+			}
+		})
+	}
+	idle.says(t, idle.client, idle.server, "hello")
+	half.says(t, half.client, half.server, "last words")
+	half.client.CloseWrite()
+	if n, err := half.server.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Fatal(n, err)
+	}
+	// More than sockets and buffers hold: the rest waits for a client that does not read, in both processes and in the next one.
+	const much = 12 << 20
+	filled := make(chan error, 1)
+	go func() {
+		_, err := io.CopyN(stalled.server, newNoise(99).r, much)
+		stalled.server.CloseWrite()
+		filled <- err
+	}()
+	w.eventually("the stalled one is full", func() bool { return w.stat("cluster.up.upstream_cx_active") == all })
+
+	for epoch := 1; epoch <= 2; epoch++ {
+		before := moved.Load()
+		w.eventually("traffic", func() bool { return moved.Load() > before+8<<20 })
+		next := succeeds(t, yaml, id, epoch, "--parent-shutdown-time-s", "3600")
+		if n := w.stat("hot_restart.connections_handed_over"); n != -1 {
+			t.Errorf("the admin page of the process before answers: %d", n)
+		}
+		for name, want := range map[string]int{
+			"listener.127.0.0.1_0.downstream_cx_active": -1,
+			"tcp.tcp.downstream_cx_total":               all,
+			"cluster.up.upstream_cx_active":             all,
+			"cluster.up.upstream_rq_active":             all,
+			"cluster.up.upstream_cx_total":              all,
+			"connection_limit.guard.active_connections": all,
+			"hot_restart.connections_taken":             all * epoch,
+			"server.total_connections":                  all,
+		} {
+			if got := next.stat(name); got != want {
+				t.Errorf("epoch %d: %s is %d, not %d", epoch, name, got, want)
+			}
+		}
+		if !strings.Contains(w.log.String(), fmt.Sprintf("connections=%d", all)) {
+			t.Errorf("the process before does not say how many it has handed over:\n%s", w.log.String())
+		}
+		w.cmd.Process.Signal(syscall.SIGTERM) // whatever it does, connections are not its own any more
+		w.ended()
+		idle.says(t, idle.client, idle.server, "still there?")
+		idle.says(t, idle.server, idle.client, "yes")
+		half.says(t, half.server, half.client, "and this half, too")
+		w = next
+	}
+	ending.client.Close()
+	if n, err := ending.server.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("the end of a connection comes as %d bytes, %v", n, err)
+	}
+	ending.server.Close()
+	close(stop)
+	running.Wait()
+	h := newNoise(99)
+	want, got := make([]byte, much), make([]byte, much+1)
+	h.r.Read(want)
+	if n, err := io.ReadFull(bufio.NewReader(stalled.client), got); n != much || err != io.ErrUnexpectedEOF || !bytes.Equal(got[:n], want) {
+		t.Errorf("of %d bytes that waited %d came, %v", much, n, err)
+	}
+	if err := <-filled; err != nil {
+		t.Error(err)
+	}
+	for _, p := range append(busy, idle, half, stalled) {
+		p.client.Close()
+		p.server.Close()
+	}
+	found := entries(t, w, log, all)
+	for name, p := range map[string]struct {
+		*carriedPair
+		rx, tx int
+	}{"idle": {idle, 5 + 2*12, 2 * 3}, "half": {half, 10, 2 * 18}, "stalled": {stalled, 0, much}, "ending": {ending, 0, 0}} {
+		e := found[p.client.LocalAddr().String()]
+		if e.RX != p.rx || e.TX != p.tx || e.Flags != "" && e.Flags != "-" {
+			t.Errorf("%s: %+v, not %d and %d bytes", name, e, p.rx, p.tx)
+		}
+		if e.Upstream != p.server.LocalAddr().String() || e.Ours != p.server.RemoteAddr().String() || e.Cluster != "up" || e.Chain != "raw" || e.Listener != "tcp" || e.Tried != e.Upstream || e.ID == 0 {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+	w.eventually("nobody is left", func() bool {
+		return w.stat("cluster.up.upstream_cx_active") == 0 && w.stat("connection_limit.guard.active_connections") == 0 && w.stat("server.total_connections") == 0
+	})
+	if n := w.stat("cluster.up.upstream_cx_destroy"); n != all {
+		t.Errorf("%d connections are counted as ended, of %d", n, all)
+	}
+}
