@@ -63,10 +63,10 @@ static_resources:
 
 // carried is the proxy of carriedYAML with listener tcp and cluster up.
 func carried(port int, log, more string) string {
-	return strings.Replace(fmt.Sprintf(carriedYAML, port, log, "tcp", "up", more), "%%UPSTREAM_HOSTS_ATTEMPTED%%", "%%UPSTREAM_HOSTS_ATTEMPTED%%", 1)
+	return fmt.Sprintf(carriedYAML, port, log, "tcp", "up", more)
 }
 
-// ends are both ends of a connection that is carried: what a client writes comes out at the other.
+// carriedPair is both ends of a connection that is carried: what a client writes comes out at the other.
 type carriedPair struct{ client, server *net.TCPConn }
 
 // origin is a listener whose connections the test has in its own hands.
@@ -181,6 +181,12 @@ func (w *weft) stat(name string) int {
 	return n
 }
 
+// descriptors is how many the process has open.
+func (w *weft) descriptors() int {
+	list, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", w.cmd.Process.Pid))
+	return len(list)
+}
+
 // succeeds starts the next process of a row, and waits until it has taken over what it takes.
 func succeeds(t *testing.T, yaml, id string, epoch int, args ...string) *weft {
 	t.Helper()
@@ -288,7 +294,9 @@ func TestConnectionsAreHandedOver(t *testing.T) {
 			t.Errorf("the admin page of the process before answers: %d", n)
 		}
 		for name, want := range map[string]int{
-			"listener.127.0.0.1_0.downstream_cx_active": -1,
+			"listener." + strings.ReplaceAll(address, ":", "_") + ".downstream_cx_active":  all,
+			"listener." + strings.ReplaceAll(address, ":", "_") + ".downstream_cx_total":   all,
+			"listener." + strings.ReplaceAll(address, ":", "_") + ".downstream_cx_destroy": 0,
 			"tcp.tcp.downstream_cx_total":               all,
 			"cluster.up.upstream_cx_active":             all,
 			"cluster.up.upstream_rq_active":             all,
@@ -349,5 +357,116 @@ func TestConnectionsAreHandedOver(t *testing.T) {
 	})
 	if n := w.stat("cluster.up.upstream_cx_destroy"); n != all {
 		t.Errorf("%d connections are counted as ended, of %d", n, all)
+	}
+}
+
+// What a timer has left when a connection changes processes is what it has left: the time without traffic, and that from its beginning.
+func TestTimersGoOn(t *testing.T) {
+	for _, c := range []struct{ more, flags string }{{"idle_timeout: 3s", "SI"}, {"max_downstream_connection_duration: 3s", "DT"}} {
+		id, log, up := baseID(), filepath.Join(t.TempDir(), "log"), newOrigin(t)
+		yaml := carried(up.port, log, c.more)
+		w := launch(t, yaml, "--base-id", id, "--file-flush-interval-msec", "10")
+		p := up.pair(w.listener("tcp"))
+		p.says(t, p.client, p.server, "hello")
+		began := time.Now()
+		next := succeeds(t, yaml, id, 1)
+		between := time.Since(began)
+		if between > 2500*time.Millisecond {
+			t.Skipf("the next process has taken %v to come", between) // to say anything
+		}
+		if n, err := p.client.Read(make([]byte, 1)); n != 0 || err == nil || strings.Contains(err.Error(), "timeout") {
+			t.Fatal(n, err)
+		}
+		// A timer that began again would fire so much later as the next process took to come.
+		if took := time.Since(began); took < 2900*time.Millisecond || took > 3*time.Second+between*2/3 {
+			t.Errorf("%s: it has ended after %v, with the next process after %v", c.more, took, between)
+		}
+		e := entries(t, next, log, 1)[p.client.LocalAddr().String()]
+		if e.Flags != c.flags || e.RX != 5 || e.MS < 2900 || e.MS > 4000 {
+			t.Errorf("%s: %+v", c.more, e)
+		}
+	}
+}
+
+// What the next process has no listener or no cluster for stays with the process before, which serves it to its own end.
+func TestConnectionsThatStay(t *testing.T) {
+	for _, names := range [][2]string{{"other", "up"}, {"tcp", "other"}} {
+		id, dir, up := baseID(), t.TempDir(), newOrigin(t)
+		log := filepath.Join(dir, "log")
+		w := launch(t, carried(up.port, log, ""), "--base-id", id, "--file-flush-interval-msec", "10")
+		p := up.pair(w.listener("tcp"))
+		p.says(t, p.client, p.server, "hello")
+		next := succeeds(t, fmt.Sprintf(carriedYAML, up.port, log, names[0], names[1], ""), id, 1, "--parent-shutdown-time-s", "1")
+		p.says(t, p.client, p.server, "still there?")
+		p.says(t, p.server, p.client, "yes")
+		if n := next.stat("hot_restart.connections_refused"); n != 1 {
+			t.Errorf("%d are refused", n)
+		}
+		if n := next.stat("cluster." + names[1] + ".upstream_cx_active"); n != 0 {
+			t.Errorf("the next process counts %d connections", n)
+		}
+		if !strings.Contains(w.log.String(), "kept=1") {
+			t.Errorf("%s", w.log.String())
+		}
+		w.ended()
+		if n, err := p.client.Read(make([]byte, 1)); n != 0 || err == nil {
+			t.Errorf("%d bytes after the end, %v", n, err)
+		}
+		e := entries(t, next, log, 1)[p.client.LocalAddr().String()]
+		if e.RX != 17 || e.TX != 3 || e.Cluster != "up" {
+			t.Errorf("%+v", e)
+		}
+		next.eventually("what was carried to the end counts", func() bool { return next.stat("hot_restart.connections_kept") == 1 })
+	}
+}
+
+// A successor that dies while connections go over takes with it those that it has, and no others: each of them is whole, or has gone with it. The
+// process before serves on, and another successor takes its place, and those connections.
+func TestSuccessorDies(t *testing.T) {
+	id, log, up := baseID(), filepath.Join(t.TempDir(), "log"), newOrigin(t)
+	yaml := carried(up.port, log, "")
+	w := launch(t, yaml, "--base-id", id, "--parent-shutdown-time-s", "3600")
+	address := w.listener("tcp")
+	var pairs []*carriedPair
+	for range 300 {
+		pairs = append(pairs, up.pair(address))
+	}
+	died := begin(t, yaml, "--base-id", id, "--restart-epoch", "1")
+	held := w.descriptors()
+	w.eventually("connections go over", func() bool { return w.descriptors() < held-100 })
+	died.cmd.Process.Kill()
+	died.cmd.Wait()
+	w.eventually("it is missed", func() bool { return strings.Contains(w.log.String(), "is gone: nobody listens any more") })
+	check := func() (whole int) {
+		for i, p := range pairs {
+			if p == nil {
+				continue
+			}
+			text := fmt.Sprintf("connection %d", i)
+			io.WriteString(p.client, text)
+			b := make([]byte, len(text))
+			if n, err := io.ReadFull(p.server, b); err == nil && string(b) == text {
+				p.says(t, p.server, p.client, text)
+				whole++
+			} else if n > 0 {
+				t.Errorf("%d bytes of a connection come: %q %v", n, b[:n], err)
+			} else {
+				pairs[i] = nil
+			}
+		}
+		return whole
+	}
+	left := check()
+	t.Logf("%d of %d connections had gone over", len(pairs)-left, len(pairs))
+	next := succeeds(t, yaml, id, 1, "--parent-shutdown-time-s", "0")
+	w.ended()
+	if got := check(); got != left {
+		t.Errorf("%d of %d connections are left", got, left)
+	}
+	if n := next.stat("cluster.up.upstream_cx_active"); n != left {
+		t.Errorf("%d are counted as active, of %d", n, left)
+	}
+	if p := up.pair(next.listener("tcp")); p != nil {
+		p.says(t, p.client, p.server, "a new one")
 	}
 }
