@@ -420,6 +420,29 @@ func TestConnectionsThatStay(t *testing.T) {
 	}
 }
 
+// check says something over each of those connections, and hears an answer. One that has gone is nil from then on; of what is said over it nothing
+// comes. It returns how many are whole.
+func check(t *testing.T, pairs []*carriedPair) (whole int) {
+	t.Helper()
+	for i, p := range pairs {
+		if p == nil {
+			continue
+		}
+		text := fmt.Sprintf("connection %d", i)
+		io.WriteString(p.client, text)
+		b := make([]byte, len(text))
+		if n, err := io.ReadFull(p.server, b); err == nil && string(b) == text {
+			p.says(t, p.server, p.client, text)
+			whole++
+		} else if n > 0 {
+			t.Errorf("%d bytes of a connection come: %q %v", n, b[:n], err)
+		} else {
+			pairs[i] = nil
+		}
+	}
+	return whole
+}
+
 // A successor that dies while connections go over takes with it those that it has, and no others: each of them is whole, or has gone with it. The
 // process before serves on, and another successor takes its place, and those connections.
 func TestSuccessorDies(t *testing.T) {
@@ -431,42 +454,51 @@ func TestSuccessorDies(t *testing.T) {
 	for range 300 {
 		pairs = append(pairs, up.pair(address))
 	}
-	died := begin(t, yaml, "--base-id", id, "--restart-epoch", "1")
 	held := w.descriptors()
+	died := begin(t, yaml, "--base-id", id, "--restart-epoch", "1")
 	w.eventually("connections go over", func() bool { return w.descriptors() < held-100 })
 	died.cmd.Process.Kill()
 	died.cmd.Wait()
 	w.eventually("it is missed", func() bool { return strings.Contains(w.log.String(), "is gone: nobody listens any more") })
-	check := func() (whole int) {
-		for i, p := range pairs {
-			if p == nil {
-				continue
-			}
-			text := fmt.Sprintf("connection %d", i)
-			io.WriteString(p.client, text)
-			b := make([]byte, len(text))
-			if n, err := io.ReadFull(p.server, b); err == nil && string(b) == text {
-				p.says(t, p.server, p.client, text)
-				whole++
-			} else if n > 0 {
-				t.Errorf("%d bytes of a connection come: %q %v", n, b[:n], err)
-			} else {
-				pairs[i] = nil
-			}
-		}
-		return whole
-	}
-	left := check()
+	left := check(t, pairs)
 	t.Logf("%d of %d connections had gone over", len(pairs)-left, len(pairs))
 	next := succeeds(t, yaml, id, 1, "--parent-shutdown-time-s", "0")
 	w.ended()
-	if got := check(); got != left {
+	if got := check(t, pairs); got != left {
 		t.Errorf("%d of %d connections are left", got, left)
 	}
 	if n := next.stat("cluster.up.upstream_cx_active"); n != left {
 		t.Errorf("%d are counted as active, of %d", n, left)
 	}
-	if p := up.pair(next.listener("tcp")); p != nil {
-		p.says(t, p.client, p.server, "a new one")
+	p := up.pair(next.listener("tcp"))
+	p.says(t, p.client, p.server, "a new one")
+}
+
+// A successor that hangs while connections go over holds up one of them, for some seconds. When it goes on, all are whole, each in one of both
+// processes, whatever it had begun to do.
+func TestSuccessorHangs(t *testing.T) {
+	id, log, up := baseID(), filepath.Join(t.TempDir(), "log"), newOrigin(t)
+	yaml := carried(up.port, log, "")
+	w := launch(t, yaml, "--base-id", id)
+	address := w.listener("tcp")
+	var pairs []*carriedPair
+	for range 300 {
+		pairs = append(pairs, up.pair(address))
+	}
+	held := w.descriptors()
+	next := begin(t, yaml, "--base-id", id, "--restart-epoch", "1", "--parent-shutdown-time-s", "3600")
+	w.eventually("connections go over", func() bool { return w.descriptors() < held-20 })
+	next.cmd.Process.Signal(syscall.SIGSTOP)
+	w.eventually("it is given up, or was not fast enough", func() bool {
+		return strings.Contains(w.log.String(), "the others stay here") || strings.Contains(w.log.String(), "kept=0")
+	})
+	next.cmd.Process.Signal(syscall.SIGCONT)
+	if got := check(t, pairs); got != len(pairs) {
+		t.Errorf("%d of %d connections are whole", got, len(pairs))
+	}
+	took := next.stat("cluster.up.upstream_cx_active")
+	t.Logf("%d of %d connections have gone over", took, len(pairs))
+	if !strings.Contains(w.log.String(), fmt.Sprintf("connections=%d kept=%d", took, len(pairs)-took)) {
+		t.Errorf("the next process has %d:\n%s", took, w.log.String())
 	}
 }
