@@ -121,8 +121,8 @@ type noise struct{ r *rand.ChaCha8 }
 func newNoise(seed int) *noise { return &noise{rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})} }
 
 // stream writes noise to one end until stop, then its end, and checks at the other that nothing of it is missing, doubled or out of order, and
-// that it ends when all has come. It returns how much there was.
-func stream(from, to *net.TCPConn, seed int, stop <-chan struct{}, moved *atomic.Int64) error {
+// that it ends when all has come. Between two pieces it makes a pause, so as to leave the machine to others.
+func stream(from, to *net.TCPConn, seed int, pause time.Duration, stop <-chan struct{}, moved *atomic.Int64) error {
 	var sent int64
 	written := make(chan error, 1)
 	go func() {
@@ -132,7 +132,7 @@ func stream(from, to *net.TCPConn, seed int, stop <-chan struct{}, moved *atomic
 			case <-stop:
 				written <- from.CloseWrite()
 				return
-			default:
+			case <-time.After(pause):
 			}
 			b := b[:min(size, len(b))]
 			n.r.Read(b)
@@ -179,6 +179,19 @@ func (w *weft) stat(name string) int {
 		return -1
 	}
 	return n
+}
+
+// stats are all numbers of the admin page.
+func (w *weft) stats() map[string]int {
+	_, text := w.get("/stats")
+	all := map[string]int{}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		if n, err := strconv.Atoi(value); err == nil {
+			all[name] = n
+		}
+	}
+	return all
 }
 
 // descriptors is how many the process has open.
@@ -260,12 +273,12 @@ func TestConnectionsAreHandedOver(t *testing.T) {
 	var running sync.WaitGroup
 	for i, p := range busy {
 		running.Go(func() {
-			if err := stream(p.client, p.server, 2*i, stop, &moved); err != nil {
+			if err := stream(p.client, p.server, 2*i, 0, stop, &moved); err != nil {
 				t.Errorf("stream %d up: %v", i, err)
 			}
 		})
 		running.Go(func() {
-			if err := stream(p.server, p.client, 2*i+1, stop, &moved); err != nil {
+			if err := stream(p.server, p.client, 2*i+1, 0, stop, &moved); err != nil {
 				t.Errorf("stream %d down: %v", i, err)
 			}
 		})
@@ -293,6 +306,7 @@ func TestConnectionsAreHandedOver(t *testing.T) {
 		if n := w.stat("hot_restart.connections_handed_over"); n != -1 {
 			t.Errorf("the admin page of the process before answers: %d", n)
 		}
+		counts := next.stats()
 		for name, want := range map[string]int{
 			"listener." + strings.ReplaceAll(address, ":", "_") + ".downstream_cx_active":  all,
 			"listener." + strings.ReplaceAll(address, ":", "_") + ".downstream_cx_total":   all,
@@ -305,7 +319,7 @@ func TestConnectionsAreHandedOver(t *testing.T) {
 			"hot_restart.connections_taken":             all * epoch,
 			"server.total_connections":                  all,
 		} {
-			if got := next.stat(name); got != want {
+			if got := counts[name]; got != want {
 				t.Errorf("epoch %d: %s is %d, not %d", epoch, name, got, want)
 			}
 		}

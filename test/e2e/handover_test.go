@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -195,5 +196,46 @@ func TestConnectionsGoToAndFro(t *testing.T) {
 	}
 	if n := proxies[0].Stat("cluster.up.upstream_cx_destroy") + proxies[1].Stat("cluster.up.upstream_cx_destroy"); n != pairs {
 		t.Errorf("%d connections are counted as ended", n)
+	}
+}
+
+// A process that departs waits for the last bytes of an answer that a client is slow to take, and not for tunnels, which have no end.
+func TestDepartWaitsForLastBytes(t *testing.T) {
+	const size = 24 << 20
+	u := Serve(t, func(_ *Upstream, c *Conn) {
+		c.r.ReadString('\n')
+		c.Send(fmt.Sprintf("HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n", size))
+		c.Conn.Write(make([]byte, size))
+	})
+	tunnels := Serve(t, func(_ *Upstream, c *Conn) { io.Copy(c.Conn, c.r) })
+	p := Start(t, Bootstrap(strings.Replace(HTTPListener(All, "delayed_close_timeout: 60s"), "- name: http\n", "- name: http\n  per_connection_buffer_limit_bytes: 100000000\n", 1)+`
+- name: tcp
+  address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+  filter_chains:
+  - filters:
+    - name: envoy.filters.network.tcp_proxy
+      typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: tcp, cluster: tunnels}
+`, Cluster("up", u.Port), Cluster("tunnels", tunnels.Port)))
+	tunnel := p.Dial("tcp")
+	tunnel.Send("a")
+	if _, err := tunnel.r.ReadByte(); err != nil {
+		t.Fatal(err)
+	}
+	c := p.Dial("http")
+	c.Send("GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+	p.WantStat("http.http.downstream_rq_completed", 1) // all of the answer waits for the client
+	left := make(chan int, 1)
+	go func() {
+		p.Depart(deadline)
+		left <- p.Connections()
+		p.Proxy.Close()
+	}()
+	p.WantStat("http.http.downstream_cx_destroy", 1)
+	if rest, err := c.Rest(); err != nil || len(rest) < size {
+		t.Errorf("%d bytes, %v", len(rest), err)
+	}
+	c.Conn.Close()
+	if n := <-left; n != 1 {
+		t.Errorf("%d connections are left, not the tunnel alone", n)
 	}
 }
