@@ -175,6 +175,14 @@ func await(l *loop.Loop, f func()) {
 	<-done
 }
 
+// Numbered is a number that no connection of the process has, nor will in the time that a successor takes to come.
+func (p *Proxy) Numbered() uint64 {
+	return max(p.nextConn.Load(), p.clusters.Numbered()) + numbersBetween
+}
+
+// numbersBetween is how many connections may come while a successor does.
+const numbersBetween = 1 << 20
+
 // Take goes on with a connection that another process offers, if there is a listener, a chain and a cluster for it here, once claim has said
 // that it is this process's. The descriptors are the proxy's in any case. It says whether it has the connection.
 func (p *Proxy) Take(c *handover.Connection, claim func() bool) (took bool) {

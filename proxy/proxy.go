@@ -34,6 +34,7 @@ type Options struct {
 	Log            *slog.Logger
 	Ready          func() bool // says that all that there was to begin with has come; nil: it has
 	Epoch          uint        // this process's in a row of hot restarts
+	Numbered       uint64      // connections get higher numbers than this: those up to it are, or were, another process's
 	// Handed gives sockets that another process has handed over, by what Sockets knows them by, once each; nil: none did.
 	Handed func(key string) []int
 }
@@ -60,6 +61,7 @@ type Proxy struct {
 
 	mu        sync.Mutex // one change at a time
 	arrived   int        // connections that another process has offered
+	shut      shut       // which listeners let nobody in any more
 	current   *config.Snapshot
 	tables    map[string]*l7.Table
 	listeners map[string]*listener.Listener
@@ -78,6 +80,7 @@ func New(o Options) (*Proxy, error) {
 	if by, err := tls.Batching(); err != nil && o.Log != nil {
 		o.Log.Warn("private-key operations are not done by all that this processor has", "by", by, "reason", err)
 	}
+	p.nextConn.Store(o.Numbered)
 	owner := o.Stats.Acquire(loop.Stats, "loop.")
 	for i := range o.Concurrency {
 		l, err := loop.New(i, owner.Loop(i), p.panicked)
@@ -89,7 +92,7 @@ func New(o Options) (*Proxy, error) {
 		p.locals = append(p.locals, listener.NewLocal(l, o.Stats))
 	}
 	p.secrets.KeyLog = p.keyLog
-	p.clusters = upstream.NewSet(p.loops, o.Zone, o.Stats, upstream.Options{Events: p.events, Secrets: p.secrets})
+	p.clusters = upstream.NewSet(p.loops, o.Zone, o.Stats, upstream.Options{Events: p.events, Secrets: p.secrets, Numbered: o.Numbered})
 	p.origin = &l7.Origin{
 		Stats: o.Stats, Cluster: o.ServiceCluster, Node: o.ServiceNode, Host: o.Host, Drain: &p.drain, Specs: o.Specs,
 		Logs: p.log, NextConn: &p.nextConn,
@@ -228,12 +231,32 @@ func (p *Proxy) Drain(over time.Duration, inboundOnly bool) { p.drain.Begin(over
 // draining, and connections end with their present exchange.
 func (p *Proxy) FailHealthChecks(fail bool) { p.origin.Health.Fail(fail) }
 
-// CloseListeners lets nobody new in. Connections that stand are left alone.
+// shut is which listeners let nobody in any more.
+type shut uint8
+
+const (
+	shutNone shut = iota
+	shutInbound
+	shutAll
+)
+
+// covers tells whether a listener is one of those.
+func (s shut) covers(l *config.Listener) bool {
+	return s == shutAll || s == shutInbound && l.Direction == config.Inbound
+}
+
+// CloseListeners lets nobody new in, for good: what configurations to come say of such listeners changes nothing about it, as with Envoy.
+// Connections that stand are left alone.
 func (p *Proxy) CloseListeners(inboundOnly bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if inboundOnly {
+		p.shut = max(p.shut, shutInbound)
+	} else {
+		p.shut = shutAll
+	}
 	for _, l := range p.listeners {
-		if !inboundOnly || l.Config.Direction == config.Inbound {
+		if p.shut.covers(l.Config) {
 			l.Close(p.loops)
 		}
 	}

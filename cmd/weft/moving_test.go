@@ -333,6 +333,7 @@ func TestConnectionsAreHandedOver(t *testing.T) {
 		half.says(t, half.server, half.client, "and this half, too")
 		w = next
 	}
+	fresh := up.pair(w.listener("tcp"))
 	ending.client.Close()
 	if n, err := ending.server.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 		t.Errorf("the end of a connection comes as %d bytes, %v", n, err)
@@ -349,11 +350,18 @@ func TestConnectionsAreHandedOver(t *testing.T) {
 	if err := <-filled; err != nil {
 		t.Error(err)
 	}
-	for _, p := range append(busy, idle, half, stalled) {
+	for _, p := range append(busy, idle, half, stalled, fresh) {
 		p.client.Close()
 		p.server.Close()
 	}
-	found := entries(t, w, log, all)
+	found := entries(t, w, log, all+1)
+	numbers := map[int]bool{}
+	for _, e := range found {
+		numbers[e.ID] = true
+	}
+	if len(numbers) != all+1 {
+		t.Errorf("connections of several processes have the same numbers: %d for %d", len(numbers), all+1)
+	}
 	for name, p := range map[string]struct {
 		*carriedPair
 		rx, tx int
@@ -369,8 +377,8 @@ func TestConnectionsAreHandedOver(t *testing.T) {
 	w.eventually("nobody is left", func() bool {
 		return w.stat("cluster.up.upstream_cx_active") == 0 && w.stat("connection_limit.guard.active_connections") == 0 && w.stat("server.total_connections") == 0
 	})
-	if n := w.stat("cluster.up.upstream_cx_destroy"); n != all {
-		t.Errorf("%d connections are counted as ended, of %d", n, all)
+	if n := w.stat("cluster.up.upstream_cx_destroy"); n != all+1 {
+		t.Errorf("%d connections are counted as ended, of %d", n, all+1)
 	}
 }
 
@@ -474,6 +482,7 @@ func TestSuccessorDies(t *testing.T) {
 	died.cmd.Process.Kill()
 	died.cmd.Wait()
 	w.eventually("it is missed", func() bool { return strings.Contains(w.log.String(), "is gone: nobody listens any more") })
+	w.eventually("its admin pages are there again", func() bool { status, _ := w.get("/listeners"); return status == 200 })
 	left := check(t, pairs)
 	t.Logf("%d of %d connections had gone over", len(pairs)-left, len(pairs))
 	next := succeeds(t, yaml, id, 1, "--parent-shutdown-time-s", "0")

@@ -29,6 +29,7 @@ type row struct {
 	log    *slog.Logger
 	place  *handover.Place
 	before *handover.Predecessor // nil: there is none, or no more
+	self   *handover.Self        // the process before; nil: there is none, or it has not said
 	stats  *telemetry.Store
 
 	arrivals *handover.Arrivals // of connections; nil: none come
@@ -49,6 +50,7 @@ func joinRow(f *flags, log *slog.Logger) (*row, error) {
 		before, err := handover.Succeed(r.name(), f.restartEpoch)
 		if err == nil {
 			r.before = before
+			r.self, _ = before.Self() // what it says of itself is nice to have
 			if err = r.receive(); err != nil {
 				return nil, err
 			}
@@ -204,6 +206,22 @@ func (r *row) endBefore() {
 	r.log.Info("the process before has ended")
 }
 
+// numbered is up to where the processes before have numbered their connections.
+func (r *row) numbered() uint64 {
+	if r == nil || r.self == nil {
+		return 0
+	}
+	return r.self.Numbered
+}
+
+// firstBegan is when the first process of the row did.
+func (p *process) firstBegan() time.Time {
+	if r := p.row; r != nil && r.self != nil && !r.self.Began.IsZero() {
+		return r.self.Began
+	}
+	return p.began
+}
+
 // leave gives the place up.
 func (r *row) leave() {
 	if r == nil || r.place == nil {
@@ -234,7 +252,7 @@ type successor struct{ *process }
 // Self implements handover.Owner.
 func (s successor) Self() handover.Self {
 	dir, _ := os.Getwd()
-	return handover.Self{BaseID: s.flags.baseID, Args: s.flags.args, Dir: dir}
+	return handover.Self{BaseID: s.flags.baseID, Args: s.flags.args, Dir: dir, Numbered: s.proxy.Numbered(), Began: s.firstBegan()}
 }
 
 // Sockets implements handover.Owner.
@@ -253,6 +271,18 @@ func (s successor) CloseAdmin() {
 	if s.admin != nil {
 		s.admin.Close()
 	}
+}
+
+// OpenAdmin implements handover.Owner.
+func (s successor) OpenAdmin() {
+	if s.admin == nil {
+		return
+	}
+	if err := s.reopen(); err != nil {
+		s.log.Error("the process that had taken the address of the admin pages has gone, and they do not come back", "error", err)
+		return
+	}
+	s.log.Warn("the process that had taken the address of the admin pages has gone: they are here again")
 }
 
 // Drain implements handover.Owner: the other process accepts already, on the same sockets.

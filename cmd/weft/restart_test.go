@@ -155,6 +155,37 @@ func TestPlacesAreNotTakenByAccident(t *testing.T) {
 	}
 }
 
+// A process that cannot bind what it is to bind, and ends, leaves the other one as it was, with its admin pages.
+func TestFailedSuccessorLeavesAdmin(t *testing.T) {
+	id := baseID()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	w := launch(t, fmt.Sprintf(servedYAML, "0"), "--base-id", id)
+	address := w.listener("web")
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), deadline)
+	defer stop()
+	yaml := strings.Replace(fmt.Sprintf(servedYAML, "1"), "port_value: 0", "port_value: "+strconv.Itoa(l.Addr().(*net.TCPAddr).Port), 1)
+	out, err := exec.CommandContext(ctx, path, "--config-yaml", adminYAML+yaml, "--base-id", id, "--restart-epoch", "1").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "address already in use") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	w.eventually("its admin pages are there again", func() bool { status, _ := w.get("/ready"); return status == 200 })
+	if got := w.body(address); got != "0" {
+		t.Errorf("it answers %q", got)
+	}
+	next := launch(t, fmt.Sprintf(servedYAML, "1"), "--base-id", id, "--restart-epoch", "1")
+	if got := next.listener("web"); got != address {
+		t.Errorf("listens at %s, not at %s", got, address)
+	}
+}
+
 // A base id of its own is found for whoever asks for one, and told.
 func TestDynamicBaseID(t *testing.T) {
 	file := t.TempDir() + "/id"

@@ -39,6 +39,7 @@ type process struct {
 	feed    *xds.Feed
 	proxy   *proxy.Proxy
 	admin   *admin.Server
+	reopen  func() error // has the admin pages be read at their address again
 	runtime *proxy.Runtime
 	began   time.Time
 	quit    chan struct{}
@@ -71,14 +72,15 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	p.logs.Remote = p.remote.Open
 	p.proxy, err = proxy.New(proxy.Options{
 		Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Zone: boot.Node.Zone, Host: hostAddress(f.localAddressVersion),
-		Specs: builtin.All(), Stats: p.stats, Logs: p.logs, Log: p.log, Epoch: f.restartEpoch, Handed: p.row.handed, Ready: feed.Ready,
+		Specs: builtin.All(), Stats: p.stats, Logs: p.logs, Log: p.log, Epoch: f.restartEpoch, Numbered: p.row.numbered(), Handed: p.row.handed, Ready: feed.Ready,
 	})
 	if err == nil {
 		err = p.row.prepare(p.stats)
 	}
 	if err == nil {
 		// Before the listeners, so that whoever watches readiness sees the process before it serves.
-		err = p.startAdmin(levels, logger("admin"))
+		err = p.startAdmin(levels, logger("admin"), nil)
+		p.reopen = func() error { return p.startAdmin(levels, logger("admin"), &p.admin.Address) }
 	}
 	if err == nil {
 		err = p.update(feed.Snapshot())
@@ -135,9 +137,13 @@ func report(log *slog.Logger, o xds.Outcome) {
 	}
 }
 
-func (p *process) startAdmin(levels *components, log *slog.Logger) error {
+// startAdmin listens where the bootstrap says, or at another address.
+func (p *process) startAdmin(levels *components, log *slog.Logger, at *config.Address) error {
 	if p.boot.Admin == nil {
 		return nil
+	}
+	if at == nil {
+		at = &p.boot.Admin.Address
 	}
 	var logs []*accesslog.Log
 	for _, a := range p.boot.Admin.AccessLogs {
@@ -147,7 +153,7 @@ func (p *process) startAdmin(levels *components, log *slog.Logger) error {
 		}
 		logs = append(logs, l)
 	}
-	server, err := admin.Listen(p.boot.Admin.Address, admin.View{
+	server, err := admin.Listen(*at, admin.View{
 		Allow:        p.boot.Admin.Allow,
 		Stats:        p.stats,
 		Refresh:      p.proxy.Refresh,
@@ -289,7 +295,7 @@ func (p *process) info() any {
 		"state":                state,
 		"hot_restart_version":  p.row.version(),
 		"uptime_current_epoch": seconds(up),
-		"uptime_all_epochs":    seconds(up),
+		"uptime_all_epochs":    seconds(time.Since(p.firstBegan())),
 		"node": map[string]any{
 			"id": p.boot.Node.ID, "cluster": p.boot.Node.Cluster, "user_agent_name": "weft",
 			"locality": map[string]string{"region": p.boot.Node.Region, "zone": p.boot.Node.Zone, "sub_zone": p.boot.Node.SubZone},

@@ -17,7 +17,7 @@ type keeper struct {
 	t                     *testing.T
 	sockets, counters     int
 	admin, drained, ended atomic.Int32
-	abandoned             atomic.Int32
+	abandoned, reopened   atomic.Int32
 	offers                chan *Offers
 }
 
@@ -43,6 +43,7 @@ func (k *keeper) Counters() map[string]uint64 {
 func (k *keeper) Self() Self { return Self{BaseID: 5, Args: []string{"-c", "file"}, Dir: "/"} }
 
 func (k *keeper) CloseAdmin() { k.admin.Add(1) }
+func (k *keeper) OpenAdmin()  { k.reopened.Add(1) }
 func (k *keeper) Drain()      { k.drained.Add(1) }
 func (k *keeper) End()        { k.ended.Add(1) }
 func (k *keeper) Abandoned()  { k.abandoned.Add(1) }

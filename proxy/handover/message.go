@@ -40,6 +40,9 @@ type Self struct {
 	BaseID uint     `json:"base_id"`
 	Args   []string `json:"args"` // of its command line, without its name
 	Dir    string   `json:"dir"`  // where it runs
+	// Numbered is a number that none of its connections reaches, so that those of its successor have others, and it can have some of them.
+	Numbered uint64    `json:"numbered"`
+	Began    time.Time `json:"began"` // when the first of the row did
 }
 
 // mostDescriptors go in a packet (the kernel takes 253), mostCounters likewise: a name takes a hundred bytes.

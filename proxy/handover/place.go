@@ -30,6 +30,8 @@ type Owner interface {
 	Sockets() []Socket
 	// CloseAdmin frees the address of the admin pages.
 	CloseAdmin()
+	// OpenAdmin opens them again: whoever wanted the address has gone.
+	OpenAdmin()
 	// Drain lets nobody new in, and asks those who are there to go.
 	Drain()
 	// Give has connections that can go on in another process be offered to it, from a goroutine of the owner's, which frees the offers.
@@ -107,10 +109,13 @@ func (p *Place) Serve(o Owner) {
 			if err != nil {
 				continue
 			}
-			given, ended := p.converse(fd, o)
+			given, freed, ended := p.converse(fd, o)
 			unix.Close(fd)
 			if ended {
 				return
+			}
+			if freed {
+				o.OpenAdmin()
 			}
 			if given { // it has died: as long as it lives it is the one who waits at the place
 				o.Abandoned()
@@ -139,18 +144,18 @@ func (p *Place) wait(fd int) bool {
 }
 
 // converse does what a successor asks for. It says whether clients have been asked to go, so that the place is the successor's for as long as
-// it lives, and whether this process is to end, so that there is none to come any more.
-func (p *Place) converse(fd int, o Owner) (given, ended bool) {
+// it lives, whether the admin pages are closed, and whether this process is to end, so that there is none to come any more.
+func (p *Place) converse(fd int, o Owner) (given, freed, ended bool) {
 	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil || int(cred.Uid) != os.Getuid() {
 		send(fd, response{Error: "the place is another user's"})
-		return false, false
+		return false, false, false
 	}
 	for p.wait(fd) {
 		var q request
 		fds, err := receive(fd, &q)
 		if err != nil {
-			return given, false // a successor that goes before it has taken over leaves everything as it was
+			return given, freed, false // a successor that goes before it has taken over leaves everything as it was
 		}
 		if q.Ask == askConnections && q.Epoch == p.epoch+1 && given && len(fds) == 1 {
 			o.Give(newOffers(fds[0]))
@@ -158,17 +163,18 @@ func (p *Place) converse(fd int, o Owner) (given, ended bool) {
 		} else if q.Ask == askEnd && q.Epoch == p.epoch+1 {
 			sendCounters(fd, o.Counters()) // to whoever still listens
 			o.End()
-			return given, true
+			return given, freed, true
 		} else {
 			err = p.answer(fd, &q, o)
-			given = given || err == nil && q.Ask == askDrain
+			given = given || q.Epoch == p.epoch+1 && q.Ask == askDrain
+			freed = freed || q.Epoch == p.epoch+1 && q.Ask == askAdmin
 		}
 		closeAll(fds)
 		if err != nil {
-			return given, false
+			return given, freed, false
 		}
 	}
-	return false, true // the place is closed
+	return given, freed, true // the place is closed
 }
 
 // answer does what is asked for by itself. An error ends the conversation.

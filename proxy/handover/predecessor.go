@@ -31,7 +31,11 @@ func Ask(name string) (*Self, error) {
 		return nil, err
 	}
 	defer p.Close()
-	var self *Self
+	return p.Self()
+}
+
+// Self asks the predecessor who it is.
+func (p *Predecessor) Self() (self *Self, err error) {
 	err = p.ask(askHello, func(r *response, _ []int) error {
 		if self = r.Self; self == nil {
 			return errors.New("no answer to that question")

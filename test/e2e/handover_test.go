@@ -26,6 +26,7 @@ func (g giver) Self() handover.Self          { return handover.Self{} }
 func (g giver) Sockets() []handover.Socket   { return nil }
 func (g giver) Counters() map[string]uint64  { return nil }
 func (g giver) CloseAdmin()                  {}
+func (g giver) OpenAdmin()                   {}
 func (g giver) Drain()                       {}
 func (g giver) End()                         {}
 func (g giver) Abandoned()                   {}
@@ -237,5 +238,37 @@ func TestDepartWaitsForLastBytes(t *testing.T) {
 	c.Conn.Close()
 	if n := <-left; n != 1 {
 		t.Errorf("%d connections are left, not the tunnel alone", n)
+	}
+}
+
+// Who lets nobody in any more does not begin again because a configuration comes: another process may have its place, and its addresses.
+func TestClosedListenersStayClosed(t *testing.T) {
+	u := Serve(t, func(_ *Upstream, c *Conn) { io.Copy(c.Conn, c.r) })
+	p := TCP(t, u)
+	address := p.Address()
+	c := p.Dial()
+	c.Send("a")
+	if _, err := c.r.ReadByte(); err != nil {
+		t.Fatal(err)
+	}
+	p.CloseListeners(false)
+	_, port, _ := net.SplitHostPort(address)
+	for _, name := range []string{"tcp", "another"} {
+		p.Change(Bootstrap(fmt.Sprintf(`
+- name: %s
+  address: {socket_address: {address: 127.0.0.1, port_value: %s}}
+  filter_chains:
+  - filters:
+    - name: envoy.filters.network.tcp_proxy
+      typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: other, cluster: up}
+`, name, port), Cluster("up", u.Port)))
+		if c, err := net.Dial("tcp", address); err == nil {
+			c.Close()
+			t.Errorf("listener %s: somebody is let in", name)
+		}
+		c.Send("b")
+		if b, err := c.r.ReadByte(); b != 'b' {
+			t.Errorf("listener %s: the connection that stood: %v", name, err)
+		}
 	}
 }
