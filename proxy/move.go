@@ -131,10 +131,16 @@ func (p *Proxy) offer(g *giving, m *l4.Movable) (gone bool, err error) {
 	var pass *l4.Passage
 	var c handover.Connection
 	var toUp, toDown [2][]byte
-	halted := false
-	await(m.Loop(), func() { pass, c.FDs, toUp, toDown, halted = m.Halt() })
+	halted, over := false, false
+	await(m.Loop(), func() {
+		pass, c.FDs, toUp, toDown, halted = m.Halt()
+		over = m.Over()
+	})
 	if !halted {
-		return false, nil // it has ended meanwhile, or stays where it is
+		if !over {
+			p.owners.moves.Inc(moveKept) // it speaks TLS, or is about to end
+		}
+		return false, nil
 	}
 	if c.State, err = pass.Encode(); err == nil {
 		c.ToUp, c.ToDown = joined(toUp), joined(toDown)

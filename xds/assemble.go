@@ -174,7 +174,8 @@ func (f *Feed) hush() {
 func (f *Feed) advance(serve func(*config.Snapshot) error) {
 	if len(f.links) == 0 {
 		f.mu.Lock()
-		f.settled, f.ready = true, true
+		f.settled = true
+		f.begun()
 		f.mu.Unlock()
 		return
 	}
@@ -291,9 +292,22 @@ func (f *Feed) progress() (further bool) {
 		return true
 	}
 	f.settled = f.settled || answered(Clusters) && warm(Clusters) && warm(Runtimes)
-	f.ready = f.ready || f.settled && answered(Listeners) && warm(Listeners)
+	if f.settled && answered(Listeners) && warm(Listeners) {
+		f.begun()
+	}
 	return f.settled != before
 }
+
+// begun notes, once, that the beginning is over. It is called under the lock.
+func (f *Feed) begun() {
+	if !f.ready {
+		f.ready = true
+		close(f.served)
+	}
+}
+
+// Served is closed when Ready comes to be so.
+func (f *Feed) Served() <-chan struct{} { return f.served }
 
 // Ready says that what there was to begin with is served, or was waited for long enough.
 func (f *Feed) Ready() bool {

@@ -40,8 +40,9 @@ type Feed struct {
 
 	mu sync.Mutex // over what is in force, which is read from everywhere
 	arrangement
-	settled bool // every cluster that there was to begin with is warm, or was waited for long enough
-	ready   bool // and every listener
+	settled bool          // every cluster that there was to begin with is warm, or was waited for long enough
+	ready   bool          // and every listener
+	served  chan struct{} // closed when ready is set
 }
 
 // arrangement is what is in force: a configuration and where its parts come from.
@@ -141,7 +142,7 @@ type subscription struct {
 // Open reads every file that a bootstrap's resources come from. All of it must be good: there is nothing older to fall back to. The
 // error is of type Faults. The feed must be closed.
 func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
-	f := &Feed{boot: boot, static: &boot.Static, report: o.Report, now: o.Now, stats: o.Stats, stays: 15 * time.Second, known: map[string]bool{}, news: make(chan news, 4)}
+	f := &Feed{served: make(chan struct{}), boot: boot, static: &boot.Static, report: o.Report, now: o.Now, stats: o.Stats, stays: 15 * time.Second, known: map[string]bool{}, news: make(chan news, 4)}
 	f.snapshot = &config.Snapshot{Secrets: f.static.Secrets}
 	if f.now == nil {
 		f.now = time.Now

@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -17,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/test/authority"
 )
 
 // carriedYAML is a TCP proxy in front of an address, with a log of what it has carried. What is put in is about the TCP proxy.
@@ -225,8 +229,8 @@ func (w *weft) ended() {
 
 // logged is an entry of carriedYAML's log.
 type logged struct {
-	ID, RX, TX, MS                                                 int
-	Flags, Client, Upstream, Ours, Cluster, Chain, Listener, Tried string
+	ID, RX, TX, MS                                                       int
+	Flags, Client, Upstream, Ours, Cluster, Chain, Name, Listener, Tried string
 }
 
 // entries are those of a log, by client.
@@ -523,5 +527,89 @@ func TestSuccessorHangs(t *testing.T) {
 	t.Logf("%d of %d connections have gone over", took, len(pairs))
 	if !strings.Contains(w.log.String(), fmt.Sprintf("connections=%d kept=%d", took, len(pairs)-took)) {
 		t.Errorf("the next process has %d:\n%s", took, w.log.String())
+	}
+}
+
+// TLS that is only passed through goes on in the next process with what its client has asked for; TLS that ends here stays.
+func TestSecureConnections(t *testing.T) {
+	id, log, up, a := baseID(), filepath.Join(t.TempDir(), "log"), newOrigin(t), authority.New(t, t.TempDir())
+	server := a.Issue("server", []string{"passed.test", "ours.test"}, nil)
+	yaml := carried(up.port, log, "")
+	// The one chain becomes two, by the name that a client asks for.
+	head, rest, _ := strings.Cut(yaml, "    filter_chains:\n")
+	chain, clusters, _ := strings.Cut(rest, "  clusters:\n")
+	chain = strings.Replace(chain, "listener: ", "name: \"%REQUESTED_SERVER_NAME%\"\n                  listener: ", 1)
+	passed := strings.Replace(chain, "- name: raw\n", "- name: passed\n      filter_chain_match: {server_names: [passed.test]}\n", 1)
+	ours := strings.Replace(chain, "- name: raw\n", `- name: ours
+      filter_chain_match: {server_names: [ours.test]}
+      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context: {tls_certificates: [`+a.Source("server")+`]}
+`, 1)
+	yaml = head + `    listener_filters: [{name: envoy.filters.listener.tls_inspector, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector}}]
+    filter_chains:
+` + passed + ours + "  clusters:\n" + clusters
+	w := launch(t, yaml, "--base-id", id, "--file-flush-interval-msec", "10")
+	address := w.listener("tcp")
+
+	dial := func(name string) *tls.Conn {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(deadline))
+		return tls.Client(c, &tls.Config{ServerName: name, RootCAs: a.Pool()})
+	}
+	accept := func(shakes bool) net.Conn {
+		up.l.SetDeadline(time.Now().Add(deadline))
+		c, err := up.l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(deadline))
+		if shakes {
+			return tls.Server(c, &tls.Config{Certificates: []tls.Certificate{server}})
+		}
+		return c
+	}
+	through, ended := dial("passed.test"), dial("ours.test")
+	first := make(chan error, 1)
+	go func() { first <- through.Handshake() }()
+	ends := map[*tls.Conn]net.Conn{through: accept(true)}
+	if err := ends[through].(*tls.Conn).Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(<-first, ended.Handshake()); err != nil {
+		t.Fatal(err)
+	}
+	ends[ended] = accept(false)
+	var p carriedPair
+	for c, s := range ends {
+		p.says(t, c, s, "hello")
+	}
+	next := succeeds(t, yaml, id, 1, "--parent-shutdown-time-s", "3600")
+	for c, s := range ends {
+		p.says(t, c, s, "still there?")
+		p.says(t, s, c, "yes")
+	}
+	if n := next.stat("hot_restart.connections_taken"); n != 1 {
+		t.Errorf("%d connections have changed processes, of one that can", n)
+	}
+	if !strings.Contains(w.log.String(), "connections=1 kept=1") {
+		t.Errorf("%s", w.log.String())
+	}
+	for c, s := range ends {
+		c.Close()
+		s.Close()
+	}
+	all := entries(t, next, log, 2)
+	for c, name := range map[*tls.Conn]string{through: "passed", ended: "ours"} {
+		if e := all[c.LocalAddr().String()]; e.Name != name+".test" || e.Chain != name {
+			t.Errorf("%s: %+v", name, e)
+		}
 	}
 }

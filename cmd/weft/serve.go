@@ -92,12 +92,19 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 		p.close()
 		return nil, err
 	}
-	p.row.takeOver(p)
 	p.tellUnasked()
 	ctx, cancel := context.WithCancel(context.Background())
 	p.unwatch = cancel
 	p.watched.Go(func() {
 		feed.Watch(ctx, p.update)
+	})
+	p.watched.Go(func() {
+		// Not before what control planes have to say is served: until then the process before has the listeners that this one lacks.
+		select {
+		case <-feed.Served():
+			p.row.takeOver(p)
+		case <-ctx.Done():
+		}
 	})
 	p.watched.Go(func() { feed.ReportLoad(ctx, p.proxy.Loads, p.log) })
 	for name, a := range p.proxy.Addresses() {

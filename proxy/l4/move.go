@@ -77,6 +77,9 @@ type Movable struct {
 // Loop is the tunnel's loop.
 func (m *Movable) Loop() *loop.Loop { return m.tunnel.local.Loop }
 
+// Over tells whether the tunnel has ended, or is another process's.
+func (m *Movable) Over() bool { return m.tunnel.over }
+
 // Movables gives those of the loop's tunnels that stand to f, and from then on each that comes to stand; nil gives no more. It is called on
 // the loop.
 func (l *Local) Movables(f func(*Movable)) {
