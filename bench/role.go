@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/bench/load"
+	"github.com/weftmesh/weft/bench/plane"
 	"github.com/weftmesh/weft/bench/scenarios"
 	"github.com/weftmesh/weft/bench/upstream"
 )
@@ -18,6 +19,9 @@ import (
 func play(role string, in io.Reader, out io.Writer) error {
 	debug.SetGCPercent(-1)
 	switch role {
+	case scenarios.PlaneRole:
+		debug.SetGCPercent(100) // it is not what is measured, and it does allocate
+		return plane.Play(in, out)
 	case scenarios.LoadRole:
 		return playLoad(in, out)
 	case scenarios.UpstreamRole:

@@ -143,6 +143,7 @@ const (
 // Binding is what our side of a connection is made with before it connects.
 type Binding struct {
 	Source   netip.AddrPort // not valid: the kernel chooses; port 0: the kernel chooses the port
+	Other    netip.AddrPort // Source for endpoints of the other family; not valid: Source is for all
 	Freebind bool           // Source need not be an address of this host
 	Options  []SocketOption
 }
@@ -376,9 +377,9 @@ type RetryBudget struct {
 // Assignment is a cluster's endpoints.
 type Assignment struct {
 	Name string
-	Hash Hash
 	// Endpoints of a later version that have not changed are the very same.
-	Endpoints []*Endpoint
+	Endpoints   []*Endpoint
+	TotalWeight uint64
 	// Overprovisioning is how much more than its share the healthy part of a priority or locality is taken to bear, in percent.
 	Overprovisioning uint32
 	// WeighHealth counts endpoints by their weight when it is asked which part of a priority is healthy.

@@ -11,6 +11,8 @@ type State struct {
 	Hashable    bool // balancers may hash it
 	// Object is what logs write of it as a value of JSON, Text as JSON within a text; empty: Value, as a string of JSON's.
 	Object, Text string
+	// Fields is what expressions see of it, of JSON's values, which nobody writes to; nil: Value.
+	Fields map[string]any
 }
 
 // MetadataMatch is a condition on a value of metadata. A value that is not there fits nothing.

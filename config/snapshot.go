@@ -36,6 +36,12 @@ func (s *Snapshot) OnlyEndpoints(before *Snapshot) (names []string, ok bool) {
 	return s.Endpoints.Changed(before.Endpoints)
 }
 
+// SameClusters says that a snapshot has the clusters of the one before it, with their endpoints, if that can be told without looking at all.
+func (s *Snapshot) SameClusters(before *Snapshot) bool {
+	names, ok := s.Endpoints.Changed(before.Endpoints)
+	return ok && len(names) == 0 && sameList(s.Clusters, before.Clusters)
+}
+
 // sameList says that two slices are one: they share their elements, which nobody writes to.
 func sameList[T any](a, b []T) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
@@ -52,9 +58,13 @@ type Bootstrap struct {
 	Admin  *Admin // nil: no admin listener
 	Static Snapshot
 	// Dynamic is where more listeners and clusters come from.
-	Dynamic   Dynamic
-	Runtime   []RuntimeLayer
-	LogFormat string // of the process's own log; empty: the default
+	Dynamic Dynamic
+	Runtime []RuntimeLayer
+	// MaxConnections is how many downstream connections all listeners together may have at once; 0: as many as come.
+	MaxConnections int64
+	// Statistics is how numbers are shown; nil: all of them, with the names and buckets that Envoy has by default.
+	Statistics *Statistics
+	LogFormat  string // of the process's own log; empty: the default
 	// Raw is the bootstrap as it was read, in protobuf's wire format, to be shown.
 	Raw []byte
 }
@@ -69,6 +79,7 @@ type Dynamic struct {
 	Binding             *Binding      // our side of connections; nil: as the kernel likes
 	LoadReports         *Stream       // with whom load is reported; nil: it is not
 	Ejections           string        // a file to which ejections are written; empty: none
+	Traced              bool          // there is a tracer for who wants spans
 }
 
 // Stream is a conversation with a control plane, over gRPC or by polls.
@@ -153,6 +164,8 @@ type Listener struct {
 	// Additional are more addresses that the listener is bound to.
 	Additional    []AdditionalAddress
 	SocketOptions []SocketOption
+	// BeyondLimit has the listener's connections neither count for Bootstrap.MaxConnections nor be refused by it.
+	BeyondLimit bool
 	// Unbound listeners have no socket: others hand connections over to them by their address.
 	Unbound bool
 	// HandOver gives connections that were redirected to the listener at the address that they were going to, if there is one.

@@ -8,6 +8,7 @@ import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/tls"
 	"github.com/weftmesh/weft/wire/http"
 )
 
@@ -135,6 +136,11 @@ type Exchange interface {
 	MatchString(m *config.StringMatch, b []byte) bool
 	// AddHeader adds or sets a field of either head, as configured.
 	AddHeader(h *http.Header, a *config.HeaderAdd)
+	// UpstreamVersion is the version in which the chosen cluster would be spoken to; false: there is no such cluster.
+	UpstreamVersion() (http.Version, bool)
+	// Offer has connections to TLS servers for this request offer those protocols by ALPN, whatever the cluster says. Requests that offer
+	// something else never share a connection with it.
+	Offer(o *tls.Offer)
 	// RateLimits are those of the matched route and its virtual host; include says that the route wants both.
 	RateLimits() (route, virtualHost []config.RateLimit, include bool)
 	// Cluster is the cluster that the matched route chose, "" if it forwards nothing.
@@ -212,4 +218,6 @@ type Site struct {
 	Mates      map[any]any // what filters of this chain that work together have in common, by keys of theirs; for Build
 	Health     *Health
 	Cluster    string // of this process: --service-cluster
+	Node       string // likewise: --service-node
+	NodeAs     []byte // all that the bootstrap says of the node, in protobuf's wire format
 }

@@ -13,14 +13,9 @@ import (
 
 // openLogs opens the access logs of all filter chains, and what clusters write events to.
 func (p *Proxy) openLogs(s *config.Snapshot) error {
-	for _, c := range s.Clusters {
-		if err := p.openEvents(c); err != nil {
-			return fmt.Errorf("proxy: cluster %q: log of events: %w", c.Name, err)
-		}
-		for t := range c.AllTLS() {
-			if err := p.openKeyLog(t); err != nil {
-				return fmt.Errorf("proxy: cluster %q: key_log: %w", c.Name, err)
-			}
+	if !s.SameClusters(p.current) {
+		if err := p.openOfClusters(s); err != nil {
+			return err
 		}
 	}
 	for _, l := range s.Listeners {
@@ -44,6 +39,20 @@ func (p *Proxy) openLogs(s *config.Snapshot) error {
 				if _, err := p.options.Logs.Open(a); err != nil {
 					return fmt.Errorf("proxy: listener %q: access log: %w", l.Name, err)
 				}
+			}
+		}
+	}
+	return nil
+}
+
+func (p *Proxy) openOfClusters(s *config.Snapshot) error {
+	for _, c := range s.Clusters {
+		if err := p.openEvents(c); err != nil {
+			return fmt.Errorf("proxy: cluster %q: log of events: %w", c.Name, err)
+		}
+		for t := range c.AllTLS() {
+			if err := p.openKeyLog(t); err != nil {
+				return fmt.Errorf("proxy: cluster %q: key_log: %w", c.Name, err)
 			}
 		}
 	}

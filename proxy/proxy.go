@@ -26,6 +26,7 @@ type Options struct {
 	Concurrency    int // loops; at least 1
 	ServiceCluster string
 	ServiceNode    string
+	Node           []byte     // all that the bootstrap says of the node, in protobuf's wire format
 	Zone           string     // that this process is in; empty: nobody has said
 	Host           netip.Addr // this host's own address, which stands for loopback in x-forwarded-for; not valid: nothing does
 	Specs          []filters.Spec
@@ -33,6 +34,7 @@ type Options struct {
 	Logs           *accesslog.Files
 	Log            *slog.Logger
 	Ready          func() bool // says that all that there was to begin with has come; nil: it has
+	MaxConnections int64       // that all listeners together may have at once; 0: as many as come
 	Epoch          uint        // this process's in a row of hot restarts
 	Numbered       uint64      // connections get higher numbers than this: those up to it are, or were, another process's
 	// Handed gives sockets that another process has handed over, by what Sockets knows them by, once each; nil: none did.
@@ -82,19 +84,24 @@ func New(o Options) (*Proxy, error) {
 	}
 	p.nextConn.Store(o.Numbered)
 	owner := o.Stats.Acquire(loop.Stats, "loop.")
+	var limit *loop.Limit
+	if o.MaxConnections > 0 {
+		limit = loop.NewLimit(o.MaxConnections)
+	}
 	for i := range o.Concurrency {
 		l, err := loop.New(i, owner.Loop(i), p.panicked)
 		if err != nil {
 			p.stop()
 			return nil, err
 		}
+		l.Limit = limit
 		p.loops = append(p.loops, l)
 		p.locals = append(p.locals, listener.NewLocal(l, o.Stats))
 	}
 	p.secrets.KeyLog = p.keyLog
 	p.clusters = upstream.NewSet(p.loops, o.Zone, o.Stats, upstream.Options{Events: p.events, Secrets: p.secrets, Numbered: o.Numbered})
 	p.origin = &l7.Origin{
-		Stats: o.Stats, Cluster: o.ServiceCluster, Node: o.ServiceNode, Host: o.Host, Drain: &p.drain, Specs: o.Specs,
+		Stats: o.Stats, Cluster: o.ServiceCluster, Node: o.ServiceNode, NodeAs: o.Node, Host: o.Host, Drain: &p.drain, Specs: o.Specs,
 		Logs: p.log, NextConn: &p.nextConn,
 	}
 	for _, l := range p.loops {
@@ -171,8 +178,11 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 		return err
 	}
 	p.secrets.Update(s.Secrets)
-	p.countClusters(s)
-	clusters := p.clusters.Update(s)
+	clusters := p.clusters.List()
+	if !s.SameClusters(p.current) {
+		p.countClusters(s)
+		clusters = p.clusters.Update(s)
+	}
 	if !p.live.Load() {
 		p.clusters.Warm()
 	}

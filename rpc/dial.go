@@ -54,6 +54,9 @@ func Of(c *config.Cluster, s *config.Snapshot) Target {
 	return t
 }
 
+// window bounds, in bytes, what a server may send before it has been read.
+const window = 4 << 20
+
 // waits is how long gRPC would pause before it dials again by itself. It never does: who loses a connection closes it.
 const waits = 30 * time.Second
 
@@ -72,6 +75,8 @@ func Dial(ctx context.Context, t Target) (*grpc.ClientConn, error) {
 		grpc.WithAuthority(authority),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: waits, MaxDelay: waits}, MinConnectTimeout: patience}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage)),
+		// What has come is bounded by MaxMessage anyway. Windows of their own size would have it grow by tenths, with a PING for each.
+		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window),
 		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithNoProxy(), grpc.WithUserAgent("weft"),
 	}
 	// Servers end connections that are asked too often whether they stand, so that it is asked only if the cluster says so.

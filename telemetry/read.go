@@ -14,6 +14,7 @@ type Sample struct {
 	Value  int64      // counters and gauges
 	Spread *Quantiles // histograms; nil: nothing was recorded
 	used   bool
+	naming *Naming
 }
 
 // Filter says which samples are wanted.
@@ -26,6 +27,19 @@ type Filter struct {
 // Read takes a sample of every number, in the order of their names. What loops count meanwhile may or may not be in it; each number by
 // itself is right.
 func (s *Store) Read(f Filter) []Sample {
+	if n := s.naming; n != nil && n.Keep != nil {
+		wanted := f.Name
+		f.Name = func(name string) bool { return (wanted == nil || wanted(name)) && n.Keep(name) }
+	}
+	list := s.readAll(f)
+	for i := range list {
+		list[i].naming = s.naming
+	}
+	return list
+}
+
+// readAll is Read, of what is not shown, too.
+func (s *Store) readAll(f Filter) []Sample {
 	s.mu.Lock()
 	owners := make([]*Owner, 0, len(s.owners))
 	for _, o := range s.owners {
@@ -56,7 +70,7 @@ func (s *Store) Counters() map[string]uint64 {
 	if before := s.before.Load(); before != nil {
 		maps.Copy(all, *before)
 	}
-	for _, c := range s.Read(Filter{UsedOnly: true, Types: [3]bool{Counter: true}}) {
+	for _, c := range s.readAll(Filter{UsedOnly: true, Types: [3]bool{Counter: true}}) {
 		if c.Value != 0 {
 			all[c.Name] = uint64(c.Value)
 		}

@@ -128,13 +128,13 @@ func WritePrometheus(w io.Writer, list []Sample) error {
 				b.WriteString(name + braces(l.labels) + " " + strconv.FormatInt(l.sample.Value, 10) + "\n")
 				continue
 			}
-			writePromHistogram(b, name, l.labels, l.sample.Spread)
+			writePromHistogram(b, name, l.labels, l.sample.limits(), l.sample.Spread)
 		}
 	}
 	return b.Flush()
 }
 
-func writePromHistogram(b *bufio.Writer, name, labels string, q *Quantiles) {
+func writePromHistogram(b *bufio.Writer, name, labels string, limits []float64, q *Quantiles) {
 	if q == nil {
 		q = &Quantiles{}
 	}
@@ -142,7 +142,7 @@ func writePromHistogram(b *bufio.Writer, name, labels string, q *Quantiles) {
 	if labels != "" {
 		comma = ","
 	}
-	for _, limit := range buckets {
+	for _, limit := range limits {
 		b.WriteString(name + "_bucket{" + labels + comma + `le="` + number(limit) + `"} ` + strconv.FormatUint(q.Below(limit), 10) + "\n")
 	}
 	b.WriteString(name + "_bucket{" + labels + comma + `le="+Inf"} ` + strconv.FormatUint(q.Count, 10) + "\n")
@@ -159,6 +159,10 @@ func braces(labels string) string {
 
 // promName is a sample's family and labels: envoy_ and the kind, then the metric without class or code.
 func promName(s *Sample) (name, labels string) {
+	if n := s.naming; n != nil && n.Labels != nil {
+		left, tags := cut(n.Labels, s.Name)
+		return "envoy_" + sanitize(left), strings.Join(tags, ",")
+	}
 	metric := s.Metric.Name
 	var tags []string
 	if at := len(metric) - 4; at > 0 && metric[at] == '_' {

@@ -57,6 +57,7 @@ type Store struct {
 	mu     sync.Mutex
 	owners map[ownerKey]*Owner
 	before atomic.Pointer[map[string]uint64] // what another process has counted, by name
+	naming *Naming                           // nil: all are shown under the names that Envoy has by default
 }
 
 type ownerKey struct {

@@ -157,6 +157,14 @@ func (x *Context) remake() *compiled {
 	if c := x.current.Load(); c != nil && x.fresh(c) {
 		return c
 	}
+	c := x.load()
+	c.err = x.compile(c)
+	x.current.Store(c)
+	return c
+}
+
+// load takes the secrets that are there now.
+func (x *Context) load() *compiled {
 	c := &compiled{}
 	for i, s := range x.certificates {
 		if s != nil {
@@ -169,8 +177,6 @@ func (x *Context) remake() *compiled {
 	if x.tickets != nil {
 		c.secrets[maxSecrets-1] = x.tickets.value.Load()
 	}
-	c.err = x.compile(c)
-	x.current.Store(c)
 	return c
 }
 
@@ -195,34 +201,47 @@ func missing(s *slot, there *config.Secret, what string) error {
 func Check(c *config.TLS, secrets map[string]*config.Secret, server bool) error {
 	s := NewStore(nil)
 	s.Update(secrets)
-	_, err := newContext(c, s, server).now()
+	x := newContext(c, s, server)
+	if !server { // of a mesh's thousands of clusters, most are never connected to
+		_, _, err := x.pick(x.load())
+		return err
+	}
+	_, err := x.now()
 	return err
 }
 
-func (x *Context) compile(c *compiled) error {
-	var certificates []*config.Certificate
+// pick finds what the secrets are for: the certificates to show, and what is asked of the peer.
+func (x *Context) pick(c *compiled) (certificates []*config.Certificate, asked *config.Validation, err error) {
 	for i := range x.config.Certificates {
 		v := x.config.Certificates[i].Value
 		if s := x.certificates[i]; s != nil {
 			if c.secrets[i] == nil || c.secrets[i].Certificate == nil {
-				return missing(s, c.secrets[i], "a certificate")
+				return nil, nil, missing(s, c.secrets[i], "a certificate")
 			}
 			v = c.secrets[i].Certificate
 		}
 		certificates = append(certificates, v)
 	}
-	asked := x.config.Validation
+	asked = x.config.Validation
 	if x.validation != nil {
 		s := c.secrets[maxSecrets-2]
 		if s == nil || s.Validation == nil {
-			return missing(x.validation, s, "a validation context")
+			return nil, nil, missing(x.validation, s, "a validation context")
 		}
 		asked = merge(asked, s.Validation)
 	}
+	if asked != nil && asked.Roots == nil && !asked.SystemRoots && asked.Domains == nil && len(asked.Names)+len(asked.Revoked) > 0 {
+		return nil, nil, errors.New("tls: names prove nothing without trusted_ca, and lists of revoked certificates say nothing: anybody may write a name into a certificate")
+	}
+	return certificates, asked, nil
+}
+
+func (x *Context) compile(c *compiled) error {
+	certificates, asked, err := x.pick(c)
+	if err != nil {
+		return err
+	}
 	if asked != nil {
-		if asked.Roots == nil && !asked.SystemRoots && asked.Domains == nil && len(asked.Names)+len(asked.Revoked) > 0 {
-			return errors.New("tls: names prove nothing without trusted_ca, and lists of revoked certificates say nothing: anybody may write a name into a certificate")
-		}
 		c.checks = newChecks(asked, x.server)
 	}
 	t := &tls.Config{

@@ -174,8 +174,10 @@ func (f *Feed) hush() {
 func (f *Feed) advance(serve func(*config.Snapshot) error) {
 	if len(f.links) == 0 {
 		f.mu.Lock()
-		f.settled = true
-		f.begun()
+		if f.settled = true; !f.ready {
+			f.ready = true
+			close(f.readied)
+		}
 		f.mu.Unlock()
 		return
 	}
@@ -293,21 +295,11 @@ func (f *Feed) progress() (further bool) {
 	}
 	f.settled = f.settled || answered(Clusters) && warm(Clusters) && warm(Runtimes)
 	if f.settled && answered(Listeners) && warm(Listeners) {
-		f.begun()
+		f.ready = true
+		close(f.readied)
 	}
 	return f.settled != before
 }
-
-// begun notes, once, that the beginning is over. It is called under the lock.
-func (f *Feed) begun() {
-	if !f.ready {
-		f.ready = true
-		close(f.served)
-	}
-}
-
-// Served is closed when Ready comes to be so.
-func (f *Feed) Served() <-chan struct{} { return f.served }
 
 // Ready says that what there was to begin with is served, or was waited for long enough.
 func (f *Feed) Ready() bool {
@@ -315,6 +307,9 @@ func (f *Feed) Ready() bool {
 	defer f.mu.Unlock()
 	return f.ready
 }
+
+// Readied is closed when the feed is ready.
+func (f *Feed) Readied() <-chan struct{} { return f.readied }
 
 // ask tells every stream what is wanted of it now: listeners when the clusters are warm.
 func (f *Feed) ask() {

@@ -28,6 +28,7 @@ type Feed struct {
 	renewed    []*held      // of which there is another version
 	judgements []*judgement // that have not been said
 	mortal     bool         // something that has come may outlive its time
+	round      uint64       // counts responses
 	context    context.Context
 	running    sync.WaitGroup
 
@@ -42,7 +43,7 @@ type Feed struct {
 	arrangement
 	settled bool          // every cluster that there was to begin with is warm, or was waited for long enough
 	ready   bool          // and every listener
-	served  chan struct{} // closed when ready is set
+	readied chan struct{} // closed then
 }
 
 // arrangement is what is in force: a configuration and where its parts come from.
@@ -142,7 +143,7 @@ type subscription struct {
 // Open reads every file that a bootstrap's resources come from. All of it must be good: there is nothing older to fall back to. The
 // error is of type Faults. The feed must be closed.
 func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
-	f := &Feed{served: make(chan struct{}), boot: boot, static: &boot.Static, report: o.Report, now: o.Now, stats: o.Stats, stays: 15 * time.Second, known: map[string]bool{}, news: make(chan news, 4)}
+	f := &Feed{boot: boot, static: &boot.Static, report: o.Report, now: o.Now, stats: o.Stats, stays: 15 * time.Second, known: map[string]bool{}, news: make(chan news, 4), readied: make(chan struct{})}
 	f.snapshot = &config.Snapshot{Secrets: f.static.Secrets}
 	if f.now == nil {
 		f.now = time.Now
@@ -151,7 +152,7 @@ func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
 		f.report = func(Outcome) {}
 	}
 	f.decoder = decode.New(o.Filters, decode.Options{HasCluster: f.hasCluster, Shared: boot.Dynamic.Shared != nil, Servers: servers(boot),
-		Resolver: boot.Dynamic.Resolver, Binding: boot.Dynamic.Binding, Ejections: boot.Dynamic.Ejections})
+		Resolver: boot.Dynamic.Resolver, Binding: boot.Dynamic.Binding, Ejections: boot.Dynamic.Ejections, Traced: boot.Dynamic.Traced})
 	f.top(Clusters, boot.Dynamic.Clusters, "cluster_manager.cds.")
 	f.top(Listeners, boot.Dynamic.Listeners, "listener_manager.lds.")
 	f.head(Clusters, boot.Dynamic.ClusterStream, "cluster_manager.cds.")

@@ -65,6 +65,7 @@ type held struct {
 	failure *Failure
 	asked   time.Time
 	users   []*subscription
+	round   uint64    // of the feed, in which it was told of last
 	absent  bool      // the control plane has said that there is none
 	expires time.Time // zero: never
 }
@@ -127,6 +128,7 @@ type member struct {
 	inForce Member // the last that was in force; its Resource is nil if there is none
 	failure *Failure
 	expires time.Time // zero: never
+	round   uint64    // of the feed, in which it was told of last
 }
 
 // head adds listeners or clusters that come from a control plane, if they do.

@@ -28,6 +28,7 @@ type judgement struct {
 	ignored  []string
 	count    int             // resources that are new or others than before, and that were removed
 	changed  map[string]bool // of those that were asked for by name
+	named    map[string]int  // how often resources are in it that are not the same as before
 }
 
 // maxBatch is how many responses are put in force together at most.
@@ -91,19 +92,30 @@ func (v *judgement) refuse(name string, faults ...Fault) {
 	v.faults = append(v.faults, faults...)
 }
 
-// fresh are the resources of a response that are worth looking at. What is in it twice, or cannot be opened, is refused.
-func (v *judgement) fresh() []*stream.Resource {
-	times := map[string]int{}
-	for i := range v.response.Resources {
-		times[v.response.Resources[i].Name]++
-	}
-	var out []*stream.Resource
+// fresh are the resources of a response that are worth looking at: not those that are the same as before, whom seen knows, and who are
+// most of what a control plane says again. It also says which of them have been in the response already. What is in it twice, or cannot be
+// opened, is refused.
+func (v *judgement) fresh(seen func(*stream.Resource) (same, again bool)) []*stream.Resource {
+	var rest []*stream.Resource
+	v.named = map[string]int{}
 	for i := range v.response.Resources {
 		r := &v.response.Resources[i]
-		switch {
-		case times[r.Name] > 1 && r.Name != "":
+		same, again := seen(r)
+		if same && !again {
+			continue
+		}
+		if again && v.named[r.Name] == 0 {
+			v.named[r.Name]++
+		}
+		v.named[r.Name]++
+		rest = append(rest, r)
+	}
+	var out []*stream.Resource
+	for _, r := range rest {
+		switch times := v.named[r.Name]; {
+		case times > 1 && r.Name != "":
 			if !v.refused[r.Name] {
-				v.refuse(r.Name, Fault{Text: fmt.Sprintf("is in the response %d times", times[r.Name])})
+				v.refuse(r.Name, Fault{Text: fmt.Sprintf("is in the response %d times", times)})
 			}
 		case r.Err != nil:
 			v.refuse(r.Name, Fault{Text: r.Err.Error()})
@@ -116,6 +128,7 @@ func (v *judgement) fresh() []*stream.Resource {
 
 // decode reads a resource, of which there may be an earlier version, or refuses it.
 func (f *Feed) decode(v *judgement, r *stream.Resource, before any) any {
+	r.Keep()
 	c, err := f.decoder.After(v.kind.Message(), r.Wire, before)
 	if err == nil {
 		return c
@@ -137,7 +150,7 @@ func (f *Feed) failureOf(v *judgement, r *stream.Resource) *Failure {
 	}
 	x := &Failure{Version: r.Version, Time: f.now(), Details: strings.Join(lines, "\n")}
 	if r.Wire != nil {
-		x.Wires = map[string][]byte{r.Name: r.Wire}
+		x.Wires = map[string][]byte{r.Name: bytes.Clone(r.Wire)}
 	}
 	return x
 }
@@ -148,6 +161,11 @@ func (f *Feed) expiry(r *stream.Resource) time.Time {
 	}
 	f.mortal = true
 	return f.now().Add(r.TTL)
+}
+
+// repeats says that a resource says what is there, and nothing else.
+func repeats(r *stream.Resource, wire []byte, expires time.Time) bool {
+	return r.Err == nil && !r.Renewal && r.TTL == 0 && expires.IsZero() && bytes.Equal(r.Wire, wire)
 }
 
 // takeAll takes a response about listeners or clusters. Each is judged by itself.
@@ -163,11 +181,15 @@ func (f *Feed) takeAll(h *head, v *judgement) {
 		}
 	}
 	next := map[string]*member{} // what changes; nil: it is gone
-	named := map[string]bool{}
-	for i := range v.response.Resources {
-		named[v.response.Resources[i].Name] = true
-	}
-	for _, r := range v.fresh() {
+	f.round++
+	for _, r := range v.fresh(func(r *stream.Resource) (same, again bool) {
+		m := h.members[r.Name]
+		if m == nil {
+			return false, false
+		}
+		again, m.round = m.round == f.round, f.round
+		return m.failure == nil && m.latest.Resource != nil && repeats(r, m.latest.Wire, m.expires), again
+	}) {
 		old := h.members[r.Name]
 		if static[r.Name] { // as in Envoy, the bootstrap's stands
 			v.ignored = append(v.ignored, r.Name)
@@ -201,8 +223,8 @@ func (f *Feed) takeAll(h *head, v *judgement) {
 		next[name] = nil
 	}
 	if v.response.Whole {
-		for name := range h.members {
-			if !named[name] {
+		for name, m := range h.members {
+			if m.round != f.round {
 				next[name] = nil
 			}
 		}
@@ -262,10 +284,24 @@ func (f *Feed) takeNamed(v *judgement) {
 	}
 	var results []result
 	then := *f.snapshot
-	for _, r := range v.fresh() {
+	f.round++
+	f.mu.Lock() // over versions
+	fresh := v.fresh(func(r *stream.Resource) (same, again bool) {
 		h := v.link.held[resourceKey{v.kind, r.Name}]
 		if h == nil {
-			continue // nobody needs it any more
+			return r.Err == nil, false // nobody needs it any more
+		}
+		again, h.round = h.round == f.round, f.round
+		if same = h.failure == nil && h.value != nil && repeats(r, h.wire, h.expires); same {
+			h.version = r.Version
+		}
+		return same, again
+	})
+	f.mu.Unlock()
+	for _, r := range fresh {
+		h := v.link.held[resourceKey{v.kind, r.Name}]
+		if h == nil {
+			continue
 		}
 		one := result{held: h, r: r}
 		if !r.Renewal && (h.value == nil || !bytes.Equal(h.wire, r.Wire)) {
@@ -304,7 +340,7 @@ func (f *Feed) takeNamed(v *judgement) {
 			continue
 		}
 		h.wire = r.Wire
-		if h.value != nil && hashOf(h.value) == hashOf(one.value) {
+		if h.value != nil && equal(h.value, one.value) {
 			continue
 		}
 		v.count++
@@ -323,9 +359,11 @@ func (f *Feed) takeNamed(v *judgement) {
 	}
 }
 
-func hashOf(v any) config.Hash {
-	_, hash, _ := identity(v)
-	return hash
+// equal says that two versions of a resource say the same.
+func equal(a, b any) bool {
+	_, one, raw := identity(a)
+	_, other, again := identity(b)
+	return one == other && (one != config.Hash{} || bytes.Equal(raw, again))
 }
 
 // refuse turns a resource down that could be read and cannot be. If its response has been answered, it is only told of.

@@ -34,6 +34,11 @@ func expressed(expression, options string) string {
 		expression + `", cel_config: {` + options + `}}}}, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog}}]`
 }
 
+// monitored is a monitor of all downstream connections, by that name.
+func monitored(name, most string) string {
+	return `overload_manager: {resource_monitors: [{name: ` + name + `, typed_config: {"@type": type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig, max_active_downstream_connections: ` + most + `}}]}`
+}
+
 // second are a connection manager's options of HTTP/2, spoken a cluster's own.
 func second(options string) string { return http("http2_protocol_options: {"+options+"}", forward) }
 
@@ -204,7 +209,23 @@ var asked = []verdict{
 	{name: "runtime null", text: `layered_runtime: {layers: [{name: a, static_layer: {a: {b: null}}}]}`, bad: "want a number"},
 	{name: "runtime layers of a name", text: `layered_runtime: {layers: [{name: a, static_layer: {}}, {name: a, admin_layer: {}}]}`, bad: `layers[0] is called "a", too`},
 	{name: "runtime admin twice", text: `layered_runtime: {layers: [{name: a, admin_layer: {}}, {name: b, admin_layer: {}}]}`, bad: "want at most one"},
-	{name: "runtime switches", text: `layered_runtime: {layers: [{name: a, static_layer: {envoy.reloadable_features.http_reject_path_with_fragment: false}}]}`, bad: "not supported: a switch of Envoy's own code", differs: "we have no such switches"},
+	{name: "runtime switches", text: `layered_runtime: {layers: [{name: a, static_layer: {envoy.reloadable_features.delay_reset: false}}]}`, bad: "not supported: a switch of Envoy's own code", differs: "we have no such switches"},
+	{name: "switches of Istio's agent", text: `layered_runtime: {layers: [{name: a, static_layer: {envoy.reloadable_features.http_reject_path_with_fragment: false, envoy.reloadable_features.coalesce_lb_rebuilds_on_batch_update: false, envoy.reloadable_features.fixed_heap_use_allocated: true}}]}`},
+	{name: "tag with a look ahead", text: `stats_config: {use_all_default_tags: false, stats_tags: [{tag_name: a, regex: "^listener(?=\\.).*?\\.http\\.(a)"}]}`},
+	{name: "tag with a look ahead in the middle", text: `stats_config: {use_all_default_tags: false, stats_tags: [{tag_name: a, regex: "^b.*(?=c)(a)"}]}`, bad: "not a pattern of RE2", differs: "Envoy has the library of C++ look for it"},
+	{name: "tag beside Envoy's own", text: `stats_config: {stats_tags: [{tag_name: a, fixed_value: b}]}`, bad: "say use_all_default_tags: false", differs: "Envoy has both"},
+	{name: "tag without a name", text: `stats_config: {use_all_default_tags: false, stats_tags: [{regex: (a)}]}`, bad: "a name is missing"},
+	{name: "tag that is broken", text: `stats_config: {use_all_default_tags: false, stats_tags: [{tag_name: a, regex: "(a"}]}`, bad: "not a pattern of RE2"},
+	{name: "buckets that do not ascend", text: `stats_config: {histogram_bucket_settings: [{match: {prefix: a}, buckets: [2, 1]}]}`, bad: "ascending order", differs: "Envoy sorts them"},
+	{name: "bucket of nothing", text: `stats_config: {histogram_bucket_settings: [{match: {prefix: a}, buckets: [0]}]}`, bad: "buckets"},
+	{name: "monitor of connections", text: monitored("envoy.resource_monitors.global_downstream_max_connections", "1")},
+	{name: "monitor by another name", text: monitored("connections", "1"), bad: "want envoy.resource_monitors"},
+	{name: "monitor of no connections", text: monitored("envoy.resource_monitors.global_downstream_max_connections", "0"), bad: "max_active_downstream_connections"},
+	{name: "addresses of both families", text: cluster("upstream_bind_config: {source_address: {address: 127.0.0.1, port_value: 0}, extra_source_addresses: [{address: {address: '::1', port_value: 0}}]}")},
+	{name: "addresses of one family", text: cluster("upstream_bind_config: {source_address: {address: 127.0.0.1, port_value: 0}, extra_source_addresses: [{address: {address: 127.0.0.2, port_value: 0}}]}"), bad: "want the other one"},
+	{name: "address of the other family alone", text: cluster("upstream_bind_config: {extra_source_addresses: [{address: {address: 127.0.0.2, port_value: 0}}]}"), bad: "wants a source_address, too"},
+	{name: "log in JSON", text: `application_log_config: {log_format: {json_format: {a: "%j"}}}`},
+	{name: "log in broken JSON", text: `application_log_config: {log_format: {json_format: {a: "%v"}}}`, bad: "use %j"},
 	{name: "listeners from nowhere", text: told + `dynamic_resources: {lds_config: {path_config_source: {path: /nowhere/lds.yaml}}}`, bad: "there is no folder /nowhere", differs: "it looks for these files when it serves"},
 	{name: "log operators", text: http(`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: "%PATH(NQ:ORIG)% %QUERY_PARAMS% %GRPC_STATUS(SNAKE_STRING)% %UPSTREAM_HOST_NAME% %METADATA(DYNAMIC:a)% %DOWNSTREAM_PEER_CERT_V_START(%Y)% %TRACE_ID%"}}}}]`, forward)},
 	{name: "log operator of a formatter", text: http(`access_log: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog, log_format: {text_format_source: {inline_string: "%REQ_WITHOUT_QUERY(:PATH)%"}}}}]`, forward), differs: "Envoy wants the formatter to be listed"},

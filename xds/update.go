@@ -69,7 +69,7 @@ func take(next, current *config.Snapshot, name string, v any) bool {
 		}
 		next.Routes = with(next.Routes, name, v)
 	case *config.Assignment:
-		if old := current.Endpoints.Get(name); old != nil && old.Hash == v.Hash {
+		if old := current.Endpoints.Get(name); old != nil && equal(old, v) {
 			return false
 		}
 		next.Endpoints = next.Endpoints.With(name, v)

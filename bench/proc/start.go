@@ -106,6 +106,14 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	return p, nil
 }
 
+// Tell writes more input.
+func (p *Process) Tell(b []byte) error {
+	if _, err := p.input.Write(b); err != nil {
+		return fmt.Errorf("proc: input of %s: %w; it said: %s", p.cmd.Path, err, p.Log())
+	}
+	return nil
+}
+
 func startOn(cmd *exec.Cmd, cpus []int) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

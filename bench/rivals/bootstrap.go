@@ -10,6 +10,12 @@ import (
 // fresh x-request-id included.
 func bootstrap(p Plan) string {
 	var b strings.Builder
+	if p.Plane != 0 {
+		if err := sidecarText.Execute(&b, p); err != nil {
+			panic(err) // the template and its data are both the package's own
+		}
+		return b.String()
+	}
 	data := struct {
 		Plan
 		Decoys []string
@@ -21,6 +27,32 @@ func bootstrap(p Plan) string {
 	}
 	return b.String()
 }
+
+// sidecarText is the bootstrap of who takes everything from a control plane, as Istio's agent writes it.
+var sidecarText = template.Must(template.New("sidecar").Parse(`admin:
+  address:
+    socket_address: {address: 127.0.0.1, port_value: {{.Admin}}}
+{{- with .Profile}}
+  profile_path: "{{.}}"
+{{- end}}
+node: {id: sidecar~127.0.0.1~bench.bench~bench.svc.cluster.local, cluster: bench.bench, metadata: {NAMESPACE: bench, ISTIO_VERSION: 1.27.0}, locality: {region: r, zone: z}}
+dynamic_resources:
+  ads_config: {api_type: DELTA_GRPC, transport_api_version: V3, set_node_on_first_message_only: true, grpc_services: [{envoy_grpc: {cluster_name: xds-grpc}}]}
+  cds_config: {ads: {}, initial_fetch_timeout: 0s, resource_api_version: V3}
+  lds_config: {ads: {}, initial_fetch_timeout: 0s, resource_api_version: V3}
+static_resources:
+  clusters:
+  - name: xds-grpc
+    type: STATIC
+    connect_timeout: 1s
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+    load_assignment:
+      cluster_name: xds-grpc
+      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: {{.Plane}}}}}}]}]
+`))
 
 var bootstrapText = template.Must(template.New("bootstrap").Parse(`admin:
   address:

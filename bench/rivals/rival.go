@@ -45,6 +45,8 @@ type Plan struct {
 	// Secrets is a folder with the files own.json and roots.json, from which an Envoyish contestant takes a certificate and the roots that it
 	// checks clients against, whenever they change; "": it does not.
 	Secrets string
+	// Plane is the port of a control plane that says all else; 0: there is none. For Envoyish contestants.
+	Plane   int
 	Profile string // the file that Envoy's /cpuprofiler writes; "" for the default
 }
 

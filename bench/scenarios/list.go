@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/bench/load"
+	"github.com/weftmesh/weft/bench/plane"
 	"github.com/weftmesh/weft/bench/upstream"
 )
 
@@ -59,6 +60,15 @@ func All() []Scenario {
 		{"killed", "One of two endpoints killed at 5,000 requests a second, with retries", one("failed", "requests", atMost(0)), killed{rate: 5000}},
 		{"budget", "All endpoints failing, retry budget of 20 %", one("attempts", "/request", atMost(1.2)), budgeted{percent: 20}},
 		{"least-request", "One of ten endpoints, with one worker each, 20 times slower, 64 connections", one("p99 with LEAST_REQUEST beside ROUND_ROBIN", "×", atMost(0.5)), slowOne{delay: 2 * time.Millisecond, endpoints: 10, slower: 20}},
+		{"mesh-first", "A sidecar's first configuration: 1,000 services, 3,000 clusters with automatic mutual TLS", []Measure{
+			{"ready after", "s", []Target{atMost(0.4)}},
+			{"CPU", "s", []Target{atMost(0.4)}},
+			{"resident memory", "MB", []Target{atMost(60)}},
+		}, firstTold{plane.Shape{Services: 1000, Ports: 3}}},
+		{"mesh-weight", "One weight there, while all clusters are sent again as they are", one("CPU per push", "ms", atMost(20)), retold{plane.Shape{Services: 1000, Ports: 3}, plane.OneWeight, 20}},
+		{"mesh-endpoint", "One of 1,000 endpoints of one of 2,000 clusters", one("CPU per push", "ms", atMost(0.3)), retold{plane.Shape{Services: 1000, Ports: 2, Endpoints: 1000}, plane.OneEndpoint, 200}},
+		{"mesh-host", "One of 1,000 virtual hosts of a table", one("CPU per push", "ms", atMost(5)), retold{plane.Shape{Services: 1000, Ports: 1}, plane.OneHost, 20}},
+		{"mesh-hosts", "All 1,000 virtual hosts of a table", one("CPU per push", "ms"), retold{plane.Shape{Services: 1000, Ports: 1}, plane.AllHosts, 20}},
 		{"quota-0.2", "2,000 requests a second within 0.2 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.2, rate: 2000, conns: 64}},
 		{"quota-0.5", "2,000 requests a second within 0.5 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.5, rate: 2000, conns: 64}},
 	}

@@ -33,6 +33,7 @@ const (
 	LoadRole     = "load"
 	UpstreamRole = "upstream"
 	FleetRole    = "fleet"
+	PlaneRole    = "plane"
 )
 
 // mostFiles lets a proxy hold both sides of the largest scenario.

@@ -79,7 +79,7 @@ func (f *flags) define(set *flag.FlagSet) {
 	set.StringVar(&f.logLevel, "log-level", "info", "trace, debug, info, warning, error, critical or off")
 	set.StringVar(&f.logLevel, "l", "info", "short for --log-level")
 	set.StringVar(&f.componentLogLevel, "component-log-level", "", "levels of single components, such as `upstream:debug,config:trace`")
-	set.StringVar(&f.logFormat, "log-format", defaultLogFormat, "`pattern` of log lines: %Y %m %d %T %e %t %l %L %n %v %P %%")
+	set.StringVar(&f.logFormat, "log-format", defaultLogFormat, "`pattern` of log lines: %Y %m %d %T %e %f %F %E %t %l %L %n %v %j %g %s %# %P %%")
 	set.BoolVar(&f.logFormatEscaped, "log-format-escaped", false, "write line ends and other control characters of log messages as escapes")
 	set.StringVar(&f.logPath, "log-path", "", "`file` for the log instead of standard error")
 	set.StringVar(&f.serviceCluster, "service-cluster", "", "`name` of the cluster that this proxy belongs to, in place of node.cluster")

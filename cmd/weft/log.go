@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"os"
+	"path"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -163,7 +166,7 @@ func (l *lines) Handle(_ context.Context, r slog.Record) error {
 	if l.to.escape {
 		message = strings.NewReplacer("\\", `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(message)
 	}
-	line := expand(l.to.format, r.Time, r.Level, l.component, message) + "\n"
+	line := expand(l.to.format, r.Time, r.Level, l.component, message, r.PC) + "\n"
 	l.to.mu.Lock()
 	defer l.to.mu.Unlock()
 	_, err := io.WriteString(l.to.out, line)
@@ -190,9 +193,14 @@ func (l *lines) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup implements slog.Handler; groups have no place in these lines.
 func (l *lines) WithGroup(string) slog.Handler { return l }
 
-// expand fills in a pattern. An escape that it does not know stays as it is.
-func expand(format string, t time.Time, level slog.Level, component, message string) string {
+// expand fills in a pattern; pc is where in the program it was said, or 0. An escape that it does not know stays as it is.
+func expand(format string, t time.Time, level slog.Level, component, message string, pc uintptr) string {
 	var b strings.Builder
+	file, line := "-", 0
+	if pc != 0 && (strings.Contains(format, "%g") || strings.Contains(format, "%s") || strings.Contains(format, "%#")) {
+		at, _ := runtime.CallersFrames([]uintptr{pc}).Next()
+		file, line = path.Base(at.File), at.Line
+	}
 	for i := 0; i < len(format); i++ {
 		if format[i] != '%' || i+1 == len(format) {
 			b.WriteByte(format[i])
@@ -210,6 +218,21 @@ func expand(format string, t time.Time, level slog.Level, component, message str
 			b.WriteString(t.Format("15:04:05"))
 		case 'e':
 			fmt.Fprintf(&b, "%03d", t.Nanosecond()/1e6)
+		case 'f':
+			fmt.Fprintf(&b, "%06d", t.Nanosecond()/1e3)
+		case 'F':
+			fmt.Fprintf(&b, "%09d", t.Nanosecond())
+		case 'E':
+			b.WriteString(strconv.FormatInt(t.Unix(), 10))
+		case 'g', 's':
+			b.WriteString(file)
+		case '#':
+			b.WriteString(strconv.Itoa(line))
+		case 'j':
+			quoted, err := json.Marshal(message)
+			if err == nil {
+				b.Write(quoted[1 : len(quoted)-1])
+			}
 		case 't', 'P':
 			b.WriteString(strconv.Itoa(os.Getpid()))
 		case 'l':

@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters/builtin"
@@ -94,15 +95,19 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "weft: cannot start:", err)
 		return 1
 	}
-	// What reading the configuration has left behind is given back now: it is more than all that serving will need.
 	if os.Getenv("GOGC") == "" {
 		asked = servingGC
 	}
-	debug.SetGCPercent(asked)
-	debug.FreeOSMemory()
-	forgetStart()
+	readied, late := s.feed.Readied(), time.After(startLimit)
 	for {
 		select {
+		case <-readied:
+			settle(asked)
+			readied, late = nil, nil
+			continue
+		case <-late: // what a control plane says after all is settled then
+			settle(asked)
+			continue
 		case <-rotate:
 			s.logs.Reopen()
 			logger("main").Info("access logs were opened anew")
@@ -116,6 +121,17 @@ func run(args []string, stdout, stderr io.Writer) int {
 		s.close()
 		return 0
 	}
+}
+
+// startLimit is how long a process may wait for its first configuration with the heap of a start.
+const startLimit = 10 * time.Second
+
+// settle gives back what reading the first configuration has left behind: it is more than all that serving will need.
+func settle(percent int) {
+	debug.SetGCPercent(percent)
+	runtime.GC() // what pools keep outlives one collection, and the buffers of a first configuration are as large as it
+	debug.FreeOSMemory()
+	forgetStart()
 }
 
 // refuse says what is wrong with a configuration: where, what, and what would be right.

@@ -61,7 +61,7 @@ func TestStreamsThatAreRefused(t *testing.T) {
 		"dynamic_resources: {ads_config: {api_type: GRPC, transport_api_version: V3, grpc_services: [{google_grpc: {target_uri: a, stat_prefix: b}}]}}": "dynamic_resources.ads_config.grpc_services[0].google_grpc: not supported: use envoy_grpc",
 		"dynamic_resources: {ads_config: {api_type: GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: a}}]}}":                `cluster_name: "a": want a cluster of static_resources`,
 		"dynamic_resources: {ads_config: {api_type: GRPC, grpc_services: [{envoy_grpc: {cluster_name: a}}]}}":                                           "transport_api_version: want V3",
-		"dynamic_resources: {ads_config: {api_type: REST, transport_api_version: V3, cluster_names: [a]}}":                                              "api_type: REST: not supported yet: use GRPC or DELTA_GRPC",
+		"dynamic_resources: {ads_config: {api_type: REST, transport_api_version: V3, cluster_names: [a]}}":                                              "ads_config.api_type: REST: each kind is polled by itself",
 		"dynamic_resources: {lds_config: {self: {}}}": "lds_config.self: not supported yet: use ads or api_config_source",
 	} {
 		var stdout, stderr strings.Builder

@@ -54,6 +54,7 @@ type process struct {
 func start(f *flags, boot *config.Bootstrap, levels *components, logger func(string) *slog.Logger) (*process, error) {
 	loops := int(f.concurrency)
 	p := &process{flags: f, boot: boot, log: logger("main"), stats: telemetry.NewStore(loops), began: time.Now(), quit: make(chan struct{})}
+	p.stats.SetNaming(proxy.Naming(boot.Statistics))
 	var err error
 	if p.row, err = joinRow(f, p.log); err != nil {
 		return nil, err
@@ -71,8 +72,9 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	p.remote = remote.New(remote.Options{Loops: loops, Stats: p.stats, Node: xds.NodeWire(boot), Snapshot: feed.Snapshot, Log: p.log})
 	p.logs.Remote = p.remote.Open
 	p.proxy, err = proxy.New(proxy.Options{
-		Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Zone: boot.Node.Zone, Host: hostAddress(f.localAddressVersion),
+		Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Node: boot.Node.Message, Zone: boot.Node.Zone, Host: hostAddress(f.localAddressVersion),
 		Specs: builtin.All(), Stats: p.stats, Logs: p.logs, Log: p.log, Epoch: f.restartEpoch, Numbered: p.row.numbered(), Handed: p.row.handed, Ready: feed.Ready,
+		MaxConnections: boot.MaxConnections,
 	})
 	if err == nil {
 		err = p.row.prepare(p.stats)
@@ -101,7 +103,7 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	p.watched.Go(func() {
 		// Not before what control planes have to say is served: until then the process before has the listeners that this one lacks.
 		select {
-		case <-feed.Served():
+		case <-feed.Readied():
 			p.row.takeOver(p)
 		case <-ctx.Done():
 		}

@@ -14,7 +14,10 @@ import (
 	"github.com/weftmesh/weft/filters/headermutation"
 	"github.com/weftmesh/weft/filters/headertometadata"
 	"github.com/weftmesh/weft/filters/healthcheck"
+	"github.com/weftmesh/weft/filters/istioalpn"
+	"github.com/weftmesh/weft/filters/istiostats"
 	"github.com/weftmesh/weft/filters/localratelimit"
+	"github.com/weftmesh/weft/filters/peermetadata"
 	"github.com/weftmesh/weft/filters/setfilterstate"
 )
 
@@ -34,7 +37,10 @@ func All() []filters.Spec {
 		headermutation.Spec(),
 		headertometadata.Spec(),
 		healthcheck.Spec(),
+		istioalpn.Spec(),
+		istiostats.Spec(),
 		localratelimit.Spec(),
+		peermetadata.Spec(),
 		setfilterstate.Spec(),
 	}
 }

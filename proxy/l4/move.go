@@ -177,7 +177,7 @@ func (m *Movable) Leave() {
 
 // Inherit goes on with a tunnel that another process has handed over, once claim says that it is ours; it is asked last, when nothing can go
 // wrong any more. The gate is made then. False: it is not ours, nothing of it was touched, and the descriptors are closed.
-func (s *Server) Inherit(l *Local, p *Passage, fds [2]int, toUp, toDown []byte, claim func() bool, gate func() loop.Gate) bool {
+func (s *Server) Inherit(l *Local, p *Passage, fds [2]int, toUp, toDown []byte, claim func() bool, gate func(*loop.Conn) loop.Gate) bool {
 	c := l.Clusters[p.Cluster]
 	if c == nil {
 		return Decline(fds)
@@ -207,7 +207,7 @@ func (s *Server) Inherit(l *Local, p *Passage, fds [2]int, toUp, toDown []byte, 
 		return false
 	}
 	t.up = c.InheritTCP(l.Loop, upConn, m, p.Entry.UpstreamID, p.UpAge, (*upEnd)(t))
-	t.gate = gate()
+	t.gate = gate(t.down)
 	t.tell(p)
 	t.link()
 	t.wind(p)

@@ -21,14 +21,20 @@ func (a *attempt) connect() (upstream.Loan, upstream.Failure) {
 
 // apart is what keeps the connections for a request apart from others.
 func (x *exchange) apart(m *upstream.Member) upstream.Apart {
-	name := askedName(x.cluster, &x.request)
+	name, offer := askedName(x.cluster, &x.request), ""
+	if x.offer != nil && m.Scheme() == "https" {
+		offer = x.offer.Key
+	}
 	v := m.ProxyHeader()
+	if v == 0 && name == nil && offer == "" {
+		return nil
+	}
+	x.scratch = upstream.AppendApart(x.scratch[:0], offer, name)
 	if v == 0 {
-		return name
+		return x.scratch
 	}
 	c := x.conn
-	x.scratch = append(append(x.scratch[:0], name...), 0)
-	x.scratch = proxyproto.Append(x.scratch, &proxyproto.Header{Version: v, Source: c.conn.Remote(), Destination: c.address()})
+	x.scratch = proxyproto.Append(append(x.scratch, 0), &proxyproto.Header{Version: v, Source: c.conn.Remote(), Destination: c.address()})
 	return x.scratch
 }
 

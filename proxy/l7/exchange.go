@@ -10,6 +10,7 @@ import (
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/tls"
 	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/http1"
 )
@@ -35,6 +36,7 @@ type exchange struct {
 	said     route.Words // of filters, where the request is in its table
 	saidAt   []int       // by filter, where it is in said; -1: nowhere
 	share    *config.WeightedCluster
+	offer    *tls.Offer // of a filter's, for TLS servers; nil: none
 	first    attempt
 	attempt  *attempt   // the last one begun or, once a response is passed on, the one that it came from
 	rivals   []*attempt // others that are under way (hedging)
@@ -159,7 +161,7 @@ func (x *exchange) beginPass() {
 	if len(c.server.state) > 0 {
 		x.entry.State = slices.Clone(c.kept[stateKey{}].([]config.State))
 	}
-	x.found, x.cluster, x.forward, x.share = route.Result{}, nil, nil, nil
+	x.found, x.cluster, x.forward, x.share, x.offer = route.Result{}, nil, nil, nil, nil
 	x.tallies = [2]*tally{}
 	x.attempt, x.rivals = &x.first, x.rivals[:0]
 	x.first.reset(x)

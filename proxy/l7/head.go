@@ -108,6 +108,11 @@ func findUpgrade(list []config.Upgrade, kind []byte) *config.Upgrade {
 	return nil
 }
 
+// refusesFragments is the key by which Envoy decides whether a path with a fragment is refused or loses it.
+var refusesFragments = config.RuntimeKey("envoy.reloadable_features.http_reject_path_with_fragment")
+
+func cutsFragment() bool { return !refusesFragments.Bool(true) }
+
 // normalizeTarget brings the path into the form that is matched and forwarded.
 func (x *exchange) normalizeTarget() bool {
 	c, r := x.server.config, &x.request
@@ -120,7 +125,10 @@ func (x *exchange) normalizeTarget() bool {
 		x.reply(404, "absolute_path_rejected", nil, "")
 		return false
 	}
-	if r.Version == http.HTTP2 && bytes.IndexByte(path, '#') >= 0 { // HTTP/1's codec has looked already
+	if i := bytes.IndexByte(path, '#'); i > 0 && cutsFragment() { // HTTP/1's codec has looked already
+		r.SetPath(path[:i])
+		path = r.Path()
+	} else if r.Version == http.HTTP2 && i >= 0 {
 		x.conn.stats.Inc(RqFailedPathNormalization)
 		x.reply(400, "path_normalization_failed", nil, "")
 		return false

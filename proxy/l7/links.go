@@ -80,7 +80,7 @@ func (s *Server) compile(f *config.HTTPFilter, from *config.Extension) link {
 	if from != nil {
 		kind, c = from.Type, from.Config
 	}
-	site := filters.Site{StatPrefix: "http." + s.config.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept, Mates: s.mates, Health: &o.Health, Cluster: o.Cluster,
+	site := filters.Site{StatPrefix: "http." + s.config.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept, Mates: s.mates, Health: &o.Health, Cluster: o.Cluster, Node: o.Node, NodeAs: o.NodeAs,
 		Name: f.Name, Place: s.listener + "/" + s.chainID + "/" + f.Name}
 	for i := range o.Specs {
 		if o.Specs[i].Name == kind {

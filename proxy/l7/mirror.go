@@ -122,7 +122,7 @@ func (m *mirror) begin(end bool) {
 		m.end()
 		return
 	}
-	conn, failure := m.cluster.Lend(l, m.member.Endpoint, m.priority, m.request.Version, askedName(m.cluster, &m.request), true, m, &m.wait)
+	conn, failure := m.cluster.Lend(l, m.member.Endpoint, m.priority, m.request.Version, m.apart(), true, m, &m.wait)
 	switch {
 	case conn != nil:
 		m.OnLent(conn)
@@ -298,4 +298,13 @@ func (m *mirror) Expired(*loop.Timer) {
 func (m *mirror) OnPanic(any) {
 	m.conn = nil
 	m.end()
+}
+
+// apart is what keeps the connection for a mirrored request apart from others. What a filter has offered was for another cluster.
+func (m *mirror) apart() upstream.Apart {
+	name := askedName(m.cluster, &m.request)
+	if name == nil {
+		return nil
+	}
+	return upstream.AppendApart(nil, "", name)
 }

@@ -67,6 +67,7 @@ type Origin struct {
 	Stats    *telemetry.Store
 	Cluster  string     // --service-cluster
 	Node     string     // --service-node
+	NodeAs   []byte     // all that the bootstrap says of the node, in protobuf's wire format
 	Host     netip.Addr // this host's own address; not valid: loopback stays loopback
 	Drain    *Drain
 	Specs    []filters.Spec
@@ -91,6 +92,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 			AllowChunkedLength: c.AllowChunkedLength,
 			KnownMethods:       !c.CustomMethods,
 			Underscores:        http1.Underscores(c.Underscores),
+			CutFragment:        cutsFragment,
 		},
 		encode:   http1.WriteOptions{Spelling: http1.Spelling(c.Spelling)},
 		stats:    o.Stats.Acquire(Stats, "http."+c.StatPrefix+".", telemetry.Tag{Name: "http_conn_manager_prefix", Value: c.StatPrefix}),

@@ -5,7 +5,9 @@ import (
 	"github.com/weftmesh/weft/filters"
 	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/tls"
 	"github.com/weftmesh/weft/wire/http"
 )
 
@@ -124,6 +126,24 @@ func (x *exchange) Cluster() string {
 	}
 	return ""
 }
+
+// UpstreamVersion implements filters.Exchange.
+func (x *exchange) UpstreamVersion() (http.Version, bool) {
+	if x.match(); x.cluster == nil {
+		return 0, false
+	}
+	came := x.request.Version
+	switch {
+	case x.cluster.Speaks(came) != upstream.SpeaksHTTP1:
+		return http.HTTP2, true
+	case x.cluster.Config.Protocol.Mode == config.ProtocolAsDownstream && came == http.HTTP10:
+		return http.HTTP10, true
+	}
+	return http.HTTP11, true
+}
+
+// Offer implements filters.Exchange.
+func (x *exchange) Offer(o *tls.Offer) { x.offer = o }
 
 // RateLimits implements filters.Exchange.
 func (x *exchange) RateLimits() (route, virtualHost []config.RateLimit, include bool) {

@@ -72,7 +72,9 @@ func (p *port) receive(a *loop.Pending) {
 	}
 	p.listener.balance.leave(p.Loop.Index())
 	if next := p.Local.at(a.Local()); next != nil {
-		next.accept(a)
+		if next.listener.balance == nil || next.settle(a) {
+			next.admit(a)
+		}
 		return
 	}
 	a.Refuse()

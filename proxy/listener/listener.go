@@ -240,6 +240,11 @@ func (l *Listener) Swap(i int) {
 }
 
 func (p *port) accept(a *loop.Pending) {
+	if l := p.Loop.Limit; l != nil && !p.config.BeyondLimit && !l.Enter(a) {
+		p.stats.Inc(GlobalOverflow)
+		a.Refuse()
+		return
+	}
 	if p.listener.balance == nil || p.settle(a) {
 		p.admit(a)
 	}

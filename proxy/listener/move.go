@@ -26,7 +26,7 @@ func (l *Listener) Inherit(i int, pass *l4.Passage, fds [2]int, toUp, toDown []b
 	if c == nil {
 		return l4.Decline(fds)
 	}
-	return c.TCP.Inherit(p.TCP, pass, fds, toUp, toDown, claim, func() loop.Gate { return p.readmit(c, pass) })
+	return c.TCP.Inherit(p.TCP, pass, fds, toUp, toDown, claim, func(conn *loop.Conn) loop.Gate { return p.readmit(c, pass, conn) })
 }
 
 // tcp is the plain TCP chain of an ID or, if what it is for has changed, of a name; nil: there is none.
@@ -44,7 +44,10 @@ func (s *Chains) tcp(id, name string) (named *Chain) {
 }
 
 // readmit counts a connection that another process has accepted, as one more that is active, and makes its gate.
-func (p *port) readmit(c *Chain, pass *l4.Passage) loop.Gate {
+func (p *port) readmit(c *Chain, pass *l4.Passage, conn *loop.Conn) loop.Gate {
+	if !p.config.BeyondLimit {
+		conn.Place()
+	}
 	p.stats.Inc(CxActive)
 	p.worker.Inc(WorkerCxActive)
 	if b := p.listener.balance; b != nil {

@@ -16,6 +16,7 @@ const (
 	FilterRemoteClose
 	FilterError
 	HandshakeTimeout
+	GlobalOverflow
 )
 
 // Stats is the table of a listener's numbers.
@@ -32,6 +33,7 @@ var Stats = &telemetry.Table{Kind: "listener", Metrics: []telemetry.Metric{
 	FilterRemoteClose:  {Name: "downstream_listener_filter_remote_close"},
 	FilterError:        {Name: "downstream_listener_filter_error"},
 	HandshakeTimeout:   {Name: "downstream_cx_transport_socket_connect_timeout"},
+	GlobalOverflow:     {Name: "downstream_global_cx_overflow"},
 }}
 
 // Rows of one loop's numbers of a listener.

@@ -26,6 +26,7 @@ type Pending struct {
 	Gate    Gate
 	Arrival *Arrival // nil: nothing but the above is known
 	Conn    *Conn    // nil until somebody wanted to see its first bytes; then FD is its own
+	place   *Limit   // that the connection has a place of; nil: of none
 }
 
 // Arrival is what was learned of a connection before it got its owner.
@@ -75,7 +76,7 @@ func (a *Acceptor) ready(uint32) {
 		default: // EAGAIN, or the socket is being closed
 			return
 		}
-		p.FD, p.Remote = int(fd), rawAddrPort(&raw)
+		p.FD, p.Remote, p.place = int(fd), rawAddrPort(&raw), nil
 		a.accept(&p)
 		if a.off {
 			return
@@ -121,7 +122,7 @@ func (l *Loop) Adopt(p *Pending, limit int, o Owner) (*Conn, error) {
 	}
 	c, err := l.adopt(p.FD, p.Remote, limit, o, 0, unix.EPOLLIN|unix.EPOLLRDHUP)
 	if err == nil {
-		c.arrival = p.Arrival
+		c.arrival, c.placed = p.Arrival, p.place != nil
 	}
 	return c, err
 }
@@ -176,6 +177,10 @@ func (p *Pending) Refuse() {
 		return
 	}
 	unix.Close(p.FD)
+	if p.place != nil {
+		p.place.n.Add(-1)
+		p.place = nil
+	}
 }
 
 func rawAddrPort(raw *unix.RawSockaddrAny) netip.AddrPort {

@@ -58,6 +58,7 @@ type Conn struct {
 	again    bool // in loop.resumed
 	asked    bool // by Again
 	bulk     bool // the last read filled the buffer
+	placed   bool // has a place of loop.Limit
 }
 
 type state uint16
@@ -468,6 +469,9 @@ func (c *Conn) finish(err error) {
 		l.poll.forget(c.fd) // to close does not, as long as the other process has the socket
 	}
 	l.release(c.fd)
+	if c.placed {
+		l.Limit.n.Add(-1)
+	}
 	if o := c.owner; o != nil {
 		c.owner = gone{}
 		o.OnClosed(err)

@@ -46,6 +46,7 @@ type Loop struct {
 
 	report  func(v any, stack []byte)
 	Stats   *telemetry.Values
+	Limit   *Limit   // of accepted connections, the process's; nil: there is none
 	current panicker // who is told if this step of the turn panics
 }
 

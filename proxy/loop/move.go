@@ -84,6 +84,9 @@ func (c *Conn) Leave() {
 	}
 	c.state |= closed
 	c.owner = gone{}
+	if c.placed {
+		l.Limit.n.Add(-1)
+	}
 	l.wheel.stop(&c.linger)
 	if c.out != nil {
 		l.buffers.put(c.out)
@@ -109,6 +112,15 @@ func (l *Loop) Inherit(fd int, s *Still, limit int, o Owner) (*Conn, error) {
 	}
 	c.arrival, c.received, c.sentAll = s.Arrival, s.Received, s.Sent
 	return c, nil
+}
+
+// Place counts an inherited connection among the accepted ones of the process, if they are limited, though there may be one too many: it was
+// let in before.
+func (c *Conn) Place() {
+	if l := c.loop.Limit; l != nil && !c.placed {
+		l.n.Add(1)
+		c.placed = true
+	}
 }
 
 // Remaining is the time that a timer has left; 0: it is not set, or is due.

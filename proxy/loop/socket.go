@@ -62,11 +62,15 @@ func bind(fd, family int, b *config.Binding) error {
 	if !b.Source.IsValid() {
 		return nil
 	}
-	if b.Source.Port() == 0 {
+	own := b.Source
+	if b.Other.IsValid() && own.Addr().Unmap().Is4() != (family == unix.AF_INET) {
+		own = b.Other
+	}
+	if own.Port() == 0 {
 		// The port is chosen when it is known where to, so that as many connections as there are ports can be made to each place.
 		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 	}
-	source, _ := sockaddr(config.Address{AddrPort: b.Source})
+	source, _ := sockaddr(config.Address{AddrPort: own})
 	return unix.Bind(fd, source)
 }
 

@@ -145,7 +145,7 @@ func (t *Table) explainHosts(r *http.Request, w *Walk) *virtualHost {
 	by := t.Config.VirtualHostHeader
 	value, named := t.hostName(r)
 	if !named {
-		if v := t.hosts.unnamed(); v != nil {
+		if v := t.at(t.hosts.unnamed()); v != nil {
 			w.Hosts = []HostStep{{v.config.Name, v.config.Domains, true, "it is for every host"}}
 			return v
 		}

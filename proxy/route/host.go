@@ -9,21 +9,25 @@ import (
 )
 
 // hosts finds a virtual host by domain: exact ones first, then *.suffix and prefix.*, the longest first, then *. Case does not count.
+// What is found is the host's place in the table, or none, so that tables whose domains are the same share it.
 type hosts struct {
-	exact    map[string]*virtualHost
+	exact    map[string]int32
 	suffixes []wildcard
 	prefixes []wildcard
-	any      *virtualHost
+	any      int32
 }
+
+// none is no virtual host's place.
+const none = -1
 
 // wildcard holds the domains of one length, by what stands beside the star.
 type wildcard struct {
 	length int
-	hosts  map[string]*virtualHost
+	hosts  map[string]int32
 }
 
-func (h *hosts) add(v *virtualHost) {
-	for _, domain := range v.config.Domains {
+func (h *hosts) add(domains []string, v int32) {
+	for _, domain := range domains {
 		switch {
 		case domain == "*":
 			h.any = v
@@ -33,21 +37,21 @@ func (h *hosts) add(v *virtualHost) {
 			h.prefixes = addWildcard(h.prefixes, domain[:len(domain)-1], v)
 		default:
 			if h.exact == nil {
-				h.exact = map[string]*virtualHost{}
+				h.exact = map[string]int32{}
 			}
 			h.exact[domain] = v
 		}
 	}
 }
 
-func addWildcard(list []wildcard, part string, v *virtualHost) []wildcard {
+func addWildcard(list []wildcard, part string, v int32) []wildcard {
 	for i := range list {
 		if list[i].length == len(part) {
 			list[i].hosts[part] = v
 			return list
 		}
 	}
-	return append(list, wildcard{len(part), map[string]*virtualHost{part: v}})
+	return append(list, wildcard{len(part), map[string]int32{part: v}})
 }
 
 func (h *hosts) finish() {
@@ -60,7 +64,7 @@ func (h *hosts) finish() {
 // what a peer can send is bounded by the limit of a head.
 const usualHost = 262
 
-func (h *hosts) find(authority []byte, ignorePort bool) *virtualHost {
+func (h *hosts) find(authority []byte, ignorePort bool) int32 {
 	if h.exact == nil && h.suffixes == nil && h.prefixes == nil {
 		return h.any
 	}
@@ -69,20 +73,20 @@ func (h *hosts) find(authority []byte, ignorePort bool) *virtualHost {
 	}
 	var buffer [usualHost]byte
 	name := lower(buffer[:0], authority)
-	if v := h.exact[string(name)]; v != nil {
+	if v, ok := h.exact[string(name)]; ok {
 		return v
 	}
 	for i := range h.suffixes {
 		// The star stands for at least one character.
 		if w := &h.suffixes[i]; len(name) > w.length {
-			if v := w.hosts[string(name[len(name)-w.length:])]; v != nil {
+			if v, ok := w.hosts[string(name[len(name)-w.length:])]; ok {
 				return v
 			}
 		}
 	}
 	for i := range h.prefixes {
 		if w := &h.prefixes[i]; len(name) > w.length {
-			if v := w.hosts[string(name[:w.length])]; v != nil {
+			if v, ok := w.hosts[string(name[:w.length])]; ok {
 				return v
 			}
 		}
@@ -91,11 +95,11 @@ func (h *hosts) find(authority []byte, ignorePort bool) *virtualHost {
 }
 
 // unnamed is the virtual host of a request that names none.
-func (h *hosts) unnamed() *virtualHost {
+func (h *hosts) unnamed() int32 {
 	if h.exact == nil && h.suffixes == nil && h.prefixes == nil {
 		return h.any
 	}
-	return nil
+	return none
 }
 
 // withoutPort takes off what follows the last colon of an authority, unless that colon is inside an IPv6 literal's brackets.

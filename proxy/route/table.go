@@ -1,6 +1,8 @@
 package route
 
 import (
+	"slices"
+
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/wire/http"
 )
@@ -21,19 +23,40 @@ func Compile(c *config.RouteConfiguration) *Table { return (&Table{}).After(c) }
 // After is the table of a later version. Virtual hosts that it has in common with this one are not compiled again.
 func (before *Table) After(c *config.RouteConfiguration) *Table {
 	t := &Table{Config: c, made: make([]*virtualHost, len(c.VirtualHosts))}
-	made := make(map[*config.VirtualHost]*virtualHost, len(before.made))
-	for _, v := range before.made {
-		made[v.config] = v
-	}
+	var made map[*config.VirtualHost]*virtualHost // those before, if one is not where it was
+	same := len(before.made) == len(t.made)
 	for i, v := range c.VirtualHosts {
+		if i < len(before.made) && before.made[i].config == v {
+			t.made[i] = before.made[i]
+			continue
+		}
+		if same = same && slices.Equal(before.made[i].config.Domains, v.Domains); made == nil {
+			made = make(map[*config.VirtualHost]*virtualHost, len(before.made))
+			for _, v := range before.made {
+				made[v.config] = v
+			}
+		}
 		if t.made[i] = made[v]; t.made[i] == nil {
 			t.made[i] = compileHost(v)
 		}
-		t.hosts.add(t.made[i])
 	}
-	t.hosts.finish()
+	if t.hosts = before.hosts; !same || len(t.made) == 0 {
+		t.hosts = hosts{any: none}
+		for i, v := range c.VirtualHosts {
+			t.hosts.add(v.Domains, int32(i))
+		}
+		t.hosts.finish()
+	}
 	t.listen()
 	return t
+}
+
+// at is the virtual host at a place; nil: there is none.
+func (t *Table) at(i int32) *virtualHost {
+	if i == none {
+		return nil
+	}
+	return t.made[i]
 }
 
 type virtualHost struct {
@@ -97,9 +120,9 @@ func (t *Table) look(in *Input) {
 func (t *Table) virtualHost(r *http.Request) *virtualHost {
 	name, named := t.hostName(r)
 	if !named {
-		return t.hosts.unnamed()
+		return t.at(t.hosts.unnamed())
 	}
-	return t.hosts.find(name, t.Config.IgnorePortInHost)
+	return t.at(t.hosts.find(name, t.Config.IgnorePortInHost))
 }
 
 // hostName is what virtual hosts are looked for by: the authority, or the header that stands for it, which may not be there.

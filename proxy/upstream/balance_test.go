@@ -14,7 +14,7 @@ import (
 func members(weights ...uint32) []Member {
 	list := make([]Member, len(weights))
 	for i, w := range weights {
-		list[i] = Member{Endpoint: &Endpoint{Standing: &Standing{}}, Weight: w}
+		list[i] = Member{Endpoint: &Endpoint{Standing: &Standing{}}, Traits: &Traits{Weight: w}}
 	}
 	return list
 }

@@ -99,6 +99,7 @@ func (f *factors) choices(all []Member, members []int32) choices {
 		f.part = countLocalities(all, members)
 	}
 	levels := make([]level, 1)
+	levels[0].all, levels[0].counted, levels[0].states[healthy] = make([]int32, 0, len(members)), make([]int32, 0, len(members)), make([]int32, 0, len(members))
 	for _, i := range members {
 		m := &all[i]
 		for int(m.Priority) >= len(levels) {
@@ -263,7 +264,9 @@ func (f *factors) group(all []Member, members []int32) group {
 // byLocality cuts members up, localities in their order.
 func byLocality(all []Member, members []int32) [][]int32 {
 	sorted := slices.Clone(members)
-	slices.SortStableFunc(sorted, func(a, b int32) int { return compareLocality(&all[a].Locality, &all[b].Locality) })
+	if inOrder := func(a, b int32) int { return compareLocality(&all[a].Locality, &all[b].Locality) }; !slices.IsSortedFunc(sorted, inOrder) {
+		slices.SortStableFunc(sorted, inOrder)
+	}
 	var out [][]int32
 	for len(sorted) > 0 {
 		n := 1
@@ -277,16 +280,23 @@ func byLocality(all []Member, members []int32) [][]int32 {
 }
 
 func compareLocality(a, b *config.Locality) int {
+	if *a == *b { // most are
+		return 0
+	}
 	return cmp.Or(cmp.Compare(a.Region, b.Region), cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.SubZone, b.SubZone))
 }
 
 // localities are those among which the members are; nil if none of them weighs anything, and then weights are not looked at.
 func (f *factors) localities(c *choices, all []Member, members, whole []int32) []locality {
 	size := map[config.Locality]int{}
-	for _, i := range whole {
-		if all[i].counts() {
-			size[all[i].Locality]++
+	for n := 0; n < len(whole); { // those of one locality come one after the other
+		at, here := &all[whole[n]].Locality, 0
+		for ; n < len(whole) && all[whole[n]].Locality == *at; n++ {
+			if all[whole[n]].counts() {
+				here++
+			}
 		}
+		size[*at] += here
 	}
 	var out []locality
 	for _, part := range byLocality(all, members) {

@@ -18,7 +18,7 @@ func leveled(words string) []Member {
 			if letter == '-' {
 				continue
 			}
-			m := Member{Endpoint: &Endpoint{Standing: &Standing{}}, Weight: 1, Health: healths[letter], Priority: uint8(p)}
+			m := Member{Endpoint: &Endpoint{Standing: &Standing{}}, Traits: &Traits{Weight: 1, Health: healths[letter], Priority: uint8(p)}}
 			if letter == 'N' {
 				m.Standing.mark(FailedCheck|SaidUnwell, true) // neither well nor counted
 			}

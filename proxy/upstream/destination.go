@@ -93,7 +93,7 @@ func (s *destinations) find(c *Cluster, to netip.AddrPort) *destination {
 func (s *destinations) make(to netip.AddrPort, connect unique.Handle[connectSettings], standing *Standing) *destination {
 	address := config.Address{AddrPort: to}
 	e := &Endpoint{key: endpointKey{s.cluster, address, connect}, Standing: standing, numbers: &s.set.numbers, pools: make([]atomic.Pointer[Pool], len(s.set.loops))}
-	return &destination{Member: Member{Endpoint: e, Hostname: s.cluster + to.String(), Weight: 1}}
+	return &destination{Member: Member{Endpoint: e, Traits: &Traits{Hostname: s.cluster + to.String(), Weight: 1}}}
 }
 
 // serve gives a cluster's configuration the destinations of the one before. If it connects in another way the endpoints are others, of

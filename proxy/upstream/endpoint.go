@@ -10,6 +10,7 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/tls"
 )
 
 // Endpoint is one place where a cluster is served, as long as it is: it goes by the cluster, its address and how we connect to it,
@@ -128,9 +129,14 @@ func (e *Endpoint) pool(l *loop.Loop) *Pool {
 	return p
 }
 
-// Apart is what keeps connections apart that are to the same endpoint: the name that its TLS server is asked for, and, behind a zero byte,
-// what it is told of whom the connection is for. Empty: nothing does.
+// Apart is what keeps connections apart that are to the same endpoint: what they offer its TLS server, the name that they ask it for, and
+// what it is told of whom the connection is for, with zero bytes between them. Empty: nothing does.
 type Apart []byte
+
+// AppendApart appends the first two to dst: the key of an offer, and a name. What comes behind a further zero byte is the third.
+func AppendApart(dst []byte, offer string, name []byte) Apart {
+	return append(append(append(dst, offer...), 0), name...)
+}
 
 // apart is the pool of connections that are kept apart so. It is the plain one's, for as long as somebody is in it.
 func (p *Pool) apart(by Apart) *Pool {
@@ -143,7 +149,9 @@ func (p *Pool) apart(by Apart) *Pool {
 			p.pools = map[string]*Pool{}
 		}
 		n = &Pool{endpoint: p.endpoint, loop: p.loop, speaks: p.speaks, key: string(by), of: p, era: p.era}
-		n.name, n.header, _ = strings.Cut(n.key, "\x00")
+		offer, rest, _ := strings.Cut(n.key, "\x00")
+		n.offers = tls.OfferOf(offer)
+		n.name, n.header, _ = strings.Cut(rest, "\x00")
 		p.pools[n.key] = n
 	}
 	return n
@@ -173,6 +181,13 @@ type Endpoints struct {
 // Member is an endpoint and what this assignment says of it.
 type Member struct {
 	*Endpoint
+	*Traits
+	leaving bool // its source has taken it away, and it stays while it is well
+}
+
+// Traits are what the source of a cluster's endpoints says of one. They are shared by all that is made of the same words, so that a change of
+// one of a thousand copies two pointers of each of the others.
+type Traits struct {
 	Hostname       string
 	Weight         uint32
 	Health         config.Health // as the source of the assignment says
@@ -183,7 +198,6 @@ type Member struct {
 	Canary         bool                  // its metadata say so
 	Check          *config.EndpointCheck // nil: as the cluster says
 	zone           *zone                 // nil: its answers are not counted by zones
-	leaving        bool                  // its source has taken it away, and it stays while it is well
 }
 
 // counts tells whether the endpoint is among those of which a part must be well. One that its source is taking out is not.

@@ -41,7 +41,11 @@ func (k *link) dial(p *Pool, c *Cluster, prio config.Priority, offers []string, 
 	stats := c.Local(p.loop).Stats
 	stats.Inc(CxTotal)
 	p.endpoint.Counts.CxTotal.Add(1)
-	conn, err := c.dial(p.loop, p.endpoint, p.endpoint.Address(), p.header, tls.Ask{Name: p.name, Offer: offers}, o)
+	ask := tls.Ask{Name: p.name, Offer: offers}
+	if p.offers != nil {
+		ask.Offer, ask.Insist = p.offers, true
+	}
+	conn, err := c.dial(p.loop, p.endpoint, p.endpoint.Address(), p.header, ask, o)
 	if err != nil {
 		stats.Inc(CxConnectFail)
 		p.endpoint.Counts.CxConnectFail.Add(1)

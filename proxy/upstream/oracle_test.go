@@ -80,7 +80,7 @@ func TestPlacement(t *testing.T) {
 		list := members[c.name]
 		var groups []any
 		for i := range endpoints {
-			m := Member{Endpoint: at(i, port), Weight: 1}
+			m := Member{Endpoint: at(i, port), Traits: &Traits{Weight: 1}}
 			if c.change != nil {
 				c.change(i, &m)
 			}

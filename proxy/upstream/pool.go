@@ -107,7 +107,8 @@ type Pool struct {
 	waiting    int
 	name       string              // that connections ask their server for; "": as the endpoint or the cluster says
 	header     string              // that they begin with
-	key        string              // of name and header
+	offers     []string            // by ALPN, whatever is configured; nil: that
+	key        string              // of all these
 	of         *Pool               // the endpoint's pool without any of that; nil: this is it
 	pools      map[string]*Pool    // that are apart from it, by key
 	others     [SpeaksEither]*Pool // of the endpoint, that speak something else

@@ -219,9 +219,9 @@ func (s *Set) assign(c *Cluster, a *config.Assignment) {
 		}
 		for i := head; i < len(members)-tail; i++ {
 			e := a.Endpoints[i]
-			members[i] = Member{Endpoint: s.acquire(c.Config, e), Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Priority: e.Priority,
+			members[i] = Member{Endpoint: s.acquire(c.Config, e), Traits: &Traits{Hostname: e.Hostname, Weight: e.Weight, Health: e.Health, Priority: e.Priority,
 				LocalityWeight: e.LocalityWeight, Locality: e.Locality, Metadata: e.Metadata, Canary: e.Metadata[lbMetadata]["canary"] == true, Check: e.Check,
-				zone: c.zone(e.Locality.Zone)}
+				zone: c.zone(e.Locality.Zone)}}
 			standing := members[i].Standing
 			if c.detector == nil {
 				standing.mark(Ejected|DegradedAnswer, false) // by a configuration that is gone

@@ -115,8 +115,14 @@ func (o object) find(name string) ref.Val {
 	case theConfiguration:
 		return configured(e, name)
 	case theState:
-		if v, ok := e.StateOf(name); ok {
-			return types.Bytes(v)
+		for i := range e.State {
+			switch v := &e.State[i]; {
+			case v.Name != name:
+			case v.Fields != nil:
+				return adapter.NativeToValue(v.Fields)
+			default:
+				return types.Bytes(v.Value)
+			}
 		}
 	case theRequestFields, theResponseFields, theTrailerFields:
 		return o.field(name)

@@ -45,7 +45,7 @@ func StartLoops(t testing.TB, loops int, text string) *Proxy {
 	p.Logs = accesslog.NewFiles(loops, p.Stats, 10*time.Millisecond, 64<<10)
 	t.Cleanup(p.Logs.Close)
 	var err error
-	p.Proxy, err = proxy.New(proxy.Options{Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Zone: boot.Node.Zone, Specs: builtin.All(), Stats: p.Stats,
+	p.Proxy, err = proxy.New(proxy.Options{Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Node: boot.Node.Message, MaxConnections: boot.MaxConnections, Zone: boot.Node.Zone, Specs: builtin.All(), Stats: p.Stats,
 		Logs: p.Logs, Log: slog.New(slog.NewTextHandler(&p.log, nil))})
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ type trial struct {
 }
 
 var trials = slices.Concat(managerTrials, routeTrials, retryTrials, clusterTrials, originalTrials, dnsTrials, healthTrials, balanceTrials, outlierTrials, listenerTrials, filterTrials, processTrials, replyTrials, metadataTrials,
-	runtimeTrials, matcherTrials, redirectTrials, tallyTrials, mutationTrials, detectionTrials, leadTrials, closingTrials, eventTrials, tlsTrials, transportTrials, grpcTrials, http2Trials, streamTrials, discoveredTrials, reportTrials)
+	runtimeTrials, matcherTrials, redirectTrials, tallyTrials, mutationTrials, detectionTrials, leadTrials, closingTrials, eventTrials, tlsTrials, transportTrials, grpcTrials, http2Trials, streamTrials, discoveredTrials, pollTrials, reportTrials, statisticsTrials, meshTrials)
 
 // unseen are the run paths whose effect no test sees, and why.
 var unseen = map[string]string{
@@ -43,6 +43,10 @@ var unseen = map[string]string{
 	"envoy.config.core.v3.DnsResolverOptions.no_default_search_domain":                                       "is a matter of the machine's own search domains; proxy/upstream tests it",
 	"envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension.typed_config":            "random UUIDs are what there is without one",
 	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.request_id_extension": "random UUIDs are what there is without one",
+	"envoy.config.bootstrap.v3.Bootstrap.bootstrap_extensions":                                               "none of them does anything",
+	"envoy.config.core.v3.TypedExtensionConfig@bootstrap.typed_config":                                       "none of them does anything",
+	"envoy.config.cluster.v3.Cluster.filters":                                                                "none of them does anything",
+	"envoy.config.cluster.v3.Filter.typed_config":                                                            "none of them does anything",
 	"envoy.config.listener.v3.Listener.use_original_dst":                                                     "it shows where the kernel redirects, in test/netns",
 }
 

@@ -137,6 +137,9 @@ var processTrials = []trial{
 	{paths: "LogFormat.text_format", process: true, site: func(p string) string {
 		return adminSite(adminAt) + "\napplication_log_config: {log_format: {text_format: \"" + p + "%v\"}}"
 	}, base: "a", flip: "b", probe: func(w *world) string { return w.file("stderr")[:1] }, want: [2]string{"a", "b"}},
+	{paths: "LogFormat.json_format", process: true, site: func(p string) string {
+		return adminSite(adminAt) + "\napplication_log_config: {log_format: {json_format: {k: \"" + p + "%j\"}}}"
+	}, base: "a", flip: "b", probe: func(w *world) string { return w.file("stderr")[:7] }, want: [2]string{`{"k":"a`, `{"k":"b`}},
 	{paths: "Node.locality", process: true, site: func(p string) string { return adminSite(adminAt) + "\nnode: {locality: {region: " + p + "}}" }, base: "one", flip: "two", probe: func(w *world) string {
 		text := w.ask("/server_info")
 		return fmt.Sprintf("%t|%t", strings.Contains(text, `"one"`), strings.Contains(text, `"two"`))

@@ -63,7 +63,7 @@ func start(t testing.TB, up *e2e.Upstream, text, dir string, loops int) *world {
 	remotes := remote.New(remote.Options{Loops: loops, Stats: w.stats, Node: xds.NodeWire(boot), Snapshot: feed.Snapshot})
 	logs.Remote = remotes.Open
 	t.Cleanup(remotes.Close)
-	w.Proxy, err = proxy.New(proxy.Options{Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Zone: boot.Node.Zone, Specs: builtin.All(),
+	w.Proxy, err = proxy.New(proxy.Options{Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Node: boot.Node.Message, MaxConnections: boot.MaxConnections, Zone: boot.Node.Zone, Specs: builtin.All(),
 		Stats: w.stats, Logs: logs, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

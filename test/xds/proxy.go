@@ -67,7 +67,7 @@ static_resources:
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Feed.Close)
-	p.Proxy, err = proxy.New(proxy.Options{Concurrency: 1, ServiceNode: boot.Node.ID, Specs: builtin.All(), Stats: p.Stats, Logs: logs, Log: slog.New(slog.DiscardHandler), Ready: p.Feed.Ready})
+	p.Proxy, err = proxy.New(proxy.Options{Concurrency: 1, ServiceNode: boot.Node.ID, Node: boot.Node.Message, MaxConnections: boot.MaxConnections, Specs: builtin.All(), Stats: p.Stats, Logs: logs, Log: slog.New(slog.DiscardHandler), Ready: p.Feed.Ready})
 	if err != nil {
 		t.Fatal(err)
 	}

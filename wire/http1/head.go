@@ -83,6 +83,12 @@ func (d *Decoder) requestLine(in []byte, r *http.Request) int {
 	}
 	t := m + 1
 	e := visible(line, t)
+	end := e // of what is taken of the target
+	if e > t && e < len(line) && line[e] == '#' && d.o.CutFragment != nil && d.o.CutFragment() {
+		for e < len(line) && line[e] == '#' {
+			e = visible(line, e+1)
+		}
+	}
 	if e == t || e == len(line) || line[e] != ' ' {
 		why := BadTarget
 		switch {
@@ -114,7 +120,7 @@ func (d *Decoder) requestLine(in []byte, r *http.Request) int {
 	if m == len("CONNECT") && string(line[:m]) == "CONNECT" {
 		d.set(connect)
 	}
-	if c := d.target(line[t:e-1-len("HTTP/1.1\r\n")], r); c != none {
+	if c := d.target(line[t:end], r); c != none {
 		d.fail(c)
 		return n
 	}

@@ -78,6 +78,9 @@ type Options struct {
 	AllowChunkedLength bool
 	// KnownMethods refuses a request whose method is none of those that Envoy's parser knows.
 	KnownMethods bool
+	// CutFragment, if it is not nil and says so, takes the fragment off a target that has one, whenever one comes. Otherwise the request is
+	// refused: no client sends one (RFC 9112 §3.2).
+	CutFragment func() bool
 	// Underscores says what is done about a field of a request with an underscore in its name.
 	Underscores Underscores
 }

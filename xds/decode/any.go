@@ -32,6 +32,9 @@ func (s *session) open(a *anypb.Any) *opened {
 		return o
 	}
 	o := s.unpack(a)
+	if v, ok := o.message.(validated); s.trusted && (o.message == nil || ok && v.ValidateAll() != nil) {
+		s.broken = true
+	}
 	s.opened[a] = o
 	return o
 }
@@ -110,8 +113,7 @@ func (s *session) inFilter(err error, p *at) {
 	}
 }
 
-// canonical opens every Any below m and gives it the one spelling of its content, if it may have another, so that equal resources have
-// equal bytes.
+// canonical opens every Any below m and gives it the one spelling of its content, so that equal resources have equal bytes.
 func (s *session) canonical(m protoreflect.Message) {
 	if a, ok := m.Interface().(*anypb.Any); ok {
 		s.canonicalAny(a)
@@ -142,18 +144,14 @@ func (s *session) canonicalAny(a *anypb.Any) {
 	name := string(a.MessageName())
 	t, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(name))
 	if err != nil {
-		s.unread = true
 		return
 	}
 	inner := t.New()
 	if proto.Unmarshal(a.GetValue(), inner.Interface()) != nil {
-		s.unread = true
 		return
 	}
 	s.canonical(inner)
-	if !s.same {
-		a.Value = marshal(inner.Interface())
-	}
+	a.Value = marshal(inner.Interface())
 	switch inner.Interface().(type) {
 	case *udpav1.TypedStruct, *xdsv3.TypedStruct:
 	default:

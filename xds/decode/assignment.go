@@ -13,7 +13,7 @@ import (
 
 func (s *session) assignment(m *endpointv3.ClusterLoadAssignment, p *at) *config.Assignment {
 	raw := s.bytes(m)
-	a := &config.Assignment{Name: m.GetClusterName(), Hash: hash(raw), Raw: raw,
+	a := &config.Assignment{Name: m.GetClusterName(), Raw: raw,
 		Overprovisioning: u32(m.GetPolicy().GetOverprovisioningFactor(), defaultOverprovisioning), WeighHealth: m.GetPolicy().GetWeightedPriorityHealth()}
 	if drops := m.GetPolicy().GetDropOverloads(); len(drops) > 1 {
 		s.problem(p.field("policy").field("drop_overloads"), "has %d categories: want one at most, as Envoy", len(drops))
@@ -39,9 +39,10 @@ func (s *session) assignment(m *endpointv3.ClusterLoadAssignment, p *at) *config
 	a.Endpoints = make([]*config.Endpoint, count)
 	for i := range all {
 		a.Endpoints[i] = &all[i]
+		a.TotalWeight += uint64(all[i].Weight)
 	}
 	if count > 0 {
-		s.total(weights(a.Endpoints), p.field("endpoints"))
+		s.total(a.TotalWeight, p.field("endpoints"))
 	}
 	return a
 }
@@ -69,33 +70,35 @@ func (s *session) endpoint(l *endpointv3.LocalityLbEndpoints, m *endpointv3.LbEn
 	return e
 }
 
-func weights(list []*config.Endpoint) (sum uint64) {
-	for _, e := range list {
-		sum += uint64(e.Weight)
-	}
-	return sum
-}
-
 // assignmentAfter reads endpoints of which some are those of before. It gives nil if anything is to be said against them, or if not even
 // their localities are the same.
 func (d *Decoder) assignmentAfter(wire []byte, before *config.Assignment) *config.Assignment {
 	const localities, endpoints = 2, 2 // the fields of a ClusterLoadAssignment and of a LocalityLbEndpoints
-	now, was, ok := split(wire, before.Raw, localities)
+	same, now, was, ok := split(wire, before.Raw, localities)
 	if !ok || len(now) != len(was) {
 		return nil
 	}
+	first := 0
+	for _, value := range listed(wire, localities, same) {
+		first += count(value, endpoints)
+	}
+	if first > len(before.Endpoints) {
+		return nil
+	}
 	a := *before
-	a.Raw, a.Hash, a.Endpoints = wire, hash(wire), make([]*config.Endpoint, 0, len(before.Endpoints)+1)
-	left := before.Endpoints
+	a.Raw, a.Endpoints = wire, make([]*config.Endpoint, 0, len(before.Endpoints)+1)
+	a.Endpoints = append(a.Endpoints, before.Endpoints[:first]...)
+	left := before.Endpoints[first:]
 	for i := range now {
-		these, those, ok := split(now[i], was[i], endpoints)
-		if !ok || len(those) > len(left) {
+		head, these, those, ok := split(now[i], was[i], endpoints)
+		if !ok || head+len(those) > len(left) {
 			return nil
 		}
-		head, tail := ends(these, those)
+		tail := tails(these, those)
 		a.Endpoints = append(a.Endpoints, left[:head]...)
+		left = left[head:]
 		var l *endpointv3.LocalityLbEndpoints
-		for _, one := range these[head : len(these)-tail] {
+		for _, one := range these[:len(these)-tail] {
 			if l == nil {
 				l = &endpointv3.LocalityLbEndpoints{}
 				if proto.Unmarshal(without(now[i], endpoints), l) != nil {
@@ -108,10 +111,14 @@ func (d *Decoder) assignmentAfter(wire []byte, before *config.Assignment) *confi
 				return nil
 			}
 			e := s.endpoint(l, m, nil)
-			if len(s.problems) > 0 {
+			if s.found() {
 				return nil
 			}
 			a.Endpoints = append(a.Endpoints, &e)
+			a.TotalWeight += uint64(e.Weight)
+		}
+		for _, e := range left[:len(those)-tail] {
+			a.TotalWeight -= uint64(e.Weight)
 		}
 		a.Endpoints = append(a.Endpoints, left[len(those)-tail:len(those)]...)
 		left = left[len(those):]
@@ -119,7 +126,7 @@ func (d *Decoder) assignmentAfter(wire []byte, before *config.Assignment) *confi
 	if len(left) > 0 {
 		return nil
 	}
-	if sum := weights(a.Endpoints); sum > math.MaxUint32 || sum == 0 && len(a.Endpoints) > 0 {
+	if a.TotalWeight > math.MaxUint32 || a.TotalWeight == 0 && len(a.Endpoints) > 0 {
 		return nil
 	}
 	return &a

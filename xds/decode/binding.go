@@ -23,20 +23,36 @@ func (s *session) binding(m *corev3.BindConfig, p *at) *config.Binding {
 		b.Freebind = m.GetFreebind().GetValue()
 	}
 	if a := m.GetSourceAddress(); a != nil {
-		p := p.field("source_address")
-		ip, err := netip.ParseAddr(a.GetAddress())
-		if err != nil {
-			s.problem(p.field("address"), "%q is not an IP address", a.GetAddress())
+		b.Source = s.sourceAddress(a, p.field("source_address"))
+	}
+	for i, e := range m.GetExtraSourceAddresses() {
+		p := p.field("extra_source_addresses").item(i)
+		switch other := s.sourceAddress(e.GetAddress(), p.field("address")); {
+		case i > 0:
+			s.problem(p, "want one at most: it is for the family that source_address is not of")
+		case !b.Source.IsValid():
+			s.problem(p, "wants a source_address, too: that one is for the other family")
+		case b.Source.Addr().Is4() == other.Addr().Is4():
+			s.problem(p.field("address"), "%s is of the family of source_address: want the other one", other.Addr())
+		default:
+			b.Other = other
 		}
-		if a.GetPortSpecifier() == nil {
-			s.problem(p.field("port_value"), "a port is missing: 0 leaves it to the kernel")
-		}
-		b.Source = netip.AddrPortFrom(ip.WithZone(""), uint16(a.GetPortValue()))
 	}
 	if len(m.GetSocketOptions()) > 0 {
 		b.Options = s.socketOptions(m.GetSocketOptions(), p.field("socket_options"))
 	}
 	return b
+}
+
+func (s *session) sourceAddress(a *corev3.SocketAddress, p *at) netip.AddrPort {
+	ip, err := netip.ParseAddr(a.GetAddress())
+	if err != nil {
+		s.problem(p.field("address"), "%q is not an IP address", a.GetAddress())
+	}
+	if a.GetPortSpecifier() == nil {
+		s.problem(p.field("port_value"), "a port is missing: 0 leaves it to the kernel")
+	}
+	return netip.AddrPortFrom(ip.WithZone(""), uint16(a.GetPortValue()))
 }
 
 func (s *session) socketOptions(list []*corev3.SocketOption, p *at) (out []config.SocketOption) {

@@ -1,6 +1,8 @@
 package decode
 
 import (
+	"encoding/json"
+	"strings"
 	"time"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
@@ -14,7 +16,7 @@ import (
 func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 	b := &config.Bootstrap{
 		Node:      node(m.GetNode()),
-		LogFormat: m.GetApplicationLogConfig().GetLogFormat().GetTextFormat(),
+		LogFormat: s.logFormat(m.GetApplicationLogConfig().GetLogFormat(), p.field("application_log_config").field("log_format")),
 		Raw:       s.bytes(m),
 	}
 	interval, ip := s.duration(m.GetStatsFlushInterval(), 5*time.Second, p.field("stats_flush_interval")), p.field("stats_flush_interval")
@@ -25,13 +27,21 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 		b.Admin = s.admin(a, p.field("admin"))
 	}
 
+	b.Statistics = s.statistics(m.GetStatsConfig(), p.field("stats_config"))
+	b.MaxConnections = s.overload(m.GetOverloadManager(), p.field("overload_manager"))
+	s.traced = m.GetTracing() != nil
+	for i, x := range m.GetBootstrapExtensions() {
+		if x.GetTypedConfig() == nil {
+			s.problem(p.field("bootstrap_extensions").item(i).field("typed_config"), "a configuration is missing")
+		}
+	}
 	if r := m.GetTypedDnsResolverConfig(); r != nil {
 		asked := s.resolver(r, p.field("typed_dns_resolver_config"))
 		s.asked = &asked
 	}
 	s.bound = s.binding(m.GetClusterManager().GetUpstreamBindConfig(), p.field("cluster_manager").field("upstream_bind_config"))
 	s.ejections = m.GetClusterManager().GetOutlierDetection().GetEventLogPath()
-	b.Dynamic = config.Dynamic{Resolver: s.asked, Binding: s.bound, Ejections: s.ejections}
+	b.Dynamic = config.Dynamic{Resolver: s.asked, Binding: s.bound, Ejections: s.ejections, Traced: s.traced}
 	s.controls = serversOf(m.GetStaticResources().GetClusters())
 	if c := m.GetDynamicResources().GetAdsConfig(); c != nil {
 		shared := s.stream(c, p.field("dynamic_resources").field("ads_config"))
@@ -97,6 +107,22 @@ func (s *session) bootstrap(m *bootstrapv3.Bootstrap, p *at) *config.Bootstrap {
 		b.Static.Listeners = append(b.Static.Listeners, c)
 	}
 	return b
+}
+
+// logFormat is the pattern of the process's own log. One that is written as JSON is one, too: what is said is %j in it, since %v could end a
+// string.
+func (s *session) logFormat(m *bootstrapv3.Bootstrap_ApplicationLogConfig_LogFormat, p *at) string {
+	if m.GetJsonFormat() == nil {
+		return m.GetTextFormat()
+	}
+	text, err := json.Marshal(m.GetJsonFormat().AsMap())
+	if err != nil {
+		s.problem(p.field("json_format"), "%v", err)
+	}
+	if strings.Contains(string(text), "%v") || strings.Contains(string(text), "%_") {
+		s.problem(p.field("json_format"), "%%v and %%_ may break JSON: use %%j")
+	}
+	return string(text)
 }
 
 func node(m *corev3.Node) config.Node {

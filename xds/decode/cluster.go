@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	metadataexchange "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/network/metadata_exchange/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
@@ -43,6 +44,16 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 	s.endpointsOf(c, m, p)
 	s.healthChecks(c, m, p)
 	s.breakers(c, m.GetCircuitBreakers(), p.field("circuit_breakers"))
+	for i, f := range m.GetFilters() {
+		p := p.field("filters").item(i).field("typed_config")
+		if f.GetTypedConfig() == nil {
+			s.problem(p, "a configuration is missing")
+			continue
+		}
+		if x, ok := s.open(f.GetTypedConfig()).message.(*metadataexchange.MetadataExchange); ok {
+			s.exchange(x, p.as("MetadataExchange"))
+		}
+	}
 	s.transports(c, m.GetTransportSocketMatches(), p.field("transport_socket_matches"))
 	s.upstreamHTTP(c, m, p)
 	return c
@@ -77,7 +88,7 @@ func (s *session) endpointsOf(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 			s.problem(p.field("eds_cluster_config"), "the cluster's type is %v: leave this out, or say type: EDS", m.GetType())
 		}
 		if m.GetLoadAssignment() == nil {
-			c.Static = &config.Assignment{Name: c.Name, Hash: hash(nil), Overprovisioning: defaultOverprovisioning}
+			c.Static = &config.Assignment{Name: c.Name, Overprovisioning: defaultOverprovisioning}
 			return
 		}
 		c.Static = s.assignment(m.GetLoadAssignment(), p.field("load_assignment"))
@@ -151,8 +162,8 @@ func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 			s.problem(p, "not supported: want the key %s", protocolOptions)
 			continue
 		}
-		if common != nil || h1 != nil || h2 != nil || m.GetMaxRequestsPerConnection() != nil || m.GetProtocolSelection() != clusterv3.Cluster_USE_CONFIGURED_PROTOCOL {
-			s.problem(p, "common_http_protocol_options, http_protocol_options, http2_protocol_options, max_requests_per_connection and protocol_selection of the cluster "+
+		if common != nil || h1 != nil || h2 != nil || m.GetProtocolSelection() != clusterv3.Cluster_USE_CONFIGURED_PROTOCOL {
+			s.problem(p, "common_http_protocol_options, http_protocol_options, http2_protocol_options and protocol_selection of the cluster "+
 				"are not read beside this: move them here")
 		}
 		o := in[*upstreamsv3.HttpProtocolOptions](s, a)

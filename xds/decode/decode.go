@@ -44,6 +44,8 @@ type Options struct {
 	Binding  *config.Binding
 	// Ejections is the file to which the bootstrap has ejections written; empty: none.
 	Ejections string
+	// Traced says that the bootstrap names a tracer, for connection managers that want spans and name none.
+	Traced bool
 	// Shared says that there is a stream that every kind of resource may come over; Servers are the clusters that streams of their own may
 	// be with.
 	Shared  bool
@@ -73,10 +75,10 @@ type session struct {
 	allowUnknown bool
 	problems     Problems
 	opened       map[*anypb.Any]*opened
-	unread       bool                      // an Any is of a type that the program does not link, or no such message
+	trusted      bool                      // nothing is visited
+	broken       bool                      // and what an Any holds does not keep Envoy's own rules
 	whole        proto.Message             // what is being read
 	raw          []byte                    // its canonical bytes
-	same         bool                      // they are what it was read from
 	files        []string                  // that data sources have named so far
 	sum          []byte                    // of what was in them
 	hasCluster   func(string) bool         // may be nil
@@ -86,33 +88,39 @@ type session struct {
 	asked        *config.Resolver          // as bound: who is asked for names
 	ejections    string                    // as bound: a file for ejections
 	bound        *config.Binding           // the bootstrap's, for clusters that say nothing else; may be nil
+	traced       bool                      // as Options.Traced
 	shared       bool                      // as Options.Shared
 	controls     map[string]bool           // as Options.Servers
 }
 
 func (d *Decoder) session() *session {
 	return &session{Decoder: d, opened: map[*anypb.Any]*opened{}, hasCluster: d.options.HasCluster, asked: d.options.Resolver, bound: d.options.Binding, ejections: d.options.Ejections,
-		shared: d.options.Shared, controls: d.options.Servers}
+		traced: d.options.Traced, shared: d.options.Shared, controls: d.options.Servers}
 }
 
-// check brings a message into canonical form, visits all that is set and holds it against Envoy's own rules. wire is what it was read
-// from; nil: something else.
-func (s *session) check(m proto.Message, wire []byte, p *at) {
-	o := s.outline(m.ProtoReflect().Descriptor(), "", false)
+// trust says that a message can be converted without having been visited, by the bytes that it was read from: there is nothing to find in
+// them, and they are in form. What its Anys hold is held against Envoy's own rules when it is opened; found then says what has become of
+// that.
+func (s *session) trust(m proto.Message, wire []byte) bool {
+	if wire == nil || s.options.Harmless != nil {
+		return false
+	}
 	seen := scan{decoder: s.Decoder, clean: true, same: true}
-	if wire != nil {
-		seen.message(wire, o)
-		s.same = seen.same
+	seen.message(wire, s.outline(m.ProtoReflect().Descriptor(), "", false))
+	if v, ok := m.(validated); !seen.clean || !seen.same || ok && v.ValidateAll() != nil {
+		return false
 	}
+	s.trusted, s.whole, s.raw = true, m, wire
+	return true
+}
+
+// found says that something is wrong after all: all is visited then, which tells what.
+func (s *session) found() bool { return s.broken || len(s.problems) > 0 }
+
+// check brings a message into canonical form, visits all that is set and holds it against Envoy's own rules.
+func (s *session) check(m proto.Message, p *at) {
 	s.canonical(m.ProtoReflect())
-	if s.whole, s.raw = m, wire; !s.same {
-		s.raw = marshal(m)
-		seen = scan{decoder: s.Decoder, clean: true}
-		seen.message(s.raw, o)
-	}
-	if seen.clean && !s.unread && s.options.Harmless == nil && s.valid(m) {
-		return
-	}
+	s.whole, s.raw = m, marshal(m)
 	s.walk(m.ProtoReflect(), "", p)
 	s.validate(m, p)
 }
@@ -135,7 +143,13 @@ func hash(b []byte) (h config.Hash) {
 // one reads a resource that stands alone.
 func one[M proto.Message, C any](d *Decoder, m M, wire []byte, read func(*session, M, *at) C) (C, error) {
 	s := d.session()
-	s.check(m, wire, nil)
+	if s.trust(m, wire) {
+		if c := read(s, m, nil); !s.found() {
+			return c, nil
+		}
+		s = d.session()
+	}
+	s.check(m, nil)
 	c := read(s, m, nil)
 	if err := s.err(); err != nil {
 		var none C
@@ -148,7 +162,7 @@ func one[M proto.Message, C any](d *Decoder, m M, wire []byte, read func(*sessio
 func (d *Decoder) Bootstrap(m *bootstrapv3.Bootstrap) (*config.Bootstrap, error) {
 	s := d.session()
 	s.allowUnknown = d.options.AllowUnknownFields
-	s.check(m, nil, nil)
+	s.check(m, nil)
 	b := s.bootstrap(m, nil)
 	if err := s.err(); err != nil {
 		return nil, err

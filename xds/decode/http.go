@@ -22,6 +22,9 @@ const (
 )
 
 func (s *session) http(m *hcmv3.HttpConnectionManager, p *at) *config.HTTP {
+	if m.GetTracing() != nil && s.traced {
+		s.problem(p.field("tracing"), "not supported yet: the bootstrap names a tracer, and no spans are sent: take tracing out of one of the two")
+	}
 	common, h1 := m.GetCommonHttpProtocolOptions(), m.GetHttpProtocolOptions()
 	pc := p.field("common_http_protocol_options")
 	h := &config.HTTP{

@@ -263,7 +263,7 @@ func TestHTTP2Problems(t *testing.T) {
 		options(`auto_config: {alternate_protocols_cache_options: {name: a}}`, `transport_socket: `+plainTLS):                                               optionsPath + `.auto_config.alternate_protocols_cache_options: not supported yet: comes with HTTP/3`,
 		options(`explicit_http_config: {}`, ``): optionsPath + `.explicit_http_config.http_protocol_options|http2_protocol_options|http3_protocol_options: value is required`,
 		options(`explicit_http_config: {http_protocol_options: {}}`, `http2_protocol_options: {}`): `typed_extension_protocol_options["` + protocolOptions + `"]: common_http_protocol_options, http_protocol_options, ` +
-			`http2_protocol_options, max_requests_per_connection and protocol_selection of the cluster are not read beside this: move them here`,
+			`http2_protocol_options and protocol_selection of the cluster are not read beside this: move them here`,
 		`{name: c, http_protocol_options: {}, http2_protocol_options: {}}`: `http2_protocol_options: both HTTP1 and HTTP2 options may only be configured with non-default 'protocol_selection' values`,
 		`{name: c, ` + grpcChecked + `}`:                                   `health_checks[0].grpc_health_check: the cluster must speak HTTP/2 for checks of gRPC: want http2_protocol_options or auto_config`,
 		options(`use_downstream_protocol_config: {}`, grpcChecked):         `health_checks[0].grpc_health_check: the cluster must speak HTTP/2 for checks of gRPC: want http2_protocol_options or auto_config`,

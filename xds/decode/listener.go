@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	metadataexchange "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/network/metadata_exchange/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	limitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/connection_limit/v3"
@@ -45,6 +46,7 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 		Freebind:     isTrue(m.GetFreebind(), false),
 		Transparent:  isTrue(m.GetTransparent(), false),
 		KeepAlive:    s.keepAlive(m.GetTcpKeepalive()),
+		BeyondLimit:  m.GetIgnoreGlobalConnLimit() || m.GetBypassOverloadManager(),
 		Unbound:      !isTrue(m.GetBindToPort(), true),
 		HandOver:     isTrue(m.GetUseOriginalDst(), false),
 
@@ -220,8 +222,13 @@ func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterCh
 			}
 		case *sniv3.SniCluster:
 			last, byName = false, true
-		default: // the walk has refused it
-			return c
+		case *metadataexchange.MetadataExchange:
+			last = false
+			s.exchange(m, p)
+		default:
+			if last = false; !isHarmlessAt(inNetwork, o.name) {
+				return c // the walk has refused it
+			}
 		}
 		switch {
 		case last && i < len(list)-1:

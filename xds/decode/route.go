@@ -93,8 +93,8 @@ func (s *session) table(m *routev3.RouteConfiguration, inline bool, p *at) (*con
 // something else in it has changed.
 func (d *Decoder) routesAfter(wire []byte, before *config.RouteConfiguration) *config.RouteConfiguration {
 	const hosts = 2 // the field
-	now, was, ok := split(wire, before.Raw, hosts)
-	if !ok || len(was) != len(before.VirtualHosts) {
+	head, now, was, ok := split(wire, before.Raw, hosts)
+	if !ok || head+len(was) != len(before.VirtualHosts) {
 		return nil
 	}
 	m := &routev3.RouteConfiguration{}
@@ -103,26 +103,26 @@ func (d *Decoder) routesAfter(wire []byte, before *config.RouteConfiguration) *c
 		return nil
 	}
 	_, c := s.table(m, false, nil)
-	if c.checkClusters || len(s.problems) > 0 {
+	if c.checkClusters || s.found() {
 		return nil
 	}
 	t := *before
-	t.Raw, t.Hash, t.VirtualHosts = wire, hash(wire), make([]*config.VirtualHost, 0, len(now))
-	head, tail := ends(now, was)
+	t.Raw, t.Hash, t.VirtualHosts = wire, hash(wire), make([]*config.VirtualHost, 0, head+len(now))
+	tail := tails(now, was)
 	t.VirtualHosts = append(t.VirtualHosts, before.VirtualHosts[:head]...)
-	for _, one := range now[head : len(now)-tail] {
+	for _, one := range now[:len(now)-tail] {
 		m := &routev3.VirtualHost{}
 		s := d.part(one, m)
 		if s == nil {
 			return nil
 		}
 		v := s.virtualHost(m, c, nil)
-		if len(s.problems) > 0 || len(s.files) > 0 {
+		if s.found() || len(s.files) > 0 {
 			return nil
 		}
 		t.VirtualHosts = append(t.VirtualHosts, v)
 	}
-	t.VirtualHosts = append(t.VirtualHosts, before.VirtualHosts[len(was)-tail:]...)
+	t.VirtualHosts = append(t.VirtualHosts, before.VirtualHosts[head+len(was)-tail:]...)
 	domains := make(map[string]bool, len(t.VirtualHosts))
 	for _, v := range t.VirtualHosts {
 		for _, name := range v.Domains {

@@ -15,10 +15,14 @@ import (
 	"github.com/weftmesh/weft/config"
 )
 
-// flags are those of Envoy's feature flags that change nothing here, and why. All others are refused: whoever turns one off wants what
-// an older Envoy did.
+// flags are those of Envoy's feature flags that change nothing here, or what they say, and why. All others are refused: whoever turns one
+// off wants what an older Envoy did.
 var flags = map[string]string{
-	"envoy.reloadable_features.no_extension_lookup_by_name": "the type of an extension's configuration decides, never its name",
+	"envoy.deprecated_features:envoy.config.listener.v3.Listener.hidden_envoy_deprecated_use_original_dst": "use_original_dst is run, old or not",
+	"envoy.reloadable_features.coalesce_lb_rebuilds_on_batch_update":                                       "how often a balancer is put together is seen by nobody",
+	"envoy.reloadable_features.fixed_heap_use_allocated":                                                   "no memory of a fixed size is watched",
+	"envoy.reloadable_features.http_reject_path_with_fragment":                                             "run: it is asked for whenever a path has a fragment",
+	"envoy.reloadable_features.no_extension_lookup_by_name":                                                "the type of an extension's configuration decides, never its name",
 }
 
 // isFlag tells whether a key is one of Envoy's own switches.

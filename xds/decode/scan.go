@@ -5,14 +5,13 @@ import (
 	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 // Almost every resource has nothing wrong with it, and comes in the form in which this program would write it. A scan of its bytes shows
-// both. Only what it does not show takes the walk, which can say where something is and what, or is written anew. For a mesh's 3,000
-// clusters that halves the time of reading them.
+// both. What it does not show is written anew and takes the walk, which can say where something is and what. For a mesh's 3,000 clusters
+// the scan has a third of the time of reading them taken away.
 
 // outline is a message for who reads bytes: its fields by number, and what the walk would do with each.
 type outline struct {
@@ -414,17 +413,4 @@ func atMostAllIn(b []byte) bool {
 	}
 	all := [...]uint64{100, 10_000, 1_000_000} // by FractionalPercent.DenominatorType
 	return denominator < uint64(len(all)) && numerator <= all[denominator]
-}
-
-// valid says that a message and all that its Anys hold keep Envoy's own rules.
-func (s *session) valid(m proto.Message) bool {
-	if v, ok := m.(validated); ok && v.ValidateAll() != nil {
-		return false
-	}
-	for _, o := range s.opened {
-		if v, ok := o.message.(validated); ok && v.ValidateAll() != nil {
-			return false
-		}
-	}
-	return true
 }

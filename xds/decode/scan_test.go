@@ -105,9 +105,6 @@ func scanned(d *Decoder, m proto.Message, wire []byte) (s scan, err error) {
 	}
 	r := d.session()
 	r.canonical(m.ProtoReflect())
-	if r.unread {
-		return s, nil // the walk is taken
-	}
 	if again := marshal(m); s.same && !bytes.Equal(again, wire) {
 		return s, fmt.Errorf("same, and %x would be written as %x", wire, again)
 	}

@@ -3,6 +3,7 @@ package decode
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,6 +82,32 @@ A word after @ tells apart what a message means at different places.
 				writeMessage(t, &b, key)
 			}
 		}
+	}
+	b.WriteString(`
+## Harmless extensions
+
+They are accepted and do nothing, written as themselves or as a TypedStruct in either spelling. Anything else that is not run is refused. *Seen*
+means that the real Envoy was run with and without it, and us with it (` + "`test/istio`" + `); the others are Istio's own, which a stock Envoy does not know, and the
+reason is the whole argument.
+
+| extension | where | | why |
+|---|---|---|---|
+`)
+	for _, h := range HarmlessExtensions() {
+		seen := "argued"
+		if h.Seen {
+			seen = "seen"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", h.Message, h.Where, seen, h.Why)
+	}
+	b.WriteString(`
+Of Envoy's feature flags these may be set in ` + "`layered_runtime`" + `, whatever to:
+
+| flag | why |
+|---|---|
+`)
+	for _, key := range slices.Sorted(maps.Keys(flags)) {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", key, flags[key])
 	}
 	return b.String()
 }

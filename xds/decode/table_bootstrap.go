@@ -17,17 +17,17 @@ var bootstrapTable = table{
 		"stats_eviction_interval":          never("statistics are kept as long as what they count"),
 		"watchdog":                         later("loops are not watched from outside"),
 		"watchdogs":                        later("loops are not watched from outside"),
-		"tracing":                          later("comes with tracing"),
+		"tracing":                          harmless("it only names the tracer of connection managers that say tracing and name none; those are refused beside it"),
 		"layered_runtime":                  run,
 		"admin":                            run,
-		"overload_manager":                 later("comes with overload protection").but("empty"),
+		"overload_manager":                 run,
 		"enable_dispatcher_stats":          never("these are statistics of Envoy's event loop"),
 		"header_prefix":                    never("the prefix is x-envoy"),
 		"stats_server_version_override":    never("server.version is weft's own"),
 		"use_tcp_for_dns_lookups":          later("use typed_dns_resolver_config"),
 		"dns_resolution_config":            later("use typed_dns_resolver_config"),
 		"typed_dns_resolver_config":        as("dns"),
-		"bootstrap_extensions":             later("no extension is known"),
+		"bootstrap_extensions":             as("bootstrap"),
 		"fatal_actions":                    never("a crash ends the process"),
 		"config_sources":                   later("comes with the xDS client"),
 		"default_config_source":            later("comes with the xDS client"),
@@ -60,7 +60,7 @@ var bootstrapTable = table{
 		"log_format": run,
 	},
 	"envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat": {
-		"json_format": later("use text_format"),
+		"json_format": run,
 		"text_format": run,
 	},
 	"envoy.config.core.v3.Node": {
@@ -96,11 +96,53 @@ var bootstrapTable = table{
 		"event_service":  later("use event_log_path"),
 	},
 	"envoy.config.metrics.v3.StatsConfig": {
-		"stats_tags":                  later("tags are Envoy's own"),
-		"use_all_default_tags":        later("tags are Envoy's own").but("true"),
-		"stats_matcher":               later("all statistics are kept").but("empty"),
-		"histogram_bucket_settings":   later("buckets are Envoy's own"),
+		"stats_tags":                  run,
+		"use_all_default_tags":        run,
+		"stats_matcher":               run,
+		"histogram_bucket_settings":   run,
 		"allow_default_tag_overrides": later("tags are Envoy's own").but("false"),
+	},
+	"envoy.config.metrics.v3.TagSpecifier": {
+		"tag_name":    run,
+		"regex":       run,
+		"fixed_value": run,
+	},
+	"envoy.config.metrics.v3.StatsMatcher": {
+		"reject_all":     run,
+		"exclusion_list": run,
+		"inclusion_list": run,
+	},
+	"envoy.type.matcher.v3.ListStringMatcher": {
+		"patterns": run,
+	},
+	"envoy.config.metrics.v3.HistogramBucketSettings": {
+		"match":   run,
+		"buckets": run,
+		"bins":    harmless("a hint about memory; what is shown does not depend on it"),
+	},
+	"envoy.config.overload.v3.OverloadManager": {
+		"refresh_interval":      harmless("connections are counted when they come and go, not from time to time"),
+		"resource_monitors":     run,
+		"actions":               later("the one resource that is watched refuses connections by itself"),
+		"loadshed_points":       later("the one resource that is watched refuses connections by itself"),
+		"buffer_factory_config": later("the one resource that is watched refuses connections by itself"),
+	},
+	"envoy.config.overload.v3.ResourceMonitor": {
+		"name":         harmless("must be envoy.resource_monitors.global_downstream_max_connections, as with Envoy"),
+		"typed_config": extension("envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"),
+	},
+	"envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig": {
+		"max_active_downstream_connections": run,
+	},
+	"envoy.config.core.v3.TypedExtensionConfig@bootstrap": {
+		"name":         harmless("the type of typed_config decides"),
+		"typed_config": harmlessIn(inBootstrap),
+	},
+	"envoy.extensions.bootstrap.internal_listener.v3.InternalListener": {
+		"buffer_size_kb": harmless(listensWithin),
+	},
+	"istio.workload.BootstrapExtension": {
+		"config_source": harmless(asksForWorkloads),
 	},
 	"envoy.config.bootstrap.v3.LayeredRuntime": {
 		"layers": run,
@@ -119,7 +161,7 @@ var bootstrapTable = table{
 		"profile_path":             run,
 		"address":                  run,
 		"socket_options":           later("the admin's socket has the system's options"),
-		"ignore_global_conn_limit": harmless("there is no global limit yet"),
+		"ignore_global_conn_limit": harmless("the admin's connections never count for it"),
 		"allow_paths":              run,
 	},
 }

@@ -64,7 +64,7 @@ var clusterTable = table{
 		"upstream_connection_options":               run,
 		"close_connections_on_host_health_failure":  run,
 		"ignore_health_on_host_removal":             run,
-		"filters":                                   later("no filter of upstream connections is known").but("empty"),
+		"filters":                                   run,
 		"load_balancing_policy":                     run,
 		"lrs_server":                                later("comes with load reports"),
 		"lrs_report_endpoint_metrics":               later("comes with load reports"),
@@ -96,6 +96,11 @@ var clusterTable = table{
 	"envoy.extensions.clusters.dns.v3.DnsCluster.RefreshRate": {
 		"base_interval": run,
 		"max_interval":  run,
+	},
+	"envoy.config.cluster.v3.Filter": {
+		"name":             harmless("the type of typed_config decides"),
+		"typed_config":     harmlessIn(inCluster),
+		"config_discovery": later("comes with extension discovery"),
 	},
 	"envoy.config.core.v3.TypedExtensionConfig@dns": {
 		"name":         harmless("the type of typed_config decides"),
@@ -208,10 +213,14 @@ var clusterTable = table{
 		"source_address":              run,
 		"freebind":                    run,
 		"socket_options":              as("upstream"),
-		"extra_source_addresses":      later(oneSource),
+		"extra_source_addresses":      run,
 		"additional_source_addresses": later(oneSource),
 		"local_address_selector":      later(oneSource),
 		"validate_network_namespaces": later("sockets are made in the process's own network").but("false"),
+	},
+	"envoy.config.core.v3.ExtraSourceAddress": {
+		"address":        run,
+		"socket_options": later("those of the cluster are set"),
 	},
 	"envoy.config.core.v3.SocketOption@upstream": {
 		"description": harmless("for who reads it"),

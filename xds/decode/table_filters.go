@@ -6,6 +6,9 @@ const noRuntime = "nothing asks for the key, and whoever sets it is told"
 // filterMessages are the messages of HTTP filters, by where they stand.
 var filterMessages = map[place][]string{
 	inChain: {
+		"io.istio.http.peer_metadata.Config",
+		"istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
+		"stats.PluginConfig",
 		"envoy.extensions.filters.http.buffer.v3.Buffer",
 		"envoy.extensions.filters.http.compressor.v3.Compressor",
 		"envoy.extensions.filters.http.cors.v3.Cors",
@@ -36,6 +39,43 @@ var filterMessages = map[place][]string{
 
 // filterTable holds what HTTP filters read.
 var filterTable = table{
+	"istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig": {
+		"alpn_override": run,
+	},
+	"istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig.AlpnOverride": {
+		"upstream_protocol": oneOf("HTTP10", "HTTP11", "HTTP2"),
+		"alpn_override":     run,
+	},
+	"io.istio.http.peer_metadata.Config": {
+		"downstream_discovery":   run,
+		"upstream_discovery":     run,
+		"downstream_propagation": run,
+		"upstream_propagation":   run,
+		"shared_with_upstream":   harmless("it is about metadata for internal upstream connections, which there are none of"),
+		"additional_labels":      run,
+	},
+	"io.istio.http.peer_metadata.Config.DiscoveryMethod": {
+		"baggage":               later("comes with ambient"),
+		"workload_discovery":    harmless(asksForWorkloads),
+		"istio_headers":         run,
+		"upstream_filter_state": later("comes with ambient"),
+	},
+	"io.istio.http.peer_metadata.Config.PropagationMethod": {
+		"istio_headers": run,
+		"baggage":       later("comes with ambient"),
+	},
+	"io.istio.http.peer_metadata.Config.IstioHeaders": {
+		"skip_external_clusters": run,
+	},
+	"stats.PluginConfig": {
+		"disable_host_header_fallback": harmless(countsLater),
+		"tcp_reporting_duration":       harmless(countsLater),
+		"metrics":                      harmless(countsLater),
+		"definitions":                  harmless(countsLater),
+		"reporter":                     harmless(countsLater),
+		"rotation_interval":            harmless(countsLater),
+		"graceful_deletion_interval":   harmless(countsLater),
+	},
 	"envoy.extensions.filters.http.buffer.v3.Buffer": {
 		"max_request_bytes": run,
 	},

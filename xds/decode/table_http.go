@@ -7,6 +7,7 @@ const (
 	oneCodec   = "there is one codec"
 	otherCodec = "Envoy reads it for its other codec only"
 	huffman    = "fields are the same however they are written"
+	noTracer   = "it is about spans, and without a tracer there are none; with one in the bootstrap, tracing is refused"
 	wholeHead  = "heads are bounded as a whole, and so is each field"
 )
 
@@ -23,7 +24,7 @@ var httpTable = table{
 		"scoped_routes":                      later("comes with the xDS client"),
 		"http_filters":                       run,
 		"add_user_agent":                     run,
-		"tracing":                            later("comes with tracing"),
+		"tracing":                            run,
 		"common_http_protocol_options":       as("downstream"),
 		"http1_safe_max_connection_duration": run,
 		"http_protocol_options":              as("downstream"),
@@ -77,6 +78,19 @@ var httpTable = table{
 		"add_proxy_protocol_connection_state":  harmless("there is no PROXY protocol whose state could be passed on"),
 		"forward_proto_config":                 run,
 		"record_route_resolution_stats":        later("statistics of route look-ups are not kept"),
+	},
+	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing": {
+		"client_sampling":        harmless(noTracer),
+		"random_sampling":        harmless(noTracer),
+		"overall_sampling":       harmless(noTracer),
+		"verbose":                harmless(noTracer),
+		"max_path_tag_length":    harmless(noTracer),
+		"custom_tags":            harmless(noTracer),
+		"provider":               later("comes with tracing"),
+		"spawn_upstream_span":    harmless(noTracer),
+		"operation":              harmless(noTracer),
+		"upstream_operation":     harmless(noTracer),
+		"no_context_propagation": harmless(noTracer),
 	},
 	"envoy.extensions.filters.network.http_connection_manager.v3.ForwardProtoConfig": {
 		"https_destination_ports": run,

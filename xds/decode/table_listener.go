@@ -36,8 +36,8 @@ var listenerTable = table{
 		"bind_to_port":             run,
 		"internal_listener":        later("comes with internal listeners"),
 		"enable_mptcp":             later("connections have one path"),
-		"ignore_global_conn_limit": harmless("there is no global limit yet"),
-		"bypass_overload_manager":  harmless("there is no overload protection yet"),
+		"ignore_global_conn_limit": run,
+		"bypass_overload_manager":  run,
 		"tcp_keepalive":            run,
 	},
 	"envoy.config.listener.v3.Listener.ConnectionBalanceConfig": {
@@ -130,7 +130,7 @@ var listenerTable = table{
 	},
 	"envoy.config.listener.v3.Filter": {
 		"name": harmless("the type of typed_config decides"),
-		"typed_config": extension(
+		"typed_config": extension(append(harmlessAt(inNetwork),
 			"envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",
 			"envoy.extensions.filters.network.direct_response.v3.Config",
 			"envoy.extensions.filters.network.echo.v3.Echo",
@@ -139,8 +139,21 @@ var listenerTable = table{
 			"envoy.extensions.filters.network.set_filter_state.v3.Config",
 			"envoy.extensions.filters.network.sni_cluster.v3.SniCluster",
 			"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-		),
+		)...),
 		"config_discovery": later("comes with the xDS client"),
+	},
+	"envoy.tcp.metadataexchange.config.MetadataExchange": {
+		"protocol":          harmless("must be istio-peer-exchange, which is never chosen"),
+		"enable_discovery":  harmless(asksForWorkloads),
+		"additional_labels": harmless(neverExchanged),
+	},
+	"envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy": {
+		"stat_prefix":           harmless(readsMongo),
+		"access_log":            later("what is said is not read"),
+		"delay":                 later("what is said is not read"),
+		"emit_dynamic_metadata": later("what is said is not read").but("false"),
+		"commands":              harmless(readsMongo),
+		"max_bson_depth":        harmless(readsMongo),
 	},
 	"envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit": {
 		"stat_prefix":     run,

@@ -210,7 +210,7 @@ func (s *session) applications(names []string, p *at) (list []string) {
 		if a == "" || len(a) > 255 {
 			s.problem(p.item(i), "a protocol has a name of 1 to 255 bytes")
 		}
-		if a != "istio-peer-exchange" {
+		if a != peerExchange {
 			list = append(list, a)
 		}
 	}

@@ -5,8 +5,6 @@ import (
 
 	"google.golang.org/grpc"
 
-	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/rpc"
 )
@@ -44,7 +42,7 @@ func (s *Stream) dial(ctx context.Context) (conversation, error) {
 	if s.Delta {
 		method = methods[s.Message][1]
 	}
-	c.stream, err = conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/envoy.service."+method)
+	c.stream, err = conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/envoy.service."+method, grpc.ForceCodecV2(newCodec()))
 	if err != nil {
 		conn.Close()
 		return nil, err
@@ -55,18 +53,17 @@ func (s *Stream) dial(ctx context.Context) (conversation, error) {
 func (c *call) send(m any) error { return c.stream.SendMsg(m) }
 
 func (c *call) receive() (*Response, error) {
-	if c.delta {
-		m := &discoveryv3.DeltaDiscoveryResponse{}
-		if err := c.stream.RecvMsg(m); err != nil {
-			return nil, err
-		}
-		return ofDelta(m), nil
-	}
-	m := &discoveryv3.DiscoveryResponse{}
-	if err := c.stream.RecvMsg(m); err != nil {
+	var m received
+	if err := c.stream.RecvMsg(&m); err != nil {
 		return nil, err
 	}
-	return ofWorld(m), nil
+	r, err := readResponse(*m.body, c.delta)
+	if err != nil {
+		bodies.Put(m.body)
+		return nil, err
+	}
+	r.body = m.body
+	return r, nil
 }
 
 func (c *call) close() { c.conn.Close() }

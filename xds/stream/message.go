@@ -1,16 +1,11 @@
 package stream
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -101,87 +96,4 @@ func sorted(set map[string]bool) []string {
 	}
 	slices.Sort(out)
 	return out
-}
-
-// ofWorld reads a response of the state of the world.
-func ofWorld(m *discoveryv3.DiscoveryResponse) *Response {
-	r := &Response{Message: strings.TrimPrefix(m.GetTypeUrl(), typePrefix), Version: m.GetVersionInfo(), nonce: m.GetNonce(), Whole: true}
-	for _, a := range m.GetResources() {
-		one := Resource{Version: m.GetVersionInfo()}
-		if a.GetTypeUrl() == typePrefix+"envoy.service.discovery.v3.Resource" {
-			inner := &discoveryv3.Resource{}
-			if err := proto.Unmarshal(a.GetValue(), inner); err != nil {
-				one.Err = fmt.Errorf("not a Resource: %v", err)
-			} else {
-				one = wrapped(inner, r.Message)
-			}
-		} else {
-			one.unpack(a, r.Message)
-		}
-		r.Resources = append(r.Resources, one)
-	}
-	return r
-}
-
-// ofDelta reads a response of what has changed.
-func ofDelta(m *discoveryv3.DeltaDiscoveryResponse) *Response {
-	r := &Response{Message: strings.TrimPrefix(m.GetTypeUrl(), typePrefix), Version: m.GetSystemVersionInfo(), nonce: m.GetNonce(), Removed: m.GetRemovedResources()}
-	for _, one := range m.GetResources() {
-		r.Resources = append(r.Resources, wrapped(one, r.Message))
-	}
-	return r
-}
-
-func wrapped(m *discoveryv3.Resource, message string) Resource {
-	one := Resource{Name: m.GetName(), Version: m.GetVersion(), TTL: m.GetTtl().AsDuration()}
-	if m.GetResource() == nil {
-		if one.Renewal = m.GetTtl() != nil; !one.Renewal {
-			one.Err = errors.New("a resource is missing")
-		}
-		return one
-	}
-	one.unpack(m.GetResource(), message)
-	if name := m.GetName(); name != "" && name != one.Name && one.Err == nil {
-		one.Err = fmt.Errorf("its envelope calls it %q", name)
-		one.Name = name
-	}
-	return one
-}
-
-func (o *Resource) unpack(a *anypb.Any, message string) {
-	if got := strings.TrimPrefix(a.GetTypeUrl(), typePrefix); got != message {
-		o.Err = fmt.Errorf("want a resource of type %s%s, not %q", typePrefix, message, a.GetTypeUrl())
-		return
-	}
-	o.Wire = a.GetValue()
-	name, ok := nameIn(o.Wire)
-	if !ok {
-		o.Err = errors.New("not in protobuf's wire format")
-		return
-	}
-	o.Name = name
-}
-
-// nameIn finds the name of a resource, which is field 1 of every kind.
-func nameIn(b []byte) (name string, ok bool) {
-	for len(b) > 0 {
-		number, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return "", false
-		}
-		b = b[n:]
-		if number == 1 && typ == protowire.BytesType {
-			v, n := protowire.ConsumeBytes(b)
-			if n < 0 {
-				return "", false
-			}
-			name, b = string(v), b[n:] // the last one counts
-			continue
-		}
-		if n = protowire.ConsumeFieldValue(number, typ, b); n < 0 {
-			return "", false
-		}
-		b = b[n:]
-	}
-	return name, true
 }

@@ -175,7 +175,7 @@ func ofJSON(text []byte, message, version string) (*Response, error) {
 		if err := (protojson.UnmarshalOptions{}).Unmarshal(raw, a); err != nil {
 			one.Err = fmt.Errorf("cannot be read: %v", err)
 		} else {
-			one.unpack(a, r.Message)
+			one.ofAny(a, r.Message)
 		}
 		r.Resources = append(r.Resources, one)
 	}

@@ -63,9 +63,10 @@ type Response struct {
 	Whole     bool     // it is the state of the world: of a kind of which all is wanted, what is not named is not there
 	nonce     string
 	epoch     uint64
+	body      *[]byte // that Wire of its resources lies in; nil: they have their own
 }
 
-// Resource is one of a response.
+// Resource is one of a response. Its Wire is valid until the response is answered.
 type Resource struct {
 	Name    string
 	Version string
@@ -187,6 +188,9 @@ func (s *Stream) Want(message string, all bool, names map[string]bool) {
 func (s *Stream) Answer(r *Response, refused map[string]bool, err string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if r.body != nil {
+		defer bodies.Put(r.body)
+	}
 	k := s.kinds[r.Message]
 	if k == nil {
 		return

@@ -183,7 +183,7 @@ func want(t *testing.T, plane *script, lines ...string) {
 func TestWorld(t *testing.T) {
 	converse(t, Options{Once: true}, func(s *Stream, plane *script, heard func() []Event) {
 		want(t, plane, "connected", "Cluster node=me")
-		plane.says <- ofWorld(&discoveryv3.DiscoveryResponse{VersionInfo: "1", Nonce: "a", TypeUrl: typePrefix + clusters, Resources: []*anypb.Any{packed(t, &clusterv3.Cluster{Name: "x"})}})
+		plane.says <- ofWorld(t, &discoveryv3.DiscoveryResponse{VersionInfo: "1", Nonce: "a", TypeUrl: typePrefix + clusters, Resources: []*anypb.Any{packed(t, &clusterv3.Cluster{Name: "x"})}})
 		r := heard()[0].Response
 		if !r.Whole || r.Resources[0].Name != "x" || r.Resources[0].Version != "1" {
 			t.Errorf("%+v", r)
@@ -193,13 +193,13 @@ func TestWorld(t *testing.T) {
 		want(t, plane, "ClusterLoadAssignment names=[x y]", "Cluster version=1 nonce=a")
 
 		// turned down: the version stays
-		plane.says <- ofWorld(&discoveryv3.DiscoveryResponse{VersionInfo: "2", Nonce: "b", TypeUrl: typePrefix + clusters})
+		plane.says <- ofWorld(t, &discoveryv3.DiscoveryResponse{VersionInfo: "2", Nonce: "b", TypeUrl: typePrefix + clusters})
 		s.Answer(heard()[0].Response, names("x"), "no")
 		want(t, plane, "Cluster version=1 nonce=b error=no")
 
 		// the same again is answered after a pause, and after a longer one
 		for _, pause := range []time.Duration{firstRefusal, 2 * firstRefusal} {
-			plane.says <- ofWorld(&discoveryv3.DiscoveryResponse{VersionInfo: "2", Nonce: "b2", TypeUrl: typePrefix + clusters})
+			plane.says <- ofWorld(t, &discoveryv3.DiscoveryResponse{VersionInfo: "2", Nonce: "b2", TypeUrl: typePrefix + clusters})
 			s.Answer(heard()[0].Response, names("x"), "no")
 			time.Sleep(pause - time.Millisecond)
 			want(t, plane)
@@ -211,14 +211,14 @@ func TestWorld(t *testing.T) {
 		s.Want(endpoints, false, names("x"))
 		s.Want(endpoints, false, names("x"))
 		want(t, plane, "ClusterLoadAssignment names=[x]")
-		plane.says <- ofWorld(&discoveryv3.DiscoveryResponse{VersionInfo: "3", Nonce: "b3", TypeUrl: typePrefix + clusters})
+		plane.says <- ofWorld(t, &discoveryv3.DiscoveryResponse{VersionInfo: "3", Nonce: "b3", TypeUrl: typePrefix + clusters})
 		s.Answer(heard()[0].Response, names("x"), "no")
 		want(t, plane, "Cluster version=1 nonce=b3 error=no")
 		s.Want(endpoints, false, nil)
 		want(t, plane, "ClusterLoadAssignment")
 
 		// another connection: nothing is asked for that nobody needs, and an answer to what was said on the last one is not given
-		plane.says <- ofWorld(&discoveryv3.DiscoveryResponse{VersionInfo: "3", Nonce: "c", TypeUrl: typePrefix + clusters})
+		plane.says <- ofWorld(t, &discoveryv3.DiscoveryResponse{VersionInfo: "3", Nonce: "c", TypeUrl: typePrefix + clusters})
 		late := heard()[0].Response
 		plane.ends <- errors.New("gone")
 		time.Sleep(lastPause)
@@ -232,7 +232,7 @@ func TestWorld(t *testing.T) {
 func TestDelta(t *testing.T) {
 	converse(t, Options{Delta: true}, func(s *Stream, plane *script, heard func() []Event) {
 		want(t, plane, "connected", "Cluster node=me")
-		plane.says <- ofDelta(&discoveryv3.DeltaDiscoveryResponse{Nonce: "a", TypeUrl: typePrefix + clusters, Resources: []*discoveryv3.Resource{
+		plane.says <- ofDelta(t, &discoveryv3.DeltaDiscoveryResponse{Nonce: "a", TypeUrl: typePrefix + clusters, Resources: []*discoveryv3.Resource{
 			{Name: "x", Version: "1", Resource: packed(t, &clusterv3.Cluster{Name: "x"})}, {Name: "y", Version: "2", Resource: packed(t, &clusterv3.Cluster{Name: "y"})},
 			{Name: "z", Version: "3", Resource: packed(t, &clusterv3.Cluster{Name: "z"})},
 		}})
@@ -240,7 +240,7 @@ func TestDelta(t *testing.T) {
 		s.Want(endpoints, false, names("x", "y"))
 		s.Answer(r, names("y"), "y is wrong")
 		want(t, plane, "ClusterLoadAssignment subscribe=[x y] node=me", "Cluster nonce=a node=me error=y is wrong")
-		plane.says <- ofDelta(&discoveryv3.DeltaDiscoveryResponse{Nonce: "b", TypeUrl: typePrefix + clusters, RemovedResources: []string{"z"}})
+		plane.says <- ofDelta(t, &discoveryv3.DeltaDiscoveryResponse{Nonce: "b", TypeUrl: typePrefix + clusters, RemovedResources: []string{"z"}})
 		s.Answer(heard()[0].Response, nil, "")
 		want(t, plane, "Cluster nonce=b node=me")
 
@@ -332,7 +332,7 @@ func TestUnread(t *testing.T) {
 // TestEnvelopes opens what resources come in.
 func TestEnvelopes(t *testing.T) {
 	x := packed(t, &clusterv3.Cluster{Name: "x"})
-	r := ofWorld(&discoveryv3.DiscoveryResponse{VersionInfo: "1", TypeUrl: typePrefix + clusters, Resources: []*anypb.Any{
+	r := ofWorld(t, &discoveryv3.DiscoveryResponse{VersionInfo: "1", TypeUrl: typePrefix + clusters, Resources: []*anypb.Any{
 		x,
 		packed(t, &discoveryv3.Resource{Name: "x", Version: "7", Resource: x, Ttl: durationpb.New(time.Second)}),
 		packed(t, &discoveryv3.Resource{Name: "x", Ttl: durationpb.New(time.Second)}),
@@ -372,4 +372,24 @@ func TestReason(t *testing.T) {
 	if n := len(reason(strings.Repeat("ä", maxReason)).GetMessage()); n > maxReason+100 {
 		t.Error(n)
 	}
+}
+
+// ofWorld and ofDelta read responses as they come.
+func ofWorld(t *testing.T, m *discoveryv3.DiscoveryResponse) *Response { return readAgain(t, m, false) }
+
+func ofDelta(t *testing.T, m *discoveryv3.DeltaDiscoveryResponse) *Response {
+	return readAgain(t, m, true)
+}
+
+func readAgain(t *testing.T, m proto.Message, delta bool) *Response {
+	t.Helper()
+	b, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := readResponse(b, delta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
