@@ -110,6 +110,8 @@ func (p *Proxy) openListeners(s *config.Snapshot) (*change, error) {
 		old := p.listeners[c.Name]
 		switch {
 		case old != nil && old.Config.Hash == c.Hash:
+		case p.shut.covers(c) || old != nil && p.shut.covers(old.Config):
+			// To bind it anew would take connections from whoever has come in this process's place, and reset them in the end.
 		case old != nil && old.Config.Outer == c.Outer:
 			to.rechain[c.Name] = listener.Compile(c, old.Chains, p.builder(c))
 		default:
@@ -136,7 +138,11 @@ func (p *Proxy) link(g *l7.Generation, s *config.Snapshot, to *change, own map[*
 		if l := to.fresh[c.Name]; l != nil {
 			chains = l.Chains
 		} else if chains == nil {
-			chains = p.listeners[c.Name].Chains
+			last := p.listeners[c.Name]
+			if last == nil {
+				continue // it came when nobody was let in any more
+			}
+			chains = last.Chains
 		}
 		for _, chain := range chains.All {
 			if chain.HTTP != nil {

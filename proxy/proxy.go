@@ -36,6 +36,7 @@ type Options struct {
 	Ready          func() bool // says that all that there was to begin with has come; nil: it has
 	MaxConnections int64       // that all listeners together may have at once; 0: as many as come
 	Epoch          uint        // this process's in a row of hot restarts
+	Numbered       uint64      // connections get higher numbers than this: those up to it are, or were, another process's
 	// Handed gives sockets that another process has handed over, by what Sockets knows them by, once each; nil: none did.
 	Handed func(key string) []int
 	// Demand is told of resources that requests miss; false: there is no room for one more. nil: none are asked for.
@@ -58,7 +59,13 @@ type Proxy struct {
 	told     told
 	ends     ends
 
+	gives       sync.Mutex // one change of giving at a time
+	giving      *giving    // nil: no connection is handed over
+	givesNoMore bool
+
 	mu         sync.Mutex // one change at a time
+	arrived    int        // connections that another process has offered
+	shut       shut       // which listeners let nobody in any more
 	current    *config.Snapshot
 	tables     map[string]*l7.Table
 	own        map[*config.RouteConfiguration]*l7.Table // that scopes have themselves
@@ -79,6 +86,7 @@ func New(o Options) (*Proxy, error) {
 	if by, err := tls.Batching(); err != nil && o.Log != nil {
 		o.Log.Warn("private-key operations are not done by all that this processor has", "by", by, "reason", err)
 	}
+	p.nextConn.Store(o.Numbered)
 	owner := o.Stats.Acquire(loop.Stats, "loop.")
 	var limit *loop.Limit
 	if o.MaxConnections > 0 {
@@ -97,7 +105,7 @@ func New(o Options) (*Proxy, error) {
 		p.locals = append(p.locals, local)
 	}
 	p.secrets.KeyLog = p.keyLog
-	p.clusters = upstream.NewSet(p.loops, o.Zone, o.Stats, upstream.Options{Events: p.events, Secrets: p.secrets})
+	p.clusters = upstream.NewSet(p.loops, o.Zone, o.Stats, upstream.Options{Events: p.events, Secrets: p.secrets, Numbered: o.Numbered})
 	p.origin = &l7.Origin{
 		Stats: o.Stats, Cluster: o.ServiceCluster, Node: o.ServiceNode, NodeAs: o.Node, Host: o.Host, Drain: &p.drain, Specs: o.Specs,
 		Logs: p.log, NextConn: &p.nextConn,
@@ -290,27 +298,69 @@ func (p *Proxy) Drain(over time.Duration, inboundOnly bool) { p.drain.Begin(over
 // draining, and connections end with their present exchange.
 func (p *Proxy) FailHealthChecks(fail bool) { p.origin.Health.Fail(fail) }
 
-// CloseListeners lets nobody new in. Connections that stand are left alone.
+// shut is which listeners let nobody in any more.
+type shut uint8
+
+const (
+	shutNone shut = iota
+	shutInbound
+	shutAll
+)
+
+// covers tells whether a listener is one of those.
+func (s shut) covers(l *config.Listener) bool {
+	return s == shutAll || s == shutInbound && l.Direction == config.Inbound
+}
+
+// CloseListeners lets nobody new in, for good: what configurations to come say of such listeners changes nothing about it, as with Envoy.
+// Connections that stand are left alone.
 func (p *Proxy) CloseListeners(inboundOnly bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if inboundOnly {
+		p.shut = max(p.shut, shutInbound)
+	} else {
+		p.shut = shutAll
+	}
 	for _, l := range p.listeners {
-		if !inboundOnly || l.Config.Direction == config.Inbound {
+		if p.shut.covers(l.Config) {
 			l.Close(p.loops)
 		}
 	}
 }
 
-// Depart ends all HTTP connections with their present exchange, and those that have none now, and returns when none is left or the time is over.
+// Depart ends all HTTP connections with their present exchange, and those that have none now, and returns when none is left that has something
+// to say, or the time is over. Tunnels of the TCP proxy have no end to wait for: they stand until Close.
 func (p *Proxy) Depart(within time.Duration) {
-	p.onLoops(func(i int) { p.locals[i].HTTP.CloseAll(nil, true) })
-	for end := time.Now().Add(within); p.Connections() > 0 && time.Now().Before(end); {
-		time.Sleep(departStep)
+	p.StopGiving()
+	parted := make(chan struct{}, 1)
+	told := func() {
+		select {
+		case parted <- struct{}{}:
+		default: // somebody looks already, and has not begun to
+		}
+	}
+	p.onLoops(func(i int) {
+		p.loops[i].Parted, p.locals[i].Departed = told, told
+		p.locals[i].HTTP.CloseAll(nil, true)
+	})
+	over := time.NewTimer(within)
+	defer over.Stop()
+	for p.parting() > 0 {
+		select {
+		case <-parted:
+		case <-over.C:
+			return
+		}
 	}
 }
 
-// departStep is the time between two looks.
-const departStep = 20 * time.Millisecond
+// parting is the number of downstream connections that are to come to an end by themselves.
+func (p *Proxy) parting() int {
+	var n atomic.Int64
+	p.onLoops(func(i int) { n.Add(int64(p.locals[i].Parting())) })
+	return int(n.Load())
+}
 
 // Connections is the number of downstream connections.
 func (p *Proxy) Connections() int {
@@ -347,6 +397,10 @@ func (p *Proxy) Clusters() upstream.Clusters { return p.clusters.List() }
 
 // Close ends the proxy: its sockets, its connections at once, its loops.
 func (p *Proxy) Close() {
+	p.gives.Lock()
+	p.givesNoMore = true
+	p.stopGiving()
+	p.gives.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {

@@ -89,8 +89,8 @@ var clusterStats = &telemetry.Table{Kind: "cluster_manager", Metrics: []telemetr
 
 // owners are where the process counts what is its own, outside of the loops.
 type owners struct {
-	server, listeners, clusters *telemetry.Values
-	started                     time.Time
+	server, listeners, clusters, moves *telemetry.Values
+	started                            time.Time
 }
 
 func newOwners(s *telemetry.Store) owners {
@@ -99,6 +99,7 @@ func newOwners(s *telemetry.Store) owners {
 		server:    s.Acquire(serverStats, "server.").Loop(n),
 		listeners: s.Acquire(listenerStats, "listener_manager.").Loop(n),
 		clusters:  s.Acquire(clusterStats, "cluster_manager.").Loop(n),
+		moves:     s.Acquire(moveStats, "hot_restart.").Loop(n),
 		started:   time.Now(),
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,7 +29,10 @@ type row struct {
 	log    *slog.Logger
 	place  *handover.Place
 	before *handover.Predecessor // nil: there is none, or no more
+	self   *handover.Self        // the process before; nil: there is none, or it has not said
 	stats  *telemetry.Store
+
+	arrivals *handover.Arrivals // of connections; nil: none come
 
 	mu     sync.Mutex
 	got    map[string][]int // sockets that were handed over and that nobody has taken yet
@@ -46,6 +50,7 @@ func joinRow(f *flags, log *slog.Logger) (*row, error) {
 		before, err := handover.Succeed(r.name(), f.restartEpoch)
 		if err == nil {
 			r.before = before
+			r.self, _ = before.Self() // what it says of itself is nice to have
 			if err = r.receive(); err != nil {
 				return nil, err
 			}
@@ -143,16 +148,53 @@ func (r *row) takeOver(p *process) {
 	if r.before != nil {
 		if err := r.before.Drain(); err != nil {
 			r.log.Error("the process before does not hear that it is to go: end it", "error", err)
+		} else {
+			r.takeConnections(p)
 		}
 		r.ending = time.AfterFunc(time.Duration(r.flags.parentShutdownTime)*time.Second, r.endBefore)
 	}
 	r.place.Serve(successor{p})
 }
 
+// takeConnections takes over those connections of the process before that can go on here, while this one serves already.
+func (r *row) takeConnections(p *process) {
+	arrivals, err := r.before.Connections()
+	if err != nil {
+		r.log.Warn("connections stay with the process before", "error", err)
+		return
+	}
+	r.arrivals = arrivals
+	var took, refused atomic.Int64
+	arrivals.Serve(func(c *handover.Connection, claim func() bool) {
+		if p.proxy.Take(c, claim) {
+			took.Add(1)
+		} else {
+			refused.Add(1)
+		}
+	})
+	go func() {
+		<-arrivals.Settled()
+		r.log.Info("connections were taken over", "connections", took.Load(), "refused", refused.Load())
+	}()
+}
+
+// settleTime bounds how long the end of the process before waits for the connections that it hands over.
+const settleTime = 30 * time.Second
+
 // endBefore ends the process before. What it has counted to its end is taken over.
 func (r *row) endBefore() {
+	if r.arrivals != nil {
+		select {
+		case <-r.arrivals.Settled():
+		case <-time.After(settleTime):
+			r.log.Warn("the process before has not handed over all its connections")
+		}
+	}
 	r.carry(r.before.End())
 	r.before.Close()
+	if r.arrivals != nil {
+		r.arrivals.Close()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, fds := range r.got { // of listeners that this process does not have
@@ -164,6 +206,22 @@ func (r *row) endBefore() {
 	r.log.Info("the process before has ended")
 }
 
+// numbered is up to where the processes before have numbered their connections.
+func (r *row) numbered() uint64 {
+	if r == nil || r.self == nil {
+		return 0
+	}
+	return r.self.Numbered
+}
+
+// firstBegan is when the first process of the row did.
+func (p *process) firstBegan() time.Time {
+	if r := p.row; r != nil && r.self != nil && !r.self.Began.IsZero() {
+		return r.self.Began
+	}
+	return p.began
+}
+
 // leave gives the place up.
 func (r *row) leave() {
 	if r == nil || r.place == nil {
@@ -172,6 +230,9 @@ func (r *row) leave() {
 	if r.ending != nil && r.ending.Stop() {
 		r.before.End() // a process that was to go does not outlive the one that came after it
 		r.before.Close()
+		if r.arrivals != nil {
+			r.arrivals.Close()
+		}
 	}
 	r.place.Close()
 	r.place = nil
@@ -191,7 +252,7 @@ type successor struct{ *process }
 // Self implements handover.Owner.
 func (s successor) Self() handover.Self {
 	dir, _ := os.Getwd()
-	return handover.Self{BaseID: s.flags.baseID, Args: s.flags.args, Dir: dir}
+	return handover.Self{BaseID: s.flags.baseID, Args: s.flags.args, Dir: dir, Numbered: s.proxy.Numbered(), Began: s.firstBegan()}
 }
 
 // Sockets implements handover.Owner.
@@ -212,6 +273,18 @@ func (s successor) CloseAdmin() {
 	}
 }
 
+// OpenAdmin implements handover.Owner.
+func (s successor) OpenAdmin() {
+	if s.admin == nil {
+		return
+	}
+	if err := s.reopen(); err != nil {
+		s.log.Error("the process that had taken the address of the admin pages has gone, and they do not come back", "error", err)
+		return
+	}
+	s.log.Warn("the process that had taken the address of the admin pages has gone: they are here again")
+}
+
 // Drain implements handover.Owner: the other process accepts already, on the same sockets.
 func (s successor) Drain() {
 	s.log.Info("another process takes this one's place: clients are asked to go", "over", time.Duration(s.flags.drainTime)*time.Second)
@@ -221,6 +294,24 @@ func (s successor) Drain() {
 		over = 0
 	}
 	s.proxy.Drain(over, false)
+}
+
+// Give implements handover.Owner.
+func (s successor) Give(o *handover.Offers) {
+	s.proxy.Give(o, func(gone, stay int, err error) {
+		if err != nil {
+			s.log.Warn("no more connections are handed over, the others stay here", "error", err)
+		}
+		s.log.Info("connections were handed over", "connections", gone, "kept", stay)
+	})
+}
+
+// Abandoned implements handover.Owner.
+func (s successor) Abandoned() {
+	s.proxy.StopGiving()
+	after := time.Duration(s.flags.parentShutdownTime) * time.Second
+	s.log.Error("the process that has taken this one's place is gone: nobody listens any more, and this one serves the connections that it has left; start another one with the same --restart-epoch", "ends after", after)
+	time.AfterFunc(after, s.End)
 }
 
 // Counters implements handover.Owner.

@@ -155,6 +155,82 @@ func TestPlacesAreNotTakenByAccident(t *testing.T) {
 	}
 }
 
+// A process that cannot bind what it is to bind, and ends, leaves the other one as it was, with its admin pages.
+func TestFailedSuccessorLeavesAdmin(t *testing.T) {
+	id := baseID()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	w := launch(t, fmt.Sprintf(servedYAML, "0"), "--base-id", id)
+	address := w.listener("web")
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), deadline)
+	defer stop()
+	yaml := strings.Replace(fmt.Sprintf(servedYAML, "1"), "port_value: 0", "port_value: "+strconv.Itoa(l.Addr().(*net.TCPAddr).Port), 1)
+	out, err := exec.CommandContext(ctx, path, "--config-yaml", adminYAML+yaml, "--base-id", id, "--restart-epoch", "1").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "address already in use") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	w.eventually("its admin pages are there again", func() bool { status, _ := w.get("/ready"); return status == 200 })
+	if got := w.body(address); got != "0" {
+		t.Errorf("it answers %q", got)
+	}
+	next := launch(t, fmt.Sprintf(servedYAML, "1"), "--base-id", id, "--restart-epoch", "1")
+	if got := next.listener("web"); got != address {
+		t.Errorf("listens at %s, not at %s", got, address)
+	}
+}
+
+// A process whose listeners come from a control plane that says nothing takes nobody's place: the other one serves on.
+func TestTakesOverWhenItServes(t *testing.T) {
+	id := baseID()
+	w := launch(t, fmt.Sprintf(servedYAML, "0"), "--base-id", id)
+	address := w.listener("web")
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	next := begin(t, fmt.Sprintf(`
+dynamic_resources:
+  ads_config: {api_type: GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: plane}}]}
+  lds_config: {ads: {}, resource_api_version: V3, initial_fetch_timeout: 0s}
+static_resources:
+  clusters:
+  - name: plane
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+    load_assignment: {cluster_name: plane, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}]}]}
+node: {id: a, cluster: b}
+`, silent.Addr().(*net.TCPAddr).Port), "--base-id", id, "--restart-epoch", "1")
+	c, err := silent.Accept() // it asks for its listeners
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, state := next.get("/ready"); !strings.Contains(state, "INITIALIZING") {
+		t.Errorf("it says %q of itself", state)
+	}
+	for range 20 {
+		if got := w.body(address); got != "0" {
+			t.Fatalf("the process before answers %q", got)
+		}
+	}
+	next.cmd.Process.Kill()
+	next.cmd.Wait()
+	w.eventually("its admin pages are there again", func() bool { status, _ := w.get("/ready"); return status == 200 })
+	if strings.Contains(w.log.String(), "asked to go") {
+		t.Errorf("it was to go:\n%s", w.log.String())
+	}
+}
+
 // A base id of its own is found for whoever asks for one, and told.
 func TestDynamicBaseID(t *testing.T) {
 	file := t.TempDir() + "/id"

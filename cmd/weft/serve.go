@@ -39,6 +39,7 @@ type process struct {
 	feed    *xds.Feed
 	proxy   *proxy.Proxy
 	admin   *admin.Server
+	reopen  func() error // has the admin pages be read at their address again
 	runtime *proxy.Runtime
 	began   time.Time
 	quit    chan struct{}
@@ -72,7 +73,7 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	p.logs.Remote = p.remote.Open
 	p.proxy, err = proxy.New(proxy.Options{
 		Concurrency: loops, ServiceCluster: boot.Node.Cluster, ServiceNode: boot.Node.ID, Node: boot.Node.Message, Zone: boot.Node.Zone, Host: hostAddress(f.localAddressVersion),
-		Specs: builtin.All(), Stats: p.stats, Logs: p.logs, Log: p.log, Epoch: f.restartEpoch, Handed: p.row.handed, Ready: feed.Ready, Demand: feed.Demand,
+		Specs: builtin.All(), Stats: p.stats, Logs: p.logs, Log: p.log, Epoch: f.restartEpoch, Numbered: p.row.numbered(), Handed: p.row.handed, Ready: feed.Ready, Demand: feed.Demand,
 		MaxConnections: boot.MaxConnections,
 	})
 	if err == nil {
@@ -80,7 +81,8 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	}
 	if err == nil {
 		// Before the listeners, so that whoever watches readiness sees the process before it serves.
-		err = p.startAdmin(levels, logger("admin"))
+		err = p.startAdmin(levels, logger("admin"), nil)
+		p.reopen = func() error { return p.startAdmin(levels, logger("admin"), &p.admin.Address) }
 	}
 	if err == nil {
 		err = p.update(feed.Snapshot())
@@ -92,12 +94,19 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 		p.close()
 		return nil, err
 	}
-	p.row.takeOver(p)
 	p.tellUnasked()
 	ctx, cancel := context.WithCancel(context.Background())
 	p.unwatch = cancel
 	p.watched.Go(func() {
 		feed.Watch(ctx, p.update)
+	})
+	p.watched.Go(func() {
+		// Not before what control planes have to say is served: until then the process before has the listeners that this one lacks.
+		select {
+		case <-feed.Readied():
+			p.row.takeOver(p)
+		case <-ctx.Done():
+		}
 	})
 	p.watched.Go(func() { feed.ReportLoad(ctx, p.proxy.Loads, p.log) })
 	for name, a := range p.proxy.Addresses() {
@@ -137,9 +146,13 @@ func report(log *slog.Logger, o xds.Outcome) {
 	}
 }
 
-func (p *process) startAdmin(levels *components, log *slog.Logger) error {
+// startAdmin listens where the bootstrap says, or at another address.
+func (p *process) startAdmin(levels *components, log *slog.Logger, at *config.Address) error {
 	if p.boot.Admin == nil {
 		return nil
+	}
+	if at == nil {
+		at = &p.boot.Admin.Address
 	}
 	var logs []*accesslog.Log
 	for _, a := range p.boot.Admin.AccessLogs {
@@ -149,7 +162,7 @@ func (p *process) startAdmin(levels *components, log *slog.Logger) error {
 		}
 		logs = append(logs, l)
 	}
-	server, err := admin.Listen(p.boot.Admin.Address, admin.View{
+	server, err := admin.Listen(*at, admin.View{
 		Allow:        p.boot.Admin.Allow,
 		Stats:        p.stats,
 		Refresh:      p.proxy.Refresh,
@@ -291,7 +304,7 @@ func (p *process) info() any {
 		"state":                state,
 		"hot_restart_version":  p.row.version(),
 		"uptime_current_epoch": seconds(up),
-		"uptime_all_epochs":    seconds(up),
+		"uptime_all_epochs":    seconds(time.Since(p.firstBegan())),
 		"node": map[string]any{
 			"id": p.boot.Node.ID, "cluster": p.boot.Node.Cluster, "user_agent_name": "weft",
 			"locality": map[string]string{"region": p.boot.Node.Region, "zone": p.boot.Node.Zone, "sub_zone": p.boot.Node.SubZone},

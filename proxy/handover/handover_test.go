@@ -17,6 +17,8 @@ type keeper struct {
 	t                     *testing.T
 	sockets, counters     int
 	admin, drained, ended atomic.Int32
+	abandoned, reopened   atomic.Int32
+	offers                chan *Offers
 }
 
 func (k *keeper) Sockets() (list []Socket) {
@@ -41,8 +43,12 @@ func (k *keeper) Counters() map[string]uint64 {
 func (k *keeper) Self() Self { return Self{BaseID: 5, Args: []string{"-c", "file"}, Dir: "/"} }
 
 func (k *keeper) CloseAdmin() { k.admin.Add(1) }
+func (k *keeper) OpenAdmin()  { k.reopened.Add(1) }
 func (k *keeper) Drain()      { k.drained.Add(1) }
 func (k *keeper) End()        { k.ended.Add(1) }
+func (k *keeper) Abandoned()  { k.abandoned.Add(1) }
+
+func (k *keeper) Give(o *Offers) { k.offers <- o }
 
 func name() string { return Name(fmt.Sprintf("@weft-test-%d", rand.Uint64()), 0) }
 

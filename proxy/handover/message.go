@@ -16,6 +16,8 @@ const (
 	askDrain    = "drain"    // connections are to go, and nobody new is let in
 	askCounters = "counters" // what has been counted
 	askEnd      = "end"      // the process is to end; it answers with its last counters
+	// askConnections wants connections that can go on in another process, over the socket that comes with it.
+	askConnections = "connections"
 )
 
 // request is what a successor says, response what it hears. Each is one packet.
@@ -38,6 +40,9 @@ type Self struct {
 	BaseID uint     `json:"base_id"`
 	Args   []string `json:"args"` // of its command line, without its name
 	Dir    string   `json:"dir"`  // where it runs
+	// Numbered is a number that none of its connections reaches, so that those of its successor have others, and it can have some of them.
+	Numbered uint64    `json:"numbered"`
+	Began    time.Time `json:"began"` // when the first of the row did
 }
 
 // mostDescriptors go in a packet (the kernel takes 253), mostCounters likewise: a name takes a hundred bytes.
@@ -59,13 +64,20 @@ func send(fd int, v any, fds ...int) error {
 	if len(fds) > 0 {
 		rights = unix.UnixRights(fds...)
 	}
-	return unix.Sendmsg(fd, b, rights, nil, unix.MSG_NOSIGNAL)
+	for {
+		if err := unix.Sendmsg(fd, b, rights, nil, unix.MSG_NOSIGNAL); err != unix.EINTR { // which a limit of time has a signal cause
+			return err
+		}
+	}
 }
 
 // receive reads one packet, and the descriptors that came with it. At the peer's end it says so.
 func receive(fd int, v any) ([]int, error) {
 	b, rights := make([]byte, mostPacket), make([]byte, unix.CmsgSpace(4*mostDescriptors))
 	n, m, flags, _, err := unix.Recvmsg(fd, b, rights, unix.MSG_CMSG_CLOEXEC)
+	for err == unix.EINTR {
+		n, m, flags, _, err = unix.Recvmsg(fd, b, rights, unix.MSG_CMSG_CLOEXEC)
+	}
 	switch {
 	case err == unix.EAGAIN:
 		return nil, fmt.Errorf("no answer within %v", answerTime)

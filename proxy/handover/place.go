@@ -30,12 +30,18 @@ type Owner interface {
 	Sockets() []Socket
 	// CloseAdmin frees the address of the admin pages.
 	CloseAdmin()
+	// OpenAdmin opens them again: whoever wanted the address has gone.
+	OpenAdmin()
 	// Drain lets nobody new in, and asks those who are there to go.
 	Drain()
+	// Give has connections that can go on in another process be offered to it, from a goroutine of the owner's, which frees the offers.
+	Give(o *Offers)
 	// Counters is what has been counted so far, by name.
 	Counters() map[string]uint64
 	// End ends the process, after this call has returned.
 	End()
+	// Abandoned says that a successor that had Drain called has gone without End. Another one may come.
+	Abandoned()
 }
 
 // Place is where a process waits for its successor.
@@ -103,10 +109,16 @@ func (p *Place) Serve(o Owner) {
 			if err != nil {
 				continue
 			}
-			given := p.converse(fd, o)
+			given, freed, ended := p.converse(fd, o)
 			unix.Close(fd)
-			if given {
+			if ended {
 				return
+			}
+			if freed {
+				o.OpenAdmin()
+			}
+			if given { // it has died: as long as it lives it is the one who waits at the place
+				o.Abandoned()
 			}
 		}
 	})
@@ -131,54 +143,67 @@ func (p *Place) wait(fd int) bool {
 	}
 }
 
-// converse does what a successor asks for. It says that the place is the successor's now: there is none to come any more.
-func (p *Place) converse(fd int, o Owner) (given bool) {
+// converse does what a successor asks for. It says whether clients have been asked to go, so that the place is the successor's for as long as
+// it lives, whether the admin pages are closed, and whether this process is to end, so that there is none to come any more.
+func (p *Place) converse(fd int, o Owner) (given, freed, ended bool) {
 	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil || int(cred.Uid) != os.Getuid() {
 		send(fd, response{Error: "the place is another user's"})
-		return false
+		return false, false, false
 	}
 	for p.wait(fd) {
 		var q request
-		if _, err := receive(fd, &q); err != nil {
-			return given // a successor that goes before it has taken over leaves everything as it was
+		fds, err := receive(fd, &q)
+		if err != nil {
+			return given, freed, false // a successor that goes before it has taken over leaves everything as it was
 		}
-		if q.Ask == askHello {
-			self := o.Self()
-			self.Epoch = p.epoch
-			if send(fd, response{Self: &self}) != nil {
-				return given
-			}
-			continue
-		}
-		if q.Epoch != p.epoch+1 {
-			send(fd, response{Error: fmt.Sprintf("--restart-epoch is %d, and the process that runs has %d: want %d", q.Epoch, p.epoch, p.epoch+1)})
-			return given
-		}
-		switch q.Ask {
-		case askSockets:
-			err = p.sendSockets(fd, o.Sockets())
-		case askAdmin:
-			o.CloseAdmin()
-			err = send(fd, response{})
-		case askDrain:
-			given = true
-			o.Drain()
-			err = send(fd, response{})
-		case askCounters:
-			err = sendCounters(fd, o.Counters())
-		case askEnd:
+		if q.Ask == askConnections && q.Epoch == p.epoch+1 && given && len(fds) == 1 {
+			o.Give(newOffers(fds[0]))
+			fds, err = nil, send(fd, response{})
+		} else if q.Ask == askEnd && q.Epoch == p.epoch+1 {
 			sendCounters(fd, o.Counters()) // to whoever still listens
 			o.End()
-			return true
-		default:
-			err = send(fd, response{Error: fmt.Sprintf("%q is not known here", q.Ask)})
+			return given, freed, true
+		} else {
+			err = p.answer(fd, &q, o)
+			given = given || q.Epoch == p.epoch+1 && q.Ask == askDrain
+			freed = freed || q.Epoch == p.epoch+1 && q.Ask == askAdmin
 		}
+		closeAll(fds)
 		if err != nil {
-			return given
+			return given, freed, false
 		}
 	}
-	return given
+	return given, freed, true // the place is closed
+}
+
+// answer does what is asked for by itself. An error ends the conversation.
+func (p *Place) answer(fd int, q *request, o Owner) error {
+	if q.Ask == askHello {
+		self := o.Self()
+		self.Epoch = p.epoch
+		return send(fd, response{Self: &self})
+	}
+	if q.Epoch != p.epoch+1 {
+		err := fmt.Errorf("--restart-epoch is %d, and the process that runs has %d: want %d", q.Epoch, p.epoch, p.epoch+1)
+		send(fd, response{Error: err.Error()})
+		return err
+	}
+	switch q.Ask {
+	case askSockets:
+		return p.sendSockets(fd, o.Sockets())
+	case askAdmin:
+		o.CloseAdmin()
+		return send(fd, response{})
+	case askDrain:
+		o.Drain()
+		return send(fd, response{})
+	case askCounters:
+		return sendCounters(fd, o.Counters())
+	case askConnections:
+		return send(fd, response{Error: "connections go to who has had the process drain, over one socket"})
+	}
+	return send(fd, response{Error: fmt.Sprintf("%q is not known here", q.Ask)})
 }
 
 func (p *Place) sendSockets(fd int, list []Socket) error {

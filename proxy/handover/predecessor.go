@@ -31,7 +31,11 @@ func Ask(name string) (*Self, error) {
 		return nil, err
 	}
 	defer p.Close()
-	var self *Self
+	return p.Self()
+}
+
+// Self asks the predecessor who it is.
+func (p *Predecessor) Self() (self *Self, err error) {
 	err = p.ask(askHello, func(r *response, _ []int) error {
 		if self = r.Self; self == nil {
 			return errors.New("no answer to that question")
@@ -57,9 +61,9 @@ func connect(name string) (int, error) {
 	return fd, nil
 }
 
-// ask asks, and gives every packet of the answer to f.
-func (p *Predecessor) ask(what string, f func(r *response, fds []int) error) error {
-	if err := send(p.fd, request{Ask: what, Epoch: p.epoch}); err != nil {
+// ask asks, with those descriptors, and gives every packet of the answer to f.
+func (p *Predecessor) ask(what string, f func(r *response, fds []int) error, with ...int) error {
+	if err := send(p.fd, request{Ask: what, Epoch: p.epoch}, with...); err != nil {
 		return fmt.Errorf("handover: %s: %w", what, err)
 	}
 	for {

@@ -99,13 +99,39 @@ func (a *admitted) Ended(e *accesslog.Entry) {
 
 // Left lets the next one in.
 func (a *admitted) Left(age time.Duration) {
+	a.uncount()
+	a.Gate.Left(age)
+}
+
+// Moved lets the next one in, too.
+func (a *admitted) Moved() {
+	a.uncount()
+	a.Gate.Moved()
+}
+
+func (a *admitted) uncount() {
 	for i, m := range a.guards {
 		if a.counted&(1<<i) != 0 {
 			m.active.Add(-1)
 			m.stats.Loop(a.loop).Dec(ActiveConnections)
 		}
 	}
-	a.Gate.Left(age)
+}
+
+// Readmit counts a connection that another process has let in, whatever the limits, and is its gate from then on.
+func (g Guards) Readmit(l *Local, gate loop.Gate) loop.Gate {
+	if len(g) == 0 {
+		return gate
+	}
+	in := &admitted{Gate: gate, guards: g, loop: l.Loop.Index()}
+	for i, m := range g {
+		if m.bucket == nil && !m.off() {
+			m.active.Add(1)
+			m.stats.Loop(in.loop).Inc(ActiveConnections)
+			in.counted |= 1 << i
+		}
+	}
+	return in
 }
 
 // turnAway closes a connection, now or after a delay, so that a client that comes back at once takes its time.

@@ -21,6 +21,7 @@ type Server struct {
 	state    []config.SetState // of every connection
 	limit    int
 	chain    string // the filter chain's name
+	id       string // and its ID
 	listener string
 	about    accesslog.About
 	nextConn *atomic.Uint64
@@ -34,6 +35,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, store *telemetry.S
 		stats:    store.Acquire(Stats, "tcp."+c.StatPrefix+".", telemetry.Tag{Name: "tcp_prefix", Value: c.StatPrefix}),
 		limit:    int(l.BufferLimit),
 		chain:    chain.Name,
+		id:       chain.ID,
 		listener: l.Name,
 		state:    chain.State,
 		nextConn: nextConn,
@@ -52,6 +54,7 @@ type Local struct {
 	Demands  upstream.Demands
 	Known    map[config.Demand]bool // what there is an answer about, of what was demanded
 	tunnels  *tunnel                // all of them, through next and prev
+	movable  func(*Movable)         // hears of each that comes to stand; nil: nobody does
 	answered *answered              // all of them, through next and prev
 	wish     upstream.Wish
 }

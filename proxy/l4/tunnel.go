@@ -34,6 +34,8 @@ type tunnel struct {
 	asked    bool // its cluster was, and has not come
 	carrying bool // the upstream connection stands
 	over     bool
+	moving   bool // it is halted, and may be another process's
+	unwell   bool // its endpoint has become so meanwhile
 }
 
 // upEnd is the tunnel as the owner of its upstream connection.
@@ -67,10 +69,7 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 		}
 	}
 	t.entry.SetState(s.state)
-	if t.next = l.tunnels; t.next != nil {
-		t.next.prev = t
-	}
-	l.tunnels = t
+	t.link()
 	t.stats.Inc(CxTotal)
 	if d := s.config.MaxDownstreamDuration; d > 0 {
 		l.Loop.SetTimer(&t.duration, l.Loop.Jittered(d, s.config.DurationJitter), t)
@@ -217,6 +216,9 @@ func (u *upEnd) OnConnected() {
 		t.local.Loop.SetTimer(&t.idle, d, t)
 	}
 	t.down.Resume()
+	if f := t.local.movable; f != nil {
+		f(&Movable{tunnel: t})
+	}
 }
 
 // OnData carries bytes upstream.
@@ -321,6 +323,10 @@ func (u *upEnd) OnClosed(err error) {
 // OnUnwell ends the tunnel in order, or looks for another endpoint if it has not begun.
 func (u *upEnd) OnUnwell() {
 	t := (*tunnel)(u)
+	if t.moving {
+		t.unwell = true
+		return
+	}
 	if !t.carrying {
 		t.local.Loop.StopTimer(&t.connect)
 		t.up.Ended(upstream.CxDestroyLocal, false)
@@ -414,14 +420,7 @@ func (t *tunnel) finish(why string, row int) {
 	l.Loop.StopTimer(&t.idle)
 	l.Loop.StopTimer(&t.duration)
 	l.Loop.StopTimer(&t.report)
-	if t.prev != nil {
-		t.prev.next = t.next
-	} else {
-		l.tunnels = t.next
-	}
-	if t.next != nil {
-		t.next.prev = t.prev
-	}
+	t.unlink()
 	age := time.Duration(l.Loop.Nanotime() - t.began)
 	rx, tx := t.down.Received(), t.down.Sent()+uint64(t.down.Unsent())
 	t.stats.Add(CxRxBytes, rx)
@@ -437,6 +436,25 @@ func (t *tunnel) finish(why string, row int) {
 	t.gate.Left(age)
 	if t.up != nil {
 		t.up.Ended(row, false)
+	}
+}
+
+// link puts the tunnel among its loop's.
+func (t *tunnel) link() {
+	if t.next = t.local.tunnels; t.next != nil {
+		t.next.prev = t
+	}
+	t.local.tunnels = t
+}
+
+func (t *tunnel) unlink() {
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else {
+		t.local.tunnels = t.next
+	}
+	if t.next != nil {
+		t.next.prev = t.prev
 	}
 }
 

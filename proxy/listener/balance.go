@@ -80,9 +80,12 @@ func (p *port) receive(a *loop.Pending) {
 	a.Refuse()
 }
 
-// departed lets the balance know of a connection that is gone, or that another listener got.
+// departed lets the balance know of a connection that is gone, or that another listener got, and whoever waits for the last one.
 func (p *port) departed() {
 	if b := p.listener.balance; b != nil {
 		b.leave(p.Loop.Index())
+	}
+	if f := p.Local.Departed; f != nil {
+		f()
 	}
 }

@@ -24,8 +24,9 @@ type Local struct {
 	TLS      *telemetry.Values // of TLSStats
 	HTTPSeen *telemetry.Values // of HTTPStats
 	ports    map[netip.AddrPort]*port
-	waiting  int // connections whose first bytes are awaited
-	shaking  int // connections that do not speak TLS yet, and are to
+	waiting  int    // connections whose first bytes are awaited
+	shaking  int    // connections that do not speak TLS yet, and are to
+	Departed func() // is told of each connection that goes; nil: nobody is
 }
 
 // NewLocal makes what the listeners of a loop share.
@@ -66,6 +67,11 @@ func at[P comparable](ports map[netip.AddrPort]P, a netip.AddrPort, compat func(
 // Connections is the number of downstream connections of the loop, those among them whose first bytes or handshakes are awaited.
 func (l *Local) Connections() int {
 	return l.HTTP.Connections() + l.TCP.Connections() + l.waiting + l.shaking
+}
+
+// Parting is the number of connections that end when they have said what they have to: all but tunnels, and those that send their last bytes.
+func (l *Local) Parting() int {
+	return l.HTTP.Connections() + l.waiting + l.shaking + l.Loop.Lingering()
 }
 
 // Listener is a bound socket, by loop, and what its connections meet.

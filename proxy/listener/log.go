@@ -107,6 +107,9 @@ func (l *logged) Left(age time.Duration) {
 	l.write()
 }
 
+// Moved leaves it to another process to log the connection.
+func (l *logged) Moved() { l.port.Moved() }
+
 func (l *logged) write() {
 	p, e := l.port, &l.entry
 	e.End = time.Duration(p.Loop.Nanotime() - l.began)

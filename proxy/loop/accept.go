@@ -40,8 +40,11 @@ type Arrival struct {
 	Applications []string       // protocols that the client offers, or begins with
 }
 
-// Gate is what a connection came in by. It hears when the connection has gone, after how long.
-type Gate interface{ Left(age time.Duration) }
+// Gate is what a connection came in by. It hears when the connection has gone, after how long, or that it goes on in another process.
+type Gate interface {
+	Left(age time.Duration)
+	Moved()
+}
 
 // Listen takes connections from the listening socket fd, which it owns from now on; accept is called for each, and paused whenever
 // accepting stops for a while because no descriptors are left.

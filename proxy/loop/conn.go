@@ -74,10 +74,12 @@ const (
 	shut             // our end is sent
 	lingering        // CloseFlushed: the owner has let go
 	closed
-	securing // a TLS handshake is under way, or will be once the connection stands
-	ioFailed // a send failed; the error is told in order, after what can still be read
-	wasReset // the peer has gone without an orderly end
-	yielded  // reads nothing before what is kept has been offered once more
+	securing  // a TLS handshake is under way, or will be once the connection stands
+	ioFailed  // a send failed; the error is told in order, after what can still be read
+	wasReset  // the peer has gone without an orderly end
+	yielded   // reads nothing before what is kept has been offered once more
+	halted    // is about to be another process's: nothing is read or written
+	inherited // came from another process, which may have a descriptor of it, too
 )
 
 // adopt makes a connection of a descriptor that is non-blocking.
@@ -386,7 +388,7 @@ func (c *Conn) queue() {
 func (c *Conn) catchUp() {
 	c.again = false
 	c.state &^= yielded
-	if c.state&(paused|closed|lingering|connecting) != 0 {
+	if c.state&(paused|closed|lingering|connecting|halted) != 0 {
 		return
 	}
 	asked := c.asked
@@ -401,7 +403,7 @@ func (c *Conn) catchUp() {
 
 // watch tells the poller what is wanted now, if that has changed.
 func (c *Conn) watch() {
-	if c.state&closed != 0 {
+	if c.state&(closed|halted) != 0 {
 		return
 	}
 	var interest uint32
@@ -446,6 +448,12 @@ func (c *Conn) finish(err error) {
 	c.state |= closed
 	l := c.loop
 	l.wheel.stop(&c.linger)
+	if c.state&lingering != 0 {
+		l.lingering--
+		if l.Parted != nil {
+			l.Parted()
+		}
+	}
 	if c.secure != nil {
 		c.endSecurely()
 	}
@@ -456,6 +464,9 @@ func (c *Conn) finish(err error) {
 	if c.kept != nil {
 		l.buffers.put(c.kept)
 		c.kept = nil
+	}
+	if c.state&inherited != 0 {
+		l.poll.forget(c.fd) // to close does not, as long as the other process has the socket
 	}
 	l.release(c.fd)
 	if c.placed {
@@ -480,6 +491,7 @@ func (c *Conn) CloseFlushed(d time.Duration) {
 	}
 	c.state |= lingering
 	c.state &^= paused
+	c.loop.lingering++
 	c.CloseWrite()
 	if c.state&closed != 0 {
 		return

@@ -34,6 +34,9 @@ type Loop struct {
 	date    [29]byte
 	random  *mathrand.ChaCha8
 
+	lingering int    // connections that CloseFlushed has not closed yet
+	Parted    func() // is told of each that it has closed; nil: nobody is
+
 	mu      sync.Mutex
 	posted  []func()
 	waiting atomic.Bool // somebody posted
@@ -105,6 +108,9 @@ func (l *Loop) Now() time.Time { return l.start.Add(time.Duration(l.time)) }
 
 // Nanotime is Now as nanoseconds since the loop was made, which costs nothing to take and to compare.
 func (l *Loop) Nanotime() int64 { return l.time }
+
+// Lingering is how many connections have nobody any more, and still send their last bytes.
+func (l *Loop) Lingering() int { return l.lingering }
 
 // Date is Now as a date field's value (RFC 9110 §5.6.7), made once a second. The bytes change with the next turn.
 func (l *Loop) Date() []byte {

@@ -133,7 +133,7 @@ func (c *Conn) sendFailed(errno unix.Errno) {
 
 // Flush sends what was written, as far as the kernel takes it.
 func (c *Conn) Flush() {
-	if c.state&(closed|connecting) != 0 {
+	if c.state&(closed|connecting|halted) != 0 {
 		return
 	}
 	if c.secure != nil && c.state&(securing|ioFailed) == 0 {

@@ -21,6 +21,8 @@ type Options struct {
 	Events func(path string) Lines
 	// Secrets are what TLS is spoken with.
 	Secrets *tls.Store
+	// Numbered is what the numbers of connections begin behind.
+	Numbered uint64
 }
 
 // lines are the files of those paths.

@@ -35,9 +35,14 @@ type Set struct {
 
 // NewSet makes an empty set for those loops of a process in that zone.
 func NewSet(loops []*loop.Loop, zone string, store *telemetry.Store, o Options) *Set {
-	return &Set{loops: loops, zone: zone, store: store, options: o, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
+	s := &Set{loops: loops, zone: zone, store: store, options: o, clusters: map[string]*Cluster{}, breakers: map[string]*Breakers{}, endpoints: map[endpointKey]*Endpoint{},
 		standings: map[standingKey]*Standing{}, destinations: map[string]*destinations{}, resolver: newResolver(), epoch: time.Now()}
+	s.numbers.Store(o.Numbered)
+	return s
 }
+
+// Numbered is the number of the last upstream connection.
+func (s *Set) Numbered() uint64 { return s.numbers.Load() }
 
 // Clusters are a generation's clusters by name. It is not written to after it was made.
 type Clusters map[string]*Cluster

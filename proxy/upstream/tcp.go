@@ -87,9 +87,7 @@ func (t *TCP) Ended(row int, timeout bool) {
 		return
 	}
 	t.ended = true
-	if t.cluster.Config.CloseUnwell {
-		delete(t.Member.pool(t.loop).tunnels, t)
-	}
+	t.unwatch()
 	stats := t.stats()
 	stats.Dec(CxActive)
 	stats.Inc(CxDestroy)
@@ -118,6 +116,16 @@ func (t *TCP) Ended(row int, timeout bool) {
 			stats.Inc(RqPendingFailureEject)
 		}
 	}
+	t.left()
+}
+
+func (t *TCP) unwatch() {
+	if t.cluster.Config.CloseUnwell {
+		delete(t.Member.pool(t.loop).tunnels, t)
+	}
+}
+
+func (t *TCP) left() {
 	t.Member.Counts.CxActive.Add(-1)
 	t.Member.Active.Leave()
 	t.cluster.Breakers[config.PriorityDefault].Connections.Leave()

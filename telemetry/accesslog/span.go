@@ -138,6 +138,26 @@ func At(since time.Duration) Instant { return Instant{since, true} }
 // Happened tells whether the point has been.
 func (i Instant) Happened() bool { return i.happened }
 
+// MarshalText writes the point for another process; empty: it has not been.
+func (i Instant) MarshalText() ([]byte, error) {
+	if !i.happened {
+		return []byte{}, nil
+	}
+	return strconv.AppendInt(nil, int64(i.since), 10), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (i *Instant) UnmarshalText(b []byte) error {
+	if *i = (Instant{}); len(b) == 0 {
+		return nil
+	}
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	if err == nil {
+		*i = At(time.Duration(n))
+	}
+	return err
+}
+
 func (m *More) at(p point) (time.Duration, bool) {
 	if m == nil {
 		m = &none
