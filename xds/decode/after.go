@@ -100,7 +100,7 @@ func (d *Decoder) part(wire []byte, m proto.Message) *session {
 	s := d.session()
 	s.whole, s.raw, s.same = m, wire, true
 	s.canonical(m.ProtoReflect())
-	if s.unread || !s.valid(m) {
+	if s.unread || s.deep || !s.valid(m) {
 		return nil
 	}
 	return s

@@ -76,6 +76,8 @@ type session struct {
 	problems     Problems
 	opened       map[*anypb.Any]*opened
 	unread       bool                      // an Any is of a type that the program does not link, or no such message
+	depth        int                       // of the Any that is being opened
+	deep         bool                      // there is one deeper than may be
 	whole        proto.Message             // what is being read
 	raw          []byte                    // its canonical bytes
 	same         bool                      // they are what it was read from
@@ -107,11 +109,16 @@ func (s *session) check(m proto.Message, wire []byte, p *at) {
 		seen.message(wire, o)
 		s.same = seen.same
 	}
-	s.canonical(m.ProtoReflect())
+	if s.canonical(m.ProtoReflect()); s.deep {
+		s.problem(p, "messages are in one another more than %d deep", maxNested)
+	}
 	if s.whole, s.raw = m, wire; !s.same {
 		s.raw = marshal(m)
 		seen = scan{decoder: s.Decoder, clean: true}
 		seen.message(s.raw, o)
+	}
+	if s.deep {
+		return
 	}
 	if seen.clean && !s.unread && s.options.Harmless == nil && s.valid(m) {
 		return
@@ -138,8 +145,10 @@ func hash(b []byte) (h config.Hash) {
 // one reads a resource that stands alone.
 func one[M proto.Message, C any](d *Decoder, m M, wire []byte, read func(*session, M, *at) C) (C, error) {
 	s := d.session()
-	s.check(m, wire, nil)
-	c := read(s, m, nil)
+	var c C
+	if s.check(m, wire, nil); !s.deep {
+		c = read(s, m, nil)
+	}
 	if err := s.err(); err != nil {
 		var none C
 		return none, err
