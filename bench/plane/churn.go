@@ -3,6 +3,7 @@ package plane
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,13 +142,19 @@ func (c Churn) gone(n int) []Named {
 
 // step says the n-th change.
 func (c Churn) step(ctx context.Context, p *Plane, n int) error {
-	if c.Astray {
-		return p.Tell(ctx, c.gone(n), c.all(n)...) // what is gone goes with the clusters, before the routes
+	all := c.all(n)
+	first := slices.IndexFunc(all, func(r Named) bool { return r.Name == "http" }) // clusters and their endpoints are before the listeners
+	early, late := c.gone(n), []Named(nil)
+	if !c.Astray {
+		early, late = nil, early
 	}
-	if err := p.Tell(ctx, nil, c.all(n)...); err != nil {
+	if err := p.Tell(ctx, early, all[:first]...); err != nil {
 		return err
 	}
-	return p.Tell(ctx, c.gone(n))
+	if err := p.Tell(ctx, nil, all[first:]...); err != nil || len(late) == 0 {
+		return err
+	}
+	return p.Tell(ctx, late)
 }
 
 // run says a change once in so long, as often as it is told, and says how often it was late by a whole turn.
