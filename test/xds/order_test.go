@@ -29,11 +29,6 @@ type world struct {
 	outcomes  map[string]string // by listener, a space, and path
 }
 
-const (
-	extensionURL = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
-	runtimeURL   = "type.googleapis.com/envoy.service.runtime.v3.Runtime"
-)
-
 func (w *world) put(m proto.Message) {
 	a, err := anypb.New(m)
 	if err == nil {
