@@ -30,13 +30,12 @@ type Plane struct {
 
 // stream is one proxy.
 type stream struct {
-	mu      sync.Mutex // one message at a time
-	send    func(*discoveryv3.DeltaDiscoveryResponse) error
-	nonce   int
-	waits   map[string]chan error // for answers, by nonce
-	named   map[string]map[string]bool
-	whole   map[string]bool // types of which it wants all
-	rejects []string
+	mu    sync.Mutex // one message at a time
+	send  func(*discoveryv3.DeltaDiscoveryResponse) error
+	nonce int
+	waits map[string]chan error // for answers, by nonce
+	named map[string]map[string]bool
+	whole map[string]bool // types of which it wants all
 }
 
 // Listen opens a control plane on a free port.

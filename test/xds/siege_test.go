@@ -121,9 +121,11 @@ func TestHostileServers(t *testing.T) {
 		"resource exhausted":  {answering(refusing("8")), "ResourceExhausted"},
 		"unimplemented":       {answering(refusing("12")), "Unimplemented"},
 		"a status of nobody":  {answering(refusing("9999")), "go away"},
-		"redirects":           {answering(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound) }), "302"},
-		"a page":              {answering(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") }), "content-type"},
-		"resets each stream":  {framing(func(f *http2.Framer, id uint32) { f.WriteRSTStream(id, http2.ErrCodeRefusedStream) }), "REFUSED_STREAM"},
+		"redirects": {answering(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		}), "302"},
+		"a page":             {answering(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") }), "content-type"},
+		"resets each stream": {framing(func(f *http2.Framer, id uint32) { f.WriteRSTStream(id, http2.ErrCodeRefusedStream) }), "REFUSED_STREAM"},
 		"resets without end": {framing(func(f *http2.Framer, id uint32) {
 			for f.WriteRSTStream(id, http2.ErrCodeInternal) == nil {
 			}
@@ -203,8 +205,10 @@ func TestHostilePolls(t *testing.T) {
 			w.Header().Set("Content-Encoding", "gzip")
 			w.Write(bomb.Bytes())
 		}, "has more than"},
-		"redirects": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect) }, "answers 307"},
-		"an error":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, "answers 500"},
+		"redirects": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect)
+		}, "answers 307"},
+		"an error": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, "answers 500"},
 		"half": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			io.WriteString(w, `{"version_info": "1", "resou`)
