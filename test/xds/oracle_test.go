@@ -121,7 +121,6 @@ http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.exten
 		same("Cluster", cluster("lb_policy: LEAST_REQUEST, least_request_lb_config: {choice_count: 2}")),
 		{"Cluster", cluster("lb_policy: RING_HASH, ring_hash_lb_config: {minimum_ring_size: 8, maximum_ring_size: 4}"), "a ring of more entries at least than at most"},
 		same("Cluster", cluster("lb_policy: RING_HASH, ring_hash_lb_config: {minimum_ring_size: 9000000}")),
-		{"Cluster", cluster("lb_policy: MAGLEV, maglev_lb_config: {table_size: 65536}"), "a table whose size is no prime: Envoy says so when it has endpoints"},
 		same("Cluster", cluster("common_lb_config: {healthy_panic_threshold: {value: 101}}")),
 		same("Cluster", cluster("type: EDS")),
 		same("Cluster", cluster("outlier_detection: {interval: 0s}")),
