@@ -164,8 +164,9 @@ func measure(ctx context.Context, w wanted, out io.Writer) error {
 	}
 	defer stage.Close()
 	stage.Measure, stage.Profile = w.measure, w.profile
+	stage.Remark = func(text string) { fmt.Fprintf(out, "  %s\n", text) }
 	if w.quick {
-		stage.Warm, stage.Idle = 200*time.Millisecond, time.Second
+		stage.Warm, stage.Idle, stage.Brief = 200*time.Millisecond, time.Second, true
 	}
 	run.Outcomes, err = scenarios.Run(ctx, stage, w.list, contestants, w.rounds, progress(out))
 	if err != nil {

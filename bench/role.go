@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/bench/load"
+	"github.com/weftmesh/weft/bench/mixed"
 	"github.com/weftmesh/weft/bench/plane"
 	"github.com/weftmesh/weft/bench/scenarios"
 	"github.com/weftmesh/weft/bench/upstream"
@@ -22,6 +23,9 @@ func play(role string, in io.Reader, out io.Writer) error {
 	case scenarios.PlaneRole:
 		debug.SetGCPercent(100) // it is not what is measured, and it does allocate
 		return plane.Play(in, out)
+	case scenarios.MixedRole:
+		debug.SetGCPercent(100)
+		return mixed.Play(in, out)
 	case scenarios.LoadRole:
 		return playLoad(in, out)
 	case scenarios.UpstreamRole:

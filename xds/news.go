@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/config"
@@ -25,6 +24,7 @@ type judgement struct {
 	response *stream.Response
 	refused  map[string]bool // resources, by name
 	faults   Faults
+	why      map[string]Faults // of them, those of each resource
 	ignored  []string
 	count    int             // resources that are new or others than before, and that were removed
 	changed  map[string]bool // of those that were asked for by name
@@ -68,7 +68,7 @@ func (f *Feed) take(n news) {
 		if n.Response.Message != kind.Message() || n.link.message != "" && n.link.message != kind.Message() {
 			continue
 		}
-		v := &judgement{link: n.link, kind: kind, response: n.Response, refused: map[string]bool{}, changed: map[string]bool{}}
+		v := &judgement{link: n.link, kind: kind, response: n.Response, refused: map[string]bool{}, why: map[string]Faults{}, changed: map[string]bool{}}
 		f.judgements = append(f.judgements, v)
 		for _, h := range f.heads {
 			if h.kind == kind && h.link == n.link {
@@ -94,6 +94,7 @@ func (v *judgement) refuse(name string, faults ...Fault) {
 		faults[i].File = v.kind.String() + " " + strconv.Quote(name)
 	}
 	v.faults = append(v.faults, faults...)
+	v.why[name] = append(v.why[name], faults...)
 }
 
 // resource finds one of the response.
@@ -156,13 +157,7 @@ func (f *Feed) decode(v *judgement, r *stream.Resource, before any) any {
 }
 
 func (f *Feed) failureOf(v *judgement, r *stream.Resource) *Failure {
-	var lines []string
-	for _, fault := range v.faults {
-		if fault.File == v.kind.String()+" "+strconv.Quote(r.Name) {
-			lines = append(lines, fault.String())
-		}
-	}
-	x := &Failure{Version: r.Version, Time: f.now(), Details: strings.Join(lines, "\n")}
+	x := &Failure{Version: r.Version, Time: f.now(), Details: v.why[r.Name].Error()}
 	if r.Wire != nil {
 		x.Wires = map[string][]byte{r.Name: bytes.Clone(r.Wire)}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 )
 
 // A Change is what a scenario has the control plane say. It is prepared before it is said, so that the time of the one who prepares is not
@@ -17,12 +18,20 @@ const (
 	OneEndpoint Change = "one endpoint of the first cluster"
 	OneHost     Change = "one virtual host"
 	AllHosts    Change = "all virtual hosts"
+	Everything  Change = "everything" // of a Churn
 )
 
 // Order has a control plane say a change so many times, each time another version, one after the other is answered.
 type Order struct {
 	Change Change
 	Times  int
+	Every  time.Duration // of Everything: once in so long
+}
+
+// Said is what became of an order.
+type Said struct {
+	Err    string // why it was not carried out; empty: it was
+	Remark string
 }
 
 // Play is the life of a control plane in a process of its own: its shape in, its port out; then an order in and a line out when it is done,
@@ -37,8 +46,10 @@ func Play(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	mesh, err := shape.Mesh()
-	if err != nil {
+	var mesh []Named
+	if shape.Churn != nil {
+		mesh = shape.Churn.all(0)
+	} else if mesh, err = shape.Mesh(); err != nil {
 		return err
 	}
 	if err := p.Set(mesh...); err != nil {
@@ -59,12 +70,20 @@ func Play(in io.Reader, out io.Writer) error {
 		} else if err != nil {
 			return fmt.Errorf("plane: an order: %w", err)
 		}
-		said := ""
+		said := Said{}
+		if o.Change == Everything {
+			late, err := shape.Churn.run(ctx, p, n+1, o.Times, o.Every)
+			n += o.Times
+			if said.Remark = fmt.Sprintf("%d of %d changes were answered later than %v after they were said", late, o.Times, o.Every); err != nil {
+				said.Err = err.Error()
+			}
+			o.Times = 0
+		}
 		for range o.Times {
 			n++
 			again, change := shape.change(o.Change, n)
 			if err := p.Push(ctx, again, nil, change); err != nil {
-				said = err.Error()
+				said.Err = err.Error()
 				break
 			}
 		}

@@ -30,13 +30,12 @@ type Plane struct {
 
 // stream is one proxy.
 type stream struct {
-	mu      sync.Mutex // one message at a time
-	send    func(*discoveryv3.DeltaDiscoveryResponse) error
-	nonce   int
-	waits   map[string]chan error // for answers, by nonce
-	named   map[string]map[string]bool
-	whole   map[string]bool // types of which it wants all
-	rejects []string
+	mu    sync.Mutex // one message at a time
+	send  func(*discoveryv3.DeltaDiscoveryResponse) error
+	nonce int
+	waits map[string]chan error // for answers, by nonce
+	named map[string]map[string]bool
+	whole map[string]bool // types of which it wants all
 }
 
 // Listen opens a control plane on a free port.
@@ -92,8 +91,55 @@ func (p *Plane) Push(ctx context.Context, again []string, removed []Named, list 
 	if err := p.Set(list...); err != nil {
 		return err
 	}
+	streams, say, gone := p.plan(again, removed, list)
+	for _, s := range streams {
+		for _, url := range order {
+			if len(say[url])+len(gone[url]) == 0 {
+				continue
+			}
+			if err := p.tell(ctx, s, url, say[url], gone[url]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Tell is Push without a pause between kinds: Envoy answers about clusters when they are warm, for which some wait for endpoints that nobody
+// has to ask for again.
+func (p *Plane) Tell(ctx context.Context, removed []Named, list ...Named) error {
+	if err := p.Set(list...); err != nil {
+		return err
+	}
+	streams, say, gone := p.plan(nil, removed, list)
+	for _, s := range streams {
+		waits := map[string]<-chan error{}
+		for _, url := range order {
+			if len(say[url])+len(gone[url]) == 0 {
+				continue
+			}
+			wait, err := p.say(s, url, say[url], gone[url], false)
+			if err != nil {
+				return err
+			}
+			if wait != nil {
+				waits[url] = wait
+			}
+		}
+		for url, wait := range waits {
+			if err := await(ctx, url, wait); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// plan is who is to be told, and of what, by type.
+func (p *Plane) plan(again []string, removed, list []Named) (streams []*stream, say, gone map[string][]string) {
 	p.mu.Lock()
-	say, gone := map[string][]string{}, map[string][]string{}
+	defer p.mu.Unlock()
+	say, gone = map[string][]string{}, map[string][]string{}
 	for _, message := range again {
 		for name := range p.all[typePrefix+message] {
 			say[typePrefix+message] = append(say[typePrefix+message], name)
@@ -108,22 +154,10 @@ func (p *Plane) Push(ctx context.Context, again []string, removed []Named, list 
 		delete(p.all[url], r.Name)
 		gone[url] = append(gone[url], r.Name)
 	}
-	var streams []*stream
 	for s := range p.streams {
 		streams = append(streams, s)
 	}
-	p.mu.Unlock()
-	for _, s := range streams {
-		for _, url := range order {
-			if len(say[url])+len(gone[url]) == 0 {
-				continue
-			}
-			if err := p.tell(ctx, s, url, say[url], gone[url]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return streams, say, gone
 }
 
 // order is istiod's.
@@ -141,6 +175,10 @@ func (p *Plane) tell(ctx context.Context, s *stream, url string, names, gone []s
 	if wait == nil || err != nil {
 		return err
 	}
+	return await(ctx, url, wait)
+}
+
+func await(ctx context.Context, url string, wait <-chan error) error {
 	select {
 	case err := <-wait:
 		return err

@@ -36,6 +36,7 @@ type Shape struct {
 	Listen    int // the port of the one listener
 	Upstream  int // the port of all endpoints
 	Chain     string
+	Churn     *Churn // it is another mesh altogether
 	Key       string // in PEM, with Chain the workload's certificate, which is its own root
 }
 

@@ -25,8 +25,19 @@ func envoy() Rival {
 	}
 }
 
+// How long, in seconds, the one before asks its clients to go, and how long it lives on: longer than any scenario, so that what stays with it
+// is not cut.
+const (
+	drainTime          = 2
+	parentShutdownTime = 3600
+)
+
 // envoyRun is the command line of Envoy and of everything that takes Envoy's.
 func envoyRun(file string, p Plan) []string {
+	if p.BaseID != 0 {
+		return []string{"-c", file, "--concurrency", strconv.Itoa(p.Threads), "-l", "error", "--base-id", strconv.Itoa(p.BaseID), "--restart-epoch", strconv.Itoa(p.Epoch),
+			"--drain-time-s", strconv.Itoa(drainTime), "--parent-shutdown-time-s", strconv.Itoa(parentShutdownTime)}
+	}
 	return []string{"-c", file, "--concurrency", strconv.Itoa(p.Threads), "--disable-hot-restart", "-l", "error"}
 }
 

@@ -46,8 +46,10 @@ type Plan struct {
 	// checks clients against, whenever they change; "": it does not.
 	Secrets string
 	// Plane is the port of a control plane that says all else; 0: there is none. For Envoyish contestants.
-	Plane   int
-	Profile string // the file that Envoy's /cpuprofiler writes; "" for the default
+	Plane int
+	// BaseID tells those apart that may take one another's place, and Epoch is how many did before; 0: nobody does. For Envoyish contestants.
+	BaseID, Epoch int
+	Profile       string // the file that Envoy's /cpuprofiler writes; "" for the default
 }
 
 // Policies are pieces of YAML for Envoy's bootstrap, each empty or a whole piece of its own.

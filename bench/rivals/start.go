@@ -3,6 +3,7 @@ package rivals
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -82,7 +83,7 @@ func (c Contestant) await(ctx context.Context, r *Running, p Plan) error {
 	if c.Envoyish {
 		// No connection is kept: the admin endpoint must not be part of what is measured.
 		admin := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-		look = func() error { return ready(&admin, p.Admin) }
+		look = func() error { return ready(&admin, p.Admin, p.Epoch) }
 	}
 	limit := time.After(readyLimit)
 	for {
@@ -110,7 +111,22 @@ func accepts(port int) error {
 	return conn.Close()
 }
 
-func ready(admin *http.Client, port int) error {
+// ready asks whether a process is, and, if it takes another one's place, whether it is that process that answers.
+func ready(admin *http.Client, port, epoch int) error {
+	if epoch > 0 {
+		answer, err := admin.Get(fmt.Sprintf("http://127.0.0.1:%d/stats?filter=^server.hot_restart_epoch$", port))
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		if err != nil {
+			return err
+		}
+		if got := strings.TrimSpace(string(text)); got != fmt.Sprint("server.hot_restart_epoch: ", epoch) && got != fmt.Sprint("server.restart_epoch: ", epoch) {
+			return fmt.Errorf("the one before answers: %.100q", got)
+		}
+	}
 	answer, err := admin.Get(fmt.Sprintf("http://127.0.0.1:%d/ready", port))
 	if err != nil {
 		return err

@@ -69,8 +69,20 @@ func All() []Scenario {
 		{"mesh-endpoint", "One of 1,000 endpoints of one of 2,000 clusters", one("CPU per push", "ms", atMost(0.3)), retold{plane.Shape{Services: 1000, Ports: 2, Endpoints: 1000}, plane.OneEndpoint, 200}},
 		{"mesh-host", "One of 1,000 virtual hosts of a table", one("CPU per push", "ms", atMost(5)), retold{plane.Shape{Services: 1000, Ports: 1}, plane.OneHost, 20}},
 		{"mesh-hosts", "All 1,000 virtual hosts of a table", one("CPU per push", "ms"), retold{plane.Shape{Services: 1000, Ports: 1}, plane.AllHosts, 20}},
+		{"churn", "Everything changed 20 times a second for 60 s, under HTTP/1.1, HTTP/2, HTTPS, TCP and WebSocket", untouched(atMost(1.5)), churned{last: time.Minute}},
+		{"churn-wrong-order", "The same, each cluster removed before the route to it is changed", untouched(), churned{last: time.Minute, astray: true}},
+		{"hot-restart", "Three processes taking one another's place, under the same traffic", untouched(), restarted{times: 3, every: 5 * time.Second}},
 		{"quota-0.2", "2,000 requests a second within 0.2 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.2, rate: 2000, conns: 64}},
 		{"quota-0.5", "2,000 requests a second within 0.5 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.5, rate: 2000, conns: 64}},
+	}
+}
+
+// untouched is what is asked of traffic while something happens: that nothing of it is lost, and how late it may be.
+func untouched(late ...Target) []Measure {
+	return []Measure{
+		{"lost", "requests and streams", []Target{atMost(0)}},
+		{"p99 of HTTP/1.1 beside calm", "×", late},
+		{"p99 of HTTP/1.1", "ms", nil},
 	}
 }
 

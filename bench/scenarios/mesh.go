@@ -63,12 +63,15 @@ func (p *told) say(ctx context.Context, o plane.Order) error {
 	if err != nil {
 		return err
 	}
-	var refused string
-	if err := json.Unmarshal(line, &refused); err != nil {
+	var said plane.Said
+	if err := json.Unmarshal(line, &said); err != nil {
 		return fmt.Errorf("scenarios: control plane: %w", err)
 	}
-	if refused != "" {
-		return errors.New(refused)
+	if said.Err != "" {
+		return errors.New(said.Err)
+	}
+	if said.Remark != "" {
+		p.stage.remark(said.Remark)
 	}
 	return nil
 }

@@ -19,6 +19,8 @@ type Stage struct {
 	Warm    time.Duration // traffic before the measured time
 	Measure time.Duration // of traffic
 	Idle    time.Duration // watched without traffic
+	Brief   bool          // what has a duration of its own takes a fraction of it: to see that it runs
+	Remark  func(string)  // is told what no number says; nil: nobody is
 	Profile string        // where Envoyish contestants write where their time goes under traffic; "" for nowhere
 
 	self     string // this program, which is also the load generator and the upstream
@@ -34,6 +36,7 @@ const (
 	UpstreamRole = "upstream"
 	FleetRole    = "fleet"
 	PlaneRole    = "plane"
+	MixedRole    = "mixed"
 )
 
 // mostFiles lets a proxy hold both sides of the largest scenario.
@@ -206,6 +209,20 @@ func freePorts() (ports [2]int, err error) {
 		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
 	return ports, nil
+}
+
+// brief is d, or, where only that it runs is to be seen, a tenth of it.
+func (s *Stage) brief(d time.Duration) time.Duration {
+	if s.Brief {
+		return d / 10
+	}
+	return d
+}
+
+func (s *Stage) remark(text string) {
+	if s.Remark != nil {
+		s.Remark(text)
+	}
 }
 
 // pause waits, for the machine and not for an event.

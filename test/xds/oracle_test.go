@@ -15,6 +15,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 )
 
 // answer waits until the control plane has been answered about what it says now of a kind of resources, and tells how.
@@ -69,6 +70,32 @@ func TestOracle(t *testing.T) {
 		return parse(strings.Replace("{name: l, address: {socket_address: {address: 127.0.0.1, port_value: 0}}, "+more+"}", "SOURCE", m.source, 1), &listenerv3.Listener{})
 	}
 	same := func(kind string, other types.Resource) step { return step{kind, other, ""} }
+	cluster := func(more string) types.Resource {
+		return parse("{name: two, connect_timeout: 1s, "+more+"}", &clusterv3.Cluster{})
+	}
+	route := func(more string) types.Resource {
+		return parse(`{name: r, virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, `+more+`}]}]}`, &routev3.RouteConfiguration{})
+	}
+	match := func(more string) types.Resource {
+		return parse(`{name: r, virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {`+more+`}, route: {cluster: one}}]}]}`, &routev3.RouteConfiguration{})
+	}
+	localities := func(more string) types.Resource {
+		return parse("{cluster_name: one, endpoints: ["+more+"]}", &endpointv3.ClusterLoadAssignment{})
+	}
+	at := func(address string, port int, more string) string {
+		return fmt.Sprintf("{endpoint: {address: {socket_address: {address: %q, port_value: %d}}}%s}", address, port, more)
+	}
+	layer := func(more string) types.Resource {
+		return parse("{name: live, layer: {"+more+"}}", &runtimev3.Runtime{})
+	}
+	const echo = `filters: [{name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}]`
+	tcp := func(more string) string {
+		return `filter_chains: [{filters: [{name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, ` + more + `}}]}]`
+	}
+	http := func(more string) types.Resource {
+		return listener(`filter_chains: [{filters: [{name: h, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: h, ` + more + `,
+http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}}]}]`)
+	}
 	steps := []step{
 		same("Cluster", parse("{name: two, connect_timeout: 1s, lb_policy: RANDOM}", &clusterv3.Cluster{})),
 		same("Cluster", bad("two")),
@@ -87,13 +114,93 @@ func TestOracle(t *testing.T) {
 		same("Listener", listener("filter_chains: []")),
 		same("Listener", listener(`filter_chains: [{filters: [{name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}]}, {filters: [{name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}]}]`)),
 		same("Listener", m.listener("l", "r")),
+
+		// clusters
+		same("Cluster", parse("{name: two, connect_timeout: 0s}", &clusterv3.Cluster{})),
+		same("Cluster", cluster("lb_policy: LEAST_REQUEST, least_request_lb_config: {choice_count: 1}")),
+		same("Cluster", cluster("lb_policy: LEAST_REQUEST, least_request_lb_config: {choice_count: 2}")),
+		same("Cluster", cluster("lb_policy: RING_HASH, ring_hash_lb_config: {minimum_ring_size: 9000000}")),
+		same("Cluster", cluster("common_lb_config: {healthy_panic_threshold: {value: 101}}")),
+		same("Cluster", cluster("type: EDS")),
+		same("Cluster", cluster("outlier_detection: {interval: 0s}")),
+		same("Cluster", cluster("outlier_detection: {enforcing_success_rate: 101}")),
+		same("Cluster", cluster("health_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1}]")),
+		same("Cluster", cluster("health_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: {path: /}}]")),
+		same("Cluster", cluster(`transport_socket: {name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, common_tls_context: {tls_params: {cipher_suites: [NOBODY]}}}}`)),
+		same("Cluster", cluster(`transport_socket: {name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, sni: a.test}}`)),
+		same("Cluster", cluster("upstream_bind_config: {source_address: {address: nowhere, port_value: 0}}")),
+		same("Cluster", cluster("per_connection_buffer_limit_bytes: 1")),
+		same("Cluster", parse("{name: two, connect_timeout: 3s}", &clusterv3.Cluster{})),
+		// routes
+		same("RouteConfiguration", route("route: {cluster: one, timeout: -1s}")),
+		same("RouteConfiguration", route("redirect: {host_redirect: a.test, path_redirect: /}")),
+		same("RouteConfiguration", route("direct_response: {status: 600}")),
+		same("RouteConfiguration", route("direct_response: {status: 99}")),
+		same("RouteConfiguration", route("direct_response: {status: 200, body: {inline_string: a}}")),
+		same("RouteConfiguration", route("route: {weighted_clusters: {clusters: []}}")),
+		same("RouteConfiguration", route("route: {weighted_clusters: {clusters: [{name: one, weight: 0}]}}")),
+		same("RouteConfiguration", route("route: {weighted_clusters: {clusters: [{name: one, weight: 4294967295}, {name: one, weight: 1}]}}")),
+		same("RouteConfiguration", route("route: {weighted_clusters: {clusters: [{name: one, weight: 1}, {name: one, weight: 4}]}}")),
+		same("RouteConfiguration", route("route: {cluster: one, retry_policy: {retry_on: 5xx, retry_back_off: {base_interval: 2s, max_interval: 1s}}}")),
+		same("RouteConfiguration", route(`route: {cluster: one, regex_rewrite: {pattern: {regex: "("}, substitution: a}}`)),
+		same("RouteConfiguration", route(`route: {cluster: one, hash_policy: [{header: {header_name: ""}}]}`)),
+		same("RouteConfiguration", route(`route: {cluster: one}, request_headers_to_add: [{header: {key: "", value: a}}]`)),
+		same("RouteConfiguration", route(`route: {cluster: one}, request_headers_to_remove: [":path"]`)),
+		same("RouteConfiguration", route(`route: {cluster: one}, request_headers_to_remove: [host]`)),
+		same("RouteConfiguration", match(`prefix: ""`)),
+		same("RouteConfiguration", match(`path: /a, headers: [{name: "", present_match: true}]`)),
+		{"RouteConfiguration", match(`path: /a, headers: [{name: a, range_match: {start: 3, end: 2}}]`), "a range in which nothing is"},
+		same("RouteConfiguration", match(`path_separated_prefix: /a/`)),
+		same("RouteConfiguration", match(`path_separated_prefix: /a`)),
+		same("RouteConfiguration", match(`path: /a, query_parameters: [{name: "", present_match: true}]`)),
+		same("RouteConfiguration", parse(`{name: r, virtual_hosts: [{name: v, domains: []}]}`, &routev3.RouteConfiguration{})),
+		same("RouteConfiguration", parse(`{name: r, virtual_hosts: [{name: v, domains: [a]}, {name: v, domains: [b]}]}`, &routev3.RouteConfiguration{})),
+		same("RouteConfiguration", parse(`{name: r, virtual_hosts: [{name: v, domains: ["a*b"]}]}`, &routev3.RouteConfiguration{})),
+		same("RouteConfiguration", table("r", "one")),
+		// endpoints
+		same("ClusterLoadAssignment", localities("{lb_endpoints: ["+at("nowhere", 1, "")+"]}")),
+		same("ClusterLoadAssignment", localities("{lb_endpoints: ["+at("127.0.0.1", 1, ", load_balancing_weight: 0")+"]}")),
+		same("ClusterLoadAssignment", localities("{priority: 1, lb_endpoints: ["+at("127.0.0.1", 1, "")+"]}")),
+		same("ClusterLoadAssignment", localities("{lb_endpoints: ["+at("127.0.0.1", 1, "")+", "+at("127.0.0.1", 1, "")+"]}")),
+		{"ClusterLoadAssignment", localities("{locality: {region: a}, load_balancing_weight: 4294967295, lb_endpoints: [" + at("127.0.0.1", 1, "") + "]}, {locality: {region: b}, load_balancing_weight: 4294967295, lb_endpoints: [" + at("127.0.0.1", 2, "") + "]}"), "weights of localities that sum to more than a balancer reckons with"},
+		same("ClusterLoadAssignment", localities("{lb_endpoints: ["+at("127.0.0.1", 70000, "")+"]}")),
+		same("ClusterLoadAssignment", localities("{lb_endpoints: ["+at("::1", 1, ", health_status: DRAINING")+"]}")),
+		same("ClusterLoadAssignment", localities("{lb_endpoints: []}")),
+		same("ClusterLoadAssignment", endpoints("one", 1, 2)),
+		// listeners
+		same("Listener", listener("filter_chains: [{"+echo+", filter_chain_match: {source_ports: [70000]}}]")),
+		same("Listener", listener("filter_chains: [{"+echo+`, filter_chain_match: {server_names: ["a*.test"]}}]`)),
+		same("Listener", listener("filter_chains: [{"+echo+", filter_chain_match: {prefix_ranges: [{address_prefix: nowhere, prefix_len: 8}]}}]")),
+		same("Listener", listener(tcp("weighted_clusters: {clusters: [{name: one, weight: 0}]}"))),
+		same("Listener", listener(tcp("cluster: nobody"))),
+		same("Listener", listener("filter_chains: [{"+echo+"}], listener_filters_timeout: -1s")),
+		{"Listener", http(`rds: {route_config_name: "", config_source: {ads: {}}}`), "routes without a name, which nobody can ask for"},
+		same("Listener", http(`codec_type: AUTO, server_header_transformation: PASS_THROUGH, route_config: {virtual_hosts: [{name: v, domains: ["*"], routes: []}]}`)),
+		same("Listener", http(`max_request_headers_kb: 9000, route_config: {}`)),
+		same("Listener", http(`stream_idle_timeout: 0s, route_config: {virtual_hosts: [{name: v, domains: [a, A]}]}`)),
+		same("Listener", m.listener("l", "r")),
+		// filters' configurations
+		same("TypedExtensionConfig", extension("aborts", abort(199))),
+		same("TypedExtensionConfig", extension("aborts", abort(600))),
+		same("TypedExtensionConfig", extension("aborts", `{"@type": type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors}`)),
+		same("TypedExtensionConfig", extension("aborts", `{"@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault}`)),
+		same("TypedExtensionConfig", extension("aborts", `{"@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault, delay: {percentage: {numerator: 100}}}`)),
+		same("TypedExtensionConfig", extension("aborts", abort(419))),
+		// values of the runtime
+		same("Runtime", layer("a.b: 1, a.c: text")),
+		same("Runtime", layer("a: {b: {c: 1}}")),
+		same("Runtime", layer("a: {numerator: 7, denominator: MILLION}")),
+		same("Runtime", layer("a: null")),
+		same("Runtime", layer("a: [1]")),
+		same("Runtime", layer("a: true")),
 	}
 	// play tells somebody who is started by run all of it, and says what each step was answered.
 	play := func(run func(*Plane)) (out []string) {
 		plane := NewPlane(t, OverTCP)
-		state := map[string]types.Resource{"Cluster": parse("{name: two, connect_timeout: 1s}", &clusterv3.Cluster{}), "RouteConfiguration": table("r", "one"), "ClusterLoadAssignment": endpoints("one", 1), "Listener": m.listener("l", "r")}
+		state := map[string]types.Resource{"Cluster": parse("{name: two, connect_timeout: 1s}", &clusterv3.Cluster{}), "RouteConfiguration": table("r", "one"), "ClusterLoadAssignment": endpoints("one", 1), "Listener": m.listener("l", "r"),
+			"TypedExtensionConfig": extension("aborts", abort(418)), "Runtime": layer("a: 1")}
 		serve := func() {
-			all := []types.Resource{m.cluster("one")} // with endpoints that come by name; of those that change, Envoy may never ask again
+			all := []types.Resource{m.cluster("one"), m.aborting("x", "")} // with endpoints that come by name; of those that change, Envoy may never ask again
 			for _, r := range state {
 				all = append(all, r)
 			}
@@ -111,10 +218,11 @@ func TestOracle(t *testing.T) {
 		}
 		return out
 	}
-	ours := play(func(plane *Plane) { Run(t, m, plane.Endpoint()) })
+	live := "layered_runtime: {layers: [{name: come, rtds_layer: {name: live, rtds_config: " + m.source + "}}]}\n"
+	ours := play(func(plane *Plane) { Run(t, m, plane.Endpoint(), live) })
 	theirs := play(func(plane *Plane) {
 		path := filepath.Join(t.TempDir(), "envoy.yaml")
-		if err := os.WriteFile(path, []byte(bootstrapOf(m, plane.Endpoint())), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(live+bootstrapOf(m, plane.Endpoint())), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		c := exec.Command(envoy, "-c", path, "--concurrency", "1", "--disable-hot-restart", "-l", "off")

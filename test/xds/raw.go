@@ -3,8 +3,10 @@ package xds
 import (
 	"context"
 	"net"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -105,4 +107,34 @@ func World(version, nonce string, resources ...proto.Message) *discoveryv3.Disco
 		m.Resources = append(m.Resources, a)
 	}
 	return m
+}
+
+// Delta is a response of what changes.
+func Delta(version, nonce string, resources ...proto.Message) *discoveryv3.DeltaDiscoveryResponse {
+	m := &discoveryv3.DeltaDiscoveryResponse{SystemVersionInfo: version, Nonce: nonce}
+	for _, r := range resources {
+		a, err := anypb.New(r)
+		if err != nil {
+			panic(err)
+		}
+		m.TypeUrl = a.GetTypeUrl()
+		name := r.ProtoReflect().Get(r.ProtoReflect().Descriptor().Fields().ByNumber(1)).String() // of every kind
+		m.Resources = append(m.Resources, &discoveryv3.Resource{Name: name, Version: version, Resource: a})
+	}
+	return m
+}
+
+// changes waits for a request of what changes about a kind of resources that answers a nonce.
+func (r *Raw) changes(kind, nonce string) *discoveryv3.DeltaDiscoveryRequest {
+	r.t.Helper()
+	for end := time.After(deadline); ; {
+		select {
+		case m := <-r.Changed:
+			if strings.HasSuffix(m.GetTypeUrl(), "."+kind) && m.GetResponseNonce() == nonce {
+				return m
+			}
+		case <-end:
+			r.t.Fatalf("nobody has asked for %s with nonce %.100q", kind, nonce)
+		}
+	}
 }

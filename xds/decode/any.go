@@ -140,7 +140,17 @@ func (s *session) canonical(m protoreflect.Message) {
 	}
 }
 
+// maxNested bounds how deep messages are in Anys in one another. Each level is a copy of all that is in it, and nobody has ten.
+const maxNested = 32
+
 func (s *session) canonicalAny(a *anypb.Any) {
+	if s.depth++; s.depth > maxNested {
+		s.deep = true
+	}
+	defer func() { s.depth-- }()
+	if s.deep {
+		return
+	}
 	name := string(a.MessageName())
 	t, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(name))
 	if err != nil {

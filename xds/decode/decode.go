@@ -77,6 +77,8 @@ type session struct {
 	opened       map[*anypb.Any]*opened
 	trusted      bool                      // nothing is visited
 	broken       bool                      // and what an Any holds does not keep Envoy's own rules
+	depth        int                       // of the Any that is being opened
+	deep         bool                      // there is one deeper than may be
 	whole        proto.Message             // what is being read
 	raw          []byte                    // its canonical bytes
 	files        []string                  // that data sources have named so far
@@ -120,7 +122,10 @@ func (s *session) found() bool { return s.broken || len(s.problems) > 0 }
 
 // check brings a message into canonical form, visits all that is set and holds it against Envoy's own rules.
 func (s *session) check(m proto.Message, p *at) {
-	s.canonical(m.ProtoReflect())
+	if s.canonical(m.ProtoReflect()); s.deep {
+		s.problem(p, "messages are in one another more than %d deep", maxNested)
+		return
+	}
 	s.whole, s.raw = m, marshal(m)
 	s.walk(m.ProtoReflect(), "", p)
 	s.validate(m, p)
@@ -150,8 +155,10 @@ func one[M proto.Message, C any](d *Decoder, m M, wire []byte, read func(*sessio
 		}
 		s = d.session()
 	}
-	s.check(m, nil)
-	c := read(s, m, nil)
+	var c C
+	if s.check(m, nil); !s.deep {
+		c = read(s, m, nil)
+	}
 	if err := s.err(); err != nil {
 		var none C
 		return none, err

@@ -146,6 +146,7 @@ type scan struct {
 	decoder *Decoder
 	clean   bool // the walk would find nothing
 	same    bool // to read the message and to write it gives the same bytes
+	depth   int  // of Anys in one another
 }
 
 // message scans a message. It returns when nothing is left to be found out.
@@ -345,6 +346,10 @@ func (d *Decoder) entry(o *outlined) *outline {
 
 // any scans an Any. A TypedStruct, and what the program does not link, is left to the walk.
 func (s *scan) any(b []byte, f *outlined) {
+	if s.depth++; s.depth > maxNested {
+		s.clean, s.same = false, false
+	}
+	defer func() { s.depth-- }()
 	var url, value []byte
 	last := protowire.Number(0)
 	for len(b) > 0 {

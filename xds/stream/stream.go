@@ -124,7 +124,9 @@ type kind struct {
 	nonce    string          // of the response that was answered last, on this connection
 	versions map[string]string
 	refused  string        // the version that was turned down last; empty: none since one was taken
-	pause    time.Duration // before the same version is turned down again
+	why      string        // what was wrong with it
+	pause    time.Duration // before the same is turned down again
+	held     *request      // an answer that waits for that
 }
 
 // request is a message that waits to be sent. What it asks for is found out when it is.
@@ -212,21 +214,30 @@ func (s *Stream) Answer(r *Response, refused map[string]bool, err string) {
 		return
 	}
 	k.nonce = r.nonce
+	if len(err) > maxReason+1 { // no more of it will be said
+		err = err[:maxReason+1]
+	}
 	answer := request{message: r.Message, answer: true, nonce: r.nonce, err: err}
-	again := r.Whole && err != "" && r.Version == k.refused
-	if k.refused = ""; err != "" {
+	// A control plane that says the same again as soon as it is turned down would have both do nothing else, under whatever version.
+	again := err != "" && (r.Whole && r.Version == k.refused || err == k.why)
+	if k.refused, k.why = "", err; err != "" {
 		k.refused = r.Version
 	}
-	if !again {
+	if k.held != nil && !again && !r.Whole {
+		s.push(*k.held) // of what changes, each response is answered, in turn
+	}
+	if k.held = nil; !again {
 		k.pause = firstRefusal
 		s.push(answer)
 		return
 	}
-	// A control plane that says the same again as soon as it is turned down would have both do nothing else.
+	held := &answer
+	k.held = held // of several that say the same, the last is answered
 	time.AfterFunc(k.pause, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.up && s.epoch == r.epoch && k.nonce == r.nonce {
+		if s.up && s.epoch == r.epoch && k.held == held {
+			k.held = nil
 			s.push(answer)
 		}
 	})
@@ -354,7 +365,7 @@ func (s *Stream) begin() {
 	s.count(connectedState, 1)
 	for _, message := range order {
 		if k := s.kinds[message]; k != nil {
-			k.asked, k.begun, k.nonce = map[string]bool{}, false, ""
+			k.asked, k.begun, k.nonce, k.held = map[string]bool{}, false, "", nil
 			s.push(request{message: message})
 		}
 	}

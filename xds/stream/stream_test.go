@@ -212,8 +212,8 @@ func TestWorld(t *testing.T) {
 		s.Want(endpoints, false, names("x"))
 		want(t, plane, "ClusterLoadAssignment names=[x]")
 		plane.says <- ofWorld(t, &discoveryv3.DiscoveryResponse{VersionInfo: "3", Nonce: "b3", TypeUrl: typePrefix + clusters})
-		s.Answer(heard()[0].Response, names("x"), "no")
-		want(t, plane, "Cluster version=1 nonce=b3 error=no")
+		s.Answer(heard()[0].Response, names("x"), "neither")
+		want(t, plane, "Cluster version=1 nonce=b3 error=neither")
 		s.Want(endpoints, false, nil)
 		want(t, plane, "ClusterLoadAssignment")
 
