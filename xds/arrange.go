@@ -343,7 +343,7 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []*subscri
 			scoped = f.useScopes(scoped, c, prefix, tags)
 		}
 		for _, one := range list {
-			if one.RouteName == "" || one.OnDemand && !f.demanded(c.RouteStream, one.RouteName) {
+			if one.RouteName == "" || one.OnDemand && c.RouteFile == nil && !f.demanded(c.RouteStream, one.RouteName) {
 				continue
 			}
 			prefix := "http." + h.StatPrefix + ".rds." + one.RouteName + "."

@@ -141,12 +141,9 @@ const (
 var ScopeStats = &telemetry.Table{Kind: "http_scoped_rds", Metrics: append(updateMetrics("config_reload"),
 	telemetry.Metric{Name: "all_scopes", Type: telemetry.Gauge}, telemetry.Metric{Name: "active_scopes", Type: telemetry.Gauge}, telemetry.Metric{Name: "on_demand_scopes", Type: telemetry.Gauge})}
 
-// HostStats is counted for each table whose virtual hosts requests ask for, below http.<stat_prefix>.vhds.<name>.
-var HostStats = &telemetry.Table{Kind: "http_vhds", Metrics: updateMetrics("config_reload")}
-
 // updateTables are the tables by kind.
 var updateTables = [...]*telemetry.Table{Routes: RouteStats, Endpoints: EndpointStats, Clusters: ClusterStats, Listeners: ListenerStats, Secrets: SecretStats,
-	Extensions: ExtensionStats, Runtimes: LayerStats, Scopes: ScopeStats, VirtualHosts: HostStats}
+	Extensions: ExtensionStats, Runtimes: LayerStats, Scopes: ScopeStats}
 
 func updateMetrics(last string) []telemetry.Metric {
 	return []telemetry.Metric{

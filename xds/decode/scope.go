@@ -70,6 +70,9 @@ func (s *session) scope(m *routev3.ScopedRouteConfiguration, p *at) *config.Scop
 	case c.RouteName != "" && m.GetRouteConfiguration() != nil:
 		s.problem(p.field("route_configuration"), "route_configuration_name is set, too: leave one of the two out")
 	case m.GetRouteConfiguration() != nil:
+		if m.GetRouteConfiguration().GetVhds() != nil {
+			s.problem(p.field("route_configuration").field("vhds"), "not supported here: name a table by route_configuration_name, whose virtual hosts come by themselves")
+		}
 		c.Routes = s.routes(m.GetRouteConfiguration(), false, p.field("route_configuration"))
 	case c.RouteName == "":
 		s.problem(p.field("route_configuration_name"), "a name is missing")
