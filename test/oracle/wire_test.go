@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -219,6 +220,7 @@ type upstream struct {
 	asked   []*message
 	echo    int // bytes that a tunnel sends back before it ends
 	came    chan struct{}
+	reading atomic.Int64 // connections in the middle of a request
 }
 
 func serve(t *testing.T, name string, secure *tls.Config) *upstream {
@@ -311,11 +313,17 @@ func (u *upstream) talk(c net.Conn) {
 			fmt.Fprintf(c, "%s got %s", u.name, text)
 			return
 		}
+		if _, err := r.r.Peek(1); err != nil {
+			return
+		}
+		u.reading.Add(1)
 		m, err := r.request()
 		if err != nil && m.line == "" {
+			u.reading.Add(-1)
 			return
 		}
 		answer, echo := u.ask(m, agreed)
+		u.reading.Add(-1)
 		if err != nil || answer == "" {
 			return
 		}
