@@ -104,10 +104,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	for {
 		select {
 		case <-readied:
-			settle(asked)
-			readied, late = nil, nil
+			readied, late = nil, time.After(settling)
 			continue
-		case <-late: // what a control plane says after all is settled then
+		case <-late: // what a control plane says after all is settled when it is there
 			settle(asked)
 			continue
 		case <-rotate:
@@ -127,6 +126,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // startLimit is how long a process may wait for its first configuration with the heap of a start.
 const startLimit = 10 * time.Second
+
+// settling is how long after the first configuration is there its buffers are still in use.
+const settling = 200 * time.Millisecond
 
 // settle gives back what reading the first configuration has left behind: it is more than all that serving will need.
 func settle(percent int) {

@@ -50,6 +50,7 @@ var unseen = map[string]string{
 	"envoy.extensions.filters.http.on_demand.v3.OnDemandCds.source":                                          "there has to be a control plane; test/xds has one",
 	"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.OnDemand.odcds_config":                           "there has to be a control plane; test/xds has one",
 	"envoy.config.route.v3.RouteConfiguration.vhds":                                                          "there has to be a control plane; test/xds has one",
+	"envoy.config.route.v3.ScopedRouteConfiguration.on_demand":                                               "there has to be a control plane: a table of a file is read at once; test/xds has one",
 	"envoy.config.route.v3.Vhds.config_source":                                                               "there has to be a control plane; test/xds has one",
 	"envoy.config.listener.v3.Listener.use_original_dst":                                                     "it shows where the kernel redirects, in test/netns",
 }
