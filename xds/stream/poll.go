@@ -176,7 +176,7 @@ func ofJSON(text []byte, message, version string) (*Response, error) {
 		if err := (protojson.UnmarshalOptions{}).Unmarshal(raw, a); err != nil {
 			one.Err = fmt.Errorf("cannot be read: %v", err)
 		} else {
-			one.ofAny(a, r.Message)
+			one.open(a.GetTypeUrl(), a.GetValue(), r.Message)
 		}
 		r.Resources = append(r.Resources, one)
 	}

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -103,10 +102,12 @@ func readResponse(b []byte, delta bool) (*Response, error) {
 		case ofResponseNonce:
 			r.nonce, err = text(value)
 		case ofResponseRemoved:
-			var name string
-			if name, err = text(value); delta {
-				r.Removed = append(r.Removed, name)
+			if !delta { // the number is control_plane's there
+				break
 			}
+			var name string
+			name, err = text(value)
+			r.Removed = append(r.Removed, name)
 		case ofResponseResources:
 			count++
 		}
@@ -120,11 +121,15 @@ func readResponse(b []byte, delta bool) (*Response, error) {
 		if number != ofResponseResources {
 			return nil
 		}
-		one := Resource{Version: r.Version}
 		if delta {
-			one = wrapped(value, r.Message)
+			r.Resources = append(r.Resources, wrapped(value, r.Message))
+			return nil
+		}
+		one := Resource{Version: r.Version}
+		if url, value, err := anyIn(value); err != nil {
+			one.Err = err
 		} else {
-			one.open(value, r.Message)
+			one.open(url, value, r.Message)
 		}
 		r.Resources = append(r.Resources, one)
 		return nil
@@ -132,17 +137,13 @@ func readResponse(b []byte, delta bool) (*Response, error) {
 	return r, err
 }
 
-// open reads an Any with a resource in it, or with the envelope of one.
-func (o *Resource) open(b []byte, message string) {
-	url, value, err := anyIn(b)
-	switch {
-	case err != nil:
-		o.Err = err
-	case url == typePrefix+"envoy.service.discovery.v3.Resource":
+// open takes what an Any holds: a resource, or the envelope of one.
+func (o *Resource) open(url string, value []byte, message string) {
+	if url == typePrefix+"envoy.service.discovery.v3.Resource" {
 		*o = wrapped(value, message)
-	default:
-		o.unpack(url, value, message)
+		return
 	}
+	o.unpack(url, value, message)
 }
 
 func anyIn(b []byte) (url string, value []byte, err error) {
@@ -238,33 +239,11 @@ func (o *Resource) unpack(url string, value []byte, message string) {
 
 // nameIn finds the name of a resource, which is field 1 of every kind.
 func nameIn(b []byte) (name string, ok bool) {
-	for len(b) > 0 {
-		number, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return "", false
+	err := fields(b, func(number protowire.Number, value []byte) error {
+		if number == 1 {
+			name = string(value) // the last one counts
 		}
-		b = b[n:]
-		if number == 1 && typ == protowire.BytesType {
-			v, n := protowire.ConsumeBytes(b)
-			if n < 0 {
-				return "", false
-			}
-			name, b = string(v), b[n:] // the last one counts
-			continue
-		}
-		if n = protowire.ConsumeFieldValue(number, typ, b); n < 0 {
-			return "", false
-		}
-		b = b[n:]
-	}
-	return name, true
-}
-
-// ofAny reads a resource that did not come in protobuf's wire format.
-func (o *Resource) ofAny(a *anypb.Any, message string) {
-	if a.GetTypeUrl() == typePrefix+"envoy.service.discovery.v3.Resource" {
-		*o = wrapped(a.GetValue(), message)
-		return
-	}
-	o.unpack(a.GetTypeUrl(), a.GetValue(), message)
+		return nil
+	})
+	return name, err == nil
 }

@@ -367,6 +367,58 @@ func TestEnvelopes(t *testing.T) {
 	}
 }
 
+// TestOtherFields of a response are gone over: a control plane tells more of itself than is asked, in as many bytes as it likes.
+func TestOtherFields(t *testing.T) {
+	who := &corev3.ControlPlane{Identifier: strings.Repeat("istiod ", 40)}
+	r := ofWorld(t, &discoveryv3.DiscoveryResponse{VersionInfo: "1", Canary: true, Nonce: "n", TypeUrl: typePrefix + clusters, ControlPlane: who,
+		Resources: []*anypb.Any{packed(t, &clusterv3.Cluster{Name: "x"})}})
+	if len(r.Removed) > 0 || len(r.Resources) != 1 || r.Resources[0].Name != "x" || r.Resources[0].Err != nil || !r.Whole {
+		t.Errorf("%+v", r)
+	}
+	r = ofDelta(t, &discoveryv3.DeltaDiscoveryResponse{SystemVersionInfo: "1", Nonce: "n", TypeUrl: typePrefix + clusters, ControlPlane: who, RemovedResources: []string{"a", "b"},
+		Resources: []*discoveryv3.Resource{{Name: "x", Version: "2", Resource: packed(t, &clusterv3.Cluster{Name: "x"}), CacheControl: &discoveryv3.Resource_CacheControl{DoNotCache: true}}}})
+	if !slices.Equal(r.Removed, []string{"a", "b"}) || len(r.Resources) != 1 || r.Resources[0].Version != "2" || r.Whole {
+		t.Errorf("%+v", r)
+	}
+}
+
+// FuzzResponse reads responses as protobuf's own reader does.
+func FuzzResponse(f *testing.F) {
+	add := func(m proto.Message, delta bool) {
+		b, err := proto.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b, delta)
+	}
+	x, err := anypb.New(&clusterv3.Cluster{Name: "x"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	add(&discoveryv3.DiscoveryResponse{VersionInfo: "1", Nonce: "n", TypeUrl: typePrefix + clusters, ControlPlane: &corev3.ControlPlane{Identifier: strings.Repeat("i", 200)}, Resources: []*anypb.Any{x}}, false)
+	add(&discoveryv3.DeltaDiscoveryResponse{SystemVersionInfo: "1", Nonce: "n", TypeUrl: typePrefix + clusters, RemovedResources: []string{"a"}, Resources: []*discoveryv3.Resource{{Name: "x", Resource: x}}}, true)
+	f.Fuzz(func(t *testing.T, b []byte, delta bool) {
+		r, err := readResponse(b, delta)
+		if delta {
+			m := &discoveryv3.DeltaDiscoveryResponse{}
+			if proto.Unmarshal(b, m) != nil {
+				return
+			}
+			if err != nil || r.Version != m.GetSystemVersionInfo() || r.nonce != m.GetNonce() || !slices.Equal(r.Removed, m.GetRemovedResources()) || len(r.Resources) != len(m.GetResources()) {
+				t.Fatalf("%v: %+v\n%v", err, r, m)
+			}
+			return
+		}
+		m := &discoveryv3.DiscoveryResponse{}
+		if proto.Unmarshal(b, m) != nil {
+			return
+		}
+		if err != nil || r.Version != m.GetVersionInfo() || r.nonce != m.GetNonce() || r.Removed != nil || len(r.Resources) != len(m.GetResources()) {
+			t.Fatalf("%v: %+v\n%v", err, r, m)
+		}
+	})
+}
+
 // TestReason is bounded.
 func TestReason(t *testing.T) {
 	if n := len(reason(strings.Repeat("ä", maxReason)).GetMessage()); n > maxReason+100 {
