@@ -408,6 +408,7 @@ func (f *Feed) nextWait() time.Time {
 			}
 		}
 	}
+	first = sooner(first, f.turnedUntil)
 	for _, d := range f.demands {
 		first = sooner(first, d.until)
 	}
@@ -436,6 +437,7 @@ func (f *Feed) expire() {
 		}
 		for name, m := range h.members {
 			if gone(m.expires) {
+				f.tell(h.link, h.kind, []string{name}, true)
 				delete(h.members, name)
 				h.link.stream.Forget(h.kind.Message(), name)
 				f.stale = true

@@ -6,7 +6,6 @@ import (
 	"io"
 	nethttp "net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,56 +14,8 @@ import (
 
 	"github.com/weftmesh/weft/filters"
 	"github.com/weftmesh/weft/test/authority"
+	"github.com/weftmesh/weft/test/envoy"
 )
-
-// liveEnvoy runs the real Envoy with a bootstrap and gives where its admin pages are.
-func liveEnvoy(t *testing.T, bootstrap string) string {
-	t.Helper()
-	envoy, err := findEnvoy()
-	if err != nil {
-		t.Fatalf("no Envoy to ask: %v; make setup installs one, or name a binary in WEFT_ENVOY", err)
-	}
-	folder := t.TempDir()
-	file, admin := filepath.Join(folder, "envoy.yaml"), filepath.Join(folder, "admin")
-	if err := os.WriteFile(file, []byte(bootstrap), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	c := exec.Command(envoy, "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "error", "--admin-address-path", admin)
-	c.Stdout, c.Stderr = &log, &log
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		c.Wait()
-		close(ended)
-	}()
-	t.Cleanup(func() {
-		c.Process.Kill()
-		<-ended
-	})
-	limit := time.After(time.Minute)
-	for tick := time.NewTicker(5 * time.Millisecond); ; {
-		select {
-		case <-ended:
-			t.Fatalf("Envoy has ended:\n%s", log.String())
-		case <-limit:
-			t.Fatalf("Envoy is not ready")
-		case <-tick.C:
-		}
-		address, _ := os.ReadFile(admin)
-		if len(address) == 0 {
-			continue
-		}
-		if r, err := nethttp.Get("http://" + string(address) + "/ready"); err == nil {
-			r.Body.Close()
-			if r.StatusCode == 200 {
-				return "http://" + string(address)
-			}
-		}
-	}
-}
 
 func fetch(t *testing.T, url string) []byte {
 	t.Helper()
@@ -163,7 +114,7 @@ func (a *Assessment) find(kind, name string) *Assessed {
 
 // TestAssessLive reads what a real Envoy says of itself.
 func TestAssessLive(t *testing.T) {
-	admin := liveEnvoy(t, liveWorld(t))
+	admin := "http://" + envoy.Start(t, liveWorld(t))
 	var dump []byte
 	for end := time.Now().Add(5 * time.Second); !bytes.Contains(dump, []byte("ScopedRouteConfiguration")) || !bytes.Contains(dump, []byte(`"named"`)); {
 		if time.Now().After(end) {

@@ -14,17 +14,21 @@ import (
 )
 
 // What peers can have this process ask for is bounded: how many wishes wait to be heard, how many names are wanted at a time, and how long one
-// is remembered that nobody has. Those that somebody has are kept, as in Envoy.
+// is remembered that nobody has, or of which nobody says anything: over the state of the world a control plane cannot say that it has none.
+// Those that somebody has are kept, as in Envoy.
 const (
-	maxWishes   = 1024
-	maxDemanded = 10_000
-	absentStays = 30 * time.Second
+	maxWishes    = 1024
+	maxDemanded  = 10_000
+	absentStays  = 30 * time.Second
+	unheardStays = 5 * time.Minute
+	turnedStays  = time.Second // after which a name that was turned away may be asked for again
 )
 
 // demand is what is known of a name that requests have missed.
 type demand struct {
-	told  bool      // the control plane has said something of it
-	until time.Time // there is none of that name, and so long that is taken for granted; zero: it is there, or is waited for
+	told   bool      // the control plane has said something of it
+	absent bool      // namely that there is none, which is taken for granted
+	until  time.Time // when it is forgotten; zero: it is kept
 }
 
 // DemandStats is counted of what requests have had asked for.
@@ -82,12 +86,15 @@ func (f *Feed) want(d config.Demand) {
 		f.turned, f.answers = append(f.turned, d), true
 		return
 	}
+	one := &demand{until: f.now().Add(unheardStays)}
+	f.demands[d] = one
 	f.countDemand(demandAsked)
-	f.demands[d] = &demand{}
+	f.countWanted()
 	f.asking = true
 	switch d.Kind {
 	case config.DemandRoutes:
-		f.stale = true // a scope's routes are part of the plan
+		one.until = time.Time{} // scopes name them, and not peers
+		f.stale = true          // a scope's routes are part of the plan
 	case config.DemandCluster:
 		f.answers = f.answers || f.known[d.Name]
 		l := f.link(d.From, Clusters)
@@ -103,6 +110,12 @@ func (f *Feed) want(d config.Demand) {
 func (f *Feed) countDemand(row int) {
 	if f.demandStats != nil {
 		f.demandStats.Inc(row)
+	}
+}
+
+func (f *Feed) countWanted() {
+	if f.demandStats != nil {
+		f.demandStats.Set(demandWanted, uint64(len(f.demands)))
 	}
 }
 
@@ -123,7 +136,7 @@ func (f *Feed) tell(l *link, kind Kind, names []string, absent bool) {
 	for _, name := range names {
 		d.Name = name
 		if one := f.demands[d]; one != nil {
-			if one.told, one.until = true, (time.Time{}); absent {
+			if one.told, one.absent, one.until = true, absent, (time.Time{}); absent {
 				one.until = f.now().Add(absentStays)
 			}
 			f.answers = true
@@ -142,7 +155,7 @@ func (f *Feed) answered(next *config.Snapshot, known map[string]bool) map[config
 		out[d] = true
 	}
 	for d, one := range f.demands {
-		is := !one.until.IsZero()
+		is := one.absent
 		switch d.Kind {
 		case config.DemandCluster:
 			is = is || known[d.Name]
@@ -156,13 +169,12 @@ func (f *Feed) answered(next *config.Snapshot, known map[string]bool) map[config
 			add(d)
 		}
 	}
+	f.turnedUntil = time.Time{}
 	for _, d := range f.turned {
 		add(d)
+		f.turnedUntil = f.now().Add(turnedStays)
 	}
 	f.turned = nil
-	if f.demandStats != nil {
-		f.demandStats.Set(demandWanted, uint64(len(f.demands)))
-	}
 	if maps.Equal(out, f.snapshot.Answered) {
 		return f.snapshot.Answered
 	}
@@ -189,14 +201,22 @@ func (f *Feed) wantDemanded(want func(l *link, kind Kind, name string)) {
 // unnamed stands for the virtual hosts that a control plane sends unasked. As with Envoy, it is asked for none by name first.
 const unnamed = ""
 
-// letGo forgets names that nobody has.
+// letGo forgets names that nobody has. Who still waits for one of which nothing was said is told that it is in vain.
 func (f *Feed) letGo(now time.Time) {
-	for d, one := range f.demands {
-		if !one.until.IsZero() && !now.Before(one.until) {
-			delete(f.demands, d)
-			f.answers, f.asking = true, true
-		}
+	if !f.turnedUntil.IsZero() && !now.Before(f.turnedUntil) {
+		f.answers, f.turnedUntil = true, time.Time{}
 	}
+	for d, one := range f.demands {
+		if one.until.IsZero() || now.Before(one.until) {
+			continue
+		}
+		if !one.told {
+			f.turned = append(f.turned, d)
+		}
+		delete(f.demands, d)
+		f.answers, f.asking = true, true
+	}
+	f.countWanted()
 }
 
 // takeHosts takes a response about virtual hosts. Each is judged by itself, as a part of its table.

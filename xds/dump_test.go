@@ -12,6 +12,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
+
+	"github.com/weftmesh/weft/test/envoy"
 )
 
 // dumpWorld is taken by both Envoy and this program.
@@ -64,7 +66,7 @@ func shapeOf(t *testing.T, text []byte) (shape []string) {
 // TestDumpIsEnvoys asks both with the same queries.
 func TestDumpIsEnvoys(t *testing.T) {
 	text := dumpWorld(t)
-	admin := liveEnvoy(t, text)
+	admin := "http://" + envoy.Start(t, text)
 	path := write(t, text, "")
 	boot, err := ReadBootstrap(Source{Path: path}, nil)
 	if err != nil {

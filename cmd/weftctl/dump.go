@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -30,7 +31,7 @@ func proxyConfig(ctx context.Context, p *pages, o *proxyOptions, s streams) erro
 		q.Set("mask", o.mask)
 	}
 	if o.name() != "" {
-		q.Set("name_regex", ".*"+quoteRegex(o.name())+".*")
+		q.Set("name_regex", ".*"+regexp.QuoteMeta(o.name())+".*")
 	}
 	if o.endpoints {
 		q.Set("include_eds", "")
@@ -40,17 +41,6 @@ func proxyConfig(ctx context.Context, p *pages, o *proxyOptions, s streams) erro
 		return err
 	}
 	return printed(s.out, o.format, d)
-}
-
-func quoteRegex(name string) string {
-	var b strings.Builder
-	for _, r := range name {
-		if strings.ContainsRune(`\.+*?()|[]{}^$`, r) {
-			b.WriteByte('\\')
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
 }
 
 // dump reads /config_dump.

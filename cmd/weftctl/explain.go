@@ -133,8 +133,7 @@ func (e *explained) http(h *l7.Account) {
 		}
 		shown := 0
 		for _, v := range w.Hosts {
-			closer := strings.Contains(v.Why, ", too, but ")
-			if !v.Met && (e.all || closer || w.Host == "" && shown < mostShown) {
+			if !v.Met && (e.all || v.Near || w.Host == "" && shown < mostShown) {
 				shown++
 				e.line(2, "not %s: %s", v.Name, v.Why)
 			}
@@ -151,12 +150,12 @@ func (e *explained) http(h *l7.Account) {
 			if r.Name != "" {
 				name += " " + r.Name
 			}
-			switch near := !strings.HasPrefix(r.Why, "path:"); {
+			switch {
 			case r.Met && r.Why != "":
 				e.line(1, "route %s, %s: %s", name, r.Why, r.Rule)
 			case r.Met:
 				e.line(1, "route %s: %s", name, r.Rule)
-			case e.all || near && close < mostShown:
+			case e.all || r.Near && close < mostShown:
 				close++
 				e.line(2, "not %s: %s", name, r.Why)
 			}

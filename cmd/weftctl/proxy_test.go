@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -26,6 +25,7 @@ import (
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/test/authority"
+	"github.com/weftmesh/weft/test/envoy"
 	"github.com/weftmesh/weft/xds"
 )
 
@@ -118,55 +118,6 @@ func weftAt(t *testing.T, bootstrap string) string {
 	return server.Address.String()
 }
 
-// envoyAt runs the real Envoy and gives its admin address.
-func envoyAt(t *testing.T, bootstrap string) string {
-	t.Helper()
-	envoy := os.Getenv("WEFT_ENVOY")
-	if envoy == "" {
-		envoy = "envoy"
-	}
-	if _, err := exec.LookPath(envoy); err != nil {
-		t.Fatalf("no Envoy to look at: %v; make setup installs one, or name a binary in WEFT_ENVOY", err)
-	}
-	folder := t.TempDir()
-	file, address := filepath.Join(folder, "envoy.yaml"), filepath.Join(folder, "admin")
-	if err := os.WriteFile(file, []byte(bootstrap), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	c := exec.Command(envoy, "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "error", "--admin-address-path", address)
-	c.Stdout, c.Stderr = &log, &log
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		c.Wait()
-		close(ended)
-	}()
-	t.Cleanup(func() {
-		c.Process.Kill()
-		<-ended
-	})
-	limit := time.After(time.Minute)
-	for tick := time.NewTicker(5 * time.Millisecond); ; {
-		select {
-		case <-ended:
-			t.Fatalf("Envoy has ended:\n%s", log.String())
-		case <-limit:
-			t.Fatal("Envoy is not ready")
-		case <-tick.C:
-		}
-		text, _ := os.ReadFile(address)
-		if r, err := http.Get("http://" + string(text) + "/ready"); err == nil {
-			r.Body.Close()
-			if r.StatusCode == http.StatusOK {
-				return string(text)
-			}
-		}
-	}
-}
-
 // control runs weftctl.
 func control(args ...string) (code int, out, err string) {
 	var o, e bytes.Buffer
@@ -183,7 +134,7 @@ func asTold(text string) string {
 // TestProxyCommands looks at weft and at the real Envoy with the same configuration.
 func TestProxyCommands(t *testing.T) {
 	text := looked(t)
-	for name, address := range map[string]string{"weft": weftAt(t, text), "envoy": envoyAt(t, text)} {
+	for name, address := range map[string]string{"weft": weftAt(t, text), "envoy": envoy.Start(t, text)} {
 		t.Run(name, func(t *testing.T) {
 			for _, c := range []struct {
 				args []string
@@ -333,7 +284,7 @@ func TestSecretsAreHidden(t *testing.T) {
 }
 
 func TestAssessCommand(t *testing.T) {
-	good := envoyAt(t, looked(t))
+	good := envoy.Start(t, looked(t))
 	code, out, err := control("assess", good)
 	if code != exitDone || !strings.Contains(out, "resources would run\n") || !strings.Contains(asTold(out), "KIND RUN REFUSED HARMLESS FIELDS\nBootstrap 1 0 ") || !strings.Contains(asTold(out), "Listener 2 0 ") {
 		t.Errorf("%d %q\n%s", code, err, out)

@@ -34,6 +34,7 @@ type HostStep struct {
 	Name    string   `json:"name"`
 	Domains []string `json:"domains"`
 	Met     bool     `json:"met"`
+	Near    bool     `json:"near,omitempty"` // one of its domains is for the host, but not the closest one
 	Why     string   `json:"why"`
 }
 
@@ -43,8 +44,8 @@ type Step struct {
 	Name  string `json:"name,omitempty"`
 	Rule  string `json:"rule"`
 	Met   bool   `json:"met"`
-	Why   string `json:"why,omitempty"` // the first condition that fails, or how often the rule is met
-	close bool   // its path is right
+	Near  bool   `json:"near,omitempty"` // its path is right, and something else is not
+	Why   string `json:"why,omitempty"`  // the first condition that fails, or how often the rule is met
 }
 
 // Met is a route that the request meets, Of of In times when it comes to it; chance decides, and otherwise it goes on to the next one.
@@ -91,7 +92,7 @@ func (w *Walk) walk(all, routes []*config.Route, in *Input) {
 		one := *in
 		one.Random = 0 // within every share that is not nothing
 		m := judge(&r.Match, &one)
-		s := Step{Index: slices.Index(all, r), Name: r.Name, Rule: InWords(&r.Match), Met: m == missNothing, close: m != missPath}
+		s := Step{Index: slices.Index(all, r), Name: r.Name, Rule: InWords(&r.Match), Met: m == missNothing, Near: m != missNothing && m != missPath}
 		met := Met{Index: s.Index, Route: r, Of: 1, In: 1}
 		if s.Met {
 			if also := r.Match.Also; also != nil && also.Share != nil {
@@ -112,7 +113,7 @@ func (w *Walk) walk(all, routes []*config.Route, in *Input) {
 		switch {
 		case s.Met:
 			return 2
-		case s.close:
+		case s.Near:
 			return 1
 		}
 		return 0
@@ -146,7 +147,7 @@ func (t *Table) explainHosts(r *http.Request, w *Walk) *virtualHost {
 	value, named := t.hostName(r)
 	if !named {
 		if v := t.at(t.hosts.unnamed()); v != nil {
-			w.Hosts = []HostStep{{v.config.Name, v.config.Domains, true, "it is for every host"}}
+			w.Hosts = []HostStep{{Name: v.config.Name, Domains: v.config.Domains, Met: true, Why: "it is for every host"}}
 			return v
 		}
 		w.Why = fmt.Sprintf("the table finds virtual hosts by the header %s (vhost_header), which the request has not got", by)
@@ -177,6 +178,7 @@ func (t *Table) explainHosts(r *http.Request, w *Walk) *virtualHost {
 		case s.Met:
 			s.Why = fmt.Sprintf("%q is for %q", domains[i], name)
 		case ranks[i] >= 0:
+			s.Near = true
 			s.Why = fmt.Sprintf("%q is for %q, too, but %q of virtual host %q is the closer one", domains[i], name, domains[found], t.Config.VirtualHosts[found].Name)
 		default:
 			s.Why = fmt.Sprintf("none of its domains is for %q", name)
@@ -187,7 +189,7 @@ func (t *Table) explainHosts(r *http.Request, w *Walk) *virtualHost {
 		switch {
 		case s.Met:
 			return 2
-		case !strings.HasPrefix(s.Why, "none"):
+		case s.Near:
 			return 1
 		}
 		return 0

@@ -19,14 +19,11 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/test/envoy"
 )
 
 // TestPlacement asks the real Envoy which endpoints keys lead to and wants the same of our tables.
 func TestPlacement(t *testing.T) {
-	envoy, err := findEnvoy()
-	if err != nil {
-		t.Fatalf("no Envoy to compare with: %v; make setup installs one, or name a binary in WEFT_ENVOY", err)
-	}
 	port := addressed(t)
 
 	// Each has what Envoy and we are told of the same cluster.
@@ -96,7 +93,7 @@ func TestPlacement(t *testing.T) {
 		routes = append(routes, map[string]any{"match": map[string]any{"path": "/" + c.name}, "route": map[string]any{"cluster": c.name,
 			"hash_policy": []any{map[string]any{"header": map[string]any{"header_name": "x-key"}}}}})
 	}
-	address := runEnvoy(t, envoy, clusters, routes)
+	address := runEnvoy(t, clusters, routes)
 
 	for _, c := range cases {
 		c.cluster.Panic = 50
@@ -178,10 +175,6 @@ func get(t *testing.T, url, key string) string {
 // TestSharesAreEnvoys sends the same many requests to fleets of all kinds of health through the real Envoy, and wants the parts of
 // priorities, localities and states to be the ones that we give them.
 func TestSharesAreEnvoys(t *testing.T) {
-	envoy, err := findEnvoy()
-	if err != nil {
-		t.Fatalf("no Envoy to compare with: %v; make setup installs one, or name a binary in WEFT_ENVOY", err)
-	}
 	port := addressed(t)
 	type fleet struct {
 		health  string // by priority, or with weights by zone
@@ -224,7 +217,7 @@ func TestSharesAreEnvoys(t *testing.T) {
 			"load_assignment": map[string]any{"cluster_name": name, "endpoints": groups, "policy": map[string]any{"weighted_priority_health": f.weigh}}})
 		routes = append(routes, map[string]any{"match": map[string]any{"path": "/" + name}, "route": map[string]any{"cluster": name}})
 	}
-	address := runEnvoy(t, envoy, clusters, routes)
+	address := runEnvoy(t, clusters, routes)
 	const requests = 600
 	for i, f := range fleets {
 		c := &config.Cluster{Balancer: config.Random, Panic: f.panic, ByLocality: f.weights != nil}
@@ -265,10 +258,6 @@ func TestSharesAreEnvoys(t *testing.T) {
 
 // TestSubsetsAreEnvoys asks the real Envoy which endpoints serve what is asked of subsets, with every kind of fallback.
 func TestSubsetsAreEnvoys(t *testing.T) {
-	envoy, err := findEnvoy()
-	if err != nil {
-		t.Fatalf("no Envoy to compare with: %v; make setup installs one, or name a binary in WEFT_ENVOY", err)
-	}
 	port := addressed(t)
 	list := versions("s=a v=1", "s=a v=2", "s=b v=1", "s=b v=2,3", "")
 	var groups []any
@@ -325,7 +314,7 @@ func TestSubsetsAreEnvoys(t *testing.T) {
 			}
 		}
 	}
-	address := runEnvoy(t, envoy, clusters, routes)
+	address := runEnvoy(t, clusters, routes)
 	local := &Local{Stats: telemetry.NewStore(1).Acquire(Stats, "cluster.up.").Loop(0)}
 	for i, a := range all {
 		c := &Cluster{Config: &config.Cluster{Balancer: config.Random, Panic: 50, Subsets: &a.subsets}}
@@ -348,7 +337,7 @@ func TestSubsetsAreEnvoys(t *testing.T) {
 }
 
 // runEnvoy serves routes with a real Envoy until the test ends, and says where.
-func runEnvoy(t *testing.T, envoy string, clusters, routes []any) string {
+func runEnvoy(t *testing.T, clusters, routes []any) string {
 	t.Helper()
 	folder := t.TempDir()
 	admin := filepath.Join(folder, "admin")
@@ -370,7 +359,7 @@ func runEnvoy(t *testing.T, envoy string, clusters, routes []any) string {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var out bytes.Buffer
-	run := exec.CommandContext(ctx, envoy, "--disable-hot-restart", "--concurrency", "1", "-l", "error", "--admin-address-path", admin, "-c", filepath.Join(folder, "envoy.json"))
+	run := exec.CommandContext(ctx, envoy.Binary(t), "--disable-hot-restart", "--concurrency", "1", "-l", "error", "--admin-address-path", admin, "-c", filepath.Join(folder, "envoy.json"))
 	run.Stdout, run.Stderr = &out, &out
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
@@ -406,12 +395,4 @@ func runEnvoy(t *testing.T, envoy string, clusters, routes []any) string {
 	run.Wait()
 	t.Fatalf("Envoy does not serve:\n%s", out.String())
 	return ""
-}
-
-// findEnvoy prefers the binary that WEFT_ENVOY names to one on the PATH.
-func findEnvoy() (string, error) {
-	if named := os.Getenv("WEFT_ENVOY"); named != "" {
-		return exec.LookPath(named)
-	}
-	return exec.LookPath("envoy")
 }

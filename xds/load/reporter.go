@@ -2,6 +2,8 @@ package load
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"time"
 
@@ -163,7 +165,7 @@ const patience = 30 * time.Second
 
 // over takes the end that a control plane makes in order for none of an error.
 func over(err error) error {
-	if err.Error() == "EOF" {
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err
