@@ -8,7 +8,6 @@ import (
 // RouteConfiguration is a table of virtual hosts.
 type RouteConfiguration struct {
 	Name         string
-	Hash         Hash
 	VirtualHosts []*VirtualHost
 	Headers      HeaderChanges
 	Filters      map[string]FilterOverride

@@ -172,12 +172,12 @@ func (c *content) resource(d *decode.Decoder, r *messageReader, t text, n *node,
 	c.order = append(c.order, name)
 }
 
-// identity is what every resource has: its name, its bytes, and the fingerprint of all that it says, which may be more than its bytes. That
-// of an assignment is its bytes: endpoints change so often that to make one would cost more than to compare.
+// identity is what every resource has: its name, its bytes, and the fingerprint of all that it says, which may be more than its bytes. Tables
+// of routes and assignments have none: they say no more than their bytes, and change so often that to make one would cost more than to compare.
 func identity(v any) (name string, hash config.Hash, raw []byte) {
 	switch v := v.(type) {
 	case *config.RouteConfiguration:
-		return v.Name, v.Hash, v.Raw
+		return v.Name, config.Hash{}, v.Raw
 	case *config.Assignment:
 		return v.Name, config.Hash{}, v.Raw
 	case *config.Cluster:

@@ -64,7 +64,7 @@ func (f *Feed) load(file *file) {
 func take(next, current *config.Snapshot, name string, v any) bool {
 	switch v := v.(type) {
 	case *config.RouteConfiguration:
-		if old := current.Routes[name]; old != nil && old.Hash == v.Hash {
+		if old := current.Routes[name]; old != nil && equal(old, v) {
 			return false
 		}
 		next.Routes = with(next.Routes, name, v)

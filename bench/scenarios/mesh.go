@@ -77,22 +77,24 @@ func (p *told) say(ctx context.Context, o plane.Order) error {
 }
 
 // begin starts a control plane and a contestant under it. The caller stops both.
-func (s *Stage) begin(ctx context.Context, c rivals.Contestant, shape plane.Shape) (*told, *rivals.Running, error) {
+func (s *Stage) begin(ctx context.Context, c rivals.Contestant, shape plane.Shape) (*told, *rivals.Running, rivals.Plan, error) {
+	plan := rivals.Plan{Threads: sidecarThreads, Profile: s.Profile}
 	ports, err := freePorts()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, plan, err
 	}
 	shape.Listen = ports[0]
 	p, err := s.plane(ctx, shape)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, plan, err
 	}
-	running, _, err := s.start(ctx, c, rivals.Plan{Threads: sidecarThreads, Plane: p.port}, s.proxyCPU)
+	plan.Plane = p.port
+	running, plan, err := s.start(ctx, c, plan, s.proxyCPU)
 	if err != nil {
 		p.process.Stop(nil)
-		return nil, nil, err
+		return nil, nil, plan, err
 	}
-	return p, running, nil
+	return p, running, plan, nil
 }
 
 // firstTold measures a sidecar from its start until it is ready, and what it keeps.
@@ -103,7 +105,7 @@ type firstTold struct {
 func (firstTold) fits(r rivals.Rival) bool { return r.Envoyish && !r.Floor }
 
 func (f firstTold) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
-	p, proxy, err := s.begin(ctx, c, f.shape)
+	p, proxy, _, err := s.begin(ctx, c, f.shape)
 	if err != nil {
 		return Sample{}, err
 	}
@@ -130,7 +132,7 @@ type retold struct {
 func (retold) fits(r rivals.Rival) bool { return r.Envoyish && !r.Floor }
 
 func (f retold) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
-	p, proxy, err := s.begin(ctx, c, f.shape)
+	p, proxy, plan, err := s.begin(ctx, c, f.shape)
 	if err != nil {
 		return Sample{}, err
 	}
@@ -142,6 +144,11 @@ func (f retold) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sam
 	if err := pause(ctx, settle); err != nil {
 		return Sample{}, err
 	}
+	if s.Profile != "" && c.Envoyish {
+		if err := profiling(ctx, plan.Admin, "y"); err != nil {
+			return Sample{}, err
+		}
+	}
 	before, err := proc.CPUTime(proxy.PIDs())
 	if err != nil {
 		return Sample{}, err
@@ -152,6 +159,11 @@ func (f retold) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sam
 	after, err := proc.CPUTime(proxy.PIDs())
 	if err != nil {
 		return Sample{}, err
+	}
+	if s.Profile != "" && c.Envoyish {
+		if err := profiling(ctx, plan.Admin, "n"); err != nil {
+			return Sample{}, err
+		}
 	}
 	return Sample{Values: []float64{(after - before).Seconds() * 1000 / float64(f.times)}}, nil
 }

@@ -41,7 +41,7 @@ type tableRules struct {
 func (s *session) routes(m *routev3.RouteConfiguration, inline bool, p *at) *config.RouteConfiguration {
 	raw := s.bytes(m)
 	t, c := s.table(m, inline, p)
-	t.Hash, t.Raw = hash(raw), raw
+	t.Raw = raw
 	domains := map[string]int{}
 	for i, v := range m.GetVirtualHosts() {
 		p := p.field("virtual_hosts").item(i)
@@ -113,10 +113,11 @@ func (d *Decoder) routesAfter(wire []byte, before *config.RouteConfiguration) *c
 		return nil
 	}
 	t := *before
-	t.Raw, t.Hash, t.VirtualHosts = wire, hash(wire), make([]*config.VirtualHost, 0, head+len(now))
+	t.Raw, t.VirtualHosts = wire, make([]*config.VirtualHost, 0, head+len(now))
 	tail := tails(now, was)
 	t.VirtualHosts = append(t.VirtualHosts, before.VirtualHosts[:head]...)
-	for _, one := range now[:len(now)-tail] {
+	renamed := len(now) != len(was) // if not, no domain can be there twice
+	for i, one := range now[:len(now)-tail] {
 		m := &routev3.VirtualHost{}
 		s := d.part(one, m)
 		if s == nil {
@@ -126,19 +127,28 @@ func (d *Decoder) routesAfter(wire []byte, before *config.RouteConfiguration) *c
 		if s.found() || len(s.files) > 0 {
 			return nil
 		}
+		renamed = renamed || !slices.Equal(v.Domains, before.VirtualHosts[head+i].Domains)
 		t.VirtualHosts = append(t.VirtualHosts, v)
 	}
 	t.VirtualHosts = append(t.VirtualHosts, before.VirtualHosts[head+len(was)-tail:]...)
-	domains := make(map[string]bool, len(t.VirtualHosts))
-	for _, v := range t.VirtualHosts {
+	if renamed && sharedDomain(t.VirtualHosts) {
+		return nil
+	}
+	return &t
+}
+
+// sharedDomain tells whether two virtual hosts, or one twice, are for the same domain.
+func sharedDomain(hosts []*config.VirtualHost) bool {
+	domains := make(map[string]bool, len(hosts))
+	for _, v := range hosts {
 		for _, name := range v.Domains {
 			if domains[name] {
-				return nil
+				return true
 			}
 			domains[name] = true
 		}
 	}
-	return &t
+	return false
 }
 
 func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *config.VirtualHost {
