@@ -50,6 +50,7 @@ require (
 	golang.org/x/tools v0.51.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 	honnef.co/go/tools v0.8.2 // indirect
+	istio.io/api v1.32.0 // indirect
 )
 
 tool honnef.co/go/tools/cmd/staticcheck

@@ -34,8 +34,9 @@ config, telemetry < xds/stream, xds/load < xds
 telemetry/accesslog < telemetry/remote < proxy
 xds/decode < filters/*
 proxy/*, filters/builtin, xds, tls/issuer < proxy < cmd/weft
-api, telemetry < xds/server, control/store, control/source
+api, telemetry < xds/server, control/store, control/source < control/source/*
 control/source < control/mesh < control/translate
+xds/server < control/translate
 control/translate, control/store, xds/server < control/push
 api, telemetry, tls, control/store < control/ca, control/inject
 control/mesh, control/push, control/store < control/console

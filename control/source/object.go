@@ -1,0 +1,95 @@
+package source
+
+import (
+	"fmt"
+	"time"
+)
+
+// Kind is a kind of object.
+type Kind uint8
+
+// The kinds.
+const (
+	VirtualService Kind = iota
+	DestinationRule
+	Gateway
+	ServiceEntry
+	WorkloadEntry
+	WorkloadGroup
+	Sidecar
+	ProxyConfig
+	EnvoyFilter
+	PeerAuthentication
+	RequestAuthentication
+	AuthorizationPolicy
+	Telemetry
+	WasmPlugin
+	MeshConfig
+	MeshNetworks
+	Service
+	EndpointSlice
+	Pod
+	Node
+	Namespace
+	Secret
+	ConfigMap
+	kindCount
+)
+
+// Key names an object. What has no namespace has an empty one.
+type Key struct {
+	Kind            Kind
+	Namespace, Name string
+}
+
+// Object is a thing of a mesh. It never changes: a later version of it is another value.
+type Object struct {
+	Key
+	Labels, Annotations map[string]string
+	Created             time.Time // zero: nobody has said
+	Generation          int64     // of the spec; 0: nobody counts
+	Revision            string    // whatever the source tells versions apart by
+	// Spec is by kind: a pointer to Istio's own message (networking/v1alpha3, security/v1beta1, telemetry/v1alpha1, extensions/v1alpha1,
+	// networking/v1beta1 for a ProxyConfig, mesh/v1alpha1), or to a struct of this package with what is read of a kind of Kubernetes'.
+	Spec any
+	// More is what ASM adds to a kind of Istio's; nil: nothing of it is said.
+	More any
+	From Origin
+}
+
+// Origin is where an object was found.
+type Origin struct {
+	Source string // which source: a directory, or a cluster's name
+	File   string // below it; empty: it is not from a file
+	Line   int    // where the object begins in the file; the first is 1
+}
+
+// String is what people find the object by.
+func (k Key) String() string {
+	if k.Namespace == "" {
+		return fmt.Sprintf("%s %s", k.Kind, k.Name)
+	}
+	return fmt.Sprintf("%s %s/%s", k.Kind, k.Namespace, k.Name)
+}
+
+// Change is an object that is new or another than it was, or that is gone.
+type Change struct {
+	Key
+	Object *Object // nil: it is gone
+}
+
+// Problem is something wrong with an object, or with a file that objects should be in.
+type Problem struct {
+	Key
+	From    Origin
+	Path    string // of the field, as in spec.http[0].route[1].weight; empty: the whole
+	Text    string // what is wrong and what would be right
+	Warning bool   // it is served all the same
+}
+
+// Batch is what a source tells at once: it is all seen together or not at all. A source's first one is all that there is, so that nobody is
+// served half a mesh.
+type Batch struct {
+	Changes  []Change
+	Problems []Problem // all that there are now, of the source
+}
