@@ -22,7 +22,7 @@ type Options struct {
 	Folder string
 	// Audit is told of everything that is issued or turned down; nil: nobody is. It must not block.
 	Audit func(Record)
-	// Changed is told when roots or revocations are others than before; nil: nobody is. It must not block.
+	// Changed is told when roots or revocations may be others than before, perhaps by several at the same time; nil: nobody is. It must not block.
 	Changed func()
 }
 
@@ -73,10 +73,9 @@ func Open(ctx context.Context, o Options) (*Authority, error) {
 	for {
 		e, err := o.Store.Get(ctx, rootsKey)
 		if errors.Is(err, store.ErrNotFound) {
-			if err = a.extend(ctx, plan{}, store.Absent); errors.Is(err, store.ErrConflict) {
-				continue // another replica was first
+			if err = a.extend(ctx, plan{}, store.Absent); err == nil || errors.Is(err, store.ErrConflict) {
+				continue // with what this process has made, or another that was first
 			}
-			return a, err
 		}
 		if err != nil {
 			return nil, fmt.Errorf("ca: %w", err)
@@ -102,10 +101,11 @@ func (a *Authority) extend(ctx context.Context, p plan, was store.Revision) erro
 	if _, err := a.options.Store.Put(ctx, rootsKey, text, was); err != nil {
 		return fmt.Errorf("ca: %w", err)
 	}
-	return a.follow(next)
+	return nil
 }
 
-// follow does what a plan says from now on.
+// follow does what a plan says from now on. Only what comes from the store is followed, in its order, and by one at a time: an older plan
+// must not come after a newer one.
 func (a *Authority) follow(p plan) error {
 	signs, trusted, changes := p.at(time.Now())
 	if signs == nil {
@@ -133,8 +133,8 @@ func (a *Authority) follow(p plan) error {
 	return nil
 }
 
-// Rotate begins to replace the root: the new one is trusted from now on, signs after Overlap, and the old one is trusted until all that it has
-// signed has ended.
+// Rotate begins to replace the root: the new one is trusted as soon as Run has heard of it, signs after Overlap, and the old one is trusted
+// until all that it has signed has ended.
 func (a *Authority) Rotate(ctx context.Context) error {
 	if a.options.Folder != "" {
 		return fmt.Errorf("ca: the root comes from %s: put the new one into %s there beside the old one, and when everybody has it, change the others", a.options.Folder, pluggedRoot)
@@ -246,7 +246,7 @@ func (a *Authority) Run(ctx context.Context, report func(error)) {
 	if a.options.Folder != "" {
 		return
 	}
-	wake := make(chan struct{}, 1)
+	plans := make(chan plan)
 	all.Go(func() {
 		a.watch(ctx, rootsKey, func(events []store.Event) {
 			for _, e := range events {
@@ -255,16 +255,14 @@ func (a *Authority) Run(ctx context.Context, report func(error)) {
 					continue
 				}
 				p, err := readPlan(e.Value)
-				if err == nil {
-					err = a.follow(p)
-				}
 				if err != nil {
 					report(err)
+					continue
 				}
-			}
-			select {
-			case wake <- struct{}{}:
-			default:
+				select {
+				case plans <- p:
+				case <-ctx.Done():
+				}
 			}
 		}, report)
 	})
@@ -273,27 +271,26 @@ func (a *Authority) Run(ctx context.Context, report func(error)) {
 		p, changes, last := a.plan, a.changes, a.signs.chain[0]
 		a.mu.RUnlock()
 		renew := last.NotAfter.Add(-last.NotAfter.Sub(last.NotBefore) / renewal)
-		until := renew
-		if !changes.IsZero() && changes.Before(until) {
-			until = changes
+		if changes.IsZero() { // no other root is on its way
+			changes = renew
 		}
-		timer := time.NewTimer(max(time.Until(until), time.Second))
+		timer := time.NewTimer(max(time.Until(changes), time.Second))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
 			return
-		case <-wake:
+		case p = <-plans:
 			timer.Stop()
-			continue
 		case <-timer.C:
+			if changes.Equal(renew) {
+				if err := a.Rotate(ctx); err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, errUnderWay) {
+					report(err)
+				}
+				continue // with what comes of it from the store
+			}
 		}
 		if err := a.follow(p); err != nil {
 			report(err)
-		}
-		if !time.Now().Before(renew) && len(p.Generations) > 0 && p.Generations[len(p.Generations)-1].TrustedTo.IsZero() && changes.IsZero() {
-			if err := a.Rotate(ctx); err != nil && !errors.Is(err, store.ErrConflict) {
-				report(err)
-			}
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -392,8 +393,8 @@ func listed(t *testing.T, a *Authority) (serials []string) {
 func TestRevocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := store.NewMemory()
-		changed := 0
-		one, other := open(t, s, func(o *Options) { o.Changed = func() { changed++ } }), open(t, s, nil)
+		var changed atomic.Int32
+		one, other := open(t, s, func(o *Options) { o.Changed = func() { changed.Add(1) } }), open(t, s, nil)
 		run(t, one)
 		stop := run(t, other)
 		mine, yours, kept := issue(t, one, sleep), issue(t, other, sleep), issue(t, one, Identity{"cluster.local", "default", "hello"})
@@ -401,12 +402,12 @@ func TestRevocation(t *testing.T) {
 		if got := one.Lists(); got != nil {
 			t.Errorf("lists while nothing is revoked: %s", got)
 		}
-		before := changed
+		before := changed.Load()
 		if err := other.Revoke(t.Context(), Revocation{Identity: sleep.String(), Reason: "its key was lost", By: "a test"}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait() // no time passes: they know at once
-		if changed == before {
+		if changed.Load() == before {
 			t.Error("nobody was told")
 		}
 		for _, a := range []*Authority{one, other} {

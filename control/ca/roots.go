@@ -55,7 +55,7 @@ func (p plan) follow(domain string, now time.Time) (plan, error) {
 	if n := len(next.Generations); n > 0 {
 		last := &next.Generations[n-1]
 		if now.Before(last.SignsFrom) {
-			return p, fmt.Errorf("ca: a root that signs from %s on is on its way already: wait until then", last.SignsFrom.Format(time.RFC3339))
+			return p, fmt.Errorf("ca: %w: it signs from %s on: wait until then", errUnderWay, last.SignsFrom.Format(time.RFC3339))
 		}
 		g.SignsFrom = now.Add(Overlap)
 		last.TrustedTo = g.SignsFrom.Add(MaxLife + skew)
@@ -63,6 +63,8 @@ func (p plan) follow(domain string, now time.Time) (plan, error) {
 	next.Generations = append(next.Generations, g)
 	return next.since(now), nil
 }
+
+var errUnderWay = errors.New("a new root is on its way already")
 
 // since leaves out roots that have been nothing for long.
 func (p plan) since(now time.Time) (out plan) {
