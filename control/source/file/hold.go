@@ -16,9 +16,10 @@ const maxProblems = 1000
 // hold is what the directory's files say and what has been told of it.
 type hold struct {
 	dir      string
-	files    map[string]*held // by path below the directory
-	order    []string         // their paths, sorted
-	owners   map[source.Key][]string
+	files    map[string]*held        // by path below the directory
+	order    []string                // their paths, sorted
+	owners   map[source.Key][]string // the files that have an object, in order
+	doubled  map[source.Key]bool     // those that several have
 	told     map[source.Key]told
 	problems []source.Problem // as told
 	first    bool             // something has been told
@@ -43,7 +44,7 @@ type document struct {
 type told struct{ read, told *source.Object }
 
 func newHold(dir string) *hold {
-	return &hold{dir: dir, files: map[string]*held{}, owners: map[source.Key][]string{}, told: map[source.Key]told{}}
+	return &hold{dir: dir, files: map[string]*held{}, owners: map[source.Key][]string{}, doubled: map[source.Key]bool{}, told: map[source.Key]told{}}
 }
 
 // file is the one of that path, which may be new.
@@ -127,21 +128,28 @@ func (h *hold) fail(path, text string) {
 // settle has a file stand for these objects.
 func (h *hold) settle(path string, have map[source.Key]*source.Object) (touched []source.Key) {
 	f := h.file(path)
+	own := func(key source.Key, owners []string) {
+		h.owners[key] = owners
+		if len(owners) == 0 {
+			delete(h.owners, key)
+		}
+		if h.doubled[key] = true; len(owners) < 2 {
+			delete(h.doubled, key)
+		}
+	}
 	for key, o := range f.have {
 		if have[key] != o {
 			touched = append(touched, key)
 		}
 		if have[key] == nil {
-			if h.owners[key] = slices.DeleteFunc(h.owners[key], func(p string) bool { return p == path }); len(h.owners[key]) == 0 {
-				delete(h.owners, key)
-			}
+			own(key, slices.DeleteFunc(h.owners[key], func(p string) bool { return p == path }))
 		}
 	}
 	for key := range have {
 		if f.have[key] == nil {
 			touched = append(touched, key)
 			at, _ := slices.BinarySearch(h.owners[key], path)
-			h.owners[key] = slices.Insert(h.owners[key], at, path)
+			own(key, slices.Insert(h.owners[key], at, path))
 		}
 	}
 	f.have = have
@@ -201,11 +209,10 @@ func (h *hold) all(extra []source.Problem) []source.Problem {
 			out = append(out, p)
 		}
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(h.owners), compare) {
-		if owners := h.owners[key]; len(owners) > 1 {
-			for _, path := range owners[1:] {
-				out = append(out, twice(key, h.files[path].have[key].From, owners[0]))
-			}
+	for _, key := range slices.SortedFunc(maps.Keys(h.doubled), compare) {
+		owners := h.owners[key]
+		for _, path := range owners[1:] {
+			out = append(out, twice(key, h.files[path].have[key].From, owners[0]))
 		}
 	}
 	if more := len(out) - maxProblems; more > 0 {

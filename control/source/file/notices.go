@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,11 +16,13 @@ import (
 // is all that there is elsewhere, comes when half a policy is there, and then one must guess when the rest is.
 type notices struct {
 	file    *os.File
-	events  chan []event // closed when the kernel tells no more
+	raw     syscall.RawConn
+	ready   chan struct{} // something is told: drain gives it
+	drained chan struct{}
 	stop    chan struct{}
-	mu      sync.Mutex
 	folders map[string]int32 // watched, by path
 	paths   map[int32]string
+	buffer  []byte
 }
 
 // event is one notice.
@@ -44,9 +46,13 @@ func newNotices() (*notices, error) {
 	if err != nil {
 		return nil, fmt.Errorf("notices of changes: %w", err)
 	}
-	n := &notices{file: os.NewFile(uintptr(fd), "inotify"), events: make(chan []event), stop: make(chan struct{}),
-		folders: map[string]int32{}, paths: map[int32]string{}}
-	go n.read()
+	n := &notices{file: os.NewFile(uintptr(fd), "inotify"), ready: make(chan struct{}), drained: make(chan struct{}, 1), stop: make(chan struct{}),
+		folders: map[string]int32{}, paths: map[int32]string{}, buffer: make([]byte, 64<<10)}
+	if n.raw, err = n.file.SyscallConn(); err != nil {
+		n.file.Close()
+		return nil, fmt.Errorf("notices of changes: %w", err)
+	}
+	go n.wait()
 	return n, nil
 }
 
@@ -55,39 +61,58 @@ func (n *notices) close() {
 	n.file.Close()
 }
 
-// read hands on what the kernel tells. While nobody takes it, the kernel keeps it; when that is too much it says so.
-func (n *notices) read() {
-	defer close(n.events)
-	buffer := make([]byte, 64<<10)
+// wait says when the kernel has something to tell. It takes nothing: what has not been taken the kernel keeps, and says so when it is too much.
+func (n *notices) wait() {
 	for {
-		size, err := n.file.Read(buffer)
+		err := n.raw.Read(func(fd uintptr) bool {
+			count, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+			return count > 0 || err != nil && err != unix.EINTR
+		})
 		if err != nil {
 			return
 		}
-		var all []event
-		for b := buffer[:size]; len(b) >= unix.SizeofInotifyEvent; {
-			wd := int32(binary.NativeEndian.Uint32(b))
-			e := event{mask: binary.NativeEndian.Uint32(b[4:])}
-			length := int(binary.NativeEndian.Uint32(b[12:]))
-			b = b[unix.SizeofInotifyEvent:]
-			name, _, _ := bytes.Cut(b[:length], []byte{0})
-			e.name, b = string(name), b[length:]
-			n.mu.Lock()
-			e.folder = n.paths[wd]
-			if e.mask&unix.IN_IGNORED != 0 {
-				n.forget(wd)
-			}
-			n.mu.Unlock()
-			if e.folder != "" || e.mask&unix.IN_Q_OVERFLOW != 0 {
-				all = append(all, e)
-			}
+		select {
+		case n.ready <- struct{}{}:
+		case <-n.stop:
+			return
 		}
 		select {
-		case n.events <- all:
+		case <-n.drained:
 		case <-n.stop:
 			return
 		}
 	}
+}
+
+// drain gives all that the kernel tells at this moment.
+func (n *notices) drain() (all []event) {
+	n.raw.Control(func(fd uintptr) {
+		for {
+			size, err := unix.Read(int(fd), n.buffer)
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil || size <= 0 {
+				return
+			}
+			for b := n.buffer[:size]; len(b) >= unix.SizeofInotifyEvent; {
+				wd := int32(binary.NativeEndian.Uint32(b))
+				e := event{mask: binary.NativeEndian.Uint32(b[4:])}
+				length := int(binary.NativeEndian.Uint32(b[12:]))
+				b = b[unix.SizeofInotifyEvent:]
+				name, _, _ := bytes.Cut(b[:length], []byte{0})
+				e.name, b = string(name), b[length:]
+				e.folder = n.paths[wd]
+				if e.mask&unix.IN_IGNORED != 0 {
+					n.forget(wd)
+				}
+				if e.folder != "" || e.mask&unix.IN_Q_OVERFLOW != 0 {
+					all = append(all, e)
+				}
+			}
+		}
+	})
+	return all
 }
 
 func (n *notices) forget(wd int32) {
@@ -99,14 +124,8 @@ func (n *notices) forget(wd int32) {
 
 // follow watches these folders, by what matters of each, and no others. One that is another than it was under its path is watched anew.
 func (n *notices) follow(folders map[string]uint32) error {
-	raw, err := n.file.SyscallConn()
-	if err != nil {
-		return err
-	}
 	var failed error
-	done := raw.Control(func(fd uintptr) {
-		n.mu.Lock()
-		defer n.mu.Unlock()
+	done := n.raw.Control(func(fd uintptr) {
 		for path, wd := range n.folders {
 			if folders[path] == 0 {
 				unix.InotifyRmWatch(int(fd), uint32(wd))

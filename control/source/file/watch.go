@@ -64,15 +64,18 @@ func Watch(ctx context.Context, dir string, tell func(source.Batch)) error {
 			due = time.Now().Add(retry)
 			timer.Reset(retry)
 		}
+		if w.all || len(w.dirty) > 0 {
+			if ctx.Err() != nil {
+				return nil
+			}
+			continue // it changed while it was read
+		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case events, ok := <-n.events:
-			if !ok {
-				return errors.New("control/source/file: the kernel tells no more of changes")
-			}
-			w.note(events)
-			w.pending()
+		case <-n.ready:
+			w.note(n.drain())
+			n.drained <- struct{}{}
 		case <-timer.C:
 			due = time.Time{}
 			w.look()
@@ -126,21 +129,6 @@ func (s stamp) fresh() bool { return time.Since(time.Unix(s.time.Unix())) < sett
 // ours says whether a name is one of a file that is read.
 func ours(name string) bool {
 	return !strings.HasPrefix(name, ".") && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
-}
-
-// pending notes what else is told already.
-func (w *watch) pending() {
-	for {
-		select {
-		case events := <-w.notices.events:
-			if events == nil {
-				return
-			}
-			w.note(events)
-		default:
-			return
-		}
-	}
 }
 
 // note takes notices in.
@@ -308,7 +296,8 @@ func (w *watch) read() (source.Batch, bool) {
 	return b, news
 }
 
-// readFile reads a file. One that changes meanwhile has a writer, who will be heard of when he is done.
+// readFile reads a file. One that changes meanwhile has a writer, who will be heard of when he is done. An empty one is believed to be meant only after
+// a while: its writer may just have begun, and the kernel not have said so yet.
 func (w *watch) readFile(path string) {
 	full := filepath.Join(w.root, path)
 	before, mode, err := stampOf(full)
@@ -324,20 +313,23 @@ func (w *watch) readFile(path string) {
 		}
 	}
 	after, _, again := stampOf(full)
+	w.note(w.notices.drain())
+	f := w.hold.files[path]
 	switch {
+	case w.writing[path] || w.dirty[path]:
 	case errors.Is(err, fs.ErrNotExist):
 		if i, err := os.Lstat(full); err == nil && i.Mode()&fs.ModeSymlink != 0 {
 			w.hold.fail(path, "leads nowhere, and what was in it is kept")
 			w.hold.file(path).stamp = stamp{}
 			return
 		}
-		if w.hold.files[path] != nil {
+		if f != nil {
 			w.touched = append(w.touched, w.hold.drop(path)...)
 		}
 	case err != nil:
 		w.hold.fail(path, fmt.Sprintf("cannot be read, and what was in it is kept: %v", cause(err)))
 		w.hold.file(path).stamp = before
-	case again != nil || after != before || int64(len(data)) != after.size:
+	case again != nil || after != before || int64(len(data)) != after.size || len(data) == 0 && f != nil && len(f.have) > 0 && after.fresh():
 		w.young[path] = after
 	default:
 		w.touched = append(w.touched, w.hold.take(path, data)...)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/weftmesh/weft/control/source"
 )
 
@@ -360,7 +362,8 @@ func TestOverflowIsSurveyed(t *testing.T) {
 	w.read()
 	write(t, service("a=2"), dir, "x.yaml")
 	must(t, os.Chtimes(filepath.Join(dir, "x.yaml"), time.Time{}, time.Now().Add(-time.Hour))) // it is not being written to
-	w.note([]event{{mask: 0x4000}})
+	n.drain()                                                                                  // lost
+	w.note([]event{{mask: unix.IN_Q_OVERFLOW}})
 	if !w.all {
 		t.Fatal("an overflow says nothing")
 	}
@@ -369,6 +372,41 @@ func TestOverflowIsSurveyed(t *testing.T) {
 	if !news || len(b.Changes) != 1 || b.Changes[0].Object.Spec.(*source.ServiceSpec).ClusterIP != "10.0.0.2" {
 		t.Errorf("told %+v", b)
 	}
+}
+
+// A file that is rewritten in place all the time is never seen empty or in part.
+func TestWatchRewriter(t *testing.T) {
+	dir := t.TempDir()
+	filler := strings.Repeat("# filler\n", 2000)
+	text := func(i int) string { return service(fmt.Sprintf("a=%d", i%250)) + filler + "---\n" + service("b=1") }
+	write(t, text(0), dir, "x.yaml")
+	f := follow(t, dir)
+	done := make(chan error, 1)
+	go func() {
+		for i := range 400 {
+			file, err := os.OpenFile(filepath.Join(dir, "x.yaml"), os.O_WRONLY|os.O_TRUNC, 0)
+			for s := text(i + 1); s != "" && err == nil; s = s[min(len(s), 4096):] {
+				_, err = file.WriteString(s[:min(len(s), 4096)])
+			}
+			if file.Close(); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for stop := false; !stop; {
+		select {
+		case b := <-f.batches:
+			if got := f.take(b); !strings.HasPrefix(got, "~a.") || strings.Contains(got, " ") || len(b.Problems) > 0 {
+				t.Fatalf("told %q and %q", got, f.problem)
+			}
+		case err := <-done:
+			must(t, err)
+			stop = true
+		}
+	}
+	f.until("a=10.0.0.150 b=10.0.0.1")
 }
 
 // Many files at once are few batches, and nothing of them is lost.
