@@ -237,7 +237,7 @@ func (c *checker) selector(field string, set bool, labels map[string]string) {
 		return
 	}
 	if len(labels) == 0 {
-		c.warn("", "workload selector specified without labels: it is for all workloads of the namespace")
+		c.warn(field, "workload selector specified without labels: it is for all workloads of the namespace")
 	}
 	eachKey(c, field, labels, func(k, v string) {
 		switch {

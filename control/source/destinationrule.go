@@ -313,6 +313,10 @@ func localities(list []string) error {
 		a = strings.TrimSuffix(strings.TrimSuffix(a, "*"), "/")
 		return a == "" || a == b || strings.HasPrefix(b, a+"/")
 	}
+	const most = 1000 // each is compared with each
+	if len(list) > most {
+		return fmt.Errorf("more than %d localities", most)
+	}
 	for i, l := range list {
 		if n := strings.Count(l, "*"); n > 1 || n == 1 && !strings.HasSuffix(l, "*") {
 			return fmt.Errorf("locality %s wildcard '*' number can not exceed 1 and must be in the end", short(l))

@@ -155,7 +155,7 @@ func (c *checker) patchValue(p *networking.EnvoyFilter_EnvoyConfigObjectPatch) {
 // PatchValue reads a patch's value as what it is put into. What it says of a field that is not known is left out and said.
 func PatchValue(to networking.EnvoyFilter_ApplyTo, value *structpb.Struct) (m proto.Message, dropped string, err error) {
 	m = Patched(to)
-	text, err := protojson.Marshal(value)
+	text, err := protojson.Marshal(patchDurations(value, m.ProtoReflect().Descriptor()))
 	if err != nil {
 		return nil, "", err
 	}

@@ -209,7 +209,7 @@ func (c *checker) sidecar(s *networking.Sidecar) {
 		case p.EgressProxy != nil:
 			c.at("egressProxy")
 			if c.fault("host", fqdn(p.EgressProxy.Host)); p.EgressProxy.Port == nil {
-				c.bad("port", "port must be non-nil")
+				c.bad("port", "port is required")
 			}
 			c.destination(p.EgressProxy)
 			c.up()

@@ -367,6 +367,12 @@ func (r *reading) message(o *Object, path string, n *yaml.Node, w *writer) {
 		return
 	}
 	m := Forms[o.Kind].message()
+	if w.times {
+		w.instead = map[*yaml.Node]string{}
+		durations(n, m.ProtoReflect().Descriptor(), w.instead, 0)
+		w.out, w.nodes = w.out[:0], 0
+		w.value(n, 0) // it was good before
+	}
 	err := strict.Unmarshal(w.out, m)
 	if err == nil {
 		o.Spec = m
@@ -401,7 +407,7 @@ func locate(err error, n *yaml.Node, w *writer, under string) (line int, path, t
 		offset++
 	}
 	offset = len(string([]rune(string(w.out))[:offset]))
-	again := &writer{mark: true, skip: w.skip}
+	again := &writer{mark: true, skip: w.skip, instead: w.instead}
 	again.value(n, 0) // it was good before
 	bad := again.at(offset)
 	if bad == nil {
@@ -445,10 +451,7 @@ func (r *reading) unknown(o *Object, path string, n *yaml.Node, m protoreflect.M
 	for i := 0; i < len(pairs); i += 2 {
 		key, v := pairs[i], real(pairs[i+1])
 		at := below(path, step(short(key.Value)))
-		d := m.Fields().ByJSONName(key.Value)
-		if d == nil {
-			d = m.Fields().ByTextName(key.Value)
-		}
+		d := fieldOf(m, key.Value)
 		switch {
 		case d == nil:
 			var have []string
