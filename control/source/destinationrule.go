@@ -190,7 +190,7 @@ func (c *checker) loadBalancer(lb *networking.LoadBalancerSettings, outlier *net
 
 func (c *checker) consistentHash(h *networking.LoadBalancerSettings_ConsistentHashLB) {
 	if h.HashKey == nil {
-		c.bad("", "must say what is hashed: httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
+		c.warn("", "says nothing that is hashed: httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
 	}
 	if k := h.GetHttpCookie(); k != nil {
 		if k.Name == "" {

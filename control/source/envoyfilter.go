@@ -61,6 +61,8 @@ func (c *checker) envoyFilter(e *networking.EnvoyFilter) {
 	}
 	each(c, "configPatches", e.ConfigPatches, func(_ int, p *networking.EnvoyFilter_EnvoyConfigObjectPatch) {
 		switch {
+		case p.Match.GetContext() == networking.EnvoyFilter_WAYPOINT:
+			c.warn("match.context", "WAYPOINT concerns nobody: there are no waypoints here")
 		case Patched(p.ApplyTo) == nil:
 			c.bad("applyTo", "missing applyTo, or one that is not known: %v", p.ApplyTo)
 		case p.Patch == nil:
