@@ -179,9 +179,10 @@ func take(o *Object, spec *yaml.Node, w *writer, say func(*fault)) {
 
 // taken is what take is at.
 type taken struct {
-	w   *writer
-	say func(*fault)
-	any bool
+	w     *writer
+	say   func(*fault)
+	any   bool
+	nodes int // of all additions, which are bounded together
 }
 
 // refuse says that something is not run.
@@ -207,8 +208,10 @@ func (t *taken) read(path string, in *yaml.Node, names []string, into any) bool 
 		}
 		t.out(name)
 		path = below(path, one)
-		w := &writer{}
-		if f := w.value(v, 0); f != nil {
+		w := &writer{nodes: t.nodes}
+		f := w.value(v, 0)
+		t.nodes = w.nodes
+		if f != nil {
 			f.path = below(path, f.path)
 			t.say(f)
 			return true

@@ -132,8 +132,14 @@ func (r *reading) whole(f *fault) {
 
 // note notes what is wrong with an object.
 func (r *reading) note(key Key, f *fault) {
-	r.wrong++
-	r.Problems = append(r.Problems, Problem{Key: key, From: r.place(f.line), Path: f.path, Text: f.text})
+	if r.wrong++; r.wrong > maxProblems {
+		return
+	}
+	p := Problem{Key: key, From: r.place(f.line), Path: f.path, Text: f.text}
+	if r.wrong == maxProblems {
+		p.Text += " (there may be more)"
+	}
+	r.Problems = append(r.Problems, p)
 }
 
 // What may stand beside each other at the top of an object. Status is somebody else's to write and nobody's to read, but a Pod's.
