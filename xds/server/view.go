@@ -1,5 +1,11 @@
 package server
 
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+)
+
 // Kind is a kind of resource, in the order in which proxies are told of them: who is named comes before who names it.
 type Kind uint8
 
@@ -16,11 +22,14 @@ const (
 	kindCount
 )
 
-// Resource is encoded once, however many proxies are told of it. It never changes: another version of it is another value.
+// Resource is encoded once, however many proxies are told of it. It never changes: another version of it is another value. A cluster's endpoints
+// have the cluster's name.
 type Resource struct {
 	Name    string
 	Version string // another one exactly if Body is another
 	Body    []byte // the message, without its type
+
+	framed [variants]atomic.Pointer[frame] // made when it is first sent
 }
 
 // Part is resources of one kind, in the order of their names, of which each is there once. It never changes and is shared by views.
@@ -35,3 +44,77 @@ type View struct {
 	Version string // what the state of the world calls it
 	Parts   []*Part
 }
+
+// find is a resource by its name; nil: there is none.
+func (v *View) find(k Kind, name string) *Resource {
+	for _, p := range v.Parts {
+		if p.Kind != k {
+			continue
+		}
+		i, ok := slices.BinarySearchFunc(p.Resources, name, func(r *Resource, name string) int { return strings.Compare(r.Name, name) })
+		if ok {
+			return p.Resources[i]
+		}
+	}
+	return nil
+}
+
+// each calls f for every resource of a kind.
+func (v *View) each(k Kind, f func(*Resource)) {
+	for _, p := range v.Parts {
+		if p.Kind == k {
+			for _, r := range p.Resources {
+				f(r)
+			}
+		}
+	}
+}
+
+// compare calls f for what is new (was is nil), other or gone (is is nil) from one view to another, in the order of names. What views share is
+// not looked into. from may be nil: then all is new.
+func compare(k Kind, from, to *View, f func(was, is *Resource)) {
+	if from == to {
+		return
+	}
+	old, next := unshared(k, from, to), unshared(k, to, from)
+	for len(old) > 0 || len(next) > 0 {
+		switch {
+		case len(next) == 0 || len(old) > 0 && old[0].Name < next[0].Name:
+			f(old[0], nil)
+			old = old[1:]
+		case len(old) == 0 || next[0].Name < old[0].Name:
+			f(nil, next[0])
+			next = next[1:]
+		default:
+			if old[0] != next[0] && old[0].Version != next[0].Version {
+				f(old[0], next[0])
+			}
+			old, next = old[1:], next[1:]
+		}
+	}
+}
+
+// unshared are the resources of v whose parts the other view has not, in the order of names.
+func unshared(k Kind, v, other *View) []*Resource {
+	if v == nil {
+		return nil
+	}
+	var out []*Resource
+	own := 0
+	for _, p := range v.Parts {
+		if p.Kind != k || len(p.Resources) == 0 || other != nil && slices.Contains(other.Parts, p) {
+			continue
+		}
+		if own++; own == 1 {
+			out = p.Resources
+			continue
+		}
+		out = append(slices.Clip(out), p.Resources...)
+	}
+	if own > 1 {
+		slices.SortFunc(out, byName)
+	}
+	return out
+}
+
+func byName(a, b *Resource) int { return strings.Compare(a.Name, b.Name) }
