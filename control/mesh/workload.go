@@ -38,6 +38,14 @@ const (
 	modeIstio     = "istio"
 )
 
+// Port is the number of a port by its name; 0: there is none, or no workload.
+func (w *Workload) Port(name string) uint32 {
+	if w == nil {
+		return 0
+	}
+	return w.ports[name]
+}
+
 // Workloads is the index of workloads.
 type Workloads struct {
 	byObject  table[*Workload]
