@@ -31,14 +31,12 @@ type Endpoints struct {
 
 // EndpointIndex is the endpoints of all services.
 type EndpointIndex struct {
-	byService table[*Endpoints]
+	byService table[*Service, *Endpoints]
 }
-
-func serviceName(s *Service) string { return objectName(s.From) + "/" + s.Host }
 
 // Of gives the endpoints of a service; never nil.
 func (x *EndpointIndex) Of(s *Service) *Endpoints {
-	if e := x.byService[s.Namespace][serviceName(s)]; e != nil {
+	if e := x.byService[s.Namespace][s]; e != nil {
 		return e
 	}
 	return noEndpoints
@@ -50,11 +48,12 @@ var noEndpoints = &Endpoints{}
 const labelService = "kubernetes.io/service-name"
 
 // deriveEndpoints finds those of services that are others, or whose slices or workloads are.
-func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[*Service]bool, workloads []*Workload, anew bool) {
+func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[*Service]*Service, gone []*Service, workloads []*Workload, anew bool) {
 	if anew || news[source.Node] != nil || news[source.Namespace] != nil { // where addresses are is said by them, whoever has them
-		services = map[*Service]bool{}
 		for _, s := range m.Services.All() {
-			services[s] = true
+			if _, ok := services[s]; !ok {
+				services[s] = s
+			}
 		}
 	}
 	named := map[string]map[string]bool{} // Services to look at, by namespace
@@ -124,7 +123,7 @@ func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[
 	}
 	for ns, names := range named {
 		for service := range names {
-			for _, s := range m.Services.byObject[ns][objectName(source.Key{Kind: source.Service, Name: service})] {
+			for _, s := range m.Services.byObject[ns][source.Key{Kind: source.Service, Namespace: ns, Name: service}] {
 				again(s)
 			}
 		}
@@ -140,35 +139,25 @@ func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[
 	}
 	for _, s := range look {
 		found := m.endpoints(s, of)
-		was := e.now[s.Namespace][serviceName(s)]
+		old, other := services[s]
+		if !other {
+			old = s
+		}
+		was := before.Endpoints.byService[s.Namespace][old]
 		switch {
-		case reflect.DeepEqual(found, was):
 		case found == nil:
-			e.drop(s.Namespace, serviceName(s))
-		default:
-			e.set(s.Namespace, serviceName(s), found)
+			e.drop(s.Namespace, s)
+		case !reflect.DeepEqual(found, was):
+			e.set(s.Namespace, s, found)
+		case old != s:
+			e.set(s.Namespace, s, was)
 		}
 	}
-	m.forgetEndpoints(before, e, news)
+	for _, s := range gone {
+		e.drop(s.Namespace, s)
+	}
 	if e.changed() {
 		m.Endpoints = &EndpointIndex{byService: e.now}
-	}
-}
-
-// forgetEndpoints drops those of services that are gone.
-func (m *Mesh) forgetEndpoints(before *Mesh, e *edit[*Endpoints], news *[kinds]touched) {
-	if m.Services == before.Services {
-		return
-	}
-	for _, kind := range []source.Kind{source.Service, source.ServiceEntry} {
-		for k := range news[kind] {
-			now := m.Services.byObject[k.Namespace][objectName(k)]
-			for _, s := range before.Services.byObject[k.Namespace][objectName(k)] {
-				if !slices.ContainsFunc(now, func(other *Service) bool { return other.Host == s.Host }) {
-					e.drop(s.Namespace, serviceName(s))
-				}
-			}
-		}
 	}
 }
 
@@ -224,7 +213,7 @@ func (m *Mesh) endpoints(s *Service, of func(namespace string) map[string][]*sou
 	}
 	for i, list := range found.Ports {
 		slices.SortStableFunc(list, func(a, b *Endpoint) int {
-			return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Workload.String(), b.Workload.String()))
+			return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Workload.Namespace, b.Workload.Namespace), cmp.Compare(a.Workload.Name, b.Workload.Name))
 		})
 		found.Ports[i] = slices.CompactFunc(list, func(a, b *Endpoint) bool { return a.Address == b.Address && a.Port == b.Port })
 	}

@@ -68,7 +68,10 @@ func (o *Objects) All() []*source.Object {
 
 // older orders objects by who came first. Names decide where nobody has said when, or at the same time.
 func older(a, b *source.Object) int {
-	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Namespace, b.Namespace))
+	if c := a.Created.Compare(b.Created); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Namespace, b.Namespace))
 }
 
 // touched are the objects of a kind that are others than before.
@@ -121,9 +124,9 @@ func (m *Mesh) derive(before *Mesh, news *[kinds]touched) {
 		}
 	}
 	anew := m.Settings != before.Settings // what objects say may depend on the settings in many ways, and they seldom change
-	services := m.deriveServices(before, news, anew)
+	services, gone := m.deriveServices(before, news, anew)
 	workloads := m.deriveWorkloads(before, news, anew)
-	m.deriveEndpoints(before, news, services, workloads, anew)
+	m.deriveEndpoints(before, news, services, gone, workloads, anew)
 	m.deriveRoutes(before, news[source.VirtualService], anew)
 	m.deriveRules(before, news[source.DestinationRule], anew)
 	if anew || news[source.PeerAuthentication] != nil {
@@ -159,18 +162,18 @@ func keysOf(now, before *Objects, news touched, anew bool) touched {
 	return all
 }
 
-// table is values by namespace and name, of which another version shares the namespaces that did not change.
-type table[V any] map[string]map[string]V
+// table is values by namespace and key, of which another version shares the namespaces that did not change.
+type table[K comparable, V any] map[string]map[K]V
 
 // edit is a table in the making.
-type edit[V any] struct {
-	before, now table[V]
+type edit[K comparable, V any] struct {
+	before, now table[K, V]
 	owned       map[string]bool
 }
 
-func (t table[V]) edit() *edit[V] { return &edit[V]{before: t, now: t} }
+func (t table[K, V]) edit() *edit[K, V] { return &edit[K, V]{before: t, now: t} }
 
-func (e *edit[V]) own(namespace string) map[string]V {
+func (e *edit[K, V]) own(namespace string) map[K]V {
 	if e.owned == nil {
 		e.owned, e.now = map[string]bool{}, clone(e.before)
 	}
@@ -181,14 +184,14 @@ func (e *edit[V]) own(namespace string) map[string]V {
 	return e.now[namespace]
 }
 
-func (e *edit[V]) set(namespace, name string, v V) { e.own(namespace)[name] = v }
+func (e *edit[K, V]) set(namespace string, k K, v V) { e.own(namespace)[k] = v }
 
-func (e *edit[V]) drop(namespace, name string) {
-	if _, ok := e.now[namespace][name]; !ok {
+func (e *edit[K, V]) drop(namespace string, k K) {
+	if _, ok := e.now[namespace][k]; !ok {
 		return
 	}
 	if space := e.own(namespace); len(space) > 1 {
-		delete(space, name)
+		delete(space, k)
 		return
 	}
 	delete(e.now, namespace)
@@ -196,4 +199,4 @@ func (e *edit[V]) drop(namespace, name string) {
 }
 
 // changed tells whether the table is another.
-func (e *edit[V]) changed() bool { return e.owned != nil }
+func (e *edit[K, V]) changed() bool { return e.owned != nil }

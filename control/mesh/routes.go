@@ -38,7 +38,7 @@ type HTTPRoute struct {
 
 // Routes is the index of VirtualServices.
 type Routes struct {
-	byObject table[*VirtualService]
+	byObject table[string, *VirtualService]
 	sorted   []*VirtualService // the oldest first
 }
 
@@ -94,7 +94,10 @@ func (m *Mesh) deriveRoutes(before *Mesh, news touched, anew bool) {
 		x.sorted = slices.AppendSeq(x.sorted, maps.Values(space))
 	}
 	slices.SortFunc(x.sorted, func(a, b *VirtualService) int {
-		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.From.Name, b.From.Name), cmp.Compare(a.From.Namespace, b.From.Namespace))
+		if c := a.Created.Compare(b.Created); c != 0 {
+			return c
+		}
+		return cmp.Or(cmp.Compare(a.From.Name, b.From.Name), cmp.Compare(a.From.Namespace, b.From.Namespace))
 	})
 	m.Routes = x
 }

@@ -32,8 +32,8 @@ func (r *DestinationRule) Subset(name string) *networking.Subset {
 
 // Rules is the index of DestinationRules.
 type Rules struct {
-	root   string                    // namespace
-	byHost table[[]*DestinationRule] // that of the oldest first
+	root   string                            // namespace
+	byHost table[string, []*DestinationRule] // that of the oldest first
 }
 
 func (m *Mesh) deriveRules(before *Mesh, news touched, anew bool) {

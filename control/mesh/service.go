@@ -73,39 +73,44 @@ func (s *Service) Kubernetes() bool { return s.From.Kind == source.Service }
 
 // Services is the index of services.
 type Services struct {
-	byObject table[[]*Service] // by the object's name, with its kind before it
+	byObject table[source.Key, []*Service]
 }
-
-func objectName(k source.Key) string { return k.Kind.String() + "/" + k.Name }
 
 // exportAnnotation says of a Service what exportTo says of Istio's objects.
 const exportAnnotation = "networking.istio.io/exportTo"
 
-// deriveServices gives the services whose endpoints may be others now.
-func (m *Mesh) deriveServices(before *Mesh, news *[kinds]touched, anew bool) (dirty map[*Service]bool) {
-	dirty = map[*Service]bool{}
+// deriveServices gives the services that are others now, with those whose place they take, and those that are gone.
+func (m *Mesh) deriveServices(before *Mesh, news *[kinds]touched, anew bool) (dirty map[*Service]*Service, gone []*Service) {
+	dirty = map[*Service]*Service{}
 	if !anew && news[source.Service] == nil && news[source.ServiceEntry] == nil {
-		return dirty
+		return dirty, nil
 	}
 	e := before.Services.byObject.edit()
 	put := func(k source.Key, services []*Service) {
-		name := objectName(k)
-		was := e.now[k.Namespace][name]
+		was := e.now[k.Namespace][k]
 		same := len(was) == len(services)
 		for i, s := range services {
-			if i < len(was) && reflect.DeepEqual(was[i], s) {
-				services[i] = was[i]
-			} else {
-				dirty[s] = true
-				same = false
+			j := slices.IndexFunc(was, func(old *Service) bool { return old.Host == s.Host })
+			switch {
+			case j < 0:
+				dirty[s], same = nil, false
+			case reflect.DeepEqual(was[j], s):
+				services[i], same = was[j], same && i == j
+			default:
+				dirty[s], same = was[j], false
+			}
+		}
+		for _, old := range was {
+			if !slices.Contains(services, old) {
+				gone = append(gone, old)
 			}
 		}
 		switch {
 		case same:
 		case len(services) == 0:
-			e.drop(k.Namespace, name)
+			e.drop(k.Namespace, k)
 		default:
-			e.set(k.Namespace, name, services)
+			e.set(k.Namespace, k, services)
 		}
 	}
 	for k := range keysOf(m.objects[source.Service], before.objects[source.Service], news[source.Service], anew) {
@@ -122,7 +127,7 @@ func (m *Mesh) deriveServices(before *Mesh, news *[kinds]touched, anew bool) (di
 		for k := range keysOf(m.objects[source.ServiceEntry], before.objects[source.ServiceEntry], news[source.ServiceEntry], true) {
 			var services []*Service
 			if o := m.objects[source.ServiceEntry].Get(k.Namespace, k.Name); o != nil {
-				was := e.now[k.Namespace][objectName(k)]
+				was := e.now[k.Namespace][k]
 				if !anew && !news[source.ServiceEntry][k] && sameAllocation(was, allocated) {
 					continue
 				}
@@ -134,7 +139,7 @@ func (m *Mesh) deriveServices(before *Mesh, news *[kinds]touched, anew bool) (di
 	if e.changed() {
 		m.Services = &Services{byObject: e.now}
 	}
-	return dirty
+	return dirty, gone
 }
 
 // kubernetes reads a Service; nil: it is a name for another host.
@@ -216,14 +221,14 @@ func (x *Services) All() []*Service {
 		}
 	}
 	slices.SortFunc(all, func(a, b *Service) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Host, b.Host), cmp.Compare(a.From.String(), b.From.String()))
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Host, b.Host), cmp.Compare(a.From.Kind, b.From.Kind), cmp.Compare(a.From.Name, b.From.Name))
 	})
 	return all
 }
 
 // In gives the services of a namespace, by host.
 func (x *Services) In(namespace string) []*Service {
-	return (&Services{byObject: table[[]*Service]{namespace: x.byObject[namespace]}}).All()
+	return (&Services{byObject: table[source.Key, []*Service]{namespace: x.byObject[namespace]}}).All()
 }
 
 // Seen gives the services that a namespace sees, by host, each host once: of several the one of its own namespace, then Kubernetes', then the
@@ -249,7 +254,10 @@ func (x *Services) Seen(namespace string) []*Service {
 		return 2
 	}
 	slices.SortFunc(seen, func(a, b *Service) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(rank(a), rank(b)), a.Created.Compare(b.Created), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.From.String(), b.From.String()))
+		if c := cmp.Compare(a.Host, b.Host); c != 0 {
+			return c
+		}
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.Created.Compare(b.Created), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.From.Kind, b.From.Kind), cmp.Compare(a.From.Name, b.From.Name))
 	})
 	return slices.CompactFunc(seen, func(a, b *Service) bool { return a.Host == b.Host })
 }

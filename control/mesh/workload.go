@@ -48,7 +48,7 @@ func (w *Workload) Port(name string) uint32 {
 
 // Workloads is the index of workloads.
 type Workloads struct {
-	byObject  table[*Workload]
+	byObject  table[source.Key, *Workload]
 	byAddress map[string]*Workload // Pods that serve; of several with an address the first by namespace and name
 }
 
@@ -56,7 +56,7 @@ type Workloads struct {
 func (x *Workloads) At(address string) *Workload { return x.byAddress[address] }
 
 // Get gives the workload of an object; nil: there is none.
-func (x *Workloads) Get(k source.Key) *Workload { return x.byObject[k.Namespace][objectName(k)] }
+func (x *Workloads) Get(k source.Key) *Workload { return x.byObject[k.Namespace][k] }
 
 // deriveWorkloads gives the workloads that are others now, as they were and as they are.
 func (m *Mesh) deriveWorkloads(before *Mesh, news *[kinds]touched, anew bool) (dirty []*Workload) {
@@ -84,7 +84,7 @@ func (m *Mesh) deriveWorkloads(before *Mesh, news *[kinds]touched, anew bool) (d
 			if o := m.objects[k.Kind].Get(k.Namespace, k.Name); o != nil {
 				w = m.workload(o)
 			}
-			was := e.now[k.Namespace][objectName(k)]
+			was := e.now[k.Namespace][k]
 			if reflect.DeepEqual(w, was) {
 				continue
 			}
@@ -92,11 +92,11 @@ func (m *Mesh) deriveWorkloads(before *Mesh, news *[kinds]touched, anew bool) (d
 				dirty = append(dirty, was)
 			}
 			if w == nil {
-				e.drop(k.Namespace, objectName(k))
+				e.drop(k.Namespace, k)
 				continue
 			}
 			dirty = append(dirty, w)
-			e.set(k.Namespace, objectName(k), w)
+			e.set(k.Namespace, k, w)
 		}
 	}
 	if !e.changed() {

@@ -50,19 +50,7 @@ func TestGoldens(t *testing.T) {
 			if !ok {
 				t.Fatal("no node, or nothing to show")
 			}
-			node := &corev3.Node{}
-			js, err := yaml.YAMLToJSON([]byte(nodeText))
-			if err == nil {
-				err = protojson.Unmarshal(js, node)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, err := ProxyOf(node)
-			if err != nil {
-				t.Fatal(err)
-			}
-			v := New().View(mesh.New().With(read(t, objects)), p)
+			v := New().View(mesh.New().With(read(t, objects)), proxyOf(t, nodeText))
 			valid(t, v)
 			got := render(t, v, strings.Fields(show))
 			if *update {
@@ -76,6 +64,24 @@ func TestGoldens(t *testing.T) {
 			}
 		})
 	}
+}
+
+// proxyOf is the proxy that a node, in YAML, says it is.
+func proxyOf(t testing.TB, text string) *Proxy {
+	t.Helper()
+	node := &corev3.Node{}
+	js, err := yaml.YAMLToJSON([]byte(text))
+	if err == nil {
+		err = protojson.Unmarshal(js, node)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := ProxyOf(node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // difference is where two texts part, and some lines of each.

@@ -42,7 +42,7 @@ type portMode struct {
 
 func (t *Translator) inbound(m *mesh.Mesh, p *Proxy) *inbound {
 	k := inboundKey{connections: connections{m.Settings, p.Traits}, identity: p.Identity}
-	ports := serving(m, p)
+	ports := t.serving(m, p)
 	for _, s := range ports {
 		k.served = t.chains.add(k.served, s)
 	}
@@ -62,13 +62,24 @@ func (t *Translator) inbound(m *mesh.Mesh, p *Proxy) *inbound {
 	})
 }
 
+type agedKey struct {
+	services  *mesh.Services
+	namespace string
+}
+
+// aged is the services of a namespace, the oldest first.
+type aged struct{ services []*mesh.Service }
+
 // serving finds the ports that a workload serves: of the services of its namespace that choose it by its labels, or that have its address. Of
 // several services of a port the oldest counts.
-func serving(m *mesh.Mesh, p *Proxy) (list []served) {
-	services := m.Services.In(p.Namespace)
-	slices.SortStableFunc(services, func(a, b *mesh.Service) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Host, b.Host)) })
+func (t *Translator) serving(m *mesh.Mesh, p *Proxy) (list []served) {
+	services := t.ageds.get(agedKey{m.Services, p.Namespace}, func() *aged {
+		a := &aged{services: m.Services.In(p.Namespace)}
+		slices.SortStableFunc(a.services, func(a, b *mesh.Service) int { return a.Created.Compare(b.Created) })
+		return a
+	})
 	workload := m.Workloads.At(p.Address)
-	for _, s := range services {
+	for _, s := range services.services {
 		chosen := len(s.Selector) > 0 && has(p.Labels, s.Selector)
 		var endpoints *mesh.Endpoints
 		if !chosen && p.Address != "" {
@@ -217,9 +228,9 @@ func ways(mode mesh.Mode, protocol mesh.Protocol, traits Traits) []way {
 	case mesh.Disable:
 		switch {
 		case protocol == mesh.Unknown:
-			return []way{{"raw_buffer", clear, true, false}, {"", nil, false, false}}
+			return []way{{"raw_buffer", clear, true, false}, {"raw_buffer", nil, false, false}}
 		default:
-			return []way{{"", nil, protocol.IsHTTP(), false}}
+			return []way{{"raw_buffer", nil, protocol.IsHTTP(), false}}
 		}
 	}
 	switch {

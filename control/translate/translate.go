@@ -12,6 +12,8 @@ import (
 
 // Translator makes views and remembers the pieces that they are made of by all that goes into them. It is not safe for concurrent use.
 type Translator struct {
+	last *mesh.Mesh // that was looked at
+
 	resources memo[resourceKey, server.Resource]
 	parts     memo[partKey, part]
 	chains    chains
@@ -24,6 +26,7 @@ type Translator struct {
 	endpoints memo[endpointsKey, endpointLayer]
 	serviceEP memo[serviceEndpointsKey, pieces]
 	listeners memo[listenersKey, listenerLayer]
+	ageds     memo[agedKey, aged]
 	tcps      memo[tcpListenerKey, server.Resource]
 	wilds     memo[wildListenerKey, server.Resource]
 	routes    memo[routesKey, routeLayer]
@@ -54,8 +57,25 @@ type viewKey struct {
 	inbound   *inbound
 }
 
+// sweep forgets what was made of whole indexes and let go since: they are large, and each change makes another one.
+func (t *Translator) sweep() {
+	t.seens.sweep()
+	t.ageds.sweep()
+	t.virtuals.sweep()
+	t.ruleds.sweep()
+	t.clusters.sweep()
+	t.endpoints.sweep()
+	t.listeners.sweep()
+	t.routes.sweep()
+	t.views.sweep()
+}
+
 // View is what a proxy is to be told of a mesh.
 func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
+	if m != t.last {
+		t.last = m
+		t.sweep()
+	}
 	k := viewKey{static: t.static(m, p)}
 	switch p.Role {
 	case Sidecar:
