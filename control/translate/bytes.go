@@ -107,7 +107,7 @@ func (w *listenerWriter) chain(v *mesh.VirtualService, to []*networking.RouteDes
 		host := w.k.settings.HostIn(d.GetHost(), v.From.Namespace)
 		if number == 0 {
 			number = port.Number
-			if svc := w.k.ruled.service(host); svc != nil && len(svc.Ports) == 1 {
+			if svc := w.ruled.service(host); svc != nil && len(svc.Ports) == 1 {
 				number = svc.Ports[0].Number
 			}
 		}
@@ -118,7 +118,7 @@ func (w *listenerWriter) chain(v *mesh.VirtualService, to []*networking.RouteDes
 		d := to[0].GetDestination()
 		proxy.StatPrefix = cluster(d)
 		proxy.ClusterSpecifier = &tcpv3.TcpProxy_Cluster{Cluster: proxy.StatPrefix}
-		p := policyOf(w.k.ruled.rule(w.k.settings.HostIn(d.GetHost(), v.From.Namespace)), d.GetSubset(), port.Number)
+		p := policyOf(w.ruled.rule(w.k.settings.HostIn(d.GetHost(), v.From.Namespace)), d.GetSubset(), port.Number)
 		applyTCP(proxy, &p)
 	} else {
 		weighted := &tcpv3.TcpProxy_WeightedCluster{}

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"strings"
+	"weak"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -24,13 +25,14 @@ type clusterTraits struct {
 
 type clustersKey struct {
 	clusterTraits
-	ruled     *ruled
-	endpoints *mesh.EndpointIndex
+	ruled     ref[ruled]
+	endpoints ref[mesh.EndpointIndex]
 }
 
 // clusterLayer is the clusters of all that a proxy sees.
 type clusterLayer struct {
 	part *part
+	of   *ruled
 	made []*pieces
 }
 
@@ -44,8 +46,8 @@ type serviceClustersKey struct {
 
 func (t *Translator) clusterLayer(m *mesh.Mesh, p *Proxy, s *scope) *clusterLayer {
 	k := clusterTraits{m.Settings, p.Traits, p.Identity}
-	return t.clusters.get(clustersKey{k, s.ruled, m.Endpoints}, func() *clusterLayer {
-		layer := &clusterLayer{made: make([]*pieces, len(s.ruled.services))}
+	return t.clusters.get(clustersKey{k, weak.Make(s.ruled), weak.Make(m.Endpoints)}, func() *clusterLayer {
+		layer := &clusterLayer{of: s.ruled, made: make([]*pieces, len(s.ruled.services))}
 		var all []*server.Resource
 		for i, svc := range s.ruled.services {
 			endpoints := m.Endpoints.Of(svc)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"weak"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
@@ -28,8 +29,8 @@ type assignmentTraits struct {
 
 type endpointsKey struct {
 	assignmentTraits
-	ruled     *ruled
-	endpoints *mesh.EndpointIndex
+	ruled     ref[ruled]
+	endpoints ref[mesh.EndpointIndex]
 }
 
 // endpointLayer is the endpoints of all that a proxy sees.
@@ -53,7 +54,7 @@ func (t *Translator) endpointLayer(m *mesh.Mesh, p *Proxy, s *scope) *endpointLa
 	if s.ruled.zones {
 		k.locality = p.Locality
 	}
-	return t.endpoints.get(endpointsKey{k, s.ruled, m.Endpoints}, func() *endpointLayer {
+	return t.endpoints.get(endpointsKey{k, weak.Make(s.ruled), weak.Make(m.Endpoints)}, func() *endpointLayer {
 		layer := &endpointLayer{made: make([]*pieces, len(s.ruled.services))}
 		var all []*server.Resource
 		for i, svc := range s.ruled.services {

@@ -3,6 +3,7 @@ package translate
 import (
 	"cmp"
 	"slices"
+	"weak"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -32,7 +33,10 @@ type inboundKey struct {
 }
 
 // inbound is what a workload serves.
-type inbound struct{ clusters, listeners *part }
+type inbound struct {
+	clusters, listeners *part
+	of                  *aged
+}
 
 // portMode is a port that is otherwise.
 type portMode struct {
@@ -42,7 +46,8 @@ type portMode struct {
 
 func (t *Translator) inbound(m *mesh.Mesh, p *Proxy) *inbound {
 	k := inboundKey{connections: connections{m.Settings, p.Traits}, identity: p.Identity}
-	ports := t.serving(m, p)
+	services := t.aged(m, p.Namespace)
+	ports := serving(m, p, services)
 	for _, s := range ports {
 		k.served = t.chains.add(k.served, s)
 	}
@@ -58,26 +63,31 @@ func (t *Translator) inbound(m *mesh.Mesh, p *Proxy) *inbound {
 	}
 	return t.inbounds.get(k, func() *inbound {
 		w := &inboundWriter{k: &k, modes: modes}
-		return w.write(t, ports, numbers)
+		in := w.write(t, ports, numbers)
+		in.of = services
+		return in
 	})
 }
 
 type agedKey struct {
-	services  *mesh.Services
+	services  ref[mesh.Services]
 	namespace string
 }
 
 // aged is the services of a namespace, the oldest first.
 type aged struct{ services []*mesh.Service }
 
-// serving finds the ports that a workload serves: of the services of its namespace that choose it by its labels, or that have its address. Of
-// several services of a port the oldest counts.
-func (t *Translator) serving(m *mesh.Mesh, p *Proxy) (list []served) {
-	services := t.ageds.get(agedKey{m.Services, p.Namespace}, func() *aged {
-		a := &aged{services: m.Services.In(p.Namespace)}
+func (t *Translator) aged(m *mesh.Mesh, namespace string) *aged {
+	return t.ageds.get(agedKey{weak.Make(m.Services), namespace}, func() *aged {
+		a := &aged{services: m.Services.In(namespace)}
 		slices.SortStableFunc(a.services, func(a, b *mesh.Service) int { return a.Created.Compare(b.Created) })
 		return a
 	})
+}
+
+// serving finds the ports that a workload serves: of the services of its namespace that choose it by its labels, or that have its address. Of
+// several services of a port the oldest counts.
+func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
 	workload := m.Workloads.At(p.Address)
 	for _, s := range services.services {
 		chosen := len(s.Selector) > 0 && has(p.Labels, s.Selector)

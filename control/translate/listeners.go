@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"weak"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -16,10 +17,9 @@ import (
 
 type listenersKey struct {
 	connections
-	seen      *seen
-	ruled     *ruled
-	raw       *chain              // VirtualServices that have something to say of TCP and TLS
-	endpoints *mesh.EndpointIndex // if some services are reached at their endpoints' addresses
+	ruled     ref[ruled]
+	raw       *chain                  // VirtualServices that have something to say of TCP and TLS
+	endpoints ref[mesh.EndpointIndex] // if some services are reached at their endpoints' addresses
 	namespace string
 	labels    string // of the proxy, if raw asks for some
 	blocked   bool
@@ -32,15 +32,15 @@ type listenerLayer struct {
 }
 
 func (t *Translator) listenerLayer(m *mesh.Mesh, p *Proxy, s *scope) *listenerLayer {
-	k := listenersKey{connections: connections{m.Settings, p.Traits}, ruled: s.ruled, raw: s.virtuals.raw, namespace: p.Namespace, blocked: blocks(m.Settings, s.sidecar)}
+	k := listenersKey{connections: connections{m.Settings, p.Traits}, ruled: weak.Make(s.ruled), raw: s.virtuals.raw, namespace: p.Namespace, blocked: blocks(m.Settings, s.sidecar)}
 	if k.raw != nil {
 		k.labels = labelsText(p)
 	}
 	if slices.ContainsFunc(s.ruled.services, podAddressed) {
-		k.endpoints = m.Endpoints
+		k.endpoints = weak.Make(m.Endpoints)
 	}
 	return t.listeners.get(k, func() *listenerLayer {
-		w := &listenerWriter{t: t, k: &k, proxy: p, wild: map[uint32]*wildPort{}, named: map[string]bool{}}
+		w := &listenerWriter{t: t, k: &k, ruled: s.ruled, proxy: p, wild: map[uint32]*wildPort{}, named: map[string]bool{}}
 		for i, svc := range s.ruled.services {
 			for at, port := range svc.Ports {
 				w.port(svc, s.ruled.rules[i], at, port, m.Endpoints)
@@ -72,6 +72,7 @@ func labelsText(p *Proxy) string {
 type listenerWriter struct {
 	t     *Translator
 	k     *listenersKey
+	ruled *ruled
 	proxy *Proxy
 	all   []*server.Resource
 	named map[string]bool // listeners that there are

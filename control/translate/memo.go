@@ -9,6 +9,10 @@ type memo[K comparable, V any] struct {
 	full int // at which size it is swept
 }
 
+// What is large is in keys without being held by them: an old index, or a layer of an old view, would else stay as long as the key. Such a key
+// equals one of the same thing, and of no other, even when the thing is gone.
+type ref[T any] = weak.Pointer[T]
+
 // leastFull keeps small memos from being swept at every turn.
 const leastFull = 16
 

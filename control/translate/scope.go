@@ -3,6 +3,7 @@ package translate
 import (
 	"slices"
 	"strings"
+	"weak"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -15,10 +16,11 @@ type scope struct {
 	sidecar  *source.Object // nil: all that its namespace sees
 	ruled    *ruled
 	virtuals *virtuals
+	settings *mesh.Settings
 }
 
 type seenKey struct {
-	services  *mesh.Services
+	services  ref[mesh.Services]
 	namespace string
 	sidecar   *source.Object
 	asked     *chain // hosts that routes lead to, which are seen for that
@@ -39,8 +41,8 @@ func (s *seen) service(host string) *mesh.Service {
 }
 
 type ruledKey struct {
-	seen      *seen
-	rules     *mesh.Rules
+	seen      ref[seen]
+	rules     ref[mesh.Rules]
 	namespace string
 	settings  *mesh.Settings
 }
@@ -61,9 +63,9 @@ func (r *ruled) rule(host string) *mesh.DestinationRule {
 }
 
 func (t *Translator) scope(m *mesh.Mesh, p *Proxy) *scope {
-	s := &scope{sidecar: sidecarOf(m, p)}
-	s.virtuals = t.virtuals.get(virtualsKey{m.Routes, m.Settings, p.Namespace, s.sidecar}, func() *virtuals { return t.findVirtuals(m, p, s.sidecar) })
-	seen := t.seens.get(seenKey{m.Services, p.Namespace, s.sidecar, s.virtuals.asked}, func() *seen {
+	s := &scope{sidecar: sidecarOf(m, p), settings: m.Settings}
+	s.virtuals = t.virtuals.get(virtualsKey{weak.Make(m.Routes), m.Settings, p.Namespace, s.sidecar}, func() *virtuals { return t.findVirtuals(m, p, s.sidecar) })
+	seen := t.seens.get(seenKey{weak.Make(m.Services), p.Namespace, s.sidecar, s.virtuals.asked}, func() *seen {
 		n := &seen{services: m.Services.Seen(p.Namespace), byHost: map[string]int{}}
 		if s.sidecar != nil {
 			asked := map[string]bool{}
@@ -79,7 +81,7 @@ func (t *Translator) scope(m *mesh.Mesh, p *Proxy) *scope {
 		}
 		return n
 	})
-	s.ruled = t.ruleds.get(ruledKey{seen, m.Rules, p.Namespace, m.Settings}, func() *ruled {
+	s.ruled = t.ruleds.get(ruledKey{weak.Make(seen), weak.Make(m.Rules), p.Namespace, m.Settings}, func() *ruled {
 		r := &ruled{seen: seen, rules: make([]*mesh.DestinationRule, len(seen.services))}
 		for i, svc := range seen.services {
 			r.rules[i] = m.Rules.For(p.Namespace, svc.Host, svc.Namespace)

@@ -4,6 +4,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"weak"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -30,13 +31,14 @@ type routeTraits struct {
 type routesKey struct {
 	routeTraits
 	weft     bool
-	ruled    *ruled
-	virtuals *virtuals
+	ruled    ref[ruled]
+	virtuals ref[virtuals]
 }
 
 // routeLayer is the tables of a proxy and, if it takes them one by one, their hosts.
 type routeLayer struct {
 	tables, hosts *part
+	of            *scope
 	made          []*host
 }
 
@@ -48,8 +50,8 @@ const (
 
 func (t *Translator) routeLayer(m *mesh.Mesh, p *Proxy, s *scope) *routeLayer {
 	k := routeTraits{m.Settings, p.Namespace, p.Domain, s.virtuals.labelsOf(p), p.Traits.Allocated, blocks(m.Settings, s.sidecar)}
-	return t.routes.get(routesKey{k, p.Traits.Weft, s.ruled, s.virtuals}, func() *routeLayer {
-		layer := &routeLayer{}
+	return t.routes.get(routesKey{k, p.Traits.Weft, weak.Make(s.ruled), weak.Make(s.virtuals)}, func() *routeLayer {
+		layer := &routeLayer{of: s}
 		var tables, singles []*server.Resource
 		for _, port := range httpPorts(s.ruled.seen) {
 			w := &tableWriter{name: portText(port), taken: map[string]bool{}}

@@ -3,6 +3,7 @@ package translate
 import (
 	"encoding/binary"
 	"slices"
+	"weak"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -45,16 +46,26 @@ type pieces struct{ resources []*server.Resource }
 // view is a server.View and what it is made of, which is remembered as long as somebody has the view: whoever has a pointer into it has all of it.
 type view struct {
 	server.View
-	key viewKey
+	layers
 }
 
-type viewKey struct {
+// layers are what a view is made of. Those that a proxy has no use for are nil.
+type layers struct {
 	static    *staticLayer
 	clusters  *clusterLayer
 	endpoints *endpointLayer
 	listeners *listenerLayer
 	routes    *routeLayer
 	inbound   *inbound
+}
+
+type viewKey struct {
+	static    ref[staticLayer]
+	clusters  ref[clusterLayer]
+	endpoints ref[endpointLayer]
+	listeners ref[listenerLayer]
+	routes    ref[routeLayer]
+	inbound   ref[inbound]
 }
 
 // sweep forgets what was made of whole indexes and let go since: they are large, and each change makes another one.
@@ -76,15 +87,16 @@ func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
 		t.last = m
 		t.sweep()
 	}
-	k := viewKey{static: t.static(m, p)}
+	l := layers{static: t.static(m, p)}
 	switch p.Role {
 	case Sidecar:
 		s := t.scope(m, p)
-		k.clusters, k.endpoints, k.listeners, k.routes = t.clusterLayer(m, p, s), t.endpointLayer(m, p, s), t.listenerLayer(m, p, s), t.routeLayer(m, p, s)
-		k.inbound = t.inbound(m, p)
+		l.clusters, l.endpoints, l.listeners, l.routes = t.clusterLayer(m, p, s), t.endpointLayer(m, p, s), t.listenerLayer(m, p, s), t.routeLayer(m, p, s)
+		l.inbound = t.inbound(m, p)
 	}
+	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound)}
 	return &t.views.get(k, func() *view {
-		v := &view{key: k}
+		v := &view{layers: l}
 		add := func(parts ...*part) {
 			for _, p := range parts {
 				if p != nil && len(p.Resources) > 0 {
@@ -92,9 +104,9 @@ func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
 				}
 			}
 		}
-		add(k.static.clusters)
-		if k.clusters != nil {
-			add(k.clusters.part, k.endpoints.part, k.listeners.part, k.routes.tables, k.routes.hosts, k.inbound.clusters, k.inbound.listeners)
+		add(l.static.clusters)
+		if l.clusters != nil {
+			add(l.clusters.part, l.endpoints.part, l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
 		}
 		slices.SortStableFunc(v.Parts, func(a, b *server.Part) int { return int(a.Kind) - int(b.Kind) })
 		d := xxhash.New()

@@ -13,7 +13,7 @@ import (
 )
 
 type virtualsKey struct {
-	routes    *mesh.Routes
+	routes    ref[mesh.Routes]
 	settings  *mesh.Settings
 	namespace string
 	sidecar   *source.Object
