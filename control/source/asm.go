@@ -1,0 +1,311 @@
+package source
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// What ASM adds to Istio's kinds, in its spelling. It is taken out before Istio's message is read, which knows nothing of it. Nothing of it is
+// run yet, so that each is refused by its name where it stands (taken.refuse): what comes to run one takes that refusal away.
+
+// VirtualServiceMore is Object.More of a VirtualService.
+type VirtualServiceMore struct {
+	HTTP  map[int]*HTTPRouteMore // by the place in spec.http
+	Dubbo []DubboServiceRoute
+}
+
+// HTTPRouteMore is added to a route.
+type HTTPRouteMore struct {
+	Fallbacks                map[int]*Fallback // by the place in its route
+	HeaderToDynamicSubsetKey []HeaderToSubsetKey
+}
+
+// Fallback says where requests go instead if a destination has nobody.
+type Fallback struct {
+	Case    string          `json:"case,omitempty"` // noinstances, noavailableinstances, noavailabled
+	Target  *FallbackHost   `json:"target,omitempty"`
+	Targets []FallbackEntry `json:"targets,omitempty"`
+}
+
+// FallbackHost is a destination.
+type FallbackHost struct {
+	Host   string `json:"host,omitempty"`
+	Subset string `json:"subset,omitempty"`
+	Port   *struct {
+		Number uint32 `json:"number,omitempty"`
+	} `json:"port,omitempty"`
+}
+
+// FallbackEntry is one of several, which are tried in turn.
+type FallbackEntry struct {
+	Destination *FallbackHost `json:"destination,omitempty"`
+	HostRewrite bool          `json:"host_rewrite,omitempty"`
+}
+
+// HeaderToSubsetKey has a header's value choose among labels.
+type HeaderToSubsetKey struct {
+	Header       string `json:"header,omitempty"`
+	Key          string `json:"key,omitempty"`
+	DefaultValue string `json:"defaultValue,omitempty"`
+}
+
+// DubboServiceRoute are the routes of some of Dubbo's interfaces.
+type DubboServiceRoute struct {
+	Services []TextMatch  `json:"services,omitempty"`
+	Routes   []DubboRoute `json:"routes,omitempty"`
+}
+
+// TextMatch is one of three.
+type TextMatch struct {
+	Exact  string `json:"exact,omitempty"`
+	Prefix string `json:"prefix,omitempty"`
+	Regex  string `json:"regex,omitempty"`
+}
+
+// DubboRoute is taken if one of its matches fits, or if it has none.
+type DubboRoute struct {
+	Match []DubboMatch       `json:"match,omitempty"`
+	Route []DubboDestination `json:"route,omitempty"`
+}
+
+// DubboMatch is of a call and its attachments.
+type DubboMatch struct {
+	Method  *DubboMethod           `json:"method,omitempty"`
+	Headers map[string]TextMatches `json:"headers,omitempty"`
+}
+
+// DubboMethod is of what is called, and with what.
+type DubboMethod struct {
+	Name      string          `json:"name,omitempty"`
+	Argc      uint32          `json:"argc,omitempty"`
+	Args      []DubboArgument `json:"args,omitempty"`
+	NameMatch *TextMatch      `json:"name_match,omitempty"`
+}
+
+// DubboArgument is of one argument: one of the three values.
+type DubboArgument struct {
+	Index     uint32          `json:"index,omitempty"`
+	Type      string          `json:"type,omitempty"`
+	StrValue  *TextMatches    `json:"strValue,omitempty"`
+	NumValue  json.RawMessage `json:"numValue,omitempty"`
+	BoolValue json.RawMessage `json:"boolValue,omitempty"`
+}
+
+// TextMatches are several, of which one has to fit or none.
+type TextMatches struct {
+	OneOf    []TextMatch `json:"oneof,omitempty"`
+	Except   []TextMatch `json:"except,omitempty"`
+	Patterns []TextMatch `json:"patterns,omitempty"`
+	Action   string      `json:"action,omitempty"` // In, NotIn
+}
+
+// DubboDestination is where calls go.
+type DubboDestination struct {
+	Destination *FallbackHost `json:"destination,omitempty"`
+	Weight      int32         `json:"weight,omitempty"`
+	Fallback    *Fallback     `json:"fallback,omitempty"`
+}
+
+// DestinationRuleMore is Object.More of a DestinationRule: of its policy, and of its subsets' by their place.
+type DestinationRuleMore struct {
+	Policy  *TrafficPolicyMore
+	Subsets map[int]*TrafficPolicyMore
+}
+
+// TrafficPolicyMore is added to a policy, and to its settings for ports by their place.
+type TrafficPolicyMore struct {
+	LoadBalancer *LoadBalancerMore
+	Ports        map[int]*LoadBalancerMore
+}
+
+// LoadBalancerMore is added to a load balancer.
+type LoadBalancerMore struct {
+	PeakEWMA      bool // simple: PEAK_EWMA
+	DynamicSubset *DynamicSubset
+}
+
+// DynamicSubset chooses among endpoints by labels that a request names.
+type DynamicSubset struct {
+	SubsetSelectors []struct {
+		Keys           []string `json:"keys,omitempty"`
+		FallbackPolicy string   `json:"fallbackPolicy,omitempty"`
+	} `json:"subsetSelectors,omitempty"`
+	FallbackPolicy string            `json:"fallbackPolicy,omitempty"` // NO_FALLBACK, ANY_ENDPOINT, DEFAULT_SUBSET
+	DefaultSubset  map[string]string `json:"defaultSubset,omitempty"`
+	LbPolicy       string            `json:"lbPolicy,omitempty"` // RANDOM, ROUND_ROBIN, LEAST_REQUEST
+}
+
+// WasmPluginMore is Object.More of a WasmPlugin.
+type WasmPluginMore struct {
+	Router bool // phase: ASM_ROUTER, just before the router
+}
+
+// take takes what ASM adds out of an object: into its More, and off what is written for Istio's message.
+func take(o *Object, spec *yaml.Node, w *writer, say func(*fault)) {
+	t := taken{w: w, say: say}
+	switch o.Kind {
+	case VirtualService:
+		more := &VirtualServiceMore{}
+		t.virtualService(more, spec)
+		if t.any {
+			o.More = more
+		}
+	case DestinationRule:
+		more := &DestinationRuleMore{}
+		_, policy := key(spec, "trafficPolicy")
+		more.Policy = t.policy("trafficPolicy", policy)
+		_, subsets := key(spec, "subsets")
+		for i, s := range items(subsets) {
+			_, policy := key(s, "trafficPolicy")
+			if p := t.policy(fmt.Sprintf("subsets[%d].trafficPolicy", i), policy); p != nil {
+				put(&more.Subsets, i, p)
+			}
+		}
+		if t.any {
+			o.More = more
+		}
+	case WasmPlugin:
+		if name, phase := key(spec, "phase"); phase != nil && (phase.Value == "ASM_ROUTER" || phase.Value == "100") {
+			o.More = &WasmPluginMore{Router: true}
+			t.out(name)
+			t.refuse("phase", name, "ASM_ROUTER")
+		}
+	}
+}
+
+// taken is what take is at.
+type taken struct {
+	w   *writer
+	say func(*fault)
+	any bool
+}
+
+// refuse says that something is not run.
+func (t *taken) refuse(path string, name *yaml.Node, what string) {
+	t.say(&fault{path: path, line: name.Line, text: what + " is an addition of ASM's that is not run here yet"})
+}
+
+// out leaves a key out of what is written.
+func (t *taken) out(name *yaml.Node) {
+	t.any = true
+	if t.w.skip == nil {
+		t.w.skip = map[*yaml.Node]bool{}
+	}
+	t.w.skip[name] = true
+}
+
+// read takes a field out of a mapping, into a value of its own.
+func (t *taken) read(path string, in *yaml.Node, names []string, into any) bool {
+	for _, one := range names {
+		name, v := key(in, one)
+		if name == nil {
+			continue
+		}
+		t.out(name)
+		path = below(path, one)
+		w := &writer{}
+		if f := w.value(v, 0); f != nil {
+			f.path = below(path, f.path)
+			t.say(f)
+			return true
+		}
+		dec := json.NewDecoder(bytes.NewReader(w.out))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(into); err != nil {
+			t.say(&fault{path: path, line: name.Line, text: err.Error()})
+			return true
+		}
+		t.refuse(path, name, one)
+		return true
+	}
+	return false
+}
+
+func (t *taken) virtualService(more *VirtualServiceMore, spec *yaml.Node) {
+	t.read("", spec, []string{"dubbo"}, &more.Dubbo)
+	_, http := key(spec, "http")
+	for i, route := range items(http) {
+		one := &HTTPRouteMore{}
+		path := fmt.Sprintf("http[%d]", i)
+		has := t.read(path, route, []string{"headerToDynamicSubsetKey", "header_to_dynamic_subset_key"}, &one.HeaderToDynamicSubsetKey)
+		_, destinations := key(route, "route")
+		for j, d := range items(destinations) {
+			var f Fallback
+			if t.read(fmt.Sprintf("%s.route[%d]", path, j), d, []string{"fallback"}, &f) {
+				put(&one.Fallbacks, j, &f)
+				has = true
+			}
+		}
+		if has {
+			put(&more.HTTP, i, one)
+		}
+	}
+}
+
+func (t *taken) policy(path string, policy *yaml.Node) *TrafficPolicyMore {
+	more := &TrafficPolicyMore{LoadBalancer: t.balancer(path, policy)}
+	_, ports := key(policy, "portLevelSettings")
+	for i, p := range items(ports) {
+		if lb := t.balancer(fmt.Sprintf("%s.portLevelSettings[%d]", path, i), p); lb != nil {
+			put(&more.Ports, i, lb)
+		}
+	}
+	if more.LoadBalancer == nil && more.Ports == nil {
+		return nil
+	}
+	return more
+}
+
+func (t *taken) balancer(path string, policy *yaml.Node) *LoadBalancerMore {
+	_, lb := key(policy, "loadBalancer")
+	more := &LoadBalancerMore{}
+	path += ".loadBalancer"
+	if name, simple := key(lb, "simple"); simple != nil && simple.Value == "PEAK_EWMA" {
+		more.PeakEWMA = true
+		t.out(name)
+		t.refuse(path+".simple", name, simple.Value)
+	}
+	var d DynamicSubset
+	if t.read(path, lb, []string{"dynamicSubset", "dynamic_subset"}, &d) {
+		more.DynamicSubset = &d
+	}
+	if *more == (LoadBalancerMore{}) {
+		return nil
+	}
+	return more
+}
+
+// key finds a key of a mapping and its value; nil: it has none, or is no mapping.
+func key(n *yaml.Node, name string) (k, v *yaml.Node) {
+	if n = real(n); n == nil || n.Kind != yaml.MappingNode {
+		return nil, nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == name {
+			return n.Content[i], real(n.Content[i+1])
+		}
+	}
+	return nil, nil
+}
+
+// items are those of a list; what is none has none.
+func items(n *yaml.Node) []*yaml.Node {
+	if n = real(n); n == nil || n.Kind != yaml.SequenceNode {
+		return nil
+	}
+	return n.Content
+}
+
+func put[V any](m *map[int]V, at int, v V) {
+	if *m == nil {
+		*m = map[int]V{}
+	}
+	(*m)[at] = v
+}
+
+// equalMore compares what is no message of protobuf's.
+func equalMore(a, b any) bool { return reflect.DeepEqual(a, b) }

@@ -1,0 +1,4 @@
+package source
+
+// Check is.
+func Check(o *Object) []Problem { return nil }

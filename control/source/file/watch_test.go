@@ -1,0 +1,462 @@
+package file
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weftmesh/weft/control/source"
+)
+
+// follower is a test's Watch.
+type follower struct {
+	t       *testing.T
+	dir     string
+	batches chan source.Batch
+	objects map[source.Key]*source.Object
+	problem []string
+}
+
+// follow watches a directory and takes its first batch in.
+func follow(t *testing.T, dir string) *follower {
+	t.Helper()
+	f := &follower{t: t, dir: dir, batches: make(chan source.Batch, 1000), objects: map[source.Key]*source.Object{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- Watch(ctx, dir, func(b source.Batch) { f.batches <- b }) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Watch: %v", err)
+		}
+	})
+	f.next()
+	return f
+}
+
+// next takes the next batch in and gives its changes.
+func (f *follower) next() string {
+	f.t.Helper()
+	select {
+	case b := <-f.batches:
+		return f.take(b)
+	case <-time.After(10 * time.Second):
+		f.t.Fatalf("nothing was told; there are %s and %q", f.now(), f.problem)
+		return ""
+	}
+}
+
+func (f *follower) take(b source.Batch) string {
+	var out []string
+	for _, c := range b.Changes {
+		if c.Object == nil {
+			if f.objects[c.Key] == nil {
+				f.t.Errorf("%v is gone and was not there", c.Key)
+			}
+			delete(f.objects, c.Key)
+			out = append(out, "-"+c.Key.Name)
+			continue
+		}
+		sign := "+"
+		if f.objects[c.Key] != nil {
+			sign = "~"
+		}
+		f.objects[c.Key] = c.Object
+		out = append(out, fmt.Sprintf("%s%s.%d", sign, c.Key.Name, c.Object.Generation))
+	}
+	f.problem = nil
+	for _, p := range b.Problems {
+		f.problem = append(f.problem, fmt.Sprintf("%s:%d %s %s", p.From.File, p.From.Line, p.Name, p.Text))
+	}
+	return strings.Join(out, " ")
+}
+
+// now are the objects that there are, with what their clusterIP is.
+func (f *follower) now() string {
+	var out []string
+	for _, c := range "abcdefgh" {
+		for k, o := range f.objects {
+			if k.Name == string(c) {
+				out = append(out, k.Name+"="+o.Spec.(*source.ServiceSpec).ClusterIP)
+			}
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// until takes batches in until the objects are these.
+func (f *follower) until(want string) {
+	f.t.Helper()
+	deadline := time.After(10 * time.Second)
+	for f.now() != want {
+		select {
+		case b := <-f.batches:
+			f.take(b)
+		case <-deadline:
+			f.t.Fatalf("there are %s and %q, want %s", f.now(), f.problem, want)
+		}
+	}
+}
+
+// says takes batches in until a problem holds this.
+func (f *follower) says(want string) {
+	f.t.Helper()
+	deadline := time.After(10 * time.Second)
+	for !strings.Contains(strings.Join(f.problem, "\n"), want) {
+		select {
+		case b := <-f.batches:
+			f.take(b)
+		case <-deadline:
+			f.t.Fatalf("said %q, want %s", f.problem, want)
+		}
+	}
+}
+
+// service is a manifest; it takes its name and address of pairs such as a=1.
+func service(pairs ...string) string {
+	var docs []string
+	for _, p := range pairs {
+		name, ip, _ := strings.Cut(p, "=")
+		docs = append(docs, fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s}\nspec: {clusterIP: 10.0.0.%s, ports: [{port: 80}]}\n", name, ip))
+	}
+	return strings.Join(docs, "---\n")
+}
+
+func write(t *testing.T, text string, path ...string) {
+	t.Helper()
+	name := filepath.Join(path...)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWatch(t *testing.T) {
+	dir := t.TempDir()
+	write(t, service("a=1", "b=1"), dir, "x.yaml")
+	write(t, service("c=1"), dir, "deep", "er", "y.yml")
+	write(t, "no YAML: [", dir, "README.md")
+	write(t, "no YAML: [", dir, ".hidden.yaml")
+	f := follow(t, dir)
+	if f.now() != "a=10.0.0.1 b=10.0.0.1 c=10.0.0.1" || len(f.problem) > 0 {
+		t.Fatalf("at first there are %s and %q", f.now(), f.problem)
+	}
+	if o := f.objects[source.Key{Kind: source.Service, Namespace: "default", Name: "c"}]; o.From != (source.Origin{Source: dir, File: "deep/er/y.yml", Line: 1}) || o.Generation != 1 || !o.Created.IsZero() {
+		t.Errorf("c is %+v", o)
+	}
+	for _, step := range []struct{ name, text, want string }{
+		{"one of two changes", service("a=2", "b=1"), "~a.2"},
+		{"a comment moves them", "# comment\n" + service("a=2", "b=1"), ""},
+		{"one goes and one comes", service("b=1", "d=1"), "-a +d.1"},
+		{"labels are not the spec", strings.Replace(service("b=1", "d=1"), "{name: b}", "{name: b, labels: {x: y}}", 1), "~b.1"},
+	} {
+		write(t, step.text, dir, "x.yaml")
+		if step.want == "" {
+			continue // nothing is told: the next step would see it
+		}
+		if got := f.next(); got != step.want {
+			t.Errorf("%s: told %q, want %q", step.name, got, step.want)
+		}
+	}
+	must(t, os.Rename(filepath.Join(dir, "x.yaml"), filepath.Join(dir, "z.json")))
+	f.until("b=10.0.0.1 c=10.0.0.1 d=10.0.0.1")
+	must(t, os.Remove(filepath.Join(dir, "z.json")))
+	f.until("c=10.0.0.1")
+}
+
+// The ways in which editors and tools put files in place.
+func TestWatchWriters(t *testing.T) {
+	dir := t.TempDir()
+	write(t, service("a=1"), dir, "x.yaml")
+	f := follow(t, dir)
+	path := filepath.Join(dir, "x.yaml")
+
+	// Renamed over it.
+	write(t, service("a=2"), dir, "x.yaml~")
+	must(t, os.Rename(path+"~", path))
+	if got := f.next(); got != "~a.2" {
+		t.Errorf("renamed over: told %q", got)
+	}
+	// In place, in pieces: nothing is told of the first half, which would be a good object.
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	must(t, err)
+	file.WriteString("apiVersion: v1\nkind: Service\nmetadata: {name: a}\n")
+	must(t, file.Sync())
+	write(t, service("b=1"), dir, "y.yaml") // whatever else is told
+	if got := f.next(); got != "+b.1" {
+		t.Errorf("while it is written: told %q", got)
+	}
+	file.WriteString("spec: {clusterIP: 10.0.0.3, ports: [{port: 80}]}\n")
+	must(t, file.Close())
+	if got := f.next(); got != "~a.3" || f.now() != "a=10.0.0.3 b=10.0.0.1" {
+		t.Errorf("when it is closed: told %q", got)
+	}
+	// Moved away and written anew, as vi does.
+	must(t, os.Rename(path, path+"~"))
+	write(t, service("a=4"), dir, "x.yaml")
+	f.until("a=10.0.0.4 b=10.0.0.1")
+	// A second name of a file.
+	write(t, service("c=1"), dir, "c.tmp")
+	must(t, os.Link(filepath.Join(dir, "c.tmp"), filepath.Join(dir, "c.yaml")))
+	f.until("a=10.0.0.4 b=10.0.0.1 c=10.0.0.1")
+	// A link, whose target then changes elsewhere.
+	other := t.TempDir()
+	write(t, service("d=1"), other, "d")
+	must(t, os.Symlink(filepath.Join(other, "d"), filepath.Join(dir, "d.yaml")))
+	f.until("a=10.0.0.4 b=10.0.0.1 c=10.0.0.1 d=10.0.0.1")
+	write(t, service("d=2"), other, "d")
+	f.until("a=10.0.0.4 b=10.0.0.1 c=10.0.0.1 d=10.0.0.2")
+	must(t, os.Remove(filepath.Join(other, "d")))
+	f.says("d.yaml:1  leads nowhere, and what was in it is kept")
+	if !strings.Contains(f.now(), "d=10.0.0.2") {
+		t.Errorf("there are %s", f.now())
+	}
+}
+
+// A volume of Kubernetes' changes all its files by one link.
+func TestWatchVolume(t *testing.T) {
+	dir := t.TempDir()
+	put := func(at, ip string) {
+		write(t, service("a="+ip), dir, at, "a.yaml")
+		write(t, service("b="+ip), dir, at, "b.yaml")
+		must(t, os.Symlink(at, filepath.Join(dir, "..data_tmp")))
+		must(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
+	}
+	put("..1", "1")
+	for _, name := range []string{"a.yaml", "b.yaml"} {
+		must(t, os.Symlink(filepath.Join("..data", name), filepath.Join(dir, name)))
+	}
+	f := follow(t, dir)
+	if f.now() != "a=10.0.0.1 b=10.0.0.1" {
+		t.Fatalf("at first there are %s", f.now())
+	}
+	put("..2", "2")
+	if got := f.next(); got != "~a.2 ~b.2" {
+		t.Errorf("told %q: not all at once", got)
+	}
+	must(t, os.RemoveAll(filepath.Join(dir, "..1")))
+	put("..3", "3")
+	f.until("a=10.0.0.3 b=10.0.0.3")
+}
+
+func TestWatchKeepsTheLastGood(t *testing.T) {
+	dir := t.TempDir()
+	write(t, service("a=1", "b=1"), dir, "x.yaml")
+	f := follow(t, dir)
+	write(t, strings.Replace(service("a=2", "b=2"), "ports: [{port: 80}]", "ports: [{port: much}]", 1), dir, "x.yaml")
+	f.until("a=10.0.0.1 b=10.0.0.2")
+	f.says("x.yaml:4 a is a string and ought to be a int32")
+	write(t, "what: [\n---\n"+service("b=3"), dir, "x.yaml") // a may be what cannot be read
+	f.until("a=10.0.0.1 b=10.0.0.3")
+	f.says("is no YAML")
+	write(t, service("b=3"), dir, "x.yaml")
+	f.until("b=10.0.0.3")
+	if len(f.problem) > 0 {
+		t.Errorf("said %q", f.problem)
+	}
+	must(t, os.Remove(filepath.Join(dir, "x.yaml")))
+	must(t, syscall.Mkfifo(filepath.Join(dir, "x.yaml"), 0o644)) // a pipe, which would never end
+	f.says("x.yaml:1  cannot be read, and what was in it is kept: it is no file")
+	must(t, os.Remove(filepath.Join(dir, "x.yaml")))
+	write(t, strings.Repeat("#", source.MaxFile+1), dir, "y.yaml")
+	f.says("y.yaml:1  cannot be read, and what was in it is kept: it has 16 MB, and at most 16 are read")
+}
+
+func TestWatchTwice(t *testing.T) {
+	dir := t.TempDir()
+	write(t, service("a=1"), dir, "x.yaml")
+	f := follow(t, dir)
+	write(t, service("a=2"), dir, "y.yaml")
+	f.says("y.yaml:1 a is in x.yaml too, and that one counts")
+	if f.now() != "a=10.0.0.1" {
+		t.Errorf("there is %s", f.now())
+	}
+	write(t, service("a=3"), dir, "w.yaml")
+	f.until("a=10.0.0.3")
+	f.says("x.yaml:1 a is in w.yaml too, and that one counts")
+	must(t, os.Remove(filepath.Join(dir, "w.yaml")))
+	f.until("a=10.0.0.1")
+	must(t, os.Remove(filepath.Join(dir, "x.yaml")))
+	f.until("a=10.0.0.2")
+	if len(f.problem) > 0 {
+		t.Errorf("said %q", f.problem)
+	}
+	write(t, service("a=2", "a=5"), dir, "y.yaml")
+	f.says("y.yaml:6 a is in line 1 too, and that one counts")
+}
+
+func TestWatchSaysOnceOfEachKind(t *testing.T) {
+	dir := t.TempDir()
+	d := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n"
+	write(t, d+"---\n"+d+"---\n"+service("a=1"), dir, "x.yaml")
+	write(t, d, dir, "y.yaml")
+	f := follow(t, dir)
+	if len(f.problem) != 1 || f.now() != "a=10.0.0.1" {
+		t.Errorf("there is %s, said %q", f.now(), f.problem)
+	}
+}
+
+// The directory itself comes and goes.
+func TestWatchDirectory(t *testing.T) {
+	if err := Watch(t.Context(), filepath.Join(t.TempDir(), "no"), nil); err == nil {
+		t.Error("a directory that is not there is watched")
+	}
+	top := t.TempDir()
+	dir := filepath.Join(top, "d")
+	write(t, service("a=1"), dir, "x.yaml")
+	f := follow(t, dir)
+	must(t, os.Rename(dir, filepath.Join(top, "away")))
+	f.says("cannot be read, and what was in it is kept")
+	if f.now() != "a=10.0.0.1" {
+		t.Errorf("there is %q", f.now())
+	}
+	write(t, service("a=9"), top, "away", "x.yaml") // nobody's any more
+	write(t, service("b=1"), dir, "deep", "y.yaml")
+	f.until("b=10.0.0.1")
+	if len(f.problem) > 0 {
+		t.Errorf("said %q", f.problem)
+	}
+	write(t, service("b=2"), dir, "deep", "y.yaml")
+	f.until("b=10.0.0.2")
+	must(t, os.RemoveAll(filepath.Join(dir, "deep")))
+	f.until("")
+	must(t, os.Rename(filepath.Join(top, "away"), filepath.Join(dir, "deep")))
+	f.until("a=10.0.0.9")
+
+	// A link to a directory is put elsewhere.
+	write(t, service("c=1"), top, "one", "x.yaml")
+	write(t, service("c=2"), top, "two", "x.yaml")
+	link := filepath.Join(top, "link")
+	must(t, os.Symlink("one", link))
+	g := follow(t, link)
+	must(t, os.Symlink("two", link+"~"))
+	must(t, os.Rename(link+"~", link))
+	g.until("c=10.0.0.2")
+}
+
+// When the kernel has lost notices, everything is looked at.
+func TestOverflowIsSurveyed(t *testing.T) {
+	dir := t.TempDir()
+	write(t, service("a=1"), dir, "x.yaml")
+	n, err := newNotices()
+	must(t, err)
+	defer n.close()
+	w := newWatch(dir, n)
+	w.survey()
+	w.read()
+	write(t, service("a=2"), dir, "x.yaml")
+	must(t, os.Chtimes(filepath.Join(dir, "x.yaml"), time.Time{}, time.Now().Add(-time.Hour))) // it is not being written to
+	n.drain()                                                                                  // lost
+	w.note([]event{{mask: unix.IN_Q_OVERFLOW}})
+	if !w.all {
+		t.Fatal("an overflow says nothing")
+	}
+	w.survey()
+	b, news := w.read()
+	if !news || len(b.Changes) != 1 || b.Changes[0].Object.Spec.(*source.ServiceSpec).ClusterIP != "10.0.0.2" {
+		t.Errorf("told %+v", b)
+	}
+}
+
+// A file that is rewritten in place all the time is never seen empty or in part.
+func TestWatchRewriter(t *testing.T) {
+	dir := t.TempDir()
+	filler := strings.Repeat("# filler\n", 2000)
+	text := func(i int) string { return service(fmt.Sprintf("a=%d", i%250)) + filler + "---\n" + service("b=1") }
+	write(t, text(0), dir, "x.yaml")
+	f := follow(t, dir)
+	done := make(chan error, 1)
+	go func() {
+		for i := range 400 {
+			file, err := os.OpenFile(filepath.Join(dir, "x.yaml"), os.O_WRONLY|os.O_TRUNC, 0)
+			for s := text(i + 1); s != "" && err == nil; s = s[min(len(s), 4096):] {
+				_, err = file.WriteString(s[:min(len(s), 4096)])
+			}
+			if file.Close(); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for stop := false; !stop; {
+		select {
+		case b := <-f.batches:
+			if got := f.take(b); !strings.HasPrefix(got, "~a.") || strings.Contains(got, " ") || len(b.Problems) > 0 {
+				t.Fatalf("told %q and %q", got, f.problem)
+			}
+		case err := <-done:
+			must(t, err)
+			stop = true
+		}
+	}
+	f.until("a=10.0.0.150 b=10.0.0.1")
+}
+
+// Many files at once are few batches, and nothing of them is lost.
+func TestWatchBurst(t *testing.T) {
+	dir := t.TempDir()
+	write(t, service("a=1"), dir, "x.yaml")
+	f := follow(t, dir)
+	const files = 300
+	for i := range files {
+		write(t, service(fmt.Sprintf("s%d=1", i)), dir, fmt.Sprintf("s%d.yaml", i))
+	}
+	write(t, service("a=2"), dir, "x.yaml")
+	f.until("a=10.0.0.2")
+	if len(f.objects) != files+1 {
+		t.Errorf("there are %d objects", len(f.objects))
+	}
+}
+
+// What one file of a thousand costs when it changes: its own size, not the others'.
+func BenchmarkChange(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		files int
+	}{{"one of a thousand files", 1000}, {"one document of three thousand in a file", 1}} {
+		b.Run(c.name, func(b *testing.B) {
+			trio, err := os.ReadFile(filepath.Join("..", "testdata", "trio.yaml"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			h := newHold("d")
+			texts := make([]string, c.files)
+			for i := range 1000 {
+				texts[i%c.files] += strings.ReplaceAll(string(trio), "NAME", fmt.Sprintf("svc-%d", i))
+			}
+			var touched []source.Key
+			for i, text := range texts {
+				touched = append(touched, h.take(fmt.Sprintf("f%d.yaml", i), []byte(text))...)
+			}
+			if first, _ := h.batch(touched, nil); len(first.Changes) != 3000 || len(first.Problems) > 0 {
+				b.Fatalf("told %d, said %v", len(first.Changes), first.Problems)
+			}
+			weights := [2]string{strings.Replace(texts[0], "weight: 10", "weight: 20", 1), texts[0]}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				batch, _ := h.batch(h.take("f0.yaml", []byte(weights[i%2])), nil)
+				if i++; len(batch.Changes) != 1 {
+					b.Fatalf("told %d", len(batch.Changes))
+				}
+			}
+		})
+	}
+}

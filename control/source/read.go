@@ -1,0 +1,697 @@
+package source
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// maxProblems are told of one object; what is wrong beyond is not looked for.
+const maxProblems = 20
+
+// Contents is what a file, or a piece of it, holds.
+type Contents struct {
+	Objects  []*Object // that are good
+	Problems []Problem // with the others and, as warnings, with these
+	// Torn says that a part could not be read as objects at all: what else should be there nobody can say.
+	Torn bool
+}
+
+// Read reads and checks the objects of a file: YAML or JSON, of one document or many, lists too. An object that says no namespace is in "default".
+// Its Revision is a hash of all that is read of it.
+func Read(data []byte, from Origin) (c Contents) {
+	if f := TooLarge(int64(len(data)), from); f != nil {
+		return Contents{Problems: []Problem{*f}, Torn: true}
+	}
+	for _, d := range Split(data) {
+		one := d.Read(from)
+		c.Objects, c.Problems, c.Torn = append(c.Objects, one.Objects...), append(c.Problems, one.Problems...), c.Torn || one.Torn
+	}
+	return c
+}
+
+// TooLarge is the problem with a file of so many bytes; nil: it may be read.
+func TooLarge(size int64, from Origin) *Problem {
+	if size <= MaxFile {
+		return nil
+	}
+	from.Line = 1
+	return &Problem{From: from, Text: fmt.Sprintf("has %d MB, and at most %d are read: write it as several files", size>>20, MaxFile>>20)}
+}
+
+// Read reads a document as Read does a file.
+func (d Document) Read(from Origin) Contents {
+	r := &reading{from: from, line: d.Line}
+	roots, f := d.parse()
+	for _, root := range roots {
+		r.one(root, "", "", 0)
+	}
+	if f != nil {
+		r.whole(f)
+	}
+	return r.Contents
+}
+
+// ReadMeshConfig reads the mesh's own configuration: a file that is a MeshConfig and nothing else. What it does not say is not filled in.
+func ReadMeshConfig(data []byte, from Origin) (*Object, []Problem) {
+	return readSetting(MeshConfig, data, from)
+}
+
+// ReadMeshNetworks reads the mesh's networks, likewise.
+func ReadMeshNetworks(data []byte, from Origin) (*Object, []Problem) {
+	return readSetting(MeshNetworks, data, from)
+}
+
+func readSetting(kind Kind, data []byte, from Origin) (*Object, []Problem) {
+	r := &reading{from: from, line: 1}
+	if len(data) > maxObject {
+		r.whole(&fault{text: fmt.Sprintf("has %d MB, and at most %d are read", len(data)>>20, maxObject>>20)})
+		return nil, r.Problems
+	}
+	o := &Object{Key: Key{Kind: kind, Name: "default"}, From: from}
+	o.From.Line = 1
+	documents := Split(data)
+	if len(documents) > 1 {
+		r.whole(&fault{line: documents[1].Line, text: "has several documents: one is read"})
+		return nil, r.Problems
+	}
+	root := &yaml.Node{Kind: yaml.MappingNode, Line: 1}
+	if len(documents) == 1 {
+		r.line = documents[0].Line
+		roots, f := documents[0].parse()
+		if f == nil && len(roots) > 1 {
+			f = &fault{line: roots[1].Line, text: "has several documents: one is read"}
+		}
+		if f != nil {
+			r.whole(f)
+			return nil, r.Problems
+		}
+		if len(roots) == 1 {
+			root = roots[0]
+		}
+	}
+	w := &writer{}
+	r.message(o, "", root, w)
+	r.finish(o, root, w.out)
+	if len(r.Objects) == 0 {
+		return nil, r.Problems
+	}
+	return r.Objects[0], r.Problems
+}
+
+// reading is what has been read of a document.
+type reading struct {
+	from  Origin
+	line  int // of the file, where the document begins
+	wrong int // what is wrong with the object that is being read, without warnings
+	Contents
+}
+
+// place is a line of the document as one of the file.
+func (r *reading) place(line int) Origin {
+	from := r.from
+	from.Line = r.line + max(line, 1) - 1
+	return from
+}
+
+// whole notes what is wrong with the document itself.
+func (r *reading) whole(f *fault) {
+	r.Torn = true
+	r.Problems = append(r.Problems, Problem{From: r.place(f.line), Path: f.path, Text: f.text})
+}
+
+// note notes what is wrong with an object.
+func (r *reading) note(key Key, f *fault) {
+	r.wrong++
+	r.Problems = append(r.Problems, Problem{Key: key, From: r.place(f.line), Path: f.path, Text: f.text})
+}
+
+// What may stand beside each other at the top of an object. Status is somebody else's to write and nobody's to read, but a Pod's.
+var (
+	top      = []string{"apiVersion", "kind", "metadata", "spec", "status"}
+	topSlice = []string{"apiVersion", "kind", "metadata", "addressType", "endpoints", "ports"}
+	topData  = []string{"apiVersion", "kind", "metadata", "type", "data", "stringData", "binaryData", "immutable"}
+	// metadata are the fields that Kubernetes has there. Those that are not read are its own business.
+	metadata = []string{"name", "namespace", "labels", "annotations", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
+		"finalizers", "generateName", "generation", "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid"}
+)
+
+// one reads an object, or the objects of a list. Those of a list of one kind need not say theirs.
+func (r *reading) one(root *yaml.Node, version, kind string, depth int) {
+	root = real(root)
+	at := &fault{line: root.Line}
+	if root.Kind != yaml.MappingNode {
+		at.text = "is no object: it has no apiVersion and no kind"
+		r.whole(at)
+		return
+	}
+	w := &writer{}
+	fields, f := w.pairs(root, 0)
+	if f != nil {
+		r.whole(f)
+		return
+	}
+	if n := field(fields, "apiVersion"); n != nil {
+		version = n.Value
+	}
+	if n := field(fields, "kind"); n != nil {
+		kind = n.Value
+	}
+	group, number, grouped := strings.Cut(version, "/")
+	if !grouped {
+		group, number = "", version
+	}
+	if version == "" || kind == "" {
+		at.text = "has no apiVersion or no kind"
+		r.whole(at)
+		return
+	}
+	if items := field(fields, "items"); items != nil && strings.HasSuffix(kind, "List") && depth < 2 {
+		if items.Kind != yaml.SequenceNode && items.ShortTag() != "!!null" {
+			r.whole(&fault{path: "items", line: items.Line, text: "is no list"})
+			return
+		}
+		if kind == "List" {
+			version, kind = "", ""
+		}
+		for _, item := range items.Content {
+			r.one(item, version, strings.TrimSuffix(kind, "List"), depth+1)
+		}
+		return
+	}
+	k, known := formOf(group, kind)
+	if !known && !ours(group) {
+		r.Problems = append(r.Problems, Problem{From: r.place(root.Line), Warning: true,
+			Text: fmt.Sprintf("%s %s is no kind that a mesh is made of: it is skipped", short(version), short(kind))})
+		return
+	}
+	o := &Object{Key: Key{Kind: k}, From: r.place(root.Line)}
+	meta, f := r.head(o, field(fields, "metadata"))
+	switch {
+	case f != nil && o.Name == "":
+		r.whole(f)
+		return
+	case !known:
+		r.Problems = append(r.Problems, Problem{From: r.place(root.Line), Path: "kind",
+			Text: fmt.Sprintf("%s %s (%s) is no kind that is known here", short(version), short(kind), o.Name)})
+		return
+	}
+	r.wrong = 0
+	if f != nil {
+		r.note(o.Key, f)
+	}
+	if form := &Forms[k]; !slices.Contains(form.Versions, number) {
+		at.path = "apiVersion"
+		at.text = fmt.Sprintf("%s is not read of a %s: write %s", short(version), kind, strings.TrimPrefix(group+"/"+form.Versions[0], "/"))
+		r.note(o.Key, at)
+	}
+	may := top
+	switch k {
+	case EndpointSlice:
+		may = topSlice
+	case Secret, ConfigMap:
+		may = topData
+	}
+	for i := 0; i < len(fields); i += 2 {
+		if name := fields[i]; !slices.Contains(may, name.Value) {
+			r.note(o.Key, &fault{path: step(short(name.Value)), line: name.Line, text: "is no field of a " + kind + nearest(name.Value, may)})
+		}
+	}
+	if Forms[k].message == nil {
+		r.kubernetes(o, fields, meta, w)
+		r.finish(o, root, w.out)
+		return
+	}
+	spec := field(fields, "spec")
+	if spec == nil {
+		spec = &yaml.Node{Kind: yaml.MappingNode, Line: root.Line}
+	}
+	r.message(o, "spec", spec, w)
+	r.finish(o, root, w.out)
+}
+
+// field finds a value by its name.
+func field(pairs []*yaml.Node, name string) *yaml.Node {
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i].Value == name {
+			return real(pairs[i+1])
+		}
+	}
+	return nil
+}
+
+// names are what Kubernetes has objects and namespaces called.
+var names = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
+
+// head reads an object's metadata, as far as it goes.
+func (r *reading) head(o *Object, n *yaml.Node) (pairs []*yaml.Node, f *fault) {
+	missing := func(text string) *fault {
+		return &fault{path: "metadata.name", line: o.From.Line - r.line + 1, text: text}
+	}
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil, missing("is not said")
+	}
+	if pairs, f = (&writer{}).pairs(n, 0); f != nil {
+		return nil, f.in("metadata")
+	}
+	if name := field(pairs, "name"); name == nil || name.Value == "" {
+		return pairs, missing("is not said")
+	}
+	var name string
+	var first *fault
+	say := func(f *fault) {
+		if first == nil {
+			first = f.in("metadata")
+		}
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		key, v := pairs[i], real(pairs[i+1])
+		null := v.Kind == yaml.ScalarNode && v.ShortTag() == "!!null"
+		switch key.Value {
+		case "name", "namespace":
+			switch {
+			case null && key.Value == "namespace":
+			case v.Kind != yaml.ScalarNode || len(v.Value) > 253 || !names.MatchString(v.Value):
+				// Whose it is nobody knows then.
+				return pairs, (&fault{path: key.Value, line: v.Line,
+					text: fmt.Sprintf("%q is no name: small letters, digits, dashes and dots, at most 253", short(v.Value))}).in("metadata")
+			case key.Value == "name":
+				name = v.Value
+			default:
+				o.Namespace = v.Value
+			}
+		case "labels", "annotations":
+			if null {
+				continue
+			}
+			m, f := words(v)
+			if f != nil {
+				say(f.in(key.Value))
+			}
+			if key.Value == "labels" {
+				o.Labels = m
+			} else {
+				o.Annotations = m
+			}
+		case "creationTimestamp":
+			if null {
+				continue
+			}
+			t, err := time.Parse(time.RFC3339, v.Value)
+			if err != nil {
+				say(&fault{path: key.Value, line: v.Line, text: fmt.Sprintf("%q is no time: write it as in 2006-01-02T15:04:05Z", short(v.Value))})
+			}
+			o.Created = t
+		default:
+			if !slices.Contains(metadata, key.Value) {
+				say(&fault{path: step(short(key.Value)), line: key.Line, text: "is no field of metadata" + nearest(key.Value, metadata)})
+			}
+		}
+	}
+	switch o.Name = name; {
+	case Forms[o.Kind].Cluster:
+		o.Namespace = ""
+	case o.Namespace == "":
+		o.Namespace = "default"
+	}
+	return pairs, first
+}
+
+// words reads a mapping of strings.
+func words(n *yaml.Node) (map[string]string, *fault) {
+	if n.Kind != yaml.MappingNode {
+		return nil, &fault{line: n.Line, text: "is no mapping"}
+	}
+	pairs, f := (&writer{}).pairs(n, 0)
+	if f != nil {
+		return nil, f
+	}
+	out := make(map[string]string, len(pairs)/2)
+	for i := 0; i < len(pairs); i += 2 {
+		v := real(pairs[i+1])
+		if v.Kind != yaml.ScalarNode || v.ShortTag() != "!!str" && v.ShortTag() != "!!timestamp" && v.ShortTag() != "!!null" {
+			return nil, (&fault{line: v.Line, text: fmt.Sprintf("%s is no text: write it in quotes", short(v.Value))}).in(step(pairs[i].Value))
+		}
+		out[pairs[i].Value] = v.Value
+		if v.ShortTag() == "!!null" {
+			out[pairs[i].Value] = ""
+		}
+	}
+	return out, nil
+}
+
+var strict = protojson.UnmarshalOptions{}
+
+// message reads Istio's own message into the object, below a path.
+func (r *reading) message(o *Object, path string, n *yaml.Node, w *writer) {
+	take(o, n, w, func(f *fault) { f.path = below(path, f.path); r.note(o.Key, f) })
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
+		n = &yaml.Node{Kind: yaml.MappingNode, Line: n.Line}
+	}
+	if f := w.value(n, 0); f != nil {
+		f.path = below(path, f.path)
+		r.note(o.Key, f)
+		return
+	}
+	m := Forms[o.Kind].message()
+	err := strict.Unmarshal(w.out, m)
+	if err == nil {
+		o.Spec = m
+		return
+	}
+	before := r.wrong
+	r.unknown(o, path, n, m.ProtoReflect().Descriptor())
+	if r.wrong == before {
+		line, path, text := locate(err, n, w, path)
+		r.note(o.Key, &fault{path: path, line: line, text: text})
+	}
+}
+
+// protoText is how protobuf's reader says where it stood.
+var protoText = regexp.MustCompile(`^proto:\s*(?:syntax error )?\(line \d+:(\d+)\): `)
+
+// locate finds the field that protobuf's reader stumbled on.
+func locate(err error, n *yaml.Node, w *writer, under string) (line int, path, text string) {
+	// It puts now a space and now another between its words, so that nobody compares them.
+	text = strings.ReplaceAll(err.Error(), "\u00a0", " ")
+	m := protoText.FindStringSubmatch(text)
+	if m == nil {
+		return n.Line, under, short(text)
+	}
+	text = text[len(m[0]):]
+	column, _ := strconv.Atoi(m[1])
+	offset := 0
+	for range []rune(string(w.out)) {
+		if column--; column == 0 {
+			break
+		}
+		offset++
+	}
+	offset = len(string([]rune(string(w.out))[:offset]))
+	again := &writer{mark: true, skip: w.skip}
+	again.value(n, 0) // it was good before
+	bad := again.at(offset)
+	if bad == nil {
+		return n.Line, under, text
+	}
+	path, _ = pathOf(n, bad, 0)
+	return bad.Line, below(under, path), text
+}
+
+// pathOf is the way to a node.
+func pathOf(n, to *yaml.Node, depth int) (string, bool) {
+	n = real(n)
+	if n == to {
+		return "", true
+	}
+	if depth > maxDepth {
+		return "", false
+	}
+	for i, c := range n.Content {
+		at := fmt.Sprintf("[%d]", i)
+		if n.Kind == yaml.MappingNode {
+			at = step(n.Content[i&^1].Value)
+		}
+		if path, is := pathOf(c, to, depth+1); is {
+			return below(at, path), true
+		}
+	}
+	return "", false
+}
+
+// unknown notes the fields that a message does not have.
+func (r *reading) unknown(o *Object, path string, n *yaml.Node, m protoreflect.MessageDescriptor) {
+	n = real(n)
+	if n == nil || n.Kind != yaml.MappingNode || strings.HasPrefix(string(m.FullName()), "google.protobuf.") || r.wrong >= maxProblems {
+		return
+	}
+	pairs, f := (&writer{}).pairs(n, 0)
+	if f != nil {
+		return
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		key, v := pairs[i], real(pairs[i+1])
+		at := below(path, step(short(key.Value)))
+		d := m.Fields().ByJSONName(key.Value)
+		if d == nil {
+			d = m.Fields().ByTextName(key.Value)
+		}
+		switch {
+		case d == nil:
+			var have []string
+			for j := range m.Fields().Len() {
+				have = append(have, m.Fields().Get(j).JSONName())
+			}
+			r.note(o.Key, &fault{path: at, line: key.Line, text: "is no field of " + string(m.Name()) + nearest(key.Value, have)})
+		case d.IsMap():
+			if value := d.MapValue().Message(); value != nil && v.Kind == yaml.MappingNode {
+				for j := 0; j+1 < len(v.Content); j += 2 {
+					r.unknown(o, below(at, step(short(v.Content[j].Value))), v.Content[j+1], value)
+				}
+			}
+		case d.Message() == nil:
+		case d.IsList() && v.Kind == yaml.SequenceNode:
+			for j, item := range v.Content {
+				r.unknown(o, fmt.Sprintf("%s[%d]", at, j), item, d.Message())
+			}
+		default:
+			r.unknown(o, at, v, d.Message())
+		}
+	}
+}
+
+// nearest says which name may have been meant.
+func nearest(name string, have []string) string {
+	plain := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
+	best, most := "", 3
+	for _, h := range have {
+		if d := distance(plain(name), plain(h), most); d < most {
+			best, most = h, d
+		}
+	}
+	if best == "" || len(name) > 64 {
+		return ""
+	}
+	return ": " + best + "?"
+}
+
+// distance counts the letters that have to change to make one word of another, or gives most.
+func distance(a, b string, most int) int {
+	if len(a) > 64 || len(b) > 64 || len(a)-len(b) >= most || len(b)-len(a) >= most {
+		return most
+	}
+	var row [65]int
+	for j := range len(b) + 1 {
+		row[j] = j
+	}
+	for i := range len(a) {
+		last := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := last
+			if a[i] != b[j] {
+				cost = 1 + min(last, row[j], row[j+1])
+			}
+			last, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}
+
+// finish checks an object and takes it if nothing is wrong with it.
+func (r *reading) finish(o *Object, root *yaml.Node, text []byte) {
+	if r.wrong > 0 {
+		return
+	}
+	sum := sha256.New()
+	for _, m := range []map[string]string{o.Labels, o.Annotations} {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			fmt.Fprintf(sum, "%q=%q\n", k, m[k])
+		}
+		sum.Write([]byte{0})
+	}
+	fmt.Fprintf(sum, "%s\n%s\n", o.Key, o.Created)
+	sum.Write(text)
+	if o.More != nil {
+		more, _ := json.Marshal(o.More) // it came from JSON
+		sum.Write(more)
+	}
+	o.Revision = hex.EncodeToString(sum.Sum(nil)[:8])
+	for _, p := range Check(o) {
+		p.From = r.place(lineOf(root, p.Path))
+		r.Problems = append(r.Problems, p)
+		if !p.Warning {
+			r.wrong++
+		}
+	}
+	if r.wrong == 0 {
+		r.Objects = append(r.Objects, o)
+	}
+}
+
+// lineOf finds the line of a field, or of what is nearest above it.
+func lineOf(root *yaml.Node, path string) int {
+	n := real(root)
+	line := n.Line
+	for path != "" {
+		var name string
+		index := -1
+		switch {
+		case strings.HasPrefix(path, `["`):
+			quoted, err := strconv.QuotedPrefix(path[1:])
+			if err != nil {
+				return line
+			}
+			name, _ = strconv.Unquote(quoted)
+			path = strings.TrimPrefix(path[1+len(quoted):], "]")
+		case path[0] == '[':
+			number, rest, _ := strings.Cut(path[1:], "]")
+			index, _ = strconv.Atoi(number)
+			path = rest
+		default:
+			end := strings.IndexAny(path, ".[")
+			if end < 0 {
+				end = len(path)
+			}
+			name, path = path[:end], path[end:]
+		}
+		path = strings.TrimPrefix(path, ".")
+		var next *yaml.Node
+		switch {
+		case index >= 0 && n.Kind == yaml.SequenceNode && index < len(n.Content):
+			next = n.Content[index]
+			line = next.Line
+		case index < 0 && n.Kind == yaml.MappingNode:
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				if k := n.Content[i]; k.Value == name || strings.EqualFold(strings.ReplaceAll(k.Value, "_", ""), name) {
+					next, line = n.Content[i+1], k.Line
+				}
+			}
+		}
+		if next == nil {
+			return line
+		}
+		n = real(next)
+	}
+	return line
+}
+
+// kubernetes reads a kind of Kubernetes' into the object: what its struct names.
+func (r *reading) kubernetes(o *Object, fields, meta []*yaml.Node, w *writer) {
+	read := func(path string, n *yaml.Node, into any) {
+		if n == nil || r.wrong > 0 {
+			return
+		}
+		from := len(w.out)
+		if f := w.value(n, 0); f != nil {
+			f.path = below(path, f.path)
+			r.note(o.Key, f)
+			return
+		}
+		if err := json.Unmarshal(w.out[from:], into); err != nil {
+			f := &fault{path: path, line: n.Line, text: err.Error()}
+			var kind *json.UnmarshalTypeError
+			if errors.As(err, &kind) {
+				f.text = fmt.Sprintf("is a %s and ought to be a %s", kind.Value, kind.Type)
+				again := &writer{mark: true}
+				again.value(n, 0) // it was good before
+				if bad := again.at(int(kind.Offset) - 1); bad != nil {
+					more, _ := pathOf(n, bad, 0)
+					f.path, f.line = below(path, more), bad.Line
+				}
+			}
+			r.note(o.Key, f)
+		}
+	}
+	part := func(name string, into any) { read(name, field(fields, name), into) }
+	switch o.Kind {
+	case Service:
+		spec := &ServiceSpec{}
+		part("spec", spec)
+		o.Spec = spec
+	case EndpointSlice:
+		spec := &EndpointSliceSpec{}
+		part("addressType", &spec.AddressType)
+		part("endpoints", &spec.Endpoints)
+		part("ports", &spec.Ports)
+		o.Spec = spec
+	case Pod:
+		spec := &PodSpec{}
+		part("spec", spec)
+		var status struct {
+			PodStatus
+			Conditions []struct{ Type, Status string } `json:"conditions"`
+		}
+		part("status", &status)
+		spec.Status = status.PodStatus
+		for _, c := range status.Conditions {
+			spec.Status.Ready = spec.Status.Ready || c.Type == "Ready" && c.Status == "True"
+		}
+		var owners []struct {
+			Kind, Name string
+			Controller bool
+		}
+		read("metadata.ownerReferences", field(meta, "ownerReferences"), &owners)
+		for _, owner := range owners {
+			if owner.Controller {
+				spec.Owner = ObjectRef{Kind: owner.Kind, Namespace: o.Namespace, Name: owner.Name}
+			}
+		}
+		o.Spec = spec
+	case Node:
+		o.Spec = &NodeSpec{}
+	case Namespace:
+		o.Spec = &NamespaceSpec{}
+	case Secret:
+		spec := &SecretSpec{}
+		part("type", &spec.Type)
+		part("data", &spec.Data)
+		var plain map[string]string
+		part("stringData", &plain)
+		for k, v := range plain { // it comes over the other, as at an API server
+			if spec.Data == nil {
+				spec.Data = map[string][]byte{}
+			}
+			spec.Data[k] = []byte(v)
+		}
+		o.Spec = spec
+	case ConfigMap:
+		spec := &ConfigMapSpec{}
+		part("data", &spec.Data)
+		o.Spec = spec
+	}
+}
+
+// UnmarshalJSON takes a number or a name.
+func (t *TargetPort) UnmarshalJSON(b []byte) error {
+	*t = TargetPort{}
+	if len(b) > 0 && b[0] == '"' {
+		return json.Unmarshal(b, &t.Name)
+	}
+	return json.Unmarshal(b, &t.Number)
+}
+
+// Same says whether two versions of an object have the same spec, what ASM adds included.
+func Same(a, b *Object) bool {
+	if a.Revision == b.Revision && a.Revision != "" {
+		return true
+	}
+	if m, is := a.Spec.(proto.Message); is {
+		n, is := b.Spec.(proto.Message)
+		return is && proto.Equal(m, n) && equalMore(a.More, b.More)
+	}
+	return equalMore(a.Spec, b.Spec)
+}

@@ -1,0 +1,208 @@
+package translate
+
+import (
+	"strings"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/weftmesh/weft/control/mesh"
+)
+
+// host is a virtual host, encoded.
+type host struct {
+	name    string
+	domains []string
+	body    []byte
+}
+
+func newHost(v *routev3.VirtualHost) *host { return &host{v.Name, v.Domains, encode(v)} }
+
+// withDomains is the host for other domains.
+func (h *host) withDomains(domains []string) *host {
+	v := &routev3.VirtualHost{}
+	if err := proto.Unmarshal(h.body, v); err != nil {
+		panic("translate: " + err.Error()) // it was encoded here
+	}
+	v.Domains = domains
+	return newHost(v)
+}
+
+type hostKey struct {
+	routeTraits
+	service *mesh.Service
+	name    string // of a host that is no service
+	port    uint32
+	rule    *mesh.DestinationRule
+	virtual *mesh.VirtualService
+	found   *chain // what its destinations are found to be, where that is not what it says
+}
+
+// found is what a destination is beside what a VirtualService says of it.
+type found struct {
+	at   int    // of the destination, in the order in which they are walked
+	port uint32 // 0: that of the table
+	hash *networking.LoadBalancerSettings_ConsistentHashLB
+}
+
+// hostOf is the virtual host of a service at a port; nil: nobody is sent on.
+func (t *Translator) hostOf(p *Proxy, k *routeTraits, s *scope, svc *mesh.Service, rule *mesh.DestinationRule, port uint32) *host {
+	key := hostKey{routeTraits: *k, service: svc, port: port}
+	if v := s.virtuals.find(svc.Host); v != nil && len(v.HTTP) > 0 {
+		key.virtual, key.found = v, t.found(k, s, v, port)
+	} else {
+		key.rule = rule
+	}
+	h := t.hosts.get(key, func() *host {
+		v := &routev3.VirtualHost{Name: svc.Host + ":" + portText(port), Domains: domainsOf(k, svc), IncludeRequestAttemptCount: true}
+		if key.virtual == nil {
+			v.Routes = []*routev3.Route{k.plainRoute(svc, rule, port)}
+		} else if v.Routes = k.virtualRoutes(p, &key); len(v.Routes) == 0 {
+			v.Routes = []*routev3.Route{k.plainRoute(svc, rule, port)}
+		}
+		return newHost(v)
+	})
+	return h
+}
+
+// virtualHost is that of a host that is no service; nil: no route is for this proxy.
+func (t *Translator) virtualHost(p *Proxy, k *routeTraits, s *scope, v *mesh.VirtualService, name string, port uint32) *host {
+	key := hostKey{routeTraits: *k, name: name, port: port, virtual: v, found: t.found(k, s, v, port)}
+	h := t.hosts.get(key, func() *host {
+		routes := k.virtualRoutes(p, &key)
+		if len(routes) == 0 {
+			return &host{}
+		}
+		return newHost(&routev3.VirtualHost{Name: name + ":" + portText(port), Domains: []string{bracketed(name)}, IncludeRequestAttemptCount: true, Routes: routes})
+	})
+	if h.name == "" {
+		return nil
+	}
+	return h
+}
+
+// found finds out about the destinations of a VirtualService what it does not say: which port is meant, and what requests are hashed by.
+func (t *Translator) found(k *routeTraits, s *scope, v *mesh.VirtualService, port uint32) (list *chain) {
+	walk(v, func(at int, d *networking.Destination, namespace string) {
+		f := found{at: at}
+		host := k.settings.HostIn(d.GetHost(), namespace)
+		want := d.GetPort().GetNumber()
+		if want == 0 {
+			want = port
+			// What has one port is meant with it, as the documentation has it, unless it has this one.
+			if svc := s.ruled.service(host); svc != nil && len(svc.Ports) == 1 && svc.Ports[0].Number != port {
+				f.port, want = svc.Ports[0].Number, svc.Ports[0].Number
+			}
+		}
+		if rule := s.ruled.rule(host); rule != nil {
+			p := policyOf(rule, d.GetSubset(), want)
+			f.hash = p.hash()
+		}
+		if f.port != 0 || f.hash != nil {
+			list = t.chains.add(list, f)
+		}
+	})
+	return list
+}
+
+// walk goes through the destinations of a VirtualService's HTTP routes.
+func walk(v *mesh.VirtualService, visit func(at int, d *networking.Destination, namespace string)) {
+	at := 0
+	for _, r := range v.HTTP {
+		for _, d := range r.GetRoute() {
+			visit(at, d.GetDestination(), r.Namespace)
+			at++
+		}
+		if r.GetMirror() != nil {
+			visit(at, r.GetMirror(), r.Namespace)
+			at++
+		}
+		for _, m := range r.GetMirrors() {
+			visit(at, m.GetDestination(), r.Namespace)
+			at++
+		}
+	}
+}
+
+// plainRoute sends all requests to a service.
+func (k *routeTraits) plainRoute(svc *mesh.Service, rule *mesh.DestinationRule, port uint32) *routev3.Route {
+	name := outboundName(port, "", svc.Host)
+	p := policyOf(rule, "", port)
+	action := &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: name}}
+	if h := hashBy(p.hash()); h != nil {
+		action.HashPolicy = []*routev3.RouteAction_HashPolicy{h}
+	}
+	setTimeout(action, nil)
+	action.RetryPolicy = retryPolicy(k.settings.Config.GetDefaultHttpRetryPolicy(), false)
+	return &routev3.Route{
+		Name: "default", Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+		Decorator: &routev3.Decorator{Operation: svc.Host + ":" + portText(port) + "/*"}, Action: &routev3.Route_Route{Route: action},
+	}
+}
+
+// setTimeout bounds an exchange; nil: nothing does. It bounds gRPC's own timeouts as well.
+func setTimeout(a *routev3.RouteAction, timeout *durationpb.Duration) {
+	if timeout == nil {
+		timeout = durationpb.New(0)
+	}
+	a.Timeout, a.MaxGrpcTimeout = timeout, timeout //nolint:staticcheck // as Istio's
+}
+
+// virtualRoutes are the routes of a VirtualService for requests to a port.
+func (k *routeTraits) virtualRoutes(p *Proxy, key *hostKey) (routes []*routev3.Route) {
+	by := map[int]found{}
+	for link := key.found; link != nil; link = link.before {
+		f := link.item.(found)
+		by[f.at] = f
+	}
+	at := 0
+	for _, r := range key.virtual.HTTP {
+		w := &routeWriter{k: k, from: r, port: key.port, found: by, at: at, owner: key.virtual.From.Name}
+		at += len(r.GetRoute()) + len(r.GetMirrors())
+		if r.GetMirror() != nil {
+			at++
+		}
+		if len(r.GetMatch()) == 0 {
+			return append(routes, w.route(nil))
+		}
+		for _, match := range r.GetMatch() {
+			if !w.concerns(p, match) {
+				continue
+			}
+			route := w.route(match)
+			if routes = append(routes, route); catches(route.Match) {
+				return routes // nothing gets past it
+			}
+		}
+	}
+	return routes
+}
+
+// catches tells whether a condition is always true.
+func catches(m *routev3.RouteMatch) bool {
+	all := m.GetPrefix() == "/" || m.GetSafeRegex().GetRegex() == ".*"
+	return all && len(m.Headers) == 0 && len(m.QueryParameters) == 0 && len(m.DynamicMetadata) == 0
+}
+
+// concerns tells whether a match can be true of requests of this proxy's workload, to this port.
+func (w *routeWriter) concerns(p *Proxy, m *networking.HTTPMatchRequest) bool {
+	if m.GetPort() != 0 && m.GetPort() != w.port {
+		return false
+	}
+	if gateways := m.GetGateways(); len(gateways) > 0 {
+		for _, g := range gateways {
+			if g == mesh.MeshGateway {
+				return true
+			}
+		}
+		return false
+	}
+	return has(p.Labels, m.GetSourceLabels()) && (m.GetSourceNamespace() == "" || m.GetSourceNamespace() == p.Namespace)
+}
+
+// isAuthority tells whether a header's name stands for the host that a request is for.
+func isAuthority(name string) bool {
+	return strings.EqualFold(name, ":authority") || strings.EqualFold(name, "host")
+}
