@@ -226,7 +226,7 @@ func (p *Push) note(t told) {
 		if one.Warning {
 			level = slog.LevelWarn
 		}
-		p.Log.Log(context.Background(), level, sayProblem(one))
+		p.Log.Log(context.Background(), level, Say(one))
 	}
 	if first || len(t.batch.Changes) > 0 {
 		p.Log.Info("read", "source", t.source, "changes", len(t.batch.Changes), "wrong", wrong)

@@ -79,7 +79,7 @@ func (p *Push) Status() Status {
 	slices.Sort(s.Awaits)
 	for name, list := range p.problems {
 		for _, one := range list {
-			s.Problems = append(s.Problems, Problem{Source: name, Text: sayProblem(one), Warning: one.Warning})
+			s.Problems = append(s.Problems, Problem{Source: name, Text: Say(one), Warning: one.Warning})
 		}
 	}
 	slices.SortFunc(s.Problems, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Text, b.Text)) })
@@ -120,8 +120,8 @@ func (p *Push) Ready() bool {
 	return p.mesh != nil
 }
 
-// sayProblem is a problem in a line: where, of what, and what.
-func sayProblem(one source.Problem) string {
+// Say is a problem in a line: where, of what, and what.
+func Say(one source.Problem) string {
 	text := one.From.File
 	if text == "" {
 		text = one.From.Source
