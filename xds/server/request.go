@@ -89,7 +89,9 @@ func set(list []string) (n names, all bool) {
 		}
 		n = append(n, unique.Make(name).Value())
 	}
-	slices.Sort(n)
+	if !slices.IsSorted(n) {
+		slices.Sort(n)
+	}
 	return slices.Clip(slices.Compact(n)), all
 }
 

@@ -66,6 +66,7 @@ func GRPC() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxRequest),
+		grpc.SharedWriteBuffer(true), // an idle connection has none
 		grpc.MaxConcurrentStreams(perConnection),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: alive, Timeout: aliveAnswer}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: often, PermitWithoutStream: true}),

@@ -33,7 +33,7 @@ type control struct {
 	mu       sync.Mutex
 	view     *View
 	sessions map[*Session]string // what nodes say they are
-	verdicts []Verdict
+	verdicts []Verdict           // of what was refused
 	settled  map[*Session]*View
 	turned   error // who comes
 }
@@ -75,7 +75,9 @@ func (c *control) Leave(s *Session) {
 func (c *control) Answered(_ *Session, v Verdict) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.verdicts = append(c.verdicts, v)
+	if v.Refused != "" {
+		c.verdicts = append(c.verdicts, v)
+	}
 }
 
 func (c *control) Settled(s *Session, v *View) {
@@ -98,9 +100,6 @@ func (c *control) refusals() (list []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, v := range c.verdicts {
-		if v.Refused == "" {
-			continue
-		}
 		for _, r := range v.Resources {
 			list = append(list, v.Kind.String()+" "+r.Name)
 		}

@@ -53,8 +53,8 @@ func (t *topic) keepOdd(name string, o odd) {
 
 // answer gives what the proxy waits for, and nothing else: what changes has its turn.
 func (t *topic) answer(k Kind, to *View) (send []*Resource, missing []string) {
-	for _, name := range t.asked {
-		r := to.find(k, name)
+	send = make([]*Resource, 0, len(t.asked))
+	to.pick(k, t.asked, func(name string, r *Resource) {
 		if r == nil {
 			missing = append(missing, name)
 		} else {
@@ -62,19 +62,16 @@ func (t *topic) answer(k Kind, to *View) (send []*Resource, missing []string) {
 		}
 		delete(t.odd, name)
 		if t.told == to || t.told == nil && !t.all {
-			continue
+			return
 		}
-		var was *Resource
-		if t.told != nil {
-			was = t.told.find(k, name)
-		}
+		was := t.found(k, name)
 		switch {
 		case r != nil && (was == nil || was.Version != r.Version):
 			t.keepOdd(name, odd{r.Version, r})
 		case r == nil && was != nil:
 			t.keepOdd(name, odd{}) // it has none, which is no version of any
 		}
-	}
+	})
 	t.asked = nil
 	if t.told == nil && !t.all {
 		t.told = to

@@ -59,6 +59,36 @@ func (v *View) find(k Kind, name string) *Resource {
 	return nil
 }
 
+// pick calls f for each of some names, sorted, with its resource; nil: there is none.
+func (v *View) pick(k Kind, list names, f func(name string, r *Resource)) {
+	const few = 8 // of a name to so many resources it pays to walk
+	var walked [4][]*Resource
+	parts := walked[:0]
+	for _, p := range v.Parts {
+		if p.Kind == k {
+			if len(p.Resources) > few*len(list) || len(parts) == cap(parts) {
+				for _, name := range list {
+					f(name, v.find(k, name))
+				}
+				return
+			}
+			parts = append(parts, p.Resources)
+		}
+	}
+	for _, name := range list {
+		var found *Resource
+		for i, rest := range parts {
+			for len(rest) > 0 && rest[0].Name < name {
+				rest = rest[1:]
+			}
+			if parts[i] = rest; len(rest) > 0 && rest[0].Name == name {
+				found = rest[0]
+			}
+		}
+		f(name, found)
+	}
+}
+
 // each calls f for every resource of a kind.
 func (v *View) each(k Kind, f func(*Resource)) {
 	for _, p := range v.Parts {
