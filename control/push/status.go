@@ -32,9 +32,10 @@ type Proxy struct {
 	Namespace string    `json:"namespace"`
 	Peer      string    `json:"peer"`
 	Since     time.Time `json:"since"`
-	View      string    `json:"view,omitempty"` // the version that it is to have; empty: none yet
-	Synced    bool      `json:"synced"`         // it has answered all of it
-	Kinds     []Kind    `json:"kinds"`          // that it has asked for
+	View      string    `json:"view,omitempty"`         // the version that it is to have; empty: none yet
+	Synced    bool      `json:"synced"`                 // it has answered all of it
+	Kinds     []Kind    `json:"kinds"`                  // that it has asked for
+	Unknown   []string  `json:"unknownTypes,omitempty"` // that it has asked for, too, and nobody tells of
 }
 
 // Kind is how a stream stands with a kind of resource.
@@ -91,7 +92,7 @@ func (p *Push) Status() Status {
 		}
 	}
 	for session, m := range p.proxies {
-		one := Proxy{ID: m.proxy.ID, Namespace: m.proxy.Namespace, Peer: session.Peer(), Since: session.Since(), Kinds: []Kind{}}
+		one := Proxy{ID: m.proxy.ID, Namespace: m.proxy.Namespace, Peer: session.Peer(), Since: session.Since(), Kinds: []Kind{}, Unknown: session.Unknown()}
 		states, at := session.States(now)
 		if m.view != nil {
 			one.View, one.Synced = m.view.Version, at == m.view

@@ -2,8 +2,10 @@ package server
 
 import (
 	"slices"
+	"strings"
 	"unique"
 
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -36,30 +38,31 @@ func read(stream grpc.ServerStream, v variant) (*request, error) {
 		if err := stream.RecvMsg(&m); err != nil {
 			return nil, err
 		}
-		r.node, r.url, r.nonce, r.names, r.unsubscribe, r.versions = m.Node, m.TypeUrl, m.ResponseNonce, m.ResourceNamesSubscribe, m.ResourceNamesUnsubscribe, m.InitialResourceVersions
-		if m.ErrorDetail != nil {
-			r.refusal = m.ErrorDetail.Message
-		}
-		if m.ErrorDetail != nil && r.refusal == "" {
-			r.refusal = unsaid
-		}
-	} else {
-		var m discoveryv3.DiscoveryRequest
-		if err := stream.RecvMsg(&m); err != nil {
-			return nil, err
-		}
-		r.node, r.url, r.nonce, r.names = m.Node, m.TypeUrl, m.ResponseNonce, m.ResourceNames
-		if m.ErrorDetail != nil {
-			r.refusal = m.ErrorDetail.Message
-		}
-		if m.ErrorDetail != nil && r.refusal == "" {
-			r.refusal = unsaid
-		}
+		r.from(m.Node, m.TypeUrl, m.ResponseNonce, m.ErrorDetail)
+		r.names, r.unsubscribe, r.versions = m.ResourceNamesSubscribe, m.ResourceNamesUnsubscribe, m.InitialResourceVersions
+		return r, nil
+	}
+	var m discoveryv3.DiscoveryRequest
+	if err := stream.RecvMsg(&m); err != nil {
+		return nil, err
+	}
+	r.from(m.Node, m.TypeUrl, m.ResponseNonce, m.ErrorDetail)
+	r.names = m.ResourceNames
+	return r, nil
+}
+
+// from takes what both variants have.
+func (r *request) from(node *corev3.Node, url, nonce string, refusal *rpcstatus.Status) {
+	r.node, r.url, r.nonce = node, url, nonce
+	if refusal == nil {
+		return
+	}
+	if r.refusal = refusal.Message; r.refusal == "" {
+		r.refusal = unsaid
 	}
 	if len(r.refusal) > maxRefusal {
-		r.refusal = r.refusal[:maxRefusal] + " (more was said)"
+		r.refusal = strings.ToValidUTF8(r.refusal[:maxRefusal], "") + " (more was said)"
 	}
-	return r, nil
 }
 
 // What one stream may ask for: names of all kinds together, and their bytes.

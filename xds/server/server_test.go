@@ -285,4 +285,11 @@ func TestTypesThatNobodyTellsOfAreCounted(t *testing.T) {
 	if err != nil || len(m.Resources) != 1 || c.stats.Sum(requestsUnknown) != 1 {
 		t.Errorf("%v, %v", m, err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for s := range c.sessions {
+		if got := s.Unknown(); len(got) != 1 || got[0] != "type.googleapis.com/some.Thing" {
+			t.Errorf("not remembered: %q", got)
+		}
+	}
 }

@@ -38,6 +38,7 @@ type Session struct {
 	settled  *View     // the last one of which everything is answered
 	heard    *View     // the last one of which that has been handed on
 	verdicts []Verdict // not yet handed on
+	unknown  []string  // types that were asked for and nobody tells of
 }
 
 // Verdict is what a proxy says of a response.
@@ -115,6 +116,19 @@ func (s *Session) States(now time.Time) (list []State, at *View) {
 	return list, at
 }
 
+// What is remembered of types that nobody tells of: how many, and how long in bytes.
+const (
+	maxUnknown = 8
+	maxType    = 256
+)
+
+// Unknown are types that the proxy has asked for and nobody tells of here, the first few of them.
+func (s *Session) Unknown() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.unknown)
+}
+
 // take takes a request in. An error ends the stream.
 func (s *Session) take(r *request, now time.Time) error {
 	k, known := kindOf(r.url)
@@ -125,12 +139,15 @@ func (s *Session) take(r *request, now time.Time) error {
 		s.server.count(requestsBroken)
 		return status.Errorf(codes.InvalidArgument, "this stream is about %s: a request is about %q", s.only, r.url)
 	}
-	if !known {
-		s.server.count(requestsUnknown)
-		return nil
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !known {
+		s.server.count(requestsUnknown)
+		if len(s.unknown) < maxUnknown && len(r.url) <= maxType && !slices.Contains(s.unknown, r.url) {
+			s.unknown = append(s.unknown, r.url)
+		}
+		return nil
+	}
 	t := &s.topics[k]
 	first := !t.begun
 	t.begun = true
