@@ -62,6 +62,9 @@ func Check(o *Object) []Problem {
 		c.up()
 		c.endpointSlice(spec)
 	}
+	if c.more {
+		c.problems[len(c.problems)-1].Text += " (there is more)"
+	}
 	return c.problems
 }
 
@@ -131,6 +134,7 @@ func (c *checker) fault(field string, err error) {
 
 func (c *checker) say(warning bool, field, format string, args []any) {
 	if len(c.problems) >= maxProblems {
+		c.more = true
 		// Not one that keeps the object out may be lost.
 		if warning || !c.problems[len(c.problems)-1].Warning {
 			return
@@ -237,7 +241,7 @@ func (c *checker) selector(field string, set bool, labels map[string]string) {
 		return
 	}
 	if len(labels) == 0 {
-		c.warn("", "workload selector specified without labels: it is for all workloads of the namespace")
+		c.warn(field, "workload selector specified without labels: it is for all workloads of the namespace")
 	}
 	eachKey(c, field, labels, func(k, v string) {
 		switch {

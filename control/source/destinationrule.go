@@ -190,7 +190,7 @@ func (c *checker) loadBalancer(lb *networking.LoadBalancerSettings, outlier *net
 
 func (c *checker) consistentHash(h *networking.LoadBalancerSettings_ConsistentHashLB) {
 	if h.HashKey == nil {
-		c.bad("", "must say what is hashed: httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
+		c.warn("", "says nothing that is hashed: httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
 	}
 	if k := h.GetHttpCookie(); k != nil {
 		if k.Name == "" {
@@ -312,6 +312,10 @@ func localities(list []string) error {
 	covers := func(a, b string) bool {
 		a = strings.TrimSuffix(strings.TrimSuffix(a, "*"), "/")
 		return a == "" || a == b || strings.HasPrefix(b, a+"/")
+	}
+	const most = 1000 // each is compared with each
+	if len(list) > most {
+		return fmt.Errorf("more than %d localities", most)
 	}
 	for i, l := range list {
 		if n := strings.Count(l, "*"); n > 1 || n == 1 && !strings.HasSuffix(l, "*") {

@@ -61,6 +61,8 @@ func (c *checker) envoyFilter(e *networking.EnvoyFilter) {
 	}
 	each(c, "configPatches", e.ConfigPatches, func(_ int, p *networking.EnvoyFilter_EnvoyConfigObjectPatch) {
 		switch {
+		case p.Match.GetContext() == networking.EnvoyFilter_WAYPOINT:
+			c.warn("match.context", "WAYPOINT concerns nobody: there are no waypoints here")
 		case Patched(p.ApplyTo) == nil:
 			c.bad("applyTo", "missing applyTo, or one that is not known: %v", p.ApplyTo)
 		case p.Patch == nil:
@@ -155,7 +157,7 @@ func (c *checker) patchValue(p *networking.EnvoyFilter_EnvoyConfigObjectPatch) {
 // PatchValue reads a patch's value as what it is put into. What it says of a field that is not known is left out and said.
 func PatchValue(to networking.EnvoyFilter_ApplyTo, value *structpb.Struct) (m proto.Message, dropped string, err error) {
 	m = Patched(to)
-	text, err := protojson.Marshal(value)
+	text, err := protojson.Marshal(patchDurations(value, m.ProtoReflect().Descriptor()))
 	if err != nil {
 		return nil, "", err
 	}

@@ -82,7 +82,7 @@ func formOf(group, name string) (Kind, bool) {
 	return 0, false
 }
 
-// ours says whether a group is one whose kinds the mesh ought to know.
+// ours says whether a group is one whose kinds the mesh ought to know. What installs Istio is nothing to it.
 func ours(group string) bool {
-	return strings.HasSuffix(group, ".istio.io") || group == "istio.alibabacloud.com"
+	return group != "install.istio.io" && strings.HasSuffix(group, ".istio.io") || group == "istio.alibabacloud.com"
 }

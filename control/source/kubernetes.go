@@ -1,5 +1,15 @@
 package source
 
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+)
+
 // What is read of Kubernetes' kinds. Names are Kubernetes' own, so that their objects are read straight into these, and what is not here is
 // not kept.
 
@@ -117,4 +127,160 @@ type SecretSpec struct {
 // ConfigMapSpec is a ConfigMap.
 type ConfigMapSpec struct {
 	Data map[string]string `json:"data,omitempty"`
+}
+
+// kubernetes reads a kind of Kubernetes' into the object: what its struct names.
+func (r *reading) kubernetes(o *Object, fields, meta []*yaml.Node, w *writer) {
+	read := func(path string, n *yaml.Node, into any) {
+		if n == nil || r.wrong > 0 {
+			return
+		}
+		from := len(w.out)
+		if f := w.value(n, 0); f != nil {
+			f.path = below(path, f.path)
+			r.note(o.Key, f)
+			return
+		}
+		if err := json.Unmarshal(w.out[from:], into); err != nil {
+			f := &fault{path: path, line: n.Line, text: err.Error()}
+			var kind *json.UnmarshalTypeError
+			if errors.As(err, &kind) {
+				f.text = fmt.Sprintf("is a %s and ought to be a %s", kind.Value, kind.Type)
+				again := &writer{mark: true}
+				again.value(n, 0) // it was good before
+				if bad := again.at(int(kind.Offset) - 1); bad != nil {
+					more, _ := pathOf(n, bad, 0)
+					f.path, f.line = below(path, more), bad.Line
+				}
+			}
+			r.note(o.Key, f)
+		}
+	}
+	part := func(name string, into any) { read(name, field(fields, name), into) }
+	switch o.Kind {
+	case Service:
+		spec := &ServiceSpec{}
+		part("spec", spec)
+		o.Spec = spec
+	case EndpointSlice:
+		spec := &EndpointSliceSpec{}
+		part("addressType", &spec.AddressType)
+		part("endpoints", &spec.Endpoints)
+		part("ports", &spec.Ports)
+		o.Spec = spec
+	case Pod:
+		spec := &PodSpec{}
+		part("spec", spec)
+		var status struct {
+			PodStatus
+			Conditions []struct{ Type, Status string } `json:"conditions"`
+		}
+		part("status", &status)
+		spec.Status = status.PodStatus
+		for _, c := range status.Conditions {
+			spec.Status.Ready = spec.Status.Ready || c.Type == "Ready" && c.Status == "True"
+		}
+		var owners []struct {
+			Kind, Name string
+			Controller bool
+		}
+		read("metadata.ownerReferences", field(meta, "ownerReferences"), &owners)
+		for _, owner := range owners {
+			if owner.Controller {
+				spec.Owner = ObjectRef{Kind: owner.Kind, Namespace: o.Namespace, Name: owner.Name}
+			}
+		}
+		o.Spec = spec
+	case Node:
+		o.Spec = &NodeSpec{}
+	case Namespace:
+		o.Spec = &NamespaceSpec{}
+	case Secret:
+		spec := &SecretSpec{}
+		part("type", &spec.Type)
+		part("data", &spec.Data)
+		var plain map[string]string
+		part("stringData", &plain)
+		for k, v := range plain { // it comes over the other, as at an API server
+			if spec.Data == nil {
+				spec.Data = map[string][]byte{}
+			}
+			spec.Data[k] = []byte(v)
+		}
+		o.Spec = spec
+	case ConfigMap:
+		spec := &ConfigMapSpec{}
+		part("data", &spec.Data)
+		o.Spec = spec
+	}
+}
+
+// UnmarshalJSON takes a number or a name.
+func (t *TargetPort) UnmarshalJSON(b []byte) error {
+	*t = TargetPort{}
+	if len(b) > 0 && b[0] == '"' {
+		return json.Unmarshal(b, &t.Name)
+	}
+	return json.Unmarshal(b, &t.Number)
+}
+
+// service checks what an API server would have.
+func (c *checker) service(s *ServiceSpec) {
+	names, numbers := map[string]bool{}, map[string]bool{}
+	each(c, "ports", s.Ports, func(_ int, p ServicePort) {
+		c.fault("port", port(p.Port))
+		if p.Name != "" || len(s.Ports) > 1 {
+			c.fault("name", portName(p.Name))
+		}
+		protocol := p.Protocol
+		if protocol == "" {
+			protocol = "TCP"
+		}
+		if protocol != "TCP" && protocol != "UDP" && protocol != "SCTP" {
+			c.bad("protocol", "%q is not TCP, UDP or SCTP", short(p.Protocol))
+		}
+		if number := protocol + strconv.Itoa(int(p.Port)); numbers[number] {
+			c.bad("port", "%d is there twice", p.Port)
+		} else {
+			numbers[number] = true
+		}
+		if names[p.Name] {
+			c.bad("name", "%q is there twice", short(p.Name))
+		}
+		names[p.Name] = true
+		if t := p.TargetPort; t != (TargetPort{}) && t.Name == "" {
+			c.fault("targetPort", port(t.Number))
+		}
+	})
+	for _, ip := range append([]string{s.ClusterIP}, s.ClusterIPs...) {
+		if ip != "" && ip != "None" && !isAddress(ip) {
+			c.bad("clusterIP", "%s is not a valid IP, and not None", short(ip))
+		}
+	}
+	if s.Type == "ExternalName" {
+		c.fault("externalName", fqdn(s.ExternalName))
+	}
+}
+
+func (c *checker) endpointSlice(e *EndpointSliceSpec) {
+	if !slices.Contains([]string{"IPv4", "IPv6", "FQDN"}, e.AddressType) {
+		c.bad("addressType", "%q is not IPv4, IPv6 or FQDN", short(e.AddressType))
+	}
+	each(c, "endpoints", e.Endpoints, func(_ int, one SliceEndpoint) {
+		if len(one.Addresses) == 0 {
+			c.bad("addresses", "endpoint has no address")
+		}
+		each(c, "addresses", one.Addresses, func(_ int, a string) {
+			if e.AddressType == "FQDN" {
+				c.fault("", fqdn(a))
+			} else {
+				c.fault("", address(a))
+			}
+		})
+	})
+	each(c, "ports", e.Ports, func(_ int, p SlicePort) {
+		if p.Port != 0 { // or all
+			c.fault("port", port(p.Port))
+		}
+	})
 }

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	mesh "istio.io/api/mesh/v1alpha1"
-	networking "istio.io/api/networking/v1alpha3"
 )
 
 // meshConfig checks what a mesh's configuration says. What it does not say has a default, which is not looked for here.
@@ -69,14 +68,8 @@ func (c *checker) meshConfig(m *mesh.MeshConfig) {
 		c.outlier(p.OutlierDetection)
 		c.up()
 	}
-	for _, r := range []struct {
-		field string
-		retry *networking.HTTPRetry
-	}{{"defaultHttpRetryPolicy", m.DefaultHttpRetryPolicy}, {"defaultInboundHttpRetryPolicy", m.DefaultInboundHttpRetryPolicy}} {
-		c.at(r.field)
-		c.retries(r.retry)
-		c.up()
-	}
+	c.retries("defaultHttpRetryPolicy", m.DefaultHttpRetryPolicy)
+	c.retries("defaultInboundHttpRetryPolicy", m.DefaultInboundHttpRetryPolicy)
 	c.providers(m)
 }
 

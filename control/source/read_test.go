@@ -313,6 +313,32 @@ spec:
 	}
 }
 
+// Two versions have the same spec whatever the order in which it is written, and whatever stands beside it.
+func TestSame(t *testing.T) {
+	read := func(text string) *Object {
+		c := Read([]byte(text), Origin{})
+		if len(c.Objects) != 1 {
+			t.Fatalf("read %v", said(c.Problems))
+		}
+		return c.Objects[0]
+	}
+	a := read(vs("  hosts: [a]\n  http: [{route: [{destination: {host: a}, weight: 1}], timeout: 60s}]\n"))
+	for _, c := range []struct {
+		text           string
+		same, revision bool
+	}{
+		{"# other\n" + vs("  hosts: [\"a\"]\n  http:\n  - route: [{destination: {host: a}, weight: 1}]\n    timeout: 60s\n"), true, true},
+		{vs("  http: [{route: [{destination: {host: a}, weight: 1}], timeout: 1m}]\n  hosts: [a]\n"), true, false},
+		{strings.Replace(vs("  hosts: [a]\n  http: [{route: [{destination: {host: a}, weight: 1}], timeout: 60s}]\n"), "{name: a}", "{name: a, labels: {b: c}}", 1), true, false},
+		{vs("  hosts: [a]\n  http: [{route: [{destination: {host: a}, weight: 2}], timeout: 60s}]\n"), false, false},
+	} {
+		b := read(c.text)
+		if Same(a, b) != c.same || (a.Revision == b.Revision) != c.revision {
+			t.Errorf("%s: the same is %v, revisions are %s and %s", c.text, Same(a, b), a.Revision, b.Revision)
+		}
+	}
+}
+
 func TestReadMeshConfig(t *testing.T) {
 	o, problems := ReadMeshConfig([]byte("trustDomain: td\ndefaultConfig:\n  concurrency: 2\n"), Origin{File: "m"})
 	if o == nil || o.Kind != MeshConfig || len(problems) > 0 {

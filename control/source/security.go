@@ -83,13 +83,9 @@ func (c *checker) requestAuthentication(r *security.RequestAuthentication) {
 				c.bad("", "outputClaimToHeaders header and claim value must be non-empty string")
 				return
 			}
-			for i := range len(o.Header) {
-				if !alphanumeric(o.Header[i]) && o.Header[i] != '-' && o.Header[i] != '_' {
-					c.bad("header", "header name %s is not a valid header name", short(o.Header))
-					break
-				}
-			}
+			c.fault("header", plainHeader(o.Header))
 		})
+		filled("spaceDelimitedClaims", j.SpaceDelimitedClaims, "claim must be non-empty string")
 		c.fault("timeout", duration(j.Timeout))
 	})
 }

@@ -28,15 +28,18 @@ func (c *checker) telemetry(t *telemetry.Telemetry) {
 	}
 	each(c, "metrics", t.Metrics, func(_ int, m *telemetry.Metrics) {
 		providers(m.Providers)
-		c.fault("reportingInterval", duration(m.ReportingInterval))
+		if m.ReportingInterval.AsDuration() != 0 {
+			c.fault("reportingInterval", duration(m.ReportingInterval))
+		}
 		each(c, "overrides", m.Overrides, func(_ int, o *telemetry.MetricsOverrides) {
 			if custom, is := o.Match.GetMetricMatch().(*telemetry.MetricSelector_CustomMetric); is && custom.CustomMetric == "" {
 				c.bad("match.customMetric", "customMetric may not be empty")
 			}
 			eachKey(c, "tagOverrides", o.TagOverrides, func(name string, tag *telemetry.MetricsOverrides_TagOverride) {
-				switch upsert := tag.Operation == telemetry.MetricsOverrides_TagOverride_UPSERT; {
-				case name == "":
+				if name == "" {
 					c.warn("", "tagOverrides.name may not be empty")
+				}
+				switch upsert := tag.Operation == telemetry.MetricsOverrides_TagOverride_UPSERT; {
 				case upsert && tag.Value == "":
 					c.bad("value", "tagOverrides.value must be set when operation is UPSERT")
 				case !upsert && tag.Value != "":

@@ -190,7 +190,7 @@ func (c *checker) httpRoute(r *networking.HTTPRoute, delegate, gateway bool) {
 	})
 	c.redirect(r.Redirect, r.Match)
 	c.directResponse(r.DirectResponse)
-	c.retries(r.Retries)
+	c.retries("retries", r.Retries)
 	c.rewrite(r.Rewrite, r.Headers)
 	total := int64(0)
 	each(c, "route", r.Route, func(_ int, d *networking.HTTPRouteDestination) {
@@ -430,11 +430,11 @@ func (c *checker) directResponse(r *networking.HTTPDirectResponse) {
 	c.up()
 }
 
-func (c *checker) retries(r *networking.HTTPRetry) {
+func (c *checker) retries(field string, r *networking.HTTPRetry) {
 	if r == nil {
 		return
 	}
-	c.at("retries")
+	c.at(field)
 	if r.Attempts < 0 {
 		c.bad("attempts", "attempts cannot be negative")
 	}

@@ -334,6 +334,16 @@ func headerName(s string) error {
 	return nil
 }
 
+// plainHeader checks the name of a header that is made of letters, digits, dashes and underscores.
+func plainHeader(s string) error {
+	for i := range len(s) {
+		if !alphanumeric(s[i]) && s[i] != '-' && s[i] != '_' {
+			return fmt.Errorf("header name %q is not a valid header name: letters, digits, - and _", short(s))
+		}
+	}
+	return headerName(s)
+}
+
 // matchedHeader checks what a match may name: a header, a pseudo-header, or a claim of the token that let the request in.
 func matchedHeader(s string) error {
 	switch s {

@@ -216,6 +216,9 @@ type writer struct {
 	skip  map[*yaml.Node]bool // keys that are left out
 	marks []mark              // where values stand, if they are wanted
 	mark  bool
+	times bool // there are words that may be times
+	// instead has what is written for words that are times.
+	instead map[*yaml.Node]string
 }
 
 // mark is a place in the JSON and in the document.
@@ -388,6 +391,11 @@ func (w *writer) scalar(n *yaml.Node) *fault {
 				return nil
 			}
 		}
+		if s, is := w.instead[n]; is {
+			w.string(s)
+			return nil
+		}
+		w.times = w.times || goDuration(n.Value)
 		w.string(n.Value)
 	case "!!null":
 		w.out = append(w.out, "null"...)

@@ -36,7 +36,7 @@ const (
 	arrived  = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO
 	left     = unix.IN_DELETE | unix.IN_MOVED_FROM
 	uprooted = unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_IGNORED
-	wanted   = begun | arrived | left | unix.IN_CREATE | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
+	wanted   = begun | arrived | left | unix.IN_ATTRIB | unix.IN_CREATE | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 	// entries is what matters of a folder in which only one name does.
 	entries = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_ONLYDIR
 )

@@ -25,6 +25,7 @@ const (
 	retry      = time.Second
 	maxFiles   = 50_000
 	maxFolders = 5_000 // a kernel's own limit is 8,192 in the worst case
+	maxLeft    = 100   // of what is said of what is not read
 )
 
 // Watch tells what the files of a directory say, first all in one batch and then what changes, until ctx ends. It reads the files whose names end in
@@ -35,6 +36,8 @@ const (
 // version, and so do those of a file, or of the directory, that cannot be read; the objects of a file that is gone are gone. Of an object that is in two
 // files, that of the first by path counts. An object was created when its metadata says, and otherwise at the beginning of time, so that rules of
 // precedence fall back on names: whatever this process saw first would be another thing after its next start, and in its neighbour.
+//
+// It calls tell from its own goroutine, and what changes meanwhile waits.
 func Watch(ctx context.Context, dir string, tell func(source.Batch)) error {
 	n, err := newNotices()
 	if err != nil {
@@ -94,9 +97,9 @@ type watch struct {
 	writing   map[string]bool  // files that somebody is writing to
 	young     map[string]stamp // files that may still be written to, as they were when last looked at
 	touched   []source.Key
-	missing   error // the directory is not there
-	poll      error // something cannot be watched
-	crowded   string
+	missing   error    // the directory is not there
+	poll      error    // something cannot be watched
+	unread    []string // what is in the directory and not read, and why
 }
 
 func newWatch(dir string, n *notices) *watch {
@@ -142,7 +145,7 @@ func (w *watch) note(events []event) {
 		case e.folder == w.gate:
 			w.all = w.all || e.name == filepath.Base(w.dir)
 		case !below || hidden(folder): // a link leads there
-			w.all = w.all || e.mask&begun == 0
+			w.all = w.all || e.mask&(begun|unix.IN_ATTRIB) == 0
 		case strings.HasPrefix(e.name, ".."): // Kubernetes puts all files of a volume in place by one such link
 			w.all = true
 		case !ours(e.name):
@@ -152,6 +155,10 @@ func (w *watch) note(events []event) {
 			w.dirty[path] = true
 		case e.mask&begun != 0:
 			w.writing[path] = true
+		case e.mask&unix.IN_ATTRIB != 0: // it may be read now
+			if f := w.hold.files[path]; f != nil && f.failure != nil {
+				w.dirty[path] = true
+			}
 		default: // created: a writer will close it, and a second name of a file is not heard of again
 			full := filepath.Join(w.root, path)
 			if i, err := os.Lstat(full); err == nil && i.Mode()&fs.ModeSymlink != 0 {
@@ -184,7 +191,7 @@ func (w *watch) look() {
 
 // survey looks at all that there is: at where to watch, at which files are others than they were, and at which are gone.
 func (w *watch) survey() {
-	w.all, w.crowded, w.poll, w.gate = false, "", nil, ""
+	w.all, w.unread, w.poll, w.gate = false, nil, nil, ""
 	folders := map[string]uint32{}
 	if i, err := os.Lstat(w.dir); err != nil || i.Mode()&fs.ModeSymlink != 0 {
 		w.gate = filepath.Dir(filepath.Clean(w.dir))
@@ -241,33 +248,48 @@ func (w *watch) survey() {
 	}
 }
 
-// walk goes through the folders and the files that matter, in order.
+// walk goes through the folders and the files that matter, in order, and notes what it leaves.
 func (w *watch) walk(visit func(path string, folder, link bool)) {
+	w.unread = nil
 	files, folders := 0, 0
+	leave := func(format string, args ...any) {
+		if len(w.unread) < maxLeft {
+			w.unread = append(w.unread, fmt.Sprintf(format, args...))
+		}
+	}
 	filepath.WalkDir(w.root, func(full string, d fs.DirEntry, err error) error {
 		path, _ := filepath.Rel(w.root, full)
 		switch {
-		case err != nil: // it has just gone, or may not be read: its files are looked for all the same and say so
-			return nil
+		case err != nil:
+			if !errors.Is(err, fs.ErrNotExist) { // it has not just gone
+				leave("%s cannot be read: %v", path, cause(err))
+			}
 		case path != "." && strings.HasPrefix(d.Name(), "."):
 			if d.IsDir() {
 				return fs.SkipDir
 			}
 		case d.IsDir():
 			if folders++; folders > maxFolders {
-				w.crowded = fmt.Sprintf("has more than %d folders: what is in the others is not read", maxFolders)
+				leave("has more than %d folders: what is in the others is not read", maxFolders)
 				return fs.SkipAll
 			}
 			visit(path, true, false)
+		case d.Type()&fs.ModeSymlink != 0 && isFolder(full):
+			leave("%s is a link to a folder, and is not followed", path)
 		case ours(d.Name()):
 			if files++; files > maxFiles {
-				w.crowded = fmt.Sprintf("has more than %d files: the others are not read", maxFiles)
+				leave("has more than %d files: the others are not read", maxFiles)
 				return fs.SkipAll
 			}
 			visit(path, false, d.Type()&fs.ModeSymlink != 0)
 		}
 		return nil
 	})
+}
+
+func isFolder(path string) bool {
+	i, err := os.Stat(path)
+	return err == nil && i.IsDir()
 }
 
 // read reads the files that are to be, and gives what is to be told.
@@ -285,8 +307,8 @@ func (w *watch) read() (source.Batch, bool) {
 	if w.missing != nil {
 		add(false, fmt.Sprintf("cannot be read, and what was in it is kept: %v", w.missing))
 	}
-	if w.crowded != "" {
-		add(false, w.crowded)
+	for _, text := range w.unread {
+		add(true, text)
 	}
 	if w.poll != nil {
 		add(true, fmt.Sprintf("cannot be watched, and is looked at every second: %v", w.poll))
