@@ -229,7 +229,7 @@ func (m *Mesh) endpoints(s *Service, of func(namespace string) map[string][]*sou
 	}
 	for i, list := range found.Ports {
 		slices.SortStableFunc(list, func(a, b *Endpoint) int {
-			return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Workload.Namespace, b.Workload.Namespace), cmp.Compare(a.Workload.Name, b.Workload.Name))
+			return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Workload.Kind, b.Workload.Kind), cmp.Compare(a.Workload.Name, b.Workload.Name))
 		})
 		found.Ports[i] = slices.CompactFunc(list, func(a, b *Endpoint) bool { return a.Address == b.Address && a.Port == b.Port })
 	}
@@ -268,6 +268,7 @@ func (w *Workload) endpoint(address string, port uint32) *Endpoint {
 
 // fromSlices adds what slices say of a Service.
 func (m *Mesh) fromSlices(s *Service, all []*source.Object, add func(int, *Endpoint)) {
+	slices.SortFunc(all, func(a, b *source.Object) int { return cmp.Compare(a.Name, b.Name) }) // of two that say an address the first counts
 	for _, o := range all {
 		spec := o.Spec.(*source.EndpointSliceSpec)
 		if spec.AddressType == "FQDN" {
