@@ -46,8 +46,8 @@ type Proxy struct {
 
 // Traits are what kinds of proxies differ by. They are few, and many proxies share them.
 type Traits struct {
-	// Weft: it takes virtual hosts one by one.
-	Weft bool
+	// ByHost: it takes virtual hosts one by one, as weft does. A stream that tells the state of the world cannot: who serves one clears it.
+	ByHost bool
 	// Istio: it has the filters that only istio-proxy and weft have.
 	Istio bool
 	// Bound: nobody redirects traffic to it, so that listeners are bound.
@@ -119,8 +119,8 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 	if l := node.GetLocality(); l != nil {
 		p.Locality = mesh.Locality{Region: l.GetRegion(), Zone: l.GetZone(), SubZone: l.GetSubZone()}
 	}
-	p.Traits.Weft = node.GetUserAgentName() == weftAgent
-	p.Traits.Istio = p.Traits.Weft || said(metaVersion) != ""
+	p.Traits.ByHost = node.GetUserAgentName() == weftAgent
+	p.Traits.Istio = p.Traits.ByHost || said(metaVersion) != ""
 	switch mode := said(metaInterception); mode {
 	case "", "REDIRECT":
 	case "TPROXY":
