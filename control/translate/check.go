@@ -38,6 +38,12 @@ func Check(o *source.Object) (problems []source.Problem) {
 				c.refuse(fmt.Sprintf("spec.hosts[%d]", i), "%q cannot be resolved: want endpoints, or resolution NONE", h)
 			}
 		}
+	case *networking.Gateway:
+		for i, s := range spec.GetServers() {
+			if s.GetTls().GetMode() == networking.ServerTLSSettings_AUTO_PASSTHROUGH {
+				c.refuse(fmt.Sprintf("spec.servers[%d].tls.mode", i), "AUTO_PASSTHROUGH is not run yet: want PASSTHROUGH, and routes for the names")
+			}
+		}
 	case *networking.Sidecar:
 		if spec.GetOutboundTrafficPolicy() != nil {
 			switch m := spec.GetOutboundTrafficPolicy().GetMode(); m {

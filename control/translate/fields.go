@@ -73,6 +73,13 @@ var known = map[string]fields{
 	forNetworking + "WorkloadEntry":    {run: "address ports labels network locality weight service_account"},
 	forNetworking + "WorkloadSelector": {run: "labels"},
 
+	forNetworking + "Gateway": {run: "servers selector"},
+	forNetworking + "Server":  {run: "port bind hosts tls name"},
+	forNetworking + "Port":    {run: "number protocol name", idle: "target_port"}, // Istio does not run it either
+	forNetworking + "ServerTLSSettings": {
+		run: "https_redirect mode server_certificate private_key ca_certificates ca_crl credential_name credential_names ca_cert_credential_name subject_alt_names verify_certificate_spki verify_certificate_hash min_protocol_version max_protocol_version cipher_suites ecdh_curves",
+	},
+
 	forNetworking + "Sidecar":               {run: "workload_selector egress outbound_traffic_policy"},
 	forNetworking + "IstioEgressListener":   {run: "hosts"},
 	forNetworking + "OutboundTrafficPolicy": {run: "mode"},

@@ -57,7 +57,9 @@ type Traits struct {
 	// Allocated: the workload's DNS answers with addresses that the mesh has allocated.
 	Allocated bool
 	HTTP10    bool
-	IPv6      bool
+	// Gateway: nobody's own traffic comes to it, so that there is no destination to pass anything on to.
+	Gateway bool
+	IPv6    bool
 }
 
 // Metadata of nodes, as Istio's, but for the last, which says where the node has its identity from: "agent", "ads" or "none". Unsaid, it is the agent
@@ -89,7 +91,7 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 	switch parts[0] {
 	case "sidecar":
 	case "router":
-		p.Role = Gateway
+		p.Role, p.Traits.Gateway = Gateway, true
 	default:
 		return nil, fmt.Errorf("translate: node id %q: type %q is not served: want sidecar or router", node.GetId(), parts[0])
 	}

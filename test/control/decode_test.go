@@ -119,7 +119,13 @@ func request(line string) (table string, r *http.Request) {
 
 // outcome is what becomes of a request: clusters with their shares, a redirect, a status; empty: no route.
 func (v told) outcome(line string) string {
-	name, r := request(line)
+	name, _ := request(line)
+	return v.outcomeIn(name, line)
+}
+
+// outcomeIn is what becomes of it by a table.
+func (v told) outcomeIn(name, line string) string {
+	_, r := request(line)
 	c, ok := v["RouteConfiguration "+name].(*config.RouteConfiguration)
 	if !ok {
 		return "no table"
@@ -171,6 +177,21 @@ func TestRequestsGoWhereTheyAreSent(t *testing.T) {
 	} {
 		if got := v.outcome(c.request); got != c.want {
 			t.Errorf("%s: %q, want %q", c.request, got, c.want)
+		}
+	}
+}
+
+// TestAllOfItIsRun has the objects of these tests be such as are run to the last field.
+func TestAllOfItIsRun(t *testing.T) {
+	for _, file := range []string{"mesh.yaml", "gateway.yaml"} {
+		text, err := os.ReadFile("testdata/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range manifest.Read(t, string(text)) {
+			for _, p := range translate.Check(c.Object) {
+				t.Errorf("%s: %s: %s: %s", file, p.Key, p.Path, p.Text)
+			}
 		}
 	}
 }

@@ -32,8 +32,8 @@ const (
 	pace     = 20 * time.Millisecond
 )
 
-// resources are a view's as go-control-plane has them, and the secrets of a workload.
-func resources(t testing.TB, v *server.View) (list []types.Resource) {
+// resources are a view's as go-control-plane has them, the secrets of a workload, and more with its certificate and root.
+func resources(t testing.TB, v *server.View, credentials ...string) (list []types.Resource) {
 	t.Helper()
 	for _, part := range v.Parts {
 		for _, r := range part.Resources {
@@ -63,6 +63,12 @@ func resources(t testing.TB, v *server.View) (list []types.Resource) {
 			t.Fatal(err)
 		}
 		return &corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: b}}
+	}
+	for _, name := range credentials {
+		list = append(list,
+			&tlsv3.Secret{Name: name, Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: &tlsv3.TlsCertificate{CertificateChain: text("own.pem"), PrivateKey: text("own.key")}}},
+			&tlsv3.Secret{Name: name + "-cacert", Type: &tlsv3.Secret_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: text("ca.pem")}}},
+		)
 	}
 	return append(list,
 		&tlsv3.Secret{Name: "default", Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: &tlsv3.TlsCertificate{CertificateChain: text("own.pem"), PrivateKey: text("own.key")}}},
@@ -115,10 +121,10 @@ func dump(admin string) (listeners, clusters, routes map[string]bool, refused []
 }
 
 // takes has a real Envoy told a view, and wants all of it served.
-func takes(t *testing.T, v *server.View) {
+func takes(t *testing.T, v *server.View, credentials ...string) {
 	t.Helper()
 	plane := xds.NewPlane(t, xds.OverTCP)
-	plane.Serve(resources(t, v)...)
+	plane.Serve(resources(t, v, credentials...)...)
 	admin := envoy.Start(t, fmt.Sprintf(`
 node: {id: a, cluster: b}
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}
