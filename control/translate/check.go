@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	meshv1 "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
 
 	"github.com/weftmesh/weft/control/source"
 )
@@ -36,6 +37,24 @@ func Check(o *source.Object) (problems []source.Problem) {
 		for i, h := range spec.GetHosts() {
 			if strings.HasPrefix(h, "*") && spec.GetResolution() != networking.ServiceEntry_NONE && len(spec.GetEndpoints()) == 0 && spec.GetWorkloadSelector() == nil {
 				c.refuse(fmt.Sprintf("spec.hosts[%d]", i), "%q cannot be resolved: want endpoints, or resolution NONE", h)
+			}
+		}
+	case *security.AuthorizationPolicy:
+		if spec.GetAction() == security.AuthorizationPolicy_CUSTOM {
+			c.warn("spec.action", "CUSTOM is not run yet: what it is for is denied")
+		}
+		for i, r := range spec.GetRules() {
+			for j, when := range r.GetWhen() {
+				w := &ruleWriter{}
+				if one, _, _ := w.whenPrincipal(when); one == nil && w.whenPermission(when.GetKey()) == nil {
+					c.warn(fmt.Sprintf("spec.rules[%d].when[%d].key", i, j), "%q is not run: the rule allows nothing, or denies whatever it is", when.GetKey())
+				}
+			}
+		}
+	case *security.RequestAuthentication:
+		for i, r := range spec.GetJwtRules() {
+			if r.GetJwks() == "" && r.GetJwksUri() != "" {
+				c.warn(fmt.Sprintf("spec.jwtRules[%d].jwksUri", i), "proxies ask for the keys themselves: want a Service or ServiceEntry for its host, or no token of the issuer is good")
 			}
 		}
 	case *networking.Gateway:

@@ -88,6 +88,22 @@ var known = map[string]fields{
 	forSecurity + "PeerAuthentication":           {run: "selector mtls port_level_mtls"},
 	forSecurity + "PeerAuthentication.MutualTLS": {run: "mode"},
 
+	forSecurity + "AuthorizationPolicy": {run: "selector rules action", warn: "targetRef targetRefs provider"},
+	forSecurity + "Rule":                {run: "from to when"},
+	forSecurity + "Rule.From":           {run: "source"},
+	forSecurity + "Rule.To":             {run: "operation"},
+	forSecurity + "Condition":           {run: "key values not_values"},
+	forSecurity + "Operation":           {run: "hosts not_hosts ports not_ports methods not_methods paths not_paths"},
+	forSecurity + "Source": {
+		run: "principals not_principals request_principals not_request_principals namespaces not_namespaces service_accounts not_service_accounts ip_blocks not_ip_blocks remote_ip_blocks not_remote_ip_blocks trust_domains not_trust_domains",
+	},
+	forSecurity + "RequestAuthentication": {run: "selector jwt_rules", warn: "targetRef targetRefs"},
+	forSecurity + "JWTRule": {
+		run: "issuer audiences jwks_uri jwks from_headers from_params output_payload_to_header from_cookies forward_original_token output_claim_to_headers timeout space_delimited_claims",
+	},
+	forSecurity + "JWTHeader":     {run: "name prefix"},
+	forSecurity + "ClaimToHeader": {run: "header claim"},
+
 	forMesh + "MeshNetworks":             {run: "networks"},
 	forMesh + "Network":                  {run: "endpoints", warn: "gateways"},
 	forMesh + "Network.NetworkEndpoints": {run: "from_cidr from_registry"},

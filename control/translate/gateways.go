@@ -19,6 +19,7 @@ import (
 
 type gatewayKey struct {
 	connections
+	guards
 	identity  Identity
 	ruled     ref[ruled]
 	routes    ref[mesh.Routes]
@@ -30,6 +31,7 @@ type gatewayKey struct {
 type gateway struct {
 	listeners, tables *part
 	of                *ruled
+	held              [2]*space
 	made              []*host
 }
 
@@ -71,6 +73,8 @@ func (d *door) table() string {
 
 func (t *Translator) gateway(m *mesh.Mesh, p *Proxy, s *scope) *gateway {
 	k := gatewayKey{connections: connections{m.Settings, p.Traits}, identity: p.Identity, ruled: weak.Make(s.ruled), routes: weak.Make(m.Routes), namespace: p.Namespace}
+	var held [2]*space
+	k.guards, held = t.guards(m, p, s.ruled.seen)
 	var objects []*source.Object
 	for _, o := range m.Gateways.All() {
 		if selector := o.Spec.(*networking.Gateway).GetSelector(); has(p.Labels, selector) {
@@ -84,7 +88,7 @@ func (t *Translator) gateway(m *mesh.Mesh, p *Proxy, s *scope) *gateway {
 		k.objects = t.chains.add(k.objects, one)
 	}
 	return t.gateways.get(k, func() *gateway {
-		w := &gatewayWriter{t: t, m: m, k: &k, proxy: p, scope: s, made: &gateway{of: s.ruled}}
+		w := &gatewayWriter{t: t, m: m, k: &k, proxy: p, scope: s, made: &gateway{of: s.ruled, held: held}}
 		for _, o := range objects {
 			for _, one := range o.Spec.(*networking.Gateway).GetServers() {
 				d := &door{name: o.Namespace + "/" + o.Name, object: o, server: one, port: one.GetPort().GetNumber()}
@@ -207,7 +211,9 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 			for _, r := range v.Spec.GetTls() {
 				for _, m := range r.GetMatch() {
 					if w.concerns(d, m.GetPort(), m.GetGateways(), m.GetSourceLabels(), m.GetSourceNamespace()) {
-						add(raw.chain(v, r.GetRoute(), port, &listenerv3.FilterChainMatch{ServerNames: m.GetSniHosts(), PrefixRanges: cidrs(m.GetDestinationSubnets())}))
+						c := raw.chain(v, r.GetRoute(), port, &listenerv3.FilterChainMatch{ServerNames: m.GetSniHosts(), PrefixRanges: cidrs(m.GetDestinationSubnets())})
+						c.Filters = append(accessTCP(w.k.settings, w.k.access), c.Filters...)
+						add(c)
 					}
 				}
 			}
@@ -227,6 +233,7 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 					here = &listenerv3.FilterChainMatch{ServerNames: match.GetServerNames(), PrefixRanges: cidrs(m.GetDestinationSubnets())}
 				}
 				c := raw.chain(v, r.GetRoute(), port, here)
+				c.Filters = append(accessTCP(w.k.settings, w.k.access), c.Filters...)
 				if d.ends() {
 					c.TransportSocket = doorTLS(w.k.settings, w.k.identity, d.server.GetTls(), false)
 				}
@@ -250,7 +257,7 @@ func (w *gatewayWriter) manager(d *door, name string) *hcmv3.HttpConnectionManag
 	m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
 	m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Subject: wrapperspb.Bool(true), Cert: true, Dns: true, Uri: true}
 	m.StreamIdleTimeout = nil // clients are not trusted to end what they begin
-	m.HttpFilters = w.k.filters(true, protocolOfServer(d.server))
+	m.HttpFilters = w.k.filters(true, protocolOfServer(d.server), w.k.guards.http(w.k.settings)...)
 	return m
 }
 

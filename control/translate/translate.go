@@ -35,6 +35,7 @@ type Translator struct {
 	inbounds  memo[inboundKey, inbound]
 	gateways  memo[gatewayKey, gateway]
 	doorHosts memo[doorHostKey, host]
+	spaces    memo[spaceKey, space]
 	statics   memo[staticKey, staticLayer]
 	views     memo[viewKey, view]
 }
@@ -82,6 +83,7 @@ func (t *Translator) sweep() {
 	t.endpoints.sweep()
 	t.listeners.sweep()
 	t.routes.sweep()
+	t.spaces.sweep()
 	t.gateways.sweep()
 	t.views.sweep()
 }
@@ -96,7 +98,7 @@ func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
 	s := t.scope(m, p)
 	l.clusters, l.endpoints = t.clusterLayer(m, p, s), t.endpointLayer(m, p, s)
 	if p.Role == Sidecar {
-		l.listeners, l.routes, l.inbound = t.listenerLayer(m, p, s), t.routeLayer(m, p, s), t.inbound(m, p)
+		l.listeners, l.routes, l.inbound = t.listenerLayer(m, p, s), t.routeLayer(m, p, s), t.inbound(m, p, s)
 	} else {
 		l.gateway = t.gateway(m, p, s)
 	}

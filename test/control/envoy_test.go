@@ -174,3 +174,9 @@ static_resources:
 func TestTheRealEnvoyTakesIt(t *testing.T) {
 	takes(t, translate.New().View(meshOf(t, "mesh.yaml"), proxyOf(t, plainNode)))
 }
+
+// TestTheRealEnvoyIsGuarded has a plain Envoy told who may ask.
+func TestTheRealEnvoyIsGuarded(t *testing.T) {
+	const node = `{id: sidecar~10.1.0.1~web.shop~shop.svc.cluster.local, metadata: {NAMESPACE: shop, LABELS: {app: web}}}`
+	takes(t, translate.New().View(meshOf(t, "access.yaml"), proxyOf(t, node)))
+}
