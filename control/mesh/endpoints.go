@@ -137,8 +137,18 @@ func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[
 			}
 		}
 	}
+	machines := map[string][]*Workload{} // WorkloadEntries of namespaces, which are few beside Pods
+	if len(m.objects[source.WorkloadEntry].spaces) > 0 {
+		for ns, space := range m.Workloads.byObject {
+			for _, w := range space {
+				if w.From.Kind == source.WorkloadEntry {
+					machines[ns] = append(machines[ns], w)
+				}
+			}
+		}
+	}
 	for _, s := range look {
-		found := m.endpoints(s, of)
+		found := m.endpoints(s, of, machines[s.Namespace])
 		old, other := services[s]
 		if !other {
 			old = s
@@ -178,7 +188,7 @@ func selects(s *Service, w *Workload) bool {
 }
 
 // endpoints finds those of a service; nil: it has none.
-func (m *Mesh) endpoints(s *Service, of func(namespace string) map[string][]*source.Object) *Endpoints {
+func (m *Mesh) endpoints(s *Service, of func(namespace string) map[string][]*source.Object, machines []*Workload) *Endpoints {
 	found := &Endpoints{Ports: make([][]*Endpoint, len(s.Ports))}
 	any := false
 	add := func(port int, e *Endpoint) {
@@ -190,10 +200,16 @@ func (m *Mesh) endpoints(s *Service, of func(namespace string) map[string][]*sou
 	}
 	if s.Kubernetes() {
 		m.fromSlices(s, of(s.Namespace)[s.Name], add)
-	}
-	for _, w := range m.Workloads.byObject[s.Namespace] {
-		if selects(s, w) {
-			m.fromWorkload(s, w, add)
+		for _, w := range machines {
+			if selects(s, w) {
+				m.fromWorkload(s, w, add)
+			}
+		}
+	} else if len(s.Selector) > 0 {
+		for _, w := range m.Workloads.byObject[s.Namespace] {
+			if selects(s, w) {
+				m.fromWorkload(s, w, add)
+			}
 		}
 	}
 	for _, spec := range s.inline {
@@ -213,7 +229,7 @@ func (m *Mesh) endpoints(s *Service, of func(namespace string) map[string][]*sou
 	}
 	for i, list := range found.Ports {
 		slices.SortStableFunc(list, func(a, b *Endpoint) int {
-			return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Workload.Namespace, b.Workload.Namespace), cmp.Compare(a.Workload.Name, b.Workload.Name))
+			return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Workload.Kind, b.Workload.Kind), cmp.Compare(a.Workload.Name, b.Workload.Name))
 		})
 		found.Ports[i] = slices.CompactFunc(list, func(a, b *Endpoint) bool { return a.Address == b.Address && a.Port == b.Port })
 	}
@@ -252,6 +268,7 @@ func (w *Workload) endpoint(address string, port uint32) *Endpoint {
 
 // fromSlices adds what slices say of a Service.
 func (m *Mesh) fromSlices(s *Service, all []*source.Object, add func(int, *Endpoint)) {
+	slices.SortFunc(all, func(a, b *source.Object) int { return cmp.Compare(a.Name, b.Name) }) // of two that say an address the first counts
 	for _, o := range all {
 		spec := o.Spec.(*source.EndpointSliceSpec)
 		if spec.AddressType == "FQDN" {

@@ -39,8 +39,8 @@ func (p Protocol) IsTCP() bool {
 	return p == TCP || p.IsTLS() || p == Mongo || p == Redis || p == MySQL
 }
 
-// protocolNamed finds a protocol by the name that people give it.
-func protocolNamed(name string) Protocol {
+// ProtocolNamed finds a protocol by the name that people give it, in any case.
+func ProtocolNamed(name string) Protocol {
 	for p, n := range protocolNames {
 		if n != "" && strings.EqualFold(n, name) {
 			return Protocol(p)
@@ -71,7 +71,7 @@ func protocolOf(transport string, application *string, name string, number uint3
 		return GRPCWeb
 	}
 	name, _, _ = strings.Cut(name, "-")
-	p := protocolNamed(name)
+	p := ProtocolNamed(name)
 	if p == Unknown && wellKnown[number] {
 		return TCP
 	}

@@ -201,7 +201,7 @@ func (s *Settings) entry(o *source.Object, allocated map[string]string) (service
 			svc.Allocated = allocated[o.Namespace+"/"+svc.Host]
 		}
 		for _, p := range spec.GetPorts() {
-			port := &Port{Name: p.GetName(), Number: p.GetNumber(), Protocol: protocolNamed(p.GetProtocol())}
+			port := &Port{Name: p.GetName(), Number: p.GetNumber(), Protocol: ProtocolNamed(p.GetProtocol())}
 			if p.GetTargetPort() != 0 {
 				port.Target.Number = int32(p.GetTargetPort())
 			}

@@ -84,7 +84,7 @@ func change(k source.Kind, name string, labels map[string]string, spec any) []so
 
 func benchmarkChange(b *testing.B, weft bool, next func(i int) []source.Change) {
 	m, p := mesh.New().With(town(1000)), resident(b)
-	p.Traits.Weft = weft
+	p.Traits.ByHost = weft
 	t := New()
 	v := t.View(m, p)
 	b.ReportAllocs()

@@ -41,7 +41,7 @@ func (w *listenerWriter) chains(l *listenerv3.Listener, svc *mesh.Service, rule 
 		if port.Protocol.IsTLS() {
 			for _, r := range v.Spec.GetTls() {
 				for _, m := range r.GetMatch() {
-					if !w.concerns(port, m.GetPort(), m.GetGateways(), m.GetSourceLabels(), m.GetSourceNamespace()) {
+					if !matchConcerns(w.proxy, meshOnly, port.Number, m.GetPort(), m.GetGateways(), v.From.Namespace, m.GetSourceLabels(), m.GetSourceNamespace()) {
 						continue
 					}
 					said = true
@@ -52,7 +52,7 @@ func (w *listenerWriter) chains(l *listenerv3.Listener, svc *mesh.Service, rule 
 		}
 		for _, r := range v.Spec.GetTcp() {
 			for _, m := range r.GetMatch() {
-				if !w.concerns(port, m.GetPort(), m.GetGateways(), m.GetSourceLabels(), m.GetSourceNamespace()) {
+				if !matchConcerns(w.proxy, meshOnly, port.Number, m.GetPort(), m.GetGateways(), v.From.Namespace, m.GetSourceLabels(), m.GetSourceNamespace()) {
 					continue
 				}
 				said = true
@@ -131,17 +131,6 @@ func (w *listenerWriter) chain(v *mesh.VirtualService, to []*networking.RouteDes
 		proxy.ClusterSpecifier = &tcpv3.TcpProxy_WeightedClusters{WeightedClusters: weighted}
 	}
 	return &listenerv3.FilterChain{FilterChainMatch: match, Filters: []*listenerv3.Filter{networkFilter("envoy.filters.network.tcp_proxy", proxy)}}
-}
-
-// concerns tells whether a match is for this proxy's workload and a port.
-func (w *listenerWriter) concerns(port *mesh.Port, number uint32, gateways []string, labels map[string]string, namespace string) bool {
-	if number != 0 && number != port.Number {
-		return false
-	}
-	if len(gateways) > 0 {
-		return slices.Contains(gateways, mesh.MeshGateway)
-	}
-	return has(w.proxy.Labels, labels) && (namespace == "" || namespace == w.k.namespace)
 }
 
 // rawFor are those of VirtualServices that are for a host, the oldest first.

@@ -102,7 +102,10 @@ func (k *serviceClustersKey) cluster(at int, subset *networking.Subset, endpoint
 	case mesh.Listed:
 		c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: fromStream(), ServiceName: c.Name}
 	case mesh.Passthrough:
-		kind = clusterv3.Cluster_ORIGINAL_DST
+		if kind = clusterv3.Cluster_ORIGINAL_DST; k.traits.Gateway {
+			kind = clusterv3.Cluster_EDS
+			c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: fromStream(), ServiceName: c.Name}
+		}
 	default:
 		if kind = clusterv3.Cluster_STRICT_DNS; svc.Resolution == mesh.DNSRound {
 			kind = clusterv3.Cluster_LOGICAL_DNS

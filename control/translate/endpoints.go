@@ -47,7 +47,7 @@ type serviceEndpointsKey struct {
 }
 
 func (t *Translator) endpointLayer(m *mesh.Mesh, p *Proxy, s *scope) *endpointLayer {
-	k := assignmentTraits{settings: m.Settings, traits: Traits{Istio: p.Traits.Istio}}
+	k := assignmentTraits{settings: m.Settings, traits: Traits{Istio: p.Traits.Istio, Gateway: p.Traits.Gateway}}
 	if m.Peers.Disables() {
 		k.peers = m.Peers
 	}
@@ -58,7 +58,7 @@ func (t *Translator) endpointLayer(m *mesh.Mesh, p *Proxy, s *scope) *endpointLa
 		layer := &endpointLayer{made: make([]*pieces, len(s.ruled.services))}
 		var all []*server.Resource
 		for i, svc := range s.ruled.services {
-			if svc.Resolution != mesh.Listed {
+			if svc.Resolution != mesh.Listed && !(p.Traits.Gateway && svc.Resolution == mesh.Passthrough) {
 				continue
 			}
 			key := serviceEndpointsKey{k, svc, s.ruled.rules[i], m.Endpoints.Of(svc)}

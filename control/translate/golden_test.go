@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/weftmesh/weft/control/mesh"
+	"github.com/weftmesh/weft/test/manifest"
 	"github.com/weftmesh/weft/xds/server"
 )
 
@@ -50,7 +51,7 @@ func TestGoldens(t *testing.T) {
 			if !ok {
 				t.Fatal("no node, or nothing to show")
 			}
-			v := New().View(mesh.New().With(read(t, objects)), proxyOf(t, nodeText))
+			v := New().View(mesh.New().With(manifest.Read(t, objects)), proxyOf(t, nodeText))
 			valid(t, v)
 			got := render(t, v, strings.Fields(show))
 			if *update {

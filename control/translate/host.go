@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"slices"
 	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -59,7 +60,7 @@ func (t *Translator) hostOf(p *Proxy, k *routeTraits, s *scope, svc *mesh.Servic
 		v := &routev3.VirtualHost{Name: svc.Host + ":" + portText(port), Domains: domainsOf(k, svc), IncludeRequestAttemptCount: true}
 		if key.virtual == nil {
 			v.Routes = []*routev3.Route{k.plainRoute(svc, rule, port)}
-		} else if v.Routes = k.virtualRoutes(p, &key); len(v.Routes) == 0 {
+		} else if v.Routes = k.virtualRoutes(p, &virtualKey{key.virtual, port, key.found, meshOnly}); len(v.Routes) == 0 {
 			v.Routes = []*routev3.Route{k.plainRoute(svc, rule, port)}
 		}
 		return newHost(v)
@@ -71,7 +72,7 @@ func (t *Translator) hostOf(p *Proxy, k *routeTraits, s *scope, svc *mesh.Servic
 func (t *Translator) virtualHost(p *Proxy, k *routeTraits, s *scope, v *mesh.VirtualService, name string, port uint32) *host {
 	key := hostKey{routeTraits: *k, name: name, port: port, virtual: v, found: t.found(k, s, v, port)}
 	h := t.hosts.get(key, func() *host {
-		routes := k.virtualRoutes(p, &key)
+		routes := k.virtualRoutes(p, &virtualKey{v, port, key.found, meshOnly})
 		if len(routes) == 0 {
 			return &host{}
 		}
@@ -150,8 +151,18 @@ func setTimeout(a *routev3.RouteAction, timeout *durationpb.Duration) {
 	a.Timeout, a.MaxGrpcTimeout = timeout, timeout //nolint:staticcheck // as Istio's
 }
 
-// virtualRoutes are the routes of a VirtualService for requests to a port.
-func (k *routeTraits) virtualRoutes(p *Proxy, key *hostKey) (routes []*routev3.Route) {
+// virtualKey is a VirtualService, for requests to a port that come through one of some gateways.
+type virtualKey struct {
+	virtual  *mesh.VirtualService
+	port     uint32
+	found    *chain
+	gateways []string
+}
+
+var meshOnly = []string{mesh.MeshGateway}
+
+// virtualRoutes are the routes of a VirtualService.
+func (k *routeTraits) virtualRoutes(p *Proxy, key *virtualKey) (routes []*routev3.Route) {
 	by := map[int]found{}
 	for link := key.found; link != nil; link = link.before {
 		f := link.item.(found)
@@ -168,7 +179,7 @@ func (k *routeTraits) virtualRoutes(p *Proxy, key *hostKey) (routes []*routev3.R
 			return append(routes, w.route(nil))
 		}
 		for _, match := range r.GetMatch() {
-			if !w.concerns(p, match) {
+			if !matchConcerns(p, key.gateways, key.port, match.GetPort(), match.GetGateways(), key.virtual.From.Namespace, match.GetSourceLabels(), match.GetSourceNamespace()) {
 				continue
 			}
 			route := w.route(match)
@@ -186,20 +197,16 @@ func catches(m *routev3.RouteMatch) bool {
 	return all && len(m.Headers) == 0 && len(m.QueryParameters) == 0 && len(m.DynamicMetadata) == 0
 }
 
-// concerns tells whether a match can be true of requests of this proxy's workload, to this port.
-func (w *routeWriter) concerns(p *Proxy, m *networking.HTTPMatchRequest) bool {
-	if m.GetPort() != 0 && m.GetPort() != w.port {
+// matchConcerns tells whether a match can be true of what comes through some gateways to a port, from a proxy's workload if they are the mesh. What
+// the match says of these things is decided here, once for all requests.
+func matchConcerns(p *Proxy, through []string, to uint32, port uint32, gateways []string, in string, labels map[string]string, namespace string) bool {
+	if port != 0 && port != to {
 		return false
 	}
-	if gateways := m.GetGateways(); len(gateways) > 0 {
-		for _, g := range gateways {
-			if g == mesh.MeshGateway {
-				return true
-			}
-		}
-		return false
+	if len(gateways) > 0 {
+		return slices.ContainsFunc(gateways, func(g string) bool { return slices.Contains(through, mesh.GatewayIn(g, in)) })
 	}
-	return has(p.Labels, m.GetSourceLabels()) && (m.GetSourceNamespace() == "" || m.GetSourceNamespace() == p.Namespace)
+	return has(p.Labels, labels) && (namespace == "" || namespace == p.Namespace)
 }
 
 // isAuthority tells whether a header's name stands for the host that a request is for.

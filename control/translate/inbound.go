@@ -27,6 +27,7 @@ type served struct {
 
 type inboundKey struct {
 	connections
+	guards
 	identity Identity
 	served   *chain
 	modes    *chain // how peers are taken: that of all ports, then those of ports that are otherwise
@@ -36,6 +37,8 @@ type inboundKey struct {
 type inbound struct {
 	clusters, listeners *part
 	of                  *aged
+	held                [2]*space
+	seen                *seen
 }
 
 // portMode is a port that is otherwise.
@@ -44,13 +47,15 @@ type portMode struct {
 	mode mesh.Mode
 }
 
-func (t *Translator) inbound(m *mesh.Mesh, p *Proxy) *inbound {
+func (t *Translator) inbound(m *mesh.Mesh, p *Proxy, s *scope) *inbound {
 	k := inboundKey{connections: connections{m.Settings, p.Traits}, identity: p.Identity}
 	services := t.aged(m, p.Namespace)
 	ports := serving(m, p, services)
 	for _, s := range ports {
 		k.served = t.chains.add(k.served, s)
 	}
+	held := [2]*space{}
+	k.guards, held = t.guards(m, p, s.ruled.seen)
 	modes := m.Peers.For(p.Namespace, p.Labels)
 	k.modes = t.chains.add(nil, portMode{0, modes.Usual})
 	numbers := make([]uint32, 0, len(modes.Ports))
@@ -64,7 +69,7 @@ func (t *Translator) inbound(m *mesh.Mesh, p *Proxy) *inbound {
 	return t.inbounds.get(k, func() *inbound {
 		w := &inboundWriter{k: &k, modes: modes}
 		in := w.write(t, ports, numbers)
-		in.of = services
+		in.of, in.held, in.seen = services, held, s.ruled.seen
 		return in
 	})
 }
@@ -148,7 +153,7 @@ func (w *inboundWriter) write(t *Translator, ports []served, numbers []uint32) *
 	w.tls, w.http = map[uint32]bool{}, map[uint32]bool{}
 	w.chains = []*listenerv3.FilterChain{{
 		Name: "virtualInbound-blackhole", FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: u32(port)},
-		Filters: w.bytes(blackHoleCluster, blackHoleCluster),
+		Filters: []*listenerv3.Filter{tcpProxy(blackHoleCluster, blackHoleCluster)},
 	}}
 	w.port(0, w.modes.Usual, mesh.Unknown, inboundPassthroughCluster, "")
 	for _, n := range numbers {
@@ -291,6 +296,7 @@ func (w *inboundWriter) bytes(statistics, cluster string) []*listenerv3.Filter {
 	if w.k.traits.Istio {
 		list = append(list, exchange())
 	}
+	list = append(list, accessTCP(w.k.settings, w.k.access)...)
 	return append(list, tcpProxy(statistics, cluster))
 }
 
@@ -317,7 +323,7 @@ func (w *inboundWriter) requests(number uint32, protocol mesh.Protocol, cluster,
 	if protocol.IsHTTP2() {
 		m.Http2ProtocolOptions = &corev3.Http2ProtocolOptions{}
 	}
-	m.HttpFilters = w.k.filters(false, protocol)
+	m.HttpFilters = w.k.filters(false, protocol, w.k.guards.http(w.k.settings)...)
 	var list []*listenerv3.Filter
 	if w.k.traits.Istio {
 		list = append(list, exchange())

@@ -46,8 +46,8 @@ type Proxy struct {
 
 // Traits are what kinds of proxies differ by. They are few, and many proxies share them.
 type Traits struct {
-	// Weft: it takes virtual hosts one by one.
-	Weft bool
+	// ByHost: it takes virtual hosts one by one, as weft does. A stream that tells the state of the world cannot: who serves one clears it.
+	ByHost bool
 	// Istio: it has the filters that only istio-proxy and weft have.
 	Istio bool
 	// Bound: nobody redirects traffic to it, so that listeners are bound.
@@ -57,7 +57,9 @@ type Traits struct {
 	// Allocated: the workload's DNS answers with addresses that the mesh has allocated.
 	Allocated bool
 	HTTP10    bool
-	IPv6      bool
+	// Gateway: nobody's own traffic comes to it, so that there is no destination to pass anything on to.
+	Gateway bool
+	IPv6    bool
 }
 
 // Metadata of nodes, as Istio's, but for the last, which says where the node has its identity from: "agent", "ads" or "none". Unsaid, it is the agent
@@ -89,7 +91,7 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 	switch parts[0] {
 	case "sidecar":
 	case "router":
-		p.Role = Gateway
+		p.Role, p.Traits.Gateway = Gateway, true
 	default:
 		return nil, fmt.Errorf("translate: node id %q: type %q is not served: want sidecar or router", node.GetId(), parts[0])
 	}
@@ -119,8 +121,8 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 	if l := node.GetLocality(); l != nil {
 		p.Locality = mesh.Locality{Region: l.GetRegion(), Zone: l.GetZone(), SubZone: l.GetSubZone()}
 	}
-	p.Traits.Weft = node.GetUserAgentName() == weftAgent
-	p.Traits.Istio = p.Traits.Weft || said(metaVersion) != ""
+	p.Traits.ByHost = node.GetUserAgentName() == weftAgent
+	p.Traits.Istio = p.Traits.ByHost || said(metaVersion) != ""
 	switch mode := said(metaInterception); mode {
 	case "", "REDIRECT":
 	case "TPROXY":

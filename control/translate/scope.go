@@ -94,6 +94,9 @@ func (t *Translator) scope(m *mesh.Mesh, p *Proxy) *scope {
 
 // sidecarOf finds the Sidecar for a workload: one for its labels, else that of its namespace, else that of the root. Of several the oldest counts.
 func sidecarOf(m *mesh.Mesh, p *Proxy) *source.Object {
+	if p.Role == Gateway {
+		return nil
+	}
 	var everyone *source.Object
 	for _, o := range m.Sidecars.In(p.Namespace) {
 		selector := o.Spec.(*networking.Sidecar).GetWorkloadSelector().GetLabels()

@@ -30,7 +30,7 @@ type routeTraits struct {
 
 type routesKey struct {
 	routeTraits
-	weft     bool
+	byHost   bool
 	ruled    ref[ruled]
 	virtuals ref[virtuals]
 }
@@ -50,7 +50,7 @@ const (
 
 func (t *Translator) routeLayer(m *mesh.Mesh, p *Proxy, s *scope) *routeLayer {
 	k := routeTraits{m.Settings, p.Namespace, p.Domain, s.virtuals.labelsOf(p), p.Traits.Allocated, blocks(m.Settings, s.sidecar)}
-	return t.routes.get(routesKey{k, p.Traits.Weft, weak.Make(s.ruled), weak.Make(s.virtuals)}, func() *routeLayer {
+	return t.routes.get(routesKey{k, p.Traits.ByHost, weak.Make(s.ruled), weak.Make(s.virtuals)}, func() *routeLayer {
 		layer := &routeLayer{of: s}
 		var tables, singles []*server.Resource
 		for _, port := range httpPorts(s.ruled.seen) {
@@ -64,7 +64,14 @@ func (t *Translator) routeLayer(m *mesh.Mesh, p *Proxy, s *scope) *routeLayer {
 			}
 			w.hosts = append(w.hosts, t.catchAll(&k))
 			layer.made = append(layer.made, w.hosts[len(w.hosts)-1])
-			tables = append(tables, t.resource(server.Routes, w.name, w.bytes()))
+			if p.Traits.ByHost {
+				for _, h := range w.hosts {
+					singles = append(singles, t.resource(server.VirtualHosts, w.name+"/"+h.name, h.body))
+				}
+				// Not even the one for all others is in the table: requests would be passed through until the others have come.
+				w.hosts = nil
+			}
+			tables = append(tables, t.resource(server.Routes, w.name, w.bytes(p.Traits.ByHost)))
 		}
 		for i, svc := range s.ruled.services {
 			for _, port := range svc.Ports {
@@ -77,7 +84,7 @@ func (t *Translator) routeLayer(m *mesh.Mesh, p *Proxy, s *scope) *routeLayer {
 				}
 				w := &tableWriter{name: detectedTable(svc.Host, port.Number), hosts: []*host{h.withDomains([]string{"*"})}}
 				layer.made = append(layer.made, w.hosts...)
-				tables = append(tables, t.resource(server.Routes, w.name, w.bytes()))
+				tables = append(tables, t.resource(server.Routes, w.name, w.bytes(false)))
 			}
 		}
 		layer.tables, layer.hosts = t.part(server.Routes, tables), t.part(server.VirtualHosts, singles)
@@ -200,12 +207,13 @@ func (w *tableWriter) untaken(h *host) *host {
 	return h.withDomains(rest)
 }
 
-// bytes writes the table: its hosts are bytes already, and only they can be many.
-func (w *tableWriter) bytes() []byte {
-	// Defaults are not written, so that what is not about the name and the hosts is the same for all tables.
-	tail := encode(&routev3.RouteConfiguration{
-		ValidateClusters: wrapperspb.Bool(false), IgnorePortInHostMatching: true, MaxDirectResponseBodySizeBytes: u32(maxDirectBody),
-	})
+// bytes writes the table: its hosts are bytes already, and only they can be many. byHost: they come by themselves.
+func (w *tableWriter) bytes(byHost bool) []byte {
+	rest := &routev3.RouteConfiguration{ValidateClusters: wrapperspb.Bool(false), IgnorePortInHostMatching: true, MaxDirectResponseBodySizeBytes: u32(maxDirectBody)}
+	if byHost {
+		rest.Vhds = &routev3.Vhds{ConfigSource: fromStream()}
+	}
+	tail := encode(rest)
 	size := len(w.name) + len(tail) + 16
 	for _, h := range w.hosts {
 		size += len(h.body) + 8

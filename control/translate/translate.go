@@ -33,6 +33,9 @@ type Translator struct {
 	routes    memo[routesKey, routeLayer]
 	hosts     memo[hostKey, host]
 	inbounds  memo[inboundKey, inbound]
+	gateways  memo[gatewayKey, gateway]
+	doorHosts memo[doorHostKey, host]
+	spaces    memo[spaceKey, space]
 	statics   memo[staticKey, staticLayer]
 	views     memo[viewKey, view]
 }
@@ -57,6 +60,7 @@ type layers struct {
 	listeners *listenerLayer
 	routes    *routeLayer
 	inbound   *inbound
+	gateway   *gateway
 }
 
 type viewKey struct {
@@ -66,6 +70,7 @@ type viewKey struct {
 	listeners ref[listenerLayer]
 	routes    ref[routeLayer]
 	inbound   ref[inbound]
+	gateway   ref[gateway]
 }
 
 // sweep forgets what was made of whole indexes and let go since: they are large, and each change makes another one.
@@ -78,6 +83,8 @@ func (t *Translator) sweep() {
 	t.endpoints.sweep()
 	t.listeners.sweep()
 	t.routes.sweep()
+	t.spaces.sweep()
+	t.gateways.sweep()
 	t.views.sweep()
 }
 
@@ -88,13 +95,14 @@ func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
 		t.sweep()
 	}
 	l := layers{static: t.static(m, p)}
-	switch p.Role {
-	case Sidecar:
-		s := t.scope(m, p)
-		l.clusters, l.endpoints, l.listeners, l.routes = t.clusterLayer(m, p, s), t.endpointLayer(m, p, s), t.listenerLayer(m, p, s), t.routeLayer(m, p, s)
-		l.inbound = t.inbound(m, p)
+	s := t.scope(m, p)
+	l.clusters, l.endpoints = t.clusterLayer(m, p, s), t.endpointLayer(m, p, s)
+	if p.Role == Sidecar {
+		l.listeners, l.routes, l.inbound = t.listenerLayer(m, p, s), t.routeLayer(m, p, s), t.inbound(m, p, s)
+	} else {
+		l.gateway = t.gateway(m, p, s)
 	}
-	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound)}
+	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway)}
 	return &t.views.get(k, func() *view {
 		v := &view{layers: l}
 		add := func(parts ...*part) {
@@ -104,9 +112,11 @@ func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
 				}
 			}
 		}
-		add(l.static.clusters)
-		if l.clusters != nil {
-			add(l.clusters.part, l.endpoints.part, l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
+		add(l.static.clusters, l.clusters.part, l.endpoints.part)
+		if p.Role == Sidecar {
+			add(l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
+		} else {
+			add(l.gateway.listeners, l.gateway.tables)
 		}
 		slices.SortStableFunc(v.Parts, func(a, b *server.Part) int { return int(a.Kind) - int(b.Kind) })
 		d := xxhash.New()

@@ -180,5 +180,5 @@ func serverTLS(s *mesh.Settings, from Identity, http bool) *corev3.TransportSock
 	if !http {
 		c.CommonTlsContext.AlpnProtocols = []string{alpnExchange, "h2", "http/1.1"}
 	}
-	return &corev3.TransportSocket{Name: tlsSocketName, ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: wrap(c)}}
+	return downstream(c)
 }

@@ -1,3 +1,3 @@
-// Package control runs the control plane as a process over a directory, with proxies as processes under it, and looks at what traffic makes of what is
-// written. It is not for what is told in detail, which the goldens of control/translate hold.
+// Package control tests the control plane by what becomes of what it says: in the real Envoy and in the data plane, as processes under it, and in the
+// data plane's own reader and matcher. It is not for what it says to the letter, which goldens beside the translation hold.
 package control

@@ -1,4 +1,4 @@
-package translate
+package manifest
 
 import (
 	"bytes"
@@ -36,8 +36,8 @@ var messages = map[string]struct {
 	"MeshNetworks":          {source.MeshNetworks, func() proto.Message { return &meshv1.MeshNetworks{} }},
 }
 
-// read reads objects from documents of YAML.
-func read(t testing.TB, text string) (changes []source.Change) {
+// Read reads objects from documents of YAML.
+func Read(t testing.TB, text string) (changes []source.Change) {
 	t.Helper()
 	for i, document := range strings.Split("\n"+text, "\n---") {
 		if strings.TrimSpace(document) == "" {
