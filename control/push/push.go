@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,8 +33,9 @@ type Push struct {
 	wake  chan struct{} // has room for one: a proxy has come
 
 	mu       sync.Mutex
-	awaited  map[string]bool // sources that have not told anything
-	problems map[string][]source.Problem
+	awaited  map[string]bool                 // sources that have not told anything
+	problems map[string][]source.Problem     // that sources have told, by source
+	unrun    map[source.Key][]source.Problem // what translation does not run of objects
 	proxies  map[*server.Session]*member
 	groups   map[string]*group
 	arrived  []*group // that have no view, of the mesh that there is
@@ -58,7 +60,7 @@ type told struct {
 // New makes one. Run has it work.
 func New(o Options) *Push {
 	p := &Push{
-		Options: o, queue: make(chan told, maxQueue), wake: make(chan struct{}, 1), awaited: map[string]bool{}, problems: map[string][]source.Problem{},
+		Options: o, queue: make(chan told, maxQueue), wake: make(chan struct{}, 1), awaited: map[string]bool{}, problems: map[string][]source.Problem{}, unrun: map[source.Key][]source.Problem{},
 		proxies: map[*server.Session]*member{}, groups: map[string]*group{}, refused: map[refusal]Refusal{},
 		next: mesh.New(), translator: translate.New(),
 	}
@@ -109,7 +111,7 @@ func (p *Push) round(batches []told) {
 	var changes []source.Change
 	for _, t := range batches {
 		p.note(t)
-		changes = append(changes, t.batch.Changes...)
+		changes = append(changes, p.check(t.batch.Changes)...)
 	}
 	p.next = p.next.With(changes)
 	p.mu.Lock()
@@ -202,6 +204,28 @@ func (p *Push) showOne(m *member, v *server.View, began time.Time, changed bool)
 	p.count(pushes, 1)
 }
 
+// check leaves out objects of which something is not run that they cannot do without: what there was of them before stays in force. What is not run
+// of others is said.
+func (p *Push) check(changes []source.Change) (good []source.Change) {
+	for _, c := range changes {
+		var found []source.Problem
+		if c.Object != nil {
+			found = translate.Check(c.Object)
+		}
+		p.mu.Lock()
+		before := p.unrun[c.Key]
+		if delete(p.unrun, c.Key); len(found) > 0 {
+			p.unrun[c.Key] = found
+		}
+		p.mu.Unlock()
+		p.say(found, before)
+		if !slices.ContainsFunc(found, func(one source.Problem) bool { return !one.Warning }) {
+			good = append(good, c)
+		}
+	}
+	return good
+}
+
 // note keeps a source's problems and says what is new among them.
 func (p *Push) note(t told) {
 	p.mu.Lock()
@@ -210,15 +234,31 @@ func (p *Push) note(t told) {
 	first := p.awaited[t.source]
 	delete(p.awaited, t.source)
 	p.mu.Unlock()
-	known := map[source.Problem]bool{}
-	for _, one := range before {
-		known[one] = true
-	}
+	p.say(t.batch.Problems, before)
 	wrong := 0
 	for _, one := range t.batch.Problems {
 		if !one.Warning {
 			wrong++
 		}
+	}
+	if first || len(t.batch.Changes) > 0 {
+		p.Log.Info("read", "source", t.source, "changes", len(t.batch.Changes), "wrong", wrong)
+	}
+	if len(before) > 0 && len(t.batch.Problems) == 0 {
+		p.Log.Info("nothing is wrong any more", "source", t.source)
+	}
+}
+
+// say logs problems that were not there before.
+func (p *Push) say(problems, before []source.Problem) {
+	if len(problems) == 0 {
+		return
+	}
+	known := make(map[source.Problem]bool, len(before))
+	for _, one := range before {
+		known[one] = true
+	}
+	for _, one := range problems {
 		if known[one] {
 			continue
 		}
@@ -227,11 +267,5 @@ func (p *Push) note(t told) {
 			level = slog.LevelWarn
 		}
 		p.Log.Log(context.Background(), level, Say(one))
-	}
-	if first || len(t.batch.Changes) > 0 {
-		p.Log.Info("read", "source", t.source, "changes", len(t.batch.Changes), "wrong", wrong)
-	}
-	if len(before) > 0 && len(t.batch.Problems) == 0 {
-		p.Log.Info("nothing is wrong any more", "source", t.source)
 	}
 }

@@ -85,7 +85,7 @@ func (pl *plane) tell(name, yaml string, problems ...source.Problem) {
 	pl.t.Helper()
 	c := source.Read([]byte(yaml), source.Origin{Source: name, File: "f.yaml"})
 	if len(c.Problems) > 0 {
-		pl.t.Fatal(c.Problems)
+		pl.t.Fatal(Say(c.Problems[0]))
 	}
 	b := source.Batch{Problems: problems}
 	for _, o := range c.Objects {
@@ -287,4 +287,33 @@ func TestProblemsAreSaidOnce(t *testing.T) {
 	if n := strings.Count(pl.log.text.String(), line); n != 1 {
 		t.Errorf("said %d times", n)
 	}
+}
+
+// An object of which something is not run that it cannot do without is kept out, and what there was of it stays.
+func TestWhatIsNotRunIsKeptOut(t *testing.T) {
+	pl := newPlane(t, "files")
+	pl.tell("files", entry("x", "10.9.9.1"))
+	c := pl.client(sidecar)
+	c.next()
+	const claims = `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: a}
+spec:
+  hosts: [x.test]
+  gateways: [g]
+  http: [{match: [{headers: {"@request.auth.claims.group": {exact: one}}}], route: [{destination: {host: x.test}}]}]
+---`
+	pl.tell("files", claims+entry("y", "10.9.9.2"))
+	if got, want := names(c.next()), "outbound|80||y.test"; got != want {
+		t.Errorf("told of %q, want %q", got, want)
+	}
+	const line = "f.yaml:2: VirtualService a/v: spec.http[0].match[0].headers: @request.auth.claims.group is not run yet"
+	pl.eventually("it is said", func(s Status) bool {
+		return len(s.Problems) == 1 && strings.HasPrefix(s.Problems[0].Text, line) && pl.log.has(line) && s.Objects["ServiceEntry"] == 2 && s.Objects["VirtualService"] == 0
+	})
+	pl.tell("files", strings.Replace(claims, "@request.auth.claims.group", "group", 1))
+	pl.eventually("it is right now", func(s Status) bool { return len(s.Problems) == 0 && s.Objects["VirtualService"] == 1 })
+	pl.tell("files", claims)
+	pl.eventually("it is wrong again, and the one before stays", func(s Status) bool { return len(s.Problems) == 1 && s.Objects["VirtualService"] == 1 })
 }

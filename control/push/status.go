@@ -83,6 +83,11 @@ func (p *Push) Status() Status {
 			s.Problems = append(s.Problems, Problem{Source: name, Text: Say(one), Warning: one.Warning})
 		}
 	}
+	for _, list := range p.unrun {
+		for _, one := range list {
+			s.Problems = append(s.Problems, Problem{Source: one.From.Source, Text: Say(one), Warning: one.Warning})
+		}
+	}
 	slices.SortFunc(s.Problems, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Text, b.Text)) })
 	if p.mesh != nil {
 		for k := source.VirtualService; k <= source.ConfigMap; k++ {

@@ -23,8 +23,6 @@ import (
 	"github.com/weftmesh/weft/test/envoy"
 )
 
-// deadline bounds every wait of these tests.
-const deadline = 30 * time.Second
 
 // programs are built once.
 var programs = sync.OnceValues(func() (string, error) {
