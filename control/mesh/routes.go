@@ -89,9 +89,16 @@ func (m *Mesh) deriveRoutes(before *Mesh, news touched, anew bool) {
 	if !e.changed() {
 		return
 	}
-	x := &Routes{byObject: e.now}
-	for _, space := range e.now {
-		x.sorted = slices.AppendSeq(x.sorted, maps.Values(space))
+	x := &Routes{byObject: e.now, sorted: make([]*VirtualService, 0, len(before.Routes.sorted)+len(dirty))}
+	for _, v := range before.Routes.sorted {
+		if !dirty[v.From] {
+			x.sorted = append(x.sorted, v)
+		}
+	}
+	for k := range dirty {
+		if v := e.now[k.Namespace][k.Name]; v != nil {
+			x.sorted = append(x.sorted, v)
+		}
 	}
 	slices.SortFunc(x.sorted, func(a, b *VirtualService) int {
 		if c := a.Created.Compare(b.Created); c != 0 {

@@ -34,6 +34,7 @@ func (r *DestinationRule) Subset(name string) *networking.Subset {
 type Rules struct {
 	root   string                            // namespace
 	byHost table[string, []*DestinationRule] // that of the oldest first
+	wild   map[string]bool                   // namespaces that have some for wildcards
 }
 
 func (m *Mesh) deriveRules(before *Mesh, news touched, anew bool) {
@@ -81,7 +82,15 @@ func (m *Mesh) deriveRules(before *Mesh, news touched, anew bool) {
 		}
 	}
 	if e.changed() || m.Settings.RootNamespace != before.Rules.root {
-		m.Rules = &Rules{root: m.Settings.RootNamespace, byHost: e.now}
+		m.Rules = &Rules{root: m.Settings.RootNamespace, byHost: e.now, wild: map[string]bool{}}
+		for namespace, space := range e.now {
+			for host := range space {
+				if strings.HasPrefix(host, "*") {
+					m.Rules.wild[namespace] = true
+					break
+				}
+			}
+		}
 	}
 }
 
@@ -143,12 +152,10 @@ func (x *Rules) in(namespace, host, client string, private bool) *DestinationRul
 				return r
 			}
 		}
-		if name == "*" {
+		if name == "*" || !x.wild[namespace] {
 			return nil
 		}
-		if name = wider(name); name == "" {
-			return nil
-		}
+		name = wider(name)
 	}
 }
 

@@ -3,6 +3,7 @@ package translate
 import (
 	"slices"
 	"strings"
+	"weak"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
@@ -32,7 +33,7 @@ func (h *host) withDomains(domains []string) *host {
 }
 
 type hostKey struct {
-	routeTraits
+	traits  *chain // of routeTraits, which is long
 	service *mesh.Service
 	name    string // of a host that is no service
 	port    uint32
@@ -48,31 +49,40 @@ type found struct {
 	hash *networking.LoadBalancerSettings_ConsistentHashLB
 }
 
-// hostOf is the virtual host of a service at a port; nil: nobody is sent on.
-func (t *Translator) hostOf(p *Proxy, k *routeTraits, s *scope, svc *mesh.Service, rule *mesh.DestinationRule, port uint32) *host {
-	key := hostKey{routeTraits: *k, service: svc, port: port}
-	if v := s.virtuals.find(svc.Host); v != nil && len(v.HTTP) > 0 {
-		key.virtual, key.found = v, t.found(k, s, v, port)
+// hostFinder finds the virtual hosts of a sidecar.
+type hostFinder struct {
+	t      *Translator
+	k      *routeTraits
+	traits *chain
+	scope  *scope
+	proxy  *Proxy
+	layer  *routeLayer
+}
+
+// of is the virtual host of a service at a port.
+func (w *hostFinder) of(svc *mesh.Service, rule *mesh.DestinationRule, port uint32) *host {
+	key, k := hostKey{traits: w.traits, service: svc, port: port}, w.k
+	if v := w.scope.virtuals.find(svc.Host); v != nil && len(v.HTTP) > 0 {
+		key.virtual, key.found = v, w.found(v, port)
 	} else {
 		key.rule = rule
 	}
-	h := t.hosts.get(key, func() *host {
+	return w.t.hosts.get(key, func() *host {
 		v := &routev3.VirtualHost{Name: svc.Host + ":" + portText(port), Domains: domainsOf(k, svc), IncludeRequestAttemptCount: true}
 		if key.virtual == nil {
 			v.Routes = []*routev3.Route{k.plainRoute(svc, rule, port)}
-		} else if v.Routes = k.virtualRoutes(p, &virtualKey{key.virtual, port, key.found, meshOnly}); len(v.Routes) == 0 {
+		} else if v.Routes = k.virtualRoutes(w.proxy, &virtualKey{key.virtual, port, key.found, meshOnly}); len(v.Routes) == 0 {
 			v.Routes = []*routev3.Route{k.plainRoute(svc, rule, port)}
 		}
 		return newHost(v)
 	})
-	return h
 }
 
-// virtualHost is that of a host that is no service; nil: no route is for this proxy.
-func (t *Translator) virtualHost(p *Proxy, k *routeTraits, s *scope, v *mesh.VirtualService, name string, port uint32) *host {
-	key := hostKey{routeTraits: *k, name: name, port: port, virtual: v, found: t.found(k, s, v, port)}
-	h := t.hosts.get(key, func() *host {
-		routes := k.virtualRoutes(p, &virtualKey{v, port, key.found, meshOnly})
+// named is that of a host that is no service; nil: no route is for this proxy.
+func (w *hostFinder) named(v *mesh.VirtualService, name string, port uint32) *host {
+	key := hostKey{traits: w.traits, name: name, port: port, virtual: v, found: w.found(v, port)}
+	h := w.t.hosts.get(key, func() *host {
+		routes := w.k.virtualRoutes(w.proxy, &virtualKey{v, port, key.found, meshOnly})
 		if len(routes) == 0 {
 			return &host{}
 		}
@@ -83,6 +93,21 @@ func (t *Translator) virtualHost(p *Proxy, k *routeTraits, s *scope, v *mesh.Vir
 	}
 	return h
 }
+
+// found remembers what Translator.found finds, which few changes touch.
+func (w *hostFinder) found(v *mesh.VirtualService, port uint32) *chain {
+	f := w.t.founds.get(foundKey{weak.Make(w.scope.ruled), v, port}, func() *founds { return &founds{w.t.found(w.k, w.scope, v, port)} })
+	w.layer.found = append(w.layer.found, f)
+	return f.list
+}
+
+type foundKey struct {
+	ruled   ref[ruled]
+	virtual *mesh.VirtualService
+	port    uint32
+}
+
+type founds struct{ list *chain }
 
 // found finds out about the destinations of a VirtualService what it does not say: which port is meant, and what requests are hashed by.
 func (t *Translator) found(k *routeTraits, s *scope, v *mesh.VirtualService, port uint32) (list *chain) {

@@ -80,12 +80,29 @@ type agedKey struct {
 }
 
 // aged is the services of a namespace, the oldest first.
-type aged struct{ services []*mesh.Service }
+type aged struct {
+	services []*mesh.Service
+	chosen   map[string][]int // those that choose by labels, by one of them
+	others   []int            // those that do not
+}
 
 func (t *Translator) aged(m *mesh.Mesh, namespace string) *aged {
 	return t.ageds.get(agedKey{weak.Make(m.Services), namespace}, func() *aged {
-		a := &aged{services: m.Services.In(namespace)}
+		a := &aged{services: m.Services.In(namespace), chosen: map[string][]int{}}
 		slices.SortStableFunc(a.services, func(a, b *mesh.Service) int { return a.Created.Compare(b.Created) })
+		for i, s := range a.services {
+			if len(s.Selector) == 0 {
+				a.others = append(a.others, i)
+				continue
+			}
+			first := ""
+			for k, v := range s.Selector {
+				if label := k + "=" + v; first == "" || label < first {
+					first = label
+				}
+			}
+			a.chosen[first] = append(a.chosen[first], i)
+		}
 		return a
 	})
 }
@@ -94,8 +111,17 @@ func (t *Translator) aged(m *mesh.Mesh, namespace string) *aged {
 // several services of a port the oldest counts.
 func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
 	workload := m.Workloads.At(p.Address)
-	for _, s := range services.services {
-		chosen := len(s.Selector) > 0 && has(p.Labels, s.Selector)
+	look := slices.Clone(services.others)
+	for k, v := range p.Labels {
+		look = append(look, services.chosen[k+"="+v]...)
+	}
+	slices.Sort(look)
+	for _, i := range look {
+		s := services.services[i]
+		chosen := len(s.Selector) > 0
+		if chosen && !has(p.Labels, s.Selector) {
+			continue
+		}
 		var endpoints *mesh.Endpoints
 		if !chosen && p.Address != "" {
 			endpoints = m.Endpoints.Of(s)

@@ -51,9 +51,10 @@ func (t *Translator) message(kind server.Kind, name string, m proto.Message) *se
 	return t.resource(kind, name, encode(m))
 }
 
-// part is a server.Part and its hash.
+// part is a server.Part, what it was made of, in that order, and the hash of that.
 type part struct {
 	server.Part
+	of  []*server.Resource
 	sum uint64
 }
 
@@ -64,17 +65,21 @@ type partKey struct {
 
 // part gives the part with some resources, of which a later one of a name is left out. The same resources are the same part.
 func (t *Translator) part(kind server.Kind, resources []*server.Resource) *part {
-	slices.SortStableFunc(resources, func(a, b *server.Resource) int { return cmp.Compare(a.Name, b.Name) })
-	resources = slices.CompactFunc(resources, func(a, b *server.Resource) bool { return a.Name == b.Name })
 	d := xxhash.New()
 	for _, r := range resources {
 		d.WriteString(r.Name)
 		d.WriteString(r.Version)
 	}
-	made := &part{server.Part{Kind: kind, Resources: slices.Clip(resources)}, d.Sum64()}
-	p := t.parts.get(partKey{kind, made.sum}, func() *part { return made })
-	if p != made && !slices.Equal(p.Resources, made.Resources) {
-		return made // another one has the same hash
+	sum := d.Sum64()
+	fresh := func() *part {
+		sorted := slices.Clone(resources)
+		slices.SortStableFunc(sorted, func(a, b *server.Resource) int { return cmp.Compare(a.Name, b.Name) })
+		sorted = slices.CompactFunc(sorted, func(a, b *server.Resource) bool { return a.Name == b.Name })
+		return &part{server.Part{Kind: kind, Resources: slices.Clip(sorted)}, resources, sum}
+	}
+	p := t.parts.get(partKey{kind, sum}, fresh)
+	if !slices.Equal(p.of, resources) {
+		return fresh() // another one has the same hash
 	}
 	return p
 }

@@ -40,6 +40,8 @@ type routeLayer struct {
 	tables, hosts *part
 	of            *scope
 	made          []*host
+	found         []*founds
+	traits        *chain
 }
 
 // The fields of a RouteConfiguration that tables are written with, by number.
@@ -49,42 +51,37 @@ const (
 )
 
 func (t *Translator) routeLayer(m *mesh.Mesh, p *Proxy, s *scope) *routeLayer {
-	k := routeTraits{m.Settings, p.Namespace, p.Domain, s.virtuals.labelsOf(p), p.Traits.Allocated, blocks(m.Settings, s.sidecar)}
+	k := routeTraits{settings: m.Settings, namespace: p.Namespace, domain: p.Domain, labels: s.virtuals.labelsOf(p), allocated: p.Traits.Allocated, blocked: blocks(m.Settings, s.sidecar)}
 	return t.routes.get(routesKey{k, p.Traits.ByHost, weak.Make(s.ruled), weak.Make(s.virtuals)}, func() *routeLayer {
-		layer := &routeLayer{of: s}
+		layer := &routeLayer{of: s, traits: t.chains.add(nil, k)}
+		w := &hostFinder{t: t, k: &k, traits: layer.traits, scope: s, proxy: p, layer: layer}
 		var tables, singles []*server.Resource
 		for _, port := range httpPorts(s.ruled.seen) {
-			w := &tableWriter{name: portText(port), taken: map[string]bool{}}
-			for _, h := range t.hostsAt(p, &k, s, port) {
-				if h = w.untaken(h); h == nil {
-					continue
+			hosts := w.at(port)
+			table := &tableWriter{name: portText(port), taken: make(map[string]bool, usualDomains*len(hosts)), hosts: make([]*host, 0, len(hosts)+1)}
+			for _, h := range hosts {
+				if h = table.untaken(h); h != nil {
+					table.hosts = append(table.hosts, h)
 				}
-				layer.made = append(layer.made, h)
-				w.hosts = append(w.hosts, h)
 			}
-			w.hosts = append(w.hosts, t.catchAll(&k))
-			layer.made = append(layer.made, w.hosts[len(w.hosts)-1])
+			table.hosts = append(table.hosts, t.catchAll(k.blocked))
+			layer.made = append(layer.made, table.hosts...)
 			if p.Traits.ByHost {
-				for _, h := range w.hosts {
-					singles = append(singles, t.resource(server.VirtualHosts, w.name+"/"+h.name, h.body))
+				for _, h := range table.hosts {
+					singles = append(singles, t.resource(server.VirtualHosts, table.name+"/"+h.name, h.body))
 				}
 				// Not even the one for all others is in the table: requests would be passed through until the others have come.
-				w.hosts = nil
+				table.hosts = nil
 			}
-			tables = append(tables, t.resource(server.Routes, w.name, w.bytes(p.Traits.ByHost)))
+			tables = append(tables, t.resource(server.Routes, table.name, table.bytes(p.Traits.ByHost)))
 		}
 		for i, svc := range s.ruled.services {
 			for _, port := range svc.Ports {
 				if port.Protocol != mesh.Unknown {
 					continue
 				}
-				h := t.hostOf(p, &k, s, svc, s.ruled.rules[i], port.Number)
-				if h == nil {
-					continue
-				}
-				w := &tableWriter{name: detectedTable(svc.Host, port.Number), hosts: []*host{h.withDomains([]string{"*"})}}
-				layer.made = append(layer.made, w.hosts...)
-				tables = append(tables, t.resource(server.Routes, w.name, w.bytes(false)))
+				table := &tableWriter{name: detectedTable(svc.Host, port.Number), hosts: []*host{w.of(svc, s.ruled.rules[i], port.Number).withDomains([]string{"*"})}}
+				tables = append(tables, t.resource(server.Routes, table.name, table.bytes(false)))
 			}
 		}
 		layer.tables, layer.hosts = t.part(server.Routes, tables), t.part(server.VirtualHosts, singles)
@@ -113,13 +110,15 @@ func httpPorts(s *seen) []uint32 {
 	return ports
 }
 
-// hostsAt are the virtual hosts of a port, by name: of services, and of VirtualServices for hosts that are no services.
-func (t *Translator) hostsAt(p *Proxy, k *routeTraits, s *scope, port uint32) (list []*host) {
+// usualDomains is how many names most services have.
+const usualDomains = 6
+
+// at are the virtual hosts of a port, by name: of services, and of VirtualServices for hosts that are no services.
+func (w *hostFinder) at(port uint32) (list []*host) {
+	s := w.scope
 	for i, svc := range s.ruled.services {
 		if sp := svc.Port(port); sp != nil && (sp.Protocol.IsHTTP() || sp.Protocol == mesh.Unknown) {
-			if h := t.hostOf(p, k, s, svc, s.ruled.rules[i], port); h != nil {
-				list = append(list, h)
-			}
+			list = append(list, w.of(svc, s.ruled.rules[i], port))
 		}
 	}
 	for _, v := range s.virtuals.list {
@@ -149,7 +148,7 @@ func (t *Translator) hostsAt(p *Proxy, k *routeTraits, s *scope, port uint32) (l
 		}
 		for _, host := range others {
 			if s.virtuals.find(host) == v {
-				if h := t.virtualHost(p, k, s, v, host, port); h != nil {
+				if h := w.named(v, host, port); h != nil {
 					list = append(list, h)
 				}
 			}
@@ -240,15 +239,19 @@ func blocks(s *mesh.Settings, sidecar *source.Object) bool {
 }
 
 // catchAll is for hosts that nobody has named.
-func (t *Translator) catchAll(k *routeTraits) *host {
-	return t.hosts.get(hostKey{routeTraits: routeTraits{blocked: k.blocked}}, func() *host {
+func (t *Translator) catchAll(blocked bool) *host {
+	name := "allow_any"
+	if blocked {
+		name = "block_all"
+	}
+	return t.hosts.get(hostKey{name: name}, func() *host {
 		v := &routev3.VirtualHost{Name: "allow_any", Domains: []string{"*"}, IncludeRequestAttemptCount: true, Routes: []*routev3.Route{{
 			Name: "allow_any", Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 			Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 				ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: passthroughCluster}, Timeout: durationpb.New(0), MaxGrpcTimeout: durationpb.New(0), //nolint:staticcheck // as Istio's
 			}},
 		}}}
-		if k.blocked {
+		if blocked {
 			v.Name, v.Routes[0].Name = "block_all", "block_all"
 			v.Routes[0].Action = &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 502}}
 		}

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"weak"
 
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/xds/server"
 )
@@ -30,6 +28,7 @@ type Translator struct {
 	ageds     memo[agedKey, aged]
 	tcps      memo[tcpListenerKey, server.Resource]
 	wilds     memo[wildListenerKey, server.Resource]
+	founds    memo[foundKey, founds]
 	routes    memo[routesKey, routeLayer]
 	hosts     memo[hostKey, host]
 	inbounds  memo[inboundKey, inbound]
@@ -82,6 +81,7 @@ func (t *Translator) sweep() {
 	t.clusters.sweep()
 	t.endpoints.sweep()
 	t.listeners.sweep()
+	t.founds.sweep()
 	t.routes.sweep()
 	t.spaces.sweep()
 	t.gateways.sweep()
@@ -105,10 +105,12 @@ func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
 	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway)}
 	return &t.views.get(k, func() *view {
 		v := &view{layers: l}
+		var sums []byte
 		add := func(parts ...*part) {
 			for _, p := range parts {
 				if p != nil && len(p.Resources) > 0 {
 					v.Parts = append(v.Parts, &p.Part)
+					sums = binary.BigEndian.AppendUint64(sums, p.sum)
 				}
 			}
 		}
@@ -119,13 +121,7 @@ func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
 			add(l.gateway.listeners, l.gateway.tables)
 		}
 		slices.SortStableFunc(v.Parts, func(a, b *server.Part) int { return int(a.Kind) - int(b.Kind) })
-		d := xxhash.New()
-		for _, p := range v.Parts {
-			for _, r := range p.Resources {
-				d.WriteString(r.Version)
-			}
-		}
-		v.Version = version(binary.BigEndian.AppendUint64(nil, d.Sum64()))
+		v.Version = version(sums)
 		return v
 	}).View
 }
