@@ -129,8 +129,8 @@ func (p *Plane) listen(flag, address string) (net.Listener, error) {
 // Failed tells once that the directory cannot be followed. What is known goes on being served.
 func (p *Plane) Failed() <-chan error { return p.failed }
 
-// Ready says whether every source has told what it has, so that proxies are served.
-func (p *Plane) Ready() bool { return p.push.Ready() }
+// Readied is closed when every source has told what it has, and proxies are served.
+func (p *Plane) Readied() <-chan struct{} { return p.push.Readied() }
 
 // Close ends it. Proxies keep what they have been told.
 func (p *Plane) Close() {

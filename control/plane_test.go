@@ -25,7 +25,11 @@ func start(t *testing.T, mesh string) (p *Plane, meshFile string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
-	eventually(t, "it is ready", p.Ready)
+	select {
+	case <-p.Readied():
+	case <-time.After(20 * time.Second):
+		t.Fatal("it does not become ready")
+	}
 	return p, meshFile
 }
 

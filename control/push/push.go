@@ -31,6 +31,7 @@ type Push struct {
 	Options
 	queue chan told
 	wake  chan struct{} // has room for one: a proxy has come
+	whole chan struct{} // closed when every source has told something and all is shown
 
 	mu       sync.Mutex
 	awaited  map[string]bool                 // sources that have not told anything
@@ -60,7 +61,7 @@ type told struct {
 // New makes one. Run has it work.
 func New(o Options) *Push {
 	p := &Push{
-		Options: o, queue: make(chan told, maxQueue), wake: make(chan struct{}, 1), awaited: map[string]bool{}, problems: map[string][]source.Problem{}, unrun: map[source.Key][]source.Problem{},
+		Options: o, queue: make(chan told, maxQueue), wake: make(chan struct{}, 1), whole: make(chan struct{}), awaited: map[string]bool{}, problems: map[string][]source.Problem{}, unrun: map[source.Key][]source.Problem{},
 		proxies: map[*server.Session]*member{}, groups: map[string]*group{}, refused: map[refusal]Refusal{},
 		next: mesh.New(), translator: translate.New(),
 	}
@@ -115,7 +116,7 @@ func (p *Push) round(batches []told) {
 	}
 	p.next = p.next.With(changes)
 	p.mu.Lock()
-	whole := len(p.awaited) == 0
+	whole, first := len(p.awaited) == 0, p.mesh == nil
 	if whole {
 		p.mesh = p.next
 	}
@@ -127,7 +128,12 @@ func (p *Push) round(batches []told) {
 	if !whole || len(changes) == 0 && p.last.Number > 0 {
 		return
 	}
-	defer p.welcome() // of those that have come meanwhile, or waited
+	defer func() {
+		p.welcome() // those that have come meanwhile, or waited
+		if first {
+			close(p.whole)
+		}
+	}()
 	p.mu.Lock()
 	p.last = Round{Number: p.last.Number + 1, Changes: len(changes), Began: began}
 	p.mu.Unlock()

@@ -192,8 +192,10 @@ func TestNobodyIsToldOfHalfAMesh(t *testing.T) {
 		t.Fatalf("somebody is told: %v", m)
 	default:
 	}
-	if pl.Ready() {
+	select {
+	case <-pl.Readied():
 		t.Error("it is ready")
+	default:
 	}
 	pl.tell("others", entry("y", "10.9.9.2"))
 	if got, want := names(c.next()), "outbound|80||x.test outbound|80||y.test"; got != want {

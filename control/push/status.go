@@ -119,12 +119,8 @@ func (p *Push) Status() Status {
 	return s
 }
 
-// Ready says whether every source has told something, so that proxies are served.
-func (p *Push) Ready() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.mesh != nil
-}
+// Readied is closed when every source has told something, and whoever waited has been shown what comes of it.
+func (p *Push) Readied() <-chan struct{} { return p.whole }
 
 // Say is a problem in a line: where, of what, and what.
 func Say(one source.Problem) string {
