@@ -84,7 +84,7 @@ func (s *Session) ahead(k Kind, latest *View, now time.Time) *response {
 		return s.response(k, v, send, missing, false, now)
 	}
 	if k == Endpoints && t.lag(v) {
-		if send := t.news(k, v); len(send) > 0 {
+		if send := t.news(s.server, k, v); len(send) > 0 {
 			return s.response(k, v, s.whole(k, send), nil, false, now)
 		}
 	}
@@ -108,7 +108,7 @@ func (s *Session) answer(k Kind, v *View) (send []*Resource, missing []string) {
 		}
 	}
 	t.asked = nil
-	return s.whole(k, t.news(k, v)), missing
+	return s.whole(k, t.news(s.server, k, v)), missing
 }
 
 // whole makes of what a proxy lacks what it has to be told for it.
@@ -146,7 +146,7 @@ func (s *Session) tell(st step, now time.Time) *response {
 		if !t.lag(s.view) || k == Endpoints {
 			return nil
 		}
-		if send := t.news(k, s.view); len(send) > 0 {
+		if send := t.news(s.server, k, s.view); len(send) > 0 {
 			return s.response(k, s.view, s.whole(k, send), nil, false, now)
 		}
 		return nil

@@ -49,8 +49,9 @@ type Options struct {
 // Server answers proxies.
 type Server struct {
 	Options
-	streams atomic.Int64
-	numbers atomic.Uint64
+	streams  atomic.Int64
+	numbers  atomic.Uint64
+	compared [kindCount]atomic.Pointer[compared]
 }
 
 // New makes a server.

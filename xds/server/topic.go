@@ -80,8 +80,8 @@ func (t *topic) answer(k Kind, to *View) (send []*Resource, missing []string) {
 }
 
 // news gives what is new or other for the proxy in a view. What is gone stays, odd.
-func (t *topic) news(k Kind, to *View) (send []*Resource) {
-	compare(k, t.told, to, func(was, is *Resource) {
+func (t *topic) news(by *Server, k Kind, to *View) (send []*Resource) {
+	by.compare(k, t.told, to, func(was, is *Resource) {
 		name := ""
 		if is != nil {
 			name = is.Name

@@ -100,13 +100,39 @@ func (v *View) each(k Kind, f func(*Resource)) {
 	}
 }
 
+// pair is what was and what is under a name: nil: there was none, or there is none.
+type pair struct{ was, is *Resource }
+
+// compared is what the last two parts of a kind that were compared differ in: of many proxies that are told of the same change, one finds out.
+type compared struct {
+	from, to *Part
+	pairs    []pair
+}
+
 // compare calls f for what is new (was is nil), other or gone (is is nil) from one view to another, in the order of names. What views share is
 // not looked into. from may be nil: then all is new.
-func compare(k Kind, from, to *View, f func(was, is *Resource)) {
+func (s *Server) compare(k Kind, from, to *View, f func(was, is *Resource)) {
 	if from == to {
 		return
 	}
 	old, next := unshared(k, from, to), unshared(k, to, from)
+	if len(old) != 1 || len(next) != 1 {
+		walk(merged(old), merged(next), f)
+		return
+	}
+	c := s.compared[k].Load()
+	if c == nil || c.from != old[0] || c.to != next[0] {
+		c = &compared{from: old[0], to: next[0]}
+		walk(c.from.Resources, c.to.Resources, func(was, is *Resource) { c.pairs = append(c.pairs, pair{was, is}) })
+		s.compared[k].Store(c)
+	}
+	for _, one := range c.pairs {
+		f(one.was, one.is)
+	}
+}
+
+// walk does so with two lists in the order of names.
+func walk(old, next []*Resource, f func(was, is *Resource)) {
 	for len(old) > 0 || len(next) > 0 {
 		switch {
 		case len(next) == 0 || len(old) > 0 && old[0].Name < next[0].Name:
@@ -124,26 +150,28 @@ func compare(k Kind, from, to *View, f func(was, is *Resource)) {
 	}
 }
 
-// unshared are the resources of v whose parts the other view has not, in the order of names.
-func unshared(k Kind, v, other *View) []*Resource {
+// unshared are the parts of v that the other view has not.
+func unshared(k Kind, v, other *View) (out []*Part) {
 	if v == nil {
 		return nil
 	}
-	var out []*Resource
-	own := 0
 	for _, p := range v.Parts {
-		if p.Kind != k || len(p.Resources) == 0 || other != nil && slices.Contains(other.Parts, p) {
-			continue
+		if p.Kind == k && len(p.Resources) > 0 && (other == nil || !slices.Contains(other.Parts, p)) {
+			out = append(out, p)
 		}
-		if own++; own == 1 {
-			out = p.Resources
-			continue
-		}
-		out = append(slices.Clip(out), p.Resources...)
 	}
-	if own > 1 {
-		slices.SortFunc(out, byName)
+	return out
+}
+
+// merged are the resources of parts, in the order of names.
+func merged(parts []*Part) (out []*Resource) {
+	if len(parts) == 1 {
+		return parts[0].Resources
 	}
+	for _, p := range parts {
+		out = append(out, p.Resources...)
+	}
+	slices.SortFunc(out, byName)
 	return out
 }
 
