@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/source"
 )
 
@@ -70,14 +71,33 @@ type Round struct {
 
 // Status tells how things stand.
 func (p *Push) Status() Status {
+	s := Status{Objects: map[string]int{}, Problems: []Problem{}, Proxies: []Proxy{}, Refused: []Refusal{}}
+	m := p.gatherStatus(&s)
+	if m != nil {
+		for k := source.VirtualService; k <= source.ConfigMap; k++ {
+			if o := m.Objects(k); o != nil && len(o.All()) > 0 {
+				s.Objects[k.String()] = len(o.All())
+			}
+		}
+	}
+	slices.Sort(s.Awaits)
+	slices.SortFunc(s.Problems, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Text, b.Text)) })
+	slices.SortFunc(s.Proxies, func(a, b Proxy) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Peer, b.Peer), a.Since.Compare(b.Since)) })
+	slices.SortFunc(s.Refused, func(a, b Refusal) int {
+		return cmp.Or(cmp.Compare(a.Proxy, b.Proxy), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	return s
+}
+
+// gatherStatus takes what has to be taken at once, as it comes, and gives the mesh; nil: there is none yet.
+func (p *Push) gatherStatus(s *Status) *mesh.Mesh {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Status{Objects: map[string]int{}, Problems: []Problem{}, Proxies: []Proxy{}, Refused: []Refusal{}, Last: p.last}
+	s.Last = p.last
 	for name := range p.awaited {
 		s.Awaits = append(s.Awaits, name)
 	}
-	slices.Sort(s.Awaits)
 	for name, list := range p.problems {
 		for _, one := range list {
 			s.Problems = append(s.Problems, Problem{Source: name, Text: Say(one), Warning: one.Warning})
@@ -86,14 +106,6 @@ func (p *Push) Status() Status {
 	for _, list := range p.unrun {
 		for _, one := range list {
 			s.Problems = append(s.Problems, Problem{Source: one.From.Source, Text: Say(one), Warning: one.Warning})
-		}
-	}
-	slices.SortFunc(s.Problems, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Text, b.Text)) })
-	if p.mesh != nil {
-		for k := source.VirtualService; k <= source.ConfigMap; k++ {
-			if o := p.mesh.Objects(k); o != nil && len(o.All()) > 0 {
-				s.Objects[k.String()] = len(o.All())
-			}
 		}
 	}
 	for session, m := range p.proxies {
@@ -107,16 +119,10 @@ func (p *Push) Status() Status {
 		}
 		s.Proxies = append(s.Proxies, one)
 	}
-	slices.SortFunc(s.Proxies, func(a, b Proxy) int {
-		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Peer, b.Peer), a.Since.Compare(b.Since))
-	})
 	for _, r := range p.refused {
 		s.Refused = append(s.Refused, r)
 	}
-	slices.SortFunc(s.Refused, func(a, b Refusal) int {
-		return cmp.Or(cmp.Compare(a.Proxy, b.Proxy), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
-	})
-	return s
+	return p.mesh
 }
 
 // Readied is closed when every source has told something, and whoever waited has been shown what comes of it.

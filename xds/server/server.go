@@ -31,6 +31,8 @@ const (
 	reading      = time.Minute // for what was sent to leave this process
 	// alive is how long nothing may be heard of a connection before it is asked whether it is there, and how long the answer may take.
 	alive, aliveAnswer = 30 * time.Second, 10 * time.Second
+	// greeting is how long a connection may take to become one of HTTP/2, and unused how long it may be one without a stream.
+	greeting, unused = 10 * time.Second, time.Minute
 	// often is how often a proxy may ask the same.
 	often = 5 * time.Second
 	// perConnection bounds the streams of a connection.
@@ -69,7 +71,8 @@ func GRPC() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.SharedWriteBuffer(true), // an idle connection has none
 		grpc.MaxConcurrentStreams(perConnection),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: alive, Timeout: aliveAnswer}),
+		grpc.ConnectionTimeout(greeting),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: alive, Timeout: aliveAnswer, MaxConnectionIdle: unused}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: often, PermitWithoutStream: true}),
 	}
 }
