@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/weftmesh/weft/control"
+)
+
+// flags is the command line, with what the environment and a file say in its place.
+type flags struct {
+	control.Options
+	config    string
+	levelName string
+	level     slog.Level
+	version   bool
+}
+
+const usageHead = `weftd is a control plane: it takes Istio's resources from a directory and tells proxies what they mean, by Envoy's xDS.
+
+Usage:
+  weftd --config-dir DIR [flags]
+
+Examples:
+  weftd --config-dir mesh                          serve the manifests below ./mesh, and follow them
+  weftd --config-dir mesh --mesh-config mesh.yaml  with a mesh's own configuration; SIGHUP has it read again
+  weftd --config weftd.yaml                        flags from a file, such as: {config-dir: mesh, log-level: debug}
+  WEFTD_CONFIG_DIR=mesh weftd                      flags from the environment
+  curl 127.0.0.1:9876/status                       what is wrong, who is connected, who refused what
+
+A flag counts before the environment, and the environment before the file.
+
+Flags:
+`
+
+// define names every flag, once: with its default, and what it does.
+func (f *flags) define(set *flag.FlagSet) {
+	set.StringVar(&f.config, "config", "", "`file` with flags, in YAML: their names without the dashes, and values")
+	set.StringVar(&f.ConfigDir, "config-dir", "", "`directory` of manifests in YAML or JSON: read, and followed as they change")
+	set.StringVar(&f.MeshConfig, "mesh-config", "", "`file` with the mesh's own configuration, Istio's MeshConfig; none: its defaults")
+	set.StringVar(&f.GRPC, "grpc-addr", "127.0.0.1:15010", "`address` that proxies come to, in plain text; empty: none")
+	set.StringVar(&f.Admin, "admin-addr", "127.0.0.1:9876", "`address` of the pages for people: status, metrics, profiles; empty: none")
+	set.BoolVar(&f.AllowPlaintext, "allow-plaintext-xds", false, "let --grpc-addr be reached by others than this host: they are told everything, and nobody proves who he is")
+	set.StringVar(&f.levelName, "log-level", "info", "debug, info, warning or error")
+	set.BoolVar(&f.version, "version", false, "print the version and exit")
+}
+
+// twin is the name of a flag in the environment.
+func twin(name string) string {
+	return "WEFTD_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// onlyFlags are not in a file or the environment.
+var onlyFlags = []string{"version"}
+
+// parse reads a command line. flag.ErrHelp means that help was asked for and written to out.
+func parse(args, env []string, out io.Writer) (*flags, error) {
+	f := &flags{}
+	set := flag.NewFlagSet("weftd", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	f.define(set)
+	err := set.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		io.WriteString(out, usageHead)
+		set.SetOutput(out)
+		set.PrintDefaults()
+		fmt.Fprintf(out, "\nIn the environment --config-dir is %s, and so on.\n", twin("config-dir"))
+		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w (weftd --help lists the flags)", err)
+	}
+	if set.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q: the manifests are named by --config-dir", set.Arg(0))
+	}
+	if f.version {
+		return f, nil
+	}
+	if err := fill(set, env); err != nil {
+		return nil, err
+	}
+	if f.level, err = control.Level(f.levelName); err != nil {
+		return nil, fmt.Errorf("--log-level: %w", err)
+	}
+	return f, nil
+}
+
+// fill gives flags that were not on the command line what the environment says, or else the file.
+func fill(set *flag.FlagSet, env []string) error {
+	given := map[string]bool{}
+	set.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	known := map[string]string{}
+	set.VisitAll(func(f *flag.Flag) {
+		if !slices.Contains(onlyFlags, f.Name) {
+			known[twin(f.Name)] = f.Name
+		}
+	})
+	for _, pair := range env {
+		name, value, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, "WEFTD_") || strings.HasPrefix(name, "WEFTD_SERVICE_") || strings.HasPrefix(name, "WEFTD_PORT") {
+			continue // the latter are Kubernetes', where a Service has this name
+		}
+		flag, is := known[name]
+		if !is {
+			return fmt.Errorf("%s in the environment: there is no such flag (weftd --help lists them)", name)
+		}
+		if given[flag] {
+			continue
+		}
+		given[flag] = true
+		if err := set.Set(flag, value); err != nil {
+			return fmt.Errorf("%s in the environment: %q: %w", name, value, err)
+		}
+	}
+	path := set.Lookup("config").Value.String()
+	if path == "" {
+		return nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("--config: %w", err)
+	}
+	said := map[string]yaml.Node{}
+	if err := yaml.NewDecoder(bytes.NewReader(data)).Decode(&said); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("--config: %s: %w", path, err)
+	}
+	for name, value := range said {
+		switch {
+		case name == "config" || set.Lookup(name) == nil || slices.Contains(onlyFlags, name):
+			return fmt.Errorf("--config: %s:%d: there is no flag %q (weftd --help lists them)", path, value.Line, name)
+		case value.Kind != yaml.ScalarNode:
+			return fmt.Errorf("--config: %s:%d: %s: want one value", path, value.Line, name)
+		case given[name]:
+			continue
+		}
+		if err := set.Set(name, value.Value); err != nil {
+			return fmt.Errorf("--config: %s:%d: %s: %q: %w", path, value.Line, name, value.Value, err)
+		}
+	}
+	return nil
+}

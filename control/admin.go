@@ -1,0 +1,105 @@
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/weftmesh/weft/telemetry"
+)
+
+// page is one for people and for what they measure with.
+type page struct {
+	path, says string
+	serve      func(*Plane, http.ResponseWriter, *http.Request)
+}
+
+// list is all of them.
+func list() []page {
+	return []page{
+		{"/ready", "whether every source has told what it has: 200, or 503", (*Plane).ready},
+		{"/status", "objects, what is wrong with them, proxies, what they refuse: JSON", (*Plane).status},
+		{"/debug/syncz", "proxies, and whether they have answered all that they are to be told: JSON", (*Plane).syncz},
+		{"/metrics", "numbers, as Prometheus reads them", (*Plane).metrics},
+		{"/logging", "POST ?level=debug, info, warning or error: what is logged from now on", (*Plane).logging},
+		{"/debug/pprof/", "profiles, for go tool pprof", func(_ *Plane, w http.ResponseWriter, r *http.Request) { pprof.Index(w, r) }},
+		{"/debug/pprof/profile", "what the processor does for ?seconds=30", func(_ *Plane, w http.ResponseWriter, r *http.Request) { pprof.Profile(w, r) }},
+		{"/debug/pprof/trace", "what happens for ?seconds=1", func(_ *Plane, w http.ResponseWriter, r *http.Request) { pprof.Trace(w, r) }},
+	}
+}
+
+// What a page's reader may take.
+const (
+	headTime = 5 * time.Second
+	maxHead  = 16 << 10
+)
+
+func (p *Plane) pages() *http.Server {
+	mux := http.NewServeMux()
+	all := list()
+	for _, one := range all {
+		mux.HandleFunc(one.path, func(w http.ResponseWriter, r *http.Request) { one.serve(p, w, r) })
+	}
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
+		for _, one := range all {
+			fmt.Fprintf(w, "%-22s %s\n", one.path, one.says)
+		}
+	})
+	return &http.Server{Handler: mux, ReadHeaderTimeout: headTime, MaxHeaderBytes: maxHead, ErrorLog: slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug)}
+}
+
+func (p *Plane) ready(w http.ResponseWriter, _ *http.Request) {
+	if s := p.push.Status(); len(s.Awaits) > 0 {
+		http.Error(w, fmt.Sprintf("waits for what these have to tell: %q", s.Awaits), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+func (p *Plane) status(w http.ResponseWriter, _ *http.Request) { writeJSON(w, p.push.Status()) }
+
+func (p *Plane) syncz(w http.ResponseWriter, _ *http.Request) { writeJSON(w, p.push.Status().Proxies) }
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.Encode(v)
+}
+
+func (p *Plane) metrics(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+	telemetry.WritePrometheus(w, p.stats.Read(telemetry.Filter{}))
+}
+
+func (p *Plane) logging(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		http.Error(w, "want a POST", http.StatusMethodNotAllowed)
+		return
+	}
+	level, err := Level(r.URL.Query().Get("level"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	p.Level.Set(level)
+	fmt.Fprintln(w, level)
+}
+
+// Level reads the name of a level.
+func Level(name string) (slog.Level, error) {
+	switch name {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "info":
+		return slog.LevelInfo, nil
+	case "warning", "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return 0, fmt.Errorf("level %q: want debug, info, warning or error", name)
+}

@@ -1,0 +1,241 @@
+package mesh
+
+import (
+	"maps"
+	"reflect"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/weftmesh/weft/control/source"
+)
+
+// Workload is something that runs: a Pod or a WorkloadEntry. It never changes.
+type Workload struct {
+	From      source.Key
+	Addresses []string
+	Labels    map[string]string
+	Account   string // SPIFFE identity; empty: nobody has said
+	Locality  Locality
+	Network   string
+	Weight    uint32 // 0: nobody has said
+	Sidecar   bool   // it takes mTLS
+	Ready     bool
+	ports     map[string]uint32 // by name
+}
+
+// Locality is where something runs.
+type Locality struct{ Region, Zone, SubZone string }
+
+// Labels that say what a workload is.
+const (
+	labelTLSMode  = "security.istio.io/tlsMode"
+	labelNetwork  = "topology.istio.io/network"
+	labelRegion   = "topology.kubernetes.io/region"
+	labelZone     = "topology.kubernetes.io/zone"
+	labelSubZone  = "topology.istio.io/subzone"
+	labelLocality = "istio-locality"
+	modeIstio     = "istio"
+)
+
+// Port is the number of a port by its name; 0: there is none, or no workload.
+func (w *Workload) Port(name string) uint32 {
+	if w == nil {
+		return 0
+	}
+	return w.ports[name]
+}
+
+// Workloads is the index of workloads.
+type Workloads struct {
+	byObject  table[source.Key, *Workload]
+	byAddress map[string]*Workload // Pods that serve; of several with an address the first by namespace and name
+}
+
+// At gives the workload with an address; nil: none has it.
+func (x *Workloads) At(address string) *Workload { return x.byAddress[address] }
+
+// Get gives the workload of an object; nil: there is none.
+func (x *Workloads) Get(k source.Key) *Workload { return x.byObject[k.Namespace][k] }
+
+// deriveWorkloads gives the workloads that are others now, as they were and as they are.
+func (m *Mesh) deriveWorkloads(before *Mesh, news *[kinds]touched, anew bool) (dirty []*Workload) {
+	anew = anew || news[source.Namespace][source.Key{Kind: source.Namespace, Name: m.Settings.RootNamespace}]
+	pods := keysOf(m.objects[source.Pod], before.objects[source.Pod], news[source.Pod], anew)
+	entries := keysOf(m.objects[source.WorkloadEntry], before.objects[source.WorkloadEntry], news[source.WorkloadEntry], anew)
+	if nodes := news[source.Node]; nodes != nil && !anew {
+		pods = maps.Clone(pods)
+		if pods == nil {
+			pods = touched{}
+		}
+		for _, o := range m.objects[source.Pod].All() {
+			if nodes[source.Key{Kind: source.Node, Name: o.Spec.(*source.PodSpec).NodeName}] {
+				pods[o.Key] = true
+			}
+		}
+	}
+	if len(pods)+len(entries) == 0 {
+		return nil
+	}
+	e := before.Workloads.byObject.edit()
+	for _, keys := range []touched{pods, entries} {
+		for k := range keys {
+			var w *Workload
+			if o := m.objects[k.Kind].Get(k.Namespace, k.Name); o != nil {
+				w = m.workload(o)
+			}
+			was := e.now[k.Namespace][k]
+			if reflect.DeepEqual(w, was) {
+				continue
+			}
+			if was != nil {
+				dirty = append(dirty, was)
+			}
+			if w == nil {
+				e.drop(k.Namespace, k)
+				continue
+			}
+			dirty = append(dirty, w)
+			e.set(k.Namespace, k, w)
+		}
+	}
+	if !e.changed() {
+		return nil
+	}
+	x := &Workloads{byObject: e.now, byAddress: clone(before.Workloads.byAddress)}
+	addresses := map[string]bool{}
+	for _, w := range dirty {
+		if w.From.Kind == source.Pod {
+			for _, a := range w.Addresses {
+				addresses[a] = true
+				delete(x.byAddress, a)
+			}
+		}
+	}
+	if len(addresses) > 0 {
+		x.readdress(addresses)
+	}
+	m.Workloads = x
+	return dirty
+}
+
+// readdress finds out who has some addresses.
+func (x *Workloads) readdress(addresses map[string]bool) {
+	for _, space := range x.byObject {
+		for _, w := range space {
+			if w.From.Kind != source.Pod {
+				continue
+			}
+			for _, a := range w.Addresses {
+				if !addresses[a] {
+					continue
+				}
+				was := x.byAddress[a]
+				if was == nil || w.From.Namespace < was.From.Namespace || w.From.Namespace == was.From.Namespace && w.From.Name < was.From.Name {
+					x.byAddress[a] = w
+				}
+			}
+		}
+	}
+}
+
+// workload reads a Pod or a WorkloadEntry; nil: it does not run.
+func (m *Mesh) workload(o *source.Object) *Workload {
+	if o.Kind == source.WorkloadEntry {
+		return m.entryWorkload(o.Key, o.Spec.(*networking.WorkloadEntry), o.Labels)
+	}
+	spec := o.Spec.(*source.PodSpec)
+	w := &Workload{From: o.Key, Labels: o.Labels, Ready: spec.Status.Ready, Sidecar: o.Labels[labelTLSMode] == modeIstio}
+	if spec.HostNetwork || spec.Status.PodIP == "" || spec.Status.Phase == "Succeeded" || spec.Status.Phase == "Failed" {
+		// Who has a host's addresses cannot be told by them, and who has ended has none.
+		if !spec.HostNetwork || spec.Status.PodIP == "" {
+			return nil
+		}
+	} else {
+		w.Addresses = append(w.Addresses, spec.Status.PodIP)
+		for _, ip := range spec.Status.PodIPs {
+			if ip.IP != spec.Status.PodIP {
+				w.Addresses = append(w.Addresses, ip.IP)
+			}
+		}
+	}
+	w.Account = m.Settings.Identity(o.Namespace, or(spec.ServiceAccountName, "default"))
+	w.Locality = m.nodeLocality(spec.NodeName)
+	if said := o.Labels[labelLocality]; said != "" {
+		w.Locality = localityOf(strings.ReplaceAll(said, ".", "/"))
+	}
+	w.Network = m.network(o.Labels[labelNetwork], spec.Status.PodIP)
+	for _, c := range spec.Containers {
+		for _, p := range c.Ports {
+			if p.Name != "" {
+				if w.ports == nil {
+					w.ports = map[string]uint32{}
+				}
+				w.ports[p.Name] = uint32(p.ContainerPort)
+			}
+		}
+	}
+	return w
+}
+
+// entryWorkload reads a WorkloadEntry, or an endpoint that stands in a ServiceEntry.
+func (m *Mesh) entryWorkload(k source.Key, spec *networking.WorkloadEntry, labels map[string]string) *Workload {
+	w := &Workload{From: k, Labels: spec.GetLabels(), Ready: true, Weight: spec.GetWeight(), Locality: localityOf(spec.GetLocality()), ports: spec.GetPorts()}
+	if spec.GetAddress() != "" {
+		w.Addresses = []string{spec.GetAddress()}
+	}
+	if len(labels) > 0 { // those of the object count as its own
+		w.Labels = clone(labels)
+		maps.Copy(w.Labels, spec.GetLabels())
+	}
+	if spec.GetServiceAccount() != "" {
+		w.Account = m.Settings.Identity(k.Namespace, spec.GetServiceAccount())
+	}
+	if mode, said := w.Labels[labelTLSMode]; said {
+		w.Sidecar = mode == modeIstio
+	} else {
+		w.Sidecar = spec.GetServiceAccount() != ""
+	}
+	w.Network = m.network(or(spec.GetNetwork(), w.Labels[labelNetwork]), spec.GetAddress())
+	return w
+}
+
+// network says where an address is, of which something may be said.
+func (m *Mesh) network(said, address string) string {
+	if said != "" {
+		return said
+	}
+	if o := m.objects[source.Namespace].Get("", m.Settings.RootNamespace); o != nil && o.Labels[labelNetwork] != "" {
+		return o.Labels[labelNetwork]
+	}
+	return m.Settings.networkOf(address)
+}
+
+func (m *Mesh) nodeLocality(node string) Locality {
+	o := m.objects[source.Node].Get("", node)
+	if o == nil {
+		return Locality{}
+	}
+	return Locality{o.Labels[labelRegion], o.Labels[labelZone], o.Labels[labelSubZone]}
+}
+
+// localityOf reads region/zone/subzone.
+func localityOf(said string) (l Locality) {
+	parts := append(strings.SplitN(said, "/", 3), "", "")
+	return Locality{parts[0], parts[1], parts[2]}
+}
+
+// Identity is who runs under a service account.
+func (s *Settings) Identity(namespace, account string) string {
+	return "spiffe://" + s.TrustDomain + "/ns/" + namespace + "/sa/" + account
+}
+
+// matches tells whether labels have all of a selector. An empty one is everybody's.
+func matches(selector, labels map[string]string) bool {
+	for k, v := range selector {
+		if have, ok := labels[k]; !ok || have != v {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,185 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/grpclog"
+
+	"github.com/weftmesh/weft/control/push"
+	"github.com/weftmesh/weft/control/source"
+	"github.com/weftmesh/weft/control/source/file"
+	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/xds/server"
+)
+
+// Options are what a control plane is made from. An empty address switches a part off.
+type Options struct {
+	ConfigDir  string // a directory of manifests, followed
+	MeshConfig string // a file with the mesh's own configuration; empty: Istio's defaults
+	GRPC       string // the address that proxies come to, in plain text
+	Admin      string // the address of the pages for people
+	// AllowPlaintext lets GRPC be an address that others than this host reach: whoever reaches it is told everything, and nobody has to prove who
+	// he is.
+	AllowPlaintext bool
+	Log            *slog.Logger
+	Level          *slog.LevelVar // of Log
+}
+
+// Plane is a control plane that runs.
+type Plane struct {
+	Options
+	push   *push.Push
+	stats  *telemetry.Store
+	grpc   *grpc.Server
+	admin  *http.Server
+	began  time.Time
+	ctx    context.Context
+	cancel context.CancelFunc
+	parts  sync.WaitGroup
+	failed chan error
+
+	// GRPCAddress and AdminAddress are where it is reached; nil: not at all.
+	GRPCAddress, AdminAddress net.Addr
+}
+
+// The names that sources have in the log and on pages.
+const (
+	fromFiles = "files"
+	fromMesh  = "mesh config"
+)
+
+// Start has a control plane run until Close. It says what is wrong with its options, and with the mesh's own configuration.
+func Start(o Options) (*Plane, error) {
+	p := &Plane{Options: o, stats: telemetry.NewStore(0), began: time.Now(), failed: make(chan error, 1)}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	if err := p.start(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Plane) start() error {
+	if p.ConfigDir == "" {
+		return errors.New("there is no source of objects: name a directory of manifests by --config-dir")
+	}
+	sources := []string{fromFiles}
+	var settings source.Batch
+	if p.MeshConfig != "" {
+		sources = append(sources, fromMesh)
+		var err error
+		if settings, err = readMesh(p.MeshConfig); err != nil {
+			return err
+		}
+	}
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)) // what ends a stream is told to its proxy, and counted
+	p.push = push.New(push.Options{Sources: sources, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)})
+	if p.GRPC != "" {
+		l, err := p.listen("--grpc-addr", p.GRPC)
+		if err != nil {
+			return err
+		}
+		if a := l.Addr().(*net.TCPAddr); !a.IP.IsLoopback() && !p.AllowPlaintext {
+			l.Close()
+			return fmt.Errorf("--grpc-addr is %s, which others than this host may reach, and what is said there is neither encrypted nor proven: want an address such as 127.0.0.1:15010, or --allow-plaintext-xds", p.GRPC)
+		}
+		p.GRPCAddress, p.grpc = l.Addr(), grpc.NewServer(server.GRPC()...)
+		server.New(server.Options{Control: p.push, Stats: p.stats.Acquire(server.Stats, "xds.").Loop(0)}).Register(p.grpc)
+		p.parts.Go(func() { p.grpc.Serve(l) })
+	}
+	if p.Admin != "" {
+		l, err := p.listen("--admin-addr", p.Admin)
+		if err != nil {
+			return err
+		}
+		p.AdminAddress, p.admin = l.Addr(), p.pages()
+		p.parts.Go(func() { p.admin.Serve(l) })
+	}
+	p.parts.Go(func() { p.push.Run(p.ctx) })
+	if p.MeshConfig != "" {
+		p.push.Tell(p.ctx, fromMesh, settings)
+	}
+	p.parts.Go(func() {
+		err := file.Watch(p.ctx, p.ConfigDir, func(b source.Batch) { p.push.Tell(p.ctx, fromFiles, b) })
+		if err != nil {
+			p.failed <- err
+		}
+	})
+	return nil
+}
+
+func (p *Plane) listen(flag, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return l, nil
+}
+
+// Failed tells once that the directory cannot be followed. What is known goes on being served.
+func (p *Plane) Failed() <-chan error { return p.failed }
+
+// Readied is closed when every source has told what it has, and proxies are served.
+func (p *Plane) Readied() <-chan struct{} { return p.push.Readied() }
+
+// Close ends it. Proxies keep what they have been told.
+func (p *Plane) Close() {
+	p.cancel()
+	if p.grpc != nil {
+		p.grpc.Stop()
+	}
+	if p.admin != nil {
+		p.admin.Close()
+	}
+	p.parts.Wait()
+}
+
+// Reread reads the mesh's own configuration again. If something is wrong with it, what was read before stays in force.
+func (p *Plane) Reread() {
+	if p.MeshConfig == "" {
+		return
+	}
+	b, err := readMesh(p.MeshConfig)
+	if err != nil {
+		p.Log.Error("the mesh's configuration is not read again: what was read before stays in force", "because", err)
+		return
+	}
+	p.push.Tell(p.ctx, fromMesh, b)
+}
+
+// maxMeshConfig bounds, in bytes, the mesh's own configuration.
+const maxMeshConfig = 1 << 20
+
+func readMesh(path string) (b source.Batch, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return b, fmt.Errorf("--mesh-config: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxMeshConfig+1))
+	if err != nil {
+		return b, fmt.Errorf("--mesh-config: %w", err)
+	}
+	if len(data) > maxMeshConfig {
+		return b, fmt.Errorf("--mesh-config: %s has more than %d bytes", path, maxMeshConfig)
+	}
+	o, problems := source.ReadMeshConfig(data, source.Origin{Source: fromMesh, File: path})
+	if o == nil {
+		var all []error
+		for _, one := range problems {
+			all = append(all, errors.New("--mesh-config: "+push.Say(one)))
+		}
+		return b, errors.Join(all...)
+	}
+	return source.Batch{Changes: []source.Change{{Key: o.Key, Object: o}}, Problems: problems}, nil
+}

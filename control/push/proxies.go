@@ -1,0 +1,172 @@
+package push
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/weftmesh/weft/control/translate"
+	"github.com/weftmesh/weft/xds/server"
+)
+
+// group are the streams of proxies that are all the same to translation: they are told the same.
+type group struct {
+	key     string
+	proxy   *translate.Proxy
+	view    *server.View // that is shown to them; nil: none yet. The goroutine that runs writes it.
+	members map[*member]bool
+}
+
+// member is a stream.
+type member struct {
+	session *server.Session
+	proxy   *translate.Proxy // its own, of which the group's may have another name
+	group   *group
+	view    *server.View
+	since   time.Time // when what it has not answered yet came about; zero: it has answered all
+	counted bool      // among those that have not answered a change
+}
+
+// keyOf tells apart what translation tells apart. Names of proxies are not in it.
+func keyOf(p *translate.Proxy) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %q %q %q %q %q %d %+v %q %q %q", p.Role, p.Address, p.Namespace, p.Account, p.Domain, p.Network, p.Identity, p.Traits, p.Locality.Region, p.Locality.Zone, p.Locality.SubZone)
+	for _, k := range slices.Sorted(maps.Keys(p.Labels)) {
+		fmt.Fprintf(&b, " %q=%q", k, p.Labels[k])
+	}
+	return b.String()
+}
+
+// Join implements server.Control.
+func (p *Push) Join(s *server.Session) error {
+	proxy, err := translate.ProxyOf(s.Node())
+	if err != nil {
+		p.count(turned, 1)
+		p.Log.Warn("a proxy is turned away", "peer", s.Peer(), "because", err)
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	key := keyOf(proxy)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := p.groups[key]
+	if g == nil {
+		g = &group{key: key, proxy: proxy, members: map[*member]bool{}}
+		p.groups[key] = g
+		p.arrived = append(p.arrived, g)
+	}
+	m := &member{session: s, proxy: proxy, group: g}
+	if g.proxy.ID == proxy.ID {
+		m.proxy = g.proxy
+	}
+	g.members[m] = true
+	p.proxies[s] = m
+	p.gauge(connected, len(p.proxies))
+	if g.view != nil {
+		p.showOne(m, g.view, time.Now(), false)
+		return nil
+	}
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// Leave implements server.Control.
+func (p *Push) Leave(s *server.Session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.proxies[s]
+	delete(p.proxies, s)
+	p.gauge(connected, len(p.proxies))
+	for r := range p.refused {
+		if r.session == s {
+			delete(p.refused, r)
+		}
+	}
+	p.gauge(refusing, len(p.refused))
+	delete(m.group.members, m)
+	if g := m.group; len(g.members) == 0 {
+		delete(p.groups, g.key)
+		p.arrived = slices.DeleteFunc(p.arrived, func(other *group) bool { return other == g })
+	}
+	p.close(m)
+}
+
+// Settled implements server.Control.
+func (p *Push) Settled(s *server.Session, v *server.View) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.proxies[s]; m != nil && m.view == v && !m.since.IsZero() {
+		p.observe(answered, time.Since(m.since))
+		p.close(m)
+	}
+}
+
+// close notes that a proxy has nothing to answer any more. It is called with the lock held.
+func (p *Push) close(m *member) {
+	m.since = time.Time{}
+	if !m.counted {
+		return
+	}
+	m.counted = false
+	if p.open--; p.open == 0 {
+		p.last.Answered = time.Since(p.began)
+		p.observe(converged, p.last.Answered)
+	}
+}
+
+// maxRefused bounds what is remembered of what was refused, in all. Beyond it is counted and logged only.
+const maxRefused = 10_000
+
+// refusal names what a stream has refused. Without a name it is a list as a whole.
+type refusal struct {
+	session *server.Session
+	kind    server.Kind
+	name    string
+}
+
+// Answered implements server.Control.
+func (p *Push) Answered(s *server.Session, v server.Verdict) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.proxies[s]
+	if m == nil {
+		return
+	}
+	if v.Refused == "" {
+		p.count(acks+int(v.Kind), 1)
+		if len(p.refused) == 0 {
+			return
+		}
+		delete(p.refused, refusal{s, v.Kind, ""})
+		for _, r := range v.Resources {
+			delete(p.refused, refusal{s, v.Kind, r.Name})
+		}
+		for _, name := range v.Removed {
+			delete(p.refused, refusal{s, v.Kind, name})
+		}
+		p.gauge(refusing, len(p.refused))
+		return
+	}
+	p.count(nacks+int(v.Kind), 1)
+	key, version := refusal{s, v.Kind, ""}, ""
+	if v.View != nil {
+		version = v.View.Version
+	}
+	if len(v.Resources) == 1 {
+		key.name, version = v.Resources[0].Name, v.Resources[0].Version
+	}
+	p.Log.Error("a proxy has refused what it was told", "proxy", m.proxy.ID, "kind", v.Kind, "name", key.name, "version", version, "because", v.Refused)
+	if _, is := p.refused[key]; is || len(p.refused) < maxRefused {
+		p.refused[key] = Refusal{Proxy: m.proxy.ID, Kind: v.Kind.String(), Name: key.name, Version: version, Because: v.Refused, At: time.Now()}
+	} else {
+		p.count(unremembered, 1)
+	}
+	p.gauge(refusing, len(p.refused))
+}

@@ -1,0 +1,277 @@
+package push
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weftmesh/weft/control/mesh"
+	"github.com/weftmesh/weft/control/source"
+	"github.com/weftmesh/weft/control/translate"
+	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/xds/server"
+)
+
+// maxQueue is how many batches may wait to be taken. Who has more to tell waits: the next round takes them all.
+const maxQueue = 64
+
+// Options are what a Push is made from.
+type Options struct {
+	// Sources are the names of those that will tell something. Nobody is told of a mesh before each has: half a mesh takes traffic away.
+	Sources []string
+	Log     *slog.Logger
+	Stats   *telemetry.Values // of Stats; nil: nothing is counted
+}
+
+// Push has the proxies of a server be told of a mesh that changes. It is the server's Control.
+type Push struct {
+	Options
+	queue chan told
+	wake  chan struct{} // has room for one: a proxy has come
+	whole chan struct{} // closed when every source has told something and all is shown
+
+	mu       sync.Mutex
+	awaited  map[string]bool                 // sources that have not told anything
+	problems map[string][]source.Problem     // that sources have told, by source
+	unrun    map[source.Key][]source.Problem // what translation does not run of objects
+	proxies  map[*server.Session]*member
+	groups   map[string]*group
+	arrived  []*group // that have no view, of the mesh that there is
+	refused  map[refusal]Refusal
+	open     int       // streams that have not answered all that came of changes
+	began    time.Time // the first of those
+	last     Round
+	mesh     *mesh.Mesh // nil until every source has told something
+
+	// Of the goroutine that runs.
+	next       *mesh.Mesh
+	translator *translate.Translator
+}
+
+// told is what a source has said.
+type told struct {
+	source string
+	batch  source.Batch
+	at     time.Time
+}
+
+// New makes one. Run has it work.
+func New(o Options) *Push {
+	p := &Push{
+		Options: o, queue: make(chan told, maxQueue), wake: make(chan struct{}, 1), whole: make(chan struct{}), awaited: map[string]bool{}, problems: map[string][]source.Problem{}, unrun: map[source.Key][]source.Problem{},
+		proxies: map[*server.Session]*member{}, groups: map[string]*group{}, refused: map[refusal]Refusal{},
+		next: mesh.New(), translator: translate.New(),
+	}
+	for _, name := range o.Sources {
+		p.awaited[name] = true
+	}
+	return p
+}
+
+// Tell takes what a source says. It waits if there is much to be taken, until ctx ends.
+func (p *Push) Tell(ctx context.Context, name string, b source.Batch) {
+	select {
+	case p.queue <- told{name, b, time.Now()}:
+	case <-ctx.Done():
+	}
+}
+
+// Run works until ctx ends. A change is taken at once; what comes while views are made is the next round.
+func (p *Push) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case t := <-p.queue:
+			p.round(p.gather(t))
+		case <-p.wake:
+			p.welcome()
+		}
+	}
+}
+
+// gather takes what else waits.
+func (p *Push) gather(first told) []told {
+	all := []told{first}
+	for {
+		select {
+		case t := <-p.queue:
+			all = append(all, t)
+		default:
+			return all
+		}
+	}
+}
+
+// round takes batches in and shows what comes of them.
+func (p *Push) round(batches []told) {
+	began := batches[0].at
+	var changes []source.Change
+	for _, t := range batches {
+		p.note(t)
+		changes = append(changes, p.check(t.batch.Changes)...)
+	}
+	p.next = p.next.With(changes)
+	p.mu.Lock()
+	whole, first := len(p.awaited) == 0, p.mesh == nil
+	if whole {
+		p.mesh = p.next
+	}
+	list := make([]*group, 0, len(p.groups))
+	for _, g := range p.groups {
+		list = append(list, g)
+	}
+	p.mu.Unlock()
+	if !whole || len(changes) == 0 && p.last.Number > 0 {
+		return
+	}
+	defer func() {
+		p.welcome() // those that have come meanwhile, or waited
+		if first {
+			close(p.whole)
+		}
+	}()
+	p.mu.Lock()
+	p.last = Round{Number: p.last.Number + 1, Changes: len(changes), Began: began}
+	p.mu.Unlock()
+	shown := 0
+	for _, g := range list {
+		if v := p.view(g); v != nil && v != g.view {
+			shown += p.show(g, v, began, true)
+		}
+	}
+	p.mu.Lock()
+	p.last.Proxies, p.last.Computed = shown, time.Since(began)
+	r := p.last
+	p.mu.Unlock()
+	p.count(rounds, 1)
+	p.observe(computed, r.Computed)
+	p.Log.Debug("told", "changes", r.Changes, "proxies", r.Proxies, "after", r.Computed)
+}
+
+// welcome shows their views to proxies that have come.
+func (p *Push) welcome() {
+	p.mu.Lock()
+	list := p.arrived
+	if p.mesh == nil {
+		list = nil
+	} else {
+		p.arrived = nil
+	}
+	p.mu.Unlock()
+	for _, g := range list {
+		if g.view == nil {
+			if v := p.view(g); v != nil {
+				p.show(g, v, time.Now(), false)
+			}
+		}
+	}
+}
+
+// view is what a group's proxies are to be told. If making it goes wrong, they keep what they have been told, and so does everybody else: nil.
+func (p *Push) view(g *group) (v *server.View) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.count(failures, 1)
+			p.Log.Error("a view could not be made: its proxies keep the one they have", "proxy", g.proxy.ID, "because", r, "stack", string(debug.Stack()))
+			p.translator, v = translate.New(), nil
+		}
+	}()
+	return p.translator.View(p.next, g.proxy)
+}
+
+// show has a group's proxies be told of a view, and says how many there are.
+func (p *Push) show(g *group, v *server.View, began time.Time, changed bool) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g.view = v
+	for m := range g.members {
+		p.showOne(m, v, began, changed)
+	}
+	return len(g.members)
+}
+
+// showOne is called with the lock held.
+func (p *Push) showOne(m *member, v *server.View, began time.Time, changed bool) {
+	if m.since.IsZero() {
+		m.since = began
+	}
+	if changed && !m.counted {
+		if p.open++; p.open == 1 {
+			p.began = began
+		}
+		m.counted = true
+	}
+	m.view = v
+	m.session.Show(v)
+	p.count(pushes, 1)
+}
+
+// check leaves out objects of which something is not run that they cannot do without: what there was of them before stays in force. What is not run
+// of others is said.
+func (p *Push) check(changes []source.Change) (good []source.Change) {
+	for _, c := range changes {
+		var found []source.Problem
+		if c.Object != nil {
+			found = translate.Check(c.Object)
+		}
+		p.mu.Lock()
+		before := p.unrun[c.Key]
+		if delete(p.unrun, c.Key); len(found) > 0 {
+			p.unrun[c.Key] = found
+		}
+		p.mu.Unlock()
+		p.say(found, before)
+		if !slices.ContainsFunc(found, func(one source.Problem) bool { return !one.Warning }) {
+			good = append(good, c)
+		}
+	}
+	return good
+}
+
+// note keeps a source's problems and says what is new among them.
+func (p *Push) note(t told) {
+	p.mu.Lock()
+	before := p.problems[t.source]
+	p.problems[t.source] = t.batch.Problems
+	first := p.awaited[t.source]
+	delete(p.awaited, t.source)
+	p.mu.Unlock()
+	p.say(t.batch.Problems, before)
+	wrong := 0
+	for _, one := range t.batch.Problems {
+		if !one.Warning {
+			wrong++
+		}
+	}
+	if first || len(t.batch.Changes) > 0 {
+		p.Log.Info("read", "source", t.source, "changes", len(t.batch.Changes), "wrong", wrong)
+	}
+	if len(before) > 0 && len(t.batch.Problems) == 0 {
+		p.Log.Info("nothing is wrong any more", "source", t.source)
+	}
+}
+
+// say logs problems that were not there before.
+func (p *Push) say(problems, before []source.Problem) {
+	if len(problems) == 0 {
+		return
+	}
+	known := make(map[source.Problem]bool, len(before))
+	for _, one := range before {
+		known[one] = true
+	}
+	for _, one := range problems {
+		if known[one] {
+			continue
+		}
+		level := slog.LevelError
+		if one.Warning {
+			level = slog.LevelWarn
+		}
+		p.Log.Log(context.Background(), level, Say(one))
+	}
+}

@@ -1,0 +1,147 @@
+package push
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/weftmesh/weft/control/mesh"
+	"github.com/weftmesh/weft/control/source"
+)
+
+// Status is how things stand, for people and for JSON.
+type Status struct {
+	Awaits   []string       `json:"awaits,omitempty"` // sources that have not told anything yet: until they do, nobody is told of the mesh
+	Objects  map[string]int `json:"objects"`          // by kind
+	Problems []Problem      `json:"problems"`
+	Proxies  []Proxy        `json:"proxies"` // by name
+	Refused  []Refusal      `json:"refused"` // by proxy
+	Last     Round          `json:"last"`
+}
+
+// Problem is something wrong with what a source has.
+type Problem struct {
+	Source  string `json:"source"`
+	Text    string `json:"text"` // with file, line, object and field
+	Warning bool   `json:"warning,omitempty"`
+}
+
+// Proxy is a stream of one.
+type Proxy struct {
+	ID        string    `json:"id"`
+	Namespace string    `json:"namespace"`
+	Peer      string    `json:"peer"`
+	Since     time.Time `json:"since"`
+	View      string    `json:"view,omitempty"`         // the version that it is to have; empty: none yet
+	Synced    bool      `json:"synced"`                 // it has answered all of it
+	Kinds     []Kind    `json:"kinds"`                  // that it has asked for
+	Unknown   []string  `json:"unknownTypes,omitempty"` // that it has asked for, too, and nobody tells of
+}
+
+// Kind is how a stream stands with a kind of resource.
+type Kind struct {
+	Kind    string        `json:"kind"`
+	All     bool          `json:"all,omitempty"`
+	Names   int           `json:"names,omitempty"` // that are asked for
+	Version string        `json:"version,omitempty"`
+	Waits   time.Duration `json:"waitsNanoseconds,omitempty"` // how long a response has not been answered
+	Refused string        `json:"refused,omitempty"`          // why the last answered response was not taken
+}
+
+// Refusal is a resource that a proxy does not take as it is. What it had before stays in force there.
+type Refusal struct {
+	Proxy   string    `json:"proxy"`
+	Kind    string    `json:"kind"`
+	Name    string    `json:"name,omitempty"` // empty: a list, of which nobody can say what is wrong in it
+	Version string    `json:"version"`
+	Because string    `json:"because"`
+	At      time.Time `json:"at"`
+}
+
+// Round is what became of what sources told at once.
+type Round struct {
+	Number   int           `json:"number"` // the first is 1; 0: there was none
+	Changes  int           `json:"changes"`
+	Proxies  int           `json:"proxies"` // streams that were shown another view
+	Began    time.Time     `json:"began"`
+	Computed time.Duration `json:"computedNanoseconds"`           // until they were
+	Answered time.Duration `json:"answeredNanoseconds,omitempty"` // until the last had answered; 0: not yet, or nobody had to
+}
+
+// Status tells how things stand.
+func (p *Push) Status() Status {
+	s := Status{Objects: map[string]int{}, Problems: []Problem{}, Proxies: []Proxy{}, Refused: []Refusal{}}
+	m := p.gatherStatus(&s)
+	if m != nil {
+		for k := source.VirtualService; k <= source.ConfigMap; k++ {
+			if o := m.Objects(k); o != nil && len(o.All()) > 0 {
+				s.Objects[k.String()] = len(o.All())
+			}
+		}
+	}
+	slices.Sort(s.Awaits)
+	slices.SortFunc(s.Problems, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Text, b.Text)) })
+	slices.SortFunc(s.Proxies, func(a, b Proxy) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Peer, b.Peer), a.Since.Compare(b.Since)) })
+	slices.SortFunc(s.Refused, func(a, b Refusal) int {
+		return cmp.Or(cmp.Compare(a.Proxy, b.Proxy), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	return s
+}
+
+// gatherStatus takes what has to be taken at once, as it comes, and gives the mesh; nil: there is none yet.
+func (p *Push) gatherStatus(s *Status) *mesh.Mesh {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.Last = p.last
+	for name := range p.awaited {
+		s.Awaits = append(s.Awaits, name)
+	}
+	for name, list := range p.problems {
+		for _, one := range list {
+			s.Problems = append(s.Problems, Problem{Source: name, Text: Say(one), Warning: one.Warning})
+		}
+	}
+	for _, list := range p.unrun {
+		for _, one := range list {
+			s.Problems = append(s.Problems, Problem{Source: one.From.Source, Text: Say(one), Warning: one.Warning})
+		}
+	}
+	for session, m := range p.proxies {
+		one := Proxy{ID: m.proxy.ID, Namespace: m.proxy.Namespace, Peer: session.Peer(), Since: session.Since(), Kinds: []Kind{}, Unknown: session.Unknown()}
+		states, at := session.States(now)
+		if m.view != nil {
+			one.View, one.Synced = m.view.Version, at == m.view
+		}
+		for _, st := range states {
+			one.Kinds = append(one.Kinds, Kind{Kind: st.Kind.String(), All: st.All, Names: st.Names, Version: st.Version, Waits: st.Waits, Refused: st.Refused})
+		}
+		s.Proxies = append(s.Proxies, one)
+	}
+	for _, r := range p.refused {
+		s.Refused = append(s.Refused, r)
+	}
+	return p.mesh
+}
+
+// Readied is closed when every source has told something, and whoever waited has been shown what comes of it.
+func (p *Push) Readied() <-chan struct{} { return p.whole }
+
+// Say is a problem in a line: where, of what, and what.
+func Say(one source.Problem) string {
+	text := one.From.File
+	if text == "" {
+		text = one.From.Source
+	}
+	if one.From.Line > 0 {
+		text = fmt.Sprintf("%s:%d", text, one.From.Line)
+	}
+	if one.Name != "" {
+		text += ": " + one.Key.String()
+	}
+	if one.Path != "" {
+		text += ": " + one.Path
+	}
+	return text + ": " + one.Text
+}

@@ -1,0 +1,559 @@
+package translate
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"weak"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
+	templatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/path/match/uri_template/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	security "istio.io/api/security/v1beta1"
+
+	"github.com/weftmesh/weft/control/mesh"
+	"github.com/weftmesh/weft/control/source"
+)
+
+type spaceKey struct {
+	objects   ref[mesh.Objects]
+	namespace string
+	root      string
+}
+
+// space is the objects that hold for workloads of a namespace: those of the root, then its own, each the oldest first.
+type space struct{ objects []*source.Object }
+
+func (t *Translator) space(m *mesh.Mesh, objects *mesh.Objects, namespace string) *space {
+	return t.spaces.get(spaceKey{weak.Make(objects), namespace, m.Settings.RootNamespace}, func() *space {
+		s := &space{objects: objects.In(m.Settings.RootNamespace)}
+		if namespace != m.Settings.RootNamespace {
+			s.objects = append(s.objects, objects.In(namespace)...)
+		}
+		return s
+	})
+}
+
+// guards are what decides who may send a workload anything.
+type guards struct {
+	access *chain    // AuthorizationPolicies
+	tokens *chain    // RequestAuthentications
+	seen   ref[seen] // services that tokens' keys may come from, if there are any
+}
+
+// guards finds those of a workload. held has to be kept with what is made of them.
+func (t *Translator) guards(m *mesh.Mesh, p *Proxy, s *seen) (g guards, held [2]*space) {
+	access, tokens := (*chain)(nil), (*chain)(nil)
+	held = [2]*space{t.space(m, m.Access, p.Namespace), t.space(m, m.Tokens, p.Namespace)}
+	for _, o := range held[0].objects {
+		spec := o.Spec.(*security.AuthorizationPolicy)
+		// One that names a target is for that, and none of these is a sidecar or a gateway of Istio's own kind.
+		if spec.GetTargetRef() == nil && len(spec.GetTargetRefs()) == 0 && has(p.Labels, spec.GetSelector().GetMatchLabels()) {
+			access = t.chains.add(access, o)
+		}
+	}
+	for _, o := range held[1].objects {
+		spec := o.Spec.(*security.RequestAuthentication)
+		if spec.GetTargetRef() == nil && len(spec.GetTargetRefs()) == 0 && has(p.Labels, spec.GetSelector().GetMatchLabels()) {
+			tokens = t.chains.add(tokens, o)
+		}
+	}
+	g = guards{access: access, tokens: tokens}
+	if tokens != nil {
+		g.seen = weak.Make(s)
+	}
+	return g, held
+}
+
+// http are the filters of guards that see requests.
+func (g *guards) http(s *mesh.Settings) []*hcmv3.HttpFilter {
+	return append(tokensHTTP(g.tokens, g.seen.Value()), accessHTTP(s, g.access)...)
+}
+
+// objectsOf are those of a chain, in their order.
+func objectsOf(c *chain) (list []*source.Object) {
+	for ; c != nil; c = c.before {
+		list = append(list, c.item.(*source.Object))
+	}
+	slices.Reverse(list)
+	return list
+}
+
+// dryRun has a policy be weighed and not kept to.
+const dryRun = "istio.io/dry-run"
+
+// Prefixes of the statistics of policies that are only weighed.
+const (
+	weighedAllow = "istio_dry_run_allow_"
+	weighedDeny  = "istio_dry_run_deny_"
+)
+
+// actions are the lists in the order in which they are asked.
+var actions = []struct {
+	said    []security.AuthorizationPolicy_Action
+	action  rbacv3.RBAC_Action
+	weighed string
+}{
+	{[]security.AuthorizationPolicy_Action{security.AuthorizationPolicy_AUDIT}, rbacv3.RBAC_LOG, ""},
+	// Who is to ask somebody else, which is not done yet, may not: what such a policy is for is denied.
+	{[]security.AuthorizationPolicy_Action{security.AuthorizationPolicy_DENY, security.AuthorizationPolicy_CUSTOM}, rbacv3.RBAC_DENY, weighedDeny},
+	{[]security.AuthorizationPolicy_Action{security.AuthorizationPolicy_ALLOW}, rbacv3.RBAC_ALLOW, weighedAllow},
+}
+
+// rulesOf are the policies of an action, those that are kept to and those that are only weighed; nil: there are none.
+func rulesOf(s *mesh.Settings, objects []*source.Object, said []security.AuthorizationPolicy_Action, action rbacv3.RBAC_Action, tcp bool) (kept, weighed *rbacv3.RBAC) {
+	for _, o := range objects {
+		spec := o.Spec.(*security.AuthorizationPolicy)
+		if !slices.Contains(said, spec.GetAction()) {
+			continue
+		}
+		to := &kept
+		if dry, _ := strconv.ParseBool(o.Annotations[dryRun]); dry {
+			to = &weighed
+		}
+		if *to == nil {
+			*to = &rbacv3.RBAC{Action: action, Policies: map[string]*rbacv3.Policy{}}
+		}
+		name := func(i int) string { return fmt.Sprintf("ns[%s]-policy[%s]-rule[%d]", o.Namespace, o.Name, i) }
+		for i, r := range spec.GetRules() {
+			w := &ruleWriter{settings: s, namespace: o.Namespace, tcp: tcp, wider: action != rbacv3.RBAC_ALLOW}
+			if p := w.policy(r); p != nil {
+				(*to).Policies[name(i)] = p
+			}
+		}
+		if len(spec.GetRules()) == 0 { // it matches nothing: nobody is allowed by it, nobody denied
+			(*to).Policies[name(0)] = &rbacv3.Policy{
+				Permissions: []*rbacv3.Permission{{Rule: &rbacv3.Permission_NotRule{NotRule: anyPermission()}}},
+				Principals:  []*rbacv3.Principal{{Identifier: &rbacv3.Principal_NotId{NotId: anyPrincipal()}}},
+			}
+		}
+	}
+	return kept, weighed
+}
+
+// accessHTTP decides by requests.
+func accessHTTP(s *mesh.Settings, access *chain) (list []*hcmv3.HttpFilter) {
+	objects := objectsOf(access)
+	for _, a := range actions {
+		kept, weighed := rulesOf(s, objects, a.said, a.action, false)
+		if kept == nil && weighed == nil {
+			continue
+		}
+		f := &httprbacv3.RBAC{Rules: kept, ShadowRules: weighed}
+		if weighed != nil {
+			f.ShadowRulesStatPrefix = a.weighed
+		}
+		list = append(list, httpFilter("envoy.filters.http.rbac", f))
+	}
+	return list
+}
+
+// accessTCP decides by connections.
+func accessTCP(s *mesh.Settings, access *chain) (list []*listenerv3.Filter) {
+	objects := objectsOf(access)
+	for _, a := range actions {
+		kept, weighed := rulesOf(s, objects, a.said, a.action, true)
+		if kept == nil && weighed == nil {
+			continue
+		}
+		f := &tcprbacv3.RBAC{Rules: kept, ShadowRules: weighed, StatPrefix: "tcp."}
+		if weighed != nil {
+			f.ShadowRulesStatPrefix = a.weighed
+		}
+		list = append(list, networkFilter("envoy.filters.network.rbac", f))
+	}
+	return list
+}
+
+// ruleWriter writes a rule. What cannot be decided where it is to be, such as a path of a connection, makes it deny more or allow less: wider, the
+// condition is left out; else the rule is.
+type ruleWriter struct {
+	settings  *mesh.Settings
+	namespace string
+	tcp       bool
+	wider     bool
+	lost      bool // something could not be decided
+}
+
+func (w *ruleWriter) policy(r *security.Rule) *rbacv3.Policy {
+	p := &rbacv3.Policy{}
+	froms, tos := r.GetFrom(), r.GetTo()
+	if len(froms) == 0 {
+		froms = []*security.Rule_From{{}}
+	}
+	if len(tos) == 0 {
+		tos = []*security.Rule_To{{}}
+	}
+	for _, f := range froms {
+		s := f.GetSource()
+		var and []*rbacv3.Principal
+		add := func(values, not []string, one func(string) *rbacv3.Principal) {
+			and = append(and, w.principals(values, not, one)...)
+		}
+		add(w.expand(s.GetPrincipals()), w.expand(s.GetNotPrincipals()), w.principal)
+		add(s.GetRequestPrincipals(), s.GetNotRequestPrincipals(), w.requestPrincipal)
+		add(s.GetServiceAccounts(), s.GetNotServiceAccounts(), w.account)
+		add(s.GetTrustDomains(), s.GetNotTrustDomains(), w.trustDomain)
+		add(s.GetNamespaces(), s.GetNotNamespaces(), w.space)
+		add(s.GetRemoteIpBlocks(), s.GetNotRemoteIpBlocks(), w.remote)
+		add(s.GetIpBlocks(), s.GetNotIpBlocks(), w.direct)
+		for _, c := range r.GetWhen() {
+			if one, values, not := w.whenPrincipal(c); one != nil {
+				add(values, not, one)
+			}
+		}
+		if len(and) == 0 {
+			and = append(and, anyPrincipal())
+		}
+		p.Principals = append(p.Principals, &rbacv3.Principal{Identifier: &rbacv3.Principal_AndIds{AndIds: &rbacv3.Principal_Set{Ids: and}}})
+	}
+	for _, t := range tos {
+		o := t.GetOperation()
+		var and []*rbacv3.Permission
+		add := func(values, not []string, one func(string) *rbacv3.Permission) {
+			and = append(and, w.permissions(values, not, one)...)
+		}
+		add(o.GetHosts(), o.GetNotHosts(), w.host)
+		add(o.GetMethods(), o.GetNotMethods(), w.method)
+		add(o.GetPaths(), o.GetNotPaths(), w.path)
+		add(o.GetPorts(), o.GetNotPorts(), w.port)
+		for _, c := range r.GetWhen() {
+			if one := w.whenPermission(c.GetKey()); one != nil {
+				add(c.GetValues(), c.GetNotValues(), one)
+			}
+		}
+		if len(and) == 0 {
+			and = append(and, anyPermission())
+		}
+		p.Permissions = append(p.Permissions, &rbacv3.Permission{Rule: &rbacv3.Permission_AndRules{AndRules: &rbacv3.Permission_Set{Rules: and}}})
+	}
+	for _, c := range r.GetWhen() {
+		if one, _, _ := w.whenPrincipal(c); one == nil && w.whenPermission(c.GetKey()) == nil {
+			w.lost = true // nobody knows such a condition
+		}
+	}
+	if w.lost && !w.wider {
+		return nil
+	}
+	return p
+}
+
+func anyPrincipal() *rbacv3.Principal {
+	return &rbacv3.Principal{Identifier: &rbacv3.Principal_Any{Any: true}}
+}
+
+func anyPermission() *rbacv3.Permission {
+	return &rbacv3.Permission{Rule: &rbacv3.Permission_Any{Any: true}}
+}
+
+// principals are a list of values of which one has to be, and one of which none may be.
+func (w *ruleWriter) principals(values, not []string, one func(string) *rbacv3.Principal) (and []*rbacv3.Principal) {
+	either := func(values []string) *rbacv3.Principal {
+		var or []*rbacv3.Principal
+		for _, v := range values {
+			p := one(v)
+			if p == nil {
+				w.lost = true
+				return nil // of one value less, a rule that denies would deny less
+			}
+			or = append(or, p)
+		}
+		if len(or) == 0 {
+			return nil
+		}
+		return &rbacv3.Principal{Identifier: &rbacv3.Principal_OrIds{OrIds: &rbacv3.Principal_Set{Ids: or}}}
+	}
+	if p := either(values); p != nil {
+		and = append(and, p)
+	}
+	if p := either(not); p != nil {
+		and = append(and, &rbacv3.Principal{Identifier: &rbacv3.Principal_NotId{NotId: p}})
+	}
+	return and
+}
+
+func (w *ruleWriter) permissions(values, not []string, one func(string) *rbacv3.Permission) (and []*rbacv3.Permission) {
+	either := func(values []string) *rbacv3.Permission {
+		var or []*rbacv3.Permission
+		for _, v := range values {
+			p := one(v)
+			if p == nil {
+				w.lost = true
+				return nil // of one value less, a rule that denies would deny less
+			}
+			or = append(or, p)
+		}
+		if len(or) == 0 {
+			return nil
+		}
+		return &rbacv3.Permission{Rule: &rbacv3.Permission_OrRules{OrRules: &rbacv3.Permission_Set{Rules: or}}}
+	}
+	if p := either(values); p != nil {
+		and = append(and, p)
+	}
+	if p := either(not); p != nil {
+		and = append(and, &rbacv3.Permission{Rule: &rbacv3.Permission_NotRule{NotRule: p}})
+	}
+	return and
+}
+
+// loose is a value with a * at its beginning or end, or alone. before stands before what is matched.
+func loose(value, before string) *matcherv3.StringMatcher {
+	switch {
+	case value == "*":
+		return regex(".+")
+	case strings.HasPrefix(value, "*") && before == "":
+		return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Suffix{Suffix: value[1:]}}
+	case strings.HasPrefix(value, "*"):
+		return regex(regexp.QuoteMeta(before) + ".*" + regexp.QuoteMeta(value[1:]))
+	case strings.HasSuffix(value, "*"):
+		return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: before + value[:len(value)-1]}}
+	}
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: before + value}}
+}
+
+func regex(text string) *matcherv3.StringMatcher {
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: text}}}
+}
+
+func authenticated(m *matcherv3.StringMatcher) *rbacv3.Principal {
+	return &rbacv3.Principal{Identifier: &rbacv3.Principal_Authenticated_{Authenticated: &rbacv3.Principal_Authenticated{PrincipalName: m}}}
+}
+
+// expand has identities of the mesh's trust domain, or of one of its aliases, be those of all of them.
+func (w *ruleWriter) expand(values []string) (list []string) {
+	domains := append([]string{w.settings.TrustDomain}, w.settings.Config.GetTrustDomainAliases()...)
+	for _, v := range values {
+		domain, rest, ok := strings.Cut(v, "/")
+		if !ok || !slices.Contains(domains, domain) {
+			list = append(list, v)
+			continue
+		}
+		for _, d := range domains {
+			list = append(list, d+"/"+rest)
+		}
+	}
+	return list
+}
+
+func (w *ruleWriter) principal(v string) *rbacv3.Principal {
+	return authenticated(loose(v, "spiffe://"))
+}
+
+func (w *ruleWriter) space(v string) *rbacv3.Principal {
+	parts := strings.Split(v, "*")
+	for i, p := range parts {
+		parts[i] = regexp.QuoteMeta(p)
+	}
+	return authenticated(regex(".*/ns/" + strings.Join(parts, ".*") + "/.*"))
+}
+
+func (w *ruleWriter) account(v string) *rbacv3.Principal {
+	namespace, account, ok := strings.Cut(v, "/")
+	if !ok {
+		namespace, account = w.namespace, v
+	}
+	return authenticated(regex("spiffe://.+/ns/" + regexp.QuoteMeta(namespace) + "/(.+/|)sa/" + regexp.QuoteMeta(account) + "(/.+)?"))
+}
+
+func (w *ruleWriter) trustDomain(v string) *rbacv3.Principal {
+	if v == "*" {
+		return authenticated(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "spiffe://"}})
+	}
+	before, after, ok := strings.Cut(v, "*")
+	if !ok {
+		return authenticated(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "spiffe://" + v + "/"}})
+	}
+	return authenticated(regex("spiffe://" + regexp.QuoteMeta(before) + "[^/]*" + regexp.QuoteMeta(after) + "/.*"))
+}
+
+// block is a range of addresses; nil: it is none.
+func block(v string) *corev3.CidrRange {
+	if p, err := netip.ParsePrefix(v); err == nil {
+		return cidr(p.Masked().String())
+	}
+	if _, err := netip.ParseAddr(v); err != nil {
+		return nil
+	}
+	return cidr(v)
+}
+
+func (w *ruleWriter) direct(v string) *rbacv3.Principal {
+	c := block(v)
+	if c == nil {
+		return nil
+	}
+	return &rbacv3.Principal{Identifier: &rbacv3.Principal_DirectRemoteIp{DirectRemoteIp: c}}
+}
+
+func (w *ruleWriter) remote(v string) *rbacv3.Principal {
+	c := block(v)
+	if c == nil {
+		return nil
+	}
+	return &rbacv3.Principal{Identifier: &rbacv3.Principal_RemoteIp{RemoteIp: c}}
+}
+
+// claim is what the token that was taken must say; text: as a string, else in a list, or as one.
+func claim(path []string, value *matcherv3.StringMatcher, text bool) *rbacv3.Principal {
+	one := &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_StringMatch{StringMatch: value}}
+	if !text { // a string among several, or alone
+		list := &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_ListMatch{ListMatch: &matcherv3.ListMatcher{MatchPattern: &matcherv3.ListMatcher_OneOf{OneOf: one}}}}
+		one = &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_OrMatch{OrMatch: &matcherv3.OrMatcher{ValueMatchers: []*matcherv3.ValueMatcher{list, one}}}}
+	}
+	m := &matcherv3.MetadataMatcher{Filter: filterJWT, Value: one}
+	for _, key := range append([]string{payloadKey}, path...) {
+		m.Path = append(m.Path, &matcherv3.MetadataMatcher_PathSegment{Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: key}})
+	}
+	return &rbacv3.Principal{Identifier: &rbacv3.Principal_Metadata{Metadata: m}} //nolint:staticcheck // as Istio's
+}
+
+// requestPrincipal is issuer/subject, of which either may be loose.
+func (w *ruleWriter) requestPrincipal(v string) *rbacv3.Principal {
+	if w.tcp {
+		return nil
+	}
+	issuer, subject := v, ""
+	whole := true
+	if i := strings.LastIndexByte(v, '/'); i >= 0 { // issuers are often URLs
+		issuer, subject, whole = v[:i], v[i+1:], false
+	}
+	i, s := loose(issuer, ""), loose(subject, "")
+	switch {
+	case v == "*":
+		i, s = regex(".+"), regex(".+")
+	case whole && strings.HasPrefix(v, "*"):
+		i, s = regex(".+"), loose(v, "")
+	case whole && strings.HasSuffix(v, "*"):
+		s = regex(".+")
+	}
+	return &rbacv3.Principal{Identifier: &rbacv3.Principal_AndIds{AndIds: &rbacv3.Principal_Set{Ids: []*rbacv3.Principal{claim([]string{"iss"}, i, true), claim([]string{"sub"}, s, true)}}}}
+}
+
+// whenPrincipal is a condition about who asks; nil: it is not about that.
+func (w *ruleWriter) whenPrincipal(c *security.Condition) (one func(string) *rbacv3.Principal, values, not []string) {
+	key := c.GetKey()
+	values, not = c.GetValues(), c.GetNotValues()
+	listed := func(path ...string) func(string) *rbacv3.Principal {
+		return func(v string) *rbacv3.Principal {
+			if w.tcp {
+				return nil
+			}
+			return claim(path, loose(v, ""), false)
+		}
+	}
+	switch key {
+	case "source.ip":
+		return w.direct, values, not
+	case "remote.ip":
+		return w.remote, values, not
+	case "source.namespace":
+		return w.space, values, not
+	case "source.trustDomain":
+		return w.trustDomain, values, not
+	case "source.serviceAccount":
+		return w.account, values, not
+	case "source.principal":
+		return w.principal, w.expand(values), w.expand(not)
+	case "request.auth.principal":
+		return w.requestPrincipal, values, not
+	case "request.auth.audiences":
+		return listed("aud"), values, not
+	case "request.auth.presenter":
+		return listed("azp"), values, not
+	}
+	if name, ok := bracket(key, "request.headers"); ok {
+		return func(v string) *rbacv3.Principal {
+			if w.tcp {
+				return nil
+			}
+			return &rbacv3.Principal{Identifier: &rbacv3.Principal_Header{Header: looseHeader(name[0], v, false)}}
+		}, values, not
+	}
+	if path, ok := bracket(key, "request.auth.claims"); ok {
+		return listed(path...), values, not
+	}
+	return nil, nil, nil
+}
+
+// bracket reads name[a][b].
+func bracket(key, name string) (inside []string, ok bool) {
+	rest, ok := strings.CutPrefix(key, name+"[")
+	if !ok || !strings.HasSuffix(rest, "]") || len(rest) == 1 {
+		return nil, false
+	}
+	return strings.Split(rest[:len(rest)-1], "]["), true
+}
+
+// looseHeader is a field with a value as loose has it.
+func looseHeader(name, value string, anyCase bool) *routev3.HeaderMatcher {
+	if value == "*" {
+		return &routev3.HeaderMatcher{Name: name, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}}
+	}
+	m := loose(value, "")
+	m.IgnoreCase = anyCase
+	return &routev3.HeaderMatcher{Name: name, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: m}}
+}
+
+func (w *ruleWriter) host(v string) *rbacv3.Permission {
+	if w.tcp {
+		return nil
+	}
+	return &rbacv3.Permission{Rule: &rbacv3.Permission_Header{Header: looseHeader(":authority", v, true)}}
+}
+
+func (w *ruleWriter) method(v string) *rbacv3.Permission {
+	if w.tcp {
+		return nil
+	}
+	return &rbacv3.Permission{Rule: &rbacv3.Permission_Header{Header: looseHeader(":method", v, false)}}
+}
+
+func (w *ruleWriter) path(v string) *rbacv3.Permission {
+	switch {
+	case w.tcp:
+		return nil
+	case strings.Contains(v, "{*}") || strings.Contains(v, "{**}"):
+		return &rbacv3.Permission{Rule: &rbacv3.Permission_UriTemplate{UriTemplate: &corev3.TypedExtensionConfig{
+			Name: "uri-template", TypedConfig: wrap(&templatev3.UriTemplateMatchConfig{PathTemplate: strings.NewReplacer("{**}", "**", "{*}", "*").Replace(v)}),
+		}}}
+	}
+	return &rbacv3.Permission{Rule: &rbacv3.Permission_UrlPath{UrlPath: &matcherv3.PathMatcher{Rule: &matcherv3.PathMatcher_Path{Path: loose(v, "")}}}}
+}
+
+func (w *ruleWriter) port(v string) *rbacv3.Permission {
+	n, err := strconv.ParseUint(v, 10, 16)
+	if err != nil || n == 0 {
+		return nil
+	}
+	return &rbacv3.Permission{Rule: &rbacv3.Permission_DestinationPort{DestinationPort: uint32(n)}}
+}
+
+// whenPermission is a condition about what is asked for; nil: it is not about that.
+func (w *ruleWriter) whenPermission(key string) func(string) *rbacv3.Permission {
+	switch key {
+	case "destination.ip":
+		return func(v string) *rbacv3.Permission {
+			if c := block(v); c != nil {
+				return &rbacv3.Permission{Rule: &rbacv3.Permission_DestinationIp{DestinationIp: c}}
+			}
+			return nil
+		}
+	case "destination.port":
+		return w.port
+	case "connection.sni":
+		return func(v string) *rbacv3.Permission {
+			return &rbacv3.Permission{Rule: &rbacv3.Permission_RequestedServerName{RequestedServerName: loose(v, "")}}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package translate
+
+import (
+	alpnv3 "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/http/alpn/v3"
+	peerv3 "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/http/peer_metadata/v3"
+	exchangev3 "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/network/metadata_exchange/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
+	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
+	grpcstatsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
+	grpcwebv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_web/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
+	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	originalsrcv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_src/v3"
+	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+	meshv1 "istio.io/api/mesh/v1alpha1"
+
+	"github.com/weftmesh/weft/control/mesh"
+)
+
+func networkFilter(name string, m proto.Message) *listenerv3.Filter {
+	return &listenerv3.Filter{Name: name, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: wrap(m)}}
+}
+
+func httpFilter(name string, m proto.Message) *hcmv3.HttpFilter {
+	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: wrap(m)}}
+}
+
+func listenerFilter(name string, m proto.Message) *listenerv3.ListenerFilter {
+	return &listenerv3.ListenerFilter{Name: name, ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: wrap(m)}}
+}
+
+// firstRead is how many bytes the beginning of a connection is read into: most ClientHellos are no longer.
+const firstRead = 512
+
+func tlsInspector() *listenerv3.ListenerFilter {
+	return listenerFilter("envoy.filters.listener.tls_inspector", &tlsinspectorv3.TlsInspector{InitialReadBufferSize: u32(firstRead)})
+}
+
+func httpInspector() *listenerv3.ListenerFilter {
+	return listenerFilter("envoy.filters.listener.http_inspector", &httpinspectorv3.HttpInspector{})
+}
+
+func originalDestination() *listenerv3.ListenerFilter {
+	return listenerFilter("envoy.filters.listener.original_dst", &originaldstv3.OriginalDst{})
+}
+
+// originalMark is on packets of a proxy that looks like its peers, so that the host does not take them for theirs.
+const originalMark = 1337
+
+func originalSource() *listenerv3.ListenerFilter {
+	return listenerFilter("envoy.filters.listener.original_src", &originalsrcv3.OriginalSrc{Mark: originalMark})
+}
+
+// tcpProxy passes bytes on to a cluster.
+func tcpProxy(statistics, cluster string) *listenerv3.Filter {
+	return networkFilter("envoy.filters.network.tcp_proxy", &tcpv3.TcpProxy{StatPrefix: statistics, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster}})
+}
+
+// exchange has TCP peers tell each other who they are.
+func exchange() *listenerv3.Filter {
+	return networkFilter("istio.metadata_exchange", &exchangev3.MetadataExchange{Protocol: alpnExchange, EnableDiscovery: true})
+}
+
+// connections is what connection managers depend on.
+type connections struct {
+	settings *mesh.Settings
+	traits   Traits
+}
+
+// manager is a connection manager that has its routes still to come.
+func (k *connections) manager(statistics string) *hcmv3.HttpConnectionManager {
+	m := &hcmv3.HttpConnectionManager{
+		StatPrefix: statistics + ";", UseRemoteAddress: wrapperspb.Bool(false), NormalizePath: wrapperspb.Bool(true),
+		UpgradeConfigs: []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}}, StreamIdleTimeout: durationpb.New(0), Proxy_100Continue: true,
+		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
+	}
+	switch k.settings.Config.GetPathNormalization().GetNormalization() {
+	case meshv1.MeshConfig_ProxyPathNormalization_NONE:
+		m.NormalizePath = wrapperspb.Bool(false)
+	case meshv1.MeshConfig_ProxyPathNormalization_MERGE_SLASHES:
+		m.MergeSlashes = true
+	case meshv1.MeshConfig_ProxyPathNormalization_DECODE_AND_MERGE_SLASHES:
+		m.MergeSlashes, m.PathWithEscapedSlashesAction = true, hcmv3.HttpConnectionManager_UNESCAPE_AND_FORWARD
+	}
+	if k.traits.HTTP10 {
+		m.HttpProtocolOptions = &corev3.Http1ProtocolOptions{AcceptHttp_10: true}
+	}
+	return m
+}
+
+// filters are those that see requests, between the ones that decide who may and the router.
+func (k *connections) filters(outbound bool, protocol mesh.Protocol, deciding ...*hcmv3.HttpFilter) []*hcmv3.HttpFilter {
+	var list []*hcmv3.HttpFilter
+	if k.traits.Istio {
+		list = append(list, httpFilter("istio.metadata_exchange", peers(outbound)))
+	}
+	list = append(list, deciding...)
+	if protocol == mesh.GRPCWeb {
+		list = append(list, httpFilter("envoy.filters.http.grpc_web", &grpcwebv3.GrpcWeb{}))
+	}
+	list = append(list, httpFilter("envoy.filters.http.grpc_stats", &grpcstatsv3.FilterConfig{
+		EmitFilterState: true, PerMethodStatSpecifier: &grpcstatsv3.FilterConfig_StatsForAllMethods{StatsForAllMethods: wrapperspb.Bool(false)},
+	}))
+	if outbound && k.traits.Istio {
+		list = append(list, httpFilter("istio.alpn", alpnFilter()))
+	}
+	return append(list, httpFilter(filterFault, &faultv3.HTTPFault{}), httpFilter(filterCORS, &corsv3.Cors{}), httpFilter("envoy.filters.http.router", &routerv3.Router{}))
+}
+
+// alpnFilter has peers know which HTTP is inside of mTLS.
+func alpnFilter() *alpnv3.FilterConfig {
+	one := func(p alpnv3.FilterConfig_Protocol, tokens ...string) *alpnv3.FilterConfig_AlpnOverride {
+		return &alpnv3.FilterConfig_AlpnOverride{UpstreamProtocol: p, AlpnOverride: tokens}
+	}
+	return &alpnv3.FilterConfig{AlpnOverride: []*alpnv3.FilterConfig_AlpnOverride{
+		one(alpnv3.FilterConfig_HTTP10, alpnHTTP10, alpnMesh, "http/1.0"), one(alpnv3.FilterConfig_HTTP11, alpnHTTP11, alpnMesh, "http/1.1"), one(alpnv3.FilterConfig_HTTP2, alpnHTTP2, alpnMesh, "h2"),
+	}}
+}
+
+// peers has peers tell each other who they are, in headers that those outside the mesh do not get.
+func peers(outbound bool) *peerv3.Config {
+	headers := &peerv3.Config_DiscoveryMethod{MethodSpecifier: &peerv3.Config_DiscoveryMethod_IstioHeaders{IstioHeaders: &peerv3.Config_IstioHeaders{}}}
+	told := &peerv3.Config_PropagationMethod{MethodSpecifier: &peerv3.Config_PropagationMethod_IstioHeaders{IstioHeaders: &peerv3.Config_IstioHeaders{SkipExternalClusters: outbound}}}
+	workloads := &peerv3.Config_DiscoveryMethod{MethodSpecifier: &peerv3.Config_DiscoveryMethod_WorkloadDiscovery{WorkloadDiscovery: &peerv3.Config_WorkloadDiscovery{}}}
+	if outbound {
+		return &peerv3.Config{UpstreamDiscovery: []*peerv3.Config_DiscoveryMethod{headers, workloads}, UpstreamPropagation: []*peerv3.Config_PropagationMethod{told}}
+	}
+	return &peerv3.Config{DownstreamDiscovery: []*peerv3.Config_DiscoveryMethod{headers, workloads}, DownstreamPropagation: []*peerv3.Config_PropagationMethod{told}}
+}
+
+// table has a connection manager take its routes from the stream.
+func table(m *hcmv3.HttpConnectionManager, name string) *hcmv3.HttpConnectionManager {
+	m.RouteSpecifier = &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{ConfigSource: fromStream(), RouteConfigName: name}}
+	return m
+}
+
+// inline gives a connection manager its routes.
+func inline(m *hcmv3.HttpConnectionManager, r *routev3.RouteConfiguration) *hcmv3.HttpConnectionManager {
+	m.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: r}
+	return m
+}
+
+func managerFilter(m *hcmv3.HttpConnectionManager) *listenerv3.Filter {
+	return networkFilter("envoy.filters.network.http_connection_manager", m)
+}

@@ -1,0 +1,62 @@
+package translate
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/weftmesh/weft/test/manifest"
+)
+
+// TestWhatIsNotRunIsSaid names what is not run by object and field.
+func TestWhatIsNotRunIsSaid(t *testing.T) {
+	for _, c := range []struct{ name, object, want string }{
+		{"all is run", "kind: VirtualService\nmetadata: {name: a, namespace: b}\nspec: {hosts: [a], http: [{route: [{destination: {host: a}}]}]}", ""},
+		{"a field", "kind: DestinationRule\nmetadata: {name: a, namespace: b}\nspec: {host: a, workloadSelector: {matchLabels: {a: b}}}", "spec.workloadSelector"},
+		{"a field far down", "kind: DestinationRule\nmetadata: {name: a, namespace: b}\nspec: {host: a, subsets: [{name: c, trafficPolicy: {tls: {mode: SIMPLE, credentialName: d}}}]}", "spec.subsets[0].trafficPolicy.tls.credentialName"},
+		{"a value", "kind: ServiceEntry\nmetadata: {name: a, namespace: b}\nspec: {hosts: [a.b], resolution: DYNAMIC_DNS, ports: [{number: 1, name: a, protocol: TCP}]}", "spec.resolution"},
+		{"a setting is only warned of", "kind: MeshConfig\nmetadata: {name: a}\nspec: {accessLogFile: /dev/stdout}", "warning spec.accessLogFile"},
+		{"a claim", "kind: VirtualService\nmetadata: {name: a, namespace: b}\nspec: {hosts: [a], http: [{match: [{headers: {\"@request.auth.claims.x\": {exact: z}}}], route: [{destination: {host: a}}]}]}", "spec.http[0].match[0].headers"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []string
+			for _, p := range Check(manifest.Read(t, c.object)[0].Object) {
+				text := p.Path
+				if p.Warning {
+					text = "warning " + text
+				}
+				got = append(got, text)
+				if p.Text == "" || p.Name != "a" {
+					t.Errorf("%+v", p)
+				}
+			}
+			if strings.Join(got, ", ") != c.want {
+				t.Errorf("says %v, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// TestFieldsAreThere holds the lists to the messages: each name is of a field, once.
+func TestFieldsAreThere(t *testing.T) {
+	for name, list := range known {
+		d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var seen []string
+		for _, field := range strings.Fields(list.run + " " + list.idle + " " + list.warn) {
+			if d.(protoreflect.MessageDescriptor).Fields().ByName(protoreflect.Name(field)) == nil {
+				t.Errorf("%s has no %s", name, field)
+			}
+			if slices.Contains(seen, field) {
+				t.Errorf("%s: %s is twice in the lists", name, field)
+			}
+			seen = append(seen, field)
+		}
+	}
+}

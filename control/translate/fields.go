@@ -1,0 +1,120 @@
+package translate
+
+// fields are those of a message by what becomes of them, by their names in the message, with blanks between. A field that is in none is not run, and
+// its object is refused.
+type fields struct {
+	run  string
+	idle string // it changes nothing of what proxies are told
+	warn string // it is not run yet, and the object is served without it
+}
+
+const (
+	forNetworking = "istio.networking.v1alpha3."
+	forSecurity   = "istio.security.v1beta1."
+	forMesh       = "istio.mesh.v1alpha1."
+)
+
+// known is all messages that objects are made of.
+var known = map[string]fields{
+	forNetworking + "VirtualService":           {run: "hosts gateways http tls tcp export_to"},
+	forNetworking + "HTTPRoute":                {run: "name match route redirect direct_response delegate rewrite timeout retries fault mirror mirrors mirror_percent mirror_percentage cors_policy headers"},
+	forNetworking + "HTTPMatchRequest":         {run: "name uri scheme method authority headers port source_labels gateways query_params ignore_uri_case without_headers source_namespace stat_prefix"},
+	forNetworking + "StringMatch":              {run: "exact prefix regex"},
+	forNetworking + "HTTPRouteDestination":     {run: "destination weight headers"},
+	forNetworking + "Destination":              {run: "host subset port"},
+	forNetworking + "PortSelector":             {run: "number"},
+	forNetworking + "Headers":                  {run: "request response"},
+	forNetworking + "Headers.HeaderOperations": {run: "set add remove"},
+	forNetworking + "HTTPRedirect":             {run: "uri authority port derive_port scheme redirect_code prefix_rewrite"},
+	forNetworking + "HTTPDirectResponse":       {run: "status body"},
+	forNetworking + "HTTPBody":                 {run: "string bytes"},
+	forNetworking + "Delegate":                 {run: "name namespace"},
+	forNetworking + "HTTPRewrite":              {run: "uri authority uri_regex_rewrite"},
+	forNetworking + "RegexRewrite":             {run: "match rewrite"},
+	forNetworking + "HTTPRetry":                {run: "attempts per_try_timeout retry_on retry_remote_localities retry_ignore_previous_hosts backoff"},
+	forNetworking + "HTTPFaultInjection":       {run: "delay abort"},
+	forNetworking + "HTTPFaultInjection.Delay": {run: "percent fixed_delay percentage"},
+	forNetworking + "Percent":                  {run: "value"},
+	forNetworking + "HTTPFaultInjection.Abort": {run: "http_status grpc_status percentage"},
+	forNetworking + "HTTPMirrorPolicy":         {run: "destination percentage"},
+	forNetworking + "CorsPolicy":               {run: "allow_origin allow_origins allow_methods allow_headers expose_headers max_age allow_credentials unmatched_preflights"},
+	forNetworking + "TLSRoute":                 {run: "match route"},
+	forNetworking + "TLSMatchAttributes":       {run: "sni_hosts destination_subnets port source_labels gateways source_namespace"},
+	forNetworking + "RouteDestination":         {run: "destination weight"},
+	forNetworking + "TCPRoute":                 {run: "match route"},
+	forNetworking + "L4MatchAttributes":        {run: "destination_subnets port source_labels gateways source_namespace"},
+
+	forNetworking + "DestinationRule":                                            {run: "host traffic_policy subsets export_to"},
+	forNetworking + "TrafficPolicy":                                              {run: "load_balancer connection_pool outlier_detection tls port_level_settings tunnel retry_budget"},
+	forNetworking + "LoadBalancerSettings":                                       {run: "simple consistent_hash locality_lb_setting warmup_duration_secs warmup"},
+	forNetworking + "LoadBalancerSettings.ConsistentHashLB":                      {run: "http_header_name http_cookie use_source_ip http_query_parameter_name ring_hash maglev minimum_ring_size"},
+	forNetworking + "LoadBalancerSettings.ConsistentHashLB.HTTPCookie":           {run: "name path ttl attributes"},
+	forNetworking + "LoadBalancerSettings.ConsistentHashLB.HTTPCookie.Attribute": {run: "name value"},
+	forNetworking + "LoadBalancerSettings.ConsistentHashLB.RingHash":             {run: "minimum_ring_size"},
+	forNetworking + "LoadBalancerSettings.ConsistentHashLB.MagLev":               {run: "table_size"},
+	forNetworking + "LocalityLoadBalancerSetting":                                {run: "distribute failover enabled"},
+	forNetworking + "LocalityLoadBalancerSetting.Distribute":                     {run: "from to"},
+	forNetworking + "LocalityLoadBalancerSetting.Failover":                       {run: "from to"},
+	forNetworking + "WarmupConfiguration":                                        {run: "duration minimum_percent aggression"},
+	forNetworking + "ConnectionPoolSettings":                                     {run: "tcp http"},
+	forNetworking + "ConnectionPoolSettings.TCPSettings":                         {run: "max_connections connect_timeout tcp_keepalive max_connection_duration idle_timeout"},
+	forNetworking + "ConnectionPoolSettings.TCPSettings.TcpKeepalive":            {run: "probes time interval"},
+	forNetworking + "ConnectionPoolSettings.HTTPSettings":                        {run: "http1_max_pending_requests http2_max_requests max_requests_per_connection max_retries idle_timeout h2_upgrade_policy use_client_protocol max_concurrent_streams http2_keep_alive"},
+	forNetworking + "ConnectionPoolSettings.HTTPSettings.ConnectionKeepalive":    {run: "interval timeout"},
+	forNetworking + "OutlierDetection":                                           {run: "split_external_local_origin_errors consecutive_local_origin_failures consecutive_gateway_errors consecutive_5xx_errors interval base_ejection_time max_ejection_percent min_health_percent"},
+	forNetworking + "ClientTLSSettings":                                          {run: "mode client_certificate private_key ca_certificates subject_alt_names sni insecure_skip_verify ca_crl"},
+	forNetworking + "TrafficPolicy.PortTrafficPolicy":                            {run: "port load_balancer connection_pool outlier_detection tls"},
+	forNetworking + "TrafficPolicy.TunnelSettings":                               {run: "protocol target_host target_port"},
+	forNetworking + "TrafficPolicy.RetryBudget":                                  {run: "percent min_retry_concurrency budget_interval"},
+	forNetworking + "Subset":                                                     {run: "name labels traffic_policy"},
+
+	forNetworking + "ServiceEntry":     {run: "hosts addresses ports location resolution endpoints workload_selector export_to subject_alt_names"},
+	forNetworking + "ServicePort":      {run: "number protocol name target_port"},
+	forNetworking + "WorkloadEntry":    {run: "address ports labels network locality weight service_account"},
+	forNetworking + "WorkloadSelector": {run: "labels"},
+
+	forNetworking + "Gateway": {run: "servers selector"},
+	forNetworking + "Server":  {run: "port bind hosts tls name"},
+	forNetworking + "Port":    {run: "number protocol name", idle: "target_port"}, // Istio does not run it either
+	forNetworking + "ServerTLSSettings": {
+		run: "https_redirect mode server_certificate private_key ca_certificates ca_crl credential_name credential_names ca_cert_credential_name subject_alt_names verify_certificate_spki verify_certificate_hash min_protocol_version max_protocol_version cipher_suites ecdh_curves",
+	},
+
+	forNetworking + "Sidecar":               {run: "workload_selector egress outbound_traffic_policy"},
+	forNetworking + "IstioEgressListener":   {run: "hosts"},
+	forNetworking + "OutboundTrafficPolicy": {run: "mode"},
+
+	"istio.type.v1beta1.WorkloadSelector":        {run: "match_labels"},
+	forSecurity + "PeerAuthentication":           {run: "selector mtls port_level_mtls"},
+	forSecurity + "PeerAuthentication.MutualTLS": {run: "mode"},
+
+	forSecurity + "AuthorizationPolicy": {run: "selector rules action", warn: "targetRef targetRefs provider"},
+	forSecurity + "Rule":                {run: "from to when"},
+	forSecurity + "Rule.From":           {run: "source"},
+	forSecurity + "Rule.To":             {run: "operation"},
+	forSecurity + "Condition":           {run: "key values not_values"},
+	forSecurity + "Operation":           {run: "hosts not_hosts ports not_ports methods not_methods paths not_paths"},
+	forSecurity + "Source": {
+		run: "principals not_principals request_principals not_request_principals namespaces not_namespaces service_accounts not_service_accounts ip_blocks not_ip_blocks remote_ip_blocks not_remote_ip_blocks trust_domains not_trust_domains",
+	},
+	forSecurity + "RequestAuthentication": {run: "selector jwt_rules", warn: "targetRef targetRefs"},
+	forSecurity + "JWTRule": {
+		run: "issuer audiences jwks_uri jwks from_headers from_params output_payload_to_header from_cookies forward_original_token output_claim_to_headers timeout space_delimited_claims",
+	},
+	forSecurity + "JWTHeader":     {run: "name prefix"},
+	forSecurity + "ClaimToHeader": {run: "header claim"},
+
+	forMesh + "MeshNetworks":             {run: "networks"},
+	forMesh + "Network":                  {run: "endpoints", warn: "gateways"},
+	forMesh + "Network.NetworkEndpoints": {run: "from_cidr from_registry"},
+	forMesh + "MeshConfig": {
+		run: "proxy_listen_port proxy_inbound_listen_port connect_timeout protocol_detection_timeout tcp_keepalive outbound_traffic_policy enable_auto_mtls trust_domain trust_domain_aliases default_service_export_to default_virtual_service_export_to default_destination_rule_export_to root_namespace locality_lb_setting dns_refresh_rate h2_upgrade_policy path_normalization default_http_retry_policy mesh_mTLS tls_defaults default_traffic_policy",
+		// what is for ingress controllers, for agents, for the control plane's own parts, and what Istio itself does not run any more
+		idle: "ingress_class ingress_service ingress_controller_mode ingress_selector config_sources certificates enable_prometheus_merge ca ca_certificates disable_envoy_listener_log enable_envoy_access_log_service default_config discovery_selectors",
+		warn: "proxy_http_port hbone_idle_timeout enable_tracing access_log_file access_log_format access_log_encoding inbound_traffic_policy zone_aware_lb_setting inbound_cluster_stat_name outbound_cluster_stat_name service_settings service_scope_configs verify_certificate_at_client extension_providers default_providers default_inbound_http_retry_policy service_entry_visibility",
+	},
+	forMesh + "MeshConfig.OutboundTrafficPolicy":  {run: "mode", warn: "tls"},
+	forMesh + "MeshConfig.ProxyPathNormalization": {run: "normalization"},
+	forMesh + "MeshConfig.TLSConfig":              {run: "min_protocol_version ecdh_curves cipher_suites"},
+	forMesh + "MeshConfig.DefaultTrafficPolicy":   {run: "connection_pool outlier_detection"},
+}

@@ -1,0 +1,358 @@
+package translate
+
+import (
+	"cmp"
+	"slices"
+	"weak"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/weftmesh/weft/control/mesh"
+	"github.com/weftmesh/weft/control/source"
+	"github.com/weftmesh/weft/xds/server"
+)
+
+// served is a port of a workload that a service has.
+type served struct {
+	service *mesh.Service
+	port    *mesh.Port
+	number  uint32 // at the workload
+}
+
+type inboundKey struct {
+	connections
+	guards
+	identity Identity
+	served   *chain
+	modes    *chain // how peers are taken: that of all ports, then those of ports that are otherwise
+}
+
+// inbound is what a workload serves.
+type inbound struct {
+	clusters, listeners *part
+	of                  *aged
+	held                [2]*space
+	seen                *seen
+}
+
+// portMode is a port that is otherwise.
+type portMode struct {
+	port uint32 // 0: all others
+	mode mesh.Mode
+}
+
+func (t *Translator) inbound(m *mesh.Mesh, p *Proxy, s *scope) *inbound {
+	k := inboundKey{connections: connections{m.Settings, p.Traits}, identity: p.Identity}
+	services := t.aged(m, p.Namespace)
+	ports := serving(m, p, services)
+	for _, s := range ports {
+		k.served = t.chains.add(k.served, s)
+	}
+	held := [2]*space{}
+	k.guards, held = t.guards(m, p, s.ruled.seen)
+	modes := m.Peers.For(p.Namespace, p.Labels)
+	k.modes = t.chains.add(nil, portMode{0, modes.Usual})
+	numbers := make([]uint32, 0, len(modes.Ports))
+	for n := range modes.Ports {
+		numbers = append(numbers, n)
+	}
+	slices.Sort(numbers)
+	for _, n := range numbers {
+		k.modes = t.chains.add(k.modes, portMode{n, modes.Ports[n]})
+	}
+	return t.inbounds.get(k, func() *inbound {
+		w := &inboundWriter{k: &k, modes: modes}
+		in := w.write(t, ports, numbers)
+		in.of, in.held, in.seen = services, held, s.ruled.seen
+		return in
+	})
+}
+
+type agedKey struct {
+	services  ref[mesh.Services]
+	namespace string
+}
+
+// aged is the services of a namespace, the oldest first.
+type aged struct {
+	services []*mesh.Service
+	chosen   map[string][]int // those that choose by labels, by one of them
+	others   []int            // those that do not
+}
+
+func (t *Translator) aged(m *mesh.Mesh, namespace string) *aged {
+	return t.ageds.get(agedKey{weak.Make(m.Services), namespace}, func() *aged {
+		a := &aged{services: m.Services.In(namespace), chosen: map[string][]int{}}
+		slices.SortStableFunc(a.services, func(a, b *mesh.Service) int { return a.Created.Compare(b.Created) })
+		for i, s := range a.services {
+			if len(s.Selector) == 0 {
+				a.others = append(a.others, i)
+				continue
+			}
+			first := ""
+			for k, v := range s.Selector {
+				if label := k + "=" + v; first == "" || label < first {
+					first = label
+				}
+			}
+			a.chosen[first] = append(a.chosen[first], i)
+		}
+		return a
+	})
+}
+
+// serving finds the ports that a workload serves: of the services of its namespace that choose it by its labels, or that have its address. Of
+// several services of a port the oldest counts.
+func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
+	workload := m.Workloads.At(p.Address)
+	look := slices.Clone(services.others)
+	for k, v := range p.Labels {
+		look = append(look, services.chosen[k+"="+v]...)
+	}
+	slices.Sort(look)
+	for _, i := range look {
+		s := services.services[i]
+		chosen := len(s.Selector) > 0
+		if chosen && !has(p.Labels, s.Selector) {
+			continue
+		}
+		var endpoints *mesh.Endpoints
+		if !chosen && p.Address != "" {
+			endpoints = m.Endpoints.Of(s)
+		}
+		for at, port := range s.Ports {
+			number := port.Number
+			switch {
+			case port.Protocol == mesh.UDP:
+				continue
+			case chosen:
+				if port.Target != (source.TargetPort{}) {
+					if number = uint32(port.Target.Number); port.Target.Name != "" {
+						number = workload.Port(port.Target.Name)
+					}
+				}
+			default:
+				number = 0
+				if endpoints != nil && at < len(endpoints.Ports) {
+					for _, e := range endpoints.Ports[at] {
+						if e.Address == p.Address {
+							number = e.Port
+						}
+					}
+				}
+			}
+			if number == 0 || slices.ContainsFunc(list, func(other served) bool { return other.number == number }) {
+				continue
+			}
+			list = append(list, served{s, port, number})
+		}
+	}
+	slices.SortFunc(list, func(a, b served) int { return cmp.Compare(a.number, b.number) })
+	return list
+}
+
+// inboundWriter puts the listener of what peers send together.
+type inboundWriter struct {
+	k        *inboundKey
+	modes    *mesh.PeerModes
+	chains   []*listenerv3.FilterChain
+	clusters []*server.Resource
+	tls      map[uint32]bool // ports of which the inspector has to see the beginning; 0: all others
+	http     map[uint32]bool
+}
+
+func (w *inboundWriter) write(t *Translator, ports []served, numbers []uint32) *inbound {
+	in := &inbound{}
+	if w.k.traits.Bound {
+		return in // what is not redirected goes to the workload itself, unless a Sidecar says otherwise
+	}
+	port := uint32(inboundPort)
+	if p := w.k.settings.Config.GetProxyInboundListenPort(); p > 0 {
+		port = uint32(p)
+	}
+	w.tls, w.http = map[uint32]bool{}, map[uint32]bool{}
+	w.chains = []*listenerv3.FilterChain{{
+		Name: "virtualInbound-blackhole", FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: u32(port)},
+		Filters: []*listenerv3.Filter{tcpProxy(blackHoleCluster, blackHoleCluster)},
+	}}
+	w.port(0, w.modes.Usual, mesh.Unknown, inboundPassthroughCluster, "")
+	for _, n := range numbers {
+		if !slices.ContainsFunc(ports, func(s served) bool { return s.number == n }) {
+			w.port(n, w.modes.Ports[n], mesh.Unknown, inboundPassthroughCluster, "")
+		}
+	}
+	for _, s := range ports {
+		name := inboundName(s.number)
+		w.port(s.number, w.modes.At(s.number), s.port.Protocol, name, s.service.Host+":"+portText(s.port.Number)+"/*")
+		c := original(w.k.settings, name, s.port.Protocol)
+		c.UpstreamBindConfig = localBind(w.k.traits.IPv6)
+		w.clusters = append(w.clusters, t.message(server.Clusters, name, c))
+	}
+	l := &listenerv3.Listener{
+		Name: virtualInbound, Address: addressOf(anyAddress(Traits{IPv6: w.k.traits.IPv6}), port), TrafficDirection: corev3.TrafficDirection_INBOUND,
+		ContinueOnListenerFiltersTimeout: true, ListenerFiltersTimeout: durationpb.New(w.k.settings.DetectionTimeout),
+		ListenerFilters: []*listenerv3.ListenerFilter{originalDestination()}, FilterChains: w.chains,
+	}
+	if w.k.traits.Transparent {
+		l.Transparent = wrapperspb.Bool(true)
+		l.ListenerFilters = append(l.ListenerFilters, originalSource())
+	}
+	l.ListenerFilters = append(l.ListenerFilters, inspecting(tlsInspector(), w.tls)...)
+	l.ListenerFilters = append(l.ListenerFilters, inspecting(httpInspector(), w.http)...)
+	in.clusters, in.listeners = t.part(server.Clusters, w.clusters), t.part(server.Listeners, []*server.Resource{t.message(server.Listeners, virtualInbound, l)})
+	return in
+}
+
+// inspecting is an inspector for the ports that ask for one: a server that speaks first would wait for it for ever.
+func inspecting(f *listenerv3.ListenerFilter, ports map[uint32]bool) []*listenerv3.ListenerFilter {
+	var not []*listenerv3.ListenerFilterChainMatchPredicate
+	any := false
+	numbers := make([]uint32, 0, len(ports))
+	for n, needed := range ports {
+		any = any || needed
+		if n != 0 && needed != ports[0] {
+			numbers = append(numbers, n)
+		}
+	}
+	if !any {
+		return nil
+	}
+	slices.Sort(numbers)
+	for _, n := range numbers {
+		not = append(not, &listenerv3.ListenerFilterChainMatchPredicate{Rule: &listenerv3.ListenerFilterChainMatchPredicate_DestinationPortRange{
+			DestinationPortRange: &typev3.Int32Range{Start: int32(n), End: int32(n) + 1},
+		}})
+	}
+	if len(not) > 1 {
+		not = []*listenerv3.ListenerFilterChainMatchPredicate{{Rule: &listenerv3.ListenerFilterChainMatchPredicate_OrMatch{OrMatch: &listenerv3.ListenerFilterChainMatchPredicate_MatchSet{Rules: not}}}}
+	}
+	if len(not) == 1 {
+		if f.FilterDisabled = not[0]; !ports[0] {
+			f.FilterDisabled = &listenerv3.ListenerFilterChainMatchPredicate{Rule: &listenerv3.ListenerFilterChainMatchPredicate_NotMatch{NotMatch: not[0]}}
+		}
+	}
+	return []*listenerv3.ListenerFilter{f}
+}
+
+// way is one of the ways in which connections to a port come.
+type way struct {
+	transport string
+	offered   []string // by ALPN; nil: anything
+	http      bool
+	ends      bool // mTLS ends here
+}
+
+// What workloads of the mesh offer by ALPN.
+var (
+	offeredHTTP = []string{alpnHTTP10, alpnHTTP11, alpnHTTP2}
+	offeredTCP  = []string{alpnExchange, alpnMesh}
+	offeredAll  = []string{alpnMesh, alpnExchange, alpnHTTP10, alpnHTTP11, alpnHTTP2}
+)
+
+// ways are those in which connections to a port may come.
+func ways(mode mesh.Mode, protocol mesh.Protocol, traits Traits) []way {
+	clear := clearHTTP(traits)
+	switch mode {
+	case mesh.Strict:
+		switch {
+		case protocol == mesh.Unknown:
+			return []way{{"tls", offeredHTTP, true, true}, {"tls", nil, false, true}}
+		default:
+			return []way{{"tls", nil, protocol.IsHTTP(), true}}
+		}
+	case mesh.Disable:
+		switch {
+		case protocol == mesh.Unknown:
+			return []way{{"raw_buffer", clear, true, false}, {"raw_buffer", nil, false, false}}
+		default:
+			return []way{{"raw_buffer", nil, protocol.IsHTTP(), false}}
+		}
+	}
+	switch {
+	case protocol == mesh.Unknown:
+		return []way{{"tls", offeredHTTP, true, true}, {"raw_buffer", clear, true, false}, {"tls", offeredTCP, false, true}, {"raw_buffer", nil, false, false}, {"tls", nil, false, false}}
+	case protocol.IsHTTP():
+		return []way{{"tls", offeredAll, true, true}, {"raw_buffer", nil, true, false}}
+	}
+	return []way{{"tls", offeredAll, false, true}, {"tls", nil, false, false}, {"raw_buffer", nil, false, false}}
+}
+
+// port takes connections to a port; 0: to all that are not named.
+func (w *inboundWriter) port(number uint32, mode mesh.Mode, protocol mesh.Protocol, cluster, operation string) {
+	if w.k.identity == NoIdentity && mode == mesh.Permissive {
+		mode = mesh.Disable // there is nothing to end mTLS with
+	}
+	name, httpName := anyAddress(w.k.traits)+"_"+portText(number), ""
+	if httpName = name; number == 0 || operation == "" {
+		name, httpName = virtualInbound, "virtualInbound-catchall-http"
+	}
+	if operation == "" {
+		operation = ":0/*"
+	}
+	w.tls[number], w.http[number] = false, false
+	for _, way := range ways(mode, protocol, w.k.traits) {
+		c := &listenerv3.FilterChain{Name: name, FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: way.transport, ApplicationProtocols: way.offered}}
+		if number != 0 {
+			c.FilterChainMatch.DestinationPort = u32(number)
+		}
+		if c.Filters = w.bytes(cluster, cluster); way.http {
+			c.Name, c.Filters = httpName, w.requests(number, protocol, cluster, operation)
+		}
+		if way.ends {
+			if w.k.identity == NoIdentity {
+				continue // nobody can prove anything here, and nothing else is to be let in
+			}
+			c.TransportSocket = serverTLS(w.k.settings, w.k.identity, way.http)
+		}
+		w.tls[number] = w.tls[number] || way.transport == "tls"
+		w.http[number] = w.http[number] || slices.Contains(way.offered, "h2c")
+		w.chains = append(w.chains, c)
+	}
+}
+
+// bytes passes all on to a cluster.
+func (w *inboundWriter) bytes(statistics, cluster string) []*listenerv3.Filter {
+	var list []*listenerv3.Filter
+	if w.k.traits.Istio {
+		list = append(list, exchange())
+	}
+	list = append(list, accessTCP(w.k.settings, w.k.access)...)
+	return append(list, tcpProxy(statistics, cluster))
+}
+
+// requests passes requests on to a cluster. Who sends them says how long they may take.
+func (w *inboundWriter) requests(number uint32, protocol mesh.Protocol, cluster, operation string) []*listenerv3.Filter {
+	statistics := "inbound_" + anyAddress(w.k.traits) + "_" + portText(number)
+	if number == 0 {
+		statistics = inboundPassthroughCluster
+	}
+	forever := durationpb.New(0)
+	action := &routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster}, Timeout: forever,
+		MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{MaxStreamDuration: forever, GrpcTimeoutHeaderMax: forever},
+	}
+	m := inline(w.k.manager(statistics), &routev3.RouteConfiguration{Name: cluster, ValidateClusters: wrapperspb.Bool(false), VirtualHosts: []*routev3.VirtualHost{{
+		Name: "inbound|http|" + portText(number), Domains: []string{"*"}, Routes: []*routev3.Route{{
+			Name: "default", Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+			Decorator: &routev3.Decorator{Operation: operation}, Action: &routev3.Route_Route{Route: action},
+		}},
+	}}})
+	m.ServerName = "istio-envoy"
+	m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_APPEND_FORWARD
+	m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Subject: wrapperspb.Bool(true), Dns: true, Uri: true}
+	if protocol.IsHTTP2() {
+		m.Http2ProtocolOptions = &corev3.Http2ProtocolOptions{}
+	}
+	m.HttpFilters = w.k.filters(false, protocol, w.k.guards.http(w.k.settings)...)
+	var list []*listenerv3.Filter
+	if w.k.traits.Istio {
+		list = append(list, exchange())
+	}
+	return append(list, managerFilter(m))
+}

@@ -1,0 +1,150 @@
+package translate
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/weftmesh/weft/control/mesh"
+)
+
+// Role is what a proxy is for.
+type Role uint8
+
+// The roles.
+const (
+	Sidecar Role = iota
+	Gateway
+)
+
+// Identity is where a proxy has its own certificate from.
+type Identity uint8
+
+// The ways.
+const (
+	FromAgent Identity = iota // the agent beside it serves secrets on a socket
+	FromPlane                 // the control plane serves them on its stream
+	NoIdentity
+)
+
+// Proxy is all that translation may know of a proxy. It never changes.
+type Proxy struct {
+	Role      Role
+	ID        string // pod.namespace
+	Address   string // of the workload; empty: unknown
+	Namespace string
+	Account   string // service account; empty: unknown
+	Domain    string // in which the workload looks names up, such as ns.svc.cluster.local
+	Labels    map[string]string
+	Locality  mesh.Locality
+	Network   string
+	Identity  Identity
+	Traits    Traits
+}
+
+// Traits are what kinds of proxies differ by. They are few, and many proxies share them.
+type Traits struct {
+	// ByHost: it takes virtual hosts one by one, as weft does. A stream that tells the state of the world cannot: who serves one clears it.
+	ByHost bool
+	// Istio: it has the filters that only istio-proxy and weft have.
+	Istio bool
+	// Bound: nobody redirects traffic to it, so that listeners are bound.
+	Bound bool
+	// Transparent: traffic comes as it was, by TPROXY.
+	Transparent bool
+	// Allocated: the workload's DNS answers with addresses that the mesh has allocated.
+	Allocated bool
+	HTTP10    bool
+	// Gateway: nobody's own traffic comes to it, so that there is no destination to pass anything on to.
+	Gateway bool
+	IPv6    bool
+}
+
+// Metadata of nodes, as Istio's, but for the last, which says where the node has its identity from: "agent", "ads" or "none". Unsaid, it is the agent
+// if the node says which Istio it has, since Istio's agent always does, and else the stream.
+const (
+	metaNamespace    = "NAMESPACE"
+	metaAccount      = "SERVICE_ACCOUNT"
+	metaLabels       = "LABELS"
+	metaNetwork      = "NETWORK"
+	metaVersion      = "ISTIO_VERSION"
+	metaInterception = "INTERCEPTION_MODE"
+	metaAddresses    = "INSTANCE_IPS"
+	metaDNSCapture   = "DNS_CAPTURE"
+	metaDNSAllocate  = "DNS_AUTO_ALLOCATE"
+	metaHTTP10       = "HTTP10"
+	metaIdentity     = "WEFT_IDENTITY"
+)
+
+// weftAgent is what weft calls itself to control planes.
+const weftAgent = "weft"
+
+// ProxyOf reads what a node says of itself: its id is TYPE~ADDRESS~ID~DOMAIN, and the rest Istio's metadata. It does not prove any of it.
+func ProxyOf(node *corev3.Node) (*Proxy, error) {
+	parts := strings.Split(node.GetId(), "~")
+	if len(parts) != 4 {
+		return nil, fmt.Errorf("translate: node id %q: want TYPE~ADDRESS~ID~DOMAIN", node.GetId())
+	}
+	p := &Proxy{ID: parts[2], Domain: parts[3]}
+	switch parts[0] {
+	case "sidecar":
+	case "router":
+		p.Role, p.Traits.Gateway = Gateway, true
+	default:
+		return nil, fmt.Errorf("translate: node id %q: type %q is not served: want sidecar or router", node.GetId(), parts[0])
+	}
+	meta := node.GetMetadata().GetFields()
+	said := func(name string) string { return meta[name].GetStringValue() }
+	if p.Address = parts[1]; p.Address == "" {
+		p.Address, _, _ = strings.Cut(said(metaAddresses), ",")
+	}
+	if p.Address != "" {
+		a, err := netip.ParseAddr(p.Address)
+		if err != nil {
+			return nil, fmt.Errorf("translate: node id %q: %q is not an address", node.GetId(), p.Address)
+		}
+		p.Traits.IPv6 = a.Is6() && !a.Is4In6()
+	}
+	if p.Namespace = said(metaNamespace); p.Namespace == "" {
+		// An id is pod.namespace, and pods may have dots.
+		if p.Namespace = p.ID[strings.LastIndexByte(p.ID, '.')+1:]; p.Namespace == p.ID {
+			return nil, fmt.Errorf("translate: node id %q: neither metadata %s nor an id of the form NAME.NAMESPACE says its namespace", node.GetId(), metaNamespace)
+		}
+	}
+	p.Account, p.Network = said(metaAccount), said(metaNetwork)
+	p.Labels = map[string]string{}
+	for name, v := range meta[metaLabels].GetStructValue().GetFields() {
+		p.Labels[name] = v.GetStringValue()
+	}
+	if l := node.GetLocality(); l != nil {
+		p.Locality = mesh.Locality{Region: l.GetRegion(), Zone: l.GetZone(), SubZone: l.GetSubZone()}
+	}
+	p.Traits.ByHost = node.GetUserAgentName() == weftAgent
+	p.Traits.Istio = p.Traits.ByHost || said(metaVersion) != ""
+	switch mode := said(metaInterception); mode {
+	case "", "REDIRECT":
+	case "TPROXY":
+		p.Traits.Transparent = true
+	case "NONE":
+		p.Traits.Bound = true
+	default:
+		return nil, fmt.Errorf("translate: node %q: metadata %s is %q: want REDIRECT, TPROXY or NONE", node.GetId(), metaInterception, mode)
+	}
+	isTrue := func(name string) bool {
+		v := meta[name]
+		return v.GetBoolValue() || strings.EqualFold(v.GetStringValue(), "true") || v.GetStringValue() == "1"
+	}
+	p.Traits.Allocated, p.Traits.HTTP10 = isTrue(metaDNSCapture) && isTrue(metaDNSAllocate), isTrue(metaHTTP10)
+	switch from := said(metaIdentity); {
+	case from == "none":
+		p.Identity = NoIdentity
+	case from == "ads" || from == "" && said(metaVersion) == "":
+		p.Identity = FromPlane
+	case from == "agent" || from == "":
+	default:
+		return nil, fmt.Errorf("translate: node %q: metadata %s is %q: want agent, ads or none", node.GetId(), metaIdentity, from)
+	}
+	return p, nil
+}

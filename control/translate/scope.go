@@ -1,0 +1,157 @@
+package translate
+
+import (
+	"slices"
+	"strings"
+	"weak"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/weftmesh/weft/control/mesh"
+	"github.com/weftmesh/weft/control/source"
+)
+
+// scope is what a sidecar sees of the mesh.
+type scope struct {
+	sidecar  *source.Object // nil: all that its namespace sees
+	ruled    *ruled
+	virtuals *virtuals
+	settings *mesh.Settings
+}
+
+type seenKey struct {
+	services  ref[mesh.Services]
+	namespace string
+	sidecar   *source.Object
+	asked     *chain // hosts that routes lead to, which are seen for that
+}
+
+// seen is the services that a proxy sees, by host.
+type seen struct {
+	services []*mesh.Service
+	byHost   map[string]int
+}
+
+// service gives the one of a host; nil: none is seen.
+func (s *seen) service(host string) *mesh.Service {
+	if i, ok := s.byHost[host]; ok {
+		return s.services[i]
+	}
+	return nil
+}
+
+type ruledKey struct {
+	seen      ref[seen]
+	rules     ref[mesh.Rules]
+	namespace string
+	settings  *mesh.Settings
+}
+
+// ruled is the rule for each of them; nil: there is none.
+type ruled struct {
+	*seen
+	rules []*mesh.DestinationRule
+	zones bool // some have endpoints ordered by where the client is
+}
+
+// rule gives the rule for a host; nil: there is none, or the host is not seen.
+func (r *ruled) rule(host string) *mesh.DestinationRule {
+	if i, ok := r.byHost[host]; ok {
+		return r.rules[i]
+	}
+	return nil
+}
+
+func (t *Translator) scope(m *mesh.Mesh, p *Proxy) *scope {
+	s := &scope{sidecar: sidecarOf(m, p), settings: m.Settings}
+	s.virtuals = t.virtuals.get(virtualsKey{weak.Make(m.Routes), m.Settings, p.Namespace, s.sidecar}, func() *virtuals { return t.findVirtuals(m, p, s.sidecar) })
+	seen := t.seens.get(seenKey{weak.Make(m.Services), p.Namespace, s.sidecar, s.virtuals.asked}, func() *seen {
+		n := &seen{services: m.Services.Seen(p.Namespace), byHost: map[string]int{}}
+		if s.sidecar != nil {
+			asked := map[string]bool{}
+			for link := s.virtuals.asked; link != nil; link = link.before {
+				asked[link.item.(string)] = true
+			}
+			n.services = slices.DeleteFunc(n.services, func(svc *mesh.Service) bool {
+				return !asked[svc.Host] && !imports(s.sidecar, svc.Namespace, svc.Host)
+			})
+		}
+		for i, svc := range n.services {
+			n.byHost[svc.Host] = i
+		}
+		return n
+	})
+	s.ruled = t.ruleds.get(ruledKey{weak.Make(seen), weak.Make(m.Rules), p.Namespace, m.Settings}, func() *ruled {
+		r := &ruled{seen: seen, rules: make([]*mesh.DestinationRule, len(seen.services))}
+		for i, svc := range seen.services {
+			r.rules[i] = m.Rules.For(p.Namespace, svc.Host, svc.Namespace)
+			r.zones = r.zones || zoned(m.Settings, r.rules[i])
+		}
+		return r
+	})
+	return s
+}
+
+// sidecarOf finds the Sidecar for a workload: one for its labels, else that of its namespace, else that of the root. Of several the oldest counts.
+func sidecarOf(m *mesh.Mesh, p *Proxy) *source.Object {
+	if p.Role == Gateway {
+		return nil
+	}
+	var everyone *source.Object
+	for _, o := range m.Sidecars.In(p.Namespace) {
+		selector := o.Spec.(*networking.Sidecar).GetWorkloadSelector().GetLabels()
+		switch {
+		case len(selector) == 0 && everyone == nil:
+			everyone = o
+		case len(selector) > 0 && has(p.Labels, selector):
+			return o
+		}
+	}
+	if everyone == nil {
+		for _, o := range m.Sidecars.In(m.Settings.RootNamespace) {
+			if len(o.Spec.(*networking.Sidecar).GetWorkloadSelector().GetLabels()) == 0 {
+				return o
+			}
+		}
+	}
+	return everyone
+}
+
+// has tells whether labels have all of a selector.
+func has(labels, selector map[string]string) bool {
+	for k, v := range selector {
+		if have, ok := labels[k]; !ok || have != v {
+			return false
+		}
+	}
+	return true
+}
+
+// imports tells whether a Sidecar has a proxy see a host of a namespace.
+func imports(o *source.Object, namespace, host string) bool {
+	egress := o.Spec.(*networking.Sidecar).GetEgress()
+	if len(egress) == 0 {
+		return true
+	}
+	for _, e := range egress {
+		for _, said := range e.GetHosts() {
+			where, name, _ := strings.Cut(said, "/")
+			if where == "." {
+				where = o.Namespace
+			}
+			if (where == "*" || where == namespace) && covers(strings.ToLower(name), host) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// covers tells whether a host or wildcard has all of another in it.
+func covers(wide, host string) bool {
+	if wide == "*" || wide == host {
+		return true
+	}
+	rest, ok := strings.CutPrefix(wide, "*")
+	return ok && strings.HasSuffix(host, rest)
+}

@@ -1,0 +1,127 @@
+package translate
+
+import (
+	"encoding/binary"
+	"slices"
+	"weak"
+
+	"github.com/weftmesh/weft/control/mesh"
+	"github.com/weftmesh/weft/xds/server"
+)
+
+// Translator makes views and remembers the pieces that they are made of by all that goes into them. It is not safe for concurrent use.
+type Translator struct {
+	last *mesh.Mesh // that was looked at
+
+	resources memo[resourceKey, server.Resource]
+	parts     memo[partKey, part]
+	chains    chains
+
+	seens     memo[seenKey, seen]
+	virtuals  memo[virtualsKey, virtuals]
+	ruleds    memo[ruledKey, ruled]
+	clusters  memo[clustersKey, clusterLayer]
+	serviceCl memo[serviceClustersKey, pieces]
+	endpoints memo[endpointsKey, endpointLayer]
+	serviceEP memo[serviceEndpointsKey, pieces]
+	listeners memo[listenersKey, listenerLayer]
+	ageds     memo[agedKey, aged]
+	tcps      memo[tcpListenerKey, server.Resource]
+	wilds     memo[wildListenerKey, server.Resource]
+	founds    memo[foundKey, founds]
+	routes    memo[routesKey, routeLayer]
+	hosts     memo[hostKey, host]
+	inbounds  memo[inboundKey, inbound]
+	gateways  memo[gatewayKey, gateway]
+	doorHosts memo[doorHostKey, host]
+	spaces    memo[spaceKey, space]
+	statics   memo[staticKey, staticLayer]
+	views     memo[viewKey, view]
+}
+
+// New makes a translator that remembers nothing yet.
+func New() *Translator { return &Translator{} }
+
+// pieces are the resources that one thing is told as.
+type pieces struct{ resources []*server.Resource }
+
+// view is a server.View and what it is made of, which is remembered as long as somebody has the view: whoever has a pointer into it has all of it.
+type view struct {
+	server.View
+	layers
+}
+
+// layers are what a view is made of. Those that a proxy has no use for are nil.
+type layers struct {
+	static    *staticLayer
+	clusters  *clusterLayer
+	endpoints *endpointLayer
+	listeners *listenerLayer
+	routes    *routeLayer
+	inbound   *inbound
+	gateway   *gateway
+}
+
+type viewKey struct {
+	static    ref[staticLayer]
+	clusters  ref[clusterLayer]
+	endpoints ref[endpointLayer]
+	listeners ref[listenerLayer]
+	routes    ref[routeLayer]
+	inbound   ref[inbound]
+	gateway   ref[gateway]
+}
+
+// sweep forgets what was made of whole indexes and let go since: they are large, and each change makes another one.
+func (t *Translator) sweep() {
+	t.seens.sweep()
+	t.ageds.sweep()
+	t.virtuals.sweep()
+	t.ruleds.sweep()
+	t.clusters.sweep()
+	t.endpoints.sweep()
+	t.listeners.sweep()
+	t.founds.sweep()
+	t.routes.sweep()
+	t.spaces.sweep()
+	t.gateways.sweep()
+	t.views.sweep()
+}
+
+// View is what a proxy is to be told of a mesh.
+func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
+	if m != t.last {
+		t.last = m
+		t.sweep()
+	}
+	l := layers{static: t.static(m, p)}
+	s := t.scope(m, p)
+	l.clusters, l.endpoints = t.clusterLayer(m, p, s), t.endpointLayer(m, p, s)
+	if p.Role == Sidecar {
+		l.listeners, l.routes, l.inbound = t.listenerLayer(m, p, s), t.routeLayer(m, p, s), t.inbound(m, p, s)
+	} else {
+		l.gateway = t.gateway(m, p, s)
+	}
+	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway)}
+	return &t.views.get(k, func() *view {
+		v := &view{layers: l}
+		var sums []byte
+		add := func(parts ...*part) {
+			for _, p := range parts {
+				if p != nil && len(p.Resources) > 0 {
+					v.Parts = append(v.Parts, &p.Part)
+					sums = binary.BigEndian.AppendUint64(sums, p.sum)
+				}
+			}
+		}
+		add(l.static.clusters, l.clusters.part, l.endpoints.part)
+		if p.Role == Sidecar {
+			add(l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
+		} else {
+			add(l.gateway.listeners, l.gateway.tables)
+		}
+		slices.SortStableFunc(v.Parts, func(a, b *server.Part) int { return int(a.Kind) - int(b.Kind) })
+		v.Version = version(sums)
+		return v
+	}).View
+}

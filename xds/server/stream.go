@@ -1,0 +1,138 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+)
+
+// serve speaks with a proxy until one of the two ends it. Another goroutine reads: it takes requests in as they come, so that none wait, and this
+// one finds out what is to be told.
+func (s *Server) serve(stream grpc.ServerStream, v variant, only Kind) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	session := &Session{number: s.numbers.Add(1), variant: v, only: only, since: time.Now(), server: s, wake: make(chan struct{}, 1), step: len(steps)}
+	if p, ok := peer.FromContext(stream.Context()); ok && p.Addr != nil {
+		session.peer = p.Addr.String()
+	}
+	joined, ended, over := make(chan struct{}), make(chan error, 1), make(chan struct{})
+	defer close(over)
+	go func() {
+		err := session.listen(stream, joined)
+		ended <- err
+		<-over // nobody leaves of whom something may still be said
+		select {
+		case <-joined:
+			s.Control.Leave(session)
+		default:
+		}
+	}()
+	limit := time.NewTimer(firstRequest)
+	defer limit.Stop()
+	select {
+	case <-joined:
+	case err := <-ended:
+		return err
+	case <-limit.C:
+		s.count(silent)
+		return status.Errorf(codes.DeadlineExceeded, "no request within %v", firstRequest)
+	}
+	limit.Reset(never)
+	for {
+		r, wait := session.next(time.Now())
+		if r != nil {
+			if err := s.send(stream, r); err != nil {
+				return err
+			}
+			continue
+		}
+		session.report()
+		limit.Reset(wait)
+		select {
+		case err := <-ended:
+			session.report()
+			return err
+		case <-session.wake:
+		case <-limit.C:
+		}
+	}
+}
+
+// listen takes requests in until there are no more.
+func (s *Session) listen(stream grpc.ServerStream, joined chan<- struct{}) error {
+	for first := true; ; first = false {
+		r, err := read(stream, s.variant)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.server.count(requestsTotal)
+		if first {
+			if r.node == nil {
+				s.server.count(requestsBroken)
+				return status.Error(codes.InvalidArgument, "the first request of a stream has to have a node")
+			}
+			s.node, s.id, s.first = r.node, r.node.GetId(), time.Now()
+			err := s.server.Control.Join(s)
+			s.node = nil
+			if err != nil {
+				return err
+			}
+			close(joined)
+		}
+		if err := s.take(r, time.Now()); err != nil {
+			return err
+		}
+		s.poke()
+	}
+}
+
+// report hands on what the proxy has said, and that it has all.
+func (s *Session) report() {
+	s.mu.Lock()
+	verdicts := s.verdicts
+	s.verdicts = nil
+	settled := s.settled
+	if s.heard == settled {
+		settled = nil
+	} else {
+		s.heard = settled
+	}
+	s.mu.Unlock()
+	for _, v := range verdicts {
+		s.server.Control.Answered(s, v)
+	}
+	if settled != nil {
+		s.server.Control.Settled(s, settled)
+	}
+}
+
+// send writes a response. Nobody who does not read is waited for longer than reading: the stream ends then, and what is being written with it.
+func (s *Server) send(stream grpc.ServerStream, r *response) error {
+	sent := make(chan error, 1)
+	go func() { sent <- stream.SendMsg(r) }()
+	limit := time.NewTimer(reading)
+	defer limit.Stop()
+	select {
+	case err := <-sent:
+		if err == nil {
+			s.count(responsesTotal)
+			if s.Stats != nil {
+				s.Stats.Add(responseBytes, uint64(r.size))
+			}
+		}
+		return err
+	case <-limit.C:
+		s.count(stuck)
+		return status.Errorf(codes.DeadlineExceeded, "a response of %d bytes about %s was not read within %v", r.size, r.kind, reading)
+	}
+}
