@@ -66,8 +66,6 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "configuration '%s' OK\n", f.configPath)
 		return 0
 	}
-	// A small heap that grows fast would be collected over and over while the configuration is read.
-	asked := debug.SetGCPercent(400)
 	boot, err := xds.ReadBootstrap(f.source(), builtin.All())
 	if err != nil {
 		return refuse(stderr, err)
@@ -97,9 +95,6 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "weft: cannot start:", err)
 		return 1
 	}
-	if os.Getenv("GOGC") == "" {
-		asked = servingGC
-	}
 	readied, late := s.feed.Readied(), time.After(startLimit)
 	for {
 		select {
@@ -107,7 +102,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			readied, late = nil, time.After(settling)
 			continue
 		case <-late: // what a control plane says after all is settled when it is there
-			settle(asked)
+			settle()
 			continue
 		case <-rotate:
 			s.logs.Reopen()
@@ -124,15 +119,19 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 }
 
-// startLimit is how long a process may wait for its first configuration with the heap of a start.
+// startLimit is how long a process may wait for its first configuration before it settles without.
 const startLimit = 10 * time.Second
 
 // settling is how long after the first configuration is there its buffers are still in use.
 const settling = 200 * time.Millisecond
 
-// settle gives back what reading the first configuration has left behind: it is more than all that serving will need.
-func settle(percent int) {
-	debug.SetGCPercent(percent)
+// settle gives back what reading the first configuration has left behind: it is more than all that serving will need. While it is read, the heap
+// may grow by as much as lives, as Go has it: with room for four times as much the CPU of a mesh's first configuration is 0.60 s and not 0.73, but
+// what stays then lies scattered over 77 MB and not 59 (26 November 2026, 2-core AMD EPYC).
+func settle() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(servingGC)
+	}
 	runtime.GC() // what pools keep outlives one collection, and the buffers of a first configuration are as large as it
 	debug.FreeOSMemory()
 	forgetStart()

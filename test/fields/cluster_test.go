@@ -24,9 +24,9 @@ var clusterTrials = []trial{
 	{paths: "RouteConfiguration.name", site: rdsLocal, base: "name: local", flip: "name: other", resource: &routev3.RouteConfiguration{}, probe: served, want: [2]string{"true", "false"}},
 	{paths: "Rds.config_source", site: func(p string) string { return replaced(rds("route_config_name: local"), "piece", p) }, base: "none", flip: "routes", files: map[string]string{"none.yaml": routesFile + "\n  virtual_hosts: []", "routes.yaml": routesFile + "\n  virtual_hosts: [{name: v, domains: [\"*\"], routes: [{match: {prefix: /}, route: {cluster: up}}]}]"}, probe: look("GET /", "status"), want: [2]string{"404", "200"}},
 	{paths: "Rds.route_config_name", site: func(p string) string { return strings.Replace(rds(p), "piece.yaml", "routes.yaml", 1) }, base: "route_config_name: local", flip: "route_config_name: other", files: map[string]string{"routes.yaml": routesFile}, probe: served, want: [2]string{"true", "false"}},
-	{paths: "Cluster.connect_timeout", site: func(p string) string { return replaced(cluster(p), "0.3s", "1s") }, flip: "connect_timeout: 0.05s", up: full, probe: look("GET /", "body"), want: [2]string{"stream timeout", "upstream connect error or disconnect/reset before headers. reset reason: connection timeout"}},
+	{paths: "Cluster.connect_timeout", site: cluster, flip: "connect_timeout: 0.05s", up: full, probe: look("GET /", "body"), want: [2]string{"stream timeout", "upstream connect error or disconnect/reset before headers. reset reason: connection timeout"}},
 	{paths: "Cluster.per_connection_buffer_limit_bytes", site: func(p string) string {
-		return replaced(cluster(p), "stream_idle_timeout: 0.3s", "stream_idle_timeout: 9s")
+		return replaced(cluster(p), "stream_idle_timeout: 1s", "stream_idle_timeout: 9s")
 	}, base: "per_connection_buffer_limit_bytes: 67108864", flip: "per_connection_buffer_limit_bytes: 65536", up: deaf, probe: upload, want: [2]string{"all", "held"}},
 	{paths: "Cluster.lb_policy=RANDOM", site: twoHosts, flip: "lb_policy: RANDOM,", up: everywhere, probe: func(w *world) string {
 		_, order := hosts(w, 60, false)

@@ -29,7 +29,7 @@ func hcmAnd(more string) func(string) string {
 
 // common is a piece of the common protocol options downstream.
 func common(piece string) string {
-	return hcm("stream_idle_timeout: 0.3s\ndrain_timeout: 0.01s\ncommon_http_protocol_options: {" + piece + "}")
+	return hcm("stream_idle_timeout: 1s\ndrain_timeout: 0.01s\ncommon_http_protocol_options: {" + piece + "}")
 }
 
 func http1(piece string) string {
@@ -109,7 +109,7 @@ func addition(piece string) string {
 }
 
 func cluster(piece string) string {
-	return e2e.Bootstrap(e2e.HTTPListener(all, "stream_idle_timeout: 0.3s\nhttp_protocol_options: {enable_trailers: true}"), upCluster(piece))
+	return e2e.Bootstrap(e2e.HTTPListener(all, "stream_idle_timeout: 1s\nhttp_protocol_options: {enable_trailers: true}"), upCluster(piece))
 }
 
 // options are a cluster's protocol options.

@@ -59,7 +59,7 @@ func (s *session) endpoint(l *endpointv3.LocalityLbEndpoints, m *endpointv3.LbEn
 		Locality:       config.Locality{Region: l.GetLocality().GetRegion(), Zone: l.GetLocality().GetZone(), SubZone: l.GetLocality().GetSubZone()},
 		LocalityWeight: l.GetLoadBalancingWeight().GetValue(),
 		Priority:       uint8(l.GetPriority()),
-		Metadata:       metadata(m.GetMetadata()),
+		Metadata:       s.metadata(m.GetMetadata()),
 		Check:          s.endpointCheck(m.GetEndpoint().GetHealthCheckConfig(), p.field("endpoint").field("health_check_config")),
 	}
 	if at := p.field("endpoint").field("address"); s.named {

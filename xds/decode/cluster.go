@@ -24,7 +24,7 @@ func (s *session) cluster(m *clusterv3.Cluster, p *at) *config.Cluster {
 	c := &config.Cluster{
 		Name:           m.GetName(),
 		StatName:       m.GetAltStatName(),
-		Metadata:       metadata(m.GetMetadata()),
+		Metadata:       s.metadata(m.GetMetadata()),
 		Transport:      s.upstreamTransport(m.GetTransportSocket(), p.field("transport_socket")),
 		ConnectTimeout: s.duration(m.GetConnectTimeout(), 5*time.Second, p.field("connect_timeout")),
 		BufferLimit:    s.bufferLimit(m.GetPerConnectionBufferLimitBytes(), p.field("per_connection_buffer_limit_bytes")),
@@ -223,7 +223,7 @@ func (s *session) transports(c *config.Cluster, list []*clusterv3.Cluster_Transp
 	for i, m := range list {
 		p := p.item(i)
 		t := s.upstreamTransport(m.GetTransportSocket(), p.field("transport_socket"))
-		t.Match = m.GetMatch().AsMap()
+		t.Match = s.object(m.GetMatch())
 		c.Transports = append(c.Transports, t)
 	}
 }

@@ -22,13 +22,14 @@ import (
 	"github.com/weftmesh/weft/filters"
 )
 
-// Decoder reads resources. It keeps nothing between two of them and may be used from several goroutines.
+// Decoder reads resources. It keeps nothing between two of them but what many of them say alike, and may be used from several goroutines.
 //
 // A message that is given to it is its own from then on: it may be brought into canonical form. An error is of type Problems.
 type Decoder struct {
 	filters, overrides map[string]*filters.Spec // by the message that they read
 	options            Options
 	outlines           sync.Map // as outline makes them: by a message's name and place
+	recent             recent
 }
 
 // Options are what a decoder is told beside its filters.

@@ -36,7 +36,7 @@ func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
 	raw := s.bytes(m)
 	l := &config.Listener{
 		Name:         m.GetName(),
-		Metadata:     metadata(m.GetMetadata()),
+		Metadata:     s.metadata(m.GetMetadata()),
 		Hash:         hash(raw),
 		StatPrefix:   m.GetStatPrefix(),
 		BufferLimit:  s.bufferLimit(m.GetPerConnectionBufferLimitBytes(), p.field("per_connection_buffer_limit_bytes")),
@@ -161,7 +161,7 @@ func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterCh
 		Hash:  hash(marshal(m)),
 		Match: s.chainMatch(m.GetFilterChainMatch(), p.field("filter_chain_match")),
 
-		Metadata: metadata(m.GetMetadata()),
+		Metadata: s.metadata(m.GetMetadata()),
 
 		TLS:              s.transport(m.GetTransportSocket(), p.field("transport_socket")),
 		HandshakeTimeout: s.duration(m.GetTransportSocketConnectTimeout(), 0, p.field("transport_socket_connect_timeout")),

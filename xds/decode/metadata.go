@@ -1,6 +1,11 @@
 package decode
 
 import (
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
@@ -8,15 +13,50 @@ import (
 )
 
 // metadata reads what is said of something beside what is configured.
-func metadata(m *corev3.Metadata) config.Metadata {
+func (s *session) metadata(m *corev3.Metadata) config.Metadata {
 	if len(m.GetFilterMetadata()) == 0 {
 		return nil
 	}
-	out := make(config.Metadata, len(m.GetFilterMetadata()))
-	for name, v := range m.GetFilterMetadata() {
-		out[name] = v.AsMap()
+	return recall(&s.recent, m, func() config.Metadata {
+		out := make(config.Metadata, len(m.GetFilterMetadata()))
+		for name, v := range m.GetFilterMetadata() {
+			out[name] = v.AsMap()
+		}
+		return out
+	})
+}
+
+// object reads a JSON object.
+func (s *session) object(m *structpb.Struct) map[string]any {
+	return recall(&s.recent, m, m.AsMap)
+}
+
+// recent remembers values that resources say again and again, by their bytes: a mesh says the same of each cluster of a service, and the same
+// match of every cluster. Of 3,000 clusters that is 6 MB and 20,000 maps (26 November 2026). What nobody has said for long is forgotten.
+type recent struct {
+	mu          sync.Mutex
+	now, before map[config.Hash]any
+}
+
+// maxRecent is how many values are remembered at least and, twice as many, at most.
+const maxRecent = 1024
+
+// recall is what was read from the same bytes, or else what read reads.
+func recall[V any](r *recent, m proto.Message, read func() V) V {
+	key := hash(append(marshal(m), m.ProtoReflect().Descriptor().Name()...))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v, ok := r.now[key]
+	if !ok {
+		if v, ok = r.before[key]; !ok {
+			v = read()
+		}
+		if len(r.now) >= maxRecent || r.now == nil {
+			r.before, r.now = r.now, make(map[config.Hash]any)
+		}
+		r.now[key] = v
 	}
-	return out
+	return v.(V)
 }
 
 func (s *session) metadataMatcher(m *matcherv3.MetadataMatcher, p *at) config.MetadataMatch {

@@ -162,7 +162,7 @@ func (s *session) virtualHost(m *routev3.VirtualHost, c tableRules, p *at) *conf
 		SayTimeoutRetry:        m.GetIncludeIsTimeoutRetryHeader(),
 		RequireTLS:             requireTLS[m.GetRequireTls()],
 		RateLimits:             s.rateLimits(m.GetRateLimits(), p.field("rate_limits")),
-		Metadata:               metadata(m.GetMetadata()),
+		Metadata:               s.metadata(m.GetMetadata()),
 	}
 	for i, d := range m.GetDomains() {
 		if strings.ContainsAny(d, " \t\r\n\x00/") {
@@ -267,7 +267,7 @@ func (s *session) route(m *routev3.Route, c tableRules, host hostRules, p *at) *
 		Headers:    s.headers(m, p),
 		Filters:    s.perFilter(m.GetTypedPerFilterConfig(), c, p),
 
-		Metadata: metadata(m.GetMetadata()),
+		Metadata: s.metadata(m.GetMetadata()),
 	}
 	switch a := m.GetAction().(type) {
 	case *routev3.Route_Route:

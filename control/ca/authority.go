@@ -1,0 +1,315 @@
+package ca
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/weftmesh/weft/control/store"
+)
+
+// Options is what an authority is made of.
+type Options struct {
+	Store       store.Store
+	TrustDomain string // of all that it issues, such as cluster.local
+	// Folder has an authority from outside, as Istio's secret cacerts has; empty: the roots are made here, and are in the store.
+	Folder string
+	// Audit is told of everything that is issued or turned down; nil: nobody is. It must not block.
+	Audit func(Record)
+	// Changed is told when roots or revocations may be others than before, perhaps by several at the same time; nil: nobody is. It must not block.
+	Changed func()
+}
+
+// Record is an entry of the audit log: who has got what, when, and from where it was asked for.
+type Record struct {
+	Time     time.Time
+	Identity string // that was asked for, if it is known
+	Serial   string // hexadecimal; empty: nothing was issued
+	Until    time.Time
+	From     string // the caller's address
+	By       string // how the caller has shown who it is
+	Refused  string // why nothing was issued
+}
+
+// Authority issues certificates. All of it may be called at the same time from anywhere.
+type Authority struct {
+	options Options
+	ledger  ledger
+
+	mu      sync.RWMutex
+	plan    plan // empty with a Folder
+	signs   *issuer
+	trusted []*issuer // whose roots are trusted, in the order in which they came
+	roots   []*x509.Certificate
+	changes time.Time // when of this something is otherwise
+	revoked map[string]Revocation
+	lists   []byte // of what is revoked, in PEM
+}
+
+// rootsKey is where the plan of roots is in the store.
+const rootsKey = "ca/roots"
+
+// Open opens an authority, or makes one: the first process of a mesh makes its root, and others find it. Run has to be called for it to stay
+// up to date.
+func Open(ctx context.Context, o Options) (*Authority, error) {
+	if err := (Identity{o.TrustDomain, "n", "s"}).check(); err != nil {
+		return nil, err
+	}
+	a := &Authority{options: o, ledger: ledger{store: o.Store, issued: map[string][]issued{}, known: map[string]store.Revision{}}, revoked: map[string]Revocation{}}
+	if o.Folder != "" {
+		signs, roots, err := plugged(o.Folder)
+		if err != nil {
+			return nil, err
+		}
+		a.signs, a.trusted, a.roots = signs, []*issuer{signs}, roots
+		return a, nil
+	}
+	for {
+		e, err := o.Store.Get(ctx, rootsKey)
+		if errors.Is(err, store.ErrNotFound) {
+			if err = a.extend(ctx, plan{}, store.Absent); err == nil || errors.Is(err, store.ErrConflict) {
+				continue // with what this process has made, or another that was first
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("ca: %w", err)
+		}
+		p, err := readPlan(e.Value)
+		if err == nil {
+			err = a.follow(p)
+		}
+		return a, err
+	}
+}
+
+// extend puts a new root behind those of a plan, and the plan into the store if that is still at a revision.
+func (a *Authority) extend(ctx context.Context, p plan, was store.Revision) error {
+	next, err := p.follow(a.options.TrustDomain, time.Now())
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(next)
+	if err != nil {
+		return fmt.Errorf("ca: %w", err)
+	}
+	if _, err := a.options.Store.Put(ctx, rootsKey, text, was); err != nil {
+		return fmt.Errorf("ca: %w", err)
+	}
+	return nil
+}
+
+// follow does what a plan says from now on. Only what comes from the store is followed, in its order, and by one at a time: an older plan
+// must not come after a newer one.
+func (a *Authority) follow(p plan) error {
+	signs, trusted, changes := p.at(time.Now())
+	if signs == nil {
+		return errors.New("ca: of the roots in the store none signs yet: the clock of this machine is behind")
+	}
+	var now *issuer
+	var list []*issuer
+	var roots []*x509.Certificate
+	for _, g := range trusted {
+		i, err := g.issuer()
+		if err != nil {
+			return fmt.Errorf("ca: a root in the store: %w", err)
+		}
+		if list, roots = append(list, i), append(roots, i.chain[0]); g == signs {
+			now = i
+		}
+	}
+	if now == nil {
+		return errors.New("ca: of the roots in the store the one that signs is not trusted any more: the clock of this machine is ahead")
+	}
+	a.mu.Lock()
+	a.plan, a.signs, a.trusted, a.roots, a.changes = p, now, list, roots, changes
+	a.mu.Unlock()
+	a.relist()
+	return nil
+}
+
+// Rotate begins to replace the root: the new one is trusted as soon as Run has heard of it, signs after Overlap, and the old one is trusted
+// until all that it has signed has ended.
+func (a *Authority) Rotate(ctx context.Context) error {
+	if a.options.Folder != "" {
+		return fmt.Errorf("ca: the root comes from %s: put the new one into %s there beside the old one, and when everybody has it, change the others", a.options.Folder, pluggedRoot)
+	}
+	e, err := a.options.Store.Get(ctx, rootsKey)
+	if err != nil {
+		return fmt.Errorf("ca: %w", err)
+	}
+	p, err := readPlan(e.Value)
+	if err != nil {
+		return err
+	}
+	return a.extend(ctx, p, e.Revision)
+}
+
+// Roots are the certificates that everybody in the mesh trusts.
+func (a *Authority) Roots() []*x509.Certificate {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.roots
+}
+
+// RootsPEM is Roots in PEM.
+func (a *Authority) RootsPEM() []byte { return encode(a.Roots()...) }
+
+// Request is somebody who asks for a certificate.
+type Request struct {
+	Who  Identity      // who it is, as it has shown, and not as it says
+	CSR  []byte        // PEM
+	Life time.Duration // that is asked for, of which at most MaxLife is given; 0: DefaultLife
+	From net.Addr      // for the audit log
+	By   string        // how it has shown who it is, for the audit log
+}
+
+// Refusal is an error of which the caller is the reason.
+type Refusal struct {
+	Text    string
+	Revoked bool // it is who the caller is, and not what it asks for
+}
+
+func (r *Refusal) Error() string { return "ca: " + r.Text }
+
+// Issue gives a certificate and the chain behind it, the root last.
+func (a *Authority) Issue(ctx context.Context, r Request) (chain []*x509.Certificate, err error) {
+	record := Record{Time: time.Now(), Identity: r.Who.String(), By: r.By}
+	if r.From != nil {
+		record.From = r.From.String()
+	}
+	defer func() {
+		if err != nil {
+			record.Refused = err.Error()
+		}
+		a.audit(record)
+	}()
+	if err := r.Who.check(); err != nil {
+		return nil, &Refusal{Text: err.Error()}
+	}
+	if r.Who.TrustDomain != a.options.TrustDomain {
+		return nil, &Refusal{Text: fmt.Sprintf("identities of %q are not issued here: want those of %q", r.Who.TrustDomain, a.options.TrustDomain)}
+	}
+	key, err := readRequest(r.CSR)
+	if err != nil {
+		return nil, &Refusal{Text: err.Error()}
+	}
+	life := r.Life
+	if life == 0 {
+		life = DefaultLife
+	}
+	life = min(max(life, MinLife), MaxLife)
+	a.mu.RLock()
+	signs := a.signs
+	gone, is := a.revoked[r.Who.String()]
+	a.mu.RUnlock()
+	if is {
+		return nil, &Refusal{Text: fmt.Sprintf("%s was revoked at %s: %s", r.Who, gone.Time.Format(time.RFC3339), gone.Reason), Revoked: true}
+	}
+	serial := newSerial()
+	c, err := signs.issue(serial, &r.Who, nil, key, record.Time, life)
+	if err != nil {
+		return nil, err
+	}
+	// A certificate that nobody has written down could not be revoked by whose it is.
+	if err := a.ledger.enter(ctx, issued{Serial: hex(serial), Identity: r.Who.String(), Until: c.NotAfter}); err != nil {
+		return nil, err
+	}
+	record.Serial, record.Until = hex(serial), c.NotAfter
+	return append([]*x509.Certificate{c}, signs.chain...), nil
+}
+
+func (a *Authority) audit(r Record) {
+	if a.options.Audit != nil {
+		a.options.Audit(r)
+	}
+}
+
+func hex(serial *big.Int) string { return fmt.Sprintf("%x", serial) }
+
+// renewal is what part of a root's life is left when another one follows by itself.
+const renewal = 5
+
+// Run keeps the authority up to date until the context ends: with what other replicas do, with time, and with its own end. Of a store that
+// is lost it goes on with what is known, and says so to report.
+func (a *Authority) Run(ctx context.Context, report func(error)) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { a.watch(ctx, issuedPrefix, a.takeIssued, report) })
+	all.Go(func() { a.watch(ctx, revokedPrefix, a.takeRevoked, report) })
+	all.Go(func() { a.sweep(ctx, report) })
+	if a.options.Folder != "" {
+		return
+	}
+	plans := make(chan plan)
+	all.Go(func() {
+		a.watch(ctx, rootsKey, func(events []store.Event) {
+			for _, e := range events {
+				if e.Gone() {
+					report(errors.New("ca: the roots are gone from the store: this process goes on with those that it has"))
+					continue
+				}
+				p, err := readPlan(e.Value)
+				if err != nil {
+					report(err)
+					continue
+				}
+				select {
+				case plans <- p:
+				case <-ctx.Done():
+				}
+			}
+		}, report)
+	})
+	for {
+		a.mu.RLock()
+		p, changes, last := a.plan, a.changes, a.signs.chain[0]
+		a.mu.RUnlock()
+		renew := last.NotAfter.Add(-last.NotAfter.Sub(last.NotBefore) / renewal)
+		if changes.IsZero() { // no other root is on its way
+			changes = renew
+		}
+		timer := time.NewTimer(max(time.Until(changes), time.Second))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case p = <-plans:
+			timer.Stop()
+		case <-timer.C:
+			if changes.Equal(renew) {
+				if err := a.Rotate(ctx); err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, errUnderWay) {
+					report(err)
+				}
+				continue // with what comes of it from the store
+			}
+		}
+		if err := a.follow(p); err != nil {
+			report(err)
+		}
+	}
+}
+
+// again is how long a lost store is left alone.
+const again = 5 * time.Second
+
+// watch follows a part of the store, and tries again when it is lost.
+func (a *Authority) watch(ctx context.Context, prefix string, each func([]store.Event), report func(error)) {
+	for {
+		err := a.options.Store.Watch(ctx, prefix, each)
+		if ctx.Err() != nil {
+			return
+		}
+		report(fmt.Errorf("ca: %w", err))
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(again):
+		}
+	}
+}

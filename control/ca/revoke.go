@@ -1,0 +1,216 @@
+package ca
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"maps"
+	"math/big"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weftmesh/weft/control/store"
+)
+
+// Revocation takes the word back that an identity, or one certificate, has been given.
+type Revocation struct {
+	// One of the two: an identity, which gets no certificate any more and all of whose certificates are revoked, until it is restored; or the
+	// serial number of a certificate, hexadecimal.
+	Identity string    `json:"identity,omitempty"`
+	Serial   string    `json:"serial,omitempty"`
+	Reason   string    `json:"reason"`
+	By       string    `json:"by"`
+	Time     time.Time `json:"time"`
+}
+
+const revokedPrefix = "ca/revoked/"
+
+// maxReason bounds what people write, in bytes.
+const maxReason = 1024
+
+func (r *Revocation) key() (string, error) {
+	switch {
+	case len(r.Reason) > maxReason || len(r.By) > maxReason:
+		return "", fmt.Errorf("ca: a reason of %d bytes: want at most %d", len(r.Reason), maxReason)
+	case r.Identity != "" && r.Serial == "":
+		if _, err := ParseIdentity(r.Identity); err != nil {
+			return "", err
+		}
+		return revokedPrefix + "identity/" + url.PathEscape(r.Identity), nil
+	case r.Serial != "" && r.Identity == "":
+		n, ok := new(big.Int).SetString(strings.ReplaceAll(r.Serial, ":", ""), 16) // OpenSSL writes colons
+		if !ok || n.Sign() <= 0 || n.BitLen() > 160 {
+			return "", fmt.Errorf("ca: serial number %q: want hexadecimal digits", r.Serial)
+		}
+		r.Serial = hex(n)
+		return revokedPrefix + "serial/" + r.Serial, nil
+	}
+	return "", errors.New("ca: a revocation: want an identity or a serial number")
+}
+
+// Revoke takes back what was issued. When it returns, all replicas are about to know.
+func (a *Authority) Revoke(ctx context.Context, r Revocation) error {
+	key, err := r.key()
+	if err != nil {
+		return err
+	}
+	a.mu.RLock()
+	trusted := a.trusted
+	a.mu.RUnlock()
+	for _, i := range trusted {
+		if own := i.chain[0]; own.KeyUsage&x509.KeyUsageCRLSign == 0 || len(own.SubjectKeyId) == 0 {
+			return fmt.Errorf("ca: nothing can be revoked: the certificate that signs, of %q, may not sign lists of revoked ones: want its key usage to have cRLSign, and a subject key identifier (RFC 5280, 5)", own.Subject)
+		}
+	}
+	r.Time = time.Now()
+	text, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("ca: %w", err)
+	}
+	_, err = a.options.Store.Put(ctx, key, text, store.Absent)
+	if errors.Is(err, store.ErrConflict) {
+		return nil // it is revoked already
+	}
+	if err != nil {
+		return fmt.Errorf("ca: %w", err)
+	}
+	return nil
+}
+
+// Restore has an identity get certificates again. Those that it had are good again, too.
+func (a *Authority) Restore(ctx context.Context, identity string) error {
+	key, err := (&Revocation{Identity: identity}).key()
+	if err != nil {
+		return err
+	}
+	e, err := a.options.Store.Get(ctx, key)
+	if err != nil {
+		return fmt.Errorf("ca: %s is not revoked: %w", identity, err)
+	}
+	if err := a.options.Store.Delete(ctx, key, e.Revision); err != nil {
+		return fmt.Errorf("ca: %w", err)
+	}
+	return nil
+}
+
+// Revoked is all that is revoked, by identity or serial number.
+func (a *Authority) Revoked() []Revocation {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	list := slices.Collect(maps.Values(a.revoked))
+	slices.SortFunc(list, func(a, b Revocation) int { return strings.Compare(a.Identity+a.Serial, b.Identity+b.Serial) })
+	return list
+}
+
+// Lists are the lists of revoked certificates (RFC 5280, 5), in PEM, of every issuer that is trusted; empty while nothing is revoked, since who
+// checks them needs one of every issuer.
+func (a *Authority) Lists() []byte {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.lists
+}
+
+func (a *Authority) takeRevoked(events []store.Event) {
+	a.mu.Lock()
+	for _, e := range events {
+		name := strings.TrimPrefix(e.Key, revokedPrefix)
+		kind, id, _ := strings.Cut(name, "/")
+		if kind == "identity" {
+			id, _ = url.PathUnescape(id)
+		}
+		var r Revocation
+		if e.Gone() {
+			delete(a.revoked, id)
+		} else if json.Unmarshal(e.Value, &r) == nil {
+			a.revoked[id] = r
+		}
+	}
+	a.mu.Unlock()
+	a.relist()
+}
+
+// takeIssued is told of what was issued. What belongs to a revoked identity has crossed its revocation.
+func (a *Authority) takeIssued(events []store.Event) {
+	a.ledger.take(events)
+	a.mu.RLock()
+	some := len(a.revoked) > 0
+	a.mu.RUnlock()
+	if some {
+		a.relist()
+	}
+}
+
+// listLife is how long a list is good. It is made anew long before.
+const listLife = 7 * 24 * time.Hour
+
+// relist makes the lists anew, and says that something has changed.
+func (a *Authority) relist() {
+	a.mu.Lock()
+	a.lists = a.list(time.Now())
+	a.mu.Unlock()
+	if a.options.Changed != nil {
+		a.options.Changed()
+	}
+}
+
+func (a *Authority) list(now time.Time) (lists []byte) {
+	if len(a.revoked) == 0 {
+		return nil
+	}
+	when := map[string]time.Time{} // by serial number
+	for _, r := range a.revoked {
+		if r.Serial != "" {
+			when[r.Serial] = r.Time
+			continue
+		}
+		for _, one := range a.ledger.of(r.Identity, now) {
+			when[one.Serial] = r.Time
+		}
+	}
+	var entries []x509.RevocationListEntry
+	for _, serial := range slices.Sorted(maps.Keys(when)) {
+		n, _ := new(big.Int).SetString(serial, 16)
+		entries = append(entries, x509.RevocationListEntry{SerialNumber: n, RevocationTime: when[serial]})
+	}
+	for _, i := range a.trusted {
+		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+			Number:                    big.NewInt(now.UnixMilli()),
+			ThisUpdate:                now.Add(-skew),
+			NextUpdate:                now.Add(listLife),
+			RevokedCertificateEntries: entries,
+		}, i.chain[0], i.key)
+		if err != nil {
+			continue // it may not sign lists, which Revoke says
+		}
+		lists = append(lists, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})...)
+	}
+	return lists
+}
+
+// sweeping is how often what has ended is forgotten, and lists are made anew.
+const sweeping = time.Hour
+
+func (a *Authority) sweep(ctx context.Context, report func(error)) {
+	tick := time.NewTicker(sweeping)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := a.ledger.sweep(ctx, time.Now()); err != nil {
+			report(err)
+		}
+		if err := a.sweepTokens(ctx, time.Now()); err != nil {
+			report(err)
+		}
+		a.relist()
+	}
+}

@@ -1,0 +1,87 @@
+package ca
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	securityv1alpha1 "istio.io/api/security/v1alpha1"
+)
+
+// Service is istio.v1.auth.IstioCertificateService, as agents of Istio's ask for certificates.
+type Service struct {
+	securityv1alpha1.UnimplementedIstioCertificateServiceServer
+	Authority *Authority
+	Proofs    []Authenticator // of who calls, in the order in which they are asked for
+}
+
+// What Istio's agents send beside a request.
+const (
+	metaSigner       = "CertSigner"
+	metaImpersonated = "ImpersonatedIdentity"
+)
+
+// CreateCertificate implements the service: the answer has the certificate, those between it and the root, and the root last.
+func (s *Service) CreateCertificate(ctx context.Context, q *securityv1alpha1.IstioCertificateRequest) (*securityv1alpha1.IstioCertificateResponse, error) {
+	r := Request{CSR: []byte(q.GetCsr())}
+	if p, ok := peer.FromContext(ctx); ok {
+		r.From = p.Addr
+	}
+	caller, err := Authenticate(ctx, s.Proofs)
+	if err != nil {
+		return nil, s.refuse(r, codes.Unauthenticated, err)
+	}
+	r.Who, r.By = caller.Identity, caller.By
+	meta := q.GetMetadata().GetFields()
+	if v := meta[metaImpersonated].GetStringValue(); v != "" {
+		return nil, s.refuse(r, codes.PermissionDenied, fmt.Errorf("ca: %s may not have certificates of %q: nobody may have those of others here", caller.Identity, v))
+	}
+	if v := meta[metaSigner].GetStringValue(); v != "" {
+		return nil, s.refuse(r, codes.InvalidArgument, fmt.Errorf("ca: the signer %q: want none: there is one authority here", v))
+	}
+	if r.Life, err = lifeOf(q.GetValidityDuration()); err != nil {
+		return nil, s.refuse(r, codes.InvalidArgument, err)
+	}
+	chain, err := s.Authority.Issue(ctx, r)
+	if refusal := (*Refusal)(nil); errors.As(err, &refusal) {
+		code := codes.InvalidArgument
+		if refusal.Revoked {
+			code = codes.PermissionDenied
+		}
+		return nil, status.Error(code, err.Error())
+	}
+	if err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error())
+	}
+	a := &securityv1alpha1.IstioCertificateResponse{}
+	for _, c := range chain {
+		a.CertChain = append(a.CertChain, string(encode(c)))
+	}
+	return a, nil
+}
+
+// refuse says no before the authority is asked.
+func (s *Service) refuse(r Request, code codes.Code, err error) error {
+	record := Record{Time: time.Now(), By: r.By, Refused: err.Error()}
+	if r.Who != (Identity{}) {
+		record.Identity = r.Who.String()
+	}
+	if r.From != nil {
+		record.From = r.From.String()
+	}
+	s.Authority.audit(record)
+	return status.Error(code, err.Error())
+}
+
+// lifeOf is seconds of a request; 0 leaves it to us.
+func lifeOf(seconds int64) (time.Duration, error) {
+	if seconds < 0 {
+		return 0, fmt.Errorf("ca: validity_duration of %d seconds: want more", seconds)
+	}
+	return time.Duration(min(seconds, int64(MaxLife/time.Second))) * time.Second, nil
+}

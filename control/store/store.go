@@ -1,0 +1,87 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Revision tells the versions of a value apart. It is to be compared for being the same, and nothing else.
+type Revision string
+
+// Absent is the revision of what is not there.
+const Absent Revision = ""
+
+// Entry is a value under its key.
+type Entry struct {
+	Key      string
+	Value    []byte // nobody writes to it
+	Revision Revision
+}
+
+// Event is what has become of a key. An entry whose revision is Absent is gone.
+type Event struct{ Entry }
+
+// Gone says that there is no such key any more.
+func (e Event) Gone() bool { return e.Revision == Absent }
+
+// What is not done, and why. The text of an error says of which key.
+var (
+	ErrNotFound = errors.New("there is no such key")
+	ErrConflict = errors.New("somebody else has written it meanwhile: read it again and decide anew")
+	ErrInvalid  = errors.New("it cannot be stored")
+	ErrClosed   = errors.New("the store is closed")
+)
+
+// Bounds of what is stored: those of etcd's requests, less what goes around a value.
+const (
+	MaxKey   = 512     // bytes
+	MaxValue = 1 << 20 // bytes
+)
+
+// Store is a place where values are kept. All of it may be called at the same time from anywhere. What has been written is there after a crash, if
+// the store is one that lasts at all.
+type Store interface {
+	// Get reads a value, or fails with ErrNotFound.
+	Get(ctx context.Context, key string) (Entry, error)
+	// List reads all whose key begins so, in the order of keys.
+	List(ctx context.Context, prefix string) ([]Entry, error)
+	// Put writes a value if its revision is still that one, Absent for what must not be there yet, and gives the new revision; else it
+	// fails with ErrConflict.
+	Put(ctx context.Context, key string, value []byte, was Revision) (Revision, error)
+	// Delete takes a value away if its revision is still that one; else it fails with ErrConflict, or with ErrNotFound.
+	Delete(ctx context.Context, key string, was Revision) error
+	// Watch tells all whose key begins so, at once, and from then on each change, in the order in which they were made: whoever is slow
+	// is told only the last of several about a key. It returns when the context ends, or with what has gone wrong.
+	Watch(ctx context.Context, prefix string, each func([]Event)) error
+	// Close gives the store back. Who watches returns.
+	Close() error
+}
+
+// Open opens the store that an operator names: a file, or nothing at all for one that lasts as long as the process.
+func Open(name string) (Store, error) {
+	if scheme, _, ok := strings.Cut(name, "://"); ok {
+		return nil, fmt.Errorf("store: %s: stores of the kind %q are not there yet: name a file, or leave it out to keep things in memory", name, scheme)
+	}
+	if name == "" {
+		return NewMemory(), nil
+	}
+	return OpenFile(name)
+}
+
+// check says whether something can be stored. Keys are paths of words that people can read.
+func check(key string, value []byte) error {
+	switch {
+	case key == "" || len(key) > MaxKey:
+		return fmt.Errorf("store: a key of %d bytes: %w: want 1 to %d", len(key), ErrInvalid, MaxKey)
+	case !utf8.ValidString(key) || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return fmt.Errorf("store: key %q: %w: it has characters that are not text", key, ErrInvalid)
+	case len(value) > MaxValue:
+		return fmt.Errorf("store: key %q: %w: %d bytes, want at most %d", key, ErrInvalid, len(value), MaxValue)
+	}
+	return nil
+}
+
+func failed(key string, err error) error { return fmt.Errorf("store: key %q: %w", key, err) }
