@@ -46,7 +46,7 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	defer p.Close()
-	o.Log.Info("serves", "version", version, "grpc", p.GRPCAddress, "admin", p.AdminAddress, "config-dir", o.ConfigDir)
+	o.Log.Info("serves", "version", version, "grpc", p.GRPCAddress, "secure-grpc", p.SecureAddress, "admin", p.AdminAddress, "config-dir", o.ConfigDir)
 	for {
 		select {
 		case got := <-stop:

@@ -40,7 +40,7 @@ xds/server < control/translate
 control/translate, control/store, xds/server < control/push
 api, telemetry, tls, control/store < control/ca, control/inject
 control/mesh, control/push, control/store < control/console
-control/* < control < cmd/weftd
+control/*, control/source/* < control < cmd/weftd
 control, proxy, capture < cmd/weftctl
 `
 
