@@ -25,6 +25,10 @@ func list() []page {
 		{"/debug/syncz", "proxies, and whether they have answered all that they are to be told: JSON", (*Plane).syncz},
 		{"/metrics", "numbers, as Prometheus reads them", (*Plane).metrics},
 		{"/logging", "POST ?level=debug, info, warning or error: what is logged from now on", (*Plane).logging},
+		{"/ca/roots", "the certificates that the mesh trusts: PEM", (*Plane).roots},
+		{"/ca/token", "POST identity=spiffe://…, life=15m: a token with which a machine joins, once", (*Plane).token},
+		{"/ca/revoke", "POST identity=spiffe://… or serial=…, reason=…: nobody takes it any more", (*Plane).revoke},
+		{"/ca/rotate", "POST: another root begins to take the place of this one", (*Plane).rotate},
 		{"/debug/pprof/", "profiles, for go tool pprof", func(_ *Plane, w http.ResponseWriter, r *http.Request) { pprof.Index(w, r) }},
 		{"/debug/pprof/profile", "what the processor does for ?seconds=30", func(_ *Plane, w http.ResponseWriter, r *http.Request) { pprof.Profile(w, r) }},
 		{"/debug/pprof/trace", "what happens for ?seconds=1", func(_ *Plane, w http.ResponseWriter, r *http.Request) { pprof.Trace(w, r) }},
@@ -48,7 +52,8 @@ func (p *Plane) pages() *http.Server {
 			fmt.Fprintf(w, "%-22s %s\n", one.path, one.says)
 		}
 	})
-	return &http.Server{Handler: mux, ReadHeaderTimeout: headTime, MaxHeaderBytes: maxHead, ErrorLog: slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug)}
+	// A page of somebody else's in a browser on this host must not post here.
+	return &http.Server{Handler: http.NewCrossOriginProtection().Handler(mux), ReadHeaderTimeout: headTime, MaxHeaderBytes: maxHead, ErrorLog: slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug)}
 }
 
 func (p *Plane) ready(w http.ResponseWriter, _ *http.Request) {

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/grpclog"
 
+	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/source/file"
@@ -31,6 +32,11 @@ type Options struct {
 	// AllowPlaintext lets GRPC be an address that others than this host reach: whoever reaches it is told everything, and nobody has to prove who
 	// he is.
 	AllowPlaintext bool
+	SecureGRPC     string   // the address that proxies and agents come to over TLS, where everybody proves who he is
+	SecureNames    []string // of DNS, under which that is reached besides those that Istio's agents know
+	Store          string   // a file for what must outlive the process; empty: memory
+	CADir          string   // a directory with an authority from outside, as Istio's secret cacerts has; empty: the store has one
+	AuditLog       string   // a file that is added to; empty: none
 	Log            *slog.Logger
 	Level          *slog.LevelVar // of Log
 }
@@ -47,9 +53,11 @@ type Plane struct {
 	cancel context.CancelFunc
 	parts  sync.WaitGroup
 	failed chan error
+	secure *secure // nil: there is none
 
-	// GRPCAddress and AdminAddress are where it is reached; nil: not at all.
-	GRPCAddress, AdminAddress net.Addr
+	trustDomain string
+	// GRPCAddress, SecureAddress and AdminAddress are where it is reached; nil: not at all.
+	GRPCAddress, SecureAddress, AdminAddress net.Addr
 }
 
 // The names that sources have in the log and on pages.
@@ -83,7 +91,8 @@ func (p *Plane) start() error {
 		}
 	}
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)) // what ends a stream is told to its proxy, and counted
-	p.push = push.New(push.Options{Sources: sources, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)})
+	p.trustDomain = mesh.New().With(settings.Changes).Settings.TrustDomain
+	p.push = push.New(push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)})
 	if p.GRPC != "" {
 		l, err := p.listen("--grpc-addr", p.GRPC)
 		if err != nil {
@@ -96,6 +105,13 @@ func (p *Plane) start() error {
 		p.GRPCAddress, p.grpc = l.Addr(), grpc.NewServer(server.GRPC()...)
 		server.New(server.Options{Control: p.push, Stats: p.stats.Acquire(server.Stats, "xds.").Loop(0)}).Register(p.grpc)
 		p.parts.Go(func() { p.grpc.Serve(l) })
+	}
+	if p.SecureGRPC != "" {
+		if err := p.openSecure(p.trustDomain); err != nil {
+			return err
+		}
+	} else if p.Store != "" || p.CADir != "" || p.AuditLog != "" || len(p.SecureNames) > 0 {
+		return errors.New("--store, --ca-dir, --audit-log and --secure-names are about what --secure-grpc-addr serves: name an address by that, such as :15012")
 	}
 	if p.Admin != "" {
 		l, err := p.listen("--admin-addr", p.Admin)
@@ -138,10 +154,16 @@ func (p *Plane) Close() {
 	if p.grpc != nil {
 		p.grpc.Stop()
 	}
+	if p.secure != nil {
+		p.secure.close()
+	}
 	if p.admin != nil {
 		p.admin.Close()
 	}
 	p.parts.Wait()
+	if p.secure != nil {
+		p.secure.after()
+	}
 }
 
 // Reread reads the mesh's own configuration again. If something is wrong with it, what was read before stays in force.
@@ -152,6 +174,10 @@ func (p *Plane) Reread() {
 	b, err := readMesh(p.MeshConfig)
 	if err != nil {
 		p.Log.Error("the mesh's configuration is not read again: what was read before stays in force", "because", err)
+		return
+	}
+	if domain := mesh.New().With(b.Changes).Settings.TrustDomain; domain != p.trustDomain {
+		p.Log.Error("the mesh's configuration is not read again: its trust domain is another, and certificates of both would not trust one another: start again for that", "is", p.trustDomain, "would be", domain)
 		return
 	}
 	p.push.Tell(p.ctx, fromMesh, b)

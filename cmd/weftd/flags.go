@@ -35,6 +35,8 @@ Examples:
   weftd --config-dir mesh --mesh-config mesh.yaml  with a mesh's own configuration; SIGHUP has it read again
   weftd --config weftd.yaml                        flags from a file, such as: {config-dir: mesh, log-level: debug}
   WEFTD_CONFIG_DIR=mesh weftd                      flags from the environment
+  weftd --config-dir mesh --secure-grpc-addr :15012 --store weftd.db
+                                                   with a certificate authority, and xDS over TLS
   curl 127.0.0.1:9876/status                       what is wrong, who is connected, who refused what
 
 A flag counts before the environment, and the environment before the file.
@@ -48,6 +50,14 @@ func (f *flags) define(set *flag.FlagSet) {
 	set.StringVar(&f.ConfigDir, "config-dir", "", "`directory` of manifests in YAML or JSON: read, and followed as they change")
 	set.StringVar(&f.MeshConfig, "mesh-config", "", "`file` with the mesh's own configuration, Istio's MeshConfig; none: its defaults")
 	set.StringVar(&f.GRPC, "grpc-addr", "127.0.0.1:15010", "`address` that proxies come to, in plain text; empty: none")
+	set.StringVar(&f.SecureGRPC, "secure-grpc-addr", "", "`address` that proxies and agents come to over TLS, such as :15012, for xDS and certificates; empty: none")
+	set.Func("secure-names", "`names` of DNS, with commas, under which that address is reached besides those that Istio's agents know", func(text string) error {
+		f.SecureNames = strings.Split(text, ",")
+		return nil
+	})
+	set.StringVar(&f.Store, "store", "", "`file` for what must outlive this process: the root of certificates, what is issued and revoked; empty: memory")
+	set.StringVar(&f.CADir, "ca-dir", "", "`directory` with an authority from outside: ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem; none: one of our own")
+	set.StringVar(&f.AuditLog, "audit-log", "", "`file` to which every certificate is added, given or refused, a line of JSON each; empty: none")
 	set.StringVar(&f.Admin, "admin-addr", "127.0.0.1:9876", "`address` of the pages for people: status, metrics, profiles; empty: none")
 	set.BoolVar(&f.AllowPlaintext, "allow-plaintext-xds", false, "let --grpc-addr be reached by others than this host: they are told everything, and nobody proves who he is")
 	set.StringVar(&f.levelName, "log-level", "info", "debug, info, warning or error")

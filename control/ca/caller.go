@@ -48,21 +48,30 @@ func (b ByCertificate) Authenticate(ctx context.Context) (Caller, error) {
 		return Caller{}, ErrNoProof
 	}
 	info, ok := p.AuthInfo.(credentials.TLSInfo)
-	if !ok || len(info.State.VerifiedChains) == 0 {
+	if !ok {
 		return Caller{}, ErrNoProof
+	}
+	who, err := b.Of(info)
+	return Caller{who, "certificate"}, err
+}
+
+// Of is who is at the other end of a connection: what its certificate says, which was verified; ErrNoProof: it has none.
+func (b ByCertificate) Of(info credentials.TLSInfo) (Identity, error) {
+	if len(info.State.VerifiedChains) == 0 {
+		return Identity{}, ErrNoProof
 	}
 	leaf := info.State.VerifiedChains[0][0]
 	if len(leaf.URIs) != 1 {
-		return Caller{}, fmt.Errorf("ca: the client's certificate has %d URIs: want its identity alone (X509-SVID, 2)", len(leaf.URIs))
+		return Identity{}, fmt.Errorf("ca: the client's certificate has %d URIs: want its identity alone (X509-SVID, 2)", len(leaf.URIs))
 	}
 	who, err := ParseIdentity(leaf.URIs[0].String())
 	if err != nil {
-		return Caller{}, err
+		return Identity{}, err
 	}
 	if who.TrustDomain != b.TrustDomain {
-		return Caller{}, fmt.Errorf("ca: the client's certificate is of the trust domain %q: want %q", who.TrustDomain, b.TrustDomain)
+		return Identity{}, fmt.Errorf("ca: the client's certificate is of the trust domain %q: want %q", who.TrustDomain, b.TrustDomain)
 	}
-	return Caller{who, "certificate"}, nil
+	return who, nil
 }
 
 // ByToken is the proof of a join token.

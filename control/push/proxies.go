@@ -50,6 +50,13 @@ func (p *Push) Join(s *server.Session) error {
 		p.Log.Warn("a proxy is turned away", "peer", s.Peer(), "because", err)
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
+	if p.Admit != nil {
+		if err := p.Admit(s, proxy); err != nil {
+			p.count(turned, 1)
+			p.Log.Warn("a proxy is turned away", "proxy", proxy.ID, "peer", s.Peer(), "because", err)
+			return err
+		}
+	}
 	key := keyOf(proxy)
 	p.mu.Lock()
 	defer p.mu.Unlock()

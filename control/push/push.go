@@ -22,8 +22,11 @@ const maxQueue = 64
 type Options struct {
 	// Sources are the names of those that will tell something. Nobody is told of a mesh before each has: half a mesh takes traffic away.
 	Sources []string
-	Log     *slog.Logger
-	Stats   *telemetry.Values // of Stats; nil: nothing is counted
+	// Admit says whether a proxy is who it says it is, and may put right what it says of that. An error, with a status of gRPC's, turns it
+	// away. Nil: everybody is believed.
+	Admit func(*server.Session, *translate.Proxy) error
+	Log   *slog.Logger
+	Stats *telemetry.Values // of Stats; nil: nothing is counted
 }
 
 // Push has the proxies of a server be told of a mesh that changes. It is the server's Control.

@@ -117,13 +117,14 @@ type plane struct {
 	dir         string
 	mesh        string // the file of the mesh's own configuration
 	grpc, admin int
+	more        []string // flags beside those
 }
 
 // newPlane starts one in which sidecars have their catch-all listener at a port of their own.
-func newPlane(t testing.TB, files map[string]string) *plane {
+func newPlane(t testing.TB, files map[string]string, more ...string) *plane {
 	t.Helper()
 	ports := free(t, 3)
-	p := &plane{t: t, dir: t.TempDir(), grpc: ports[0], admin: ports[1]}
+	p := &plane{t: t, dir: t.TempDir(), grpc: ports[0], admin: ports[1], more: more}
 	p.mesh = filepath.Join(t.TempDir(), "mesh.yaml")
 	if err := os.WriteFile(p.mesh, fmt.Appendf(nil, "proxyListenPort: %d\n", ports[2]), 0o644); err != nil {
 		t.Fatal(err)
@@ -138,7 +139,8 @@ func newPlane(t testing.TB, files map[string]string) *plane {
 func (p *plane) start() {
 	p.t.Helper()
 	path, began := program(p.t, "weftd"), time.Now()
-	p.process = run(p.t, path, "--config-dir", p.dir, "--mesh-config", p.mesh, "--grpc-addr", fmt.Sprintf("127.0.0.1:%d", p.grpc), "--admin-addr", fmt.Sprintf("127.0.0.1:%d", p.admin))
+	args := []string{"--config-dir", p.dir, "--mesh-config", p.mesh, "--grpc-addr", fmt.Sprintf("127.0.0.1:%d", p.grpc), "--admin-addr", fmt.Sprintf("127.0.0.1:%d", p.admin)}
+	p.process = run(p.t, path, append(args, p.more...)...)
 	eventually(p.t, "weftd is ready", func() bool { return strings.HasPrefix(p.page("/ready"), "ready") })
 	p.t.Logf("weftd is ready after %v", time.Since(began).Round(time.Millisecond))
 }
@@ -198,10 +200,13 @@ func (p *plane) synced(round int) {
 var proxies = []string{"envoy", "weft"}
 
 // proxy starts one as a sidecar of namespace a, to which nobody redirects traffic.
-func (p *plane) proxy(name string) {
+func (p *plane) proxy(name string) *process { return p.proxyAt(name, "NAMESPACE: a", p.grpc, "") }
+
+// proxyAt is proxy for a node with that metadata, which reaches the plane at a port, over a transport socket if it is not empty.
+func (p *plane) proxyAt(name, metadata string, port int, socket string) *process {
 	p.t.Helper()
 	boot := fmt.Sprintf(`
-node: {id: sidecar~127.0.0.1~one.a~a.svc.cluster.local, cluster: one.a, metadata: {NAMESPACE: a, INTERCEPTION_MODE: NONE, WEFT_IDENTITY: none}}
+node: {id: sidecar~127.0.0.1~one.a~a.svc.cluster.local, cluster: one.a, metadata: {%s, INTERCEPTION_MODE: NONE, WEFT_IDENTITY: none}}
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}
 dynamic_resources:
   ads_config: {api_type: DELTA_GRPC, transport_api_version: V3, set_node_on_first_message_only: true, grpc_services: [{envoy_grpc: {cluster_name: plane}}]}
@@ -217,16 +222,16 @@ static_resources:
         "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
         explicit_http_config: {http2_protocol_options: {}}
     load_assignment: {cluster_name: plane, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}]}]}
-`, p.grpc)
+%s`, metadata, port, socket)
 	if name == "envoy" {
 		envoy.Start(p.t, boot)
-		return
+		return nil
 	}
 	file := filepath.Join(p.t.TempDir(), "boot.yaml")
 	if err := os.WriteFile(file, []byte(boot), 0o644); err != nil {
 		p.t.Fatal(err)
 	}
-	run(p.t, program(p.t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning")
+	return run(p.t, program(p.t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning")
 }
 
 // upstream answers with its name.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -17,6 +18,7 @@ import (
 type Session struct {
 	number  uint64
 	peer    string
+	auth    credentials.AuthInfo // how the connection is secured; nil: it is not
 	node    *corev3.Node
 	id      string
 	variant variant
@@ -61,6 +63,9 @@ func (s *Session) ID() string { return s.id }
 
 // Peer is the address that the stream comes from.
 func (s *Session) Peer() string { return s.peer }
+
+// Auth is how the stream's connection is secured, and what that has shown of the proxy; nil: it is not secured.
+func (s *Session) Auth() credentials.AuthInfo { return s.auth }
 
 // Since is when the stream was opened.
 func (s *Session) Since() time.Time { return s.since }

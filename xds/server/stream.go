@@ -19,8 +19,10 @@ func (s *Server) serve(stream grpc.ServerStream, v variant, only Kind) error {
 	}
 	defer s.leave()
 	session := &Session{number: s.numbers.Add(1), variant: v, only: only, since: time.Now(), server: s, wake: make(chan struct{}, 1), step: len(steps)}
-	if p, ok := peer.FromContext(stream.Context()); ok && p.Addr != nil {
-		session.peer = p.Addr.String()
+	if p, ok := peer.FromContext(stream.Context()); ok {
+		if session.auth = p.AuthInfo; p.Addr != nil {
+			session.peer = p.Addr.String()
+		}
 	}
 	joined, ended, over := make(chan struct{}), make(chan error, 1), make(chan struct{})
 	defer close(over)
