@@ -81,7 +81,6 @@ func (t *Translator) sweep() {
 	t.clusters.sweep()
 	t.endpoints.sweep()
 	t.listeners.sweep()
-	t.founds.sweep()
 	t.routes.sweep()
 	t.spaces.sweep()
 	t.gateways.sweep()
