@@ -60,11 +60,6 @@ func originalSource() *listenerv3.ListenerFilter {
 	return listenerFilter("envoy.filters.listener.original_src", &originalsrcv3.OriginalSrc{Mark: originalMark})
 }
 
-// tcpProxy passes bytes on to a cluster.
-func tcpProxy(statistics, cluster string) *listenerv3.Filter {
-	return networkFilter("envoy.filters.network.tcp_proxy", &tcpv3.TcpProxy{StatPrefix: statistics, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster}})
-}
-
 // exchange has TCP peers tell each other who they are.
 func exchange() *listenerv3.Filter {
 	return networkFilter("istio.metadata_exchange", &exchangev3.MetadataExchange{Protocol: alpnExchange, EnableDiscovery: true})
@@ -76,11 +71,22 @@ type connections struct {
 	traits   Traits
 }
 
+// tcpProxy passes bytes on to a cluster.
+func (k *connections) tcpProxy(cluster string) *listenerv3.Filter {
+	return k.tcpFilter(&tcpv3.TcpProxy{StatPrefix: cluster, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster}})
+}
+
+func (k *connections) tcpFilter(p *tcpv3.TcpProxy) *listenerv3.Filter {
+	p.AccessLog = k.logs()
+	return networkFilter("envoy.filters.network.tcp_proxy", p)
+}
+
 // manager is a connection manager that has its routes still to come.
 func (k *connections) manager(statistics string) *hcmv3.HttpConnectionManager {
 	m := &hcmv3.HttpConnectionManager{
 		StatPrefix: statistics + ";", UseRemoteAddress: wrapperspb.Bool(false), NormalizePath: wrapperspb.Bool(true),
 		UpgradeConfigs: []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}}, StreamIdleTimeout: durationpb.New(0), Proxy_100Continue: true,
+		AccessLog:                    k.logs(),
 		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
 	}
 	switch k.settings.Config.GetPathNormalization().GetNormalization() {

@@ -5,8 +5,10 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/structpb"
 	meshv1 "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
@@ -86,6 +88,9 @@ func Check(o *source.Object) (problems []source.Problem) {
 	case *meshv1.MeshConfig:
 		if p := spec.GetOutboundTrafficPolicy(); p != nil && p.GetMode() != meshv1.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY && p.GetMode() != meshv1.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY {
 			c.refuse("spec.outboundTrafficPolicy.mode", "%s is not run yet: want ALLOW_ANY or REGISTRY_ONLY", p.GetMode())
+		}
+		if spec.GetAccessLogEncoding() == meshv1.MeshConfig_JSON && spec.GetAccessLogFormat() != "" && protojson.Unmarshal([]byte(spec.GetAccessLogFormat()), &structpb.Struct{}) != nil {
+			c.refuse("spec.accessLogFormat", "not an object of JSON, as accessLogEncoding says: want one")
 		}
 	case *source.ServiceSpec:
 		if spec.Type == "ExternalName" {

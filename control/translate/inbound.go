@@ -179,7 +179,7 @@ func (w *inboundWriter) write(t *Translator, ports []served, numbers []uint32) *
 	w.tls, w.http = map[uint32]bool{}, map[uint32]bool{}
 	w.chains = []*listenerv3.FilterChain{{
 		Name: "virtualInbound-blackhole", FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: u32(port)},
-		Filters: []*listenerv3.Filter{tcpProxy(blackHoleCluster, blackHoleCluster)},
+		Filters: []*listenerv3.Filter{w.k.tcpProxy(blackHoleCluster)},
 	}}
 	w.port(0, w.modes.Usual, mesh.Unknown, inboundPassthroughCluster, "")
 	for _, n := range numbers {
@@ -301,7 +301,7 @@ func (w *inboundWriter) port(number uint32, mode mesh.Mode, protocol mesh.Protoc
 		if number != 0 {
 			c.FilterChainMatch.DestinationPort = u32(number)
 		}
-		if c.Filters = w.bytes(cluster, cluster); way.http {
+		if c.Filters = w.bytes(cluster); way.http {
 			c.Name, c.Filters = httpName, w.requests(number, protocol, cluster, operation)
 		}
 		if way.ends {
@@ -317,13 +317,13 @@ func (w *inboundWriter) port(number uint32, mode mesh.Mode, protocol mesh.Protoc
 }
 
 // bytes passes all on to a cluster.
-func (w *inboundWriter) bytes(statistics, cluster string) []*listenerv3.Filter {
+func (w *inboundWriter) bytes(cluster string) []*listenerv3.Filter {
 	var list []*listenerv3.Filter
 	if w.k.traits.Istio {
 		list = append(list, exchange())
 	}
 	list = append(list, accessTCP(w.k.settings, w.k.access)...)
-	return append(list, tcpProxy(statistics, cluster))
+	return append(list, w.k.tcpProxy(cluster))
 }
 
 // requests passes requests on to a cluster. Who sends them says how long they may take.
