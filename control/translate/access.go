@@ -74,9 +74,9 @@ func (t *Translator) guards(m *mesh.Mesh, p *Proxy, s *seen) (g guards, held [2]
 	return g, held
 }
 
-// http are the filters of guards that see requests.
-func (g *guards) http(s *mesh.Settings) []*hcmv3.HttpFilter {
-	return append(tokensHTTP(g.tokens, g.seen.Value()), accessHTTP(s, g.access)...)
+// http are the filters of guards that see requests. again: routes may ask for what tokens say, so that they are found once more after that.
+func (g *guards) http(s *mesh.Settings, again bool) []*hcmv3.HttpFilter {
+	return append(tokensHTTP(g.tokens, g.seen.Value(), again), accessHTTP(s, g.access)...)
 }
 
 // objectsOf are those of a chain, in their order.
@@ -405,6 +405,10 @@ func (w *ruleWriter) remote(v string) *rbacv3.Principal {
 
 // claim is what the token that was taken must say; text: as a string, else in a list, or as one.
 func claim(path []string, value *matcherv3.StringMatcher, text bool) *rbacv3.Principal {
+	return &rbacv3.Principal{Identifier: &rbacv3.Principal_Metadata{Metadata: claimMatcher(path, value, text)}} //nolint:staticcheck // as Istio's
+}
+
+func claimMatcher(path []string, value *matcherv3.StringMatcher, text bool) *matcherv3.MetadataMatcher {
 	one := &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_StringMatch{StringMatch: value}}
 	if !text { // a string among several, or alone
 		list := &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_ListMatch{ListMatch: &matcherv3.ListMatcher{MatchPattern: &matcherv3.ListMatcher_OneOf{OneOf: one}}}}
@@ -414,7 +418,7 @@ func claim(path []string, value *matcherv3.StringMatcher, text bool) *rbacv3.Pri
 	for _, key := range append([]string{payloadKey}, path...) {
 		m.Path = append(m.Path, &matcherv3.MetadataMatcher_PathSegment{Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: key}})
 	}
-	return &rbacv3.Principal{Identifier: &rbacv3.Principal_Metadata{Metadata: m}} //nolint:staticcheck // as Istio's
+	return m
 }
 
 // requestPrincipal is issuer/subject, of which either may be loose.

@@ -3,7 +3,6 @@ package translate
 import (
 	alpnv3 "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/http/alpn/v3"
 	peerv3 "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/http/peer_metadata/v3"
-	exchangev3 "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/network/metadata_exchange/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -58,11 +57,6 @@ const originalMark = 1337
 
 func originalSource() *listenerv3.ListenerFilter {
 	return listenerFilter("envoy.filters.listener.original_src", &originalsrcv3.OriginalSrc{Mark: originalMark})
-}
-
-// exchange has TCP peers tell each other who they are.
-func exchange() *listenerv3.Filter {
-	return networkFilter("istio.metadata_exchange", &exchangev3.MetadataExchange{Protocol: alpnExchange, EnableDiscovery: true})
 }
 
 // connections is what connection managers depend on.
