@@ -55,7 +55,7 @@ func (t *Translator) clusterLayer(m *mesh.Mesh, p *Proxy, s *scope) *clusterLaye
 			if key.accounts = strings.Join(endpoints.Accounts, " "); svc.Resolution != mesh.Listed {
 				key.endpoints = endpoints
 			}
-			layer.made[i] = t.serviceCl.get(key, func() *pieces { return t.clustersOf(&key, endpoints) })
+			layer.made[i] = t.clusterPieces.get(key, func() *pieces { return t.clustersOf(&key, endpoints) })
 			all = append(all, layer.made[i].resources...)
 		}
 		layer.part = t.part(server.Clusters, all)

@@ -142,7 +142,7 @@ func doorTLS(s *mesh.Settings, from Identity, said *networking.ServerTLSSettings
 	default: // nobody reads files for the proxy, so that it does itself
 		common.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: file(said.GetServerCertificate()), PrivateKey: file(said.GetPrivateKey())}}
 		if asks {
-			common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: file(said.GetCaCertificates()), MatchSubjectAltNames: names}} //nolint:staticcheck // any kind of name
+			common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: file(said.GetCaCertificates()), MatchSubjectAltNames: names}} // any kind of name
 		}
 	}
 	if validation := common.GetCombinedValidationContext().GetDefaultValidationContext(); validation != nil {

@@ -59,7 +59,7 @@ func versions() *tlsv3.TlsParameters {
 // verified are names that a peer must have one of, and the secret that its certificate is checked with.
 func verified(names []*matcherv3.StringMatcher, root *tlsv3.SdsSecretConfig) *tlsv3.CommonTlsContext_CombinedValidationContext {
 	return &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-		DefaultValidationContext:         &tlsv3.CertificateValidationContext{MatchSubjectAltNames: names}, //nolint:staticcheck // any kind of name, which typed ones cannot say
+		DefaultValidationContext:         &tlsv3.CertificateValidationContext{MatchSubjectAltNames: names}, // any kind of name, which typed ones cannot say
 		ValidationContextSdsSecretConfig: root,
 	}}
 }
@@ -129,7 +129,7 @@ func originate(k *clusterTraits, tls *networking.ClientTLSSettings, http2 bool, 
 			common.GetCombinedValidationContext().DefaultValidationContext.Crl = file(tls.GetCaCrl())
 		}
 	default: // nobody reads files for the proxy, so that it does itself
-		v := &tlsv3.CertificateValidationContext{MatchSubjectAltNames: exactly(names)} //nolint:staticcheck // as above
+		v := &tlsv3.CertificateValidationContext{MatchSubjectAltNames: exactly(names)} // as above
 		if ca == "" || ca == "system" {
 			v.SystemRootCerts = &tlsv3.CertificateValidationContext_SystemRootCerts{}
 		} else {
