@@ -13,7 +13,6 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
 
-	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/source"
 )
 
@@ -72,21 +71,6 @@ func Check(o *source.Object) (problems []source.Problem) {
 			case networking.OutboundTrafficPolicy_ALLOW_ANY, networking.OutboundTrafficPolicy_REGISTRY_ONLY:
 			default:
 				c.refuse("spec.outboundTrafficPolicy.mode", "%s is not run yet: want ALLOW_ANY or REGISTRY_ONLY", m)
-			}
-		}
-	case *networking.VirtualService:
-		for i, r := range spec.GetHttp() {
-			for j, m := range r.GetMatch() {
-				for _, headers := range []map[string]*networking.StringMatch{m.GetHeaders(), m.GetWithoutHeaders()} {
-					for name := range headers {
-						if strings.HasPrefix(name, "@") && claimPath(name) == nil {
-							c.refuse(fmt.Sprintf("spec.http[%d].match[%d].headers", i, j), "%q is no header: want @request.auth.claims.NAME or [NAME], or the name of a field", name)
-						}
-						if claimPath(name) != nil && (len(spec.GetGateways()) == 0 || slices.Contains(spec.GetGateways(), mesh.MeshGateway)) {
-							c.refuse(fmt.Sprintf("spec.http[%d].match[%d].headers", i, j), "%q is known to gateways only, which check tokens before they choose: want gateways, without mesh", name)
-						}
-					}
-				}
 			}
 		}
 	case *meshv1.MeshConfig:

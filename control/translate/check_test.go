@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/test/manifest"
 )
 
@@ -17,9 +18,8 @@ func TestWhatIsNotRunIsSaid(t *testing.T) {
 		{"all is run", "kind: VirtualService\nmetadata: {name: a, namespace: b}\nspec: {hosts: [a], http: [{route: [{destination: {host: a}}]}]}", ""},
 		{"a field", "kind: DestinationRule\nmetadata: {name: a, namespace: b}\nspec: {host: a, workloadSelector: {matchLabels: {a: b}}}", "spec.workloadSelector"},
 		{"a field far down", "kind: DestinationRule\nmetadata: {name: a, namespace: b}\nspec: {host: a, subsets: [{name: c, trafficPolicy: {tls: {mode: SIMPLE, credentialName: d}}}]}", "spec.subsets[0].trafficPolicy.tls.credentialName"},
-		{"a value", "kind: ServiceEntry\nmetadata: {name: a, namespace: b}\nspec: {hosts: [a.b], resolution: DYNAMIC_DNS, ports: [{number: 1, name: a, protocol: TCP}]}", "spec.resolution"},
+		{"a value", "kind: ServiceEntry\nmetadata: {name: a, namespace: b}\nspec: {hosts: [\"*.b\"], resolution: DYNAMIC_DNS, ports: [{number: 1, name: a, protocol: HTTP}]}", "spec.resolution, spec.hosts[0]"},
 		{"a setting is only warned of", "kind: MeshConfig\nmetadata: {name: a}\nspec: {enableTracing: true}", "warning spec.enableTracing"},
-		{"a claim", "kind: VirtualService\nmetadata: {name: a, namespace: b}\nspec: {hosts: [a], http: [{match: [{headers: {\"@request.auth.claims.x\": {exact: z}}}], route: [{destination: {host: a}}]}]}", "spec.http[0].match[0].headers"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
@@ -29,7 +29,7 @@ func TestWhatIsNotRunIsSaid(t *testing.T) {
 					text = "warning " + text
 				}
 				got = append(got, text)
-				if p.Text == "" || p.Name != "a" {
+				if p.Text == "" || p.Name != "a" && p.Kind != source.MeshConfig {
 					t.Errorf("%+v", p)
 				}
 			}

@@ -15,17 +15,6 @@ import (
 	"github.com/weftmesh/weft/test/manifest"
 )
 
-// free is a port of this host that nobody has.
-func free(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // serving answers requests with its name and what it has been told.
 func serving(t testing.TB, name string) (port int) {
 	t.Helper()
@@ -38,7 +27,7 @@ func serving(t testing.TB, name string) (port int) {
 
 // TestTrafficThroughTheRealEnvoy sends requests through an Envoy that is told objects, and then other ones.
 func TestTrafficThroughTheRealEnvoy(t *testing.T) {
-	port, v1, v2 := free(t), serving(t, "one"), serving(t, "two")
+	port, v1, v2 := free(t, 1)[0], serving(t, "one"), serving(t, "two")
 	objects := fmt.Sprintf(`
 kind: ServiceEntry
 metadata: {name: web, namespace: shop}

@@ -1,2 +1,3 @@
-// Package manifest reads objects from YAML for tests, as they come: nothing is checked but that it can be read. It is not for what people write.
+// Package manifest reads objects for tests, briefly written: an object need not say its apiVersion, and the mesh's own configuration stands beside the
+// others, as an object. Whatever is wrong fails the test.
 package manifest

@@ -1,40 +1,13 @@
 package manifest
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
-	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
-	meshv1 "istio.io/api/mesh/v1alpha1"
-	networking "istio.io/api/networking/v1alpha3"
-	security "istio.io/api/security/v1beta1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/weftmesh/weft/control/source"
 )
-
-// messages are Istio's kinds.
-var messages = map[string]struct {
-	kind source.Kind
-	of   func() proto.Message
-}{
-	"VirtualService":        {source.VirtualService, func() proto.Message { return &networking.VirtualService{} }},
-	"DestinationRule":       {source.DestinationRule, func() proto.Message { return &networking.DestinationRule{} }},
-	"Gateway":               {source.Gateway, func() proto.Message { return &networking.Gateway{} }},
-	"ServiceEntry":          {source.ServiceEntry, func() proto.Message { return &networking.ServiceEntry{} }},
-	"WorkloadEntry":         {source.WorkloadEntry, func() proto.Message { return &networking.WorkloadEntry{} }},
-	"Sidecar":               {source.Sidecar, func() proto.Message { return &networking.Sidecar{} }},
-	"PeerAuthentication":    {source.PeerAuthentication, func() proto.Message { return &security.PeerAuthentication{} }},
-	"AuthorizationPolicy":   {source.AuthorizationPolicy, func() proto.Message { return &security.AuthorizationPolicy{} }},
-	"RequestAuthentication": {source.RequestAuthentication, func() proto.Message { return &security.RequestAuthentication{} }},
-	"MeshConfig":            {source.MeshConfig, func() proto.Message { return &meshv1.MeshConfig{} }},
-	"MeshNetworks":          {source.MeshNetworks, func() proto.Message { return &meshv1.MeshNetworks{} }},
-}
 
 // Read reads objects from documents of YAML.
 func Read(t testing.TB, text string) (changes []source.Change) {
@@ -43,84 +16,62 @@ func Read(t testing.TB, text string) (changes []source.Change) {
 		if strings.TrimSpace(document) == "" {
 			continue
 		}
-		o, err := readOne(document)
-		if err != nil {
-			t.Fatalf("document %d: %v", i, err)
-		}
+		o := read(t, i, document)
 		changes = append(changes, source.Change{Key: o.Key, Object: o})
 	}
 	return changes
 }
 
-func readOne(text string) (*source.Object, error) {
-	var d struct {
-		Kind     string
-		Metadata struct {
-			Name, Namespace     string
-			Labels, Annotations map[string]string
-			CreationTimestamp   time.Time
-		}
-		Spec, Status, Data, Endpoints, Ports json.RawMessage
-		AddressType                          string
+func read(t testing.TB, i int, text string) *source.Object {
+	t.Helper()
+	from := source.Origin{Source: "a test"}
+	said := map[string]any{}
+	if err := yaml.Unmarshal([]byte(text), &said); err != nil {
+		t.Fatalf("document %d: %v", i, err)
 	}
-	if err := yaml.Unmarshal([]byte(text), &d); err != nil {
-		return nil, err
-	}
-	o := &source.Object{Key: source.Key{Namespace: d.Metadata.Namespace, Name: d.Metadata.Name}, Labels: d.Metadata.Labels, Annotations: d.Metadata.Annotations, Created: d.Metadata.CreationTimestamp}
-	strict := func(raw []byte, to any) error {
-		dec := json.NewDecoder(bytes.NewReader(raw))
-		dec.DisallowUnknownFields()
-		return dec.Decode(to)
-	}
-	if m, ok := messages[d.Kind]; ok {
-		spec := m.of()
-		o.Kind, o.Spec = m.kind, spec
-		return o, protojson.Unmarshal(d.Spec, spec)
-	}
-	switch d.Kind {
-	case "Service":
-		// a port's target is a number or a name
-		var raw map[string]any
-		if err := json.Unmarshal(d.Spec, &raw); err != nil {
-			return nil, err
+	kind, _ := said["kind"].(string)
+	var o *source.Object
+	var problems []source.Problem
+	switch kind {
+	case "MeshConfig":
+		o, problems = source.ReadMeshConfig(write(t, said["spec"]), from)
+	case "MeshNetworks":
+		o, problems = source.ReadMeshNetworks(write(t, said["spec"]), from)
+	default:
+		if said["apiVersion"] == nil {
+			said["apiVersion"] = versionOf(kind)
 		}
-		if ports, ok := raw["ports"].([]any); ok {
-			for _, p := range ports {
-				p := p.(map[string]any)
-				switch target := p["targetPort"].(type) {
-				case float64:
-					p["targetPort"] = map[string]any{"Number": target}
-				case string:
-					p["targetPort"] = map[string]any{"Name": target}
-				}
-			}
+		c := source.Read(write(t, said), from)
+		if problems = c.Problems; len(c.Objects) == 1 {
+			o = c.Objects[0]
 		}
-		again, _ := json.Marshal(raw)
-		spec := &source.ServiceSpec{}
-		o.Kind, o.Spec = source.Service, spec
-		return o, strict(again, spec)
-	case "EndpointSlice":
-		spec := &source.EndpointSliceSpec{AddressType: d.AddressType}
-		o.Kind, o.Spec = source.EndpointSlice, spec
-		if err := strict(d.Endpoints, &spec.Endpoints); err != nil {
-			return nil, err
-		}
-		return o, strict(d.Ports, &spec.Ports)
-	case "Pod":
-		spec := &source.PodSpec{}
-		o.Kind, o.Spec = source.Pod, spec
-		if err := strict(d.Spec, spec); err != nil {
-			return nil, err
-		}
-		err := strict(d.Status, &spec.Status)
-		spec.Status.Ready = true
-		return o, err
-	case "Node":
-		o.Kind, o.Spec = source.Node, &source.NodeSpec{}
-		return o, nil
-	case "Namespace":
-		o.Kind, o.Spec = source.Namespace, &source.NamespaceSpec{}
-		return o, nil
 	}
-	return nil, fmt.Errorf("kind %q is not read here", d.Kind)
+	for _, p := range problems {
+		if !p.Warning {
+			t.Errorf("document %d: %s: %s: %s", i, p.Key, p.Path, p.Text)
+		}
+	}
+	if o == nil {
+		t.Fatalf("document %d is no object", i)
+	}
+	return o
+}
+
+// versionOf is what a kind's apiVersion is, if it says none.
+func versionOf(kind string) string {
+	for i := range source.Forms {
+		if f := &source.Forms[i]; f.Name == kind && len(f.Versions) > 0 {
+			return strings.TrimPrefix(f.Group+"/"+f.Versions[0], "/")
+		}
+	}
+	return ""
+}
+
+func write(t testing.TB, v any) []byte {
+	t.Helper()
+	b, err := yaml.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
