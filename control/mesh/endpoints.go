@@ -217,7 +217,7 @@ func (m *Mesh) endpoints(s *Service, of func(namespace string) map[string][]*sou
 		}
 	} else if len(s.Selector) > 0 {
 		for _, w := range m.Workloads.byObject[s.Namespace] {
-			if selects(s, w) {
+			if w.Ready && selects(s, w) {
 				m.fromWorkload(s, w, add)
 			}
 		}

@@ -117,7 +117,7 @@ func random(r *rand.Rand) source.Change {
 		if r.IntN(2) == 0 {
 			labels[labelTLSMode] = modeIstio
 		}
-		spec = &source.PodSpec{NodeName: pick("n", "o", ""), ServiceAccountName: pick("", "s"), HostNetwork: r.IntN(5) == 0, Status: source.PodStatus{Phase: pick("Running", "Failed"), PodIP: fmt.Sprintf("10.0.0.%d", r.IntN(6))}}
+		spec = &source.PodSpec{NodeName: pick("n", "o", ""), ServiceAccountName: pick("", "s"), HostNetwork: r.IntN(5) == 0, Status: source.PodStatus{Phase: pick("Running", "Failed"), PodIP: fmt.Sprintf("10.0.0.%d", r.IntN(6)), Ready: r.IntN(3) > 0}}
 	case 4:
 		k = source.Key{Kind: source.Node, Name: pick("n", "o")}
 		labels, spec = map[string]string{labelRegion: pick("r1", "r2"), labelZone: pick("z1", "z2")}, &source.NodeSpec{}

@@ -2,7 +2,9 @@ package translate
 
 import (
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -66,6 +68,17 @@ func Check(o *source.Object) (problems []source.Problem) {
 			}
 		}
 	case *networking.Sidecar:
+		for i, l := range spec.GetIngress() {
+			path := fmt.Sprintf("spec.ingress[%d].defaultEndpoint", i)
+			host, port, err := net.SplitHostPort(l.GetDefaultEndpoint())
+			_, bad := strconv.ParseUint(port, 10, 16)
+			switch e := l.GetDefaultEndpoint(); {
+			case l.GetCaptureMode() == networking.CaptureMode_NONE && !local(e):
+				c.refuse(path, "%q: want 127.0.0.1:PORT, [::1]:PORT or unix://PATH, since nobody redirects to the listener (captureMode NONE)", e)
+			case e != "" && !strings.HasPrefix(e, "unix://") && (err != nil || bad != nil || !local(e) && host != "0.0.0.0" && host != "::"):
+				c.refuse(path, "%q: want 127.0.0.1:PORT, [::1]:PORT, 0.0.0.0:PORT, [::]:PORT or unix://PATH", e)
+			}
+		}
 		if spec.GetOutboundTrafficPolicy() != nil {
 			switch m := spec.GetOutboundTrafficPolicy().GetMode(); m {
 			case networking.OutboundTrafficPolicy_ALLOW_ANY, networking.OutboundTrafficPolicy_REGISTRY_ONLY:

@@ -80,8 +80,10 @@ var known = map[string]fields{
 		run: "https_redirect mode server_certificate private_key ca_certificates ca_crl credential_name credential_names ca_cert_credential_name subject_alt_names verify_certificate_spki verify_certificate_hash min_protocol_version max_protocol_version cipher_suites ecdh_curves",
 	},
 
-	forNetworking + "Sidecar":               {run: "workload_selector egress outbound_traffic_policy"},
+	forNetworking + "Sidecar":               {run: "workload_selector ingress egress outbound_traffic_policy"},
 	forNetworking + "IstioEgressListener":   {run: "hosts"},
+	forNetworking + "IstioIngressListener":  {run: "port bind capture_mode default_endpoint"},
+	forNetworking + "SidecarPort":           {run: "number protocol name", idle: "target_port"},
 	forNetworking + "OutboundTrafficPolicy": {run: "mode"},
 
 	"istio.type.v1beta1.WorkloadSelector":        {run: "match_labels"},

@@ -84,7 +84,7 @@ func (t *Translator) gateway(m *mesh.Mesh, p *Proxy, s *scope) *gateway {
 	}
 	targets := map[uint32]uint32{}
 	for _, one := range serving(m, p, t.aged(m, p.Namespace)) {
-		targets[one.port.Number] = one.number
+		targets[one.asked] = one.number
 		k.objects = t.chains.add(k.objects, one)
 	}
 	return t.gateways.get(k, func() *gateway {

@@ -18,12 +18,17 @@ import (
 	"github.com/weftmesh/weft/xds/server"
 )
 
-// served is a port of a workload that a service has.
+// served is a port of a workload, as a service or a Sidecar has it.
 type served struct {
-	service *mesh.Service
-	port    *mesh.Port
-	number  uint32 // at the workload
+	host     string // that it is for
+	protocol mesh.Protocol
+	asked    uint32 // port of the host
+	number   uint32 // at the workload
+	ingress  ingress
 }
+
+// operation is what traces call it.
+func (s *served) operation() string { return s.host + ":" + portText(s.asked) + "/*" }
 
 type inboundKey struct {
 	connections
@@ -50,7 +55,10 @@ type portMode struct {
 func (t *Translator) inbound(m *mesh.Mesh, p *Proxy, s *scope) *inbound {
 	k := inboundKey{connections: connections{m.Settings, p.Traits}, identity: p.Identity}
 	services := t.aged(m, p.Namespace)
-	ports := serving(m, p, services)
+	ports, said := ingressOf(s.sidecar, p.Traits)
+	if !said && !p.Traits.Bound { // what nobody redirects goes to the workload itself, unless a Sidecar says otherwise
+		ports = serving(m, p, services)
+	}
 	for _, s := range ports {
 		k.served = t.chains.add(k.served, s)
 	}
@@ -150,7 +158,7 @@ func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
 			if number == 0 || slices.ContainsFunc(list, func(other served) bool { return other.number == number }) {
 				continue
 			}
-			list = append(list, served{s, port, number})
+			list = append(list, served{host: s.Host, protocol: port.Protocol, asked: port.Number, number: number})
 		}
 	}
 	slices.SortFunc(list, func(a, b served) int { return cmp.Compare(a.number, b.number) })
@@ -169,9 +177,28 @@ type inboundWriter struct {
 
 func (w *inboundWriter) write(t *Translator, ports []served, numbers []uint32) *inbound {
 	in := &inbound{}
-	if w.k.traits.Bound {
-		return in // what is not redirected goes to the workload itself, unless a Sidecar says otherwise
+	var listeners []*server.Resource
+	captured := make([]served, 0, len(ports))
+	for _, s := range ports {
+		c := w.inboundCluster(s)
+		if w.clusters = append(w.clusters, t.message(server.Clusters, c.Name, c)); s.ingress.bound {
+			if l := w.boundListener(t, s); l != nil {
+				listeners = append(listeners, l)
+			}
+		} else {
+			captured = append(captured, s)
+		}
 	}
+	if !w.k.traits.Bound {
+		l := w.captured(captured, numbers)
+		listeners = append(listeners, t.message(server.Listeners, l.Name, l))
+	}
+	in.clusters, in.listeners = t.part(server.Clusters, w.clusters), t.part(server.Listeners, listeners)
+	return in
+}
+
+// captured takes all that is redirected.
+func (w *inboundWriter) captured(ports []served, numbers []uint32) *listenerv3.Listener {
 	port := uint32(inboundPort)
 	if p := w.k.settings.Config.GetProxyInboundListenPort(); p > 0 {
 		port = uint32(p)
@@ -188,25 +215,27 @@ func (w *inboundWriter) write(t *Translator, ports []served, numbers []uint32) *
 		}
 	}
 	for _, s := range ports {
-		name := inboundName(s.number)
-		w.port(s.number, w.modes.At(s.number), s.port.Protocol, name, s.service.Host+":"+portText(s.port.Number)+"/*")
-		c := original(w.k.settings, name, s.port.Protocol)
-		c.UpstreamBindConfig = localBind(w.k.traits.IPv6)
-		w.clusters = append(w.clusters, t.message(server.Clusters, name, c))
+		w.port(s.number, w.modes.At(s.number), s.protocol, inboundName(s.number), s.operation())
 	}
-	l := &listenerv3.Listener{
-		Name: virtualInbound, Address: addressOf(anyAddress(Traits{IPv6: w.k.traits.IPv6}), port), TrafficDirection: corev3.TrafficDirection_INBOUND,
-		ContinueOnListenerFiltersTimeout: true, ListenerFiltersTimeout: durationpb.New(w.k.settings.DetectionTimeout),
-		ListenerFilters: []*listenerv3.ListenerFilter{originalDestination()}, FilterChains: w.chains,
-	}
+	l := w.listener(virtualInbound, anyAddress(Traits{IPv6: w.k.traits.IPv6}), port)
+	first := []*listenerv3.ListenerFilter{originalDestination()}
 	if w.k.traits.Transparent {
 		l.Transparent = wrapperspb.Bool(true)
-		l.ListenerFilters = append(l.ListenerFilters, originalSource())
+		first = append(first, originalSource())
+	}
+	l.ListenerFilters = append(first, l.ListenerFilters...)
+	return l
+}
+
+// listener is one with the chains that there are.
+func (w *inboundWriter) listener(name, ip string, port uint32) *listenerv3.Listener {
+	l := &listenerv3.Listener{
+		Name: name, Address: addressOf(ip, port), TrafficDirection: corev3.TrafficDirection_INBOUND,
+		ContinueOnListenerFiltersTimeout: true, ListenerFiltersTimeout: durationpb.New(w.k.settings.DetectionTimeout), FilterChains: w.chains,
 	}
 	l.ListenerFilters = append(l.ListenerFilters, inspecting(tlsInspector(), w.tls)...)
 	l.ListenerFilters = append(l.ListenerFilters, inspecting(httpInspector(), w.http)...)
-	in.clusters, in.listeners = t.part(server.Clusters, w.clusters), t.part(server.Listeners, []*server.Resource{t.message(server.Listeners, virtualInbound, l)})
-	return in
+	return l
 }
 
 // inspecting is an inspector for the ports that ask for one: a server that speaks first would wait for it for ever.

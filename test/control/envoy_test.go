@@ -33,7 +33,7 @@ const (
 )
 
 // resources are a view's as go-control-plane has them, the secrets of a workload, and more with its certificate and root.
-func resources(t testing.TB, v *server.View, credentials ...string) (list []types.Resource) {
+func resources(t testing.TB, v *server.View, a *authority.Authority, account string, credentials ...string) (list []types.Resource) {
 	t.Helper()
 	for _, part := range v.Parts {
 		for _, r := range part.Resources {
@@ -54,11 +54,9 @@ func resources(t testing.TB, v *server.View, credentials ...string) (list []type
 			list = append(list, m)
 		}
 	}
-	dir := t.TempDir()
-	a := authority.New(t, dir)
-	a.Issue("own", []string{"spiffe://cluster.local/ns/shop/sa/reviews"}, nil)
+	a.Issue("own", []string{"spiffe://cluster.local/ns/shop/sa/" + account}, nil)
 	text := func(name string) *corev3.DataSource {
-		b, err := os.ReadFile(filepath.Join(dir, name))
+		b, err := os.ReadFile(filepath.Join(a.Dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,12 +118,18 @@ func dump(admin string) (listeners, clusters, routes map[string]bool, refused []
 	return listeners, clusters, routes, refused
 }
 
-// takes has a real Envoy told a view, and wants all of it served. It gives its admin address and the control plane.
-func takes(t *testing.T, v *server.View, credentials ...string) (admin string, plane *xds.Plane) {
+// takes has a real Envoy told a view, and wants all of it served.
+func takes(t *testing.T, v *server.View, credentials ...string) {
+	t.Helper()
+	takesAs(t, v, authority.New(t, t.TempDir()), "anybody", credentials...)
+}
+
+// takesAs is takes for a service account, whose certificate an authority issues. It gives the control plane.
+func takesAs(t *testing.T, v *server.View, a *authority.Authority, account string, credentials ...string) (plane *xds.Plane) {
 	t.Helper()
 	plane = xds.NewPlane(t, xds.OverTCP)
-	plane.Serve(resources(t, v, credentials...)...)
-	admin = envoy.Start(t, fmt.Sprintf(`
+	plane.Serve(resources(t, v, a, account, credentials...)...)
+	admin := envoy.Start(t, fmt.Sprintf(`
 node: {id: a, cluster: b}
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}
 dynamic_resources:
@@ -168,7 +172,7 @@ static_resources:
 	if nacks := plane.Nacks(); len(nacks) > 0 {
 		t.Errorf("refused: %s", strings.Join(nacks, "\n"))
 	}
-	return admin, plane
+	return plane
 }
 
 // TestTheRealEnvoyTakesIt has a plain Envoy told all that a sidecar is.

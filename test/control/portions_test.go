@@ -38,17 +38,36 @@ func listing(v *server.View) string {
 // TestChangesComeToTheSame has objects come and go one by one, in any order, and wants what is told after each to be what a control plane tells
 // that has just begun.
 func TestChangesComeToTheSame(t *testing.T) {
-	text, err := os.ReadFile("testdata/mesh.yaml")
-	if err != nil {
-		t.Fatal(err)
+	objects := manifest.Read(t, `
+kind: Sidecar
+metadata: {name: few, namespace: shop}
+spec: {egress: [{hosts: [./reviews.shop.svc.cluster.local, other/*]}]}
+---
+kind: Sidecar
+metadata: {name: own, namespace: shop}
+spec: {workloadSelector: {labels: {version: v2}}, ingress: [{port: {number: 8080, name: http, protocol: HTTP}, defaultEndpoint: "127.0.0.1:80"}], egress: [{hosts: ["*/*"]}]}
+---
+kind: MeshConfig
+metadata: {name: mesh}
+spec: {accessLogFile: /dev/null, outboundTrafficPolicy: {mode: REGISTRY_ONLY}, defaultServiceExportTo: [.]}
+---
+kind: PeerAuthentication
+metadata: {name: off, namespace: shop}
+spec: {mtls: {mode: DISABLE}}
+`)
+	for _, file := range []string{"mesh.yaml", "gateway.yaml", "access.yaml"} {
+		text, err := os.ReadFile("testdata/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, manifest.Read(t, string(text))...)
 	}
-	objects := manifest.Read(t, string(text))
 	nodes := []string{
-		plainNode, istioNode,
+		plainNode, istioNode, gatewayNode,
 		`{id: sidecar~10.1.0.2~reviews-v2.shop~shop.svc.cluster.local, user_agent_name: weft, metadata: {NAMESPACE: shop, LABELS: {app: reviews, version: v2}}, locality: {region: r1, zone: z2}}`,
 		`{id: sidecar~10.9.0.1~ratings.other~other.svc.cluster.local, metadata: {NAMESPACE: other, LABELS: {app: ratings}}}`,
 	}
-	rounds := 8
+	rounds := 3
 	if testing.Short() {
 		rounds = 1
 	}
@@ -57,9 +76,9 @@ func TestChangesComeToTheSame(t *testing.T) {
 		m, tr := mesh.New(), translate.New()
 		there := map[source.Key]*source.Object{}
 		held := map[string]*server.View{} // as somebody who tells them does
-		for step := range 60 {
+		for step := range 120 {
 			var portion []source.Change
-			for range 1 + r.IntN(4) {
+			for range 1 + r.IntN(6) {
 				c := objects[r.IntN(len(objects))]
 				if there[c.Key] != nil && r.IntN(2) == 0 {
 					c.Object = nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/translate"
+	"github.com/weftmesh/weft/test/authority"
 	"github.com/weftmesh/weft/test/manifest"
 )
 
@@ -72,7 +73,8 @@ spec:
 	m, tr := mesh.New().With(manifest.Read(t, objects+virtual("v1"))), translate.New()
 	p.Traits.Istio = false
 	view := tr.View(m, p)
-	_, plane := takes(t, view)
+	a := authority.New(t, t.TempDir())
+	plane := takesAs(t, view, a, "front")
 	client := &http.Client{Timeout: deadline, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	ask := func(path, header string) string {
 		r, err := http.NewRequest("GET", fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil)
@@ -83,13 +85,13 @@ spec:
 		if name, value, ok := strings.Cut(header, "="); ok {
 			r.Header.Set(name, value)
 		}
-		a, err := client.Do(r)
+		answer, err := client.Do(r)
 		if err != nil {
 			return err.Error()
 		}
-		defer a.Body.Close()
-		body, _ := io.ReadAll(a.Body)
-		return strings.TrimSpace(fmt.Sprint(a.StatusCode, " ", string(body)))
+		defer answer.Body.Close()
+		body, _ := io.ReadAll(answer.Body)
+		return strings.TrimSpace(fmt.Sprint(answer.StatusCode, " ", string(body)))
 	}
 	for _, c := range []struct{ path, header, want string }{
 		{"/", "", "200 one / web.shop.internal"},
@@ -105,11 +107,84 @@ spec:
 	}
 	m = m.With(manifest.Read(t, virtual("v2")))
 	view = tr.View(m, p)
-	plane.Serve(resources(t, view)...)
+	plane.Serve(resources(t, view, a, "front")...)
 	end := time.Now().Add(deadline)
 	for tick := time.NewTicker(pace); ask("/", "") != "200 two / web.shop.internal"; <-tick.C {
 		if time.Now().After(end) {
 			t.Fatalf("still %s: %v", ask("/", ""), plane.Nacks())
 		}
 	}
+}
+
+// TestPermissiveToStrict has two Envoys speak by mTLS, and one let in who does not, until it is told not to. Then a policy says who may ask.
+func TestPermissiveToStrict(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, who, _ := strings.Cut(r.Header.Get("X-Forwarded-Client-Cert"), "URI=spiffe://cluster.local/ns/shop/sa/client")
+		fmt.Fprint(w, "hello ", r.Header.Get("X-Forwarded-Client-Cert") != "", " ", who == "" && strings.HasSuffix(r.Header.Get("X-Forwarded-Client-Cert"), "/sa/client"))
+	}))
+	t.Cleanup(app.Close)
+	out, in := free(t), free(t)
+	objects := fmt.Sprintf(`
+kind: ServiceEntry
+metadata: {name: web, namespace: shop}
+spec:
+  hosts: [web.shop.internal]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: %d, name: http, protocol: HTTP}]
+  endpoints: [{address: 127.0.0.1, labels: {app: web}, serviceAccount: web, ports: {http: %d}}]
+---
+kind: Sidecar
+metadata: {name: web, namespace: shop}
+spec:
+  workloadSelector: {labels: {app: web}}
+  ingress: [{port: {number: %d, name: http, protocol: HTTP}, bind: 127.0.0.1, captureMode: NONE, defaultEndpoint: "%s"}]
+  egress: [{hosts: [none/none.example.com]}]
+---
+`, out, in, in, app.Listener.Addr())
+	a, tr := authority.New(t, t.TempDir()), translate.New()
+	node := func(app string) *translate.Proxy {
+		return proxyOf(t, fmt.Sprintf(`{id: sidecar~127.0.0.1~%s.shop~shop.svc.cluster.local, metadata: {NAMESPACE: shop, LABELS: {app: %s}, INTERCEPTION_MODE: NONE}}`, app, app))
+	}
+	m := mesh.New().With(manifest.Read(t, objects))
+	web := takesAs(t, tr.View(m, node("web")), a, "web")
+	client := takesAs(t, tr.View(m, node("client")), a, "client")
+	tell := func(object string) {
+		m = m.With(manifest.Read(t, object))
+		web.Serve(resources(t, tr.View(m, node("web")), a, "web")...)
+		client.Serve(resources(t, tr.View(m, node("client")), a, "client")...)
+	}
+	ask := func(port int) string {
+		r, err := http.NewRequest("GET", fmt.Sprintf("http://127.0.0.1:%d/", port), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host, r.Close = "web.shop.internal", true
+		answer, err := (&http.Client{Timeout: deadline, Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
+		if err != nil {
+			return "no answer"
+		}
+		defer answer.Body.Close()
+		body, _ := io.ReadAll(answer.Body)
+		return strings.TrimSpace(fmt.Sprint(answer.StatusCode, " ", string(body)))
+	}
+	eventually := func(what string, port int, want string) {
+		t.Helper()
+		end := time.Now().Add(deadline)
+		for tick := time.NewTicker(pace); ask(port) != want; <-tick.C {
+			if time.Now().After(end) {
+				t.Fatalf("%s: %q, want %q; %v %v", what, ask(port), want, web.Nacks(), client.Nacks())
+			}
+		}
+	}
+	const proven = "200 hello true true"
+	eventually("by mTLS", out, proven)
+	eventually("in plain text, as long as it may", in, "200 hello false false")
+	tell("kind: PeerAuthentication\nmetadata: {name: all, namespace: shop}\nspec: {mtls: {mode: STRICT}}")
+	eventually("in plain text", in, "no answer")
+	eventually("by mTLS, as before", out, proven)
+	tell("kind: AuthorizationPolicy\nmetadata: {name: web, namespace: shop}\nspec: {selector: {matchLabels: {app: web}}, rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/other]}}]}]}")
+	eventually("for others only", out, "403 RBAC: access denied")
+	tell("kind: AuthorizationPolicy\nmetadata: {name: web, namespace: shop}\nspec: {selector: {matchLabels: {app: web}}, rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/client]}}], to: [{operation: {methods: [GET]}}]}]}")
+	eventually("for this one", out, proven)
 }
