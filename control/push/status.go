@@ -82,7 +82,9 @@ func (p *Push) Status() Status {
 	}
 	slices.Sort(s.Awaits)
 	slices.SortFunc(s.Problems, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Text, b.Text)) })
-	slices.SortFunc(s.Proxies, func(a, b Proxy) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Peer, b.Peer), a.Since.Compare(b.Since)) })
+	slices.SortFunc(s.Proxies, func(a, b Proxy) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Peer, b.Peer), a.Since.Compare(b.Since))
+	})
 	slices.SortFunc(s.Refused, func(a, b Refusal) int {
 		return cmp.Or(cmp.Compare(a.Proxy, b.Proxy), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 	})
