@@ -179,9 +179,10 @@ func take(o *Object, spec *yaml.Node, w *writer, say func(*fault)) {
 
 // taken is what take is at.
 type taken struct {
-	w   *writer
-	say func(*fault)
-	any bool
+	w     *writer
+	say   func(*fault)
+	any   bool
+	nodes int // of all additions, which are bounded together
 }
 
 // refuse says that something is not run.
@@ -207,8 +208,10 @@ func (t *taken) read(path string, in *yaml.Node, names []string, into any) bool 
 		}
 		t.out(name)
 		path = below(path, one)
-		w := &writer{}
-		if f := w.value(v, 0); f != nil {
+		w := &writer{nodes: t.nodes}
+		f := w.value(v, 0)
+		t.nodes = w.nodes
+		if f != nil {
 			f.path = below(path, f.path)
 			t.say(f)
 			return true
@@ -229,54 +232,67 @@ func (t *taken) virtualService(more *VirtualServiceMore, spec *yaml.Node) {
 	t.read("", spec, []string{"dubbo"}, &more.Dubbo)
 	_, http := key(spec, "http")
 	for i, route := range items(http) {
-		one := &HTTPRouteMore{}
-		path := fmt.Sprintf("http[%d]", i)
-		has := t.read(path, route, []string{"headerToDynamicSubsetKey", "header_to_dynamic_subset_key"}, &one.HeaderToDynamicSubsetKey)
-		_, destinations := key(route, "route")
-		for j, d := range items(destinations) {
-			var f Fallback
-			if t.read(fmt.Sprintf("%s.route[%d]", path, j), d, []string{"fallback"}, &f) {
-				put(&one.Fallbacks, j, &f)
-				has = true
+		at := func() *HTTPRouteMore {
+			if more.HTTP[i] == nil {
+				put(&more.HTTP, i, &HTTPRouteMore{})
+			}
+			return more.HTTP[i]
+		}
+		for _, name := range []string{"headerToDynamicSubsetKey", "header_to_dynamic_subset_key"} {
+			if has(route, name) {
+				t.read(fmt.Sprintf("http[%d]", i), route, []string{name}, &at().HeaderToDynamicSubsetKey)
 			}
 		}
-		if has {
-			put(&more.HTTP, i, one)
+		_, destinations := key(route, "route")
+		for j, d := range items(destinations) {
+			if has(d, "fallback") {
+				f := &Fallback{}
+				t.read(fmt.Sprintf("http[%d].route[%d]", i, j), d, []string{"fallback"}, f)
+				put(&at().Fallbacks, j, f)
+			}
 		}
 	}
 }
 
 func (t *taken) policy(path string, policy *yaml.Node) *TrafficPolicyMore {
-	more := &TrafficPolicyMore{LoadBalancer: t.balancer(path, policy)}
-	_, ports := key(policy, "portLevelSettings")
-	for i, p := range items(ports) {
+	own := t.balancer(path, policy)
+	var ports map[int]*LoadBalancerMore
+	_, list := key(policy, "portLevelSettings")
+	for i, p := range items(list) {
 		if lb := t.balancer(fmt.Sprintf("%s.portLevelSettings[%d]", path, i), p); lb != nil {
-			put(&more.Ports, i, lb)
+			put(&ports, i, lb)
 		}
 	}
-	if more.LoadBalancer == nil && more.Ports == nil {
+	if own == nil && ports == nil {
 		return nil
 	}
-	return more
+	return &TrafficPolicyMore{LoadBalancer: own, Ports: ports}
 }
 
 func (t *taken) balancer(path string, policy *yaml.Node) *LoadBalancerMore {
 	_, lb := key(policy, "loadBalancer")
-	more := &LoadBalancerMore{}
+	name, simple := key(lb, "simple")
+	ewma := simple != nil && simple.Value == "PEAK_EWMA"
+	if !ewma && !has(lb, "dynamicSubset") && !has(lb, "dynamic_subset") {
+		return nil
+	}
+	more := &LoadBalancerMore{PeakEWMA: ewma}
 	path += ".loadBalancer"
-	if name, simple := key(lb, "simple"); simple != nil && simple.Value == "PEAK_EWMA" {
-		more.PeakEWMA = true
+	if ewma {
 		t.out(name)
 		t.refuse(path+".simple", name, simple.Value)
 	}
-	var d DynamicSubset
-	if t.read(path, lb, []string{"dynamicSubset", "dynamic_subset"}, &d) {
-		more.DynamicSubset = &d
-	}
-	if *more == (LoadBalancerMore{}) {
-		return nil
+	subset := &DynamicSubset{}
+	if t.read(path, lb, []string{"dynamicSubset", "dynamic_subset"}, subset) {
+		more.DynamicSubset = subset
 	}
 	return more
+}
+
+// has says whether a mapping has a key.
+func has(n *yaml.Node, name string) bool {
+	k, _ := key(n, name)
+	return k != nil
 }
 
 // key finds a key of a mapping and its value; nil: it has none, or is no mapping.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	extensions "istio.io/api/extensions/v1alpha1"
 	mesh "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
@@ -18,8 +20,17 @@ import (
 // Check says what is wrong with an object, looked at by itself: Istio's rules, in its words where they say enough, with the field beside them. What
 // is only unwise is a warning.
 func Check(o *Object) []Problem {
-	c := &checker{object: o}
+	c := &checker{object: o, steps: make([]string, 0, 16)}
 	c.annotations()
+	if m, is := o.Spec.(proto.Message); is {
+		root := "spec"
+		if o.Kind == MeshConfig || o.Kind == MeshNetworks { // which have none around them
+			root = ""
+		}
+		if f := numbers(m.ProtoReflect()); f != nil {
+			c.bad(below(root, f.path), "%s", f.text)
+		}
+	}
 	c.at("spec")
 	switch spec := o.Spec.(type) {
 	case *networking.VirtualService:
@@ -51,7 +62,7 @@ func Check(o *Object) []Problem {
 	case *extensions.WasmPlugin:
 		c.wasmPlugin(spec)
 	case *mesh.MeshConfig:
-		c.up() // it has no spec around it
+		c.up()
 		c.meshConfig(spec)
 	case *mesh.MeshNetworks:
 		c.up()
@@ -147,6 +158,47 @@ func (c *checker) say(warning bool, field, format string, args []any) {
 	}
 	c.problems = append(c.problems, Problem{Key: c.object.Key, From: c.object.From, Path: below(path, field), Text: fmt.Sprintf(format, args...),
 		Warning: warning})
+}
+
+// numbers finds a choice that is none of those that there are: protobuf takes any number for one.
+func numbers(m protoreflect.Message) (f *fault) {
+	if m.Descriptor().FullName() == "google.protobuf.Struct" {
+		return nil
+	}
+	m.Range(func(d protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		one := func(d protoreflect.FieldDescriptor, v protoreflect.Value) *fault {
+			switch {
+			case d.Message() != nil:
+				return numbers(v.Message())
+			case d.Enum() != nil && d.Enum().Values().ByNumber(v.Enum()) == nil:
+				return &fault{text: fmt.Sprintf("%d is none of its values: write its name", v.Enum())}
+			}
+			return nil
+		}
+		switch {
+		case d.IsMap():
+			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+				if f = one(d.MapValue(), v); f != nil {
+					f = f.in(step(short(k.String())))
+				}
+				return f == nil
+			})
+		case d.Message() == nil && d.Enum() == nil:
+		case d.IsList():
+			for i := 0; i < v.List().Len() && f == nil; i++ {
+				if f = one(d, v.List().Get(i)); f != nil {
+					f = f.in(indexStep(i))
+				}
+			}
+		default:
+			f = one(d, v)
+		}
+		if f != nil {
+			f = f.in(d.JSONName())
+		}
+		return f == nil
+	})
+	return f
 }
 
 // annotations checks those that mean something to every kind of Istio's.

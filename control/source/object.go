@@ -61,7 +61,7 @@ type Object struct {
 type Origin struct {
 	Source string // which source: a directory, or a cluster's name
 	File   string // below it; empty: it is not from a file
-	Line   int    // where the object begins in the file; the first is 1
+	Line   int    // where the object begins in the file, or began when it was last read: it may have moved since; the first is 1
 }
 
 // String is what people find the object by.

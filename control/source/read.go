@@ -8,6 +8,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -131,8 +132,14 @@ func (r *reading) whole(f *fault) {
 
 // note notes what is wrong with an object.
 func (r *reading) note(key Key, f *fault) {
-	r.wrong++
-	r.Problems = append(r.Problems, Problem{Key: key, From: r.place(f.line), Path: f.path, Text: f.text})
+	if r.wrong++; r.wrong > maxProblems {
+		return
+	}
+	p := Problem{Key: key, From: r.place(f.line), Path: f.path, Text: f.text}
+	if r.wrong == maxProblems {
+		p.Text += " (there may be more)"
+	}
+	r.Problems = append(r.Problems, p)
 }
 
 // What may stand beside each other at the top of an object. Status is somebody else's to write and nobody's to read, but a Pod's.
@@ -154,7 +161,7 @@ func (r *reading) one(root *yaml.Node, version, kind string, depth int) {
 		r.whole(at)
 		return
 	}
-	w := &writer{}
+	w := &writer{out: make([]byte, 0, 1<<10)}
 	fields, f := w.pairs(root, 0)
 	if f != nil {
 		r.whole(f)
@@ -354,20 +361,23 @@ func (r *reading) finish(o *Object, root *yaml.Node, text []byte) {
 	if r.wrong > 0 {
 		return
 	}
-	sum := sha256.New()
+	all := make([]byte, 0, len(text)+512)
 	for _, m := range []map[string]string{o.Labels, o.Annotations} {
 		for _, k := range slices.Sorted(maps.Keys(m)) {
-			fmt.Fprintf(sum, "%q=%q\n", k, m[k])
+			all = append(strconv.AppendQuote(append(strconv.AppendQuote(all, k), '='), m[k]), ' ')
 		}
-		sum.Write([]byte{0})
+		all = append(all, 0)
 	}
-	fmt.Fprintf(sum, "%s\n%s\n", o.Key, o.Created)
-	sum.Write(text)
+	all = append(append(all, Forms[o.Kind].Name...), ' ')
+	all = append(append(append(append(all, o.Namespace...), '/'), o.Name...), ' ')
+	all = append(o.Created.AppendFormat(all, time.RFC3339), 0)
+	all = append(all, text...)
 	if o.More != nil {
 		more, _ := json.Marshal(o.More) // it came from JSON
-		sum.Write(more)
+		all = append(all, more...)
 	}
-	o.Revision = hex.EncodeToString(sum.Sum(nil)[:8])
+	sum := sha256.Sum256(all)
+	o.Revision = hex.EncodeToString(sum[:8])
 	for _, p := range Check(o) {
 		p.From = r.place(lineOf(root, p.Path))
 		r.Problems = append(r.Problems, p)

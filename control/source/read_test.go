@@ -222,13 +222,15 @@ func TestReadBounds(t *testing.T) {
 		{"levels of JSON", []byte(`{"a":` + strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + "}"), "levels deep"},
 		{"aliases", []byte(vs("  hosts: ["+strings.Repeat("&a [x", 1)+"]]\n") + bomb("[*%s,*%s,*%s,*%s,*%s,*%s,*%s,*%s,*%s,*%s]")), "aliases stand for"},
 		{"merges", []byte(vs("  hosts: [a]\n") + bomb("{<<: [*%s,*%s,*%s,*%s,*%s,*%s,*%s,*%s,*%s,*%s]}")), "aliases stand for"},
+		{"additions of ASM's", []byte(vs("  hosts: [a]\n" + bombs(5, "[*%s,*%s,*%s,*%s,*%s,*%s,*%s,*%s,*%s,*%s]") + "  http:\n" +
+			strings.Repeat("  - route: [{fallback: *x5}]\n", 1000))), "aliases stand for"},
 		{"an alias of itself", []byte(vs("  hosts: &a [*a]\n")), "levels deep"},
 		{"a text of 4 MB", []byte(vs("  hosts: [" + strings.Repeat("a", 4<<20) + "]\n  http: []")), "3 MB"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			began := time.Now()
 			read := Read(c.in, Origin{})
-			if got := strings.Join(said(read.Problems), "\n"); len(read.Objects) > 0 || !strings.Contains(got, c.want) {
+			if got := strings.Join(said(read.Problems), "\n"); len(read.Objects) > 0 || !strings.Contains(got, c.want) || len(read.Problems) > maxProblems {
 				t.Errorf("took %d and said %s", len(read.Objects), got)
 			}
 			if d := time.Since(began); d > 10*time.Second {
@@ -239,9 +241,11 @@ func TestReadBounds(t *testing.T) {
 }
 
 // bomb is a spec's fields, each of which stands for ten of the one before.
-func bomb(form string) string {
+func bomb(form string) string { return bombs(12, form) }
+
+func bombs(levels int, form string) string {
 	s := "  x0: &x0 {a: b}\n"
-	for i := range 12 {
+	for i := range levels {
 		s += fmt.Sprintf("  x%d: &x%d %s\n", i+1, i+1, strings.ReplaceAll(form, "%s", fmt.Sprintf("x%d", i)))
 	}
 	return s

@@ -84,10 +84,11 @@ func (n *notices) wait() {
 	}
 }
 
-// drain gives all that the kernel tells at this moment.
+// drain gives all that the kernel tells at this moment, up to a bound: what is more is told next.
 func (n *notices) drain() (all []event) {
+	const most = 64 // buffers
 	n.raw.Control(func(fd uintptr) {
-		for {
+		for range most {
 			size, err := unix.Read(int(fd), n.buffer)
 			if err == unix.EINTR {
 				continue

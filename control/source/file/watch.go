@@ -114,20 +114,20 @@ type stamp struct {
 	time, meta unix.Timespec
 }
 
-func stampOf(path string) (stamp, fs.FileMode, error) {
-	var s unix.Stat_t
-	if err := unix.Stat(path, &s); err != nil {
-		return stamp{}, 0, err
+// stampOf says too whether it is a file, and not a pipe or a device, which may have no end.
+func stampOf(path string) (s stamp, file bool, err error) {
+	var i unix.Stat_t
+	if err := unix.Stat(path, &i); err != nil {
+		return stamp{}, false, err
 	}
-	mode := fs.ModeIrregular
-	if s.Mode&unix.S_IFMT == unix.S_IFREG {
-		mode = 0
-	}
-	return stamp{uint64(s.Dev), s.Ino, s.Size, s.Mtim, s.Ctim}, mode, nil
+	return stamp{uint64(i.Dev), i.Ino, i.Size, i.Mtim, i.Ctim}, i.Mode&unix.S_IFMT == unix.S_IFREG, nil
 }
 
 // fresh says whether the file was written to just now.
-func (s stamp) fresh() bool { return time.Since(time.Unix(s.time.Unix())) < settling }
+func (s stamp) fresh() bool {
+	ago := time.Since(time.Unix(s.time.Unix()))
+	return ago < settling && ago > -settling
+}
 
 // ours says whether a name is one of a file that is read.
 func ours(name string) bool {
@@ -322,8 +322,8 @@ func (w *watch) read() (source.Batch, bool) {
 // a while: its writer may just have begun, and the kernel not have said so yet.
 func (w *watch) readFile(path string) {
 	full := filepath.Join(w.root, path)
-	before, mode, err := stampOf(full)
-	if err == nil && mode != 0 {
+	before, file, err := stampOf(full)
+	if err == nil && !file {
 		err = errors.New("it is no file")
 	}
 	var data []byte
@@ -345,7 +345,7 @@ func (w *watch) readFile(path string) {
 			w.hold.file(path).stamp = stamp{}
 			return
 		}
-		if f != nil {
+		if f != nil && w.missing == nil { // else it is the directory that is not there
 			w.touched = append(w.touched, w.hold.drop(path)...)
 		}
 	case err != nil:

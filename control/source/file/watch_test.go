@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -424,6 +425,57 @@ func TestWatchRewriter(t *testing.T) {
 		}
 	}
 	f.until("a=10.0.0.150 b=10.0.0.1")
+}
+
+// Whatever is done to a directory, in the end what has been told is what one sees who comes anew.
+func TestWatchEndsAsReadAnew(t *testing.T) {
+	dir := t.TempDir()
+	f := follow(t, dir)
+	random := rand.New(rand.NewPCG(1, 2))
+	path := func() string {
+		return filepath.Join(dir, []string{"", "d", "d/e", "f"}[random.IntN(4)], string(rune('p'+random.IntN(4)))+".yaml")
+	}
+	for round := range 20 {
+		for range 30 {
+			one := path()
+			switch random.IntN(8) {
+			case 0:
+				os.Remove(one)
+			case 1:
+				other := path()
+				os.MkdirAll(filepath.Dir(other), 0o755)
+				os.Rename(one, other)
+			case 2:
+				os.RemoveAll(filepath.Join(dir, "d"))
+			case 3:
+				os.Rename(filepath.Join(dir, "d"), filepath.Join(dir, "f"))
+			case 4:
+				os.MkdirAll(filepath.Join(dir, "d", "e"), 0o755)
+				os.Symlink("../p.yaml", filepath.Join(dir, "d", "q.yaml"))
+			default:
+				var pairs []string
+				for _, name := range "abcdefg" {
+					if random.IntN(4) == 0 {
+						pairs = append(pairs, fmt.Sprintf("%c=%d", name, random.IntN(250)))
+					}
+				}
+				write(t, service(pairs...), one)
+			}
+		}
+		// A link that leads nowhere keeps what was in it, which one who comes anew cannot know.
+		os.Remove(filepath.Join(dir, "d", "q.yaml"))
+		os.Remove(filepath.Join(dir, "f", "q.yaml"))
+		write(t, service(fmt.Sprintf("h=%d", round)), dir, "0.yaml")
+		anew := source.Batch{}
+		ctx, cancel := context.WithCancel(t.Context())
+		must(t, Watch(ctx, dir, func(b source.Batch) {
+			anew = b
+			cancel()
+		}))
+		g := &follower{t: t, objects: map[source.Key]*source.Object{}}
+		g.take(anew)
+		f.until(g.now())
+	}
 }
 
 // Many files at once are few batches, and nothing of them is lost.
