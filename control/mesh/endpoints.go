@@ -32,7 +32,13 @@ type Endpoints struct {
 // EndpointIndex is the endpoints of all services.
 type EndpointIndex struct {
 	byService table[*Service, *Endpoints]
+	// Steady stays the same while all that changes are endpoints of services whose endpoints are Listed, and not who they are.
+	Steady *Steady
 }
+
+// Steady stands for what of endpoints is seldom another: the identities of all, and the endpoints themselves where proxies find them out or are
+// found by them.
+type Steady struct{ _ byte }
 
 // Of gives the endpoints of a service; never nil.
 func (x *EndpointIndex) Of(s *Service) *Endpoints {
@@ -147,6 +153,7 @@ func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[
 			}
 		}
 	}
+	steady := before.Endpoints.Steady
 	for _, s := range look {
 		found := m.endpoints(s, of, machines[s.Namespace])
 		old, other := services[s]
@@ -154,6 +161,9 @@ func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[
 			old = s
 		}
 		was := before.Endpoints.byService[s.Namespace][old]
+		if !reflect.DeepEqual(found, was) && (s.Resolution != Listed || found == nil || was == nil || !slices.Equal(found.Accounts, was.Accounts)) {
+			steady = &Steady{}
+		}
 		switch {
 		case found == nil:
 			e.drop(s.Namespace, s)
@@ -167,7 +177,7 @@ func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[
 		e.drop(s.Namespace, s)
 	}
 	if e.changed() {
-		m.Endpoints = &EndpointIndex{byService: e.now}
+		m.Endpoints = &EndpointIndex{byService: e.now, Steady: steady}
 	}
 }
 

@@ -36,7 +36,7 @@ func New() *Mesh {
 		m.objects[i] = &Objects{}
 	}
 	m.Settings = settingsOf(m.objects[source.MeshConfig], m.objects[source.MeshNetworks])
-	m.Services, m.Endpoints, m.Workloads = &Services{}, &EndpointIndex{}, &Workloads{}
+	m.Services, m.Endpoints, m.Workloads = &Services{}, &EndpointIndex{Steady: &Steady{}}, &Workloads{}
 	m.Routes, m.Rules = &Routes{}, &Rules{root: m.Settings.RootNamespace}
 	m.Peers = &Peers{settings: m.Settings, objects: m.objects[source.PeerAuthentication]}
 	m.name()

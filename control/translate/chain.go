@@ -3,7 +3,6 @@ package translate
 import (
 	alpnv3 "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/http/alpn/v3"
 	peerv3 "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/http/peer_metadata/v3"
-	exchangev3 "github.com/envoyproxy/go-control-plane/contrib/envoy/extensions/filters/network/metadata_exchange/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -60,20 +59,20 @@ func originalSource() *listenerv3.ListenerFilter {
 	return listenerFilter("envoy.filters.listener.original_src", &originalsrcv3.OriginalSrc{Mark: originalMark})
 }
 
-// tcpProxy passes bytes on to a cluster.
-func tcpProxy(statistics, cluster string) *listenerv3.Filter {
-	return networkFilter("envoy.filters.network.tcp_proxy", &tcpv3.TcpProxy{StatPrefix: statistics, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster}})
-}
-
-// exchange has TCP peers tell each other who they are.
-func exchange() *listenerv3.Filter {
-	return networkFilter("istio.metadata_exchange", &exchangev3.MetadataExchange{Protocol: alpnExchange, EnableDiscovery: true})
-}
-
 // connections is what connection managers depend on.
 type connections struct {
 	settings *mesh.Settings
 	traits   Traits
+}
+
+// tcpProxy passes bytes on to a cluster.
+func (k *connections) tcpProxy(cluster string) *listenerv3.Filter {
+	return k.tcpFilter(&tcpv3.TcpProxy{StatPrefix: cluster, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster}})
+}
+
+func (k *connections) tcpFilter(p *tcpv3.TcpProxy) *listenerv3.Filter {
+	p.AccessLog = k.logs()
+	return networkFilter("envoy.filters.network.tcp_proxy", p)
 }
 
 // manager is a connection manager that has its routes still to come.
@@ -81,6 +80,7 @@ func (k *connections) manager(statistics string) *hcmv3.HttpConnectionManager {
 	m := &hcmv3.HttpConnectionManager{
 		StatPrefix: statistics + ";", UseRemoteAddress: wrapperspb.Bool(false), NormalizePath: wrapperspb.Bool(true),
 		UpgradeConfigs: []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}}, StreamIdleTimeout: durationpb.New(0), Proxy_100Continue: true,
+		AccessLog:                    k.logs(),
 		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
 	}
 	switch k.settings.Config.GetPathNormalization().GetNormalization() {

@@ -5,12 +5,15 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/structpb"
 	meshv1 "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
 
+	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/source"
 )
 
@@ -76,8 +79,11 @@ func Check(o *source.Object) (problems []source.Problem) {
 			for j, m := range r.GetMatch() {
 				for _, headers := range []map[string]*networking.StringMatch{m.GetHeaders(), m.GetWithoutHeaders()} {
 					for name := range headers {
-						if strings.HasPrefix(name, "@request.auth.claims") {
-							c.refuse(fmt.Sprintf("spec.http[%d].match[%d].headers", i, j), "%s is not run yet: want names of header fields", name)
+						if strings.HasPrefix(name, "@") && claimPath(name) == nil {
+							c.refuse(fmt.Sprintf("spec.http[%d].match[%d].headers", i, j), "%q is no header: want @request.auth.claims.NAME or [NAME], or the name of a field", name)
+						}
+						if claimPath(name) != nil && (len(spec.GetGateways()) == 0 || slices.Contains(spec.GetGateways(), mesh.MeshGateway)) {
+							c.refuse(fmt.Sprintf("spec.http[%d].match[%d].headers", i, j), "%q is known to gateways only, which check tokens before they choose: want gateways, without mesh", name)
 						}
 					}
 				}
@@ -86,6 +92,9 @@ func Check(o *source.Object) (problems []source.Problem) {
 	case *meshv1.MeshConfig:
 		if p := spec.GetOutboundTrafficPolicy(); p != nil && p.GetMode() != meshv1.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY && p.GetMode() != meshv1.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY {
 			c.refuse("spec.outboundTrafficPolicy.mode", "%s is not run yet: want ALLOW_ANY or REGISTRY_ONLY", p.GetMode())
+		}
+		if spec.GetAccessLogEncoding() == meshv1.MeshConfig_JSON && spec.GetAccessLogFormat() != "" && protojson.Unmarshal([]byte(spec.GetAccessLogFormat()), &structpb.Struct{}) != nil {
+			c.refuse("spec.accessLogFormat", "not an object of JSON, as accessLogEncoding says: want one")
 		}
 	case *source.ServiceSpec:
 		if spec.Type == "ExternalName" {

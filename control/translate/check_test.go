@@ -18,7 +18,7 @@ func TestWhatIsNotRunIsSaid(t *testing.T) {
 		{"a field", "kind: DestinationRule\nmetadata: {name: a, namespace: b}\nspec: {host: a, workloadSelector: {matchLabels: {a: b}}}", "spec.workloadSelector"},
 		{"a field far down", "kind: DestinationRule\nmetadata: {name: a, namespace: b}\nspec: {host: a, subsets: [{name: c, trafficPolicy: {tls: {mode: SIMPLE, credentialName: d}}}]}", "spec.subsets[0].trafficPolicy.tls.credentialName"},
 		{"a value", "kind: ServiceEntry\nmetadata: {name: a, namespace: b}\nspec: {hosts: [a.b], resolution: DYNAMIC_DNS, ports: [{number: 1, name: a, protocol: TCP}]}", "spec.resolution"},
-		{"a setting is only warned of", "kind: MeshConfig\nmetadata: {name: a}\nspec: {accessLogFile: /dev/stdout}", "warning spec.accessLogFile"},
+		{"a setting is only warned of", "kind: MeshConfig\nmetadata: {name: a}\nspec: {enableTracing: true}", "warning spec.enableTracing"},
 		{"a claim", "kind: VirtualService\nmetadata: {name: a, namespace: b}\nspec: {hosts: [a], http: [{match: [{headers: {\"@request.auth.claims.x\": {exact: z}}}], route: [{destination: {host: a}}]}]}", "spec.http[0].match[0].headers"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -26,7 +26,7 @@ type clusterTraits struct {
 type clustersKey struct {
 	clusterTraits
 	ruled     ref[ruled]
-	endpoints ref[mesh.EndpointIndex]
+	endpoints ref[mesh.Steady]
 }
 
 // clusterLayer is the clusters of all that a proxy sees.
@@ -46,7 +46,7 @@ type serviceClustersKey struct {
 
 func (t *Translator) clusterLayer(m *mesh.Mesh, p *Proxy, s *scope) *clusterLayer {
 	k := clusterTraits{m.Settings, p.Traits, p.Identity}
-	return t.clusters.get(clustersKey{k, weak.Make(s.ruled), weak.Make(m.Endpoints)}, func() *clusterLayer {
+	return t.clusters.get(clustersKey{k, weak.Make(s.ruled), weak.Make(m.Endpoints.Steady)}, func() *clusterLayer {
 		layer := &clusterLayer{of: s.ruled, made: make([]*pieces, len(s.ruled.services))}
 		var all []*server.Resource
 		for i, svc := range s.ruled.services {
@@ -55,7 +55,7 @@ func (t *Translator) clusterLayer(m *mesh.Mesh, p *Proxy, s *scope) *clusterLaye
 			if key.accounts = strings.Join(endpoints.Accounts, " "); svc.Resolution != mesh.Listed {
 				key.endpoints = endpoints
 			}
-			layer.made[i] = t.serviceCl.get(key, func() *pieces { return t.clustersOf(&key, endpoints) })
+			layer.made[i] = t.clusterPieces.get(key, func() *pieces { return t.clustersOf(&key, endpoints) })
 			all = append(all, layer.made[i].resources...)
 		}
 		layer.part = t.part(server.Clusters, all)

@@ -107,15 +107,12 @@ func (w *gatewayWriter) nothing(port uint32) *host {
 }
 
 // doorTLS is TLS that ends at a door.
-func doorTLS(s *mesh.Settings, from Identity, said *networking.ServerTLSSettings, http bool) *corev3.TransportSocket {
+func doorTLS(s *mesh.Settings, from Identity, said *networking.ServerTLSSettings) *corev3.TransportSocket {
 	common := &tlsv3.CommonTlsContext{TlsParams: &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2}, AlpnProtocols: []string{"h2", "http/1.1"}}
 	c := &tlsv3.DownstreamTlsContext{CommonTlsContext: common, RequireClientCertificate: wrapperspb.Bool(false)}
 	mode := said.GetMode()
 	asks := mode == networking.ServerTLSSettings_MUTUAL || mode == networking.ServerTLSSettings_OPTIONAL_MUTUAL || mode == networking.ServerTLSSettings_ISTIO_MUTUAL
 	c.RequireClientCertificate.Value = asks && mode != networking.ServerTLSSettings_OPTIONAL_MUTUAL
-	if !http && mode == networking.ServerTLSSettings_ISTIO_MUTUAL {
-		common.AlpnProtocols = []string{alpnExchange, "h2", "http/1.1"}
-	}
 	names := exactly(said.GetSubjectAltNames())
 	credentials := said.GetCredentialNames()
 	if len(credentials) == 0 && said.GetCredentialName() != "" {
@@ -145,7 +142,7 @@ func doorTLS(s *mesh.Settings, from Identity, said *networking.ServerTLSSettings
 	default: // nobody reads files for the proxy, so that it does itself
 		common.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: file(said.GetServerCertificate()), PrivateKey: file(said.GetPrivateKey())}}
 		if asks {
-			common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: file(said.GetCaCertificates()), MatchSubjectAltNames: names}} //nolint:staticcheck // any kind of name
+			common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: file(said.GetCaCertificates()), MatchSubjectAltNames: names}} // any kind of name
 		}
 	}
 	if validation := common.GetCombinedValidationContext().GetDefaultValidationContext(); validation != nil {

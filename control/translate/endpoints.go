@@ -65,7 +65,7 @@ func (t *Translator) endpointLayer(m *mesh.Mesh, p *Proxy, s *scope) *endpointLa
 			if !zoned(m.Settings, key.rule) {
 				key.locality = mesh.Locality{}
 			}
-			layer.made[i] = t.serviceEP.get(key, func() *pieces { return t.endpointsOf(&key) })
+			layer.made[i] = t.endpointPieces.get(key, func() *pieces { return t.endpointsOf(&key) })
 			all = append(all, layer.made[i].resources...)
 		}
 		layer.part = t.part(server.Endpoints, all)

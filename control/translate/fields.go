@@ -108,10 +108,10 @@ var known = map[string]fields{
 	forMesh + "Network":                  {run: "endpoints", warn: "gateways"},
 	forMesh + "Network.NetworkEndpoints": {run: "from_cidr from_registry"},
 	forMesh + "MeshConfig": {
-		run: "proxy_listen_port proxy_inbound_listen_port connect_timeout protocol_detection_timeout tcp_keepalive outbound_traffic_policy enable_auto_mtls trust_domain trust_domain_aliases default_service_export_to default_virtual_service_export_to default_destination_rule_export_to root_namespace locality_lb_setting dns_refresh_rate h2_upgrade_policy path_normalization default_http_retry_policy mesh_mTLS tls_defaults default_traffic_policy",
+		run: "access_log_file access_log_format access_log_encoding proxy_listen_port proxy_inbound_listen_port connect_timeout protocol_detection_timeout tcp_keepalive outbound_traffic_policy enable_auto_mtls trust_domain trust_domain_aliases default_service_export_to default_virtual_service_export_to default_destination_rule_export_to root_namespace locality_lb_setting dns_refresh_rate h2_upgrade_policy path_normalization default_http_retry_policy mesh_mTLS tls_defaults default_traffic_policy",
 		// what is for ingress controllers, for agents, for the control plane's own parts, and what Istio itself does not run any more
 		idle: "ingress_class ingress_service ingress_controller_mode ingress_selector config_sources certificates enable_prometheus_merge ca ca_certificates disable_envoy_listener_log enable_envoy_access_log_service default_config discovery_selectors",
-		warn: "proxy_http_port hbone_idle_timeout enable_tracing access_log_file access_log_format access_log_encoding inbound_traffic_policy zone_aware_lb_setting inbound_cluster_stat_name outbound_cluster_stat_name service_settings service_scope_configs verify_certificate_at_client extension_providers default_providers default_inbound_http_retry_policy service_entry_visibility",
+		warn: "proxy_http_port hbone_idle_timeout enable_tracing inbound_traffic_policy zone_aware_lb_setting inbound_cluster_stat_name outbound_cluster_stat_name service_settings service_scope_configs verify_certificate_at_client extension_providers default_providers default_inbound_http_retry_policy service_entry_visibility",
 	},
 	forMesh + "MeshConfig.OutboundTrafficPolicy":  {run: "mode", warn: "tls"},
 	forMesh + "MeshConfig.ProxyPathNormalization": {run: "normalization"},

@@ -196,7 +196,7 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 	if d.http() {
 		c := &listenerv3.FilterChain{FilterChainMatch: match, Filters: []*listenerv3.Filter{managerFilter(w.manager(d, name))}}
 		if d.ends() {
-			c.TransportSocket = doorTLS(w.k.settings, w.k.identity, d.server.GetTls(), true)
+			c.TransportSocket = doorTLS(w.k.settings, w.k.identity, d.server.GetTls())
 		}
 		add(c)
 		return
@@ -235,7 +235,7 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 				c := raw.chain(v, r.GetRoute(), port, here)
 				c.Filters = append(accessTCP(w.k.settings, w.k.access), c.Filters...)
 				if d.ends() {
-					c.TransportSocket = doorTLS(w.k.settings, w.k.identity, d.server.GetTls(), false)
+					c.TransportSocket = doorTLS(w.k.settings, w.k.identity, d.server.GetTls())
 				}
 				add(c)
 			}
@@ -257,7 +257,7 @@ func (w *gatewayWriter) manager(d *door, name string) *hcmv3.HttpConnectionManag
 	m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
 	m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Subject: wrapperspb.Bool(true), Cert: true, Dns: true, Uri: true}
 	m.StreamIdleTimeout = nil // clients are not trusted to end what they begin
-	m.HttpFilters = w.k.filters(true, protocolOfServer(d.server), w.k.guards.http(w.k.settings)...)
+	m.HttpFilters = w.k.filters(true, protocolOfServer(d.server), w.k.guards.http(w.k.settings, true)...)
 	return m
 }
 

@@ -173,7 +173,7 @@ func setTimeout(a *routev3.RouteAction, timeout *durationpb.Duration) {
 	if timeout == nil {
 		timeout = durationpb.New(0)
 	}
-	a.Timeout, a.MaxGrpcTimeout = timeout, timeout //nolint:staticcheck // as Istio's
+	a.Timeout, a.MaxGrpcTimeout = timeout, timeout // as Istio's
 }
 
 // virtualKey is a VirtualService, for requests to a port that come through one of some gateways.

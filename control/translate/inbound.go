@@ -179,7 +179,7 @@ func (w *inboundWriter) write(t *Translator, ports []served, numbers []uint32) *
 	w.tls, w.http = map[uint32]bool{}, map[uint32]bool{}
 	w.chains = []*listenerv3.FilterChain{{
 		Name: "virtualInbound-blackhole", FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: u32(port)},
-		Filters: []*listenerv3.Filter{tcpProxy(blackHoleCluster, blackHoleCluster)},
+		Filters: []*listenerv3.Filter{w.k.tcpProxy(blackHoleCluster)},
 	}}
 	w.port(0, w.modes.Usual, mesh.Unknown, inboundPassthroughCluster, "")
 	for _, n := range numbers {
@@ -301,14 +301,14 @@ func (w *inboundWriter) port(number uint32, mode mesh.Mode, protocol mesh.Protoc
 		if number != 0 {
 			c.FilterChainMatch.DestinationPort = u32(number)
 		}
-		if c.Filters = w.bytes(cluster, cluster); way.http {
+		if c.Filters = w.bytes(cluster); way.http {
 			c.Name, c.Filters = httpName, w.requests(number, protocol, cluster, operation)
 		}
 		if way.ends {
 			if w.k.identity == NoIdentity {
 				continue // nobody can prove anything here, and nothing else is to be let in
 			}
-			c.TransportSocket = serverTLS(w.k.settings, w.k.identity, way.http)
+			c.TransportSocket = serverTLS(w.k.settings, w.k.identity)
 		}
 		w.tls[number] = w.tls[number] || way.transport == "tls"
 		w.http[number] = w.http[number] || slices.Contains(way.offered, "h2c")
@@ -317,13 +317,8 @@ func (w *inboundWriter) port(number uint32, mode mesh.Mode, protocol mesh.Protoc
 }
 
 // bytes passes all on to a cluster.
-func (w *inboundWriter) bytes(statistics, cluster string) []*listenerv3.Filter {
-	var list []*listenerv3.Filter
-	if w.k.traits.Istio {
-		list = append(list, exchange())
-	}
-	list = append(list, accessTCP(w.k.settings, w.k.access)...)
-	return append(list, tcpProxy(statistics, cluster))
+func (w *inboundWriter) bytes(cluster string) []*listenerv3.Filter {
+	return append(accessTCP(w.k.settings, w.k.access), w.k.tcpProxy(cluster))
 }
 
 // requests passes requests on to a cluster. Who sends them says how long they may take.
@@ -349,10 +344,6 @@ func (w *inboundWriter) requests(number uint32, protocol mesh.Protocol, cluster,
 	if protocol.IsHTTP2() {
 		m.Http2ProtocolOptions = &corev3.Http2ProtocolOptions{}
 	}
-	m.HttpFilters = w.k.filters(false, protocol, w.k.guards.http(w.k.settings)...)
-	var list []*listenerv3.Filter
-	if w.k.traits.Istio {
-		list = append(list, exchange())
-	}
-	return append(list, managerFilter(m))
+	m.HttpFilters = w.k.filters(false, protocol, w.k.guards.http(w.k.settings, false)...)
+	return []*listenerv3.Filter{managerFilter(m)}
 }

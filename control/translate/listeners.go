@@ -18,8 +18,8 @@ import (
 type listenersKey struct {
 	connections
 	ruled     ref[ruled]
-	raw       *chain                  // VirtualServices that have something to say of TCP and TLS
-	endpoints ref[mesh.EndpointIndex] // if some services are reached at their endpoints' addresses
+	raw       *chain           // VirtualServices that have something to say of TCP and TLS
+	endpoints ref[mesh.Steady] // if some services are reached at their endpoints' addresses
 	namespace string
 	labels    string // of the proxy, if raw asks for some
 	blocked   bool
@@ -37,7 +37,7 @@ func (t *Translator) listenerLayer(m *mesh.Mesh, p *Proxy, s *scope) *listenerLa
 		k.labels = labelsText(p)
 	}
 	if slices.ContainsFunc(s.ruled.services, podAddressed) {
-		k.endpoints = weak.Make(m.Endpoints)
+		k.endpoints = weak.Make(m.Endpoints.Steady)
 	}
 	return t.listeners.get(k, func() *listenerLayer {
 		w := &listenerWriter{t: t, k: &k, ruled: s.ruled, proxy: p, wild: map[uint32]*wildPort{}, named: map[string]bool{}}
@@ -221,6 +221,9 @@ func (w *listenerWriter) wildListener(port uint32, wild *wildPort) {
 		for _, s := range wild.raw {
 			w.chains(l, s.service, s.rule, s.port, s.prefix, true)
 		}
+		if l.DefaultFilterChain == nil && !w.k.traits.Bound { // that a port has names or ranges does not make all else of it nobody's
+			l.DefaultFilterChain = w.passthrough()
+		}
 		return w.t.message(server.Listeners, name, finished(l))
 	}))
 }
@@ -249,7 +252,7 @@ func (w *listenerWriter) passthrough() *listenerv3.FilterChain {
 	if w.k.blocked {
 		cluster = blackHoleCluster
 	}
-	return &listenerv3.FilterChain{Name: "PassthroughFilterChain", Filters: []*listenerv3.Filter{tcpProxy(cluster, cluster)}}
+	return &listenerv3.FilterChain{Name: "PassthroughFilterChain", Filters: []*listenerv3.Filter{w.k.tcpProxy(cluster)}}
 }
 
 // catcher takes all that is redirected and finds the listener that it is for.
@@ -267,7 +270,7 @@ func (w *listenerWriter) catcher() *server.Resource {
 	rest.Name = "virtualOutbound-catchall-tcp"
 	l.FilterChains = []*listenerv3.FilterChain{{
 		Name: "virtualOutbound-blackhole", FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: u32(port)}, // what is sent to the listener itself would come back to it
-		Filters: []*listenerv3.Filter{tcpProxy(blackHoleCluster, blackHoleCluster)},
+		Filters: []*listenerv3.Filter{w.k.tcpProxy(blackHoleCluster)},
 	}, rest}
 	return w.t.message(server.Listeners, virtualOutbound, l)
 }

@@ -3,6 +3,7 @@ package translate
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -26,9 +27,19 @@ func matchOf(m *networking.HTTPMatchRequest) *routev3.RouteMatch {
 	}
 	r.CaseSensitive = wrapperspb.Bool(!m.GetIgnoreUriCase())
 	for _, name := range slices.Sorted(maps.Keys(m.GetHeaders())) {
+		if path := claimPath(name); path != nil {
+			r.DynamicMetadata = append(r.DynamicMetadata, claimMatch(path, m.GetHeaders()[name]))
+			continue
+		}
 		r.Headers = append(r.Headers, headerMatch(name, m.GetHeaders()[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.GetWithoutHeaders())) {
+		if path := claimPath(name); path != nil {
+			c := claimMatch(path, m.GetWithoutHeaders()[name])
+			c.Invert = true
+			r.DynamicMetadata = append(r.DynamicMetadata, c)
+			continue
+		}
 		h := headerMatch(name, m.GetWithoutHeaders()[name])
 		h.InvertMatch = true
 		h.TreatMissingHeaderAsEmpty = !present(m.GetWithoutHeaders()[name])
@@ -58,6 +69,28 @@ func matchOf(m *networking.HTTPMatchRequest) *routev3.RouteMatch {
 		r.QueryParameters = append(r.QueryParameters, q)
 	}
 	return r
+}
+
+// claimsPrefix begins the name of a header that is none, but a claim of the request's token.
+const claimsPrefix = "@request.auth.claims"
+
+// claimPath reads @request.auth.claims.a.b or @request.auth.claims[a][b]; nil: it is a header.
+func claimPath(name string) []string {
+	if path, ok := bracket(name, claimsPrefix); ok {
+		return path
+	}
+	if rest, ok := strings.CutPrefix(name, claimsPrefix+"."); ok && rest != "" {
+		return strings.Split(rest, ".")
+	}
+	return nil
+}
+
+func claimMatch(path []string, m *networking.StringMatch) *matcherv3.MetadataMatcher {
+	want := regex(".+")
+	if !present(m) {
+		want = stringOf(m)
+	}
+	return claimMatcher(path, want, false)
 }
 
 func headerMatch(name string, m *networking.StringMatch) *routev3.HeaderMatcher {

@@ -253,7 +253,7 @@ func applyBalancer(c *clusterv3.Cluster, b *networking.LoadBalancerSettings) {
 			return
 		}
 		size := uint64(leastRing)
-		if n := h.GetMinimumRingSize(); n > 0 { //nolint:staticcheck // as long as Istio takes it
+		if n := h.GetMinimumRingSize(); n > 0 { // as long as Istio takes it
 			size = n
 		}
 		if ring, ok := by.(*networking.LoadBalancerSettings_ConsistentHashLB_RingHash_); ok && ring.RingHash.GetMinimumRingSize() > 0 {
@@ -268,7 +268,7 @@ func applyBalancer(c *clusterv3.Cluster, b *networking.LoadBalancerSettings) {
 func slowStart(b *networking.LoadBalancerSettings) *clusterv3.Cluster_SlowStartConfig {
 	w := b.GetWarmup()
 	if w == nil {
-		if old := b.GetWarmupDurationSecs(); old != nil { //nolint:staticcheck // as long as Istio takes it
+		if old := b.GetWarmupDurationSecs(); old != nil { // as long as Istio takes it
 			return &clusterv3.Cluster_SlowStartConfig{SlowStartWindow: old}
 		}
 		return nil

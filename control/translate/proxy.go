@@ -109,7 +109,7 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 	}
 	if p.Namespace = said(metaNamespace); p.Namespace == "" {
 		// An id is pod.namespace, and pods may have dots.
-		if p.Namespace = p.ID[strings.LastIndexByte(p.ID, '.')+1:]; p.Namespace == p.ID {
+		if p.Namespace = p.ID[strings.LastIndexByte(p.ID, '.')+1:]; p.Namespace == p.ID || p.Namespace == "" {
 			return nil, fmt.Errorf("translate: node id %q: neither metadata %s nor an id of the form NAME.NAMESPACE says its namespace", node.GetId(), metaNamespace)
 		}
 	}

@@ -175,7 +175,7 @@ func (w *routeWriter) mirrors(a *routev3.RouteAction, at int) {
 	}
 	if d := w.from.GetMirror(); d != nil {
 		share := percent(w.from.GetMirrorPercentage())
-		if old := w.from.GetMirrorPercent(); old != nil && share == nil { //nolint:staticcheck // as long as Istio takes it
+		if old := w.from.GetMirrorPercent(); old != nil && share == nil { // as long as Istio takes it
 			share = &typev3.FractionalPercent{Numerator: old.GetValue()}
 		}
 		add(d, share)
@@ -329,7 +329,7 @@ func faultOf(said *networking.HTTPFaultInjection) *faultv3.HTTPFault {
 	if d := said.GetDelay(); d != nil {
 		share := percent(d.GetPercentage())
 		if share == nil {
-			share = &typev3.FractionalPercent{Numerator: uint32(d.GetPercent())} //nolint:staticcheck // as long as Istio takes it
+			share = &typev3.FractionalPercent{Numerator: uint32(d.GetPercent())} // as long as Istio takes it
 		}
 		if fixed := d.GetFixedDelay(); fixed != nil {
 			f.Delay = &faultcommonv3.FaultDelay{Percentage: share, FaultDelaySecifier: &faultcommonv3.FaultDelay_FixedDelay{FixedDelay: fixed}}
@@ -378,7 +378,7 @@ func corsOf(said *networking.CorsPolicy) *corsv3.CorsPolicy {
 		c.AllowOriginStringMatch = append(c.AllowOriginStringMatch, stringOf(o))
 	}
 	if said.GetAllowOrigins() == nil {
-		c.AllowOriginStringMatch = exactly(said.GetAllowOrigin()) //nolint:staticcheck // as long as Istio takes it
+		c.AllowOriginStringMatch = exactly(said.GetAllowOrigin()) // as long as Istio takes it
 	}
 	return c
 }

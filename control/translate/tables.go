@@ -248,7 +248,7 @@ func (t *Translator) catchAll(blocked bool) *host {
 		v := &routev3.VirtualHost{Name: "allow_any", Domains: []string{"*"}, IncludeRequestAttemptCount: true, Routes: []*routev3.Route{{
 			Name: "allow_any", Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 			Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-				ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: passthroughCluster}, Timeout: durationpb.New(0), MaxGrpcTimeout: durationpb.New(0), //nolint:staticcheck // as Istio's
+				ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: passthroughCluster}, Timeout: durationpb.New(0), MaxGrpcTimeout: durationpb.New(0), // as Istio's
 			}},
 		}}}
 		if blocked {

@@ -31,7 +31,7 @@ const (
 )
 
 // tokensHTTP checks the tokens of requests that have some; nil: nothing is said of tokens. Whether there has to be one is said by access.
-func tokensHTTP(tokens *chain, services *seen) []*hcmv3.HttpFilter {
+func tokensHTTP(tokens *chain, services *seen, again bool) []*hcmv3.HttpFilter {
 	var rules []*security.JWTRule
 	for _, o := range objectsOf(tokens) {
 		rules = append(rules, o.Spec.(*security.RequestAuthentication).GetJwtRules()...)
@@ -45,6 +45,7 @@ func tokensHTTP(tokens *chain, services *seen) []*hcmv3.HttpFilter {
 	for i, r := range rules {
 		name := fmt.Sprintf("origins-%d", i)
 		f.Providers[name] = provider(r, services)
+		f.Providers[name].ClearRouteCache = again
 		one := &jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_ProviderName{ProviderName: name}}
 		any = append(any, one)
 		all = append(all, anyOf(one, &jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_AllowMissing{AllowMissing: &emptypb.Empty{}}}))

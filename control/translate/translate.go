@@ -17,26 +17,26 @@ type Translator struct {
 	parts     memo[partKey, part]
 	chains    chains
 
-	seens     memo[seenKey, seen]
-	virtuals  memo[virtualsKey, virtuals]
-	ruleds    memo[ruledKey, ruled]
-	clusters  memo[clustersKey, clusterLayer]
-	serviceCl memo[serviceClustersKey, pieces]
-	endpoints memo[endpointsKey, endpointLayer]
-	serviceEP memo[serviceEndpointsKey, pieces]
-	listeners memo[listenersKey, listenerLayer]
-	ageds     memo[agedKey, aged]
-	tcps      memo[tcpListenerKey, server.Resource]
-	wilds     memo[wildListenerKey, server.Resource]
-	founds    memo[foundKey, founds]
-	routes    memo[routesKey, routeLayer]
-	hosts     memo[hostKey, host]
-	inbounds  memo[inboundKey, inbound]
-	gateways  memo[gatewayKey, gateway]
-	doorHosts memo[doorHostKey, host]
-	spaces    memo[spaceKey, space]
-	statics   memo[staticKey, staticLayer]
-	views     memo[viewKey, view]
+	seens          memo[seenKey, seen]
+	virtuals       memo[virtualsKey, virtuals]
+	ruleds         memo[ruledKey, ruled]
+	clusters       memo[clustersKey, clusterLayer]
+	clusterPieces  memo[serviceClustersKey, pieces]
+	endpoints      memo[endpointsKey, endpointLayer]
+	endpointPieces memo[serviceEndpointsKey, pieces]
+	listeners      memo[listenersKey, listenerLayer]
+	ageds          memo[agedKey, aged]
+	tcps           memo[tcpListenerKey, server.Resource]
+	wilds          memo[wildListenerKey, server.Resource]
+	founds         memo[foundKey, founds]
+	routes         memo[routesKey, routeLayer]
+	hosts          memo[hostKey, host]
+	inbounds       memo[inboundKey, inbound]
+	gateways       memo[gatewayKey, gateway]
+	doorHosts      memo[doorHostKey, host]
+	spaces         memo[spaceKey, space]
+	statics        memo[staticKey, staticLayer]
+	views          memo[viewKey, view]
 }
 
 // New makes a translator that remembers nothing yet.
@@ -81,7 +81,6 @@ func (t *Translator) sweep() {
 	t.clusters.sweep()
 	t.endpoints.sweep()
 	t.listeners.sweep()
-	t.founds.sweep()
 	t.routes.sweep()
 	t.spaces.sweep()
 	t.gateways.sweep()

@@ -18,7 +18,8 @@ const (
 	secretRoot = "ROOTCA"
 )
 
-// What peers of the mesh tell each other by ALPN: that it is mTLS of the mesh, and, from filters that see requests, which HTTP is inside.
+// What peers of the mesh tell each other by ALPN: that it is mTLS of the mesh, and, from filters that see requests, which HTTP is inside. The exchange
+// is neither offered nor chosen here: who chooses it begins with a preamble, and not all proxies take one.
 const (
 	alpnMesh     = "istio"
 	alpnExchange = "istio-peer-exchange"
@@ -58,7 +59,7 @@ func versions() *tlsv3.TlsParameters {
 // verified are names that a peer must have one of, and the secret that its certificate is checked with.
 func verified(names []*matcherv3.StringMatcher, root *tlsv3.SdsSecretConfig) *tlsv3.CommonTlsContext_CombinedValidationContext {
 	return &tlsv3.CommonTlsContext_CombinedValidationContext{CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-		DefaultValidationContext:         &tlsv3.CertificateValidationContext{MatchSubjectAltNames: names}, //nolint:staticcheck // any kind of name, which typed ones cannot say
+		DefaultValidationContext:         &tlsv3.CertificateValidationContext{MatchSubjectAltNames: names}, // any kind of name, which typed ones cannot say
 		ValidationContextSdsSecretConfig: root,
 	}}
 }
@@ -82,7 +83,7 @@ func meshTLS(k *clusterTraits, protocol mesh.Protocol, http2 bool, names []strin
 	}}
 	switch {
 	case k.traits.Istio: // a filter says which HTTP it is
-		c.CommonTlsContext.AlpnProtocols = []string{alpnExchange, alpnMesh}
+		c.CommonTlsContext.AlpnProtocols = []string{alpnMesh}
 	case http2: // nobody but the cluster can say it, and it is known
 		c.CommonTlsContext.AlpnProtocols = []string{alpnHTTP2, alpnMesh}
 	case protocol == mesh.HTTP:
@@ -128,7 +129,7 @@ func originate(k *clusterTraits, tls *networking.ClientTLSSettings, http2 bool, 
 			common.GetCombinedValidationContext().DefaultValidationContext.Crl = file(tls.GetCaCrl())
 		}
 	default: // nobody reads files for the proxy, so that it does itself
-		v := &tlsv3.CertificateValidationContext{MatchSubjectAltNames: exactly(names)} //nolint:staticcheck // as above
+		v := &tlsv3.CertificateValidationContext{MatchSubjectAltNames: exactly(names)} // as above
 		if ca == "" || ca == "system" {
 			v.SystemRootCerts = &tlsv3.CertificateValidationContext_SystemRootCerts{}
 		} else {
@@ -153,7 +154,7 @@ func file(path string) *corev3.DataSource {
 }
 
 // serverTLS is mTLS that is taken: with a certificate of the trust domain, or of one that is trusted as it is.
-func serverTLS(s *mesh.Settings, from Identity, http bool) *corev3.TransportSocket {
+func serverTLS(s *mesh.Settings, from Identity) *corev3.TransportSocket {
 	var names []*matcherv3.StringMatcher
 	for _, domain := range append([]string{s.TrustDomain}, s.Config.GetTrustDomainAliases()...) {
 		names = append(names, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "spiffe://" + domain + "/"}})
@@ -177,8 +178,5 @@ func serverTLS(s *mesh.Settings, from Identity, http bool) *corev3.TransportSock
 		ValidationContextType:          verified(names, secret(from, secretRoot)),
 		AlpnProtocols:                  []string{"h2", "http/1.1"},
 	}}
-	if !http {
-		c.CommonTlsContext.AlpnProtocols = []string{alpnExchange, "h2", "http/1.1"}
-	}
 	return downstream(c)
 }

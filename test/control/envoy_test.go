@@ -120,12 +120,12 @@ func dump(admin string) (listeners, clusters, routes map[string]bool, refused []
 	return listeners, clusters, routes, refused
 }
 
-// takes has a real Envoy told a view, and wants all of it served.
-func takes(t *testing.T, v *server.View, credentials ...string) {
+// takes has a real Envoy told a view, and wants all of it served. It gives its admin address and the control plane.
+func takes(t *testing.T, v *server.View, credentials ...string) (admin string, plane *xds.Plane) {
 	t.Helper()
-	plane := xds.NewPlane(t, xds.OverTCP)
+	plane = xds.NewPlane(t, xds.OverTCP)
 	plane.Serve(resources(t, v, credentials...)...)
-	admin := envoy.Start(t, fmt.Sprintf(`
+	admin = envoy.Start(t, fmt.Sprintf(`
 node: {id: a, cluster: b}
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}
 dynamic_resources:
@@ -168,6 +168,7 @@ static_resources:
 	if nacks := plane.Nacks(); len(nacks) > 0 {
 		t.Errorf("refused: %s", strings.Join(nacks, "\n"))
 	}
+	return admin, plane
 }
 
 // TestTheRealEnvoyTakesIt has a plain Envoy told all that a sidecar is.

@@ -35,7 +35,17 @@ func TestGatewaysSendRequestsOn(t *testing.T) {
 	}
 }
 
+// guarded has the gateway check tokens, and decide who may ask what.
+const guarded = `
+kind: RequestAuthentication
+metadata: {name: jwt, namespace: edge}
+spec: {jwtRules: [{issuer: a, jwksUri: "https://none.example.com/keys"}]}
+---
+kind: AuthorizationPolicy
+metadata: {name: deny, namespace: edge}
+spec: {action: DENY, rules: [{to: [{operation: {paths: [/admin]}}]}]}`
+
 // TestTheRealEnvoyIsAGateway has a plain Envoy told all that a gateway is.
 func TestTheRealEnvoyIsAGateway(t *testing.T) {
-	takes(t, translate.New().View(meshOf(t, "gateway.yaml"), proxyOf(t, gatewayNode)), "kubernetes://shop-cert", "kubernetes://partner-cert")
+	takes(t, translate.New().View(meshOf(t, "gateway.yaml", guarded), proxyOf(t, gatewayNode)), "kubernetes://shop-cert", "kubernetes://partner-cert")
 }

@@ -54,19 +54,6 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func free(t testing.TB, n int) (ports []int) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
-}
-
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	end := time.Now().Add(deadline)
@@ -122,7 +109,7 @@ type plane struct {
 // newPlane starts one in which sidecars have their catch-all listener at a port of their own.
 func newPlane(t testing.TB, files map[string]string) *plane {
 	t.Helper()
-	ports := free(t, 3)
+	ports := [3]int{free(t), free(t), free(t)}
 	p := &plane{t: t, dir: t.TempDir(), grpc: ports[0], admin: ports[1]}
 	p.mesh = filepath.Join(t.TempDir(), "mesh.yaml")
 	if err := os.WriteFile(p.mesh, fmt.Appendf(nil, "proxyListenPort: %d\n", ports[2]), 0o644); err != nil {
@@ -245,7 +232,7 @@ type shop struct {
 }
 
 func newShop(t testing.TB) *shop {
-	s := &shop{t: t, port: free(t, 1)[0], one: upstream(t, "v1"), other: upstream(t, "v2")}
+	s := &shop{t: t, port: free(t), one: upstream(t, "v1"), other: upstream(t, "v2")}
 	s.client = http.Client{Timeout: deadline, Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
 	t.Cleanup(s.client.CloseIdleConnections)
 	return s

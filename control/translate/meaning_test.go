@@ -1,0 +1,151 @@
+package translate
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/weftmesh/weft/control/mesh"
+)
+
+// TestShorterNames are what clients may call a host in their own domain.
+func TestShorterNames(t *testing.T) {
+	for _, c := range []struct{ host, domain, want string }{
+		{"x.a.svc.cluster.local", "a.svc.cluster.local", "x.a.svc.cluster.local. x x.a.svc x.a"},
+		{"x.b.svc.cluster.local", "a.svc.cluster.local", "x.b.svc.cluster.local. x.b.svc x.b"},
+		{"x.a.svc.other.local", "a.svc.cluster.local", "x.a.svc.other.local."},
+		{"api.example.com", "a.svc.cluster.local", "api.example.com."},
+		{"foo.local.campus.net", "local.campus.net", "foo.local.campus.net. foo"},
+		{"foo.local.campus.net", "remote.campus.net", "foo.local.campus.net. foo.local foo.local.campus"},
+		{"*.example.com", "example.com", ""},
+		{"10.0.0.1", "a.svc.cluster.local", ""},
+	} {
+		if got := strings.Join(shorter(c.host, c.domain), " "); got != c.want {
+			t.Errorf("%s in %s: %q, want %q", c.host, c.domain, got, c.want)
+		}
+	}
+}
+
+// TestCovers tells what is in a wildcard.
+func TestCovers(t *testing.T) {
+	for _, c := range []struct {
+		wide, host string
+		want       bool
+	}{
+		{"*", "a.b", true}, {"a.b", "a.b", true}, {"*.b", "a.b", true}, {"*.b", "x.a.b", true}, {"*.b", "b", false}, {"*.b", "*.a.b", true}, {"*.a.b", "*.b", false}, {"a.b", "c.b", false},
+	} {
+		if got := covers(c.wide, c.host); got != c.want {
+			t.Errorf("%s covers %s: %v", c.wide, c.host, got)
+		}
+	}
+}
+
+// TestRetriesOn tells codes from conditions.
+func TestRetriesOn(t *testing.T) {
+	for said, want := range map[string]string{
+		"5xx,reset": "5xx,reset", "503, 504": "retriable-status-codes 503 504", "gateway-error,503,retriable-status-codes": "gateway-error,retriable-status-codes 503", "999": "999",
+	} {
+		conditions, codes := retryOn(said)
+		got := conditions
+		for _, c := range codes {
+			got += " " + portText(c)
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", said, got, want)
+		}
+	}
+}
+
+// TestPlaces orders endpoints by how far they are, once failing ones are noticed, or spreads requests as it is said.
+func TestPlaces(t *testing.T) {
+	settings := mesh.New().Settings
+	here := mesh.Locality{Region: "r1", Zone: "z1", SubZone: "s1"}
+	list := func() []*mesh.Endpoint {
+		var l []*mesh.Endpoint
+		for i, place := range []string{"r1/z1/s1", "r1/z1/s2", "r1/z2/s1", "r2/z1/s1", "r3/z1/s1"} {
+			parts := strings.Split(place, "/")
+			l = append(l, &mesh.Endpoint{Address: "10.0.0." + portText(uint32(i+1)), Port: 80, Locality: mesh.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]}})
+		}
+		return l
+	}
+	lb := func(s *networking.LocalityLoadBalancerSetting) *networking.LoadBalancerSettings {
+		return &networking.LoadBalancerSettings{LocalityLbSetting: s}
+	}
+	for _, c := range []struct {
+		name     string
+		failing  bool
+		balancer *networking.LoadBalancerSettings
+		want     string // place:priority:weight
+	}{
+		{"nobody notices failures", false, nil, "r1/z1/s1:0:1 r1/z1/s2:0:1 r1/z2/s1:0:1 r2/z1/s1:0:1 r3/z1/s1:0:1"},
+		{"the nearest first", true, nil, "r1/z1/s1:0:1 r1/z1/s2:1:1 r1/z2/s1:2:1 r2/z1/s1:3:1 r3/z1/s1:3:1"},
+		{"a region stands in", true, lb(&networking.LocalityLoadBalancerSetting{Failover: []*networking.LocalityLoadBalancerSetting_Failover{{From: "r1", To: "r3"}}}), "r1/z1/s1:0:1 r1/z1/s2:1:1 r1/z2/s1:2:1 r3/z1/s1:3:1 r2/z1/s1:4:1"},
+		{"shares", false, lb(&networking.LocalityLoadBalancerSetting{Distribute: []*networking.LocalityLoadBalancerSetting_Distribute{{From: "r1/z1/*", To: map[string]uint32{"r1/z1/*": 80, "r2/*": 20}}}}), "r1/z1/s1:0:40 r1/z1/s2:0:40 r2/z1/s1:0:20"},
+		{"shares of another place", false, lb(&networking.LocalityLoadBalancerSetting{Distribute: []*networking.LocalityLoadBalancerSetting_Distribute{{From: "r9", To: map[string]uint32{"r2": 100}}}}), "r1/z1/s1:0:1 r1/z1/s2:0:1 r1/z2/s1:0:1 r2/z1/s1:0:1 r3/z1/s1:0:1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := assignment(&assignmentTraits{settings: settings, locality: here}, "c", list(), c.failing, c.balancer)
+			var got []string
+			for _, l := range a.Endpoints {
+				got = append(got, place(l)+":"+portText(l.Priority)+":"+portText(l.LoadBalancingWeight.GetValue()))
+			}
+			if strings.Join(got, " ") != c.want {
+				t.Errorf("%v, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func place(l *endpointv3.LocalityLbEndpoints) string {
+	return l.GetLocality().GetRegion() + "/" + l.GetLocality().GetZone() + "/" + l.GetLocality().GetSubZone()
+}
+
+// TestNodes reads what nodes say of themselves.
+func TestNodes(t *testing.T) {
+	p := proxyOf(t, `{id: sidecar~10.1.0.1~a.b.shop~shop.svc.cluster.local, metadata: {LABELS: {app: x}, ISTIO_VERSION: "1.29", DNS_CAPTURE: "true", DNS_AUTO_ALLOCATE: "true", INTERCEPTION_MODE: TPROXY, SERVICE_ACCOUNT: acc}, locality: {region: r}}`)
+	if p.Namespace != "shop" || p.Account != "acc" || p.Labels["app"] != "x" || p.Locality.Region != "r" || p.Identity != FromAgent || p.Traits != (Traits{Istio: true, Transparent: true, Allocated: true}) {
+		t.Errorf("%+v", p)
+	}
+	p = proxyOf(t, `{id: "router~2001:db8::1~a.edge~edge.svc.cluster.local", user_agent_name: weft, metadata: {NAMESPACE: other, WEFT_IDENTITY: none}}`)
+	if p.Role != Gateway || p.Namespace != "other" || p.Identity != NoIdentity || p.Traits != (Traits{ByHost: true, Istio: true, Gateway: true, IPv6: true}) {
+		t.Errorf("%+v", p)
+	}
+	for _, id := range []string{"", "a", "sidecar~1~2", "sidecar~x~a.b~c", "ztunnel~10.0.0.1~a.b~c", "sidecar~10.0.0.1~a~c", "sidecar~10.0.0.1~a.~c"} {
+		if _, err := ProxyOf(&corev3.Node{Id: id}); err == nil || !strings.HasPrefix(err.Error(), "translate: ") {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
+
+// FuzzNodes has nodes say anything.
+func FuzzNodes(f *testing.F) {
+	f.Add("sidecar~10.1.0.1~a.b~c.d")
+	f.Add("~~~")
+	f.Fuzz(func(t *testing.T, id string) {
+		p, err := ProxyOf(&corev3.Node{Id: id})
+		if (p == nil) == (err == nil) {
+			t.Fatal(p, err)
+		}
+		if p != nil && p.Namespace == "" {
+			t.Error("no namespace")
+		}
+	})
+}
+
+// TestNoIdentity has a proxy that cannot prove anything let nobody in where it is asked for, and secure nothing by itself.
+func TestNoIdentity(t *testing.T) {
+	for _, w := range ways(mesh.Strict, mesh.HTTP, Traits{}) {
+		if !w.ends {
+			t.Errorf("%+v lets anybody in", w)
+		}
+	}
+	for _, protocol := range []mesh.Protocol{mesh.Unknown, mesh.HTTP, mesh.TCP} {
+		if slices.ContainsFunc(ways(mesh.Disable, protocol, Traits{}), func(w way) bool { return w.ends }) {
+			t.Errorf("%v: mTLS ends where it is switched off", protocol)
+		}
+	}
+}
