@@ -23,7 +23,6 @@ import (
 	"github.com/weftmesh/weft/test/envoy"
 )
 
-
 // programs are built once.
 var programs = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "weft")

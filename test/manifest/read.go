@@ -79,26 +79,9 @@ func readOne(text string) (*source.Object, error) {
 	}
 	switch d.Kind {
 	case "Service":
-		// a port's target is a number or a name
-		var raw map[string]any
-		if err := json.Unmarshal(d.Spec, &raw); err != nil {
-			return nil, err
-		}
-		if ports, ok := raw["ports"].([]any); ok {
-			for _, p := range ports {
-				p := p.(map[string]any)
-				switch target := p["targetPort"].(type) {
-				case float64:
-					p["targetPort"] = map[string]any{"Number": target}
-				case string:
-					p["targetPort"] = map[string]any{"Name": target}
-				}
-			}
-		}
-		again, _ := json.Marshal(raw)
 		spec := &source.ServiceSpec{}
 		o.Kind, o.Spec = source.Service, spec
-		return o, strict(again, spec)
+		return o, strict(d.Spec, spec)
 	case "EndpointSlice":
 		spec := &source.EndpointSliceSpec{AddressType: d.AddressType}
 		o.Kind, o.Spec = source.EndpointSlice, spec
