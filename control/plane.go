@@ -69,6 +69,7 @@ const (
 // Start has a control plane run until Close. It says what is wrong with its options, and with the mesh's own configuration.
 func Start(o Options) (*Plane, error) {
 	p := &Plane{Options: o, stats: telemetry.NewStore(0), began: time.Now(), failed: make(chan error, 1)}
+	p.stats.SetNaming(&telemetry.Naming{Family: "weftd_"})
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := p.start(); err != nil {
 		p.Close()

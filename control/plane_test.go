@@ -69,7 +69,7 @@ func TestPagesAnswer(t *testing.T) {
 		{"GET", "/ready", 200, "ready"},
 		{"GET", "/status", 200, `"refused": []`},
 		{"GET", "/debug/syncz", 200, "[]"},
-		{"GET", "/metrics", 200, "push_streams 0"},
+		{"GET", "/metrics", 200, "\nweftd_push_streams 0\n"},
 		{"GET", "/debug/pprof/heap", 200, ""},
 		{"GET", "/logging?level=debug", 405, "POST"},
 		{"POST", "/logging?level=loud", 400, "want debug"},

@@ -14,6 +14,8 @@ type Naming struct {
 	Keep func(name string) bool
 	// Labels, if it is not nil, cut labels out of names, and owners' tags are part of the name.
 	Labels []LabelRule
+	// Family is what the names that Prometheus is told begin with; empty: envoy_, which a data plane's dashboards expect.
+	Family string
 	// Limits are the upper bounds of a histogram's buckets, in ascending order; nil, or giving nil: those that Envoy has.
 	Limits func(name string) []float64
 }

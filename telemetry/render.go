@@ -157,11 +157,15 @@ func braces(labels string) string {
 	return "{" + labels + "}"
 }
 
-// promName is a sample's family and labels: envoy_ and the kind, then the metric without class or code.
+// promName is a sample's family and labels: envoy_, if nothing else is said, and the kind, then the metric without class or code.
 func promName(s *Sample) (name, labels string) {
+	family := "envoy_"
+	if n := s.naming; n != nil && n.Family != "" {
+		family = n.Family
+	}
 	if n := s.naming; n != nil && n.Labels != nil {
 		left, tags := cut(n.Labels, s.Name)
-		return "envoy_" + sanitize(left), strings.Join(tags, ",")
+		return family + sanitize(left), strings.Join(tags, ",")
 	}
 	metric := s.Metric.Name
 	var tags []string
@@ -183,7 +187,7 @@ func promName(s *Sample) (name, labels string) {
 	if len(s.Owner.Tags) == 0 {
 		prefix = strings.TrimSuffix(s.Owner.Prefix, ".")
 	}
-	return "envoy_" + sanitize(prefix) + "_" + sanitize(metric), strings.Join(tags, ",")
+	return family + sanitize(prefix) + "_" + sanitize(metric), strings.Join(tags, ",")
 }
 
 func allDigits(s string) bool {

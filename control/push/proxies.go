@@ -73,6 +73,7 @@ func (p *Push) Join(s *server.Session) error {
 	g.members[m] = true
 	p.proxies[s] = m
 	p.gauge(connected, len(p.proxies))
+	p.Log.Debug("a proxy has come", "proxy", proxy.ID, "peer", s.Peer())
 	if g.view != nil {
 		p.showOne(m, g.view, time.Now(), false)
 		return nil
@@ -91,6 +92,7 @@ func (p *Push) Leave(s *server.Session) {
 	m := p.proxies[s]
 	delete(p.proxies, s)
 	p.gauge(connected, len(p.proxies))
+	p.Log.Debug("a proxy has gone", "proxy", m.proxy.ID, "peer", s.Peer())
 	for r := range p.refused {
 		if r.session == s {
 			delete(p.refused, r)

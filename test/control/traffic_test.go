@@ -123,7 +123,8 @@ func TestPermissiveToStrict(t *testing.T) {
 		fmt.Fprint(w, "hello ", r.Header.Get("X-Forwarded-Client-Cert") != "", " ", who == "" && strings.HasSuffix(r.Header.Get("X-Forwarded-Client-Cert"), "/sa/client"))
 	}))
 	t.Cleanup(app.Close)
-	out, in := free(t), free(t)
+	ports := free(t, 2)
+	out, in := ports[0], ports[1]
 	objects := fmt.Sprintf(`
 kind: ServiceEntry
 metadata: {name: web, namespace: shop}

@@ -53,6 +53,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// free are ports of this host that nobody has.
 func free(t testing.TB, n int) (ports []int) {
 	t.Helper()
 	for range n {
@@ -178,7 +179,7 @@ func (p *plane) status() (s push.Status) {
 // number is a statistic of weftd's.
 func (p *plane) number(name string) int {
 	for line := range strings.Lines(p.page("/metrics")) {
-		if value, is := strings.CutPrefix(line, "envoy_"+name+" "); is {
+		if value, is := strings.CutPrefix(line, "weftd_"+name+" "); is {
 			n, _ := strconv.Atoi(strings.TrimSpace(value))
 			return n
 		}

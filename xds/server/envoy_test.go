@@ -6,6 +6,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -146,46 +149,80 @@ func number(t testing.TB, admin, name string) string {
 	return value
 }
 
-// A real Envoy gets to serve, takes each change, and is never left warming: a cluster that has changed, a listener that has, and after a NACK.
-func TestEnvoyIsServed(t *testing.T) {
-	for _, api := range []string{"DELTA_GRPC", "GRPC"} {
-		t.Run(api, func(t *testing.T) {
-			c := newControl(t)
-			w := &town{t: t, port: freePort(t), upstream: upstream(t, "a"), timeout: "1s", prefix: "p", header: "first"}
-			c.show(w.view())
-			admin := envoy.Start(t, c.bootstrap(api))
-			want := func(what, text string) {
-				t.Helper()
-				c.show(w.view())
-				eventually(t, what, func() bool { return w.said() == text })
-				eventually(t, what+" is answered", c.rests)
-				for _, name := range []string{"cluster_manager.warming_clusters", "listener_manager.total_listeners_warming"} {
-					eventually(t, what+": "+name, func() bool { return number(t, admin, name) == "0" })
-				}
-			}
-			want("the first", "200 a first")
-			w.upstream = upstream(t, "b")
-			want("endpoints", "200 b first")
-			w.header = "second"
-			want("routes", "200 b second")
-			w.timeout = "2s"
-			want("a cluster that changes", "200 b second")
-			eventually(t, "the cluster is in force", func() bool { return strings.Contains(dump(t, admin), `"connect_timeout": "2s"`) })
-			w.prefix = "q"
-			want("a listener that changes", "200 b second")
-			eventually(t, "the listener is in force", func() bool { return number(t, admin, "listener_manager.lds.update_success") != "1" })
-			w.prefix, w.timeout, w.header, w.upstream = "z", "3s", "third", upstream(t, "c")
-			want("all at once", "200 c third")
-			w.broken, w.header = true, "fourth"
-			want("beside something wrong", "200 c fourth")
-			w.timeout = "4s"
-			want("after a NACK", "200 c fourth")
-			eventually(t, "the good cluster is in force", func() bool { return strings.Contains(dump(t, admin), `"connect_timeout": "4s"`) })
-			if got := c.refusals(); !slices.Contains(got, "clusters two") {
-				t.Errorf("refused: %v", got)
-			}
-		})
+// A real Envoy, and a real weft, get to serve, take each change, and are never left warming: a cluster that has changed, a listener that has, and after
+// a NACK.
+func TestProxiesAreServed(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "weft")
+	if out, err := exec.Command("go", "build", "-o", program, "github.com/weftmesh/weft/cmd/weft").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
+	weft := func(t testing.TB, bootstrap string) string { return startWeft(t, program, bootstrap) }
+	for name, start := range map[string]func(testing.TB, string) string{"envoy": envoy.Start, "weft": weft} {
+		for _, api := range []string{"DELTA_GRPC", "GRPC"} {
+			t.Run(name+" "+api, func(t *testing.T) { serves(t, start, api) })
+		}
+	}
+}
+
+func serves(t *testing.T, start func(testing.TB, string) (admin string), api string) {
+	c := newControl(t)
+	w := &town{t: t, port: freePort(t), upstream: upstream(t, "a"), timeout: "1s", prefix: "p", header: "first"}
+	c.show(w.view())
+	admin := start(t, c.bootstrap(api))
+	want := func(what, text string) {
+		t.Helper()
+		c.show(w.view())
+		eventually(t, what, func() bool { return w.said() == text })
+		eventually(t, what+" is answered", c.rests)
+		for _, name := range []string{"cluster_manager.warming_clusters", "listener_manager.total_listeners_warming"} {
+			eventually(t, what+": "+name, func() bool { return number(t, admin, name) == "0" })
+		}
+	}
+	want("the first", "200 a first")
+	w.upstream = upstream(t, "b")
+	want("endpoints", "200 b first")
+	w.header = "second"
+	want("routes", "200 b second")
+	w.timeout = "2s"
+	want("a cluster that changes", "200 b second")
+	eventually(t, "the cluster is in force", func() bool { return strings.Contains(dump(t, admin), `"connect_timeout":"2s"`) })
+	w.prefix = "q"
+	want("a listener that changes", "200 b second")
+	eventually(t, "the listener is in force", func() bool { return number(t, admin, "listener_manager.lds.update_success") != "1" })
+	w.prefix, w.timeout, w.header, w.upstream = "z", "3s", "third", upstream(t, "c")
+	want("all at once", "200 c third")
+	w.broken, w.header = true, "fourth"
+	want("beside something wrong", "200 c fourth")
+	w.timeout = "4s"
+	want("after a NACK", "200 c fourth")
+	eventually(t, "the good cluster is in force", func() bool { return strings.Contains(dump(t, admin), `"connect_timeout":"4s"`) })
+	if got := c.refusals(); !slices.Contains(got, "clusters two") {
+		t.Errorf("refused: %v", got)
+	}
+}
+
+// startWeft runs a weft as envoy.Start does an Envoy.
+func startWeft(t testing.TB, program, bootstrap string) (admin string) {
+	t.Helper()
+	dir := t.TempDir()
+	file, told := filepath.Join(dir, "boot.yaml"), filepath.Join(dir, "admin")
+	if err := os.WriteFile(file, []byte(bootstrap), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "error", "--admin-address-path", told)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	eventually(t, "weft is there", func() bool {
+		b, _ := os.ReadFile(told)
+		admin = string(b)
+		return admin != ""
+	})
+	return admin
 }
 
 func dump(t testing.TB, admin string) string {
@@ -196,5 +233,5 @@ func dump(t testing.TB, admin string) string {
 	}
 	defer r.Body.Close()
 	body, _ := io.ReadAll(r.Body)
-	return string(body)
+	return strings.ReplaceAll(string(body), " ", "")
 }
