@@ -306,12 +306,12 @@ func (m *Mesh) fromSlices(s *Service, all []*source.Object, add func(int, *Endpo
 
 // sliceWorkload is who an endpoint of a slice is, as far as can be told.
 func (m *Mesh) sliceWorkload(namespace string, ep *source.SliceEndpoint) *Workload {
-	if ref := ep.TargetRef; ref != nil && (ref.Kind == "Pod" || ref.Kind == "") {
-		if w := m.Workloads.Get(source.Key{Kind: source.Pod, Namespace: or(ref.Namespace, namespace), Name: ref.Name}); w != nil {
+	if ref := ep.TargetRef; ref != nil && (ref.Kind == "Pod" || ref.Kind == "") && or(ref.Namespace, namespace) == namespace {
+		if w := m.Workloads.Get(source.Key{Kind: source.Pod, Namespace: namespace, Name: ref.Name}); w != nil {
 			return w
 		}
 	}
-	if w := m.Workloads.At(ep.Addresses[0]); w != nil && w.From.Namespace == namespace {
+	if w := m.Workloads.At(namespace, ep.Addresses[0]); w != nil {
 		return w
 	}
 	w := &Workload{Network: m.network("", ep.Addresses[0])}

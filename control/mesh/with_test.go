@@ -58,7 +58,7 @@ func describe(m *Mesh) string {
 			say("%s %s peers %v", ns, app, *m.Peers.For(ns, map[string]string{"app": app}))
 		}
 		for i := range 6 {
-			if w := m.Workloads.At(fmt.Sprintf("10.0.0.%d", i)); w != nil {
+			if w := m.Workloads.At(ns, fmt.Sprintf("10.0.0.%d", i)); w != nil {
 				say("at %d is %v", i, *w)
 			}
 		}

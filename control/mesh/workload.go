@@ -49,11 +49,15 @@ func (w *Workload) Port(name string) uint32 {
 // Workloads is the index of workloads.
 type Workloads struct {
 	byObject  table[source.Key, *Workload]
-	byAddress map[string]*Workload // Pods that serve; of several with an address the first by namespace and name
+	byAddress map[place]*Workload // Pods that serve; of several of a namespace with an address the first by name
 }
 
-// At gives the workload with an address; nil: none has it.
-func (x *Workloads) At(address string) *Workload { return x.byAddress[address] }
+type place struct{ namespace, address string }
+
+// At gives the workload of a namespace with an address; nil: none has it.
+func (x *Workloads) At(namespace, address string) *Workload {
+	return x.byAddress[place{namespace, address}]
+}
 
 // Get gives the workload of an object; nil: there is none.
 func (x *Workloads) Get(k source.Key) *Workload { return x.byObject[k.Namespace][k] }
@@ -103,36 +107,33 @@ func (m *Mesh) deriveWorkloads(before *Mesh, news *[kinds]touched, anew bool) (d
 		return nil
 	}
 	x := &Workloads{byObject: e.now, byAddress: clone(before.Workloads.byAddress)}
-	addresses := map[string]bool{}
+	places := map[place]bool{}
+	spaces := map[string]bool{}
 	for _, w := range dirty {
 		if w.From.Kind == source.Pod {
 			for _, a := range w.Addresses {
-				addresses[a] = true
-				delete(x.byAddress, a)
+				p := place{w.From.Namespace, a}
+				places[p], spaces[p.namespace] = true, true
+				delete(x.byAddress, p)
 			}
 		}
 	}
-	if len(addresses) > 0 {
-		x.readdress(addresses)
-	}
+	x.readdress(places, spaces)
 	m.Workloads = x
 	return dirty
 }
 
-// readdress finds out who has some addresses.
-func (x *Workloads) readdress(addresses map[string]bool) {
-	for _, space := range x.byObject {
-		for _, w := range space {
+// readdress finds out who has some addresses of some namespaces.
+func (x *Workloads) readdress(places map[place]bool, spaces map[string]bool) {
+	for namespace := range spaces {
+		for _, w := range x.byObject[namespace] {
 			if w.From.Kind != source.Pod {
 				continue
 			}
 			for _, a := range w.Addresses {
-				if !addresses[a] {
-					continue
-				}
-				was := x.byAddress[a]
-				if was == nil || w.From.Namespace < was.From.Namespace || w.From.Namespace == was.From.Namespace && w.From.Name < was.From.Name {
-					x.byAddress[a] = w
+				p := place{namespace, a}
+				if was := x.byAddress[p]; places[p] && (was == nil || w.From.Name < was.From.Name) {
+					x.byAddress[p] = w
 				}
 			}
 		}

@@ -118,7 +118,7 @@ func (t *Translator) aged(m *mesh.Mesh, namespace string) *aged {
 // serving finds the ports that a workload serves: of the services of its namespace that choose it by its labels, or that have its address. Of
 // several services of a port the oldest counts.
 func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
-	workload := m.Workloads.At(p.Address)
+	workload := m.Workloads.At(p.Namespace, p.Address)
 	look := slices.Clone(services.others)
 	for k, v := range p.Labels {
 		look = append(look, services.chosen[k+"="+v]...)
