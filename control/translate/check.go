@@ -2,9 +2,7 @@ package translate
 
 import (
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -69,14 +67,8 @@ func Check(o *source.Object) (problems []source.Problem) {
 		}
 	case *networking.Sidecar:
 		for i, l := range spec.GetIngress() {
-			path := fmt.Sprintf("spec.ingress[%d].defaultEndpoint", i)
-			host, port, err := net.SplitHostPort(l.GetDefaultEndpoint())
-			_, bad := strconv.ParseUint(port, 10, 16)
-			switch e := l.GetDefaultEndpoint(); {
-			case l.GetCaptureMode() == networking.CaptureMode_NONE && !local(e):
-				c.refuse(path, "%q: want 127.0.0.1:PORT, [::1]:PORT or unix://PATH, since nobody redirects to the listener (captureMode NONE)", e)
-			case e != "" && !strings.HasPrefix(e, "unix://") && (err != nil || bad != nil || !local(e) && host != "0.0.0.0" && host != "::"):
-				c.refuse(path, "%q: want 127.0.0.1:PORT, [::1]:PORT, 0.0.0.0:PORT, [::]:PORT or unix://PATH", e)
+			if e := l.GetDefaultEndpoint(); l.GetCaptureMode() == networking.CaptureMode_NONE && !local(e) {
+				c.refuse(fmt.Sprintf("spec.ingress[%d].defaultEndpoint", i), "%q: want 127.0.0.1:PORT, [::1]:PORT or unix://PATH, since nobody redirects to the listener (captureMode NONE)", e)
 			}
 		}
 		if spec.GetOutboundTrafficPolicy() != nil {
