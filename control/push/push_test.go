@@ -297,25 +297,24 @@ func TestWhatIsNotRunIsKeptOut(t *testing.T) {
 	pl.tell("files", entry("x", "10.9.9.1"))
 	c := pl.client(sidecar)
 	c.next()
-	const claims = `
+	const through = `
 apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: v, namespace: a}
+kind: Gateway
+metadata: {name: g, namespace: a}
 spec:
-  hosts: [x.test]
-  gateways: [g]
-  http: [{match: [{headers: {"@request.auth.claims.group": {exact: one}}}], route: [{destination: {host: x.test}}]}]
+  selector: {istio: gateway}
+  servers: [{port: {number: 443, name: tls, protocol: TLS}, hosts: ["*.x.test"], tls: {mode: AUTO_PASSTHROUGH}}]
 ---`
-	pl.tell("files", claims+entry("y", "10.9.9.2"))
+	pl.tell("files", through+entry("y", "10.9.9.2"))
 	if got, want := names(c.next()), "outbound|80||y.test"; got != want {
 		t.Errorf("told of %q, want %q", got, want)
 	}
-	const line = "f.yaml:2: VirtualService a/v: spec.http[0].match[0].headers: @request.auth.claims.group is not run yet"
+	const line = "f.yaml:2: Gateway a/g: spec.servers[0].tls.mode: AUTO_PASSTHROUGH is not run yet"
 	pl.eventually("it is said", func(s Status) bool {
-		return len(s.Problems) == 1 && strings.HasPrefix(s.Problems[0].Text, line) && pl.log.has(line) && s.Objects["ServiceEntry"] == 2 && s.Objects["VirtualService"] == 0
+		return len(s.Problems) == 1 && strings.HasPrefix(s.Problems[0].Text, line) && pl.log.has(line) && s.Objects["ServiceEntry"] == 2 && s.Objects["Gateway"] == 0
 	})
-	pl.tell("files", strings.Replace(claims, "@request.auth.claims.group", "group", 1))
-	pl.eventually("it is right now", func(s Status) bool { return len(s.Problems) == 0 && s.Objects["VirtualService"] == 1 })
-	pl.tell("files", claims)
-	pl.eventually("it is wrong again, and the one before stays", func(s Status) bool { return len(s.Problems) == 1 && s.Objects["VirtualService"] == 1 })
+	pl.tell("files", strings.Replace(through, "AUTO_PASSTHROUGH", "PASSTHROUGH", 1))
+	pl.eventually("it is right now", func(s Status) bool { return len(s.Problems) == 0 && s.Objects["Gateway"] == 1 })
+	pl.tell("files", through)
+	pl.eventually("it is wrong again, and the one before stays", func(s Status) bool { return len(s.Problems) == 1 && s.Objects["Gateway"] == 1 })
 }
