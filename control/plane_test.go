@@ -11,7 +11,10 @@ import (
 	"time"
 )
 
-func start(t *testing.T, mesh string) (p *Plane, meshFile string) {
+func start(t *testing.T, mesh string) (p *Plane, meshFile string) { return startAt(t, mesh, "") }
+
+// startAt is start with an authority at an address, if that is not empty.
+func startAt(t *testing.T, mesh, secure string) (p *Plane, meshFile string) {
 	t.Helper()
 	dir := t.TempDir()
 	if mesh != "" {
@@ -20,7 +23,7 @@ func start(t *testing.T, mesh string) (p *Plane, meshFile string) {
 			t.Fatal(err)
 		}
 	}
-	p, err := Start(Options{ConfigDir: dir, MeshConfig: meshFile, GRPC: "127.0.0.1:0", Admin: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), Level: &slog.LevelVar{}})
+	p, err := Start(Options{ConfigDir: dir, MeshConfig: meshFile, GRPC: "127.0.0.1:0", SecureGRPC: secure, Admin: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), Level: &slog.LevelVar{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,5 +110,28 @@ func TestTheMeshConfigurationIsReadAgain(t *testing.T) {
 	_, err := Start(Options{ConfigDir: t.TempDir(), MeshConfig: file, Log: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "mesh.yaml:1") || !strings.Contains(err.Error(), "trustDoman") {
 		t.Errorf("a wrong one is served: %v", err)
+	}
+}
+
+// Certificates of two trust domains do not trust one another: where some have been issued, the domain stays.
+func TestATrustDomainStays(t *testing.T) {
+	p, file := startAt(t, "trustDomain: one\n", "127.0.0.1:0")
+	before := p.push.Status().Last.Number
+	for _, text := range []string{"trustDomain: two\n", "trustDomain: one\naccessLogFile: /dev/stdout\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p.Reread()
+	}
+	eventually(t, "the second is taken, and the first is not", func() bool { return p.push.Status().Last.Number == before+1 })
+}
+
+// What is kept or logged for certificates says nothing without any.
+func TestAnAuthorityNeedsAnAddress(t *testing.T) {
+	for _, o := range []Options{{Store: "x"}, {CADir: "x"}, {AuditLog: "x"}, {SecureNames: []string{"x"}}} {
+		o.ConfigDir, o.Log = t.TempDir(), slog.New(slog.DiscardHandler)
+		if _, err := Start(o); err == nil || !strings.Contains(err.Error(), "--secure-grpc-addr") {
+			t.Errorf("%+v: %v", o, err)
+		}
 	}
 }

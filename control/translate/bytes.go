@@ -95,8 +95,7 @@ func applyTCP(t *tcpv3.TcpProxy, p *policy) {
 		t.HashPolicy = []*typev3.HashPolicy{{PolicySpecifier: &typev3.HashPolicy_SourceIp_{SourceIp: &typev3.HashPolicy_SourceIp{}}}}
 	}
 	if tunnel := p.tunnel; tunnel != nil {
-		t.TunnelingConfig = &tcpv3.TcpProxy_TunnelingConfig{Hostname: netip.AddrPort{}.String(), UsePost: tunnel.GetProtocol() == "POST"}
-		t.TunnelingConfig.Hostname = tunnel.GetTargetHost() + ":" + portText(tunnel.GetTargetPort())
+		t.TunnelingConfig = &tcpv3.TcpProxy_TunnelingConfig{Hostname: tunnel.GetTargetHost() + ":" + portText(tunnel.GetTargetPort()), UsePost: tunnel.GetProtocol() == "POST"}
 	}
 }
 
