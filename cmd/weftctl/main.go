@@ -24,8 +24,11 @@ type command struct {
 var commands = []command{
 	{"analyze", "what is wrong with a mesh's objects in files, before weftd has them", runAnalyze},
 	{"assess", "what weft would make of the configuration of a running Envoy", runAssess},
+	{"ca", "the authority of the mesh: what is trusted, another root, and what is taken back", runCA},
 	{"demo", "two versions of a service, weft between them, and traffic that moves from one to the other", runDemo},
 	{"proxy", "look into one proxy: its configuration, routes, clusters, and what a request would meet", runProxy},
+	{"status", "how weftd stands: its proxies, what they refuse, and what is wrong with objects", runStatus},
+	{"token", "a token with which a machine joins the mesh, once", runToken},
 	{"version", "print the version", runVersion},
 }
 
@@ -70,6 +73,7 @@ Examples:
   weftctl demo --help      what else it can do
   weftctl proxy routes     what the proxy on this host routes, and where
   weftctl analyze mesh     what is wrong with the objects in a directory
+  weftctl status           which proxies weftd has, and whether they have answered all
   weftctl assess dump.json what would run of an Envoy's configuration, and what would not
 `)
 }
