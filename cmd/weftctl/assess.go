@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/weftmesh/weft/filters/builtin"
@@ -27,10 +26,7 @@ Examples:
   weftctl assess 127.0.0.1:15000
   weftctl assess dump.json --harmless
   kubectl exec POD -c istio-proxy -- pilot-agent request GET 'config_dump?include_eds' | weftctl assess -
-  weftctl assess dump.json -o json
-
-Flags:
-`
+  weftctl assess dump.json -o json`
 
 type assessOptions struct {
 	format   string
@@ -39,28 +35,22 @@ type assessOptions struct {
 }
 
 func runAssess(args []string, s streams) int {
-	o, names := assessOptions{}, []string(nil)
-	formats := []string{"table", "json", "yaml"}
-	set := flag.NewFlagSet("weftctl assess", flag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	set.StringVar(&o.format, "o", "table", "`form` of the output: "+strings.Join(formats, ", "))
-	set.BoolVar(&o.harmless, "harmless", false, "list what is harmless, too, with the reasons")
-	set.BoolVar(&o.all, "all", false, "list the resources that would run, too")
-	err := parseAnywhere(set, args, &names)
+	o := assessOptions{}
+	names, err := parsed("assess", assessHelp, args, s.out, func(set *flag.FlagSet) {
+		formFlag(set, &o.format, tables)
+		set.BoolVar(&o.harmless, "harmless", false, "list what is harmless, too, with the reasons")
+		set.BoolVar(&o.all, "all", false, "list the resources that would run, too")
+	})
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		io.WriteString(s.out, assessHelp)
-		set.SetOutput(s.out)
-		set.PrintDefaults()
 		return exitDone
 	case err != nil:
-		err = fmt.Errorf("%w (weftctl assess --help lists the flags)", err)
 	case len(names) == 0:
 		err = errors.New("what is to be assessed? name a file with what /config_dump answers, - for standard input, or an admin address")
 	case len(names) > 1:
 		err = fmt.Errorf("unexpected argument %q: it takes one", names[1])
-	case !slices.Contains(formats, o.format):
-		err = fmt.Errorf("-o is %q: want %s", o.format, strings.Join(formats, ", "))
+	default:
+		err = formKnown(o.format, tables)
 	}
 	if err != nil {
 		fmt.Fprintf(s.err, "weftctl assess: %v\n", err)
@@ -97,7 +87,7 @@ func readDump(source string, s streams) ([]byte, error) {
 	} else if !strings.Contains(source, ":") {
 		return nil, fmt.Errorf("reading the dump: %w (an admin address is HOST:PORT)", err)
 	}
-	p, err := openPages(source)
+	p, err := openPages(ofProxy, source)
 	if err != nil {
 		return nil, err
 	}

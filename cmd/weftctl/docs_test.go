@@ -50,6 +50,10 @@ func TestPageNamesAll(t *testing.T) {
 				}
 				flags("proxy "+p.name, p.name, parts["proxy"], "proxy", p.name)
 			}
+		case "ca":
+			for _, p := range caCommands() {
+				flags(p.name, p.name, parts["ca"], strings.Fields(p.name)...)
+			}
 		case "version":
 		default:
 			flags(c.name, c.name, "", c.name)

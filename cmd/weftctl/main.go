@@ -22,9 +22,13 @@ type command struct {
 }
 
 var commands = []command{
+	{"analyze", "what is wrong with a mesh's objects in files, before weftd has them", runAnalyze},
 	{"assess", "what weft would make of the configuration of a running Envoy", runAssess},
+	{"ca", "the authority of the mesh: what is trusted, another root, and what is taken back", runCA},
 	{"demo", "two versions of a service, weft between them, and traffic that moves from one to the other", runDemo},
 	{"proxy", "look into one proxy: its configuration, routes, clusters, and what a request would meet", runProxy},
+	{"status", "how weftd stands: its proxies, what they refuse, and what is wrong with objects", runStatus},
+	{"token", "a token with which a machine joins the mesh, once", runToken},
 	{"version", "print the version", runVersion},
 }
 
@@ -68,6 +72,8 @@ Examples:
   weftctl demo --once      the same unattended; exit code 0 if every share held and nothing was lost
   weftctl demo --help      what else it can do
   weftctl proxy routes     what the proxy on this host routes, and where
+  weftctl analyze mesh     what is wrong with the objects in a directory
+  weftctl status           which proxies weftd has, and whether they have answered all
   weftctl assess dump.json what would run of an Envoy's configuration, and what would not
 `)
 }

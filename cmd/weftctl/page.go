@@ -15,29 +15,40 @@ import (
 	"time"
 )
 
-// pages asks a proxy's admin address, weft's or Envoy's.
+// pages asks an admin address.
 type pages struct {
+	side
 	address string // as it was said
 	base    string
 	client  *http.Client
 }
 
+// side is whose admin address it is, and what people are to do if nobody answers there.
+type side struct{ who, env, normal, start string }
+
+var (
+	ofProxy = side{"the proxy", adminEnv, defaultAdmin, "is the proxy running? name its address with --admin or in " + adminEnv + "; for a pod: kubectl port-forward POD 15000"}
+	ofPlane = side{"weftd", planeEnv, defaultPlane, "is weftd running? weftd --config-dir DIR starts it; if it is elsewhere, name its address with --admin or in " + planeEnv}
+)
+
 const (
 	defaultAdmin = "127.0.0.1:15000" // of Istio's proxies
 	adminEnv     = "WEFT_ADMIN"
+	defaultPlane = "127.0.0.1:9876"   // of weftd
+	planeEnv     = "WEFTD_ADMIN_ADDR" // as weftd itself is told it
 	pageTimeout  = time.Minute
 	pageBytes    = 256 << 20 // of an answer; large meshes have dumps of tens of megabytes
 )
 
 // openPages takes an address: host:port, a URL, or the path of a Unix socket.
-func openPages(address string) (*pages, error) {
+func openPages(of side, address string) (*pages, error) {
 	if address == "" {
-		address = os.Getenv(adminEnv)
+		address = os.Getenv(of.env)
 	}
 	if address == "" {
-		address = defaultAdmin
+		address = of.normal
 	}
-	p := &pages{address: address, base: "http://" + address, client: &http.Client{Timeout: pageTimeout, Transport: &http.Transport{Proxy: nil}}}
+	p := &pages{side: of, address: address, base: "http://" + address, client: &http.Client{Timeout: pageTimeout, Transport: &http.Transport{Proxy: nil}}}
 	path, unix := strings.CutPrefix(address, "unix:")
 	if unix {
 		path = "/" + strings.TrimLeft(path, "/")
@@ -57,18 +68,32 @@ func openPages(address string) (*pages, error) {
 		p.base = "http://" + u.Host
 	default:
 		if _, _, err := net.SplitHostPort(address); err != nil {
-			return nil, fmt.Errorf("the admin address is %q: want HOST:PORT or the path of a Unix socket, such as --admin %s", address, defaultAdmin)
+			return nil, fmt.Errorf("the admin address is %q: want HOST:PORT or the path of a Unix socket, such as --admin %s", address, of.normal)
 		}
 	}
 	return p, nil
 }
 
-// get reads a page. What is not answered with 200 is an error in the proxy's own words.
+// get reads a page. What is not answered with 200 is an error in the words of whoever answers.
 func (p *pages) get(ctx context.Context, path string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.base+path, nil)
 	if err != nil {
 		return nil, err
 	}
+	return p.ask(request, path)
+}
+
+// post has something done by a page, as get reads one.
+func (p *pages) post(ctx context.Context, path string, form url.Values) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.base+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return p.ask(request, path)
+}
+
+func (p *pages) ask(request *http.Request, path string) ([]byte, error) {
 	response, err := p.client.Do(request)
 	if err != nil {
 		return nil, p.unreachable(err)
@@ -85,7 +110,7 @@ func (p *pages) get(ctx context.Context, path string) ([]byte, error) {
 		if response.StatusCode == http.StatusNotFound && page == "/explain" {
 			return nil, fmt.Errorf("the proxy at %s has no page /explain: it is Envoy, or a weft that is older than this program; weftctl proxy routes and listeners work with it", p.address)
 		}
-		return nil, fmt.Errorf("the proxy at %s answers %s with %d: %s", p.address, page, response.StatusCode, firstLine(b))
+		return nil, fmt.Errorf("%s at %s answers %s with %d: %s", p.who, p.address, page, response.StatusCode, firstLine(b))
 	}
 	return b, nil
 }
@@ -98,7 +123,7 @@ func (p *pages) unreachable(err error) error {
 	}
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
-		return fmt.Errorf("nobody answers at the admin address %s: is the proxy running? name its address with --admin or in %s; for a pod: kubectl port-forward POD 15000", p.address, adminEnv)
+		return fmt.Errorf("nobody answers at the admin address %s: %s", p.address, p.start)
 	case errors.Is(err, context.Canceled):
 		return err
 	}
@@ -119,9 +144,13 @@ func (p *pages) getJSON(ctx context.Context, path string, into any) error {
 	if err != nil {
 		return err
 	}
+	return p.understand(b, path, into)
+}
+
+func (p *pages) understand(b []byte, path string, into any) error {
 	if err := json.Unmarshal(b, into); err != nil {
 		page, _, _ := strings.Cut(path, "?")
-		return fmt.Errorf("what %s answers to %s is no JSON that is known: %w; is it the admin address of a proxy?", p.address, page, err)
+		return fmt.Errorf("what %s answers to %s is no JSON that is known: %w; is it the admin address of %s?", p.address, page, err, p.who)
 	}
 	return nil
 }

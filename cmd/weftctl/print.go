@@ -8,6 +8,7 @@ import (
 	"math"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -23,11 +24,19 @@ func table(w io.Writer, rows [][]string) error {
 			if cell == "" {
 				cell = "-"
 			}
-			io.WriteString(t, strings.NewReplacer("\t", " ", "\n", " ").Replace(cell))
+			io.WriteString(t, strings.Map(harmless, cell))
 		}
 		io.WriteString(t, "\n")
 	}
 	return t.Flush()
+}
+
+// harmless is what of a text reaches a terminal: much of it comes from others, and a control character could be an order to the terminal.
+func harmless(r rune) rune {
+	if unicode.IsControl(r) {
+		return ' '
+	}
+	return r
 }
 
 // printed writes a value in a format for programs.

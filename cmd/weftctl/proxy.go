@@ -52,8 +52,11 @@ type proxyCommand struct {
 	run               func(context.Context, *pages, *proxyOptions, streams) error
 }
 
+// tables are the forms of what a table is enough of for people.
+var tables = []string{"table", "json", "yaml"}
+
 func proxyCommands() []proxyCommand {
-	tables, trees := []string{"table", "json", "yaml"}, []string{"json", "yaml"}
+	trees := []string{"json", "yaml"}
 	return []proxyCommand{
 		{"clusters", "[NAME]", "clusters and how well their endpoints are", clustersText, 1, tables, func(f *flag.FlagSet, o *proxyOptions) {
 			f.BoolVar(&o.endpoints, "endpoints", false, "a line for each endpoint")
@@ -112,7 +115,7 @@ func runProxy(args []string, s streams) int {
 	}
 	var p *pages
 	if err == nil {
-		p, err = openPages(o.admin)
+		p, err = openPages(ofProxy, o.admin)
 	}
 	if err != nil {
 		fmt.Fprintf(s.err, "weftctl proxy %s: %v\n", c.name, err)
@@ -147,26 +150,48 @@ Examples:
 // parse reads flags and arguments in any order.
 func (c *proxyCommand) parse(args []string, out io.Writer) (*proxyOptions, error) {
 	o := &proxyOptions{}
-	set := flag.NewFlagSet("weftctl proxy "+c.name, flag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	set.StringVar(&o.admin, "admin", "", fmt.Sprintf("`address` of the admin pages: HOST:PORT or the path of a Unix socket (default %s, or %s)", adminEnv, defaultAdmin))
-	set.StringVar(&o.format, "o", c.formats[0], "`form` of the output: "+strings.Join(c.formats, ", "))
-	c.flags(set, o)
-	err := parseAnywhere(set, args, &o.names)
+	names, err := parsed("proxy "+c.name, c.text, args, out, func(set *flag.FlagSet) {
+		set.StringVar(&o.admin, "admin", "", fmt.Sprintf("`address` of the admin pages: HOST:PORT or the path of a Unix socket (default %s, or %s)", adminEnv, defaultAdmin))
+		formFlag(set, &o.format, c.formats)
+		c.flags(set, o)
+	})
+	o.names = names
 	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(out, "%s\n\nFlags:\n", strings.TrimSpace(c.text))
-		set.SetOutput(out)
-		set.PrintDefaults()
-		return nil, err
 	case err != nil:
-		return nil, fmt.Errorf("%w (weftctl proxy %s --help lists the flags)", err, c.name)
+		return nil, err
 	case len(o.names) > c.most:
 		return nil, fmt.Errorf("unexpected argument %q: it takes one at most", o.names[c.most])
-	case !slices.Contains(c.formats, o.format):
-		return nil, fmt.Errorf("-o is %q: want %s", o.format, strings.Join(c.formats, ", "))
 	}
-	return o, nil
+	return o, formKnown(o.format, c.formats)
+}
+
+// parsed reads the flags and the arguments of a command, in any order. flag.ErrHelp says that its text was asked for, and is written.
+func parsed(name, text string, args []string, out io.Writer, flags func(*flag.FlagSet)) (names []string, err error) {
+	set := flag.NewFlagSet("weftctl "+name, flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	flags(set)
+	err = parseAnywhere(set, args, &names)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(out, "%s\n\nFlags:\n", strings.TrimSpace(text))
+		set.SetOutput(out)
+		set.PrintDefaults()
+	case err != nil:
+		err = fmt.Errorf("%w (weftctl %s --help lists the flags)", err, name)
+	}
+	return names, err
+}
+
+// formFlag is -o, which is the first of these forms if nobody says another.
+func formFlag(set *flag.FlagSet, form *string, forms []string) {
+	set.StringVar(form, "o", forms[0], "`form` of the output: "+strings.Join(forms, ", "))
+}
+
+func formKnown(form string, forms []string) error {
+	if slices.Contains(forms, form) {
+		return nil
+	}
+	return fmt.Errorf("-o is %q: want %s", form, strings.Join(forms, ", "))
 }
 
 // parseAnywhere lets flags stand behind arguments, too.

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weftmesh/weft/control/ca"
+)
+
+const tokenText = `Make a token with which a machine joins the mesh as an identity, once. It is for weftd on this host, which takes that from nobody else.
+
+IDENTITY is NAMESPACE/ACCOUNT, or spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT. Whoever has the token can be that identity: it is printed, and is nowhere else.
+
+Usage:
+  weftctl token IDENTITY [flags]
+
+Examples:
+  weftctl token default/sleep
+  weftctl token spiffe://mesh.test/ns/default/sa/sleep --life 5m > token`
+
+const rootsText = `Print the certificates that the mesh trusts, as PEM.
+
+Usage:
+  weftctl ca roots [flags]
+
+Examples:
+  weftctl ca roots > roots.pem
+  weftctl ca roots | openssl x509 -noout -text`
+
+const rotateText = `Begin to replace the root. The new one is trusted at once and signs an hour later; the old one is trusted until all that it has signed has ended.
+It is for weftd on this host, and not for an authority of yours (--ca-dir), whose files you change.
+
+Usage:
+  weftctl ca rotate [flags]
+
+Examples:
+  weftctl ca rotate`
+
+const revokeText = `Take back an identity, or one certificate by its serial number. What is revoked gets no certificate any more and is turned away at the next
+handshake. It is for weftd on this host.
+
+IDENTITY is NAMESPACE/ACCOUNT, or spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT.
+
+Usage:
+  weftctl ca revoke (--identity IDENTITY | --serial SERIAL) --reason TEXT [flags]
+
+Examples:
+  weftctl ca revoke --identity default/sleep --reason 'its key was lost'
+  weftctl ca revoke --serial 4f:1c:22 --reason 'issued by mistake'`
+
+const (
+	tokenPage  = "/ca/token"
+	rootsPage  = "/ca/roots"
+	rotatePage = "/ca/rotate"
+	revokePage = "/ca/revoke"
+)
+
+func tokenCommand() *planeCommand {
+	return &planeCommand{name: "token", text: tokenText, most: 1,
+		flags: func(f *flag.FlagSet, o *planeOptions) {
+			f.DurationVar(&o.life, "life", ca.DefaultTokenLife, fmt.Sprintf("how `long` it is good, at most %v", ca.MaxTokenLife))
+			domainFlag(f, o)
+		},
+		check: func(o *planeOptions) (err error) {
+			if len(o.names) == 0 {
+				return errors.New("who is to join? say NAMESPACE/ACCOUNT, such as default/sleep")
+			}
+			if o.life <= 0 || o.life > ca.MaxTokenLife {
+				return fmt.Errorf("--life is %v: want more than nothing and at most %v", o.life, ca.MaxTokenLife)
+			}
+			o.identity, err = identityOf(o.names[0], o.domain)
+			return err
+		},
+		run: func(ctx context.Context, p *pages, o *planeOptions, s streams) error {
+			return posted(ctx, p, tokenPage, url.Values{"identity": {o.identity}, "life": {o.life.Round(time.Millisecond).String()}}, s)
+		}}
+}
+
+func runToken(args []string, s streams) int { return tokenCommand().do(args, s) }
+
+// caCommands are the words behind "weftctl ca".
+func caCommands() []*planeCommand {
+	return []*planeCommand{
+		{name: "ca revoke", about: "take back an identity, or one certificate", text: revokeText,
+			flags: func(f *flag.FlagSet, o *planeOptions) {
+				f.StringVar(&o.identity, "identity", "", "`identity` that is taken back, with all of its certificates")
+				f.StringVar(&o.serial, "serial", "", "`number` of the certificate that is taken back, hexadecimal")
+				f.StringVar(&o.reason, "reason", "", "`text` that says why, for those who come later")
+				domainFlag(f, o)
+			},
+			check: checkRevoke,
+			run: func(ctx context.Context, p *pages, o *planeOptions, s streams) error {
+				return posted(ctx, p, revokePage, url.Values{"identity": {o.identity}, "serial": {o.serial}, "reason": {o.reason}}, s)
+			}},
+		{name: "ca roots", about: "print the certificates that the mesh trusts", text: rootsText, flags: onlyAdmin,
+			run: func(ctx context.Context, p *pages, _ *planeOptions, s streams) error {
+				b, err := p.get(ctx, rootsPage)
+				if err == nil {
+					_, err = s.out.Write(b)
+				}
+				return err
+			}},
+		{name: "ca rotate", about: "begin to replace the root", text: rotateText, flags: onlyAdmin,
+			run: func(ctx context.Context, p *pages, _ *planeOptions, s streams) error {
+				return posted(ctx, p, rotatePage, nil, s)
+			}},
+	}
+}
+
+func checkRevoke(o *planeOptions) (err error) {
+	switch {
+	case o.identity == "" && o.serial == "":
+		return errors.New("what is to be revoked? want --identity or --serial")
+	case o.identity != "" && o.serial != "":
+		return errors.New("--identity and --serial are two revocations: want one of them")
+	case o.reason == "":
+		return errors.New("--reason is missing: say in a few words why, for those who come later")
+	case o.identity != "":
+		o.identity, err = identityOf(o.identity, o.domain)
+	}
+	return err
+}
+
+// posted has weftd do something, and says what it says.
+func posted(ctx context.Context, p *pages, page string, form url.Values, s streams) error {
+	b, err := p.post(ctx, page, form)
+	if err == nil {
+		_, err = s.out.Write(b)
+	}
+	return err
+}
+
+func runCA(args []string, s streams) int {
+	list := caCommands()
+	if len(args) == 0 {
+		caUsage(s.err, list)
+		return exitUsage
+	}
+	switch args[0] {
+	case "-h", "-help", "--help", "help":
+		caUsage(s.out, list)
+		return exitDone
+	}
+	i := slices.IndexFunc(list, func(c *planeCommand) bool { return c.name == "ca "+args[0] })
+	if i < 0 {
+		fmt.Fprintf(s.err, "weftctl ca: there is no command %q: want revoke, roots or rotate (weftctl ca --help lists them)\n", args[0])
+		return exitUsage
+	}
+	return list[i].do(args[1:], s)
+}
+
+func caUsage(w io.Writer, list []*planeCommand) {
+	io.WriteString(w, "Ask and change the authority of the mesh, which weftd has with --secure-grpc-addr.\n\nUsage:\n  weftctl ca COMMAND [flags]\n\nCommands:\n")
+	for _, c := range list {
+		fmt.Fprintf(w, "  %-10s %s\n", strings.TrimPrefix(c.name, "ca "), c.about)
+	}
+	io.WriteString(w, `
+Examples:
+  weftctl ca roots > roots.pem
+  weftctl ca revoke --identity default/sleep --reason 'its key was lost'
+  weftctl ca revoke --help
+`)
+}
