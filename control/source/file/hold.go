@@ -28,6 +28,7 @@ type hold struct {
 // held is a file.
 type held struct {
 	stamp
+	sure      bool // that another stamp is another state, and the same one the same
 	documents map[[sha256.Size]byte]document
 	have      map[source.Key]*source.Object // what it stands for: the last good version of each
 	problems  []source.Problem              // with what is in it

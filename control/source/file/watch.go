@@ -106,8 +106,8 @@ func newWatch(dir string, n *notices) *watch {
 	return &watch{dir: dir, notices: n, hold: newHold(dir), all: true, dirty: map[string]bool{}, writing: map[string]bool{}, young: map[string]stamp{}}
 }
 
-// stamp tells two states of a file apart. A stamp alone would miss a file that was rewritten twice in one tick of the file system's clock; but
-// then there are notices.
+// stamp tells two states of a file apart. A stamp alone would miss a file that was rewritten twice in one tick of the file system's clock, or another
+// one in its place that has its number; a file is told by it only if it was read well after it had last changed (held.sure).
 type stamp struct {
 	dev, ino   uint64
 	size       int64
@@ -233,7 +233,7 @@ func (w *watch) survey() {
 		s, _, err := stampOf(filepath.Join(w.root, path))
 		f := w.hold.files[path]
 		switch {
-		case f != nil && err == nil && f.stamp == s && f.failure == nil:
+		case f != nil && err == nil && f.stamp == s && f.sure && f.failure == nil:
 		case err == nil && !link && s.fresh() && w.hold.first:
 			w.young[path] = s
 		default:
@@ -355,7 +355,8 @@ func (w *watch) readFile(path string) {
 		w.young[path] = after
 	default:
 		w.touched = append(w.touched, w.hold.take(path, data)...)
-		w.hold.file(path).stamp = after
+		f := w.hold.file(path)
+		f.stamp, f.sure = after, time.Since(time.Unix(after.meta.Unix())) >= settling
 	}
 }
 
