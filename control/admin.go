@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/telemetry"
@@ -28,6 +30,9 @@ func list() []page {
 		{"/ca/roots", "the certificates that the mesh trusts: PEM", (*Plane).roots},
 		{"/ca/token", "POST identity=spiffe://…, life=15m: a token with which a machine joins, once", (*Plane).token},
 		{"/ca/revoke", "POST identity=spiffe://… or serial=…, reason=…: nobody takes it any more", (*Plane).revoke},
+		{"/ca/restore", "POST identity=spiffe://…: it gets certificates again", (*Plane).restore},
+		{"/ca/revoked", "what is revoked, by whom and why: JSON", (*Plane).revoked},
+		{"/ca/lists", "the same as lists that TLS reads (CRL): PEM; empty while nothing is revoked", (*Plane).lists},
 		{"/ca/rotate", "POST: another root begins to take the place of this one", (*Plane).rotate},
 		{"/debug/pprof/", "profiles, for go tool pprof", func(_ *Plane, w http.ResponseWriter, r *http.Request) { pprof.Index(w, r) }},
 		{"/debug/pprof/profile", "what the processor does for ?seconds=30", func(_ *Plane, w http.ResponseWriter, r *http.Request) { pprof.Profile(w, r) }},
@@ -52,8 +57,23 @@ func (p *Plane) pages() *http.Server {
 			fmt.Fprintf(w, "%-22s %s\n", one.path, one.says)
 		}
 	})
-	// A page of somebody else's in a browser on this host must not post here.
-	return &http.Server{Handler: http.NewCrossOriginProtection().Handler(mux), ReadHeaderTimeout: headTime, MaxHeaderBytes: maxHead, ErrorLog: slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug)}
+	// A page of somebody else's in a browser on this host must neither post here nor read, whatever name it has for this address.
+	return &http.Server{Handler: here(http.NewCrossOriginProtection().Handler(mux)), ReadHeaderTimeout: headTime, MaxHeaderBytes: maxHead, ErrorLog: slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug)}
+}
+
+// here takes requests that are for this host by its own names. By another one it is a page that has made its own name lead here (DNS rebinding).
+func here(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = strings.Trim(r.Host, "[]")
+		}
+		if a := net.ParseIP(host); host != "localhost" && (a == nil || !a.IsLoopback()) {
+			http.Error(w, "want localhost, 127.0.0.1 or [::1] as the host", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (p *Plane) ready(w http.ResponseWriter, _ *http.Request) {

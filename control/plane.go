@@ -99,9 +99,9 @@ func (p *Plane) start() error {
 		if err != nil {
 			return err
 		}
-		if a := l.Addr().(*net.TCPAddr); !a.IP.IsLoopback() && !p.AllowPlaintext {
+		if err := inside("--grpc-addr", l, "and what is said there is neither encrypted nor proven: want an address such as 127.0.0.1:15010, or --allow-plaintext-xds"); err != nil && !p.AllowPlaintext {
 			l.Close()
-			return fmt.Errorf("--grpc-addr is %s, which others than this host may reach, and what is said there is neither encrypted nor proven: want an address such as 127.0.0.1:15010, or --allow-plaintext-xds", p.GRPC)
+			return err
 		}
 		p.GRPCAddress, p.grpc = l.Addr(), grpc.NewServer(server.GRPC()...)
 		server.New(server.Options{Control: p.push, Stats: p.stats.Acquire(server.Stats, "xds.").Loop(0)}).Register(p.grpc)
@@ -119,6 +119,10 @@ func (p *Plane) start() error {
 		if err != nil {
 			return err
 		}
+		if err := inside("--admin-addr", l, "and nobody proves there who he is: want an address such as 127.0.0.1:9876"); err != nil {
+			l.Close()
+			return err
+		}
 		p.AdminAddress, p.admin = l.Addr(), p.pages()
 		p.parts.Go(func() { p.admin.Serve(l) })
 	}
@@ -133,6 +137,14 @@ func (p *Plane) start() error {
 		}
 	})
 	return nil
+}
+
+// inside says no to an address that others than this host may reach.
+func inside(flag string, l net.Listener, why string) error {
+	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("%s is %s, which others than this host may reach, %s", flag, l.Addr(), why)
 }
 
 func (p *Plane) listen(flag, address string) (net.Listener, error) {

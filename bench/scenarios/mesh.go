@@ -144,10 +144,8 @@ func (f retold) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sam
 	if err := pause(ctx, settle); err != nil {
 		return Sample{}, err
 	}
-	if s.Profile != "" && c.Envoyish {
-		if err := profiling(ctx, plan.Admin, "y"); err != nil {
-			return Sample{}, err
-		}
+	if err := s.profiling(ctx, c, plan, "y"); err != nil {
+		return Sample{}, err
 	}
 	before, err := proc.CPUTime(proxy.PIDs())
 	if err != nil {
@@ -160,10 +158,8 @@ func (f retold) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sam
 	if err != nil {
 		return Sample{}, err
 	}
-	if s.Profile != "" && c.Envoyish {
-		if err := profiling(ctx, plan.Admin, "n"); err != nil {
-			return Sample{}, err
-		}
+	if err := s.profiling(ctx, c, plan, "n"); err != nil {
+		return Sample{}, err
 	}
 	return Sample{Values: []float64{(after - before).Seconds() * 1000 / float64(f.times)}}, nil
 }

@@ -38,19 +38,15 @@ func (t traffic) over(ctx context.Context, s *Stage, c rivals.Contestant, plan r
 	defer proxy.Stop()
 	spec := t.spec
 	spec.Port, spec.Warm, spec.Measure, spec.Watch = plan.Listen, s.Warm, s.Measure, proxy.PIDs()
-	if s.Profile != "" && c.Envoyish {
-		if err := profiling(ctx, plan.Admin, "y"); err != nil {
-			return Sample{}, err
-		}
+	if err := s.profiling(ctx, c, plan, "y"); err != nil {
+		return Sample{}, err
 	}
 	r, err := s.load(ctx, spec)
 	if err != nil {
 		return Sample{}, err
 	}
-	if s.Profile != "" && c.Envoyish {
-		if err := profiling(ctx, plan.Admin, "n"); err != nil {
-			return Sample{}, err
-		}
+	if err := s.profiling(ctx, c, plan, "n"); err != nil {
+		return Sample{}, err
 	}
 	sample := Sample{Load: &r, Invalid: judge(spec, r, proxy.Ended())}
 	if r.Requests > 0 {
@@ -59,9 +55,12 @@ func (t traffic) over(ctx context.Context, s *Stage, c rivals.Contestant, plan r
 	return sample, nil
 }
 
-// profiling turns the profiler of an Envoyish contestant on or off.
-func profiling(ctx context.Context, admin int, enable string) error {
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d/cpuprofiler?enable=%s", admin, enable), nil)
+// profiling turns the profiler of a contestant on or off, if it has one and a profile is wanted.
+func (s *Stage) profiling(ctx context.Context, c rivals.Contestant, plan rivals.Plan, enable string) error {
+	if s.Profile == "" || !c.Envoyish {
+		return nil
+	}
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d/cpuprofiler?enable=%s", plan.Admin, enable), nil)
 	if err != nil {
 		return err
 	}

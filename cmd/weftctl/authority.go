@@ -43,8 +43,8 @@ Usage:
 Examples:
   weftctl ca rotate`
 
-const revokeText = `Take back an identity, or one certificate by its serial number. What is revoked gets no certificate any more and is turned away at the next
-handshake. It is for weftd on this host.
+const revokeText = `Take back an identity, or one certificate by its serial number. What is revoked gets no certificate any more and is turned away by weftd at
+the next handshake. Proxies turn away whom their list of revoked certificates has: give them that of weftctl ca revoked --lists. It is for weftd on this host.
 
 IDENTITY is NAMESPACE/ACCOUNT, or spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT.
 
@@ -55,11 +55,33 @@ Examples:
   weftctl ca revoke --identity default/sleep --reason 'its key was lost'
   weftctl ca revoke --serial 4f:1c:22 --reason 'issued by mistake'`
 
+const restoreText = `Have an identity that was revoked get certificates again. Those that it had are good again, too. It is for weftd on this host.
+
+IDENTITY is NAMESPACE/ACCOUNT, or spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT.
+
+Usage:
+  weftctl ca restore IDENTITY [flags]
+
+Examples:
+  weftctl ca restore default/sleep`
+
+const revokedText = `Print what is revoked, by whom, when and why, as JSON; with --lists as lists of certificates that TLS reads (CRL), in PEM: nothing, while nothing is revoked.
+
+Usage:
+  weftctl ca revoked [flags]
+
+Examples:
+  weftctl ca revoked
+  weftctl ca revoked --lists > revoked.pem`
+
 const (
-	tokenPage  = "/ca/token"
-	rootsPage  = "/ca/roots"
-	rotatePage = "/ca/rotate"
-	revokePage = "/ca/revoke"
+	restorePage = "/ca/restore"
+	revokedPage = "/ca/revoked"
+	listsPage   = "/ca/lists"
+	tokenPage   = "/ca/token"
+	rootsPage   = "/ca/roots"
+	rotatePage  = "/ca/rotate"
+	revokePage  = "/ca/revoke"
 )
 
 func tokenCommand() *planeCommand {
@@ -99,13 +121,30 @@ func caCommands() []*planeCommand {
 			run: func(ctx context.Context, p *pages, o *planeOptions, s streams) error {
 				return posted(ctx, p, revokePage, url.Values{"identity": {o.identity}, "serial": {o.serial}, "reason": {o.reason}}, s)
 			}},
+		{name: "ca restore", about: "have an identity that was revoked get certificates again", text: restoreText, most: 1, flags: domainFlag,
+			check: func(o *planeOptions) (err error) {
+				if len(o.names) == 0 {
+					return errors.New("who is to be restored? say NAMESPACE/ACCOUNT, such as default/sleep")
+				}
+				o.identity, err = identityOf(o.names[0], o.domain)
+				return err
+			},
+			run: func(ctx context.Context, p *pages, o *planeOptions, s streams) error {
+				return posted(ctx, p, restorePage, url.Values{"identity": {o.identity}}, s)
+			}},
+		{name: "ca revoked", about: "print what is revoked, and why", text: revokedText,
+			flags: func(f *flag.FlagSet, o *planeOptions) {
+				f.BoolVar(&o.lists, "lists", false, "print lists that TLS reads, in PEM")
+			},
+			run: func(ctx context.Context, p *pages, o *planeOptions, s streams) error {
+				if o.lists {
+					return fetched(ctx, p, listsPage, s)
+				}
+				return fetched(ctx, p, revokedPage, s)
+			}},
 		{name: "ca roots", about: "print the certificates that the mesh trusts", text: rootsText, flags: onlyAdmin,
 			run: func(ctx context.Context, p *pages, _ *planeOptions, s streams) error {
-				b, err := p.get(ctx, rootsPage)
-				if err == nil {
-					_, err = s.out.Write(b)
-				}
-				return err
+				return fetched(ctx, p, rootsPage, s)
 			}},
 		{name: "ca rotate", about: "begin to replace the root", text: rotateText, flags: onlyAdmin,
 			run: func(ctx context.Context, p *pages, _ *planeOptions, s streams) error {
@@ -124,6 +163,15 @@ func checkRevoke(o *planeOptions) (err error) {
 		return errors.New("--reason is missing: say in a few words why, for those who come later")
 	case o.identity != "":
 		o.identity, err = identityOf(o.identity, o.domain)
+	}
+	return err
+}
+
+// fetched prints a page of weftd's as it is.
+func fetched(ctx context.Context, p *pages, page string, s streams) error {
+	b, err := p.get(ctx, page)
+	if err == nil {
+		_, err = s.out.Write(b)
 	}
 	return err
 }
@@ -150,7 +198,7 @@ func runCA(args []string, s streams) int {
 	}
 	i := slices.IndexFunc(list, func(c *planeCommand) bool { return c.name == "ca "+args[0] })
 	if i < 0 {
-		fmt.Fprintf(s.err, "weftctl ca: there is no command %q: want revoke, roots or rotate (weftctl ca --help lists them)\n", args[0])
+		fmt.Fprintf(s.err, "weftctl ca: there is no command %q: want restore, revoke, revoked, roots or rotate (weftctl ca --help lists them)\n", args[0])
 		return exitUsage
 	}
 	return list[i].do(args[1:], s)

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"strings"
 	"testing"
+	"time"
 
 	plane "github.com/weftmesh/weft/control"
 )
@@ -37,6 +38,8 @@ func TestAuthority(t *testing.T) {
 		{[]string{"ca", "revoke", "--serial", "4f"}, exitUsage, "", "--reason is missing"},
 		{[]string{"ca", "revoke", "--reason", "a"}, exitUsage, "", "want --identity or --serial"},
 		{[]string{"ca", "revoke", "--reason", "a", "--serial", "4f", "--identity", "a/b"}, exitUsage, "", "want one of them"},
+		{[]string{"ca", "restore", "default/other"}, exitFailed, "", "is not revoked"},
+		{[]string{"ca", "restore"}, exitUsage, "", "who is to be restored?"},
 		{[]string{"ca", "rotate"}, exitDone, "a new root is trusted from now on", ""},
 		{[]string{"ca", "rotate", "now"}, exitUsage, "", `unexpected argument "now"`},
 		{[]string{"ca"}, exitUsage, "", "Commands:"},
@@ -48,8 +51,24 @@ func TestAuthority(t *testing.T) {
 			t.Errorf("weftctl %q: exit code %d, output %q, errors %q: want %d, %q, %q", c.line, code, out, wrong, c.code, c.out, c.err)
 		}
 	}
-	if after := roots(); strings.Count(after, "BEGIN CERT") != 2 || !strings.Contains(after, strings.TrimSpace(before)) {
-		t.Errorf("after a rotation these are trusted:\n%s", after)
+	says(t, "its key was lost", "ca", "revoked") // once the store has told
+	says(t, "BEGIN X509 CRL", "ca", "revoked", "--lists")
+	if code, out, wrong := control("ca", "restore", "default/sleep"); code != exitDone || out != "restored\n" {
+		t.Errorf("restored: exit code %d, %q, %q", code, out, wrong)
+	}
+	for end := time.Now().Add(patience); strings.Contains(says(t, "a mistake", "ca", "revoked"), "its key was lost"); {
+		if time.Now().After(end) {
+			t.Fatal("who was restored is revoked")
+		}
+	}
+	after := roots()
+	for end := time.Now().Add(patience); strings.Count(after, "BEGIN CERT") != 2; after = roots() {
+		if time.Now().After(end) {
+			t.Fatalf("after a rotation these are trusted:\n%s", after)
+		}
+	}
+	if !strings.Contains(after, strings.TrimSpace(before)) {
+		t.Errorf("after a rotation the old root is not trusted:\n%s", after)
 	}
 }
 

@@ -23,6 +23,7 @@ type planeOptions struct {
 	identity, serial string
 	reason           string
 	life             time.Duration
+	lists            bool
 }
 
 // planeCommand is one that asks weftd.

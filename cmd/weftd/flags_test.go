@@ -87,6 +87,7 @@ func TestWhatCannotBeServedEndsTheProgram(t *testing.T) {
 		{nil, "--config-dir"},
 		{[]string{"--config-dir", filepath.Join(t.TempDir(), "none"), "--grpc-addr", "127.0.0.1:0", "--admin-addr", ""}, "no such file"},
 		{[]string{"--config-dir", t.TempDir(), "--grpc-addr", "0.0.0.0:0", "--admin-addr", ""}, "--allow-plaintext-xds"},
+		{[]string{"--config-dir", t.TempDir(), "--grpc-addr", "", "--admin-addr", "0.0.0.0:0"}, "nobody proves there who he is"},
 		{[]string{"--config-dir", t.TempDir(), "--grpc-addr", "nowhere", "--admin-addr", ""}, "--grpc-addr"},
 	} {
 		var out, said strings.Builder

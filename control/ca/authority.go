@@ -22,8 +22,6 @@ type Options struct {
 	Folder string
 	// Audit is told of everything that is issued or turned down; nil: nobody is. It must not block.
 	Audit func(Record)
-	// Changed is told when roots or revocations may be others than before, perhaps by several at the same time; nil: nobody is. It must not block.
-	Changed func()
 }
 
 // Record is an entry of the audit log: who has got what, when, and from where it was asked for.
@@ -55,8 +53,8 @@ type Authority struct {
 // rootsKey is where the plan of roots is in the store.
 const rootsKey = "ca/roots"
 
-// Open opens an authority, or makes one: the first process of a mesh makes its root, and others find it. Run has to be called for it to stay
-// up to date.
+// Open opens an authority, or makes one: the first process of a mesh makes its root, and others find it. What was revoked by then is known before
+// anybody can ask. Run has to be called for it to stay up to date.
 func Open(ctx context.Context, o Options) (*Authority, error) {
 	if err := (Identity{o.TrustDomain, "n", "s"}).check(); err != nil {
 		return nil, err
@@ -68,23 +66,41 @@ func Open(ctx context.Context, o Options) (*Authority, error) {
 			return nil, err
 		}
 		a.signs, a.trusted, a.roots = signs, []*issuer{signs}, roots
-		return a, nil
+	} else if err := a.openRoots(ctx); err != nil {
+		return nil, err
 	}
+	for prefix, take := range map[string]func([]store.Event){issuedPrefix: a.ledger.take, revokedPrefix: a.takeRevoked} {
+		list, err := o.Store.List(ctx, prefix)
+		if err != nil {
+			return nil, fmt.Errorf("ca: %w", err)
+		}
+		events := make([]store.Event, len(list))
+		for i, e := range list {
+			events[i] = store.Event{Entry: e}
+		}
+		take(events)
+	}
+	a.relist()
+	return a, nil
+}
+
+// openRoots reads the plan of roots, or begins one.
+func (a *Authority) openRoots(ctx context.Context) error {
 	for {
-		e, err := o.Store.Get(ctx, rootsKey)
+		e, err := a.options.Store.Get(ctx, rootsKey)
 		if errors.Is(err, store.ErrNotFound) {
 			if err = a.extend(ctx, plan{}, store.Absent); err == nil || errors.Is(err, store.ErrConflict) {
 				continue // with what this process has made, or another that was first
 			}
 		}
 		if err != nil {
-			return nil, fmt.Errorf("ca: %w", err)
+			return fmt.Errorf("ca: %w", err)
 		}
 		p, err := readPlan(e.Value)
 		if err == nil {
 			err = a.follow(p)
 		}
-		return a, err
+		return err
 	}
 }
 

@@ -149,14 +149,11 @@ func (a *Authority) takeIssued(events []store.Event) {
 // listLife is how long a list is good. It is made anew long before.
 const listLife = 7 * 24 * time.Hour
 
-// relist makes the lists anew, and says that something has changed.
+// relist makes the lists anew.
 func (a *Authority) relist() {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.lists = a.list(time.Now())
-	a.mu.Unlock()
-	if a.options.Changed != nil {
-		a.options.Changed()
-	}
 }
 
 func (a *Authority) list(now time.Time) (lists []byte) {

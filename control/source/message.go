@@ -57,14 +57,13 @@ func locate(err error, n *yaml.Node, w *writer, under string) (line int, path, t
 	}
 	text = text[len(m[0]):]
 	column, _ := strconv.Atoi(m[1])
-	offset := 0
-	for range []rune(string(w.out)) {
+	offset := len(w.out)
+	for at := range string(w.out) { // columns count characters
 		if column--; column == 0 {
+			offset = at
 			break
 		}
-		offset++
 	}
-	offset = len(string([]rune(string(w.out))[:offset]))
 	again := &writer{mark: true, skip: w.skip, instead: w.instead}
 	again.value(n, 0) // it was good before
 	bad := again.at(offset)

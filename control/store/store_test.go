@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -232,6 +233,31 @@ func TestFileLasts(t *testing.T) {
 	if r := put(t, s, "a", "two", first); r == first {
 		t.Errorf("revision %q again", r)
 	}
+}
+
+// TestOneProcessHasAFile opens a file that is open: after openLimit it is said whose it is, and when it is let go of it is opened.
+func TestOneProcessHasAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store")
+	s, err := OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) { // in which waiting takes no time
+		began := time.Now()
+		if _, err := OpenFile(path); err == nil || !strings.Contains(err.Error(), "another process has it") || !strings.Contains(err.Error(), path) {
+			t.Errorf("said %v", err)
+		}
+		if waited := time.Since(began); waited > 2*openLimit {
+			t.Errorf("after %v", waited)
+		}
+	})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = OpenFile(path); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
 }
 
 // TestOpenRefuses is what is said of files that are no store.

@@ -250,51 +250,44 @@ func anyPermission() *rbacv3.Permission {
 
 // principals are a list of values of which one has to be, and one of which none may be.
 func (w *ruleWriter) principals(values, not []string, one func(string) *rbacv3.Principal) (and []*rbacv3.Principal) {
-	either := func(values []string) *rbacv3.Principal {
-		var or []*rbacv3.Principal
-		for _, v := range values {
-			p := one(v)
-			if p == nil {
-				w.lost = true
-				return nil // of one value less, a rule that denies would deny less
-			}
-			or = append(or, p)
-		}
-		if len(or) == 0 {
-			return nil
-		}
-		return &rbacv3.Principal{Identifier: &rbacv3.Principal_OrIds{OrIds: &rbacv3.Principal_Set{Ids: or}}}
+	if or := either(w, values, one); len(or) > 0 {
+		and = append(and, orPrincipal(or))
 	}
-	if p := either(values); p != nil {
-		and = append(and, p)
-	}
-	if p := either(not); p != nil {
-		and = append(and, &rbacv3.Principal{Identifier: &rbacv3.Principal_NotId{NotId: p}})
+	if or := either(w, not, one); len(or) > 0 {
+		and = append(and, &rbacv3.Principal{Identifier: &rbacv3.Principal_NotId{NotId: orPrincipal(or)}})
 	}
 	return and
 }
 
+func orPrincipal(list []*rbacv3.Principal) *rbacv3.Principal {
+	return &rbacv3.Principal{Identifier: &rbacv3.Principal_OrIds{OrIds: &rbacv3.Principal_Set{Ids: list}}}
+}
+
+// permissions is principals of what is asked for.
 func (w *ruleWriter) permissions(values, not []string, one func(string) *rbacv3.Permission) (and []*rbacv3.Permission) {
-	either := func(values []string) *rbacv3.Permission {
-		var or []*rbacv3.Permission
-		for _, v := range values {
-			p := one(v)
-			if p == nil {
-				w.lost = true
-				return nil // of one value less, a rule that denies would deny less
-			}
-			or = append(or, p)
-		}
-		if len(or) == 0 {
-			return nil
-		}
-		return &rbacv3.Permission{Rule: &rbacv3.Permission_OrRules{OrRules: &rbacv3.Permission_Set{Rules: or}}}
+	if or := either(w, values, one); len(or) > 0 {
+		and = append(and, orPermission(or))
 	}
-	if p := either(values); p != nil {
-		and = append(and, p)
-	}
-	if p := either(not); p != nil {
-		and = append(and, &rbacv3.Permission{Rule: &rbacv3.Permission_NotRule{NotRule: p}})
+	if or := either(w, not, one); len(or) > 0 {
+		and = append(and, &rbacv3.Permission{Rule: &rbacv3.Permission_NotRule{NotRule: orPermission(or)}})
 	}
 	return and
+}
+
+func orPermission(list []*rbacv3.Permission) *rbacv3.Permission {
+	return &rbacv3.Permission{Rule: &rbacv3.Permission_OrRules{OrRules: &rbacv3.Permission_Set{Rules: list}}}
+}
+
+// either are the conditions of values of which one has to be; none, if there are no values, or if one of them cannot be decided here: of one less,
+// a rule that denies would deny less.
+func either[T any](w *ruleWriter, values []string, one func(string) *T) (or []*T) {
+	for _, v := range values {
+		p := one(v)
+		if p == nil {
+			w.lost = true
+			return nil
+		}
+		or = append(or, p)
+	}
+	return or
 }

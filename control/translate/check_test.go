@@ -20,6 +20,7 @@ func TestWhatIsNotRunIsSaid(t *testing.T) {
 		{"a field far down", "kind: DestinationRule\nmetadata: {name: a, namespace: b}\nspec: {host: a, subsets: [{name: c, trafficPolicy: {tls: {mode: SIMPLE, credentialName: d}}}]}", "spec.subsets[0].trafficPolicy.tls.credentialName"},
 		{"a value", "kind: ServiceEntry\nmetadata: {name: a, namespace: b}\nspec: {hosts: [\"*.b\"], resolution: DYNAMIC_DNS, ports: [{number: 1, name: a, protocol: HTTP}]}", "spec.resolution, spec.hosts[0]"},
 		{"a setting is only warned of", "kind: MeshConfig\nmetadata: {name: a}\nspec: {enableTracing: true}", "warning spec.enableTracing"},
+		{"a setting of proxies", "kind: MeshConfig\nmetadata: {name: a}\nspec: {defaultConfig: {concurrency: 2, tracing: {sampling: 1}, gatewayTopology: {numTrustedProxies: 1, forwardClientCertDetails: SANITIZE}}}", "warning spec.defaultConfig.tracing, warning spec.defaultConfig.gatewayTopology.forwardClientCertDetails"},
 		{"an endpoint", "kind: Sidecar\nmetadata: {name: a, namespace: b}\nspec: {ingress: [{port: {number: 81, name: http, protocol: HTTP}, captureMode: NONE}, {port: {number: 82, name: http, protocol: HTTP}, defaultEndpoint: '0.0.0.0:80'}]}", "spec.ingress[0].defaultEndpoint"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -110,11 +110,18 @@ var known = map[string]fields{
 	forMesh + "Network":                  {run: "endpoints", warn: "gateways"},
 	forMesh + "Network.NetworkEndpoints": {run: "from_cidr from_registry"},
 	forMesh + "MeshConfig": {
-		run: "access_log_file access_log_format access_log_encoding proxy_listen_port proxy_inbound_listen_port connect_timeout protocol_detection_timeout tcp_keepalive outbound_traffic_policy enable_auto_mtls trust_domain trust_domain_aliases default_service_export_to default_virtual_service_export_to default_destination_rule_export_to root_namespace locality_lb_setting dns_refresh_rate h2_upgrade_policy path_normalization default_http_retry_policy mesh_mTLS tls_defaults default_traffic_policy",
+		run: "access_log_file access_log_format access_log_encoding proxy_listen_port proxy_inbound_listen_port connect_timeout protocol_detection_timeout tcp_keepalive outbound_traffic_policy enable_auto_mtls trust_domain trust_domain_aliases default_service_export_to default_virtual_service_export_to default_destination_rule_export_to root_namespace locality_lb_setting dns_refresh_rate h2_upgrade_policy path_normalization default_config default_http_retry_policy mesh_mTLS tls_defaults default_traffic_policy",
 		// what is for ingress controllers, for agents, for the control plane's own parts, and what Istio itself does not run any more
-		idle: "ingress_class ingress_service ingress_controller_mode ingress_selector config_sources certificates enable_prometheus_merge ca ca_certificates disable_envoy_listener_log enable_envoy_access_log_service default_config discovery_selectors",
+		idle: "ingress_class ingress_service ingress_controller_mode ingress_selector config_sources certificates enable_prometheus_merge ca ca_certificates disable_envoy_listener_log enable_envoy_access_log_service discovery_selectors",
 		warn: "proxy_http_port hbone_idle_timeout enable_tracing inbound_traffic_policy zone_aware_lb_setting inbound_cluster_stat_name outbound_cluster_stat_name service_settings service_scope_configs verify_certificate_at_client extension_providers default_providers default_inbound_http_retry_policy service_entry_visibility",
 	},
+	forMesh + "ProxyConfig": {
+		run: "gateway_topology",
+		// what agents make bootstraps and command lines of, and injectors pods
+		idle: "config_path binary_path service_cluster tracing_service_name drain_duration discovery_address discovery_refresh_delay zipkin_address statsd_udp_address envoy_metrics_service_address proxy_admin_port availability_zone control_plane_auth_policy custom_config_file stat_name_length concurrency proxy_bootstrap_template_path interception_mode sds envoy_metrics_service proxy_metadata runtime_values status_port extra_stat_tags termination_drain_duration mesh_id readiness_probe proxy_stats_matcher hold_application_until_proxy_starts ca_certificates_pem image file_flush_interval file_flush_min_size_kb stats_compression",
+		warn: "tracing envoy_access_log_service private_key_provider proxy_headers connection_settings",
+	},
+	forMesh + "Topology":                          {run: "num_trusted_proxies", warn: "forward_client_cert_details proxy_protocol"},
 	forMesh + "MeshConfig.OutboundTrafficPolicy":  {run: "mode", warn: "tls"},
 	forMesh + "MeshConfig.ProxyPathNormalization": {run: "normalization"},
 	forMesh + "MeshConfig.TLSConfig":              {run: "min_protocol_version ecdh_curves cipher_suites"},

@@ -1,12 +1,14 @@
 package translate
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/weftmesh/weft/control/mesh"
@@ -146,6 +148,43 @@ func TestNoIdentity(t *testing.T) {
 	for _, protocol := range []mesh.Protocol{mesh.Unknown, mesh.HTTP, mesh.TCP} {
 		if slices.ContainsFunc(ways(mesh.Disable, protocol, Traits{}), func(w way) bool { return w.ends }) {
 			t.Errorf("%v: mTLS ends where it is switched off", protocol)
+		}
+	}
+}
+
+// TestAccountsAreExact: dots of names are dots (hazard 87), and no part of an identity is taken for another.
+func TestAccountsAreExact(t *testing.T) {
+	w := &ruleWriter{settings: mesh.New().Settings, namespace: "n.s"}
+	for _, c := range []struct {
+		what string
+		p    *rbacv3.Principal
+		id   string
+		want bool
+	}{
+		{"account", w.account("a.b"), "spiffe://cluster.local/ns/n.s/sa/a.b", true},
+		{"account", w.account("a.b"), "spiffe://cluster.local/ns/n.s/sa/aXb", false},
+		{"account", w.account("a.b"), "spiffe://cluster.local/ns/nXs/sa/a.b", false},
+		{"account", w.account("a.b"), "spiffe://cluster.local/ns/n.s/sa/a.bc", false},
+		{"account", w.account("a.b"), "spiffe://cluster.local/ns/n.s/sa/ca.b", false},
+		{"account", w.account("other/a.b"), "spiffe://cluster.local/ns/other/sa/a.b", true},
+		{"account", w.account("other/a.b"), "spiffe://cluster.local/ns/n.s/sa/a.b", false},
+		{"namespace", w.space("n.s"), "spiffe://cluster.local/ns/n.s/sa/a", true},
+		{"namespace", w.space("n.s"), "spiffe://cluster.local/ns/nXs/sa/a", false},
+		{"namespace", w.space("n.s"), "spiffe://cluster.local/ns/n.s2/sa/a", false},
+		{"namespace", w.space("prod-*"), "spiffe://cluster.local/ns/prod-1/sa/a", true},
+		{"namespace", w.space("prod-*"), "spiffe://cluster.local/ns/prod/sa/a", false},
+		{"principal", w.principal("cluster.local/ns/n/sa/a.b"), "spiffe://cluster.local/ns/n/sa/a.b", true},
+		{"principal", w.principal("cluster.local/ns/n/sa/a.b"), "spiffe://cluster.local/ns/n/sa/aXb", false},
+		{"principal", w.principal("*/ns/n/sa/a.b"), "spiffe://clusterXlocal/ns/n/sa/a.b", true},
+		{"principal", w.principal("*/ns/n/sa/a.b"), "spiffe://cluster.local/ns/n/sa/aXb", false},
+	} {
+		m := c.p.GetAuthenticated().GetPrincipalName()
+		got := m.GetExact() != "" && m.GetExact() == c.id || m.GetPrefix() != "" && strings.HasPrefix(c.id, m.GetPrefix())
+		if re := m.GetSafeRegex().GetRegex(); re != "" {
+			got = regexp.MustCompile("^(?:" + re + ")$").MatchString(c.id)
+		}
+		if got != c.want {
+			t.Errorf("%s %v of %s: %v, want %v", c.what, m, c.id, got, c.want)
 		}
 	}
 }

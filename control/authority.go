@@ -1,0 +1,127 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/weftmesh/weft/control/ca"
+)
+
+// maxForm bounds, in bytes, what is posted to a page.
+const maxForm = 64 << 10
+
+// token makes a join token.
+func (p *Plane) token(w http.ResponseWriter, r *http.Request) {
+	if !p.posted(w, r) {
+		return
+	}
+	life := ca.DefaultTokenLife
+	if text := r.PostForm.Get("life"); text != "" {
+		var err error
+		if life, err = time.ParseDuration(text); err != nil {
+			http.Error(w, fmt.Sprintf("life %q: want a time such as 15m", text), http.StatusBadRequest)
+			return
+		}
+	}
+	who, err := ca.ParseIdentity(r.PostForm.Get("identity"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	p.did(w, r, "token", func(ctx context.Context) (string, error) { return p.secure.ca.NewToken(ctx, who, life, r.RemoteAddr) })
+}
+
+// revoke takes an identity or a certificate back.
+func (p *Plane) revoke(w http.ResponseWriter, r *http.Request) {
+	if !p.posted(w, r) {
+		return
+	}
+	p.did(w, r, "revocation", func(ctx context.Context) (string, error) {
+		f := r.PostForm
+		return "revoked", p.secure.ca.Revoke(ctx, ca.Revocation{Identity: f.Get("identity"), Serial: f.Get("serial"), Reason: f.Get("reason"), By: r.RemoteAddr})
+	})
+}
+
+// restore has an identity get certificates again.
+func (p *Plane) restore(w http.ResponseWriter, r *http.Request) {
+	if !p.posted(w, r) {
+		return
+	}
+	p.did(w, r, "restoration", func(ctx context.Context) (string, error) {
+		return "restored", p.secure.ca.Restore(ctx, r.PostForm.Get("identity"))
+	})
+}
+
+// rotate begins to replace the root.
+func (p *Plane) rotate(w http.ResponseWriter, r *http.Request) {
+	if !p.posted(w, r) {
+		return
+	}
+	p.did(w, r, "rotation", func(ctx context.Context) (string, error) {
+		return fmt.Sprintf("a new root is trusted from now on and signs in %v", ca.Overlap), p.secure.ca.Rotate(ctx)
+	})
+}
+
+// roots are the certificates that the mesh trusts, lists those of what is revoked, revoked the same in words.
+func (p *Plane) roots(w http.ResponseWriter, _ *http.Request) { p.pem(w, (*ca.Authority).RootsPEM) }
+func (p *Plane) lists(w http.ResponseWriter, _ *http.Request) { p.pem(w, (*ca.Authority).Lists) }
+
+func (p *Plane) revoked(w http.ResponseWriter, _ *http.Request) {
+	if p.authority(w) {
+		writeJSON(w, p.secure.ca.Revoked())
+	}
+}
+
+func (p *Plane) pem(w http.ResponseWriter, of func(*ca.Authority) []byte) {
+	if p.authority(w) {
+		w.Header().Set("Content-Type", "application/x-pem-file")
+		w.Write(of(p.secure.ca))
+	}
+}
+
+// authority says whether there is one to ask.
+func (p *Plane) authority(w http.ResponseWriter) bool {
+	if p.secure == nil {
+		http.Error(w, "there is no authority here: start with --secure-grpc-addr", http.StatusNotFound)
+	}
+	return p.secure != nil
+}
+
+// posted says whether a form has come, and that there is an authority to ask.
+func (p *Plane) posted(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodPost {
+		http.Error(w, "want a POST", http.StatusMethodNotAllowed)
+		return false
+	}
+	if !p.authority(w) {
+		return false
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return false
+	}
+	return true
+}
+
+// storeTime bounds what is asked of the store for a page.
+const storeTime = 10 * time.Second
+
+// did does something, answers with what has come of it, and writes that down.
+func (p *Plane) did(w http.ResponseWriter, r *http.Request, what string, do func(context.Context) (string, error)) {
+	ctx, cancel := context.WithTimeout(p.ctx, storeTime)
+	defer cancel()
+	text, err := do(ctx)
+	e := entry{Time: time.Now(), What: what, Identity: r.PostForm.Get("identity"), Serial: r.PostForm.Get("serial"), Reason: r.PostForm.Get("reason"), From: r.RemoteAddr}
+	if err != nil {
+		e.Refused = err.Error()
+	}
+	p.secure.audit.write(e)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
+	fmt.Fprintln(w, text)
+}
