@@ -94,3 +94,20 @@ func TestPartsInOrder(t *testing.T) {
 		}
 	}
 }
+
+// Whoever waits for the first checks chooses by what they have found, though the work that they set off has not been done by then.
+func TestWarmMeansThatChecksCount(t *testing.T) {
+	c := checked
+	up, l := still(t, &config.Cluster{Health: &c}, 1)
+	k, s := up.checker, up.Endpoints().All[0].Standing
+	k.checks[s] = &check{checker: k, standing: s}
+	if k.begun = true; up.Choose(l, nil) != nil {
+		t.Fatal("an endpoint is chosen before it was checked")
+	}
+	up.stale.Store(true) // a refresh is on its way: that of the result does not begin another one
+	k.settle(s, finding{result: passed})
+	if k.set.Warm(); up.Choose(l, nil) == nil {
+		t.Error("none is chosen after all checks were passed")
+	}
+	delete(k.checks, s) // it is no whole one
+}

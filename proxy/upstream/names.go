@@ -69,6 +69,7 @@ func (s *Set) Warm() {
 	for _, c := range s.List() {
 		if c.checker != nil && (c.names == nil || c.names.config.Warm) {
 			<-c.checker.warm
+			s.refresh(c) // what was found is in standings, and who may get requests may still be being worked out
 		}
 	}
 }
