@@ -18,7 +18,7 @@ func shout(t *testing.T) *Upstream {
 			n, err := c.Conn.Read(b)
 			c.Conn.Write(bytes.ToUpper(b[:n]))
 			if err != nil {
-				c.Send("end")
+				c.Conn.Write([]byte("end")) // in vain if the client has given up: whoever waits for it says so
 				return
 			}
 		}
