@@ -30,7 +30,7 @@ func (c *Cluster) Apply(manifests string) {
 	c.t.Helper()
 	c.each(manifests, func(h head, text []byte) {
 		if n := h.Metadata.Namespace; n != "" {
-			c.want(http.MethodPatch, "/api/v1/namespaces/"+n+force, applied, fmt.Appendf(nil, `{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": %q}}`, n))
+			c.want(http.MethodPatch, "/api/v1/namespaces/"+n+"?fieldManager=namespaces&force=true", applied, fmt.Appendf(nil, `{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": %q}}`, n))
 		}
 		c.want(http.MethodPatch, c.path(h)+force, applied, text)
 	})
