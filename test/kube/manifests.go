@@ -50,6 +50,18 @@ func (c *Cluster) Delete(manifests string) {
 	})
 }
 
+// Drop takes away the objects of some manifests that are not in others.
+func (c *Cluster) Drop(was, is string) {
+	c.t.Helper()
+	there := map[head]bool{}
+	c.each(is, func(h head, _ []byte) { there[h] = true })
+	c.each(was, func(h head, text []byte) {
+		if !there[h] {
+			c.Delete(string(text))
+		}
+	})
+}
+
 // Get reads an object into v.
 func (c *Cluster) Get(manifest string, v any) {
 	c.t.Helper()

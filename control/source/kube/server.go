@@ -27,9 +27,10 @@ const nameInCluster = "Kubernetes"
 
 // Server is an API server that can be asked.
 type Server struct {
-	Name   string // of the cluster: the context's, or "Kubernetes" from inside
-	URL    string
-	client *http.Client
+	Name    string // of the cluster: the context's, or "Kubernetes" from inside
+	URL     string
+	client  *http.Client
+	reviews chan struct{} // has room for those who are asked about at a time
 }
 
 // Connect reads how an API server is reached: from a kubeconfig, of a context or else of its current one; or InCluster. It asks nothing yet.
@@ -67,7 +68,7 @@ func Connect(kubeconfig, contextName, agent string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control/source/kube: %w", err)
 	}
-	return &Server{Name: name, URL: strings.TrimSuffix(base.String(), "/"), client: client}, nil
+	return &Server{Name: name, URL: strings.TrimSuffix(base.String(), "/"), client: client, reviews: make(chan struct{}, maxReviews)}, nil
 }
 
 // What is waited for, and read.
