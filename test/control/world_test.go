@@ -238,7 +238,21 @@ func (p *plane) proxy(name string) *process { return p.proxyAt(name, "NAMESPACE:
 // proxyAt is proxy for a node with that metadata, which reaches the plane at a port, over a transport socket if it is not empty.
 func (p *plane) proxyAt(name, metadata string, port int, socket string) *process {
 	p.t.Helper()
-	boot := fmt.Sprintf(`
+	boot := bootstrap(metadata, port, socket)
+	if name == "envoy" {
+		envoy.Start(p.t, boot)
+		return nil
+	}
+	file := filepath.Join(p.t.TempDir(), "boot.yaml")
+	if err := os.WriteFile(file, []byte(boot), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+	return run(p.t, program(p.t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning")
+}
+
+// bootstrap is that of proxyAt.
+func bootstrap(metadata string, port int, socket string) string {
+	return fmt.Sprintf(`
 node: {id: sidecar~127.0.0.1~one.a~a.svc.cluster.local, cluster: one.a, metadata: {%s, INTERCEPTION_MODE: NONE, WEFT_IDENTITY: none}}
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}
 dynamic_resources:
@@ -256,15 +270,6 @@ static_resources:
         explicit_http_config: {http2_protocol_options: {}}
     load_assignment: {cluster_name: plane, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}]}]}
 %s`, metadata, port, socket)
-	if name == "envoy" {
-		envoy.Start(p.t, boot)
-		return nil
-	}
-	file := filepath.Join(p.t.TempDir(), "boot.yaml")
-	if err := os.WriteFile(file, []byte(boot), 0o644); err != nil {
-		p.t.Fatal(err)
-	}
-	return run(p.t, program(p.t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning")
 }
 
 // upstream answers with its name.

@@ -23,7 +23,7 @@ import (
 // How long is waited between two tries, doubled each time, half of it by chance; and how long one has to go well for the next to be tried soon.
 const (
 	firstPause = 200 * time.Millisecond
-	lastPause  = 10 * time.Second
+	lastPause  = 5 * time.Second
 	calm       = 30 * time.Second
 )
 

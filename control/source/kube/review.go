@@ -26,6 +26,9 @@ var ErrUnreviewed = errors.New("control/source/kube: the API server could not be
 // Review asks whose token one is that is for an audience: a service account of a namespace. Nothing of what the token says is believed, and no answer is
 // kept, so that a token counts for nothing as soon as its Pod or its account is deleted. An error that is an ErrUnreviewed says nothing about the token.
 func (s *Server) Review(ctx context.Context, token, audience string) (namespace, account string, err error) {
+	if token == "" {
+		return "", "", errNotGood(audience)
+	}
 	if len(token) > maxToken {
 		return "", "", fmt.Errorf("control/source/kube: a token of %d bytes: want at most %d", len(token), maxToken)
 	}
@@ -62,7 +65,7 @@ func (s *Server) Review(ctx context.Context, token, audience string) (namespace,
 	}
 	switch a := &out.Status; {
 	case !a.Authenticated:
-		return "", "", errors.New("control/source/kube: the token is not good: want one of a service account of this cluster, for the audience " + audience + ", whose time is not over")
+		return "", "", errNotGood(audience)
 	case !slices.Contains(a.Audiences, audience): // a server that does not know audiences takes tokens for anything
 		return "", "", fmt.Errorf("control/source/kube: the token is for %q: want the audience %q", a.Audiences, audience)
 	}
@@ -71,4 +74,8 @@ func (s *Server) Review(ctx context.Context, token, audience string) (namespace,
 		return "", "", fmt.Errorf("control/source/kube: the token is of %q: want one of a service account", out.Status.User.Username)
 	}
 	return parts[2], parts[3], nil
+}
+
+func errNotGood(audience string) error {
+	return errors.New("control/source/kube: the token is not good: want one of a service account of this cluster, for the audience " + audience + ", whose time is not over")
 }
