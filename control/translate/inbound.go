@@ -90,17 +90,17 @@ type agedKey struct {
 // aged is the services of a namespace, the oldest first.
 type aged struct {
 	services []*mesh.Service
-	chosen   map[string][]int // those that choose by labels, by one of them
-	others   []int            // those that do not
+	chosen   map[string][]int      // those that choose by labels, by one of them
+	others   map[*mesh.Service]int // those that do not
 }
 
 func (t *Translator) aged(m *mesh.Mesh, namespace string) *aged {
 	return t.ageds.get(agedKey{weak.Make(m.Services), namespace}, func() *aged {
-		a := &aged{services: m.Services.In(namespace), chosen: map[string][]int{}}
+		a := &aged{services: m.Services.In(namespace), chosen: map[string][]int{}, others: map[*mesh.Service]int{}}
 		slices.SortStableFunc(a.services, func(a, b *mesh.Service) int { return a.Created.Compare(b.Created) })
 		for i, s := range a.services {
 			if len(s.Selector) == 0 {
-				a.others = append(a.others, i)
+				a.others[s] = i
 				continue
 			}
 			first := ""
@@ -119,7 +119,12 @@ func (t *Translator) aged(m *mesh.Mesh, namespace string) *aged {
 // several services of a port the oldest counts.
 func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
 	workload := m.Workloads.At(p.Namespace, p.Address)
-	look := slices.Clone(services.others)
+	var look []int
+	if p.Address != "" {
+		for _, s := range m.Endpoints.At(p.Namespace, p.Address) {
+			look = append(look, services.others[s])
+		}
+	}
 	for k, v := range p.Labels {
 		look = append(look, services.chosen[k+"="+v]...)
 	}
@@ -131,7 +136,7 @@ func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
 			continue
 		}
 		var endpoints *mesh.Endpoints
-		if !chosen && p.Address != "" {
+		if !chosen {
 			endpoints = m.Endpoints.Of(s)
 		}
 		for at, port := range s.Ports {
@@ -147,7 +152,7 @@ func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
 				}
 			default:
 				number = 0
-				if endpoints != nil && at < len(endpoints.Ports) {
+				if at < len(endpoints.Ports) {
 					for _, e := range endpoints.Ports[at] {
 						if e.Address == p.Address {
 							number = e.Port
