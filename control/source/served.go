@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,62 +41,65 @@ func ReadServed(kind Kind, data []byte, from Origin) (Served, error) {
 	if Forms[kind].message != nil {
 		return readServedMessage(kind, data, from)
 	}
-	var all struct {
-		Metadata servedMeta `json:"metadata"`
-	}
+	var meta servedMeta
 	o := &Object{Key: Key{Kind: kind}, From: from}
 	var err error
+	// Each spec is a value of its own: a pointer into what is read of an object would keep all of that.
 	switch kind {
 	case Service:
-		var in struct {
-			Metadata servedMeta  `json:"metadata"`
-			Spec     ServiceSpec `json:"spec"`
-		}
-		err = json.Unmarshal(data, &in)
-		all.Metadata, o.Spec = in.Metadata, &in.Spec
+		spec := &ServiceSpec{}
+		err = json.Unmarshal(data, &struct {
+			Metadata *servedMeta  `json:"metadata"`
+			Spec     *ServiceSpec `json:"spec"`
+		}{&meta, spec})
+		o.Spec = spec
 	case EndpointSlice:
-		var in struct {
-			Metadata servedMeta `json:"metadata"`
-			EndpointSliceSpec
-		}
-		err = json.Unmarshal(data, &in)
-		all.Metadata, o.Spec = in.Metadata, &in.EndpointSliceSpec
+		spec := &EndpointSliceSpec{}
+		err = json.Unmarshal(data, &struct {
+			Metadata *servedMeta `json:"metadata"`
+			*EndpointSliceSpec
+		}{&meta, spec})
+		o.Spec = spec
 	case Pod:
-		var in struct {
-			Metadata servedMeta `json:"metadata"`
-			Spec     PodSpec    `json:"spec"`
-			Status   podStatus  `json:"status"`
-		}
-		err = json.Unmarshal(data, &in)
-		all.Metadata, o.Spec = in.Metadata, &in.Spec
-		in.Spec.Status = in.Status.status()
-		for _, owner := range in.Metadata.OwnerReferences {
+		spec, status := &PodSpec{}, podStatus{}
+		err = json.Unmarshal(data, &struct {
+			Metadata *servedMeta `json:"metadata"`
+			Spec     *PodSpec    `json:"spec"`
+			Status   *podStatus  `json:"status"`
+		}{&meta, spec, &status})
+		spec.Status = status.status()
+		for _, owner := range meta.OwnerReferences {
 			if owner.Controller {
-				in.Spec.Owner = ObjectRef{Kind: owner.Kind, Namespace: in.Metadata.Namespace, Name: owner.Name}
+				spec.Owner = ObjectRef{Kind: owner.Kind, Namespace: meta.Namespace, Name: owner.Name}
 			}
 		}
+		o.Spec = spec
 	case Secret:
-		var in struct {
-			Metadata servedMeta `json:"metadata"`
-			SecretSpec
-		}
-		err = json.Unmarshal(data, &in)
-		all.Metadata, o.Spec = in.Metadata, &in.SecretSpec
+		spec := &SecretSpec{}
+		err = json.Unmarshal(data, &struct {
+			Metadata *servedMeta `json:"metadata"`
+			*SecretSpec
+		}{&meta, spec})
+		o.Spec = spec
 	case ConfigMap:
-		var in struct {
-			Metadata servedMeta `json:"metadata"`
-			ConfigMapSpec
+		spec := &ConfigMapSpec{}
+		err = json.Unmarshal(data, &struct {
+			Metadata *servedMeta `json:"metadata"`
+			*ConfigMapSpec
+		}{&meta, spec})
+		o.Spec = spec
+	case Node, Namespace:
+		err = json.Unmarshal(data, &struct {
+			Metadata *servedMeta `json:"metadata"`
+		}{&meta})
+		o.Spec = &NodeSpec{}
+		if kind == Namespace {
+			o.Spec = &NamespaceSpec{}
 		}
-		err = json.Unmarshal(data, &in)
-		all.Metadata, o.Spec = in.Metadata, &in.ConfigMapSpec
-	case Node:
-		err, o.Spec = json.Unmarshal(data, &all), &NodeSpec{}
-	case Namespace:
-		err, o.Spec = json.Unmarshal(data, &all), &NamespaceSpec{}
 	default:
 		return Served{}, fmt.Errorf("control/source: a %s is no kind of an API server", kind)
 	}
-	s, err := served(o, &all.Metadata, err)
+	s, err := served(o, &meta, err)
 	if err != nil {
 		return s, err
 	}
@@ -108,31 +112,27 @@ func ReadServed(kind Kind, data []byte, from Origin) (Served, error) {
 
 // readServedMessage is ReadServed of a kind of Istio's.
 func readServedMessage(kind Kind, data []byte, from Origin) (Served, error) {
-	var in struct {
-		Metadata servedMeta      `json:"metadata"`
-		Spec     json.RawMessage `json:"spec"`
-		// What else stands beside them: a spec whose name is written wrongly is no empty spec.
-		Rest map[string]json.RawMessage `json:"-"`
-	}
 	o := &Object{Key: Key{Kind: kind}, From: from}
-	err := json.Unmarshal(data, &in)
-	s, err := served(o, &in.Metadata, err)
+	var all map[string]json.RawMessage
+	var meta servedMeta
+	err := json.Unmarshal(data, &all)
+	if err == nil {
+		err = json.Unmarshal(all["metadata"], &meta)
+	}
+	s, err := served(o, &meta, err)
 	if err != nil {
 		return s, err
 	}
-	if err := json.Unmarshal(data, &in.Rest); err != nil {
-		return s, fmt.Errorf("control/source: %w", err)
-	}
 	r := &reading{from: from}
-	for name := range in.Rest {
-		if !knownAtTop(name) {
+	for name := range all { // a spec whose name is written wrongly is no empty spec
+		if !slices.Contains(top, name) {
 			r.note(o.Key, &fault{path: step(short(name)), text: "is no field of a " + kind.String() + nearest(name, top)})
 		}
 	}
 	spec := &yaml.Node{Kind: yaml.MappingNode}
-	if len(in.Spec) > 0 {
+	if len(all["spec"]) > 0 {
 		var f *fault
-		if spec, f = parseJSON(in.Spec); f != nil {
+		if spec, f = parseJSON(all["spec"]); f != nil {
 			r.note(o.Key, f.in("spec"))
 		}
 	}
@@ -146,14 +146,6 @@ func readServedMessage(kind Kind, data []byte, from Origin) (Served, error) {
 		s.note(p)
 	}
 	return s, nil
-}
-
-func knownAtTop(name string) bool {
-	switch name {
-	case "apiVersion", "kind", "metadata", "spec", "status":
-		return true
-	}
-	return false
 }
 
 // note keeps a problem, which has no line: an API server keeps no text.
