@@ -324,6 +324,20 @@ func settled(c *test.Cluster, f *follower) {
 	f.told("Node mark", "Namespace mark", "Service mark/mark", "Pod mark/mark", "EndpointSlice mark/mark", "VirtualService mark/mark")
 }
 
+// A server that tells lists only as lists is followed, too.
+func TestAServerThatOnlyLists(t *testing.T) {
+	c := test.Start(t, "--feature-gates=WatchList=false")
+	c.Install("virtualservices")
+	c.Apply(world[:strings.Index(world, "\n---\napiVersion: security")])
+	f := follow(t, c.Kubeconfig)
+	f.next()
+	if len(f.problem) > 0 || f.object(source.VirtualService, "a", "shop") == nil || f.object(source.Node, "", "n1") == nil || f.object(source.Secret, "a", "release") != nil {
+		t.Errorf("%q, %v", f.problem, f.objects)
+	}
+	c.Delete("{apiVersion: v1, kind: Service, metadata: {name: shop, namespace: a}}")
+	f.told("-Service a/shop")
+}
+
 // Who may not read something is told so, and serves nothing until he may.
 func TestWhatMayNotBeReadIsSaid(t *testing.T) {
 	c := test.Start(t)
