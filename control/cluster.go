@@ -35,6 +35,7 @@ func (p *Plane) openCluster() error {
 	if err != nil {
 		return fmt.Errorf("--kubeconfig: %w", err)
 	}
+	s.Stats = p.stats.Acquire(kube.Stats, "cluster.").Loop(0)
 	p.cluster = &cluster{server: s, Cluster: kube.New(kube.Options{Server: s, Namespace: p.KubeNamespace, MeshConfig: p.MeshConfig == "", Log: p.Log})}
 	return nil
 }

@@ -59,7 +59,7 @@ var silence = sync.OnceFunc(func() { klog.SetSlogLogger(slog.New(slog.DiscardHan
 // New makes one. Watch has it follow.
 func New(o Options) *Cluster {
 	silence()
-	c := &Cluster{Options: o, hold: newHold(o.Server.Name)}
+	c := &Cluster{Options: o, hold: newHold(o.Server)}
 	for k := range source.Forms {
 		kind, form := source.Kind(k), &source.Forms[k]
 		f := &feed{cluster: c, what: strings.TrimSuffix(form.Plural+"."+form.Group, "."), read: c.reader(kind)}
@@ -165,6 +165,9 @@ func (c *Cluster) Watch(ctx context.Context, tell func(source.Batch)) error {
 			tell(b)
 			continue
 		}
+		if c.hold.told() {
+			continue // and what is wrong as well
+		}
 		for _, why := range c.hold.waits() {
 			if !said[why] && len(said) < maxProblems {
 				said[why] = true
@@ -194,6 +197,8 @@ func (c *Cluster) lose(err error) {
 		return
 	}
 	c.back, c.away = make(chan struct{}), time.Now()
+	c.Server.count(losses, 1)
+	c.Server.gauge(away, 1)
 	c.end()
 	c.hold.lost(fmt.Sprintf("the API server at %s does not answer, and what it has told goes on being served: %v", c.Server.URL, err))
 	c.all.Go(c.probe)
@@ -227,6 +232,7 @@ func (c *Cluster) probe() {
 	close(c.back)
 	c.back = nil
 	c.session, c.end = context.WithCancel(c.ctx)
+	c.Server.gauge(away, 0)
 	c.hold.found()
 }
 

@@ -22,9 +22,11 @@ import (
 
 // How long is waited between two tries, doubled each time, half of it by chance; and how long one has to go well for the next to be tried soon.
 const (
-	firstPause = 200 * time.Millisecond
-	lastPause  = 5 * time.Second
-	calm       = 30 * time.Second
+	againPause  = 100 * time.Millisecond // before a watch is asked for again that could not be asked for
+	firstPause  = 200 * time.Millisecond
+	lastPause   = 5 * time.Second
+	forbearance = 2 * time.Second // before a server's no is told to people
+	calm        = 30 * time.Second
 )
 
 // feed follows the objects of a kind.
@@ -54,7 +56,8 @@ type sink interface {
 func (f *feed) run(ctx context.Context) {
 	r := cache.NewReflectorWithOptions(&cache.ListWatch{ListWithContextFunc: f.list, WatchFuncWithContext: f.watch}, &item{}, f.into,
 		cache.ReflectorOptions{Name: f.what, TypeDescription: f.what})
-	pause, failures := firstPause, 0
+	pause := firstPause
+	var bad time.Time // since when a server says no; zero: it does not
 	for {
 		session := f.cluster.answers(ctx)
 		one, cancel := context.WithCancel(ctx)
@@ -66,8 +69,9 @@ func (f *feed) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(began) > calm {
-			pause, failures = firstPause, 0
+		now := time.Now()
+		if now.Sub(began) > calm {
+			pause, bad = firstPause, time.Time{}
 		}
 		status := (*apierrors.StatusError)(nil)
 		switch {
@@ -75,8 +79,12 @@ func (f *feed) run(ctx context.Context) {
 			continue
 		case err == nil || apierrors.IsResourceExpired(err) || apierrors.IsGone(err): // where it was is not known any more
 		case errors.As(err, &status):
+			f.cluster.Server.count(refusals, 1)
+			if bad.IsZero() {
+				bad = now
+			}
 			// A server that has just begun may say no to what it will say yes to.
-			if failures++; failures > 1 {
+			if now.Sub(bad) > forbearance {
 				f.into.failed(f.refusal(status))
 			}
 			f.into.lost()
@@ -95,7 +103,9 @@ func (f *feed) run(ctx context.Context) {
 
 // open begins to read a list or a watch.
 func (f *feed) open(ctx context.Context, o metav1.ListOptions) (io.ReadCloser, error) {
-	o.FieldSelector = f.fields
+	if o.FieldSelector = f.fields; o.ResourceVersion == "0" {
+		o.ResourceVersion = "" // which is not what some server once knew, but what there is
+	}
 	query, err := queryparams.Convert(&o)
 	if err != nil {
 		return nil, err
@@ -131,6 +141,14 @@ func (f *feed) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, 
 func (f *feed) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	o.Watch = true
 	body, err := f.open(ctx, o)
+	if status := (*apierrors.StatusError)(nil); err != nil && !errors.As(err, &status) && ctx.Err() == nil {
+		// It may be that it was asked on a connection that was just ending, as that of the watch before was.
+		select {
+		case <-ctx.Done():
+		case <-time.After(againPause/2 + rand.N(againPause/2)):
+		}
+		body, err = f.open(ctx, o)
+	}
 	if err != nil {
 		if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) {
 			return nil, err // the reflector knows better versions
@@ -138,7 +156,8 @@ func (f *feed) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface
 		// It would try others again by itself, without anybody hearing of it.
 		return nil, broken{err}
 	}
-	e := newEvents(body, f.read)
+	f.cluster.Server.count(watches, 1)
+	e := newEventReader(body, f.read)
 	return watch.NewStreamWatcherWithLogger(klog.FromContext(ctx), e, e), nil
 }
 

@@ -22,8 +22,8 @@ const (
 
 // hold is what an API server has told, and what has been told on.
 type hold struct {
-	name string
-	wake chan struct{} // has room for one: there may be something to tell
+	server *Server
+	wake   chan struct{} // has room for one: there may be something to tell
 
 	mu     sync.Mutex
 	shelf  []*shelf
@@ -51,8 +51,8 @@ type shelf struct {
 // change is an object as it was when it was last told and as it is now; nil: it is not there.
 type change struct{ was, is *source.Object }
 
-func newHold(name string) *hold {
-	return &hold{name: name, wake: make(chan struct{}, 1), dirty: map[source.Key]change{}, other: true}
+func newHold(s *Server) *hold {
+	return &hold{server: s, wake: make(chan struct{}, 1), dirty: map[source.Key]change{}, other: true}
 }
 
 func (h *hold) newShelf() *shelf {
@@ -72,7 +72,10 @@ func (h *hold) nudge() {
 func (s *shelf) Add(one any) error {
 	s.hold.mu.Lock()
 	defer s.hold.mu.Unlock()
-	s.take(one.(*item))
+	s.hold.server.count(events, 1)
+	if !s.take(one.(*item)) {
+		s.hold.server.count(unchanged, 1)
+	}
 	s.hold.nudge()
 	return nil
 }
@@ -87,6 +90,7 @@ func (s *shelf) Resync() error { return nil }
 func (s *shelf) Delete(one any) error {
 	s.hold.mu.Lock()
 	defer s.hold.mu.Unlock()
+	s.hold.server.count(events, 1)
 	for _, served := range one.(*item).read {
 		s.drop(served.Key)
 	}
@@ -98,6 +102,7 @@ func (s *shelf) Delete(one any) error {
 func (s *shelf) Replace(all []any, _ string) error {
 	s.hold.mu.Lock()
 	defer s.hold.mu.Unlock()
+	s.hold.server.count(lists, 1)
 	there := make(map[source.Key]bool, len(all))
 	for _, one := range all {
 		for _, served := range one.(*item).read {
@@ -191,11 +196,11 @@ func (s *shelf) failed(why string) (news bool) {
 	return true
 }
 
-// take takes an object in. One that is wrong leaves the version before in force.
-func (s *shelf) take(one *item) {
+// take takes an object in, and says whether anything of it is another. One that is wrong leaves the version before in force.
+func (s *shelf) take(one *item) (news bool) {
 	for _, served := range one.read {
 		if !slices.Equal(s.problems[served.Key], served.Problems) {
-			s.hold.other = true
+			news, s.hold.other = true, true
 			if s.problems[served.Key] = served.Problems; len(served.Problems) == 0 {
 				delete(s.problems, served.Key)
 			}
@@ -207,7 +212,9 @@ func (s *shelf) take(one *item) {
 		s.alike(served.Object)
 		s.have[served.Key] = served.Object
 		s.note(served.Key, was, served.Object)
+		news = true
 	}
+	return news
 }
 
 // alike has a Pod share what it has in common with another one of its owner, which is most of it: 560 bytes of 1,660 are left.
@@ -295,6 +302,7 @@ func (h *hold) batch(now time.Time) (b source.Batch, news bool, wait time.Durati
 				b.Changes = append(b.Changes, source.Change{Key: key, Object: c.is})
 			}
 		}
+		h.server.count(changes, uint64(len(b.Changes)))
 		h.dirty = map[source.Key]change{} // and not one that has room for all that was ever told at once
 		slices.SortFunc(b.Changes, func(a, b source.Change) int { return compare(a.Key, b.Key) })
 	}
@@ -348,7 +356,9 @@ func (h *hold) waits() []string {
 // problems are all that there are.
 func (h *hold) problems() []source.Problem {
 	var out []source.Problem
-	add := func(text string) { out = append(out, source.Problem{From: source.Origin{Source: h.name}, Text: text}) }
+	add := func(text string) {
+		out = append(out, source.Problem{From: source.Origin{Source: h.server.Name}, Text: text})
+	}
 	if h.said != "" {
 		add(h.said)
 	}
@@ -364,7 +374,7 @@ func (h *hold) problems() []source.Problem {
 	slices.SortStableFunc(of, func(a, b source.Problem) int { return compare(a.Key, b.Key) })
 	out = append(out, of...)
 	if more := len(out) - maxProblems; more > 0 {
-		out = append(out[:maxProblems], source.Problem{From: source.Origin{Source: h.name}, Text: fmt.Sprintf("has %d problems more", more)})
+		out = append(out[:maxProblems], source.Problem{From: source.Origin{Source: h.server.Name}, Text: fmt.Sprintf("has %d problems more", more)})
 	}
 	return out
 }

@@ -32,6 +32,12 @@ func (s *Server) Review(ctx context.Context, token, audience string) (namespace,
 	if len(token) > maxToken {
 		return "", "", fmt.Errorf("control/source/kube: a token of %d bytes: want at most %d", len(token), maxToken)
 	}
+	s.count(asked, 1)
+	defer func() {
+		if errors.Is(err, ErrUnreviewed) {
+			s.count(unasked, 1)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, reviewTime)
 	defer cancel()
 	select {

@@ -17,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/weftmesh/weft/telemetry"
 )
 
 // InCluster is what names, in the place of a kubeconfig, the service account of the Pod that this process runs in.
@@ -29,6 +31,7 @@ const nameInCluster = "Kubernetes"
 type Server struct {
 	Name    string // of the cluster: the context's, or "Kubernetes" from inside
 	URL     string
+	Stats   *telemetry.Values // of Stats; nil: nothing is counted. It is set before anything is asked
 	client  *http.Client
 	reviews chan struct{} // has room for those who are asked about at a time
 }

@@ -56,22 +56,22 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// events reads what a watch tells. It is a watch.Decoder.
-type events struct {
+// eventReader reads what a watch tells. It is a watch.Decoder.
+type eventReader struct {
 	body  io.ReadCloser
 	limit *bounded
 	text  *json.Decoder
 	read  reader
 }
 
-func newEvents(body io.ReadCloser, read reader) *events {
-	e := &events{body: body, limit: &bounded{from: body}, read: read}
+func newEventReader(body io.ReadCloser, read reader) *eventReader {
+	e := &eventReader{body: body, limit: &bounded{from: body}, read: read}
 	e.text = json.NewDecoder(e.limit)
 	return e
 }
 
 // Decode implements watch.Decoder.
-func (e *events) Decode() (watch.EventType, runtime.Object, error) {
+func (e *eventReader) Decode() (watch.EventType, runtime.Object, error) {
 	for {
 		var one struct {
 			Type   watch.EventType
@@ -79,7 +79,10 @@ func (e *events) Decode() (watch.EventType, runtime.Object, error) {
 		}
 		e.limit.left = maxEvent
 		if err := e.text.Decode(&one); err != nil {
-			return "", nil, err
+			if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) || errors.Is(err, errTooLarge) {
+				return "", nil, err
+			}
+			return "", nil, io.EOF // however the connection has ended: the watch is taken up where it was
 		}
 		switch one.Type {
 		case watch.Added, watch.Modified, watch.Deleted:
@@ -101,10 +104,10 @@ func (e *events) Decode() (watch.EventType, runtime.Object, error) {
 }
 
 // Close implements watch.Decoder.
-func (e *events) Close() { e.body.Close() }
+func (e *eventReader) Close() { e.body.Close() }
 
 // AsObject has what is wrong with a stream be told as an event.
-func (e *events) AsObject(err error) runtime.Object {
+func (e *eventReader) AsObject(err error) runtime.Object {
 	return &apierrors.NewInternalError(err).ErrStatus
 }
 

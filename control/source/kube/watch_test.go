@@ -18,6 +18,7 @@ import (
 
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/source/kube"
+	"github.com/weftmesh/weft/telemetry"
 	test "github.com/weftmesh/weft/test/kube"
 )
 
@@ -27,6 +28,7 @@ const deadline = time.Minute
 type follower struct {
 	t       testing.TB
 	cluster *kube.Cluster
+	stats   *telemetry.Store
 	batches chan source.Batch
 	objects map[source.Key]*source.Object
 	problem []string
@@ -58,7 +60,8 @@ func follow(t testing.TB, kubeconfig string, change ...func(*kube.Options)) *fol
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &follower{t: t, batches: make(chan source.Batch, 1000), objects: map[source.Key]*source.Object{}, log: &lines{}}
+	f := &follower{t: t, stats: telemetry.NewStore(0), batches: make(chan source.Batch, 1000), objects: map[source.Key]*source.Object{}, log: &lines{}}
+	server.Stats = f.stats.Acquire(kube.Stats, "cluster.").Loop(0)
 	o := kube.Options{Server: server, Namespace: "istio-system", MeshConfig: true, Log: slog.New(slog.NewTextHandler(f.log, nil))}
 	for _, one := range change {
 		one(&o)
@@ -140,6 +143,16 @@ func (f *follower) told(want ...string) {
 
 func (f *follower) object(kind source.Kind, namespace, name string) *source.Object {
 	return f.objects[source.Key{Kind: kind, Namespace: namespace, Name: name}]
+}
+
+// number is a statistic.
+func (f *follower) number(name string) (n int64) {
+	for _, one := range f.stats.Read(telemetry.Filter{}) {
+		if one.Name == "cluster."+name {
+			n = one.Value
+		}
+	}
+	return n
 }
 
 func (f *follower) says(part string) bool {
@@ -423,6 +436,16 @@ func newGate(t testing.TB, to string) *gate {
 	return g
 }
 
+// cut ends what goes through it, and lets others through.
+func (g *gate) cut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.open {
+		c.Close()
+		delete(g.open, c)
+	}
+}
+
 // close shuts it, or opens it.
 func (g *gate) close(shut bool) {
 	g.mu.Lock()
@@ -488,6 +511,17 @@ func TestAServerThatIsLostComesBack(t *testing.T) {
 	}
 	if n := f.log.count("the API server answers again"); n != 2 {
 		t.Errorf("that it answers is said %d times", n)
+	}
+
+	// Watches that end are taken up where they were, and nothing is listed again.
+	listed, watched := f.number("lists_total"), f.number("watches_total")
+	<-time.After(1100 * time.Millisecond) // client-go takes a watch that has told nothing within a second for one that does not work, and lists again
+	g.cut()
+	c.Apply("{apiVersion: v1, kind: Service, metadata: {name: meanwhile, namespace: a}, spec: {ports: [{port: 80}]}}")
+	f.told("Service a/meanwhile")
+	eventually(t, "all is watched again", func() bool { return f.number("watches_total") >= watched+22 })
+	if n := f.number("lists_total"); n != listed {
+		t.Errorf("%d lists: want none", n-listed)
 	}
 
 	// A server that dies and comes back at once.
