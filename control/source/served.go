@@ -43,7 +43,13 @@ func ReadServed(kind Kind, data []byte, from Origin) (Served, error) {
 	}
 	var meta servedMeta
 	o := &Object{Key: Key{Kind: kind}, From: from}
-	var err error
+	if wanted[kind] == nil {
+		return Served{}, fmt.Errorf("control/source: a %s is no kind of an API server", kind)
+	}
+	data, err := prune(make([]byte, 0, 1<<10), data, wanted[kind])
+	if err != nil {
+		return served(o, &meta, err)
+	}
 	// Each spec is a value of its own: a pointer into what is read of an object would keep all of that.
 	switch kind {
 	case Service:
@@ -96,8 +102,6 @@ func ReadServed(kind Kind, data []byte, from Origin) (Served, error) {
 		if kind == Namespace {
 			o.Spec = &NamespaceSpec{}
 		}
-	default:
-		return Served{}, fmt.Errorf("control/source: a %s is no kind of an API server", kind)
 	}
 	s, err := served(o, &meta, err)
 	if err != nil {
@@ -113,26 +117,37 @@ func ReadServed(kind Kind, data []byte, from Origin) (Served, error) {
 // readServedMessage is ReadServed of a kind of Istio's.
 func readServedMessage(kind Kind, data []byte, from Origin) (Served, error) {
 	o := &Object{Key: Key{Kind: kind}, From: from}
-	var all map[string]json.RawMessage
 	var meta servedMeta
-	err := json.Unmarshal(data, &all)
+	var head, text []byte
+	var unknown []string
+	err := Members(data, func(name, value []byte) (err error) {
+		switch string(name) {
+		case "metadata":
+			head, err = prune(head[:0], value, wantedMeta)
+		case "spec":
+			text = value
+		default:
+			if !slices.Contains(top, string(name)) {
+				unknown = append(unknown, string(name))
+			}
+		}
+		return err
+	})
 	if err == nil {
-		err = json.Unmarshal(all["metadata"], &meta)
+		err = json.Unmarshal(head, &meta)
 	}
 	s, err := served(o, &meta, err)
 	if err != nil {
 		return s, err
 	}
 	r := &reading{from: from}
-	for name := range all { // a spec whose name is written wrongly is no empty spec
-		if !slices.Contains(top, name) {
-			r.note(o.Key, &fault{path: step(short(name)), text: "is no field of a " + kind.String() + nearest(name, top)})
-		}
+	for _, name := range unknown { // a spec whose name is written wrongly is no empty spec
+		r.note(o.Key, &fault{path: step(short(name)), text: "is no field of a " + kind.String() + nearest(name, top)})
 	}
 	spec := &yaml.Node{Kind: yaml.MappingNode}
-	if len(all["spec"]) > 0 {
+	if len(text) > 0 {
 		var f *fault
-		if spec, f = parseJSON(all["spec"]); f != nil {
+		if spec, f = parseJSON(text); f != nil {
 			r.note(o.Key, f.in("spec"))
 		}
 	}

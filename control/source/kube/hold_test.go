@@ -1,7 +1,10 @@
 package kube
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"runtime"
 	"testing"
@@ -73,18 +76,6 @@ func TestPodsAreSmall(t *testing.T) {
 	runtime.KeepAlive(c)
 }
 
-func BenchmarkReadPod(b *testing.B) {
-	c := clusterOf()
-	_, read := c.shelfOf(source.Pod)
-	text := podText(1)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := read(text); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 // What was held back for kinds that are to be listed again is told when they have been, and if one of them cannot be, after a while all the same.
 func TestWhatIsHeldBackIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -141,4 +132,34 @@ func TestWhatIsHeldBackIsTold(t *testing.T) {
 		add(4)
 		told("the same", 0, 0)
 	})
+}
+
+// What a watch costs: events as a server tells them, of Pods and of VirtualServices.
+func BenchmarkReadEvents(b *testing.B) {
+	c := clusterOf()
+	for kind, text := range map[source.Kind][]byte{source.Pod: podText(1), source.VirtualService: []byte(`{"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{\"apiVersion\":\"networking.istio.io/v1\",\"kind\":\"VirtualService\",\"metadata\":{\"annotations\":{},\"name\":\"s1\",\"namespace\":\"town\"},\"spec\":{\"hosts\":[\"s1\"],\"http\":[{\"route\":[{\"destination\":{\"host\":\"s1\",\"subset\":\"v1\"},\"weight\":90}]}]}}\n"},
+"creationTimestamp":"2026-11-26T10:00:00Z","generation":1,"managedFields":[{"apiVersion":"networking.istio.io/v1","fieldsType":"FieldsV1","fieldsV1":{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/last-applied-configuration":{}}},"f:spec":{".":{},"f:hosts":{},"f:http":{}}},"manager":"kubectl","operation":"Update","time":"2026-11-26T10:00:00Z"}],
+"name":"s1","namespace":"town","resourceVersion":"123","uid":"6c1a2f0e-9c1b-4f1e-8d7a-000000000000"},"spec":{"hosts":["s1"],"http":[{"route":[{"destination":{"host":"s1","subset":"v1"},"weight":90},{"destination":{"host":"s1","subset":"v2"},"weight":10}]}]}}`)} {
+		b.Run(kind.String(), func(b *testing.B) {
+			_, read := c.shelfOf(kind)
+			var all bytes.Buffer
+			const n = 100
+			for range n {
+				all.WriteString(`{"type":"ADDED","object":`)
+				json.Compact(&all, text)
+				all.WriteString("}\n")
+			}
+			b.SetBytes(int64(all.Len() / n))
+			b.ReportAllocs()
+			b.ResetTimer()
+			for left := b.N; left > 0; left -= n { // an object is an operation
+				e := newEventReader(io.NopCloser(bytes.NewReader(all.Bytes())), read)
+				for range min(left, n) {
+					if _, _, err := e.Decode(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+	}
 }

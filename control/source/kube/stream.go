@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -56,48 +57,97 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// eventReader reads what a watch tells. It is a watch.Decoder.
+// eventReader reads what a watch tells: one object of JSON after the other. It is a watch.Decoder.
 type eventReader struct {
-	body  io.ReadCloser
-	limit *bounded
-	text  *json.Decoder
-	read  reader
+	body   io.ReadCloser
+	read   reader
+	buffer []byte // what has come, of which that before at has been read
+	at     int
 }
 
 func newEventReader(body io.ReadCloser, read reader) *eventReader {
-	e := &eventReader{body: body, limit: &bounded{from: body}, read: read}
-	e.text = json.NewDecoder(e.limit)
-	return e
+	return &eventReader{body: body, read: read}
+}
+
+// firstBuffer is what is read at a time, in bytes, and what a watch keeps for it while nothing comes.
+const firstBuffer = 4 << 10
+
+// next is the text of the next event, until it is called again. Only where it ends is looked for.
+func (e *eventReader) next() ([]byte, error) {
+	depth, quoted, escaped := 0, false, false
+	for i := e.at; ; {
+		for ; i < len(e.buffer); i++ {
+			switch c := e.buffer[i]; {
+			case escaped:
+				escaped = false
+			case quoted && c == '\\':
+				escaped = true
+			case c == '"':
+				quoted = !quoted
+			case quoted:
+			case c == '{':
+				depth++
+			case c == '}':
+				if depth--; depth == 0 {
+					text := e.buffer[e.at : i+1]
+					e.at = i + 1
+					return text, nil
+				}
+			}
+		}
+		if e.at > 0 {
+			i -= e.at
+			rest := e.buffer[e.at:]
+			if cap(e.buffer) > 16*firstBuffer && len(rest) < firstBuffer { // a large one is behind it
+				e.buffer = make([]byte, 0, firstBuffer)
+			}
+			e.buffer, e.at = append(e.buffer[:0], rest...), 0
+		}
+		if len(e.buffer) > maxEvent {
+			return nil, errTooLarge
+		}
+		e.buffer = slices.Grow(e.buffer, firstBuffer)
+		n, err := e.body.Read(e.buffer[len(e.buffer):cap(e.buffer)])
+		if e.buffer = e.buffer[:len(e.buffer)+n]; n == 0 && err != nil {
+			return nil, io.EOF // however the connection has ended: the watch is taken up where it was
+		}
+	}
 }
 
 // Decode implements watch.Decoder.
 func (e *eventReader) Decode() (watch.EventType, runtime.Object, error) {
 	for {
-		var one struct {
-			Type   watch.EventType
-			Object json.RawMessage
+		text, err := e.next()
+		if err != nil {
+			return "", nil, err
 		}
-		e.limit.left = maxEvent
-		if err := e.text.Decode(&one); err != nil {
-			if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) || errors.Is(err, errTooLarge) {
-				return "", nil, err
+		var kind watch.EventType
+		var object []byte
+		if err := source.Members(text, func(name, value []byte) error {
+			switch string(name) {
+			case "type":
+				return json.Unmarshal(value, &kind)
+			case "object":
+				object = value
 			}
-			return "", nil, io.EOF // however the connection has ended: the watch is taken up where it was
+			return nil
+		}); err != nil {
+			return "", nil, err
 		}
-		switch one.Type {
+		switch kind {
 		case watch.Added, watch.Modified, watch.Deleted:
-			i, err := e.read(one.Object)
-			return one.Type, i, err
+			i, err := e.read(object)
+			return kind, i, err
 		case watch.Bookmark:
 			i := &item{}
-			err := json.Unmarshal(one.Object, &struct {
+			err := json.Unmarshal(object, &struct {
 				Metadata *metav1.ObjectMeta `json:"metadata"`
 			}{&i.ObjectMeta})
-			return one.Type, i, err
+			return kind, i, err
 		case watch.Error:
 			status := &metav1.Status{}
-			err := json.Unmarshal(one.Object, status)
-			return one.Type, status, err
+			err := json.Unmarshal(object, status)
+			return kind, status, err
 		}
 		// A kind of event that there is not yet: the reflector could do nothing with it either.
 	}
