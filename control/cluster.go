@@ -29,6 +29,9 @@ func (p *Plane) openCluster() error {
 		if p.KubeContext != "" {
 			return errors.New("--kube-context is of a kubeconfig: name that by --kubeconfig")
 		}
+		if p.PublishRoots {
+			return errors.New("--publish-roots is about the namespaces of a Kubernetes API server: name that by --kubeconfig")
+		}
 		return nil
 	}
 	s, err := kube.Connect(p.Kubeconfig, p.KubeContext, "weftd")
@@ -36,7 +39,14 @@ func (p *Plane) openCluster() error {
 		return fmt.Errorf("--kubeconfig: %w", err)
 	}
 	s.Stats = p.stats.Acquire(kube.Stats, "cluster.").Loop(0)
-	p.cluster = &cluster{server: s, Cluster: kube.New(kube.Options{Server: s, Namespace: p.KubeNamespace, MeshConfig: p.MeshConfig == "", Log: p.Log})}
+	o := kube.Options{Server: s, Namespace: p.KubeNamespace, MeshConfig: p.MeshConfig == "", Log: p.Log}
+	if p.PublishRoots {
+		if p.SecureGRPC == "" {
+			return errors.New("--publish-roots is about the certificates of what --secure-grpc-addr serves: name an address by that, such as :15012")
+		}
+		o.Roots = func() []byte { return p.secure.ca.RootsPEM() } // which is there before the cluster is followed
+	}
+	p.cluster = &cluster{server: s, Cluster: kube.New(o)}
 	return nil
 }
 

@@ -120,7 +120,7 @@ func TestWithoutARoleNobodyIsServed(t *testing.T) {
 		page := p.page("/ready")
 		return strings.Contains(page, `waits for what these have to tell: ["cluster"]`) && strings.Contains(page, `its ClusterRole needs {apiGroups: [""], resources: [secrets], verbs: [get, list, watch]}`)
 	})
-	c.Apply(string(source.Role("weftd", "istio-system")))
+	c.Apply(string(source.Role("weftd", "istio-system", false)))
 	eventually(t, "it is ready", func() bool { return strings.HasPrefix(p.page("/ready"), "ready") })
 }
 

@@ -72,6 +72,14 @@ func (c *Cluster) Get(manifest string, v any) {
 	})
 }
 
+// List reads what is at a path into v.
+func (c *Cluster) List(path string, v any) {
+	c.t.Helper()
+	if err := json.Unmarshal(c.want(http.MethodGet, path, "", nil), v); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // Install has the kinds of Istio's be known, or the one with that name in plural, and waits until they are served.
 func (c *Cluster) Install(only ...string) {
 	c.t.Helper()

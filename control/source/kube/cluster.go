@@ -26,7 +26,9 @@ type Options struct {
 	Namespace string
 	// MeshConfig: that is followed.
 	MeshConfig bool
-	Log        *slog.Logger
+	// Roots are the certificates that the mesh trusts, in PEM, which are kept in every namespace; nil: they are not. It may be asked at any time.
+	Roots func() []byte
+	Log   *slog.Logger
 }
 
 // Cluster is an API server that is followed.
@@ -35,6 +37,7 @@ type Cluster struct {
 	hold   *hold
 	feeds  []*feed         // of what every server has
 	taught []*feed         // of what it has when it has been taught
+	spaces *shelf          // the namespaces
 	ctx    context.Context // of Watch
 	all    sync.WaitGroup
 
@@ -86,6 +89,9 @@ func New(o Options) *Cluster {
 			f.paths = append(f.paths, root+space+form.Plural)
 		}
 		s := c.hold.newShelf()
+		if kind == source.Namespace {
+			c.spaces = s
+		}
 		if f.into = s; strings.HasSuffix(form.Group, ".istio.io") {
 			c.taught = append(c.taught, f)
 			continue
@@ -146,6 +152,9 @@ func (c *Cluster) Watch(ctx context.Context, tell func(source.Batch)) error {
 	c.start(ctx, &feed{cluster: c, what: definitionsOf, paths: []string{"/apis/apiextensions.k8s.io/v1/customresourcedefinitions"}, heads: true, read: readHead, into: d})
 	for _, f := range c.feeds {
 		c.start(ctx, f)
+	}
+	if c.Roots != nil {
+		c.all.Go(func() { c.publishRoots(ctx) })
 	}
 	said := map[string]bool{}
 	timer := time.NewTimer(0)
@@ -216,7 +225,7 @@ func (c *Cluster) probe() {
 		case <-time.After(pause/2 + rand.N(pause/2)):
 		}
 		ctx, cancel := context.WithTimeout(c.ctx, probeTime)
-		body, err := c.Server.ask(ctx, http.MethodGet, "/readyz", nil, "*/*", nil)
+		body, err := c.Server.ask(ctx, question{method: http.MethodGet, path: "/readyz", accept: "*/*"})
 		if err == nil {
 			body.Close()
 		}

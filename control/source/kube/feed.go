@@ -110,7 +110,7 @@ func (f *feed) open(ctx context.Context, o metav1.ListOptions) (io.ReadCloser, e
 	if err != nil {
 		return nil, err
 	}
-	accept := jsonContent
+	accept := ""
 	switch {
 	case f.heads && o.Watch:
 		accept = onlyHead
@@ -119,7 +119,7 @@ func (f *feed) open(ctx context.Context, o metav1.ListOptions) (io.ReadCloser, e
 	}
 	var body io.ReadCloser
 	for range f.paths {
-		if body, err = f.cluster.Server.ask(ctx, http.MethodGet, f.paths[f.at], query, accept, nil); !apierrors.IsNotFound(err) {
+		if body, err = f.cluster.Server.ask(ctx, question{method: http.MethodGet, path: f.paths[f.at], query: query, accept: accept}); !apierrors.IsNotFound(err) {
 			break
 		}
 		f.at = (f.at + 1) % len(f.paths)

@@ -40,6 +40,7 @@ type shelf struct {
 	hold     *hold
 	have     map[source.Key]*source.Object // the last good version of each
 	problems map[source.Key][]source.Problem
+	wake     chan<- struct{}                     // is told that objects are others, besides; nil: nobody is
 	kin      map[source.ObjectRef]*source.Object // of Pods, by their owner: the one that came last
 	whole    bool                                // all that there is has been told once, or there is no such kind
 	followed bool
@@ -266,6 +267,28 @@ func (s *shelf) note(key source.Key, was, is *source.Object) {
 		was = before.was
 	}
 	s.hold.dirty[key] = change{was, is}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// also has somebody be told that objects are others; nil: nobody any more.
+func (s *shelf) also(wake chan<- struct{}) {
+	s.hold.mu.Lock()
+	defer s.hold.mu.Unlock()
+	s.wake = wake
+}
+
+// names are those of the objects, in order.
+func (s *shelf) names() (out []string) {
+	s.hold.mu.Lock()
+	defer s.hold.mu.Unlock()
+	for key := range s.have {
+		out = append(out, key.Name)
+	}
+	slices.Sort(out)
+	return out
 }
 
 // same tells whether all that is read of an object is as it was. What else is in it others write, some of it every few seconds.

@@ -9,12 +9,17 @@ import (
 )
 
 // Role are the manifests of what a control plane needs to be allowed, and of who is: a ClusterRole of that name and its binding to the service account of
-// the same name in a namespace. YAML, a document each.
-func Role(name, namespace string) []byte {
+// the same name in a namespace. With publishes it may keep the roots of the mesh in every namespace. YAML, a document each.
+func Role(name, namespace string, publishes bool) []byte {
 	type object = map[string]any
 	rules := []object{
 		{"apiGroups": []string{"apiextensions.k8s.io"}, "resources": []string{"customresourcedefinitions"}, "verbs": []string{"get", "list", "watch"}},
 		{"apiGroups": []string{"authentication.k8s.io"}, "resources": []string{"tokenreviews"}, "verbs": []string{"create"}},
+	}
+	if publishes {
+		rules = append(rules,
+			object{"apiGroups": []string{""}, "resources": []string{"configmaps"}, "verbs": []string{"create", "patch"}},
+			object{"apiGroups": []string{"coordination.k8s.io"}, "resources": []string{"leases"}, "verbs": []string{"get", "create", "update"}})
 	}
 	var groups []string
 	plurals := map[string][]string{}

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -99,23 +100,32 @@ func (s stream) Close() error {
 // errSilent is why a question ends whose answer does not begin.
 var errSilent = fmt.Errorf("no answer has begun in %v", headTime)
 
+// question is what an API server is asked.
+type question struct {
+	method, path string
+	query        url.Values
+	accept       string // what is to be told; empty: JSON
+	kind         string // of the body; empty: JSON
+	body         []byte
+}
+
 // ask asks an API server. What it says no to is an *apierrors.StatusError; another error says that it was not reached.
-func (s *Server) ask(ctx context.Context, method, path string, query url.Values, accept string, body []byte) (io.ReadCloser, error) {
+func (s *Server) ask(ctx context.Context, about question) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	end := func() { cancel(context.Canceled) }
 	late := time.AfterFunc(headTime, func() { cancel(errSilent) })
-	target := s.URL + path
-	if len(query) > 0 {
-		target += "?" + query.Encode()
+	target := s.URL + about.path
+	if len(about.query) > 0 {
+		target += "?" + about.query.Encode()
 	}
-	q, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
+	q, err := http.NewRequestWithContext(ctx, about.method, target, bytes.NewReader(about.body))
 	if err != nil {
 		end()
 		return nil, err
 	}
-	q.Header.Set("Accept", accept)
-	if len(body) > 0 {
-		q.Header.Set("Content-Type", jsonContent)
+	q.Header.Set("Accept", cmp.Or(about.accept, jsonContent))
+	if len(about.body) > 0 {
+		q.Header.Set("Content-Type", cmp.Or(about.kind, jsonContent))
 	}
 	a, err := s.client.Do(q)
 	if !late.Stop() && err != nil && errors.Is(context.Cause(ctx), errSilent) {
@@ -138,7 +148,7 @@ func (s *Server) ask(ctx context.Context, method, path string, query url.Values,
 	if json.Unmarshal(text, &status) == nil && status.Code != 0 {
 		return nil, &apierrors.StatusError{ErrStatus: status}
 	}
-	return nil, apierrors.NewGenericServerResponse(a.StatusCode, method, schema.GroupResource{}, path, strings.TrimSpace(string(text)), 0, true)
+	return nil, apierrors.NewGenericServerResponse(a.StatusCode, about.method, schema.GroupResource{}, about.path, strings.TrimSpace(string(text)), 0, true)
 }
 
 // answer is ask for one object.
@@ -150,7 +160,7 @@ func (s *Server) answer(ctx context.Context, method, path string, in, out any) e
 			return err
 		}
 	}
-	from, err := s.ask(ctx, method, path, nil, jsonContent, body)
+	from, err := s.ask(ctx, question{method: method, path: path, body: body})
 	if err != nil {
 		return err
 	}

@@ -356,7 +356,7 @@ func TestWhatMayNotBeReadIsSaid(t *testing.T) {
 	c := test.Start(t)
 	c.Apply(world[:strings.Index(world, "\n---\napiVersion: networking")])
 	c.Account("istio-system", "weftd")
-	role := string(kube.Role("weftd", "istio-system"))
+	role := string(kube.Role("weftd", "istio-system", false))
 	c.Apply(strings.Replace(role, `"endpointslices"`, `"none"`, 1))
 	f := follow(t, c.KubeconfigOf("istio-system", "weftd"))
 	const why = `endpointslices.discovery.k8s.io cannot be listed and watched: endpointslices.discovery.k8s.io is forbidden`
@@ -532,13 +532,121 @@ func TestAServerThatIsLostComesBack(t *testing.T) {
 	}
 }
 
+// Of several one leads at a time: the next one when that one has ended, or has not been heard of for the time of its Lease.
+func TestOneLeads(t *testing.T) {
+	c := test.Start(t)
+	c.Apply(`
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: lock, namespace: istio-system}
+spec: {holderIdentity: dead, leaseDurationSeconds: 1, leaseTransitions: 7, acquireTime: "2026-01-01T00:00:00.000000Z", renewTime: "2036-01-01T00:00:00.000000Z"}
+`)
+	s, err := kube.Connect(c.Kubeconfig, "", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	defer all.Wait()
+	began, ended := make(chan int), make(chan int, 3)
+	stop := map[int]context.CancelFunc{}
+	for i := range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		stop[i] = cancel
+		all.Go(func() {
+			s.Lead(ctx, "istio-system", "lock", slog.New(slog.DiscardHandler), func(ctx context.Context) {
+				began <- i
+				<-ctx.Done()
+				ended <- i
+			})
+		})
+	}
+	for range 3 {
+		var who int
+		select {
+		case who = <-began:
+		case <-time.After(deadline):
+			t.Fatal("nobody leads")
+		}
+		select {
+		case other := <-began:
+			t.Errorf("%d leads as well as %d", other, who)
+		default:
+		}
+		stop[who]()
+		if gone := <-ended; gone != who {
+			t.Errorf("%d ends: want %d", gone, who)
+		}
+	}
+	var l struct {
+		Spec struct{ LeaseTransitions int }
+	}
+	c.Get("{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: lock, namespace: istio-system}}", &l)
+	if l.Spec.LeaseTransitions != 10 {
+		t.Errorf("%d transitions: want 10", l.Spec.LeaseTransitions)
+	}
+}
+
+// Every namespace has the roots of the mesh, whatever becomes of its copy; one that another control plane keeps is left alone.
+func TestRootsArePublished(t *testing.T) {
+	c := test.Start(t)
+	c.Account("istio-system", "weftd")
+	c.Apply(string(kube.Role("weftd", "istio-system", true)))
+	const theirs = `{apiVersion: v1, kind: ConfigMap, metadata: {name: istio-ca-root-cert, namespace: theirs}, data: {root-cert.pem: theirs}}`
+	c.Apply("{apiVersion: v1, kind: Namespace, metadata: {name: a}}\n---\n" + theirs)
+	var mu sync.Mutex
+	roots := "one"
+	f := follow(t, c.KubeconfigOf("istio-system", "weftd"), func(o *kube.Options) {
+		o.Roots = func() []byte {
+			mu.Lock()
+			defer mu.Unlock()
+			return []byte(roots)
+		}
+	})
+	has := func(namespace string) string {
+		var all struct {
+			Items []struct {
+				Metadata struct{ Namespace string }
+				Data     map[string]string
+			}
+		}
+		c.List("/api/v1/configmaps?fieldSelector=metadata.name%3Distio-ca-root-cert", &all)
+		for _, one := range all.Items {
+			if one.Metadata.Namespace == namespace {
+				return one.Data["root-cert.pem"]
+			}
+		}
+		return ""
+	}
+	become := func(namespace, want string) {
+		t.Helper()
+		eventually(t, namespace+" has "+want, func() bool { return has(namespace) == want })
+	}
+	become("a", "one")
+	become("istio-system", "one")
+	c.Apply("{apiVersion: v1, kind: Namespace, metadata: {name: b}}")
+	become("b", "one")
+	c.Delete("{apiVersion: v1, kind: ConfigMap, metadata: {name: istio-ca-root-cert, namespace: b}}")
+	become("b", "one")
+	mu.Lock()
+	roots = "two"
+	mu.Unlock()
+	become("a", "two")
+	become("b", "two")
+	if got := has("kube-system"); got != "" {
+		t.Errorf("kube-system has %q", got)
+	}
+	if got := has("theirs"); got != "theirs" || f.log.count("another one keeps the ConfigMap") == 0 {
+		t.Errorf("of another control plane: %q", got)
+	}
+}
+
 // Whose a token is only the server says, and only of one that is for the audience and whose time is not over.
 func TestWhoseATokenIs(t *testing.T) {
 	c := test.Start(t)
 	for _, one := range [][2]string{{"a", "shop"}, {"a", "gone"}, {"istio-system", "weftd"}, {"istio-system", "nobody"}} {
 		c.Account(one[0], one[1])
 	}
-	c.Apply(string(kube.Role("weftd", "istio-system")))
+	c.Apply(string(kube.Role("weftd", "istio-system", false)))
 	connect := func(account string) *kube.Server {
 		s, err := kube.Connect(c.KubeconfigOf("istio-system", account), "", "test")
 		if err != nil {
