@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,8 +32,18 @@ func TestServiceAccountsGetTheirCertificates(t *testing.T) {
 	dir := t.TempDir()
 	s := &securePlane{port: free(t, 1)[0], audit: filepath.Join(dir, "audit")}
 	s.plane = newPlaneOf(t, sources[1], map[string]string{"mesh": `{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {mesh: "trustDomain: one.test"}}`},
-		"--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", s.port), "--store", filepath.Join(dir, "store"), "--audit-log", s.audit)
+		"--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", s.port), "--store", filepath.Join(dir, "store"), "--audit-log", s.audit, "--publish-roots")
 	s.cluster.Account("a", "sleep")
+	var roots struct{ Data map[string]string }
+	eventually(t, "its namespace has the roots", func() bool {
+		var all struct{ Items []struct{ Metadata struct{ Namespace string } } }
+		s.cluster.List("/api/v1/configmaps?fieldSelector=metadata.name%3Distio-ca-root-cert", &all)
+		return slices.ContainsFunc(all.Items, func(one struct{ Metadata struct{ Namespace string } }) bool { return one.Metadata.Namespace == "a" })
+	})
+	s.cluster.Get("{apiVersion: v1, kind: ConfigMap, metadata: {name: istio-ca-root-cert, namespace: a}}", &roots)
+	if roots.Data["root-cert.pem"] != s.page("/ca/roots") {
+		t.Errorf("the roots in the namespace: %q", roots.Data)
+	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -65,12 +76,21 @@ func TestServiceAccountsGetTheirCertificates(t *testing.T) {
 			t.Errorf("a token that is %s: %s, %v", what, got, err)
 		}
 	}
+	// Certificates were issued: the trust domain stays.
+	s.write("mesh", `{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {mesh: "trustDomain: two.test"}}`)
+	eventually(t, "it is said", func() bool {
+		st := s.status()
+		return len(st.Problems) == 1 && strings.Contains(st.Problems[0].Text, `ConfigMap istio-system/istio, mesh:1: MeshConfig default: trustDomain: would be "two.test", and certificates were issued in "one.test"`)
+	})
+	if got, err := ask(good); err != nil || got != "[spiffe://one.test/ns/a/sa/sleep] []" {
+		t.Errorf("afterwards: %s, %v", got, err)
+	}
 	s.cluster.Stop()
 	if got, err := ask(good); status.Code(err) != codes.Unavailable {
 		t.Errorf("without an API server: %s, %v", got, err)
 	}
 	text, err := os.ReadFile(s.audit)
-	if err != nil || strings.Count(string(text), `"by":"service account token"`) != 1 || strings.Count(string(text), `"refused"`) != 4 || strings.Contains(string(text), good) {
+	if err != nil || strings.Count(string(text), `"by":"service account token"`) != 2 || strings.Count(string(text), `"refused"`) != 4 || strings.Contains(string(text), good) {
 		t.Errorf("the log: %v\n%s", err, text)
 	}
 }
