@@ -21,6 +21,10 @@ func TestWhatIsNotRunIsSaid(t *testing.T) {
 		{"a value", "kind: ServiceEntry\nmetadata: {name: a, namespace: b}\nspec: {hosts: [\"*.b\"], resolution: DYNAMIC_DNS, ports: [{number: 1, name: a, protocol: HTTP}]}", "spec.resolution, spec.hosts[0]"},
 		{"a setting is only warned of", "kind: MeshConfig\nmetadata: {name: a}\nspec: {enableTracing: true}", "warning spec.enableTracing"},
 		{"a setting of proxies", "kind: MeshConfig\nmetadata: {name: a}\nspec: {defaultConfig: {concurrency: 2, tracing: {sampling: 1}, gatewayTopology: {numTrustedProxies: 1, forwardClientCertDetails: SANITIZE}}}", "warning spec.defaultConfig.tracing, warning spec.defaultConfig.gatewayTopology.forwardClientCertDetails"},
+		{"a bootstrap", "kind: EnvoyFilter\nmetadata: {name: a, namespace: b}\nspec: {configPatches: [{applyTo: BOOTSTRAP, patch: {operation: MERGE, value: {}}}]}", "warning spec.configPatches[0].applyTo"},
+		{"a patch that does nothing", "kind: EnvoyFilter\nmetadata: {name: a, namespace: b}\nspec: {configPatches: [{applyTo: ROUTE_CONFIGURATION, patch: {operation: REMOVE}}, {applyTo: HTTP_FILTER, patch: {operation: REMOVE}}]}", "warning spec.configPatches[0].patch.operation, warning spec.configPatches[1].match.listener"},
+		{"proxies by metadata", "kind: EnvoyFilter\nmetadata: {name: a, namespace: b}\nspec: {configPatches: [{applyTo: CLUSTER, match: {proxy: {metadata: {a: b}}}, patch: {operation: REMOVE}}]}", "spec.configPatches[0].match.proxy.metadata"},
+		{"a waypoint", "kind: EnvoyFilter\nmetadata: {name: a, namespace: b}\nspec: {targetRefs: [{kind: Service, name: x}], configPatches: [{applyTo: CLUSTER, patch: {operation: REMOVE}}]}", "warning spec.targetRefs"},
 		{"an endpoint", "kind: Sidecar\nmetadata: {name: a, namespace: b}\nspec: {ingress: [{port: {number: 81, name: http, protocol: HTTP}, captureMode: NONE}, {port: {number: 82, name: http, protocol: HTTP}, defaultEndpoint: '0.0.0.0:80'}]}", "spec.ingress[0].defaultEndpoint"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
