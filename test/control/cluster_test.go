@@ -36,7 +36,9 @@ func TestServiceAccountsGetTheirCertificates(t *testing.T) {
 	s.cluster.Account("a", "sleep")
 	var roots struct{ Data map[string]string }
 	eventually(t, "its namespace has the roots", func() bool {
-		var all struct{ Items []struct{ Metadata struct{ Namespace string } } }
+		var all struct {
+			Items []struct{ Metadata struct{ Namespace string } }
+		}
 		s.cluster.List("/api/v1/configmaps?fieldSelector=metadata.name%3Distio-ca-root-cert", &all)
 		return slices.ContainsFunc(all.Items, func(one struct{ Metadata struct{ Namespace string } }) bool { return one.Metadata.Namespace == "a" })
 	})
