@@ -88,7 +88,15 @@ func (p *Plane) ready(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ready")
 }
 
-func (p *Plane) status(w http.ResponseWriter, _ *http.Request) { writeJSON(w, p.standing()) }
+func (p *Plane) status(w http.ResponseWriter, _ *http.Request) {
+	s := p.standing()
+	for _, c := range s.Clusters {
+		for _, why := range c.Waits {
+			s.Awaits = append(s.Awaits, fromCluster+": "+why)
+		}
+	}
+	writeJSON(w, s)
+}
 
 func (p *Plane) syncz(w http.ResponseWriter, _ *http.Request) { writeJSON(w, p.push.Status().Proxies) }
 
