@@ -131,10 +131,36 @@ func TestALostServerTakesNoTraffic(t *testing.T) {
 	}
 }
 
+// What a directory says beside an API server is of the same mesh.
+func TestBothSourcesMakeOneMesh(t *testing.T) {
+	s := newShop(t)
+	dir := t.TempDir()
+	p := newPlaneOf(t, sources[1], map[string]string{"shop": s.entry("")}, "--config-dir", dir)
+	p.proxy("weft")
+	s.opens()
+	for _, first := range []int{0, 100} {
+		file := filepath.Join(dir, "canary.yaml")
+		if err := os.WriteFile(file, []byte(canary(first)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the file counts", func() bool {
+			for range 20 {
+				if who, err := s.ask(t.Context()); err != nil || (who == "v1") != (first == 100) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	if got := p.status().Objects; got["ServiceEntry"] != 1 || got["VirtualService"] != 1 || got["Namespace"] == 0 {
+		t.Errorf("%v", got)
+	}
+}
+
 // Nobody is served before all may be read, and what is missing is said where people look.
 func TestWithoutARoleNobodyIsServed(t *testing.T) {
 	c := kube.Start(t)
-	c.Account("istio-system", "weftd")
+	c.Account("istio-system", "weftd") // who may do nothing yet
 	ports := free(t, 2)
 	p := &plane{t: t, grpc: ports[0], admin: ports[1]}
 	p.process = run(t, program(t, "weftd"), "--kubeconfig", c.KubeconfigOf("istio-system", "weftd"), "--grpc-addr", fmt.Sprintf("127.0.0.1:%d", p.grpc), "--admin-addr", fmt.Sprintf("127.0.0.1:%d", p.admin))

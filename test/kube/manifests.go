@@ -129,7 +129,7 @@ func (c *Cluster) want(method, path, kind string, body []byte) []byte {
 // each reads manifests.
 func (c *Cluster) each(manifests string, do func(head, []byte)) {
 	c.t.Helper()
-	for text := range strings.SplitSeq(manifests, "\n---") {
+	for text := range strings.SplitSeq("\n"+manifests, "\n---") {
 		if strings.TrimSpace(text) == "" {
 			continue
 		}

@@ -50,11 +50,13 @@ func Connect(kubeconfig, contextName, agent string) (*Server, error) {
 			return nil, fmt.Errorf("control/source/kube: this is no Pod with a service account: %w", err)
 		}
 	} else {
-		from := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(&clientcmd.ClientConfigLoadingRules{ExplicitPath: kubeconfig},
-			&clientcmd.ConfigOverrides{CurrentContext: contextName})
-		raw, err := from.RawConfig()
+		// Nothing takes the place of what the file does not say, such as the service account of a Pod.
+		raw, err := clientcmd.LoadFromFile(kubeconfig)
 		if err == nil {
-			config, err = from.ClientConfig()
+			err = clientcmd.ResolveLocalPaths(raw)
+		}
+		if err == nil {
+			config, err = clientcmd.NewNonInteractiveClientConfig(*raw, contextName, nil, nil).ClientConfig()
 		}
 		if err != nil {
 			return nil, fmt.Errorf("control/source/kube: %s: %w", kubeconfig, err)

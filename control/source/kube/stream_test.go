@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/yaml"
 )
 
 // Events are what they are in whatever pieces they come; an end in the middle of one is an end, and one that is too large is an error.
@@ -91,12 +91,12 @@ func TestList(t *testing.T) {
 	}
 }
 
-// A definition is YAML that is JSON, and names each kind that is asked for.
+// There is a definition of each kind that is asked for.
 func TestDefinitionsAreOfWhatIsAskedFor(t *testing.T) {
 	var names []string
 	for text := range strings.SplitSeq(strings.TrimPrefix(string(Definitions()), "---\n"), "---\n") {
 		var d struct{ Metadata struct{ Name string } }
-		if err := json.Unmarshal([]byte(text), &d); err != nil {
+		if err := yaml.Unmarshal([]byte(text), &d); err != nil {
 			t.Fatal(err)
 		}
 		names = append(names, d.Metadata.Name)

@@ -355,9 +355,8 @@ func TestAServerThatOnlyLists(t *testing.T) {
 func TestWhatMayNotBeReadIsSaid(t *testing.T) {
 	c := test.Start(t)
 	c.Apply(world[:strings.Index(world, "\n---\napiVersion: networking")])
-	c.Account("istio-system", "weftd")
 	role := string(kube.Role("weftd", "istio-system", false))
-	c.Apply(strings.Replace(role, `"endpointslices"`, `"none"`, 1))
+	c.Apply(strings.Replace(role, "- endpointslices\n", "- none\n", 1))
 	f := follow(t, c.KubeconfigOf("istio-system", "weftd"))
 	const why = `endpointslices.discovery.k8s.io cannot be listed and watched: endpointslices.discovery.k8s.io is forbidden`
 	eventually(t, "it is said", func() bool {
@@ -589,7 +588,6 @@ spec: {holderIdentity: dead, leaseDurationSeconds: 1, leaseTransitions: 7, acqui
 // Every namespace has the roots of the mesh, whatever becomes of its copy; one that another control plane keeps is left alone.
 func TestRootsArePublished(t *testing.T) {
 	c := test.Start(t)
-	c.Account("istio-system", "weftd")
 	c.Apply(string(kube.Role("weftd", "istio-system", true)))
 	const theirs = `{apiVersion: v1, kind: ConfigMap, metadata: {name: istio-ca-root-cert, namespace: theirs}, data: {root-cert.pem: theirs}}`
 	c.Apply("{apiVersion: v1, kind: Namespace, metadata: {name: a}}\n---\n" + theirs)
@@ -643,7 +641,7 @@ func TestRootsArePublished(t *testing.T) {
 // Whose a token is only the server says, and only of one that is for the audience and whose time is not over.
 func TestWhoseATokenIs(t *testing.T) {
 	c := test.Start(t)
-	for _, one := range [][2]string{{"a", "shop"}, {"a", "gone"}, {"istio-system", "weftd"}, {"istio-system", "nobody"}} {
+	for _, one := range [][2]string{{"a", "shop"}, {"a", "gone"}, {"istio-system", "nobody"}} {
 		c.Account(one[0], one[1])
 	}
 	c.Apply(string(kube.Role("weftd", "istio-system", false)))
