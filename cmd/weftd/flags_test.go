@@ -92,7 +92,7 @@ func TestWhatCannotBeServedEndsTheProgram(t *testing.T) {
 		{[]string{"--config-dir", filepath.Join(t.TempDir(), "none"), "--grpc-addr", "127.0.0.1:0", "--admin-addr", ""}, "no such file"},
 		{[]string{"--kubeconfig", filepath.Join(t.TempDir(), "none")}, "none: no such file"},
 		{[]string{"--kubeconfig", empty}, "no configuration has been provided"},
-		{[]string{"--kubeconfig", empty, "--kube-context", "kind"}, `context "kind" does not exist`},
+		{[]string{"--kubeconfig", empty, "--kube-context", "kind"}, `context was not found for specified context: kind`},
 		{[]string{"--kubeconfig", "in-cluster"}, "this is no Pod with a service account"},
 		{[]string{"--kubeconfig", "in-cluster", "--kube-context", "kind"}, `from inside a cluster there is no context "kind"`},
 		{[]string{"--config-dir", t.TempDir(), "--kube-context", "kind"}, "name that by --kubeconfig"},
