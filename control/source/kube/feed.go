@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -39,7 +40,8 @@ type feed struct {
 	heads   bool     // only metadata is told
 	read    reader
 	into    sink
-	cancel  context.CancelFunc // nil: it does not run
+	wrong   atomic.Pointer[unreadable] // what was wrong with what a watch told; nil: nothing
+	cancel  context.CancelFunc         // nil: it does not run
 	ended   chan struct{}
 }
 
@@ -57,7 +59,7 @@ func (f *feed) run(ctx context.Context) {
 	r := cache.NewReflectorWithOptions(&cache.ListWatch{ListWithContextFunc: f.list, WatchFuncWithContext: f.watch}, &item{}, f.into,
 		cache.ReflectorOptions{Name: f.what, TypeDescription: f.what})
 	pause := firstPause
-	var bad time.Time // since when a server says no; zero: it does not
+	var refused time.Time // since when a server says no; zero: it does not
 	for {
 		session := f.cluster.answers(ctx)
 		one, cancel := context.WithCancel(ctx)
@@ -71,22 +73,29 @@ func (f *feed) run(ctx context.Context) {
 		}
 		now := time.Now()
 		if now.Sub(began) > calm {
-			pause, bad = firstPause, time.Time{}
+			pause, refused = firstPause, time.Time{}
 		}
-		status := (*apierrors.StatusError)(nil)
+		var status *apierrors.StatusError
+		var bad unreadable
+		if wrong := f.wrong.Swap(nil); wrong != nil && err == nil {
+			err = *wrong
+		}
 		switch {
 		case session.Err() != nil: // another feed has found out
 			continue
 		case err == nil || apierrors.IsResourceExpired(err) || apierrors.IsGone(err): // where it was is not known any more
 		case errors.As(err, &status):
 			f.cluster.Server.count(refusals, 1)
-			if bad.IsZero() {
-				bad = now
+			if refused.IsZero() {
+				refused = now
 			}
 			// A server that has just begun may say no to what it will say yes to.
-			if now.Sub(bad) > forbearance {
+			if now.Sub(refused) > forbearance {
 				f.into.failed(f.refusal(status))
 			}
+			f.into.lost()
+		case errors.As(err, &bad):
+			f.into.failed(fmt.Sprintf("%s cannot be listed and watched: what the API server says of them cannot be read: %v", f.what, bad.error))
 			f.into.lost()
 		default:
 			f.cluster.lose(err)
@@ -157,7 +166,7 @@ func (f *feed) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface
 		return nil, broken{err}
 	}
 	f.cluster.Server.count(watches, 1)
-	e := newEventReader(body, f.read)
+	e := newEventReader(body, f.read, func(err error) { f.wrong.Store(&unreadable{err}) })
 	return watch.NewStreamWatcherWithLogger(klog.FromContext(ctx), e, e), nil
 }
 

@@ -153,7 +153,7 @@ func BenchmarkReadEvents(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for left := b.N; left > 0; left -= n { // an object is an operation
-				e := newEventReader(io.NopCloser(bytes.NewReader(all.Bytes())), read)
+				e := newEventReader(io.NopCloser(bytes.NewReader(all.Bytes())), read, nil)
 				for range min(left, n) {
 					if _, _, err := e.Decode(); err != nil {
 						b.Fatal(err)

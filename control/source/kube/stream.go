@@ -48,6 +48,21 @@ type bounded struct {
 
 var errTooLarge = fmt.Errorf("an object has more than %d MB", maxEvent>>20)
 
+// unreadable is what is wrong with an answer that came as it should and is not what it should be.
+type unreadable struct{ error }
+
+// ofAnswer tells what is wrong with an answer from what is wrong with the way to it.
+func ofAnswer(err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &syntax) || errors.As(err, &kind) || errors.Is(err, errTooLarge) || errors.Is(err, errForm) {
+		return unreadable{err}
+	}
+	return err
+}
+
+var errForm = errors.New("no object or no list where one should be")
+
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left <= 0 {
 		return 0, errTooLarge
@@ -63,10 +78,11 @@ type eventReader struct {
 	read   reader
 	buffer []byte // what has come, of which that before at has been read
 	at     int
+	wrong  func(error) // is told what is wrong with what came
 }
 
-func newEventReader(body io.ReadCloser, read reader) *eventReader {
-	return &eventReader{body: body, read: read}
+func newEventReader(body io.ReadCloser, read reader, wrong func(error)) *eventReader {
+	return &eventReader{body: body, read: read, wrong: wrong}
 }
 
 // firstBuffer is what is read at a time, in bytes, and what a watch keeps for it while nothing comes.
@@ -156,8 +172,9 @@ func (e *eventReader) Decode() (watch.EventType, runtime.Object, error) {
 // Close implements watch.Decoder.
 func (e *eventReader) Close() { e.body.Close() }
 
-// AsObject has what is wrong with a stream be told as an event.
+// AsObject has what is wrong with a stream be told as an event. The reflector lists again then.
 func (e *eventReader) AsObject(err error) runtime.Object {
+	e.wrong(err)
 	return &apierrors.NewInternalError(err).ErrStatus
 }
 
@@ -184,7 +201,7 @@ func readList(body io.Reader, read reader) (*items, error) {
 		}
 		return text.Decode(new(json.RawMessage))
 	})
-	return list, err
+	return list, ofAnswer(err)
 }
 
 // members goes through an object of JSON: each has to take the value of a name.
@@ -211,7 +228,7 @@ func elements(text *json.Decoder, each func() error) error {
 		return err
 	}
 	if t != json.Delim('[') {
-		return errors.New("no list")
+		return errForm
 	}
 	for text.More() {
 		if err := each(); err != nil {
@@ -224,7 +241,7 @@ func elements(text *json.Decoder, each func() error) error {
 func want(text *json.Decoder, d json.Delim) error {
 	t, err := text.Token()
 	if err == nil && t != d {
-		err = fmt.Errorf("%v where %v should be", t, d)
+		err = errForm
 	}
 	return err
 }

@@ -22,7 +22,7 @@ func TestEvents(t *testing.T) {
 {"type":"ADDED","object":{"metadata":{"na`
 	for name, from := range map[string]io.Reader{"at once": strings.NewReader(text), "byte by byte": iotest.OneByteReader(strings.NewReader(text)),
 		"with an error at the end": iotest.DataErrReader(io.MultiReader(strings.NewReader(text), iotest.ErrReader(errors.New("connection reset"))))} {
-		e := newEventReader(io.NopCloser(from), readHead)
+		e := newEventReader(io.NopCloser(from), readHead, func(error) {})
 		var got []string
 		for {
 			kind, o, err := e.Decode()
@@ -42,7 +42,7 @@ func TestEvents(t *testing.T) {
 		}
 	}
 	large := io.MultiReader(strings.NewReader(`{"type":"ADDED","object":{"a":"`), io.LimitReader(endless{}, 2*maxEvent))
-	if _, _, err := newEventReader(io.NopCloser(large), readHead).Decode(); !errors.Is(err, errTooLarge) {
+	if _, _, err := newEventReader(io.NopCloser(large), readHead, func(error) {}).Decode(); !errors.Is(err, errTooLarge) {
 		t.Errorf("a large one: %v", err)
 	}
 }
@@ -61,7 +61,7 @@ func FuzzEvents(f *testing.F) {
 	f.Add([]byte(`{"type":"ADDED","object":{"metadata":{"name":"a"}}}{"type":"DELETED"}`))
 	f.Add([]byte(`}{"type":1}[{"object":[]}]`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		e := newEventReader(io.NopCloser(strings.NewReader(string(text))), readHead)
+		e := newEventReader(io.NopCloser(strings.NewReader(string(text))), readHead, func(error) {})
 		for range len(text) + 1 {
 			kind, o, err := e.Decode()
 			if err != nil {
@@ -84,9 +84,11 @@ func TestList(t *testing.T) {
 	if list, err := readList(strings.NewReader(`{"items":null,"metadata":{"resourceVersion":"7"}}`), readHead); err != nil || len(list.Items) != 0 {
 		t.Errorf("%+v, %v", list, err)
 	}
-	for _, text := range []string{``, `[]`, `{"items":{}}`, `{"items":[1]}`, `{"items":[{}`, `{`} {
-		if list, err := readList(strings.NewReader(text), readHead); err == nil {
-			t.Errorf("%s: %+v", text, list)
+	for text, readable := range map[string]bool{``: true, `{"items":[{}`: true, `{`: true, `[]`: false, `{"items":{}}`: false, `{"items":[1]}`: false, `<html>`: false} {
+		list, err := readList(strings.NewReader(text), readHead)
+		var bad unreadable
+		if err == nil || errors.As(err, &bad) == readable { // what has ended early has been lost on the way
+			t.Errorf("%s: %+v, %v", text, list, err)
 		}
 	}
 }

@@ -8,11 +8,14 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -692,5 +695,41 @@ func TestWhoseATokenIs(t *testing.T) {
 	c.Stop()
 	if _, _, err := s.Review(t.Context(), good, "istio-ca"); !errors.Is(err, kube.ErrUnreviewed) {
 		t.Errorf("without a server: %v", err)
+	}
+}
+
+// What is no answer of an API server's, as of something between, is said of the kind that it is about; the server is not taken for lost, and is asked again.
+func TestAnswersThatAreNoneAreSaid(t *testing.T) {
+	var good atomic.Bool
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !good.Load() && r.URL.Path == "/api/v1/pods" {
+			io.WriteString(w, "<html>{}</html>")
+			return
+		}
+		if r.URL.Query().Get("watch") == "" {
+			io.WriteString(w, `{"metadata":{"resourceVersion":"1"},"items":[]}`)
+			return
+		}
+		io.WriteString(w, `{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"1","annotations":{"k8s.io/initial-events-end":"true"}}}}`)
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}))
+	t.Cleanup(s.Close)
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(path, fmt.Appendf(nil, "clusters: [{name: c, cluster: {server: %q}}]\ncontexts: [{name: test, context: {cluster: c}}]\ncurrent-context: test\n", s.URL), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := follow(t, path)
+	eventually(t, "it is said", func() bool {
+		w := f.cluster.Status().Waits
+		return len(w) == 1 && strings.HasPrefix(w[0], "pods cannot be listed and watched: what the API server says of them cannot be read")
+	})
+	if f.cluster.Status().Away != nil || len(f.batches) > 0 {
+		t.Errorf("%+v", f.cluster.Status())
+	}
+	good.Store(true)
+	f.next()
+	if n := f.number("lost_total"); n != 0 {
+		t.Errorf("lost %d times", n)
 	}
 }
