@@ -36,7 +36,7 @@ func (s *Service) CreateCertificate(ctx context.Context, q *securityv1alpha1.Ist
 	if err != nil {
 		return nil, s.refuse(r, codes.Unauthenticated, err)
 	}
-	r.Who, r.By = caller.Identity, caller.By
+	r.Who, r.By, r.Spend = caller.Identity, caller.By, caller.Spend
 	meta := q.GetMetadata().GetFields()
 	if v := meta[metaImpersonated].GetStringValue(); v != "" {
 		return nil, s.refuse(r, codes.PermissionDenied, fmt.Errorf("ca: %s may not have certificates of %q: nobody may have those of others here", caller.Identity, v))
@@ -55,12 +55,15 @@ func (s *Service) CreateCertificate(ctx context.Context, q *securityv1alpha1.Ist
 		}
 		return nil, status.Error(code, err.Error())
 	}
+	if errors.Is(err, errNoToken) {
+		return nil, status.Error(codes.Unauthenticated, err.Error())
+	}
 	if err != nil {
 		return nil, status.Error(codes.Unavailable, err.Error())
 	}
 	a := &securityv1alpha1.IstioCertificateResponse{}
 	for _, c := range chain {
-		a.CertChain = append(a.CertChain, string(encode(c)))
+		a.CertChain = append(a.CertChain, string(PEM(c)))
 	}
 	return a, nil
 }
