@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"net"
 	"sync"
 	"time"
 
@@ -203,8 +202,8 @@ type Request struct {
 	CSR  []byte           // PEM
 	Key  crypto.PublicKey // without a CSR: of a key that this process has made itself
 	Life time.Duration    // that is asked for, of which at most MaxLife is given, and to a CSR at least MinLife; 0: DefaultLife
-	From net.Addr      // for the audit log
-	By   string        // how it has shown who it is, for the audit log
+	From string           // its address, for the audit log
+	By   string           // how it has shown who it is, for the audit log
 	// Spend uses up what the caller has shown, when nothing is wrong with the request; nil: that can be shown again.
 	Spend func(context.Context) error
 }
@@ -219,10 +218,7 @@ func (r *Refusal) Error() string { return "ca: " + r.Text }
 
 // Issue gives a certificate and the chain behind it, the root last.
 func (a *Authority) Issue(ctx context.Context, r Request) (chain []*x509.Certificate, err error) {
-	record := Record{Time: time.Now(), Identity: r.Who.String(), By: r.By}
-	if r.From != nil {
-		record.From = r.From.String()
-	}
+	record := Record{Time: time.Now(), Identity: r.Who.String(), By: r.By, From: r.From}
 	defer func() {
 		if err != nil {
 			record.Refused = err.Error()

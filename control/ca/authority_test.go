@@ -100,7 +100,7 @@ func TestWhatIsIssued(t *testing.T) {
 	var records []Record
 	a := open(t, store.NewMemory(), func(o *Options) { o.Audit = func(r Record) { records = append(records, r) } })
 	key := p256(t)
-	chain, err := a.Issue(t.Context(), Request{Who: sleep, By: "a test", From: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7}, CSR: request(t, key, x509.CertificateRequest{})})
+	chain, err := a.Issue(t.Context(), Request{Who: sleep, By: "a test", From: "127.0.0.1:7", CSR: request(t, key, x509.CertificateRequest{})})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ const (
 func (s *Service) CreateCertificate(ctx context.Context, q *securityv1alpha1.IstioCertificateRequest) (*securityv1alpha1.IstioCertificateResponse, error) {
 	r := Request{CSR: []byte(q.GetCsr())}
 	if p, ok := peer.FromContext(ctx); ok {
-		r.From = p.Addr
+		r.From = p.Addr.String()
 	}
 	caller, err := Authenticate(ctx, s.Proofs)
 	if err != nil {
@@ -70,12 +70,9 @@ func (s *Service) CreateCertificate(ctx context.Context, q *securityv1alpha1.Ist
 
 // refuse says no before the authority is asked.
 func (s *Service) refuse(r Request, code codes.Code, err error) error {
-	record := Record{Time: time.Now(), By: r.By, Refused: err.Error()}
+	record := Record{Time: time.Now(), By: r.By, From: r.From, Refused: err.Error()}
 	if r.Who != (Identity{}) {
 		record.Identity = r.Who.String()
-	}
-	if r.From != nil {
-		record.From = r.From.String()
 	}
 	s.Authority.audit(record)
 	return status.Error(code, err.Error())
