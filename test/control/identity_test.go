@@ -2,7 +2,7 @@ package control
 
 import (
 	"context"
-	"encoding/pem"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +13,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/weftmesh/weft/test/envoy"
 )
@@ -66,7 +69,7 @@ static_resources:
         sni: istiod.istio-system.svc
         common_tls_context:
           alpn_protocols: [h2]
-          validation_context: {trusted_ca: {filename: %s/roots}, match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: istiod.istio-system.svc}}]}
+          validation_context: {trusted_ca: {filename: "%s/roots"}, match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: istiod.istio-system.svc}}]}
           %s
 `, role, app, admin, token, s.port, folder, own)
 	b := &bystream{name: name, admin: fmt.Sprintf("127.0.0.1:%d", admin)}
@@ -203,9 +206,73 @@ func TestIdentitiesComeOverTheStream(t *testing.T) {
 					t.Errorf("%+v", one)
 				}
 			}
-			if block, _ := pem.Decode([]byte(p.plane.page("/ca/roots"))); block == nil {
-				t.Error("no roots")
+			for _, text := range []string{p.plane.page("/status"), p.plane.said.String()} {
+				if strings.Contains(text, "PRIVATE") {
+					t.Error("a key was told to people")
+				}
+			}
+			c, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", p.in[0]), &tls.Config{InsecureSkipVerify: true})
+			if err == nil {
+				if _, err = c.Read(make([]byte, 1)); err == nil || isTimeout(err) {
+					t.Errorf("who has no certificate is let in: %v", err)
+				}
+				c.Close()
 			}
 		})
+	}
+}
+
+// A weft that has joined by a token comes back by the certificate that it got, also to another process: what it had is followed on.
+func TestWhoHasJoinedComesBack(t *testing.T) {
+	p := newPair(t)
+	code, token := p.plane.post("/ca/token", url.Values{"identity": {"spiffe://cluster.local/ns/shop/sa/client"}})
+	if code != http.StatusOK {
+		t.Fatal(code, token)
+	}
+	p.plane.begin("weft", "sidecar", "client", fromStream, token)
+	eventually(t, "it has come", func() bool {
+		s := p.plane.status()
+		return len(s.Proxies) == 1 && s.Proxies[0].By == "join token" && s.Proxies[0].Synced
+	})
+	p.plane.kill()
+	p.plane.start()
+	eventually(t, "it has come back", func() bool {
+		s := p.plane.status()
+		return len(s.Proxies) == 1 && s.Proxies[0].By == "certificate" && s.Proxies[0].Synced
+	})
+	if one := p.plane.status().Proxies[0]; one.Identity != "spiffe://cluster.local/ns/shop/sa/client" || len(one.Withheld) > 0 {
+		t.Errorf("%+v", one)
+	}
+}
+
+// A token is good for one stream, of who it is for, and a stream that is refused does not use it up.
+func TestTokensOpenOneStream(t *testing.T) {
+	p := newSecurePlane(t, nil)
+	code, token := p.post("/ca/token", url.Values{"identity": {sleeper}})
+	if code != http.StatusOK {
+		t.Fatal(code, token)
+	}
+	const id = "sidecar~127.0.0.1~one.a~a.svc.cluster.local"
+	for _, c := range []struct {
+		name, token, id, namespace, account string
+		code                                codes.Code
+		want                                string
+	}{
+		{"no token", "", id, "a", "", codes.Unauthenticated, "no proof"},
+		{"another's", "weft-join-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", id, "a", "", codes.Unauthenticated, "used already"},
+		{"another namespace", token, "sidecar~127.0.0.1~one.b~b.svc.cluster.local", "b", "", codes.PermissionDenied, `of namespace "b"`},
+		{"another account", token, id, "a", "admin", codes.PermissionDenied, `service account "admin"`},
+		{"no node", token, "nobody", "a", "", codes.InvalidArgument, "node id"},
+		{"itself", token, id, "a", "sleep", codes.OK, ""},
+		{"itself again", token, id, "a", "sleep", codes.Unauthenticated, "used already"},
+	} {
+		conn := p.dial(nil)
+		meta := map[string]any{"NAMESPACE": c.namespace}
+		if c.account != "" {
+			meta["SERVICE_ACCOUNT"] = c.account
+		}
+		if err := firstBy(t, conn, c.token, c.id, meta); status.Code(err) != c.code || c.code != codes.OK && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %v %q", c.name, err, c.code, c.want)
+		}
 	}
 }
