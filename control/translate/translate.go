@@ -36,6 +36,7 @@ type Translator struct {
 	doorHosts      memo[doorHostKey, host]
 	spaces         memo[spaceKey, space]
 	statics        memo[staticKey, staticLayer]
+	names          memo[namesKey, namesLayer]
 	views          memo[viewKey, view]
 }
 
@@ -60,6 +61,7 @@ type layers struct {
 	routes    *routeLayer
 	inbound   *inbound
 	gateway   *gateway
+	names     *namesLayer
 }
 
 type viewKey struct {
@@ -70,6 +72,7 @@ type viewKey struct {
 	routes    ref[routeLayer]
 	inbound   ref[inbound]
 	gateway   ref[gateway]
+	names     ref[namesLayer]
 }
 
 // sweep forgets what was made of whole indexes and let go since: they are large, and each change makes another one.
@@ -84,6 +87,7 @@ func (t *Translator) sweep() {
 	t.routes.sweep()
 	t.spaces.sweep()
 	t.gateways.sweep()
+	t.names.sweep()
 	t.views.sweep()
 }
 
@@ -95,13 +99,13 @@ func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
 	}
 	l := layers{static: t.static(m, p)}
 	s := t.scope(m, p)
-	l.clusters, l.endpoints = t.clusterLayer(m, p, s), t.endpointLayer(m, p, s)
+	l.clusters, l.endpoints, l.names = t.clusterLayer(m, p, s), t.endpointLayer(m, p, s), t.namesLayer(m, p, s)
 	if p.Role == Sidecar {
 		l.listeners, l.routes, l.inbound = t.listenerLayer(m, p, s), t.routeLayer(m, p, s), t.inbound(m, p, s)
 	} else {
 		l.gateway = t.gateway(m, p, s)
 	}
-	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway)}
+	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.names)}
 	return &t.views.get(k, func() *view {
 		v := &view{layers: l}
 		var sums []byte
@@ -113,7 +117,7 @@ func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
 				}
 			}
 		}
-		add(l.static.clusters, l.clusters.part, l.endpoints.part)
+		add(l.static.clusters, l.clusters.part, l.endpoints.part, l.names.part)
 		if p.Role == Sidecar {
 			add(l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
 		} else {
