@@ -30,11 +30,17 @@ type bystream struct {
 // joins starts one with a token for an identity, as a sidecar of its namespace with those labels.
 func (s *securePlane) joins(program, app, account string) *bystream {
 	s.t.Helper()
+	return s.joinsAs("sidecar", program, app, account)
+}
+
+// joinsAs is joins for a role.
+func (s *securePlane) joinsAs(role, program, app, account string) *bystream {
+	s.t.Helper()
 	code, token := s.post("/ca/token", url.Values{"identity": {"spiffe://cluster.local/ns/shop/sa/" + account}})
 	if code != http.StatusOK {
 		s.t.Fatal(code, token)
 	}
-	return s.begin(program, "sidecar", app, "", token)
+	return s.begin(program, role, app, "", token)
 }
 
 // begin starts a proxy that shows a token, if there is one, and what socket says beside it.
@@ -206,17 +212,19 @@ func TestIdentitiesComeOverTheStream(t *testing.T) {
 					t.Errorf("%+v", one)
 				}
 			}
-			for _, text := range []string{p.plane.page("/status"), p.plane.said.String()} {
-				if strings.Contains(text, "PRIVATE") {
-					t.Error("a key was told to people")
-				}
-			}
 			c, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", p.in[0]), &tls.Config{InsecureSkipVerify: true})
 			if err == nil {
 				if _, err = c.Read(make([]byte, 1)); err == nil || isTimeout(err) {
 					t.Errorf("who has no certificate is let in: %v", err)
 				}
 				c.Close()
+			}
+			status := p.plane.page("/status")
+			p.plane.kill()
+			for _, text := range []string{status, p.plane.said.String()} {
+				if strings.Contains(text, "PRIVATE") {
+					t.Error("a key was told to people")
+				}
 			}
 		})
 	}
