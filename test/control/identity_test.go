@@ -96,19 +96,22 @@ const fromStream = `tls_certificate_sds_secret_configs: [{name: default, sds_con
 
 // pair is a service of two ports, HTTP and TCP, with a proxy before it, and where a client's proxy listens for both.
 type pair struct {
-	t           *testing.T
-	plane       *securePlane
-	http, tcp   int // where the client's proxy listens
-	objects     string
-	in          [2]int // where the server's does
-	client      http.Client
-	served      func() string // who asked last, as the server's proxy says
-	connections chan net.Conn // that the server has of TCP
+	t         *testing.T
+	plane     *securePlane
+	http, tcp int    // where the client's proxy listens
+	in        [2]int // where the server's does
+	client    http.Client
 }
 
-func newPair(t *testing.T, more ...string) *pair {
+func newPair(t *testing.T) *pair {
 	t.Helper()
-	p := &pair{t: t, connections: make(chan net.Conn, 16)}
+	return newPairUnder(t, newSecurePlane)
+}
+
+// newPairUnder is newPair under a plane that is made in some other way.
+func newPairUnder(t *testing.T, under func(*testing.T, map[string]string) *securePlane) *pair {
+	t.Helper()
+	p := &pair{t: t}
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.Header.Get("X-Forwarded-Client-Cert"))
 	}))
@@ -132,7 +135,7 @@ func newPair(t *testing.T, more ...string) *pair {
 	}()
 	ports := free(t, 4)
 	p.http, p.tcp, p.in = ports[0], ports[1], [2]int{ports[2], ports[3]}
-	p.objects = fmt.Sprintf(`
+	objects := fmt.Sprintf(`
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: web, namespace: shop}
@@ -158,7 +161,7 @@ kind: PeerAuthentication
 metadata: {name: all, namespace: shop}
 spec: {mtls: {mode: STRICT}}
 `, p.http, p.tcp, p.in[0], p.in[1], app.Listener.Addr(), echo.Addr())
-	p.plane = newSecurePlane(t, map[string]string{"mesh.yaml": p.objects})
+	p.plane = under(t, map[string]string{"mesh.yaml": objects})
 	p.client = http.Client{Timeout: deadline}
 	t.Cleanup(p.client.CloseIdleConnections)
 	return p

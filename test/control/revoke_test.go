@@ -61,8 +61,8 @@ func (b *bystream) statistic(end string) (sum int) {
 func TestRevocationReachesEverybody(t *testing.T) {
 	for _, c := range []struct{ client, server, revoked string }{
 		{"weft", "weft", "client"}, {"weft", "weft", "web"},
-		{"envoy", "weft", "client"}, // weft is asked by whom is revoked
-		{"weft", "envoy", "web"},    // and asks him
+		{"envoy", "weft", "client"},                           // weft is asked by whom is revoked
+		{"weft", "envoy", "web"},                              // and asks him
 		{"weft", "envoy", "client"}, {"envoy", "weft", "web"}, // Envoy refuses what is new
 	} {
 		t.Run(fmt.Sprintf("%s asks %s and %s is revoked", c.client, c.server, c.revoked), func(t *testing.T) {
