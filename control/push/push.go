@@ -199,7 +199,8 @@ func (p *Push) view(g *group) (v *server.View) {
 			p.translator, v = translate.New(), nil
 		}
 	}()
-	return p.dress(g, p.translator.View(p.next, g.proxy))
+	base, credentials := p.translator.Told(p.next, g.proxy)
+	return p.dress(g, base, credentials)
 }
 
 // show has a group's proxies be told of a view, and says how many there are.

@@ -35,10 +35,9 @@ const (
 
 // dress adds to what translation has made the secrets that a group's proxies are told. nil: they are not to be told anything yet, since what they wait
 // for first is on its way.
-func (p *Push) dress(g *group, base *server.View) *server.View {
+func (p *Push) dress(g *group, base *server.View, credentials []string) *server.View {
 	d := dressed{base: base}
 	wants := g.proxy.Identity == translate.FromPlane
-	names := p.translator.Credentials(p.next, g.proxy)
 	switch {
 	case p.Secrets == nil || g.who == (ca.Identity{}):
 		because := becausePlain
@@ -46,9 +45,9 @@ func (p *Push) dress(g *group, base *server.View) *server.View {
 			because = becauseNone
 		}
 		if wants {
-			names = append([]string{secrets.Own, secrets.Root}, names...)
+			credentials = append([]string{secrets.Own, secrets.Root}, credentials...)
 		}
-		for _, name := range names {
+		for _, name := range credentials {
 			d.withheld = append(d.withheld, secrets.Withheld{Name: name, Because: because})
 		}
 	default:
@@ -62,7 +61,7 @@ func (p *Push) dress(g *group, base *server.View) *server.View {
 			}
 		}
 		var not []secrets.Withheld
-		d.has, not = p.Secrets.Credentials(p.next, g.who.Namespace, names, g.has)
+		d.has, not = p.Secrets.Credentials(p.next, g.who.Namespace, credentials, g.has)
 		d.withheld = append(d.withheld, not...)
 	}
 	if d.whole = g.whole; d.base != g.base || d.own != g.own || d.roots != g.roots || d.has != g.has || g.whole == nil {

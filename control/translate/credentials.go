@@ -130,19 +130,14 @@ func tlsOf(rule *networking.DestinationRule, f func(path string, tls *networking
 	}
 }
 
-// Credentials are the names of the secrets that a proxy's view has it ask the control plane for, besides its own. They are in order.
-func (t *Translator) Credentials(m *mesh.Mesh, p *Proxy) []string {
-	s := t.scope(m, p)
-	names := s.ruled.credentials[p.Role]
-	if p.Role == Gateway {
-		names = slices.Concat(names, t.gateway(m, p, s).credentials)
+// credentials are the names of those that layers have a proxy ask for, in order.
+func (l *layers) credentials(role Role) []string {
+	names := slices.Clone(l.clusters.of.credentials[role])
+	if l.gateway != nil {
+		names = append(names, l.gateway.credentials...)
 	}
-	if len(names) == 0 {
-		return nil
-	}
-	names = slices.Clone(names)
 	slices.Sort(names)
-	return slices.Compact(names)
+	return slices.Clip(slices.Compact(names))
 }
 
 // byCredential has a connection of our own use a credential.

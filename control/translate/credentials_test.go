@@ -30,7 +30,7 @@ func TestCredentialsAreThoseThatAreNamed(t *testing.T) {
 	} {
 		slices.Sort(c.want)
 		p := proxyOf(t, c.node)
-		if got := tr.Credentials(m, p); !slices.Equal(got, c.want) {
+		if _, got := tr.Told(m, p); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 		// All of these, and no others, are asked for by what it is told.

@@ -50,6 +50,7 @@ type pieces struct{ resources []*server.Resource }
 type view struct {
 	server.View
 	layers
+	credentials []string
 }
 
 // layers are what a view is made of. Those that a proxy has no use for are nil.
@@ -93,6 +94,17 @@ func (t *Translator) sweep() {
 
 // View is what a proxy is to be told of a mesh.
 func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
+	v, _ := t.Told(m, p)
+	return v
+}
+
+// Told is View, with the names of the credentials that it has the proxy ask the control plane for, in order, which are not in it.
+func (t *Translator) Told(m *mesh.Mesh, p *Proxy) (*server.View, []string) {
+	v := t.view(m, p)
+	return &v.View, v.credentials
+}
+
+func (t *Translator) view(m *mesh.Mesh, p *Proxy) *view {
 	if m != t.last {
 		t.last = m
 		t.sweep()
@@ -106,8 +118,8 @@ func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
 		l.gateway = t.gateway(m, p, s)
 	}
 	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.names)}
-	return &t.views.get(k, func() *view {
-		v := &view{layers: l}
+	return t.views.get(k, func() *view {
+		v := &view{layers: l, credentials: l.credentials(p.Role)}
 		var sums []byte
 		add := func(parts ...*part) {
 			for _, p := range parts {
@@ -126,5 +138,5 @@ func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
 		slices.SortStableFunc(v.Parts, func(a, b *server.Part) int { return int(a.Kind) - int(b.Kind) })
 		v.Version = version(sums)
 		return v
-	}).View
+	})
 }

@@ -7,7 +7,9 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -250,5 +252,59 @@ spec: {host: out.test, trafficPolicy: {tls: {mode: MUTUAL, credentialName: egres
 	p.kill()
 	if n := strings.Count(p.said.String(), "nobody has shown there who he is"); n != 1 {
 		t.Errorf("it is said %d times that nothing is told in plain text", n)
+	}
+}
+
+// TestGatewaysConnectByCredentials has a gateway connect to somebody outside with the key and the roots that a DestinationRule names.
+func TestGatewaysConnectByCredentials(t *testing.T) {
+	for _, name := range proxies {
+		t.Run(name, func(t *testing.T) {
+			a := authority.New(t, t.TempDir())
+			server := a.Issue("server", []string{"out.test"}, nil)
+			a.Issue("egress", []string{"spiffe://egress"}, nil)
+			outside := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				fmt.Fprint(w, r.TLS.PeerCertificates[0].URIs, r.TLS.ServerName)
+			}))
+			outside.TLS = &tls.Config{Certificates: []tls.Certificate{server}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: a.Pool()}
+			outside.StartTLS()
+			t.Cleanup(outside.Close)
+			port := free(t, 1)[0]
+			p := newSecurePlane(t, map[string]string{"mesh.yaml": fmt.Sprintf(`
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: out, namespace: shop}
+spec: {selector: {app: gw}, servers: [{port: {number: %d, name: http, protocol: HTTP}, hosts: [out.test]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: out, namespace: shop}
+spec: {hosts: [out.test], gateways: [out], http: [{route: [{destination: {host: out.test, port: {number: 443}}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: out, namespace: shop}
+spec: {hosts: [out.test], location: MESH_EXTERNAL, resolution: STATIC, ports: [{number: 443, name: http, protocol: HTTP}], endpoints: [{address: 127.0.0.1, ports: {http: %d}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: out, namespace: shop}
+spec: {host: out.test, trafficPolicy: {tls: {mode: MUTUAL, credentialName: egress, sni: out.test}}}
+`, port, outside.Listener.Addr().(*net.TCPAddr).Port) + manifestOf(t, a, "shop", "egress", "kubernetes.io/tls", map[string]string{"tls.crt": "egress.pem", "tls.key": "egress.key", "ca.crt": "ca.pem"})})
+			p.joinsAs("router", name, "gw", "gw")
+			eventually(t, "who is outside meets the gateway's certificate", func() bool {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", port), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Host = "out.test"
+				answer, err := http.DefaultClient.Do(r)
+				if err != nil {
+					return false
+				}
+				defer answer.Body.Close()
+				b, _ := io.ReadAll(answer.Body)
+				return string(b) == "[spiffe://egress]out.test"
+			})
+		})
 	}
 }
