@@ -43,7 +43,7 @@ func keyOf(p *translate.Proxy, who ca.Identity) string {
 	if who != (ca.Identity{}) {
 		b.WriteString(who.String())
 	}
-	fmt.Fprintf(&b, "%d %q %q %q %q %q %d %+v %q %q %q", p.Role, p.Address, p.Namespace, p.Account, p.Domain, p.Network, p.Identity, p.Traits, p.Locality.Region, p.Locality.Zone, p.Locality.SubZone)
+	fmt.Fprintf(&b, "%d %q %q %q %q %q %d %q %+v %q %q %q", p.Role, p.Address, p.Namespace, p.Account, p.Domain, p.Network, p.Identity, p.Version, p.Traits, p.Locality.Region, p.Locality.Zone, p.Locality.SubZone)
 	for _, k := range slices.Sorted(maps.Keys(p.Labels)) {
 		fmt.Fprintf(&b, " %q=%q", k, p.Labels[k])
 	}

@@ -109,6 +109,8 @@ func messageOf(k server.Kind) proto.Message {
 		return &endpointv3.ClusterLoadAssignment{}
 	case server.Listeners:
 		return &listenerv3.Listener{}
+	case server.Extensions:
+		return &corev3.TypedExtensionConfig{}
 	case server.Routes:
 		return &routev3.RouteConfiguration{}
 	case server.VirtualHosts:
@@ -151,7 +153,7 @@ var nameTables = sync.OnceValue(func() protoreflect.MessageDescriptor {
 	return file.Messages().Get(0)
 })
 
-var kindWords = map[server.Kind]string{server.Clusters: "cluster", server.Endpoints: "endpoints", server.Listeners: "listener", server.Routes: "routes", server.VirtualHosts: "host", server.Names: "names"}
+var kindWords = map[server.Kind]string{server.Clusters: "cluster", server.Endpoints: "endpoints", server.Listeners: "listener", server.Routes: "routes", server.VirtualHosts: "host", server.Extensions: "extension", server.Names: "names"}
 
 // render is the resources of a view that are asked for, as YAML.
 func render(t testing.TB, v *server.View, show []string) string {

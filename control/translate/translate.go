@@ -37,7 +37,11 @@ type Translator struct {
 	spaces         memo[spaceKey, space]
 	statics        memo[staticKey, staticLayer]
 	names          memo[namesKey, namesLayer]
+	patches        memo[patchesKey, patches]
+	patcheds       memo[patchedKey, patched]
 	views          memo[viewKey, view]
+
+	patchedResources memo[patchedResourceKey, patchedResource]
 }
 
 // New makes a translator that remembers nothing yet.
@@ -51,6 +55,7 @@ type view struct {
 	server.View
 	layers
 	credentials []string
+	patched     []*patched
 }
 
 // layers are what a view is made of. Those that a proxy has no use for are nil.
@@ -63,6 +68,7 @@ type layers struct {
 	inbound   *inbound
 	gateway   *gateway
 	names     *namesLayer
+	patches   *patches // nil: there are none
 }
 
 type viewKey struct {
@@ -74,6 +80,7 @@ type viewKey struct {
 	inbound   ref[inbound]
 	gateway   ref[gateway]
 	names     ref[namesLayer]
+	patches   ref[patches]
 }
 
 // sweep forgets what was made of whole indexes and let go since: they are large, and each change makes another one.
@@ -89,6 +96,7 @@ func (t *Translator) sweep() {
 	t.spaces.sweep()
 	t.gateways.sweep()
 	t.names.sweep()
+	t.patcheds.sweep()
 	t.views.sweep()
 }
 
@@ -117,23 +125,31 @@ func (t *Translator) view(m *mesh.Mesh, p *Proxy) *view {
 	} else {
 		l.gateway = t.gateway(m, p, s)
 	}
-	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.names)}
+	l.patches = t.patchesFor(m, p)
+	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.names), weak.Make(l.patches)}
 	return t.views.get(k, func() *view {
 		v := &view{layers: l, credentials: l.credentials(p.Role)}
-		var sums []byte
-		add := func(parts ...*part) {
-			for _, p := range parts {
-				if p != nil && len(p.Resources) > 0 {
-					v.Parts = append(v.Parts, &p.Part)
-					sums = binary.BigEndian.AppendUint64(sums, p.sum)
-				}
+		parts := []*part{l.static.clusters, l.clusters.part, l.endpoints.part}
+		if p.Role == Sidecar {
+			parts = append(parts, l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
+		} else {
+			parts = append(parts, l.gateway.listeners, l.gateway.tables)
+		}
+		parts = slices.DeleteFunc(parts, func(p *part) bool { return p == nil })
+		if l.patches != nil {
+			v.patched = t.patch(p, l.patches, parts)
+			parts = parts[:0]
+			for _, one := range v.patched {
+				parts = append(parts, one.part)
 			}
 		}
-		add(l.static.clusters, l.clusters.part, l.endpoints.part, l.names.part)
-		if p.Role == Sidecar {
-			add(l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
-		} else {
-			add(l.gateway.listeners, l.gateway.tables)
+		parts = append(parts, l.names.part)
+		var sums []byte
+		for _, one := range parts {
+			if len(one.Resources) > 0 {
+				v.Parts = append(v.Parts, &one.Part)
+				sums = binary.BigEndian.AppendUint64(sums, one.sum)
+			}
 		}
 		slices.SortStableFunc(v.Parts, func(a, b *server.Part) int { return int(a.Kind) - int(b.Kind) })
 		v.Version = version(sums)
