@@ -59,24 +59,24 @@ func entryOf(l *x509.RevocationList, c *x509.Certificate) *x509.RevocationListEn
 	return &l.RevokedCertificateEntries[i]
 }
 
-// Revoked says why a connection that stands must not stand any longer: a list of what is revoked has come since, and has its peer. Nothing else is asked
-// of the peer again: dates, names and roots are for handshakes. It is for whoever has the connection, after the handshake; most peers cost it two
-// comparisons, and when there is a new list a search in it.
+// Revoked says why a connection that stands must not stand any longer: a list of what is revoked has come since, with the secret that says whom to trust, and
+// has its peer. Nothing else is asked of the peer again: dates, names and roots are for handshakes. It is for whoever has the connection, after the
+// handshake. It costs a comparison, and when the secret is new a search in its lists: no context is compiled for it, since a loop may have many.
 func (s *Session) Revoked() error {
-	now := s.of.current.Load()
-	if now == nil || !s.of.fresh(now) {
-		now = s.of.remake()
+	if s.of.validation == nil {
+		return nil // what is asked never changes
 	}
+	now := s.of.validation.value.Load()
 	if now == s.judged {
 		return nil
 	}
 	s.judged = now
-	if now.checks == nil || len(now.checks.asked.Revoked) == 0 {
+	if now == nil || now.Validation == nil || len(now.Validation.Revoked) == 0 {
 		return nil
 	}
 	shown := s.Peer()
 	listed := slices.ContainsFunc(shown, func(c *x509.Certificate) bool {
-		return slices.ContainsFunc(now.checks.asked.Revoked, func(l *x509.RevocationList) bool {
+		return slices.ContainsFunc(now.Validation.Revoked, func(l *x509.RevocationList) bool {
 			return string(l.RawIssuer) == string(c.RawIssuer) && entryOf(l, c) != nil
 		})
 	})
@@ -84,12 +84,16 @@ func (s *Session) Revoked() error {
 		return nil
 	}
 	// Whether the list is its issuer's, and no other chain leads to a root.
-	chains, err := now.checks.chains(shown)
+	checks := newChecks(merge(s.of.config.Validation, now.Validation), s.of.server)
+	if checks.asked.AcceptUntrusted {
+		return nil // a handshake would take it, too
+	}
+	chains, err := checks.chains(shown)
 	if err != nil {
 		return err
 	}
 	var why *Refusal
-	if err := now.checks.revoked(chains); errors.As(err, &why) && why.Revoked {
+	if err := checks.revoked(chains); errors.As(err, &why) && why.Revoked {
 		return err
 	}
 	return nil

@@ -25,8 +25,8 @@ type Session struct {
 	gate Gate
 	of   *Context
 	made *compiled
-	// judged is the context as it was when the peer was last looked up in lists of what is revoked.
-	judged *compiled
+	// judged is the secret whose lists of what is revoked the peer was last looked up in.
+	judged *config.Secret
 	stats  *telemetry.Values // where its handshake was counted; nil: it has not been
 	// records are those that have come whole and that crypto/tls has not been asked for yet, at most; to ask in vain costs it an allocation.
 	records framing
@@ -43,7 +43,7 @@ type Session struct {
 }
 
 func newSession(of *Context, made *compiled) *Session {
-	s := &Session{gate: of.store.Gate, of: of, made: made, judged: made}
+	s := &Session{gate: of.store.Gate, of: of, made: made, judged: made.secrets[maxSecrets-2]}
 	s.pipe.arrived.L = &s.pipe.mu
 	s.pipe.session = s
 	return s
