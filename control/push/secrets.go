@@ -108,7 +108,8 @@ func (p *Push) hold(s *server.Session, proxy *translate.Proxy, shown Shown) {
 		p.Secrets.Hold(shown.Who, s.Peer(), shown.By)
 	case !p.plain:
 		p.plain = true
-		p.Log.Warn("proxies that want their certificate on the stream are told none: "+becausePlain+". It is said once; /status has all of them", "proxy", proxy.ID, "peer", s.Peer())
+		p.Log.Warn("proxies that want their certificate on the stream are told none: "+becausePlain+". It is said once; /status has all of them",
+			"proxy", proxy.ID, "peer", s.Peer())
 	}
 }
 

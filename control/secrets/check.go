@@ -128,7 +128,8 @@ func credentialOf(name string, o *source.Object, wantRoots bool) (*server.Resour
 				c.OcspStaple = inline(data[k.staple])
 			}
 			// All but the key, which is that of the certificate: versions are logged.
-			public := secret(name, "", &tlsv3.Secret{Name: name, Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: &tlsv3.TlsCertificate{CertificateChain: c.CertificateChain, OcspStaple: c.OcspStaple}}})
+			shown := &tlsv3.TlsCertificate{CertificateChain: c.CertificateChain, OcspStaple: c.OcspStaple}
+			public := secret(name, "", &tlsv3.Secret{Name: name, Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: shown}})
 			return secret(name, public.Version, &tlsv3.Secret{Name: name, Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: c}}), nil
 		}
 	}
