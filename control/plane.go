@@ -44,8 +44,11 @@ type Options struct {
 	Store          string   // a file for what must outlive the process; empty: memory
 	CADir          string   // a directory with an authority from outside, as Istio's secret cacerts has; empty: the store has one
 	AuditLog       string   // a file that is added to; empty: none
-	Log            *slog.Logger
-	Level          *slog.LevelVar // of Log
+	// CertificateLife is of the certificates that proxies get on their streams, and RootOverlap how long a new root is trusted before it signs; 0: as the
+	// authority likes.
+	CertificateLife, RootOverlap time.Duration
+	Log                          *slog.Logger
+	Level                        *slog.LevelVar // of Log
 }
 
 // Plane is a control plane that runs.
@@ -118,7 +121,16 @@ func (p *Plane) start() error {
 		}
 	}
 	p.trustDomain = mesh.New().With(first.Changes).Settings.TrustDomain
-	p.push = push.New(push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)})
+	options := push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)}
+	if p.SecureGRPC != "" {
+		if err := p.openAuthority(p.trustDomain); err != nil {
+			return err
+		}
+		options.Secrets = p.secure.secrets
+	} else if p.Store != "" || p.CADir != "" || p.AuditLog != "" || len(p.SecureNames) > 0 {
+		return errors.New("--store, --ca-dir, --audit-log and --secure-names are about what --secure-grpc-addr serves: name an address by that, such as :15012")
+	}
+	p.push = push.New(options)
 	if p.GRPC != "" {
 		l, err := p.listen("--grpc-addr", p.GRPC)
 		if err != nil {
@@ -133,11 +145,9 @@ func (p *Plane) start() error {
 		p.parts.Go(func() { p.grpc.Serve(l) })
 	}
 	if p.SecureGRPC != "" {
-		if err := p.openSecure(p.trustDomain); err != nil {
+		if err := p.serveSecure(); err != nil {
 			return err
 		}
-	} else if p.Store != "" || p.CADir != "" || p.AuditLog != "" || len(p.SecureNames) > 0 {
-		return errors.New("--store, --ca-dir, --audit-log and --secure-names are about what --secure-grpc-addr serves: name an address by that, such as :15012")
 	}
 	if p.Admin != "" {
 		l, err := p.listen("--admin-addr", p.Admin)
