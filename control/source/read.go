@@ -25,6 +25,8 @@ type Contents struct {
 	Problems []Problem // with the others and, as warnings, with these
 	// Torn says that a part could not be read as objects at all: what else should be there nobody can say.
 	Torn bool
+	// Expected are the resourceVersions that objects say they are written upon, of those that say one.
+	Expected map[Key]string
 }
 
 // Read reads and checks the objects of a file: YAML or JSON, of one document or many, lists too. An object that says no namespace is in "default".
@@ -36,6 +38,9 @@ func Read(data []byte, from Origin) (c Contents) {
 	for _, d := range Split(data) {
 		one := d.Read(from)
 		c.Objects, c.Problems, c.Torn = append(c.Objects, one.Objects...), append(c.Problems, one.Problems...), c.Torn || one.Torn
+		for k, v := range one.Expected {
+			put(&c.Expected, k, v)
+		}
 	}
 	return c
 }
@@ -256,6 +261,11 @@ func field(pairs []*yaml.Node, name string) *yaml.Node {
 	return nil
 }
 
+// AuthorAnnotation names who has written an object, where the source itself does not know.
+const AuthorAnnotation = "weft.dev/author"
+
+const maxName = 253 // bytes
+
 // names are what Kubernetes has objects and namespaces called.
 var names = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
 
@@ -287,7 +297,7 @@ func (r *reading) head(o *Object, n *yaml.Node) (pairs []*yaml.Node, f *fault) {
 		case "name", "namespace":
 			switch {
 			case null && key.Value == "namespace":
-			case v.Kind != yaml.ScalarNode || len(v.Value) > 253 || !names.MatchString(v.Value):
+			case v.Kind != yaml.ScalarNode || len(v.Value) > maxName || !names.MatchString(v.Value):
 				// Whose it is nobody knows then.
 				return pairs, (&fault{path: key.Value, line: v.Line,
 					text: fmt.Sprintf("%q is no name: small letters, digits, dashes and dots, at most 253", short(v.Value))}).in("metadata")
@@ -329,6 +339,12 @@ func (r *reading) head(o *Object, n *yaml.Node) (pairs []*yaml.Node, f *fault) {
 		o.Namespace = ""
 	case o.Namespace == "":
 		o.Namespace = "default"
+	}
+	if v := field(pairs, "resourceVersion"); v != nil && v.Kind == yaml.ScalarNode && v.ShortTag() != "!!null" && v.Value != "" {
+		put(&r.Expected, o.Key, v.Value)
+	}
+	if o.Author == "" {
+		o.Author = o.Annotations[AuthorAnnotation]
 	}
 	return pairs, first
 }
