@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -95,6 +96,11 @@ func ParsePath(path string) (Key, bool) {
 		return Key{Kind: kind, Name: name}, true
 	}
 	return Key{kind, namespace, name}, len(namespace) <= maxName && names.MatchString(namespace)
+}
+
+// Compare orders keys: by kind, namespace and name.
+func Compare(a, b Key) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
 // Change is an object that is new or another than it was, or that is gone.
