@@ -138,14 +138,15 @@ func TestWatch(t *testing.T) {
 		put(t, s, "objects/unknown.kinds/a/c")
 		expect()
 		s.fail()
+		expect("failed: the connection is lost")
 		apply(t, s, "bad", manifest("bad", "c.test"))
 		remove(t, s, "two")
-		expect("failed: the connection is lost")
 		time.Sleep(time.Minute) // of the bubble
 		expect("bad=c.test by ann; -two")
 		remove(t, s, "bad")
+		expect("-bad")
 		remove(t, s, "one")
-		expect("-bad; -one")
+		expect("-one")
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("ended with %v", err)
