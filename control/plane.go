@@ -15,10 +15,14 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/grpclog"
 
+	"github.com/weftmesh/weft/control/console"
+	"github.com/weftmesh/weft/control/history"
 	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/source/file"
+	"github.com/weftmesh/weft/control/source/stored"
+	"github.com/weftmesh/weft/control/store"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/xds/server"
 )
@@ -34,8 +38,10 @@ type Options struct {
 	AllowPlaintext bool
 	SecureGRPC     string   // the address that proxies and agents come to over TLS, where everybody proves who he is
 	SecureNames    []string // of DNS, under which that is reached besides those that Istio's agents know
-	Store          string   // a file for what must outlive the process; empty: memory
+	Store          string   // for what must outlive the process, as store.Open takes it; empty: memory
 	CADir          string   // a directory with an authority from outside, as Istio's secret cacerts has; empty: the store has one
+	HTTP           string   // the address that people and scripts come to over TLS, to look at objects and to change them
+	Users          string   // a file that says who those are, and what they may
 	AuditLog       string   // a file that is added to; empty: none
 	Log            *slog.Logger
 	Level          *slog.LevelVar // of Log
@@ -45,6 +51,8 @@ type Options struct {
 type Plane struct {
 	Options
 	push   *push.Push
+	store  store.Store
+	audit  *audit
 	stats  *telemetry.Store
 	grpc   *grpc.Server
 	admin  *http.Server
@@ -55,16 +63,29 @@ type Plane struct {
 	failed chan error
 	secure *secure // nil: there is none
 
+	mesh    func(source.Batch) // takes the mesh's own configuration
+	console *console.Console
+	local   http.Handler // the console of who is on this host
+	people  *http.Server // nil: there is none
+	history *history.Recorder
+
 	trustDomain string
-	// GRPCAddress, SecureAddress and AdminAddress are where it is reached; nil: not at all.
-	GRPCAddress, SecureAddress, AdminAddress net.Addr
+	// GRPCAddress, SecureAddress, HTTPAddress and AdminAddress are where it is reached; nil: not at all.
+	GRPCAddress, SecureAddress, HTTPAddress, AdminAddress net.Addr
 }
 
 // The names that sources have in the log and on pages.
 const (
 	fromFiles = "files"
+	fromStore = "store"
 	fromMesh  = "mesh config"
 )
+
+// places say where people change objects of a source, by its name.
+var places = map[string]string{
+	fromFiles: "change the file",
+	fromMesh:  "change the file that --mesh-config names",
+}
 
 // Start has a control plane run until Close. It says what is wrong with its options, and with the mesh's own configuration.
 func Start(o Options) (*Plane, error) {
@@ -79,10 +100,14 @@ func Start(o Options) (*Plane, error) {
 }
 
 func (p *Plane) start() error {
-	if p.ConfigDir == "" {
-		return errors.New("there is no source of objects: name a directory of manifests by --config-dir")
+	if p.ConfigDir == "" && p.Store == "" {
+		return errors.New("there is no source of objects: name a directory of manifests by --config-dir, or by --store where those are kept that are applied")
 	}
-	sources := []string{fromFiles}
+	var sources []string // of an object that several have, the first one's counts
+	if p.ConfigDir != "" {
+		sources = append(sources, fromFiles)
+	}
+	sources = append(sources, fromStore)
 	var settings source.Batch
 	if p.MeshConfig != "" {
 		sources = append(sources, fromMesh)
@@ -93,6 +118,9 @@ func (p *Plane) start() error {
 	}
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)) // what ends a stream is told to its proxy, and counted
 	p.trustDomain = mesh.New().With(settings.Changes).Settings.TrustDomain
+	if err := p.open(); err != nil {
+		return err
+	}
 	p.push = push.New(push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)})
 	if p.GRPC != "" {
 		l, err := p.listen("--grpc-addr", p.GRPC)
@@ -107,12 +135,15 @@ func (p *Plane) start() error {
 		server.New(server.Options{Control: p.push, Stats: p.stats.Acquire(server.Stats, "xds.").Loop(0)}).Register(p.grpc)
 		p.parts.Go(func() { p.grpc.Serve(l) })
 	}
-	if p.SecureGRPC != "" {
+	if p.SecureGRPC != "" || p.HTTP != "" {
 		if err := p.openSecure(p.trustDomain); err != nil {
 			return err
 		}
-	} else if p.Store != "" || p.CADir != "" || p.AuditLog != "" || len(p.SecureNames) > 0 {
-		return errors.New("--store, --ca-dir, --audit-log and --secure-names are about what --secure-grpc-addr serves: name an address by that, such as :15012")
+	} else if p.CADir != "" || len(p.SecureNames) > 0 {
+		return errors.New("--ca-dir and --secure-names are about what --secure-grpc-addr and --http-addr serve: name an address by one of them, such as :15012")
+	}
+	if err := p.openConsole(); err != nil {
+		return err
 	}
 	if p.Admin != "" {
 		l, err := p.listen("--admin-addr", p.Admin)
@@ -128,15 +159,45 @@ func (p *Plane) start() error {
 	}
 	p.parts.Go(func() { p.push.Run(p.ctx) })
 	if p.MeshConfig != "" {
-		p.push.Tell(p.ctx, fromMesh, settings)
+		p.mesh = p.from(fromMesh)
+		p.mesh(settings)
 	}
+	p.parts.Go(func() { p.history.Run(p.ctx) })
 	p.parts.Go(func() {
-		err := file.Watch(p.ctx, p.ConfigDir, func(b source.Batch) { p.push.Tell(p.ctx, fromFiles, b) })
-		if err != nil {
-			p.failed <- err
-		}
+		stored.Watch(p.ctx, p.store, func(err error) {
+			p.Log.Error("the store is not followed, and what is known of it goes on being served", "because", err)
+		}, func(b source.Batch) { p.push.Tell(p.ctx, fromStore, b) })
 	})
+	if p.ConfigDir != "" {
+		p.parts.Go(func() {
+			if err := file.Watch(p.ctx, p.ConfigDir, p.from(fromFiles)); err != nil {
+				p.failed <- err
+			}
+		})
+	}
 	return nil
+}
+
+// open opens what outlives the process.
+func (p *Plane) open() (err error) {
+	if p.audit, err = openAudit(p.AuditLog, p.Log.Error); err != nil {
+		return err
+	}
+	if p.store, err = store.Open(p.Store); err != nil {
+		return fmt.Errorf("--store: %w", err)
+	}
+	p.history = history.NewRecorder(history.Options{Store: p.store, Lasting: p.Store != "", Unnamed: map[string]string{fromFiles: "file"}, Changed: p.audit.change, Log: p.Log})
+	return nil
+}
+
+// from takes what a source says to where it matters: to the proxies, and to the history of objects.
+func (p *Plane) from(name string) func(source.Batch) {
+	first := true
+	return func(b source.Batch) {
+		p.push.Tell(p.ctx, name, b)
+		p.history.Tell(name, first, b)
+		first = false
+	}
 }
 
 // inside says no to an address that others than this host may reach.
@@ -170,12 +231,17 @@ func (p *Plane) Close() {
 	if p.secure != nil {
 		p.secure.close()
 	}
-	if p.admin != nil {
-		p.admin.Close()
+	for _, s := range []*http.Server{p.admin, p.people} {
+		if s != nil {
+			s.Close()
+		}
 	}
 	p.parts.Wait()
-	if p.secure != nil {
-		p.secure.after()
+	if p.store != nil { // which nobody uses any more
+		p.store.Close()
+	}
+	if p.audit != nil {
+		p.audit.close()
 	}
 }
 
@@ -193,7 +259,7 @@ func (p *Plane) Reread() {
 		p.Log.Error("the mesh's configuration is not read again: its trust domain is another, and certificates of both would not trust one another: start again for that", "is", p.trustDomain, "would be", domain)
 		return
 	}
-	p.push.Tell(p.ctx, fromMesh, b)
+	p.mesh(b)
 }
 
 // maxMeshConfig bounds, in bytes, the mesh's own configuration.

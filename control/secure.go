@@ -1,8 +1,6 @@
 package control
 
 import (
-	"fmt"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -11,7 +9,6 @@ import (
 	securityv1alpha1 "istio.io/api/security/v1alpha1"
 
 	"github.com/weftmesh/weft/control/ca"
-	"github.com/weftmesh/weft/control/store"
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/xds/server"
 )
@@ -19,39 +16,33 @@ import (
 // serverNames are what agents know a control plane by, Istio's and ours, besides what an operator adds.
 var serverNames = []string{"istiod.istio-system.svc", "istiod.istio-system.svc.cluster.local", "istio-pilot.istio-system.svc", "weftd.istio-system.svc", "localhost"}
 
-// secure is what is behind the address where everybody proves who he is: the authority of the mesh, and its store.
+// secure is what is behind the addresses where everybody proves who he is: the authority of the mesh.
 type secure struct {
-	store store.Store
-	ca    *ca.Authority
-	audit *audit
-	grpc  *grpc.Server
+	ca   *ca.Authority
+	grpc *grpc.Server // nil: only people come
 }
 
-// openSecure opens the store and the authority.
+// openSecure opens the authority, and the address that proxies come to.
 func (p *Plane) openSecure(trustDomain string) (err error) {
 	s := &secure{}
 	p.secure = s
-	if s.audit, err = openAudit(p.AuditLog, p.Log.Error); err != nil {
-		return err
-	}
-	if s.store, err = store.Open(p.Store); err != nil {
-		return fmt.Errorf("--store: %w", err)
-	}
 	if p.Store == "" && p.CADir == "" {
 		p.Log.Warn("the root of the mesh's certificates is kept in memory, and nobody trusts it after this process: name a file by --store")
 	}
-	if s.ca, err = ca.Open(p.ctx, ca.Options{Store: s.store, TrustDomain: trustDomain, Folder: p.CADir, Audit: s.audit.certificate}); err != nil {
+	if s.ca, err = ca.Open(p.ctx, ca.Options{Store: p.store, TrustDomain: trustDomain, Folder: p.CADir, Audit: p.audit.certificate}); err != nil {
 		return err
 	}
 	p.parts.Go(func() {
 		s.ca.Run(p.ctx, func(err error) { p.Log.Error("the authority goes on with what it knows", "because", err) })
 	})
+	if p.SecureGRPC == "" {
+		return nil
+	}
 	l, err := p.listen("--secure-grpc-addr", p.SecureGRPC)
 	if err != nil {
 		return err
 	}
-	names := append(serverNames[:len(serverNames):len(serverNames)], p.SecureNames...)
-	s.grpc = grpc.NewServer(append(server.GRPC(), grpc.Creds(credentials.NewTLS(s.ca.ServerTLS(names))))...)
+	s.grpc = grpc.NewServer(append(server.GRPC(), grpc.Creds(credentials.NewTLS(s.ca.ServerTLS(p.names()))))...)
 	securityv1alpha1.RegisterIstioCertificateServiceServer(s.grpc, &ca.Service{Authority: s.ca, Proofs: []ca.Authenticator{ca.ByCertificate{TrustDomain: trustDomain}, ca.ByToken{Authority: s.ca}}})
 	server.New(server.Options{Control: p.push, Stats: p.stats.Acquire(server.Stats, "xds_secure.").Loop(0)}).Register(s.grpc)
 	p.SecureAddress = l.Addr()
@@ -65,14 +56,9 @@ func (s *secure) close() {
 	}
 }
 
-// after is for when nobody uses the store any more.
-func (s *secure) after() {
-	if s.store != nil {
-		s.store.Close()
-	}
-	if s.audit != nil {
-		s.audit.close()
-	}
+// names are those of DNS that weftd has over TLS.
+func (p *Plane) names() []string {
+	return append(serverNames[:len(serverNames):len(serverNames)], p.SecureNames...)
 }
 
 // admit holds what a proxy says of itself against what its connection has shown. On a connection in plain text nobody shows anything: whoever may

@@ -81,7 +81,11 @@ func Open(name string) (Store, error) {
 	if name == "" {
 		return NewMemory(), nil
 	}
-	return OpenFile(name)
+	f, err := OpenFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // check says whether something can be stored. Keys are paths of words that people can read.

@@ -39,7 +39,8 @@ control/source < control/mesh < control/translate
 xds/server < control/translate
 control/translate, control/store, xds/server < control/push
 api, telemetry, tls, control/store < control/ca, control/inject
-control/mesh, control/push, control/store < control/console
+control/store, control/source < control/history
+control/mesh, control/push, control/store, control/history, control/source/stored < control/console
 control/*, control/source/* < control < cmd/weftd
 control, proxy, capture < cmd/weftctl
 `

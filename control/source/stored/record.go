@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/control/source"
@@ -12,7 +13,7 @@ import (
 )
 
 // Origin is Origin.Source of what was applied.
-const Origin = "the store"
+const Origin = "store"
 
 const prefix = "objects/"
 
@@ -73,4 +74,32 @@ func (r *Record) Object(key source.Key, revision store.Revision) (*source.Object
 	o := c.Objects[0]
 	o.Author, o.Created, o.Generation, o.Revision, o.From = r.Author, r.Created, r.Generation, string(revision), from
 	return o, c.Problems
+}
+
+// Entry is a record with its key.
+type Entry struct {
+	source.Key
+	Record
+	Revision store.Revision
+}
+
+// List reads all records, in the order of the store. Those of kinds that are not known here are left out.
+func List(ctx context.Context, s store.Store) ([]Entry, error) {
+	all, err := s.List(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Entry, 0, len(all))
+	for _, e := range all {
+		one := Entry{Revision: e.Revision}
+		var is bool
+		if one.Key, is = source.ParsePath(strings.TrimPrefix(e.Key, prefix)); !is {
+			continue
+		}
+		if json.Unmarshal(e.Value, &one.Record) != nil {
+			one.Record = Record{} // of which Object says that it is wrong
+		}
+		out = append(out, one)
+	}
+	return out, nil
 }
