@@ -330,8 +330,14 @@ func (c *Console) plan(ctx context.Context, author string, w *wish) (*step, erro
 		next.Version, more, s.drop = v.Number, []store.Write{add}, drop
 	}
 	own, err := next.Put(w.key, revision)
+	if err != nil {
+		return nil, err
+	}
 	s.writes, s.result.Version = append([]store.Write{own}, more...), next.Version
-	return s, err
+	if err := store.Check(s.writes); err != nil {
+		return nil, refuse(http.StatusUnprocessableEntity, "%s: %s", w.key, err)
+	}
+	return s, nil
 }
 
 // planDelete plans that an object goes.

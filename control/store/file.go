@@ -104,7 +104,7 @@ func (f *File) Delete(ctx context.Context, key string, was Revision) error {
 
 // Commit implements Store.
 func (f *File) Commit(_ context.Context, writes []Write) ([]Revision, error) {
-	if err := checkAll(writes); err != nil {
+	if err := Check(writes); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()

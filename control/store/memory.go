@@ -68,7 +68,7 @@ func (m *Memory) Delete(ctx context.Context, key string, was Revision) error {
 
 // Commit implements Store.
 func (m *Memory) Commit(_ context.Context, writes []Write) ([]Revision, error) {
-	if err := checkAll(writes); err != nil {
+	if err := Check(writes); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()

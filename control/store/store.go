@@ -101,8 +101,8 @@ func check(key string, value []byte) error {
 	return nil
 }
 
-// checkAll says whether writes can be made together.
-func checkAll(writes []Write) error {
+// Check says whether writes can be made together.
+func Check(writes []Write) error {
 	if len(writes) > MaxWrites {
 		return fmt.Errorf("store: %d writes: %w together: want at most %d", len(writes), ErrInvalid, MaxWrites)
 	}
