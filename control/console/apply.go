@@ -136,7 +136,7 @@ func (c *Console) read(who *Caller, body []byte) ([]wish, []Problem, error) {
 	}
 	switch {
 	case len(wrong) > 0:
-		return nil, nil, &failure{http.StatusUnprocessableEntity, Failure{Error: fmt.Sprintf("nothing is applied: %d problems", len(wrong)), Problems: append(wrong, warnings...)}}
+		return nil, nil, &failure{http.StatusUnprocessableEntity, Failure{Error: "nothing is applied, since there is something wrong with what was sent", Problems: append(wrong, warnings...)}}
 	case len(wishes) == 0:
 		return nil, nil, &failure{http.StatusBadRequest, Failure{Error: "there is no object in what was sent: want manifests in YAML or JSON", Problems: warnings}}
 	case len(wishes) > maxObjects:
