@@ -1,0 +1,136 @@
+package control
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// weftctl has a weftd do something, and says what it answers.
+func (p *plane) weftctl(stdin string, args ...string) (string, error) {
+	p.t.Helper()
+	c := exec.Command(program(p.t, "weftctl"), args...)
+	c.Env = append(os.Environ(), fmt.Sprintf("WEFTD_ADMIN_ADDR=127.0.0.1:%d", p.admin), "WEFT_SERVER=")
+	c.Stdin = strings.NewReader(stdin)
+	out, err := c.CombinedOutput()
+	return string(out), err
+}
+
+// mustctl is weftctl that does it.
+func (p *plane) mustctl(stdin string, args ...string) string {
+	p.t.Helper()
+	out, err := p.weftctl(stdin, args...)
+	if err != nil {
+		p.t.Fatalf("weftctl %q: %v\n%s", args, err, out)
+	}
+	return out
+}
+
+// A share of traffic moves as it is applied, under load, in steps that a controller writes, and nothing is lost; then a person goes back to what he
+// had, which the steps have not pushed out. What was applied is there when weftd is started again.
+func TestACanaryMovesByApply(t *testing.T) {
+	for _, name := range proxies {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			dir := t.TempDir()
+			audit := filepath.Join(dir, "audit")
+			p := newPlane(t, nil, "--store", filepath.Join(dir, "store"), "--audit-log", audit)
+			p.mustctl(s.entry("")+"---"+canary(90), "apply", "-f", "-", "--as", "ann")
+			p.proxy(name)
+			s.opens()
+			p.synced(1)
+			if got := s.share(); got < 85 || got > 95 {
+				t.Errorf("the first version has %d %% of the traffic: want 90", got)
+			}
+			end := s.load()
+			for first := 80; first >= 0; first -= 10 {
+				p.mustctl(canary(first), "apply", "-f", "-", "--as", "canary")
+			}
+			eventually(t, "the last weights are in force", func() bool {
+				return strings.Contains(p.mustctl("", "get", "vs", "shop", "-n", "a"), "yes") && p.status().Proxies[0].Synced
+			})
+			if got := s.share(); got != 0 {
+				t.Errorf("the first version has %d %% of the traffic: want none", got)
+			}
+			// A step that is wrong changes nothing.
+			if out, err := p.weftctl(strings.Replace(canary(50), "weight: 50", "wieght: 50", 1), "apply", "-f", "-"); err == nil || !strings.Contains(out, "standard input:10: VirtualService a/shop: spec.http[0].route[0].wieght: is no field of HTTPRouteDestination: weight?") {
+				t.Errorf("%v: %s", err, out)
+			}
+			if got := s.share(); got != 0 {
+				t.Errorf("the first version has %d %% of the traffic: want none", got)
+			}
+			if out := p.mustctl("", "history", "vs/shop", "-n", "a"); strings.Count(out, "canary") != 5 || strings.Count(out, "ann") != 1 {
+				t.Errorf("history is\n%s", out)
+			}
+			p.mustctl("", "rollback", "vs/shop", "-n", "a", "--to", "1", "--as", "ann")
+			eventually(t, "it is as it was", func() bool {
+				who, err := s.ask(t.Context())
+				return err == nil && who == "v1" && p.status().Proxies[0].Synced
+			})
+			if got := s.share(); got < 85 || got > 95 {
+				t.Errorf("the first version has %d %% of the traffic: want 90", got)
+			}
+			if n := end(); n < 100 {
+				t.Errorf("only %d requests were made meanwhile", n)
+			}
+			p.kill()
+			p.start()
+			p.synced(1)
+			if got := s.share(); got < 85 || got > 95 {
+				t.Errorf("the first version has %d %% of the traffic after a start: want 90", got)
+			}
+			if out := p.mustctl("", "history", "vs/shop", "-n", "a"); strings.Count(out, "\n") != 8 || !strings.Contains(out, "11        ann") {
+				t.Errorf("after a start history is\n%s", out)
+			}
+			text, err := os.ReadFile(audit)
+			if err != nil || strings.Count(string(text), `"object":"VirtualService a/shop"`) != 11 {
+				t.Errorf("the audit log is %v\n%s", err, text)
+			}
+		})
+	}
+}
+
+// Who edits files has a history too, which survives a start, and a change while nobody looked is a version. A rollback says what to write where.
+func TestFilesHaveAHistory(t *testing.T) {
+	s := newShop(t)
+	store := filepath.Join(t.TempDir(), "store")
+	p := newPlane(t, map[string]string{"shop.yaml": s.entry(""), "canary.yaml": canary(90)}, "--store", store)
+	history := func(want ...string) {
+		t.Helper()
+		var got []string
+		eventually(t, fmt.Sprintf("history is %q", want), func() bool {
+			got = got[:0]
+			for line := range strings.Lines(p.mustctl("", "history", "vs/shop", "-n", "a")) {
+				if f := strings.Fields(line); f[0] != "VERSION" {
+					got = append(got, f[0]+" "+f[1])
+				}
+			}
+			return fmt.Sprint(got) == fmt.Sprint(want)
+		})
+	}
+	history("1 file")
+	p.write("canary.yaml", strings.Replace(canary(80), "name: shop", "name: shop, annotations: {weft.dev/author: ann}", 1))
+	history("1 file", "2 ann")
+	p.write("canary.yaml", canary(70))
+	history("1 file", "2 ann", "3 file")
+	p.kill()
+	p.write("canary.yaml", canary(60))
+	p.start()
+	history("1 file", "2 ann", "3 file", "4 file")
+	out, err := p.weftctl("", "rollback", "vs/shop", "-n", "a", "--to", "2")
+	if err == nil || !strings.Contains(out, "weight: 80\n") || !strings.Contains(out, "VirtualService a/shop is of files (canary.yaml): change the file, to the manifest of version 2") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if err := os.Remove(filepath.Join(p.dir, "canary.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	history("1 file", "2 ann", "3 file", "4 file", "5 file")
+	out, err = p.weftctl(canary(50), "apply", "-f", "-", "--as", "ann") // now it is nobody's
+	if err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	history("1 file", "2 ann", "3 file", "4 file", "5 file", "6 ann")
+}
