@@ -12,6 +12,7 @@ import (
 	"github.com/weftmesh/weft/bench/mixed"
 	"github.com/weftmesh/weft/bench/plane"
 	"github.com/weftmesh/weft/bench/scenarios"
+	"github.com/weftmesh/weft/bench/sidecars"
 	"github.com/weftmesh/weft/bench/upstream"
 )
 
@@ -26,6 +27,9 @@ func play(role string, in io.Reader, out io.Writer) error {
 	case scenarios.MixedRole:
 		debug.SetGCPercent(100)
 		return mixed.Play(in, out)
+	case scenarios.SidecarsRole:
+		debug.SetGCPercent(400)
+		return sidecars.Play(in, out)
 	case scenarios.LoadRole:
 		return playLoad(in, out)
 	case scenarios.UpstreamRole:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -94,6 +95,9 @@ type Contestant struct {
 	Version string
 	path    string
 }
+
+// Beside is a program of that name that was built together with the contestant's.
+func (c Contestant) Beside(name string) string { return filepath.Join(filepath.Dir(c.path), name) }
 
 // askLimit bounds how long a binary may take to answer a question about itself.
 const askLimit = 20 * time.Second

@@ -37,6 +37,7 @@ const (
 	FleetRole    = "fleet"
 	PlaneRole    = "plane"
 	MixedRole    = "mixed"
+	SidecarsRole = "sidecars"
 )
 
 // mostFiles lets a proxy hold both sides of the largest scenario.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	networking "istio.io/api/networking/v1alpha3"
+
 	"github.com/weftmesh/weft/control/source"
 )
 
@@ -32,6 +34,8 @@ type Endpoints struct {
 // EndpointIndex is the endpoints of all services.
 type EndpointIndex struct {
 	byService table[*Service, *Endpoints]
+	// byAddress are services that choose nobody by labels, by the addresses of their endpoints.
+	byAddress table[string, []*Service]
 	// Steady stays the same while all that changes are endpoints of services whose endpoints are Listed, and not who they are.
 	Steady *Steady
 }
@@ -49,6 +53,22 @@ func (x *EndpointIndex) Of(s *Service) *Endpoints {
 }
 
 var noEndpoints = &Endpoints{}
+
+// At gives the services of a namespace that choose nobody by labels and have an endpoint of that address.
+func (x *EndpointIndex) At(namespace, address string) []*Service { return x.byAddress[namespace][address] }
+
+// addresses are those of endpoints, each once.
+func (e *Endpoints) addresses() map[string]bool {
+	all := map[string]bool{}
+	if e != nil {
+		for _, port := range e.Ports {
+			for _, one := range port {
+				all[one.Address] = true
+			}
+		}
+	}
+	return all
+}
 
 // labelService says which Service a slice is of.
 const labelService = "kubernetes.io/service-name"
@@ -69,7 +89,27 @@ func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[
 		}
 		named[namespace][service] = true
 	}
-	e := before.Endpoints.byService.edit()
+	e, at := before.Endpoints.byService.edit(), before.Endpoints.byAddress.edit()
+	lookUp := func(s *Service, was, is *Endpoints) { // has it be found by other addresses than before
+		if len(s.Selector) > 0 {
+			return
+		}
+		now := is.addresses()
+		for a := range was.addresses() {
+			if rest := at.now[s.Namespace][a]; !now[a] {
+				if rest = slices.DeleteFunc(slices.Clone(rest), func(other *Service) bool { return other == s }); len(rest) > 0 {
+					at.set(s.Namespace, a, rest)
+				} else {
+					at.drop(s.Namespace, a)
+				}
+			}
+		}
+		for a := range now {
+			if list := at.now[s.Namespace][a]; !slices.Contains(list, s) {
+				at.set(s.Namespace, a, append(slices.Clone(list), s))
+			}
+		}
+	}
 	var look []*Service
 	for s := range services {
 		look = append(look, s)
@@ -134,6 +174,11 @@ func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[
 			}
 		}
 	}
+	for k := range news[source.ServiceEntry] { // which has endpoints of its own
+		for _, s := range m.Services.byObject[k.Namespace][k] {
+			again(s)
+		}
+	}
 	for ns, changed := range entries {
 		for _, all := range m.Services.byObject[ns] {
 			for _, s := range all {
@@ -175,9 +220,13 @@ func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[
 	}
 	for _, s := range gone {
 		e.drop(s.Namespace, s)
+		lookUp(s, before.Endpoints.byService[s.Namespace][s], nil)
+	}
+	for _, s := range look {
+		lookUp(s, before.Endpoints.byService[s.Namespace][s], e.now[s.Namespace][s])
 	}
 	if e.changed() {
-		m.Endpoints = &EndpointIndex{byService: e.now, Steady: steady}
+		m.Endpoints = &EndpointIndex{byService: e.now, byAddress: at.now, Steady: steady}
 	}
 }
 
@@ -222,10 +271,14 @@ func (m *Mesh) endpoints(s *Service, of func(namespace string) map[string][]*sou
 			}
 		}
 	}
-	for _, spec := range s.inline {
+	var inline []*networking.WorkloadEntry // that its author wrote into it
+	if s.From.Kind == source.ServiceEntry {
+		inline = m.objects[source.ServiceEntry].Get(s.From.Namespace, s.From.Name).Spec.(*networking.ServiceEntry).GetEndpoints()
+	}
+	for _, spec := range inline {
 		m.fromWorkload(s, m.entryWorkload(s.From, spec, nil), add)
 	}
-	if s.From.Kind == source.ServiceEntry && len(s.inline) == 0 && s.Selector == nil && (s.Resolution == DNS || s.Resolution == DNSRound) {
+	if s.From.Kind == source.ServiceEntry && len(inline) == 0 && s.Selector == nil && (s.Resolution == DNS || s.Resolution == DNSRound) {
 		for i, p := range s.Ports { // the host itself is the name to resolve
 			e := &Endpoint{Address: s.Host, Port: p.Number, Network: m.network("", s.Host)}
 			if p.Target.Number != 0 {

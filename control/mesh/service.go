@@ -33,8 +33,6 @@ type Service struct {
 	Accounts   []string // SPIFFE identities that its author says serve it, beside those of its endpoints
 	// Selector says which workloads serve it, of its namespace; nil: nobody is chosen by labels.
 	Selector map[string]string
-	// inline are the endpoints that its author wrote into it.
-	inline []*networking.WorkloadEntry
 	// unready: those that are not ready serve it, too.
 	unready bool
 }
@@ -184,7 +182,7 @@ func (s *Settings) entry(o *source.Object, allocated map[string]string) (service
 			Host: strings.ToLower(host), Namespace: o.Namespace, Name: o.Name, From: o.Key, Created: o.Created,
 			External: spec.GetLocation() == networking.ServiceEntry_MESH_EXTERNAL,
 			Visible:  visibility(spec.GetExportTo(), s.Config.GetDefaultServiceExportTo(), o.Namespace),
-			Accounts: spec.GetSubjectAltNames(), Selector: spec.GetWorkloadSelector().GetLabels(), inline: spec.GetEndpoints(),
+			Accounts: spec.GetSubjectAltNames(), Selector: spec.GetWorkloadSelector().GetLabels(),
 			Addresses: spec.GetAddresses(),
 		}
 		switch spec.GetResolution() {

@@ -61,6 +61,12 @@ func describe(m *Mesh) string {
 			if w := m.Workloads.At(ns, fmt.Sprintf("10.0.0.%d", i)); w != nil {
 				say("at %d is %v", i, *w)
 			}
+			var hosts []string
+			for _, s := range m.Endpoints.At(ns, fmt.Sprintf("10.0.0.%d", i)) {
+				hosts = append(hosts, s.Host+" "+s.From.String())
+			}
+			slices.Sort(hosts)
+			say("at %d is served %q", i, hosts)
 		}
 	}
 	return b.String()
@@ -133,7 +139,7 @@ func random(r *rand.Rand) source.Change {
 		case 1:
 			s.WorkloadSelector = &networking.WorkloadSelector{Labels: map[string]string{"app": app}}
 		case 2:
-			s.Endpoints = []*networking.WorkloadEntry{{Address: "10.0.9.9", Labels: map[string]string{"version": "v1"}, ServiceAccount: pick("", "s")}}
+			s.Endpoints = []*networking.WorkloadEntry{{Address: fmt.Sprintf("10.0.0.%d", r.IntN(6)), Labels: map[string]string{"version": "v1"}, ServiceAccount: pick("", "s")}}
 		}
 		if spec = s; r.IntN(3) == 0 {
 			s.ExportTo = []string{pick(".", "b")}
@@ -264,9 +270,14 @@ func TestWhatDidNotChangeStays(t *testing.T) {
 	virtual := func(host, to string) *networking.VirtualService {
 		return &networking.VirtualService{Hosts: []string{host}, Http: []*networking.HTTPRoute{{Route: []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: to}}}}}}
 	}
+	entry := func(ip string) *networking.ServiceEntry {
+		return &networking.ServiceEntry{Hosts: []string{"z.example.com"}, Addresses: []string{"192.0.2.1"}, Resolution: networking.ServiceEntry_STATIC,
+			Ports: []*networking.ServicePort{{Name: "http", Number: 80, Protocol: "HTTP"}}, Endpoints: []*networking.WorkloadEntry{{Address: ip}}}
+	}
 	of := func(name string) map[string]string { return map[string]string{labelService: name} }
 	m := New().With([]source.Change{
 		object(source.Service, "x", nil, service("10.0.0.1")), object(source.Service, "y", nil, service("10.0.0.2")),
+		object(source.ServiceEntry, "z", nil, entry("10.1.0.3")),
 		object(source.EndpointSlice, "x1", of("x"), slice("10.1.0.1")), object(source.EndpointSlice, "y1", of("y"), slice("10.1.0.2")),
 		object(source.DestinationRule, "x", nil, rule("x", "s")), object(source.DestinationRule, "y", nil, rule("y", "s")),
 		object(source.VirtualService, "x", nil, virtual("x", "x")), object(source.VirtualService, "y", nil, virtual("y", "y")),
@@ -288,6 +299,7 @@ func TestWhatDidNotChangeStays(t *testing.T) {
 		{"a VirtualService", object(source.VirtualService, "x", nil, virtual("x", "y")), []string{"routes", "virtual x"}},
 		{"a DestinationRule", object(source.DestinationRule, "x", nil, rule("x", "t")), []string{"rule x", "rules"}},
 		{"an endpoint", object(source.EndpointSlice, "x1", of("x"), slice("10.1.0.9")), []string{"endpoints", "endpoints x"}},
+		{"an endpoint of a ServiceEntry", object(source.ServiceEntry, "z", nil, entry("10.1.0.9")), []string{"endpoints", "endpoints z"}},
 		{"a service's address", object(source.Service, "x", nil, service("10.0.0.9")), []string{"endpoints", "service x", "services"}},
 		{"a slice that says the same", object(source.EndpointSlice, "x1", of("x"), slice("10.1.0.1")), nil},
 		{"a service that says the same", object(source.Service, "x", nil, service("10.0.0.1")), nil},

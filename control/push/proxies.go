@@ -35,7 +35,7 @@ type member struct {
 // keyOf tells apart what translation tells apart. Names of proxies are not in it.
 func keyOf(p *translate.Proxy) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d %q %q %q %q %q %d %+v %q %q %q", p.Role, p.Address, p.Namespace, p.Account, p.Domain, p.Network, p.Identity, p.Traits, p.Locality.Region, p.Locality.Zone, p.Locality.SubZone)
+	fmt.Fprintf(&b, "%d %q %q %q %q %q %d %q %+v %q %q %q", p.Role, p.Address, p.Namespace, p.Account, p.Domain, p.Network, p.Identity, p.Version, p.Traits, p.Locality.Region, p.Locality.Zone, p.Locality.SubZone)
 	for _, k := range slices.Sorted(maps.Keys(p.Labels)) {
 		fmt.Fprintf(&b, " %q=%q", k, p.Labels[k])
 	}

@@ -21,7 +21,10 @@ import (
 func Check(o *source.Object) (problems []source.Problem) {
 	c := &checking{object: o}
 	switch o.Kind {
-	case source.EnvoyFilter, source.Telemetry, source.WasmPlugin, source.WorkloadGroup, source.ProxyConfig:
+	case source.EnvoyFilter:
+		c.envoyFilter(o.Spec.(*networking.EnvoyFilter))
+		return c.problems
+	case source.Telemetry, source.WasmPlugin, source.WorkloadGroup, source.ProxyConfig:
 		c.warn("", "%s is not run yet: nothing of it reaches proxies", o.Kind)
 		return c.problems
 	}

@@ -104,6 +104,8 @@ func messageOf(k server.Kind) proto.Message {
 		return &endpointv3.ClusterLoadAssignment{}
 	case server.Listeners:
 		return &listenerv3.Listener{}
+	case server.Extensions:
+		return &corev3.TypedExtensionConfig{}
 	case server.Routes:
 		return &routev3.RouteConfiguration{}
 	case server.VirtualHosts:
@@ -112,7 +114,7 @@ func messageOf(k server.Kind) proto.Message {
 	return nil
 }
 
-var kindWords = map[server.Kind]string{server.Clusters: "cluster", server.Endpoints: "endpoints", server.Listeners: "listener", server.Routes: "routes", server.VirtualHosts: "host"}
+var kindWords = map[server.Kind]string{server.Clusters: "cluster", server.Endpoints: "endpoints", server.Listeners: "listener", server.Routes: "routes", server.VirtualHosts: "host", server.Extensions: "extension"}
 
 // render is the resources of a view that are asked for, as YAML.
 func render(t testing.TB, v *server.View, show []string) string {

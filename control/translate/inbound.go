@@ -90,17 +90,17 @@ type agedKey struct {
 // aged is the services of a namespace, the oldest first.
 type aged struct {
 	services []*mesh.Service
-	chosen   map[string][]int // those that choose by labels, by one of them
-	others   []int            // those that do not
+	chosen   map[string][]int      // those that choose by labels, by one of them
+	others   map[*mesh.Service]int // those that do not
 }
 
 func (t *Translator) aged(m *mesh.Mesh, namespace string) *aged {
 	return t.ageds.get(agedKey{weak.Make(m.Services), namespace}, func() *aged {
-		a := &aged{services: m.Services.In(namespace), chosen: map[string][]int{}}
+		a := &aged{services: m.Services.In(namespace), chosen: map[string][]int{}, others: map[*mesh.Service]int{}}
 		slices.SortStableFunc(a.services, func(a, b *mesh.Service) int { return a.Created.Compare(b.Created) })
 		for i, s := range a.services {
 			if len(s.Selector) == 0 {
-				a.others = append(a.others, i)
+				a.others[s] = i
 				continue
 			}
 			first := ""
@@ -119,7 +119,12 @@ func (t *Translator) aged(m *mesh.Mesh, namespace string) *aged {
 // several services of a port the oldest counts.
 func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
 	workload := m.Workloads.At(p.Namespace, p.Address)
-	look := slices.Clone(services.others)
+	var look []int
+	if p.Address != "" {
+		for _, s := range m.Endpoints.At(p.Namespace, p.Address) {
+			look = append(look, services.others[s])
+		}
+	}
 	for k, v := range p.Labels {
 		look = append(look, services.chosen[k+"="+v]...)
 	}
@@ -131,7 +136,7 @@ func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
 			continue
 		}
 		var endpoints *mesh.Endpoints
-		if !chosen && p.Address != "" {
+		if !chosen {
 			endpoints = m.Endpoints.Of(s)
 		}
 		for at, port := range s.Ports {
@@ -147,7 +152,7 @@ func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
 				}
 			default:
 				number = 0
-				if endpoints != nil && at < len(endpoints.Ports) {
+				if at < len(endpoints.Ports) {
 					for _, e := range endpoints.Ports[at] {
 						if e.Address == p.Address {
 							number = e.Port
@@ -208,14 +213,14 @@ func (w *inboundWriter) captured(ports []served, numbers []uint32) *listenerv3.L
 		Name: "virtualInbound-blackhole", FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: u32(port)},
 		Filters: []*listenerv3.Filter{w.k.tcpProxy(blackHoleCluster)},
 	}}
-	w.port(0, w.modes.Usual, mesh.Unknown, inboundPassthroughCluster, "")
+	w.port(0, 0, w.modes.Usual, mesh.Unknown, inboundPassthroughCluster, "")
 	for _, n := range numbers {
 		if !slices.ContainsFunc(ports, func(s served) bool { return s.number == n }) {
-			w.port(n, w.modes.Ports[n], mesh.Unknown, inboundPassthroughCluster, "")
+			w.port(n, 0, w.modes.Ports[n], mesh.Unknown, inboundPassthroughCluster, "")
 		}
 	}
 	for _, s := range ports {
-		w.port(s.number, w.modes.At(s.number), s.protocol, inboundName(s.number), s.operation())
+		w.port(s.number, s.asked, w.modes.At(s.number), s.protocol, inboundName(s.number), s.operation())
 	}
 	l := w.listener(virtualInbound, anyAddress(Traits{IPv6: w.k.traits.IPv6}), port)
 	first := []*listenerv3.ListenerFilter{originalDestination()}
@@ -312,8 +317,8 @@ func ways(mode mesh.Mode, protocol mesh.Protocol, traits Traits) []way {
 	return []way{{"tls", offeredAll, false, true}, {"tls", nil, false, false}, {"raw_buffer", nil, false, false}}
 }
 
-// port takes connections to a port; 0: to all that are not named.
-func (w *inboundWriter) port(number uint32, mode mesh.Mode, protocol mesh.Protocol, cluster, operation string) {
+// port takes connections to a port; 0: to all that are not named. asked is the port by which clients call it; 0: nobody does.
+func (w *inboundWriter) port(number, asked uint32, mode mesh.Mode, protocol mesh.Protocol, cluster, operation string) {
 	if w.k.identity == NoIdentity && mode == mesh.Permissive {
 		mode = mesh.Disable // there is nothing to end mTLS with
 	}
@@ -331,7 +336,7 @@ func (w *inboundWriter) port(number uint32, mode mesh.Mode, protocol mesh.Protoc
 			c.FilterChainMatch.DestinationPort = u32(number)
 		}
 		if c.Filters = w.bytes(cluster); way.http {
-			c.Name, c.Filters = httpName, w.requests(number, protocol, cluster, operation)
+			c.Name, c.Filters = httpName, w.requests(number, asked, protocol, cluster, operation)
 		}
 		if way.ends {
 			if w.k.identity == NoIdentity {
@@ -351,7 +356,7 @@ func (w *inboundWriter) bytes(cluster string) []*listenerv3.Filter {
 }
 
 // requests passes requests on to a cluster. Who sends them says how long they may take.
-func (w *inboundWriter) requests(number uint32, protocol mesh.Protocol, cluster, operation string) []*listenerv3.Filter {
+func (w *inboundWriter) requests(number, asked uint32, protocol mesh.Protocol, cluster, operation string) []*listenerv3.Filter {
 	statistics := "inbound_" + anyAddress(w.k.traits) + "_" + portText(number)
 	if number == 0 {
 		statistics = inboundPassthroughCluster
@@ -362,7 +367,7 @@ func (w *inboundWriter) requests(number uint32, protocol mesh.Protocol, cluster,
 		MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{MaxStreamDuration: forever, GrpcTimeoutHeaderMax: forever},
 	}
 	m := inline(w.k.manager(statistics), &routev3.RouteConfiguration{Name: cluster, ValidateClusters: wrapperspb.Bool(false), VirtualHosts: []*routev3.VirtualHost{{
-		Name: "inbound|http|" + portText(number), Domains: []string{"*"}, Routes: []*routev3.Route{{
+		Name: "inbound|http|" + portText(asked), Domains: []string{"*"}, Routes: []*routev3.Route{{
 			Name: "default", Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 			Decorator: &routev3.Decorator{Operation: operation}, Action: &routev3.Route_Route{Route: action},
 		}},

@@ -81,7 +81,7 @@ func (w *inboundWriter) inboundCluster(s served) *clusterv3.Cluster {
 // boundListener takes what comes to a port that nobody redirects; nil: nobody may come.
 func (w *inboundWriter) boundListener(t *Translator, s served) *server.Resource {
 	one := &inboundWriter{k: w.k, modes: w.modes, tls: map[uint32]bool{}, http: map[uint32]bool{}}
-	one.port(s.number, w.modes.At(s.number), s.protocol, inboundName(s.number), s.operation())
+	one.port(s.number, s.number, w.modes.At(s.number), s.protocol, inboundName(s.number), s.operation())
 	if len(one.chains) == 0 {
 		return nil
 	}

@@ -41,6 +41,7 @@ type Proxy struct {
 	Locality  mesh.Locality
 	Network   string
 	Identity  Identity
+	Version   string // of Istio, as its agent says it; empty: there is none
 	Traits    Traits
 }
 
@@ -113,7 +114,7 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 			return nil, fmt.Errorf("translate: node id %q: neither metadata %s nor an id of the form NAME.NAMESPACE says its namespace", node.GetId(), metaNamespace)
 		}
 	}
-	p.Account, p.Network = said(metaAccount), said(metaNetwork)
+	p.Account, p.Network, p.Version = said(metaAccount), said(metaNetwork), said(metaVersion)
 	p.Labels = map[string]string{}
 	for name, v := range meta[metaLabels].GetStructValue().GetFields() {
 		p.Labels[name] = v.GetStringValue()

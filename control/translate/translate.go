@@ -36,7 +36,11 @@ type Translator struct {
 	doorHosts      memo[doorHostKey, host]
 	spaces         memo[spaceKey, space]
 	statics        memo[staticKey, staticLayer]
+	patches        memo[patchesKey, patches]
+	patcheds       memo[patchedKey, patched]
 	views          memo[viewKey, view]
+
+	patchedResources memo[patchedResourceKey, patchedResource]
 }
 
 // New makes a translator that remembers nothing yet.
@@ -49,6 +53,7 @@ type pieces struct{ resources []*server.Resource }
 type view struct {
 	server.View
 	layers
+	patched []*patched
 }
 
 // layers are what a view is made of. Those that a proxy has no use for are nil.
@@ -60,6 +65,7 @@ type layers struct {
 	routes    *routeLayer
 	inbound   *inbound
 	gateway   *gateway
+	patches   *patches // nil: there are none
 }
 
 type viewKey struct {
@@ -70,6 +76,7 @@ type viewKey struct {
 	routes    ref[routeLayer]
 	inbound   ref[inbound]
 	gateway   ref[gateway]
+	patches   ref[patches]
 }
 
 // sweep forgets what was made of whole indexes and let go since: they are large, and each change makes another one.
@@ -84,6 +91,7 @@ func (t *Translator) sweep() {
 	t.routes.sweep()
 	t.spaces.sweep()
 	t.gateways.sweep()
+	t.patcheds.sweep()
 	t.views.sweep()
 }
 
@@ -101,23 +109,30 @@ func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
 	} else {
 		l.gateway = t.gateway(m, p, s)
 	}
-	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway)}
+	l.patches = t.patchesFor(m, p)
+	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.patches)}
 	return &t.views.get(k, func() *view {
 		v := &view{layers: l}
-		var sums []byte
-		add := func(parts ...*part) {
-			for _, p := range parts {
-				if p != nil && len(p.Resources) > 0 {
-					v.Parts = append(v.Parts, &p.Part)
-					sums = binary.BigEndian.AppendUint64(sums, p.sum)
-				}
+		parts := []*part{l.static.clusters, l.clusters.part, l.endpoints.part}
+		if p.Role == Sidecar {
+			parts = append(parts, l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
+		} else {
+			parts = append(parts, l.gateway.listeners, l.gateway.tables)
+		}
+		parts = slices.DeleteFunc(parts, func(p *part) bool { return p == nil })
+		if l.patches != nil {
+			v.patched = t.patch(p, l.patches, parts)
+			parts = parts[:0]
+			for _, one := range v.patched {
+				parts = append(parts, one.part)
 			}
 		}
-		add(l.static.clusters, l.clusters.part, l.endpoints.part)
-		if p.Role == Sidecar {
-			add(l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
-		} else {
-			add(l.gateway.listeners, l.gateway.tables)
+		var sums []byte
+		for _, one := range parts {
+			if len(one.Resources) > 0 {
+				v.Parts = append(v.Parts, &one.Part)
+				sums = binary.BigEndian.AppendUint64(sums, one.sum)
+			}
 		}
 		slices.SortStableFunc(v.Parts, func(a, b *server.Part) int { return int(a.Kind) - int(b.Kind) })
 		v.Version = version(sums)
