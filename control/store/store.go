@@ -73,10 +73,18 @@ type Store interface {
 	Close() error
 }
 
-// Open opens the store that an operator names: a file, or nothing at all for one that lasts as long as the process.
+// Open opens the store that an operator names: a file, etcd://…, or nothing at all for one that lasts as long as the process.
 func Open(name string) (Store, error) {
-	if scheme, _, ok := strings.Cut(name, "://"); ok {
-		return nil, fmt.Errorf("store: %s: stores of the kind %q are not there yet: name a file, or leave it out to keep things in memory", name, scheme)
+	scheme, _, ok := strings.Cut(name, "://")
+	if ok && scheme == "etcd" {
+		e, err := OpenEtcd(name)
+		if err != nil {
+			return nil, err
+		}
+		return e, nil
+	}
+	if ok {
+		return nil, fmt.Errorf("store: %s: stores of the kind %q are not there yet: name a file or etcd://HOST:PORT, or leave it out to keep things in memory", name, scheme)
 	}
 	if name == "" {
 		return NewMemory(), nil

@@ -14,16 +14,19 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/weftmesh/weft/test/etcd"
 )
 
 // kinds are all stores that there are: each keeps to the same rules.
 func kinds(t *testing.T, f func(t *testing.T, s Store)) {
-	for name, open := range map[string]func() (Store, error){
-		"memory": func() (Store, error) { return Open("") },
-		"file":   func() (Store, error) { return Open(filepath.Join(t.TempDir(), "store")) },
+	for name, open := range map[string]func(t *testing.T) (Store, error){
+		"memory": func(*testing.T) (Store, error) { return Open("") },
+		"file":   func(t *testing.T) (Store, error) { return Open(filepath.Join(t.TempDir(), "store")) },
+		"etcd":   func(t *testing.T) (Store, error) { return Open(etcd.Start(t).Store("weft/test")) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := open()
+			s, err := open(t)
 			if err != nil {
 				t.Fatal(err)
 			}

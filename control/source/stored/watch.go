@@ -23,9 +23,10 @@ const (
 // maxProblems are told at a time.
 const maxProblems = 1000
 
-// Watch follows what is applied until the context ends or the store is closed. A store that fails is asked again, which failed is told of; what is
-// known stays in force. It tells nothing before it has read all that there is, and then only what is other than before.
+// Watch follows what is applied until the context ends or the store is closed. A store that fails is asked again, which failed is told of
+// once until it answers; what is known stays in force. It tells nothing before it has read all that there is, and then only what is other than before.
 func Watch(ctx context.Context, s store.Store, failed func(error), tell func(source.Batch)) error {
+	said := false // that it fails
 	h := &hold{objects: map[source.Key]*source.Object{}, problems: map[source.Key][]source.Problem{}}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		whole := true // the first that is told is all that there is
@@ -33,12 +34,15 @@ func Watch(ctx context.Context, s store.Store, failed func(error), tell func(sou
 			if b, news := h.take(events, whole); news {
 				tell(b)
 			}
-			whole, pause = false, firstPause
+			whole, pause, said = false, firstPause, false
 		})
 		if ctx.Err() != nil || errors.Is(err, store.ErrClosed) {
 			return err
 		}
-		failed(err)
+		if !said {
+			failed(err)
+		}
+		said = true
 		timer := time.NewTimer(pause/2 + rand.N(pause/2)) // several do not come back at once
 		select {
 		case <-ctx.Done():
