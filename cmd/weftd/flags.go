@@ -56,7 +56,7 @@ func (f *flags) define(set *flag.FlagSet) {
 		f.SecureNames = strings.Split(text, ",")
 		return nil
 	})
-	set.StringVar(&f.Store, "store", "", "`file` for what must outlive this process: objects that are applied, their history, the root of certificates, what is issued and revoked; empty: memory")
+	set.StringVar(&f.Store, "store", "", "`file`, or etcd://HOST:PORT[,HOST:PORT][/PREFIX]?ca=FILE&cert=FILE&key=FILE, for what must outlive this process: objects that are applied, their history, the root of certificates, what is issued and revoked; empty: memory")
 	set.StringVar(&f.HTTP, "http-addr", "", "`address` that people and scripts come to over TLS, such as :15443, to look at objects and to change them; empty: none but --admin-addr")
 	set.StringVar(&f.Users, "users", "", "`file` that says who comes to --http-addr, by what token or OpenID provider, and what each may do")
 	set.StringVar(&f.CADir, "ca-dir", "", "`directory` with an authority from outside: ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem; none: one of our own")

@@ -19,6 +19,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // Etcd is a store in a cluster of etcd, which several processes may have at a time. A write is on the disks of most members when it returns.
@@ -28,16 +30,18 @@ type Etcd struct {
 	client *clientv3.Client
 	ctx    context.Context // ends with Close
 	close  context.CancelFunc
+	limit  time.Duration // of a request
 	beat   time.Duration // between looks whether etcd is there, while it has nothing to tell
 }
 
 // How long etcd may take.
 const (
 	etcdDial  = 5 * time.Second
-	etcdTime  = 10 * time.Second // of a request
+	etcdTime  = 5 * time.Second
+	etcdBack  = 3 * time.Second // between tries to connect, at most
 	etcdAgain = 500 * time.Millisecond
 	etcdBeat  = 10 * time.Second
-	etcdPage  = 500 // keys of a list at a time
+	etcdPage  = 100 // keys of a list at a time
 )
 
 // defaultPrefix is where things are in etcd if nobody says.
@@ -78,7 +82,9 @@ func OpenEtcd(name string) (*Etcd, error) {
 		loopback = loopback && (host == "localhost" || ip != nil && ip.IsLoopback())
 		endpoints = append(endpoints, one)
 	}
-	config := clientv3.Config{DialTimeout: etcdDial, DialKeepAliveTime: etcdTime, DialKeepAliveTimeout: etcdTime, Logger: zap.NewNop(), MaxCallRecvMsgSize: 64 << 20}
+	config := clientv3.Config{DialTimeout: etcdDial, DialKeepAliveTime: etcdTime, DialKeepAliveTimeout: etcdTime, Logger: zap.NewNop(), MaxCallRecvMsgSize: etcdPage * (MaxValue + MaxKey)}
+	config.DialOptions = []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: etcdDial,
+		Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: etcdBack}})} // gRPC's own goes up to two minutes
 	switch {
 	case values.Get("ca") != "":
 		if config.TLS, err = etcdTLS(values.Get("ca"), values.Get("cert"), values.Get("key")); err != nil {
@@ -96,16 +102,16 @@ func OpenEtcd(name string) (*Etcd, error) {
 	for _, one := range endpoints {
 		config.Endpoints = append(config.Endpoints, scheme+one)
 	}
-	e := &Etcd{name: "etcd at " + hosts, prefix: "/" + cmp.Or(strings.Trim(prefix, "/"), defaultPrefix) + "/", beat: etcdBeat}
+	e := &Etcd{name: "etcd at " + hosts, prefix: "/" + cmp.Or(strings.Trim(prefix, "/"), defaultPrefix) + "/", limit: etcdTime, beat: etcdBeat}
 	if e.client, err = clientv3.New(config); err != nil {
 		return nil, wrong("%w", err)
 	}
 	e.ctx, e.close = context.WithCancel(context.Background())
-	ctx, cancel := context.WithTimeout(e.ctx, etcdTime)
+	ctx, cancel := context.WithTimeout(e.ctx, etcdDial)
 	defer cancel()
 	if _, err := e.client.Get(ctx, e.prefix, clientv3.WithCountOnly()); err != nil {
 		e.Close()
-		return nil, wrong("nobody answers as etcd does: %w", err)
+		return nil, wrong("nobody answers within %v as etcd does and takes us for who may: %w", etcdDial, err)
 	}
 	return e, nil
 }
@@ -137,7 +143,7 @@ func etcdTLS(ca, cert, key string) (*tls.Config, error) {
 
 // asking bounds a request, and ends it when the store is closed.
 func (e *Etcd) asking(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, etcdTime)
+	ctx, cancel := context.WithTimeout(ctx, e.limit)
 	stop := context.AfterFunc(e.ctx, cancel)
 	return ctx, func() { stop(); cancel() }
 }

@@ -109,7 +109,7 @@ func TestEtcdOfSeveral(t *testing.T) {
 	if err != nil || len(list) != etcdPage+100 || list[0].Key != "many/0000" || list[len(list)-1].Key != fmt.Sprintf("many/%02d99", etcdPage/100) {
 		t.Errorf("%d entries, %v", len(list), err)
 	}
-	if _, err := Open("etcd://" + server.Address + "?ca=" + filepath.Join(server.Dir, "ca.pem")); err == nil || !strings.Contains(err.Error(), "nobody answers as etcd does") {
+	if _, err := Open("etcd://" + server.Address + "?ca=" + filepath.Join(server.Dir, "ca.pem")); err == nil || !strings.Contains(err.Error(), "nobody answers within 5s as etcd does") {
 		t.Errorf("without a certificate: %v", err)
 	}
 }
@@ -121,7 +121,7 @@ func TestEtcdComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.beat = 50 * time.Millisecond
+	s.limit, s.beat = time.Second, 50*time.Millisecond
 	defer s.Close()
 	var mu sync.Mutex
 	seen, failures := map[string]bool{}, 0
@@ -177,6 +177,7 @@ func TestEtcdComesBack(t *testing.T) {
 		t.Errorf("get: %v", err)
 	}
 	server.Restart()
+	eventually("it answers", func() bool { _, err := s.Get(ctx, "a"); return err == nil })
 	put(t, s, "b", "", Absent)
 	if err := s.Delete(ctx, "a", r); err != nil {
 		t.Error(err)

@@ -6,7 +6,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/weftmesh/weft/test/etcd"
 )
 
 // weftctl has a weftd do something, and says what it answers.
@@ -133,4 +136,61 @@ func TestFilesHaveAHistory(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 	history("1 file", "2 ann", "3 file", "4 file", "5 file", "6 ann")
+}
+
+// Two weftd on one store are one: what is applied to one reaches the proxies of the other, each keeps writing when the other dies, and both know all
+// versions.
+func TestTwoPlanesOnOneStore(t *testing.T) {
+	server := etcd.Start(t)
+	s := newShop(t)
+	one := newPlane(t, nil, "--store", server.Store("weft"))
+	two := newPlane(t, nil, "--store", server.Store("weft"))
+	one.mustctl(s.entry("")+"---"+canary(100), "apply", "-f", "-", "--as", "ann")
+	two.proxy("weft")
+	s.opens()
+	if got := s.share(); got != 100 {
+		t.Errorf("the first version has %d %% of the traffic: want all", got)
+	}
+	end := s.load()
+	// Both write the same object, at the same time.
+	var both sync.WaitGroup
+	for i, p := range []*plane{one, two} {
+		both.Go(func() {
+			for step := range 5 {
+				if out, err := p.weftctl(canary(50+10*i+step), "apply", "-f", "-", "--as", fmt.Sprint("writer", i)); err != nil {
+					t.Errorf("%v: %s", err, out)
+				}
+			}
+		})
+	}
+	both.Wait()
+	if a, b := one.mustctl("", "history", "vs/shop", "-n", "a"), two.mustctl("", "history", "vs/shop", "-n", "a"); a != b || strings.Count(a, "\n") != 12 {
+		t.Errorf("history is\n%s\nand\n%s", a, b)
+	}
+	one.kill()
+	two.mustctl(canary(0), "apply", "-f", "-", "--as", "ann")
+	eventually(t, "the last weights are in force", func() bool {
+		who, err := s.ask(t.Context())
+		return err == nil && who == "v2" && two.status().Proxies[0].Synced
+	})
+	if got := s.share(); got != 0 {
+		t.Errorf("the first version has %d %% of the traffic: want none", got)
+	}
+	// The store goes away: what is known goes on being served, who wants to change something is told, and then it is back.
+	server.Stop()
+	if out, err := two.weftctl(canary(100), "apply", "-f", "-"); err == nil || !strings.Contains(out, "etcd at "+server.Address) {
+		t.Errorf("without a store: %v: %s", err, out)
+	}
+	if got := s.share(); got != 0 {
+		t.Errorf("without a store the first version has %d %% of the traffic: want none", got)
+	}
+	server.Restart()
+	eventually(t, "it is back", func() bool { _, err := two.weftctl(canary(100), "apply", "-f", "-"); return err == nil })
+	eventually(t, "what is applied is in force", func() bool {
+		who, err := s.ask(t.Context())
+		return err == nil && who == "v1" && two.status().Proxies[0].Synced
+	})
+	if end() == 0 {
+		t.Error("nothing was asked meanwhile")
+	}
 }
