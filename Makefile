@@ -49,8 +49,9 @@ lint: ## formatting, vet, staticcheck
 	$(GO) vet ./...
 	$(GO) tool staticcheck -checks inherit,-SA1019 ./... # SA1019: what Envoy calls deprecated is still configured, and served
 
-gen: ## what is generated: docs/support.md
+gen: ## what is generated: docs/support.md, docs/resources.md
 	$(GO) test ./xds/decode -run TestSupport -update
+	$(GO) test ./control/translate -run TestPage -update
 
 setup: $(ENVOY) $(KUBE)/kube-apiserver ## the rivals and oracles that tests and benchmarks run beside weft
 	@for p in nginx:nginx-light haproxy:haproxy openssl:openssl curl:curl nghttp:nghttp2-client; do \

@@ -230,11 +230,11 @@ func missing(old, next *listener.Chains) (gone []*listener.Chain) {
 	return gone
 }
 
-// drainChains ends the HTTP connections of chains with their present exchange. Tunnels stand until one of their ends has enough.
+// drainChains ends the HTTP connections of chains with an exchange each. Tunnels stand until one of their ends has enough.
 func (p *Proxy) drainChains(gone []*listener.Chain) {
 	for _, c := range gone {
 		if c.HTTP != nil {
-			p.onLoops(func(i int) { p.locals[i].HTTP.CloseAll(c.HTTP, true) })
+			p.onLoops(func(i int) { p.locals[i].HTTP.Retire(c.HTTP) })
 		}
 	}
 }

@@ -342,7 +342,7 @@ func (p *Proxy) Depart(within time.Duration) {
 	}
 	p.onLoops(func(i int) {
 		p.loops[i].Parted, p.locals[i].Departed = told, told
-		p.locals[i].HTTP.CloseAll(nil, true)
+		p.locals[i].HTTP.CloseAll(true)
 	})
 	over := time.NewTimer(within)
 	defer over.Stop()
@@ -411,7 +411,7 @@ func (p *Proxy) Close() {
 		l.End(p.loops)
 	}
 	p.onLoops(func(i int) {
-		p.locals[i].HTTP.CloseAll(nil, false)
+		p.locals[i].HTTP.CloseAll(false)
 		p.locals[i].TCP.CloseAll()
 	})
 	p.clusters.Update(&config.Snapshot{})

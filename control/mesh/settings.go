@@ -124,3 +124,13 @@ func span(d *durationpb.Duration, usual time.Duration) time.Duration {
 	}
 	return d.AsDuration()
 }
+
+// Provider gives the one of a name that the mesh's author has described; nil: there is none.
+func (s *Settings) Provider(name string) *meshv1.MeshConfig_ExtensionProvider {
+	for _, p := range s.Config.GetExtensionProviders() {
+		if p.GetName() == name {
+			return p
+		}
+	}
+	return nil
+}

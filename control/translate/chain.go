@@ -63,6 +63,7 @@ func originalSource() *listenerv3.ListenerFilter {
 type connections struct {
 	settings *mesh.Settings
 	traits   Traits
+	logTo    *chain // who is told of them
 }
 
 // tcpProxy passes bytes on to a cluster.
@@ -71,7 +72,7 @@ func (k *connections) tcpProxy(cluster string) *listenerv3.Filter {
 }
 
 func (k *connections) tcpFilter(p *tcpv3.TcpProxy) *listenerv3.Filter {
-	p.AccessLog = k.logs()
+	p.AccessLog = k.logs(false)
 	return networkFilter("envoy.filters.network.tcp_proxy", p)
 }
 
@@ -80,7 +81,7 @@ func (k *connections) manager(statistics string) *hcmv3.HttpConnectionManager {
 	m := &hcmv3.HttpConnectionManager{
 		StatPrefix: statistics + ";", UseRemoteAddress: wrapperspb.Bool(false), NormalizePath: wrapperspb.Bool(true),
 		UpgradeConfigs: []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}}, StreamIdleTimeout: durationpb.New(0), Proxy_100Continue: true,
-		AccessLog:                    k.logs(),
+		AccessLog:                    k.logs(true),
 		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
 	}
 	switch k.settings.Config.GetPathNormalization().GetNormalization() {

@@ -24,7 +24,7 @@ func Check(o *source.Object) (problems []source.Problem) {
 	case source.EnvoyFilter:
 		c.envoyFilter(o.Spec.(*networking.EnvoyFilter))
 		return c.problems
-	case source.Telemetry, source.WasmPlugin, source.WorkloadGroup, source.ProxyConfig:
+	case source.WasmPlugin, source.WorkloadGroup, source.ProxyConfig:
 		c.warn("", "%s is not run yet: nothing of it reaches proxies", o.Kind)
 		return c.problems
 	}

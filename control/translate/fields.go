@@ -12,6 +12,7 @@ const (
 	forNetworking = "istio.networking.v1alpha3."
 	forSecurity   = "istio.security.v1beta1."
 	forMesh       = "istio.mesh.v1alpha1."
+	forTelemetry  = "istio.telemetry.v1alpha1."
 )
 
 // known is all messages that objects are made of.
@@ -110,10 +111,10 @@ var known = map[string]fields{
 	forMesh + "Network":                  {run: "endpoints", warn: "gateways"},
 	forMesh + "Network.NetworkEndpoints": {run: "from_cidr from_registry"},
 	forMesh + "MeshConfig": {
-		run: "access_log_file access_log_format access_log_encoding proxy_listen_port proxy_inbound_listen_port connect_timeout protocol_detection_timeout tcp_keepalive outbound_traffic_policy enable_auto_mtls trust_domain trust_domain_aliases default_service_export_to default_virtual_service_export_to default_destination_rule_export_to root_namespace locality_lb_setting dns_refresh_rate h2_upgrade_policy path_normalization default_config default_http_retry_policy mesh_mTLS tls_defaults default_traffic_policy",
+		run: "access_log_file access_log_format access_log_encoding proxy_listen_port proxy_inbound_listen_port connect_timeout protocol_detection_timeout tcp_keepalive outbound_traffic_policy enable_auto_mtls trust_domain trust_domain_aliases default_service_export_to default_virtual_service_export_to default_destination_rule_export_to root_namespace locality_lb_setting dns_refresh_rate h2_upgrade_policy path_normalization default_config default_http_retry_policy mesh_mTLS tls_defaults default_traffic_policy extension_providers default_providers",
 		// what is for ingress controllers, for agents, for the control plane's own parts, and what Istio itself does not run any more
 		idle: "ingress_class ingress_service ingress_controller_mode ingress_selector config_sources certificates enable_prometheus_merge ca ca_certificates disable_envoy_listener_log enable_envoy_access_log_service discovery_selectors",
-		warn: "proxy_http_port hbone_idle_timeout enable_tracing inbound_traffic_policy zone_aware_lb_setting inbound_cluster_stat_name outbound_cluster_stat_name service_settings service_scope_configs verify_certificate_at_client extension_providers default_providers default_inbound_http_retry_policy service_entry_visibility",
+		warn: "proxy_http_port hbone_idle_timeout enable_tracing inbound_traffic_policy zone_aware_lb_setting inbound_cluster_stat_name outbound_cluster_stat_name service_settings service_scope_configs verify_certificate_at_client default_inbound_http_retry_policy service_entry_visibility",
 	},
 	forMesh + "ProxyConfig": {
 		run: "gateway_topology",
@@ -126,4 +127,21 @@ var known = map[string]fields{
 	forMesh + "MeshConfig.ProxyPathNormalization": {run: "normalization"},
 	forMesh + "MeshConfig.TLSConfig":              {run: "min_protocol_version ecdh_curves cipher_suites"},
 	forMesh + "MeshConfig.DefaultTrafficPolicy":   {run: "connection_pool outlier_detection"},
+	forMesh + "MeshConfig.DefaultProviders":       {run: "access_logging", warn: "tracing metrics"},
+	forMesh + "MeshConfig.ExtensionProvider": {
+		run:  "name envoy_file_access_log envoy_http_als envoy_tcp_als",
+		warn: "envoy_ext_authz_http envoy_ext_authz_grpc zipkin lightstep datadog stackdriver opencensus skywalking opentelemetry prometheus envoy_otel_als sds",
+	},
+	forMesh + "MeshConfig.ExtensionProvider.EnvoyFileAccessLogProvider":           {run: "path log_format omit_empty_values"},
+	forMesh + "MeshConfig.ExtensionProvider.EnvoyFileAccessLogProvider.LogFormat": {run: "text labels"},
+	forMesh + "MeshConfig.ExtensionProvider.EnvoyHttpGrpcV3LogProvider": {
+		run: "service port log_name filter_state_objects_to_log additional_request_headers_to_log additional_response_headers_to_log additional_response_trailers_to_log",
+	},
+	forMesh + "MeshConfig.ExtensionProvider.EnvoyTcpGrpcV3LogProvider": {run: "service port log_name filter_state_objects_to_log"},
+
+	forTelemetry + "Telemetry":                 {run: "selector access_logging", warn: "tracing metrics targetRef targetRefs"},
+	forTelemetry + "AccessLogging":             {run: "match providers disabled filter"},
+	forTelemetry + "AccessLogging.LogSelector": {run: "mode"},
+	forTelemetry + "AccessLogging.Filter":      {run: "expression"},
+	forTelemetry + "ProviderRef":               {run: "name"},
 }

@@ -1,12 +1,17 @@
 package translate
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
+	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
+	grpcv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	meshv1 "istio.io/api/mesh/v1alpha1"
 )
@@ -63,13 +68,64 @@ func usualFields() *structpb.Struct {
 	return s
 }
 
-// logs are where the mesh has requests and connections written to; nil: nowhere.
-func (k *connections) logs() []*accesslogv3.AccessLog {
-	c := k.settings.Config
-	if c.GetAccessLogFile() == "" {
-		return nil
+// logs are where requests (http) or connections are written to; nil: nowhere.
+func (k *connections) logs(http bool) (list []*accesslogv3.AccessLog) {
+	for link := k.logTo; link != nil; link = link.before {
+		if l := k.log(link.item.(logTo), http); l != nil {
+			list = append(list, l)
+		}
 	}
-	format := &corev3.SubstitutionFormatString{}
+	slices.Reverse(list) // a chain begins with its last
+	return list
+}
+
+// log is one of them; nil: it is not for what is asked for.
+func (k *connections) log(to logTo, http bool) *accesslogv3.AccessLog {
+	var name string
+	var config proto.Message
+	switch p := to.provider.GetProvider().(type) {
+	case nil:
+		c := k.settings.Config
+		name, config = fileLog, &filev3.FileAccessLog{Path: c.GetAccessLogFile(), AccessLogFormat: &filev3.FileAccessLog_LogFormat{LogFormat: k.format()}}
+	case *meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLog:
+		name, config = fileLog, &filev3.FileAccessLog{Path: p.EnvoyFileAccessLog.GetPath(), AccessLogFormat: &filev3.FileAccessLog_LogFormat{LogFormat: k.formatOf(p.EnvoyFileAccessLog)}}
+	case *meshv1.MeshConfig_ExtensionProvider_EnvoyHttpAls:
+		if !http {
+			return nil
+		}
+		als := p.EnvoyHttpAls
+		name, config = "envoy.access_loggers.http_grpc", &grpcv3.HttpGrpcAccessLogConfig{
+			CommonConfig:                   commonLog(cmp.Or(als.GetLogName(), "http_envoy_accesslog"), to.cluster, als.GetFilterStateObjectsToLog()),
+			AdditionalRequestHeadersToLog:  als.GetAdditionalRequestHeadersToLog(),
+			AdditionalResponseHeadersToLog: als.GetAdditionalResponseHeadersToLog(), AdditionalResponseTrailersToLog: als.GetAdditionalResponseTrailersToLog(),
+		}
+	case *meshv1.MeshConfig_ExtensionProvider_EnvoyTcpAls:
+		if http {
+			return nil
+		}
+		name, config = "envoy.access_loggers.tcp_grpc", &grpcv3.TcpGrpcAccessLogConfig{CommonConfig: commonLog(cmp.Or(p.EnvoyTcpAls.GetLogName(), "tcp_envoy_accesslog"), to.cluster, p.EnvoyTcpAls.GetFilterStateObjectsToLog())}
+	}
+	l := &accesslogv3.AccessLog{Name: name, ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: wrap(config)}}
+	if to.filter != "" {
+		l.Filter = &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ExtensionFilter{ExtensionFilter: &accesslogv3.ExtensionFilter{
+			Name: "envoy.access_loggers.extension_filters.cel", ConfigType: &accesslogv3.ExtensionFilter_TypedConfig{TypedConfig: wrap(&celv3.ExpressionFilter{Expression: to.filter})},
+		}}}
+	}
+	return l
+}
+
+const fileLog = "envoy.access_loggers.file"
+
+func commonLog(name, cluster string, state []string) *grpcv3.CommonGrpcAccessLogConfig {
+	return &grpcv3.CommonGrpcAccessLogConfig{
+		LogName: name, FilterStateObjectsToLog: state, TransportApiVersion: corev3.ApiVersion_V3,
+		GrpcService: &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: cluster}}},
+	}
+}
+
+// format is how the file is written that the mesh itself names.
+func (k *connections) format() *corev3.SubstitutionFormatString {
+	c := k.settings.Config
 	if c.GetAccessLogEncoding() == meshv1.MeshConfig_JSON {
 		fields := usualFields()
 		if said := c.GetAccessLogFormat(); said != "" {
@@ -78,17 +134,40 @@ func (k *connections) logs() []*accesslogv3.AccessLog {
 				fields = own
 			}
 		}
-		format.Format = &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: fields}
-	} else {
-		text := c.GetAccessLogFormat()
-		if text == "" {
-			text = usualText()
-		} else if !strings.HasSuffix(text, "\n") {
-			text += "\n"
-		}
-		format.Format = &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: text}}}
+		return fieldsFormat(fields)
 	}
-	return []*accesslogv3.AccessLog{{Name: "envoy.access_loggers.file", ConfigType: &accesslogv3.AccessLog_TypedConfig{
-		TypedConfig: wrap(&filev3.FileAccessLog{Path: c.GetAccessLogFile(), AccessLogFormat: &filev3.FileAccessLog_LogFormat{LogFormat: format}}),
-	}}}
+	return textFormat(c.GetAccessLogFormat())
+}
+
+// formatOf is how a provider's file is written.
+func (k *connections) formatOf(p *meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLogProvider) *corev3.SubstitutionFormatString {
+	var f *corev3.SubstitutionFormatString
+	switch said := p.GetLogFormat().GetLogFormat().(type) {
+	case *meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLogProvider_LogFormat_Labels:
+		fields := said.Labels
+		if len(fields.GetFields()) == 0 {
+			fields = usualFields()
+		}
+		f = fieldsFormat(fields)
+	case *meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLogProvider_LogFormat_Text:
+		f = textFormat(said.Text)
+	default:
+		f = k.format()
+	}
+	f.OmitEmptyValues = p.GetOmitEmptyValues()
+	return f
+}
+
+func fieldsFormat(fields *structpb.Struct) *corev3.SubstitutionFormatString {
+	return &corev3.SubstitutionFormatString{Format: &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: fields}}
+}
+
+// textFormat writes lines; an empty text is the usual one.
+func textFormat(text string) *corev3.SubstitutionFormatString {
+	if text == "" {
+		text = usualText()
+	} else if !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	return &corev3.SubstitutionFormatString{Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: text}}}}
 }

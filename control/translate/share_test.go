@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"google.golang.org/protobuf/types/known/structpb"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/weftmesh/weft/control/mesh"
@@ -54,6 +55,7 @@ func TestAChangeIsAsSmallAsItIs(t *testing.T) {
 				LoadBalancer: &networking.LoadBalancerSettings{LbPolicy: &networking.LoadBalancerSettings_Simple{Simple: networking.LoadBalancerSettings_RANDOM}},
 			}},
 		}}), []string{"cluster/outbound|80|v2|" + host}, []string{"cluster"}},
+		{"an EnvoyFilter", false, change(source.EnvoyFilter, "x", nil, filterOf(host, "4s")), []string{"cluster/outbound|80|v2|" + host, "cluster/outbound|80||" + host, "cluster/outbound|80|v1|" + host}, []string{"cluster"}},
 		{"nothing", false, change(source.VirtualService, "s0003", nil, weights("s0003", 90)), nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -73,6 +75,38 @@ func TestAChangeIsAsSmallAsItIs(t *testing.T) {
 				t.Error("another view")
 			}
 		})
+	}
+}
+
+// filterOf is an EnvoyFilter for the clusters of a host.
+func filterOf(host, timeout string) *networking.EnvoyFilter {
+	value, _ := structpb.NewStruct(map[string]any{"connect_timeout": timeout})
+	return &networking.EnvoyFilter{ConfigPatches: []*networking.EnvoyFilter_EnvoyConfigObjectPatch{{
+		ApplyTo: networking.EnvoyFilter_CLUSTER, Patch: &networking.EnvoyFilter_Patch{Operation: networking.EnvoyFilter_Patch_MERGE, Value: value},
+		Match: &networking.EnvoyFilter_EnvoyConfigObjectMatch{ObjectTypes: &networking.EnvoyFilter_EnvoyConfigObjectMatch_Cluster{Cluster: &networking.EnvoyFilter_ClusterMatch{Service: host}}},
+	}}}
+}
+
+// TestPatchesStayAsSmall has a change under EnvoyFilters be as small as without, and what comes of it in portions be what comes of it at once.
+func TestPatchesStayAsSmall(t *testing.T) {
+	const host = "s0003.town.svc.cluster.local"
+	m := mesh.New().With(append(town(20), change(source.EnvoyFilter, "x", nil, filterOf(host, "4s"))...))
+	tr, p := New(), resident(t)
+	before := tr.View(m, p)
+	runtime.GC()
+	m = m.With(change(source.DestinationRule, "s0003", nil, &networking.DestinationRule{Host: "s0003", Subsets: []*networking.Subset{{Name: "v1", Labels: map[string]string{"version": "v1"}}, {Name: "v3", Labels: map[string]string{"version": "v3"}}}}))
+	after := tr.View(m, p)
+	resources, _ := changed(before, after)
+	slices.Sort(resources)
+	if want := []string{"cluster/outbound|80|v3|" + host, "endpoints/outbound|80|v3|" + host}; !slices.Equal(resources, want) {
+		t.Errorf("other resources %v; want %v", resources, want)
+	}
+	if again := New().View(m, p); again.Version != after.Version {
+		t.Error("at once it is otherwise")
+	}
+	m = m.With([]source.Change{{Key: source.Key{Kind: source.EnvoyFilter, Namespace: "town", Name: "x"}}})
+	if gone := tr.View(m, p); gone.Version == after.Version || gone.Version != New().View(m, p).Version {
+		t.Error("without the EnvoyFilter it is not as if it had never been")
 	}
 }
 

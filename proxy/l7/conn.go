@@ -331,13 +331,27 @@ func (c *Conn) age() {
 			c.stats.Inc(CxSoftDrain)
 			return
 		}
-		c.state |= connLast
-		if d := c.server.config.DrainTimeout; d > 0 && c.exchange == nil {
-			c.local.Loop.SetTimer(&c.lifetime, c.local.Loop.Jittered(d, c.server.config.DrainJitter), c)
-			return
-		}
+		c.linger()
+		return
 	}
 	c.drain()
+}
+
+// linger has the next response say that it is the last, and ends the connection if no request comes within the drain timeout: one may be on its
+// way, and an end at once would lose it.
+func (c *Conn) linger() {
+	if c.shared != nil {
+		c.shared.part()
+		return
+	}
+	c.state |= connLast | connAged
+	switch d := c.server.config.DrainTimeout; {
+	case c.exchange != nil:
+	case d > 0:
+		c.local.Loop.SetTimer(&c.lifetime, c.local.Loop.Jittered(d, c.server.config.DrainJitter), c)
+	default:
+		c.end()
+	}
 }
 
 // drain ends the connection with its present exchange, or now if it has none.
@@ -353,17 +367,26 @@ func (c *Conn) drain() {
 	c.state |= connLast
 }
 
-// CloseAll ends the loop's connections of the servers that match: at once, or politely with their present exchange.
-func (l *Local) CloseAll(s *Server, politely bool) {
+// CloseAll ends the loop's connections: at once, or politely with their present exchange.
+func (l *Local) CloseAll(politely bool) {
 	for c := l.conns; c != nil; {
 		next := c.next
-		if s == nil || c.server == s {
-			if politely {
-				c.drain()
-			} else {
-				c.drop(CxDestroyLocal)
-				c.conn.Close()
-			}
+		if politely {
+			c.drain()
+		} else {
+			c.drop(CxDestroyLocal)
+			c.conn.Close()
+		}
+		c = next
+	}
+}
+
+// Retire has the loop's connections of a server that is gone end with an exchange each, or when none has come for a while.
+func (l *Local) Retire(s *Server) {
+	for c := l.conns; c != nil; {
+		next := c.next
+		if c.server == s {
+			c.linger()
 		}
 		c = next
 	}

@@ -87,7 +87,8 @@ func portOf(p *Proxy) string {
 	return port
 }
 
-// A chain is changed, one is added and one is taken away: the socket stays, and so does every connection of the chains that stay.
+// A chain is changed, one is added and one is taken away: the socket stays, and so does every connection of the chains that stay. Those of the others
+// are answered once more, since a request may be on its way, and end with that or when none has come for the drain timeout.
 func TestChainsChangeInPlace(t *testing.T) {
 	const hcm = `  - name: %[1]s
     filter_chain_match: {prefix_ranges: [{address_prefix: %[2]s, prefix_len: 32}]}
@@ -96,23 +97,32 @@ func TestChainsChangeInPlace(t *testing.T) {
       typed_config:
         "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
         stat_prefix: http
+        drain_timeout: %[4]s
         route_config: {virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: %[3]s}}}]}]}
         http_filters: [{name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]
 `
 	listener := func(port string, chains ...string) string {
 		return strings.Replace(Bootstrap(chained("", chains...), Cluster("up", 1)), "port_value: 0", "port_value: "+port, 1)
 	}
-	stays, changes, goes := fmt.Sprintf(hcm, "stays", "127.0.0.1", "stays"), fmt.Sprintf(hcm, "changes", "127.0.0.2", "before"), fmt.Sprintf(hcm, "goes", "127.0.0.3", "goes")
+	stays, changes, goes := fmt.Sprintf(hcm, "stays", "127.0.0.1", "stays", "60s"), fmt.Sprintf(hcm, "changes", "127.0.0.2", "before", "60s"), fmt.Sprintf(hcm, "goes", "127.0.0.3", "goes", "0.05s")
 	p := StartLoops(t, 2, listener("0", stays, changes, goes))
 	one, two, three := p.from("127.0.0.1", "127.0.0.1"), p.from("127.0.0.1", "127.0.0.2"), p.from("127.0.0.1", "127.0.0.3")
 	one.Get("/").Want(t, 200, "stays")
 	two.Get("/").Want(t, 200, "before")
 	three.Get("/").Want(t, 200, "goes")
+	fresh := p.from("127.0.0.1", "127.0.0.2") // of which nothing has come yet
+	p.WantStat("http.http.downstream_cx_active", 4)
 
-	p.Change(listener("0", fmt.Sprintf(hcm, "new", "127.0.0.4", "new"), strings.ReplaceAll(changes, "before", "after"), stays))
+	p.Change(listener("0", fmt.Sprintf(hcm, "new", "127.0.0.4", "new", "60s"), strings.ReplaceAll(changes, "before", "after"), stays))
 	one.Get("/").Want(t, 200, "stays")
-	if !two.Closed() || !three.Closed() {
-		t.Error("connections of chains that are gone stay open")
+	for _, c := range []*Conn{two, fresh} {
+		r := c.Get("/")
+		if r.Want(t, 200, "before"); r.Header.Get("connection") != "close" || !c.Closed() {
+			t.Error("a connection of a chain that is gone is not asked to go, or stays")
+		}
+	}
+	if !three.Closed() {
+		t.Error("an idle connection of a chain that is gone stays open")
 	}
 	p.from("127.0.0.1", "127.0.0.2").Get("/").Want(t, 200, "after")
 	p.from("127.0.0.1", "127.0.0.4").Get("/").Want(t, 200, "new")

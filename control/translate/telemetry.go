@@ -1,0 +1,141 @@
+package translate
+
+import (
+	"slices"
+	"strings"
+
+	meshv1 "istio.io/api/mesh/v1alpha1"
+	telemetryv1 "istio.io/api/telemetry/v1alpha1"
+
+	"github.com/weftmesh/weft/control/mesh"
+	"github.com/weftmesh/weft/control/source"
+)
+
+// logTo is somebody who is told of requests and connections. It is comparable, so that a list of them can be part of a key.
+type logTo struct {
+	provider *meshv1.MeshConfig_ExtensionProvider // nil: the file that the mesh itself names
+	cluster  string                               // of a server that keeps the log
+	filter   string                               // an expression that is true of what is logged; empty: all is
+}
+
+// builtinLog is a provider that there is without anybody saying so: standard output.
+const builtinLog = "envoy"
+
+var standardOutput = &meshv1.MeshConfig_ExtensionProvider{Name: builtinLog, Provider: &meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLog{
+	EnvoyFileAccessLog: &meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLogProvider{Path: "/dev/stdout"},
+}}
+
+// telemetriesOf finds the Telemetry objects for a workload, from the widest to the closest: of the root namespace, of its own, and for its labels. Of
+// several of one kind the oldest counts.
+func telemetriesOf(m *mesh.Mesh, p *Proxy) (list []*telemetryv1.Telemetry) {
+	find := func(namespace string, chosen bool) {
+		for _, o := range m.Objects(source.Telemetry).In(namespace) {
+			spec := o.Spec.(*telemetryv1.Telemetry)
+			if spec.GetTargetRef() != nil || len(spec.GetTargetRefs()) > 0 {
+				continue // a proxy of Kubernetes' Gateway API, of which there are none here
+			}
+			labels := spec.GetSelector().GetMatchLabels()
+			if len(labels) > 0 == chosen && has(p.Labels, labels) {
+				list = append(list, spec)
+				return
+			}
+		}
+	}
+	find(m.Settings.RootNamespace, false)
+	if p.Namespace != m.Settings.RootNamespace {
+		find(p.Namespace, false)
+	}
+	find(p.Namespace, true)
+	return list
+}
+
+// logsOf finds who is told of what comes to a workload (serving), or of what it asks. As at Istio each object in turn says it of the providers that
+// it names, or that were named before it; whom the closest does not have in its scope is not told.
+func (t *Translator) logsOf(m *mesh.Mesh, p *Proxy, s *scope, serving bool) (list *chain) {
+	c := m.Settings.Config
+	names := c.GetDefaultProviders().GetAccessLogging()
+	said := false
+	inScope, before := names, names
+	type verdict struct {
+		off    bool
+		filter string
+	}
+	verdicts, order := map[string]verdict{}, []string(nil)
+	telemetries := telemetriesOf(m, p)
+	namesOf := func(l *telemetryv1.AccessLogging) (all []string) {
+		for _, one := range l.GetProviders() {
+			all = append(all, one.GetName())
+		}
+		return all
+	}
+	for _, one := range telemetries {
+		for _, l := range one.GetAccessLogging() {
+			if n := namesOf(l); len(n) > 0 {
+				inScope = n
+			}
+		}
+	}
+	for _, one := range telemetries {
+		for _, l := range one.GetAccessLogging() {
+			said = true
+			providers := namesOf(l)
+			if len(providers) == 0 {
+				providers = before
+			}
+			before = providers
+			mode := l.GetMatch().GetMode()
+			if mode == telemetryv1.WorkloadMode_SERVER && !serving || mode == telemetryv1.WorkloadMode_CLIENT && serving {
+				continue
+			}
+			for _, name := range providers {
+				if !slices.Contains(inScope, name) {
+					continue
+				}
+				if !slices.Contains(order, name) {
+					order = append(order, name)
+				}
+				verdicts[name] = verdict{l.GetDisabled().GetValue(), l.GetFilter().GetExpression()}
+			}
+		}
+	}
+	switch {
+	case said:
+	case len(names) > 0:
+		order = names
+	case c.GetAccessLogFile() != "":
+		return t.chains.add(nil, logTo{})
+	}
+	for _, name := range order {
+		v := verdicts[name]
+		if v.off {
+			continue
+		}
+		to := logTo{provider: m.Settings.Provider(name), filter: v.filter}
+		if to.provider == nil && name == builtinLog {
+			to.provider = standardOutput
+		}
+		switch server := to.provider.GetProvider().(type) {
+		case *meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLog:
+		case *meshv1.MeshConfig_ExtensionProvider_EnvoyHttpAls:
+			to.cluster = logCluster(s, server.EnvoyHttpAls.GetService(), server.EnvoyHttpAls.GetPort())
+		case *meshv1.MeshConfig_ExtensionProvider_EnvoyTcpAls:
+			to.cluster = logCluster(s, server.EnvoyTcpAls.GetService(), server.EnvoyTcpAls.GetPort())
+		default:
+			continue // that it is not run was said where it stands
+		}
+		if _, file := to.provider.GetProvider().(*meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLog); file || to.cluster != "" {
+			list = t.chains.add(list, to)
+		}
+	}
+	return list
+}
+
+// logCluster is the cluster of a server that keeps logs, which is named with its namespace or without; empty: the proxy does not see it, and would
+// refuse what names a cluster that it has not.
+func logCluster(s *scope, service string, port uint32) string {
+	host := service[strings.IndexByte(service, '/')+1:]
+	if svc := s.ruled.service(host); svc != nil && svc.Port(port) != nil {
+		return outboundName(port, "", host)
+	}
+	return ""
+}
