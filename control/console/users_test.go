@@ -310,3 +310,37 @@ oidc: {issuer: %q, audience: weft, usernameClaim: email, ca: %q}
 		return code == 200
 	})
 }
+
+// FuzzUsers: what is taken gives nobody a role that is none, and no token that anybody could guess.
+func FuzzUsers(f *testing.F) {
+	f.Add([]byte("users: [{name: a, tokenSHA256: " + sum("x") + ", roles: {a: viewer, '*': admin}}]\n"))
+	f.Add([]byte("users: [{name: a@b, roles: {a: editor}}]\ngroups: [{name: g, roles: {b: viewer}}]\noidc: {issuer: 'https://a.test', audience: b}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := parseUsers(data)
+		if err != nil {
+			return
+		}
+		all := []Grants{}
+		for key, one := range p.byToken {
+			if all = append(all, one.grants); key == sha256.Sum256(nil) || one.name == "" {
+				t.Errorf("%+v", one)
+			}
+		}
+		for _, one := range p.byName {
+			all = append(all, one.grants)
+		}
+		for _, g := range p.groups {
+			all = append(all, g)
+		}
+		for _, g := range all {
+			for namespace, r := range g {
+				if r < Viewer || r > Admin {
+					t.Errorf("%q: %d", namespace, r)
+				}
+			}
+		}
+		if p.oidc == nil && len(p.byName)+len(p.groups) > 0 {
+			t.Error("there are people whom nobody knows")
+		}
+	})
+}

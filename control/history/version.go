@@ -26,7 +26,7 @@ const prefix = "history/"
 type Version struct {
 	Number   int             `json:"version"` // the first is 1; those that are gone leave gaps
 	Author   string          `json:"author"`
-	At       time.Time       `json:"at"`
+	At       time.Time       `json:"at,omitzero"`
 	Source   string          `json:"source"`          // that told of it
 	Where    string          `json:"where,omitempty"` // it was, such as a file
 	Deleted  bool            `json:"deleted,omitempty"`

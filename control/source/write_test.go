@@ -226,3 +226,44 @@ func TestWhatAnObjectIsWrittenUpon(t *testing.T) {
 		t.Errorf("%+v, %v", c, c.Objects[0])
 	}
 }
+
+// FuzzManifest writes whatever can be read, and reads it again.
+func FuzzManifest(f *testing.F) {
+	for _, pattern := range []string{"testdata/*.yaml", "../translate/testdata/*.yaml"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			f.Fatal(err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			objects, _, _ := strings.Cut(string(data), "\n### node\n")
+			for _, d := range Split([]byte(objects)) {
+				f.Add(d.Text)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, o := range Read(data, Origin{}).Objects {
+			again(t, o)
+		}
+	})
+}
+
+// FuzzParsePath: what is a path is the path of what it names.
+func FuzzParsePath(f *testing.F) {
+	for _, path := range []string{"vs/a/b", "virtualservices.networking.istio.io/shop/reviews", "ns/-/a", "meshconfig/-/default", "a//b", "vs/-/-"} {
+		f.Add(path)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		key, ok := ParsePath(path)
+		if !ok {
+			return
+		}
+		if again, ok := ParsePath(key.Path()); !ok || again != key {
+			t.Errorf("%q is %v, whose path %q is %v, %v", path, key, key.Path(), again, ok)
+		}
+	})
+}
