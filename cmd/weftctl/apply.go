@@ -43,6 +43,7 @@ func filesFlag(f *flag.FlagSet, o *planeOptions) {
 func applyCommand() *planeCommand {
 	return &planeCommand{name: "apply", text: applyText, formats: tables, remote: true, run: planeApply, flags: func(f *flag.FlagSet, o *planeOptions) {
 		filesFlag(f, o)
+		spaceFlag(f, o)
 		changeFlags(f, o)
 	}, check: wantFiles}
 }
@@ -67,6 +68,9 @@ func planeApply(ctx context.Context, p *pages, o *planeOptions, s streams) error
 	}
 	send := func(one *part, dry bool) (*console.Applied, error) {
 		q := o.manner(p)
+		if o.namespace != "" {
+			q.Set("namespace", o.namespace)
+		}
 		if dry {
 			q.Set("dryRun", "true")
 		}
@@ -141,7 +145,7 @@ func sayResults(w io.Writer, results []console.Result, dry bool) error {
 func deleteCommand() *planeCommand {
 	return &planeCommand{name: "delete", text: deleteText, most: maxManifests, remote: true, run: planeDelete, flags: func(f *flag.FlagSet, o *planeOptions) {
 		filesFlag(f, o)
-		namespaceFlag(f, o)
+		spaceFlag(f, o)
 		changeFlags(f, o)
 		f.BoolVar(&o.ignoreMissing, "ignore-not-found", false, "an object that is not there is no failure")
 	}, check: func(o *planeOptions) error {
@@ -166,7 +170,7 @@ func planeDelete(ctx context.Context, p *pages, o *planeOptions, s streams) erro
 		if err != nil {
 			return err
 		}
-		objects, err := objectsIn(all)
+		objects, err := objectsIn(all, o.namespace)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,7 +29,10 @@ Examples:
 const exitDiffers outcome = 1
 
 func diffCommand() *planeCommand {
-	return &planeCommand{name: "diff", text: diffText, remote: true, run: planeDiff, flags: filesFlag, check: wantFiles, failure: exitUsage}
+	return &planeCommand{name: "diff", text: diffText, remote: true, run: planeDiff, flags: func(f *flag.FlagSet, o *planeOptions) {
+		filesFlag(f, o)
+		spaceFlag(f, o)
+	}, check: wantFiles, failure: exitUsage}
 }
 
 func runDiff(args []string, s streams) int { return diffCommand().do(args, s) }
@@ -38,7 +42,7 @@ func planeDiff(ctx context.Context, p *pages, o *planeOptions, s streams) error 
 	if err != nil {
 		return err
 	}
-	objects, err := objectsIn(all)
+	objects, err := objectsIn(all, o.namespace)
 	if err != nil {
 		return err
 	}

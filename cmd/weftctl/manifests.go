@@ -136,10 +136,10 @@ func (p *part) at(line int) string {
 }
 
 // objectsIn are the objects of files, read here.
-func objectsIn(all []manifest) (objects []*source.Object, err error) {
+func objectsIn(all []manifest, namespace string) (objects []*source.Object, err error) {
 	var wrong []error
 	for _, one := range all {
-		c := source.Read(one.data, source.Origin{File: one.file})
+		c := source.ReadIn(one.data, source.Origin{File: one.file}, namespace)
 		objects = append(objects, c.Objects...)
 		for _, p := range c.Problems {
 			if !p.Warning {

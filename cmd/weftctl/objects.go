@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -89,6 +90,11 @@ func changeFlags(f *flag.FlagSet, o *planeOptions) {
 	f.StringVar(&o.as, "as", "", "`author` of the change: on weftd's own host any word (default the user's name); over https who the token is for, or that and more behind a slash, such as ci/canary")
 }
 
+// spaceFlag is -n of manifests, which mostly say it themselves.
+func spaceFlag(f *flag.FlagSet, o *planeOptions) {
+	f.StringVar(&o.namespace, "n", "", "`namespace` of objects that say none (default \"default\"); those that say another are refused")
+}
+
 func namespaceFlag(f *flag.FlagSet, o *planeOptions) {
 	f.StringVar(&o.namespace, "n", "default", "`namespace` of the object")
 }
@@ -104,13 +110,13 @@ func (o *planeOptions) keysOf() ([]source.Key, error) {
 		if !known {
 			return unknownKind(word)
 		}
-		namespace := o.namespace
+		namespace := cmp.Or(o.namespace, "default")
 		if source.Forms[kind].Cluster || source.Forms[kind].Versions == nil {
 			namespace = "-"
 		}
 		key, is := source.ParsePath(kind.Resource() + "/" + namespace + "/" + name)
 		if !is {
-			return fmt.Errorf("%q in namespace %q is no name: want small letters, digits, dashes and dots", name, o.namespace)
+			return fmt.Errorf("%q in namespace %q is no name: want small letters, digits, dashes and dots", name, namespace)
 		}
 		keys = append(keys, key)
 		return nil

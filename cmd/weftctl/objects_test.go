@@ -59,6 +59,14 @@ func TestObjects(t *testing.T) {
 	expect(t, exitUsage, "", "want -f FILE", "apply")
 	expect(t, exitFailed, "", "there is no such file", "apply", "-f", "nowhere.yaml")
 	expect(t, exitDone, "virtualservice.networking.istio.io/shop created (dry run)\n", "", "apply", "-f", canary, "--dry-run")
+	bare := written(t, "bare.yaml", strings.Replace(shopOf(1), "  namespace: a\n", "", 1))
+	expect(t, exitDone, "created", "", "apply", "-f", bare, "-n", "c")
+	expect(t, exitFailed, "", "metadata.namespace: is a, and c is asked for", "apply", "-f", canary, "-n", "c")
+	if code, out, _ := control("diff", "-f", bare, "-n", "c"); code != 0 {
+		t.Errorf("diff: %d\n%s", code, out)
+	}
+	expect(t, 1, "+++", "", "diff", "-f", bare)
+	expect(t, exitDone, "deleted", "", "delete", "-f", bare, "-n", "c")
 	expect(t, exitUsage, "", "which vs? want its name behind it", "history", "vs")
 	expect(t, exitUsage, "", `there is no kind "virtualservce": did you mean "virtualservice"?`, "get", "virtualservce")
 	expect(t, exitFailed, "", "there is no VirtualService a/shop", "get", "vs", "shop", "-n", "a")

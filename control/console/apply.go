@@ -69,7 +69,11 @@ func (c *Console) apply(ctx context.Context, who *Caller, r *http.Request) (any,
 	if err != nil {
 		return nil, err
 	}
-	wishes, warnings, err := c.read(who, body)
+	namespace := r.URL.Query().Get("namespace")
+	if _, is := source.ParsePath("configmaps/" + namespace + "/a"); namespace != "" && !is {
+		return nil, refuse(http.StatusBadRequest, "%.64q is no namespace: want small letters, digits and dashes", namespace)
+	}
+	wishes, warnings, err := c.read(who, body, namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -105,8 +109,8 @@ func flagOf(r *http.Request, name string) (bool, error) {
 func unquoted(tag string) string { return strings.Trim(tag, `"`) }
 
 // read reads and checks what is sent.
-func (c *Console) read(who *Caller, body []byte) ([]wish, []Problem, error) {
-	all := source.Read(body, source.Origin{Source: "what was sent"})
+func (c *Console) read(who *Caller, body []byte, namespace string) ([]wish, []Problem, error) {
+	all := source.ReadIn(body, source.Origin{Source: "what was sent"}, namespace)
 	problems := all.Problems
 	first := map[source.Key]int{}
 	var wishes []wish

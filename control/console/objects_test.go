@@ -38,6 +38,7 @@ func TestApply(t *testing.T) {
 	if got := w.host(shopPath); got != "b.test" { // at once, whatever the mesh has
 		t.Errorf("host %s", got)
 	}
+	w.expect(request{method: "POST", path: "/api/objects?namespace=c&dryRun=true", body: strings.Replace(shop("a.test"), ", namespace: a", "", 1)}, 200, `"namespace": "c"`)
 	w.expect(request{method: "GET", path: "/api/objects?kind=vs&namespace=a"}, 200, `"name": "shop"`)
 	if body := w.expect(request{method: "GET", path: "/api/objects?namespace=b"}, 200); strings.Contains(body, "shop") {
 		t.Error("an object of another namespace is listed")
@@ -90,10 +91,11 @@ func TestWhatIsWrongIsNotApplied(t *testing.T) {
 			t.Fatalf("%s: %.500s", name, body)
 		}
 	}
-	for path, code := range map[string]int{"?dryRun=maybe": 400, "?author=a%20b": 400, "?author=" + strings.Repeat("a", maxAuthor+1): 400} {
+	for path, code := range map[string]int{"?dryRun=maybe": 400, "?author=a%20b": 400, "?author=" + strings.Repeat("a", 129): 400, "?namespace=B": 400} {
 		w.expect(request{method: "POST", path: "/api/objects" + path, body: good}, code)
 	}
 	w.expect(request{method: "POST", path: "/api/objects", body: good + shop("a.test"), header: map[string]string{"If-Match": "1"}}, 400, "If-Match is about one object")
+	w.expect(request{method: "POST", path: "/api/objects?namespace=b", body: good + shop("a.test")}, 422, "is a, and b is asked for")
 	for _, path := range []string{"/api/objects/nokind/a/b", "/api/objects/vs/a", "/api/nothing", "/api/history/vs/a/none", "/api/objects?kind=nokind"} {
 		w.expect(request{method: "GET", path: path}, 404)
 	}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/weftmesh/weft/control/source"
 )
 
 // oidcFile is an OpenID provider whose tokens are taken.
@@ -165,8 +167,8 @@ func (p *provider) verify(ctx context.Context, token string) (*claims, error) {
 		return nil, err
 	}
 	c := &claims{}
-	if err := json.Unmarshal(all[p.file.Username], &c.name); err != nil || c.name == "" || len(c.name) > maxAuthor || strings.ContainsFunc(c.name, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return nil, fmt.Errorf("the claim %s is no word of at most %d bytes", p.file.Username, maxAuthor)
+	if err := json.Unmarshal(all[p.file.Username], &c.name); err != nil || !source.IsAuthor(c.name) {
+		return nil, fmt.Errorf("the claim %s is no word of at most 128 bytes", p.file.Username)
 	}
 	if p.file.Username == "email" && string(all["email_verified"]) != "true" {
 		return nil, errors.New("the claim email_verified is not true")

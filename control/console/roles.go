@@ -107,16 +107,14 @@ func (c *Caller) author(said string) (string, error) {
 	if said == "" {
 		return c.Name, nil
 	}
-	if len(said) > maxAuthor || strings.ContainsFunc(said, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return "", &refusal{code: 400, text: fmt.Sprintf("the author %.64q: want a word of at most %d bytes", said, maxAuthor)}
+	if !source.IsAuthor(said) {
+		return "", &refusal{code: 400, text: fmt.Sprintf("the author %.64q: want a word of at most 128 bytes", said)}
 	}
 	if !c.local && said != c.Name && !strings.HasPrefix(said, c.Name+"/") {
 		return "", &refusal{code: 403, text: fmt.Sprintf("%s may not write as %q: want %s, or %s/ and a word more", c.Name, said, c.Name, c.Name)}
 	}
 	return said, nil
 }
-
-const maxAuthor = 128 // bytes
 
 // refusal is an error with the status of HTTP that it is answered with.
 type refusal struct {

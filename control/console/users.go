@@ -9,11 +9,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/weftmesh/weft/control/source"
 )
 
 // Users are the people of a file, who show who they are by a token, or by one of an OpenID provider that the file names. The file is read again when
@@ -123,8 +124,8 @@ func parseUsers(data []byte) (*people, error) {
 	for i, one := range f.Users {
 		at := fmt.Sprintf("users[%d]", i)
 		switch {
-		case one.Name == "" || len(one.Name) > maxAuthor || strings.ContainsFunc(one.Name, func(r rune) bool { return r <= ' ' || r == 0x7f }):
-			return nil, fmt.Errorf("%s.name: %q is none: want a word of at most %d bytes", at, one.Name, maxAuthor)
+		case !source.IsAuthor(one.Name):
+			return nil, fmt.Errorf("%s.name: %.64q is none: want a word of at most 128 bytes", at, one.Name)
 		case named[one.Name]:
 			return nil, fmt.Errorf("%s.name: %q is there twice", at, one.Name)
 		}

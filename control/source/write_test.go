@@ -217,6 +217,36 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+func TestReadIn(t *testing.T) {
+	c := ReadIn([]byte(`{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: b, namespace: shop}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: c}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: d, namespace: other}}
+`), Origin{File: "f"}, "shop")
+	var got []string
+	for _, o := range c.Objects {
+		got = append(got, o.Key.String())
+	}
+	if want := "ConfigMap shop/a, ConfigMap shop/b, Namespace c"; strings.Join(got, ", ") != want {
+		t.Errorf("read %q: want %s", got, want)
+	}
+	if want := "f:7: ConfigMap other/d: metadata.namespace is other, and shop is asked for"; strings.Join(said(c.Problems), "\n") != want {
+		t.Errorf("said %q: want %s", said(c.Problems), want)
+	}
+}
+
+func TestAuthorsAreWords(t *testing.T) {
+	for name, good := range map[string]bool{"ann": true, "ci/canary@x": true, "": false, "ann ben": false, strings.Repeat("a", 129): false} {
+		c := Read([]byte("{apiVersion: v1, kind: Namespace, metadata: {name: a, annotations: {weft.dev/author: '"+name+"'}}}"), Origin{})
+		if len(c.Objects) != 1 || (c.Objects[0].Author == name) != (good || name == "") || (len(c.Problems) == 0) != good {
+			t.Errorf("%.20q: %+v", name, c)
+		}
+	}
+}
+
 func TestWhatAnObjectIsWrittenUpon(t *testing.T) {
 	c := Read([]byte(`{apiVersion: v1, kind: Namespace, metadata: {name: a, resourceVersion: "7", annotations: {weft.dev/author: ann}}}
 ---
