@@ -186,7 +186,8 @@ func (p *Plane) open() (err error) {
 	if p.store, err = store.Open(p.Store); err != nil {
 		return fmt.Errorf("--store: %w", err)
 	}
-	p.history = history.NewRecorder(history.Options{Store: p.store, Lasting: p.Store != "", Unnamed: map[string]string{fromFiles: "file"}, Changed: p.audit.change, Log: p.Log})
+	p.history = history.NewRecorder(history.Options{Store: p.store, Lasting: p.Store != "", Unnamed: map[string]string{fromFiles: "file"}, Changed: p.audit.change, Log: p.Log,
+		Stats: p.stats.Acquire(history.Stats, "history.").Loop(0)})
 	return nil
 }
 

@@ -118,9 +118,13 @@ func TestWhatIsWrittenWhen(t *testing.T) {
 	expect(t, s, "1:file:100")
 	record(t, s, true, batch(weight(t, "", 100)), batch(weight(t, "", 100)))
 	expect(t, s, "1:file:100")
-	record(t, s, true, batch(weight(t, "", 50)))
+	if c := record(t, s, true, batch(weight(t, "", 50))); len(c) != 1 || c[0].What != "changed" || c[0].Version != 2 {
+		t.Errorf("told %+v", c)
+	}
 	expect(t, s, "1:file:100 2:file:50")
-	record(t, s, true, source.Batch{})
+	if c := record(t, s, true, source.Batch{}); len(c) != 1 || c[0].What != "deleted" || c[0].Version != 3 {
+		t.Errorf("told %+v", c)
+	}
 	expect(t, s, "1:file:100 2:file:50 3:file:gone")
 	record(t, s, true, source.Batch{}, batch(weight(t, "ann", 50)), gone(shop), gone(shop))
 	expect(t, s, "1:file:100 2:file:50 3:file:gone 4:ann:50 5:file:gone")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/store"
+	"github.com/weftmesh/weft/telemetry"
 )
 
 // maxWaiting is how many changes may wait to be written. What comes beyond while the store is slow or away is not kept, which is said.
@@ -34,6 +35,26 @@ type Options struct {
 	// Changed is told of each object that has come, changed or gone since its source told first, whether it has a history or not. Nil: nobody is.
 	Changed func(Change)
 	Log     *slog.Logger
+	Stats   *telemetry.Values // of Stats; nil: nothing is counted
+}
+
+// Stats is what is counted of a Recorder.
+var Stats = &telemetry.Table{Kind: "history", Metrics: []telemetry.Metric{
+	written:  {Name: "versions_total"},
+	missed:   {Name: "changes_missed"},
+	failures: {Name: "store_failures"},
+}}
+
+const (
+	written  = iota // versions
+	missed          // changes for which there was no room while the store was slow or away
+	failures        // of the store
+)
+
+func (r *Recorder) count(row int, n uint64) {
+	if r.Stats != nil {
+		r.Stats.Add(row, n)
+	}
 }
 
 // Change is what has become of an object.
@@ -77,6 +98,7 @@ type from struct {
 type brief struct {
 	source, revision string
 	deleted          bool
+	number           int
 }
 
 // NewRecorder makes one. Run has it work.
@@ -94,6 +116,7 @@ func (r *Recorder) Tell(name string, first bool, b source.Batch) {
 	defer r.mu.Unlock()
 	if !first && r.changes+len(t.changes) > maxWaiting {
 		r.lost += len(t.changes)
+		r.count(missed, uint64(len(t.changes)))
 		return
 	}
 	r.waiting = append(r.waiting, t)
@@ -152,6 +175,7 @@ func (r *Recorder) patiently(ctx context.Context, what string, do func(context.C
 		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
 			continue // another weftd writes the same: what it has written counts
 		}
+		r.count(failures, 1)
 		if errors.Is(err, store.ErrInvalid) { // it will never be done
 			r.Log.Error(what, "because", err)
 			return
@@ -181,7 +205,7 @@ func (r *Recorder) load(ctx context.Context) error {
 		if !is || json.Unmarshal(e.Value, &v) != nil {
 			continue
 		}
-		r.last[key] = brief{v.Source, v.Revision, v.Deleted}
+		r.last[key] = brief{v.Source, v.Revision, v.Deleted, v.Number}
 	}
 	return nil
 }
@@ -230,10 +254,22 @@ func (r *Recorder) take(ctx context.Context, t told) {
 // begin takes in all that a source has.
 func (r *Recorder) begin(ctx context.Context, t told) {
 	r.began[t.source] = t.at
+	known := false // the source was there before: what is other than then has changed while nobody looked
+	for _, b := range r.last {
+		known = known || b.source == t.source
+	}
+	tell := func(what string, key source.Key, v *Version) {
+		if r.Changed != nil && known {
+			r.Changed(Change{Key: key, What: what, Author: v.Author, Source: t.source, Where: v.Where, At: t.at, Version: v.Number})
+		}
+	}
 	var fresh []source.Key
 	var versions []*Version
 	flush := func() {
 		r.writeFirst(ctx, fresh, versions)
+		for i, key := range fresh {
+			tell("created", key, versions[i])
+		}
 		fresh, versions = fresh[:0], versions[:0]
 	}
 	for _, c := range t.changes {
@@ -253,7 +289,13 @@ func (r *Recorder) begin(ctx context.Context, t told) {
 		case b.deleted || b.revision != c.Object.Revision || b.revision == "": // it has changed while nobody looked
 			v := r.version(t.source, c.Object, t.at)
 			v.At = t.at
-			r.write(ctx, c.Key, v)
+			what := "changed"
+			if b.deleted {
+				what = "created"
+			}
+			if r.write(ctx, c.Key, v) != b.number { // else what stands beside the spec is other
+				tell(what, c.Key, v)
+			}
 		}
 	}
 	flush()
@@ -267,6 +309,7 @@ func (r *Recorder) begin(ctx context.Context, t told) {
 		v := r.version(t.source, nil, t.at)
 		v.Author = r.unnamed(t.source)
 		r.write(ctx, key, v)
+		tell("deleted", key, v)
 	}
 }
 
@@ -283,8 +326,9 @@ func (r *Recorder) writeFirst(ctx context.Context, keys []source.Key, versions [
 	}
 	if len(writes) == len(keys) {
 		if _, err := r.Store.Commit(ctx, writes); err == nil {
+			r.count(written, uint64(len(writes)))
 			for i, key := range keys {
-				r.last[key] = brief{versions[i].Source, versions[i].Revision, false}
+				r.last[key] = brief{versions[i].Source, versions[i].Revision, false, versions[i].Number}
 			}
 			return
 		}
@@ -335,11 +379,13 @@ func (r *Recorder) write(ctx context.Context, key source.Key, v *Version) int {
 		}
 		if err != nil {
 			v.Number = 0
+			return err
 		}
-		return err
+		r.count(written, 1)
+		return nil
 	})
 	if v.Number > 0 {
-		r.last[key] = brief{v.Source, v.Revision, v.Deleted}
+		r.last[key] = brief{v.Source, v.Revision, v.Deleted, v.Number}
 	}
 	return v.Number
 }

@@ -1,13 +1,16 @@
 package control
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/weftmesh/weft/test/etcd"
 )
@@ -99,8 +102,9 @@ func TestACanaryMovesByApply(t *testing.T) {
 // Who edits files has a history too, which survives a start, and a change while nobody looked is a version. A rollback says what to write where.
 func TestFilesHaveAHistory(t *testing.T) {
 	s := newShop(t)
-	store := filepath.Join(t.TempDir(), "store")
-	p := newPlane(t, map[string]string{"shop.yaml": s.entry(""), "canary.yaml": canary(90)}, "--store", store)
+	dir := t.TempDir()
+	audit := filepath.Join(dir, "audit")
+	p := newPlane(t, map[string]string{"shop.yaml": s.entry(""), "canary.yaml": canary(90)}, "--store", filepath.Join(dir, "store"), "--audit-log", audit)
 	history := func(want ...string) {
 		t.Helper()
 		var got []string
@@ -136,6 +140,38 @@ func TestFilesHaveAHistory(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 	history("1 file", "2 ann", "3 file", "4 file", "5 file", "6 ann")
+	if n := p.number("history_versions_total"); n != 2 { // what had changed meanwhile, and that it was gone
+		t.Errorf("%d versions were written: want 2", n)
+	}
+	// Each change while weftd was there is in the audit log, with who, what and where.
+	text, err := os.ReadFile(audit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(string(text)) {
+		var e struct {
+			What, Object, Change, Author, Source, From string
+			Version                                    int
+			Time                                       time.Time
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Time.IsZero() || e.What != "object" {
+			t.Errorf("%v: %s", err, line)
+		}
+		from := e.From
+		if strings.HasPrefix(from, "127.0.0.1:") {
+			from = "127.0.0.1"
+		}
+		got = append(got, fmt.Sprintf("%s %s %d by %s of %s from %s", e.Object, e.Change, e.Version, e.Author, e.Source, from))
+	}
+	want := []string{
+		"VirtualService a/shop changed 2 by ann of files from canary.yaml", "VirtualService a/shop changed 3 by file of files from canary.yaml",
+		"VirtualService a/shop changed 4 by file of files from canary.yaml", // while weftd was not there
+		"VirtualService a/shop deleted 5 by file of files from canary.yaml", "VirtualService a/shop created 6 by ann of store from 127.0.0.1",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the audit log says\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
 }
 
 // Two weftd on one store are one: what is applied to one reaches the proxies of the other, each keeps writing when the other dies, and both know all
