@@ -77,7 +77,7 @@ type Plane struct {
 // The names that sources have in the log and on pages.
 const (
 	fromFiles = "files"
-	fromStore = "store"
+	fromStore = stored.Origin
 	fromMesh  = "mesh config"
 )
 
