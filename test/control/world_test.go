@@ -231,7 +231,7 @@ static_resources:
 	if err := os.WriteFile(file, []byte(boot), 0o644); err != nil {
 		p.t.Fatal(err)
 	}
-	return run(p.t, program(p.t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning")
+	return run(p.t, program(p.t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "--file-flush-interval-msec", "20", "-l", "warning")
 }
 
 // upstream answers with its name.

@@ -51,7 +51,7 @@ func Start(t testing.TB, bootstrap string) (admin string) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	c := exec.Command(Binary(t), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "error", "--admin-address-path", told)
+	c := exec.Command(Binary(t), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "error", "--file-flush-interval-msec", "20", "--admin-address-path", told)
 	c.Stdout, c.Stderr = &log, &log
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
