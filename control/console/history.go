@@ -147,6 +147,9 @@ func (c *Console) rollback(ctx context.Context, who *Caller, r *http.Request) (a
 	if v.Deleted {
 		return nil, refuse(http.StatusConflict, "version %d of %s is that it was taken away: take it away to have that again", v.Number, key)
 	}
+	if v.Current {
+		return &Applied{DryRun: dry, Results: []Result{{Kind: key.Kind.String(), Namespace: key.Namespace, Name: key.Name, Result: "unchanged", Version: v.Number}}}, nil
+	}
 	if now == nil && v.Source != c.Stored {
 		owner = v.Source
 	}

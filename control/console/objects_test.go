@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/weftmesh/weft/control/history"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/store"
 )
@@ -190,7 +191,27 @@ func TestObjectsOfOthers(t *testing.T) {
 	if got := w.versions(shopPath); got != "1:*" {
 		t.Errorf("history is %s", got)
 	}
-	w.expect(request{method: "POST", path: "/api/rollback/" + shopPath + "/1"}, 409, "is of files (f.yaml): change the file, to the manifest of version 1", `"manifest": {`, "file.test")
+	w.expect(request{method: "POST", path: "/api/rollback/" + shopPath + "/1"}, 200, "unchanged")
+	for _, host := range []string{"before.test", "file.test"} { // as the recorder writes it
+		o := source.Read([]byte(shop(host)), source.Origin{}).Objects[0]
+		all, err := history.List(t.Context(), w.Store, o.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := source.Manifest(o)
+		add, _, err := history.Add(o.Key, all, &history.Version{Author: "file", Source: "files", Where: "f.yaml", Manifest: text})
+		if err == nil {
+			_, err = w.Store.Commit(t.Context(), []store.Write{add})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := w.versions(shopPath); got != "1:file 2:file*" {
+		t.Errorf("history is %s", got)
+	}
+	w.expect(request{method: "POST", path: "/api/rollback/" + shopPath + "/2"}, 200, "unchanged")
+	w.expect(request{method: "POST", path: "/api/rollback/" + shopPath + "/1"}, 409, "is of files (f.yaml): change the file, to the manifest of version 1", `"manifest": {`, "before.test")
 	// One that comes into a file later takes the place of what was applied, which is said, and can be taken away.
 	other := strings.Replace(shop("a.test"), "name: shop", "name: other", 1)
 	w.apply("ann", other)
