@@ -30,9 +30,16 @@ import (
 // Options are what a control plane is made from. An empty address switches a part off.
 type Options struct {
 	ConfigDir  string // a directory of manifests, followed
-	MeshConfig string // a file with the mesh's own configuration; empty: Istio's defaults
-	GRPC       string // the address that proxies come to, in plain text
-	Admin      string // the address of the pages for people
+	MeshConfig string // a file with the mesh's own configuration; empty: that of the cluster, or Istio's defaults
+	// Kubeconfig says how a Kubernetes API server is reached that is followed, in one of its contexts or the current one: a file, or kube.InCluster;
+	// empty: none is.
+	Kubeconfig, KubeContext string
+	// KubeNamespace is the control plane's own there: the mesh's own configuration is in it.
+	KubeNamespace string
+	// PublishRoots: every namespace there has a ConfigMap with the certificates that the mesh trusts.
+	PublishRoots bool
+	GRPC         string // the address that proxies come to, in plain text
+	Admin        string // the address of the pages for people
 	// AllowPlaintext lets GRPC be an address that others than this host reach: whoever reaches it is told everything, and nobody has to prove who
 	// he is.
 	AllowPlaintext bool
@@ -50,18 +57,19 @@ type Options struct {
 // Plane is a control plane that runs.
 type Plane struct {
 	Options
-	push   *push.Push
-	store  store.Store
-	audit  *audit
-	stats  *telemetry.Store
-	grpc   *grpc.Server
-	admin  *http.Server
-	began  time.Time
-	ctx    context.Context
-	cancel context.CancelFunc
-	parts  sync.WaitGroup
-	failed chan error
-	secure *secure // nil: there is none
+	push    *push.Push
+	store   store.Store
+	audit   *audit
+	stats   *telemetry.Store
+	grpc    *grpc.Server
+	admin   *http.Server
+	began   time.Time
+	ctx     context.Context
+	cancel  context.CancelFunc
+	parts   sync.WaitGroup
+	failed  chan error
+	secure  *secure  // nil: there is none
+	cluster *cluster // nil: there is none
 
 	mesh    func(source.Batch) // takes the mesh's own configuration
 	console *console.Console
@@ -76,15 +84,17 @@ type Plane struct {
 
 // The names that sources have in the log and on pages.
 const (
-	fromFiles = "files"
-	fromStore = stored.Origin
-	fromMesh  = "mesh config"
+	fromFiles   = "files"
+	fromCluster = "cluster"
+	fromStore   = stored.Origin
+	fromMesh    = "mesh config"
 )
 
 // places say where people change objects of a source, by its name.
 var places = map[string]string{
-	fromFiles: "change the file",
-	fromMesh:  "change the file that --mesh-config names",
+	fromFiles:   "change the file",
+	fromCluster: "change it there, by kubectl",
+	fromMesh:    "change the file that --mesh-config names",
 }
 
 // Start has a control plane run until Close. It says what is wrong with its options, and with the mesh's own configuration.
@@ -100,12 +110,18 @@ func Start(o Options) (*Plane, error) {
 }
 
 func (p *Plane) start() error {
-	if p.ConfigDir == "" && p.Store == "" {
-		return errors.New("there is no source of objects: name a directory of manifests by --config-dir, or by --store where those are kept that are applied")
+	if err := p.openCluster(); err != nil {
+		return err
 	}
 	var sources []string // of an object that several have, the first one's counts
 	if p.ConfigDir != "" {
 		sources = append(sources, fromFiles)
+	}
+	if p.cluster != nil {
+		sources = append(sources, fromCluster)
+	}
+	if len(sources) == 0 && p.Store == "" {
+		return errors.New("there is no source of objects: name a directory of manifests by --config-dir, a Kubernetes API server by --kubeconfig, or by --store where those are kept that are applied")
 	}
 	sources = append(sources, fromStore)
 	var settings source.Batch
@@ -117,7 +133,14 @@ func (p *Plane) start() error {
 		}
 	}
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)) // what ends a stream is told to its proxy, and counted
-	p.trustDomain = mesh.New().With(settings.Changes).Settings.TrustDomain
+	first := settings
+	if p.cluster != nil && p.MeshConfig == "" && (p.SecureGRPC != "" || p.HTTP != "") {
+		var err error
+		if first, err = p.cluster.settings(p.ctx); err != nil {
+			return err
+		}
+	}
+	p.trustDomain = mesh.New().With(first.Changes).Settings.TrustDomain
 	if err := p.open(); err != nil {
 		return err
 	}
@@ -175,6 +198,10 @@ func (p *Plane) start() error {
 			}
 		})
 	}
+	if p.cluster != nil {
+		tell := p.from(fromCluster)
+		p.parts.Go(func() { p.cluster.Watch(p.ctx, func(b source.Batch) { tell(p.settled(b)) }) })
+	}
 	return nil
 }
 
@@ -186,7 +213,7 @@ func (p *Plane) open() (err error) {
 	if p.store, err = store.Open(p.Store); err != nil {
 		return fmt.Errorf("--store: %w", err)
 	}
-	p.history = history.NewRecorder(history.Options{Store: p.store, Lasting: p.Store != "", Unnamed: map[string]string{fromFiles: "file"}, Changed: p.audit.change, Log: p.Log,
+	p.history = history.NewRecorder(history.Options{Store: p.store, Lasting: p.Store != "", Unnamed: map[string]string{fromFiles: "file", fromCluster: "kubernetes"}, Changed: p.audit.change, Log: p.Log,
 		Stats: p.stats.Acquire(history.Stats, "history.").Loop(0)})
 	return nil
 }

@@ -1,154 +1,52 @@
 package main
 
 import (
-	"bytes"
 	"errors"
+	"flag"
 	"fmt"
-	"io"
-	"io/fs"
-	"path/filepath"
-	"slices"
-	"strings"
 
-	"github.com/weftmesh/weft/control/source"
+	"github.com/weftmesh/weft/control/source/kube"
 )
 
-// Bounds of what is sent at once, below those of weftd.
-const (
-	partBytes     = 4 << 20
-	partDocuments = 500
-	maxManifests  = 10_000 // files
-)
+const manifestsHelp = `Print what a Kubernetes API server has to have before weftd follows it: the kinds of Istio's that weftd reads, a service account for weftd,
+and what that has to be allowed. Nobody is asked, and nothing is changed: kubectl does that.
 
-// manifest is a file of manifests as it is.
-type manifest struct {
-	file string
-	data []byte
-}
+Usage:
+  weftctl manifests [flags]
 
-// manifests reads what is named: files, directories, of which the files count that weftd would read there, or - for standard input.
-func manifests(paths []string, s streams) (out []manifest, err error) {
-	if len(paths) == 0 {
-		return nil, errors.New("of what? want -f FILE, a directory, or - for standard input")
-	}
-	for _, path := range paths {
-		if path == "-" {
-			if s.in == nil {
-				return nil, errors.New("there is no standard input")
-			}
-			data, err := io.ReadAll(io.LimitReader(s.in, source.MaxFile+1))
-			if err != nil {
-				return nil, fmt.Errorf("reading standard input: %w", err)
-			}
-			out = append(out, manifest{"standard input", data})
-			continue
-		}
-		err := filepath.WalkDir(path, func(full string, d fs.DirEntry, err error) error {
-			hidden := full != path && strings.HasPrefix(d.Name(), ".")
-			switch {
-			case err != nil:
-				return err
-			case d.IsDir() && hidden:
-				return fs.SkipDir
-			case d.IsDir(), hidden, full != path && !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(full)):
-				return nil
-			case len(out) >= maxManifests:
-				return fmt.Errorf("%s has more than %d files", path, maxManifests)
-			}
-			data, err := content(full)
-			out = append(out, manifest{full, data})
-			return err
-		})
-		if err != nil {
-			var p *fs.PathError
-			if errors.As(err, &p) && errors.Is(p.Err, fs.ErrNotExist) {
-				return nil, fmt.Errorf("%s: there is no such file", p.Path)
-			}
-			return nil, err
-		}
-	}
-	for _, one := range out {
-		if len(one.data) > source.MaxFile {
-			return nil, fmt.Errorf("%s has more than %d MB", one.file, source.MaxFile>>20)
-		}
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("there is no file in %s: want files that end in .yaml, .yml or .json", shortList(paths, 3))
-	}
-	return out, nil
-}
+Examples:
+  weftctl manifests | kubectl apply --server-side -f -
+  weftctl manifests --kinds=false                    where Istio's kinds are installed
+  weftctl manifests --publish-roots --namespace mesh`
 
-// part is manifests that are sent together.
-type part struct {
-	data   []byte
-	places []place
-	lines  int
-	count  int
-}
-
-// place is where lines of a part come from.
-type place struct {
-	from int // the first of them
-	file string
-	line int // that it has in its file
-}
-
-// parts puts the documents of files together.
-func parts(all []manifest) (out []*part) {
-	var now *part
-	for _, one := range all {
-		for _, d := range source.Split(one.data) {
-			if now == nil || len(now.data)+len(d.Text) > partBytes || now.count >= partDocuments {
-				now = &part{}
-				out = append(out, now)
-			}
-			now.add(one.file, d)
-		}
+func runManifests(args []string, s streams) int {
+	var kinds, roots bool
+	var namespace, account string
+	names, err := parsed("manifests", manifestsHelp, args, s.out, func(set *flag.FlagSet) {
+		set.BoolVar(&kinds, "kinds", true, "the definitions of Istio's kinds, too")
+		set.StringVar(&namespace, "namespace", "istio-system", "`namespace` of weftd")
+		set.StringVar(&account, "account", "weftd", "`name` of its service account, and of its role")
+		set.BoolVar(&roots, "publish-roots", false, "allow what weftd --publish-roots does")
+	})
+	if errors.Is(err, flag.ErrHelp) {
+		return exitDone
 	}
-	return out
-}
-
-func (p *part) add(file string, d source.Document) {
-	p.count++
-	if !bytes.HasPrefix(d.Text, []byte("---")) {
-		p.data = append(p.data, "---\n"...)
-		p.lines++
+	if err == nil && len(names) > 0 {
+		err = fmt.Errorf("unexpected argument %q: it takes none", names[0])
 	}
-	p.places = append(p.places, place{p.lines + 1, file, d.Line})
-	p.data = append(p.data, d.Text...)
-	if !bytes.HasSuffix(d.Text, []byte("\n")) {
-		p.data = append(p.data, '\n')
+	if err != nil {
+		fmt.Fprintf(s.err, "weftctl manifests: %v\n", err)
+		return exitUsage
 	}
-	p.lines += bytes.Count(d.Text, []byte("\n"))
-	if !bytes.HasSuffix(d.Text, []byte("\n")) {
-		p.lines++
+	if kinds {
+		_, err = s.out.Write(kube.Definitions())
 	}
-}
-
-// at is the file and line that a line of the part is.
-func (p *part) at(line int) string {
-	for _, one := range slices.Backward(p.places) {
-		if line >= one.from {
-			return fmt.Sprintf("%s:%d", one.file, one.line+line-one.from)
-		}
+	if err == nil {
+		_, err = s.out.Write(kube.Role(account, namespace, roots))
 	}
-	return "what was sent"
-}
-
-// objectsIn are the objects of files, read here.
-func objectsIn(all []manifest, namespace string) (objects []*source.Object, err error) {
-	var wrong []error
-	for _, one := range all {
-		c := source.ReadIn(one.data, source.Origin{File: one.file}, namespace)
-		objects = append(objects, c.Objects...)
-		for _, p := range c.Problems {
-			if !p.Warning {
-				wrong = append(wrong, fmt.Errorf("%s:%d: %s: %s", p.From.File, p.From.Line, p.Path, p.Text))
-			}
-		}
+	if err != nil {
+		fmt.Fprintf(s.err, "weftctl manifests: %v\n", err)
+		return exitFailed
 	}
-	if len(wrong) == 0 && len(objects) == 0 {
-		wrong = append(wrong, errors.New("there is no object in what is named"))
-	}
-	return objects, errors.Join(wrong...)
+	return exitDone
 }

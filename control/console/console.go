@@ -33,6 +33,8 @@ type Options struct {
 	// Stored is the name that Push knows the source of what is applied by, and Places are where people change objects of the others, by name.
 	Stored string
 	Places map[string]string
+	// Status is how weftd stands, as it is told to who may look at everything.
+	Status func() any
 	// Audit is told of each change, and of what was refused to somebody who is known. Nil: nobody is.
 	Audit func(Entry)
 	Log   *slog.Logger
@@ -261,5 +263,5 @@ func (c *Console) status(_ context.Context, who *Caller, _ *http.Request) (any, 
 	if err := who.may(Viewer, "", "look at how weftd stands"); err != nil {
 		return nil, err
 	}
-	return c.Push.Status(), nil
+	return c.Status(), nil
 }

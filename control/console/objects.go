@@ -77,7 +77,7 @@ func (c *Console) get(ctx context.Context, who *Caller, r *http.Request) (any, e
 	if record != nil && (owner == "" || owner == c.Stored) { // the store knows it before the mesh does
 		return c.stored(who, key, record, revision, o)
 	}
-	if o == nil {
+	if o == nil || owner == c.Stored { // it was there until just now
 		return nil, notThere(key)
 	}
 	return c.shown(who, o, owner)

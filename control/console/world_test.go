@@ -71,7 +71,7 @@ func newWorld(t testing.TB, s store.Store) *world {
 	parts.Go(func() {
 		stored.Watch(ctx, s, func(err error) { t.Error(err) }, func(b source.Batch) { p.Tell(ctx, "store", b) })
 	})
-	w.Console = New(Options{Push: p, Store: s, Lasting: true, Stored: "store", Places: map[string]string{"files": "change the file"}, Log: log, Audit: func(e Entry) {
+	w.Console = New(Options{Push: p, Store: s, Lasting: true, Stored: "store", Places: map[string]string{"files": "change the file"}, Log: log, Status: func() any { return p.Status() }, Audit: func(e Entry) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		text := fmt.Sprintf("%s %s %s %d by %s (%s, %s)", e.What, e.Key, e.Refused, e.Version, e.Author, e.Caller.Name, e.Caller.By)

@@ -35,6 +35,7 @@ type Cluster struct {
 	dir        string
 	port       int
 	token      string // of who may do everything
+	more       []string
 	key        *ecdsa.PrivateKey
 	client     *http.Client
 	etcd, api  *process
@@ -58,8 +59,8 @@ func Find() (string, error) {
 	return dir, nil
 }
 
-// Start runs a cluster until the test ends. It is ready when Start returns.
-func Start(t testing.TB) *Cluster {
+// Start runs a cluster until the test ends, whose API server has these flags beside its own. It is ready when Start returns.
+func Start(t testing.TB, flags ...string) *Cluster {
 	t.Helper()
 	programs, err := Find()
 	if err != nil {
@@ -72,7 +73,7 @@ func Start(t testing.TB) *Cluster {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	var secret [16]byte
 	rand.Read(secret[:])
-	c := &Cluster{t: t, dir: dir, token: hex.EncodeToString(secret[:]), key: authority.Curve(t, elliptic.P256()), places: map[string]place{}}
+	c := &Cluster{t: t, dir: dir, more: flags, token: hex.EncodeToString(secret[:]), key: authority.Curve(t, elliptic.P256()), places: map[string]place{}}
 	c.credentials()
 	c.etcd = c.run(filepath.Join(programs, "etcd"), "--data-dir", filepath.Join(dir, "data"), "--unsafe-no-fsync", "--log-level", "error",
 		"--listen-client-urls", "unix://"+c.store(), "--advertise-client-urls", "unix://"+c.store(),
@@ -115,12 +116,12 @@ func (c *Cluster) startAPI(programs string) {
 			c.port = free(c.t)
 		}
 		c.URL = fmt.Sprintf("https://127.0.0.1:%d", c.port)
-		c.api = c.run(filepath.Join(programs, "kube-apiserver"), "--etcd-servers", "unix://"+c.store(), "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(c.port),
+		c.api = c.run(filepath.Join(programs, "kube-apiserver"), append([]string{"--etcd-servers", "unix://" + c.store(), "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(c.port),
 			"--advertise-address", "127.0.0.1", "--endpoint-reconciler-type", "none", "--service-cluster-ip-range", "10.96.0.0/16", "--cert-dir", c.dir,
 			"--tls-cert-file", file("server.pem"), "--tls-private-key-file", file("server.key"), "--authorization-mode", "RBAC", "--token-auth-file", file("tokens.csv"),
 			"--service-account-issuer", issuer, "--service-account-key-file", file("accounts.key"), "--service-account-signing-key-file", file("accounts.key"),
 			// There is no controller that makes the accounts of new namespaces, and that Pods are to have.
-			"--disable-admission-plugins", "ServiceAccount", "--enable-priority-and-fairness=false", "--profiling=false")
+			"--disable-admission-plugins", "ServiceAccount", "--enable-priority-and-fairness=false", "--profiling=false"}, c.more...)...)
 		if c.ready() {
 			return
 		}

@@ -30,7 +30,7 @@ func (c *Cluster) Apply(manifests string) {
 	c.t.Helper()
 	c.each(manifests, func(h head, text []byte) {
 		if n := h.Metadata.Namespace; n != "" {
-			c.want(http.MethodPatch, "/api/v1/namespaces/"+n+force, applied, fmt.Appendf(nil, `{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": %q}}`, n))
+			c.want(http.MethodPatch, "/api/v1/namespaces/"+n+"?fieldManager=namespaces&force=true", applied, fmt.Appendf(nil, `{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": %q}}`, n))
 		}
 		c.want(http.MethodPatch, c.path(h)+force, applied, text)
 	})
@@ -50,6 +50,18 @@ func (c *Cluster) Delete(manifests string) {
 	})
 }
 
+// Drop takes away the objects of some manifests that are not in others.
+func (c *Cluster) Drop(was, is string) {
+	c.t.Helper()
+	there := map[head]bool{}
+	c.each(is, func(h head, _ []byte) { there[h] = true })
+	c.each(was, func(h head, text []byte) {
+		if !there[h] {
+			c.Delete(string(text))
+		}
+	})
+}
+
 // Get reads an object into v.
 func (c *Cluster) Get(manifest string, v any) {
 	c.t.Helper()
@@ -58,6 +70,14 @@ func (c *Cluster) Get(manifest string, v any) {
 			c.t.Fatal(err)
 		}
 	})
+}
+
+// List reads what is at a path into v.
+func (c *Cluster) List(path string, v any) {
+	c.t.Helper()
+	if err := json.Unmarshal(c.want(http.MethodGet, path, "", nil), v); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // Install has the kinds of Istio's be known, or the one with that name in plural, and waits until they are served.
@@ -109,7 +129,7 @@ func (c *Cluster) want(method, path, kind string, body []byte) []byte {
 // each reads manifests.
 func (c *Cluster) each(manifests string, do func(head, []byte)) {
 	c.t.Helper()
-	for text := range strings.SplitSeq(manifests, "\n---") {
+	for text := range strings.SplitSeq("\n"+manifests, "\n---") {
 		if strings.TrimSpace(text) == "" {
 			continue
 		}
