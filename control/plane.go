@@ -50,8 +50,11 @@ type Options struct {
 	HTTP           string   // the address that people and scripts come to over TLS, to look at objects and to change them
 	Users          string   // a file that says who those are, and what they may
 	AuditLog       string   // a file that is added to; empty: none
-	Log            *slog.Logger
-	Level          *slog.LevelVar // of Log
+	// CertificateLife is of the certificates that proxies get on their streams, and RootOverlap how long a new root is trusted before it signs; 0: as the
+	// authority likes.
+	CertificateLife, RootOverlap time.Duration
+	Log                          *slog.Logger
+	Level                        *slog.LevelVar // of Log
 }
 
 // Plane is a control plane that runs.
@@ -144,7 +147,16 @@ func (p *Plane) start() error {
 	if err := p.open(); err != nil {
 		return err
 	}
-	p.push = push.New(push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)})
+	options := push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)}
+	if p.SecureGRPC != "" || p.HTTP != "" {
+		if err := p.openAuthority(p.trustDomain); err != nil {
+			return err
+		}
+		options.Secrets = p.secure.secrets
+	} else if p.CADir != "" || len(p.SecureNames) > 0 {
+		return errors.New("--ca-dir and --secure-names are about what --secure-grpc-addr and --http-addr serve: name an address by one of them, such as :15012")
+	}
+	p.push = push.New(options)
 	if p.GRPC != "" {
 		l, err := p.listen("--grpc-addr", p.GRPC)
 		if err != nil {
@@ -158,12 +170,10 @@ func (p *Plane) start() error {
 		server.New(server.Options{Control: p.push, Stats: p.stats.Acquire(server.Stats, "xds.").Loop(0)}).Register(p.grpc)
 		p.parts.Go(func() { p.grpc.Serve(l) })
 	}
-	if p.SecureGRPC != "" || p.HTTP != "" {
-		if err := p.openSecure(p.trustDomain); err != nil {
+	if p.SecureGRPC != "" {
+		if err := p.serveSecure(); err != nil {
 			return err
 		}
-	} else if p.CADir != "" || len(p.SecureNames) > 0 {
-		return errors.New("--ca-dir and --secure-names are about what --secure-grpc-addr and --http-addr serve: name an address by one of them, such as :15012")
 	}
 	if err := p.openConsole(); err != nil {
 		return err

@@ -2,13 +2,16 @@ package push
 
 import (
 	"context"
+	"crypto/x509"
 	"log/slog"
 	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/weftmesh/weft/control/ca"
 	"github.com/weftmesh/weft/control/mesh"
+	"github.com/weftmesh/weft/control/secrets"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/telemetry"
@@ -24,10 +27,19 @@ type Options struct {
 	// object that several have, the one of the first counts.
 	Sources []string
 	// Admit says whether a proxy is who it says it is, and may put right what it says of that. An error, with a status of gRPC's, turns it
-	// away. Nil: everybody is believed.
-	Admit func(*server.Session, *translate.Proxy) error
-	Log   *slog.Logger
-	Stats *telemetry.Values // of Stats; nil: nothing is counted
+	// away. Nil: everybody is believed, and nobody has shown anything.
+	Admit func(*server.Session, *translate.Proxy) (Shown, error)
+	// Secrets are told to those who have shown who they are; nil: to nobody.
+	Secrets *secrets.Secrets
+	Log     *slog.Logger
+	Stats   *telemetry.Values // of Stats; nil: nothing is counted
+}
+
+// Shown is what a proxy has shown of itself. The zero value is nothing.
+type Shown struct {
+	Who         ca.Identity
+	By          string            // how, for people
+	Certificate *x509.Certificate // if it was by one
 }
 
 // Push has the proxies of a server be told of a mesh that changes. It is the server's Control.
@@ -48,6 +60,7 @@ type Push struct {
 	groups   map[string]*group
 	arrived  []*group // that have no view, of the mesh that there is
 	refused  map[refusal]Refusal
+	plain    bool      // it was said that who comes in plain text is told no secrets
 	open     int       // streams that have not answered all that came of changes
 	began    time.Time // the first of those
 	last     Round
@@ -105,6 +118,9 @@ func (p *Push) Run(ctx context.Context) {
 			p.round(p.gather(t))
 		case <-p.wake:
 			p.welcome()
+		case <-p.Secrets.News():
+			p.expel()
+			p.renew()
 		}
 	}
 }
@@ -204,7 +220,8 @@ func (p *Push) view(g *group) (v *server.View) {
 			p.translator, v = translate.New(), nil
 		}
 	}()
-	return p.translator.View(p.next, g.proxy)
+	base, credentials := p.translator.Told(p.next, g.proxy)
+	return p.dress(g, base, credentials)
 }
 
 // show has a group's proxies be told of a view, and says how many there are.
@@ -240,7 +257,7 @@ func (p *Push) check(name string, changes []source.Change) (good []source.Change
 	for _, c := range changes {
 		var found []source.Problem
 		if c.Object != nil {
-			found = translate.Check(c.Object)
+			found = append(translate.Check(c.Object), secrets.Check(c.Object)...)
 		}
 		p.mu.Lock()
 		id := claim{name, c.Key}

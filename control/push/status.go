@@ -6,7 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weftmesh/weft/control/ca"
 	"github.com/weftmesh/weft/control/mesh"
+	"github.com/weftmesh/weft/control/secrets"
 	"github.com/weftmesh/weft/control/source"
 )
 
@@ -37,6 +39,10 @@ type Proxy struct {
 	Synced    bool      `json:"synced"`                 // it has answered all of it
 	Kinds     []Kind    `json:"kinds"`                  // that it has asked for
 	Unknown   []string  `json:"unknownTypes,omitempty"` // that it has asked for, too, and nobody tells of
+	Identity  string    `json:"identity,omitempty"`     // that it has shown to have; empty: it has shown none
+	By        string    `json:"by,omitempty"`           // how
+	// Withheld are secrets that its configuration names and that it is not told.
+	Withheld []secrets.Withheld `json:"withheld,omitempty"`
 }
 
 // Kind is how a stream stands with a kind of resource.
@@ -117,6 +123,9 @@ func (p *Push) gatherStatus(s *Status) *mesh.Mesh {
 	}
 	for session, m := range p.proxies {
 		one := Proxy{ID: m.proxy.ID, Namespace: m.proxy.Namespace, Peer: session.Peer(), Since: session.Since(), Kinds: []Kind{}, Unknown: session.Unknown()}
+		if one.By, one.Withheld = m.shown.By, m.group.withheld; m.shown.Who != (ca.Identity{}) {
+			one.Identity = m.shown.Who.String()
+		}
 		states, at := session.States(now)
 		if m.view != nil {
 			one.View, one.Synced = m.view.Version, at == m.view
