@@ -136,7 +136,10 @@ func (p *Push) Find(key source.Key) (*source.Object, string) {
 	if o == nil {
 		return nil, ""
 	}
-	return o, p.claims.owner(key)
+	if name, is := p.owned[key]; is {
+		return o, name
+	}
+	return o, p.claims.order[0]
 }
 
 // Mesh is what proxies are told of; nil: not every source has told something yet.

@@ -55,6 +55,7 @@ type Push struct {
 	unrun    map[claim][]source.Problem      // what translation does not run of objects
 	doubled  map[source.Key][]source.Problem // of objects that several sources have
 	claims   claims
+	owned    map[source.Key]string // the sources of what is in the mesh, but for the first one's; claims are of what will be
 	proxies  map[*server.Session]*member
 	groups   map[string]*group
 	arrived  []*group // that have no view, of the mesh that there is
@@ -88,6 +89,7 @@ func New(o Options) *Push {
 	p := &Push{
 		Options: o, queue: make(chan told, maxQueue), wake: make(chan struct{}, 1), whole: make(chan struct{}), awaited: map[string]bool{}, problems: map[string][]source.Problem{},
 		unrun: map[claim][]source.Problem{}, doubled: map[source.Key][]source.Problem{},
+		owned:   map[source.Key]string{},
 		claims:  claims{order: o.Sources, owners: map[source.Key]string{}, waits: map[source.Key]map[string]*source.Object{}},
 		proxies: map[*server.Session]*member{}, groups: map[string]*group{}, refused: map[refusal]Refusal{},
 		next: mesh.New(), translator: translate.New(),
@@ -150,6 +152,13 @@ func (p *Push) round(batches []told) {
 	whole, first := len(p.awaited) == 0, p.mesh == nil
 	if whole {
 		p.mesh = p.next
+	}
+	for key := range settled {
+		if name, is := p.claims.owners[key]; is {
+			p.owned[key] = name
+		} else {
+			delete(p.owned, key)
+		}
 	}
 	list := make([]*group, 0, len(p.groups))
 	for _, g := range p.groups {

@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"errors"
+	"maps"
 )
 
 // An API server tells ten times what is read here, and Go's reader of JSON looks at each byte several times, whether it is wanted or not. So what is not
@@ -217,8 +218,14 @@ func (p *pruner) member(out []byte, want shape, first bool, depth int) ([]byte, 
 var (
 	wantedMeta = shape{"name": nil, "namespace": nil, "labels": nil, "annotations": nil, "creationTimestamp": nil, "generation": nil, "resourceVersion": nil,
 		"ownerReferences": {"kind": nil, "name": nil, "controller": nil}}
+	// wantedAuthored is for kinds whose history is kept: who has written the spec. What of it is another's is nothing to us.
+	wantedAuthored = func() shape {
+		s := shape{"managedFields": {"manager": nil, "subresource": nil, "time": nil, "fieldsV1": {"f:spec": nil}}}
+		maps.Copy(s, wantedMeta)
+		return s
+	}()
 	wanted = [kindCount]shape{
-		Service:       {"metadata": wantedMeta, "spec": {"clusterIP": nil, "clusterIPs": nil, "type": nil, "externalName": nil, "ports": nil, "selector": nil, "publishNotReadyAddresses": nil}},
+		Service:       {"metadata": wantedAuthored, "spec": {"clusterIP": nil, "clusterIPs": nil, "type": nil, "externalName": nil, "ports": nil, "selector": nil, "publishNotReadyAddresses": nil}},
 		EndpointSlice: {"metadata": wantedMeta, "addressType": nil, "endpoints": nil, "ports": nil},
 		Pod: {"metadata": wantedMeta,
 			"spec":   {"nodeName": nil, "serviceAccountName": nil, "hostNetwork": nil, "containers": {"name": nil, "ports": nil}},

@@ -32,6 +32,33 @@ type servedMeta struct {
 		Kind, Name string
 		Controller bool
 	} `json:"ownerReferences"`
+	ManagedFields []servedManager `json:"managedFields"`
+}
+
+// servedManager is who has written fields, and when he last did.
+type servedManager struct {
+	Manager     string    `json:"manager"`
+	Subresource string    `json:"subresource"`
+	Time        time.Time `json:"time"`
+	Fields      struct {
+		Spec json.RawMessage `json:"f:spec"`
+	} `json:"fieldsV1"`
+}
+
+// author is the manager who last wrote the spec; empty: nobody has said. Times are in seconds: of two in the same one it is who has more of the spec, since the one
+// before him has kept only what is the same in both.
+func (m *servedMeta) author() (name string) {
+	var last servedManager
+	for _, one := range m.ManagedFields {
+		size, most := len(one.Fields.Spec), len(last.Fields.Spec)
+		if size == 0 || one.Subresource != "" || !IsAuthor(one.Manager) {
+			continue
+		}
+		if c := one.Time.Compare(last.Time); c > 0 || c == 0 && size >= most {
+			last = one
+		}
+	}
+	return last.Manager
 }
 
 // ReadServed reads and checks an object of a kind as an API server tells it, in JSON. It is not as strict as Read about what is around the spec of one of
@@ -123,7 +150,7 @@ func readServedMessage(kind Kind, data []byte, from Origin) (Served, error) {
 	err := Members(data, func(name, value []byte) (err error) {
 		switch string(name) {
 		case "metadata":
-			head, err = prune(head[:0], value, wantedMeta)
+			head, err = prune(head[:0], value, wantedAuthored)
 		case "spec":
 			text = value
 		default:
@@ -177,7 +204,7 @@ func served(o *Object, m *servedMeta, err error) (Served, error) {
 	if err == nil && m.Name == "" {
 		err = errors.New("it has no name")
 	}
-	o.Namespace, o.Name, o.Created, o.Generation = m.Namespace, m.Name, m.CreationTimestamp, m.Generation
+	o.Namespace, o.Name, o.Created, o.Generation, o.Author = m.Namespace, m.Name, m.CreationTimestamp, m.Generation, m.author()
 	if err != nil {
 		return Served{Key: o.Key}, fmt.Errorf("control/source: a %s of an API server's cannot be read: %w", o.Kind, err)
 	}

@@ -133,3 +133,30 @@ func FuzzReadServed(f *testing.F) {
 		}
 	})
 }
+
+// The author is the manager who last wrote the spec, and not who wrote labels or the status later.
+func TestServedAuthor(t *testing.T) {
+	const entry = `{"manager": %q, "operation": "Update", "apiVersion": "x", "time": "2026-01-01T00:00:%02dZ", "fieldsType": "FieldsV1", "fieldsV1": %s%s}`
+	spec, labels := `{"f:spec": {"f:hosts": {}, "f:http": {".": {}}}}`, `{"f:metadata": {"f:labels": {"f:spec": {}}}}`
+	for name, one := range map[string]struct {
+		fields []string
+		want   string
+	}{
+		"nobody":                 {nil, ""},
+		"one":                    {[]string{fmt.Sprintf(entry, "ann", 1, spec, "")}, "ann"},
+		"the later":              {[]string{fmt.Sprintf(entry, "ann", 9, spec, ""), fmt.Sprintf(entry, "canary", 3, spec, "")}, "ann"},
+		"labels are later":       {[]string{fmt.Sprintf(entry, "ann", 1, spec, ""), fmt.Sprintf(entry, "labeller", 9, labels, "")}, "ann"},
+		"the status is later":    {[]string{fmt.Sprintf(entry, "ann", 1, spec, ""), fmt.Sprintf(entry, "weftd", 9, spec, `, "subresource": "status"`)}, "ann"},
+		"who has more":           {[]string{fmt.Sprintf(entry, "ann", 1, spec, ""), fmt.Sprintf(entry, "canary", 1, `{"f:spec": {"f:hosts": {}}}`, "")}, "ann"},
+		"in the same second":     {[]string{fmt.Sprintf(entry, "ann", 1, spec, ""), fmt.Sprintf(entry, "ben", 1, spec, "")}, "ben"},
+		"a name that is no word": {[]string{fmt.Sprintf(entry, "ann", 1, spec, ""), fmt.Sprintf(entry, "b n", 9, spec, "")}, "ann"},
+	} {
+		for kind, body := range map[Kind]string{VirtualService: `"hosts": ["a"], "http": [{"route": [{"destination": {"host": "a"}}]}]`, Service: `"ports": [{"port": 80}]`} {
+			text := fmt.Sprintf(`{"apiVersion": %q, "kind": %q, "metadata": {"name": "a", "namespace": "b", "managedFields": [%s]}, "spec": {%s}}`, kind.APIVersion(), kind, strings.Join(one.fields, ","), body)
+			s, err := ReadServed(kind, []byte(text), Origin{})
+			if err != nil || s.Object == nil || s.Object.Author != one.want {
+				t.Errorf("%s: %s: %+v, %v: want %q", name, kind, s.Object, err, one.want)
+			}
+		}
+	}
+}

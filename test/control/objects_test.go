@@ -174,6 +174,43 @@ func TestFilesHaveAHistory(t *testing.T) {
 	}
 }
 
+// What an API server has keeps a history by who wrote it there, and is changed there.
+func TestClustersHaveAHistory(t *testing.T) {
+	s := newShop(t)
+	p := newPlaneOf(t, "an API server", map[string]string{"shop.yaml": s.entry(""), "canary.yaml": canary(90)}, "--store", filepath.Join(t.TempDir(), "store"))
+	kept := func(want ...string) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("history is %q", want), func() bool {
+			var got []string
+			for line := range strings.Lines(p.mustctl("", "history", "vs/shop", "-n", "a")) {
+				if f := strings.Fields(line); f[0] != "VERSION" {
+					got = append(got, f[0]+" "+f[1])
+				}
+			}
+			return slices.Equal(got, want)
+		})
+	}
+	kept("1 test")
+	for i := range 7 {
+		p.cluster.ApplyAs("canary", canary(80-i))
+		want := []string{"1 test"}
+		for n := max(0, i-4); n <= i; n++ {
+			want = append(want, fmt.Sprintf("%d canary", n+2))
+		}
+		kept(want...)
+	}
+	out, err := p.weftctl("", "rollback", "vs/shop", "-n", "a", "--to", "1")
+	if err == nil || !strings.Contains(out, "weight: 90\n") || !strings.Contains(out, "VirtualService a/shop is of cluster: change it there, by kubectl, to the manifest of version 1") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, err := p.weftctl(canary(1), "apply", "-f", "-"); err == nil || !strings.Contains(out, "VirtualService a/shop is in cluster, and that one counts: change it there, by kubectl") {
+		t.Errorf("%v: %s", err, out)
+	}
+	// What is printed can be applied there.
+	p.cluster.ApplyAs("ann", p.mustctl("", "history", "vs/shop", "-n", "a", "--version", "1"))
+	kept("1 test", "4 canary", "5 canary", "6 canary", "7 canary", "8 canary", "9 ann")
+}
+
 // Two weftd on one store are one: what is applied to one reaches the proxies of the other, each keeps writing when the other dies, and both know all
 // versions.
 func TestTwoPlanesOnOneStore(t *testing.T) {

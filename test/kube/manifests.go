@@ -36,6 +36,14 @@ func (c *Cluster) Apply(manifests string) {
 	})
 }
 
+// ApplyAs is Apply by another manager than that of tests, in a namespace that is there.
+func (c *Cluster) ApplyAs(manager, manifests string) {
+	c.t.Helper()
+	c.each(manifests, func(h head, text []byte) {
+		c.want(http.MethodPatch, c.path(h)+"?force=true&fieldManager="+manager, applied, text)
+	})
+}
+
 // ApplyStatus is Apply for what manifests say of the status of objects that are there.
 func (c *Cluster) ApplyStatus(manifests string) {
 	c.t.Helper()
