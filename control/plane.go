@@ -26,9 +26,16 @@ import (
 // Options are what a control plane is made from. An empty address switches a part off.
 type Options struct {
 	ConfigDir  string // a directory of manifests, followed
-	MeshConfig string // a file with the mesh's own configuration; empty: Istio's defaults
-	GRPC       string // the address that proxies come to, in plain text
-	Admin      string // the address of the pages for people
+	MeshConfig string // a file with the mesh's own configuration; empty: that of the cluster, or Istio's defaults
+	// Kubeconfig says how a Kubernetes API server is reached that is followed, in one of its contexts or the current one: a file, or kube.InCluster;
+	// empty: none is.
+	Kubeconfig, KubeContext string
+	// KubeNamespace is the control plane's own there: the mesh's own configuration is in it.
+	KubeNamespace string
+	// PublishRoots: every namespace there has a ConfigMap with the certificates that the mesh trusts.
+	PublishRoots bool
+	GRPC         string // the address that proxies come to, in plain text
+	Admin        string // the address of the pages for people
 	// AllowPlaintext lets GRPC be an address that others than this host reach: whoever reaches it is told everything, and nobody has to prove who
 	// he is.
 	AllowPlaintext bool
@@ -47,16 +54,17 @@ type Options struct {
 // Plane is a control plane that runs.
 type Plane struct {
 	Options
-	push   *push.Push
-	stats  *telemetry.Store
-	grpc   *grpc.Server
-	admin  *http.Server
-	began  time.Time
-	ctx    context.Context
-	cancel context.CancelFunc
-	parts  sync.WaitGroup
-	failed chan error
-	secure *secure // nil: there is none
+	push    *push.Push
+	stats   *telemetry.Store
+	grpc    *grpc.Server
+	admin   *http.Server
+	began   time.Time
+	ctx     context.Context
+	cancel  context.CancelFunc
+	parts   sync.WaitGroup
+	failed  chan error
+	secure  *secure  // nil: there is none
+	cluster *cluster // nil: there is none
 
 	trustDomain string
 	// GRPCAddress, SecureAddress and AdminAddress are where it is reached; nil: not at all.
@@ -65,8 +73,9 @@ type Plane struct {
 
 // The names that sources have in the log and on pages.
 const (
-	fromFiles = "files"
-	fromMesh  = "mesh config"
+	fromFiles   = "files"
+	fromCluster = "cluster"
+	fromMesh    = "mesh config"
 )
 
 // Start has a control plane run until Close. It says what is wrong with its options, and with the mesh's own configuration.
@@ -82,10 +91,19 @@ func Start(o Options) (*Plane, error) {
 }
 
 func (p *Plane) start() error {
-	if p.ConfigDir == "" {
-		return errors.New("there is no source of objects: name a directory of manifests by --config-dir")
+	if err := p.openCluster(); err != nil {
+		return err
 	}
-	sources := []string{fromFiles}
+	var sources []string
+	if p.ConfigDir != "" {
+		sources = append(sources, fromFiles)
+	}
+	if p.cluster != nil {
+		sources = append(sources, fromCluster)
+	}
+	if len(sources) == 0 {
+		return errors.New("there is no source of objects: name a directory of manifests by --config-dir, or a Kubernetes API server by --kubeconfig")
+	}
 	var settings source.Batch
 	if p.MeshConfig != "" {
 		sources = append(sources, fromMesh)
@@ -95,7 +113,14 @@ func (p *Plane) start() error {
 		}
 	}
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)) // what ends a stream is told to its proxy, and counted
-	p.trustDomain = mesh.New().With(settings.Changes).Settings.TrustDomain
+	first := settings
+	if p.cluster != nil && p.MeshConfig == "" && p.SecureGRPC != "" {
+		var err error
+		if first, err = p.cluster.settings(p.ctx); err != nil {
+			return err
+		}
+	}
+	p.trustDomain = mesh.New().With(first.Changes).Settings.TrustDomain
 	options := push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)}
 	if p.SecureGRPC != "" {
 		if err := p.openAuthority(p.trustDomain); err != nil {
@@ -140,12 +165,19 @@ func (p *Plane) start() error {
 	if p.MeshConfig != "" {
 		p.push.Tell(p.ctx, fromMesh, settings)
 	}
-	p.parts.Go(func() {
-		err := file.Watch(p.ctx, p.ConfigDir, func(b source.Batch) { p.push.Tell(p.ctx, fromFiles, b) })
-		if err != nil {
-			p.failed <- err
-		}
-	})
+	if p.ConfigDir != "" {
+		p.parts.Go(func() {
+			err := file.Watch(p.ctx, p.ConfigDir, func(b source.Batch) { p.push.Tell(p.ctx, fromFiles, b) })
+			if err != nil {
+				p.failed <- err
+			}
+		})
+	}
+	if p.cluster != nil {
+		p.parts.Go(func() {
+			p.cluster.Watch(p.ctx, func(b source.Batch) { p.push.Tell(p.ctx, fromCluster, p.settled(b)) })
+		})
+	}
 	return nil
 }
 

@@ -56,6 +56,9 @@ func (p *Plane) openAuthority(trustDomain string) (err error) {
 	s.secrets = secrets.New(secrets.Options{Authority: s.ca, Life: p.CertificateLife, Log: p.Log, Stats: p.stats.Acquire(secrets.Stats, "secrets.").Loop(0)})
 	p.parts.Go(func() { s.secrets.Run(p.ctx) })
 	s.proofs = []ca.Authenticator{ca.ByCertificate{TrustDomain: trustDomain}, ca.ByToken{Authority: s.ca}}
+	if p.cluster != nil {
+		s.proofs = append(s.proofs, p.cluster.account(trustDomain))
+	}
 	return nil
 }
 

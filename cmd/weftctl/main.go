@@ -26,6 +26,7 @@ var commands = []command{
 	{"assess", "what weft would make of the configuration of a running Envoy", runAssess},
 	{"ca", "the authority of the mesh: what is trusted, another root, and what is taken back", runCA},
 	{"demo", "two versions of a service, weft between them, and traffic that moves from one to the other", runDemo},
+	{"manifests", "what a Kubernetes API server has to have before weftd follows it", runManifests},
 	{"proxy", "look into one proxy: its configuration, routes, clusters, and what a request would meet", runProxy},
 	{"status", "how weftd stands: its proxies, what they refuse, and what is wrong with objects", runStatus},
 	{"token", "a token with which a machine joins the mesh, once", runToken},

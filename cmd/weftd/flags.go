@@ -25,14 +25,19 @@ type flags struct {
 	version   bool
 }
 
-const usageHead = `weftd is a control plane: it takes Istio's resources from a directory and tells proxies what they mean, by Envoy's xDS.
+const usageHead = `weftd is a control plane: it takes Istio's resources from a directory or a Kubernetes API server and tells proxies what they mean, by Envoy's xDS.
 
 Usage:
   weftd --config-dir DIR [flags]
+  weftd --kubeconfig FILE [flags]
 
 Examples:
   weftd --config-dir mesh                          serve the manifests below ./mesh, and follow them
   weftd --config-dir mesh --mesh-config mesh.yaml  with a mesh's own configuration; SIGHUP has it read again
+  weftd --kubeconfig ~/.kube/config --kube-context kind-kind
+                                                   follow what an API server has, beside a directory or alone
+  weftd --kubeconfig in-cluster --secure-grpc-addr :15012
+                                                   the same as a Pod, with its service account
   weftd --config weftd.yaml                        flags from a file, such as: {config-dir: mesh, log-level: debug}
   WEFTD_CONFIG_DIR=mesh weftd                      flags from the environment
   weftd --config-dir mesh --secure-grpc-addr :15012 --store weftd.db
@@ -48,7 +53,11 @@ Flags:
 func (f *flags) define(set *flag.FlagSet) {
 	set.StringVar(&f.config, "config", "", "`file` with flags, in YAML: their names without the dashes, and values")
 	set.StringVar(&f.ConfigDir, "config-dir", "", "`directory` of manifests in YAML or JSON: read, and followed as they change")
-	set.StringVar(&f.MeshConfig, "mesh-config", "", "`file` with the mesh's own configuration, Istio's MeshConfig; none: its defaults")
+	set.StringVar(&f.Kubeconfig, "kubeconfig", "", "`file` that says how a Kubernetes API server is reached, which is followed; in-cluster: by the service account of this Pod; empty: none")
+	set.StringVar(&f.KubeContext, "kube-context", "", "`name` of the context in that file; empty: its current one")
+	set.StringVar(&f.KubeNamespace, "kube-namespace", "istio-system", "`namespace` of the control plane there, whose ConfigMap istio has the mesh's own configuration")
+	set.BoolVar(&f.PublishRoots, "publish-roots", false, "keep a ConfigMap istio-ca-root-cert with the roots of the mesh's certificates in every namespace there, where sidecars look for them")
+	set.StringVar(&f.MeshConfig, "mesh-config", "", "`file` with the mesh's own configuration, Istio's MeshConfig; none: that of the API server, or else its defaults")
 	set.StringVar(&f.GRPC, "grpc-addr", "127.0.0.1:15010", "`address` that proxies come to, in plain text; empty: none")
 	set.StringVar(&f.SecureGRPC, "secure-grpc-addr", "", "`address` that proxies and agents come to over TLS, such as :15012, for xDS and certificates; empty: none")
 	set.Func("secure-names", "`names` of DNS, with commas, under which that address is reached besides those that Istio's agents know", func(text string) error {
@@ -90,7 +99,7 @@ func parse(args, env []string, out io.Writer) (*flags, error) {
 		return nil, fmt.Errorf("%w (weftd --help lists the flags)", err)
 	}
 	if set.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q: the manifests are named by --config-dir", set.Arg(0))
+		return nil, fmt.Errorf("unexpected argument %q: the manifests are named by --config-dir, an API server by --kubeconfig", set.Arg(0))
 	}
 	if f.version {
 		return f, nil

@@ -80,12 +80,23 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 }
 
 func TestWhatCannotBeServedEndsTheProgram(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, one := range []struct {
 		args []string
 		want string
 	}{
 		{nil, "--config-dir"},
 		{[]string{"--config-dir", filepath.Join(t.TempDir(), "none"), "--grpc-addr", "127.0.0.1:0", "--admin-addr", ""}, "no such file"},
+		{[]string{"--kubeconfig", filepath.Join(t.TempDir(), "none")}, "none: no such file"},
+		{[]string{"--kubeconfig", empty}, "no configuration has been provided"},
+		{[]string{"--kubeconfig", empty, "--kube-context", "kind"}, `context was not found for specified context: kind`},
+		{[]string{"--kubeconfig", "in-cluster"}, "this is no Pod with a service account"},
+		{[]string{"--kubeconfig", "in-cluster", "--kube-context", "kind"}, `from inside a cluster there is no context "kind"`},
+		{[]string{"--config-dir", t.TempDir(), "--kube-context", "kind"}, "name that by --kubeconfig"},
+		{[]string{"--config-dir", t.TempDir(), "--publish-roots"}, "name that by --kubeconfig"},
 		{[]string{"--config-dir", t.TempDir(), "--grpc-addr", "0.0.0.0:0", "--admin-addr", ""}, "--allow-plaintext-xds"},
 		{[]string{"--config-dir", t.TempDir(), "--grpc-addr", "", "--admin-addr", "0.0.0.0:0"}, "nobody proves there who he is"},
 		{[]string{"--config-dir", t.TempDir(), "--grpc-addr", "nowhere", "--admin-addr", ""}, "--grpc-addr"},

@@ -33,6 +33,9 @@ func (s *Service) CreateCertificate(ctx context.Context, q *securityv1alpha1.Ist
 		r.From = p.Addr.String()
 	}
 	caller, err := Authenticate(ctx, s.Proofs)
+	if errors.Is(err, ErrUnanswered) {
+		return nil, s.refuse(r, codes.Unavailable, err)
+	}
 	if err != nil {
 		return nil, s.refuse(r, codes.Unauthenticated, err)
 	}

@@ -107,6 +107,20 @@ type PodStatus struct {
 	Ready  bool    `json:"-"` // the condition of that name
 }
 
+// podStatus is the status as it is written.
+type podStatus struct {
+	PodStatus
+	Conditions []struct{ Type, Status string } `json:"conditions"`
+}
+
+func (p *podStatus) status() PodStatus {
+	s := p.PodStatus
+	for _, c := range p.Conditions {
+		s.Ready = s.Ready || c.Type == "Ready" && c.Status == "True"
+	}
+	return s
+}
+
 // PodIP is an address of a Pod.
 type PodIP struct {
 	IP string `json:"ip"`
@@ -171,15 +185,9 @@ func (r *reading) kubernetes(o *Object, fields, meta []*yaml.Node, w *writer) {
 	case Pod:
 		spec := &PodSpec{}
 		part("spec", spec)
-		var status struct {
-			PodStatus
-			Conditions []struct{ Type, Status string } `json:"conditions"`
-		}
+		var status podStatus
 		part("status", &status)
-		spec.Status = status.PodStatus
-		for _, c := range status.Conditions {
-			spec.Status.Ready = spec.Status.Ready || c.Type == "Ready" && c.Status == "True"
-		}
+		spec.Status = status.status()
 		var owners []struct {
 			Kind, Name string
 			Controller bool

@@ -8,54 +8,58 @@ import (
 	"time"
 )
 
-// A share of traffic moves as a file says, under load, and nothing is lost, whatever else changes meanwhile.
-func TestACanaryMovesByAFile(t *testing.T) {
-	for _, name := range proxies {
-		t.Run(name, func(t *testing.T) {
-			s := newShop(t)
-			p := newPlane(t, map[string]string{"shop.yaml": s.entry(""), "canary.yaml": canary(90)})
-			p.proxy(name)
-			s.opens()
-			p.synced(1)
-			if got := s.share(); got < 85 || got > 95 {
-				t.Errorf("the first version has %d %% of the traffic: want 90", got)
+// A share of traffic moves as objects say, under load, and nothing is lost, whatever else changes meanwhile.
+func TestACanaryMoves(t *testing.T) {
+	for _, from := range sources {
+		for _, name := range proxies {
+			t.Run(name+" by "+from, func(t *testing.T) { canaryMoves(t, name, from) })
+		}
+	}
+}
+
+func canaryMoves(t *testing.T, name, from string) {
+	s := newShop(t)
+	p := newPlaneOf(t, from, map[string]string{"shop.yaml": s.entry(""), "canary.yaml": canary(90)})
+	p.proxy(name)
+	s.opens()
+	p.synced(1)
+	if got := s.share(); got < 85 || got > 95 {
+		t.Errorf("the first version has %d %% of the traffic: want 90", got)
+	}
+	end := s.load()
+	third := upstream(t, "v2")
+	round := p.status().Last.Number
+	pace := time.NewTicker(20 * time.Millisecond) // changes fall into rounds of their own, mostly
+	defer pace.Stop()
+	for i := range 40 {
+		<-pace.C
+		p.write("canary.yaml", canary(90-2*i))
+		if more := ""; i%4 == 0 {
+			if i%8 == 0 {
+				more = fmt.Sprintf("- {address: 127.0.0.1, ports: {http: %d}, labels: {version: v2}}", third)
 			}
-			end := s.load()
-			third := upstream(t, "v2")
-			round := p.status().Last.Number
-			pace := time.NewTicker(20 * time.Millisecond) // changes fall into rounds of their own, mostly
-			defer pace.Stop()
-			for i := range 40 {
-				<-pace.C
-				p.write("canary.yaml", canary(90-2*i))
-				if more := ""; i%4 == 0 {
-					if i%8 == 0 {
-						more = fmt.Sprintf("- {address: 127.0.0.1, ports: {http: %d}, labels: {version: v2}}", third)
-					}
-					p.write("shop.yaml", s.entry(more))
-				}
-				if i%5 == 0 { // a service comes, and goes with its routes
-					p.write("other.yaml", strings.NewReplacer("shop", fmt.Sprint("other", i%2)).Replace(s.entry("")+"---"+canary(50)))
-				}
-			}
-			p.write("canary.yaml", canary(0))
-			eventually(t, "the last weights are in force", func() bool {
-				who, err := s.ask(t.Context())
-				st := p.status()
-				return err == nil && who == "v2" && st.Last.Number > round && st.Proxies[0].Synced
-			})
-			if n := end(); n < 100 {
-				t.Errorf("only %d requests were made meanwhile", n)
-			} else {
-				t.Logf("%d requests, none lost, in %d rounds", n, p.status().Last.Number-round)
-			}
-			if got := s.share(); got != 0 {
-				t.Errorf("the first version has %d %% of the traffic: want none", got)
-			}
-			if st := p.status(); len(st.Refused) > 0 || len(st.Problems) > 0 {
-				t.Errorf("refused %+v, problems %+v", st.Refused, st.Problems)
-			}
-		})
+			p.write("shop.yaml", s.entry(more))
+		}
+		if i%5 == 0 { // a service comes, and goes with its routes
+			p.write("other.yaml", strings.NewReplacer("shop", fmt.Sprint("other", i%2)).Replace(s.entry("")+"---"+canary(50)))
+		}
+	}
+	p.write("canary.yaml", canary(0))
+	eventually(t, "the last weights are in force", func() bool {
+		who, err := s.ask(t.Context())
+		st := p.status()
+		return err == nil && who == "v2" && st.Last.Number > round && st.Proxies[0].Synced
+	})
+	if n := end(); n < 100 {
+		t.Errorf("only %d requests were made meanwhile", n)
+	} else {
+		t.Logf("%d requests, none lost, in %d rounds", n, p.status().Last.Number-round)
+	}
+	if got := s.share(); got != 0 {
+		t.Errorf("the first version has %d %% of the traffic: want none", got)
+	}
+	if st := p.status(); len(st.Refused) > 0 || len(st.Problems) > 0 {
+		t.Errorf("refused %+v, problems %+v", st.Refused, st.Problems)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/test/envoy"
+	"github.com/weftmesh/weft/test/kube"
 )
 
 // programs are built once.
@@ -131,14 +132,16 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// plane is a weftd over a directory.
+// plane is a weftd over a directory, or over an API server.
 type plane struct {
 	*process
 	t           testing.TB
 	dir         string
-	mesh        string // the file of the mesh's own configuration
+	cluster     *kube.Cluster // nil: it is over a directory
+	mesh        string        // the file of the mesh's own configuration
 	grpc, admin int
-	more        []string // flags beside those
+	more        []string          // flags beside those
+	files       map[string]string // that were written last, of an API server
 }
 
 // newPlane starts one in which sidecars have their catch-all listener at a port of their own.
@@ -157,18 +160,48 @@ func newPlane(t testing.TB, files map[string]string, more ...string) *plane {
 	return p
 }
 
+// sources are where objects are told from.
+var sources = []string{"a directory", "an API server"}
+
+// newPlaneOf is newPlane over one of the sources. What an API server has of the mesh's own configuration is in a ConfigMap.
+func newPlaneOf(t testing.TB, from string, files map[string]string, more ...string) *plane {
+	t.Helper()
+	if from == sources[0] {
+		return newPlane(t, files, more...)
+	}
+	ports := free(t, 3)
+	p := &plane{t: t, cluster: kube.Start(t), grpc: ports[0], admin: ports[1], more: more, files: map[string]string{}}
+	p.cluster.Install()
+	p.cluster.Apply(fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {mesh: 'proxyListenPort: %d'}}", ports[2]))
+	for name, text := range files {
+		p.write(name, text)
+	}
+	p.start()
+	return p
+}
+
 func (p *plane) start() {
 	p.t.Helper()
 	path, began := program(p.t, "weftd"), time.Now()
-	args := []string{"--config-dir", p.dir, "--mesh-config", p.mesh, "--grpc-addr", fmt.Sprintf("127.0.0.1:%d", p.grpc), "--admin-addr", fmt.Sprintf("127.0.0.1:%d", p.admin)}
+	args := []string{"--config-dir", p.dir, "--mesh-config", p.mesh}
+	if p.cluster != nil {
+		args = []string{"--kubeconfig", p.cluster.Kubeconfig}
+	}
+	args = append(args, "--grpc-addr", fmt.Sprintf("127.0.0.1:%d", p.grpc), "--admin-addr", fmt.Sprintf("127.0.0.1:%d", p.admin))
 	p.process = run(p.t, path, append(args, p.more...)...)
 	eventually(p.t, "weftd is ready", func() bool { return strings.HasPrefix(p.page("/ready"), "ready") })
 	p.t.Logf("weftd is ready after %v", time.Since(began).Round(time.Millisecond))
 }
 
-// write puts a file in place at once.
+// write puts a file in place at once. An API server is told the objects in it, and that those are gone that it had before.
 func (p *plane) write(name, text string) {
 	p.t.Helper()
+	if p.cluster != nil {
+		p.cluster.Apply(text)
+		p.cluster.Drop(p.files[name], text)
+		p.files[name] = text
+		return
+	}
 	path := filepath.Join(p.dir, name)
 	err := os.WriteFile(path+".new", []byte(text), 0o644)
 	if err == nil {
@@ -226,7 +259,21 @@ func (p *plane) proxy(name string) *process { return p.proxyAt(name, "NAMESPACE:
 // proxyAt is proxy for a node with that metadata, which reaches the plane at a port, over a transport socket if it is not empty.
 func (p *plane) proxyAt(name, metadata string, port int, socket string) *process {
 	p.t.Helper()
-	boot := fmt.Sprintf(`
+	boot := bootstrap(metadata, port, socket)
+	if name == "envoy" {
+		envoy.Start(p.t, boot)
+		return nil
+	}
+	file := filepath.Join(p.t.TempDir(), "boot.yaml")
+	if err := os.WriteFile(file, []byte(boot), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+	return run(p.t, program(p.t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "--file-flush-interval-msec", "20", "-l", "warning")
+}
+
+// bootstrap is that of proxyAt.
+func bootstrap(metadata string, port int, socket string) string {
+	return fmt.Sprintf(`
 node: {id: sidecar~127.0.0.1~one.a~a.svc.cluster.local, cluster: one.a, metadata: {%s, INTERCEPTION_MODE: NONE, WEFT_IDENTITY: none}}
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}
 dynamic_resources:
@@ -244,15 +291,6 @@ static_resources:
         explicit_http_config: {http2_protocol_options: {}}
     load_assignment: {cluster_name: plane, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}]}]}
 %s`, metadata, port, socket)
-	if name == "envoy" {
-		envoy.Start(p.t, boot)
-		return nil
-	}
-	file := filepath.Join(p.t.TempDir(), "boot.yaml")
-	if err := os.WriteFile(file, []byte(boot), 0o644); err != nil {
-		p.t.Fatal(err)
-	}
-	return run(p.t, program(p.t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "--file-flush-interval-msec", "20", "-l", "warning")
 }
 
 // upstream answers with its name.

@@ -1,0 +1,134 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/weftmesh/weft/control/ca"
+	"github.com/weftmesh/weft/control/mesh"
+	"github.com/weftmesh/weft/control/push"
+	"github.com/weftmesh/weft/control/source"
+	"github.com/weftmesh/weft/control/source/kube"
+)
+
+// cluster is a Kubernetes API server as a source of objects.
+type cluster struct {
+	server *kube.Server
+	*kube.Cluster
+	// first is the mesh's own configuration as it was when the first certificate could be issued; nil: it is told, or there is none.
+	first *source.Object
+	// foreign is the mesh's own configuration whose trust domain is another than that of the certificates that were issued; empty: there is none.
+	foreign []source.Problem
+}
+
+// openCluster reads how the API server is reached, if there is to be one.
+func (p *Plane) openCluster() error {
+	if p.Kubeconfig == "" {
+		if p.KubeContext != "" {
+			return errors.New("--kube-context is of a kubeconfig: name that by --kubeconfig")
+		}
+		if p.PublishRoots {
+			return errors.New("--publish-roots is about the namespaces of a Kubernetes API server: name that by --kubeconfig")
+		}
+		return nil
+	}
+	s, err := kube.Connect(p.Kubeconfig, p.KubeContext, "weftd")
+	if err != nil {
+		return fmt.Errorf("--kubeconfig: %w", err)
+	}
+	s.Stats = p.stats.Acquire(kube.Stats, "cluster.").Loop(0)
+	o := kube.Options{Server: s, Namespace: p.KubeNamespace, MeshConfig: p.MeshConfig == "", Log: p.Log}
+	if p.PublishRoots {
+		if p.SecureGRPC == "" {
+			return errors.New("--publish-roots is about the certificates of what --secure-grpc-addr serves: name an address by that, such as :15012")
+		}
+		o.Roots = func() []byte { return p.secure.ca.RootsPEM() } // which is there before the cluster is followed
+	}
+	p.cluster = &cluster{server: s, Cluster: kube.New(o)}
+	return nil
+}
+
+// settingTime bounds how long the mesh's own configuration is waited for before certificates are issued.
+const settingTime = 30 * time.Second
+
+// settings asks the cluster for the mesh's own configuration, which says in which trust domain certificates are issued.
+func (c *cluster) settings(ctx context.Context) (source.Batch, error) {
+	ctx, cancel := context.WithTimeout(ctx, settingTime)
+	defer cancel()
+	o, problems, err := c.MeshConfig(ctx)
+	for ; err != nil && ctx.Err() == nil; o, problems, err = c.MeshConfig(ctx) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+	switch {
+	case err != nil:
+		return source.Batch{}, err
+	case o != nil:
+		c.first = o
+		return source.Batch{Changes: []source.Change{{Key: o.Key, Object: o}}}, nil
+	case len(problems) == 0:
+		return source.Batch{}, nil
+	}
+	var all []error
+	for _, one := range problems {
+		all = append(all, errors.New(push.Say(one)))
+	}
+	return source.Batch{}, errors.Join(all...)
+}
+
+// settled keeps a mesh's own configuration out whose trust domain is another: certificates of both would not trust one another.
+func (p *Plane) settled(b source.Batch) source.Batch {
+	c := p.cluster
+	for i, one := range b.Changes {
+		if one.Kind != source.MeshConfig || p.secure == nil {
+			continue
+		}
+		c.foreign = nil
+		if domain := mesh.New().With(b.Changes[i : i+1]).Settings.TrustDomain; domain != p.trustDomain {
+			from := source.Origin{Source: c.server.Name}
+			if one.Object != nil {
+				from = one.Object.From
+			}
+			c.foreign = []source.Problem{{Key: one.Key, From: from, Path: "trustDomain",
+				Text: fmt.Sprintf("would be %q, and certificates were issued in %q: those of both would not trust one another: what was there before stays in force; start again for another one", domain, p.trustDomain)}}
+			if c.first != nil { // it is another since
+				b.Changes[i].Object = c.first
+			} else {
+				b.Changes = append(b.Changes[:i:i], b.Changes[i+1:]...)
+			}
+		}
+		c.first = nil
+		break // there is one
+	}
+	b.Problems = append(b.Problems, c.foreign...)
+	return b
+}
+
+// account is the proof of service accounts of the cluster.
+func (c *cluster) account(trustDomain string) ca.ByAccount {
+	return ca.ByAccount{TrustDomain: trustDomain, Review: func(ctx context.Context, token string) (namespace, account string, err error) {
+		namespace, account, err = c.server.Review(ctx, token, ca.TokenAudience)
+		if errors.Is(err, kube.ErrUnreviewed) {
+			err = fmt.Errorf("%w: %w", ca.ErrUnanswered, err)
+		}
+		return namespace, account, err
+	}}
+}
+
+// planeStatus is what /status shows.
+type planeStatus struct {
+	push.Status
+	Clusters []kube.Status `json:"clusters,omitempty"`
+}
+
+func (p *Plane) standing() planeStatus {
+	s := planeStatus{Status: p.push.Status()}
+	if p.cluster != nil {
+		s.Clusters = append(s.Clusters, p.cluster.Status())
+	}
+	return s
+}

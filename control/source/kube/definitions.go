@@ -1,0 +1,82 @@
+package kube
+
+import (
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/weftmesh/weft/control/source"
+)
+
+type object = map[string]any
+
+// documents writes objects as YAML, a document each.
+func documents(all ...object) (out []byte) {
+	for _, one := range all {
+		text, err := yaml.Marshal(one)
+		if err != nil {
+			panic(err) // they are maps, lists and words
+		}
+		out = append(append(out, "---\n"...), text...)
+	}
+	return out
+}
+
+// Definitions are the manifests of the kinds of Istio's that are read, as an API server has to have them (CustomResourceDefinition): YAML, a document each.
+// It says nothing of what is in an object, since an API server drops what a definition does not name: who has written it would never hear of it. The
+// definitions that Istio installs do as well.
+func Definitions() []byte {
+	var all []object
+	for _, f := range source.Forms {
+		if !strings.HasSuffix(f.Group, ".istio.io") {
+			continue
+		}
+		var versions []object
+		for i, name := range f.Versions {
+			versions = append(versions, object{"name": name, "served": true, "storage": i == 0, "subresources": object{"status": object{}},
+				"schema": object{"openAPIV3Schema": object{"type": "object", "x-kubernetes-preserve-unknown-fields": true}}})
+		}
+		all = append(all, object{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": object{"name": f.Plural + "." + f.Group},
+			"spec": object{"group": f.Group, "scope": "Namespaced", "versions": versions,
+				"names": object{"kind": f.Name, "listKind": f.Name + "List", "plural": f.Plural, "singular": strings.ToLower(f.Name), "categories": []string{"istio-io"}}}})
+	}
+	return documents(all...)
+}
+
+// Role are the manifests of who a control plane is and what it needs to be allowed: a namespace, a service account in it, and a ClusterRole of the same name, bound
+// to that. With publishes it may keep the roots of the mesh in every namespace. YAML, a document each.
+func Role(name, namespace string, publishes bool) []byte {
+	const group = "rbac.authorization.k8s.io"
+	read := []string{"get", "list", "watch"}
+	rule := func(group string, resources, verbs []string) object {
+		return object{"apiGroups": []string{group}, "resources": resources, "verbs": verbs}
+	}
+	rules := []object{
+		rule("apiextensions.k8s.io", []string{"customresourcedefinitions"}, read),
+		rule("authentication.k8s.io", []string{"tokenreviews"}, []string{"create"}),
+	}
+	if publishes {
+		rules = append(rules, rule("", []string{"configmaps"}, []string{"create", "patch"}), rule("coordination.k8s.io", []string{"leases"}, []string{"get", "create", "update"}))
+	}
+	var groups []string
+	plurals := map[string][]string{}
+	for _, f := range source.Forms {
+		if len(f.Versions) == 0 {
+			continue
+		}
+		if plurals[f.Group] == nil {
+			groups = append(groups, f.Group)
+		}
+		plurals[f.Group] = append(plurals[f.Group], f.Plural)
+	}
+	for _, group := range groups {
+		rules = append(rules, rule(group, plurals[group], read))
+	}
+	return documents(
+		object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": namespace}},
+		object{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": object{"name": name, "namespace": namespace}},
+		object{"apiVersion": group + "/v1", "kind": "ClusterRole", "metadata": object{"name": name}, "rules": rules},
+		object{"apiVersion": group + "/v1", "kind": "ClusterRoleBinding", "metadata": object{"name": name},
+			"roleRef":  object{"apiGroup": group, "kind": "ClusterRole", "name": name},
+			"subjects": []object{{"kind": "ServiceAccount", "name": name, "namespace": namespace}}})
+}
