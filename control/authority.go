@@ -121,7 +121,7 @@ func (p *Plane) did(w http.ResponseWriter, r *http.Request, what string, do func
 	if err != nil {
 		e.Refused = err.Error()
 	}
-	p.secure.audit.write(e)
+	p.audit.write(e)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusConflict)
 		return

@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
@@ -16,7 +15,6 @@ import (
 	"github.com/weftmesh/weft/control/ca"
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/secrets"
-	"github.com/weftmesh/weft/control/store"
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/xds/server"
 )
@@ -24,31 +22,23 @@ import (
 // serverNames are what agents know a control plane by, Istio's and ours, besides what an operator adds.
 var serverNames = []string{"istiod.istio-system.svc", "istiod.istio-system.svc.cluster.local", "istio-pilot.istio-system.svc", "weftd.istio-system.svc", "localhost"}
 
-// secure is what is behind the address where everybody proves who he is: the authority of the mesh, and its store.
+// secure is what is behind the addresses where everybody proves who he is: the authority of the mesh.
 type secure struct {
-	store   store.Store
 	ca      *ca.Authority
 	secrets *secrets.Secrets
-	audit   *audit
-	grpc    *grpc.Server
+	grpc    *grpc.Server // nil: only people come
 	// proofs are asked one after the other who calls: about certificates and about streams.
 	proofs []ca.Authenticator
 }
 
-// openAuthority opens the store and the authority, and has secrets be made.
+// openAuthority opens the authority, and has secrets be made.
 func (p *Plane) openAuthority(trustDomain string) (err error) {
 	s := &secure{}
 	p.secure = s
-	if s.audit, err = openAudit(p.AuditLog, p.Log.Error); err != nil {
-		return err
-	}
-	if s.store, err = store.Open(p.Store); err != nil {
-		return fmt.Errorf("--store: %w", err)
-	}
 	if p.Store == "" && p.CADir == "" {
 		p.Log.Warn("the root of the mesh's certificates is kept in memory, and nobody trusts it after this process: name a file by --store")
 	}
-	if s.ca, err = ca.Open(p.ctx, ca.Options{Store: s.store, TrustDomain: trustDomain, Folder: p.CADir, Overlap: p.RootOverlap, Audit: s.audit.certificate}); err != nil {
+	if s.ca, err = ca.Open(p.ctx, ca.Options{Store: p.store, TrustDomain: trustDomain, Folder: p.CADir, Overlap: p.RootOverlap, Audit: p.audit.certificate}); err != nil {
 		return err
 	}
 	p.parts.Go(func() {
@@ -70,8 +60,7 @@ func (p *Plane) serveSecure() error {
 	if err != nil {
 		return err
 	}
-	names := append(serverNames[:len(serverNames):len(serverNames)], p.SecureNames...)
-	s.grpc = grpc.NewServer(append(server.GRPC(), grpc.Creds(credentials.NewTLS(s.ca.ServerTLS(names))))...)
+	s.grpc = grpc.NewServer(append(server.GRPC(), grpc.Creds(credentials.NewTLS(s.ca.ServerTLS(p.names()))))...)
 	securityv1alpha1.RegisterIstioCertificateServiceServer(s.grpc, &ca.Service{Authority: s.ca, Proofs: s.proofs})
 	server.New(server.Options{Control: p.push, Stats: p.stats.Acquire(server.Stats, "xds_secure.").Loop(0)}).Register(s.grpc)
 	p.SecureAddress = l.Addr()
@@ -85,14 +74,9 @@ func (s *secure) close() {
 	}
 }
 
-// after is for when nobody uses the store any more.
-func (s *secure) after() {
-	if s.store != nil {
-		s.store.Close()
-	}
-	if s.audit != nil {
-		s.audit.close()
-	}
+// names are those of DNS that weftd has over TLS.
+func (p *Plane) names() []string {
+	return append(serverNames[:len(serverNames):len(serverNames)], p.SecureNames...)
 }
 
 // proving bounds how long somebody may be asked about who a caller is.

@@ -143,11 +143,11 @@ func caCommands() []*planeCommand {
 				}
 				return fetched(ctx, p, revokedPage, s)
 			}},
-		{name: "ca roots", about: "print the certificates that the mesh trusts", text: rootsText, flags: onlyAdmin,
+		{name: "ca roots", about: "print the certificates that the mesh trusts", text: rootsText, flags: onlyServer,
 			run: func(ctx context.Context, p *pages, _ *planeOptions, s streams) error {
 				return fetched(ctx, p, rootsPage, s)
 			}},
-		{name: "ca rotate", about: "begin to replace the root", text: rotateText, flags: onlyAdmin,
+		{name: "ca rotate", about: "begin to replace the root", text: rotateText, flags: onlyServer,
 			run: func(ctx context.Context, p *pages, _ *planeOptions, s streams) error {
 				return posted(ctx, p, rotatePage, nil, s)
 			}},

@@ -25,13 +25,13 @@ Examples:
   weftctl status -o json                        what weftd says, as it says it`
 
 func statusCommand() *planeCommand {
-	return &planeCommand{name: "status", text: statusText, most: 1, formats: tables, flags: onlyAdmin, run: planeStatus}
+	return &planeCommand{name: "status", text: statusText, most: 1, formats: tables, flags: onlyServer, run: planeStatus, remote: true}
 }
 
 func runStatus(args []string, s streams) int { return statusCommand().do(args, s) }
 
 func planeStatus(ctx context.Context, p *pages, o *planeOptions, s streams) error {
-	const path = "/status"
+	const path = "/api/status"
 	b, err := p.get(ctx, path)
 	if err != nil {
 		return err

@@ -23,7 +23,8 @@ const maxQueue = 64
 
 // Options are what a Push is made from.
 type Options struct {
-	// Sources are the names of those that will tell something. Nobody is told of a mesh before each has: half a mesh takes traffic away.
+	// Sources are the names of those that will tell something. Nobody is told of a mesh before each has: half a mesh takes traffic away. Of an
+	// object that several have, the one of the first counts.
 	Sources []string
 	// Admit says whether a proxy is who it says it is, and may put right what it says of that. An error, with a status of gRPC's, turns it
 	// away. Nil: everybody is believed, and nobody has shown anything.
@@ -51,7 +52,9 @@ type Push struct {
 	mu       sync.Mutex
 	awaited  map[string]bool                 // sources that have not told anything
 	problems map[string][]source.Problem     // that sources have told, by source
-	unrun    map[source.Key][]source.Problem // what translation does not run of objects
+	unrun    map[claim][]source.Problem      // what translation does not run of objects
+	doubled  map[source.Key][]source.Problem // of objects that several sources have
+	claims   claims
 	proxies  map[*server.Session]*member
 	groups   map[string]*group
 	arrived  []*group // that have no view, of the mesh that there is
@@ -67,6 +70,12 @@ type Push struct {
 	translator *translate.Translator
 }
 
+// claim is an object as a source has it.
+type claim struct {
+	source string
+	key    source.Key
+}
+
 // told is what a source has said.
 type told struct {
 	source string
@@ -77,7 +86,9 @@ type told struct {
 // New makes one. Run has it work.
 func New(o Options) *Push {
 	p := &Push{
-		Options: o, queue: make(chan told, maxQueue), wake: make(chan struct{}, 1), whole: make(chan struct{}), awaited: map[string]bool{}, problems: map[string][]source.Problem{}, unrun: map[source.Key][]source.Problem{},
+		Options: o, queue: make(chan told, maxQueue), wake: make(chan struct{}, 1), whole: make(chan struct{}), awaited: map[string]bool{}, problems: map[string][]source.Problem{},
+		unrun: map[claim][]source.Problem{}, doubled: map[source.Key][]source.Problem{},
+		claims:  claims{order: o.Sources, owners: map[source.Key]string{}, waits: map[source.Key]map[string]*source.Object{}},
 		proxies: map[*server.Session]*member{}, groups: map[string]*group{}, refused: map[refusal]Refusal{},
 		next: mesh.New(), translator: translate.New(),
 	}
@@ -129,9 +140,10 @@ func (p *Push) gather(first told) []told {
 func (p *Push) round(batches []told) {
 	began := batches[0].at
 	var changes []source.Change
+	settled := map[source.Key]*source.Object{}
 	for _, t := range batches {
 		p.note(t)
-		changes = append(changes, p.check(t.batch.Changes)...)
+		changes = append(changes, p.settle(t.source, p.check(t.source, t.batch.Changes), settled)...)
 	}
 	p.next = p.next.With(changes)
 	p.mu.Lock()
@@ -232,16 +244,17 @@ func (p *Push) showOne(m *member, v *server.View, began time.Time, changed bool)
 
 // check leaves out objects of which something is not run that they cannot do without: what there was of them before stays in force. What is not run
 // of others is said.
-func (p *Push) check(changes []source.Change) (good []source.Change) {
+func (p *Push) check(name string, changes []source.Change) (good []source.Change) {
 	for _, c := range changes {
 		var found []source.Problem
 		if c.Object != nil {
 			found = append(translate.Check(c.Object), secrets.Check(c.Object)...)
 		}
 		p.mu.Lock()
-		before := p.unrun[c.Key]
-		if delete(p.unrun, c.Key); len(found) > 0 {
-			p.unrun[c.Key] = found
+		id := claim{name, c.Key}
+		before := p.unrun[id]
+		if delete(p.unrun, id); len(found) > 0 {
+			p.unrun[id] = found
 		}
 		p.mu.Unlock()
 		p.say(found, before)

@@ -111,7 +111,12 @@ func (p *Push) gatherStatus(s *Status) *mesh.Mesh {
 			s.Problems = append(s.Problems, Problem{Source: name, Text: Say(one), Warning: one.Warning})
 		}
 	}
-	for _, list := range p.unrun {
+	for id, list := range p.unrun {
+		for _, one := range list {
+			s.Problems = append(s.Problems, Problem{Source: id.source, Text: Say(one), Warning: one.Warning})
+		}
+	}
+	for _, list := range p.doubled {
 		for _, one := range list {
 			s.Problems = append(s.Problems, Problem{Source: one.From.Source, Text: Say(one), Warning: one.Warning})
 		}

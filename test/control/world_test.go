@@ -31,7 +31,7 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-o", dir, "github.com/weftmesh/weft/cmd/weft", "github.com/weftmesh/weft/cmd/weftd").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", dir, "github.com/weftmesh/weft/cmd/weft", "github.com/weftmesh/weft/cmd/weftd", "github.com/weftmesh/weft/cmd/weftctl").CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%w: %s", err, out)
 	}

@@ -40,7 +40,8 @@ xds/server < control/translate
 control/translate, control/store, control/secrets, xds/server < control/push
 api, telemetry, tls, control/store < control/ca, control/inject
 control/ca, control/mesh, xds/server < control/secrets
-control/mesh, control/push, control/store < control/console
+control/store, control/source < control/history
+control/mesh, control/push, control/store, control/history, control/source/stored < control/console
 control/*, control/source/* < control < cmd/weftd
 control, proxy, capture < cmd/weftctl
 `
