@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/grpc"
@@ -91,6 +92,9 @@ func (p *Plane) admit(s *server.Session, proxy *translate.Proxy) (shown push.Sho
 	ctx, cancel := context.WithTimeout(s.Context(), proving)
 	defer cancel()
 	caller, err := ca.Authenticate(ctx, p.secure.proofs)
+	if errors.Is(err, ca.ErrUnanswered) {
+		return shown, status.Error(codes.Unavailable, err.Error())
+	}
 	if err != nil {
 		return shown, status.Error(codes.Unauthenticated, err.Error())
 	}

@@ -58,6 +58,7 @@ func (p *Push) Join(s *server.Session) error {
 		p.Log.Warn("a proxy is turned away", "peer", s.Peer(), "because", err)
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
+	proxy.Traits.ByHost = proxy.Traits.ByHost && s.Delta()
 	var shown Shown
 	if p.Admit != nil {
 		if shown, err = p.Admit(s, proxy); err != nil {

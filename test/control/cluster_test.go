@@ -73,6 +73,15 @@ func TestServiceAccountsGetTheirCertificates(t *testing.T) {
 	if got, err := ask(good); err != nil || got != "[spiffe://one.test/ns/a/sa/sleep] []" {
 		t.Errorf("a good token: %s, %v", got, err)
 	}
+	// It opens streams, too, as often as it is shown, of who it is for.
+	stream := func(namespace string) codes.Code {
+		return status.Code(firstBy(t, s.dial(nil), good, "sidecar~127.0.0.1~one."+namespace+"~svc.cluster.local", map[string]any{"NAMESPACE": namespace, "WEFT_IDENTITY": "none"}))
+	}
+	for i, want := range []codes.Code{codes.OK, codes.OK, codes.PermissionDenied} {
+		if got := stream([]string{"a", "a", "b"}[i]); got != want {
+			t.Errorf("stream %d: %v, want %v", i, got, want)
+		}
+	}
 	for what, token := range map[string]string{"for another audience": s.cluster.Token("a", "sleep", "other"), "whose time is over": s.cluster.Ended("a", "sleep", "istio-ca"), "garbage": "a.b.c"} {
 		if got, err := ask(token); status.Code(err) != codes.Unauthenticated {
 			t.Errorf("a token that is %s: %s, %v", what, got, err)
@@ -90,6 +99,9 @@ func TestServiceAccountsGetTheirCertificates(t *testing.T) {
 	s.cluster.Stop()
 	if got, err := ask(good); status.Code(err) != codes.Unavailable {
 		t.Errorf("without an API server: %s, %v", got, err)
+	}
+	if got := stream("a"); got != codes.Unavailable {
+		t.Errorf("a stream without an API server: %v", got)
 	}
 	text, err := os.ReadFile(s.audit)
 	if err != nil || strings.Count(string(text), `"by":"service account token"`) != 2 || strings.Count(string(text), `"refused"`) != 4 || strings.Contains(string(text), good) {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,12 +51,15 @@ func (s *securePlane) begin(name, role, app, own, token string) *bystream {
 	if err := os.WriteFile(filepath.Join(folder, "roots"), []byte(s.page("/ca/roots")), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	admin := free(s.t, 1)[0]
+	admin, variant := free(s.t, 1)[0], "DELTA_GRPC"
+	if s.world {
+		variant = "GRPC"
+	}
 	boot := fmt.Sprintf(`
 node: {id: %s~127.0.0.1~%s.shop~shop.svc.cluster.local, cluster: %[2]s, metadata: {NAMESPACE: shop, LABELS: {app: %[2]s}, INTERCEPTION_MODE: NONE}}
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}
 dynamic_resources:
-  ads_config: {api_type: DELTA_GRPC, transport_api_version: V3, set_node_on_first_message_only: true, grpc_services: [{envoy_grpc: {cluster_name: plane}, initial_metadata: [{key: authorization, value: "Bearer %s"}]}]}
+  ads_config: {api_type: %s, transport_api_version: V3, set_node_on_first_message_only: true, grpc_services: [{envoy_grpc: {cluster_name: plane}, initial_metadata: [{key: authorization, value: "Bearer %s"}]}]}
   cds_config: {ads: {}, resource_api_version: V3, initial_fetch_timeout: 0s}
   lds_config: {ads: {}, resource_api_version: V3, initial_fetch_timeout: 0s}
 static_resources:
@@ -77,7 +81,7 @@ static_resources:
           alpn_protocols: [h2]
           validation_context: {trusted_ca: {filename: "%s/roots"}, match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: istiod.istio-system.svc}}]}
           %s
-`, role, app, admin, token, s.port, folder, own)
+`, role, app, admin, variant, token, s.port, folder, own)
 	b := &bystream{name: name, admin: fmt.Sprintf("127.0.0.1:%d", admin)}
 	if name == "envoy" {
 		envoy.Start(s.t, boot)
@@ -204,11 +208,17 @@ func (p *pair) opens() {
 
 // Two proxies that prove by a token who they are get their certificates over the stream, and speak by mTLS, strictly.
 func TestIdentitiesComeOverTheStream(t *testing.T) {
-	for _, c := range [][2]string{{"envoy", "weft"}, {"weft", "envoy"}} {
-		t.Run(c[0]+" asks "+c[1], func(t *testing.T) {
+	for _, c := range [][3]string{{"envoy", "weft", "delta"}, {"weft", "envoy", "delta"}, {"envoy", "weft", "world"}, {"weft", "envoy", "world"}} {
+		t.Run(strings.Join(c[:], " "), func(t *testing.T) {
 			p := newPair(t)
-			p.plane.joins(c[1], "web", "web")
-			p.plane.joins(c[0], "client", "client")
+			p.plane.world = c[2] == "world"
+			joins := []func(){func() { p.plane.joins(c[1], "web", "web") }, func() { p.plane.joins(c[0], "client", "client") }}
+			if c[1] == "envoy" {
+				slices.Reverse(joins) // of two on one host that listen for what nobody knows, the second cannot: Envoy takes the rest of its listeners
+			}
+			for _, join := range joins {
+				join()
+			}
 			p.opens()
 			for _, one := range p.plane.status().Proxies {
 				if one.Identity == "" || one.By != "join token" || len(one.Withheld) > 0 {
@@ -223,6 +233,14 @@ func TestIdentitiesComeOverTheStream(t *testing.T) {
 				c.Close()
 			}
 			status := p.plane.page("/status")
+			if code, text := p.plane.post("/ca/revoke", url.Values{"identity": {"spiffe://cluster.local/ns/shop/sa/client"}, "reason": {"a test"}}); code != http.StatusOK {
+				t.Fatal(code, text)
+			}
+			eventually(t, "who is revoked is refused", func() bool {
+				c := p.line()
+				defer c.Close()
+				return !echoes(c)
+			})
 			p.plane.kill()
 			for _, text := range []string{status, p.plane.said.String()} {
 				if strings.Contains(text, "PRIVATE") {

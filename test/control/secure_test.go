@@ -37,6 +37,7 @@ type securePlane struct {
 	*plane
 	port         int
 	store, audit string
+	world        bool // proxies are told the state of the world
 }
 
 func newSecurePlane(t *testing.T, files map[string]string) *securePlane {

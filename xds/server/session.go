@@ -71,6 +71,9 @@ func (s *Session) Peer() string { return s.peer }
 // Auth is how the stream's connection is secured, and what that has shown of the proxy; nil: it is not secured.
 func (s *Session) Auth() credentials.AuthInfo { return s.auth }
 
+// Delta says that the stream tells of changes. Else it tells the state of the world, of which virtual hosts have no one by one.
+func (s *Session) Delta() bool { return s.variant == delta }
+
 // Context is the stream's, with what the proxy has sent before its first request.
 func (s *Session) Context() context.Context { return s.ctx }
 
