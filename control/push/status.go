@@ -127,6 +127,19 @@ func (p *Push) gatherStatus(s *Status) *mesh.Mesh {
 	return p.mesh
 }
 
+// Problems are all that there are with objects of sources: what is wrong with them, and what is not run of them.
+func (p *Push) Problems() (out []source.Problem) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, list := range p.problems {
+		out = append(out, list...)
+	}
+	for _, list := range p.unrun {
+		out = append(out, list...)
+	}
+	return out
+}
+
 // Readied is closed when every source has told something, and whoever waited has been shown what comes of it.
 func (p *Push) Readied() <-chan struct{} { return p.whole }
 

@@ -168,7 +168,7 @@ func TestWithoutARoleNobodyIsServed(t *testing.T) {
 		page := p.page("/ready")
 		return strings.Contains(page, `waits for what these have to tell: ["cluster"]`) && strings.Contains(page, `its ClusterRole needs {apiGroups: [""], resources: [secrets], verbs: [get, list, watch]}`)
 	})
-	c.Apply(string(source.Role("weftd", "istio-system", false)))
+	c.Apply(string(source.Role("weftd", "istio-system", source.Duties{})))
 	eventually(t, "it is ready", func() bool { return strings.HasPrefix(p.page("/ready"), "ready") })
 }
 

@@ -43,9 +43,15 @@ func Definitions() []byte {
 	return documents(all...)
 }
 
+// Duties are what a control plane writes.
+type Duties struct {
+	Roots  bool // of the mesh, in every namespace
+	Status bool // of objects
+}
+
 // Role are the manifests of who a control plane is and what it needs to be allowed: a namespace, a service account in it, and a ClusterRole of the same name, bound
-// to that. With publishes it may keep the roots of the mesh in every namespace. YAML, a document each.
-func Role(name, namespace string, publishes bool) []byte {
+// to that. YAML, a document each.
+func Role(name, namespace string, d Duties) []byte {
 	const group = "rbac.authorization.k8s.io"
 	read := []string{"get", "list", "watch"}
 	rule := func(group string, resources, verbs []string) object {
@@ -55,8 +61,11 @@ func Role(name, namespace string, publishes bool) []byte {
 		rule("apiextensions.k8s.io", []string{"customresourcedefinitions"}, read),
 		rule("authentication.k8s.io", []string{"tokenreviews"}, []string{"create"}),
 	}
-	if publishes {
-		rules = append(rules, rule("", []string{"configmaps"}, []string{"create", "patch"}), rule("coordination.k8s.io", []string{"leases"}, []string{"get", "create", "update"}))
+	if d.Roots {
+		rules = append(rules, rule("", []string{"configmaps"}, []string{"create", "patch"}))
+	}
+	if d.Roots || d.Status {
+		rules = append(rules, rule("coordination.k8s.io", []string{"leases"}, []string{"get", "create", "update"}))
 	}
 	var groups []string
 	plurals := map[string][]string{}
@@ -71,6 +80,13 @@ func Role(name, namespace string, publishes bool) []byte {
 	}
 	for _, group := range groups {
 		rules = append(rules, rule(group, plurals[group], read))
+		if d.Status && strings.HasSuffix(group, ".istio.io") {
+			var status []string
+			for _, one := range plurals[group] {
+				status = append(status, one+"/status")
+			}
+			rules = append(rules, rule(group, status, []string{"update"}))
+		}
 	}
 	return documents(
 		object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": namespace}},

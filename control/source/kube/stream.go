@@ -22,7 +22,8 @@ const maxEvent = 16 << 20
 // item is an object on its way through client-go's reflector, which wants to know what it is called and its version. Nothing of it is kept but what is read.
 type item struct {
 	metav1.ObjectMeta
-	read []source.Served // empty: it is a definition of a kind, or a bookmark
+	read   []source.Served // empty: it is a definition of a kind, or a bookmark
+	judged bool            // its status says something of ours
 }
 
 // items is a list of them.
