@@ -131,6 +131,38 @@ func TestALostServerTakesNoTraffic(t *testing.T) {
 	}
 }
 
+// What is wrong with an object, and what is not run of it, its author finds in its status.
+func TestAuthorsFindWhatIsWrong(t *testing.T) {
+	p := newPlaneOf(t, sources[1], map[string]string{"wrong": strings.Replace(canary(10), "weight", "wieght", 1)}, "--write-status")
+	says := func() (all []string) {
+		var o struct {
+			Status struct {
+				Conditions []struct{ Type, Status, Reason, Message string }
+			}
+		}
+		p.cluster.Get("{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: shop, namespace: a}}", &o)
+		for _, one := range o.Status.Conditions {
+			all = append(all, strings.Join([]string{one.Type, one.Status, one.Reason, one.Message}, " "))
+		}
+		return all
+	}
+	becomes := func(want ...string) {
+		t.Helper()
+		last := []string{}
+		defer func() {
+			if t.Failed() {
+				t.Logf("it says %q", last)
+			}
+		}()
+		eventually(t, fmt.Sprintf("it says %q", want), func() bool { last = says(); return slices.Equal(last, want) })
+	}
+	becomes("weftmesh.io/Accepted False Refused spec.http[0].route[0].wieght: is no field of HTTPRouteDestination: weight?")
+	p.write("wrong", canary(10))
+	becomes()
+	p.write("wrong", strings.Replace(canary(10), "http:", "tls: [{match: [{port: 443, sniHosts: [shop.test]}], route: [{destination: {host: shop.test}, fallback: {target: {host: b.test}}}]}]\n  http:", 1))
+	eventually(t, "it says what is not run", func() bool { all := says(); return len(all) == 1 && strings.Contains(all[0], "fallback") })
+}
+
 // What a directory says beside an API server is of the same mesh.
 func TestBothSourcesMakeOneMesh(t *testing.T) {
 	s := newShop(t)
