@@ -81,6 +81,7 @@ func TestWhatIsHeldBackIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clusterOf()
 		h := c.hold
+		c.known.Replace(nil, "1")
 		for _, f := range append(c.feeds, c.taught...) {
 			f.into.runs(true)
 			f.into.Replace(nil, "1")
