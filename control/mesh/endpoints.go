@@ -55,7 +55,9 @@ func (x *EndpointIndex) Of(s *Service) *Endpoints {
 var noEndpoints = &Endpoints{}
 
 // At gives the services of a namespace that choose nobody by labels and have an endpoint of that address.
-func (x *EndpointIndex) At(namespace, address string) []*Service { return x.byAddress[namespace][address] }
+func (x *EndpointIndex) At(namespace, address string) []*Service {
+	return x.byAddress[namespace][address]
+}
 
 // addresses are those of endpoints, each once.
 func (e *Endpoints) addresses() map[string]bool {

@@ -96,7 +96,7 @@ func New(o Options) *Cluster {
 		if kind == source.Namespace {
 			c.spaces = s
 		}
-		if f.into = s; strings.HasSuffix(form.Group, ".istio.io") {
+		if f.into = s; taught(kind) {
 			c.taught = append(c.taught, f)
 			continue
 		}
@@ -120,7 +120,7 @@ func (c *Cluster) reader(kind source.Kind) reader {
 			served.Version = i.ResourceVersion
 			served.Problems = []source.Problem{{Key: served.Key, From: from, Text: err.Error()}}
 		}
-		i := &item{read: []source.Served{served}, judged: source.Forms[kind].Group != "" && judged(data)}
+		i := &item{read: []source.Served{served}, judged: taught(kind) && judged(data)}
 		i.Namespace, i.Name, i.ResourceVersion = served.Namespace, served.Name, served.Version
 		return i, nil
 	}

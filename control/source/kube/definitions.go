@@ -27,8 +27,8 @@ func documents(all ...object) (out []byte) {
 // definitions that Istio installs do as well.
 func Definitions() []byte {
 	var all []object
-	for _, f := range source.Forms {
-		if !strings.HasSuffix(f.Group, ".istio.io") {
+	for kind, f := range source.Forms {
+		if !taught(source.Kind(kind)) {
 			continue
 		}
 		var versions []object
@@ -69,10 +69,12 @@ func Role(name, namespace string, d Duties) []byte {
 	}
 	var groups []string
 	plurals := map[string][]string{}
-	for _, f := range source.Forms {
+	istio := map[string]bool{}
+	for kind, f := range source.Forms {
 		if len(f.Versions) == 0 {
 			continue
 		}
+		istio[f.Group] = taught(source.Kind(kind))
 		if plurals[f.Group] == nil {
 			groups = append(groups, f.Group)
 		}
@@ -80,7 +82,7 @@ func Role(name, namespace string, d Duties) []byte {
 	}
 	for _, group := range groups {
 		rules = append(rules, rule(group, plurals[group], read))
-		if d.Status && strings.HasSuffix(group, ".istio.io") {
+		if d.Status && istio[group] {
 			var status []string
 			for _, one := range plurals[group] {
 				status = append(status, one+"/status")
@@ -96,3 +98,6 @@ func Role(name, namespace string, d Duties) []byte {
 			"roleRef":  object{"apiGroup": group, "kind": "ClusterRole", "name": name},
 			"subjects": []object{{"kind": "ServiceAccount", "name": name, "namespace": namespace}}})
 }
+
+// taught tells whether a kind is one of Istio's, which an API server does not have by itself.
+func taught(kind source.Kind) bool { return strings.HasSuffix(source.Forms[kind].Group, ".istio.io") }
