@@ -61,9 +61,15 @@ func Role(name, namespace string, d Duties) []byte {
 		rule("apiextensions.k8s.io", []string{"customresourcedefinitions"}, read),
 		rule("authentication.k8s.io", []string{"tokenreviews"}, []string{"create"}),
 	}
+	// Of ConfigMaps these alone: others are nobody's business here.
+	maps, names := rule("", []string{"configmaps"}, read), []string{meshName}
 	if d.Roots {
-		rules = append(rules, rule("", []string{"configmaps"}, []string{"create", "patch"}))
+		names = append(names, rootsName)
+		maps["verbs"] = append(read[:len(read):len(read)], "patch")
+		rules = append(rules, rule("", []string{"configmaps"}, []string{"create"})) // which cannot be restricted to names
 	}
+	maps["resourceNames"] = names
+	rules = append(rules, maps)
 	if d.Roots || d.Status {
 		rules = append(rules, rule("coordination.k8s.io", []string{"leases"}, []string{"get", "create", "update"}))
 	}
@@ -71,7 +77,7 @@ func Role(name, namespace string, d Duties) []byte {
 	plurals := map[string][]string{}
 	istio := map[string]bool{}
 	for kind, f := range source.Forms {
-		if len(f.Versions) == 0 {
+		if len(f.Versions) == 0 || source.Kind(kind) == source.ConfigMap {
 			continue
 		}
 		istio[f.Group] = taught(source.Kind(kind))
