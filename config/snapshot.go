@@ -103,6 +103,8 @@ type Stream struct {
 	// Refresh is how long after an answer a control plane that is polled is asked again, at random up to twice as long; 0: it is not polled.
 	Refresh time.Duration
 	Timeout time.Duration // of a poll
+	// Metadata is told beside each call of gRPC's: lines of "name: value".
+	Metadata string
 }
 
 // Subscription is that resources come over a stream.

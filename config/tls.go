@@ -118,7 +118,7 @@ type Validation struct {
 	Names []NameMatch
 	// Keys and Certificates are SHA-256 sums of public keys and whole certificates, of which the leaf's must be one; none: any.
 	Keys, Certificates [][32]byte
-	Revoked            []*x509.RevocationList
+	Revoked            []*x509.RevocationList // entries in the order of serial numbers
 	RevokedLeafOnly    bool
 	AllowExpired       bool
 	// AcceptUntrusted takes chains that end with nobody known, and only notes it.

@@ -25,6 +25,7 @@ func list() []page {
 		{"/ready", "whether every source has told what it has: 200, or 503", (*Plane).ready},
 		{"/status", "objects, what is wrong with them, proxies, what they refuse: JSON", (*Plane).status},
 		{"/debug/syncz", "proxies, and whether they have answered all that they are to be told: JSON", (*Plane).syncz},
+		{"/api/", "objects: look at them, apply, delete, their history, and back to a version of it (docs/weftd.md has the paths): JSON", (*Plane).api},
 		{"/metrics", "numbers, as Prometheus reads them", (*Plane).metrics},
 		{"/logging", "POST ?level=debug, info, warning or error: what is logged from now on", (*Plane).logging},
 		{"/ca/roots", "the certificates that the mesh trusts: PEM", (*Plane).roots},

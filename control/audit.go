@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/control/ca"
+	"github.com/weftmesh/weft/control/console"
+	"github.com/weftmesh/weft/control/history"
 )
 
 // audit is a log of what must be known later: JSON, a line for each thing, that is only ever added to.
@@ -32,7 +34,7 @@ func openAudit(path string, failed func(string, ...any)) (*audit, error) {
 // entry is a line.
 type entry struct {
 	Time     time.Time `json:"time"`
-	What     string    `json:"what"` // certificate, token, revocation, restoration or rotation
+	What     string    `json:"what"` // certificate, token, revocation, restoration, rotation or object
 	Identity string    `json:"identity,omitempty"`
 	Serial   string    `json:"serial,omitempty"`
 	Until    time.Time `json:"until,omitzero"`
@@ -40,6 +42,27 @@ type entry struct {
 	By       string    `json:"by,omitempty"`     // how who asked has shown who that is
 	Reason   string    `json:"reason,omitempty"` // that was given
 	Refused  string    `json:"refused,omitempty"`
+
+	// Of an object.
+	Object  string `json:"object,omitempty"` // its kind, namespace and name
+	Change  string `json:"change,omitempty"` // created, changed or deleted
+	Version int    `json:"version,omitempty"`
+	Author  string `json:"author,omitempty"`
+	Source  string `json:"source,omitempty"`
+}
+
+// change notes what has become of an object of a source that others write.
+func (a *audit) change(c history.Change) {
+	a.write(entry{Time: c.At, What: "object", Object: c.Key.String(), Change: c.What, Version: c.Version, Author: c.Author, Source: c.Source, From: c.Where})
+}
+
+// applied notes what somebody has done, or was not let do, to an object.
+func (a *audit) applied(e console.Entry) {
+	line := entry{Time: time.Now(), What: "object", Object: e.Key.String(), Change: e.What, Version: e.Version, Author: e.Author, Source: fromStore, From: e.Caller.From, By: e.Caller.By, Refused: e.Refused}
+	if line.Author != e.Caller.Name {
+		line.By += " " + e.Caller.Name
+	}
+	a.write(line)
 }
 
 func (a *audit) certificate(r ca.Record) {

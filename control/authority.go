@@ -39,8 +39,11 @@ func (p *Plane) revoke(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.did(w, r, "revocation", func(ctx context.Context) (string, error) {
-		f := r.PostForm
-		return "revoked", p.secure.ca.Revoke(ctx, ca.Revocation{Identity: f.Get("identity"), Serial: f.Get("serial"), Reason: f.Get("reason"), By: r.RemoteAddr})
+		f, text := r.PostForm, "revoked"
+		if p.CADir != "" { // there is no key here to sign lists of others with, and who has one list wants one of each issuer
+			text += ": from now on proxies refuse whoever shows a certificate that another authority than the one in " + p.CADir + " has issued, whatever roots are trusted"
+		}
+		return text, p.secure.ca.Revoke(ctx, ca.Revocation{Identity: f.Get("identity"), Serial: f.Get("serial"), Reason: f.Get("reason"), By: r.RemoteAddr})
 	})
 }
 
@@ -118,7 +121,7 @@ func (p *Plane) did(w http.ResponseWriter, r *http.Request, what string, do func
 	if err != nil {
 		e.Refused = err.Error()
 	}
-	p.secure.audit.write(e)
+	p.audit.write(e)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusConflict)
 		return

@@ -15,10 +15,14 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/grpclog"
 
+	"github.com/weftmesh/weft/control/console"
+	"github.com/weftmesh/weft/control/history"
 	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/source/file"
+	"github.com/weftmesh/weft/control/source/stored"
+	"github.com/weftmesh/weft/control/store"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/xds/server"
 )
@@ -43,17 +47,24 @@ type Options struct {
 	AllowPlaintext bool
 	SecureGRPC     string   // the address that proxies and agents come to over TLS, where everybody proves who he is
 	SecureNames    []string // of DNS, under which that is reached besides those that Istio's agents know
-	Store          string   // a file for what must outlive the process; empty: memory
+	Store          string   // for what must outlive the process, as store.Open takes it; empty: memory
 	CADir          string   // a directory with an authority from outside, as Istio's secret cacerts has; empty: the store has one
+	HTTP           string   // the address that people and scripts come to over TLS, to look at objects and to change them
+	Users          string   // a file that says who those are, and what they may
 	AuditLog       string   // a file that is added to; empty: none
-	Log            *slog.Logger
-	Level          *slog.LevelVar // of Log
+	// CertificateLife is of the certificates that proxies get on their streams, and RootOverlap how long a new root is trusted before it signs; 0: as the
+	// authority likes.
+	CertificateLife, RootOverlap time.Duration
+	Log                          *slog.Logger
+	Level                        *slog.LevelVar // of Log
 }
 
 // Plane is a control plane that runs.
 type Plane struct {
 	Options
 	push    *push.Push
+	store   store.Store
+	audit   *audit
 	stats   *telemetry.Store
 	grpc    *grpc.Server
 	admin   *http.Server
@@ -65,17 +76,31 @@ type Plane struct {
 	secure  *secure  // nil: there is none
 	cluster *cluster // nil: there is none
 
+	mesh    func(source.Batch) // takes the mesh's own configuration
+	console *console.Console
+	local   http.Handler // the console of who is on this host
+	people  *http.Server // nil: there is none
+	history *history.Recorder
+
 	trustDomain string
-	// GRPCAddress, SecureAddress and AdminAddress are where it is reached; nil: not at all.
-	GRPCAddress, SecureAddress, AdminAddress net.Addr
+	// GRPCAddress, SecureAddress, HTTPAddress and AdminAddress are where it is reached; nil: not at all.
+	GRPCAddress, SecureAddress, HTTPAddress, AdminAddress net.Addr
 }
 
 // The names that sources have in the log and on pages.
 const (
 	fromFiles   = "files"
 	fromCluster = "cluster"
+	fromStore   = stored.Origin
 	fromMesh    = "mesh config"
 )
+
+// places say where people change objects of a source, by its name.
+var places = map[string]string{
+	fromFiles:   "change the file",
+	fromCluster: "change it there, by kubectl",
+	fromMesh:    "change the file that --mesh-config names",
+}
 
 // Start has a control plane run until Close. It says what is wrong with its options, and with the mesh's own configuration.
 func Start(o Options) (*Plane, error) {
@@ -93,16 +118,17 @@ func (p *Plane) start() error {
 	if err := p.openCluster(); err != nil {
 		return err
 	}
-	var sources []string
+	var sources []string // of an object that several have, the first one's counts
 	if p.ConfigDir != "" {
 		sources = append(sources, fromFiles)
 	}
 	if p.cluster != nil {
 		sources = append(sources, fromCluster)
 	}
-	if len(sources) == 0 {
-		return errors.New("there is no source of objects: name a directory of manifests by --config-dir, or a Kubernetes API server by --kubeconfig")
+	if len(sources) == 0 && p.Store == "" {
+		return errors.New("there is no source of objects: name a directory of manifests by --config-dir, a Kubernetes API server by --kubeconfig, or by --store where those are kept that are applied")
 	}
+	sources = append(sources, fromStore)
 	var settings source.Batch
 	if p.MeshConfig != "" {
 		sources = append(sources, fromMesh)
@@ -113,14 +139,26 @@ func (p *Plane) start() error {
 	}
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)) // what ends a stream is told to its proxy, and counted
 	first := settings
-	if p.cluster != nil && p.MeshConfig == "" && p.SecureGRPC != "" {
+	if p.cluster != nil && p.MeshConfig == "" && (p.SecureGRPC != "" || p.HTTP != "") {
 		var err error
 		if first, err = p.cluster.settings(p.ctx); err != nil {
 			return err
 		}
 	}
 	p.trustDomain = mesh.New().With(first.Changes).Settings.TrustDomain
-	p.push = push.New(push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)})
+	if err := p.open(); err != nil {
+		return err
+	}
+	options := push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)}
+	if p.SecureGRPC != "" || p.HTTP != "" {
+		if err := p.openAuthority(p.trustDomain); err != nil {
+			return err
+		}
+		options.Secrets = p.secure.secrets
+	} else if p.CADir != "" || len(p.SecureNames) > 0 {
+		return errors.New("--ca-dir and --secure-names are about what --secure-grpc-addr and --http-addr serve: name an address by one of them, such as :15012")
+	}
+	p.push = push.New(options)
 	if p.GRPC != "" {
 		l, err := p.listen("--grpc-addr", p.GRPC)
 		if err != nil {
@@ -135,11 +173,12 @@ func (p *Plane) start() error {
 		p.parts.Go(func() { p.grpc.Serve(l) })
 	}
 	if p.SecureGRPC != "" {
-		if err := p.openSecure(p.trustDomain); err != nil {
+		if err := p.serveSecure(); err != nil {
 			return err
 		}
-	} else if p.Store != "" || p.CADir != "" || p.AuditLog != "" || len(p.SecureNames) > 0 {
-		return errors.New("--store, --ca-dir, --audit-log and --secure-names are about what --secure-grpc-addr serves: name an address by that, such as :15012")
+	}
+	if err := p.openConsole(); err != nil {
+		return err
 	}
 	if p.Admin != "" {
 		l, err := p.listen("--admin-addr", p.Admin)
@@ -155,22 +194,50 @@ func (p *Plane) start() error {
 	}
 	p.parts.Go(func() { p.push.Run(p.ctx) })
 	if p.MeshConfig != "" {
-		p.push.Tell(p.ctx, fromMesh, settings)
+		p.mesh = p.from(fromMesh)
+		p.mesh(settings)
 	}
+	p.parts.Go(func() { p.history.Run(p.ctx) })
+	p.parts.Go(func() {
+		stored.Watch(p.ctx, p.store, func(err error) {
+			p.Log.Error("the store is not followed, and what is known of it goes on being served", "because", err)
+		}, func(b source.Batch) { p.push.Tell(p.ctx, fromStore, b) })
+	})
 	if p.ConfigDir != "" {
 		p.parts.Go(func() {
-			err := file.Watch(p.ctx, p.ConfigDir, func(b source.Batch) { p.push.Tell(p.ctx, fromFiles, b) })
-			if err != nil {
+			if err := file.Watch(p.ctx, p.ConfigDir, p.from(fromFiles)); err != nil {
 				p.failed <- err
 			}
 		})
 	}
 	if p.cluster != nil {
-		p.parts.Go(func() {
-			p.cluster.Watch(p.ctx, func(b source.Batch) { p.push.Tell(p.ctx, fromCluster, p.settled(b)) })
-		})
+		tell := p.from(fromCluster)
+		p.parts.Go(func() { p.cluster.Watch(p.ctx, func(b source.Batch) { tell(p.settled(b)) }) })
 	}
 	return nil
+}
+
+// open opens what outlives the process.
+func (p *Plane) open() (err error) {
+	if p.audit, err = openAudit(p.AuditLog, p.Log.Error); err != nil {
+		return err
+	}
+	if p.store, err = store.Open(p.Store); err != nil {
+		return fmt.Errorf("--store: %w", err)
+	}
+	p.history = history.NewRecorder(history.Options{Store: p.store, Lasting: p.Store != "", Unnamed: map[string]string{fromFiles: "file", fromCluster: "kubernetes"}, Changed: p.audit.change, Log: p.Log,
+		Stats: p.stats.Acquire(history.Stats, "history.").Loop(0)})
+	return nil
+}
+
+// from takes what a source says to where it matters: to the proxies, and to the history of objects.
+func (p *Plane) from(name string) func(source.Batch) {
+	first := true
+	return func(b source.Batch) {
+		p.push.Tell(p.ctx, name, b)
+		p.history.Tell(name, first, b)
+		first = false
+	}
 }
 
 // inside says no to an address that others than this host may reach.
@@ -204,12 +271,17 @@ func (p *Plane) Close() {
 	if p.secure != nil {
 		p.secure.close()
 	}
-	if p.admin != nil {
-		p.admin.Close()
+	for _, s := range []*http.Server{p.admin, p.people} {
+		if s != nil {
+			s.Close()
+		}
 	}
 	p.parts.Wait()
-	if p.secure != nil {
-		p.secure.after()
+	if p.store != nil { // which nobody uses any more
+		p.store.Close()
+	}
+	if p.audit != nil {
+		p.audit.close()
 	}
 }
 
@@ -227,7 +299,7 @@ func (p *Plane) Reread() {
 		p.Log.Error("the mesh's configuration is not read again: its trust domain is another, and certificates of both would not trust one another: start again for that", "is", p.trustDomain, "would be", domain)
 		return
 	}
-	p.push.Tell(p.ctx, fromMesh, b)
+	p.mesh(b)
 }
 
 // maxMeshConfig bounds, in bytes, the mesh's own configuration.

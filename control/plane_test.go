@@ -126,12 +126,30 @@ func TestATrustDomainStays(t *testing.T) {
 	eventually(t, "the second is taken, and the first is not", func() bool { return p.push.Status().Last.Number == before+1 })
 }
 
-// What is kept or logged for certificates says nothing without any.
-func TestAnAuthorityNeedsAnAddress(t *testing.T) {
-	for _, o := range []Options{{Store: "x"}, {CADir: "x"}, {AuditLog: "x"}, {SecureNames: []string{"x"}}} {
-		o.ConfigDir, o.Log = t.TempDir(), slog.New(slog.DiscardHandler)
-		if _, err := Start(o); err == nil || !strings.Contains(err.Error(), "--secure-grpc-addr") {
-			t.Errorf("%+v: %v", o, err)
+// What says nothing without something else is refused.
+func TestOptionsNeedOneAnother(t *testing.T) {
+	users := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, []byte("users: [{name: ann, roles: {}}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{CADir: "x"}, "--secure-grpc-addr"},
+		{Options{SecureNames: []string{"x"}}, "--secure-grpc-addr"},
+		{Options{Users: "x"}, "--users is about who comes to --http-addr"},
+		{Options{HTTP: "127.0.0.1:0"}, "--http-addr lets nobody in without --users"},
+		{Options{HTTP: "127.0.0.1:0", Users: "nowhere"}, "--users: console: users: stat nowhere: no such file"},
+		{Options{HTTP: "127.0.0.1:0", Users: users}, "users[0].roles: are not said"},
+		{Options{Store: "nowhere/store"}, "--store"},
+	} {
+		one.o.ConfigDir, one.o.Log = t.TempDir(), slog.New(slog.DiscardHandler)
+		if _, err := Start(one.o); err == nil || !strings.Contains(err.Error(), one.want) {
+			t.Errorf("%+v: %v: want %q", one.o, err, one.want)
 		}
+	}
+	if _, err := Start(Options{Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "by --config-dir, or by --store") {
+		t.Error(err)
 	}
 }

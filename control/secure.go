@@ -1,7 +1,8 @@
 package control
 
 import (
-	"fmt"
+	"context"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -11,7 +12,8 @@ import (
 	securityv1alpha1 "istio.io/api/security/v1alpha1"
 
 	"github.com/weftmesh/weft/control/ca"
-	"github.com/weftmesh/weft/control/store"
+	"github.com/weftmesh/weft/control/push"
+	"github.com/weftmesh/weft/control/secrets"
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/xds/server"
 )
@@ -19,44 +21,46 @@ import (
 // serverNames are what agents know a control plane by, Istio's and ours, besides what an operator adds.
 var serverNames = []string{"istiod.istio-system.svc", "istiod.istio-system.svc.cluster.local", "istio-pilot.istio-system.svc", "weftd.istio-system.svc", "localhost"}
 
-// secure is what is behind the address where everybody proves who he is: the authority of the mesh, and its store.
+// secure is what is behind the addresses where everybody proves who he is: the authority of the mesh.
 type secure struct {
-	store store.Store
-	ca    *ca.Authority
-	audit *audit
-	grpc  *grpc.Server
+	ca      *ca.Authority
+	secrets *secrets.Secrets
+	grpc    *grpc.Server // nil: only people come
+	// proofs are asked one after the other who calls: about certificates and about streams.
+	proofs []ca.Authenticator
 }
 
-// openSecure opens the store and the authority.
-func (p *Plane) openSecure(trustDomain string) (err error) {
+// openAuthority opens the authority, and has secrets be made.
+func (p *Plane) openAuthority(trustDomain string) (err error) {
 	s := &secure{}
 	p.secure = s
-	if s.audit, err = openAudit(p.AuditLog, p.Log.Error); err != nil {
-		return err
-	}
-	if s.store, err = store.Open(p.Store); err != nil {
-		return fmt.Errorf("--store: %w", err)
-	}
 	if p.Store == "" && p.CADir == "" {
 		p.Log.Warn("the root of the mesh's certificates is kept in memory, and nobody trusts it after this process: name a file by --store")
 	}
-	if s.ca, err = ca.Open(p.ctx, ca.Options{Store: s.store, TrustDomain: trustDomain, Folder: p.CADir, Audit: s.audit.certificate}); err != nil {
+	if s.ca, err = ca.Open(p.ctx, ca.Options{Store: p.store, TrustDomain: trustDomain, Folder: p.CADir, Overlap: p.RootOverlap, Audit: p.audit.certificate}); err != nil {
 		return err
 	}
 	p.parts.Go(func() {
 		s.ca.Run(p.ctx, func(err error) { p.Log.Error("the authority goes on with what it knows", "because", err) })
 	})
+	s.secrets = secrets.New(secrets.Options{Authority: s.ca, Life: p.CertificateLife, Log: p.Log, Stats: p.stats.Acquire(secrets.Stats, "secrets.").Loop(0)})
+	p.parts.Go(func() { s.secrets.Run(p.ctx) })
+	s.proofs = []ca.Authenticator{ca.ByCertificate{TrustDomain: trustDomain}, ca.ByToken{Authority: s.ca}}
+	if p.cluster != nil {
+		s.proofs = append(s.proofs, p.cluster.account(trustDomain))
+	}
+	return nil
+}
+
+// serveSecure has those come who prove who they are.
+func (p *Plane) serveSecure() error {
+	s := p.secure
 	l, err := p.listen("--secure-grpc-addr", p.SecureGRPC)
 	if err != nil {
 		return err
 	}
-	names := append(serverNames[:len(serverNames):len(serverNames)], p.SecureNames...)
-	s.grpc = grpc.NewServer(append(server.GRPC(), grpc.Creds(credentials.NewTLS(s.ca.ServerTLS(names))))...)
-	proofs := []ca.Authenticator{ca.ByCertificate{TrustDomain: trustDomain}, ca.ByToken{Authority: s.ca}}
-	if p.cluster != nil {
-		proofs = append(proofs, p.cluster.account(trustDomain))
-	}
-	securityv1alpha1.RegisterIstioCertificateServiceServer(s.grpc, &ca.Service{Authority: s.ca, Proofs: proofs})
+	s.grpc = grpc.NewServer(append(server.GRPC(), grpc.Creds(credentials.NewTLS(s.ca.ServerTLS(p.names()))))...)
+	securityv1alpha1.RegisterIstioCertificateServiceServer(s.grpc, &ca.Service{Authority: s.ca, Proofs: s.proofs})
 	server.New(server.Options{Control: p.push, Stats: p.stats.Acquire(server.Stats, "xds_secure.").Loop(0)}).Register(s.grpc)
 	p.SecureAddress = l.Addr()
 	p.parts.Go(func() { s.grpc.Serve(l) })
@@ -69,30 +73,42 @@ func (s *secure) close() {
 	}
 }
 
-// after is for when nobody uses the store any more.
-func (s *secure) after() {
-	if s.store != nil {
-		s.store.Close()
-	}
-	if s.audit != nil {
-		s.audit.close()
-	}
+// names are those of DNS that weftd has over TLS.
+func (p *Plane) names() []string {
+	return append(serverNames[:len(serverNames):len(serverNames)], p.SecureNames...)
 }
 
-// admit holds what a proxy says of itself against what its connection has shown. On a connection in plain text nobody shows anything: whoever may
-// reach that address is believed.
-func (p *Plane) admit(s *server.Session, proxy *translate.Proxy) error {
+// proving bounds how long somebody may be asked about who a caller is.
+const proving = 10 * time.Second
+
+// admit holds what a proxy says of itself against what it has shown: its certificate, or what a proof says that came with its stream. On a connection in
+// plain text nobody shows anything: whoever may reach that address is believed, and is told no secrets.
+func (p *Plane) admit(s *server.Session, proxy *translate.Proxy) (shown push.Shown, err error) {
 	info, ok := s.Auth().(credentials.TLSInfo)
 	if !ok {
-		return nil
+		return shown, nil
 	}
-	who, err := ca.ByCertificate{TrustDomain: p.trustDomain}.Of(info)
+	ctx, cancel := context.WithTimeout(s.Context(), proving)
+	defer cancel()
+	caller, err := ca.Authenticate(ctx, p.secure.proofs)
 	if err != nil {
-		return status.Error(codes.Unauthenticated, err.Error())
+		return shown, status.Error(codes.Unauthenticated, err.Error())
 	}
-	if proxy.Namespace != who.Namespace || proxy.Account != "" && proxy.Account != who.ServiceAccount {
-		return status.Errorf(codes.PermissionDenied, "control: the node is of namespace %q and service account %q, and its certificate of %s: want a node that is what its certificate says", proxy.Namespace, proxy.Account, who)
+	if proxy.Namespace != caller.Namespace || proxy.Account != "" && proxy.Account != caller.ServiceAccount {
+		return shown, status.Errorf(codes.PermissionDenied, "control: the node is of namespace %q and service account %q, and its %s of %s: want a node that is what it has shown", proxy.Namespace, proxy.Account, caller.By, caller.Identity)
 	}
-	proxy.Account = who.ServiceAccount
-	return nil
+	if err := p.secure.ca.CheckIdentity(caller.Identity); err != nil {
+		return shown, status.Error(codes.Unauthenticated, err.Error())
+	}
+	if caller.Spend != nil { // nothing speaks against it any more
+		if err := caller.Spend(ctx); err != nil {
+			return shown, status.Error(codes.Unauthenticated, err.Error())
+		}
+	}
+	proxy.Account = caller.ServiceAccount
+	shown = push.Shown{Who: caller.Identity, By: caller.By}
+	if len(info.State.VerifiedChains) > 0 {
+		shown.Certificate = info.State.VerifiedChains[0][0]
+	}
+	return shown, nil
 }

@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"bytes"
 	"crypto/x509"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/weftmesh/weft/config"
@@ -76,4 +78,19 @@ func daysLeft(all []admin.TransportView, now time.Time) uint64 {
 		}
 	}
 	return days
+}
+
+// newlyRevoked tells whether lists of revoked certificates are others than they were: connections that stand have to be held against them.
+func newlyRevoked(was, is map[string]*config.Secret) bool {
+	for name, s := range is {
+		if s.Validation == nil || len(s.Validation.Revoked) == 0 {
+			continue
+		}
+		if old := was[name]; old != s && (old == nil || old.Validation == nil || !slices.EqualFunc(old.Validation.Revoked, s.Validation.Revoked, func(a, b *x509.RevocationList) bool {
+			return bytes.Equal(a.Raw, b.Raw)
+		})) {
+			return true
+		}
+	}
+	return false
 }

@@ -190,7 +190,11 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 	if err != nil {
 		return err
 	}
+	revoked := newlyRevoked(p.current.Secrets, s.Secrets)
 	p.secrets.Update(s.Secrets)
+	if revoked {
+		defer p.onLoops(func(i int) { p.loops[i].Recheck() })
+	}
 	clusters := p.clusters.List()
 	if !s.SameClusters(p.current) {
 		p.countClusters(s)

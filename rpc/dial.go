@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/tls"
@@ -29,6 +32,9 @@ type Target struct {
 	Secrets   map[string]*config.Secret // there now, that the cluster's TLS may name
 	First     int                       // the number of the endpoint that is tried first; any number will do
 	Authority string                    // that the server is told; empty: the cluster's name
+	Metadata  string                    // told beside each call, as config.Stream has it
+	// Joins: it is the control plane itself that tells the cluster's own certificate. Until it has, the connection goes without.
+	Joins bool
 }
 
 // Find makes the target that a snapshot's cluster of that name is; false: there is none.
@@ -79,6 +85,11 @@ func Dial(ctx context.Context, t Target) (*grpc.ClientConn, error) {
 		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window),
 		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithNoProxy(), grpc.WithUserAgent("weft"),
 	}
+	if fields := metadataOf(t.Metadata); fields.Len() > 0 {
+		options = append(options, grpc.WithStreamInterceptor(func(ctx context.Context, d *grpc.StreamDesc, c *grpc.ClientConn, method string, next grpc.Streamer, o ...grpc.CallOption) (grpc.ClientStream, error) {
+			return next(metadata.NewOutgoingContext(ctx, fields), d, c, method, o...)
+		}))
+	}
 	// Servers end connections that are asked too often whether they stand, so that it is asked only if the cluster says so.
 	if a := t.Cluster.Protocol.HTTP2.Alive; a != nil && a.Interval > 0 {
 		options = append(options, grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: a.Interval, Timeout: a.Timeout}))
@@ -89,6 +100,16 @@ func Dial(ctx context.Context, t Target) (*grpc.ClientConn, error) {
 	}
 	context.AfterFunc(ctx, func() { conn.Close() })
 	return conn, nil
+}
+
+// metadataOf reads what config.Stream has of it.
+func metadataOf(lines string) metadata.MD {
+	out := metadata.MD{}
+	for line := range strings.Lines(lines) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		out.Append(name, value)
+	}
+	return out
 }
 
 // Connect makes a connection to the first endpoint that answers, each tried for as long as the cluster says, and those that their source
@@ -140,6 +161,9 @@ func (t *Target) reach(ctx context.Context, e *config.Endpoint, protocol string)
 	if c, err = d.DialContext(ctx, network, where); err != nil || of == nil {
 		return c, where, err
 	}
+	if t.Joins {
+		of = joining(of, t.Secrets)
+	}
 	store := tls.NewStore(nil)
 	store.Update(t.Secrets)
 	ask := tls.Ask{Offer: []string{protocol}}
@@ -155,6 +179,15 @@ func (t *Target) reach(ctx context.Context, e *config.Endpoint, protocol string)
 		return nil, where, err
 	}
 	return sealed{secure}, where, nil
+}
+
+// joining is TLS without the certificates that have not come over the stream that is to be opened.
+func joining(of *config.TLS, secrets map[string]*config.Secret) *config.TLS {
+	own := *of
+	own.Certificates = slices.DeleteFunc(slices.Clone(of.Certificates), func(c config.CertificateSource) bool {
+		return c.Secret.Stream != nil && c.Secret.Stream.Shared && secrets[c.Secret.Name] == nil
+	})
+	return &own
 }
 
 // sealed is a connection whose peer was verified.

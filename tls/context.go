@@ -85,7 +85,7 @@ func (x *Context) Server() (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := newSession(x.store.Gate, c)
+	s := newSession(x, c)
 	s.conn = tls.Server(&s.pipe, x.keyed(s, c.tls))
 	return s, nil
 }
@@ -104,7 +104,7 @@ func (x *Context) Client(a Ask) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := newSession(x.store.Gate, c)
+	s := newSession(x, c)
 	s.conn = tls.Client(&s.pipe, x.keyed(s, own))
 	return s, nil
 }

@@ -52,7 +52,7 @@ func TestWhichCertificateIsShown(t *testing.T) {
 	} {
 		for _, scan := range []bool{false, true} {
 			made := &compiled{leaves: newLeaves(all, &config.TLS{FullScan: scan})}
-			got, err := made.choose(&tls.ClientHelloInfo{Conn: &newSession(NewGate(1), made).pipe, ServerName: c.name, CipherSuites: c.suites, SupportedVersions: []uint16{tls.VersionTLS12}, SignatureSchemes: schemes,
+			got, err := made.choose(&tls.ClientHelloInfo{Conn: &newSession(&Context{store: NewStore(NewGate(1))}, made).pipe, ServerName: c.name, CipherSuites: c.suites, SupportedVersions: []uint16{tls.VersionTLS12}, SignatureSchemes: schemes,
 				SupportedCurves: []tls.CurveID{tls.CurveP256}, SupportedPoints: []uint8{0}})
 			want := c.plain
 			if scan {

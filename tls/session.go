@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/telemetry"
 )
 
 // Session is one side of a TLS connection, without I/O. While it shakes hands, on a goroutine of its own, whoever has the socket calls
@@ -22,7 +23,11 @@ type Session struct {
 	conn *tls.Conn
 	pipe pipe
 	gate Gate
+	of   *Context
 	made *compiled
+	// judged is the secret whose lists of what is revoked the peer was last looked up in.
+	judged *config.Secret
+	stats  *telemetry.Values // where its handshake was counted; nil: it has not been
 	// records are those that have come whole and that crypto/tls has not been asked for yet, at most; to ask in vain costs it an allocation.
 	records framing
 	// shown is the certificate that this side has chosen to show.
@@ -37,8 +42,8 @@ type Session struct {
 	expected func()
 }
 
-func newSession(gate Gate, made *compiled) *Session {
-	s := &Session{gate: gate, made: made}
+func newSession(of *Context, made *compiled) *Session {
+	s := &Session{gate: of.store.Gate, of: of, made: made, judged: made.secrets[maxSecrets-2]}
 	s.pipe.arrived.L = &s.pipe.mu
 	s.pipe.session = s
 	return s

@@ -24,6 +24,7 @@ const (
 	StapleFailed
 	SecretMissing
 	Overflow
+	ConnectionRevoked
 )
 
 // ListenerStats and ClusterStats are the tables of what became of handshakes.
@@ -47,6 +48,7 @@ var metrics = []telemetry.Metric{
 	StapleFailed:        {Name: "ocsp_staple_failed"},
 	SecretMissing:       {Name: "secret_missing"},     // ours: a secret has not come
 	Overflow:            {Name: "handshake_overflow"}, // ours: more are in their handshake than may be
+	ConnectionRevoked:   {Name: "connection_revoked"}, // ours: the peer was revoked while the connection stood, which has ended it
 }
 
 // What can be agreed on, in the order of their rows; the names are Envoy's.
@@ -159,6 +161,7 @@ func agreed(kind string) *telemetry.Table {
 // Count counts a handshake that has succeeded.
 func Count(agreed, stats *telemetry.Values, s *Session) {
 	state := s.State()
+	s.stats = stats
 	stats.Inc(Handshakes)
 	if state.DidResume {
 		stats.Inc(SessionReused)

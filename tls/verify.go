@@ -75,9 +75,10 @@ func (c *checks) hint() *x509.CertPool {
 
 // Refusal is why a peer's certificate was not taken.
 type Refusal struct {
-	Kind RefusalKind
-	text string
-	err  error
+	Kind    RefusalKind
+	Revoked bool // it is on a list of those that its issuer has revoked
+	text    string
+	err     error
 }
 
 // RefusalKind sorts refusals as statistics do.
@@ -143,8 +144,18 @@ func (c *checks) trusts(chain []*x509.Certificate) bool {
 	return err == nil
 }
 
-// trust verifies the chain of a leaf, its dates and its purpose, and gives the chains up to roots; none if roots do not matter.
+// trust verifies the chain of a leaf, its dates and its purpose, and that nothing of it is revoked, and gives the chains up to roots; none if roots do
+// not matter.
 func (c *checks) trust(chain []*x509.Certificate) ([][]*x509.Certificate, error) {
+	found, err := c.chains(chain)
+	if err != nil {
+		return nil, err
+	}
+	return found, c.revoked(found)
+}
+
+// chains is trust whatever is revoked.
+func (c *checks) chains(chain []*x509.Certificate) ([][]*x509.Certificate, error) {
 	roots := c.roots
 	if c.domains != nil {
 		domain, err := trustDomain(chain[0])
@@ -183,7 +194,7 @@ func (c *checks) trust(chain []*x509.Certificate) ([][]*x509.Certificate, error)
 			return nil, &Refusal{Kind: BadChain, text: fmt.Sprintf("there are more than %d issuers above it, with the root (max_verify_depth)", max(d, 1))}
 		}
 	}
-	return found, c.revoked(found)
+	return found, nil
 }
 
 func earliestEnd(chain []*x509.Certificate) time.Time {
@@ -216,49 +227,6 @@ func title(c *x509.Certificate) string {
 		return names[0]
 	}
 	return c.Subject.String()
-}
-
-// revoked looks each certificate of a chain up in its issuer's list. One chain without a revoked certificate is enough. As in Envoy, once
-// there is a list, each issuer needs one: a certificate of which nobody can tell is refused.
-func (c *checks) revoked(chains [][]*x509.Certificate) (err error) {
-	if len(c.asked.Revoked) == 0 {
-		return nil
-	}
-	for _, chain := range chains {
-		if err = c.revokedIn(chain); err == nil {
-			return nil
-		}
-	}
-	return err
-}
-
-func (c *checks) revokedIn(chain []*x509.Certificate) error {
-	upTo := len(chain) - 1 // a root is nobody's to revoke
-	if c.asked.RevokedLeafOnly {
-		upTo = min(upTo, 1)
-	}
-	for i := range upTo {
-		own, issuer := chain[i], chain[i+1]
-		listed := false
-		for _, l := range c.asked.Revoked {
-			if string(l.RawIssuer) != string(issuer.RawSubject) || l.CheckSignatureFrom(issuer) != nil {
-				continue
-			}
-			if now := time.Now(); now.Before(l.ThisUpdate) || !l.NextUpdate.IsZero() && now.After(l.NextUpdate) {
-				return &Refusal{Kind: BadChain, text: fmt.Sprintf("the list of certificates revoked by %s is not valid now (until %s)", issuer.Subject, l.NextUpdate.UTC().Format(time.RFC3339))}
-			}
-			listed = true
-			for k := range l.RevokedCertificateEntries {
-				if l.RevokedCertificateEntries[k].SerialNumber.Cmp(own.SerialNumber) == 0 {
-					return &Refusal{Kind: BadChain, text: fmt.Sprintf("%s was revoked on %s", title(own), l.RevokedCertificateEntries[k].RevocationTime.UTC().Format(time.RFC3339))}
-				}
-			}
-		}
-		if !listed {
-			return &Refusal{Kind: BadChain, text: fmt.Sprintf("there is no list of certificates revoked by %s", issuer.Subject)}
-		}
-	}
-	return nil
 }
 
 // pins compares sums. Either kind will do.

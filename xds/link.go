@@ -237,7 +237,7 @@ func (f *Feed) link(s config.Stream, kind Kind) *link {
 	}
 	i := slices.IndexFunc(f.static.Clusters, func(c *config.Cluster) bool { return c.Name == of.Server })
 	l.stream = stream.New(stream.Options{
-		Server: f.static.Clusters[i], Node: nodeOf(f.boot), Delta: of.Delta, Once: of.NodeOnce, Message: message, Refresh: of.Refresh, Timeout: of.Timeout, Stats: counted,
+		Server: f.static.Clusters[i], Node: nodeOf(f.boot), Delta: of.Delta, Once: of.NodeOnce, Message: message, Refresh: of.Refresh, Timeout: of.Timeout, Metadata: of.Metadata, Stats: counted,
 		Secrets: func() map[string]*config.Secret { return f.Snapshot().Secrets },
 		Hear: func(ctx context.Context, e stream.Event) {
 			select {

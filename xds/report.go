@@ -20,6 +20,10 @@ func (f *Feed) ReportLoad(ctx context.Context, clusters func() []load.Cluster, l
 	server := f.static.Clusters[slices.IndexFunc(f.static.Clusters, func(c *config.Cluster) bool { return c.Name == to.Server })]
 	load.New(load.Options{
 		Node: nodeOf(f.boot), Clusters: clusters, Log: log, Stats: f.stats.Acquire(load.Stats, "load_reporter.").Loop(f.stats.Loops()),
-		Target: func() rpc.Target { return rpc.Of(server, f.Snapshot()) },
+		Target: func() rpc.Target {
+			t := rpc.Of(server, f.Snapshot())
+			t.Metadata, t.Joins = to.Metadata, true
+			return t
+		},
 	}).Run(ctx)
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/weftmesh/weft/control/secrets"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/source/file"
 	"github.com/weftmesh/weft/control/translate"
@@ -114,7 +115,7 @@ func analyze(ctx context.Context, paths []string, meshConfig string, s streams) 
 		}
 	}
 	for _, o := range a.objects {
-		a.problems = append(a.problems, translate.Check(o)...)
+		a.problems = append(append(a.problems, translate.Check(o)...), secrets.Check(o)...)
 	}
 	f := &findings{Objects: len(a.objects), Problems: []finding{}}
 	for _, p := range a.problems {

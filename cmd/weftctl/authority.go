@@ -43,8 +43,9 @@ Usage:
 Examples:
   weftctl ca rotate`
 
-const revokeText = `Take back an identity, or one certificate by its serial number. What is revoked gets no certificate any more and is turned away by weftd at
-the next handshake. Proxies turn away whom their list of revoked certificates has: give them that of weftctl ca revoked --lists. It is for weftd on this host.
+const revokeText = `Take back an identity, or one certificate by its serial number. What is revoked gets no certificate any more, and loses its stream from weftd. Proxies
+that have their certificate from weftd's stream are told at once: they refuse new connections with it, and weft ends those that stand. Others have to be
+given the lists of weftctl ca revoked --lists. It is for weftd on this host.
 
 IDENTITY is NAMESPACE/ACCOUNT, or spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT.
 
@@ -142,11 +143,11 @@ func caCommands() []*planeCommand {
 				}
 				return fetched(ctx, p, revokedPage, s)
 			}},
-		{name: "ca roots", about: "print the certificates that the mesh trusts", text: rootsText, flags: onlyAdmin,
+		{name: "ca roots", about: "print the certificates that the mesh trusts", text: rootsText, flags: onlyServer,
 			run: func(ctx context.Context, p *pages, _ *planeOptions, s streams) error {
 				return fetched(ctx, p, rootsPage, s)
 			}},
-		{name: "ca rotate", about: "begin to replace the root", text: rotateText, flags: onlyAdmin,
+		{name: "ca rotate", about: "begin to replace the root", text: rotateText, flags: onlyServer,
 			run: func(ctx context.Context, p *pages, _ *planeOptions, s streams) error {
 				return posted(ctx, p, rotatePage, nil, s)
 			}},

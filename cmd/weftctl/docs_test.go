@@ -54,7 +54,7 @@ func TestPageNamesAll(t *testing.T) {
 			for _, p := range caCommands() {
 				flags(p.name, p.name, parts["ca"], strings.Fields(p.name)...)
 			}
-		case "version":
+		case "version", "completion":
 		default:
 			flags(c.name, c.name, "", c.name)
 		}

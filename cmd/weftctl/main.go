@@ -23,11 +23,18 @@ type command struct {
 
 var commands = []command{
 	{"analyze", "what is wrong with a mesh's objects in files, before weftd has them", runAnalyze},
+	{"apply", "have weftd's objects be as manifests say", runApply},
 	{"assess", "what weft would make of the configuration of a running Envoy", runAssess},
 	{"ca", "the authority of the mesh: what is trusted, another root, and what is taken back", runCA},
+	{"completion", "what has a shell complete the words of weftctl", runCompletion},
+	{"delete", "take objects away that were applied", runDelete},
 	{"demo", "two versions of a service, weft between them, and traffic that moves from one to the other", runDemo},
+	{"diff", "how manifests differ from the objects that weftd has", runDiff},
+	{"get", "show objects that weftd has", runGet},
+	{"history", "the versions of an object that are kept, of each author", runHistory},
 	{"manifests", "what a Kubernetes API server has to have before weftd follows it", runManifests},
 	{"proxy", "look into one proxy: its configuration, routes, clusters, and what a request would meet", runProxy},
+	{"rollback", "have an object be again what a version of it was", runRollback},
 	{"status", "how weftd stands: its proxies, what they refuse, and what is wrong with objects", runStatus},
 	{"token", "a token with which a machine joins the mesh, once", runToken},
 	{"version", "print the version", runVersion},
@@ -53,6 +60,9 @@ func run(args []string, s streams) int {
 		usage(s.out)
 		return exitDone
 	}
+	if args[0] == completeWord {
+		return runComplete(args[1:], s)
+	}
 	for _, c := range commands {
 		if c.name == args[0] {
 			return c.run(args[1:], s)
@@ -74,6 +84,8 @@ Examples:
   weftctl demo --help      what else it can do
   weftctl proxy routes     what the proxy on this host routes, and where
   weftctl analyze mesh     what is wrong with the objects in a directory
+  weftctl apply -f mesh    have weftd's objects be as a directory says
+  weftctl history vs/shop  what an object was, and who has written that
   weftctl status           which proxies weftd has, and whether they have answered all
   weftctl assess dump.json what would run of an Envoy's configuration, and what would not
 `)

@@ -20,15 +20,16 @@ type pages struct {
 	side
 	address string // as it was said
 	base    string
+	token   string // that says who asks; empty: nobody has to say
 	client  *http.Client
 }
 
 // side is whose admin address it is, and what people are to do if nobody answers there.
-type side struct{ who, env, normal, start string }
+type side struct{ who, flag, env, normal, start string }
 
 var (
-	ofProxy = side{"the proxy", adminEnv, defaultAdmin, "is the proxy running? name its address with --admin or in " + adminEnv + "; for a pod: kubectl port-forward POD 15000"}
-	ofPlane = side{"weftd", planeEnv, defaultPlane, "is weftd running? weftd --config-dir DIR starts it; if it is elsewhere, name its address with --admin or in " + planeEnv}
+	ofProxy = side{"the proxy", "--admin", adminEnv, defaultAdmin, "is the proxy running? name its address with --admin or in " + adminEnv + "; for a pod: kubectl port-forward POD 15000"}
+	ofPlane = side{"weftd", "--server", planeEnv, defaultPlane, "is weftd running? weftd --config-dir DIR starts it; if it is elsewhere, name its address with --server or in " + planeEnv}
 )
 
 const (
@@ -66,9 +67,15 @@ func openPages(of side, address string) (*pages, error) {
 			return nil, fmt.Errorf("the admin address %q is no URL: %w", address, err)
 		}
 		p.base = "http://" + u.Host
+	case of == ofPlane && strings.HasPrefix(address, "https://"):
+		u, err := url.Parse(address)
+		if err != nil || u.Host == "" {
+			return nil, fmt.Errorf("the address %q is no URL such as https://weftd.test:15443", address)
+		}
+		p.base = "https://" + u.Host
 	default:
 		if _, _, err := net.SplitHostPort(address); err != nil {
-			return nil, fmt.Errorf("the admin address is %q: want HOST:PORT or the path of a Unix socket, such as --admin %s", address, of.normal)
+			return nil, fmt.Errorf("the admin address is %q: want HOST:PORT or the path of a Unix socket, such as %s %s", address, of.flag, of.normal)
 		}
 	}
 	return p, nil
@@ -94,6 +101,9 @@ func (p *pages) post(ctx context.Context, path string, form url.Values) ([]byte,
 }
 
 func (p *pages) ask(request *http.Request, path string) ([]byte, error) {
+	if p.token != "" {
+		request.Header.Set("Authorization", "Bearer "+p.token)
+	}
 	response, err := p.client.Do(request)
 	if err != nil {
 		return nil, p.unreachable(err)
@@ -110,7 +120,7 @@ func (p *pages) ask(request *http.Request, path string) ([]byte, error) {
 		if response.StatusCode == http.StatusNotFound && page == "/explain" {
 			return nil, fmt.Errorf("the proxy at %s has no page /explain: it is Envoy, or a weft that is older than this program; weftctl proxy routes and listeners work with it", p.address)
 		}
-		return nil, fmt.Errorf("%s at %s answers %s with %d: %s", p.who, p.address, page, response.StatusCode, firstLine(b))
+		return nil, fmt.Errorf("%s at %s answers %s with %d: %s", p.who, p.address, page, response.StatusCode, saidBy(b))
 	}
 	return b, nil
 }
@@ -128,6 +138,15 @@ func (p *pages) unreachable(err error) error {
 		return err
 	}
 	return fmt.Errorf("asking the admin address %s: %w", p.address, err)
+}
+
+// saidBy is what an answer says is wrong: weftd's API says it in JSON, its pages and proxies in a line.
+func saidBy(b []byte) string {
+	var f struct{ Error string }
+	if json.Unmarshal(b, &f) == nil && f.Error != "" {
+		return f.Error
+	}
+	return firstLine(b)
 }
 
 func firstLine(b []byte) string {

@@ -25,13 +25,13 @@ Examples:
   weftctl status -o json                        what weftd says, as it says it`
 
 func statusCommand() *planeCommand {
-	return &planeCommand{name: "status", text: statusText, most: 1, formats: tables, flags: onlyAdmin, run: planeStatus}
+	return &planeCommand{name: "status", text: statusText, most: 1, formats: tables, flags: onlyServer, run: planeStatus, remote: true}
 }
 
 func runStatus(args []string, s streams) int { return statusCommand().do(args, s) }
 
 func planeStatus(ctx context.Context, p *pages, o *planeOptions, s streams) error {
-	const path = "/status"
+	const path = "/api/status"
 	b, err := p.get(ctx, path)
 	if err != nil {
 		return err
@@ -87,6 +87,9 @@ func printStatus(w io.Writer, all *push.Status) error {
 	}
 	if err := printRefused(w, all.Refused); err != nil {
 		return err
+	}
+	if err := printWithheld(w, slices.DeleteFunc(slices.Clone(all.Proxies), func(one push.Proxy) bool { return one.Identity == "" })); err != nil {
+		return err // of who has shown no identity it says nothing, since they are told no secret at all
 	}
 	warnings := 0
 	if len(all.Problems) > 0 {
@@ -184,6 +187,32 @@ func printRefused(w io.Writer, list []push.Refusal) error {
 	return err
 }
 
+// printWithheld says which secrets proxies are not told that their configuration names.
+func printWithheld(w io.Writer, proxies []push.Proxy) error {
+	rows := [][]string{{"WITHHELD FROM", "SECRET", "BECAUSE"}}
+	for _, one := range proxies {
+		for _, s := range one.Withheld {
+			rows = append(rows, []string{one.ID, s.Name, s.Because})
+		}
+	}
+	if len(rows) == 1 {
+		return nil
+	}
+	if err := table(w, rows); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w)
+	return err
+}
+
+// identityShown is who a proxy has shown to be, and how.
+func identityShown(one *push.Proxy) string {
+	if one.Identity == "" {
+		return "none shown"
+	}
+	return one.Identity + " by " + one.By
+}
+
 // oneProxy says all that weftd says of the proxies with some text in their name.
 func oneProxy(p *pages, b []byte, all *push.Status, o *planeOptions, s streams) error {
 	wanted := func(id string) bool { return strings.Contains(id, o.names[0]) }
@@ -207,7 +236,7 @@ func oneProxy(p *pages, b []byte, all *push.Status, o *planeOptions, s streams) 
 		one := &all.Proxies[i]
 		if err := table(s.out, [][]string{
 			{"proxy", one.ID}, {"namespace", one.Namespace}, {"peer", one.Peer}, {"since", one.Since.UTC().Format(time.RFC3339)},
-			{"view", one.View}, {"state", proxyState(one)},
+			{"identity", identityShown(one)}, {"view", one.View}, {"state", proxyState(one)},
 		}); err != nil {
 			return err
 		}
@@ -230,6 +259,9 @@ func oneProxy(p *pages, b []byte, all *push.Status, o *planeOptions, s streams) 
 			return err
 		}
 		fmt.Fprintln(s.out)
+	}
+	if err := printWithheld(s.out, all.Proxies); err != nil {
+		return err
 	}
 	return printRefused(s.out, all.Refused)
 }

@@ -177,7 +177,7 @@ func TestStatesOfAProxy(t *testing.T) {
 
 func TestWeftdThatIsNotThere(t *testing.T) {
 	for _, line := range []string{"status", "token a/b", "ca roots", "ca rotate", "ca revoke --serial 1 --reason lost"} {
-		code, out, wrong := control(append(strings.Fields(line), "--admin", "127.0.0.1:1")...)
+		code, out, wrong := control(append(strings.Fields(line), "--server", "127.0.0.1:1")...)
 		if code != exitFailed || out != "" || !strings.Contains(wrong, "nobody answers at the admin address 127.0.0.1:1: is weftd running? weftd --config-dir DIR starts it") {
 			t.Errorf("weftctl %s: exit code %d, output %q, errors %q", line, code, out, wrong)
 		}

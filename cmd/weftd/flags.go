@@ -25,11 +25,13 @@ type flags struct {
 	version   bool
 }
 
-const usageHead = `weftd is a control plane: it takes Istio's resources from a directory or a Kubernetes API server and tells proxies what they mean, by Envoy's xDS.
+const usageHead = `weftd is a control plane: it takes Istio's resources from a directory, a Kubernetes API server, or as they are applied to it, and tells proxies what they
+mean, by Envoy's xDS.
 
 Usage:
   weftd --config-dir DIR [flags]
   weftd --kubeconfig FILE [flags]
+  weftd --store FILE [flags]
 
 Examples:
   weftd --config-dir mesh                          serve the manifests below ./mesh, and follow them
@@ -42,6 +44,7 @@ Examples:
   WEFTD_CONFIG_DIR=mesh weftd                      flags from the environment
   weftd --config-dir mesh --secure-grpc-addr :15012 --store weftd.db
                                                    with a certificate authority, and xDS over TLS
+  weftd --store weftd.db                           objects that weftctl apply sends
   curl 127.0.0.1:9876/status                       what is wrong, who is connected, who refused what
 
 A flag counts before the environment, and the environment before the file.
@@ -65,9 +68,11 @@ func (f *flags) define(set *flag.FlagSet) {
 		f.SecureNames = strings.Split(text, ",")
 		return nil
 	})
-	set.StringVar(&f.Store, "store", "", "`file` for what must outlive this process: the root of certificates, what is issued and revoked; empty: memory")
+	set.StringVar(&f.Store, "store", "", "`file`, or etcd://HOST:PORT[,HOST:PORT][/PREFIX]?ca=FILE&cert=FILE&key=FILE, for what must outlive this process: objects that are applied, their history, the root of certificates, what is issued and revoked; empty: memory")
+	set.StringVar(&f.HTTP, "http-addr", "", "`address` that people and scripts come to over TLS, such as :15443, to look at objects and to change them; empty: none but --admin-addr")
+	set.StringVar(&f.Users, "users", "", "`file` that says who comes to --http-addr, by what token or OpenID provider, and what each may do")
 	set.StringVar(&f.CADir, "ca-dir", "", "`directory` with an authority from outside: ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem; none: one of our own")
-	set.StringVar(&f.AuditLog, "audit-log", "", "`file` to which certificates, tokens, revocations and rotations are added, given or refused, a line of JSON each; empty: none")
+	set.StringVar(&f.AuditLog, "audit-log", "", "`file` to which changes of objects, certificates, tokens, revocations and rotations are added, given or refused, a line of JSON each; empty: none")
 	set.StringVar(&f.Admin, "admin-addr", "127.0.0.1:9876", "`address`, of this host, of the pages for people: status, metrics, profiles; empty: none")
 	set.BoolVar(&f.AllowPlaintext, "allow-plaintext-xds", false, "let --grpc-addr be reached by others than this host: they are told everything, and nobody proves who he is")
 	set.StringVar(&f.levelName, "log-level", "info", "debug, info, warning or error")

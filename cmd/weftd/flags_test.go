@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -101,9 +102,28 @@ func TestWhatCannotBeServedEndsTheProgram(t *testing.T) {
 		{[]string{"--config-dir", t.TempDir(), "--grpc-addr", "", "--admin-addr", "0.0.0.0:0"}, "nobody proves there who he is"},
 		{[]string{"--config-dir", t.TempDir(), "--grpc-addr", "nowhere", "--admin-addr", ""}, "--grpc-addr"},
 	} {
-		var out, said strings.Builder
-		if code := run(one.args, nil, &out, &said); code != 1 || !strings.Contains(said.String(), one.want) {
+		var out strings.Builder
+		said := &lines{}
+		if code := run(one.args, nil, &out, said); code != 1 || !strings.Contains(said.String(), one.want) {
 			t.Errorf("%q: %d, %s: want %q", one.args, code, said.String(), one.want)
 		}
 	}
+}
+
+// lines is what is said by several at a time.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }

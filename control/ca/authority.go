@@ -2,12 +2,12 @@ package ca
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
-	"net"
 	"sync"
 	"time"
 
@@ -20,6 +20,8 @@ type Options struct {
 	TrustDomain string // of all that it issues, such as cluster.local
 	// Folder has an authority from outside, as Istio's secret cacerts has; empty: the roots are made here, and are in the store.
 	Folder string
+	// Overlap is how long a new root is trusted before it signs; 0: Overlap.
+	Overlap time.Duration
 	// Audit is told of everything that is issued or turned down; nil: nobody is. It must not block.
 	Audit func(Record)
 }
@@ -47,7 +49,8 @@ type Authority struct {
 	roots   []*x509.Certificate
 	changes time.Time // when of this something is otherwise
 	revoked map[string]Revocation
-	lists   []byte // of what is revoked, in PEM
+	lists   lists
+	changed chan struct{} // closed when the next of this is otherwise
 }
 
 // rootsKey is where the plan of roots is in the store.
@@ -59,7 +62,10 @@ func Open(ctx context.Context, o Options) (*Authority, error) {
 	if err := (Identity{o.TrustDomain, "n", "s"}).check(); err != nil {
 		return nil, err
 	}
-	a := &Authority{options: o, ledger: ledger{store: o.Store, issued: map[string][]issued{}, known: map[string]store.Revision{}}, revoked: map[string]Revocation{}}
+	a := &Authority{options: o, ledger: ledger{store: o.Store, issued: map[string][]issued{}, known: map[string]store.Revision{}}, revoked: map[string]Revocation{}, changed: make(chan struct{})}
+	if a.options.Overlap == 0 {
+		a.options.Overlap = Overlap
+	}
 	if o.Folder != "" {
 		signs, roots, err := plugged(o.Folder)
 		if err != nil {
@@ -106,7 +112,7 @@ func (a *Authority) openRoots(ctx context.Context) error {
 
 // extend puts a new root behind those of a plan, and the plan into the store if that is still at a revision.
 func (a *Authority) extend(ctx context.Context, p plan, was store.Revision) error {
-	next, err := p.follow(a.options.TrustDomain, time.Now())
+	next, err := p.follow(a.options.TrustDomain, time.Now(), a.options.Overlap)
 	if err != nil {
 		return err
 	}
@@ -144,6 +150,7 @@ func (a *Authority) follow(p plan) error {
 	}
 	a.mu.Lock()
 	a.plan, a.signs, a.trusted, a.roots, a.changes = p, now, list, roots, changes
+	a.tell()
 	a.mu.Unlock()
 	a.relist()
 	return nil
@@ -174,15 +181,31 @@ func (a *Authority) Roots() []*x509.Certificate {
 }
 
 // RootsPEM is Roots in PEM.
-func (a *Authority) RootsPEM() []byte { return encode(a.Roots()...) }
+func (a *Authority) RootsPEM() []byte { return PEM(a.Roots()...) }
+
+// Changed is closed when roots, lists or what is revoked are others than at the call. Who has waited for it asks for all of them anew.
+func (a *Authority) Changed() <-chan struct{} {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.changed
+}
+
+// tell says that something is otherwise. It is called with the lock held.
+func (a *Authority) tell() {
+	close(a.changed)
+	a.changed = make(chan struct{})
+}
 
 // Request is somebody who asks for a certificate.
 type Request struct {
-	Who  Identity      // who it is, as it has shown, and not as it says
-	CSR  []byte        // PEM
-	Life time.Duration // that is asked for, of which at most MaxLife is given; 0: DefaultLife
-	From net.Addr      // for the audit log
-	By   string        // how it has shown who it is, for the audit log
+	Who  Identity         // who it is, as it has shown, and not as it says
+	CSR  []byte           // PEM
+	Key  crypto.PublicKey // without a CSR: of a key that this process has made itself
+	Life time.Duration    // that is asked for, of which at most MaxLife is given, and to a CSR at least MinLife; 0: DefaultLife
+	From string           // its address, for the audit log
+	By   string           // how it has shown who it is, for the audit log
+	// Spend uses up what the caller has shown, when nothing is wrong with the request; nil: that can be shown again.
+	Spend func(context.Context) error
 }
 
 // Refusal is an error of which the caller is the reason.
@@ -195,10 +218,7 @@ func (r *Refusal) Error() string { return "ca: " + r.Text }
 
 // Issue gives a certificate and the chain behind it, the root last.
 func (a *Authority) Issue(ctx context.Context, r Request) (chain []*x509.Certificate, err error) {
-	record := Record{Time: time.Now(), Identity: r.Who.String(), By: r.By}
-	if r.From != nil {
-		record.From = r.From.String()
-	}
+	record := Record{Time: time.Now(), Identity: r.Who.String(), By: r.By, From: r.From}
 	defer func() {
 		if err != nil {
 			record.Refused = err.Error()
@@ -211,21 +231,27 @@ func (a *Authority) Issue(ctx context.Context, r Request) (chain []*x509.Certifi
 	if r.Who.TrustDomain != a.options.TrustDomain {
 		return nil, &Refusal{Text: fmt.Sprintf("identities of %q are not issued here: want those of %q", r.Who.TrustDomain, a.options.TrustDomain)}
 	}
-	key, err := readRequest(r.CSR)
-	if err != nil {
-		return nil, &Refusal{Text: err.Error()}
-	}
-	life := r.Life
+	key, life := r.Key, r.Life
 	if life == 0 {
 		life = DefaultLife
 	}
-	life = min(max(life, MinLife), MaxLife)
+	if life = min(life, MaxLife); key == nil {
+		if key, err = readRequest(r.CSR); err != nil {
+			return nil, &Refusal{Text: err.Error()}
+		}
+		life = max(life, MinLife)
+	}
 	a.mu.RLock()
 	signs := a.signs
 	gone, is := a.revoked[r.Who.String()]
 	a.mu.RUnlock()
 	if is {
 		return nil, &Refusal{Text: fmt.Sprintf("%s was revoked at %s: %s", r.Who, gone.Time.Format(time.RFC3339), gone.Reason), Revoked: true}
+	}
+	if r.Spend != nil {
+		if err := r.Spend(ctx); err != nil {
+			return nil, err
+		}
 	}
 	serial := newSerial()
 	c, err := signs.issue(serial, &r.Who, nil, key, record.Time, life)

@@ -100,7 +100,7 @@ func TestWhatIsIssued(t *testing.T) {
 	var records []Record
 	a := open(t, store.NewMemory(), func(o *Options) { o.Audit = func(r Record) { records = append(records, r) } })
 	key := p256(t)
-	chain, err := a.Issue(t.Context(), Request{Who: sleep, By: "a test", From: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7}, CSR: request(t, key, x509.CertificateRequest{})})
+	chain, err := a.Issue(t.Context(), Request{Who: sleep, By: "a test", From: "127.0.0.1:7", CSR: request(t, key, x509.CertificateRequest{})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestHostileRequests(t *testing.T) {
 		{"Ed25519", request(t, edKey, x509.CertificateRequest{}), 0, "Ed25519: want ECDSA or RSA"},
 		{"nothing", nil, 0, "not in PEM"},
 		{"garbage", []byte("-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"), 0, "cannot be read"},
-		{"a certificate", encode(a.Roots()...), 0, "not in PEM"},
+		{"a certificate", PEM(a.Roots()...), 0, "not in PEM"},
 		{"two", append(bytes.Clone(good), good...), 0, "more than one"},
 		{"of another key", forged(), 0, "not signed by its own key"},
 		{"a megabyte", append(bytes.Clone(good), bytes.Repeat([]byte("#"), 1<<20)...), 0, "want at most 16384"},
@@ -508,7 +508,8 @@ func TestTokens(t *testing.T) {
 				if i%2 == 0 {
 					a = other
 				}
-				if who, err := a.Redeem(t.Context(), text); err == nil && who == sleep {
+				who, spend, err := a.Token(t.Context(), text)
+				if err == nil && who == sleep && spend(t.Context()) == nil {
 					mu.Lock()
 					got++
 					mu.Unlock()
@@ -521,16 +522,16 @@ func TestTokens(t *testing.T) {
 		}
 		late := make()
 		time.Sleep(DefaultTokenLife)
-		if _, err := one.Redeem(t.Context(), late); !errors.Is(err, errNoToken) {
+		if _, _, err := one.Token(t.Context(), late); !errors.Is(err, errNoToken) {
 			t.Errorf("a late token: %v", err)
 		}
 		for _, text := range []string{"", tokenBegins, "weft-join-AAAA", strings.Repeat("x", 1<<20)} {
-			if _, err := one.Redeem(t.Context(), text); !errors.Is(err, errNoToken) {
+			if _, _, err := one.Token(t.Context(), text); !errors.Is(err, errNoToken) {
 				t.Errorf("a token that nobody made: %v", err)
 			}
 		}
 		make()
-		if list, _ := s.List(t.Context(), tokensPrefix); len(list) != 1 || bytes.Contains(list[0].Value, []byte(tokenBegins)) {
+		if list, _ := s.List(t.Context(), tokensPrefix); len(list) != 2 || bytes.Contains(list[0].Value, []byte(tokenBegins)) {
 			t.Errorf("in the store: %v", list)
 		}
 		time.Sleep(2 * sweeping)

@@ -15,6 +15,9 @@ import (
 type Caller struct {
 	Identity
 	By string // how it has shown that: "certificate", "join token" and so on, for the audit log
+	// Spend uses the proof up, if it is good once; nil: it can be shown again. Who grants what was asked for calls it when nothing else is wrong, so
+	// that a refused request costs nobody his proof. Of several who show the same one at once, one does not fail.
+	Spend func(context.Context) error
 }
 
 // Authenticator finds out who calls. Each kind of proof is one.
@@ -52,7 +55,7 @@ func (b ByCertificate) Authenticate(ctx context.Context) (Caller, error) {
 		return Caller{}, ErrNoProof
 	}
 	who, err := b.Of(info)
-	return Caller{who, "certificate"}, err
+	return Caller{Identity: who, By: "certificate"}, err
 }
 
 // Of is who is at the other end of a connection: what its certificate says, which was verified; ErrNoProof: it has none.
@@ -83,8 +86,8 @@ func (b ByToken) Authenticate(ctx context.Context) (Caller, error) {
 	if !strings.HasPrefix(text, tokenBegins) {
 		return Caller{}, ErrNoProof
 	}
-	who, err := b.Authority.Redeem(ctx, text)
-	return Caller{who, "join token"}, err
+	who, spend, err := b.Authority.Token(ctx, text)
+	return Caller{who, "join token", spend}, err
 }
 
 // bearer is the token of a call (RFC 6750, 2.1); empty: it has none.

@@ -106,8 +106,8 @@ func newSerial() *big.Int {
 	return new(big.Int).SetBytes(b[:])
 }
 
-// encode writes certificates in PEM.
-func encode(list ...*x509.Certificate) []byte {
+// PEM writes certificates in PEM.
+func PEM(list ...*x509.Certificate) []byte {
 	var b bytes.Buffer
 	for _, c := range list {
 		pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})

@@ -73,20 +73,20 @@ func TestPlugged(t *testing.T) {
 		want                   string // empty: it is taken
 		length                 int    // of the chain that is given with a certificate
 	}{
-		{"an intermediate, as Istio's tools write it", encode(own.is), own.secret("PRIVATE KEY"), encode(own.is, middle.is, root.is), encode(root.is), "", 4},
-		{"a chain without itself", encode(own.is), own.secret("EC PRIVATE KEY"), encode(middle.is), encode(root.is), "", 4},
-		{"a chain in any order", encode(own.is), append(bytes.Clone(parameters), own.secret("EC PRIVATE KEY")...), encode(root.is, middle.is, own.is), encode(other.is, root.is), "", 4},
-		{"the root itself", encode(root.is), root.secret("PRIVATE KEY"), nil, encode(root.is), "", 2},
-		{"another's key", encode(own.is), other.secret("PRIVATE KEY"), encode(middle.is), encode(root.is), "the key is not that of the certificate", 0},
-		{"another root", encode(own.is), own.secret("PRIVATE KEY"), encode(middle.is), encode(other.is), `is signed by "CN=root", which is neither in cert-chain.pem nor in root-cert.pem`, 0},
-		{"a chain that is not whole", encode(own.is), own.secret("PRIVATE KEY"), nil, encode(root.is), `is signed by "CN=middle", which is neither`, 0},
-		{"no authority", encode(root.under("leaf", func(c *x509.Certificate) { c.IsCA = false }).is), own.secret("PRIVATE KEY"), nil, encode(root.is), "the key is not that", 0},
-		{"no key", encode(own.is), []byte("none"), encode(middle.is), encode(root.is), "ca-key.pem: has no private key in PEM", 0},
-		{"a key that is a certificate", encode(own.is), encode(own.is), encode(middle.is), encode(root.is), "is no private key", 0},
-		{"no certificate", []byte("none"), own.secret("PRIVATE KEY"), nil, encode(root.is), "ca-cert.pem: has no certificate in PEM", 0},
-		{"two certificates", encode(own.is, root.is), own.secret("PRIVATE KEY"), nil, encode(root.is), "has 2 certificates", 0},
-		{"a large root", encode(own.is), own.secret("PRIVATE KEY"), nil, bytes.Repeat([]byte("#"), maxPlugged+1), "want at most", 0},
-		{"no root", encode(own.is), own.secret("PRIVATE KEY"), nil, nil, "root-cert.pem: no such file", 0},
+		{"an intermediate, as Istio's tools write it", PEM(own.is), own.secret("PRIVATE KEY"), PEM(own.is, middle.is, root.is), PEM(root.is), "", 4},
+		{"a chain without itself", PEM(own.is), own.secret("EC PRIVATE KEY"), PEM(middle.is), PEM(root.is), "", 4},
+		{"a chain in any order", PEM(own.is), append(bytes.Clone(parameters), own.secret("EC PRIVATE KEY")...), PEM(root.is, middle.is, own.is), PEM(other.is, root.is), "", 4},
+		{"the root itself", PEM(root.is), root.secret("PRIVATE KEY"), nil, PEM(root.is), "", 2},
+		{"another's key", PEM(own.is), other.secret("PRIVATE KEY"), PEM(middle.is), PEM(root.is), "the key is not that of the certificate", 0},
+		{"another root", PEM(own.is), own.secret("PRIVATE KEY"), PEM(middle.is), PEM(other.is), `is signed by "CN=root", which is neither in cert-chain.pem nor in root-cert.pem`, 0},
+		{"a chain that is not whole", PEM(own.is), own.secret("PRIVATE KEY"), nil, PEM(root.is), `is signed by "CN=middle", which is neither`, 0},
+		{"no authority", PEM(root.under("leaf", func(c *x509.Certificate) { c.IsCA = false }).is), own.secret("PRIVATE KEY"), nil, PEM(root.is), "the key is not that", 0},
+		{"no key", PEM(own.is), []byte("none"), PEM(middle.is), PEM(root.is), "ca-key.pem: has no private key in PEM", 0},
+		{"a key that is a certificate", PEM(own.is), PEM(own.is), PEM(middle.is), PEM(root.is), "is no private key", 0},
+		{"no certificate", []byte("none"), own.secret("PRIVATE KEY"), nil, PEM(root.is), "ca-cert.pem: has no certificate in PEM", 0},
+		{"two certificates", PEM(own.is, root.is), own.secret("PRIVATE KEY"), nil, PEM(root.is), "has 2 certificates", 0},
+		{"a large root", PEM(own.is), own.secret("PRIVATE KEY"), nil, bytes.Repeat([]byte("#"), maxPlugged+1), "want at most", 0},
+		{"no root", PEM(own.is), own.secret("PRIVATE KEY"), nil, nil, "root-cert.pem: no such file", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			folder := t.TempDir()
@@ -132,7 +132,7 @@ func TestPlugged(t *testing.T) {
 	t.Run("it may not sign lists", func(t *testing.T) {
 		mute := none.under("mute", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign })
 		folder := t.TempDir()
-		for name, text := range map[string][]byte{pluggedCertificate: encode(mute.is), pluggedKey: mute.secret("PRIVATE KEY"), pluggedRoot: encode(mute.is)} {
+		for name, text := range map[string][]byte{pluggedCertificate: PEM(mute.is), pluggedKey: mute.secret("PRIVATE KEY"), pluggedRoot: PEM(mute.is)} {
 			if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
 				t.Fatal(err)
 			}

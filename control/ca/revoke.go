@@ -113,7 +113,7 @@ func (a *Authority) Revoked() []Revocation {
 func (a *Authority) Lists() []byte {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	return a.lists
+	return a.lists.text
 }
 
 func (a *Authority) takeRevoked(events []store.Event) {
@@ -131,6 +131,7 @@ func (a *Authority) takeRevoked(events []store.Event) {
 			a.revoked[id] = r
 		}
 	}
+	a.tell()
 	a.mu.Unlock()
 	a.relist()
 }
@@ -146,20 +147,47 @@ func (a *Authority) takeIssued(events []store.Event) {
 	}
 }
 
-// listLife is how long a list is good. It is made anew long before.
-const listLife = 7 * 24 * time.Hour
+// listLife is how long a list is good, and listAge how old it gets: it is made anew long before, and not more often, since everybody is told of it.
+const (
+	listLife = 7 * 24 * time.Hour
+	listAge  = 24 * time.Hour
+)
 
-// relist makes the lists anew.
+// lists are those of what is revoked, one of each issuer.
+type lists struct {
+	text []byte // PEM; nil: nothing is revoked
+	of   []x509.RevocationListEntry
+	by   []*issuer
+	made time.Time
+}
+
+// same tells whether lists of those entries by those issuers say nothing new.
+func (l *lists) same(of []x509.RevocationListEntry, by []*issuer) bool {
+	return slices.EqualFunc(l.of, of, func(a, b x509.RevocationListEntry) bool {
+		return a.SerialNumber.Cmp(b.SerialNumber) == 0 && a.RevocationTime.Equal(b.RevocationTime)
+	}) && slices.EqualFunc(l.by, by, func(a, b *issuer) bool { return a.chain[0].Equal(b.chain[0]) })
+}
+
+// relist makes the lists anew, if they have to be.
 func (a *Authority) relist() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.lists = a.list(time.Now())
+	now := time.Now()
+	if len(a.revoked) == 0 {
+		if !a.lists.made.IsZero() {
+			a.lists = lists{}
+			a.tell()
+		}
+		return
+	}
+	if of := a.serials(now); a.lists.made.IsZero() || !a.lists.same(of, a.trusted) || now.Sub(a.lists.made) >= listAge {
+		a.lists = lists{sign(of, a.trusted, now), of, a.trusted, now}
+		a.tell()
+	}
 }
 
-func (a *Authority) list(now time.Time) (lists []byte) {
-	if len(a.revoked) == 0 {
-		return nil
-	}
+// serials are the certificates that are revoked, in the order of their numbers.
+func (a *Authority) serials(now time.Time) (entries []x509.RevocationListEntry) {
 	when := map[string]time.Time{} // by serial number
 	for _, r := range a.revoked {
 		if r.Serial != "" {
@@ -170,12 +198,17 @@ func (a *Authority) list(now time.Time) (lists []byte) {
 			when[one.Serial] = r.Time
 		}
 	}
-	var entries []x509.RevocationListEntry
-	for _, serial := range slices.Sorted(maps.Keys(when)) {
+	for serial, t := range when {
 		n, _ := new(big.Int).SetString(serial, 16)
-		entries = append(entries, x509.RevocationListEntry{SerialNumber: n, RevocationTime: when[serial]})
+		entries = append(entries, x509.RevocationListEntry{SerialNumber: n, RevocationTime: t})
 	}
-	for _, i := range a.trusted {
+	slices.SortFunc(entries, func(a, b x509.RevocationListEntry) int { return a.SerialNumber.Cmp(b.SerialNumber) })
+	return entries
+}
+
+// sign makes a list of each issuer.
+func sign(entries []x509.RevocationListEntry, by []*issuer, now time.Time) (text []byte) {
+	for _, i := range by {
 		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
 			Number:                    big.NewInt(now.UnixMilli()),
 			ThisUpdate:                now.Add(-skew),
@@ -185,9 +218,9 @@ func (a *Authority) list(now time.Time) (lists []byte) {
 		if err != nil {
 			continue // it may not sign lists, which Revoke says
 		}
-		lists = append(lists, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})...)
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})...)
 	}
-	return lists
+	return text
 }
 
 // sweeping is how often what has ended is forgotten, and lists are made anew.

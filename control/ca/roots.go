@@ -16,7 +16,7 @@ import (
 // Lives of roots that we make ourselves.
 const (
 	rootLife = 10 * 365 * 24 * time.Hour
-	// Overlap is how long a new root is trusted before it signs: by then every proxy that is connected has been told of it.
+	// Overlap is how long a new root is trusted before it signs, if nothing else is said: by then every proxy that is connected has been told of it.
 	Overlap = time.Hour
 )
 
@@ -46,7 +46,7 @@ func readPlan(text []byte) (plan, error) {
 }
 
 // follow adds a new root to a plan, or begins one: then it signs at once. What the one before has signed is good until the last of it has ended.
-func (p plan) follow(domain string, now time.Time) (plan, error) {
+func (p plan) follow(domain string, now time.Time, overlap time.Duration) (plan, error) {
 	g, err := newRoot(domain, now)
 	if err != nil {
 		return p, err
@@ -57,7 +57,7 @@ func (p plan) follow(domain string, now time.Time) (plan, error) {
 		if now.Before(last.SignsFrom) {
 			return p, fmt.Errorf("ca: %w: it signs from %s on: wait until then", errUnderWay, last.SignsFrom.Format(time.RFC3339))
 		}
-		g.SignsFrom = now.Add(Overlap)
+		g.SignsFrom = now.Add(overlap)
 		last.TrustedTo = g.SignsFrom.Add(MaxLife + skew)
 	}
 	next.Generations = append(next.Generations, g)

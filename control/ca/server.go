@@ -87,6 +87,13 @@ func (a *Authority) CheckRevoked(c *x509.Certificate) error {
 	for _, u := range c.URIs {
 		keys = append(keys, u.String())
 	}
+	return a.check(keys...)
+}
+
+// CheckIdentity says why an identity is not good any more, if it is not.
+func (a *Authority) CheckIdentity(who Identity) error { return a.check(who.String()) }
+
+func (a *Authority) check(keys ...string) error {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	for _, key := range keys {

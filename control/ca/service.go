@@ -30,7 +30,7 @@ const (
 func (s *Service) CreateCertificate(ctx context.Context, q *securityv1alpha1.IstioCertificateRequest) (*securityv1alpha1.IstioCertificateResponse, error) {
 	r := Request{CSR: []byte(q.GetCsr())}
 	if p, ok := peer.FromContext(ctx); ok {
-		r.From = p.Addr
+		r.From = p.Addr.String()
 	}
 	caller, err := Authenticate(ctx, s.Proofs)
 	if errors.Is(err, ErrUnanswered) {
@@ -39,7 +39,7 @@ func (s *Service) CreateCertificate(ctx context.Context, q *securityv1alpha1.Ist
 	if err != nil {
 		return nil, s.refuse(r, codes.Unauthenticated, err)
 	}
-	r.Who, r.By = caller.Identity, caller.By
+	r.Who, r.By, r.Spend = caller.Identity, caller.By, caller.Spend
 	meta := q.GetMetadata().GetFields()
 	if v := meta[metaImpersonated].GetStringValue(); v != "" {
 		return nil, s.refuse(r, codes.PermissionDenied, fmt.Errorf("ca: %s may not have certificates of %q: nobody may have those of others here", caller.Identity, v))
@@ -58,24 +58,24 @@ func (s *Service) CreateCertificate(ctx context.Context, q *securityv1alpha1.Ist
 		}
 		return nil, status.Error(code, err.Error())
 	}
+	if errors.Is(err, errNoToken) {
+		return nil, status.Error(codes.Unauthenticated, err.Error())
+	}
 	if err != nil {
 		return nil, status.Error(codes.Unavailable, err.Error())
 	}
 	a := &securityv1alpha1.IstioCertificateResponse{}
 	for _, c := range chain {
-		a.CertChain = append(a.CertChain, string(encode(c)))
+		a.CertChain = append(a.CertChain, string(PEM(c)))
 	}
 	return a, nil
 }
 
 // refuse says no before the authority is asked.
 func (s *Service) refuse(r Request, code codes.Code, err error) error {
-	record := Record{Time: time.Now(), By: r.By, Refused: err.Error()}
+	record := Record{Time: time.Now(), By: r.By, From: r.From, Refused: err.Error()}
 	if r.Who != (Identity{}) {
 		record.Identity = r.Who.String()
-	}
-	if r.From != nil {
-		record.From = r.From.String()
 	}
 	s.Authority.audit(record)
 	return status.Error(code, err.Error())

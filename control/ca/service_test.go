@@ -86,7 +86,10 @@ func TestService(t *testing.T) {
 	key := p256(t)
 	csr := string(request(t, key, x509.CertificateRequest{}))
 	good := &securityv1alpha1.IstioCertificateRequest{Csr: csr, ValidityDuration: 3600}
-	chain, err := w.ask(token, nil, good)
+	if _, err := w.ask(token, nil, &securityv1alpha1.IstioCertificateRequest{Csr: "none"}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("with no request: %v", err)
+	}
+	chain, err := w.ask(token, nil, good) // it was not used up by that
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +166,7 @@ func TestService(t *testing.T) {
 			refused++
 		}
 	}
-	if given != 3 || refused != 8 { // 5 MB, and who is revoked, do not come as far as here
+	if given != 3 || refused != 9 { // 5 MB, and who is revoked, do not come as far as here
 		t.Errorf("%d were given and %d refused, by the audit log", given, refused)
 	}
 }

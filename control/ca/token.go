@@ -61,33 +61,36 @@ func tokenKey(one string) string {
 	return tokensPrefix + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Redeem takes a token for the identity that it was made for. Nobody can use it again, whichever replica is asked.
-func (a *Authority) Redeem(ctx context.Context, one string) (Identity, error) {
+// Token is whom a token was made for. spend takes it: nobody can use it again, whichever replica is asked.
+func (a *Authority) Token(ctx context.Context, one string) (who Identity, spend func(context.Context) error, err error) {
 	if len(one) > 128 {
-		return Identity{}, errNoToken
+		return who, nil, errNoToken
 	}
 	e, err := a.options.Store.Get(ctx, tokenKey(one))
 	if errors.Is(err, store.ErrNotFound) {
-		return Identity{}, errNoToken
+		return who, nil, errNoToken
 	}
 	if err != nil {
-		return Identity{}, fmt.Errorf("ca: %w", err)
+		return who, nil, fmt.Errorf("ca: %w", err)
 	}
 	var t token
 	if err := json.Unmarshal(e.Value, &t); err != nil {
-		return Identity{}, fmt.Errorf("ca: a token in the store cannot be read: %w", err)
-	}
-	err = a.options.Store.Delete(ctx, e.Key, e.Revision)
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) {
-		return Identity{}, errNoToken // somebody else was faster
-	}
-	if err != nil {
-		return Identity{}, fmt.Errorf("ca: %w", err)
+		return who, nil, fmt.Errorf("ca: a token in the store cannot be read: %w", err)
 	}
 	if !time.Now().Before(t.Until) {
-		return Identity{}, errNoToken
+		return who, nil, errNoToken
 	}
-	return ParseIdentity(t.Identity)
+	who, err = ParseIdentity(t.Identity)
+	return who, func(ctx context.Context) error {
+		err := a.options.Store.Delete(ctx, e.Key, e.Revision)
+		if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) {
+			return errNoToken // somebody else was faster
+		}
+		if err != nil {
+			return fmt.Errorf("ca: %w", err)
+		}
+		return nil
+	}, err
 }
 
 // errNoToken does not say which of them it is: whoever guesses learns nothing.

@@ -22,6 +22,7 @@ type Endpoint struct {
 	Weight   uint32 // 0: as the others
 	Sidecar  bool   // it takes mTLS
 	Workload source.Key
+	Hostname string // by which it is known within a service that has no address; empty: it is not
 }
 
 // Endpoints are those of a service. They never change.
@@ -351,7 +352,11 @@ func (m *Mesh) fromSlices(s *Service, all []*source.Object, add func(int, *Endpo
 			for _, sp := range spec.Ports {
 				for j, p := range s.Ports {
 					if p.Name == sp.Name && (p.Protocol == UDP) == (sp.Protocol == "UDP") {
-						add(j, w.endpoint(ep.Addresses[0], uint32(sp.Port)))
+						e := w.endpoint(ep.Addresses[0], uint32(sp.Port))
+						if ep.Hostname != nil {
+							e.Hostname = *ep.Hostname
+						}
+						add(j, e)
 					}
 				}
 			}

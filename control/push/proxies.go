@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/weftmesh/weft/control/ca"
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/xds/server"
 )
@@ -18,14 +19,18 @@ import (
 type group struct {
 	key     string
 	proxy   *translate.Proxy
+	who     ca.Identity  // that all of them have shown to be; zero: nobody has
 	view    *server.View // that is shown to them; nil: none yet. The goroutine that runs writes it.
 	members map[*member]bool
+	dressed
 }
 
 // member is a stream.
 type member struct {
 	session *server.Session
 	proxy   *translate.Proxy // its own, of which the group's may have another name
+	shown   Shown
+	out     bool // its stream is being ended
 	group   *group
 	view    *server.View
 	since   time.Time // when what it has not answered yet came about; zero: it has answered all
@@ -33,8 +38,11 @@ type member struct {
 }
 
 // keyOf tells apart what translation tells apart. Names of proxies are not in it.
-func keyOf(p *translate.Proxy) string {
+func keyOf(p *translate.Proxy, who ca.Identity) string {
 	var b strings.Builder
+	if who != (ca.Identity{}) {
+		b.WriteString(who.String())
+	}
 	fmt.Fprintf(&b, "%d %q %q %q %q %q %d %q %+v %q %q %q", p.Role, p.Address, p.Namespace, p.Account, p.Domain, p.Network, p.Identity, p.Version, p.Traits, p.Locality.Region, p.Locality.Zone, p.Locality.SubZone)
 	for _, k := range slices.Sorted(maps.Keys(p.Labels)) {
 		fmt.Fprintf(&b, " %q=%q", k, p.Labels[k])
@@ -50,23 +58,30 @@ func (p *Push) Join(s *server.Session) error {
 		p.Log.Warn("a proxy is turned away", "peer", s.Peer(), "because", err)
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
+	var shown Shown
 	if p.Admit != nil {
-		if err := p.Admit(s, proxy); err != nil {
+		if shown, err = p.Admit(s, proxy); err != nil {
 			p.count(turned, 1)
 			p.Log.Warn("a proxy is turned away", "proxy", proxy.ID, "peer", s.Peer(), "because", err)
 			return err
 		}
 	}
-	key := keyOf(proxy)
+	key := keyOf(proxy, shown.Who)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := p.revoked(shown); err != nil { // with the lock held, so that whoever is revoked meanwhile is not overlooked
+		p.count(turned, 1)
+		p.Log.Warn("a proxy is turned away", "proxy", proxy.ID, "peer", s.Peer(), "because", err)
+		return err
+	}
+	p.hold(s, proxy, shown)
 	g := p.groups[key]
 	if g == nil {
-		g = &group{key: key, proxy: proxy, members: map[*member]bool{}}
+		g = &group{key: key, proxy: proxy, who: shown.Who, members: map[*member]bool{}}
 		p.groups[key] = g
 		p.arrived = append(p.arrived, g)
 	}
-	m := &member{session: s, proxy: proxy, group: g}
+	m := &member{session: s, proxy: proxy, group: g, shown: shown}
 	if g.proxy.ID == proxy.ID {
 		m.proxy = g.proxy
 	}
@@ -91,6 +106,7 @@ func (p *Push) Leave(s *server.Session) {
 	defer p.mu.Unlock()
 	m := p.proxies[s]
 	delete(p.proxies, s)
+	p.release(m)
 	p.gauge(connected, len(p.proxies))
 	p.Log.Debug("a proxy has gone", "proxy", m.proxy.ID, "peer", s.Peer())
 	for r := range p.refused {

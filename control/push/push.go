@@ -2,13 +2,16 @@ package push
 
 import (
 	"context"
+	"crypto/x509"
 	"log/slog"
 	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/weftmesh/weft/control/ca"
 	"github.com/weftmesh/weft/control/mesh"
+	"github.com/weftmesh/weft/control/secrets"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/telemetry"
@@ -20,13 +23,23 @@ const maxQueue = 64
 
 // Options are what a Push is made from.
 type Options struct {
-	// Sources are the names of those that will tell something. Nobody is told of a mesh before each has: half a mesh takes traffic away.
+	// Sources are the names of those that will tell something. Nobody is told of a mesh before each has: half a mesh takes traffic away. Of an
+	// object that several have, the one of the first counts.
 	Sources []string
 	// Admit says whether a proxy is who it says it is, and may put right what it says of that. An error, with a status of gRPC's, turns it
-	// away. Nil: everybody is believed.
-	Admit func(*server.Session, *translate.Proxy) error
-	Log   *slog.Logger
-	Stats *telemetry.Values // of Stats; nil: nothing is counted
+	// away. Nil: everybody is believed, and nobody has shown anything.
+	Admit func(*server.Session, *translate.Proxy) (Shown, error)
+	// Secrets are told to those who have shown who they are; nil: to nobody.
+	Secrets *secrets.Secrets
+	Log     *slog.Logger
+	Stats   *telemetry.Values // of Stats; nil: nothing is counted
+}
+
+// Shown is what a proxy has shown of itself. The zero value is nothing.
+type Shown struct {
+	Who         ca.Identity
+	By          string            // how, for people
+	Certificate *x509.Certificate // if it was by one
 }
 
 // Push has the proxies of a server be told of a mesh that changes. It is the server's Control.
@@ -39,11 +52,14 @@ type Push struct {
 	mu       sync.Mutex
 	awaited  map[string]bool                 // sources that have not told anything
 	problems map[string][]source.Problem     // that sources have told, by source
-	unrun    map[source.Key][]source.Problem // what translation does not run of objects
+	unrun    map[claim][]source.Problem      // what translation does not run of objects
+	doubled  map[source.Key][]source.Problem // of objects that several sources have
+	claims   claims
 	proxies  map[*server.Session]*member
 	groups   map[string]*group
 	arrived  []*group // that have no view, of the mesh that there is
 	refused  map[refusal]Refusal
+	plain    bool      // it was said that who comes in plain text is told no secrets
 	open     int       // streams that have not answered all that came of changes
 	began    time.Time // the first of those
 	last     Round
@@ -52,6 +68,12 @@ type Push struct {
 	// Of the goroutine that runs.
 	next       *mesh.Mesh
 	translator *translate.Translator
+}
+
+// claim is an object as a source has it.
+type claim struct {
+	source string
+	key    source.Key
 }
 
 // told is what a source has said.
@@ -64,7 +86,9 @@ type told struct {
 // New makes one. Run has it work.
 func New(o Options) *Push {
 	p := &Push{
-		Options: o, queue: make(chan told, maxQueue), wake: make(chan struct{}, 1), whole: make(chan struct{}), awaited: map[string]bool{}, problems: map[string][]source.Problem{}, unrun: map[source.Key][]source.Problem{},
+		Options: o, queue: make(chan told, maxQueue), wake: make(chan struct{}, 1), whole: make(chan struct{}), awaited: map[string]bool{}, problems: map[string][]source.Problem{},
+		unrun: map[claim][]source.Problem{}, doubled: map[source.Key][]source.Problem{},
+		claims:  claims{order: o.Sources, owners: map[source.Key]string{}, waits: map[source.Key]map[string]*source.Object{}},
 		proxies: map[*server.Session]*member{}, groups: map[string]*group{}, refused: map[refusal]Refusal{},
 		next: mesh.New(), translator: translate.New(),
 	}
@@ -92,6 +116,9 @@ func (p *Push) Run(ctx context.Context) {
 			p.round(p.gather(t))
 		case <-p.wake:
 			p.welcome()
+		case <-p.Secrets.News():
+			p.expel()
+			p.renew()
 		}
 	}
 }
@@ -113,9 +140,10 @@ func (p *Push) gather(first told) []told {
 func (p *Push) round(batches []told) {
 	began := batches[0].at
 	var changes []source.Change
+	settled := map[source.Key]*source.Object{}
 	for _, t := range batches {
 		p.note(t)
-		changes = append(changes, p.check(t.batch.Changes)...)
+		changes = append(changes, p.settle(t.source, p.check(t.source, t.batch.Changes), settled)...)
 	}
 	p.next = p.next.With(changes)
 	p.mu.Lock()
@@ -183,7 +211,8 @@ func (p *Push) view(g *group) (v *server.View) {
 			p.translator, v = translate.New(), nil
 		}
 	}()
-	return p.translator.View(p.next, g.proxy)
+	base, credentials := p.translator.Told(p.next, g.proxy)
+	return p.dress(g, base, credentials)
 }
 
 // show has a group's proxies be told of a view, and says how many there are.
@@ -215,16 +244,17 @@ func (p *Push) showOne(m *member, v *server.View, began time.Time, changed bool)
 
 // check leaves out objects of which something is not run that they cannot do without: what there was of them before stays in force. What is not run
 // of others is said.
-func (p *Push) check(changes []source.Change) (good []source.Change) {
+func (p *Push) check(name string, changes []source.Change) (good []source.Change) {
 	for _, c := range changes {
 		var found []source.Problem
 		if c.Object != nil {
-			found = translate.Check(c.Object)
+			found = append(translate.Check(c.Object), secrets.Check(c.Object)...)
 		}
 		p.mu.Lock()
-		before := p.unrun[c.Key]
-		if delete(p.unrun, c.Key); len(found) > 0 {
-			p.unrun[c.Key] = found
+		id := claim{name, c.Key}
+		before := p.unrun[id]
+		if delete(p.unrun, id); len(found) > 0 {
+			p.unrun[id] = found
 		}
 		p.mu.Unlock()
 		p.say(found, before)

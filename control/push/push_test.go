@@ -58,8 +58,14 @@ type plane struct {
 
 func newPlane(t testing.TB, sources ...string) *plane {
 	t.Helper()
+	return newPlaneWith(t, Options{Sources: sources})
+}
+
+func newPlaneWith(t testing.TB, o Options) *plane {
+	t.Helper()
 	pl := &plane{t: t, log: &lines{}, stats: telemetry.NewStore(1).Acquire(Stats, "push")}
-	pl.Push = New(Options{Sources: sources, Log: slog.New(slog.NewTextHandler(pl.log, nil)), Stats: pl.stats.Loop(0)})
+	o.Log, o.Stats = slog.New(slog.NewTextHandler(pl.log, nil)), pl.stats.Loop(0)
+	pl.Push = New(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	pl.ctx = ctx

@@ -13,6 +13,7 @@ var Stats = &telemetry.Table{Kind: "push", Metrics: metrics()}
 const (
 	connected    = iota // streams, now
 	turned              // streams whose node says nothing that can be served
+	expelled            // streams that were ended since who they are was revoked
 	rounds              // in which something was taken
 	pushes              // views that were shown to streams
 	failures            // views that could not be made
@@ -30,6 +31,7 @@ func metrics() []telemetry.Metric {
 	copy(list, []telemetry.Metric{
 		connected:    {Name: "streams", Type: telemetry.Gauge},
 		turned:       {Name: "streams_turned_away"},
+		expelled:     {Name: "streams_expelled"},
 		rounds:       {Name: "rounds_total"},
 		pushes:       {Name: "pushes_total"},
 		failures:     {Name: "failures_total"},

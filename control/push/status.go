@@ -6,7 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weftmesh/weft/control/ca"
 	"github.com/weftmesh/weft/control/mesh"
+	"github.com/weftmesh/weft/control/secrets"
 	"github.com/weftmesh/weft/control/source"
 )
 
@@ -37,6 +39,10 @@ type Proxy struct {
 	Synced    bool      `json:"synced"`                 // it has answered all of it
 	Kinds     []Kind    `json:"kinds"`                  // that it has asked for
 	Unknown   []string  `json:"unknownTypes,omitempty"` // that it has asked for, too, and nobody tells of
+	Identity  string    `json:"identity,omitempty"`     // that it has shown to have; empty: it has shown none
+	By        string    `json:"by,omitempty"`           // how
+	// Withheld are secrets that its configuration names and that it is not told.
+	Withheld []secrets.Withheld `json:"withheld,omitempty"`
 }
 
 // Kind is how a stream stands with a kind of resource.
@@ -105,13 +111,21 @@ func (p *Push) gatherStatus(s *Status) *mesh.Mesh {
 			s.Problems = append(s.Problems, Problem{Source: name, Text: Say(one), Warning: one.Warning})
 		}
 	}
-	for _, list := range p.unrun {
+	for id, list := range p.unrun {
+		for _, one := range list {
+			s.Problems = append(s.Problems, Problem{Source: id.source, Text: Say(one), Warning: one.Warning})
+		}
+	}
+	for _, list := range p.doubled {
 		for _, one := range list {
 			s.Problems = append(s.Problems, Problem{Source: one.From.Source, Text: Say(one), Warning: one.Warning})
 		}
 	}
 	for session, m := range p.proxies {
 		one := Proxy{ID: m.proxy.ID, Namespace: m.proxy.Namespace, Peer: session.Peer(), Since: session.Since(), Kinds: []Kind{}, Unknown: session.Unknown()}
+		if one.By, one.Withheld = m.shown.By, m.group.withheld; m.shown.Who != (ca.Identity{}) {
+			one.Identity = m.shown.Who.String()
+		}
 		states, at := session.States(now)
 		if m.view != nil {
 			one.View, one.Synced = m.view.Version, at == m.view
@@ -127,7 +141,7 @@ func (p *Push) gatherStatus(s *Status) *mesh.Mesh {
 	return p.mesh
 }
 
-// Problems are all that there are with objects of sources: what is wrong with them, and what is not run of them.
+// Problems are all that there are with objects of sources: what is wrong with them, what is not run of them, and which of several do not count.
 func (p *Push) Problems() (out []source.Problem) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -135,6 +149,9 @@ func (p *Push) Problems() (out []source.Problem) {
 		out = append(out, list...)
 	}
 	for _, list := range p.unrun {
+		out = append(out, list...)
+	}
+	for _, list := range p.doubled {
 		out = append(out, list...)
 	}
 	return out

@@ -316,9 +316,9 @@ func items(n *yaml.Node) []*yaml.Node {
 	return n.Content
 }
 
-func put[V any](m *map[int]V, at int, v V) {
+func put[K comparable, V any](m *map[K]V, at K, v V) {
 	if *m == nil {
-		*m = map[int]V{}
+		*m = map[K]V{}
 	}
 	(*m)[at] = v
 }

@@ -203,6 +203,9 @@ func numbers(m protoreflect.Message) (f *fault) {
 
 // annotations checks those that mean something to every kind of Istio's.
 func (c *checker) annotations() {
+	if author, is := c.object.Annotations[AuthorAnnotation]; is && !IsAuthor(author) {
+		c.warn("metadata.annotations"+step(AuthorAnnotation), "%q names nobody: want a word of at most 128 bytes", short(author))
+	}
 	if Forms[c.object.Kind].message == nil {
 		return
 	}

@@ -82,6 +82,56 @@ func formOf(group, name string) (Kind, bool) {
 	return 0, false
 }
 
+// shortNames are what people type.
+var shortNames = map[string]Kind{
+	"vs": VirtualService, "dr": DestinationRule, "gw": Gateway, "se": ServiceEntry, "we": WorkloadEntry, "wg": WorkloadGroup, "sc": Sidecar, "ef": EnvoyFilter,
+	"pa": PeerAuthentication, "ra": RequestAuthentication, "ap": AuthorizationPolicy, "wp": WasmPlugin, "tm": Telemetry,
+	"svc": Service, "po": Pod, "no": Node, "ns": Namespace, "cm": ConfigMap,
+}
+
+// KindOf finds a kind by what people call it: its name or plural in any letters, alone or with its group behind a dot, or its short name.
+func KindOf(word string) (Kind, bool) {
+	word = strings.ToLower(word)
+	if k, is := shortNames[word]; is {
+		return k, true
+	}
+	for k := range Forms {
+		f := &Forms[k]
+		name := strings.ToLower(f.Name)
+		plural := f.Plural
+		if f.Group != "" {
+			if rest, is := strings.CutSuffix(word, "."+f.Group); is && (rest == name || rest == plural) {
+				return Kind(k), true
+			}
+		}
+		if word == name || word == plural && plural != "" {
+			return Kind(k), true
+		}
+	}
+	return 0, false
+}
+
+// Resource is how a kind is called where its group has to be said: virtualservices.networking.istio.io.
+func (k Kind) Resource() string {
+	f := &Forms[k]
+	switch {
+	case f.Plural == "":
+		return strings.ToLower(f.Name)
+	case f.Group == "":
+		return f.Plural
+	}
+	return f.Plural + "." + f.Group
+}
+
+// APIVersion is what a manifest of the kind says.
+func (k Kind) APIVersion() string {
+	f := &Forms[k]
+	if len(f.Versions) == 0 {
+		return ""
+	}
+	return strings.TrimPrefix(f.Group+"/"+f.Versions[0], "/")
+}
+
 // ours says whether a group is one whose kinds the mesh ought to know. What installs Istio is nothing to it.
 func ours(group string) bool {
 	return group != "install.istio.io" && strings.HasSuffix(group, ".istio.io") || group == "istio.alibabacloud.com"

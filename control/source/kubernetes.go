@@ -232,6 +232,14 @@ func (t *TargetPort) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &t.Number)
 }
 
+// MarshalJSON writes it as it is read.
+func (t TargetPort) MarshalJSON() ([]byte, error) {
+	if t.Name != "" {
+		return json.Marshal(t.Name)
+	}
+	return json.Marshal(t.Number)
+}
+
 // service checks what an API server would have.
 func (c *checker) service(s *ServiceSpec) {
 	names, numbers := map[string]bool{}, map[string]bool{}

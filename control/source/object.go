@@ -1,7 +1,9 @@
 package source
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -49,6 +51,7 @@ type Object struct {
 	Created             time.Time // zero: nobody has said
 	Generation          int64     // of the spec; 0: nobody counts
 	Revision            string    // whatever the source tells versions apart by
+	Author              string    // who last wrote the spec; empty: nobody has said
 	// Spec is by kind: a pointer to Istio's own message (networking/v1alpha3, security/v1beta1, telemetry/v1alpha1, extensions/v1alpha1,
 	// networking/v1beta1 for a ProxyConfig, mesh/v1alpha1), or to a struct of this package with what is read of a kind of Kubernetes'.
 	Spec any
@@ -70,6 +73,34 @@ func (k Key) String() string {
 		return fmt.Sprintf("%s %s", k.Kind, k.Name)
 	}
 	return fmt.Sprintf("%s %s/%s", k.Kind, k.Namespace, k.Name)
+}
+
+// Path is a key as paths have it, such as virtualservices.networking.istio.io/shop/reviews. What has no namespace has "-" there, which is none.
+func (k Key) Path() string {
+	namespace := k.Namespace
+	if namespace == "" {
+		namespace = "-"
+	}
+	return k.Kind.Resource() + "/" + namespace + "/" + k.Name
+}
+
+// ParsePath reads a Path, of which the kind may be said in any way that KindOf knows.
+func ParsePath(path string) (Key, bool) {
+	word, rest, _ := strings.Cut(path, "/")
+	namespace, name, _ := strings.Cut(rest, "/")
+	kind, known := KindOf(word)
+	if !known || len(name) > maxName || !names.MatchString(name) || (namespace == "-") != (Forms[kind].Cluster || Forms[kind].Versions == nil) {
+		return Key{}, false
+	}
+	if namespace == "-" {
+		return Key{Kind: kind, Name: name}, true
+	}
+	return Key{kind, namespace, name}, len(namespace) <= maxName && names.MatchString(namespace)
+}
+
+// Compare orders keys: by kind, namespace and name.
+func Compare(a, b Key) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
 // Change is an object that is new or another than it was, or that is gone.

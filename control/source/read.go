@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -25,17 +26,25 @@ type Contents struct {
 	Problems []Problem // with the others and, as warnings, with these
 	// Torn says that a part could not be read as objects at all: what else should be there nobody can say.
 	Torn bool
+	// Expected are the resourceVersions that objects say they are written upon, of those that say one.
+	Expected map[Key]string
 }
 
 // Read reads and checks the objects of a file: YAML or JSON, of one document or many, lists too. An object that says no namespace is in "default".
 // Its Revision is a hash of all that is read of it.
-func Read(data []byte, from Origin) (c Contents) {
+func Read(data []byte, from Origin) Contents { return ReadIn(data, from, "") }
+
+// ReadIn reads as Read does what is to be in a namespace: an object that says none is in it, and one that says another is refused.
+func ReadIn(data []byte, from Origin, namespace string) (c Contents) {
 	if f := TooLarge(int64(len(data)), from); f != nil {
 		return Contents{Problems: []Problem{*f}, Torn: true}
 	}
 	for _, d := range Split(data) {
-		one := d.Read(from)
+		one := d.readIn(from, namespace)
 		c.Objects, c.Problems, c.Torn = append(c.Objects, one.Objects...), append(c.Problems, one.Problems...), c.Torn || one.Torn
+		for k, v := range one.Expected {
+			put(&c.Expected, k, v)
+		}
 	}
 	return c
 }
@@ -50,8 +59,10 @@ func TooLarge(size int64, from Origin) *Problem {
 }
 
 // Read reads a document as Read does a file.
-func (d Document) Read(from Origin) Contents {
-	r := &reading{from: from, line: d.Line}
+func (d Document) Read(from Origin) Contents { return d.readIn(from, "") }
+
+func (d Document) readIn(from Origin, namespace string) Contents {
+	r := &reading{from: from, line: d.Line, namespace: namespace}
 	roots, f := d.parse()
 	for _, root := range roots {
 		r.one(root, "", "", 0)
@@ -111,9 +122,11 @@ func readSetting(kind Kind, data []byte, from Origin) (*Object, []Problem) {
 
 // reading is what has been read of a document.
 type reading struct {
-	from  Origin
-	line  int // of the file, where the document begins
-	wrong int // what is wrong with the object that is being read, without warnings
+	from Origin
+	line int // of the file, where the document begins
+	// namespace is the one that objects are to be in; empty: any, and "default" if they say none.
+	namespace string
+	wrong     int // what is wrong with the object that is being read, without warnings
 	Contents
 }
 
@@ -256,6 +269,16 @@ func field(pairs []*yaml.Node, name string) *yaml.Node {
 	return nil
 }
 
+// AuthorAnnotation names who has written an object, where the source itself does not know.
+const AuthorAnnotation = "weft.dev/author"
+
+// IsAuthor says whether a text can name an author: a word of at most 128 bytes.
+func IsAuthor(text string) bool {
+	return text != "" && len(text) <= 128 && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f })
+}
+
+const maxName = 253 // bytes
+
 // names are what Kubernetes has objects and namespaces called.
 var names = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
 
@@ -287,7 +310,7 @@ func (r *reading) head(o *Object, n *yaml.Node) (pairs []*yaml.Node, f *fault) {
 		case "name", "namespace":
 			switch {
 			case null && key.Value == "namespace":
-			case v.Kind != yaml.ScalarNode || len(v.Value) > 253 || !names.MatchString(v.Value):
+			case v.Kind != yaml.ScalarNode || len(v.Value) > maxName || !names.MatchString(v.Value):
 				// Whose it is nobody knows then.
 				return pairs, (&fault{path: key.Value, line: v.Line,
 					text: fmt.Sprintf("%q is no name: small letters, digits, dashes and dots, at most 253", short(v.Value))}).in("metadata")
@@ -328,7 +351,15 @@ func (r *reading) head(o *Object, n *yaml.Node) (pairs []*yaml.Node, f *fault) {
 	case Forms[o.Kind].Cluster:
 		o.Namespace = ""
 	case o.Namespace == "":
-		o.Namespace = "default"
+		o.Namespace = cmp.Or(r.namespace, "default")
+	case r.namespace != "" && o.Namespace != r.namespace:
+		say(&fault{path: "namespace", line: field(pairs, "namespace").Line, text: fmt.Sprintf("is %s, and %s is asked for", short(o.Namespace), r.namespace)})
+	}
+	if v := field(pairs, "resourceVersion"); v != nil && v.Kind == yaml.ScalarNode && v.ShortTag() != "!!null" && v.Value != "" {
+		put(&r.Expected, o.Key, v.Value)
+	}
+	if author := o.Annotations[AuthorAnnotation]; IsAuthor(author) {
+		o.Author = author
 	}
 	return pairs, first
 }

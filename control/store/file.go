@@ -92,52 +92,56 @@ func (f *File) List(_ context.Context, prefix string) (out []Entry, err error) {
 }
 
 // Put implements Store.
-func (f *File) Put(_ context.Context, key string, value []byte, was Revision) (Revision, error) {
-	if err := check(key, value); err != nil {
-		return Absent, err
-	}
-	e, err := f.change(key, func(b *bbolt.Bucket, is Revision) (Entry, error) {
-		if is != was {
-			return Entry{}, ErrConflict
-		}
-		n, err := b.NextSequence()
-		if err != nil {
-			return Entry{}, err
-		}
-		sealed := seal(n, value)
-		return unseal([]byte(key), sealed), b.Put([]byte(key), sealed)
-	})
-	return e.Revision, err
+func (f *File) Put(ctx context.Context, key string, value []byte, was Revision) (Revision, error) {
+	return one(f.Commit(ctx, []Write{{Key: key, Value: value, Was: was}}))
 }
 
 // Delete implements Store.
-func (f *File) Delete(_ context.Context, key string, was Revision) error {
-	_, err := f.change(key, func(b *bbolt.Bucket, is Revision) (Entry, error) {
-		switch is {
-		case Absent:
-			return Entry{}, ErrNotFound
-		case was:
-			return Entry{Key: key}, b.Delete([]byte(key))
-		}
-		return Entry{}, ErrConflict
-	})
+func (f *File) Delete(ctx context.Context, key string, was Revision) error {
+	_, err := f.Commit(ctx, []Write{{Key: key, Was: was, Gone: true}})
 	return err
 }
 
-// change writes to a key of which it says what revision it has, and tells who watches what has become of it.
-func (f *File) change(key string, write func(b *bbolt.Bucket, is Revision) (Entry, error)) (e Entry, err error) {
+// Commit implements Store.
+func (f *File) Commit(_ context.Context, writes []Write) ([]Revision, error) {
+	if err := Check(writes); err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	err = f.db.Update(func(tx *bbolt.Tx) (err error) {
+	events := make([]Event, len(writes))
+	at := "" // the key that it is about
+	err := f.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(values)
-		e, err = write(b, unseal([]byte(key), b.Get([]byte(key))).Revision)
-		return err
+		for i, w := range writes {
+			at = w.Key
+			if err := w.stands(unseal([]byte(w.Key), b.Get([]byte(w.Key))).Revision); err != nil {
+				return err
+			}
+			if w.Gone {
+				events[i].Key = w.Key
+				if err := b.Delete([]byte(w.Key)); err != nil {
+					return err
+				}
+				continue
+			}
+			n, err := b.NextSequence()
+			if err != nil {
+				return err
+			}
+			sealed := seal(n, w.Value)
+			if err := b.Put([]byte(w.Key), sealed); err != nil {
+				return err
+			}
+			events[i].Entry = unseal([]byte(w.Key), sealed)
+		}
+		return nil
 	})
 	if err != nil {
-		return Entry{}, f.why(key, err)
+		return nil, f.why(at, err)
 	}
-	f.watchers.tell(Event{e})
-	return e, nil
+	f.watchers.tell(events)
+	return revisions(events), nil
 }
 
 // Watch implements Store.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -55,41 +56,43 @@ func (m *Memory) list(prefix string) (out []Entry, err error) {
 }
 
 // Put implements Store.
-func (m *Memory) Put(_ context.Context, key string, value []byte, was Revision) (Revision, error) {
-	if err := check(key, value); err != nil {
-		return Absent, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return Absent, failed(key, ErrClosed)
-	}
-	if m.all[key].Revision != was {
-		return Absent, failed(key, ErrConflict)
-	}
-	m.written++
-	e := Entry{Key: key, Value: slices.Clone(value), Revision: Revision(strconv.FormatUint(m.written, 10))}
-	m.all[key] = e
-	m.watchers.tell(Event{e})
-	return e.Revision, nil
+func (m *Memory) Put(ctx context.Context, key string, value []byte, was Revision) (Revision, error) {
+	return one(m.Commit(ctx, []Write{{Key: key, Value: value, Was: was}}))
 }
 
 // Delete implements Store.
-func (m *Memory) Delete(_ context.Context, key string, was Revision) error {
+func (m *Memory) Delete(ctx context.Context, key string, was Revision) error {
+	_, err := m.Commit(ctx, []Write{{Key: key, Was: was, Gone: true}})
+	return err
+}
+
+// Commit implements Store.
+func (m *Memory) Commit(_ context.Context, writes []Write) ([]Revision, error) {
+	if err := Check(writes); err != nil {
+		return nil, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return failed(key, ErrClosed)
+		return nil, fmt.Errorf("store: %w", ErrClosed)
 	}
-	switch e, ok := m.all[key]; {
-	case !ok:
-		return failed(key, ErrNotFound)
-	case e.Revision != was:
-		return failed(key, ErrConflict)
+	for _, w := range writes {
+		if err := w.stands(m.all[w.Key].Revision); err != nil {
+			return nil, failed(w.Key, err)
+		}
 	}
-	delete(m.all, key)
-	m.watchers.tell(Event{Entry{Key: key}})
-	return nil
+	events := make([]Event, len(writes))
+	for i, w := range writes {
+		if events[i].Key = w.Key; w.Gone {
+			delete(m.all, w.Key)
+			continue
+		}
+		m.written++
+		events[i].Entry = Entry{Key: w.Key, Value: slices.Clone(w.Value), Revision: Revision(strconv.FormatUint(m.written, 10))}
+		m.all[w.Key] = events[i].Entry
+	}
+	m.watchers.tell(events)
+	return revisions(events), nil
 }
 
 // Watch implements Store.

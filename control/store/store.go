@@ -37,9 +37,19 @@ var (
 
 // Bounds of what is stored: those of etcd's requests, less what goes around a value.
 const (
-	MaxKey   = 512     // bytes
-	MaxValue = 1 << 20 // bytes
+	MaxKey    = 512     // bytes
+	MaxValue  = 1 << 20 // bytes
+	MaxWrites = 120     // of one commit
+	MaxCommit = 5 << 18 // bytes of keys and values together
 )
+
+// Write is a change of one key, made if its revision is still that one.
+type Write struct {
+	Key   string
+	Value []byte
+	Was   Revision // Absent: it must not be there yet
+	Gone  bool     // the key is taken away, and Value is not looked at
+}
 
 // Store is a place where values are kept. All of it may be called at the same time from anywhere. What has been written is there after a crash, if
 // the store is one that lasts at all.
@@ -53,6 +63,9 @@ type Store interface {
 	Put(ctx context.Context, key string, value []byte, was Revision) (Revision, error)
 	// Delete takes a value away if its revision is still that one; else it fails with ErrConflict, or with ErrNotFound.
 	Delete(ctx context.Context, key string, was Revision) error
+	// Commit makes all of these writes, at most MaxWrites of as many keys and MaxCommit bytes, or none of them, as Put and Delete would. It
+	// gives their new revisions, Absent for what is gone. Who watches is told of them together.
+	Commit(ctx context.Context, writes []Write) ([]Revision, error)
 	// Watch tells all whose key begins so, at once, and from then on each change, in the order in which they were made: whoever is slow
 	// is told only the last of several about a key. It returns when the context ends, or with what has gone wrong.
 	Watch(ctx context.Context, prefix string, each func([]Event)) error
@@ -60,15 +73,27 @@ type Store interface {
 	Close() error
 }
 
-// Open opens the store that an operator names: a file, or nothing at all for one that lasts as long as the process.
+// Open opens the store that an operator names: a file, etcd://…, or nothing at all for one that lasts as long as the process.
 func Open(name string) (Store, error) {
-	if scheme, _, ok := strings.Cut(name, "://"); ok {
-		return nil, fmt.Errorf("store: %s: stores of the kind %q are not there yet: name a file, or leave it out to keep things in memory", name, scheme)
+	scheme, _, ok := strings.Cut(name, "://")
+	if ok && scheme == "etcd" {
+		e, err := OpenEtcd(name)
+		if err != nil {
+			return nil, err
+		}
+		return e, nil
+	}
+	if ok {
+		return nil, fmt.Errorf("store: %s: stores of the kind %q are not there yet: name a file or etcd://HOST:PORT, or leave it out to keep things in memory", name, scheme)
 	}
 	if name == "" {
 		return NewMemory(), nil
 	}
-	return OpenFile(name)
+	f, err := OpenFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // check says whether something can be stored. Keys are paths of words that people can read.
@@ -82,6 +107,58 @@ func check(key string, value []byte) error {
 		return fmt.Errorf("store: key %q: %w: %d bytes, want at most %d", key, ErrInvalid, len(value), MaxValue)
 	}
 	return nil
+}
+
+// Check says whether writes can be made together.
+func Check(writes []Write) error {
+	if len(writes) > MaxWrites {
+		return fmt.Errorf("store: %d writes: %w together: want at most %d", len(writes), ErrInvalid, MaxWrites)
+	}
+	total, keys := 0, make(map[string]bool, len(writes))
+	for _, w := range writes {
+		if w.Gone {
+			w.Value = nil
+		}
+		if err := check(w.Key, w.Value); err != nil {
+			return err
+		}
+		if keys[w.Key] {
+			return fmt.Errorf("store: key %q: %w twice at once", w.Key, ErrInvalid)
+		}
+		keys[w.Key] = true
+		total += len(w.Key) + len(w.Value)
+	}
+	if total > MaxCommit {
+		return fmt.Errorf("store: %d bytes: %w together: want at most %d", total, ErrInvalid, MaxCommit)
+	}
+	return nil
+}
+
+// stands says whether a write is still what its writer takes it for, of a key that has this revision.
+func (w *Write) stands(is Revision) error {
+	switch {
+	case w.Gone && is == Absent:
+		return ErrNotFound
+	case w.Was != is:
+		return ErrConflict
+	}
+	return nil
+}
+
+func revisions(events []Event) []Revision {
+	all := make([]Revision, len(events))
+	for i, e := range events {
+		all[i] = e.Revision
+	}
+	return all
+}
+
+// one is what has come of a commit of one write.
+func one(all []Revision, err error) (Revision, error) {
+	if err != nil {
+		return Absent, err
+	}
+	return all[0], nil
 }
 
 func failed(key string, err error) error { return fmt.Errorf("store: key %q: %w", key, err) }

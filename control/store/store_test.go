@@ -14,16 +14,19 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/weftmesh/weft/test/etcd"
 )
 
 // kinds are all stores that there are: each keeps to the same rules.
 func kinds(t *testing.T, f func(t *testing.T, s Store)) {
-	for name, open := range map[string]func() (Store, error){
-		"memory": func() (Store, error) { return Open("") },
-		"file":   func() (Store, error) { return Open(filepath.Join(t.TempDir(), "store")) },
+	for name, open := range map[string]func(t *testing.T) (Store, error){
+		"memory": func(*testing.T) (Store, error) { return Open("") },
+		"file":   func(t *testing.T) (Store, error) { return Open(filepath.Join(t.TempDir(), "store")) },
+		"etcd":   func(t *testing.T) (Store, error) { return Open(etcd.Start(t).Store("weft/test")) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := open()
+			s, err := open(t)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,6 +79,48 @@ func TestWritersNoticeOneAnother(t *testing.T) {
 		}
 		if third := put(t, s, "a", "", Absent); third == first || third == second {
 			t.Errorf("revision %q again", third)
+		}
+	})
+}
+
+// TestCommit makes several writes at once: all of them, told together, or none.
+func TestCommit(t *testing.T) {
+	kinds(t, func(t *testing.T, s Store) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		told := make(chan []Event, 100)
+		go s.Watch(ctx, "c/", func(events []Event) { told <- events })
+		if first := <-told; len(first) != 0 {
+			t.Errorf("told %v at once", first)
+		}
+		a := put(t, s, "c/a", "1", Absent)
+		<-told
+		all, err := s.Commit(ctx, []Write{{Key: "c/a", Was: a, Gone: true}, {Key: "c/b", Value: []byte("2")}, {Key: "c/c", Value: []byte("3")}})
+		if err != nil || len(all) != 3 || all[0] != Absent || all[1] == Absent || all[2] == Absent {
+			t.Fatalf("%q, %v", all, err)
+		}
+		if events := <-told; len(events) != 3 || !events[0].Gone() || events[1].Revision != all[1] || string(events[2].Value) != "3" {
+			t.Errorf("told %v: want all three together", events)
+		}
+		for name, one := range map[string]struct {
+			writes []Write
+			want   error
+		}{
+			"one is older":    {[]Write{{Key: "c/d"}, {Key: "c/b", Value: []byte("4"), Was: a}}, ErrConflict},
+			"one is there":    {[]Write{{Key: "c/d"}, {Key: "c/b", Value: []byte("4")}}, ErrConflict},
+			"one is gone":     {[]Write{{Key: "c/d"}, {Key: "c/a", Was: a, Gone: true}}, ErrNotFound},
+			"one is too long": {[]Write{{Key: "c/d"}, {Key: strings.Repeat("k", MaxKey+1)}}, ErrInvalid},
+			"one twice":       {[]Write{{Key: "c/d"}, {Key: "c/d"}}, ErrInvalid},
+			"too many":        {make([]Write, MaxWrites+1), ErrInvalid},
+			"too much":        {[]Write{{Key: "c/d", Value: make([]byte, MaxValue)}, {Key: "c/e", Value: make([]byte, MaxValue)}}, ErrInvalid},
+		} {
+			if all, err := s.Commit(ctx, one.writes); !errors.Is(err, one.want) || all != nil {
+				t.Errorf("%s: %q, %v: want %v", name, all, err, one.want)
+			}
+		}
+		list, err := s.List(ctx, "c/")
+		if err != nil || len(list) != 2 || string(list[0].Value) != "2" || list[0].Revision != all[1] {
+			t.Errorf("there are %v, %v: want what was there before", list, err)
 		}
 	})
 }

@@ -23,19 +23,21 @@ type watcher struct {
 	wake    chan struct{}
 }
 
-// tell passes a change on. It is called in the order in which changes are made.
-func (w *watchers) tell(e Event) {
+// tell passes changes on that were made at once. It is called in the order in which changes are made.
+func (w *watchers) tell(events []Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for one := range w.list {
-		if !strings.HasPrefix(e.Key, one.prefix) {
-			continue
+		for _, e := range events {
+			if !strings.HasPrefix(e.Key, one.prefix) {
+				continue
+			}
+			if _, ok := one.pending[e.Key]; !ok {
+				one.order = append(one.order, e.Key)
+			}
+			one.pending[e.Key] = e
+			one.rouse()
 		}
-		if _, ok := one.pending[e.Key]; !ok {
-			one.order = append(one.order, e.Key)
-		}
-		one.pending[e.Key] = e
-		one.rouse()
 	}
 }
 

@@ -67,7 +67,27 @@ func Check(o *source.Object) (problems []source.Problem) {
 			if s.GetTls().GetMode() == networking.ServerTLSSettings_AUTO_PASSTHROUGH {
 				c.refuse(fmt.Sprintf("spec.servers[%d].tls.mode", i), "AUTO_PASSTHROUGH is not run yet: want PASSTHROUGH, and routes for the names")
 			}
+			for _, name := range credentialNames(s.GetTls()) {
+				if !isCredential(name, false) {
+					c.refuse(fmt.Sprintf("spec.servers[%d].tls.credentialName", i), "%q: want the name of a Secret", name)
+				}
+			}
+			if name := s.GetTls().GetCaCertCredentialName(); name != "" && !isCredential(name, true) {
+				c.refuse(fmt.Sprintf("spec.servers[%d].tls.caCertCredentialName", i), "%q: want the name of a Secret, or configmap://NAME", name)
+			}
 		}
+	case *networking.DestinationRule:
+		tlsOf(spec, func(path string, tls *networking.ClientTLSSettings) {
+			name, mode := tls.GetCredentialName(), tls.GetMode()
+			if name == "" || mode != networking.ClientTLSSettings_SIMPLE && mode != networking.ClientTLSSettings_MUTUAL {
+				return
+			}
+			if !isCredential(name, mode == networking.ClientTLSSettings_SIMPLE) {
+				c.refuse(path+".credentialName", "%q: want the name of a Secret, or for SIMPLE configmap://NAME", name)
+			} else if spec.GetWorkloadSelector() == nil {
+				c.warn(path+".credentialName", "%q is for gateways: sidecars speak no TLS to the host, unless a workloadSelector chooses them", name)
+			}
+		})
 	case *networking.Sidecar:
 		for i, l := range spec.GetIngress() {
 			if e := l.GetDefaultEndpoint(); l.GetCaptureMode() == networking.CaptureMode_NONE && !local(e) {

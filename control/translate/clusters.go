@@ -184,7 +184,10 @@ func (k *serviceClustersKey) secure(c *clusterv3.Cluster, o *httpv3.HttpProtocol
 	sni := serverName(port.Number, subset, svc.Host)
 	switch p.tls.GetMode() {
 	case networking.ClientTLSSettings_SIMPLE, networking.ClientTLSSettings_MUTUAL:
-		socket, autoSNI, autoNames := originate(&k.clusterTraits, p.tls, http2, svc.Accounts, svc.External)
+		if p.tls.GetCredentialName() != "" && !toldCredentials(k.traits.Gateway, k.rule) {
+			break // who is told it is the gateway behind
+		}
+		socket, autoSNI, autoNames := originate(&k.clusterTraits, p.tls, k.rule, http2, svc.Accounts, svc.External)
 		if c.TransportSocket = socket; autoSNI || autoNames {
 			o.UpstreamHttpProtocolOptions = &corev3.UpstreamHttpProtocolOptions{AutoSni: autoSNI, AutoSanValidation: autoNames}
 		}

@@ -106,18 +106,16 @@ func (w *gatewayWriter) nothing(port uint32) *host {
 	return newHost(&routev3.VirtualHost{Name: "blackhole:" + portText(port), Domains: []string{"*"}})
 }
 
-// doorTLS is TLS that ends at a door.
-func doorTLS(s *mesh.Settings, from Identity, said *networking.ServerTLSSettings) *corev3.TransportSocket {
+// tls is TLS that ends at a door.
+func (d *door) tls(s *mesh.Settings, from Identity) *corev3.TransportSocket {
+	said := d.server.GetTls()
 	common := &tlsv3.CommonTlsContext{TlsParams: &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2}, AlpnProtocols: []string{"h2", "http/1.1"}}
 	c := &tlsv3.DownstreamTlsContext{CommonTlsContext: common, RequireClientCertificate: wrapperspb.Bool(false)}
 	mode := said.GetMode()
-	asks := mode == networking.ServerTLSSettings_MUTUAL || mode == networking.ServerTLSSettings_OPTIONAL_MUTUAL || mode == networking.ServerTLSSettings_ISTIO_MUTUAL
+	asks := asks(mode)
 	c.RequireClientCertificate.Value = asks && mode != networking.ServerTLSSettings_OPTIONAL_MUTUAL
 	names := exactly(said.GetSubjectAltNames())
-	credentials := said.GetCredentialNames()
-	if len(credentials) == 0 && said.GetCredentialName() != "" {
-		credentials = []string{said.GetCredentialName()}
-	}
+	credentials := credentialNames(said)
 	switch {
 	case mode == networking.ServerTLSSettings_ISTIO_MUTUAL:
 		common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{secret(from, secretOwn)}
@@ -127,23 +125,19 @@ func doorTLS(s *mesh.Settings, from Identity, said *networking.ServerTLSSettings
 		for _, name := range credentials {
 			common.TlsCertificateSdsSecretConfigs = append(common.TlsCertificateSdsSecretConfigs, secret(FromPlane, secretOf(name)))
 		}
-		if asks {
-			root := said.GetCaCertCredentialName()
-			if root == "" {
-				root = credentials[0] + "-cacert"
-			}
-			common.ValidationContextType = verified(names, secret(FromPlane, secretOf(root)))
-		}
 	case from == FromAgent:
 		common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{secret(from, "file-cert:"+said.GetServerCertificate()+"~"+said.GetPrivateKey())}
-		if asks {
+		if asks && said.GetCaCertCredentialName() == "" {
 			common.ValidationContextType = verified(names, secret(from, "file-root:"+said.GetCaCertificates()))
 		}
 	default: // nobody reads files for the proxy, so that it does itself
 		common.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: file(said.GetServerCertificate()), PrivateKey: file(said.GetPrivateKey())}}
-		if asks {
+		if asks && said.GetCaCertCredentialName() == "" {
 			common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: file(said.GetCaCertificates()), MatchSubjectAltNames: names}} // any kind of name
 		}
+	}
+	if asks && (len(credentials) > 0 || said.GetCaCertCredentialName() != "") {
+		common.ValidationContextType = verified(names, secret(FromPlane, doorRoots(said, d.object.Namespace)))
 	}
 	if validation := common.GetCombinedValidationContext().GetDefaultValidationContext(); validation != nil {
 		validation.VerifyCertificateSpki, validation.VerifyCertificateHash = said.GetVerifyCertificateSpki(), said.GetVerifyCertificateHash()
@@ -181,6 +175,3 @@ func doorTLS(s *mesh.Settings, from Identity, said *networking.ServerTLSSettings
 func downstream(c *tlsv3.DownstreamTlsContext) *corev3.TransportSocket {
 	return &corev3.TransportSocket{Name: tlsSocketName, ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: wrap(c)}}
 }
-
-// secretOf is the name under which the control plane serves a secret of Kubernetes'.
-func secretOf(name string) string { return "kubernetes://" + name }

@@ -63,7 +63,7 @@ var known = map[string]fields{
 	forNetworking + "ConnectionPoolSettings.HTTPSettings":                        {run: "http1_max_pending_requests http2_max_requests max_requests_per_connection max_retries idle_timeout h2_upgrade_policy use_client_protocol max_concurrent_streams http2_keep_alive"},
 	forNetworking + "ConnectionPoolSettings.HTTPSettings.ConnectionKeepalive":    {run: "interval timeout"},
 	forNetworking + "OutlierDetection":                                           {run: "split_external_local_origin_errors consecutive_local_origin_failures consecutive_gateway_errors consecutive_5xx_errors interval base_ejection_time max_ejection_percent min_health_percent"},
-	forNetworking + "ClientTLSSettings":                                          {run: "mode client_certificate private_key ca_certificates subject_alt_names sni insecure_skip_verify ca_crl"},
+	forNetworking + "ClientTLSSettings":                                          {run: "mode client_certificate private_key ca_certificates subject_alt_names sni insecure_skip_verify ca_crl credential_name"},
 	forNetworking + "TrafficPolicy.PortTrafficPolicy":                            {run: "port load_balancer connection_pool outlier_detection tls"},
 	forNetworking + "TrafficPolicy.TunnelSettings":                               {run: "protocol target_host target_port"},
 	forNetworking + "TrafficPolicy.RetryBudget":                                  {run: "percent min_retry_concurrency budget_interval"},

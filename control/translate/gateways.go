@@ -33,6 +33,7 @@ type gateway struct {
 	of                *ruled
 	held              [2]*space
 	made              []*host
+	credentials       []string // that its doors show, or take clients by
 }
 
 // door is one server of a Gateway.
@@ -96,6 +97,7 @@ func (t *Translator) gateway(m *mesh.Mesh, p *Proxy, s *scope) *gateway {
 					d.port = target
 				}
 				w.doors = append(w.doors, d)
+				w.made.credentials = append(w.made.credentials, d.credentials()...)
 			}
 		}
 		w.write()
@@ -196,7 +198,7 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 	if d.http() {
 		c := &listenerv3.FilterChain{FilterChainMatch: match, Filters: []*listenerv3.Filter{managerFilter(w.manager(d, name))}}
 		if d.ends() {
-			c.TransportSocket = doorTLS(w.k.settings, w.k.identity, d.server.GetTls())
+			c.TransportSocket = d.tls(w.k.settings, w.k.identity)
 		}
 		add(c)
 		return
@@ -235,7 +237,7 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 				c := raw.chain(v, r.GetRoute(), port, here)
 				c.Filters = append(accessTCP(w.k.settings, w.k.access), c.Filters...)
 				if d.ends() {
-					c.TransportSocket = doorTLS(w.k.settings, w.k.identity, d.server.GetTls())
+					c.TransportSocket = d.tls(w.k.settings, w.k.identity)
 				}
 				add(c)
 			}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -16,6 +17,10 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
 	"sigs.k8s.io/yaml"
 
 	"github.com/weftmesh/weft/control/mesh"
@@ -110,11 +115,45 @@ func messageOf(k server.Kind) proto.Message {
 		return &routev3.RouteConfiguration{}
 	case server.VirtualHosts:
 		return &routev3.VirtualHost{}
+	case server.Names:
+		return dynamicpb.NewMessage(nameTables())
 	}
 	return nil
 }
 
-var kindWords = map[server.Kind]string{server.Clusters: "cluster", server.Endpoints: "endpoints", server.Listeners: "listener", server.Routes: "routes", server.VirtualHosts: "host", server.Extensions: "extension"}
+// nameTables is how Istio's agents read tables of names (istio.networking.nds.v1), of which there is no library to be had.
+var nameTables = sync.OnceValue(func() protoreflect.MessageDescriptor {
+	text, many, message := descriptorpb.FieldDescriptorProto_TYPE_STRING, descriptorpb.FieldDescriptorProto_LABEL_REPEATED, descriptorpb.FieldDescriptorProto_TYPE_MESSAGE
+	field := func(name string, number int32) *descriptorpb.FieldDescriptorProto {
+		one := descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL
+		return &descriptorpb.FieldDescriptorProto{Name: &name, JsonName: &name, Number: &number, Type: &text, Label: &one}
+	}
+	list := func(f *descriptorpb.FieldDescriptorProto) *descriptorpb.FieldDescriptorProto {
+		f.Label = &many
+		return f
+	}
+	of := func(f *descriptorpb.FieldDescriptorProto, name string) *descriptorpb.FieldDescriptorProto {
+		f.Type, f.TypeName = &message, proto.String(".istio.networking.nds.v1.NameTable."+name)
+		return f
+	}
+	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
+		Name: proto.String("nds.proto"), Package: proto.String("istio.networking.nds.v1"), Syntax: proto.String("proto3"),
+		MessageType: []*descriptorpb.DescriptorProto{{
+			Name:  proto.String("NameTable"),
+			Field: []*descriptorpb.FieldDescriptorProto{list(of(field("table", 1), "TableEntry"))},
+			NestedType: []*descriptorpb.DescriptorProto{
+				{Name: proto.String("NameInfo"), Field: []*descriptorpb.FieldDescriptorProto{list(field("ips", 1)), field("registry", 2), field("shortname", 3), field("namespace", 4), list(field("alt_hosts", 5))}},
+				{Name: proto.String("TableEntry"), Field: []*descriptorpb.FieldDescriptorProto{field("key", 1), of(field("value", 2), "NameInfo")}, Options: &descriptorpb.MessageOptions{MapEntry: proto.Bool(true)}},
+			},
+		}},
+	}, nil)
+	if err != nil {
+		panic(err)
+	}
+	return file.Messages().Get(0)
+})
+
+var kindWords = map[server.Kind]string{server.Clusters: "cluster", server.Endpoints: "endpoints", server.Listeners: "listener", server.Routes: "routes", server.VirtualHosts: "host", server.Extensions: "extension", server.Names: "names"}
 
 // render is the resources of a view that are asked for, as YAML.
 func render(t testing.TB, v *server.View, show []string) string {
@@ -124,7 +163,9 @@ func render(t testing.TB, v *server.View, show []string) string {
 	for _, part := range v.Parts {
 		for _, r := range part.Resources {
 			label := kindWords[part.Kind] + "/" + r.Name
-			names = append(names, label)
+			if part.Kind != server.Names { // of which each view has one
+				names = append(names, label)
+			}
 			for _, want := range show {
 				prefix, some := strings.CutSuffix(want, "*")
 				if label == want || some && strings.HasPrefix(label, prefix) {

@@ -52,6 +52,8 @@ type ruled struct {
 	*seen
 	rules []*mesh.DestinationRule
 	zones bool // some have endpoints ordered by where the client is
+	// credentials are the names of those that they have proxies connect with, by the role of the proxy.
+	credentials [Gateway + 1][]string
 }
 
 // rule gives the rule for a host; nil: there is none, or the host is not seen.
@@ -86,6 +88,13 @@ func (t *Translator) scope(m *mesh.Mesh, p *Proxy) *scope {
 		for i, svc := range seen.services {
 			r.rules[i] = m.Rules.For(p.Namespace, svc.Host, svc.Namespace)
 			r.zones = r.zones || zoned(m.Settings, r.rules[i])
+			for role := range r.credentials {
+				if toldCredentials(Role(role) == Gateway, r.rules[i]) {
+					tlsOf(r.rules[i].Spec, func(_ string, tls *networking.ClientTLSSettings) {
+						r.credentials[role] = append(r.credentials[role], originated(tls, r.rules[i].Namespace)...)
+					})
+				}
+			}
 		}
 		return r
 	})

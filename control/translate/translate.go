@@ -36,6 +36,7 @@ type Translator struct {
 	doorHosts      memo[doorHostKey, host]
 	spaces         memo[spaceKey, space]
 	statics        memo[staticKey, staticLayer]
+	names          memo[namesKey, namesLayer]
 	patches        memo[patchesKey, patches]
 	patcheds       memo[patchedKey, patched]
 	views          memo[viewKey, view]
@@ -53,7 +54,8 @@ type pieces struct{ resources []*server.Resource }
 type view struct {
 	server.View
 	layers
-	patched []*patched
+	credentials []string
+	patched     []*patched
 }
 
 // layers are what a view is made of. Those that a proxy has no use for are nil.
@@ -65,6 +67,7 @@ type layers struct {
 	routes    *routeLayer
 	inbound   *inbound
 	gateway   *gateway
+	names     *namesLayer
 	patches   *patches // nil: there are none
 }
 
@@ -76,6 +79,7 @@ type viewKey struct {
 	routes    ref[routeLayer]
 	inbound   ref[inbound]
 	gateway   ref[gateway]
+	names     ref[namesLayer]
 	patches   ref[patches]
 }
 
@@ -91,28 +95,40 @@ func (t *Translator) sweep() {
 	t.routes.sweep()
 	t.spaces.sweep()
 	t.gateways.sweep()
+	t.names.sweep()
 	t.patcheds.sweep()
 	t.views.sweep()
 }
 
 // View is what a proxy is to be told of a mesh.
 func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
+	v, _ := t.Told(m, p)
+	return v
+}
+
+// Told is View, with the names of the credentials that it has the proxy ask the control plane for, in order, which are not in it.
+func (t *Translator) Told(m *mesh.Mesh, p *Proxy) (*server.View, []string) {
+	v := t.view(m, p)
+	return &v.View, v.credentials
+}
+
+func (t *Translator) view(m *mesh.Mesh, p *Proxy) *view {
 	if m != t.last {
 		t.last = m
 		t.sweep()
 	}
 	l := layers{static: t.static(m, p)}
 	s := t.scope(m, p)
-	l.clusters, l.endpoints = t.clusterLayer(m, p, s), t.endpointLayer(m, p, s)
+	l.clusters, l.endpoints, l.names = t.clusterLayer(m, p, s), t.endpointLayer(m, p, s), t.namesLayer(m, p, s)
 	if p.Role == Sidecar {
 		l.listeners, l.routes, l.inbound = t.listenerLayer(m, p, s), t.routeLayer(m, p, s), t.inbound(m, p, s)
 	} else {
 		l.gateway = t.gateway(m, p, s)
 	}
 	l.patches = t.patchesFor(m, p)
-	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.patches)}
-	return &t.views.get(k, func() *view {
-		v := &view{layers: l}
+	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.names), weak.Make(l.patches)}
+	return t.views.get(k, func() *view {
+		v := &view{layers: l, credentials: l.credentials(p.Role)}
 		parts := []*part{l.static.clusters, l.clusters.part, l.endpoints.part}
 		if p.Role == Sidecar {
 			parts = append(parts, l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
@@ -127,6 +143,7 @@ func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
 				parts = append(parts, one.part)
 			}
 		}
+		parts = append(parts, l.names.part)
 		var sums []byte
 		for _, one := range parts {
 			if len(one.Resources) > 0 {
@@ -137,5 +154,5 @@ func (t *Translator) View(m *mesh.Mesh, p *Proxy) *server.View {
 		slices.SortStableFunc(v.Parts, func(a, b *server.Part) int { return int(a.Kind) - int(b.Kind) })
 		v.Version = version(sums)
 		return v
-	}).View
+	})
 }

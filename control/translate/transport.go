@@ -98,7 +98,7 @@ func meshTLS(k *clusterTraits, protocol mesh.Protocol, http2 bool, names []strin
 }
 
 // originate is TLS to somebody who need not be in the mesh. autoSNI and autoNames: names are those of the request's host.
-func originate(k *clusterTraits, tls *networking.ClientTLSSettings, http2 bool, accounts []string, external bool) (socket *corev3.TransportSocket, autoSNI, autoNames bool) {
+func originate(k *clusterTraits, tls *networking.ClientTLSSettings, rule *mesh.DestinationRule, http2 bool, accounts []string, external bool) (socket *corev3.TransportSocket, autoSNI, autoNames bool) {
 	names := tls.GetSubjectAltNames()
 	if len(names) == 0 && external {
 		names = accounts
@@ -108,8 +108,8 @@ func originate(k *clusterTraits, tls *networking.ClientTLSSettings, http2 bool, 
 	if d := k.settings.Config.GetTlsDefaults(); d != nil {
 		common.TlsParams.CipherSuites, common.TlsParams.EcdhCurves = d.GetCipherSuites(), d.GetEcdhCurves()
 	}
-	skip := tls.GetInsecureSkipVerify().GetValue()
-	if tls.GetMode() == networking.ClientTLSSettings_MUTUAL {
+	skip, named := tls.GetInsecureSkipVerify().GetValue(), tls.GetCredentialName() != ""
+	if tls.GetMode() == networking.ClientTLSSettings_MUTUAL && !named {
 		common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{fileSecret(k.identity, "file-cert:"+tls.GetClientCertificate()+"~"+tls.GetPrivateKey())}
 		if k.identity != FromAgent {
 			common.TlsCertificateSdsSecretConfigs = nil
@@ -118,6 +118,8 @@ func originate(k *clusterTraits, tls *networking.ClientTLSSettings, http2 bool, 
 	}
 	ca := tls.GetCaCertificates()
 	switch {
+	case named:
+		byCredential(common, tls, names, rule.Namespace)
 	case skip:
 		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{}}
 	case k.identity == FromAgent:

@@ -102,6 +102,10 @@ func (c *Conn) shaken() {
 		c.fail(&HandshakeError{err})
 		return
 	}
+	if err := c.secure.session.Revoked(); err != nil { // by a list that came during the handshake, when Recheck did not look here
+		c.fail(&HandshakeError{err})
+		return
+	}
 	c.secure.stood = c.loop.Nanotime()
 	c.owner.OnConnected()
 	if c.state&(closed|lingering) == 0 {
@@ -115,6 +119,23 @@ func (c *Conn) shaken() {
 			lost = ErrTruncated
 		}
 		c.fail(lost)
+	}
+}
+
+// Recheck ends connections whose peers have been revoked since their handshakes. It is one pass over all that the loop has.
+func (l *Loop) Recheck() {
+	for _, s := range l.sources {
+		if c, ok := s.(*Conn); ok && c.secure != nil && c.secure.stood != 0 && c.state&closed == 0 {
+			l.recheck(c)
+		}
+	}
+}
+
+func (l *Loop) recheck(c *Conn) {
+	defer l.Contain(c)
+	if err := c.secure.session.Revoked(); err != nil {
+		c.secure.session.CountRevoked()
+		c.fail(err)
 	}
 }
 

@@ -162,8 +162,17 @@ func TestProxiesAreServedOverTLS(t *testing.T) {
 // first is what the plane says to the first request of a node: nil if it answers.
 func first(t *testing.T, conn *grpc.ClientConn, id string, meta map[string]any) error {
 	t.Helper()
+	return firstBy(t, conn, "", id, meta)
+}
+
+// firstBy is first with a token, if it is not empty.
+func firstBy(t *testing.T, conn *grpc.ClientConn, token, id string, meta map[string]any) error {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
+	if token != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+	}
 	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(ctx)
 	if err != nil {
 		return err
@@ -181,7 +190,7 @@ func first(t *testing.T, conn *grpc.ClientConn, id string, meta map[string]any) 
 func TestWhoIsTurnedAway(t *testing.T) {
 	s := newShop(t)
 	p := newSecurePlane(t, map[string]string{"shop.yaml": s.entry("")})
-	own, _ := p.join(sleeper)
+	own, _ := p.join(sleeper) // and wants nothing more on its stream
 	const id = "sidecar~127.0.0.1~one.a~a.svc.cluster.local"
 	for _, c := range []struct {
 		name string
@@ -191,9 +200,9 @@ func TestWhoIsTurnedAway(t *testing.T) {
 		code codes.Code
 		want string
 	}{
-		{"itself", own, id, map[string]any{"NAMESPACE": "a", "SERVICE_ACCOUNT": "sleep"}, codes.OK, ""},
-		{"itself, which does not say its account", own, id, map[string]any{"NAMESPACE": "a"}, codes.OK, ""},
-		{"nobody", nil, id, map[string]any{"NAMESPACE": "a"}, codes.Unauthenticated, "no proof"},
+		{"itself", own, id, map[string]any{"NAMESPACE": "a", "SERVICE_ACCOUNT": "sleep", "WEFT_IDENTITY": "none"}, codes.OK, ""},
+		{"itself, which does not say its account", own, id, map[string]any{"NAMESPACE": "a", "WEFT_IDENTITY": "none"}, codes.OK, ""},
+		{"nobody", nil, id, map[string]any{"NAMESPACE": "a", "WEFT_IDENTITY": "none"}, codes.Unauthenticated, "no proof"},
 		{"another namespace", own, "sidecar~127.0.0.1~one.b~b.svc.cluster.local", map[string]any{"NAMESPACE": "b"}, codes.PermissionDenied, `of namespace "b"`},
 		{"another namespace, by its id", own, "router~127.0.0.1~one.b~b.svc.cluster.local", nil, codes.PermissionDenied, `of namespace "b"`},
 		{"another account", own, id, map[string]any{"NAMESPACE": "a", "SERVICE_ACCOUNT": "admin"}, codes.PermissionDenied, `service account "admin"`},
@@ -223,7 +232,7 @@ func TestWhoIsTurnedAway(t *testing.T) {
 		}
 	}
 	eventually(t, "who is revoked is turned away", func() bool {
-		return first(t, p.dial(own), id, map[string]any{"NAMESPACE": "a"}) != nil
+		return first(t, p.dial(own), id, map[string]any{"NAMESPACE": "a", "WEFT_IDENTITY": "none"}) != nil
 	})
 	if page := p.page("/ca/revoked"); !strings.Contains(page, sleeper) || !strings.Contains(page, "its key was lost") {
 		t.Errorf("what is revoked: %s", page)
@@ -236,7 +245,7 @@ func TestWhoIsTurnedAway(t *testing.T) {
 		t.Errorf("restored: %d %s", code, text)
 	}
 	eventually(t, "who is restored is served", func() bool {
-		return first(t, p.dial(own), id, map[string]any{"NAMESPACE": "a"}) == nil
+		return first(t, p.dial(own), id, map[string]any{"NAMESPACE": "a", "WEFT_IDENTITY": "none"}) == nil
 	})
 	// A page of somebody else's, in a browser here, neither posts nor reads, not even by a name that leads here (hazard 78).
 	for _, c := range []struct {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -30,7 +31,7 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-o", dir, "github.com/weftmesh/weft/cmd/weft", "github.com/weftmesh/weft/cmd/weftd").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", dir, "github.com/weftmesh/weft/cmd/weft", "github.com/weftmesh/weft/cmd/weftd", "github.com/weftmesh/weft/cmd/weftctl").CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%w: %s", err, out)
 	}
@@ -54,16 +55,36 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// free are ports of this host that nobody has.
+// given are ports that free has found for somebody.
+var given struct {
+	sync.Mutex
+	ports map[int]bool
+}
+
+// free are ports of this host that nobody has, each found once. They are none of those that the kernel chooses from for who does not care (Linux: from
+// 32768 on), or it would give one of them to somebody before whom it is for has bound it.
 func free(t testing.TB, n int) (ports []int) {
 	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	given.Lock()
+	defer given.Unlock()
+	if given.ports == nil {
+		given.ports = map[int]bool{}
+	}
+	for tries := 0; len(ports) < n; tries++ {
+		if tries > 1000 {
+			t.Fatal("there are no free ports")
 		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		port := 16_000 + rand.IntN(16_000)
+		if given.ports[port] {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		l.Close()
+		given.ports[port] = true
+		ports = append(ports, port)
 	}
 	return ports
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/anypb"
 	"sigs.k8s.io/yaml"
@@ -89,6 +90,14 @@ func teller(r interface {
 	return fmt.Sprintf("%s %s %s %s %v", n.GetId(), n.GetMetadata().GetFields()["k"].GetStringValue(), n.GetDynamicParameters()["t"].GetParams()["k"], n.GetLocality().GetRegion(), n.GetClientFeatures())
 }
 
+// besides is what was told beside the call, if anything was.
+func besides(ctx context.Context) string {
+	if m, _ := metadata.FromIncomingContext(ctx); len(m.Get("x-k")) > 0 {
+		return fmt.Sprint(" ", m.Get("x-k"))
+	}
+	return ""
+}
+
 // world answers the first request with a listener that says something else, so that it is asked again, and says then what both were.
 func (p *plane) world(how string, s worldStream) error {
 	first, err := s.Recv()
@@ -102,7 +111,7 @@ func (p *plane) world(how string, s worldStream) error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("%s|%s|%s", how, teller(first), teller(second))
+	text := fmt.Sprintf("%s%s|%s|%s", how, besides(s.Context()), teller(first), teller(second))
 	if err := s.Send(&discoveryv3.DiscoveryResponse{TypeUrl: listenerURL, VersionInfo: "2", Nonce: "2", Resources: []*anypb.Any{greeting(2, text)}}); err != nil {
 		return err
 	}
@@ -122,7 +131,7 @@ func (p *plane) delta(how string, s deltaStream) error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("%s|%s|%s", how, teller(first), teller(second))
+	text := fmt.Sprintf("%s%s|%s|%s", how, besides(s.Context()), teller(first), teller(second))
 	if err := s.Send(&discoveryv3.DeltaDiscoveryResponse{TypeUrl: listenerURL, Nonce: "2", Resources: []*discoveryv3.Resource{{Name: "says2", Version: "2", Resource: greeting(2, text)}}}); err != nil {
 		return err
 	}
@@ -215,6 +224,8 @@ var streamTrials = []trial{
 	}, base: "{ads: {}}", flip: "{api_config_source: {api_type: GRPC, transport_api_version: V3, " + toA + "}}", probe: streamSays, want: [2]string{"a ads|    []|    []", "a lds|    []|    []"}},
 	{paths: "ApiConfigSource.api_type=GRPC ApiConfigSource.api_type=DELTA_GRPC", site: streamed, base: "api_type: GRPC, " + toA, flip: "api_type: DELTA_GRPC, " + toA, probe: streamSays, want: [2]string{"a ads|    []|    []", "a ads delta|    []|    []"}},
 	{paths: "EnvoyGrpc.cluster_name", site: streamed, base: "api_type: GRPC, " + toA, flip: "api_type: GRPC, " + toB, probe: streamSays, want: [2]string{"a ads|    []|    []", "b ads|    []|    []"}},
+	{paths: "GrpcService.initial_metadata", site: streamed, base: "api_type: DELTA_GRPC, " + toA, flip: "api_type: DELTA_GRPC, grpc_services: [{envoy_grpc: {cluster_name: a}, initial_metadata: [{key: X-K, value: v}, {key: x-k, value: w}]}]", probe: streamSays,
+		want: [2]string{"a ads delta|    []|    []", "a ads delta [v w]|    []|    []"}},
 	{paths: "ApiConfigSource.set_node_on_first_message_only", site: streamed, base: "api_type: GRPC, " + toA, flip: "api_type: GRPC, set_node_on_first_message_only: true, " + toA, probe: streamSays, want: [2]string{"a ads|    []|    []", "a ads|    []|nobody"}},
 	{paths: "ConfigSource.initial_fetch_timeout", site: ownStream, base: "{initial_fetch_timeout: 0s, api_config_source: {api_type: GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: nobody}}]}}",
 		flip: "{initial_fetch_timeout: 0.001s, api_config_source: {api_type: GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: nobody}}]}}", probe: fetchWaits, want: [2]string{"waits", "ready"}},

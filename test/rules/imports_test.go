@@ -37,9 +37,11 @@ proxy/*, filters/builtin, xds, tls/issuer < proxy < cmd/weft
 api, telemetry < xds/server, control/store, control/source < control/source/*
 control/source < control/mesh < control/translate
 xds/server < control/translate
-control/translate, control/store, xds/server < control/push
+control/translate, control/store, control/secrets, xds/server < control/push
 api, telemetry, tls, control/store < control/ca, control/inject
-control/mesh, control/push, control/store < control/console
+control/ca, control/mesh, xds/server < control/secrets
+control/store, control/source < control/history
+control/mesh, control/push, control/store, control/history, control/source/stored < control/console
 control/*, control/source/* < control < cmd/weftd
 control, proxy, capture < cmd/weftctl
 `

@@ -46,6 +46,9 @@ func (s *session) grpcCluster(m *corev3.GrpcService, p *at) string {
 	if m.GetEnvoyGrpc() == nil {
 		s.problem(p.field("envoy_grpc"), "is missing")
 	}
+	if len(m.GetInitialMetadata()) > 0 {
+		s.problem(p.field("initial_metadata"), "not supported yet: a log is sent with nothing but its message; control planes are told more")
+	}
 	return m.GetEnvoyGrpc().GetClusterName()
 }
 

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"strings"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -78,7 +79,25 @@ func (s *session) stream(m *corev3.ApiConfigSource, p *at) config.Stream {
 	}
 	out.Server = services[0].GetEnvoyGrpc().GetClusterName()
 	s.server(out.Server, at.field("envoy_grpc").field("cluster_name"))
+	out.Metadata = s.toldBeside(services[0].GetInitialMetadata(), at.field("initial_metadata"))
 	return out
+}
+
+// toldBeside reads what is told beside a call, such as a token.
+func (s *session) toldBeside(list []*corev3.HeaderValue, p *at) string {
+	var lines []string
+	for i, h := range list {
+		p := p.item(i)
+		name, value := strings.ToLower(h.GetKey()), s.line(h.GetValue(), p.field("value"))
+		if fixed(name) || !token(name) || strings.HasPrefix(name, "grpc-") || strings.HasSuffix(name, "-bin") {
+			s.problem(p.field("key"), "%q is no name of a field that may be added", name)
+		}
+		if strings.Contains(value, "%") {
+			s.problem(p.field("value"), "operators (%%) are not known here") // and not shown, since it may be a secret
+		}
+		lines = append(lines, name+": "+value)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // polled reads a control plane that is asked by REST.

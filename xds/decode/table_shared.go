@@ -64,7 +64,7 @@ var sharedTable = table{
 		"envoy_grpc":       run,
 		"google_grpc":      never("use envoy_grpc"),
 		"timeout":          harmless("Envoy bounds single calls by it, not streams"),
-		"initial_metadata": later("nothing is told with a call but its message"),
+		"initial_metadata": run,
 		"retry_policy":     later("attempts are 0.5 s to 30 s apart, at random"),
 	},
 	"envoy.config.core.v3.GrpcService.EnvoyGrpc": {

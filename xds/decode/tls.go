@@ -551,6 +551,9 @@ func (s *session) revocations(d *corev3.DataSource, p *at) (list []*x509.Revocat
 		if err == nil && !l.NextUpdate.IsZero() && time.Now().After(l.NextUpdate) {
 			err = fmt.Errorf("the list of %s was to be replaced on %s", l.Issuer, l.NextUpdate.UTC().Format(time.RFC3339))
 		}
+		if err == nil {
+			slices.SortFunc(l.RevokedCertificateEntries, func(a, b x509.RevocationListEntry) int { return a.SerialNumber.Cmp(b.SerialNumber) })
+		}
 		list = append(list, l)
 		return err
 	})

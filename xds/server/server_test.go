@@ -293,3 +293,48 @@ func TestTypesThatNobodyTellsOfAreCounted(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoIsToGoGoes ends a stream that waits for nothing, and one in the middle of what it does not read.
+func TestWhoIsToGoGoes(t *testing.T) {
+	c := newControl(t)
+	c.view = &View{Version: "1", Parts: []*Part{{Kind: Clusters, Resources: []*Resource{{Name: "large", Version: "1", Body: make([]byte, 64<<20)}}}}}
+	for _, reads := range []bool{true, false} {
+		conn, err := grpc.NewClient(c.addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(128<<20)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), deadline)
+		defer cancel()
+		stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream.Send(&discoveryv3.DeltaDiscoveryRequest{Node: &corev3.Node{Id: fmt.Sprint(reads)}, TypeUrl: typePrefix + facts[Clusters].message})
+		if reads {
+			if _, err := stream.Recv(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var one *Session
+		eventually(t, "it has come", func() bool {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			for s := range c.sessions {
+				one = s
+			}
+			return one != nil
+		})
+		one.End(status.Error(codes.PermissionDenied, "out"))
+		eventually(t, "it has gone", func() bool {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return len(c.sessions) == 0
+		})
+		if reads {
+			if _, err := stream.Recv(); status.Code(err) != codes.PermissionDenied {
+				t.Errorf("%v", err)
+			}
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"sync"
@@ -28,6 +29,9 @@ type Session struct {
 
 	latest atomic.Pointer[View]
 	wake   chan struct{} // has room for one: there may be something to tell
+	ctx    context.Context
+	end    context.CancelCauseFunc // of ended
+	ended  context.Context         // is over when the stream has to be, with its error as the cause
 
 	mu       sync.Mutex
 	topics   [kindCount]topic
@@ -66,6 +70,12 @@ func (s *Session) Peer() string { return s.peer }
 
 // Auth is how the stream's connection is secured, and what that has shown of the proxy; nil: it is not secured.
 func (s *Session) Auth() credentials.AuthInfo { return s.auth }
+
+// Context is the stream's, with what the proxy has sent before its first request.
+func (s *Session) Context() context.Context { return s.ctx }
+
+// End ends the stream with an error, with a status of gRPC's. It may be called from any goroutine and does not wait: Control.Leave follows.
+func (s *Session) End(err error) { s.end(err) }
 
 // Since is when the stream was opened.
 func (s *Session) Since() time.Time { return s.since }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"io"
 	"time"
@@ -18,7 +19,9 @@ func (s *Server) serve(stream grpc.ServerStream, v variant, only Kind) error {
 		return err
 	}
 	defer s.leave()
-	session := &Session{number: s.numbers.Add(1), variant: v, only: only, since: time.Now(), server: s, wake: make(chan struct{}, 1), step: len(steps)}
+	session := &Session{number: s.numbers.Add(1), variant: v, only: only, since: time.Now(), server: s, wake: make(chan struct{}, 1), step: len(steps), ctx: stream.Context()}
+	session.ended, session.end = context.WithCancelCause(context.Background())
+	defer session.end(nil)
 	if p, ok := peer.FromContext(stream.Context()); ok {
 		if session.auth = p.AuthInfo; p.Addr != nil {
 			session.peer = p.Addr.String()
@@ -48,9 +51,12 @@ func (s *Server) serve(stream grpc.ServerStream, v variant, only Kind) error {
 	}
 	limit.Reset(never)
 	for {
+		if err := context.Cause(session.ended); err != nil {
+			return err
+		}
 		r, wait := session.next(time.Now())
 		if r != nil {
-			if err := s.send(stream, r); err != nil {
+			if err := s.send(session, stream, r); err != nil {
 				return err
 			}
 			continue
@@ -61,6 +67,8 @@ func (s *Server) serve(stream grpc.ServerStream, v variant, only Kind) error {
 		case err := <-ended:
 			session.report()
 			return err
+		case <-session.ended.Done():
+			return context.Cause(session.ended)
 		case <-session.wake:
 		case <-limit.C:
 		}
@@ -119,7 +127,7 @@ func (s *Session) report() {
 }
 
 // send writes a response. Nobody who does not read is waited for longer than reading: the stream ends then, and what is being written with it.
-func (s *Server) send(stream grpc.ServerStream, r *response) error {
+func (s *Server) send(session *Session, stream grpc.ServerStream, r *response) error {
 	sent := make(chan error, 1)
 	go func() { sent <- stream.SendMsg(r) }()
 	limit := time.NewTimer(reading)
@@ -133,6 +141,8 @@ func (s *Server) send(stream grpc.ServerStream, r *response) error {
 			}
 		}
 		return err
+	case <-session.ended.Done():
+		return context.Cause(session.ended)
 	case <-limit.C:
 		s.count(stuck)
 		return status.Errorf(codes.DeadlineExceeded, "a response of %d bytes about %s was not read within %v", r.size, r.kind, reading)

@@ -32,6 +32,7 @@ type call struct {
 
 func (s *Stream) dial(ctx context.Context) (conversation, error) {
 	target := rpc.Of(s.Server, &config.Snapshot{Secrets: s.Secrets()})
+	target.Metadata, target.Joins = s.Metadata, true
 	s.mu.Lock()
 	target.First = s.next
 	s.mu.Unlock()

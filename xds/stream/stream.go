@@ -42,6 +42,8 @@ type Options struct {
 	Secrets func() map[string]*config.Secret
 	Refresh time.Duration // as config.Stream has it; 0: there is a stream
 	Timeout time.Duration // of a poll
+	// Metadata is told beside each call, as config.Stream has it.
+	Metadata string
 	// Hear is called for each thing that happens, from a goroutine of the stream, which goes on when it returns. It returns when the
 	// context ends at the latest.
 	Hear  func(context.Context, Event)

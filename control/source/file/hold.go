@@ -1,7 +1,6 @@
 package file
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"maps"
@@ -159,7 +158,7 @@ func (h *hold) settle(path string, have map[source.Key]*source.Object) (touched 
 
 // batch is what has changed of these objects since the last one, with all problems that there are now; false: there is nothing to tell.
 func (h *hold) batch(touched []source.Key, extra []source.Problem) (source.Batch, bool) {
-	slices.SortFunc(touched, compare)
+	slices.SortFunc(touched, source.Compare)
 	var b source.Batch
 	for _, key := range slices.Compact(touched) {
 		was := h.told[key]
@@ -210,7 +209,7 @@ func (h *hold) all(extra []source.Problem) []source.Problem {
 			out = append(out, p)
 		}
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(h.doubled), compare) {
+	for _, key := range slices.SortedFunc(maps.Keys(h.doubled), source.Compare) {
 		owners := h.owners[key]
 		for _, path := range owners[1:] {
 			out = append(out, twice(key, h.files[path].have[key].From, owners[0]))
@@ -220,8 +219,4 @@ func (h *hold) all(extra []source.Problem) []source.Problem {
 		out = append(out[:maxProblems], source.Problem{From: source.Origin{Source: h.dir}, Text: fmt.Sprintf("has %d problems more", more)})
 	}
 	return out
-}
-
-func compare(a, b source.Key) int {
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
