@@ -149,7 +149,7 @@ func TestOptionsNeedOneAnother(t *testing.T) {
 			t.Errorf("%+v: %v: want %q", one.o, err, one.want)
 		}
 	}
-	if _, err := Start(Options{Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "by --config-dir, or by --store") {
+	if _, err := Start(Options{Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "by --kubeconfig, or by --store") {
 		t.Error(err)
 	}
 }
