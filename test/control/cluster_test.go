@@ -97,6 +97,26 @@ func TestServiceAccountsGetTheirCertificates(t *testing.T) {
 	}
 }
 
+// Two proxies that show the tokens of their service accounts, as Istio's agents do, get their certificates over the stream and speak by mTLS, strictly.
+func TestServiceAccountsSpeakByMTLS(t *testing.T) {
+	p := newPairUnder(t, func(t *testing.T, files map[string]string) *securePlane {
+		dir := t.TempDir()
+		s := &securePlane{port: free(t, 1)[0], store: filepath.Join(dir, "store"), audit: filepath.Join(dir, "audit")}
+		s.plane = newPlaneOf(t, sources[1], files, "--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", s.port), "--store", s.store, "--audit-log", s.audit)
+		return s
+	})
+	for app, program := range map[string]string{"web": "weft", "client": "envoy"} {
+		p.plane.cluster.Account("shop", app)
+		p.plane.begin(program, "sidecar", app, "", p.plane.cluster.Token("shop", app, "istio-ca"))
+	}
+	p.opens()
+	for _, one := range p.plane.status().Proxies {
+		if one.By != "service account token" || len(one.Withheld) > 0 {
+			t.Errorf("%+v", one)
+		}
+	}
+}
+
 // What a lost API server has told is served, under load, and followed again when it comes back: a share of traffic moves in the end.
 func TestALostServerTakesNoTraffic(t *testing.T) {
 	s := newShop(t)
@@ -184,6 +204,22 @@ func TestBothSourcesMakeOneMesh(t *testing.T) {
 			return true
 		})
 	}
+	// Of what both have that of the directory counts, and it is said.
+	p.write("canary", canary(0))
+	eventually(t, "it is said", func() bool {
+		st := p.status()
+		return len(st.Problems) == 1 && strings.Contains(st.Problems[0].Text, "VirtualService a/shop: ")
+	})
+	if got := s.share(); got != 100 {
+		t.Errorf("the first version has %d %%: want all, as the directory says", got)
+	}
+	if err := os.Remove(filepath.Join(dir, "canary.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the API server's counts", func() bool {
+		who, err := s.ask(t.Context())
+		return err == nil && who == "v2" && len(p.status().Problems) == 0
+	})
 	if got := p.status().Objects; got["ServiceEntry"] != 1 || got["VirtualService"] != 1 || got["Namespace"] == 0 {
 		t.Errorf("%v", got)
 	}
