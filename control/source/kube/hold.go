@@ -222,7 +222,7 @@ func (s *shelf) take(one *item) (news bool) {
 	return news
 }
 
-// alike has a Pod share what it has in common with another one of its owner, which is most of it: 560 bytes of 1,660 are left.
+// alike has a Pod share what it has in common with another one of its owner, which is most of it: 600 bytes of 1,660 are left.
 func (s *shelf) alike(o *source.Object) {
 	p, is := o.Spec.(*source.PodSpec)
 	if !is || p.Owner.Name == "" {
