@@ -182,7 +182,7 @@ func (p *Proxy) replaceListeners(s *config.Snapshot, to *change) {
 		gone := missing(l.Chains, chains)
 		l.Rechain(chains, to.next[name])
 		p.onLoops(l.Swap)
-		p.drainChains(gone)
+		p.drainChains(gone, chains)
 	}
 	// The next ones come before the last ones go: in between, connections that are handed over by address would find nobody.
 	last := p.listeners
@@ -210,7 +210,11 @@ func (p *Proxy) replaceListeners(s *config.Snapshot, to *change) {
 			continue
 		}
 		old.End(p.loops)
-		p.drainChains(old.Chains.All)
+		var next *listener.Chains
+		if l := to.fresh[name]; l != nil {
+			next = l.Chains
+		}
+		p.drainChains(old.Chains.All, next)
 	}
 	v.Set(listenersActive, uint64(len(p.listeners)))
 	v.Set(workersStarted, 1)
@@ -230,11 +234,18 @@ func missing(old, next *listener.Chains) (gone []*listener.Chain) {
 	return gone
 }
 
-// drainChains ends the HTTP connections of chains with an exchange each. Tunnels stand until one of their ends has enough.
-func (p *Proxy) drainChains(gone []*listener.Chain) {
+// drainChains ends the HTTP connections of chains with an exchange each, which the chain serves that has taken their place, if one has. Tunnels stand
+// until one of their ends has enough.
+func (p *Proxy) drainChains(gone []*listener.Chain, next *listener.Chains) {
 	for _, c := range gone {
-		if c.HTTP != nil {
-			p.onLoops(func(i int) { p.locals[i].HTTP.Retire(c.HTTP) })
+		if c.HTTP == nil {
+			continue
 		}
+		if next != nil {
+			if s := next.Successor(c); s != nil && s.HTTP != nil {
+				c.HTTP.SucceededBy(s.HTTP)
+			}
+		}
+		p.onLoops(func(i int) { p.locals[i].HTTP.Retire(c.HTTP) })
 	}
 }

@@ -381,6 +381,18 @@ func (l *Local) CloseAll(politely bool) {
 	}
 }
 
+// SucceededBy says which server has taken the place of one that is gone, for requests that still come on the one's connections: they are served as the
+// configuration is then, and not as it was, when clusters may have gone that it named.
+func (s *Server) SucceededBy(next *Server) { s.next.Store(next) }
+
+// current is the server that serves a request that begins now.
+func (s *Server) current() *Server {
+	for next := s.next.Load(); next != nil; next = s.next.Load() {
+		s = next
+	}
+	return s
+}
+
 // Retire has the loop's connections of a server that is gone end with an exchange each, or when none has come for a while.
 func (l *Local) Retire(s *Server) {
 	for c := l.conns; c != nil; {

@@ -111,7 +111,7 @@ func (x *exchange) has(s exchangeState) bool { return x.state&s != 0 }
 
 func (x *exchange) start(c *Conn, by client) {
 	l := c.local
-	x.conn, x.client, x.server = c, by, c.server
+	x.conn, x.client, x.server = c, by, c.server.current()
 	x.generation = l.Generation
 	x.sequence++
 	x.state = 0

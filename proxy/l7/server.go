@@ -63,6 +63,7 @@ type Server struct {
 	node     []byte // of --service-node, for add_user_agent
 	inbound  config.Direction
 	origin   *Origin
+	next     atomic.Pointer[Server] // whose chain has taken the place of its own; nil: none has
 }
 
 // Origin is what all servers of a process share.

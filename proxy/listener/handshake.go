@@ -127,7 +127,7 @@ func (h *handshake) OnData(b []byte) int {
 // a change that came in the middle of his handshake.
 func (h *handshake) OnConnected() {
 	p, c := h.port, h.chain
-	if c = p.chains.successor(c); c == nil {
+	if c = p.chains.Successor(c); c == nil {
 		h.refuse()
 		return
 	}
@@ -196,10 +196,10 @@ func (h *handshake) OnPanic(any) { h.refuse() }
 // OnLowWater is for who writes.
 func (h *handshake) OnLowWater() {}
 
-// successor is the chain that stands where another one did; nil: there is none that speaks TLS.
-func (s *Chains) successor(c *Chain) *Chain {
+// Successor is the chain that stands where another one did; nil: there is none, or one of them speaks TLS and the other does not.
+func (s *Chains) Successor(c *Chain) *Chain {
 	for _, o := range s.All {
-		if o == c || o.Config.ID == c.Config.ID && o.TLS != nil {
+		if o == c || o.Config.ID == c.Config.ID && (o.TLS != nil) == (c.TLS != nil) {
 			return o
 		}
 	}

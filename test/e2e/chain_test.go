@@ -88,7 +88,8 @@ func portOf(p *Proxy) string {
 }
 
 // A chain is changed, one is added and one is taken away: the socket stays, and so does every connection of the chains that stay. Those of the others
-// are answered once more, since a request may be on its way, and end with that or when none has come for the drain timeout.
+// are answered once more, since a request may be on its way, by the chain that has taken the place of theirs, and end with that or when none has come for
+// the drain timeout.
 func TestChainsChangeInPlace(t *testing.T) {
 	const hcm = `  - name: %[1]s
     filter_chain_match: {prefix_ranges: [{address_prefix: %[2]s, prefix_len: 32}]}
@@ -117,7 +118,7 @@ func TestChainsChangeInPlace(t *testing.T) {
 	one.Get("/").Want(t, 200, "stays")
 	for _, c := range []*Conn{two, fresh} {
 		r := c.Get("/")
-		if r.Want(t, 200, "before"); r.Header.Get("connection") != "close" || !c.Closed() {
+		if r.Want(t, 200, "after"); r.Header.Get("connection") != "close" || !c.Closed() {
 			t.Error("a connection of a chain that is gone is not asked to go, or stays")
 		}
 	}
