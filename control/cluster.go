@@ -29,6 +29,9 @@ func (p *Plane) openCluster() error {
 		if p.KubeContext != "" {
 			return errors.New("--kube-context is of a kubeconfig: name that by --kubeconfig")
 		}
+		if p.WriteStatus {
+			return errors.New("--write-status is about objects of a Kubernetes API server: name that by --kubeconfig")
+		}
 		if p.PublishRoots {
 			return errors.New("--publish-roots is about the namespaces of a Kubernetes API server: name that by --kubeconfig")
 		}
@@ -45,6 +48,9 @@ func (p *Plane) openCluster() error {
 			return errors.New("--publish-roots is about the certificates of what --secure-grpc-addr serves: name an address by that, such as :15012")
 		}
 		o.Roots = func() []byte { return p.secure.ca.RootsPEM() } // which is there before the cluster is followed
+	}
+	if p.WriteStatus {
+		o.Verdicts = func() []source.Problem { return p.push.Problems() } // which is there before the cluster is followed
 	}
 	p.cluster = &cluster{server: s, Cluster: kube.New(o)}
 	return nil

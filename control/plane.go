@@ -38,8 +38,10 @@ type Options struct {
 	KubeNamespace string
 	// PublishRoots: every namespace there has a ConfigMap with the certificates that the mesh trusts.
 	PublishRoots bool
-	GRPC         string // the address that proxies come to, in plain text
-	Admin        string // the address of the pages for people
+	// WriteStatus: the status of an object there says what is wrong with it.
+	WriteStatus bool
+	GRPC        string // the address that proxies come to, in plain text
+	Admin       string // the address of the pages for people
 	// AllowPlaintext lets GRPC be an address that others than this host reach: whoever reaches it is told everything, and nobody has to prove who
 	// he is.
 	AllowPlaintext bool

@@ -20,13 +20,15 @@ Examples:
   weftctl manifests --publish-roots --namespace mesh`
 
 func runManifests(args []string, s streams) int {
-	var kinds, roots bool
+	var kinds bool
+	var duties kube.Duties
 	var namespace, account string
 	names, err := parsed("manifests", manifestsHelp, args, s.out, func(set *flag.FlagSet) {
 		set.BoolVar(&kinds, "kinds", true, "the definitions of Istio's kinds, too")
 		set.StringVar(&namespace, "namespace", "istio-system", "`namespace` of weftd")
 		set.StringVar(&account, "account", "weftd", "`name` of its service account, and of its role")
-		set.BoolVar(&roots, "publish-roots", false, "allow what weftd --publish-roots does")
+		set.BoolVar(&duties.Roots, "publish-roots", false, "allow what weftd --publish-roots does")
+		set.BoolVar(&duties.Status, "write-status", false, "allow what weftd --write-status does")
 	})
 	if errors.Is(err, flag.ErrHelp) {
 		return exitDone
@@ -42,7 +44,7 @@ func runManifests(args []string, s streams) int {
 		_, err = s.out.Write(kube.Definitions())
 	}
 	if err == nil {
-		_, err = s.out.Write(kube.Role(account, namespace, roots))
+		_, err = s.out.Write(kube.Role(account, namespace, duties))
 	}
 	if err != nil {
 		fmt.Fprintf(s.err, "weftctl manifests: %v\n", err)

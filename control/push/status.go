@@ -141,6 +141,22 @@ func (p *Push) gatherStatus(s *Status) *mesh.Mesh {
 	return p.mesh
 }
 
+// Problems are all that there are with objects of sources: what is wrong with them, what is not run of them, and which of several do not count.
+func (p *Push) Problems() (out []source.Problem) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, list := range p.problems {
+		out = append(out, list...)
+	}
+	for _, list := range p.unrun {
+		out = append(out, list...)
+	}
+	for _, list := range p.doubled {
+		out = append(out, list...)
+	}
+	return out
+}
+
 // Readied is closed when every source has told something, and whoever waited has been shown what comes of it.
 func (p *Push) Readied() <-chan struct{} { return p.whole }
 

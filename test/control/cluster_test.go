@@ -109,6 +109,26 @@ func TestServiceAccountsGetTheirCertificates(t *testing.T) {
 	}
 }
 
+// Two proxies that show the tokens of their service accounts, as Istio's agents do, get their certificates over the stream and speak by mTLS, strictly.
+func TestServiceAccountsSpeakByMTLS(t *testing.T) {
+	p := newPairUnder(t, func(t *testing.T, files map[string]string) *securePlane {
+		dir := t.TempDir()
+		s := &securePlane{port: free(t, 1)[0], store: filepath.Join(dir, "store"), audit: filepath.Join(dir, "audit")}
+		s.plane = newPlaneOf(t, sources[1], files, "--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", s.port), "--store", s.store, "--audit-log", s.audit)
+		return s
+	})
+	for app, program := range map[string]string{"web": "weft", "client": "envoy"} {
+		p.plane.cluster.Account("shop", app)
+		p.plane.begin(program, "sidecar", app, "", p.plane.cluster.Token("shop", app, "istio-ca"))
+	}
+	p.opens()
+	for _, one := range p.plane.status().Proxies {
+		if one.By != "service account token" || len(one.Withheld) > 0 {
+			t.Errorf("%+v", one)
+		}
+	}
+}
+
 // What a lost API server has told is served, under load, and followed again when it comes back: a share of traffic moves in the end.
 func TestALostServerTakesNoTraffic(t *testing.T) {
 	s := newShop(t)
@@ -143,6 +163,38 @@ func TestALostServerTakesNoTraffic(t *testing.T) {
 	}
 }
 
+// What is wrong with an object, and what is not run of it, its author finds in its status.
+func TestAuthorsFindWhatIsWrong(t *testing.T) {
+	p := newPlaneOf(t, sources[1], map[string]string{"wrong": strings.Replace(canary(10), "weight", "wieght", 1)}, "--write-status")
+	says := func() (all []string) {
+		var o struct {
+			Status struct {
+				Conditions []struct{ Type, Status, Reason, Message string }
+			}
+		}
+		p.cluster.Get("{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: shop, namespace: a}}", &o)
+		for _, one := range o.Status.Conditions {
+			all = append(all, strings.Join([]string{one.Type, one.Status, one.Reason, one.Message}, " "))
+		}
+		return all
+	}
+	becomes := func(want ...string) {
+		t.Helper()
+		last := []string{}
+		defer func() {
+			if t.Failed() {
+				t.Logf("it says %q", last)
+			}
+		}()
+		eventually(t, fmt.Sprintf("it says %q", want), func() bool { last = says(); return slices.Equal(last, want) })
+	}
+	becomes("weftmesh.io/Accepted False Refused spec.http[0].route[0].wieght: is no field of HTTPRouteDestination: weight?")
+	p.write("wrong", canary(10))
+	becomes()
+	p.write("wrong", strings.Replace(canary(10), "http:", "tls: [{match: [{port: 443, sniHosts: [shop.test]}], route: [{destination: {host: shop.test}, fallback: {target: {host: b.test}}}]}]\n  http:", 1))
+	eventually(t, "it says what is not run", func() bool { all := says(); return len(all) == 1 && strings.Contains(all[0], "fallback") })
+}
+
 // What a directory says beside an API server is of the same mesh.
 func TestBothSourcesMakeOneMesh(t *testing.T) {
 	s := newShop(t)
@@ -164,6 +216,22 @@ func TestBothSourcesMakeOneMesh(t *testing.T) {
 			return true
 		})
 	}
+	// Of what both have that of the directory counts, and it is said.
+	p.write("canary", canary(0))
+	eventually(t, "it is said", func() bool {
+		st := p.status()
+		return len(st.Problems) == 1 && strings.Contains(st.Problems[0].Text, "VirtualService a/shop: ")
+	})
+	if got := s.share(); got != 100 {
+		t.Errorf("the first version has %d %%: want all, as the directory says", got)
+	}
+	if err := os.Remove(filepath.Join(dir, "canary.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the API server's counts", func() bool {
+		who, err := s.ask(t.Context())
+		return err == nil && who == "v2" && len(p.status().Problems) == 0
+	})
 	if got := p.status().Objects; got["ServiceEntry"] != 1 || got["VirtualService"] != 1 || got["Namespace"] == 0 {
 		t.Errorf("%v", got)
 	}
@@ -180,7 +248,7 @@ func TestWithoutARoleNobodyIsServed(t *testing.T) {
 		page := p.page("/ready")
 		return strings.Contains(page, `waits for what these have to tell: ["cluster"]`) && strings.Contains(page, `its ClusterRole needs {apiGroups: [""], resources: [secrets], verbs: [get, list, watch]}`)
 	})
-	c.Apply(string(source.Role("weftd", "istio-system", false)))
+	c.Apply(string(source.Role("weftd", "istio-system", source.Duties{})))
 	eventually(t, "it is ready", func() bool { return strings.HasPrefix(p.page("/ready"), "ready") })
 }
 

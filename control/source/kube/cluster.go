@@ -28,7 +28,9 @@ type Options struct {
 	MeshConfig bool
 	// Roots are the certificates that the mesh trusts, in PEM, which are kept in every namespace; nil: they are not. It may be asked at any time.
 	Roots func() []byte
-	Log   *slog.Logger
+	// Verdicts is what is wrong with objects, which their status says; nil: it says nothing. It may be asked at any time.
+	Verdicts func() []source.Problem
+	Log      *slog.Logger
 }
 
 // Cluster is an API server that is followed.
@@ -38,6 +40,7 @@ type Cluster struct {
 	feeds  []*feed         // of what every server has
 	taught []*feed         // of what it has when it has been taught
 	spaces *shelf          // the namespaces
+	known  *shelf          // the definitions of kinds, with what is wrong with them
 	ctx    context.Context // of Watch
 	all    sync.WaitGroup
 
@@ -63,6 +66,7 @@ var silence = sync.OnceFunc(func() { klog.SetSlogLogger(slog.New(slog.DiscardHan
 func New(o Options) *Cluster {
 	silence()
 	c := &Cluster{Options: o, hold: newHold(o.Server)}
+	c.known = c.hold.newShelf()
 	for k := range source.Forms {
 		kind, form := source.Kind(k), &source.Forms[k]
 		f := &feed{cluster: c, what: strings.TrimSuffix(form.Plural+"."+form.Group, "."), read: c.reader(kind)}
@@ -92,7 +96,7 @@ func New(o Options) *Cluster {
 		if kind == source.Namespace {
 			c.spaces = s
 		}
-		if f.into = s; strings.HasSuffix(form.Group, ".istio.io") {
+		if f.into = s; taught(kind) {
 			c.taught = append(c.taught, f)
 			continue
 		}
@@ -116,7 +120,7 @@ func (c *Cluster) reader(kind source.Kind) reader {
 			served.Version = i.ResourceVersion
 			served.Problems = []source.Problem{{Key: served.Key, From: from, Text: err.Error()}}
 		}
-		i := &item{read: []source.Served{served}}
+		i := &item{read: []source.Served{served}, judged: taught(kind) && judged(data)}
 		i.Namespace, i.Name, i.ResourceVersion = served.Namespace, served.Name, served.Version
 		return i, nil
 	}
@@ -148,13 +152,16 @@ func (c *Cluster) Watch(ctx context.Context, tell func(source.Batch)) error {
 	defer cancel()
 	c.ctx = ctx
 	c.session, c.end = context.WithCancel(ctx)
-	d := &definitions{cluster: c, ctx: ctx, there: map[string]bool{}, of: c.hold.newShelf()}
+	d := &definitions{cluster: c, ctx: ctx, there: map[string]bool{}, of: c.known}
 	c.start(ctx, &feed{cluster: c, what: definitionsOf, paths: []string{"/apis/apiextensions.k8s.io/v1/customresourcedefinitions"}, heads: true, read: readHead, into: d})
 	for _, f := range c.feeds {
 		c.start(ctx, f)
 	}
 	if c.Roots != nil {
 		c.all.Go(func() { c.publishRoots(ctx) })
+	}
+	if c.Verdicts != nil {
+		c.all.Go(func() { c.writeVerdicts(ctx) })
 	}
 	said := map[string]bool{}
 	timer := time.NewTimer(0)

@@ -27,8 +27,8 @@ func documents(all ...object) (out []byte) {
 // definitions that Istio installs do as well.
 func Definitions() []byte {
 	var all []object
-	for _, f := range source.Forms {
-		if !strings.HasSuffix(f.Group, ".istio.io") {
+	for kind, f := range source.Forms {
+		if !taught(source.Kind(kind)) {
 			continue
 		}
 		var versions []object
@@ -43,9 +43,15 @@ func Definitions() []byte {
 	return documents(all...)
 }
 
+// Duties are what a control plane writes.
+type Duties struct {
+	Roots  bool // of the mesh, in every namespace
+	Status bool // of objects
+}
+
 // Role are the manifests of who a control plane is and what it needs to be allowed: a namespace, a service account in it, and a ClusterRole of the same name, bound
-// to that. With publishes it may keep the roots of the mesh in every namespace. YAML, a document each.
-func Role(name, namespace string, publishes bool) []byte {
+// to that. YAML, a document each.
+func Role(name, namespace string, d Duties) []byte {
 	const group = "rbac.authorization.k8s.io"
 	read := []string{"get", "list", "watch"}
 	rule := func(group string, resources, verbs []string) object {
@@ -55,15 +61,26 @@ func Role(name, namespace string, publishes bool) []byte {
 		rule("apiextensions.k8s.io", []string{"customresourcedefinitions"}, read),
 		rule("authentication.k8s.io", []string{"tokenreviews"}, []string{"create"}),
 	}
-	if publishes {
-		rules = append(rules, rule("", []string{"configmaps"}, []string{"create", "patch"}), rule("coordination.k8s.io", []string{"leases"}, []string{"get", "create", "update"}))
+	// Of ConfigMaps these alone: others are nobody's business here.
+	maps, names := rule("", []string{"configmaps"}, read), []string{meshName}
+	if d.Roots {
+		names = append(names, rootsName)
+		maps["verbs"] = append(read[:len(read):len(read)], "patch")
+		rules = append(rules, rule("", []string{"configmaps"}, []string{"create"})) // which cannot be restricted to names
+	}
+	maps["resourceNames"] = names
+	rules = append(rules, maps)
+	if d.Roots || d.Status {
+		rules = append(rules, rule("coordination.k8s.io", []string{"leases"}, []string{"get", "create", "update"}))
 	}
 	var groups []string
 	plurals := map[string][]string{}
-	for _, f := range source.Forms {
-		if len(f.Versions) == 0 {
+	istio := map[string]bool{}
+	for kind, f := range source.Forms {
+		if len(f.Versions) == 0 || source.Kind(kind) == source.ConfigMap {
 			continue
 		}
+		istio[f.Group] = taught(source.Kind(kind))
 		if plurals[f.Group] == nil {
 			groups = append(groups, f.Group)
 		}
@@ -71,6 +88,13 @@ func Role(name, namespace string, publishes bool) []byte {
 	}
 	for _, group := range groups {
 		rules = append(rules, rule(group, plurals[group], read))
+		if d.Status && istio[group] {
+			var status []string
+			for _, one := range plurals[group] {
+				status = append(status, one+"/status")
+			}
+			rules = append(rules, rule(group, status, []string{"update"}))
+		}
 	}
 	return documents(
 		object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": namespace}},
@@ -80,3 +104,6 @@ func Role(name, namespace string, publishes bool) []byte {
 			"roleRef":  object{"apiGroup": group, "kind": "ClusterRole", "name": name},
 			"subjects": []object{{"kind": "ServiceAccount", "name": name, "namespace": namespace}}})
 }
+
+// taught tells whether a kind is one of Istio's, which an API server does not have by itself.
+func taught(kind source.Kind) bool { return strings.HasSuffix(source.Forms[kind].Group, ".istio.io") }

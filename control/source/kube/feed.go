@@ -33,11 +33,11 @@ const (
 // feed follows the objects of a kind.
 type feed struct {
 	cluster *Cluster
-	what    string   // as Kubernetes calls them: plural, and group
-	paths   []string // where they are, for each version of the API; of those that a server has the first counts
-	at      int      // the one that was good last
-	fields  string   // which are told, by their fields; empty: all
-	heads   bool     // only metadata is told
+	what    string       // as Kubernetes calls them: plural, and group
+	paths   []string     // where they are, for each version of the API; of those that a server has the first counts
+	served  atomic.Int32 // the one that was good last
+	fields  string       // which are told, by their fields; empty: all
+	heads   bool         // only metadata is told
 	read    reader
 	into    sink
 	wrong   atomic.Pointer[unreadable] // what was wrong with what a watch told; nil: nothing
@@ -128,10 +128,11 @@ func (f *feed) open(ctx context.Context, o metav1.ListOptions) (io.ReadCloser, e
 	}
 	var body io.ReadCloser
 	for range f.paths {
-		if body, err = f.cluster.Server.ask(ctx, question{method: http.MethodGet, path: f.paths[f.at], query: query, accept: accept}); !apierrors.IsNotFound(err) {
+		at := f.served.Load()
+		if body, err = f.cluster.Server.ask(ctx, question{method: http.MethodGet, path: f.paths[at], query: query, accept: accept}); !apierrors.IsNotFound(err) {
 			break
 		}
-		f.at = (f.at + 1) % len(f.paths)
+		f.served.Store((at + 1) % int32(len(f.paths)))
 	}
 	return body, err
 }

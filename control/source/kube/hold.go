@@ -41,6 +41,7 @@ type shelf struct {
 	have     map[source.Key]*source.Object // the last good version of each
 	problems map[source.Key][]source.Problem
 	wake     chan<- struct{}                     // is told that objects are others, besides; nil: nobody is
+	judged   map[source.Key]bool                 // whose status says something of ours
 	kin      map[source.ObjectRef]*source.Object // of Pods, by their owner: the one that came last
 	whole    bool                                // all that there is has been told once, or there is no such kind
 	followed bool
@@ -57,7 +58,7 @@ func newHold(s *Server) *hold {
 }
 
 func (h *hold) newShelf() *shelf {
-	s := &shelf{hold: h, have: map[source.Key]*source.Object{}, problems: map[source.Key][]source.Problem{}, kin: map[source.ObjectRef]*source.Object{}}
+	s := &shelf{hold: h, have: map[source.Key]*source.Object{}, problems: map[source.Key][]source.Problem{}, judged: map[source.Key]bool{}, kin: map[source.ObjectRef]*source.Object{}}
 	h.shelf = append(h.shelf, s)
 	return s
 }
@@ -200,6 +201,9 @@ func (s *shelf) failed(why string) (news bool) {
 // take takes an object in, and says whether anything of it is another. One that is wrong leaves the version before in force.
 func (s *shelf) take(one *item) (news bool) {
 	for _, served := range one.read {
+		if s.judged[served.Key] = one.judged; !one.judged {
+			delete(s.judged, served.Key)
+		}
 		if !slices.Equal(s.problems[served.Key], served.Problems) {
 			news, s.hold.other = true, true
 			if s.problems[served.Key] = served.Problems; len(served.Problems) == 0 {
@@ -218,7 +222,7 @@ func (s *shelf) take(one *item) (news bool) {
 	return news
 }
 
-// alike has a Pod share what it has in common with another one of its owner, which is most of it: 560 bytes of 1,660 are left.
+// alike has a Pod share what it has in common with another one of its owner, which is most of it: 600 bytes of 1,660 are left.
 func (s *shelf) alike(o *source.Object) {
 	p, is := o.Spec.(*source.PodSpec)
 	if !is || p.Owner.Name == "" {
@@ -249,6 +253,7 @@ func share(text, as string) string {
 }
 
 func (s *shelf) drop(key source.Key) {
+	delete(s.judged, key)
 	if s.problems[key] != nil {
 		delete(s.problems, key)
 		s.hold.other = true

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ const maxEvent = 16 << 20
 // item is an object on its way through client-go's reflector, which wants to know what it is called and its version. Nothing of it is kept but what is read.
 type item struct {
 	metav1.ObjectMeta
-	read []source.Served // empty: it is a definition of a kind, or a bookmark
+	read   []source.Served // empty: it is a definition of a kind, or a bookmark
+	judged bool            // its status says something of ours
 }
 
 // items is a list of them.
@@ -90,26 +92,36 @@ const firstBuffer = 4 << 10
 
 // next is the text of the next event, until it is called again. Only where it ends is looked for.
 func (e *eventReader) next() ([]byte, error) {
-	depth, quoted, escaped := 0, false, false
+	depth, quoted := 0, false
 	for i := e.at; ; {
-		for ; i < len(e.buffer); i++ {
-			switch c := e.buffer[i]; {
-			case escaped:
-				escaped = false
-			case quoted && c == '\\':
-				escaped = true
-			case c == '"':
-				quoted = !quoted
-			case quoted:
-			case c == '{':
+		for i < len(e.buffer) {
+			if quoted {
+				n := bytes.IndexByte(e.buffer[i:], '"')
+				if n < 0 {
+					i = len(e.buffer)
+					break
+				}
+				end := i + n
+				escapes := 0
+				for e.buffer[end-1-escapes] == '\\' { // the text has begun with a quote
+					escapes++
+				}
+				i, quoted = end+1, escapes%2 == 1
+				continue
+			}
+			switch e.buffer[i] {
+			case '"':
+				quoted = true
+			case '{':
 				depth++
-			case c == '}':
+			case '}':
 				if depth--; depth == 0 {
 					text := e.buffer[e.at : i+1]
 					e.at = i + 1
 					return text, nil
 				}
 			}
+			i++
 		}
 		if e.at > 0 {
 			i -= e.at

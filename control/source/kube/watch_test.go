@@ -36,6 +36,7 @@ type follower struct {
 	objects map[source.Key]*source.Object
 	problem []string
 	log     *lines
+	stop    func()
 }
 
 // lines are what is logged.
@@ -72,17 +73,21 @@ func follow(t testing.TB, kubeconfig string, change ...func(*kube.Options)) *fol
 	f.cluster = kube.New(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- f.cluster.Watch(ctx, func(b source.Batch) { f.batches <- b }) }()
-	t.Cleanup(func() {
+	f.stop = func() {
 		cancel()
 		select {
 		case err := <-done:
+			done <- err
 			if err != nil {
 				t.Error(err)
 			}
 		case <-time.After(deadline):
 			t.Error("it does not end")
 		}
+	}
+	go func() { done <- f.cluster.Watch(ctx, func(b source.Batch) { f.batches <- b }) }()
+	t.Cleanup(func() {
+		f.stop()
 		if t.Failed() {
 			f.log.mu.Lock()
 			t.Logf("it logged:\n%s", f.log.all.String())
@@ -358,7 +363,7 @@ func TestAServerThatOnlyLists(t *testing.T) {
 func TestWhatMayNotBeReadIsSaid(t *testing.T) {
 	c := test.Start(t)
 	c.Apply(world[:strings.Index(world, "\n---\napiVersion: networking")])
-	role := string(kube.Role("weftd", "istio-system", false))
+	role := string(kube.Role("weftd", "istio-system", kube.Duties{}))
 	c.Apply(strings.Replace(role, "- endpointslices\n", "- none\n", 1))
 	f := follow(t, c.KubeconfigOf("istio-system", "weftd"))
 	const why = `endpointslices.discovery.k8s.io cannot be listed and watched: endpointslices.discovery.k8s.io is forbidden`
@@ -588,10 +593,83 @@ spec: {holderIdentity: dead, leaseDurationSeconds: 1, leaseTransitions: 7, acqui
 	}
 }
 
+// What is wrong with an object is in its status as long as it is, beside what others say there, whoever has written it.
+func TestStatusSaysWhatIsWrong(t *testing.T) {
+	c := test.Start(t)
+	c.Install("virtualservices")
+	c.Apply(string(kube.Role("weftd", "istio-system", kube.Duties{Status: true})))
+	shop := func(field string) string {
+		return "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: shop, namespace: a}, spec: {hosts: [shop], http: [{route: [{destination: {host: shop}, " + field + ": 100}]}]}}"
+	}
+	c.Apply(shop("wieght"))
+	c.ApplyStatus("{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: shop, namespace: a}, status: {conditions: [{type: Other, status: 'True'}]}}")
+	conditions := func() string {
+		var o struct {
+			Status struct {
+				Conditions []struct {
+					Type, Status, Reason, Message string
+					LastTransitionTime            time.Time
+					ObservedGeneration            int
+				}
+			}
+		}
+		c.Get(shop("weight"), &o)
+		var out []string
+		for _, one := range o.Status.Conditions {
+			text := one.Type + " " + one.Status + " " + one.Reason + " " + one.Message
+			if one.Type != "Other" && one.LastTransitionTime.IsZero() {
+				text += " at no time"
+			}
+			out = append(out, strings.TrimSpace(text))
+		}
+		return strings.Join(out, "; ")
+	}
+	var mu sync.Mutex
+	var problems []source.Problem
+	tell := func(list ...source.Problem) {
+		mu.Lock()
+		defer mu.Unlock()
+		problems = list
+	}
+	begin := func() *follower {
+		return follow(t, c.KubeconfigOf("istio-system", "weftd"), func(o *kube.Options) {
+			o.Verdicts = func() []source.Problem {
+				mu.Lock()
+				defer mu.Unlock()
+				return problems
+			}
+		})
+	}
+	f := begin()
+	f.next()
+	becomes := func(want string) {
+		t.Helper()
+		eventually(t, want, func() bool { return conditions() == want })
+	}
+	key, from := source.Key{Kind: source.VirtualService, Namespace: "a", Name: "shop"}, source.Origin{Source: "test"}
+	wrong := source.Problem{Key: key, From: from, Path: "spec.http[0].route[0].wieght", Text: "is no field"}
+	warning := source.Problem{Key: key, From: from, Text: "is odd", Warning: true}
+	tell(warning, wrong)
+	becomes("Other True; weftmesh.io/Accepted False Refused is odd; spec.http[0].route[0].wieght: is no field")
+	tell(warning)
+	becomes("Other True; weftmesh.io/Accepted True Warned is odd")
+	f.stop()
+	tell()
+	f = begin() // another one, which has not written that
+	f.next()
+	becomes("Other True")
+	tell(source.Problem{Key: key, From: source.Origin{Source: "another"}, Text: "is another's"})
+	c.Apply(shop("weight"))
+	f.told("VirtualService a/shop") // and none of those changes of its status
+	if got := conditions(); got != "Other True" {
+		t.Error(got)
+	}
+}
+
 // Every namespace has the roots of the mesh, whatever becomes of its copy; one that another control plane keeps is left alone.
 func TestRootsArePublished(t *testing.T) {
 	c := test.Start(t)
-	c.Apply(string(kube.Role("weftd", "istio-system", true)))
+	c.Apply(string(kube.Role("weftd", "istio-system", kube.Duties{Roots: true})))
 	const theirs = `{apiVersion: v1, kind: ConfigMap, metadata: {name: istio-ca-root-cert, namespace: theirs}, data: {root-cert.pem: theirs}}`
 	c.Apply("{apiVersion: v1, kind: Namespace, metadata: {name: a}}\n---\n" + theirs)
 	var mu sync.Mutex
@@ -647,7 +725,7 @@ func TestWhoseATokenIs(t *testing.T) {
 	for _, one := range [][2]string{{"a", "shop"}, {"a", "gone"}, {"istio-system", "nobody"}} {
 		c.Account(one[0], one[1])
 	}
-	c.Apply(string(kube.Role("weftd", "istio-system", false)))
+	c.Apply(string(kube.Role("weftd", "istio-system", kube.Duties{})))
 	connect := func(account string) *kube.Server {
 		s, err := kube.Connect(c.KubeconfigOf("istio-system", account), "", "test")
 		if err != nil {
