@@ -32,11 +32,11 @@ type servedMeta struct {
 		Kind, Name string
 		Controller bool
 	} `json:"ownerReferences"`
-	ManagedFields []servedManager `json:"managedFields"`
+	ManagedFields []servedWriter `json:"managedFields"`
 }
 
-// servedManager is who has written fields, and when he last did.
-type servedManager struct {
+// servedWriter is who has written fields, and when he last did.
+type servedWriter struct {
 	Manager     string    `json:"manager"`
 	Subresource string    `json:"subresource"`
 	Time        time.Time `json:"time"`
@@ -48,7 +48,7 @@ type servedManager struct {
 // author is the manager who last wrote the spec; empty: nobody has said. Times are in seconds: of two in the same one it is who has more of the spec, since the one
 // before him has kept only what is the same in both.
 func (m *servedMeta) author() (name string) {
-	var last servedManager
+	var last servedWriter
 	for _, one := range m.ManagedFields {
 		size, most := len(one.Fields.Spec), len(last.Fields.Spec)
 		if size == 0 || one.Subresource != "" || !IsAuthor(one.Manager) {
