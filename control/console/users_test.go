@@ -26,7 +26,7 @@ import (
 // TestRoles asks everything as everybody.
 func TestRoles(t *testing.T) {
 	w := newWorld(t, store.NewMemory())
-	w.file("{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: a}, type: Opaque, data: {word: c2VjcmV0}}")
+	w.file("{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: a}, type: Opaque, data: {password: c2VjcmV0}}")
 	w.open(fmt.Sprintf(`
 users:
 - {name: root, tokenSHA256: %s, roles: {"*": admin}}
@@ -79,7 +79,7 @@ users:
 	w.expect(request{method: "GET", path: "/api/objects/" + shopPath, token: "t-view"}, 200, `"author": "edit-a/canary"`)
 	for token, sees := range map[string]bool{"t-root": true, "t-admin-a": true, "t-view": false, "t-edit-a": false} {
 		for _, path := range []string{"/api/objects/secret/a/s", "/api/objects?kind=secret"} {
-			body := w.expect(request{method: "GET", path: path, token: token}, 200, `"word": `)
+			body := w.expect(request{method: "GET", path: path, token: token}, 200, "password")
 			if strings.Contains(body, "c2VjcmV0") != sees {
 				t.Errorf("as %s: %s", token, body)
 			}
