@@ -14,10 +14,9 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/weftmesh/weft/control/secrets"
+	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/source/file"
-	"github.com/weftmesh/weft/control/translate"
 )
 
 const analyzeHelp = `Say what is wrong with a mesh's objects before weftd has them: what cannot be read, what breaks Istio's rules, what is there twice, and what
@@ -115,7 +114,7 @@ func analyze(ctx context.Context, paths []string, meshConfig string, s streams) 
 		}
 	}
 	for _, o := range a.objects {
-		a.problems = append(append(a.problems, translate.Check(o)...), secrets.Check(o)...)
+		a.problems = append(a.problems, push.Check(o)...)
 	}
 	f := &findings{Objects: len(a.objects), Problems: []finding{}}
 	for _, p := range a.problems {

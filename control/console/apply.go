@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/control/history"
+	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/source/stored"
 	"github.com/weftmesh/weft/control/store"
-	"github.com/weftmesh/weft/control/translate"
 )
 
 // Result is what has come of an object that was sent.
@@ -120,7 +120,7 @@ func (c *Console) read(who *Caller, body []byte, namespace string) ([]wish, []Pr
 			continue
 		}
 		first[o.Key] = o.From.Line
-		problems = append(problems, translate.Check(o)...)
+		problems = append(problems, push.Check(o)...)
 		if v := o.Annotations[source.AuthorAnnotation]; v != "" {
 			problems = append(problems, source.Problem{Key: o.Key, From: o.From, Path: "metadata.annotations", Text: source.AuthorAnnotation + " says nothing of what is applied: its author is who applies it", Warning: true})
 		}

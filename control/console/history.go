@@ -8,9 +8,9 @@ import (
 	"strconv"
 
 	"github.com/weftmesh/weft/control/history"
+	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/source/stored"
-	"github.com/weftmesh/weft/control/translate"
 )
 
 // Version is a version of an object's spec.
@@ -171,7 +171,7 @@ func (c *Console) rollback(ctx context.Context, who *Caller, r *http.Request) (a
 		return nil, errors.New("console: a version of " + key.String() + " is not one object")
 	}
 	if len(wrong) == 0 {
-		for _, p := range translate.Check(read.Objects[0]) {
+		for _, p := range push.Check(read.Objects[0]) {
 			if !p.Warning {
 				wrong = append(wrong, Problem{Object: key.String(), Field: p.Path, Text: p.Text})
 			}

@@ -7,10 +7,10 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/source/stored"
 	"github.com/weftmesh/weft/control/store"
-	"github.com/weftmesh/weft/control/translate"
 )
 
 // Object is an object as it is told of.
@@ -180,7 +180,7 @@ func (c *Console) stored(who *Caller, key source.Key, r *stored.Record, revision
 	}
 	if out.InForce = now != nil && now.Revision == o.Revision; !out.InForce {
 		out.Note = "proxies are not told of it yet"
-		for _, p := range translate.Check(o) {
+		for _, p := range push.Check(o) {
 			if !p.Warning {
 				out.Note = p.Path + ": " + p.Text
 			}

@@ -76,6 +76,8 @@ func TestWhatIsWrongIsNotApplied(t *testing.T) {
 		"a rule":  {good + strings.Replace(shop("a.test"), "{host: a}", "{host: a}, weight: -1", 1), 422, []string{`"field": "spec.http[0].route[0].weight"`}},
 		"something that is not run": {good + "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: s, namespace: a}, spec: {hosts: ['*.a.test'], resolution: DYNAMIC_DNS, ports: [{number: 80, name: http, protocol: HTTP}]}}", 422,
 			[]string{`"object": "ServiceEntry a/s"`, "not run yet"}},
+		"a certificate": {good + "{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: a}, type: kubernetes.io/tls, data: {tls.key: c2VjcmV0}}", 422,
+			[]string{`"object": "Secret a/s"`, `"field": "data[tls.crt]"`, "is missing"}},
 		"no YAML":          {good + "a: [", 422, []string{"is no YAML"}},
 		"no object":        {"# nothing\n", 400, []string{"there is no object in what was sent"}},
 		"another's kind":   {"{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}}", 400, []string{"is no kind that a mesh is made of"}},

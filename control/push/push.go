@@ -251,13 +251,18 @@ func (p *Push) showOne(m *member, v *server.View, began time.Time, changed bool)
 	p.count(pushes, 1)
 }
 
+// Check says what of an object keeps it out of the mesh, and, as warnings, what of it is not run: all that is asked of an object by itself once it is right.
+func Check(o *source.Object) []source.Problem {
+	return append(translate.Check(o), secrets.Check(o)...)
+}
+
 // check leaves out objects of which something is not run that they cannot do without: what there was of them before stays in force. What is not run
 // of others is said.
 func (p *Push) check(name string, changes []source.Change) (good []source.Change) {
 	for _, c := range changes {
 		var found []source.Problem
 		if c.Object != nil {
-			found = append(translate.Check(c.Object), secrets.Check(c.Object)...)
+			found = Check(c.Object)
 		}
 		p.mu.Lock()
 		id := claim{name, c.Key}
