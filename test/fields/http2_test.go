@@ -203,9 +203,10 @@ func resetsLater(f *e2e.Frames) {
 	resetFrom(f, 9, 17)
 }
 
+// resetFrom opens streams and resets them, also if the other side has had enough of that in the middle of it.
 func resetFrom(f *e2e.Frames, id, end uint32) {
 	for ; id < end; id += 2 {
-		f.Head(id, false, ":method", "POST", ":scheme", "http", ":authority", "a", ":path", "/")
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: f.Block(":method", "POST", ":scheme", "http", ":authority", "a", ":path", "/"), EndHeaders: true})
 		f.WriteRSTStream(id, http2.ErrCodeCancel)
 	}
 }
