@@ -21,8 +21,6 @@ type Shape struct {
 	Port int
 	// Weft: they take virtual hosts one by one.
 	Weft bool
-	// Scoped: there are so many namespaces, town-0 and so on, that they are spread over; 0: they are all of town.
-	Scoped int
 }
 
 // Order has more sidecars come, or what comes to those that are there be awaited.
@@ -77,7 +75,7 @@ func Play(in io.Reader, out io.Writer) error {
 				if err != nil {
 					return fmt.Errorf("sidecars: %w", err)
 				}
-				c.join(ctx, server, node, nil)
+				c.join(ctx, server, node)
 			}
 			said = c.settle(began, len(c.all)-o.More)
 		case o.Mark:
@@ -154,15 +152,12 @@ static_resources:
 
 // node is what the sidecar of a number says that it is. Istio's agent is beside it, and serves its secrets.
 func (s Shape) node(i int) (*corev3.Node, error) {
-	namespace, agent := "town", "envoy"
-	if s.Scoped > 0 {
-		namespace = fmt.Sprintf("town-%d", i%s.Scoped)
-	}
+	agent := "envoy"
 	if s.Weft {
 		agent = "weft"
 	}
 	n := &corev3.Node{}
-	text := fmt.Sprintf(`{"id": "sidecar~10.200.%d.%d~client-%d.%s~%s.svc.cluster.local", "cluster": "client.%s", "user_agent_name": %q, "metadata": {"NAMESPACE": %q, "ISTIO_VERSION": "1.29.1", "SERVICE_ACCOUNT": "client", "LABELS": {"app": "client"}}}`,
-		i/250, 1+i%250, i, namespace, namespace, namespace, agent, namespace)
+	text := fmt.Sprintf(`{"id": "sidecar~10.200.%d.%d~client-%d.town~town.svc.cluster.local", "cluster": "client.town", "user_agent_name": %q, "metadata": {"NAMESPACE": "town", "ISTIO_VERSION": "1.29.1", "SERVICE_ACCOUNT": "client", "LABELS": {"app": "client"}}}`,
+		i/250, 1+i%250, i, agent)
 	return n, protojson.Unmarshal([]byte(text), n)
 }

@@ -55,9 +55,9 @@ func newCrowd() *crowd {
 }
 
 // join adds a sidecar, which speaks until the context ends.
-func (c *crowd) join(ctx context.Context, server *config.Cluster, node *corev3.Node, secrets map[string]*config.Secret) {
+func (c *crowd) join(ctx context.Context, server *config.Cluster, node *corev3.Node) {
 	s := &sidecar{crowd: c, wants: map[string]map[string]bool{}, waits: map[string]bool{}}
-	s.stream = stream.New(stream.Options{Server: server, Node: node, Delta: true, Once: true, Hear: s.hear, Secrets: func() map[string]*config.Secret { return secrets }})
+	s.stream = stream.New(stream.Options{Server: server, Node: node, Delta: true, Once: true, Hear: s.hear, Secrets: func() map[string]*config.Secret { return nil }})
 	c.mu.Lock()
 	c.all = append(c.all, s)
 	s.await(clusters, "")

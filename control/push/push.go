@@ -66,7 +66,7 @@ type Push struct {
 	last     Round
 	mesh     *mesh.Mesh // nil until every source has told something
 
-	came *time.Timer // since the last proxy has come
+	memory *giver
 
 	// Of the goroutine that runs.
 	next       *mesh.Mesh
@@ -94,13 +94,11 @@ func New(o Options) *Push {
 		owned:   map[source.Key]string{},
 		claims:  claims{order: o.Sources, owners: map[source.Key]string{}, waits: map[source.Key]map[string]*source.Object{}},
 		proxies: map[*server.Session]*member{}, groups: map[string]*group{}, refused: map[refusal]Refusal{},
-		next: mesh.New(), translator: translate.New(),
+		next: mesh.New(), translator: translate.New(), memory: newGiver(),
 	}
 	for _, name := range o.Sources {
 		p.awaited[name] = true
 	}
-	p.came = time.AfterFunc(afterwards, debug.FreeOSMemory)
-	p.came.Stop()
 	return p
 }
 
@@ -251,16 +249,12 @@ func (p *Push) showOne(m *member, v *server.View, began time.Time, changed bool)
 		m.counted = true
 	}
 	if !changed {
-		p.came.Reset(afterwards)
+		p.memory.soon()
 	}
 	m.view = v
 	m.session.Show(v)
 	p.count(pushes, 1)
 }
-
-// afterwards is how long after the last proxy has come what they have left behind is given back to the machine: a first view is made of much that
-// is of no use later, and the runtime would keep its memory for more of that. With 50 sidecars of 1,000 services it is 20 MB.
-const afterwards = time.Second
 
 // Check says what of an object keeps it out of the mesh, and, as warnings, what of it is not run: all that is asked of an object by itself once it is right.
 func Check(o *source.Object) []source.Problem {

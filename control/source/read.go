@@ -270,7 +270,7 @@ func field(pairs []*yaml.Node, name string) *yaml.Node {
 }
 
 // AuthorAnnotation names who has written an object, where the source itself does not know.
-const AuthorAnnotation = "weft.dev/author"
+const AuthorAnnotation = "weftmesh.io/author"
 
 // IsAuthor says whether a text can name an author: a word of at most 128 bytes.
 func IsAuthor(text string) bool {

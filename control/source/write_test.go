@@ -240,7 +240,7 @@ func TestReadIn(t *testing.T) {
 
 func TestAuthorsAreWords(t *testing.T) {
 	for name, good := range map[string]bool{"ann": true, "ci/canary@x": true, "": false, "ann ben": false, strings.Repeat("a", 129): false} {
-		c := Read([]byte("{apiVersion: v1, kind: Namespace, metadata: {name: a, annotations: {weft.dev/author: '"+name+"'}}}"), Origin{})
+		c := Read([]byte("{apiVersion: v1, kind: Namespace, metadata: {name: a, annotations: {weftmesh.io/author: '"+name+"'}}}"), Origin{})
 		if len(c.Objects) != 1 || (c.Objects[0].Author == name) != (good || name == "") || (len(c.Problems) == 0) != good {
 			t.Errorf("%.20q: %+v", name, c)
 		}
@@ -248,7 +248,7 @@ func TestAuthorsAreWords(t *testing.T) {
 }
 
 func TestWhatAnObjectIsWrittenUpon(t *testing.T) {
-	c := Read([]byte(`{apiVersion: v1, kind: Namespace, metadata: {name: a, resourceVersion: "7", annotations: {weft.dev/author: ann}}}
+	c := Read([]byte(`{apiVersion: v1, kind: Namespace, metadata: {name: a, resourceVersion: "7", annotations: {weftmesh.io/author: ann}}}
 ---
 {apiVersion: v1, kind: Namespace, metadata: {name: b}}
 `), Origin{})

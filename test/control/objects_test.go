@@ -119,7 +119,7 @@ func TestFilesHaveAHistory(t *testing.T) {
 		})
 	}
 	history("1 file")
-	p.write("canary.yaml", strings.Replace(canary(80), "name: shop", "name: shop, annotations: {weft.dev/author: ann}", 1))
+	p.write("canary.yaml", strings.Replace(canary(80), "name: shop", "name: shop, annotations: {weftmesh.io/author: ann}", 1))
 	history("1 file", "2 ann")
 	p.write("canary.yaml", canary(70))
 	history("1 file", "2 ann", "3 file")
