@@ -77,10 +77,10 @@ func meant(p *patch, context networking.EnvoyFilter_PatchContext) bool {
 	return c == networking.EnvoyFilter_ANY || c == context
 }
 
-// either gives the context of a gateway, or the one that is meant of a sidecar.
-func (w *patcher) either(inbound bool) networking.EnvoyFilter_PatchContext {
+// contextOf gives the context of a gateway, or the one that is meant of a sidecar.
+func contextOf(role Role, inbound bool) networking.EnvoyFilter_PatchContext {
 	switch {
-	case w.role == Gateway:
+	case role == Gateway:
 		return networking.EnvoyFilter_GATEWAY
 	case inbound:
 		return networking.EnvoyFilter_SIDECAR_INBOUND
@@ -88,20 +88,24 @@ func (w *patcher) either(inbound bool) networking.EnvoyFilter_PatchContext {
 	return networking.EnvoyFilter_SIDECAR_OUTBOUND
 }
 
+// onto carries a patch out on what it is for, and says whether that stays.
+func (p *patch) onto(m proto.Message) bool {
+	if merges, replacing := p.merges(); merges {
+		merge(m.ProtoReflect(), p.value.ProtoReflect(), replacing)
+	}
+	return p.operation() != networking.EnvoyFilter_Patch_REMOVE
+}
+
 // cluster says whether it stays.
 func (w *patcher) cluster(c *clusterv3.Cluster) bool {
-	context := w.either(strings.HasPrefix(c.Name, "inbound|") || c.Name == inboundPassthroughCluster)
+	context := contextOf(w.role, strings.HasPrefix(c.Name, "inbound|") || c.Name == inboundPassthroughCluster)
 	name := c.Name
 	for _, p := range w.set.by[networking.EnvoyFilter_CLUSTER] {
 		if !meant(p, context) || !clusterMatches(p.GetMatch().GetCluster(), name) {
 			continue
 		}
-		merges, replacing := p.merges()
-		switch {
-		case p.operation() == networking.EnvoyFilter_Patch_REMOVE:
+		if !p.onto(c) {
 			return false
-		case merges:
-			merge(c.ProtoReflect(), p.value.ProtoReflect(), replacing)
 		}
 	}
 	return true
@@ -124,17 +128,13 @@ func clusterMatches(m *networking.EnvoyFilter_ClusterMatch, name string) bool {
 
 // listener says whether it stays.
 func (w *patcher) listener(l *listenerv3.Listener) bool {
-	context := w.either(l.TrafficDirection == corev3.TrafficDirection_INBOUND)
+	context := contextOf(w.role, l.TrafficDirection == corev3.TrafficDirection_INBOUND)
 	for _, p := range w.set.by[networking.EnvoyFilter_LISTENER] {
 		if !meant(p, context) || !listenerMatches(p, l) {
 			continue
 		}
-		merges, replacing := p.merges()
-		switch {
-		case p.operation() == networking.EnvoyFilter_Patch_REMOVE:
+		if !p.onto(l) {
 			return false
-		case merges:
-			merge(l.ProtoReflect(), p.value.ProtoReflect(), replacing)
 		}
 	}
 	l.ListenerFilters = insert(l.ListenerFilters, w.set.by[networking.EnvoyFilter_LISTENER_FILTER], func(p *patch) bool { return meant(p, context) && listenerMatches(p, l) }, func(p *patch) string {
@@ -149,14 +149,9 @@ func (w *patcher) listener(l *listenerv3.Listener) bool {
 		if !meant(p, context) || !listenerMatches(p, l) {
 			continue
 		}
-		merges, replacing := p.merges()
 		for _, c := range chains {
-			switch {
-			case gone[c] || !chainMatches(p, l, c):
-			case p.operation() == networking.EnvoyFilter_Patch_REMOVE:
-				gone[c] = true
-			case merges:
-				merge(c.ProtoReflect(), p.value.ProtoReflect(), replacing)
+			if !gone[c] && chainMatches(p, l, c) {
+				gone[c] = !p.onto(c)
 			}
 		}
 		if p.operation() == networking.EnvoyFilter_Patch_ADD {
@@ -329,8 +324,7 @@ type tableAt struct {
 
 // tableContext reads a table's name.
 func tableContext(role Role, name string) *tableAt {
-	w := &patcher{role: role}
-	at := &tableAt{context: w.either(strings.HasPrefix(name, "inbound|")), name: name}
+	at := &tableAt{context: contextOf(role, strings.HasPrefix(name, "inbound|")), name: name}
 	number := name
 	switch parts := strings.Split(name, "."); {
 	case strings.HasPrefix(name, "inbound|"):

@@ -57,12 +57,8 @@ func (w *patcher) host(at *tableAt, h *routev3.VirtualHost) bool {
 		if !tableMatches(p, at) || !hostMatches(p, name, domains) {
 			continue
 		}
-		merges, replacing := p.merges()
-		switch {
-		case p.operation() == networking.EnvoyFilter_Patch_REMOVE:
+		if !p.onto(h) {
 			return false
-		case merges:
-			merge(h.ProtoReflect(), p.value.ProtoReflect(), replacing)
 		}
 	}
 	for _, p := range w.set.by[networking.EnvoyFilter_HTTP_ROUTE] {
