@@ -72,7 +72,7 @@ func TestAPlaneThatComesBackTellsNothingAnew(t *testing.T) {
 			p.proxy(name)
 			s.opens()
 			p.synced(1)
-			first := p.number("xds_response_bytes")
+			first := p.number("xds_response_bytes_sum")
 			end := s.load()
 			p.kill()
 			if got := s.share(); got != 100 {
@@ -80,7 +80,7 @@ func TestAPlaneThatComesBackTellsNothingAnew(t *testing.T) {
 			}
 			p.start()
 			p.synced(1)
-			if again := p.number("xds_response_bytes"); again > 600 || first < 3000 {
+			if again := p.number("xds_response_bytes_sum"); again > 600 || first < 3000 {
 				t.Errorf("told %d bytes, and %d after it came back: want nothing", first, again)
 			}
 			p.write("canary.yaml", canary(0))

@@ -33,6 +33,9 @@ var facts = [kindCount]kindFacts{
 // String is the kind's name for people.
 func (k Kind) String() string { return facts[k].name }
 
+// Type is how the kind is called in requests and responses.
+func (k Kind) Type() string { return typePrefix + facts[k].message }
+
 // Kinds is how many kinds there are; the first is 0.
 const Kinds = int(kindCount)
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -43,7 +44,9 @@ const (
 
 // Options are what a server is made from.
 type Options struct {
-	Control    Control
+	Control Control
+	// Answer is asked what tools want to know of the control plane itself. An error, with a status of gRPC's, ends the stream. Nil: nobody is told.
+	Answer     func(context.Context, *Question) (*Answer, error)
 	Stats      *telemetry.Values // of Stats; nil: nothing is counted
 	MaxStreams int               // at a time; 0: DefaultMaxStreams
 }

@@ -36,6 +36,7 @@ type control struct {
 	verdicts []Verdict           // of what was refused
 	settled  map[*Session]*View
 	turned   error // who comes
+	answers  func(*Question) (*Answer, error)
 }
 
 func newControl(t testing.TB) *control {
@@ -47,11 +48,13 @@ func newControl(t testing.TB) *control {
 	}
 	c.addr = l.Addr().String()
 	g := grpc.NewServer(GRPC()...)
-	New(Options{Control: c, Stats: c.stats.Loop(0), MaxStreams: 300}).Register(g)
+	New(Options{Control: c, Answer: c.answer, Stats: c.stats.Loop(0), MaxStreams: 300}).Register(g)
 	go g.Serve(l)
 	t.Cleanup(g.Stop)
 	return c
 }
+
+func (c *control) answer(_ context.Context, q *Question) (*Answer, error) { return c.answers(q) }
 
 func (c *control) Join(s *Session) error {
 	c.mu.Lock()

@@ -105,6 +105,9 @@ type State struct {
 	All     bool // everything is asked for
 	Names   int  // that are asked for
 	Version string
+	Sent    time.Time     // when the last response was; zero: there was none
+	Nonce   string        // of that
+	Taken   string        // the nonce of the last response that the proxy has taken; empty: it has taken none
 	Waits   time.Duration // how long ago a response was sent that is not answered; 0: there is none
 	Refused string        // why the last response that was answered was not taken; empty: it was
 }
@@ -119,7 +122,7 @@ func (s *Session) States(now time.Time) (list []State, at *View) {
 		if !t.begun {
 			continue
 		}
-		one := State{Kind: Kind(k), All: t.all, Names: len(t.named), Refused: t.refused}
+		one := State{Kind: Kind(k), All: t.all, Names: len(t.named), Sent: t.sent, Nonce: t.nonce, Taken: t.taken, Refused: t.refused}
 		if t.told != nil {
 			one.Version = t.told.Version
 		}
@@ -132,6 +135,16 @@ func (s *Session) States(now time.Time) (list []State, at *View) {
 		at = s.settled
 	}
 	return list, at
+}
+
+// Told are the resources of a kind that the proxy is to have by now, in the order of names.
+func (s *Session) Told(k Kind) []*Resource {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := &s.topics[k]; t.told != nil {
+		return t.list(k)
+	}
+	return nil
 }
 
 // What is remembered of types that nobody tells of: how many, and how long in bytes.
@@ -205,6 +218,7 @@ func (s *Session) verdict(k Kind, t *topic, r *request, now time.Time) bool {
 	t.flight, t.refused = nil, r.refusal
 	if r.refusal == "" {
 		s.server.count(acks)
+		t.taken = r.nonce
 	} else {
 		s.server.count(nacks)
 		if (s.variant == delta || facts[k].parts && !t.all) && t.split(f) {
@@ -319,14 +333,19 @@ func (t *topic) prune() {
 	t.asked = t.asked.without(none)
 }
 
+// nextNonce is of the next response.
+func (s *Session) nextNonce() string {
+	s.told++
+	return strconv.FormatUint(s.told, 10)
+}
+
 // response notes that a response is on its way and makes it.
 func (s *Session) response(k Kind, v *View, send []*Resource, removed []string, half bool, now time.Time) *response {
 	t := &s.topics[k]
 	if s.variant == world {
 		removed = nil
 	}
-	s.told++
-	t.nonce = strconv.FormatUint(s.told, 10)
+	t.nonce, t.sent = s.nextNonce(), now
 	t.flight = &flight{nonce: t.nonce, sent: now, view: v, resources: send, removed: removed, half: half}
 	t.again = false
 	return encode(k, s.variant, v.Version, t.nonce, send, removed)

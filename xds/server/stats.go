@@ -1,25 +1,13 @@
 package server
 
-import "github.com/weftmesh/weft/telemetry"
+import (
+	"strings"
+
+	"github.com/weftmesh/weft/telemetry"
+)
 
 // Stats is what is counted of a server.
-var Stats = &telemetry.Table{Kind: "xds_server", Metrics: []telemetry.Metric{
-	streamsNow:      {Name: "streams_active", Type: telemetry.Gauge},
-	streamsTotal:    {Name: "streams_total"},
-	streamsRefused:  {Name: "streams_refused"},
-	requestsTotal:   {Name: "requests_total"},
-	requestsStale:   {Name: "requests_stale"},
-	requestsUnknown: {Name: "requests_unknown_type"},
-	requestsBroken:  {Name: "requests_broken"},
-	namesRefused:    {Name: "names_refused"},
-	silent:          {Name: "silent"},
-	stuck:           {Name: "stuck"},
-	responsesTotal:  {Name: "responses_total"},
-	responseBytes:   {Name: "response_bytes"},
-	acks:            {Name: "acks"},
-	nacks:           {Name: "nacks"},
-	splits:          {Name: "splits"},
-}}
+var Stats = &telemetry.Table{Kind: "xds_server", Metrics: metrics()}
 
 const (
 	streamsNow      = iota
@@ -32,9 +20,37 @@ const (
 	namesRefused    // streams that asked for more names than one may
 	silent          // streams without a first request in time
 	stuck           // streams that did not read in time
-	responsesTotal
-	responseBytes
+	responseBytes   // of each response
 	acks
 	nacks
-	splits // refused responses that are told again in halves
+	splits           // refused responses that are told again in halves
+	questions        // about the control plane itself, by tools
+	questionsRefused // that were not answered
+	responses        // by kind
 )
+
+func metrics() []telemetry.Metric {
+	list := make([]telemetry.Metric, responses+Kinds)
+	copy(list, []telemetry.Metric{
+		streamsNow:       {Name: "streams_active", Type: telemetry.Gauge},
+		streamsTotal:     {Name: "streams_total"},
+		streamsRefused:   {Name: "streams_refused"},
+		requestsTotal:    {Name: "requests_total"},
+		requestsStale:    {Name: "requests_stale"},
+		requestsUnknown:  {Name: "requests_unknown_type"},
+		requestsBroken:   {Name: "requests_broken"},
+		namesRefused:     {Name: "names_refused"},
+		silent:           {Name: "silent"},
+		stuck:            {Name: "stuck"},
+		responseBytes:    {Name: "response_bytes", Type: telemetry.Histogram, Unit: "bytes"},
+		acks:             {Name: "acks"},
+		nacks:            {Name: "nacks"},
+		splits:           {Name: "splits"},
+		questions:        {Name: "questions_total"},
+		questionsRefused: {Name: "questions_refused"},
+	})
+	for k := range facts {
+		list[responses+k].Name = strings.ReplaceAll(facts[k].name, " ", "_") + "_responses"
+	}
+	return list
+}

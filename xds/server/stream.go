@@ -27,10 +27,10 @@ func (s *Server) serve(stream grpc.ServerStream, v variant, only Kind) error {
 			session.peer = p.Addr.String()
 		}
 	}
-	joined, ended, over := make(chan struct{}), make(chan error, 1), make(chan struct{})
+	joined, asked, ended, over := make(chan struct{}), make(chan *request), make(chan error, 1), make(chan struct{})
 	defer close(over)
 	go func() {
-		err := session.listen(stream, joined)
+		err := session.listen(stream, joined, asked, over)
 		ended <- err
 		<-over // nobody leaves of whom something may still be said
 		select {
@@ -43,6 +43,8 @@ func (s *Server) serve(stream grpc.ServerStream, v variant, only Kind) error {
 	defer limit.Stop()
 	select {
 	case <-joined:
+	case r := <-asked:
+		return s.answerQuestions(session, stream, r, asked, ended)
 	case err := <-ended:
 		return err
 	case <-limit.C:
@@ -75,8 +77,9 @@ func (s *Server) serve(stream grpc.ServerStream, v variant, only Kind) error {
 	}
 }
 
-// listen takes requests in until there are no more.
-func (s *Session) listen(stream grpc.ServerStream, joined chan<- struct{}) error {
+// listen takes requests in until there are no more, or hands them on if the first is a question about the control plane.
+func (s *Session) listen(stream grpc.ServerStream, joined chan<- struct{}, asked chan<- *request, over <-chan struct{}) error {
+	question := false
 	for first := true; ; first = false {
 		r, err := read(stream, s.variant)
 		if errors.Is(err, io.EOF) {
@@ -86,6 +89,14 @@ func (s *Session) listen(stream grpc.ServerStream, joined chan<- struct{}) error
 			return err
 		}
 		s.server.count(requestsTotal)
+		if question = question || first && s.only == kindCount && s.server.Answer != nil && isQuestion(r.url); question {
+			select {
+			case asked <- r:
+				continue
+			case <-over:
+				return nil
+			}
+		}
 		if first {
 			if r.node == nil {
 				s.server.count(requestsBroken)
@@ -135,9 +146,11 @@ func (s *Server) send(session *Session, stream grpc.ServerStream, r *response) e
 	select {
 	case err := <-sent:
 		if err == nil {
-			s.count(responsesTotal)
 			if s.Stats != nil {
-				s.Stats.Add(responseBytes, uint64(r.size))
+				s.Stats.Observe(responseBytes, uint64(r.size))
+			}
+			if r.kind != kindCount {
+				s.count(responses + int(r.kind))
 			}
 		}
 		return err
@@ -145,6 +158,6 @@ func (s *Server) send(session *Session, stream grpc.ServerStream, r *response) e
 		return context.Cause(session.ended)
 	case <-limit.C:
 		s.count(stuck)
-		return status.Errorf(codes.DeadlineExceeded, "a response of %d bytes about %s was not read within %v", r.size, r.kind, reading)
+		return status.Errorf(codes.DeadlineExceeded, "a response of %d bytes about %s was not read within %v", r.size, r.about, reading)
 	}
 }

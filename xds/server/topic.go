@@ -18,6 +18,8 @@ type topic struct {
 	again   bool           // a response has to be sent even if there is nothing in it
 	flight  *flight        // the response that is not answered yet
 	nonce   string         // of the last response
+	sent    time.Time      // when that was
+	taken   string         // the nonce of the last one that the proxy took
 	halves  []half         // of responses that were refused: each is told by itself
 	refused string         // why the last response that was answered was turned down; empty: it was not
 }
