@@ -24,9 +24,10 @@ func list() []page {
 	return []page{
 		{"/ready", "whether every source has told what it has: 200, or 503", (*Plane).ready},
 		{"/status", "objects, what is wrong with them, proxies, what they refuse: JSON", (*Plane).status},
-		{"/debug/syncz", "proxies, and whether they have answered all that they are to be told: JSON", (*Plane).syncz},
+		{"/version", "of this program", (*Plane).version},
+		{"/debug/", "what istiod shows: syncz, connections, registryz, configz, mesh, config_dump: JSON", (*Plane).debug},
 		{"/api/", "objects: look at them, apply, delete, their history, and back to a version of it (docs/weftd.md has the paths): JSON", (*Plane).api},
-		{"/metrics", "numbers, as Prometheus reads them", (*Plane).metrics},
+		{"/metrics", "numbers, ours and istiod's, as Prometheus reads them", (*Plane).metrics},
 		{"/logging", "POST ?level=debug, info, warning or error: what is logged from now on", (*Plane).logging},
 		{"/ca/roots", "the certificates that the mesh trusts: PEM", (*Plane).roots},
 		{"/ca/token", "POST identity=spiffe://…, life=15m: a token with which a machine joins, once", (*Plane).token},
@@ -99,8 +100,6 @@ func (p *Plane) status(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, s)
 }
 
-func (p *Plane) syncz(w http.ResponseWriter, _ *http.Request) { writeJSON(w, p.push.Status().Proxies) }
-
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	e := json.NewEncoder(w)
@@ -111,6 +110,7 @@ func writeJSON(w http.ResponseWriter, v any) {
 func (p *Plane) metrics(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 	telemetry.WritePrometheus(w, p.stats.Read(telemetry.Filter{}))
+	p.face.WriteNumbers(w)
 }
 
 func (p *Plane) logging(w http.ResponseWriter, r *http.Request) {

@@ -42,7 +42,7 @@ func (p *Plane) openCluster() error {
 		return fmt.Errorf("--kubeconfig: %w", err)
 	}
 	s.Stats = p.stats.Acquire(kube.Stats, "cluster.").Loop(0)
-	o := kube.Options{Server: s, Namespace: p.KubeNamespace, MeshConfig: p.MeshConfig == "", Log: p.Log}
+	o := kube.Options{Server: s, Namespace: p.KubeNamespace, MeshConfig: p.MeshConfig == "", Revision: p.Revision, Log: p.Log}
 	if p.PublishRoots {
 		if p.SecureGRPC == "" {
 			return errors.New("--publish-roots is about the certificates of what --secure-grpc-addr serves: name an address by that, such as :15012")

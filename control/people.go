@@ -45,7 +45,7 @@ func (p *Plane) openConsole() error {
 	}
 	p.HTTPAddress = l.Addr()
 	p.people = &http.Server{
-		Handler: p.console.Public(users), ReadHeaderTimeout: peopleHead, ReadTimeout: peopleRead, WriteTimeout: peopleWrite, IdleTimeout: peopleIdle, MaxHeaderBytes: maxHead,
+		Handler: p.doors(users), ReadHeaderTimeout: peopleHead, ReadTimeout: peopleRead, WriteTimeout: peopleWrite, IdleTimeout: peopleIdle, MaxHeaderBytes: maxHead,
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: p.secure.ca.ServerTLS(p.names()).GetCertificate, NextProtos: []string{"h2", "http/1.1"}},
 		ErrorLog:  slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug),
 	}

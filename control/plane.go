@@ -17,6 +17,7 @@ import (
 
 	"github.com/weftmesh/weft/control/console"
 	"github.com/weftmesh/weft/control/history"
+	"github.com/weftmesh/weft/control/istiod"
 	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
@@ -51,12 +52,16 @@ type Options struct {
 	CADir          string   // a directory with an authority from outside, as Istio's secret cacerts has; empty: the store has one
 	HTTP           string   // the address that people and scripts come to over TLS, to look at objects and to change them
 	Users          string   // a file that says who those are, and what they may
+	Monitoring     string   // the address that Prometheus comes to
 	AuditLog       string   // a file that is added to; empty: none
 	// CertificateLife is of the certificates that proxies get on their streams, and RootOverlap how long a new root is trusted before it signs; 0: as the
 	// authority likes.
 	CertificateLife, RootOverlap time.Duration
-	Log                          *slog.Logger
-	Level                        *slog.LevelVar // of Log
+	// Revision is of this control plane among several: objects with another one in their label istio.io/rev are left to those. Empty: all are read.
+	Revision string
+	Version  string // of the program
+	Log      *slog.Logger
+	Level    *slog.LevelVar // of Log
 }
 
 // Plane is a control plane that runs.
@@ -80,11 +85,13 @@ type Plane struct {
 	console *console.Console
 	local   http.Handler // the console of who is on this host
 	people  *http.Server // nil: there is none
+	monitor *http.Server // nil: there is none
+	face    *istiod.Face
 	history *history.Recorder
 
 	trustDomain string
-	// GRPCAddress, SecureAddress, HTTPAddress and AdminAddress are where it is reached; nil: not at all.
-	GRPCAddress, SecureAddress, HTTPAddress, AdminAddress net.Addr
+	// GRPCAddress, SecureAddress, HTTPAddress, MonitoringAddress and AdminAddress are where it is reached; nil: not at all.
+	GRPCAddress, SecureAddress, HTTPAddress, MonitoringAddress, AdminAddress net.Addr
 }
 
 // The names that sources have in the log and on pages.
@@ -149,7 +156,7 @@ func (p *Plane) start() error {
 	if err := p.open(); err != nil {
 		return err
 	}
-	options := push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)}
+	options := push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Revision: p.Revision, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0), Events: p.stats.Acquire(push.Events, "events.").Loop(0)}
 	if p.SecureGRPC != "" || p.HTTP != "" {
 		if err := p.openAuthority(p.trustDomain); err != nil {
 			return err
@@ -159,6 +166,7 @@ func (p *Plane) start() error {
 		return errors.New("--ca-dir and --secure-names are about what --secure-grpc-addr and --http-addr serve: name an address by one of them, such as :15012")
 	}
 	p.push = push.New(options)
+	p.openFace()
 	if p.GRPC != "" {
 		l, err := p.listen("--grpc-addr", p.GRPC)
 		if err != nil {
@@ -169,7 +177,7 @@ func (p *Plane) start() error {
 			return err
 		}
 		p.GRPCAddress, p.grpc = l.Addr(), grpc.NewServer(server.GRPC()...)
-		server.New(server.Options{Control: p.push, Stats: p.stats.Acquire(server.Stats, "xds.").Loop(0)}).Register(p.grpc)
+		server.New(server.Options{Control: p.push, Answer: p.answer, Stats: p.stats.Acquire(server.Stats, "xds.").Loop(0)}).Register(p.grpc)
 		p.parts.Go(func() { p.grpc.Serve(l) })
 	}
 	if p.SecureGRPC != "" {
@@ -178,6 +186,9 @@ func (p *Plane) start() error {
 		}
 	}
 	if err := p.openConsole(); err != nil {
+		return err
+	}
+	if err := p.openMonitoring(); err != nil {
 		return err
 	}
 	if p.Admin != "" {
@@ -201,7 +212,7 @@ func (p *Plane) start() error {
 	p.parts.Go(func() {
 		stored.Watch(p.ctx, p.store, func(err error) {
 			p.Log.Error("the store is not followed, and what is known of it goes on being served", "because", err)
-		}, func(b source.Batch) { p.push.Tell(p.ctx, fromStore, b) })
+		}, func(b source.Batch) { p.push.Tell(p.ctx, fromStore, b.For(p.Revision)) })
 	})
 	if p.ConfigDir != "" {
 		p.parts.Go(func() {
@@ -234,7 +245,7 @@ func (p *Plane) open() (err error) {
 func (p *Plane) from(name string) func(source.Batch) {
 	first := true
 	return func(b source.Batch) {
-		p.push.Tell(p.ctx, name, b)
+		p.push.Tell(p.ctx, name, b.For(p.Revision))
 		p.history.Tell(name, first, b)
 		first = false
 	}
@@ -271,7 +282,7 @@ func (p *Plane) Close() {
 	if p.secure != nil {
 		p.secure.close()
 	}
-	for _, s := range []*http.Server{p.admin, p.people} {
+	for _, s := range []*http.Server{p.admin, p.people, p.monitor} {
 		if s != nil {
 			s.Close()
 		}

@@ -68,11 +68,15 @@ func TestPagesAnswer(t *testing.T) {
 		code         int
 		has          string
 	}{
-		{"GET", "/", 200, "/debug/syncz"},
+		{"GET", "/", 200, "syncz, connections"},
 		{"GET", "/ready", 200, "ready"},
 		{"GET", "/status", 200, `"refused": []`},
+		{"GET", "/debug/", 200, "/debug/registryz"},
 		{"GET", "/debug/syncz", 200, "[]"},
+		{"GET", "/debug/config_dump", 400, "proxyID"},
+		{"GET", "/debug/config_dump?proxyID=a.b", 404, "another instance"},
 		{"GET", "/metrics", 200, "\nweftd_push_streams 0\n"},
+		{"GET", "/metrics", 200, "\npilot_services 0\n"},
 		{"GET", "/debug/pprof/heap", 200, ""},
 		{"GET", "/logging?level=debug", 405, "POST"},
 		{"POST", "/logging?level=loud", 400, "want debug"},

@@ -38,7 +38,7 @@ func (p *Plane) openAuthority(trustDomain string) (err error) {
 	if p.Store == "" && p.CADir == "" {
 		p.Log.Warn("the root of the mesh's certificates is kept in memory, and nobody trusts it after this process: name a file by --store")
 	}
-	if s.ca, err = ca.Open(p.ctx, ca.Options{Store: p.store, TrustDomain: trustDomain, Folder: p.CADir, Overlap: p.RootOverlap, Audit: p.audit.certificate}); err != nil {
+	if s.ca, err = ca.Open(p.ctx, ca.Options{Store: p.store, TrustDomain: trustDomain, Folder: p.CADir, Overlap: p.RootOverlap, Audit: p.audit.certificate, Stats: p.stats.Acquire(ca.Stats, "ca.").Loop(0)}); err != nil {
 		return err
 	}
 	p.parts.Go(func() {
@@ -62,7 +62,7 @@ func (p *Plane) serveSecure() error {
 	}
 	s.grpc = grpc.NewServer(append(server.GRPC(), grpc.Creds(credentials.NewTLS(s.ca.ServerTLS(p.names()))))...)
 	securityv1alpha1.RegisterIstioCertificateServiceServer(s.grpc, &ca.Service{Authority: s.ca, Proofs: s.proofs})
-	server.New(server.Options{Control: p.push, Stats: p.stats.Acquire(server.Stats, "xds_secure.").Loop(0)}).Register(s.grpc)
+	server.New(server.Options{Control: p.push, Answer: p.answer, Stats: p.stats.Acquire(server.Stats, "xds_secure.").Loop(0)}).Register(s.grpc)
 	p.SecureAddress = l.Addr()
 	p.parts.Go(func() { s.grpc.Serve(l) })
 	return nil

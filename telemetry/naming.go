@@ -39,7 +39,7 @@ func cut(rules []LabelRule, name string) (left string, labels []string) {
 	for i := range rules {
 		r := &rules[i]
 		if r.Pattern == nil {
-			labels = append(labels, label(sanitize(r.Name), r.Value))
+			labels = append(labels, Label(sanitize(r.Name), r.Value))
 			continue
 		}
 		if r.Guard != nil && !r.Guard.MatchString(name) {
@@ -53,7 +53,7 @@ func cut(rules []LabelRule, name string) (left string, labels []string) {
 		if len(at) >= 6 && at[4] >= 0 {
 			value = name[at[4]:at[5]]
 		}
-		labels = append(labels, label(sanitize(r.Name), value))
+		labels = append(labels, Label(sanitize(r.Name), value))
 		spans = append(spans, span{at[2], at[3]})
 	}
 	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })

@@ -173,15 +173,15 @@ func promName(s *Sample) (name, labels string) {
 		tail := metric[at+1:]
 		switch {
 		case tail[0] >= '1' && tail[0] <= '5' && tail[1:] == "xx":
-			tags = append(tags, label("envoy_response_code_class", tail[:1]))
+			tags = append(tags, Label("envoy_response_code_class", tail[:1]))
 			metric = metric[:at] + "_xx"
 		case s.Owner.Table.Sparse && allDigits(tail):
-			tags = append(tags, label("envoy_response_code", tail))
+			tags = append(tags, Label("envoy_response_code", tail))
 			metric = metric[:at]
 		}
 	}
 	for _, t := range s.Owner.Tags {
-		tags = append(tags, label("envoy_"+t.Name, t.Value))
+		tags = append(tags, Label("envoy_"+t.Name, t.Value))
 	}
 	prefix := s.Owner.Table.Kind
 	if len(s.Owner.Tags) == 0 {
@@ -194,8 +194,8 @@ func allDigits(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) < 0
 }
 
-// label escapes as the format says; it is UTF-8, and one value that is not would cost its reader the whole page.
-func label(name, value string) string {
+// Label writes a label of a Prometheus line: it escapes as the format says; it is UTF-8, and one value that is not would cost its reader the whole page.
+func Label(name, value string) string {
 	return name + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(strings.ToValidUTF8(value, "\uFFFD")) + `"`
 }
 

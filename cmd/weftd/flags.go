@@ -71,6 +71,8 @@ func (f *flags) define(set *flag.FlagSet) {
 	set.StringVar(&f.Store, "store", "", "`file`, or etcd://HOST:PORT[,HOST:PORT][/PREFIX]?ca=FILE&cert=FILE&key=FILE, for what must outlive this process: objects that are applied, their history, the root of certificates, what is issued and revoked; empty: memory")
 	set.StringVar(&f.HTTP, "http-addr", "", "`address` that people and scripts come to over TLS, such as :15443, to look at objects and to change them; empty: none but --admin-addr")
 	set.StringVar(&f.Users, "users", "", "`file` that says who comes to --http-addr, by what token or OpenID provider, and what each may do")
+	set.StringVar(&f.Monitoring, "monitoring-addr", "", "`address` that Prometheus comes to, such as :15014: numbers and the version, in plain text; empty: none but --admin-addr")
+	set.StringVar(&f.Revision, "revision", "", "`name` of this control plane among several: objects of Istio's kinds whose label istio.io/rev names another one are not read; empty: all are")
 	set.StringVar(&f.CADir, "ca-dir", "", "`directory` with an authority from outside: ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem; none: one of our own")
 	set.StringVar(&f.AuditLog, "audit-log", "", "`file` to which changes of objects, certificates, tokens, revocations and rotations are added, given or refused, a line of JSON each; empty: none")
 	set.StringVar(&f.Admin, "admin-addr", "127.0.0.1:9876", "`address`, of this host, of the pages for people: status, metrics, profiles; empty: none")

@@ -49,6 +49,7 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	o := f.Options
+	o.Version = version
 	o.Level = &slog.LevelVar{}
 	o.Level.Set(f.level)
 	o.Log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: o.Level}))
@@ -66,7 +67,7 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	defer p.Close()
-	o.Log.Info("serves", "version", version, "grpc", p.GRPCAddress, "secure-grpc", p.SecureAddress, "http", p.HTTPAddress, "admin", p.AdminAddress, "config-dir", o.ConfigDir, "kubeconfig", o.Kubeconfig)
+	o.Log.Info("serves", "version", version, "grpc", p.GRPCAddress, "secure-grpc", p.SecureAddress, "http", p.HTTPAddress, "monitoring", p.MonitoringAddress, "admin", p.AdminAddress, "config-dir", o.ConfigDir, "kubeconfig", o.Kubeconfig)
 	readied := p.Readied()
 	for {
 		select {

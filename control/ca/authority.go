@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/control/store"
+	"github.com/weftmesh/weft/telemetry"
 )
 
 // Options is what an authority is made of.
@@ -24,6 +25,7 @@ type Options struct {
 	Overlap time.Duration
 	// Audit is told of everything that is issued or turned down; nil: nobody is. It must not block.
 	Audit func(Record)
+	Stats *telemetry.Values // of Stats; nil: nothing is counted
 }
 
 // Record is an entry of the audit log: who has got what, when, and from where it was asked for.
@@ -180,6 +182,13 @@ func (a *Authority) Roots() []*x509.Certificate {
 	return a.roots
 }
 
+// Until is when the root that signs now ends, and the first of all certificates from it to the one that signs.
+func (a *Authority) Until() (root, chain time.Time) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.signs.chain[len(a.signs.chain)-1].NotAfter, a.signs.until()
+}
+
 // RootsPEM is Roots in PEM.
 func (a *Authority) RootsPEM() []byte { return PEM(a.Roots()...) }
 
@@ -237,6 +246,7 @@ func (a *Authority) Issue(ctx context.Context, r Request) (chain []*x509.Certifi
 	}
 	if life = min(life, MaxLife); key == nil {
 		if key, err = readRequest(r.CSR); err != nil {
+			a.count(broken)
 			return nil, &Refusal{Text: err.Error()}
 		}
 		life = max(life, MinLife)
@@ -256,12 +266,15 @@ func (a *Authority) Issue(ctx context.Context, r Request) (chain []*x509.Certifi
 	serial := newSerial()
 	c, err := signs.issue(serial, &r.Who, nil, key, record.Time, life)
 	if err != nil {
+		a.count(unsigned)
 		return nil, err
 	}
 	// A certificate that nobody has written down could not be revoked by whose it is.
 	if err := a.ledger.enter(ctx, issued{Serial: hex(serial), Identity: r.Who.String(), Until: c.NotAfter}); err != nil {
+		a.count(unsigned)
 		return nil, err
 	}
+	a.count(issues)
 	record.Serial, record.Until = hex(serial), c.NotAfter
 	return append([]*x509.Certificate{c}, signs.chain...), nil
 }

@@ -32,11 +32,13 @@ func (s *Service) CreateCertificate(ctx context.Context, q *securityv1alpha1.Ist
 	if p, ok := peer.FromContext(ctx); ok {
 		r.From = p.Addr.String()
 	}
+	s.Authority.count(requests)
 	caller, err := Authenticate(ctx, s.Proofs)
 	if errors.Is(err, ErrUnanswered) {
 		return nil, s.refuse(r, codes.Unavailable, err)
 	}
 	if err != nil {
+		s.Authority.count(unproven)
 		return nil, s.refuse(r, codes.Unauthenticated, err)
 	}
 	r.Who, r.By, r.Spend = caller.Identity, caller.By, caller.Spend

@@ -127,6 +127,7 @@ func (c *Console) read(who *Caller, body []byte, namespace string) ([]wish, []Pr
 		wishes = append(wishes, wish{key: o.Key, object: o, expected: all.Expected[o.Key]})
 	}
 	wrong, warnings := []Problem{}, []Problem{}
+	bad := map[source.Key]bool{} // all that have no name are one
 	for _, p := range problems {
 		one := Problem{Line: p.From.Line, Field: p.Path, Text: p.Text, Warning: p.Warning}
 		if p.Name != "" {
@@ -136,6 +137,13 @@ func (c *Console) read(who *Caller, body []byte, namespace string) ([]wish, []Pr
 			warnings = append(warnings, one)
 		} else {
 			wrong = append(wrong, one)
+			bad[p.Key] = true
+		}
+	}
+	c.count(wronged, uint64(len(bad)))
+	for _, w := range wishes {
+		if !bad[w.key] {
+			c.count(right, 1)
 		}
 	}
 	switch {

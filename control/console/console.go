@@ -70,6 +70,8 @@ var Stats = &telemetry.Table{Kind: "console", Metrics: []telemetry.Metric{
 	denied:   {Name: "requests_denied"},
 	busy:     {Name: "requests_overload"},
 	changed:  {Name: "objects_changed"},
+	right:    {Name: "objects_right"},
+	wronged:  {Name: "objects_wrong"},
 }}
 
 const (
@@ -78,6 +80,8 @@ const (
 	denied   // that have, and may not
 	busy     // that there was no room for in their time
 	changed  // objects
+	right    // objects that were sent, and that nothing is wrong with
+	wronged  // that something is wrong with, and documents that are no objects
 )
 
 func (c *Console) count(row int, n uint64) {
@@ -117,17 +121,36 @@ func (c *Console) Local() http.Handler {
 
 // Public answers those who show that they are among the users.
 func (c *Console) Public(u *Users) http.Handler {
-	return c.handler(func(r *http.Request) (*Caller, error) {
-		who, err := u.who(r.Context(), bearer(r))
+	return c.handler(func(r *http.Request) (*Caller, error) { return c.known(u, r) })
+}
+
+// known is who asks, if he is among the users.
+func (c *Console) known(u *Users, r *http.Request) (*Caller, error) {
+	who, err := u.who(r.Context(), bearer(r))
+	if err == nil {
+		return who, nil
+	}
+	c.count(unknown, 1)
+	c.Log.Debug("somebody is not known", "peer", r.RemoteAddr, "because", err)
+	if _, broken := u.now(); broken != nil {
+		c.sayOnce(broken.Error())
+	}
+	return nil, errUnknown
+}
+
+// Guard lets those go on who show that they are among the users and have a role everywhere. What is what they are not let do otherwise, as in "may not look at it".
+func (c *Console) Guard(u *Users, want Role, what string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.count(requests, 1)
+		who, err := c.known(u, r)
 		if err == nil {
-			return who, nil
+			err = who.may(want, "", what)
 		}
-		c.count(unknown, 1)
-		c.Log.Debug("somebody is not known", "peer", r.RemoteAddr, "because", err)
-		if _, broken := u.now(); broken != nil {
-			c.sayOnce(broken.Error())
+		if err != nil {
+			c.answer(w, nil, err)
+			return
 		}
-		return nil, errUnknown
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -66,6 +66,14 @@ func (o *Objects) All() []*source.Object {
 	return all
 }
 
+// Len is how many there are.
+func (o *Objects) Len() (n int) {
+	for _, space := range o.spaces {
+		n += len(space)
+	}
+	return n
+}
+
 // older orders objects by who came first. Names decide where nobody has said when, or at the same time.
 func older(a, b *source.Object) int {
 	if c := a.Created.Compare(b.Created); c != 0 {

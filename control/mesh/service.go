@@ -224,6 +224,16 @@ func (x *Services) All() []*Service {
 	return all
 }
 
+// Len is how many there are.
+func (x *Services) Len() (n int) {
+	for _, space := range x.byObject {
+		for _, services := range space {
+			n += len(services)
+		}
+	}
+	return n
+}
+
 // In gives the services of a namespace, by host.
 func (x *Services) In(namespace string) []*Service {
 	return (&Services{byObject: table[source.Key, []*Service]{namespace: x.byObject[namespace]}}).All()

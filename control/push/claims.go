@@ -91,6 +91,7 @@ func (p *Push) settle(name string, changes []source.Change, round map[source.Key
 		if !is {
 			now = p.next.Objects(c.Kind).Get(c.Namespace, c.Name)
 		}
+		was := now
 		p.mu.Lock()
 		one, counts := p.claims.settle(name, c, now)
 		if counts {
@@ -110,6 +111,7 @@ func (p *Push) settle(name string, changes []source.Change, round map[source.Key
 		p.mu.Unlock()
 		p.say(found, before)
 		if counts {
+			p.event(was, one)
 			out = append(out, one)
 			round[c.Key] = one.Object
 		}

@@ -67,6 +67,9 @@ func (p *Push) Join(s *server.Session) error {
 			return err
 		}
 	}
+	if p.Revision != "" && proxy.Revision != "" && proxy.Revision != p.Revision {
+		p.Log.Warn("a proxy is meant for the control plane of another revision, and is told what this one has", "proxy", proxy.ID, "revision", proxy.Revision, "this", p.Revision)
+	}
 	key := keyOf(proxy, shown.Who)
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -31,8 +31,11 @@ type Options struct {
 	Admit func(*server.Session, *translate.Proxy) (Shown, error)
 	// Secrets are told to those who have shown who they are; nil: to nobody.
 	Secrets *secrets.Secrets
-	Log     *slog.Logger
-	Stats   *telemetry.Values // of Stats; nil: nothing is counted
+	// Revision is this control plane's; a proxy that is meant for another one is served, and that is said. Empty: nobody is told apart.
+	Revision string
+	Log      *slog.Logger
+	Stats    *telemetry.Values // of Stats; nil: nothing is counted
+	Events   *telemetry.Values // of Events; nil: they are not
 }
 
 // Shown is what a proxy has shown of itself. The zero value is nothing.
@@ -149,6 +152,7 @@ func (p *Push) round(batches []told) {
 		p.note(t)
 		changes = append(changes, p.settle(t.source, p.check(t.source, t.batch.Changes), settled)...)
 	}
+	p.trigger(changes)
 	p.next = p.next.With(changes)
 	p.mu.Lock()
 	whole, first := len(p.awaited) == 0, p.mesh == nil

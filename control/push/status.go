@@ -10,6 +10,7 @@ import (
 	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/secrets"
 	"github.com/weftmesh/weft/control/source"
+	"github.com/weftmesh/weft/xds/server"
 )
 
 // Status is how things stand, for people and for JSON.
@@ -33,6 +34,10 @@ type Problem struct {
 type Proxy struct {
 	ID        string    `json:"id"`
 	Namespace string    `json:"namespace"`
+	Role      string    `json:"role"` // sidecar or router, as nodes say it
+	Version   string    `json:"istioVersion,omitempty"`
+	Cluster   string    `json:"cluster,omitempty"`
+	Revision  string    `json:"revision,omitempty"` // of the control plane that it is meant for
 	Peer      string    `json:"peer"`
 	Since     time.Time `json:"since"`
 	View      string    `json:"view,omitempty"`         // the version that it is to have; empty: none yet
@@ -48,9 +53,13 @@ type Proxy struct {
 // Kind is how a stream stands with a kind of resource.
 type Kind struct {
 	Kind    string        `json:"kind"`
+	Type    string        `json:"-"` // as requests have it
 	All     bool          `json:"all,omitempty"`
 	Names   int           `json:"names,omitempty"` // that are asked for
 	Version string        `json:"version,omitempty"`
+	Sent    time.Time     `json:"sent,omitzero"`              // when the last response was
+	Nonce   string        `json:"-"`                          // of that
+	Taken   string        `json:"-"`                          // nonce of the last response that was taken; empty: none was
 	Waits   time.Duration `json:"waitsNanoseconds,omitempty"` // how long a response has not been answered
 	Refused string        `json:"refused,omitempty"`          // why the last answered response was not taken
 }
@@ -122,7 +131,7 @@ func (p *Push) gatherStatus(s *Status) *mesh.Mesh {
 		}
 	}
 	for session, m := range p.proxies {
-		one := Proxy{ID: m.proxy.ID, Namespace: m.proxy.Namespace, Peer: session.Peer(), Since: session.Since(), Kinds: []Kind{}, Unknown: session.Unknown()}
+		one := Proxy{ID: m.proxy.ID, Namespace: m.proxy.Namespace, Role: m.proxy.Role.String(), Version: m.proxy.Version, Cluster: m.proxy.Cluster, Revision: m.proxy.Revision, Peer: session.Peer(), Since: session.Since(), Kinds: []Kind{}, Unknown: session.Unknown()}
 		if one.By, one.Withheld = m.shown.By, m.group.withheld; m.shown.Who != (ca.Identity{}) {
 			one.Identity = m.shown.Who.String()
 		}
@@ -131,7 +140,7 @@ func (p *Push) gatherStatus(s *Status) *mesh.Mesh {
 			one.View, one.Synced = m.view.Version, at == m.view
 		}
 		for _, st := range states {
-			one.Kinds = append(one.Kinds, Kind{Kind: st.Kind.String(), All: st.All, Names: st.Names, Version: st.Version, Waits: st.Waits, Refused: st.Refused})
+			one.Kinds = append(one.Kinds, Kind{Kind: st.Kind.String(), Type: st.Kind.Type(), All: st.All, Names: st.Names, Version: st.Version, Sent: st.Sent, Nonce: st.Nonce, Taken: st.Taken, Waits: st.Waits, Refused: st.Refused})
 		}
 		s.Proxies = append(s.Proxies, one)
 	}
@@ -139,6 +148,44 @@ func (p *Push) gatherStatus(s *Status) *mesh.Mesh {
 		s.Refused = append(s.Refused, r)
 	}
 	return p.mesh
+}
+
+// Tally is what Status counts, without what takes long to put together where there are many proxies.
+type Tally struct {
+	Versions map[string]int    // streams, by the version of Istio that their proxies say
+	Refused  [server.Kinds]int // what proxies do not take, now, by kind
+}
+
+// Tally counts.
+func (p *Push) Tally() Tally {
+	t := Tally{Versions: map[string]int{}}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.proxies {
+		t.Versions[m.proxy.Version]++
+	}
+	for r := range p.refused {
+		t.Refused[r.kind]++
+	}
+	return t
+}
+
+// Told is what a proxy of that name is to have by now, by kind, and the version of it; false: none is connected here.
+func (p *Push) Told(id string) (told [server.Kinds][]*server.Resource, version string, is bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for s, m := range p.proxies {
+		if m.proxy.ID != id {
+			continue
+		}
+		for k := range told {
+			told[k] = append(told[k], s.Told(server.Kind(k))...) // of which it may have several streams
+		}
+		if is = true; m.view != nil {
+			version = m.view.Version
+		}
+	}
+	return told, version, is
 }
 
 // Problems are all that there are with objects of sources: what is wrong with them, what is not run of them, and which of several do not count.

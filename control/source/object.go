@@ -116,6 +116,8 @@ type Problem struct {
 	Path    string // of the field, as in spec.http[0].route[1].weight; empty: the whole
 	Text    string // what is wrong and what would be right
 	Warning bool   // it is served all the same
+	// Revision is the one of several control planes that the object is for, by its label; empty: all, or it is about no object of Istio's.
+	Revision string
 }
 
 // Batch is what a source tells at once: it is all seen together or not at all. A source's first one is all that there is, so that nobody is

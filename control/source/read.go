@@ -126,7 +126,8 @@ type reading struct {
 	line int // of the file, where the document begins
 	// namespace is the one that objects are to be in; empty: any, and "default" if they say none.
 	namespace string
-	wrong     int // what is wrong with the object that is being read, without warnings
+	wrong     int    // what is wrong with the object that is being read, without warnings
+	revision  string // that it is for
 	Contents
 }
 
@@ -148,7 +149,7 @@ func (r *reading) note(key Key, f *fault) {
 	if r.wrong++; r.wrong > maxProblems {
 		return
 	}
-	p := Problem{Key: key, From: r.place(f.line), Path: f.path, Text: f.text}
+	p := Problem{Key: key, From: r.place(f.line), Path: f.path, Text: f.text, Revision: r.revision}
 	if r.wrong == maxProblems {
 		p.Text += " (there may be more)"
 	}
@@ -225,7 +226,7 @@ func (r *reading) one(root *yaml.Node, version, kind string, depth int) {
 			Text: fmt.Sprintf("%s %s (%s) is no kind that is known here", short(version), short(kind), o.Name)})
 		return
 	}
-	r.wrong = 0
+	r.wrong, r.revision = 0, revisionOf(k, o.Labels)
 	if f != nil {
 		r.note(o.Key, f)
 	}
@@ -410,7 +411,7 @@ func (r *reading) finish(o *Object, root *yaml.Node, text []byte) {
 	sum := sha256.Sum256(all)
 	o.Revision = hex.EncodeToString(sum[:8])
 	for _, p := range Check(o) {
-		p.From = r.place(lineOf(root, p.Path))
+		p.From, p.Revision = r.place(lineOf(root, p.Path)), r.revision
 		r.Problems = append(r.Problems, p)
 		if !p.Warning {
 			r.wrong++

@@ -17,6 +17,7 @@ type Served struct {
 	Version  string    // of the object there, which changes with whatever anybody writes
 	Object   *Object   // nil: something is wrong with it
 	Problems []Problem // with it
+	Revision string    // of the control plane that it is for; empty: all
 }
 
 // servedMeta is what is read of an object's metadata.
@@ -167,7 +168,7 @@ func readServedMessage(kind Kind, data []byte, from Origin) (Served, error) {
 	if err != nil {
 		return s, err
 	}
-	r := &reading{from: from}
+	r := &reading{from: from, revision: s.Revision}
 	for _, name := range unknown { // a spec whose name is written wrongly is no empty spec
 		r.note(o.Key, &fault{path: step(short(name)), text: "is no field of a " + kind.String() + nearest(name, top)})
 	}
@@ -217,7 +218,7 @@ func served(o *Object, m *servedMeta, err error) (Served, error) {
 	}
 	o.Labels, o.Annotations = m.Labels, m.Annotations
 	trim(o)
-	return Served{Key: o.Key, Version: m.ResourceVersion, Object: o}, nil
+	return Served{Key: o.Key, Version: m.ResourceVersion, Object: o, Revision: revisionOf(o.Kind, o.Labels)}, nil
 }
 
 // labelSlice says which Service a slice is of.

@@ -19,6 +19,14 @@ const (
 	Gateway
 )
 
+// String is the role as nodes say it.
+func (r Role) String() string {
+	if r == Gateway {
+		return "router"
+	}
+	return "sidecar"
+}
+
 // Identity is where a proxy has its own certificate from.
 type Identity uint8
 
@@ -42,6 +50,8 @@ type Proxy struct {
 	Network   string
 	Identity  Identity
 	Version   string // of Istio, as its agent says it; empty: there is none
+	Cluster   string // of Kubernetes, as its agent says it, and the revision of the control plane that it is meant for: for people; empty: unsaid
+	Revision  string
 	Traits    Traits
 }
 
@@ -76,6 +86,8 @@ const (
 	metaDNSCapture   = "DNS_CAPTURE"
 	metaDNSAllocate  = "DNS_AUTO_ALLOCATE"
 	metaHTTP10       = "HTTP10"
+	metaCluster      = "CLUSTER_ID"
+	metaRevision     = "ISTIO_REVISION"
 	metaIdentity     = "WEFT_IDENTITY"
 )
 
@@ -115,6 +127,7 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 		}
 	}
 	p.Account, p.Network, p.Version = said(metaAccount), said(metaNetwork), said(metaVersion)
+	p.Cluster, p.Revision = said(metaCluster), said(metaRevision)
 	p.Labels = map[string]string{}
 	for name, v := range meta[metaLabels].GetStructValue().GetFields() {
 		p.Labels[name] = v.GetStringValue()

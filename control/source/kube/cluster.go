@@ -30,6 +30,8 @@ type Options struct {
 	Roots func() []byte
 	// Verdicts is what is wrong with objects, which their status says; nil: it says nothing. It may be asked at any time.
 	Verdicts func() []source.Problem
+	// Revision is this control plane's among several, which leaves the status of others' objects alone; empty: all are its own.
+	Revision string
 	Log      *slog.Logger
 }
 
@@ -120,7 +122,8 @@ func (c *Cluster) reader(kind source.Kind) reader {
 			served.Version = i.ResourceVersion
 			served.Problems = []source.Problem{{Key: served.Key, From: from, Text: err.Error()}}
 		}
-		i := &item{read: []source.Served{served}, judged: taught(kind) && judged(data)}
+		ours := c.Revision == "" || served.Revision == "" || served.Revision == c.Revision
+		i := &item{read: []source.Served{served}, judged: taught(kind) && ours && judged(data)}
 		i.Namespace, i.Name, i.ResourceVersion = served.Namespace, served.Name, served.Version
 		return i, nil
 	}
