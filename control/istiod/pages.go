@@ -41,7 +41,7 @@ const debugPath = "/debug/"
 // What is answered about no proxy, and about one that is not connected here.
 var (
 	errUnsaid  = errors.New("want ?proxyID=POD.NAMESPACE")
-	errNowhere = errors.New(elsewhere)
+	errNowhere = errors.New("the proxy is not connected here")
 )
 
 // Handler serves the pages, below /debug/, and their list there.
@@ -56,14 +56,14 @@ func (f *Face) Handler() http.Handler {
 		mux.HandleFunc("GET "+debugPath+one.name, func(w http.ResponseWriter, r *http.Request) {
 			text, err := f.render(&one, r.URL.Query())
 			if err != nil {
-				code := http.StatusInternalServerError
 				switch {
 				case errors.Is(err, errNowhere):
-					code = http.StatusNotFound
+					http.Error(w, elsewhere, http.StatusNotFound)
 				case errors.Is(err, errUnsaid):
-					code = http.StatusBadRequest
+					http.Error(w, err.Error(), http.StatusBadRequest)
+				default:
+					http.Error(w, err.Error(), http.StatusInternalServerError)
 				}
-				http.Error(w, err.Error(), code)
 				return
 			}
 			w.Header().Set("Content-Type", "application/json")

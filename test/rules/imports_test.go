@@ -42,6 +42,7 @@ api, telemetry, tls, control/store < control/ca, control/inject
 control/ca, control/mesh, xds/server < control/secrets
 control/store, control/source < control/history
 control/mesh, control/push, control/store, control/history, control/source/stored < control/console
+control/push, control/mesh, xds/server < control/istiod
 control/*, control/source/* < control < cmd/weftd
 control, proxy, capture < cmd/weftctl
 `
