@@ -41,6 +41,7 @@ control/translate, control/store, control/secrets, xds/server < control/push
 api, telemetry, tls, control/store < control/ca, control/inject
 control/ca, control/mesh, xds/server < control/secrets
 control/store, control/source < control/history
+control/store < control/lease < control/source/kube
 control/mesh, control/push, control/store, control/history, control/source/stored < control/console
 control/push, control/mesh, xds/server < control/istiod
 control/*, control/source/* < control < cmd/weftd

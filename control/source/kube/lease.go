@@ -2,27 +2,18 @@ package kube
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
-	randv2 "math/rand/v2"
 	"net/http"
-	"os"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/weftmesh/weft/control/lease"
 )
 
-// How long a Lease is good for, how often it is renewed or looked at, and when who could not renew it stops: well before another one may take it.
-const (
-	leaseTime = 15 * time.Second
-	leasePace = 2 * time.Second
-	leaseEnd  = 10 * time.Second
-	leaseAsks = 3 * time.Second // for one question
-)
-
-// lease is a coordination.k8s.io/v1 Lease.
-type lease struct {
+// leaseObject is a coordination.k8s.io/v1 Lease. Its spec is in Kubernetes' own words.
+type leaseObject struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Metadata   struct {
@@ -30,132 +21,68 @@ type lease struct {
 		Namespace       string `json:"namespace"`
 		ResourceVersion string `json:"resourceVersion,omitempty"`
 	} `json:"metadata"`
-	Spec leaseSpec `json:"spec"`
+	Spec struct {
+		Holder      string `json:"holderIdentity"`
+		Seconds     int    `json:"leaseDurationSeconds"`
+		Acquired    string `json:"acquireTime,omitempty"`
+		Renewed     string `json:"renewTime"`
+		Transitions int    `json:"leaseTransitions"`
+	} `json:"spec"`
 }
 
-type leaseSpec struct {
-	Holder      string    `json:"holderIdentity"`
-	Seconds     int       `json:"leaseDurationSeconds"`
-	Acquired    microTime `json:"acquireTime"`
-	Renewed     microTime `json:"renewTime"`
-	Transitions int       `json:"leaseTransitions"`
-}
+// microTime is how Kubernetes writes such times.
+const microTime = "2006-01-02T15:04:05.000000Z"
 
-// microTime is as Kubernetes writes it, and "" as what it wrote of none.
-type microTime string
-
-func now() microTime { return microTime(time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")) }
-
-// Lead has do run while this process is the one of several that holds a Lease, again and again until ctx ends. The context of do ends when the Lease is lost, or
-// cannot be renewed and might be; do has to end then. Whose clock is right does not matter: a Lease is over when nobody has been seen to renew it for its time.
+// Lead is lease.Lead with a Lease of this API server's.
 func (s *Server) Lead(ctx context.Context, namespace, name string, log *slog.Logger, do func(context.Context)) {
-	host, _ := os.Hostname()
-	l := leading{server: s, path: "/apis/coordination.k8s.io/v1/namespaces/" + namespace + "/leases", namespace: namespace, name: name, me: host + "_" + rand.Text()[:8]}
-	var end func() // nil: it does not run
-	defer func() {
-		if end != nil {
-			end()
-		}
-		l.release()
-	}()
-	said := ""
-	for {
-		mine, err := l.try(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil && err.Error() != said {
-			log.Warn("whether this one leads is not known", "cluster", s.Name, "because", err)
-			said = err.Error()
-		}
-		switch {
-		case mine && end == nil:
-			log.Info("leads", "cluster", s.Name, "lease", namespace+"/"+name)
-			end = begin(ctx, do)
-		case !mine && end != nil && (err == nil || time.Since(l.renewed) > leaseEnd):
-			log.Info("does not lead any more", "cluster", s.Name, "lease", namespace+"/"+name)
-			end()
-			end = nil
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(leasePace/2 + randv2.N(leasePace/2)):
-		}
+	at := leaseAt{s, "/apis/coordination.k8s.io/v1/namespaces/" + namespace + "/leases", namespace, name}
+	lease.Lead(ctx, at, log.With("cluster", s.Name, "lease", namespace+"/"+name), do)
+}
+
+// leaseAt is where a Lease is.
+type leaseAt struct {
+	server                *Server
+	path, namespace, name string
+}
+
+func (l leaseAt) why(err error) error {
+	return fmt.Errorf("the Lease %s/%s: %w", l.namespace, l.name, err)
+}
+
+// Get implements lease.Place.
+func (l leaseAt) Get(ctx context.Context) (r lease.Record, version string, err error) {
+	var is leaseObject
+	err = l.server.answer(ctx, http.MethodGet, l.path+"/"+l.name, nil, &is)
+	if apierrors.IsNotFound(err) {
+		return r, "", nil
 	}
-}
-
-// begin has something run; who calls end has it end, and waits until it has.
-func begin(ctx context.Context, do func(context.Context)) (end func()) {
-	ctx, stop := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		do(ctx)
-	}()
-	return func() {
-		stop()
-		<-ended
+	if err != nil {
+		return r, "", l.why(err)
 	}
+	r = lease.Record{Holder: is.Spec.Holder, Life: time.Duration(is.Spec.Seconds) * time.Second, Transitions: is.Spec.Transitions}
+	r.Acquired, _ = time.Parse(time.RFC3339, is.Spec.Acquired) // of one that was never taken there is none
+	r.Renewed, _ = time.Parse(time.RFC3339, is.Spec.Renewed)
+	return r, is.Metadata.ResourceVersion, nil
 }
 
-// leading is what one knows of a Lease.
-type leading struct {
-	server                    *Server
-	path, namespace, name, me string
-	seen                      leaseSpec // as it was last
-	since                     time.Time // when it was first seen so
-	renewed                   time.Time // when we last wrote it
-}
-
-// try takes or renews the Lease if that can be done, and says whether it is ours.
-func (l *leading) try(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, leaseAsks)
-	defer cancel()
-	began := time.Now()
-	var is lease
-	err := l.server.answer(ctx, http.MethodGet, l.path+"/"+l.name, nil, &is)
+// Put implements lease.Place.
+func (l leaseAt) Put(ctx context.Context, r lease.Record, version string) error {
+	is := leaseObject{APIVersion: "coordination.k8s.io/v1", Kind: "Lease"}
+	is.Metadata.Namespace, is.Metadata.Name, is.Metadata.ResourceVersion = l.namespace, l.name, version
+	is.Spec.Holder, is.Spec.Seconds, is.Spec.Transitions, is.Spec.Renewed = r.Holder, int(r.Life/time.Second), r.Transitions, r.Renewed.UTC().Format(microTime)
+	if !r.Acquired.IsZero() {
+		is.Spec.Acquired = r.Acquired.UTC().Format(microTime)
+	}
 	method, path := http.MethodPut, l.path+"/"+l.name
-	switch {
-	case apierrors.IsNotFound(err):
+	if version == "" {
 		method, path = http.MethodPost, l.path
+	}
+	err := l.server.answer(ctx, method, path, is, &is)
+	switch {
+	case apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) && version != "":
+		return lease.ErrTaken
 	case err != nil:
-		return false, fmt.Errorf("the Lease %s/%s: %w", l.namespace, l.name, err)
-	default:
-		if is.Spec != l.seen {
-			l.seen, l.since = is.Spec, began
-		}
-		if is.Spec.Holder != l.me && is.Spec.Holder != "" && time.Since(l.since) < time.Duration(is.Spec.Seconds)*time.Second {
-			return false, nil
-		}
+		return l.why(err)
 	}
-	is.APIVersion, is.Kind, is.Metadata.Namespace, is.Metadata.Name = "coordination.k8s.io/v1", "Lease", l.namespace, l.name
-	if is.Spec.Holder != l.me {
-		is.Spec.Holder, is.Spec.Acquired = l.me, now()
-		is.Spec.Transitions++
-	}
-	is.Spec.Seconds, is.Spec.Renewed = int(leaseTime/time.Second), now()
-	if err = l.server.answer(ctx, method, path, is, &is); err != nil {
-		if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) { // another one was faster
-			return false, nil
-		}
-		return false, fmt.Errorf("the Lease %s/%s: %w", l.namespace, l.name, err)
-	}
-	l.seen, l.since, l.renewed = is.Spec, began, began
-	return true, nil
-}
-
-// release lets the next one have it at once.
-func (l *leading) release() {
-	if l.renewed.IsZero() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), leaseAsks)
-	defer cancel()
-	var is lease
-	if err := l.server.answer(ctx, http.MethodGet, l.path+"/"+l.name, nil, &is); err != nil || is.Spec.Holder != l.me {
-		return
-	}
-	is.Spec.Holder, is.Spec.Seconds, is.Spec.Renewed = "", 1, now() // what has no holder needs a time all the same
-	l.server.answer(ctx, http.MethodPut, l.path+"/"+l.name, is, &is)
+	return nil
 }
