@@ -18,6 +18,7 @@ import (
 	"github.com/weftmesh/weft/control/console"
 	"github.com/weftmesh/weft/control/history"
 	"github.com/weftmesh/weft/control/istiod"
+	"github.com/weftmesh/weft/control/lease"
 	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
@@ -236,10 +237,19 @@ func (p *Plane) open() (err error) {
 	if p.store, err = store.Open(p.Store); err != nil {
 		return fmt.Errorf("--store: %w", err)
 	}
-	p.history = history.NewRecorder(history.Options{Store: p.store, Lasting: p.Store != "", Unnamed: map[string]string{fromFiles: "file", fromCluster: "kubernetes"}, Changed: p.audit.change, Log: p.Log,
+	var lead func(context.Context, func(context.Context))
+	if store.Shared(p.Store) {
+		lead = func(ctx context.Context, do func(context.Context)) {
+			lease.Lead(ctx, lease.In(p.store, historyLock), p.Log.With("lease", historyLock), do)
+		}
+	}
+	p.history = history.NewRecorder(history.Options{Store: p.store, Lead: lead, Lasting: p.Store != "", Unnamed: map[string]string{fromFiles: "file", fromCluster: "kubernetes"}, Changed: p.audit.change, Log: p.Log,
 		Stats: p.stats.Acquire(history.Stats, "history.").Loop(0)})
 	return nil
 }
+
+// historyLock is the lease of the one of several weftd on a store that writes the history of what others write.
+const historyLock = "history"
 
 // from takes what a source says to where it matters: to the proxies, and to the history of objects.
 func (p *Plane) from(name string) func(source.Batch) {

@@ -14,6 +14,7 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strings"
@@ -450,7 +451,7 @@ func TestRevocation(t *testing.T) {
 		}
 		issue(t, third, sleep)
 		// What has ended is forgotten, in the store, too.
-		time.Sleep(DefaultLife + 2*sweeping)
+		time.Sleep(DefaultLife + listAge + 2*sweeping)
 		synctest.Wait()
 		if list, err := s.List(t.Context(), issuedPrefix); err != nil || len(list) > 0 {
 			t.Errorf("%d entries are kept, %v", len(list), err)
@@ -459,6 +460,57 @@ func TestRevocation(t *testing.T) {
 			t.Errorf("%d identities are kept", len(one.ledger.issued))
 		}
 		one.ledger.mu.Unlock()
+	})
+}
+
+// TestReplicasListTheSame has lists of replicas that began at different times be the same to the last byte, always: a proxy that goes from one to another is told nothing.
+func TestReplicasListTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := store.NewMemory()
+		all := []*Authority{open(t, s, nil)}
+		run(t, all[0])
+		numbers := map[string]bool{}
+		same := func(what string) {
+			t.Helper()
+			synctest.Wait()
+			for i, a := range all {
+				if got := a.Lists(); len(got) == 0 || !bytes.Equal(got, all[0].Lists()) {
+					t.Errorf("%s: the list of replica %d is another one", what, i)
+				}
+			}
+			block, _ := pem.Decode(all[0].Lists())
+			l, err := x509.ParseRevocationList(block.Bytes)
+			if err != nil || l.ThisUpdate.After(time.Now()) || time.Until(l.NextUpdate) < listLife-2*listAge || numbers[l.Number.String()] != (what == "with another root") {
+				t.Fatalf("%s: %v, number %v from %v to %v", what, err, l.Number, l.ThisUpdate, l.NextUpdate)
+			}
+			numbers[l.Number.String()] = true
+		}
+		issue(t, all[0], sleep)
+		issue(t, all[0], Identity{"cluster.local", "default", "hello"})
+		for i, who := range []Identity{sleep, {"cluster.local", "default", "hello"}} {
+			time.Sleep(7 * time.Hour)
+			if err := all[i].Revoke(t.Context(), Revocation{Identity: who.String(), Reason: "test"}); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, open(t, s, nil))
+			run(t, all[i+1])
+			same("revoked " + who.ServiceAccount)
+		}
+		if err := all[1].Restore(t.Context(), sleep.String()); err != nil {
+			t.Fatal(err)
+		}
+		same("restored")
+		for day := range 3 {
+			time.Sleep(listAge)
+			all = append(all, open(t, s, nil))
+			run(t, all[len(all)-1])
+			same(fmt.Sprintf("after %d days", day+1))
+			if err := all[0].Rotate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(Overlap + time.Second)
+			same("with another root")
+		}
 	})
 }
 

@@ -2,12 +2,13 @@ package ca
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/big"
 	"net/url"
@@ -147,7 +148,8 @@ func (a *Authority) takeIssued(events []store.Event) {
 	}
 }
 
-// listLife is how long a list is good, and listAge how old it gets: it is made anew long before, and not more often, since everybody is told of it.
+// listLife is how long a list is good, and listAge how often it is made anew though nothing else is revoked, which everybody is told of: at the same times in all
+// replicas, whose lists are the same to the last byte, so that a proxy that comes from one to another is told nothing.
 const (
 	listLife = 7 * 24 * time.Hour
 	listAge  = 24 * time.Hour
@@ -158,7 +160,7 @@ type lists struct {
 	text []byte // PEM; nil: nothing is revoked
 	of   []x509.RevocationListEntry
 	by   []*issuer
-	made time.Time
+	made time.Time // as it says itself
 }
 
 // same tells whether lists of those entries by those issuers say nothing new.
@@ -172,7 +174,6 @@ func (l *lists) same(of []x509.RevocationListEntry, by []*issuer) bool {
 func (a *Authority) relist() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := time.Now()
 	if len(a.revoked) == 0 {
 		if !a.lists.made.IsZero() {
 			a.lists = lists{}
@@ -180,11 +181,21 @@ func (a *Authority) relist() {
 		}
 		return
 	}
-	if of := a.serials(now); a.lists.made.IsZero() || !a.lists.same(of, a.trusted) || now.Sub(a.lists.made) >= listAge {
-		a.lists = lists{sign(of, a.trusted, now), of, a.trusted, now}
+	day := today(time.Now())
+	of, made := a.serials(day), day
+	for _, r := range a.revoked {
+		if r.Time.After(made) {
+			made = r.Time
+		}
+	}
+	if !a.lists.made.Equal(made) || !a.lists.same(of, a.trusted) {
+		a.lists = lists{sign(of, a.trusted, made), of, a.trusted, made}
 		a.tell()
 	}
 }
+
+// today is when the last lists were due.
+func today(now time.Time) time.Time { return now.UTC().Truncate(listAge) }
 
 // serials are the certificates that are revoked, in the order of their numbers.
 func (a *Authority) serials(now time.Time) (entries []x509.RevocationListEntry) {
@@ -206,13 +217,14 @@ func (a *Authority) serials(now time.Time) (entries []x509.RevocationListEntry) 
 	return entries
 }
 
-// sign makes a list of each issuer.
-func sign(entries []x509.RevocationListEntry, by []*issuer, now time.Time) (text []byte) {
+// sign makes a list of each issuer. The same of the same is the same: nothing in it is by chance, and nor is its signature, which is as RFC 6979 has it for want of a
+// source of chance.
+func sign(entries []x509.RevocationListEntry, by []*issuer, made time.Time) (text []byte) {
 	for _, i := range by {
-		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
-			Number:                    big.NewInt(now.UnixMilli()),
-			ThisUpdate:                now.Add(-skew),
-			NextUpdate:                now.Add(listLife),
+		der, err := x509.CreateRevocationList(nil, &x509.RevocationList{
+			Number:                    numberOf(entries, made),
+			ThisUpdate:                made.Add(-skew),
+			NextUpdate:                made.Add(listLife),
 			RevokedCertificateEntries: entries,
 		}, i.chain[0], i.key)
 		if err != nil {
@@ -223,19 +235,30 @@ func sign(entries []x509.RevocationListEntry, by []*issuer, now time.Time) (text
 	return text
 }
 
-// sweeping is how often what has ended is forgotten, and lists are made anew.
+// numberOf is a list's number (RFC 5280, 5.2.3): later ones have higher ones, and two of the same time, of which one has been made since an identity was
+// restored, are told apart.
+func numberOf(entries []x509.RevocationListEntry, made time.Time) *big.Int {
+	sum := sha256.New()
+	for _, e := range entries {
+		io.WriteString(sum, hex(e.SerialNumber)+" ")
+	}
+	n := big.NewInt(made.UnixMilli())
+	return n.Lsh(n, 64).Or(n, new(big.Int).SetBytes(sum.Sum(nil)[:8]))
+}
+
+// sweeping is how often what has ended is forgotten.
 const sweeping = time.Hour
 
 func (a *Authority) sweep(ctx context.Context, report func(error)) {
-	tick := time.NewTicker(sweeping)
-	defer tick.Stop()
 	for {
+		now := time.Now()
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(min(sweeping, time.Until(today(now).Add(listAge)))): // or lists are due
 		}
-		if err := a.ledger.sweep(ctx, time.Now()); err != nil {
+		// What lists of today have is kept for today, so that they stay what they are.
+		if err := a.ledger.sweep(ctx, today(time.Now())); err != nil {
 			report(err)
 		}
 		if err := a.sweepTokens(ctx, time.Now()); err != nil {

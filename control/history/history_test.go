@@ -181,6 +181,82 @@ func TestSeveralWriteOnce(t *testing.T) {
 	}
 }
 
+// turns has recorders lead one after the other, as the test says.
+type turns chan context.Context
+
+func (c turns) lead(ctx context.Context, do func(context.Context)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case turn := <-c:
+			do(turn)
+		}
+	}
+}
+
+// Of several weftd that hear of changes at different times one writes, and what is missed between two of them is written by the next.
+func TestOneOfSeveralWrites(t *testing.T) {
+	s := store.NewMemory()
+	var changes [2][]string
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var recorders [2]*Recorder
+		var turn [2]turns
+		var all sync.WaitGroup
+		for i := range recorders {
+			turn[i] = make(turns)
+			recorders[i] = NewRecorder(Options{Store: s, Lasting: true, Lead: turn[i].lead, Log: slog.New(slog.DiscardHandler),
+				Changed: func(c Change) { changes[i] = append(changes[i], fmt.Sprintf("%s %s %d", c.What, c.Author, c.Version)) }})
+			all.Go(func() { recorders[i].Run(ctx) })
+		}
+		told := [2]bool{}
+		tell := func(i int, b source.Batch) {
+			recorders[i].Tell("files", !told[i], b)
+			told[i] = true
+			synctest.Wait()
+		}
+		first, end := context.WithCancel(ctx)
+		turn[0] <- first
+		tell(0, batch(weight(t, "ann", 100)))
+		tell(0, batch(weight(t, "ann", 90)))
+		tell(0, batch(weight(t, "ann", 80)))
+		tell(1, batch(weight(t, "ann", 100))) // which hears of it late
+		tell(1, batch(weight(t, "ann", 90)))
+		before := list(t, s)
+		if strings.Count(before, "ann") != 3 {
+			t.Errorf("written is %s", before)
+		}
+		tell(1, batch(weight(t, "ann", 80)))
+		end()
+		synctest.Wait()
+		tell(0, batch(weight(t, "ben", 70))) // while nobody writes
+		tell(1, batch(weight(t, "ben", 70)))
+		if got := list(t, s); got != before {
+			t.Errorf("written is %s: nobody leads", got)
+		}
+		second, end2 := context.WithCancel(ctx)
+		turn[1] <- second
+		synctest.Wait()
+		tell(1, batch(weight(t, "ben", 60)))
+		tell(0, batch(weight(t, "ben", 60)))
+		end2()
+		cancel()
+		all.Wait()
+	})
+	versions, err := List(t.Context(), s, shop)
+	if err != nil || len(versions) != 5 || versions[3].Author != "ben" || versions[4].Number != 5 {
+		t.Errorf("%d versions, %v: %s", len(versions), err, list(t, s))
+	}
+	if got := strings.Join(changes[0], ", "); got != "changed ann 2, changed ann 3" {
+		t.Errorf("the first says %s", got)
+	}
+	if got := strings.Join(changes[1], ", "); got != "changed ben 4, changed ben 5" {
+		t.Errorf("the second says %s", got)
+	}
+}
+
 // The number of authors is bounded: who has not written for longest goes.
 func TestAuthorsAreBounded(t *testing.T) {
 	s := store.NewMemory()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +31,9 @@ type Options struct {
 	// Lasting says that the store outlives the process. Then what there is at first is written too, so that what changes while nobody looks is
 	// noticed afterwards. Else an object's first version is written with its second.
 	Lasting bool
+	// Lead runs what it is given while this one of several on the store is the one that writes: the others would write the same, each what it hears last. Nil: there
+	// are no others.
+	Lead func(context.Context, func(context.Context))
 	// Unnamed are authors by source, for objects that say none; without one it is the source's name.
 	Unnamed map[string]string
 	// Changed is told of each object that has come, changed or gone since its source told first, whether it has a history or not. Nil: nobody is.
@@ -132,11 +136,63 @@ func watched(k source.Kind) bool {
 	return k != source.EndpointSlice && k != source.Pod && k != source.Node
 }
 
-// Run works until the context ends.
+// Run works until the context ends. While another one writes it only takes in what there is, and when it is its turn it writes what has changed since
+// the last that was written.
 func (r *Recorder) Run(ctx context.Context) {
+	if r.Lead == nil {
+		r.lead(ctx)
+		return
+	}
+	follow := func() (stop func()) {
+		ctx, cancel := context.WithCancel(ctx)
+		var all sync.WaitGroup
+		all.Go(func() { r.loop(ctx, r.follow) })
+		return func() {
+			cancel()
+			all.Wait()
+		}
+	}
+	stop := follow()
+	r.Lead(ctx, func(ctx context.Context) {
+		stop()
+		r.lead(ctx)
+		stop = follow()
+	})
+	stop()
+}
+
+// lead writes until the context ends.
+func (r *Recorder) lead(ctx context.Context) {
 	if r.Lasting {
+		clear(r.last)
 		r.patiently(ctx, "the history of objects cannot be read", r.load)
 	}
+	for _, name := range slices.Sorted(maps.Keys(r.began)) { // what was told while another one wrote
+		t := told{source: name, first: true, at: time.Now()}
+		for id, o := range r.now {
+			if id.source == name {
+				t.changes = append(t.changes, source.Change{Key: id.key, Object: o})
+			}
+		}
+		r.begin(ctx, t)
+	}
+	r.loop(ctx, r.take)
+}
+
+// follow takes in what a source told, and writes nothing.
+func (r *Recorder) follow(_ context.Context, t told) {
+	if t.first {
+		r.began[t.source] = t.at
+	}
+	for _, c := range t.changes {
+		if r.now[from{t.source, c.Key}] = c.Object; c.Object == nil {
+			delete(r.now, from{t.source, c.Key})
+		}
+	}
+}
+
+// loop does something with what is told until the context ends.
+func (r *Recorder) loop(ctx context.Context, do func(context.Context, told)) {
 	for ctx.Err() == nil {
 		r.mu.Lock()
 		waiting, lost := r.waiting, r.lost
@@ -146,7 +202,7 @@ func (r *Recorder) Run(ctx context.Context) {
 			r.Log.Error("the history of objects has gaps: the store was slower than changes came", "missing", lost)
 		}
 		for _, t := range waiting {
-			r.take(ctx, t)
+			do(ctx, t)
 		}
 		if len(waiting) > 0 {
 			continue

@@ -73,6 +73,9 @@ type Store interface {
 	Close() error
 }
 
+// Shared tells whether several processes may have the store of that name at a time.
+func Shared(name string) bool { return strings.HasPrefix(name, "etcd://") }
+
 // Open opens the store that an operator names: a file, etcd://…, or nothing at all for one that lasts as long as the process.
 func Open(name string) (Store, error) {
 	scheme, _, ok := strings.Cut(name, "://")
