@@ -48,11 +48,35 @@ const (
 	maxHead  = 16 << 10
 )
 
+// openPages has people on this host come.
+func (p *Plane) openPages() error {
+	if p.Admin == "" {
+		return nil
+	}
+	l, err := p.listen("--admin-addr", p.Admin)
+	if err != nil {
+		return err
+	}
+	if err := inside("--admin-addr", l, "and nobody proves there who he is: want an address such as 127.0.0.1:9876"); err != nil {
+		l.Close()
+		return err
+	}
+	p.AdminAddress, p.admin = l.Addr(), p.pages()
+	p.parts.Go(func() { p.admin.Serve(l) })
+	return nil
+}
+
 func (p *Plane) pages() *http.Server {
 	mux := http.NewServeMux()
 	all := list()
 	for _, one := range all {
-		mux.HandleFunc(one.path, func(w http.ResponseWriter, r *http.Request) { one.serve(p, w, r) })
+		mux.HandleFunc(one.path, func(w http.ResponseWriter, r *http.Request) {
+			if !p.serves.Load() && one.path != "/logging" && !strings.HasPrefix(one.path, "/debug/pprof/") {
+				http.Error(w, "waits for the store, which does not answer: the log says why", http.StatusServiceUnavailable)
+				return
+			}
+			one.serve(p, w, r)
+		})
 	}
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		for _, one := range all {

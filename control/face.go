@@ -79,7 +79,7 @@ func (p *Plane) doors(users *console.Users) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/", p.console.Public(users))
 	mux.Handle("/debug/", p.console.Guard(users, console.Viewer, "look at how weftd stands", p.face.Handler()))
-	mux.HandleFunc("GET /ready", p.readied)
+	mux.HandleFunc("GET /ready", p.readyOnly)
 	mux.HandleFunc("GET /version", p.version)
 	return mux
 }
@@ -92,10 +92,10 @@ func (p *Plane) version(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintf(w, "%s-unknown-Clean", p.Version)
 }
 
-// readied says whether weftd is ready, and nothing of why not: nobody shows here who he is.
-func (p *Plane) readied(w http.ResponseWriter, _ *http.Request) {
+// readyOnly says whether weftd is ready, and nothing of why not: nobody shows here who he is.
+func (p *Plane) readyOnly(w http.ResponseWriter, _ *http.Request) {
 	select {
-	case <-p.push.Readied():
+	case <-p.Readied():
 		fmt.Fprintln(w, "ready")
 	default:
 		http.Error(w, "not ready: /ready of --admin-addr says why", http.StatusServiceUnavailable)
@@ -120,7 +120,7 @@ func (p *Plane) openMonitoring() error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", p.metrics)
 	mux.HandleFunc("GET /version", p.version)
-	mux.HandleFunc("GET /ready", p.readied)
+	mux.HandleFunc("GET /ready", p.readyOnly)
 	mux.HandleFunc("/debug/", func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "debug pages are on --http-addr, for those whom --users names, and on --admin-addr, for who is on this host", http.StatusForbidden)
 	})

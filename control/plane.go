@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -79,8 +80,11 @@ type Plane struct {
 	cancel  context.CancelFunc
 	parts   sync.WaitGroup
 	failed  chan error
-	secure  *secure  // nil: there is none
-	cluster *cluster // nil: there is none
+	readied chan struct{}
+	serves  atomic.Bool    // all of this is there; else the store is awaited
+	begins  sync.WaitGroup // what becomes of it when it answers
+	secure  *secure        // nil: there is none
+	cluster *cluster       // nil: there is none
 
 	mesh    func(source.Batch) // takes the mesh's own configuration
 	console *console.Console
@@ -112,7 +116,7 @@ var places = map[string]string{
 
 // Start has a control plane run until Close. It says what is wrong with its options, and with the mesh's own configuration.
 func Start(o Options) (*Plane, error) {
-	p := &Plane{Options: o, stats: telemetry.NewStore(0), began: time.Now(), failed: make(chan error, 1)}
+	p := &Plane{Options: o, stats: telemetry.NewStore(0), began: time.Now(), failed: make(chan error, 1), readied: make(chan struct{})}
 	p.stats.SetNaming(&telemetry.Naming{Family: "weftd_"})
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := p.start(); err != nil {
@@ -157,6 +161,17 @@ func (p *Plane) start() error {
 	if err := p.open(); err != nil {
 		return err
 	}
+	if err := store.Ask(p.ctx, p.store); err != nil {
+		if p.ConfigDir == "" && p.cluster == nil {
+			return fmt.Errorf("--store: %w", err)
+		}
+		return p.await(err, func() error { return p.serve(sources, settings) })
+	}
+	return p.serve(sources, settings)
+}
+
+// serve has everything run, of a store that answers.
+func (p *Plane) serve(sources []string, settings source.Batch) error {
 	options := push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Revision: p.Revision, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0), Events: p.stats.Acquire(push.Events, "events.").Loop(0)}
 	if p.SecureGRPC != "" || p.HTTP != "" {
 		if err := p.openAuthority(p.trustDomain); err != nil {
@@ -192,17 +207,10 @@ func (p *Plane) start() error {
 	if err := p.openMonitoring(); err != nil {
 		return err
 	}
-	if p.Admin != "" {
-		l, err := p.listen("--admin-addr", p.Admin)
-		if err != nil {
+	if p.admin == nil {
+		if err := p.openPages(); err != nil {
 			return err
 		}
-		if err := inside("--admin-addr", l, "and nobody proves there who he is: want an address such as 127.0.0.1:9876"); err != nil {
-			l.Close()
-			return err
-		}
-		p.AdminAddress, p.admin = l.Addr(), p.pages()
-		p.parts.Go(func() { p.admin.Serve(l) })
 	}
 	p.parts.Go(func() { p.push.Run(p.ctx) })
 	if p.MeshConfig != "" {
@@ -226,6 +234,14 @@ func (p *Plane) start() error {
 		tell := p.from(fromCluster)
 		p.parts.Go(func() { p.cluster.Watch(p.ctx, func(b source.Batch) { tell(p.settled(b)) }) })
 	}
+	p.parts.Go(func() {
+		select {
+		case <-p.push.Readied():
+			close(p.readied)
+		case <-p.ctx.Done():
+		}
+	})
+	p.serves.Store(true)
 	return nil
 }
 
@@ -240,7 +256,7 @@ func (p *Plane) open() (err error) {
 	var lead func(context.Context, func(context.Context))
 	if store.Shared(p.Store) {
 		lead = func(ctx context.Context, do func(context.Context)) {
-			lease.Lead(ctx, lease.In(p.store, historyLock), p.Log.With("lease", historyLock), do)
+			lease.Lead(ctx, store.Lease(p.store, historyLock), p.Log.With("lease", historyLock), do)
 		}
 	}
 	p.history = history.NewRecorder(history.Options{Store: p.store, Lead: lead, Lasting: p.Store != "", Unnamed: map[string]string{fromFiles: "file", fromCluster: "kubernetes"}, Changed: p.audit.change, Log: p.Log,
@@ -280,12 +296,16 @@ func (p *Plane) listen(flag, address string) (net.Listener, error) {
 // Failed tells once that the directory cannot be followed. What is known goes on being served.
 func (p *Plane) Failed() <-chan error { return p.failed }
 
+// Serves says whether it has all its addresses by now. It has, unless the store does not answer.
+func (p *Plane) Serves() bool { return p.serves.Load() }
+
 // Readied is closed when every source has told what it has, and proxies are served.
-func (p *Plane) Readied() <-chan struct{} { return p.push.Readied() }
+func (p *Plane) Readied() <-chan struct{} { return p.readied }
 
 // Close ends it. Proxies keep what they have been told.
 func (p *Plane) Close() {
 	p.cancel()
+	p.begins.Wait()
 	if p.grpc != nil {
 		p.grpc.Stop()
 	}
@@ -308,7 +328,7 @@ func (p *Plane) Close() {
 
 // Reread reads the mesh's own configuration again. If something is wrong with it, what was read before stays in force.
 func (p *Plane) Reread() {
-	if p.MeshConfig == "" {
+	if p.MeshConfig == "" || !p.serves.Load() { // then it is as it was at the start
 		return
 	}
 	b, err := readMesh(p.MeshConfig)

@@ -67,7 +67,9 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	defer p.Close()
-	o.Log.Info("serves", "version", version, "grpc", p.GRPCAddress, "secure-grpc", p.SecureAddress, "http", p.HTTPAddress, "monitoring", p.MonitoringAddress, "admin", p.AdminAddress, "config-dir", o.ConfigDir, "kubeconfig", o.Kubeconfig)
+	if p.Serves() {
+		o.Log.Info("serves", "version", version, "grpc", p.GRPCAddress, "secure-grpc", p.SecureAddress, "http", p.HTTPAddress, "monitoring", p.MonitoringAddress, "admin", p.AdminAddress, "config-dir", o.ConfigDir, "kubeconfig", o.Kubeconfig)
+	}
 	readied := p.Readied()
 	for {
 		select {

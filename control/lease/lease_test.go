@@ -1,4 +1,4 @@
-package lease
+package lease_test
 
 import (
 	"context"
@@ -12,12 +12,19 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/weftmesh/weft/control/lease"
 	"github.com/weftmesh/weft/control/store"
+)
+
+// What a lease takes, as lease.go has it.
+const (
+	pace, asking = 2 * time.Second, 3 * time.Second
+	end          = 10 * time.Second
 )
 
 // line is a process's way to where the lease is: it may be cut, or take no answer.
 type line struct {
-	Place
+	lease.Place
 	mu          sync.Mutex
 	cut, silent bool
 }
@@ -42,14 +49,14 @@ func (l *line) through(ctx context.Context) error {
 	return nil
 }
 
-func (l *line) Get(ctx context.Context) (Record, string, error) {
+func (l *line) Get(ctx context.Context) (lease.Record, string, error) {
 	if err := l.through(ctx); err != nil {
-		return Record{}, "", err
+		return lease.Record{}, "", err
 	}
 	return l.Place.Get(ctx)
 }
 
-func (l *line) Put(ctx context.Context, r Record, version string) error {
+func (l *line) Put(ctx context.Context, r lease.Record, version string) error {
 	if err := l.through(ctx); err != nil {
 		return err
 	}
@@ -68,12 +75,12 @@ type process struct {
 }
 
 func start(t *testing.T, s store.Store, leaders *atomic.Int64, led chan<- int, i int) *process {
-	p := &process{line: line{Place: In(s, "test")}, done: make(chan struct{})}
+	p := &process{line: line{Place: store.Lease(s, "test")}, done: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
 	p.end = cancel
 	go func() {
 		defer close(p.done)
-		Lead(ctx, &p.line, slog.New(slog.DiscardHandler), func(ctx context.Context) {
+		lease.Lead(ctx, &p.line, slog.New(slog.DiscardHandler), func(ctx context.Context) {
 			if n := leaders.Add(1); n > 1 {
 				t.Errorf("%d lead", n)
 			}
@@ -122,7 +129,7 @@ func TestOneLeads(t *testing.T) {
 				for _, p := range all {
 					p.line.set(false, false)
 				}
-				time.Sleep(Life + 2*pace + asking)
+				time.Sleep(lease.Life + 2*pace + asking)
 				synctest.Wait()
 				if leaders.Load() != 1 {
 					t.Errorf("%d lead when nothing is wrong any more", leaders.Load())
@@ -151,13 +158,13 @@ func TestTheNextOneLeads(t *testing.T) {
 			t.Fatal("another leads")
 		}
 		two := start(t, s, &leaders, led, 2)
-		time.Sleep(10 * Life)
+		time.Sleep(10 * lease.Life)
 		if len(led) > 0 {
 			t.Fatal("another leads, too")
 		}
 		began := time.Now()
 		one.line.set(true, false) // what was under way to it may be lost, but not what it has been told
-		if got := <-led; got != 2 || time.Since(began) > Life+pace+asking || time.Since(began) < end {
+		if got := <-led; got != 2 || time.Since(began) > lease.Life+pace+asking || time.Since(began) < end {
 			t.Errorf("%d leads after %v", got, time.Since(began))
 		}
 		one.line.set(false, false)

@@ -48,7 +48,7 @@ const (
 const defaultPrefix = "weft"
 
 // OpenEtcd opens a store that is named etcd://HOST:PORT[,HOST:PORT][/PREFIX]?ca=FILE[&cert=FILE&key=FILE]. The key of the mesh's root is kept there, so
-// that others than this host are asked over TLS only.
+// that others than this host are asked over TLS only. Nobody is asked anything yet.
 func OpenEtcd(name string) (*Etcd, error) {
 	rest, is := strings.CutPrefix(name, "etcd://")
 	if !is {
@@ -107,12 +107,6 @@ func OpenEtcd(name string) (*Etcd, error) {
 		return nil, wrong("%w", err)
 	}
 	e.ctx, e.close = context.WithCancel(context.Background())
-	ctx, cancel := context.WithTimeout(e.ctx, etcdDial)
-	defer cancel()
-	if _, err := e.client.Get(ctx, e.prefix, clientv3.WithCountOnly()); err != nil {
-		e.Close()
-		return nil, wrong("nobody answers within %v as etcd does and takes us for who may: %w", etcdDial, err)
-	}
 	return e, nil
 }
 

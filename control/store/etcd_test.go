@@ -109,8 +109,16 @@ func TestEtcdOfSeveral(t *testing.T) {
 	if err != nil || len(list) != etcdPage+100 || list[0].Key != "many/0000" || list[len(list)-1].Key != fmt.Sprintf("many/%02d99", etcdPage/100) {
 		t.Errorf("%d entries, %v", len(list), err)
 	}
-	if _, err := Open("etcd://" + server.Address + "?ca=" + filepath.Join(server.Dir, "ca.pem")); err == nil || !strings.Contains(err.Error(), "nobody answers within 5s as etcd does") {
+	unknown, err := Open("etcd://" + server.Address + "?ca=" + filepath.Join(server.Dir, "ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unknown.Close()
+	if err := Ask(ctx, unknown); err == nil || !strings.Contains(err.Error(), "nobody answers as etcd at "+server.Address+" does and takes us for who may") {
 		t.Errorf("without a certificate: %v", err)
+	}
+	if err := Ask(ctx, one); err != nil {
+		t.Error(err)
 	}
 }
 

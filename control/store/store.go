@@ -76,6 +76,18 @@ type Store interface {
 // Shared tells whether several processes may have the store of that name at a time.
 func Shared(name string) bool { return strings.HasPrefix(name, "etcd://") }
 
+// Ask says why a store does not answer, if it does not.
+func Ask(ctx context.Context, s Store) error {
+	_, err := s.Get(ctx, "nothing")
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	if e, is := s.(*Etcd); is && err != nil {
+		err = fmt.Errorf("nobody answers as %s does and takes us for who may: %w", e.name, err)
+	}
+	return err
+}
+
 // Open opens the store that an operator names: a file, etcd://…, or nothing at all for one that lasts as long as the process.
 func Open(name string) (Store, error) {
 	scheme, _, ok := strings.Cut(name, "://")
