@@ -111,7 +111,12 @@ func (p *Plane) ready(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, text, http.StatusServiceUnavailable)
 		return
 	}
-	fmt.Fprintln(w, "ready")
+	select {
+	case <-p.Readied():
+		fmt.Fprintln(w, "ready")
+	default:
+		http.Error(w, "has read all, and makes what proxies are told first", http.StatusServiceUnavailable)
+	}
 }
 
 func (p *Plane) status(w http.ResponseWriter, _ *http.Request) {

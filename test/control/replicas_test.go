@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -133,15 +134,18 @@ func TestTheStoreIsAwayAtTheStart(t *testing.T) {
 	p := &plane{t: t, dir: first.dir, mesh: first.mesh, grpc: ports[0], admin: ports[1]}
 	p.process = run(t, program(t, "weftd"), "--config-dir", p.dir, "--mesh-config", p.mesh, "--store", server.Store("weft"), "--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", ports[2]),
 		"--grpc-addr", fmt.Sprintf("127.0.0.1:%d", p.grpc), "--admin-addr", fmt.Sprintf("127.0.0.1:%d", p.admin))
-	p.proxy("weft") // which waits, where the tests' Envoy is not ready without a control plane
 	eventually(t, "it says what it waits for", func() bool { return strings.Contains(p.page("/ready"), "waits for the store") })
 	if text := p.page("/status"); !strings.Contains(text, "waits for the store") {
 		t.Errorf("its status: %s", text)
 	}
-	if _, err := s.ask(t.Context()); err == nil {
-		t.Error("half a mesh is served")
+	for _, port := range []int{p.grpc, ports[2]} {
+		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			c.Close()
+			t.Error("half a mesh is served")
+		}
 	}
 	server.Restart()
+	p.proxy("envoy") // which is ready when it has been told
 	s.opens()
 	if who, err := s.ask(t.Context()); err != nil || who != "v2" {
 		t.Errorf("%s answers, %v: want what was applied to count", who, err)
