@@ -24,6 +24,7 @@ import (
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/source/file"
+	"github.com/weftmesh/weft/control/source/kube"
 	"github.com/weftmesh/weft/control/source/stored"
 	"github.com/weftmesh/weft/control/store"
 	"github.com/weftmesh/weft/telemetry"
@@ -250,7 +251,9 @@ func (p *Plane) open() (err error) {
 	if p.audit, err = openAudit(p.AuditLog, p.Log.Error); err != nil {
 		return err
 	}
-	if p.store, err = store.Open(p.Store); err != nil {
+	if p.Store == store.InKubernetes && p.cluster != nil {
+		p.store = store.NewKubernetes(p.cluster.server, p.KubeNamespace, kube.StoreType)
+	} else if p.store, err = store.Open(p.Store); err != nil {
 		return fmt.Errorf("--store: %w", err)
 	}
 	var lead func(context.Context, func(context.Context))

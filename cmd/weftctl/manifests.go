@@ -28,6 +28,7 @@ func runManifests(args []string, s streams) int {
 		set.StringVar(&namespace, "namespace", "istio-system", "`namespace` of weftd")
 		set.StringVar(&account, "account", "weftd", "`name` of its service account, and of its role")
 		set.BoolVar(&duties.Roots, "publish-roots", false, "allow what weftd --publish-roots does")
+		set.BoolVar(&duties.Store, "store", false, "allow what weftd --store kubernetes does")
 		set.BoolVar(&duties.Status, "write-status", false, "allow what weftd --write-status does")
 	})
 	if errors.Is(err, flag.ErrHelp) {

@@ -14,6 +14,7 @@ func TestManifestsCommand(t *testing.T) {
 		{nil, "name: weftd\n  namespace: istio-system\n", "patch"},
 		{[]string{"--kinds=false"}, "kind: ClusterRole\n", "CustomResourceDefinition\n"},
 		{[]string{"--publish-roots", "--namespace", "mesh", "--account", "plane"}, "- leases\n", "istio-system"},
+		{[]string{"--store"}, "kind: Role\nmetadata:\n  name: weftd\n  namespace: istio-system\nrules:\n- apiGroups:\n  - \"\"\n  resources:\n  - secrets\n  verbs:\n  - create\n  - update\n  - delete\n", "patch"},
 		{[]string{"--write-status"}, "- virtualservices/status\n", "patch"},
 	} {
 		code, out, said := control(append([]string{"manifests"}, c.args...)...)

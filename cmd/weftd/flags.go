@@ -68,7 +68,7 @@ func (f *flags) define(set *flag.FlagSet) {
 		f.SecureNames = strings.Split(text, ",")
 		return nil
 	})
-	set.StringVar(&f.Store, "store", "", "`file`, or etcd://HOST:PORT[,HOST:PORT][/PREFIX]?ca=FILE&cert=FILE&key=FILE, for what must outlive this process: objects that are applied, their history, the root of certificates, what is issued and revoked; empty: memory")
+	set.StringVar(&f.Store, "store", "", "`file`, or etcd://HOST:PORT[,HOST:PORT][/PREFIX]?ca=FILE&cert=FILE&key=FILE, or kubernetes, for Secrets in the namespace of --kube-namespace, for what must outlive this process: objects that are applied, their history, the root of certificates, what is issued and revoked; empty: memory")
 	set.StringVar(&f.HTTP, "http-addr", "", "`address` that people and scripts come to over TLS, such as :15443, to look at objects and to change them; empty: none but --admin-addr")
 	set.StringVar(&f.Users, "users", "", "`file` that says who comes to --http-addr, by what token or OpenID provider, and what each may do")
 	set.StringVar(&f.Monitoring, "monitoring-addr", "", "`address` that Prometheus comes to, such as :15014: numbers and the version, in plain text; empty: none but --admin-addr")

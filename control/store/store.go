@@ -74,7 +74,10 @@ type Store interface {
 }
 
 // Shared tells whether several processes may have the store of that name at a time.
-func Shared(name string) bool { return strings.HasPrefix(name, "etcd://") }
+func Shared(name string) bool { return name == InKubernetes || strings.HasPrefix(name, "etcd://") }
+
+// InKubernetes names the store that is in the API server that is followed, which Open cannot reach: NewKubernetes makes it.
+const InKubernetes = "kubernetes"
 
 // Ask says why a store does not answer, if it does not.
 func Ask(ctx context.Context, s Store) error {
@@ -99,10 +102,13 @@ func Open(name string) (Store, error) {
 		return e, nil
 	}
 	if ok {
-		return nil, fmt.Errorf("store: %s: stores of the kind %q are not there yet: name a file or etcd://HOST:PORT, or leave it out to keep things in memory", name, scheme)
+		return nil, fmt.Errorf("store: %s: stores of the kind %q are not there yet: name a file, etcd://HOST:PORT or kubernetes, or leave it out to keep things in memory", name, scheme)
 	}
 	if name == "" {
 		return NewMemory(), nil
+	}
+	if name == InKubernetes {
+		return nil, fmt.Errorf("store: %s: there is no API server: name it by --kubeconfig (or write ./%s for a file of that name)", name, name)
 	}
 	f, err := OpenFile(name)
 	if err != nil {

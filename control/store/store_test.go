@@ -16,14 +16,16 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/test/etcd"
+	kubetest "github.com/weftmesh/weft/test/kube"
 )
 
 // kinds are all stores that there are: each keeps to the same rules.
 func kinds(t *testing.T, f func(t *testing.T, s Store)) {
 	for name, open := range map[string]func(t *testing.T) (Store, error){
-		"memory": func(*testing.T) (Store, error) { return Open("") },
-		"file":   func(t *testing.T) (Store, error) { return Open(filepath.Join(t.TempDir(), "store")) },
-		"etcd":   func(t *testing.T) (Store, error) { return Open(etcd.Start(t).Store("weft/test")) },
+		"memory":     func(*testing.T) (Store, error) { return Open("") },
+		"file":       func(t *testing.T) (Store, error) { return Open(filepath.Join(t.TempDir(), "store")) },
+		"etcd":       func(t *testing.T) (Store, error) { return Open(etcd.Start(t).Store("weft/test")) },
+		"kubernetes": func(t *testing.T) (Store, error) { return openKubernetes(t, kubetest.Start(t)), nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := open(t)
@@ -316,6 +318,7 @@ func TestOpenRefuses(t *testing.T) {
 		broken:                       "invalid database",
 		folder:                       "is a directory",
 		folder + "/nowhere/store":    "no such file",
+		"kubernetes":                 "there is no API server: name it by --kubeconfig",
 		"redis://127.0.0.1:1":        `stores of the kind "redis" are not there yet`,
 		"postgres://weft@nowhere/db": `stores of the kind "postgres" are not there yet`,
 	} {

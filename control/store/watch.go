@@ -78,16 +78,19 @@ func (w *watchers) watch(ctx context.Context, prefix string, begin func(join fun
 		events[i] = Event{e}
 	}
 	for {
-		if each(events); ctx.Err() != nil {
-			return ctx.Err()
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-one.wake:
-		}
-		if events = w.take(one); events == nil {
-			return ErrClosed
+		each(events)
+		for events = events[:0]; len(events) == 0; { // of several changes at once each rouses
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-one.wake:
+			}
+			if events = w.take(one); events == nil {
+				return ErrClosed
+			}
 		}
 	}
 }

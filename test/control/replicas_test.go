@@ -12,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	source "github.com/weftmesh/weft/control/source/kube"
 	"github.com/weftmesh/weft/test/envoy"
 	"github.com/weftmesh/weft/test/etcd"
+	"github.com/weftmesh/weft/test/kube"
 )
 
 // replica is another weftd beside one: of the same flags, over the same directory or one of its own.
@@ -163,4 +165,63 @@ func TestTheStoreIsAwayAtTheStart(t *testing.T) {
 	case <-time.After(deadline):
 		t.Error("it starts with nothing to serve")
 	}
+}
+
+// What must outlive weftd is in Secrets, with no more rights than weftctl manifests gives: two weftd share it, one that comes back has it, and no gateway is told of it.
+func TestTheStoreInKubernetes(t *testing.T) {
+	s, ports := newShop(t), free(t, 4)
+	c := kube.Start(t)
+	c.Install()
+	c.Apply(string(source.Role("weftd", "istio-system", source.Duties{Store: true})))
+	c.Apply(s.entry("")) // of the API server
+	plane := func(grpc, admin, secure int) *plane {
+		return &plane{t: t, cluster: c, grpc: grpc, admin: admin, more: []string{"--kubeconfig", c.KubeconfigOf("istio-system", "weftd"), "--store", "kubernetes", "--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", secure)}}
+	}
+	one, other := plane(ports[0], ports[1], free(t, 1)[0]), plane(ports[2], ports[3], free(t, 1)[0])
+	one.start()
+	one.apply(canary(100))
+	roots := one.page("/ca/roots")
+	other.start()
+	if got := other.page("/ca/roots"); got != roots || !strings.Contains(got, "BEGIN CERTIFICATE") {
+		t.Errorf("the root of the other is %q: want %q", got, roots)
+	}
+	other.proxy("envoy")
+	s.opens()
+	other.apply(canary(0))
+	eventually(t, "both know it", func() bool {
+		return strings.Contains(one.page("/api/objects/virtualservices/a/shop"), `"weight": 100`) && one.versions() == 2
+	})
+	eventually(t, "it is followed", func() bool { who, err := s.ask(t.Context()); return err == nil && who == "v2" })
+	one.kill()
+	one.start()
+	if got := one.page("/ca/roots"); got != roots {
+		t.Error("the root is another after a restart")
+	}
+	eventually(t, "what was applied is there", func() bool { return one.status().Objects["VirtualService"] == 1 })
+	if n := one.status().Objects["Secret"]; n != 0 {
+		t.Errorf("%d Secrets are told of: want none of the store's", n)
+	}
+	// An API server that is away: what is known is served, and what cannot be kept is refused.
+	c.Stop()
+	if who, err := s.ask(t.Context()); err != nil || who != "v2" {
+		t.Errorf("%s, %v", who, err)
+	}
+	r, err := http.Post(fmt.Sprintf("http://127.0.0.1:%d/api/objects", one.admin), "application/yaml", strings.NewReader(canary(50)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("applied without a store: %d", r.StatusCode)
+	}
+	c.Restart()
+	eventually(t, "it is kept again", func() bool {
+		r, err := http.Post(fmt.Sprintf("http://127.0.0.1:%d/api/objects", one.admin), "application/yaml", strings.NewReader(canary(100)))
+		if err != nil {
+			return false
+		}
+		r.Body.Close()
+		return r.StatusCode == http.StatusOK
+	})
+	eventually(t, "and followed by both", func() bool { who, err := s.ask(t.Context()); return err == nil && who == "v1" })
 }

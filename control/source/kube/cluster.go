@@ -59,7 +59,10 @@ const definitionsOf = "customresourcedefinitions.apiextensions.k8s.io"
 
 // notSecrets are types of Secrets that no gateway has certificates in: they are not told, and so not here to be lost.
 var notSecrets = []string{"helm.sh/release.v1", "kubernetes.io/service-account-token", "kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg",
-	"kubernetes.io/basic-auth", "kubernetes.io/ssh-auth", "bootstrap.kubernetes.io/token"}
+	"kubernetes.io/basic-auth", "kubernetes.io/ssh-auth", "bootstrap.kubernetes.io/token", StoreType}
+
+// StoreType is the type of Secrets that hold weftd's own store.
+const StoreType = "weftmesh.io/store"
 
 // silence has client-go's own log be dropped: what matters of it is said here.
 var silence = sync.OnceFunc(func() { klog.SetSlogLogger(slog.New(slog.DiscardHandler)) })

@@ -47,10 +47,11 @@ func Definitions() []byte {
 type Duties struct {
 	Roots  bool // of the mesh, in every namespace
 	Status bool // of objects
+	Store  bool // Secrets in its own namespace, which hold what must outlive it
 }
 
 // Role are the manifests of who a control plane is and what it needs to be allowed: a namespace, a service account in it, and a ClusterRole of the same name, bound
-// to that. YAML, a document each.
+// to that, and for a store a Role in that namespace. YAML, a document each.
 func Role(name, namespace string, d Duties) []byte {
 	const group = "rbac.authorization.k8s.io"
 	read := []string{"get", "list", "watch"}
@@ -96,13 +97,23 @@ func Role(name, namespace string, d Duties) []byte {
 			rules = append(rules, rule(group, status, []string{"update"}))
 		}
 	}
-	return documents(
-		object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": namespace}},
-		object{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": object{"name": name, "namespace": namespace}},
-		object{"apiVersion": group + "/v1", "kind": "ClusterRole", "metadata": object{"name": name}, "rules": rules},
-		object{"apiVersion": group + "/v1", "kind": "ClusterRoleBinding", "metadata": object{"name": name},
+	all := []object{
+		{"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": namespace}},
+		{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": object{"name": name, "namespace": namespace}},
+		{"apiVersion": group + "/v1", "kind": "ClusterRole", "metadata": object{"name": name}, "rules": rules},
+		{"apiVersion": group + "/v1", "kind": "ClusterRoleBinding", "metadata": object{"name": name},
 			"roleRef":  object{"apiGroup": group, "kind": "ClusterRole", "name": name},
-			"subjects": []object{{"kind": "ServiceAccount", "name": name, "namespace": namespace}}})
+			"subjects": []object{{"kind": "ServiceAccount", "name": name, "namespace": namespace}}},
+	}
+	if d.Store { // in its own namespace alone
+		here := object{"name": name, "namespace": namespace}
+		all = append(all,
+			object{"apiVersion": group + "/v1", "kind": "Role", "metadata": here, "rules": []object{rule("", []string{"secrets"}, []string{"create", "update", "delete"})}},
+			object{"apiVersion": group + "/v1", "kind": "RoleBinding", "metadata": here,
+				"roleRef":  object{"apiGroup": group, "kind": "Role", "name": name},
+				"subjects": []object{{"kind": "ServiceAccount", "name": name, "namespace": namespace}}})
+	}
+	return documents(all...)
 }
 
 // taught tells whether a kind is one of Istio's, which an API server does not have by itself.

@@ -176,3 +176,16 @@ func (s *Server) answer(ctx context.Context, method, path string, in, out any) e
 	}
 	return json.Unmarshal(text, out)
 }
+
+// Call asks for anything. What the server says no to is an error with the status of HTTP that it says so with; no status: it was not reached.
+func (s *Server) Call(ctx context.Context, method, path string, query url.Values, body []byte) (io.ReadCloser, int, error) {
+	answer, err := s.ask(ctx, question{method: method, path: path, query: query, body: body})
+	var said *apierrors.StatusError
+	switch {
+	case err == nil:
+		return answer, http.StatusOK, nil
+	case errors.As(err, &said):
+		return nil, int(said.ErrStatus.Code), err
+	}
+	return nil, 0, err
+}
