@@ -101,7 +101,7 @@ func families() []family {
 			}
 		}},
 		counted("pilot_xds_expired_nonce", "answers of proxies to what is not waited for", "xds.requests_stale", "xds_secure.requests_stale"),
-		counted("pilot_xds_write_timeout", "streams that did not read in time", "xds.stuck", "xds_secure.stuck"),
+		counted("pilot_xds_write_timeout", "streams that did not read in time", "xds_connections.stuck", "xds_secure_connections.stuck"),
 		plain("pilot_services", "gauge", "services", func(r *reading) float64 { return float64(r.services) }),
 		plain("pilot_virt_services", "gauge", "VirtualServices", func(r *reading) float64 { return float64(r.virtual) }),
 		{"pilot_push_triggers", "counter", "rounds of telling, by what set them off", func(r *reading, l *lines) {

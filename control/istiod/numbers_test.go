@@ -9,6 +9,7 @@ import (
 	"github.com/weftmesh/weft/control/ca"
 	"github.com/weftmesh/weft/control/console"
 	"github.com/weftmesh/weft/control/push"
+	"github.com/weftmesh/weft/rpc/serve"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/xds/server"
 )
@@ -16,7 +17,7 @@ import (
 // everything is all numbers of our own that Istio's are made of, each of another value.
 func everything() map[string]telemetry.Sample {
 	s := telemetry.NewStore(0)
-	for prefix, table := range map[string]*telemetry.Table{"xds.": server.Stats, "xds_secure.": server.Stats, "push.": push.Stats, "events.": push.Events, "ca.": ca.Stats, "console.": console.Stats} {
+	for prefix, table := range map[string]*telemetry.Table{"xds.": server.Stats, "xds_secure.": server.Stats, "push.": push.Stats, "xds_connections.": serve.Stats, "xds_secure_connections.": serve.Stats, "events.": push.Events, "ca.": ca.Stats, "console.": console.Stats} {
 		s.Acquire(table, prefix).Loop(0)
 	}
 	all := map[string]telemetry.Sample{}

@@ -102,5 +102,5 @@ func (a *Answer) encode(v variant, url, nonce string) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &response{buffers: mem.BufferSlice{mem.SliceBuffer(text)}, kind: kindCount, about: url, size: len(text)}, nil
+	return &response{buffers: mem.BufferSlice{mem.SliceBuffer(text)}, kind: kindCount, size: len(text)}, nil
 }

@@ -70,9 +70,8 @@ const (
 // response is a message to a proxy.
 type response struct {
 	buffers mem.BufferSlice
-	kind    Kind   // kindCount: none
-	about   string // for people
-	size    int    // bytes
+	kind    Kind // kindCount: none
+	size    int  // bytes
 }
 
 // encode makes a response. Over the state of the world nobody can be told of what is removed.
@@ -86,7 +85,7 @@ func encode(k Kind, v variant, version, nonce string, resources []*Resource, rem
 			own = appendText(own, ofResponseRemoved, name)
 		}
 	}
-	r := &response{kind: k, about: facts[k].name, buffers: make(mem.BufferSlice, 0, 1+2*len(resources)), size: len(own)}
+	r := &response{kind: k, buffers: make(mem.BufferSlice, 0, 1+2*len(resources)), size: len(own)}
 	r.buffers = append(r.buffers, mem.SliceBuffer(own))
 	for _, one := range resources {
 		f := one.frame(k, v)

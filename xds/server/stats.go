@@ -19,7 +19,6 @@ const (
 	requestsBroken  // that broke the rules of the protocol, which ended the stream
 	namesRefused    // streams that asked for more names than one may
 	silent          // streams without a first request in time
-	stuck           // streams that did not read in time
 	responseBytes   // of each response
 	acks
 	nacks
@@ -41,7 +40,6 @@ func metrics() []telemetry.Metric {
 		requestsBroken:   {Name: "requests_broken"},
 		namesRefused:     {Name: "names_refused"},
 		silent:           {Name: "silent"},
-		stuck:            {Name: "stuck"},
 		responseBytes:    {Name: "response_bytes", Type: telemetry.Histogram, Unit: "bytes"},
 		acks:             {Name: "acks"},
 		nacks:            {Name: "nacks"},
