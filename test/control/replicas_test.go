@@ -84,7 +84,9 @@ func TestAReplicaDies(t *testing.T) {
 			first := one.number("xds_response_bytes_sum")
 			end := s.load()
 			one.kill()
+			began := time.Now()
 			eventually(t, "its proxy has come to the other", settled(other))
+			t.Logf("its proxy has come to the other after %v", time.Since(began).Round(time.Millisecond))
 			if again := other.number("xds_response_bytes_sum"); again > 600 || first < 3000 {
 				t.Errorf("told %d bytes, and %d by the other: want nothing", first, again)
 			}
