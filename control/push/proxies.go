@@ -67,12 +67,13 @@ func (p *Push) Join(s *server.Session) error {
 			return err
 		}
 	}
-	if p.Revision != "" && proxy.Revision != "" && proxy.Revision != p.Revision {
-		p.Log.Warn("a proxy is meant for the control plane of another revision, and is told what this one has", "proxy", proxy.ID, "revision", proxy.Revision, "this", p.Revision)
-	}
 	key := keyOf(proxy, shown.Who)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.Revision != "" && proxy.Revision != "" && proxy.Revision != p.Revision && !p.other {
+		p.other = true
+		p.Log.Warn("proxies that are meant for the control plane of another revision are told what this one has. It is said once; /status has all of them", "proxy", proxy.ID, "revision", proxy.Revision, "this", p.Revision)
+	}
 	if err := p.revoked(shown); err != nil { // with the lock held, so that whoever is revoked meanwhile is not overlooked
 		p.count(turned, 1)
 		p.Log.Warn("a proxy is turned away", "proxy", proxy.ID, "peer", s.Peer(), "because", err)

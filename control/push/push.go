@@ -64,6 +64,7 @@ type Push struct {
 	arrived  []*group // that have no view, of the mesh that there is
 	refused  map[refusal]Refusal
 	plain    bool      // it was said that who comes in plain text is told no secrets
+	other    bool      // it was said that proxies come that are meant for another revision
 	open     int       // streams that have not answered all that came of changes
 	began    time.Time // the first of those
 	last     Round
