@@ -16,7 +16,7 @@ type crowded struct {
 	services, quarters, planes, sidecars int
 }
 
-func (p crowded) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
+func (p crowded) measure(ctx context.Context, s *Stage, _ rivals.Contestant) (Sample, error) {
 	g := &governed{stage: s, town: town{services: p.services, quarters: p.quarters}, said: make(chan []byte, 1)}
 	defer g.stop()
 	var err error
@@ -26,7 +26,7 @@ func (p crowded) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sa
 	if err := sidecars.Found(g.papers); err != nil {
 		return Sample{}, err
 	}
-	if err := g.start(ctx, c, p.planes, sidecars.Shape{Weft: true, Quarters: p.quarters}); err != nil {
+	if err := g.start(ctx, p.planes, sidecars.Shape{Weft: true, Quarters: p.quarters}); err != nil {
 		return Sample{}, err
 	}
 	said, err := g.order(ctx, sidecars.Order{More: p.sidecars})
