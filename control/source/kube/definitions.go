@@ -105,5 +105,8 @@ func Role(name, namespace string, d Duties) []byte {
 			"subjects": []object{{"kind": "ServiceAccount", "name": name, "namespace": namespace}}})
 }
 
-// taught tells whether a kind is one of Istio's, which an API server does not have by itself.
-func taught(kind source.Kind) bool { return strings.HasSuffix(source.Forms[kind].Group, ".istio.io") }
+// taught tells whether a kind is one of Istio's or ASM's, which an API server does not have by itself.
+func taught(kind source.Kind) bool {
+	group := source.Forms[kind].Group
+	return strings.HasSuffix(group, ".istio.io") || group == "istio.alibabacloud.com"
+}
