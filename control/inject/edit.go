@@ -49,7 +49,7 @@ func edit(root *yaml.Node, op Operation) error {
 	at := keyAt(n, last)
 	switch {
 	case op.Op == "remove" && at < 0:
-		return fmt.Errorf("there is no %s of its own", op.Path) // it is merged in
+		return fmt.Errorf("there is no %s", op.Path)
 	case op.Op == "remove":
 		n.Content = slices.Delete(n.Content, at, at+2)
 	case at >= 0:
@@ -64,43 +64,48 @@ func edit(root *yaml.Node, op Operation) error {
 // block has what grows be written below one another.
 func block(n *yaml.Node) { n.Style &^= yaml.FlowStyle }
 
-// child is the node below a key or an index. What an alias or a merge stands for becomes the document's own there, since it is changed in this place only.
+// child is the node below a key or an index; nil: there is none.
 func child(n *yaml.Node, step string) *yaml.Node {
-	switch n.Kind {
-	case yaml.SequenceNode:
-		if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(n.Content) {
-			return own(&n.Content[i])
-		}
-	case yaml.MappingNode:
-		if at := keyAt(n, step); at >= 0 {
-			return own(&n.Content[at+1])
-		}
-		if from := field(n, step); from != nil {
-			copied := deep(from)
-			n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: step}, copied)
-			return copied
-		}
+	if n.Kind != yaml.SequenceNode {
+		return field(n, step)
+	}
+	if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(n.Content) {
+		return n.Content[i]
 	}
 	return nil
 }
 
-// own is a node, or a copy of what it stands for, in its place.
-func own(at **yaml.Node) *yaml.Node {
-	if (*at).Kind == yaml.AliasNode {
-		*at = deep((*at).Alias)
-	}
-	return *at
-}
-
-func deep(n *yaml.Node) *yaml.Node {
+// resolve is a tree with what its aliases and merges stand for in their places: each is changed by itself.
+func resolve(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
-		return deep(n.Alias)
+		return resolve(n.Alias)
 	}
 	out := *n
-	out.Anchor = ""
-	out.Content = nil
-	for _, c := range n.Content {
-		out.Content = append(out.Content, deep(c))
+	out.Anchor, out.Content = "", nil
+	if n.Kind != yaml.MappingNode {
+		for _, c := range n.Content {
+			out.Content = append(out.Content, resolve(c))
+		}
+		return &out
+	}
+	var merged []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := resolve(n.Content[i]), resolve(n.Content[i+1])
+		switch {
+		case k.Tag != "!!merge":
+			out.Content = append(out.Content, k, v)
+		case v.Kind == yaml.SequenceNode:
+			merged = append(merged, v.Content...)
+		default:
+			merged = append(merged, v)
+		}
+	}
+	for _, m := range merged { // of which an earlier one counts
+		for i := 0; m.Kind == yaml.MappingNode && i+1 < len(m.Content); i += 2 {
+			if keyAt(&out, m.Content[i].Value) < 0 {
+				out.Content = append(out.Content, m.Content[i], m.Content[i+1])
+			}
+		}
 	}
 	return &out
 }
@@ -115,35 +120,13 @@ func keyAt(n *yaml.Node, key string) int {
 	return -1
 }
 
-// field is the value of a key, of the mapping's own or merged in; nil: there is none.
-func field(n *yaml.Node, key string) *yaml.Node { return fieldIn(n, key, 0) }
-
-func fieldIn(n *yaml.Node, key string, depth int) *yaml.Node {
-	if n == nil || depth > 20 {
+// field is the value of a key; nil: there is none.
+func field(n *yaml.Node, key string) *yaml.Node {
+	if n == nil {
 		return nil
 	}
-	if n.Kind == yaml.AliasNode {
-		return fieldIn(n.Alias, key, depth+1)
-	}
 	if at := keyAt(n, key); at >= 0 {
-		if v := n.Content[at+1]; v.Kind != yaml.AliasNode {
-			return v
-		}
-		return own(&n.Content[at+1])
-	}
-	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Tag != "!!merge" {
-			continue
-		}
-		from := n.Content[i+1]
-		if from.Kind != yaml.SequenceNode {
-			from = &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{from}}
-		}
-		for _, one := range from.Content {
-			if v := fieldIn(one, key, depth+1); v != nil {
-				return v
-			}
-		}
+		return n.Content[at+1]
 	}
 	return nil
 }

@@ -65,6 +65,7 @@ type filing struct {
 	of      func(string) *World
 	line    int
 	nodes   int
+	aliases bool // there are some
 	changed bool
 	reports []Report
 }
@@ -83,6 +84,9 @@ func (f *filing) document(text []byte) ([]byte, error) {
 	}
 	if f.count(&root, 0); f.nodes > maxNodes {
 		return nil, fmt.Errorf("line %d: has more than %d fields, what aliases stand for counted", f.line, maxNodes)
+	}
+	if f.aliases {
+		root = *resolve(&root)
 	}
 	if err := f.object(root.Content[0], 0); err != nil {
 		return nil, err
@@ -127,7 +131,7 @@ func (f *filing) object(n *yaml.Node, depth int) error {
 	if items := field(n, "items"); items != nil && kind == "List" && version == "v1" && items.Kind == yaml.SequenceNode && depth < 2 {
 		var all []error
 		for i := range items.Content {
-			all = append(all, f.object(own(&items.Content[i]), depth+1))
+			all = append(all, f.object(items.Content[i], depth+1))
 		}
 		return errors.Join(all...)
 	}
@@ -182,6 +186,7 @@ func (f *filing) count(n *yaml.Node, depth int) {
 		return
 	}
 	if n.Kind == yaml.AliasNode {
+		f.aliases = true
 		f.count(n.Alias, depth+1)
 	}
 	for _, c := range n.Content {
