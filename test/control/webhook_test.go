@@ -32,6 +32,21 @@ type admission struct {
 	file    string // the injector's
 }
 
+// foreign is a webhook of somebody else's, in the same namespace and for the same revision.
+const foreign = `
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: {name: istio-sidecar-injector, labels: {app: sidecar-injector, istio.io/rev: default}}
+webhooks:
+- name: theirs.istio.io
+  clientConfig: {service: {name: istiod, namespace: istio-system, path: /inject, port: 443}}
+  rules: [{operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods]}]
+  failurePolicy: Ignore
+  sideEffects: None
+  admissionReviewVersions: [v1]
+  namespaceSelector: {matchLabels: {nobody: "has this"}}
+`
+
 const sidecarImage = "registry.test/proxyv2-weft:1.30"
 
 // newAdmission starts one, with the rights and the webhooks that weftctl manifests prints. In the place of its Service, which needs nodes, there is one that is
@@ -45,6 +60,7 @@ func newAdmission(t *testing.T) *admission {
 	a.cluster.Install()
 	a.cluster.Apply(string(source.Role("weftd", "istio-system", source.Duties{Webhooks: true})))
 	a.manifests("", "canary")
+	a.cluster.Apply(foreign)
 	p, err := control.Start(control.Options{
 		Kubeconfig: a.cluster.KubeconfigOf("istio-system", "weftd"), KubeNamespace: "istio-system", Admin: "127.0.0.1:0", Webhook: fmt.Sprintf("127.0.0.1:%d", a.port), InjectConfig: a.file,
 		RootOverlap: shortOverlap, Log: slog.New(slog.DiscardHandler), Level: &slog.LevelVar{},
@@ -280,5 +296,13 @@ func TestWebhooksFollowTheRoot(t *testing.T) {
 	before := asked.Load()
 	eventually(t, "and pods go on", func() bool { return asked.Load() > before+5 || t.Failed() })
 	end()
+	var theirs struct {
+		Webhooks []struct {
+			ClientConfig struct{ CABundle string }
+		}
+	}
+	if a.cluster.Get(foreign, &theirs); len(theirs.Webhooks) != 1 || theirs.Webhooks[0].ClientConfig.CABundle != "" {
+		t.Errorf("somebody else's webhook: %+v", theirs)
+	}
 	t.Logf("%d pods", asked.Load())
 }
