@@ -44,7 +44,7 @@ webhooks:
   failurePolicy: Ignore
   sideEffects: None
   admissionReviewVersions: [v1]
-  namespaceSelector: {matchLabels: {nobody: "has this"}}
+  namespaceSelector: {matchLabels: {nobody: has-this}}
 `
 
 const sidecarImage = "registry.test/proxyv2-weft:1.30"
