@@ -36,7 +36,6 @@ const (
 	smallReview  = 256 << 10 // bytes
 	largeAtOnce  = 4
 	maxReviewers = 256 // connections
-	maxInstall   = 1 << 20
 )
 
 // webhookStats is what is counted of webhooks.
@@ -90,7 +89,6 @@ func (p *Plane) openWebhook() error {
 	mux.HandleFunc("POST /inject", func(w http.ResponseWriter, r *http.Request) { h.answer(w, r, h.inject) })
 	mux.HandleFunc("POST /inject/", func(w http.ResponseWriter, r *http.Request) { h.answer(w, r, h.inject) })
 	mux.HandleFunc("POST /validate", func(w http.ResponseWriter, r *http.Request) { h.answer(w, r, h.validate) })
-	mux.HandleFunc("GET /ready", p.ready)
 	h.server = &http.Server{
 		Handler: mux, ReadHeaderTimeout: reviewHead, ReadTimeout: reviewRead, WriteTimeout: reviewWrite, IdleTimeout: reviewIdle, MaxHeaderBytes: maxHead,
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: p.secure.ca.ServerTLS(p.names()).GetCertificate, NextProtos: []string{"h2", "http/1.1"}},
@@ -110,7 +108,7 @@ func readInstall(path string) (*inject.Install, error) {
 			return nil, fmt.Errorf("--inject-config: %w", err)
 		}
 		defer f.Close()
-		if data, err = io.ReadAll(io.LimitReader(f, maxInstall+1)); err != nil {
+		if data, err = io.ReadAll(io.LimitReader(f, inject.MaxInstall+1)); err != nil {
 			return nil, fmt.Errorf("--inject-config: %w", err)
 		}
 	}
@@ -200,7 +198,7 @@ func (h *webhook) inject(q *inject.Request, r *http.Request) *inject.Response {
 	switch {
 	case !a.Allowed:
 		h.stats.Add(notInjectable, 1)
-		log.Warn("a pod is refused", "because", a.Status.Message)
+		log.Debug("a pod is refused", "because", a.Status.Message) // which its author is told, and anybody may bring about
 	case skipped != "":
 		h.stats.Add(notInjected, 1)
 		log.Debug("a pod gets no sidecar", "because", skipped)

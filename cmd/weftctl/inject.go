@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -120,7 +119,7 @@ func (o *injectOptions) world() (func(string) *inject.World, error) {
 	var data []byte
 	if o.injectConfig != "" {
 		var err error
-		if data, err = os.ReadFile(o.injectConfig); err != nil {
+		if data, err = content(o.injectConfig); err != nil {
 			return nil, fmt.Errorf("--inject-config: %w", err)
 		}
 	}

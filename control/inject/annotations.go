@@ -100,8 +100,8 @@ var Annotations = []Known{
 	}},
 	{"sidecar.istio.io/logLevel", Run, "of the proxy's log", text(source.LogLevel, func(s *Settings) **string { return &s.LogLevel })},
 	{"sidecar.istio.io/nativeSidecar", Run, "whether it is an init container that stays", yesOrNo(func(s *Settings) **bool { return &s.Native })},
-	{"sidecar.istio.io/proxyCPU", Run, "the sidecar's request", amount(func(r *source.Resources) *map[string]string { return &r.Requests }, "cpu")},
-	{"sidecar.istio.io/proxyCPULimit", Run, "the sidecar's limit", amount(func(r *source.Resources) *map[string]string { return &r.Limits }, "cpu")},
+	{"sidecar.istio.io/proxyCPU", Run, "the sidecar's request", amount(func(r *source.Resources) *map[string]source.Amount { return &r.Requests }, "cpu")},
+	{"sidecar.istio.io/proxyCPULimit", Run, "the sidecar's limit", amount(func(r *source.Resources) *map[string]source.Amount { return &r.Limits }, "cpu")},
 	{annotationImage, Run, "the sidecar's image, `REGISTRY/NAME:TAG`", text(func(v string) error {
 		if !strings.Contains(v, "/") {
 			return fmt.Errorf("%.64q: want an image with its registry, such as REGISTRY/proxyv2-weft:TAG", v)
@@ -109,8 +109,8 @@ var Annotations = []Known{
 		return checkImage(v)
 	}, func(s *Settings) **string { return &s.Image })},
 	{"sidecar.istio.io/proxyImageType", Run, "`default`, `debug` or `distroless`: the end of the image's tag", text(imageType, func(s *Settings) **string { return &s.ImageType })},
-	{"sidecar.istio.io/proxyMemory", Run, "the sidecar's request", amount(func(r *source.Resources) *map[string]string { return &r.Requests }, "memory")},
-	{"sidecar.istio.io/proxyMemoryLimit", Run, "the sidecar's limit", amount(func(r *source.Resources) *map[string]string { return &r.Limits }, "memory")},
+	{"sidecar.istio.io/proxyMemory", Run, "the sidecar's request", amount(func(r *source.Resources) *map[string]source.Amount { return &r.Requests }, "memory")},
+	{"sidecar.istio.io/proxyMemoryLimit", Run, "the sidecar's limit", amount(func(r *source.Resources) *map[string]source.Amount { return &r.Limits }, "memory")},
 	{"sidecar.istio.io/rewriteAppHTTPProbers", Run, "whether kubelets' probes go through the agent", yesOrNo(func(s *Settings) **bool { return &s.RewriteProbes })},
 	{"sidecar.istio.io/statsCompression", ByAgent, "of metrics", nil},
 	{"sidecar.istio.io/statsEvictionInterval", Warned, "`weft` refuses a bootstrap with statistics that expire, and the pod would not become ready: take it out where the image has `weft`", nil},
@@ -220,20 +220,21 @@ func count(least int64, of func(*Settings) **int32) func(*Settings, string) erro
 	}
 }
 
-// amount is of one resource. Whoever says one says all of them: what the levels below said does not count then, as with Istio.
-func amount(of func(*source.Resources) *map[string]string, name string) func(*Settings, string) error {
+// amount is of one resource, of both containers. Whoever says one says all of them: what the levels below said does not count then, as with Istio.
+func amount(of func(*source.Resources) *map[string]source.Amount, name string) func(*Settings, string) error {
 	return func(s *Settings, v string) error {
 		if err := source.Quantity(v); err != nil {
 			return err
 		}
 		if s.Resources == nil {
 			s.Resources = &source.Resources{}
+			s.InitResources = s.Resources
 		}
 		m := of(s.Resources)
 		if *m == nil {
-			*m = map[string]string{}
+			*m = map[string]source.Amount{}
 		}
-		(*m)[name] = v
+		(*m)[name] = source.Amount(v)
 		return nil
 	}
 }

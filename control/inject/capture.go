@@ -36,7 +36,7 @@ func (b *build) capture(user int64) object {
 	}
 	privileged := s.Privileged != nil && *s.Privileged
 	c := object{"name": initName, "image": b.imageName, "args": args,
-		"resources": resources(s.InitResources, source.Resources{Requests: map[string]string{"cpu": "100m", "memory": "128Mi"}, Limits: map[string]string{"cpu": "2", "memory": "1Gi"}}),
+		"resources": resources(s.InitResources, source.Resources{Requests: map[string]source.Amount{"cpu": "100m", "memory": "128Mi"}, Limits: map[string]source.Amount{"cpu": "2", "memory": "1Gi"}}),
 		"securityContext": object{"allowPrivilegeEscalation": privileged, "privileged": privileged, "capabilities": object{"add": []string{"NET_ADMIN", "NET_RAW"}, "drop": []string{"ALL"}},
 			"readOnlyRootFilesystem": false, "runAsGroup": 0, "runAsNonRoot": false, "runAsUser": 0}}
 	if in.ImagePullPolicy != "" {

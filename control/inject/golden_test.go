@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -201,6 +200,6 @@ func step(t testing.TB, at any, keys []string, s Operation) any {
 		}
 		return at
 	}
-	t.Fatal(fmt.Sprintf("%s %s: there is no such place", s.Op, s.Path))
+	t.Fatalf("%s %s: there is no such place", s.Op, s.Path)
 	return nil
 }

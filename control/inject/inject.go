@@ -80,6 +80,8 @@ func (b *build) skip() string {
 		return "it has one already, as its annotation " + annotationStatus + " says"
 	case p.Spec.HostNetwork:
 		return "it is on its node's network (hostNetwork), where the node's own traffic would be captured"
+	case p.Spec.OS.Name == "windows" || p.Spec.NodeSelector["kubernetes.io/os"] == "windows":
+		return "it is for Windows, where there is no sidecar to run"
 	case slices.Contains(in.ExcludedNamespaces, b.world.Namespace):
 		return "namespace " + b.world.Namespace + " is one of those without sidecars"
 	}

@@ -13,6 +13,8 @@ import (
 	"istio.io/api/annotation"
 	"istio.io/api/label"
 	meshv1 "istio.io/api/mesh/v1alpha1"
+
+	"github.com/weftmesh/weft/control/source"
 )
 
 const image = "registry.test/proxyv2-weft:1.30"
@@ -191,6 +193,9 @@ func TestWhoGetsNoSidecar(t *testing.T) {
 		{off, `, "labels": {"sidecar.istio.io/inject": "true"}`, "", ""},
 		{off, `, "annotations": {"sidecar.istio.io/inject": "On"}`, "", ""},
 		{on, `, "labels": {"sidecar.istio.io/inject": "true"}`, `, "hostNetwork": true`, "it is on its node's network (hostNetwork)"},
+		{on, "", `, "os": {"name": "windows"}`, "it is for Windows"},
+		{on, "", `, "nodeSelector": {"kubernetes.io/os": "windows"}`, "it is for Windows"},
+		{on, "", `, "nodeSelector": {"kubernetes.io/os": "linux"}`, ""},
 		{system, `, "labels": {"sidecar.istio.io/inject": "true"}`, "", "namespace kube-system is one of those without sidecars"},
 		{named, "", "", "namespace shop is one of those without sidecars"},
 		{on, `, "annotations": {"sidecar.istio.io/status": "{}"}`, "", "it has one already"},
@@ -271,6 +276,74 @@ func TestTwiceIsOnce(t *testing.T) {
 		}
 		if names["istio-proxy"] != 1 || !strings.Contains(string(after), `"unknown":[1.50,{"a":null}]`) {
 			t.Fatalf("%s", after)
+		}
+	}
+}
+
+// Every key of an ASMProxyConfig, and of the injector's file, makes a pod another one, but for those that say themselves that they do not.
+func TestEverySettingDoesSomething(t *testing.T) {
+	spec := `, "initContainers": [{"name": "b", "restartPolicy": "Always", "livenessProbe": {"httpGet": {"port": 1}}}]`
+	base, err := Pod(podWith("", spec), worldOf(t, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := map[string]string{
+		"lifecycle": "{postStart: {exec: {command: [a]}}}", "sidecarProxyResource": "{limits: {cpu: 3}}", "sidecarProxyInitResource": "{limits: {cpu: 3}}", "includeInboundPorts": `"1"`,
+		"excludeInboundPorts": `"1"`, "includeOutboundPorts": `"1"`, "excludeOutboundPorts": `"1"`, "includeOutboundIPRanges": "10.0.0.0/8", "excludeOutboundIPRanges": "10.0.0.0/8",
+		"istioDNSProxyEnabled": "true", "logLevel": "trace", "privileged": "true", "readinessInitialDelaySeconds": "9", "readinessPeriodSeconds": "9", "readinessFailureThreshold": "9",
+		"enableCoreDump": "true", "parentShutdownDuration": "1s", "selector": "{matchLabels: {}}",
+	}
+	of := reflect.TypeFor[source.SidecarSettings]()
+	for i := range of.NumField() {
+		key, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
+		value, is := settings[key]
+		if !is {
+			t.Errorf("%s is not tried", key)
+			continue
+		}
+		w := worldOf(t, "sidecar: {"+key+": "+value+"}")
+		out, err := Pod(podWith("", spec), w)
+		idle := key == "enableCoreDump" || key == "parentShutdownDuration" || key == "selector"
+		if err != nil || reflect.DeepEqual(specOf(out), specOf(base)) != idle {
+			t.Errorf("%s: %v, changes nothing or ought to", key, err)
+		}
+		if _, problems := source.ReadSidecarSettings([]byte("{"+key+": "+value+"}"), source.Origin{}); idle != (len(problems) > 0) {
+			t.Errorf("%s: %+v", key, problems)
+		}
+	}
+	file := map[string]string{
+		"image": "a/b:2", "agent": "istio", "imagePullPolicy": "Never", "imagePullSecrets": "[a]", "policy": "disabled", "excludedNamespaces": "[shop]", "nativeSidecar": "true", "rewriteAppHTTPProbe": "false",
+		"dualStack": "true", "logAsJSON": "true", "componentLogLevel": "http:debug", "agentLogLevel": "debug", "cluster": "a", "network": "a", "meshID": "a", "clusterDomain": "a.test", "caAddress": "a:1", "tag": "2", "sidecar": "{concurrency: 9}",
+	}
+	in := reflect.TypeFor[Install]()
+	for i := range in.NumField() {
+		f := in.Field(i)
+		if !f.IsExported() {
+			continue
+		}
+		key := f.Tag.Get("yaml")
+		if key == "" {
+			key = strings.ToLower(f.Name)
+		}
+		value, is := file[key]
+		if !is {
+			t.Errorf("%s is not tried", key)
+			continue
+		}
+		changes := []string{"image=" + image, key + "=" + value}
+		if key == "tag" {
+			changes = []string{"image=registry.test/proxyv2-weft", "tag=2"}
+		}
+		install, err := ReadInstall(nil, changes...)
+		if err != nil {
+			t.Errorf("%s: %v", key, err)
+			continue
+		}
+		w := worldOf(t, "")
+		w.Install = install
+		out, err := Pod(podWith("", spec), w)
+		if err != nil || reflect.DeepEqual(specOf(out), specOf(base)) != (key == "agent") {
+			t.Errorf("%s: %v, changes nothing or ought to", key, err)
 		}
 	}
 }

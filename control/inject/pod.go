@@ -23,13 +23,15 @@ type pod struct {
 		} `json:"ownerReferences"`
 	} `json:"metadata"`
 	Spec struct {
-		HostNetwork        bool        `json:"hostNetwork"`
-		Containers         []container `json:"containers"`
-		InitContainers     []container `json:"initContainers"`
-		Volumes            []named     `json:"volumes"`
-		ImagePullSecrets   []named     `json:"imagePullSecrets"`
-		SecurityContext    runsAs      `json:"securityContext"`
-		TerminationSeconds *int64      `json:"terminationGracePeriodSeconds"`
+		HostNetwork        bool              `json:"hostNetwork"`
+		OS                 named             `json:"os"`
+		NodeSelector       map[string]string `json:"nodeSelector"`
+		Containers         []container       `json:"containers"`
+		InitContainers     []container       `json:"initContainers"`
+		Volumes            []named           `json:"volumes"`
+		ImagePullSecrets   []named           `json:"imagePullSecrets"`
+		SecurityContext    runsAs            `json:"securityContext"`
+		TerminationSeconds *int64            `json:"terminationGracePeriodSeconds"`
 	} `json:"spec"`
 }
 

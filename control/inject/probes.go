@@ -82,7 +82,7 @@ func (b *build) rewriteProbes(p *pod) string {
 // redirect says what the agent is to do instead of a kubelet; false: the probe stays as it is.
 func (b *build) redirect(c container, key string, p *probe) (a asked, is bool) {
 	a.TimeoutSeconds = p.TimeoutSeconds
-	what := p.HTTPGet
+	var what object
 	switch {
 	case p.HTTPGet != nil:
 		what = maps.Clone(p.HTTPGet)
@@ -104,6 +104,10 @@ func (b *build) redirect(c container, key string, p *probe) (a asked, is bool) {
 	}
 	name, named := what["port"].(string)
 	if !named {
+		if n, is := what["port"].(float64); is && n == float64(b.statusPort) { // it asks the agent already, who would ask himself
+			b.warn("container %s: %s is of the agent's port %d: it is left as it is", c.Name, key, b.statusPort)
+			return a, false
+		}
 		return a, true
 	}
 	at := slices.IndexFunc(c.Ports, func(p port) bool { return p.Name == name })

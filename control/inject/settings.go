@@ -134,13 +134,13 @@ type Install struct {
 // withoutSidecars are namespaces of Kubernetes' own, as Istio leaves them alone.
 var withoutSidecars = []string{"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
 
-// maxInstall bounds, in bytes, what is read of the file.
-const maxInstall = 1 << 20
+// MaxInstall bounds, in bytes, what is read of the file.
+const MaxInstall = 1 << 20
 
 // ReadInstall reads that file. Changes are put over it, each as KEY=VALUE, where a key below another has a dot between: sidecar.concurrency=2.
 func ReadInstall(data []byte, changes ...string) (*Install, error) {
-	if len(data) > maxInstall {
-		return nil, fmt.Errorf("has more than %d bytes", maxInstall)
+	if len(data) > MaxInstall {
+		return nil, fmt.Errorf("has more than %d bytes", MaxInstall)
 	}
 	root := yaml.Node{}
 	d := yaml.NewDecoder(bytes.NewReader(data))

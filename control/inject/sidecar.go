@@ -74,7 +74,7 @@ func (b *build) sidecar(probers string) (object, error) {
 	}
 	c := object{"name": proxyName, "image": b.imageName, "args": args, "env": env,
 		"ports":           []object{{"name": "http-envoy-prom", "containerPort": prometheusPort, "protocol": "TCP"}},
-		"resources":       resources(s.Resources, source.Resources{Requests: map[string]string{"cpu": "100m", "memory": "128Mi"}, Limits: map[string]string{"cpu": "2", "memory": "1Gi"}}),
+		"resources":       resources(s.Resources, source.Resources{Requests: map[string]source.Amount{"cpu": "100m", "memory": "128Mi"}, Limits: map[string]source.Amount{"cpu": "2", "memory": "1Gi"}}),
 		"securityContext": b.proxySecurity(), "volumeMounts": b.mounts()}
 	if in.ImagePullPolicy != "" {
 		c["imagePullPolicy"] = in.ImagePullPolicy

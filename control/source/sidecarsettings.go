@@ -1,6 +1,7 @@
 package source
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -42,8 +43,22 @@ type SidecarSettings struct {
 
 // Resources are Kubernetes' ResourceRequirements, as far as they are quantities: cpu and memory, by their names.
 type Resources struct {
-	Requests map[string]string `json:"requests,omitempty"`
-	Limits   map[string]string `json:"limits,omitempty"`
+	Requests map[string]Amount `json:"requests,omitempty"`
+	Limits   map[string]Amount `json:"limits,omitempty"`
+}
+
+// Amount is Kubernetes' Quantity, such as 100m or 128Mi. It may be written as a number, too.
+type Amount string
+
+// UnmarshalJSON takes a word or a number.
+func (a *Amount) UnmarshalJSON(b []byte) error {
+	var n json.Number
+	if len(b) > 0 && b[0] == '"' {
+		return json.Unmarshal(b, (*string)(a))
+	}
+	err := json.Unmarshal(b, &n)
+	*a = Amount(n)
+	return err
 }
 
 // Lifecycle is Kubernetes' Lifecycle of a container.
@@ -139,7 +154,7 @@ func (c *checker) sidecarSettings(s *SidecarSettings) {
 		if r.Resources == nil {
 			continue
 		}
-		quantity := func(_ string, q string) { c.fault("", Quantity(q)) }
+		quantity := func(_ string, q Amount) { c.fault("", Quantity(string(q))) }
 		eachKey(c, r.field+".requests", r.Requests, quantity)
 		eachKey(c, r.field+".limits", r.Limits, quantity)
 	}
@@ -161,6 +176,9 @@ func (c *checker) sidecarSettings(s *SidecarSettings) {
 				c.bad(h.field, "want one of exec, httpGet and sleep")
 			}
 		}
+	}
+	if s.CoreDump != nil && *s.CoreDump {
+		c.warn("enableCoreDump", "is not run: a pod that may change where its node's kernel writes cores may do anything there: set kernel.core_pattern on nodes")
 	}
 	if s.ParentShutdown != nil {
 		c.warn("parentShutdownDuration", "nothing is done with it: no agent restarts its proxy any more")
