@@ -172,7 +172,7 @@ var Labels = []Known{
 	{labelTLS, Run, "`istio`: others speak mutual TLS to the pod; written if it is not there", nil},
 	{labelService, Run, "the service that the pod is of, for people; written if it is not there", nil},
 	{labelVersion, Run, "and the version; written if it is not there", nil},
-	{"service.istio.io/workload-name", Harmless, "of metrics", nil},
+	{labelWorkload, Run, "the workload that the sidecar says it is of, in the place of its owner's name", nil},
 	{annotationInject, Run, "whether a sidecar is put in", nil},
 	{"topology.istio.io/cluster", Harmless, "of WorkloadEntries", nil},
 	{"topology.istio.io/locality", Harmless, "of WorkloadEntries", nil},
@@ -181,10 +181,11 @@ var Labels = []Known{
 }
 
 const (
-	labelTLS     = "security.istio.io/tlsMode"
-	labelService = "service.istio.io/canonical-name"
-	labelVersion = "service.istio.io/canonical-revision"
-	labelNetwork = "topology.istio.io/network"
+	labelTLS      = "security.istio.io/tlsMode"
+	labelService  = "service.istio.io/canonical-name"
+	labelVersion  = "service.istio.io/canonical-revision"
+	labelNetwork  = "topology.istio.io/network"
+	labelWorkload = "service.istio.io/workload-name"
 )
 
 func yesOrNo(of func(*Settings) **bool) func(*Settings, string) error {

@@ -197,8 +197,13 @@ func (b *build) environment(probers string) (env []object, err error) {
 	if b.network != "" {
 		text("ISTIO_META_NETWORK", b.network)
 	}
+	if name := orWord(b.pod.Metadata.Labels[labelWorkload], b.owner.name); name != "" {
+		text("ISTIO_META_WORKLOAD_NAME", name)
+	}
+	if b.world.Revision != "" {
+		text("ISTIO_META_ISTIO_REVISION", b.world.Revision)
+	}
 	if b.owner.name != "" {
-		text("ISTIO_META_WORKLOAD_NAME", b.owner.name)
 		text("ISTIO_META_OWNER", fmt.Sprintf("kubernetes://apis/%s/namespaces/%s/%ss/%s", b.owner.apiVersion, b.world.Namespace, strings.ToLower(b.owner.kind), b.owner.name))
 	}
 	if b.set.BootstrapOverride != nil {
