@@ -3,8 +3,6 @@ package inject
 import (
 	"slices"
 	"strings"
-
-	"github.com/weftmesh/weft/control/source"
 )
 
 // capture is the init container that has the kernel hand the pod's traffic to the sidecar: what is put in says so by the flags of istio-iptables. user is whose
@@ -36,8 +34,9 @@ func (b *build) capture(user int64) object {
 	}
 	privileged := s.Privileged != nil && *s.Privileged
 	c := object{"name": initName, "image": b.imageName, "args": args,
-		"resources": resources(s.InitResources, source.Resources{Requests: map[string]source.Amount{"cpu": "100m", "memory": "128Mi"}, Limits: map[string]source.Amount{"cpu": "2", "memory": "1Gi"}}),
-		"securityContext": object{"allowPrivilegeEscalation": privileged, "privileged": privileged, "capabilities": object{"add": []string{"NET_ADMIN", "NET_RAW"}, "drop": []string{"ALL"}},
+		"resources": resources(s.InitResources, usualResources),
+		"securityContext": object{"allowPrivilegeEscalation": privileged, "privileged": privileged,
+			"capabilities":           object{"add": []string{"NET_ADMIN", "NET_RAW"}, "drop": []string{"ALL"}},
 			"readOnlyRootFilesystem": false, "runAsGroup": 0, "runAsNonRoot": false, "runAsUser": 0}}
 	if in.ImagePullPolicy != "" {
 		c["imagePullPolicy"] = in.ImagePullPolicy

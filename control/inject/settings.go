@@ -258,7 +258,8 @@ func (in *Install) check() error {
 			*d.is = d.usual
 		}
 	}
-	in.sidecar = &Settings{Proxy: &meshv1.ProxyConfig{}, Native: in.NativeSidecar, RewriteProbes: in.RewriteAppHTTPProbe, ComponentLogLevel: in.ComponentLogLevel, AgentLogLevel: in.AgentLogLevel}
+	in.sidecar = &Settings{Proxy: &meshv1.ProxyConfig{}, Native: in.NativeSidecar, RewriteProbes: in.RewriteAppHTTPProbe,
+		ComponentLogLevel: in.ComponentLogLevel, AgentLogLevel: in.AgentLogLevel}
 	if in.DualStack { // what captures and what is captured for read it from there
 		in.sidecar.Proxy.ProxyMetadata = map[string]string{"ISTIO_DUAL_STACK": "true"}
 	}

@@ -21,6 +21,9 @@ const (
 	stayingTime    = 30 // seconds that a pod has to end, if it does not say
 )
 
+// usualResources are those of both containers, as Istio's.
+var usualResources = source.Resources{Requests: map[string]source.Amount{"cpu": "100m", "memory": "128Mi"}, Limits: map[string]source.Amount{"cpu": "2", "memory": "1Gi"}}
+
 // imageTypes are the ends that tags of Istio's images have.
 var imageTypes = []string{"default", "debug", "distroless"}
 
@@ -74,7 +77,7 @@ func (b *build) sidecar(probers string) (object, error) {
 	}
 	c := object{"name": proxyName, "image": b.imageName, "args": args, "env": env,
 		"ports":           []object{{"name": "http-envoy-prom", "containerPort": prometheusPort, "protocol": "TCP"}},
-		"resources":       resources(s.Resources, source.Resources{Requests: map[string]source.Amount{"cpu": "100m", "memory": "128Mi"}, Limits: map[string]source.Amount{"cpu": "2", "memory": "1Gi"}}),
+		"resources":       resources(s.Resources, usualResources),
 		"securityContext": b.proxySecurity(), "volumeMounts": b.mounts()}
 	if in.ImagePullPolicy != "" {
 		c["imagePullPolicy"] = in.ImagePullPolicy
@@ -204,7 +207,8 @@ func (b *build) environment(probers string) (env []object, err error) {
 		text("ISTIO_META_ISTIO_REVISION", b.world.Revision)
 	}
 	if b.owner.name != "" {
-		text("ISTIO_META_OWNER", fmt.Sprintf("kubernetes://apis/%s/namespaces/%s/%ss/%s", b.owner.apiVersion, b.world.Namespace, strings.ToLower(b.owner.kind), b.owner.name))
+		text("ISTIO_META_OWNER", fmt.Sprintf("kubernetes://apis/%s/namespaces/%s/%ss/%s",
+			b.owner.apiVersion, b.world.Namespace, strings.ToLower(b.owner.kind), b.owner.name))
 	}
 	if b.set.BootstrapOverride != nil {
 		text("ISTIO_BOOTSTRAP_OVERRIDE", "/etc/istio/custom-bootstrap/custom_bootstrap.json")
@@ -280,7 +284,8 @@ func (b *build) volumes() (out []object) {
 		{"name": "istio-envoy", "emptyDir": object{"medium": "Memory"}},
 		{"name": "istio-data", "emptyDir": object{}},
 		{"name": "istio-podinfo", "downwardAPI": object{"items": fields("labels", "annotations")}},
-		{"name": "istio-token", "projected": object{"sources": []object{{"serviceAccountToken": object{"audience": "istio-ca", "expirationSeconds": 43200, "path": "istio-token"}}}}},
+		{"name": "istio-token", "projected": object{"sources": []object{
+			{"serviceAccountToken": object{"audience": "istio-ca", "expirationSeconds": 43200, "path": "istio-token"}}}}},
 		{"name": "istiod-ca-cert", "configMap": object{"name": "istio-ca-root-cert"}},
 	}
 	if b.set.BootstrapOverride != nil {

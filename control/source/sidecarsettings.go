@@ -162,7 +162,8 @@ func (c *checker) sidecarSettings(s *SidecarSettings) {
 		field string
 		is    *int32
 		least int32
-	}{{"readinessInitialDelaySeconds", s.ReadinessInitialDelay, 0}, {"readinessPeriodSeconds", s.ReadinessPeriod, 1}, {"readinessFailureThreshold", s.ReadinessFailureThreshold, 1}} {
+	}{{"readinessInitialDelaySeconds", s.ReadinessInitialDelay, 0}, {"readinessPeriodSeconds", s.ReadinessPeriod, 1},
+		{"readinessFailureThreshold", s.ReadinessFailureThreshold, 1}} {
 		if n.is != nil && *n.is < n.least {
 			c.bad(n.field, "must be at least %d", n.least)
 		}

@@ -45,14 +45,15 @@ func Webhooks(namespace, revision string, tags []string) []byte {
 		}
 	}
 	for _, group := range sortedKeys(groups) {
-		rules = append(rules, object{"operations": []string{"CREATE", "UPDATE"}, "apiGroups": []string{group}, "apiVersions": []string{"*"}, "resources": groups[group], "scope": "Namespaced"})
+		rules = append(rules, object{"operations": []string{"CREATE", "UPDATE"}, "apiGroups": []string{group}, "apiVersions": []string{"*"},
+			"resources": groups[group], "scope": "Namespaced"})
 	}
 	validate := webhook("validation.weftmesh.io", service, namespace, "/validate", rules)
 	if revisionName(revision) != defaultRevision { // the others' objects are the others' to judge
 		validate["objectSelector"] = object{"matchExpressions": []object{in(revisionLabel, revision)}}
 	}
-	all = append(all, object{"apiVersion": webhookGroup + "/v1", "kind": "ValidatingWebhookConfiguration", "metadata": object{"name": "weft-validator-" + revisionName(revision), "labels": labels},
-		"webhooks": []object{validate}})
+	all = append(all, object{"apiVersion": webhookGroup + "/v1", "kind": "ValidatingWebhookConfiguration",
+		"metadata": object{"name": "weft-validator-" + revisionName(revision), "labels": labels}, "webhooks": []object{validate}})
 	return documents(all...)
 }
 
@@ -90,7 +91,8 @@ func mutating(name, service, namespace, revision string, labels object) object {
 			one("namespace", []object{in(injection, "enabled")}, []object{notIn(inject, "false")}),
 			one("object", []object{none(injection), none(revisionLabel)}, []object{in(inject, "true"), none(revisionLabel)}))
 	}
-	return object{"apiVersion": webhookGroup + "/v1", "kind": "MutatingWebhookConfiguration", "metadata": object{"name": name + "-" + revision, "labels": labels}, "webhooks": webhooks}
+	return object{"apiVersion": webhookGroup + "/v1", "kind": "MutatingWebhookConfiguration",
+		"metadata": object{"name": name + "-" + revision, "labels": labels}, "webhooks": webhooks}
 }
 
 func sortedKeys[V any](m map[string]V) (out []string) {
