@@ -80,6 +80,9 @@ func (p *Plane) openWebhook() error {
 	if err != nil {
 		return err
 	}
+	if in.Image == "" {
+		p.Log.Warn("no image of sidecars is named, and pods that name none themselves are refused: say it as image in the file of --inject-config")
+	}
 	h.install.Store(in)
 	l, err := p.listen("--webhook-addr", p.Webhook)
 	if err != nil {

@@ -420,3 +420,14 @@ func TestPage(t *testing.T) {
 		t.Errorf("%s is not what the lists say: run the test with -update", path)
 	}
 }
+
+func BenchmarkPod(b *testing.B) {
+	w := worldOf(b, "")
+	text := podWith(`, "labels": {"app": "cart"}, "annotations": {"proxy.istio.io/config": "concurrency: 2"}`, `, "volumes": [{"name": "a", "emptyDir": {}}]`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Pod(text, w); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
