@@ -130,9 +130,9 @@ type ruler struct {
 }
 
 // govern starts a control plane over services, which is spoken to in plain text, and sidecars. The caller stops it.
-func (s *Stage) govern(ctx context.Context, c rivals.Contestant, services int, shape sidecars.Shape) (*governed, error) {
+func (s *Stage) govern(ctx context.Context, services int, shape sidecars.Shape) (*governed, error) {
 	g := &governed{stage: s, town: town{services: services}, said: make(chan []byte, 1)}
-	err := g.start(ctx, c, 1, shape)
+	err := g.start(ctx, 1, shape)
 	if err != nil {
 		g.stop()
 	}
@@ -140,7 +140,7 @@ func (s *Stage) govern(ctx context.Context, c rivals.Contestant, services int, s
 }
 
 // start starts control planes and the sidecars that come to them: over TLS, if somebody issues certificates.
-func (g *governed) start(ctx context.Context, c rivals.Contestant, planes int, shape sidecars.Shape) (err error) {
+func (g *governed) start(ctx context.Context, planes int, shape sidecars.Shape) (err error) {
 	if g.town.dir, err = os.MkdirTemp("", "weft-bench-town"); err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (g *governed) start(ctx context.Context, c rivals.Contestant, planes int, s
 		if g.papers != "" {
 			plain, secure = secure, plain
 		}
-		process, err := proc.Start(ctx, proc.Command{Path: c.Beside("weftd"), CPUs: []int{g.stage.proxyCPU}, Args: []string{
+		process, err := proc.Start(ctx, proc.Command{Path: g.stage.Weftd, CPUs: []int{g.stage.proxyCPU}, Args: []string{
 			"--config-dir", g.town.dir, "--grpc-addr", plain, "--secure-grpc-addr", secure, "--ca-dir", g.papers, "--admin-addr", fmt.Sprintf("127.0.0.1:%d", ports[1]), "--log-level", "error",
 		}})
 		if err != nil {
@@ -262,8 +262,8 @@ type governing struct {
 	services int
 }
 
-func (p governing) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
-	g, err := s.govern(ctx, c, p.services, sidecars.Shape{})
+func (p governing) measure(ctx context.Context, s *Stage, _ rivals.Contestant) (Sample, error) {
+	g, err := s.govern(ctx, p.services, sidecars.Shape{})
 	if err != nil {
 		return Sample{}, err
 	}
@@ -313,8 +313,8 @@ type rush struct {
 	services, sidecars int
 }
 
-func (p rush) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
-	g, err := s.govern(ctx, c, p.services, sidecars.Shape{})
+func (p rush) measure(ctx context.Context, s *Stage, _ rivals.Contestant) (Sample, error) {
+	g, err := s.govern(ctx, p.services, sidecars.Shape{})
 	if err != nil {
 		return Sample{}, err
 	}
@@ -334,8 +334,8 @@ type changed struct {
 	change             func(t town, n int) error // another one for each n
 }
 
-func (p changed) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
-	g, err := s.govern(ctx, c, p.services, sidecars.Shape{Weft: p.weft})
+func (p changed) measure(ctx context.Context, s *Stage, _ rivals.Contestant) (Sample, error) {
+	g, err := s.govern(ctx, p.services, sidecars.Shape{Weft: p.weft})
 	if err != nil {
 		return Sample{}, err
 	}
@@ -398,8 +398,8 @@ type resting struct {
 	services, sidecars int
 }
 
-func (p resting) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
-	g, err := s.govern(ctx, c, p.services, sidecars.Shape{})
+func (p resting) measure(ctx context.Context, s *Stage, _ rivals.Contestant) (Sample, error) {
+	g, err := s.govern(ctx, p.services, sidecars.Shape{})
 	if err != nil {
 		return Sample{}, err
 	}

@@ -43,9 +43,10 @@ func (s Shape) home(i int) string {
 
 // Order has more sidecars come, or what comes to those that are there be awaited.
 type Order struct {
-	More  int       // sidecars
-	Mark  bool      // from now on count anew; the answer says that it is done
-	Since time.Time // when something was changed of which each is to be told
+	More         int       // sidecars
+	Certificates int       // are to be issued to sidecars
+	Mark         bool      // from now on count anew; the answer says that it is done
+	Since        time.Time // when something was changed of which each is to be told
 }
 
 // Said is what came of an order.
@@ -100,6 +101,10 @@ func Play(in io.Reader, out io.Writer) error {
 			said = c.settle(began, len(c.all)-o.More)
 		case o.Mark:
 			c.mark()
+		case o.Certificates > 0:
+			if said.Took, err = certify(ctx, servers[shape.home(0)][0], o.Certificates); err != nil {
+				said.Err = err.Error()
+			}
 		default:
 			said = c.settle(o.Since, 0)
 		}
