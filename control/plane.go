@@ -53,11 +53,15 @@ type Options struct {
 	HTTP           string   // the address that people and scripts come to over TLS, to look at objects and to change them
 	Users          string   // a file that says who those are, and what they may
 	AuditLog       string   // a file that is added to; empty: none
+	Webhook        string   // the address that API servers come to over TLS, about pods and objects
+	InjectConfig   string   // a file with what is said of all sidecars; empty: nothing
 	// CertificateLife is of the certificates that proxies get on their streams, and RootOverlap how long a new root is trusted before it signs; 0: as the
 	// authority likes.
 	CertificateLife, RootOverlap time.Duration
-	Log                          *slog.Logger
-	Level                        *slog.LevelVar // of Log
+	// Revision is of this control plane among several: its webhooks are those whose label istio.io/rev names it. Empty: default.
+	Revision string
+	Log      *slog.Logger
+	Level    *slog.LevelVar // of Log
 }
 
 // Plane is a control plane that runs.
@@ -81,11 +85,12 @@ type Plane struct {
 	console *console.Console
 	local   http.Handler // the console of who is on this host
 	people  *http.Server // nil: there is none
+	webhook *webhook     // nil: there is none
 	history *history.Recorder
 
 	trustDomain string
-	// GRPCAddress, SecureAddress, HTTPAddress and AdminAddress are where it is reached; nil: not at all.
-	GRPCAddress, SecureAddress, HTTPAddress, AdminAddress net.Addr
+	// GRPCAddress, SecureAddress, HTTPAddress, WebhookAddress and AdminAddress are where it is reached; nil: not at all.
+	GRPCAddress, SecureAddress, HTTPAddress, WebhookAddress, AdminAddress net.Addr
 }
 
 // The names that sources have in the log and on pages.
@@ -140,7 +145,7 @@ func (p *Plane) start() error {
 	}
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)) // what ends a stream is told to its proxy, and counted
 	first := settings
-	if p.cluster != nil && p.MeshConfig == "" && (p.SecureGRPC != "" || p.HTTP != "") {
+	if p.cluster != nil && p.MeshConfig == "" && p.certifies() {
 		var err error
 		if first, err = p.cluster.settings(p.ctx); err != nil {
 			return err
@@ -151,13 +156,13 @@ func (p *Plane) start() error {
 		return err
 	}
 	options := push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)}
-	if p.SecureGRPC != "" || p.HTTP != "" {
+	if p.certifies() {
 		if err := p.openAuthority(p.trustDomain); err != nil {
 			return err
 		}
 		options.Secrets = p.secure.secrets
 	} else if p.CADir != "" || len(p.SecureNames) > 0 {
-		return errors.New("--ca-dir and --secure-names are about what --secure-grpc-addr and --http-addr serve: name an address by one of them, such as :15012")
+		return errors.New("--ca-dir and --secure-names are about what --secure-grpc-addr, --http-addr and --webhook-addr serve: name an address by one of them, such as :15012")
 	}
 	p.push = push.New(options)
 	if p.GRPC != "" {
@@ -179,6 +184,9 @@ func (p *Plane) start() error {
 		}
 	}
 	if err := p.openConsole(); err != nil {
+		return err
+	}
+	if err := p.openWebhook(); err != nil {
 		return err
 	}
 	if p.Admin != "" {
@@ -217,6 +225,9 @@ func (p *Plane) start() error {
 	}
 	return nil
 }
+
+// certifies tells whether something is served with certificates of the mesh.
+func (p *Plane) certifies() bool { return p.SecureGRPC != "" || p.HTTP != "" || p.Webhook != "" }
 
 // open opens what outlives the process.
 func (p *Plane) open() (err error) {
@@ -284,6 +295,9 @@ func (p *Plane) Close() {
 			s.Close()
 		}
 	}
+	if p.webhook != nil {
+		p.webhook.server.Close()
+	}
 	p.parts.Wait()
 	if p.store != nil { // which nobody uses any more
 		p.store.Close()
@@ -293,8 +307,11 @@ func (p *Plane) Close() {
 	}
 }
 
-// Reread reads the mesh's own configuration again. If something is wrong with it, what was read before stays in force.
+// Reread reads the mesh's own configuration again, and what is said of sidecars. If something is wrong with one, what was read before stays in force.
 func (p *Plane) Reread() {
+	if p.webhook != nil {
+		p.webhook.reread()
+	}
 	if p.MeshConfig == "" {
 		return
 	}

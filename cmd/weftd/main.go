@@ -66,7 +66,7 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	defer p.Close()
-	o.Log.Info("serves", "version", version, "grpc", p.GRPCAddress, "secure-grpc", p.SecureAddress, "http", p.HTTPAddress, "admin", p.AdminAddress, "config-dir", o.ConfigDir, "kubeconfig", o.Kubeconfig)
+	o.Log.Info("serves", "version", version, "grpc", p.GRPCAddress, "secure-grpc", p.SecureAddress, "http", p.HTTPAddress, "webhook", p.WebhookAddress, "admin", p.AdminAddress, "config-dir", o.ConfigDir, "kubeconfig", o.Kubeconfig)
 	readied := p.Readied()
 	for {
 		select {
