@@ -52,6 +52,10 @@ func (p *Plane) openCluster() error {
 	if p.WriteStatus {
 		o.Verdicts = func() []source.Problem { return p.push.Problems() } // which is there before the cluster is followed
 	}
+	if p.Webhook != "" {
+		o.Bundle = func() []byte { return p.secure.ca.RootsPEM() } // which is there before the cluster is followed
+		o.BundleChanged = func() <-chan struct{} { return p.secure.ca.Changed() }
+	}
 	p.cluster = &cluster{server: s, Cluster: kube.New(o)}
 	return nil
 }

@@ -58,10 +58,13 @@ type Options struct {
 	Users          string   // a file that says who those are, and what they may
 	Monitoring     string   // the address that Prometheus comes to
 	AuditLog       string   // a file that is added to; empty: none
+	Webhook        string   // the address that API servers come to over TLS, about pods and objects
+	InjectConfig   string   // a file with what is said of all sidecars; empty: nothing
 	// CertificateLife is of the certificates that proxies get on their streams, and RootOverlap how long a new root is trusted before it signs; 0: as the
 	// authority likes.
 	CertificateLife, RootOverlap time.Duration
-	// Revision is of this control plane among several: objects with another one in their label istio.io/rev are left to those. Empty: all are read.
+	// Revision is of this control plane among several: objects with another one in their label istio.io/rev are left to those, and its webhooks
+	// are those whose label names it. Empty: all are read, and default.
 	Revision string
 	Version  string // of the program
 	Log      *slog.Logger
@@ -94,11 +97,12 @@ type Plane struct {
 	people  *http.Server // nil: there is none
 	monitor *http.Server // nil: there is none
 	face    *istiod.Face
+	webhook *webhook // nil: there is none
 	history *history.Recorder
 
 	trustDomain string
-	// GRPCAddress, SecureAddress, HTTPAddress, MonitoringAddress and AdminAddress are where it is reached; nil: not at all.
-	GRPCAddress, SecureAddress, HTTPAddress, MonitoringAddress, AdminAddress net.Addr
+	// GRPCAddress, SecureAddress, HTTPAddress, MonitoringAddress, WebhookAddress and AdminAddress are where it is reached; nil: not at all.
+	GRPCAddress, SecureAddress, HTTPAddress, MonitoringAddress, WebhookAddress, AdminAddress net.Addr
 }
 
 // The names that sources have in the log and on pages.
@@ -153,7 +157,7 @@ func (p *Plane) start() error {
 	}
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)) // what ends a stream is told to its proxy, and counted
 	first := settings
-	if p.cluster != nil && p.MeshConfig == "" && (p.SecureGRPC != "" || p.HTTP != "") {
+	if p.cluster != nil && p.MeshConfig == "" && p.certifies() {
 		var err error
 		if first, err = p.cluster.settings(p.ctx); err != nil {
 			return err
@@ -175,13 +179,13 @@ func (p *Plane) start() error {
 // serve has everything run, of a store that answers.
 func (p *Plane) serve(sources []string, settings source.Batch) error {
 	options := push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Revision: p.Revision, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0), Events: p.stats.Acquire(push.Events, "events.").Loop(0)}
-	if p.SecureGRPC != "" || p.HTTP != "" {
+	if p.certifies() {
 		if err := p.openAuthority(p.trustDomain); err != nil {
 			return err
 		}
 		options.Secrets = p.secure.secrets
 	} else if p.CADir != "" || len(p.SecureNames) > 0 {
-		return errors.New("--ca-dir and --secure-names are about what --secure-grpc-addr and --http-addr serve: name an address by one of them, such as :15012")
+		return errors.New("--ca-dir and --secure-names are about what --secure-grpc-addr, --http-addr and --webhook-addr serve: name an address by one of them, such as :15012")
 	}
 	p.push = push.New(options)
 	p.openFace()
@@ -204,6 +208,9 @@ func (p *Plane) serve(sources []string, settings source.Batch) error {
 		}
 	}
 	if err := p.openConsole(); err != nil {
+		return err
+	}
+	if err := p.openWebhook(); err != nil {
 		return err
 	}
 	if err := p.openMonitoring(); err != nil {
@@ -246,6 +253,9 @@ func (p *Plane) serve(sources []string, settings source.Batch) error {
 	p.serves.Store(true)
 	return nil
 }
+
+// certifies tells whether something is served with certificates of the mesh.
+func (p *Plane) certifies() bool { return p.SecureGRPC != "" || p.HTTP != "" || p.Webhook != "" }
 
 // open opens what outlives the process.
 func (p *Plane) open() (err error) {
@@ -328,6 +338,9 @@ func (p *Plane) Close() {
 			s.Close()
 		}
 	}
+	if p.webhook != nil {
+		p.webhook.server.Close()
+	}
 	p.parts.Wait()
 	if p.store != nil { // which nobody uses any more
 		p.store.Close()
@@ -337,9 +350,15 @@ func (p *Plane) Close() {
 	}
 }
 
-// Reread reads the mesh's own configuration again. If something is wrong with it, what was read before stays in force.
+// Reread reads the mesh's own configuration again, and what is said of sidecars. If something is wrong with one, what was read before stays in force.
 func (p *Plane) Reread() {
-	if p.MeshConfig == "" || !p.serves.Load() { // then it is as it was at the start
+	if !p.serves.Load() { // then all is as it was at the start
+		return
+	}
+	if p.webhook != nil {
+		p.webhook.reread()
+	}
+	if p.MeshConfig == "" {
 		return
 	}
 	b, err := readMesh(p.MeshConfig)

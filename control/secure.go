@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -76,7 +77,13 @@ func (s *secure) close() {
 
 // names are those of DNS that weftd has over TLS.
 func (p *Plane) names() []string {
-	return append(serverNames[:len(serverNames):len(serverNames)], p.SecureNames...)
+	all := slices.Clone(serverNames)
+	for _, name := range append([]string{p.serviceName(), p.serviceName() + ".cluster.local", "istiod." + p.KubeNamespace + ".svc"}, p.SecureNames...) {
+		if !slices.Contains(all, name) && (p.KubeNamespace != "" || slices.Contains(p.SecureNames, name)) {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 // proving bounds how long somebody may be asked about who a caller is.

@@ -32,6 +32,7 @@ var commands = []command{
 	{"diff", "how manifests differ from the objects that weftd has", runDiff},
 	{"get", "show objects that weftd has", runGet},
 	{"history", "the versions of an object that are kept, of each author", runHistory},
+	{"inject", "put sidecars into what pods are made from, in files", runInject},
 	{"manifests", "what a Kubernetes API server has to have before weftd follows it", runManifests},
 	{"proxy", "look into one proxy: its configuration, routes, clusters, and what a request would meet", runProxy},
 	{"rollback", "have an object be again what a version of it was", runRollback},

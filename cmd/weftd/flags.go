@@ -44,6 +44,8 @@ Examples:
   WEFTD_CONFIG_DIR=mesh weftd                      flags from the environment
   weftd --config-dir mesh --secure-grpc-addr :15012 --store weftd.db
                                                    with a certificate authority, and xDS over TLS
+  weftd --kubeconfig in-cluster --secure-grpc-addr :15012 --publish-roots --webhook-addr :15017 --inject-config inject.yaml
+                                                   and with sidecars put into pods
   weftd --store weftd.db                           objects that weftctl apply sends
   curl 127.0.0.1:9876/status                       what is wrong, who is connected, who refused what
 
@@ -72,7 +74,9 @@ func (f *flags) define(set *flag.FlagSet) {
 	set.StringVar(&f.HTTP, "http-addr", "", "`address` that people and scripts come to over TLS, such as :15443, to look at objects and to change them; empty: none but --admin-addr")
 	set.StringVar(&f.Users, "users", "", "`file` that says who comes to --http-addr, by what token or OpenID provider, and what each may do")
 	set.StringVar(&f.Monitoring, "monitoring-addr", "", "`address` that Prometheus comes to, such as :15014: numbers and the version, in plain text; empty: none but --admin-addr")
-	set.StringVar(&f.Revision, "revision", "", "`name` of this control plane among several: objects of Istio's kinds whose label istio.io/rev names another one are not read; empty: all are")
+	set.StringVar(&f.Revision, "revision", "", "`name` of this control plane among several: objects of Istio's kinds whose label istio.io/rev names another one are not read, and its webhooks are those whose label names it; empty: all objects are read, and the webhooks of default")
+	set.StringVar(&f.Webhook, "webhook-addr", "", "`address` that API servers come to over TLS, such as :15017, to have sidecars put into pods and objects looked at; empty: none")
+	set.StringVar(&f.InjectConfig, "inject-config", "", "`file` with what is said of all sidecars, their image for one; SIGHUP has it read again; empty: nothing")
 	set.StringVar(&f.CADir, "ca-dir", "", "`directory` with an authority from outside: ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem; none: one of our own")
 	set.StringVar(&f.AuditLog, "audit-log", "", "`file` to which changes of objects, certificates, tokens, revocations and rotations are added, given or refused, a line of JSON each; empty: none")
 	set.StringVar(&f.Admin, "admin-addr", "127.0.0.1:9876", "`address`, of this host, of the pages for people: status, metrics, profiles; empty: none")

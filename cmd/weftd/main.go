@@ -68,7 +68,7 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 	}
 	defer p.Close()
 	if p.Serves() {
-		o.Log.Info("serves", "version", version, "grpc", p.GRPCAddress, "secure-grpc", p.SecureAddress, "http", p.HTTPAddress, "monitoring", p.MonitoringAddress, "admin", p.AdminAddress, "config-dir", o.ConfigDir, "kubeconfig", o.Kubeconfig)
+		o.Log.Info("serves", "version", version, "grpc", p.GRPCAddress, "secure-grpc", p.SecureAddress, "http", p.HTTPAddress, "monitoring", p.MonitoringAddress, "webhook", p.WebhookAddress, "admin", p.AdminAddress, "config-dir", o.ConfigDir, "kubeconfig", o.Kubeconfig)
 	}
 	readied := p.Readied()
 	for {

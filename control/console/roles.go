@@ -73,7 +73,7 @@ func (g Grants) String() string {
 // proxy is not for everybody who moves traffic.
 func toChange(k source.Kind) Role {
 	switch k {
-	case source.PeerAuthentication, source.RequestAuthentication, source.AuthorizationPolicy, source.EnvoyFilter, source.WasmPlugin, source.ProxyConfig,
+	case source.PeerAuthentication, source.RequestAuthentication, source.AuthorizationPolicy, source.EnvoyFilter, source.WasmPlugin, source.ProxyConfig, source.ASMProxyConfig,
 		source.Secret, source.ConfigMap, source.Namespace, source.Node, source.Pod, source.MeshConfig, source.MeshNetworks:
 		return Admin
 	}

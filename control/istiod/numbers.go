@@ -119,8 +119,11 @@ func families() []family {
 				l.events(r, k, registry[k])
 			}
 		}},
-		counted("galley_validation_passed", "objects that were sent to weftd and that are right", "console.objects_right"),
-		counted("galley_validation_failed", "objects that were sent to weftd and that are not", "console.objects_wrong"),
+		counted("galley_validation_passed", "objects that were sent to weftd, or that an API server has asked about, and that are right", "console.objects_right", "webhook.validated_total"),
+		counted("galley_validation_failed", "those that are not", "console.objects_wrong", "webhook.validation_refused_total"),
+		counted("sidecar_injection_success_total", "pods that got a sidecar", "webhook.injected_total"),
+		counted("sidecar_injection_skip_total", "pods that get none", "webhook.injection_skipped_total"),
+		counted("sidecar_injection_failure_total", "pods that were refused", "webhook.injection_refused_total"),
 		counted("citadel_server_csr_count", "requests for certificates", "ca.requests_total"),
 		counted("citadel_server_authentication_failure_count", "requests for certificates by callers that have not shown who they are", "ca.requests_unproven"),
 		counted("citadel_server_csr_parsing_err_count", "requests for certificates that cannot be read", "ca.requests_broken"),

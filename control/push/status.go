@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/control/ca"
@@ -216,11 +217,17 @@ func Say(one source.Problem) string {
 	if one.From.Line > 0 {
 		text = fmt.Sprintf("%s:%d", text, one.From.Line)
 	}
+	return strings.TrimPrefix(text+": ", ": ") + SayWhat(one)
+}
+
+// SayWhat is a problem without where.
+func SayWhat(one source.Problem) string {
+	text := ""
 	if one.Name != "" {
-		text += ": " + one.Key.String()
+		text = one.Key.String() + ": "
 	}
 	if one.Path != "" {
-		text += ": " + one.Path
+		text += one.Path + ": "
 	}
-	return text + ": " + one.Text
+	return text + one.Text
 }

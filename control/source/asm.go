@@ -3,14 +3,16 @@ package source
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// What ASM adds to Istio's kinds, in its spelling. It is taken out before Istio's message is read, which knows nothing of it. Nothing of it is
-// run yet, so that each is refused by its name where it stands (taken.refuse): what comes to run one takes that refusal away.
+// What ASM adds to Istio's kinds, in its spelling. It is taken out before Istio's message is read, which knows nothing of it. But for what an ASMProxyConfig
+// says, nothing of it is run yet, so that each is refused by its name where it stands (taken.refuse): what comes to run one takes that refusal away.
 
 // VirtualServiceMore is Object.More of a VirtualService.
 type VirtualServiceMore struct {
@@ -168,6 +170,10 @@ func take(o *Object, spec *yaml.Node, w *writer, say func(*fault)) {
 		if t.any {
 			o.More = more
 		}
+	case ASMProxyConfig:
+		if more := t.sidecarSettings(spec); t.any {
+			o.More = more
+		}
 	case WasmPlugin:
 		if name, phase := key(spec, "phase"); phase != nil && (phase.Value == "ASM_ROUTER" || phase.Value == "100") {
 			o.More = &WasmPluginMore{Router: true}
@@ -199,33 +205,47 @@ func (t *taken) out(name *yaml.Node) {
 	t.w.skip[name] = true
 }
 
-// read takes a field out of a mapping, into a value of its own.
+// read takes a field out of a mapping that is not run.
 func (t *taken) read(path string, in *yaml.Node, names []string, into any) bool {
 	for _, one := range names {
-		name, v := key(in, one)
-		if name == nil {
+		if name, _ := key(in, one); name == nil {
 			continue
 		}
-		t.out(name)
-		path = below(path, one)
-		w := &writer{nodes: t.nodes}
-		f := w.value(v, 0)
-		t.nodes = w.nodes
-		if f != nil {
-			f.path = below(path, f.path)
-			t.say(f)
-			return true
+		if name, good := t.lift(path, in, one, into); good {
+			t.refuse(below(path, one), name, one)
 		}
-		dec := json.NewDecoder(bytes.NewReader(w.out))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(into); err != nil {
-			t.say(&fault{path: path, line: name.Line, text: err.Error()})
-			return true
-		}
-		t.refuse(path, name, one)
 		return true
 	}
 	return false
+}
+
+// lift takes a field out of a mapping, into a value of its own; good: it was there, and could be read.
+func (t *taken) lift(path string, in *yaml.Node, one string, into any) (name *yaml.Node, good bool) {
+	name, v := key(in, one)
+	if name == nil {
+		return nil, false
+	}
+	t.out(name)
+	path = below(path, one)
+	w := &writer{nodes: t.nodes}
+	f := w.value(v, 0)
+	t.nodes = w.nodes
+	if f != nil {
+		f.path = below(path, f.path)
+		t.say(f)
+		return name, false
+	}
+	dec := json.NewDecoder(bytes.NewReader(w.out))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		text := strings.TrimPrefix(err.Error(), "json: ")
+		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+			text = fmt.Sprintf("is a %s and ought to be a %s", wrong.Value, wrong.Type)
+		}
+		t.say(&fault{path: path, line: name.Line, text: text})
+		return name, false
+	}
+	return name, true
 }
 
 func (t *taken) virtualService(more *VirtualServiceMore, spec *yaml.Node) {

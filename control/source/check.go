@@ -24,7 +24,7 @@ func Check(o *Object) []Problem {
 	c.annotations()
 	if m, is := o.Spec.(proto.Message); is {
 		root := "spec"
-		if o.Kind == MeshConfig || o.Kind == MeshNetworks { // which have none around them
+		if bare(o) {
 			root = ""
 		}
 		if f := numbers(m.ProtoReflect()); f != nil {
@@ -61,6 +61,13 @@ func Check(o *Object) []Problem {
 		c.telemetry(spec)
 	case *extensions.WasmPlugin:
 		c.wasmPlugin(spec)
+	case *mesh.ProxyConfig:
+		if bare(o) {
+			c.up()
+		}
+		c.meshProxy("", spec)
+		more, _ := o.More.(*SidecarSettings)
+		c.sidecarSettings(more)
 	case *mesh.MeshConfig:
 		c.up()
 		c.meshConfig(spec)
@@ -77,6 +84,11 @@ func Check(o *Object) []Problem {
 		c.problems[len(c.problems)-1].Text += " (there is more)"
 	}
 	return c.problems
+}
+
+// bare tells whether an object is a spec with nothing around it.
+func bare(o *Object) bool {
+	return Forms[o.Kind].Versions == nil || o.Kind == ASMProxyConfig && o.Namespace == ""
 }
 
 // checker is a check under way. Where it is it keeps as steps, since a path is wanted only when something is wrong.

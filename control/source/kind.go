@@ -59,6 +59,8 @@ var Forms = [kindCount]Form{
 		func() proto.Message { return &telemetry.Telemetry{} }},
 	WasmPlugin: {"WasmPlugin", "wasmplugins", "extensions.istio.io", extensionVersions, false,
 		func() proto.Message { return &extensions.WasmPlugin{} }},
+	ASMProxyConfig: {"ASMProxyConfig", "asmproxyconfigs", "istio.alibabacloud.com", []string{"v1", "v1beta1"}, false,
+		func() proto.Message { return &mesh.ProxyConfig{} }},
 	MeshConfig:    {Name: "MeshConfig", message: func() proto.Message { return &mesh.MeshConfig{} }},
 	MeshNetworks:  {Name: "MeshNetworks", message: func() proto.Message { return &mesh.MeshNetworks{} }},
 	Service:       {"Service", "services", "", coreVersions, false, nil},

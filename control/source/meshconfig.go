@@ -86,8 +86,10 @@ func (c *checker) meshProxy(field string, p *mesh.ProxyConfig) {
 	if p == nil {
 		return
 	}
-	c.at(field)
-	defer c.up()
+	if field != "" {
+		c.at(field)
+		defer c.up()
+	}
 	if d := p.DrainDuration; d != nil {
 		if c.fault("drainDuration", duration(d)); d.AsDuration()%time.Second != 0 {
 			c.bad("drainDuration", "drain time only supports durations to seconds precision")

@@ -37,7 +37,7 @@ func (r *reading) message(o *Object, path string, n *yaml.Node, w *writer) {
 		return
 	}
 	before := r.wrong
-	r.unknown(o, path, n, m.ProtoReflect().Descriptor())
+	r.unknown(o, path, n, m.ProtoReflect().Descriptor(), w.skip)
 	if r.wrong == before {
 		line, path, text := locate(err, n, w, path)
 		r.note(o.Key, &fault{path: path, line: line, text: text})
@@ -95,8 +95,8 @@ func pathOf(n, to *yaml.Node, depth int) (string, bool) {
 	return "", false
 }
 
-// unknown notes the fields that a message does not have.
-func (r *reading) unknown(o *Object, path string, n *yaml.Node, m protoreflect.MessageDescriptor) {
+// unknown notes the fields that a message does not have, but for those that were taken out of what is read into it.
+func (r *reading) unknown(o *Object, path string, n *yaml.Node, m protoreflect.MessageDescriptor, taken map[*yaml.Node]bool) {
 	n = real(n)
 	if n == nil || n.Kind != yaml.MappingNode || strings.HasPrefix(string(m.FullName()), "google.protobuf.") || r.wrong >= maxProblems {
 		return
@@ -110,6 +110,7 @@ func (r *reading) unknown(o *Object, path string, n *yaml.Node, m protoreflect.M
 		at := below(path, step(short(key.Value)))
 		d := fieldOf(m, key.Value)
 		switch {
+		case taken[key]:
 		case d == nil:
 			var have []string
 			for j := range m.Fields().Len() {
@@ -119,16 +120,16 @@ func (r *reading) unknown(o *Object, path string, n *yaml.Node, m protoreflect.M
 		case d.IsMap():
 			if value := d.MapValue().Message(); value != nil && v.Kind == yaml.MappingNode {
 				for j := 0; j+1 < len(v.Content); j += 2 {
-					r.unknown(o, below(at, step(short(v.Content[j].Value))), v.Content[j+1], value)
+					r.unknown(o, below(at, step(short(v.Content[j].Value))), v.Content[j+1], value, taken)
 				}
 			}
 		case d.Message() == nil:
 		case d.IsList() && v.Kind == yaml.SequenceNode:
 			for j, item := range v.Content {
-				r.unknown(o, fmt.Sprintf("%s[%d]", at, j), item, d.Message())
+				r.unknown(o, fmt.Sprintf("%s[%d]", at, j), item, d.Message(), taken)
 			}
 		default:
-			r.unknown(o, at, v, d.Message())
+			r.unknown(o, at, v, d.Message(), taken)
 		}
 	}
 }

@@ -26,6 +26,7 @@ const (
 	AuthorizationPolicy
 	Telemetry
 	WasmPlugin
+	ASMProxyConfig
 	MeshConfig
 	MeshNetworks
 	Service
@@ -53,9 +54,9 @@ type Object struct {
 	Revision            string    // whatever the source tells versions apart by
 	Author              string    // who last wrote the spec; empty: nobody has said
 	// Spec is by kind: a pointer to Istio's own message (networking/v1alpha3, security/v1beta1, telemetry/v1alpha1, extensions/v1alpha1,
-	// networking/v1beta1 for a ProxyConfig, mesh/v1alpha1), or to a struct of this package with what is read of a kind of Kubernetes'.
+	// networking/v1beta1 for a ProxyConfig, mesh/v1alpha1, whose ProxyConfig an ASMProxyConfig has), or to a struct of this package with what is read of a kind of Kubernetes'.
 	Spec any
-	// More is what ASM adds to a kind of Istio's; nil: nothing of it is said.
+	// More is what ASM adds to a kind of Istio's, or to the message of Istio's that a kind of its own has; nil: nothing of it is said.
 	More any
 	From Origin
 }

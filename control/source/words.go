@@ -35,6 +35,9 @@ func isLabel(s string) bool {
 	return true
 }
 
+// IsName says whether s can be the name of a revision: a part of a domain's name, in small letters.
+func IsName(s string) bool { return isLabel(s) && s == strings.ToLower(s) }
+
 // isTag says whether s is a label's value, or its key without what stands before the slash.
 func isTag(s string) bool {
 	if s == "" {

@@ -150,6 +150,14 @@ func specText(m proto.Message, more any) (json.RawMessage, error) {
 		for i, p := range more.Subsets {
 			p.write(mapping(item(spec, "subsets", i), "trafficPolicy"))
 		}
+	case *SidecarSettings:
+		text, err := json.Marshal(more)
+		if err == nil {
+			err = json.Unmarshal(text, &spec) // none of its fields is one of Istio's
+		}
+		if err != nil {
+			return nil, err
+		}
 	case *WasmPluginMore:
 		if more.Router {
 			spec["phase"] = "ASM_ROUTER"

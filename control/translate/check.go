@@ -24,11 +24,11 @@ func Check(o *source.Object) (problems []source.Problem) {
 	case source.EnvoyFilter:
 		c.envoyFilter(o.Spec.(*networking.EnvoyFilter))
 		return c.problems
-	case source.WasmPlugin, source.WorkloadGroup, source.ProxyConfig:
+	case source.WasmPlugin, source.WorkloadGroup:
 		c.warn("", "%s is not run yet: nothing of it reaches proxies", o.Kind)
 		return c.problems
 	}
-	if o.More != nil {
+	if o.More != nil && o.Kind != source.ASMProxyConfig { // which is for injectors
 		c.refuse("spec", "additions to %s are not run yet", o.Kind)
 	}
 	if m, ok := o.Spec.(proto.Message); ok {

@@ -116,6 +116,7 @@ var known = map[string]fields{
 		idle: "ingress_class ingress_service ingress_controller_mode ingress_selector config_sources certificates enable_prometheus_merge ca ca_certificates disable_envoy_listener_log enable_envoy_access_log_service discovery_selectors",
 		warn: "proxy_http_port hbone_idle_timeout enable_tracing inbound_traffic_policy zone_aware_lb_setting inbound_cluster_stat_name outbound_cluster_stat_name service_settings service_scope_configs verify_certificate_at_client default_inbound_http_retry_policy service_entry_visibility",
 	},
+	"istio.networking.v1beta1.ProxyConfig": {idle: "selector concurrency environment_variables image"},
 	forMesh + "ProxyConfig": {
 		run: "gateway_topology",
 		// what agents make bootstraps and command lines of, and injectors pods

@@ -23,7 +23,8 @@ A field is **run**; **nothing here** (it changes nothing of what proxies are tol
 run it any more either); **warned about** (it is not run yet, the object is served without it, and the log and ` + "`weftctl status`" + ` say so); or **refused**: the object is kept
 out, with object and field, and what there was of it before stays in force. ` + "`weftctl analyze`" + ` says all of it of your files before anybody is told anything.
 
-Whole kinds: a WorkloadGroup registers nobody yet, and a WasmPlugin and a ProxyConfig reach no proxy; each is warned about. Of an EnvoyFilter all of ` + "`configPatches`" + ` is run, as Istio runs it, but
+Whole kinds: a WorkloadGroup registers nobody yet, and a WasmPlugin reaches no proxy; each is warned about. A ProxyConfig, and an ASMProxyConfig, whose spec is
+the mesh's ProxyConfig and more, is for [pods that are created](injection.md). Of an EnvoyFilter all of ` + "`configPatches`" + ` is run, as Istio runs it, but
 
 - ` + "`match.proxy.metadata`" + ` is refused: choose by labels;
 - ` + "`applyTo: BOOTSTRAP`" + ` does nothing: a bootstrap is written where a proxy starts;
@@ -31,7 +32,7 @@ Whole kinds: a WorkloadGroup registers nobody yet, and a WasmPlugin and a ProxyC
 - a filter that is only added (` + "`ADD`" + `) goes before the one that ends its chain, where Istio puts it behind it, and proxies refuse the whole;
 - of a packed message of the same type what is set is merged, wherever it stands; one of another type takes its place.
 
-Additions of ASM's to these kinds (` + "`fallback`, `dubbo`, `dynamicSubset`" + ` and others) are read, and refused by name until they are run.
+Additions of ASM's to Istio's kinds (` + "`fallback`, `dubbo`, `dynamicSubset`" + ` and others) are read, and refused by name until they are run.
 `
 
 // TestPage holds the page to the lists.

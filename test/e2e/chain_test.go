@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
+
 	"github.com/weftmesh/weft/test/envoy"
 )
 
@@ -132,6 +134,55 @@ func TestChainsChangeInPlace(t *testing.T) {
 	}
 	p.WantStat("listener_manager.listener_in_place_updated", 1)
 	p.WantStat("listener_manager.listener_modified", 0)
+}
+
+// Over HTTP/2 a request that was on its way when its chain, or the whole listener, was replaced is answered as things are now, on the connection that it came
+// on, which is then asked to go.
+func TestChainsChangeUnderStreams(t *testing.T) {
+	listener := func(port, body string) string {
+		text := Bootstrap(chained("", fmt.Sprintf(`  - name: web
+    filters:
+    - name: http
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+        stat_prefix: http
+        drain_timeout: 0.2s
+        server_name: %[1]s
+        route_config: {virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: %[1]s}}}]}]}
+        http_filters: [{name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]
+`, body)), Cluster("up", 1))
+		return strings.Replace(text, "port_value: 0", "port_value: "+port, 1)
+	}
+	for name, stat := range map[string]string{"chain": "listener_in_place_updated", "listener": "listener_modified"} {
+		t.Run(name, func(t *testing.T) {
+			p := StartLoops(t, 2, listener("0", "before"))
+			f := DialFrames(t, p.Address())
+			body := func(id uint32) string {
+				d, ok := f.Next(http2.FrameData, id).(*http2.DataFrame)
+				if !ok {
+					return "the connection has ended"
+				}
+				return string(d.Data())
+			}
+			f.Head(1, true, Get("/")...)
+			if got := body(1); got != "before" {
+				t.Fatal(got)
+			}
+			changed := listener("0", "after")
+			if name == "listener" { // another address, which is the same
+				changed = listener(portOf(p), "after")
+			}
+			p.Change(changed)
+			f.Head(3, true, Get("/")...) // without having looked whether we are asked to go
+			if got := body(3); got != "after" {
+				t.Error(got)
+			}
+			if f.Next(http2.FrameGoAway, 0); f.Next(http2.FrameData, 99) != nil {
+				t.Error("the connection stays")
+			}
+			p.WantStat("listener_manager."+stat, 1)
+		})
+	}
 }
 
 // clientHello is what Go's TLS says first; its records hold size bytes at most.

@@ -50,6 +50,23 @@ func (c *Cluster) ApplyStatus(manifests string) {
 	c.each(manifests, func(h head, text []byte) { c.want(http.MethodPatch, c.path(h)+"/status"+force, applied, text) })
 }
 
+// Create asks for an object to be made, and gives the code and the text of the answer. Its namespace is there. With dry nothing is kept.
+func (c *Cluster) Create(manifest string, dry bool) (code int, text []byte) {
+	c.t.Helper()
+	c.each(manifest, func(h head, body []byte) {
+		path := c.path(h)
+		path = path[:strings.LastIndexByte(path, '/')]
+		if dry {
+			path += "?dryRun=All"
+		}
+		var err error
+		if code, text, err = c.try(c.t.Context(), http.MethodPost, path, "application/yaml", bytes.NewReader(body)); err != nil {
+			c.t.Errorf("POST %s: %v", path, err)
+		}
+	})
+	return code, text
+}
+
 // Delete takes objects away, of which manifests need to say no more than what they are called.
 func (c *Cluster) Delete(manifests string) {
 	c.t.Helper()

@@ -40,6 +40,7 @@ control/source < control/mesh < control/translate
 xds/server < control/translate
 control/translate, control/store, control/secrets, xds/server < control/push
 api, telemetry, tls, control/store < control/ca, control/inject
+control/source < control/inject
 control/ca, control/mesh, xds/server < control/secrets
 control/store, control/source < control/history
 control/lease < control/store, control/source/kube

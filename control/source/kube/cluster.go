@@ -30,9 +30,14 @@ type Options struct {
 	Roots func() []byte
 	// Verdicts is what is wrong with objects, which their status says; nil: it says nothing. It may be asked at any time.
 	Verdicts func() []source.Problem
-	// Revision is this control plane's among several, which leaves the status of others' objects alone; empty: all are its own.
+	// Revision is this control plane's among several, which leaves the status of others' objects alone, and whose webhooks are those of that name; empty: all are its own, and
+	// default.
 	Revision string
-	Log      *slog.Logger
+	// Bundle are the certificates, in PEM, by which an API server is to believe the webhooks of this control plane; nil: somebody else says that.
+	// BundleChanged is closed when they are others. Both may be asked at any time.
+	Bundle        func() []byte
+	BundleChanged func() <-chan struct{}
+	Log           *slog.Logger
 }
 
 // Cluster is an API server that is followed.
@@ -165,6 +170,9 @@ func (c *Cluster) Watch(ctx context.Context, tell func(source.Batch)) error {
 	}
 	if c.Roots != nil {
 		c.all.Go(func() { c.publishRoots(ctx) })
+	}
+	if c.Bundle != nil {
+		c.all.Go(func() { c.writeBundles(ctx) })
 	}
 	if c.Verdicts != nil {
 		c.all.Go(func() { c.writeVerdicts(ctx) })

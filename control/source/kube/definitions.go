@@ -48,6 +48,8 @@ type Duties struct {
 	Roots  bool // of the mesh, in every namespace
 	Status bool // of objects
 	Store  bool // Secrets in its own namespace, which hold what must outlive it
+	// Webhooks: by which certificates those of this control plane are believed.
+	Webhooks bool
 }
 
 // Role are the manifests of who a control plane is and what it needs to be allowed: a namespace, a service account in it, and a ClusterRole of the same name, bound
@@ -71,7 +73,10 @@ func Role(name, namespace string, d Duties) []byte {
 	}
 	maps["resourceNames"] = names
 	rules = append(rules, maps)
-	if d.Roots || d.Status {
+	if d.Webhooks {
+		rules = append(rules, rule(webhookGroup, webhookKinds, append(read[:len(read):len(read)], "patch")))
+	}
+	if d.Roots || d.Status || d.Webhooks {
 		rules = append(rules, rule("coordination.k8s.io", []string{"leases"}, []string{"get", "create", "update"}))
 	}
 	var groups []string
@@ -116,5 +121,8 @@ func Role(name, namespace string, d Duties) []byte {
 	return documents(all...)
 }
 
-// taught tells whether a kind is one of Istio's, which an API server does not have by itself.
-func taught(kind source.Kind) bool { return strings.HasSuffix(source.Forms[kind].Group, ".istio.io") }
+// taught tells whether a kind is one of Istio's or ASM's, which an API server does not have by itself.
+func taught(kind source.Kind) bool {
+	group := source.Forms[kind].Group
+	return strings.HasSuffix(group, ".istio.io") || group == "istio.alibabacloud.com"
+}

@@ -24,6 +24,9 @@ const (
 	looking   = 5 * time.Second
 )
 
+// managed has an API server know who writes.
+var managed = url.Values{"fieldManager": {writer}}
+
 // withoutRoots are namespaces in which no workload of a mesh is, as at Istio's.
 var withoutRoots = []string{"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
 
@@ -178,7 +181,7 @@ func (p *copies) write(ctx context.Context, namespace, want string) error {
 		return err
 	}
 	body, err := p.cluster.Server.ask(ctx, question{method: http.MethodPatch, path: "/api/v1/namespaces/" + namespace + "/configmaps/" + rootsName,
-		query: url.Values{"fieldManager": {writer}}, kind: "application/apply-patch+yaml", body: text})
+		query: managed, kind: "application/apply-patch+yaml", body: text})
 	switch {
 	case err == nil:
 		return body.Close()

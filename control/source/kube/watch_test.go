@@ -386,7 +386,7 @@ func TestWhatMayNotBeReadIsSaid(t *testing.T) {
 	if n := f.log.count("some kinds are not installed"); n != 1 {
 		t.Errorf("said %d times", n)
 	}
-	if got := f.cluster.Status().Absent; len(got) != 14 {
+	if got := f.cluster.Status().Absent; len(got) != 15 {
 		t.Errorf("absent: %q", got)
 	}
 	c.Install("virtualservices")
