@@ -217,6 +217,9 @@ func (c *checker) annotations() {
 	if _, is := c.object.Annotations["internal.istio.io/webhook-always-reject"]; is {
 		c.bad(`metadata.annotations["internal.istio.io/webhook-always-reject"]`, "has the object refused")
 	}
+	if how, is := c.object.Annotations[RolloutAnnotation]; is && how != AtOnce && how != ByCohorts {
+		c.bad("metadata.annotations"+step(RolloutAnnotation), "is %q: want %s or %s", short(how), AtOnce, ByCohorts)
+	}
 	const dry = "istio.io/dry-run"
 	value, is := c.object.Annotations[dry]
 	if !is {

@@ -269,6 +269,13 @@ func field(pairs []*yaml.Node, name string) *yaml.Node {
 	return nil
 }
 
+// RolloutAnnotation says how changes of an object go to proxies: to all AtOnce, or step by step ByCohorts.
+const (
+	RolloutAnnotation = "weftmesh.io/rollout"
+	AtOnce            = "at-once"
+	ByCohorts         = "cohorts"
+)
+
 // AuthorAnnotation names who has written an object, where the source itself does not know.
 const AuthorAnnotation = "weftmesh.io/author"
 
