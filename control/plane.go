@@ -55,7 +55,11 @@ type Options struct {
 	// CertificateLife is of the certificates that proxies get on their streams, and RootOverlap how long a new root is trusted before it signs; 0: as the
 	// authority likes.
 	CertificateLife, RootOverlap time.Duration
-	Log                          *slog.Logger
+	// Rollout is how changes go to proxies whose objects do not say it: AtOnce, which is the default, or ByCohorts. RolloutWait is how long a step of
+	// the latter waits for answers; 0: push.DefaultStepWait.
+	Rollout     string
+	RolloutWait time.Duration
+	Log         *slog.Logger
 	Level                        *slog.LevelVar // of Log
 }
 
@@ -115,6 +119,9 @@ func Start(o Options) (*Plane, error) {
 }
 
 func (p *Plane) start() error {
+	if err := p.checkRollout(); err != nil {
+		return err
+	}
 	if err := p.openCluster(); err != nil {
 		return err
 	}
@@ -149,7 +156,7 @@ func (p *Plane) start() error {
 	if err := p.open(); err != nil {
 		return err
 	}
-	options := push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)}
+	options := push.Options{Sources: sources, Admit: p.admit, ByCohorts: p.Rollout == ByCohorts, StepWait: p.RolloutWait, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)}
 	if p.SecureGRPC != "" || p.HTTP != "" {
 		if err := p.openAuthority(p.trustDomain); err != nil {
 			return err

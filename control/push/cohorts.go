@@ -150,7 +150,7 @@ func (c *cohorts) turn(now time.Time) (commit objects, ask bool) {
 		case w == nil && len(c.next) == 0:
 			return nil, false
 		case w == nil:
-			c.way, c.next = &rollout{changes: c.next, began: now}, nil
+			c.way = &rollout{changes: c.pick(), began: now}
 			return nil, true
 		case w.paused != nil && now.Sub(w.paused.at) < searching:
 			return nil, false
@@ -165,8 +165,13 @@ func (c *cohorts) turn(now time.Time) (commit objects, ask bool) {
 		case waits && !over:
 			return nil, false
 		case over && len(w.open) > 0 && w.step != toAll && c.replaced():
-			maps.Copy(w.changes, c.next)
-			c.way, c.next = &rollout{changes: w.changes, began: now, late: true}, nil
+			for key, o := range c.next {
+				if _, is := w.changes[key]; is || !byItself(key) {
+					w.changes[key] = o
+					delete(c.next, key)
+				}
+			}
+			c.way = &rollout{changes: w.changes, began: now, late: true}
 			return nil, true
 		case w.step == toAll:
 			c.miss()
@@ -181,6 +186,28 @@ func (c *cohorts) turn(now time.Time) (commit objects, ask bool) {
 			c.reach(w.step+1, now)
 		}
 	}
+}
+
+// byItself says whether an object goes by itself. An EnvoyFilter is what proxies refuse, and nothing depends on one: whoever is told first is then one whom
+// it concerns, and it is known what was refused.
+func byItself(key source.Key) bool { return key.Kind == source.EnvoyFilter }
+
+// pick takes out what goes next: what came together, and then each that goes by itself.
+func (c *cohorts) pick() objects {
+	some := objects{}
+	for key, o := range c.next {
+		if !byItself(key) {
+			some[key] = o
+		}
+	}
+	if len(some) == 0 {
+		key := slices.MinFunc(slices.Collect(maps.Keys(c.next)), source.Compare)
+		some[key] = c.next[key]
+	}
+	for key := range some {
+		delete(c.next, key)
+	}
+	return some
 }
 
 // miss notes who is waited for no longer.
@@ -356,7 +383,8 @@ func (c *cohorts) blame(keys []source.Key) {
 // hold has nobody told of objects that are under way.
 func (c *cohorts) hold(keys []source.Key, by refusedBy) {
 	for _, key := range keys {
-		if o, is := c.way.changes[key]; is {
+		_, later := c.next[key]
+		if o, is := c.way.changes[key]; is && !later {
 			c.held[key] = &held{o, by}
 		}
 	}
@@ -373,6 +401,7 @@ func (c *cohorts) abort(key source.Key, by refusedBy) bool {
 		delete(c.next, key)
 		if c.way != nil {
 			if _, is := c.way.changes[key]; is {
+				c.way.paused = nil
 				c.hold([]source.Key{key}, by)
 			}
 		}
