@@ -204,7 +204,8 @@ func (p *Push) Answered(s *server.Session, v server.Verdict) {
 		key.name, version = v.Resources[0].Name, v.Resources[0].Version
 	}
 	p.Log.Error("a proxy has refused what it was told", "proxy", m.proxy.ID, "kind", v.Kind, "name", key.name, "version", version, "because", v.Refused)
-	if _, is := p.refused[key]; is || len(p.refused) < maxRefused {
+	_, again := p.refused[key]
+	if again || len(p.refused) < maxRefused {
 		p.pardon(key)
 		p.refused[key] = Refusal{Proxy: m.proxy.ID, Kind: v.Kind.String(), Name: key.name, Version: version, Because: v.Refused, At: time.Now()}
 		p.suspect(m, v, p.refused[key].as())
@@ -212,7 +213,7 @@ func (p *Push) Answered(s *server.Session, v server.Verdict) {
 		p.count(unremembered, 1)
 	}
 	p.gauge(refusing, len(p.refused))
-	if p.cohorts.way != nil {
+	if p.cohorts.way != nil && !again { // who has refused it before, too, refuses something else
 		p.happen(event{member: m, what: (*Push).hasRefused, verdict: v})
 	}
 }
