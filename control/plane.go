@@ -60,7 +60,7 @@ type Options struct {
 	Rollout     string
 	RolloutWait time.Duration
 	Log         *slog.Logger
-	Level                        *slog.LevelVar // of Log
+	Level       *slog.LevelVar // of Log
 }
 
 // Plane is a control plane that runs.
