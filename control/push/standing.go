@@ -1,10 +1,12 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/control/source"
@@ -134,7 +136,9 @@ func (p *Push) refusals() (out []source.Problem) {
 	for key, h := range p.cohorts.held {
 		add(key, h.object, false, "is held back, and what was there before stays in force: "+h.text())
 	}
-	slices.SortStableFunc(out, func(a, b source.Problem) int { return source.Compare(a.Key, b.Key) })
+	slices.SortFunc(out, func(a, b source.Problem) int {
+		return cmp.Or(source.Compare(a.Key, b.Key), strings.Compare(a.Text, b.Text))
+	})
 	return out
 }
 
