@@ -47,9 +47,10 @@ func (p *Push) careful(c source.Change) bool {
 		}
 	}
 	said := o.Annotations[source.RolloutAnnotation]
-	switch c.Kind {
-	case source.EndpointSlice, source.Pod, source.Node, source.WorkloadEntry, source.WorkloadGroup, source.Namespace, source.Secret, source.ConfigMap:
+	if source.NeverWaits(c.Kind) {
 		return false
+	}
+	switch c.Kind {
 	case source.AuthorizationPolicy, source.RequestAuthentication, source.PeerAuthentication:
 		return said == source.ByCohorts
 	}

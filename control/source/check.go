@@ -206,6 +206,14 @@ func (c *checker) annotations() {
 	if author, is := c.object.Annotations[AuthorAnnotation]; is && !IsAuthor(author) {
 		c.warn("metadata.annotations"+step(AuthorAnnotation), "%q names nobody: want a word of at most 128 bytes", short(author))
 	}
+	if how, is := c.object.Annotations[RolloutAnnotation]; is {
+		switch at := "metadata.annotations" + step(RolloutAnnotation); {
+		case how != AtOnce && how != ByCohorts:
+			c.bad(at, "is %q: want %s or %s", short(how), AtOnce, ByCohorts)
+		case how == ByCohorts && NeverWaits(c.object.Kind):
+			c.warn(at, "says nothing of a %s: it never waits", c.object.Kind)
+		}
+	}
 	if Forms[c.object.Kind].message == nil {
 		return
 	}
@@ -216,9 +224,6 @@ func (c *checker) annotations() {
 	}
 	if _, is := c.object.Annotations["internal.istio.io/webhook-always-reject"]; is {
 		c.bad(`metadata.annotations["internal.istio.io/webhook-always-reject"]`, "has the object refused")
-	}
-	if how, is := c.object.Annotations[RolloutAnnotation]; is && how != AtOnce && how != ByCohorts {
-		c.bad("metadata.annotations"+step(RolloutAnnotation), "is %q: want %s or %s", short(how), AtOnce, ByCohorts)
 	}
 	const dry = "istio.io/dry-run"
 	value, is := c.object.Annotations[dry]

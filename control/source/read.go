@@ -276,6 +276,15 @@ const (
 	ByCohorts         = "cohorts"
 )
 
+// NeverWaits says whether objects of a kind move all the time, or must not be late: they go to all proxies at once, whatever they say.
+func NeverWaits(k Kind) bool {
+	switch k {
+	case EndpointSlice, Pod, Node, WorkloadEntry, WorkloadGroup, Namespace, Secret, ConfigMap:
+		return true
+	}
+	return false
+}
+
 // AuthorAnnotation names who has written an object, where the source itself does not know.
 const AuthorAnnotation = "weftmesh.io/author"
 
