@@ -156,7 +156,7 @@ func (p *Plane) start() error {
 	if err := p.open(); err != nil {
 		return err
 	}
-	options := push.Options{Sources: sources, Admit: p.admit, ByCohorts: p.Rollout == ByCohorts, StepWait: p.RolloutWait, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)}
+	options := push.Options{Sources: sources, Admit: p.admit, ByCohorts: p.Rollout == ByCohorts, StepWait: p.RolloutWait, Store: p.store, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)}
 	if p.SecureGRPC != "" || p.HTTP != "" {
 		if err := p.openAuthority(p.trustDomain); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/secrets"
 	"github.com/weftmesh/weft/control/source"
+	"github.com/weftmesh/weft/control/store"
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/xds/server"
@@ -34,6 +35,8 @@ type Options struct {
 	// DefaultStepWait.
 	ByCohorts bool
 	StepWait  time.Duration
+	// Store keeps what is held back; nil: it is not kept.
+	Store store.Store
 	// Secrets are told to those who have shown who they are; nil: to nobody.
 	Secrets *secrets.Secrets
 	Log     *slog.Logger
@@ -57,6 +60,7 @@ type Push struct {
 	whole chan struct{} // closed when every source has told something and all is shown
 
 	suspicions chan suspicion
+	keeping    chan struct{} // has room for one: what is held back may be another
 
 	mu       sync.Mutex
 	awaited  map[string]bool                 // sources that have not told anything
@@ -79,6 +83,7 @@ type Push struct {
 	lone     *group     // of the one that is told first; nil: there is none
 	findings map[refusedAs]*finding
 	recent   []source.Key // what changed last, the last first
+	restored map[source.Key]restored
 
 	memory *giver
 
@@ -113,12 +118,15 @@ func New(o Options) *Push {
 		claims:  claims{order: o.Sources, owners: map[source.Key]string{}, waits: map[source.Key]map[string]*source.Object{}},
 		proxies: map[*server.Session]*member{}, groups: map[string]*group{}, refused: map[refusal]Refusal{},
 		next: mesh.New(), translator: translate.New(), memory: newGiver(),
-		turn: make(chan struct{}, 1), asked: make(chan func()), suspicions: make(chan suspicion, maxSuspicions), findings: map[refusedAs]*finding{},
+		turn: make(chan struct{}, 1), asked: make(chan func()), suspicions: make(chan suspicion, maxSuspicions), keeping: make(chan struct{}, 1), findings: map[refusedAs]*finding{},
 		cohorts: cohorts{wait: cmp.Or(o.StepWait, DefaultStepWait), held: map[source.Key]*held{}}, timer: time.NewTimer(time.Hour),
 	}
 	p.timer.Stop()
 	for _, name := range o.Sources {
 		p.awaited[name] = true
+	}
+	if o.Store != nil {
+		p.awaited[fromKept] = true
 	}
 	return p
 }
@@ -136,6 +144,9 @@ func (p *Push) Run(ctx context.Context) {
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	beside.Go(func() { p.investigator(ctx) })
+	if p.Store != nil {
+		beside.Go(func() { p.keeper(ctx) })
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -189,6 +200,9 @@ func (p *Push) round(batches []told) {
 	}
 	if p.next = p.next.With(atOnce); p.after != nil {
 		p.after = p.after.With(atOnce)
+	}
+	if whole && first {
+		p.next = p.next.With(p.restore())
 	}
 	if whole {
 		p.mesh = p.next

@@ -274,6 +274,10 @@ func (p *Push) agree() (some bool) {
 // arm has the time be looked at when a step is over.
 func (p *Push) arm() {
 	p.gauge(holding, len(p.cohorts.held))
+	select {
+	case p.keeping <- struct{}{}:
+	default:
+	}
 	p.timer.Stop()
 	if at := p.cohorts.deadline(); !at.IsZero() {
 		p.timer.Reset(time.Until(at))

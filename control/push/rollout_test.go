@@ -40,6 +40,24 @@ func (c *client) answers(m *discoveryv3.DeltaDiscoveryResponse, because string) 
 	c.stream.Send(r)
 }
 
+// refuses has it refuse what has one of these texts in its name, and take all else. over is closed when the stream is.
+func (c *client) refuses(texts ...string) (over chan struct{}) {
+	over = make(chan struct{})
+	go func() {
+		defer close(over)
+		for m := range c.got {
+			why := ""
+			for _, text := range texts {
+				if strings.Contains(names(m), text) {
+					why = "not this"
+				}
+			}
+			c.answers(m, why)
+		}
+	}()
+	return over
+}
+
 // quiet wants that nothing has come.
 func (c *client) quiet() {
 	c.t.Helper()
@@ -230,19 +248,7 @@ func TestRefusedObjectsAreNamed(t *testing.T) {
 	pl := newPlane(t, "files")
 	pl.tell("files", entry("x", "10.9.9.1")+entry("y", "10.9.9.2"))
 	c, d := pl.client(sidecar), pl.client(sidecarTwo)
-	over := make(chan struct{}, 2)
-	for _, one := range []*client{c, d} {
-		go func() {
-			for m := range one.got {
-				why := ""
-				if strings.Contains(names(m), "y.test") {
-					why = "not this"
-				}
-				one.answers(m, why)
-			}
-			over <- struct{}{}
-		}()
-	}
+	over := []chan struct{}{c.refuses("y.test"), d.refuses("y.test")}
 	pl.eventually("it is named", func(s Status) bool {
 		return slices.EqualFunc(s.RefusedObjects, []string{"ServiceEntry a/y"}, func(o RefusedObject, want string) bool {
 			return o.Object == want && o.Proxies == 2 && o.Name == "outbound|80||y.test" && o.Because == "not this" && !o.At.IsZero()
@@ -260,6 +266,6 @@ func TestRefusedObjectsAreNamed(t *testing.T) {
 	pl.mu.Unlock()
 	c.stream.CloseSend()
 	d.stream.CloseSend()
-	<-over
-	<-over
+	<-over[0]
+	<-over[1]
 }
