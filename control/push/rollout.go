@@ -126,13 +126,14 @@ func (p *Push) begin() {
 	p.mu.Lock()
 	list := slices.Collect(maps.Values(p.groups))
 	p.mu.Unlock()
+	list = slices.DeleteFunc(list, func(g *group) bool { return g.base == nil }) // that have not been shown anything yet
+	is := make([]*server.View, len(list))
+	for i, g := range list { // one mesh after the other, or translation would look for what it may forget each time
+		is[i] = p.look(p.next, g)
+	}
 	tried := map[*group]*server.View{} // held, so that what is made of them is there when they are shown
-	for _, g := range list {
-		if g.base == nil {
-			continue // it has not been shown anything yet
-		}
-		is, at := p.look(p.next, g), p.look(p.after, g)
-		if is != nil && at != nil && is.Version != at.Version {
+	for i, g := range list {
+		if at := p.look(p.after, g); is[i] != nil && at != nil && is[i].Version != at.Version {
 			tried[g] = at
 		}
 	}
