@@ -167,6 +167,9 @@ func (p *Push) pardon(key refusal) {
 		return
 	}
 	delete(p.refused, key)
+	if m := p.proxies[key.session]; m != nil {
+		m.refusals.Add(-1)
+	}
 	if f := p.findings[r.as()]; f != nil {
 		if f.refusals--; f.refusals == 0 {
 			delete(p.findings, r.as())

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -37,6 +38,8 @@ type member struct {
 	since   time.Time // when what it has not answered yet came about; zero: it has answered all
 	counted bool      // among those that have not answered a change
 	attempt int       // that it was last waited for in
+	// refusals is how many of its refusals are remembered.
+	refusals atomic.Int32
 }
 
 // keyOf tells apart what translation tells apart. Names of proxies are not in it.
@@ -204,16 +207,19 @@ func (p *Push) Answered(s *server.Session, v server.Verdict) {
 		key.name, version = v.Resources[0].Name, v.Resources[0].Version
 	}
 	p.Log.Error("a proxy has refused what it was told", "proxy", m.proxy.ID, "kind", v.Kind, "name", key.name, "version", version, "because", v.Refused)
-	_, again := p.refused[key]
+	before, again := p.refused[key]
+	// Who refuses another version, too, refuses something else than what is other in it.
+	anyway := again && (before.anyway || before.Version != version)
 	if again || len(p.refused) < maxRefused {
 		p.pardon(key)
-		p.refused[key] = Refusal{Proxy: m.proxy.ID, Kind: v.Kind.String(), Name: key.name, Version: version, Because: v.Refused, At: time.Now()}
+		m.refusals.Add(1)
+		p.refused[key] = Refusal{Proxy: m.proxy.ID, Kind: v.Kind.String(), Name: key.name, Version: version, Because: v.Refused, At: time.Now(), anyway: anyway}
 		p.suspect(m, v, p.refused[key].as())
 	} else {
 		p.count(unremembered, 1)
 	}
 	p.gauge(refusing, len(p.refused))
-	if p.cohorts.way != nil && !again { // who has refused it before, too, refuses something else
+	if p.cohorts.way != nil && !anyway {
 		p.happen(event{member: m, what: (*Push).hasRefused, verdict: v})
 	}
 }

@@ -143,6 +143,7 @@ func (p *Push) Tell(ctx context.Context, name string, b source.Batch) {
 func (p *Push) Run(ctx context.Context) {
 	var beside sync.WaitGroup
 	defer beside.Wait()
+	defer p.memory.timer.Stop()
 	beside.Go(func() { p.investigator(ctx) })
 	if p.Store != nil {
 		beside.Go(func() { p.keeper(ctx) })
@@ -347,7 +348,7 @@ func (p *Push) note(t told) {
 			wrong++
 		}
 	}
-	if first || len(t.batch.Changes) > 0 {
+	if first && t.source != fromKept || len(t.batch.Changes) > 0 {
 		p.Log.Info("read", "source", t.source, "changes", len(t.batch.Changes), "wrong", wrong)
 	}
 	if len(before) > 0 && len(t.batch.Problems) == 0 {

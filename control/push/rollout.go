@@ -253,23 +253,24 @@ func (p *Push) rejoin(g *group) {
 }
 
 // agree takes note of proxies that are waited for and have answered what they are told already, and says whether there are some.
-func (p *Push) agree() (some bool) {
+func (p *Push) agree() bool {
+	var list []*member
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	w := p.cohorts.way
-	if w == nil {
-		return false
-	}
-	for m := range w.open {
-		if m.attempt == w.attempt || !p.cohorts.sees(zoneOf(m.group.proxy), m.group.first) {
-			continue
-		}
-		if m.attempt = w.attempt; m.since.IsZero() {
-			p.cohorts.settled(m)
-			some = true
+	if w := p.cohorts.way; w != nil {
+		for m := range w.open {
+			if m.attempt == w.attempt || !p.cohorts.sees(zoneOf(m.group.proxy), m.group.first) {
+				continue
+			}
+			if m.attempt = w.attempt; m.since.IsZero() {
+				list = append(list, m)
+			}
 		}
 	}
-	return some
+	p.mu.Unlock()
+	for _, m := range list {
+		p.hasSettled(&event{member: m}, time.Now())
+	}
+	return len(list) > 0
 }
 
 // arm has the time be looked at when a step is over.
@@ -287,7 +288,26 @@ func (p *Push) arm() {
 
 // The events.
 
-func (p *Push) hasSettled(e *event, _ time.Time) {
+// hasSettled takes a proxy's word for all of what it is told, unless it has refused some of that: it is not asked twice, and what it said may have been about
+// an earlier attempt.
+func (p *Push) hasSettled(e *event, now time.Time) {
+	if e.member.refusals.Load() > 0 {
+		byKind := map[server.Kind][]*server.Resource{}
+		because := map[server.Kind]string{}
+		p.mu.Lock()
+		for key, r := range p.refused {
+			if key.session == e.member.session && key.name != "" && !r.anyway {
+				byKind[key.kind] = append(byKind[key.kind], &server.Resource{Name: key.name, Version: r.Version})
+				because[key.kind] = r.Because
+			}
+		}
+		p.mu.Unlock()
+		for kind, list := range byKind {
+			if p.judge(e.member, kind, list, because[kind], now) {
+				return
+			}
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cohorts.settled(e.member)
@@ -305,41 +325,46 @@ func (p *Push) hasLeft(e *event, now time.Time) {
 	p.cohorts.left(e.member, now)
 }
 
-// hasRefused finds out whether what a proxy has refused comes of what is under way, and stops that.
+// hasRefused is about a response.
 func (p *Push) hasRefused(e *event, now time.Time) {
+	p.judge(e.member, e.verdict.Kind, accused(e.verdict), e.verdict.Refused, now)
+}
+
+// judge finds out whether what a proxy has refused comes of what is under way, and stops that.
+func (p *Push) judge(m *member, kind server.Kind, refused []*server.Resource, because string, now time.Time) bool {
 	w := p.cohorts.way
 	if w == nil || w.attempt == 0 || w.paused != nil {
-		return
+		return false
 	}
-	g := e.member.group
-	is, at := p.look(p.next, g), p.look(p.after, g)
+	is, at := p.look(p.next, m.group), p.look(p.after, m.group)
 	if is == nil || at == nil {
-		return
+		return false
 	}
 	var names []string
 	var list []*server.Resource
-	for _, r := range accused(e.verdict) {
-		before, after := is.Find(e.verdict.Kind, r.Name), at.Find(e.verdict.Kind, r.Name)
+	for _, r := range refused {
+		before, after := is.Find(kind, r.Name), at.Find(kind, r.Name)
 		if after != nil && after.Version == r.Version && (before == nil || before.Version != r.Version) {
 			names, list = append(names, r.Name), append(list, r)
 		}
 	}
 	if len(list) == 0 {
-		return
+		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	by := refusedBy{proxy: e.member.proxy.ID, because: fmt.Sprintf("%s of %s: %s", e.verdict.Kind, listed(names), e.verdict.Refused), at: now}
+	by := refusedBy{proxy: m.proxy.ID, because: fmt.Sprintf("%s of %s: %s", kind, listed(names), because), at: now}
 	p.Log.Error("a change is taken back", "objects", listed(sortedNames(w.changes)), "refused by", by.proxy, "because", by.because)
 	p.count(takenBack, 1)
 	if !p.cohorts.refused(by) {
-		return
+		return true
 	}
 	instead := make([]source.Change, 0, len(w.changes))
 	for _, one := range changesOf(w.changes) {
 		instead = append(instead, source.Change{Key: one.Key, Object: p.next.Objects(one.Kind).Get(one.Namespace, one.Name)})
 	}
-	p.investigate(suspicion{attempt: w.attempt, mesh: p.after, proxy: g.proxy, kind: e.verdict.Kind, resources: list, instead: instead})
+	p.investigate(suspicion{attempt: w.attempt, mesh: p.after, proxy: m.group.proxy, kind: kind, resources: list, instead: instead})
+	return true
 }
 
 // hasFound takes the word which objects a refused resource was made of.

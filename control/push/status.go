@@ -68,6 +68,7 @@ type Refusal struct {
 	Version string    `json:"version"`
 	Because string    `json:"because"`
 	At      time.Time `json:"at"`
+	anyway  bool      // it has refused another version, too
 }
 
 // Round is what became of what sources told at once.

@@ -41,6 +41,8 @@ type Translator struct {
 	patcheds       memo[patchedKey, patched]
 	views          memo[viewKey, view]
 
+	proxylesses memo[proxylessKey, proxyless]
+
 	patchedResources memo[patchedResourceKey, patchedResource]
 }
 
@@ -68,6 +70,7 @@ type layers struct {
 	inbound   *inbound
 	gateway   *gateway
 	names     *namesLayer
+	proxyless *proxyless
 	patches   *patches // nil: there are none
 }
 
@@ -80,6 +83,7 @@ type viewKey struct {
 	inbound   ref[inbound]
 	gateway   ref[gateway]
 	names     ref[namesLayer]
+	proxyless ref[proxyless]
 	patches   ref[patches]
 }
 
@@ -96,6 +100,7 @@ func (t *Translator) sweep() {
 	t.spaces.sweep()
 	t.gateways.sweep()
 	t.names.sweep()
+	t.proxylesses.sweep()
 	t.patcheds.sweep()
 	t.views.sweep()
 }
@@ -117,8 +122,11 @@ func (t *Translator) view(m *mesh.Mesh, p *Proxy) *view {
 		t.last = m
 		t.sweep()
 	}
-	l := layers{static: t.static(m, p)}
 	s := t.scope(m, p)
+	if p.Traits.Proxyless {
+		return t.assemble(p, layers{endpoints: t.endpointLayer(m, p, s), proxyless: t.proxyless(m, p, s)})
+	}
+	l := layers{static: t.static(m, p)}
 	l.clusters, l.endpoints, l.names = t.clusterLayer(m, p, s), t.endpointLayer(m, p, s), t.namesLayer(m, p, s)
 	if p.Role == Sidecar {
 		l.listeners, l.routes, l.inbound = t.listenerLayer(m, p, s), t.routeLayer(m, p, s), t.inbound(m, p, s)
@@ -126,14 +134,25 @@ func (t *Translator) view(m *mesh.Mesh, p *Proxy) *view {
 		l.gateway = t.gateway(m, p, s)
 	}
 	l.patches = t.patchesFor(m, p)
-	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.names), weak.Make(l.patches)}
+	return t.assemble(p, l)
+}
+
+// assemble puts layers together to a view.
+func (t *Translator) assemble(p *Proxy, l layers) *view {
+	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.names), weak.Make(l.proxyless), weak.Make(l.patches)}
 	return t.views.get(k, func() *view {
-		v := &view{layers: l, credentials: l.credentials(p.Role)}
-		parts := []*part{l.static.clusters, l.clusters.part, l.endpoints.part}
-		if p.Role == Sidecar {
-			parts = append(parts, l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
+		v := &view{layers: l}
+		var parts []*part
+		if l.proxyless != nil {
+			parts = []*part{l.proxyless.clusters, l.endpoints.part, l.proxyless.listeners, l.proxyless.tables}
 		} else {
-			parts = append(parts, l.gateway.listeners, l.gateway.tables)
+			v.credentials = l.credentials(p.Role)
+			parts = []*part{l.static.clusters, l.clusters.part, l.endpoints.part}
+			if p.Role == Sidecar {
+				parts = append(parts, l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
+			} else {
+				parts = append(parts, l.gateway.listeners, l.gateway.tables)
+			}
 		}
 		parts = slices.DeleteFunc(parts, func(p *part) bool { return p == nil })
 		if l.patches != nil {
@@ -143,7 +162,9 @@ func (t *Translator) view(m *mesh.Mesh, p *Proxy) *view {
 				parts = append(parts, one.part)
 			}
 		}
-		parts = append(parts, l.names.part)
+		if l.names != nil {
+			parts = append(parts, l.names.part)
+		}
 		var sums []byte
 		for _, one := range parts {
 			if len(one.Resources) > 0 {
