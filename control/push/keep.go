@@ -191,6 +191,10 @@ func (p *Push) keep(ctx context.Context, have map[source.Key]kept) error {
 			}
 			revision, err = p.Store.Put(ctx, at, text, e.Revision)
 		}
+		if errors.Is(err, store.ErrInvalid) { // it will not be later, either
+			p.Log.Error("what is held back is told when weftd starts again: it cannot be kept", "object", key, "because", err)
+			revision, err = have[key].revision, nil
+		}
 		if err != nil {
 			return err
 		}

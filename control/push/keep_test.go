@@ -29,13 +29,11 @@ func TestWhatIsHeldBackStaysSo(t *testing.T) {
 		one.next()
 		two.next()
 		pl.over()
-		over := one.refuses("|81||y.test", "fresh.test")
+		one.refuses("|81||y.test", "fresh.test")
 		pl.tell("files", bad)
 		pl.tell("files", fresh)
 		pl.eventually("both are held back", func(s Status) bool { return len(s.HeldBack) == 2 })
 		wait(pl, 2)
-		one.stream.CloseSend()
-		<-over
 	})
 	t.Run("then", func(t *testing.T) {
 		pl := newPlaneWith(t, Options{Sources: []string{"files"}, ByCohorts: true, Store: kept})

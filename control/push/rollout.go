@@ -26,9 +26,16 @@ type event struct {
 	keys    []source.Key   // of a finding
 }
 
+// maxEvents bounds those that wait to be heard. Without word of a proxy a step waits until it is over, and a refusal is found when the proxy settles.
+const maxEvents = 100_000
+
 // happen notes an event. It is called with the lock held.
 func (p *Push) happen(e event) {
-	p.events = append(p.events, e)
+	if len(p.events) < maxEvents {
+		p.events = append(p.events, e)
+	} else {
+		p.count(unheard, 1)
+	}
 	select {
 	case p.turn <- struct{}{}:
 	default:
@@ -64,7 +71,7 @@ func (p *Push) careful(c source.Change) bool {
 // onlyEndpoints says whether a ServiceEntry is another in its endpoints only.
 func onlyEndpoints(before, after *source.Object) bool {
 	a, is := before.Spec.(*networking.ServiceEntry)
-	if !is {
+	if !is || before.More != nil || after.More != nil {
 		return false
 	}
 	a = proto.Clone(a).(*networking.ServiceEntry)

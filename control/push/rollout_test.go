@@ -40,11 +40,9 @@ func (c *client) answers(m *discoveryv3.DeltaDiscoveryResponse, because string) 
 	c.stream.Send(r)
 }
 
-// refuses has it refuse what has one of these texts in its name, and take all else. over is closed when the stream is.
-func (c *client) refuses(texts ...string) (over chan struct{}) {
-	over = make(chan struct{})
+// refuses has it refuse what has one of these texts in its name, and take all else, until the stream ends.
+func (c *client) refuses(texts ...string) {
 	go func() {
-		defer close(over)
 		for m := range c.got {
 			why := ""
 			for _, text := range texts {
@@ -55,7 +53,6 @@ func (c *client) refuses(texts ...string) (over chan struct{}) {
 			c.answers(m, why)
 		}
 	}()
-	return over
 }
 
 // quiet wants that nothing has come.
@@ -210,6 +207,27 @@ func TestWhatIsRefusedIsTakenBack(t *testing.T) {
 	}
 }
 
+// Of several that are refused at once none gets through, though a proxy is not asked twice about any.
+func TestAllThatIsRefusedIsTakenBack(t *testing.T) {
+	pl, one, two := careful(t, Options{})
+	one.refuses("bad.test", "worse.test")
+	pl.tell("files", entry("bad", "10.9.9.2")+entry("good", "10.9.9.3")+entry("worse", "10.9.9.4"))
+	if got, want := names(two.next()), "outbound|80||good.test"; got != want {
+		t.Errorf("told of %q, want %q", got, want)
+	}
+	pl.eventually("both are held back, and all is answered", func(s Status) bool {
+		return len(s.HeldBack) == 2 && len(s.Rollouts) == 0 && len(s.Refused) == 0 && s.Proxies[0].Synced && s.Proxies[1].Synced
+	})
+	two.quiet()
+	pl.mu.Lock()
+	for _, m := range pl.proxies {
+		if n := m.refusals.Load(); n != 0 {
+			t.Errorf("%s has %d refusals left", m.proxy.ID, n)
+		}
+	}
+	pl.mu.Unlock()
+}
+
 // Who has refused a resource before, too, is no witness against a change of it.
 func TestWhoRefusesAnywayIsNoWitness(t *testing.T) {
 	pl, one, two := careful(t, Options{})
@@ -248,7 +266,8 @@ func TestRefusedObjectsAreNamed(t *testing.T) {
 	pl := newPlane(t, "files")
 	pl.tell("files", entry("x", "10.9.9.1")+entry("y", "10.9.9.2"))
 	c, d := pl.client(sidecar), pl.client(sidecarTwo)
-	over := []chan struct{}{c.refuses("y.test"), d.refuses("y.test")}
+	c.refuses("y.test")
+	d.refuses("y.test")
 	pl.eventually("it is named", func(s Status) bool {
 		return slices.EqualFunc(s.RefusedObjects, []string{"ServiceEntry a/y"}, func(o RefusedObject, want string) bool {
 			return o.Object == want && o.Proxies == 2 && o.Name == "outbound|80||y.test" && o.Because == "not this" && !o.At.IsZero()
@@ -264,8 +283,4 @@ func TestRefusedObjectsAreNamed(t *testing.T) {
 		t.Errorf("%v are remembered", pl.findings)
 	}
 	pl.mu.Unlock()
-	c.stream.CloseSend()
-	d.stream.CloseSend()
-	<-over[0]
-	<-over[1]
 }

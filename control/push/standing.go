@@ -57,7 +57,7 @@ const maxWaits = 100
 // rollouts are what is under way, and what comes next.
 func (c *cohorts) rollouts() (list []Rollout) {
 	if w := c.way; w != nil {
-		one := Rollout{Objects: sortedNames(w.changes), Step: stepWords[w.step], Began: w.began, Since: w.since, Missed: slices.Clone(w.missed)}
+		one := Rollout{Objects: sortedNames(w.changes), Step: stepWords[w.step], Began: w.began, Since: w.since, Missed: slices.Clone(w.missed[:min(len(w.missed), maxWaits)])}
 		if w.first != nil {
 			one.First = w.first.proxy.ID
 			if w.zone.Zone != "" {
