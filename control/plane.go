@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/grpclog"
 
 	"github.com/weftmesh/weft/control/console"
@@ -23,6 +23,7 @@ import (
 	"github.com/weftmesh/weft/control/source/file"
 	"github.com/weftmesh/weft/control/source/stored"
 	"github.com/weftmesh/weft/control/store"
+	"github.com/weftmesh/weft/rpc/serve"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/xds/server"
 )
@@ -70,7 +71,7 @@ type Plane struct {
 	store   store.Store
 	audit   *audit
 	stats   *telemetry.Store
-	grpc    *grpc.Server
+	grpc    *serve.Server
 	admin   *http.Server
 	began   time.Time
 	ctx     context.Context
@@ -175,7 +176,7 @@ func (p *Plane) start() error {
 			l.Close()
 			return err
 		}
-		p.GRPCAddress, p.grpc = l.Addr(), grpc.NewServer(server.GRPC()...)
+		p.GRPCAddress, p.grpc = l.Addr(), p.transport("xds_connections.", nil)
 		server.New(server.Options{Control: p.push, Stats: p.stats.Acquire(server.Stats, "xds.").Loop(0)}).Register(p.grpc)
 		p.parts.Go(func() { p.grpc.Serve(l) })
 	}
@@ -261,6 +262,13 @@ func (p *Plane) listen(flag, address string) (net.Listener, error) {
 		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
 	return l, nil
+}
+
+// transport makes what answers at an address; nil: in plain text.
+func (p *Plane) transport(stats string, t *tls.Config) *serve.Server {
+	o := server.Transport()
+	o.TLS, o.Stats = t, p.stats.Acquire(serve.Stats, stats).Loop(0)
+	return serve.New(o)
 }
 
 // Failed tells once that the directory cannot be followed. What is known goes on being served.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
@@ -16,6 +15,7 @@ import (
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/secrets"
 	"github.com/weftmesh/weft/control/translate"
+	"github.com/weftmesh/weft/rpc/serve"
 	"github.com/weftmesh/weft/xds/server"
 )
 
@@ -26,7 +26,7 @@ var serverNames = []string{"istiod.istio-system.svc", "istiod.istio-system.svc.c
 type secure struct {
 	ca      *ca.Authority
 	secrets *secrets.Secrets
-	grpc    *grpc.Server // nil: only people come
+	grpc    *serve.Server // nil: only people come
 	// proofs are asked one after the other who calls: about certificates and about streams.
 	proofs []ca.Authenticator
 }
@@ -60,7 +60,7 @@ func (p *Plane) serveSecure() error {
 	if err != nil {
 		return err
 	}
-	s.grpc = grpc.NewServer(append(server.GRPC(), grpc.Creds(credentials.NewTLS(s.ca.ServerTLS(p.names()))))...)
+	s.grpc = p.transport("xds_secure_connections.", s.ca.ServerTLS(p.names()))
 	securityv1alpha1.RegisterIstioCertificateServiceServer(s.grpc, &ca.Service{Authority: s.ca, Proofs: s.proofs})
 	server.New(server.Options{Control: p.push, Stats: p.stats.Acquire(server.Stats, "xds_secure.").Loop(0)}).Register(s.grpc)
 	p.SecureAddress = l.Addr()

@@ -35,7 +35,11 @@ var sidecarText = template.Must(template.New("sidecar").Parse(`admin:
 {{- with .Profile}}
   profile_path: "{{.}}"
 {{- end}}
+{{if .Gateway -}}
+node: {id: router~127.0.0.1~gate.bench~bench.svc.cluster.local, cluster: gate.bench, metadata: {NAMESPACE: bench, WEFT_IDENTITY: none, LABELS: {app: gate}}, locality: {region: r, zone: z}}
+{{- else -}}
 node: {id: sidecar~127.0.0.1~bench.bench~bench.svc.cluster.local, cluster: bench.bench, metadata: {NAMESPACE: bench, ISTIO_VERSION: 1.27.0}, locality: {region: r, zone: z}}
+{{- end}}
 dynamic_resources:
   ads_config: {api_type: DELTA_GRPC, transport_api_version: V3, set_node_on_first_message_only: true, grpc_services: [{envoy_grpc: {cluster_name: xds-grpc}}]}
   cds_config: {ads: {}, initial_fetch_timeout: 0s, resource_api_version: V3}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -48,6 +47,8 @@ type Plan struct {
 	Secrets string
 	// Plane is the port of a control plane that says all else; 0: there is none. For Envoyish contestants.
 	Plane int
+	// Gateway: the contestant is one there, with the label app: gate, and else a sidecar.
+	Gateway bool
 	// BaseID tells those apart that may take one another's place, and Epoch is how many did before; 0: nobody does. For Envoyish contestants.
 	BaseID, Epoch int
 	Profile       string // the file that Envoy's /cpuprofiler writes; "" for the default
@@ -95,9 +96,6 @@ type Contestant struct {
 	Version string
 	path    string
 }
-
-// Beside is a program of that name that was built together with the contestant's.
-func (c Contestant) Beside(name string) string { return filepath.Join(filepath.Dir(c.path), name) }
 
 // askLimit bounds how long a binary may take to answer a question about itself.
 const askLimit = 20 * time.Second

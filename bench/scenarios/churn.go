@@ -29,12 +29,12 @@ type carried struct {
 	stage   *Stage
 	traffic *proc.Process
 	said    chan []byte
-	plane   *told
+	plane   *told             // nil: it is another one
 	proxies []*rivals.Running // the last one serves
 	plan    rivals.Plan
 }
 
-// carry begins mixed traffic. The caller stops it.
+// carry begins mixed traffic through a contestant under a control plane of the benchmark's. The caller stops it.
 func (s *Stage) carry(ctx context.Context, c rivals.Contestant, astray bool, baseID int) (_ *carried, err error) {
 	m := &carried{stage: s, said: make(chan []byte, 1)}
 	defer func() {
@@ -42,22 +42,11 @@ func (s *Stage) carry(ctx context.Context, c rivals.Contestant, astray bool, bas
 			m.stop()
 		}
 	}()
-	if m.traffic, err = s.play(ctx, MixedRole, nil, m.said); err != nil {
-		return nil, err
-	}
-	var to mixed.Ports
-	if err := m.hear(ctx, &to); err != nil {
-		return nil, err
-	}
-	a, err := freePorts()
+	to, at, err := m.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b, err := freePorts()
-	if err != nil {
-		return nil, err
-	}
-	churn := &plane.Churn{HTTP: a[0], HTTPS: a[1], TCP: b[0], ToHTTP1: to.HTTP1, ToHTTP2: to.HTTP2, ToStreams: to.TCP, Astray: astray}
+	churn := &plane.Churn{HTTP: at.HTTP, HTTPS: at.HTTPS, TCP: at.TCP, ToHTTP1: to.HTTP1, ToHTTP2: to.HTTP2, ToStreams: to.TCP, Astray: astray}
 	for range 8 {
 		chain, key, err := issue("p256")
 		if err != nil {
@@ -68,24 +57,49 @@ func (s *Stage) carry(ctx context.Context, c rivals.Contestant, astray bool, bas
 	if m.plane, err = s.plane(ctx, plane.Shape{Churn: churn}); err != nil {
 		return nil, err
 	}
-	running, plan, err := s.start(ctx, c, rivals.Plan{Threads: sidecarThreads, Plane: m.plane.port, BaseID: baseID}, s.proxyCPU)
+	return m, m.through(ctx, c, rivals.Plan{Plane: m.plane.port, BaseID: baseID}, at)
+}
+
+// open starts the process of the traffic, and gives where its upstream is and where a proxy is to be.
+func (m *carried) open(ctx context.Context) (to mixed.Ports, at mixed.Spec, err error) {
+	if m.traffic, err = m.stage.play(ctx, MixedRole, nil, m.said); err != nil {
+		return to, at, err
+	}
+	if err := m.hear(ctx, &to); err != nil {
+		return to, at, err
+	}
+	a, err := freePorts()
 	if err != nil {
-		return nil, err
+		return to, at, err
+	}
+	b, err := freePorts()
+	return to, mixed.Spec{HTTP: a[0], HTTPS: a[1], TCP: b[0], Conns: mixedConns, Every: betweenRequests, Limit: mixedLimit}, err
+}
+
+// through starts a contestant, and the traffic through it.
+func (m *carried) through(ctx context.Context, c rivals.Contestant, plan rivals.Plan, at mixed.Spec) error {
+	plan.Threads = sidecarThreads
+	running, plan, err := m.stage.start(ctx, c, plan, m.stage.proxyCPU)
+	if err != nil {
+		return err
 	}
 	m.proxies, m.plan = append(m.proxies, running), plan
-	spec := mixed.Spec{HTTP: churn.HTTP, HTTPS: churn.HTTPS, TCP: churn.TCP, Conns: mixedConns, Every: betweenRequests, Limit: mixedLimit}
-	if err := m.tell(spec); err != nil {
-		return nil, err
-	}
-	if err := pause(ctx, s.Warm); err != nil {
-		return nil, err
+	if err := m.tell(at); err != nil {
+		return err
 	}
 	// What is begun while listeners come up is not what is asked.
-	r, err := m.mark(ctx)
-	if err == nil && r.Done() == 0 {
-		err = errors.New("scenarios: nothing gets through: " + r.String())
+	for end := time.Now().Add(childLimit); ; {
+		if err := pause(ctx, m.stage.Warm); err != nil {
+			return err
+		}
+		r, err := m.mark(ctx)
+		if err != nil || r.Done() > 0 && r.Lost() == 0 {
+			return err
+		}
+		if time.Now().After(end) {
+			return errors.New("scenarios: not all gets through: " + r.String())
+		}
 	}
-	return m, err
 }
 
 // replace has another process of the contestant take the place of the one that serves.

@@ -26,6 +26,7 @@ func (ours) fits(r rivals.Rival) bool { return r.Name == "weft" }
 // town is a mesh in a directory: services, each with two subsets, four endpoints, a VirtualService and a DestinationRule, a file each.
 type town struct {
 	services int
+	quarters int // namespaces that the services are spread over, besides that of all, "town"; whose sidecars see theirs and the first service of all
 	dir      string
 }
 
@@ -35,7 +36,39 @@ func (t town) write() error {
 			return err
 		}
 	}
+	for q := range t.quarters {
+		if err := t.sidecar(q); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// home is the namespace of a service. As many are in the namespace of all as in that of a quarter.
+func (t town) home(i int) string {
+	if q := i % (t.quarters + 1); q > 0 {
+		return sidecars.Quarter(q - 1)
+	}
+	return sidecars.Town
+}
+
+// sidecar writes what the sidecars of a quarter see.
+func (t town) sidecar(q int) error {
+	return t.put(sidecars.Quarter(q), fmt.Sprintf(`apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: %s}
+spec:
+  egress: [{hosts: [./*, %[2]s/s0000.%[2]s.svc.cluster.local]}]
+`, sidecars.Quarter(q), sidecars.Town))
+}
+
+// put has a file take another's place at once, as editors and tools that fetch have it.
+func (t town) put(name, text string) error {
+	file := filepath.Join(t.dir, name+".yaml")
+	if err := os.WriteFile(file+"~", []byte(text), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(file+"~", file)
 }
 
 // service writes a service's file as it is to be from now on.
@@ -49,11 +82,11 @@ func (t town) service(i, weight, lastOctet, connections int) error {
 		}
 		endpoints = append(endpoints, fmt.Sprintf("{address: 10.%d.%d.%d, labels: {app: %s, version: v%d, security.istio.io/tlsMode: istio}, serviceAccount: %s}", 1+i/250, i%250, last, name, 1+k%2, name))
 	}
-	text := fmt.Sprintf(`apiVersion: networking.istio.io/v1
+	return t.put(name, fmt.Sprintf(`apiVersion: networking.istio.io/v1
 kind: ServiceEntry
-metadata: {name: %[1]s, namespace: town}
+metadata: {name: %[1]s, namespace: %[8]s}
 spec:
-  hosts: [%[1]s.town.svc.cluster.local]
+  hosts: [%[1]s.%[8]s.svc.cluster.local]
   addresses: [10.100.%[2]d.%[3]d]
   location: MESH_INTERNAL
   resolution: STATIC
@@ -62,90 +95,108 @@ spec:
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
-metadata: {name: %[1]s, namespace: town}
+metadata: {name: %[1]s, namespace: %[8]s}
 spec:
-  host: %[1]s.town.svc.cluster.local
+  host: %[1]s.%[8]s.svc.cluster.local
   trafficPolicy: {connectionPool: {tcp: {maxConnections: %[5]d}}}
   subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
-metadata: {name: %[1]s, namespace: town}
+metadata: {name: %[1]s, namespace: %[8]s}
 spec:
-  hosts: [%[1]s.town.svc.cluster.local]
+  hosts: [%[1]s.%[8]s.svc.cluster.local]
   http:
   - route:
-    - {destination: {host: %[1]s.town.svc.cluster.local, subset: v1}, weight: %[6]d}
-    - {destination: {host: %[1]s.town.svc.cluster.local, subset: v2}, weight: %[7]d}
-`, name, i/250, 1+i%250, strings.Join(endpoints, ", "), connections, weight, 100-weight)
-	file := filepath.Join(t.dir, name+".yaml")
-	// It takes the other's place at once, as editors and tools that fetch have it.
-	if err := os.WriteFile(file+"~", []byte(text), 0o644); err != nil {
+    - {destination: {host: %[1]s.%[8]s.svc.cluster.local, subset: v1}, weight: %[6]d}
+    - {destination: {host: %[1]s.%[8]s.svc.cluster.local, subset: v2}, weight: %[7]d}
+`, name, i/250, 1+i%250, strings.Join(endpoints, ", "), connections, weight, 100-weight, t.home(i)))
+}
+
+// governed is a town with control planes over it, and sidecars in another process.
+type governed struct {
+	stage  *Stage
+	town   town
+	papers string // folder of who issues certificates; empty: nobody does
+	planes []ruler
+	crowd  *proc.Process
+	said   chan []byte
+}
+
+// ruler is one of the control planes.
+type ruler struct {
+	process *proc.Process
+	admin   int
+}
+
+// govern starts a control plane over services, which is spoken to in plain text, and sidecars. The caller stops it.
+func (s *Stage) govern(ctx context.Context, services int, shape sidecars.Shape) (*governed, error) {
+	g := &governed{stage: s, town: town{services: services}, said: make(chan []byte, 1)}
+	err := g.start(ctx, 1, shape)
+	if err != nil {
+		g.stop()
+	}
+	return g, err
+}
+
+// start starts control planes and the sidecars that come to them: over TLS, if somebody issues certificates.
+func (g *governed) start(ctx context.Context, planes int, shape sidecars.Shape) (err error) {
+	if g.town.dir, err = os.MkdirTemp("", "weft-bench-town"); err != nil {
 		return err
 	}
-	return os.Rename(file+"~", file)
-}
-
-// governed is a control plane over a town, and sidecars in another process.
-type governed struct {
-	stage *Stage
-	town  town
-	plane *proc.Process
-	admin int
-	crowd *proc.Process
-	said  chan []byte
-}
-
-// govern starts a control plane over a town, and says what reading it has cost. The caller stops it.
-func (s *Stage) govern(ctx context.Context, c rivals.Contestant, services int, shape sidecars.Shape) (g *governed, err error) {
-	g = &governed{stage: s, town: town{services: services}, said: make(chan []byte, 1)}
-	defer func() {
-		if err != nil {
-			g.stop()
-		}
-	}()
-	if g.town.dir, err = os.MkdirTemp("", "weft-bench-town"); err != nil {
-		return g, err
-	}
 	if err := g.town.write(); err != nil {
-		return g, err
+		return err
 	}
-	ports, err := freePorts()
-	if err != nil {
-		return g, err
+	for range planes {
+		ports, err := freePorts()
+		if err != nil {
+			return err
+		}
+		shape.Ports = append(shape.Ports, ports[0])
+		plain, secure := fmt.Sprintf("127.0.0.1:%d", ports[0]), ""
+		if g.papers != "" {
+			plain, secure = secure, plain
+		}
+		process, err := proc.Start(ctx, proc.Command{Path: g.stage.Weftd, CPUs: []int{g.stage.proxyCPU}, Args: []string{
+			"--config-dir", g.town.dir, "--grpc-addr", plain, "--secure-grpc-addr", secure, "--ca-dir", g.papers, "--admin-addr", fmt.Sprintf("127.0.0.1:%d", ports[1]), "--log-level", "error",
+		}})
+		if err != nil {
+			return err
+		}
+		r := ruler{process, ports[1]}
+		g.planes = append(g.planes, r)
+		if err := r.await(ctx); err != nil {
+			return err
+		}
 	}
-	shape.Port, g.admin = ports[0], ports[1]
-	if g.plane, err = proc.Start(ctx, proc.Command{Path: c.Beside("weftd"), CPUs: []int{s.proxyCPU}, Args: []string{
-		"--config-dir", g.town.dir, "--grpc-addr", fmt.Sprintf("127.0.0.1:%d", shape.Port), "--admin-addr", fmt.Sprintf("127.0.0.1:%d", g.admin), "--log-level", "error",
-	}}); err != nil {
-		return g, err
-	}
-	if err := g.await(ctx); err != nil {
-		return g, err
-	}
+	shape.Authority = g.papers
 	input, err := json.Marshal(shape)
 	if err != nil {
-		return g, err
+		return err
 	}
-	g.crowd, err = s.play(ctx, SidecarsRole, append(input, '\n'), g.said)
-	return g, err
+	g.crowd, err = g.stage.play(ctx, SidecarsRole, append(input, '\n'), g.said)
+	return err
 }
 
 func (g *governed) stop() {
 	if g.crowd != nil {
 		g.crowd.Stop(nil)
 	}
-	if g.plane != nil {
-		g.plane.Stop(nil)
+	for _, r := range g.planes {
+		r.process.Stop(nil)
 	}
-	os.RemoveAll(g.town.dir)
+	for _, dir := range []string{g.town.dir, g.papers} {
+		if dir != "" {
+			os.RemoveAll(dir)
+		}
+	}
 }
 
 // await waits until the control plane has read everything.
-func (g *governed) await(ctx context.Context) error {
+func (r ruler) await(ctx context.Context) error {
 	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	for end := time.Now().Add(childLimit); ; {
-		answer, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/ready", g.admin))
+		answer, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/ready", r.admin))
 		if err == nil {
 			answer.Body.Close()
 			if answer.StatusCode == http.StatusOK {
@@ -154,7 +205,7 @@ func (g *governed) await(ctx context.Context) error {
 			err = errors.New(answer.Status)
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("scenarios: the control plane is not ready: %w; it said: %s", err, g.plane.Log())
+			return fmt.Errorf("scenarios: the control plane is not ready: %w; it said: %s", err, r.process.Log())
 		}
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
 			return err
@@ -184,13 +235,22 @@ func (g *governed) order(ctx context.Context, o sidecars.Order) (said sidecars.S
 	return said, err
 }
 
-func (g *governed) cpu() (time.Duration, error) { return proc.CPUTime([]int{g.plane.PID()}) }
+// pids are the processes of the control planes.
+func (g *governed) pids() (pids []int) {
+	for _, r := range g.planes {
+		pids = append(pids, r.process.PID())
+	}
+	return pids
+}
 
+func (g *governed) cpu() (time.Duration, error) { return proc.CPUTime(g.pids()) }
+
+// megabytes is what the control planes keep, together.
 func (g *governed) megabytes(ctx context.Context) (float64, error) {
 	if err := pause(ctx, 4*settle); err != nil {
 		return 0, err
 	}
-	bytes, err := proc.Resident([]int{g.plane.PID()})
+	bytes, err := proc.Resident(g.pids())
 	return float64(bytes) / 1e6, err
 }
 
@@ -202,8 +262,8 @@ type governing struct {
 	services int
 }
 
-func (p governing) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
-	g, err := s.govern(ctx, c, p.services, sidecars.Shape{})
+func (p governing) measure(ctx context.Context, s *Stage, _ rivals.Contestant) (Sample, error) {
+	g, err := s.govern(ctx, p.services, sidecars.Shape{})
 	if err != nil {
 		return Sample{}, err
 	}
@@ -253,8 +313,8 @@ type rush struct {
 	services, sidecars int
 }
 
-func (p rush) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
-	g, err := s.govern(ctx, c, p.services, sidecars.Shape{})
+func (p rush) measure(ctx context.Context, s *Stage, _ rivals.Contestant) (Sample, error) {
+	g, err := s.govern(ctx, p.services, sidecars.Shape{})
 	if err != nil {
 		return Sample{}, err
 	}
@@ -274,8 +334,8 @@ type changed struct {
 	change             func(t town, n int) error // another one for each n
 }
 
-func (p changed) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
-	g, err := s.govern(ctx, c, p.services, sidecars.Shape{Weft: p.weft})
+func (p changed) measure(ctx context.Context, s *Stage, _ rivals.Contestant) (Sample, error) {
+	g, err := s.govern(ctx, p.services, sidecars.Shape{Weft: p.weft})
 	if err != nil {
 		return Sample{}, err
 	}
@@ -283,34 +343,40 @@ func (p changed) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sa
 	if _, err := g.order(ctx, sidecars.Order{More: p.sidecars}); err != nil {
 		return Sample{}, err
 	}
-	const times = 10
+	values, err := g.changes(ctx, 10, p.sidecars, p.change)
+	return Sample{Values: values}, err
+}
+
+// changes has something of the town changed, and gives how long it takes until the last sidecar of those that it is for is told, in ms, what it costs the control planes, in ms, and what each is told, in KB.
+func (g *governed) changes(ctx context.Context, times, told int, change func(t town, n int) error) ([]float64, error) {
 	var took, cost time.Duration
 	bytes := 0
 	for n := range 1 + times { // the first of its kind does not count
 		if _, err := g.order(ctx, sidecars.Order{Mark: true}); err != nil {
-			return Sample{}, err
+			return nil, err
 		}
 		before, err := g.cpu()
 		if err != nil {
-			return Sample{}, err
+			return nil, err
 		}
 		since := time.Now()
-		if err := p.change(g.town, n); err != nil {
-			return Sample{}, err
+		if err := change(g.town, n); err != nil {
+			return nil, err
 		}
 		said, err := g.order(ctx, sidecars.Order{Since: since})
 		if err != nil {
-			return Sample{}, err
+			return nil, err
 		}
 		after, err := g.cpu()
 		if err != nil {
-			return Sample{}, err
+			return nil, err
 		}
 		if n > 0 {
 			took, cost, bytes = took+said.Took, cost+after-before, bytes+said.Bytes
 		}
 	}
-	return Sample{Values: []float64{float64(took) / thousandth / times, float64(cost) / thousandth / times, float64(bytes) / 1e3 / times / float64(p.sidecars)}}, nil
+	each := func(total float64) float64 { return total / float64(times) }
+	return []float64{each(float64(took) / thousandth), each(float64(cost) / thousandth), each(float64(bytes) / 1e3 / float64(told))}, nil
 }
 
 func oneWeight(t town, n int) error   { return t.service(7, 10+n, 4, 100) }
@@ -332,8 +398,8 @@ type resting struct {
 	services, sidecars int
 }
 
-func (p resting) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sample, error) {
-	g, err := s.govern(ctx, c, p.services, sidecars.Shape{})
+func (p resting) measure(ctx context.Context, s *Stage, _ rivals.Contestant) (Sample, error) {
+	g, err := s.govern(ctx, p.services, sidecars.Shape{})
 	if err != nil {
 		return Sample{}, err
 	}

@@ -86,6 +86,15 @@ func All() []Scenario {
 		{"control-endpoint", "One endpoint there, 200 sidecars", reaching(30, 5, 1.7), changed{services: 1000, sidecars: 200, weft: true, change: oneEndpoint}},
 		{"control-rule", "One DestinationRule there, 200 sidecars", reaching(60, 60, 20), changed{services: 1000, sidecars: 200, weft: true, change: oneRule}},
 		{"control-idle", "Nothing there, 200 sidecars", one("CPU", "ms/s", atMost(0.1)), resting{services: 1000, sidecars: 200}},
+		{"control-certificates", "Certificates of P-256 for who shows his own", one("CPU per certificate", "µs", atMost(333)), certified{count: 5000}},
+		{"control-churn", "A gateway under weftd, of whose mesh clusters, routes, weights and endpoints change 20 times a second for 60 s, under the same traffic as churn", untouched(), edited{last: time.Minute}},
+		{"control-crowd", "2,000 services, 10,000 sidecars that see 20 each, by mutual TLS, under two control planes on one core; a weight of what all see", []Measure{
+			{"all are told after", "s", nil},
+			{"resident memory of one", "MB", []Target{atMost(1500)}},
+			{"file write to the last", "ms", []Target{atMost(1000)}},
+			{"CPU", "ms", nil},
+			{"told each", "KB", nil},
+		}, crowded{services: 2000, quarters: 100, planes: 2, sidecars: 10000}},
 		{"quota-0.2", "2,000 requests a second within 0.2 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.2, rate: 2000, conns: 64}},
 		{"quota-0.5", "2,000 requests a second within 0.5 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.5, rate: 2000, conns: 64}},
 	}

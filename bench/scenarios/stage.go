@@ -21,6 +21,7 @@ type Stage struct {
 	Idle    time.Duration // watched without traffic
 	Brief   bool          // what has a duration of its own takes a fraction of it: to see that it runs
 	Remark  func(string)  // is told what no number says; nil: nobody is
+	Weftd   string        // file of the control plane that was built together with weft
 	Profile string        // where Envoyish contestants write where their time goes under traffic; "" for nowhere
 
 	self     string // this program, which is also the load generator and the upstream

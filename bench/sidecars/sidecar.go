@@ -32,9 +32,15 @@ type sidecar struct {
 	crowd  *crowd
 	stream *stream.Stream
 	wants  map[string]map[string]bool // names, by kind, that it has asked for
-	waits  map[string]bool            // for what it has asked and of which nothing has come: kind and name
+	waits  map[named]bool             // for what it has asked and of which nothing has come
 	byHost bool                       // it has asked for virtual hosts
 }
+
+// named is something of a kind; no name: all of it.
+type named struct{ kind, name string }
+
+// versioned is a resource.
+type versioned struct{ name, version string }
 
 // crowd are all of them, and what has come to them since it was last asked.
 type crowd struct {
@@ -47,16 +53,16 @@ type crowd struct {
 	changed  chan struct{} // has room for one
 	failures []string
 	// named are what a resource makes a proxy ask for, by its version, which is one of its bytes: who is of the same view is told the same.
-	named map[string][]string
+	named map[versioned][]string
 }
 
 func newCrowd() *crowd {
-	return &crowd{heard: map[*sidecar]int{}, changed: make(chan struct{}, 1), named: map[string][]string{}}
+	return &crowd{heard: map[*sidecar]int{}, changed: make(chan struct{}, 1), named: map[versioned][]string{}}
 }
 
 // join adds a sidecar, which speaks until the context ends.
 func (c *crowd) join(ctx context.Context, server *config.Cluster, node *corev3.Node) {
-	s := &sidecar{crowd: c, wants: map[string]map[string]bool{}, waits: map[string]bool{}}
+	s := &sidecar{crowd: c, wants: map[string]map[string]bool{}, waits: map[named]bool{}}
 	s.stream = stream.New(stream.Options{Server: server, Node: node, Delta: true, Once: true, Hear: s.hear, Secrets: func() map[string]*config.Secret { return nil }})
 	c.mu.Lock()
 	c.all = append(c.all, s)
@@ -68,20 +74,17 @@ func (c *crowd) join(ctx context.Context, server *config.Cluster, node *corev3.N
 
 // await notes that something is to come. It is called with the crowd's lock held.
 func (s *sidecar) await(kind, name string) {
-	if s.waits[kind+" "+name] {
-		return
-	}
 	if len(s.waits) == 0 {
 		s.crowd.waiting++
 	}
-	s.waits[kind+" "+name] = true
+	s.waits[named{kind, name}] = true
 }
 
 func (s *sidecar) came(kind, name string) {
-	if !s.waits[kind+" "+name] {
+	if len(s.waits) == 0 {
 		return
 	}
-	if delete(s.waits, kind+" "+name); len(s.waits) == 0 {
+	if delete(s.waits, named{kind, name}); len(s.waits) == 0 {
 		s.crowd.waiting--
 	}
 }
@@ -155,26 +158,30 @@ func (c *crowd) poke() {
 
 // follow asks for what resources name of another kind, besides what was named before.
 func (s *sidecar) follow(r *stream.Response, kind string, of func([]byte) []string) {
-	if s.wants[kind] == nil {
-		s.wants[kind] = map[string]bool{}
-	}
-	before := len(s.wants[kind])
+	before := s.wants[kind]
+	all := before
 	for i := range r.Resources {
 		for _, name := range s.crowd.names(&r.Resources[i], of) {
-			if !s.wants[kind][name] {
-				s.wants[kind][name] = true
-				s.await(kind, name)
+			if all[name] {
+				continue
 			}
+			if len(all) == len(before) { // the stream has what it was given
+				if all = maps.Clone(before); all == nil {
+					all = make(map[string]bool, len(r.Resources))
+				}
+			}
+			all[name] = true
+			s.await(kind, name)
 		}
 	}
-	if len(s.wants[kind]) > before {
-		s.stream.Want(kind, false, maps.Clone(s.wants[kind]))
+	if s.wants[kind] = all; len(all) > len(before) {
+		s.stream.Want(kind, false, all)
 	}
 }
 
 // names finds what a resource names, once for each version.
 func (c *crowd) names(r *stream.Resource, of func([]byte) []string) []string {
-	key := r.Version + " " + r.Name
+	key := versioned{r.Name, r.Version}
 	list, known := c.named[key]
 	if !known {
 		list = of(r.Wire)

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"reflect"
 	"slices"
@@ -45,15 +46,15 @@ type Routes struct {
 // Get gives a VirtualService; nil: there is none.
 func (x *Routes) Get(namespace, name string) *VirtualService { return x.byObject[namespace][name] }
 
-// Seen gives the VirtualServices for a gateway that a namespace sees, the oldest first.
-func (x *Routes) Seen(namespace, gateway string) []*VirtualService {
-	var seen []*VirtualService
-	for _, v := range x.sorted {
-		if !v.Delegates && v.Visible.In(namespace) && slices.Contains(v.Gateways, gateway) {
-			seen = append(seen, v)
+// Seen are the VirtualServices for a gateway that a namespace sees, the oldest first.
+func (x *Routes) Seen(namespace, gateway string) iter.Seq[*VirtualService] {
+	return func(yield func(*VirtualService) bool) {
+		for _, v := range x.sorted {
+			if !v.Delegates && v.Visible.In(namespace) && slices.Contains(v.Gateways, gateway) && !yield(v) {
+				return
+			}
 		}
 	}
-	return seen
 }
 
 func (m *Mesh) deriveRoutes(before *Mesh, news touched, anew bool) {

@@ -120,16 +120,23 @@ func (m *Mesh) deriveServices(before *Mesh, news *[kinds]touched, anew bool) (di
 		}
 		put(k, services)
 	}
-	if news[source.ServiceEntry] != nil || anew {
-		allocated := m.allocate()
-		for k := range keysOf(m.objects[source.ServiceEntry], before.objects[source.ServiceEntry], news[source.ServiceEntry], true) {
+	if entries := news[source.ServiceEntry]; entries != nil || anew {
+		now, then := m.objects[source.ServiceEntry], before.objects[source.ServiceEntry]
+		all := anew || !sameWanting(now, then, entries)
+		var allocated map[string]string
+		if all {
+			allocated = m.allocate()
+		}
+		for k := range keysOf(now, then, entries, all) {
 			var services []*Service
-			if o := m.objects[source.ServiceEntry].Get(k.Namespace, k.Name); o != nil {
-				was := e.now[k.Namespace][k]
-				if !anew && !news[source.ServiceEntry][k] && sameAllocation(was, allocated) {
+			if o := now.Get(k.Namespace, k.Name); o != nil {
+				was, given := e.now[k.Namespace][k], allocated
+				if !all {
+					given = allocationOf(was)
+				} else if !anew && !entries[k] && sameAllocation(was, allocated) {
 					continue
 				}
-				services = m.Settings.entry(o, allocated)
+				services = m.Settings.entry(o, given)
 			}
 			put(k, services)
 		}

@@ -54,6 +54,32 @@ func (m *Mesh) allocate() map[string]string {
 	return given
 }
 
+// sameWanting tells whether some ServiceEntries that are others say the same as before about who wants an address, so that all addresses stay.
+func sameWanting(now, before *Objects, entries touched) bool {
+	for k := range entries {
+		o, old := now.Get(k.Namespace, k.Name), before.Get(k.Namespace, k.Name)
+		if o == nil || old == nil {
+			return false
+		}
+		is, was := o.Spec.(*networking.ServiceEntry), old.Spec.(*networking.ServiceEntry)
+		if is.GetResolution() != was.GetResolution() || !slices.Equal(is.GetAddresses(), was.GetAddresses()) || !slices.Equal(is.GetHosts(), was.GetHosts()) {
+			return false
+		}
+	}
+	return true
+}
+
+// allocationOf is what the services of an object were given, as allocate gives it.
+func allocationOf(services []*Service) map[string]string {
+	given := map[string]string{}
+	for _, s := range services {
+		if s.Allocated != "" {
+			given[s.Namespace+"/"+s.Host] = s.Allocated
+		}
+	}
+	return given
+}
+
 // sameAllocation tells whether services have the addresses that they are given.
 func sameAllocation(services []*Service, given map[string]string) bool {
 	for _, s := range services {

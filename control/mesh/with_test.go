@@ -48,7 +48,7 @@ func describe(m *Mesh) string {
 		for _, s := range m.Services.Seen(ns) {
 			say("%s sees %s of %s", ns, s.Host, s.Namespace)
 		}
-		for _, v := range m.Routes.Seen(ns, MeshGateway) {
+		for v := range m.Routes.Seen(ns, MeshGateway) {
 			say("%s routes by %s: %v %v", ns, v.From, v.Hosts, v.Visible)
 			for _, r := range v.HTTP {
 				say("  %s %s %s", r.Namespace, r.Owner, plainText(r.HTTPRoute))

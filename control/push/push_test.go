@@ -21,6 +21,7 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 
 	"github.com/weftmesh/weft/control/source"
+	"github.com/weftmesh/weft/rpc/serve"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/xds/server"
 )
@@ -79,7 +80,7 @@ func newPlaneWith(t testing.TB, o Options) *plane {
 		t.Fatal(err)
 	}
 	pl.addr = l.Addr().String()
-	g := grpc.NewServer(server.GRPC()...)
+	g := serve.New(server.Transport())
 	server.New(server.Options{Control: pl.Push}).Register(g)
 	go g.Serve(l)
 	t.Cleanup(g.Stop)

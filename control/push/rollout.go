@@ -211,6 +211,10 @@ func (p *Push) showAll(began time.Time) (shown int) {
 	p.regroup()
 	list := slices.Collect(maps.Values(p.groups))
 	p.mu.Unlock()
+	if p.after != nil { // one mesh after the other: translation remembers what proxies have in common of the last
+		first := slices.DeleteFunc(slices.Clone(list), func(g *group) bool { return p.told(g) != p.next })
+		list = append(first, slices.DeleteFunc(list, func(g *group) bool { return p.told(g) == p.next })...)
+	}
 	for _, g := range list {
 		if v := p.view(g); v != nil && v != g.view {
 			shown += p.show(g, v, began, true)

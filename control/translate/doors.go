@@ -40,7 +40,7 @@ func (w *gatewayWriter) hosts(doors []*door) (list []*host) {
 		return keys[name]
 	}
 	for _, d := range doors {
-		for _, v := range w.m.Routes.Seen(w.k.namespace, d.name) {
+		for v := range w.m.Routes.Seen(w.k.namespace, d.name) {
 			if len(v.HTTP) == 0 {
 				continue
 			}

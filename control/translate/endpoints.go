@@ -36,7 +36,14 @@ type endpointsKey struct {
 // endpointLayer is the endpoints of all that a proxy sees.
 type endpointLayer struct {
 	part *part
-	made []*pieces
+	made []*pieces         // by service; nil: it has none that are told
+	of   []*mesh.Endpoints // that they were made of
+}
+
+// endpointsBefore says of which layer the next one differs in a few services only.
+type endpointsBefore struct {
+	assignmentTraits
+	ruled ref[ruled]
 }
 
 type serviceEndpointsKey struct {
@@ -55,20 +62,32 @@ func (t *Translator) endpointLayer(m *mesh.Mesh, p *Proxy, s *scope) *endpointLa
 		k.locality = p.Locality
 	}
 	return t.endpoints.get(endpointsKey{k, weak.Make(s.ruled), weak.Make(m.Endpoints)}, func() *endpointLayer {
-		layer := &endpointLayer{made: make([]*pieces, len(s.ruled.services))}
-		var all []*server.Resource
+		n := len(s.ruled.services)
+		layer := &endpointLayer{made: make([]*pieces, n), of: make([]*mesh.Endpoints, n)}
+		same := endpointsBefore{k, weak.Make(s.ruled)}
+		before := t.endpointsBefore.at(same)
+		all := make([]*server.Resource, 0, 2*n)
 		for i, svc := range s.ruled.services {
 			if svc.Resolution != mesh.Listed && !(p.Traits.Gateway && svc.Resolution == mesh.Passthrough) {
 				continue
 			}
-			key := serviceEndpointsKey{k, svc, s.ruled.rules[i], m.Endpoints.Of(svc)}
-			if !zoned(m.Settings, key.rule) {
-				key.locality = mesh.Locality{}
+			if layer.of[i] = m.Endpoints.Of(svc); before != nil && before.of[i] == layer.of[i] {
+				layer.made[i] = before.made[i]
+			} else {
+				key := serviceEndpointsKey{k, svc, s.ruled.rules[i], layer.of[i]}
+				if !zoned(m.Settings, key.rule) {
+					key.locality = mesh.Locality{}
+				}
+				layer.made[i] = t.endpointPieces.get(key, func() *pieces { return t.endpointsOf(&key) })
 			}
-			layer.made[i] = t.endpointPieces.get(key, func() *pieces { return t.endpointsOf(&key) })
 			all = append(all, layer.made[i].resources...)
 		}
-		layer.part = t.part(server.Endpoints, all)
+		if before == nil {
+			layer.part = t.part(server.Endpoints, all)
+		} else {
+			layer.part = t.partAfter(before.part, all)
+		}
+		t.endpointsBefore.set(same, layer)
 		return layer
 	})
 }

@@ -205,7 +205,7 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 	}
 	raw := &listenerWriter{t: w.t, k: &listenersKey{connections: w.k.connections, namespace: w.k.namespace}, ruled: w.scope.ruled, proxy: w.proxy}
 	port := &mesh.Port{Number: d.server.GetPort().GetNumber()}
-	for _, v := range w.m.Routes.Seen(w.k.namespace, d.name) {
+	for v := range w.m.Routes.Seen(w.k.namespace, d.name) {
 		if len(w.meet(d, v)) == 0 {
 			continue
 		}

@@ -36,7 +36,7 @@ func (t *Translator) listenerLayer(m *mesh.Mesh, p *Proxy, s *scope) *listenerLa
 	if k.raw != nil {
 		k.labels = labelsText(p)
 	}
-	if slices.ContainsFunc(s.ruled.services, podAddressed) {
+	if s.ruled.addressed {
 		k.endpoints = weak.Make(m.Endpoints.Steady)
 	}
 	return t.listeners.get(k, func() *listenerLayer {

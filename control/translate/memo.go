@@ -17,10 +17,19 @@ type ref[T any] = weak.Pointer[T]
 const leastFull = 16
 
 func (m *memo[K, V]) get(k K, of func() *V) *V {
-	if v := m.made[k].Value(); v != nil {
+	if v := m.at(k); v != nil {
 		return v
 	}
 	v := of()
+	m.set(k, v)
+	return v
+}
+
+// at gives what is remembered of a key; nil: nothing.
+func (m *memo[K, V]) at(k K) *V { return m.made[k].Value() }
+
+// set has something be remembered, in the place of what was.
+func (m *memo[K, V]) set(k K, v *V) {
 	if m.made == nil {
 		m.made, m.full = map[K]weak.Pointer[V]{}, leastFull
 	}
@@ -28,7 +37,6 @@ func (m *memo[K, V]) get(k K, of func() *V) *V {
 		m.sweep()
 	}
 	m.made[k] = weak.Make(v)
-	return v
 }
 
 // sweep forgets what was let go, and with it the inputs.

@@ -28,8 +28,9 @@ type seenKey struct {
 
 // seen is the services that a proxy sees, by host.
 type seen struct {
-	services []*mesh.Service
-	byHost   map[string]int
+	services  []*mesh.Service
+	byHost    map[string]int
+	addressed bool // some are reached at their endpoints' addresses
 }
 
 // service gives the one of a host; nil: none is seen.
@@ -74,12 +75,14 @@ func (t *Translator) scope(m *mesh.Mesh, p *Proxy) *scope {
 			for link := s.virtuals.asked; link != nil; link = link.before {
 				asked[link.item.(string)] = true
 			}
+			list := importedBy(s.sidecar)
 			n.services = slices.DeleteFunc(n.services, func(svc *mesh.Service) bool {
-				return !asked[svc.Host] && !imports(s.sidecar, svc.Namespace, svc.Host)
+				return !asked[svc.Host] && !list.has(svc.Namespace, svc.Host)
 			})
 		}
 		for i, svc := range n.services {
 			n.byHost[svc.Host] = i
+			n.addressed = n.addressed || podAddressed(svc)
 		}
 		return n
 	})
@@ -136,24 +139,36 @@ func has(labels, selector map[string]string) bool {
 	return true
 }
 
-// imports tells whether a Sidecar has a proxy see a host of a namespace.
-func imports(o *source.Object, namespace, host string) bool {
-	egress := o.Spec.(*networking.Sidecar).GetEgress()
-	if len(egress) == 0 {
-		return true
+// imported are the hosts that a Sidecar has a proxy see, each of a namespace or of all. nil: all are seen.
+type imported []struct{ namespace, host string }
+
+func importedBy(o *source.Object) (list imported) {
+	if o == nil {
+		return nil
 	}
-	for _, e := range egress {
+	for _, e := range o.Spec.(*networking.Sidecar).GetEgress() {
+		if list == nil {
+			list = imported{}
+		}
 		for _, said := range e.GetHosts() {
 			where, name, _ := strings.Cut(said, "/")
 			if where == "." {
 				where = o.Namespace
 			}
-			if (where == "*" || where == namespace) && covers(strings.ToLower(name), host) {
-				return true
-			}
+			list = append(list, struct{ namespace, host string }{where, strings.ToLower(name)})
 		}
 	}
-	return false
+	return list
+}
+
+// has tells whether a host of a namespace is seen.
+func (l imported) has(namespace, host string) bool {
+	for i := range l {
+		if one := &l[i]; (one.namespace == "*" || one.namespace == namespace) && covers(one.host, host) {
+			return true
+		}
+	}
+	return l == nil
 }
 
 // covers tells whether a host or wildcard has all of another in it.

@@ -36,11 +36,11 @@ type wild struct {
 
 func (t *Translator) findVirtuals(m *mesh.Mesh, p *Proxy, sidecar *source.Object) *virtuals {
 	v := &virtuals{exact: map[string]*mesh.VirtualService{}}
-	v.list = m.Routes.Seen(p.Namespace, mesh.MeshGateway)
-	if sidecar != nil {
-		v.list = slices.DeleteFunc(v.list, func(one *mesh.VirtualService) bool {
-			return !slices.ContainsFunc(one.Hosts, func(h string) bool { return imports(sidecar, one.From.Namespace, h) })
-		})
+	seen := importedBy(sidecar)
+	for one := range m.Routes.Seen(p.Namespace, mesh.MeshGateway) {
+		if slices.ContainsFunc(one.Hosts, func(h string) bool { return seen.has(one.From.Namespace, h) }) {
+			v.list = append(v.list, one)
+		}
 	}
 	asked, labels := map[string]bool{}, map[string]bool{}
 	for _, one := range v.list {

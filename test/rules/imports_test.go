@@ -31,6 +31,7 @@ proxy/l4, proxy/l7, capture < proxy/listener < proxy/admin
 config, wire/hello, filters, telemetry/expression < xds/decode < xds
 config, telemetry, tls < rpc < xds/stream, xds/load, telemetry/remote
 config, telemetry < xds/stream, xds/load < xds
+telemetry, wire/http2 < rpc/serve < xds/server
 telemetry/accesslog < telemetry/remote < proxy
 xds/decode < filters/*
 proxy/*, filters/builtin, xds, tls/issuer < proxy < cmd/weft
@@ -138,7 +139,7 @@ var foreign = []struct {
 	{[]string{"google.golang.org/protobuf", "github.com/envoyproxy", "github.com/cncf"},
 		[]string{"api", "api/*", "xds", "xds/*", "control", "control/*", "control/*/*", "tls/issuer", "filters/*", "telemetry/remote"},
 		"protobuf stays where configurations come in"},
-	{[]string{"google.golang.org/grpc"}, []string{"rpc", "xds", "xds/*", "control", "control/*", "tls/issuer", "telemetry/*", "filters/*"}, "gRPC is not for the data path"},
+	{[]string{"google.golang.org/grpc"}, []string{"rpc", "rpc/*", "xds", "xds/*", "control", "control/*", "tls/issuer", "telemetry/*", "filters/*"}, "gRPC is not for the data path"},
 	{[]string{"k8s.io", "sigs.k8s.io/controller-runtime"}, []string{"control/source/kube", "control/inject", "cmd/weftctl"}, "Kubernetes stays at its door"},
 	{[]string{"cel.dev/cel-go", "cel.dev/expr", "github.com/antlr4-go"}, []string{"telemetry/expression"}, "one room knows the library of expressions"},
 	{[]string{"github.com/quic-go"}, []string{"wire/http3"}, "QUIC is HTTP/3's"},

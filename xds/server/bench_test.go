@@ -245,7 +245,7 @@ func TestProxiesShareWhatTheyAreTold(t *testing.T) {
 		})
 	}
 	all.Wait()
-	eventually(t, "everybody is told", func() bool { return c.stats.Sum(responsesTotal) == proxies }) // and the second response waits for room
+	eventually(t, "everybody has asked", func() bool { return c.stats.Sum(requestsTotal) == 2*proxies }) // and the first response waits for room
 	each := (heap() - before) / proxies
 	t.Logf("each of %d proxies that read nothing of 4.5 MB holds %d KB", proxies, each>>10)
 	if each > 600<<10 {

@@ -199,3 +199,31 @@ func TestNamesHaveABound(t *testing.T) {
 		t.Error("too many names were taken")
 	}
 }
+
+// A proxy that is told of a cluster asks for its endpoints. That the cluster is gone again by then is no reason to say that it has none: routes to it
+// are still to be told, and those that lead elsewhere after them.
+func TestWhatARoundNamesIsThereUntilTheNext(t *testing.T) {
+	p := newProxy(t, delta)
+	p.s.Show(&View{Parts: first()})
+	p.all()
+	p.ask(Endpoints, false, "a", "b")
+	p.ask(Routes, false, "r")
+	p.rest()
+	p.now = p.now.Add(early)
+	p.seen = nil
+	p.s.Show(&View{Parts: []*Part{part(Clusters, "b=1", "c=1"), part(Endpoints, "b=1", "c=1"), part(Listeners, "l=1"), part(Routes, "r=2")}})
+	p.hear()
+	p.heard("clusters [{c 1}] -[]")
+	p.s.Show(&View{Parts: []*Part{part(Clusters, "b=1", "d=1"), part(Endpoints, "b=1", "d=1"), part(Listeners, "l=1"), part(Routes, "r=3")}})
+	p.ask(Endpoints, false, "a", "b", "c")
+	p.hear()
+	p.heard("endpoints [{c 1}] -[]")
+	p.answer(Clusters)
+	p.answer(Endpoints)
+	p.hear()
+	p.heard("routes [{r 2}] -[]")
+	p.answer(Routes)
+	p.rest()
+	p.holds(Clusters, "b=1", "d=1")
+	p.holds(Routes, "r=3")
+}

@@ -98,7 +98,7 @@ func (s *Session) ahead(k Kind, latest *View, now time.Time) *response {
 func (s *Session) answer(k Kind, v *View) (send []*Resource, missing []string) {
 	t := &s.topics[k]
 	if t.told != nil || !t.all {
-		send, missing = t.answer(k, v)
+		send, missing = t.answer(k, v, s.view)
 		return s.whole(k, send), missing
 	}
 	for _, name := range t.asked {

@@ -6,9 +6,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
+	"github.com/weftmesh/weft/rpc/serve"
 	"github.com/weftmesh/weft/telemetry"
 )
 
@@ -28,15 +28,6 @@ type Control interface {
 const (
 	maxRequest   = 4 << 20 // bytes of a message
 	firstRequest = 10 * time.Second
-	reading      = time.Minute // for what was sent to leave this process
-	// alive is how long nothing may be heard of a connection before it is asked whether it is there, and how long the answer may take.
-	alive, aliveAnswer = 30 * time.Second, 10 * time.Second
-	// greeting is how long a connection may take to become one of HTTP/2, and unused how long it may be one without a stream.
-	greeting, unused = 10 * time.Second, time.Minute
-	// often is how often a proxy may ask the same.
-	often = 5 * time.Second
-	// perConnection bounds the streams of a connection.
-	perConnection = 100
 	// DefaultMaxStreams is how many streams a server takes if nothing else is said.
 	DefaultMaxStreams = 20_000
 )
@@ -64,17 +55,9 @@ func New(o Options) *Server {
 	return &Server{Options: o}
 }
 
-// GRPC is what a grpc.Server has to be made with that this server is registered at: its responses are written by a codec of their own.
-func GRPC() []grpc.ServerOption {
-	return []grpc.ServerOption{
-		grpc.ForceServerCodecV2(newCodec()),
-		grpc.MaxRecvMsgSize(maxRequest),
-		grpc.SharedWriteBuffer(true), // an idle connection has none
-		grpc.MaxConcurrentStreams(perConnection),
-		grpc.ConnectionTimeout(greeting),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: alive, Timeout: aliveAnswer, MaxConnectionIdle: unused}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: often, PermitWithoutStream: true}),
-	}
+// Transport is what a serve.Server has to be made with that this server is registered at: its responses are written by a codec of their own.
+func Transport() serve.Options {
+	return serve.Options{Codec: newCodec(), MaxMessage: maxRequest, MaxConnections: 2 * DefaultMaxStreams}
 }
 
 // Register has a gRPC server answer for this one: about all kinds, and about each by itself.

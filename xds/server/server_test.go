@@ -18,6 +18,7 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	endpointservice "github.com/envoyproxy/go-control-plane/envoy/service/endpoint/v3"
 
+	"github.com/weftmesh/weft/rpc/serve"
 	"github.com/weftmesh/weft/telemetry"
 )
 
@@ -46,7 +47,7 @@ func newControl(t testing.TB) *control {
 		t.Fatal(err)
 	}
 	c.addr = l.Addr().String()
-	g := grpc.NewServer(GRPC()...)
+	g := serve.New(Transport())
 	New(Options{Control: c, Stats: c.stats.Loop(0), MaxStreams: 300}).Register(g)
 	go g.Serve(l)
 	t.Cleanup(g.Stop)

@@ -175,6 +175,9 @@ func (s *Session) take(r *request, now time.Time) error {
 			return nil // it was written before the last response was read: the answer to that says what is wanted
 		}
 	}
+	if s.variant == delta && !first && len(r.names)+len(r.unsubscribe) == 0 {
+		return nil // an answer, and most requests are: nothing else is wanted than before
+	}
 	s.count(t, -1)
 	if s.variant == world {
 		t.wish(r, first, facts[k].all)

@@ -13,7 +13,6 @@ var Stats = &telemetry.Table{Kind: "xds_server", Metrics: []telemetry.Metric{
 	requestsBroken:  {Name: "requests_broken"},
 	namesRefused:    {Name: "names_refused"},
 	silent:          {Name: "silent"},
-	stuck:           {Name: "stuck"},
 	responsesTotal:  {Name: "responses_total"},
 	responseBytes:   {Name: "response_bytes"},
 	acks:            {Name: "acks"},
@@ -31,7 +30,6 @@ const (
 	requestsBroken  // that broke the rules of the protocol, which ended the stream
 	namesRefused    // streams that asked for more names than one may
 	silent          // streams without a first request in time
-	stuck           // streams that did not read in time
 	responsesTotal
 	responseBytes
 	acks

@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"github.com/weftmesh/weft/rpc/serve"
 )
 
 // serve speaks with a proxy until one of the two ends it. Another goroutine reads: it takes requests in as they come, so that none wait, and this
@@ -126,25 +128,20 @@ func (s *Session) report() {
 	}
 }
 
-// send writes a response. Nobody who does not read is waited for longer than reading: the stream ends then, and what is being written with it.
+// send writes a response. Who does not read is not waited for any longer when the session is to end.
 func (s *Server) send(session *Session, stream grpc.ServerStream, r *response) error {
-	sent := make(chan error, 1)
-	go func() { sent <- stream.SendMsg(r) }()
-	limit := time.NewTimer(reading)
-	defer limit.Stop()
-	select {
-	case err := <-sent:
-		if err == nil {
-			s.count(responsesTotal)
-			if s.Stats != nil {
-				s.Stats.Add(responseBytes, uint64(r.size))
-			}
+	if call, ok := stream.(*serve.Call); ok {
+		defer context.AfterFunc(session.ended, call.Abort)()
+	}
+	if err := stream.SendMsg(r); err != nil {
+		if over := context.Cause(session.ended); over != nil {
+			return over
 		}
 		return err
-	case <-session.ended.Done():
-		return context.Cause(session.ended)
-	case <-limit.C:
-		s.count(stuck)
-		return status.Errorf(codes.DeadlineExceeded, "a response of %d bytes about %s was not read within %v", r.size, r.kind, reading)
 	}
+	s.count(responsesTotal)
+	if s.Stats != nil {
+		s.Stats.Add(responseBytes, uint64(r.size))
+	}
+	return nil
 }

@@ -51,10 +51,19 @@ func (t *topic) keepOdd(name string, o odd) {
 	t.odd[name] = o
 }
 
-// answer gives what the proxy waits for, and nothing else: what changes has its turn.
-func (t *topic) answer(k Kind, to *View) (send []*Resource, missing []string) {
+// answer gives what the proxy waits for, and nothing else: what changes has its turn. What the view has no more and that of the round has is what the proxy
+// may have been told to ask for a moment ago, and it is about to be told of who names it: a cluster of Envoy's that hears that there are no endpoints for
+// it takes that for a word, and answers requests with 503.
+func (t *topic) answer(k Kind, to, round *View) (send []*Resource, missing []string) {
 	send = make([]*Resource, 0, len(t.asked))
 	to.pick(k, t.asked, func(name string, r *Resource) {
+		if r == nil && round != to {
+			if still := round.Find(k, name); still != nil {
+				send = append(send, still)
+				t.keepOdd(name, odd{still.Version, still}) // until its turn to go
+				return
+			}
+		}
 		if r == nil {
 			missing = append(missing, name)
 		} else {
