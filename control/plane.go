@@ -60,8 +60,12 @@ type Options struct {
 	CertificateLife, RootOverlap time.Duration
 	// Revision is of this control plane among several: its webhooks are those whose label istio.io/rev names it. Empty: default.
 	Revision string
-	Log      *slog.Logger
-	Level    *slog.LevelVar // of Log
+	// Rollout is how changes go to proxies whose objects do not say it: AtOnce, which is the default, or ByCohorts. RolloutWait is how long a step of
+	// the latter waits for answers; 0: push.DefaultStepWait.
+	Rollout     string
+	RolloutWait time.Duration
+	Log         *slog.Logger
+	Level       *slog.LevelVar // of Log
 }
 
 // Plane is a control plane that runs.
@@ -121,6 +125,9 @@ func Start(o Options) (*Plane, error) {
 }
 
 func (p *Plane) start() error {
+	if err := p.checkRollout(); err != nil {
+		return err
+	}
 	if err := p.openCluster(); err != nil {
 		return err
 	}
@@ -155,7 +162,7 @@ func (p *Plane) start() error {
 	if err := p.open(); err != nil {
 		return err
 	}
-	options := push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)}
+	options := push.Options{Sources: sources, Admit: p.admit, ByCohorts: p.Rollout == ByCohorts, StepWait: p.RolloutWait, Store: p.store, Log: p.Log, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0)}
 	if p.certifies() {
 		if err := p.openAuthority(p.trustDomain); err != nil {
 			return err
