@@ -36,6 +36,8 @@ func list() []page {
 		{"/ca/revoked", "what is revoked, by whom and why: JSON", (*Plane).revoked},
 		{"/ca/lists", "the same as lists that TLS reads (CRL): PEM; empty while nothing is revoked", (*Plane).lists},
 		{"/ca/rotate", "POST: another root begins to take the place of this one", (*Plane).rotate},
+		{"/rollout/resume", "POST object=KIND/NAMESPACE/NAME: what is held back of it is tried again", (*Plane).resume},
+		{"/rollout/abort", "POST object=KIND/NAMESPACE/NAME, reason=…: its change is taken back from who has it, and held back", (*Plane).abort},
 		{"/debug/pprof/", "profiles, for go tool pprof", func(_ *Plane, w http.ResponseWriter, r *http.Request) { pprof.Index(w, r) }},
 		{"/debug/pprof/profile", "what the processor does for ?seconds=30", func(_ *Plane, w http.ResponseWriter, r *http.Request) { pprof.Profile(w, r) }},
 		{"/debug/pprof/trace", "what happens for ?seconds=1", func(_ *Plane, w http.ResponseWriter, r *http.Request) { pprof.Trace(w, r) }},

@@ -94,13 +94,17 @@ func (p *Plane) authority(w http.ResponseWriter) bool {
 
 // posted says whether a form has come, and that there is an authority to ask.
 func (p *Plane) posted(w http.ResponseWriter, r *http.Request) bool {
+	return isPost(w, r) && p.authority(w) && hasForm(w, r)
+}
+
+func isPost(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodPost {
 		http.Error(w, "want a POST", http.StatusMethodNotAllowed)
-		return false
 	}
-	if !p.authority(w) {
-		return false
-	}
+	return r.Method == http.MethodPost
+}
+
+func hasForm(w http.ResponseWriter, r *http.Request) bool {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -117,7 +121,7 @@ func (p *Plane) did(w http.ResponseWriter, r *http.Request, what string, do func
 	ctx, cancel := context.WithTimeout(p.ctx, storeTime)
 	defer cancel()
 	text, err := do(ctx)
-	e := entry{Time: time.Now(), What: what, Identity: r.PostForm.Get("identity"), Serial: r.PostForm.Get("serial"), Reason: r.PostForm.Get("reason"), From: r.RemoteAddr}
+	e := entry{Time: time.Now(), What: what, Identity: r.PostForm.Get("identity"), Serial: r.PostForm.Get("serial"), Reason: r.PostForm.Get("reason"), Object: r.PostForm.Get("object"), From: r.RemoteAddr}
 	if err != nil {
 		e.Refused = err.Error()
 	}

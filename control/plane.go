@@ -67,8 +67,12 @@ type Options struct {
 	// are those whose label names it. Empty: all are read, and default.
 	Revision string
 	Version  string // of the program
-	Log      *slog.Logger
-	Level    *slog.LevelVar // of Log
+	// Rollout is how changes go to proxies whose objects do not say it: AtOnce, which is the default, or ByCohorts. RolloutWait is how long a step of
+	// the latter waits for answers; 0: push.DefaultStepWait.
+	Rollout     string
+	RolloutWait time.Duration
+	Log         *slog.Logger
+	Level       *slog.LevelVar // of Log
 }
 
 // Plane is a control plane that runs.
@@ -133,6 +137,9 @@ func Start(o Options) (*Plane, error) {
 }
 
 func (p *Plane) start() error {
+	if err := p.checkRollout(); err != nil {
+		return err
+	}
 	if err := p.openCluster(); err != nil {
 		return err
 	}
@@ -178,7 +185,7 @@ func (p *Plane) start() error {
 
 // serve has everything run, of a store that answers.
 func (p *Plane) serve(sources []string, settings source.Batch) error {
-	options := push.Options{Sources: sources, Admit: p.admit, Log: p.Log, Revision: p.Revision, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0), Events: p.stats.Acquire(push.Events, "events.").Loop(0)}
+	options := push.Options{Sources: sources, Admit: p.admit, ByCohorts: p.Rollout == ByCohorts, StepWait: p.RolloutWait, Store: p.store, Log: p.Log, Revision: p.Revision, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0), Events: p.stats.Acquire(push.Events, "events.").Loop(0)}
 	if p.certifies() {
 		if err := p.openAuthority(p.trustDomain); err != nil {
 			return err

@@ -187,33 +187,41 @@ func posted(ctx context.Context, p *pages, page string, form url.Values, s strea
 }
 
 func runCA(args []string, s streams) int {
-	list := caCommands()
-	if len(args) == 0 {
-		caUsage(s.err, list)
-		return exitUsage
-	}
-	switch args[0] {
-	case "-h", "-help", "--help", "help":
-		caUsage(s.out, list)
-		return exitDone
-	}
-	i := slices.IndexFunc(list, func(c *planeCommand) bool { return c.name == "ca "+args[0] })
-	if i < 0 {
-		fmt.Fprintf(s.err, "weftctl ca: there is no command %q: want restore, revoke, revoked, roots or rotate (weftctl ca --help lists them)\n", args[0])
-		return exitUsage
-	}
-	return list[i].do(args[1:], s)
-}
-
-func caUsage(w io.Writer, list []*planeCommand) {
-	io.WriteString(w, "Ask and change the authority of the mesh, which weftd has with --secure-grpc-addr.\n\nUsage:\n  weftctl ca COMMAND [flags]\n\nCommands:\n")
-	for _, c := range list {
-		fmt.Fprintf(w, "  %-10s %s\n", strings.TrimPrefix(c.name, "ca "), c.about)
-	}
-	io.WriteString(w, `
+	return runOneOf("ca", "Ask and change the authority of the mesh, which weftd has with --secure-grpc-addr.", `
 Examples:
   weftctl ca roots > roots.pem
   weftctl ca revoke --identity default/sleep --reason 'its key was lost'
   weftctl ca revoke --help
-`)
+`, caCommands(), args, s)
+}
+
+// runOneOf runs one of the commands behind a word.
+func runOneOf(word, about, examples string, list []*planeCommand, args []string, s streams) int {
+	usage := func(w io.Writer) {
+		fmt.Fprintf(w, "%s\n\nUsage:\n  weftctl %s COMMAND [flags]\n\nCommands:\n", about, word)
+		for _, c := range list {
+			fmt.Fprintf(w, "  %-10s %s\n", strings.TrimPrefix(c.name, word+" "), c.about)
+		}
+		io.WriteString(w, examples)
+	}
+	if len(args) == 0 {
+		usage(s.err)
+		return exitUsage
+	}
+	switch args[0] {
+	case "-h", "-help", "--help", "help":
+		usage(s.out)
+		return exitDone
+	}
+	i := slices.IndexFunc(list, func(c *planeCommand) bool { return c.name == word+" "+args[0] })
+	if i < 0 {
+		var names []string
+		for _, c := range list {
+			names = append(names, strings.TrimPrefix(c.name, word+" "))
+		}
+		slices.Sort(names)
+		fmt.Fprintf(s.err, "weftctl %s: there is no command %q: want %s or %s (weftctl %[1]s --help lists them)\n", word, args[0], strings.Join(names[:len(names)-1], ", "), names[len(names)-1])
+		return exitUsage
+	}
+	return list[i].do(args[1:], s)
 }

@@ -102,9 +102,17 @@ func candidates(before []string, word string) (out []string) {
 			out = append(out, strings.TrimPrefix(c.name, "ca "))
 		}
 		return out
+	case len(before) == 1 && at == "rollout" && !strings.HasPrefix(word, "-"):
+		for _, c := range rolloutCommands() {
+			out = append(out, strings.TrimPrefix(c.name, "rollout "))
+		}
+		return out
 	}
 	if strings.HasPrefix(word, "-") {
 		return flagsBehind(before)
+	}
+	if before[0] == "rollout" {
+		return objectsBehind(before[2:], false, word)
 	}
 	if slices.Contains([]string{"get", "delete", "history", "rollback"}, before[0]) {
 		return objectsBehind(before[1:], before[0] == "get", word)
@@ -117,7 +125,7 @@ var flagLine = regexp.MustCompile(`(?m)^  -(\w[\w-]*)`)
 // flagsBehind are those of a command, as its help has them.
 func flagsBehind(before []string) (out []string) {
 	words := before[:1]
-	if before[0] == "proxy" || before[0] == "ca" {
+	if slices.Contains([]string{"proxy", "ca", "rollout"}, before[0]) {
 		words = before[:min(2, len(before))]
 	}
 	var help bytes.Buffer
@@ -143,6 +151,7 @@ func objectsBehind(before []string, all bool, word string) (out []string) {
 	filesFlag(set, o)
 	set.Bool("A", false, "")
 	set.Bool("ignore-not-found", false, "")
+	set.String("reason", "", "")
 	set.String("o", "", "")
 	set.Int("to", 0, "")
 	set.Int("version", 0, "")

@@ -36,6 +36,7 @@ var commands = []command{
 	{"manifests", "what a Kubernetes API server has to have before weftd follows it", runManifests},
 	{"proxy", "look into one proxy: its configuration, routes, clusters, and what a request would meet", runProxy},
 	{"rollback", "have an object be again what a version of it was", runRollback},
+	{"rollout", "take a change back that goes step by step, or have it tried again", runRollout},
 	{"status", "how weftd stands: its proxies, what they refuse, and what is wrong with objects", runStatus},
 	{"token", "a token with which a machine joins the mesh, once", runToken},
 	{"version", "print the version", runVersion},

@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/control/push"
 )
 
-const statusText = `Say how weftd stands: its proxies and whether they have answered all that they were told, what they refuse and why, and what is wrong with
-objects. With PROXY, all that is known of the proxies with that in their name.
+const statusText = `Say how weftd stands: its proxies and whether they have answered all that they were told, what they refuse, why and of which objects it was made,
+changes that go step by step, what is held back, and what is wrong with objects. With PROXY, all that is known of the proxies with that in their name.
 
 Exit code: 0 if weftd has answered, whatever it says; 1 if it has not, or knows no such proxy; 2 if asked wrongly.
 
@@ -86,6 +87,12 @@ func printStatus(w io.Writer, all *push.Status) error {
 		fmt.Fprintln(w)
 	}
 	if err := printRefused(w, all.Refused); err != nil {
+		return err
+	}
+	if err := printRefusedObjects(w, all.RefusedObjects); err != nil {
+		return err
+	}
+	if err := printRollouts(w, all); err != nil {
 		return err
 	}
 	if err := printWithheld(w, slices.DeleteFunc(slices.Clone(all.Proxies), func(one push.Proxy) bool { return one.Identity == "" })); err != nil {
@@ -185,6 +192,76 @@ func printRefused(w io.Writer, list []push.Refusal) error {
 	}
 	_, err := fmt.Fprintln(w)
 	return err
+}
+
+// printRefusedObjects says what refused resources were made of.
+func printRefusedObjects(w io.Writer, list []push.RefusedObject) error {
+	if len(list) == 0 {
+		return nil
+	}
+	rows := [][]string{{"REFUSED OBJECT", "PROXIES", "IN", "AT", "BECAUSE"}}
+	for _, r := range list {
+		rows = append(rows, []string{r.Object, strconv.Itoa(r.Proxies), strings.TrimSpace(r.Kind + " " + r.Name), r.At.UTC().Format(time.RFC3339), r.Because})
+	}
+	if err := table(w, rows); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w)
+	return err
+}
+
+// printRollouts says what goes step by step, and what is held back.
+func printRollouts(w io.Writer, all *push.Status) error {
+	rows := [][]string{{"UNDER WAY", "STEP", "FIRST", "WAITS FOR", "SINCE"}}
+	for _, r := range all.Rollouts {
+		step, since := r.Step, ""
+		switch {
+		case r.Because != "":
+			step += ", since " + r.Because
+		case r.Step == "zone" && r.Zone != "":
+			step += " " + r.Zone
+		}
+		if !r.Since.IsZero() {
+			since = r.Since.UTC().Format(time.RFC3339)
+		}
+		waits := few(r.Waits)
+		if len(r.Missed) > 0 {
+			waits = strings.TrimPrefix(waits+"; no longer for "+few(r.Missed), "; ")
+		}
+		rows = append(rows, []string{few(r.Objects), step, r.First, waits, since})
+	}
+	held := [][]string{{"HELD BACK", "AT", "BECAUSE"}}
+	for _, h := range all.HeldBack {
+		object, because := h.Object, h.Because
+		if h.Gone {
+			object += " (that it is gone)"
+		}
+		if h.Proxy != "" {
+			because = h.Proxy + " refuses " + because
+		}
+		held = append(held, []string{object, h.At.UTC().Format(time.RFC3339), because})
+	}
+	for _, rows := range [][][]string{rows, held} {
+		if len(rows) == 1 {
+			continue
+		}
+		if err := table(w, rows); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// few are names in a cell of a table: the first three.
+func few(names []string) string {
+	const most = 3
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
 }
 
 // printWithheld says which secrets proxies are not told that their configuration names.

@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/weftmesh/weft/control"
+	"github.com/weftmesh/weft/control/push"
 )
 
 // flags is the command line, with what the environment and a file say in its place.
@@ -46,6 +47,7 @@ Examples:
                                                    with a certificate authority, and xDS over TLS
   weftd --kubeconfig in-cluster --secure-grpc-addr :15012 --publish-roots --webhook-addr :15017 --inject-config inject.yaml
                                                    and with sidecars put into pods
+  weftd --config-dir mesh --rollout cohorts        changes go to one proxy first, then to its zone, then to all
   weftd --store weftd.db                           objects that weftctl apply sends
   curl 127.0.0.1:9876/status                       what is wrong, who is connected, who refused what
 
@@ -81,6 +83,8 @@ func (f *flags) define(set *flag.FlagSet) {
 	set.StringVar(&f.AuditLog, "audit-log", "", "`file` to which changes of objects, certificates, tokens, revocations and rotations are added, given or refused, a line of JSON each; empty: none")
 	set.StringVar(&f.Admin, "admin-addr", "127.0.0.1:9876", "`address`, of this host, of the pages for people: status, metrics, profiles; empty: none")
 	set.BoolVar(&f.AllowPlaintext, "allow-plaintext-xds", false, "let --grpc-addr be reached by others than this host: they are told everything, and nobody proves who he is")
+	set.StringVar(&f.Rollout, "rollout", control.AtOnce, "how changes go to proxies whose objects do not say it by the annotation weftmesh.io/rollout: at-once, to all; cohorts, to one, to its zone, and to all, each when those before have answered, and back when one refuses")
+	set.DurationVar(&f.RolloutWait, "rollout-wait", push.DefaultStepWait, "how `long` a step of that waits for answers")
 	set.StringVar(&f.levelName, "log-level", "info", "debug, info, warning or error")
 	set.BoolVar(&f.version, "version", false, "print the version and exit")
 }

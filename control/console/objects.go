@@ -185,6 +185,9 @@ func (c *Console) stored(who *Caller, key source.Key, r *stored.Record, revision
 				out.Note = p.Path + ": " + p.Text
 			}
 		}
+		if why := c.Push.HeldBack(key); why != "" {
+			out.Note = "it is held back: " + why
+		}
 	}
 	var err error
 	out.Manifest, err = source.Known(veiled(who, o))

@@ -89,7 +89,9 @@ func (p *Push) settle(name string, changes []source.Change, round map[source.Key
 	for _, c := range changes {
 		now, is := round[c.Key]
 		if !is {
-			now = p.next.Objects(c.Kind).Get(c.Namespace, c.Name)
+			if now, is = p.cohorts.latest(c.Key); !is {
+				now = p.next.Objects(c.Kind).Get(c.Namespace, c.Name)
+			}
 		}
 		was := now
 		p.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -22,6 +23,7 @@ type group struct {
 	who     ca.Identity  // that all of them have shown to be; zero: nobody has
 	view    *server.View // that is shown to them; nil: none yet. The goroutine that runs writes it.
 	members map[*member]bool
+	first   bool // it is of the one that is told first of what is under way
 	dressed
 }
 
@@ -35,6 +37,9 @@ type member struct {
 	view    *server.View
 	since   time.Time // when what it has not answered yet came about; zero: it has answered all
 	counted bool      // among those that have not answered a change
+	attempt int       // that it was last waited for in
+	// refusals is how many of its refusals are remembered.
+	refusals atomic.Int32
 }
 
 // keyOf tells apart what translation tells apart. Names of proxies are not in it.
@@ -94,6 +99,9 @@ func (p *Push) Join(s *server.Session) error {
 	p.proxies[s] = m
 	p.gauge(connected, len(p.proxies))
 	p.Log.Debug("a proxy has come", "proxy", proxy.ID, "peer", s.Peer())
+	if p.cohorts.way != nil {
+		p.happen(event{what: (*Push).hasCome})
+	}
 	if g.view != nil {
 		p.showOne(m, g.view, time.Now(), false)
 		return nil
@@ -116,16 +124,23 @@ func (p *Push) Leave(s *server.Session) {
 	p.Log.Debug("a proxy has gone", "proxy", m.proxy.ID, "peer", s.Peer())
 	for r := range p.refused {
 		if r.session == s {
-			delete(p.refused, r)
+			p.pardon(r)
 		}
 	}
 	p.gauge(refusing, len(p.refused))
-	delete(m.group.members, m)
-	if g := m.group; len(g.members) == 0 {
+	p.forget(m.group, m)
+	p.close(m)
+	if p.cohorts.way != nil {
+		p.happen(event{member: m, what: (*Push).hasLeft})
+	}
+}
+
+// forget takes a member out of a group, which is no more if it was the last. It is called with the lock held.
+func (p *Push) forget(g *group, m *member) {
+	if delete(g.members, m); len(g.members) == 0 {
 		delete(p.groups, g.key)
 		p.arrived = slices.DeleteFunc(p.arrived, func(other *group) bool { return other == g })
 	}
-	p.close(m)
 }
 
 // Settled implements server.Control.
@@ -135,6 +150,9 @@ func (p *Push) Settled(s *server.Session, v *server.View) {
 	if m := p.proxies[s]; m != nil && m.view == v && !m.since.IsZero() {
 		p.observe(answered, time.Since(m.since))
 		p.close(m)
+		if w := p.cohorts.way; w != nil && w.attempt > 0 && m.attempt == w.attempt {
+			p.happen(event{member: m, attempt: w.attempt, what: (*Push).hasSettled})
+		}
 	}
 }
 
@@ -174,12 +192,12 @@ func (p *Push) Answered(s *server.Session, v server.Verdict) {
 		if len(p.refused) == 0 {
 			return
 		}
-		delete(p.refused, refusal{s, v.Kind, ""})
+		p.pardon(refusal{s, v.Kind, ""})
 		for _, r := range v.Resources {
-			delete(p.refused, refusal{s, v.Kind, r.Name})
+			p.pardon(refusal{s, v.Kind, r.Name})
 		}
 		for _, name := range v.Removed {
-			delete(p.refused, refusal{s, v.Kind, name})
+			p.pardon(refusal{s, v.Kind, name})
 		}
 		p.gauge(refusing, len(p.refused))
 		return
@@ -193,10 +211,19 @@ func (p *Push) Answered(s *server.Session, v server.Verdict) {
 		key.name, version = v.Resources[0].Name, v.Resources[0].Version
 	}
 	p.Log.Error("a proxy has refused what it was told", "proxy", m.proxy.ID, "kind", v.Kind, "name", key.name, "version", version, "because", v.Refused)
-	if _, is := p.refused[key]; is || len(p.refused) < maxRefused {
-		p.refused[key] = Refusal{Proxy: m.proxy.ID, Kind: v.Kind.String(), Name: key.name, Version: version, Because: v.Refused, At: time.Now()}
+	before, again := p.refused[key]
+	// Who refuses another version, too, refuses something else than what is other in it.
+	anyway := again && (before.anyway || before.Version != version)
+	if again || len(p.refused) < maxRefused {
+		p.pardon(key)
+		m.refusals.Add(1)
+		p.refused[key] = Refusal{Proxy: m.proxy.ID, Kind: v.Kind.String(), Name: key.name, Version: version, Because: v.Refused, At: time.Now(), anyway: anyway}
+		p.suspect(m, v, p.refused[key].as())
 	} else {
 		p.count(unremembered, 1)
 	}
 	p.gauge(refusing, len(p.refused))
+	if p.cohorts.way != nil && !anyway {
+		p.happen(event{member: m, what: (*Push).hasRefused, verdict: v})
+	}
 }

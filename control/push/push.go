@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/secrets"
 	"github.com/weftmesh/weft/control/source"
+	"github.com/weftmesh/weft/control/store"
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/xds/server"
@@ -29,6 +31,12 @@ type Options struct {
 	// Admit says whether a proxy is who it says it is, and may put right what it says of that. An error, with a status of gRPC's, turns it
 	// away. Nil: everybody is believed, and nobody has shown anything.
 	Admit func(*server.Session, *translate.Proxy) (Shown, error)
+	// ByCohorts: what does not say how it goes to proxies goes step by step, and not to all at once. StepWait is how long a step waits for answers; 0:
+	// DefaultStepWait.
+	ByCohorts bool
+	StepWait  time.Duration
+	// Store keeps what is held back; nil: it is not kept.
+	Store store.Store
 	// Secrets are told to those who have shown who they are; nil: to nobody.
 	Secrets *secrets.Secrets
 	// Revision is this control plane's; a proxy that is meant for another one is served, and that is said. Empty: nobody is told apart.
@@ -50,7 +58,12 @@ type Push struct {
 	Options
 	queue chan told
 	wake  chan struct{} // has room for one: a proxy has come
+	turn  chan struct{} // has room for one: there are events
+	asked chan func()   // what people ask for, of the goroutine that runs
 	whole chan struct{} // closed when every source has told something and all is shown
+
+	suspicions chan suspicion
+	keeping    chan struct{} // has room for one: what is held back may be another
 
 	mu       sync.Mutex
 	awaited  map[string]bool                 // sources that have not told anything
@@ -69,11 +82,21 @@ type Push struct {
 	began    time.Time // the first of those
 	last     Round
 	mesh     *mesh.Mesh // nil until every source has told something
+	cohorts  cohorts    // is written by the goroutine that runs
+	events   []event    // while something is under way
+	lone     *group     // of the one that is told first; nil: there is none
+	findings map[refusedAs]*finding
+	recent   []source.Key // what changed last, the last first
+	restored map[source.Key]restored
 
 	memory *giver
 
 	// Of the goroutine that runs.
-	next       *mesh.Mesh
+	next       *mesh.Mesh // that all are told of
+	after      *mesh.Mesh // and what is under way; nil: nothing is
+	shown      shownAt
+	tried      map[*group]*server.View // is held, so that what it is made of is there when it is shown
+	timer      *time.Timer             // of a step
 	translator *translate.Translator
 }
 
@@ -99,9 +122,15 @@ func New(o Options) *Push {
 		claims:  claims{order: o.Sources, owners: map[source.Key]string{}, waits: map[source.Key]map[string]*source.Object{}},
 		proxies: map[*server.Session]*member{}, groups: map[string]*group{}, refused: map[refusal]Refusal{},
 		next: mesh.New(), translator: translate.New(), memory: newGiver(),
+		turn: make(chan struct{}, 1), asked: make(chan func()), suspicions: make(chan suspicion, maxSuspicions), keeping: make(chan struct{}, 1), findings: map[refusedAs]*finding{},
+		cohorts: cohorts{wait: cmp.Or(o.StepWait, DefaultStepWait), held: map[source.Key]*held{}}, timer: time.NewTimer(time.Hour),
 	}
+	p.timer.Stop()
 	for _, name := range o.Sources {
 		p.awaited[name] = true
+	}
+	if o.Store != nil {
+		p.awaited[fromKept] = true
 	}
 	return p
 }
@@ -116,6 +145,13 @@ func (p *Push) Tell(ctx context.Context, name string, b source.Batch) {
 
 // Run works until ctx ends. A change is taken at once; what comes while views are made is the next round.
 func (p *Push) Run(ctx context.Context) {
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer p.memory.timer.Stop()
+	beside.Go(func() { p.investigator(ctx) })
+	if p.Store != nil {
+		beside.Go(func() { p.keeper(ctx) })
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -127,6 +163,13 @@ func (p *Push) Run(ctx context.Context) {
 		case <-p.Secrets.News():
 			p.expel()
 			p.renew()
+		case <-p.turn:
+			p.advance(time.Now())
+		case <-p.timer.C:
+			p.advance(time.Now())
+		case f := <-p.asked:
+			f()
+			p.advance(time.Now())
 		}
 	}
 }
@@ -154,9 +197,19 @@ func (p *Push) round(batches []told) {
 		changes = append(changes, p.settle(t.source, p.check(t.source, t.batch.Changes), settled)...)
 	}
 	p.trigger(changes)
-	p.next = p.next.With(changes)
 	p.mu.Lock()
 	whole, first := len(p.awaited) == 0, p.mesh == nil
+	atOnce := changes
+	if !first {
+		atOnce = p.cohorts.take(changes, p.careful)
+		p.changed(changes)
+	}
+	if p.next = p.next.With(atOnce); p.after != nil {
+		p.after = p.after.With(atOnce)
+	}
+	if whole && first {
+		p.next = p.next.With(p.restore())
+	}
 	if whole {
 		p.mesh = p.next
 	}
@@ -166,10 +219,6 @@ func (p *Push) round(batches []told) {
 		} else {
 			delete(p.owned, key)
 		}
-	}
-	list := make([]*group, 0, len(p.groups))
-	for _, g := range p.groups {
-		list = append(list, g)
 	}
 	p.mu.Unlock()
 	if !whole || len(changes) == 0 && p.last.Number > 0 {
@@ -184,12 +233,7 @@ func (p *Push) round(batches []told) {
 	p.mu.Lock()
 	p.last = Round{Number: p.last.Number + 1, Changes: len(changes), Began: began}
 	p.mu.Unlock()
-	shown := 0
-	for _, g := range list {
-		if v := p.view(g); v != nil && v != g.view {
-			shown += p.show(g, v, began, true)
-		}
-	}
+	shown := p.advance(began)
 	p.mu.Lock()
 	p.last.Proxies, p.last.Computed = shown, time.Since(began)
 	r := p.last
@@ -220,15 +264,20 @@ func (p *Push) welcome() {
 
 // view is what a group's proxies are to be told. If making it goes wrong, they keep what they have been told, and so does everybody else: nil.
 func (p *Push) view(g *group) (v *server.View) {
-	defer func() {
-		if r := recover(); r != nil {
-			p.count(failures, 1)
-			p.Log.Error("a view could not be made: its proxies keep the one they have", "proxy", g.proxy.ID, "because", r, "stack", string(debug.Stack()))
-			p.translator, v = translate.New(), nil
-		}
-	}()
-	base, credentials := p.translator.Told(p.next, g.proxy)
-	return p.dress(g, base, credentials)
+	defer p.unmade(g, func() { v = nil })
+	m := p.told(g)
+	base, credentials := p.translator.Told(m, g.proxy)
+	return p.dress(g, m, base, credentials)
+}
+
+// unmade is deferred: what goes wrong when a view is made is said, and none is given.
+func (p *Push) unmade(g *group, none func()) {
+	if r := recover(); r != nil {
+		p.count(failures, 1)
+		p.Log.Error("a view could not be made: its proxies keep the one they have", "proxy", g.proxy.ID, "because", r, "stack", string(debug.Stack()))
+		p.translator = translate.New()
+		none()
+	}
 }
 
 // show has a group's proxies be told of a view, and says how many there are.
@@ -304,7 +353,7 @@ func (p *Push) note(t told) {
 			wrong++
 		}
 	}
-	if first || len(t.batch.Changes) > 0 {
+	if first && t.source != fromKept || len(t.batch.Changes) > 0 {
 		p.Log.Info("read", "source", t.source, "changes", len(t.batch.Changes), "wrong", wrong)
 	}
 	if len(before) > 0 && len(t.batch.Problems) == 0 {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/weftmesh/weft/control/ca"
+	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/secrets"
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/xds/server"
@@ -35,7 +36,7 @@ const (
 
 // dress adds to what translation has made the secrets that a group's proxies are told. nil: they are not to be told anything yet, since what they wait
 // for first is on its way.
-func (p *Push) dress(g *group, base *server.View, credentials []string) *server.View {
+func (p *Push) dress(g *group, m *mesh.Mesh, base *server.View, credentials []string) *server.View {
 	d := dressed{base: base}
 	wants := g.proxy.Identity == translate.FromPlane
 	switch {
@@ -61,7 +62,7 @@ func (p *Push) dress(g *group, base *server.View, credentials []string) *server.
 			}
 		}
 		var not []secrets.Withheld
-		d.has, not = p.Secrets.Credentials(p.next, g.who.Namespace, credentials, g.has)
+		d.has, not = p.Secrets.Credentials(m, g.who.Namespace, credentials, g.has)
 		d.withheld = append(d.withheld, not...)
 	}
 	if d.whole = g.whole; d.base != g.base || d.own != g.own || d.roots != g.roots || d.has != g.has || g.whole == nil {

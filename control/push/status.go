@@ -22,6 +22,11 @@ type Status struct {
 	Proxies  []Proxy        `json:"proxies"` // by name
 	Refused  []Refusal      `json:"refused"` // by proxy
 	Last     Round          `json:"last"`
+	// RefusedObjects are what refused resources were made of, by name, as far as that is known.
+	RefusedObjects []RefusedObject `json:"refusedObjects,omitempty"`
+	// Rollouts are the changes that go step by step: those under way, and then those that come next.
+	Rollouts []Rollout  `json:"rollouts,omitempty"`
+	HeldBack []HeldBack `json:"heldBack,omitempty"` // by name
 }
 
 // Problem is something wrong with what a source has.
@@ -73,6 +78,7 @@ type Refusal struct {
 	Version string    `json:"version"`
 	Because string    `json:"because"`
 	At      time.Time `json:"at"`
+	anyway  bool      // it has refused another version, too
 }
 
 // Round is what became of what sources told at once.
@@ -103,6 +109,9 @@ func (p *Push) Status() Status {
 	})
 	slices.SortFunc(s.Refused, func(a, b Refusal) int {
 		return cmp.Or(cmp.Compare(a.Proxy, b.Proxy), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	slices.SortFunc(s.RefusedObjects, func(a, b RefusedObject) int {
+		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Because, b.Because))
 	})
 	return s
 }
@@ -148,6 +157,10 @@ func (p *Push) gatherStatus(s *Status) *mesh.Mesh {
 	for _, r := range p.refused {
 		s.Refused = append(s.Refused, r)
 	}
+	for _, one := range p.refusedObjects() {
+		s.RefusedObjects = append(s.RefusedObjects, one)
+	}
+	s.Rollouts, s.HeldBack = p.cohorts.rollouts(), p.cohorts.heldBack()
 	return p.mesh
 }
 
@@ -189,7 +202,8 @@ func (p *Push) Told(id string) (told [server.Kinds][]*server.Resource, version s
 	return told, version, is
 }
 
-// Problems are all that there are with objects of sources: what is wrong with them, what is not run of them, and which of several do not count.
+// Problems are all that there are with objects of sources: what is wrong with them, what is not run of them, which of several do not count, what proxies
+// have refused of them, and what is held back.
 func (p *Push) Problems() (out []source.Problem) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -202,7 +216,7 @@ func (p *Push) Problems() (out []source.Problem) {
 	for _, list := range p.doubled {
 		out = append(out, list...)
 	}
-	return out
+	return append(out, p.refusals()...)
 }
 
 // Readied is closed when every source has told something, and whoever waited has been shown what comes of it.

@@ -218,6 +218,14 @@ func (c *checker) annotations() {
 	if author, is := c.object.Annotations[AuthorAnnotation]; is && !IsAuthor(author) {
 		c.warn("metadata.annotations"+step(AuthorAnnotation), "%q names nobody: want a word of at most 128 bytes", short(author))
 	}
+	if how, is := c.object.Annotations[RolloutAnnotation]; is {
+		switch at := "metadata.annotations" + step(RolloutAnnotation); {
+		case how != AtOnce && how != ByCohorts:
+			c.bad(at, "is %q: want %s or %s", short(how), AtOnce, ByCohorts)
+		case how == ByCohorts && NeverWaits(c.object.Kind):
+			c.warn(at, "says nothing of a %s: it never waits", c.object.Kind)
+		}
+	}
 	if Forms[c.object.Kind].message == nil {
 		return
 	}

@@ -270,6 +270,22 @@ func field(pairs []*yaml.Node, name string) *yaml.Node {
 	return nil
 }
 
+// RolloutAnnotation says how changes of an object go to proxies: to all AtOnce, or step by step ByCohorts.
+const (
+	RolloutAnnotation = "weftmesh.io/rollout"
+	AtOnce            = "at-once"
+	ByCohorts         = "cohorts"
+)
+
+// NeverWaits says whether objects of a kind move all the time, or must not be late: they go to all proxies at once, whatever they say.
+func NeverWaits(k Kind) bool {
+	switch k {
+	case EndpointSlice, Pod, Node, WorkloadEntry, WorkloadGroup, Namespace, Secret, ConfigMap:
+		return true
+	}
+	return false
+}
+
 // AuthorAnnotation names who has written an object, where the source itself does not know.
 const AuthorAnnotation = "weftmesh.io/author"
 

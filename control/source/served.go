@@ -249,5 +249,5 @@ func keep(m *map[string]string, is func(string) bool) {
 // meansSomething tells whether a label or an annotation is for a mesh.
 func meansSomething(name string) bool {
 	domain, _, is := strings.Cut(name, "/")
-	return is && (domain == "istio.io" || strings.HasSuffix(domain, ".istio.io") || domain == "istio.alibabacloud.com" || strings.HasSuffix(domain, ".istio.alibabacloud.com"))
+	return name == RolloutAnnotation || is && (domain == "istio.io" || strings.HasSuffix(domain, ".istio.io") || domain == "istio.alibabacloud.com" || strings.HasSuffix(domain, ".istio.alibabacloud.com"))
 }

@@ -54,7 +54,7 @@ type serviceEndpointsKey struct {
 }
 
 func (t *Translator) endpointLayer(m *mesh.Mesh, p *Proxy, s *scope) *endpointLayer {
-	k := assignmentTraits{settings: m.Settings, traits: Traits{Istio: p.Traits.Istio, Gateway: p.Traits.Gateway}}
+	k := assignmentTraits{settings: m.Settings, traits: Traits{Istio: p.Traits.Istio, Gateway: p.Traits.Gateway, Proxyless: p.Traits.Proxyless}}
 	if m.Peers.Disables() {
 		k.peers = m.Peers
 	}
@@ -123,7 +123,7 @@ func assignment(k *assignmentTraits, name string, list []*mesh.Endpoint, failing
 		l := by[e.Locality]
 		if l == nil {
 			l = &endpointv3.LocalityLbEndpoints{LoadBalancingWeight: u32(0)}
-			if e.Locality != (mesh.Locality{}) {
+			if e.Locality != (mesh.Locality{}) || k.traits.Proxyless { // a client of gRPC's refuses endpoints that are nowhere
 				l.Locality = &corev3.Locality{Region: e.Locality.Region, Zone: e.Locality.Zone, SubZone: e.Locality.SubZone}
 			}
 			by[e.Locality] = l

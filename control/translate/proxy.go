@@ -71,6 +71,8 @@ type Traits struct {
 	// Gateway: nobody's own traffic comes to it, so that there is no destination to pass anything on to.
 	Gateway bool
 	IPv6    bool
+	// Proxyless: it is a client of gRPC's own, and no proxy.
+	Proxyless bool
 }
 
 // Metadata of nodes, as Istio's, but for the last, which says where the node has its identity from: "agent", "ads" or "none". Unsaid, it is the agent
@@ -88,6 +90,7 @@ const (
 	metaHTTP10       = "HTTP10"
 	metaCluster      = "CLUSTER_ID"
 	metaRevision     = "ISTIO_REVISION"
+	metaGenerator    = "GENERATOR"
 	metaIdentity     = "WEFT_IDENTITY"
 )
 
@@ -145,6 +148,13 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 		p.Traits.Bound = true
 	default:
 		return nil, fmt.Errorf("translate: node %q: metadata %s is %q: want REDIRECT, TPROXY or NONE", node.GetId(), metaInterception, mode)
+	}
+	if said(metaGenerator) == "grpc" {
+		if p.Role != Sidecar {
+			return nil, fmt.Errorf("translate: node id %q: metadata %s is grpc, which is said of type sidecar", node.GetId(), metaGenerator)
+		}
+		p.Traits, p.Identity = Traits{Proxyless: true}, NoIdentity // its certificates are its own
+		return p, nil
 	}
 	isTrue := func(name string) bool {
 		v := meta[name]

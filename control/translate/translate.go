@@ -43,6 +43,8 @@ type Translator struct {
 	patcheds        memo[patchedKey, patched]
 	views           memo[viewKey, view]
 
+	proxylesses memo[proxylessKey, proxyless]
+
 	patchedResources memo[patchedResourceKey, patchedResource]
 }
 
@@ -70,6 +72,7 @@ type layers struct {
 	inbound   *inbound
 	gateway   *gateway
 	names     *namesLayer
+	proxyless *proxyless
 	patches   *patches // nil: there are none
 }
 
@@ -82,6 +85,7 @@ type viewKey struct {
 	inbound   ref[inbound]
 	gateway   ref[gateway]
 	names     ref[namesLayer]
+	proxyless ref[proxyless]
 	patches   ref[patches]
 }
 
@@ -99,6 +103,7 @@ func (t *Translator) sweep() {
 	t.spaces.sweep()
 	t.gateways.sweep()
 	t.names.sweep()
+	t.proxylesses.sweep()
 	t.patcheds.sweep()
 	t.views.sweep()
 }
@@ -139,13 +144,17 @@ func (t *Translator) commonOf(m *mesh.Mesh, p *Proxy) *common {
 		return c
 	}
 	s := t.scope(m, p)
-	c := &common{scope: s, layers: layers{static: t.static(m, p), clusters: t.clusterLayer(m, p, s), endpoints: t.endpointLayer(m, p, s), names: t.namesLayer(m, p, s)}}
-	if p.Role == Sidecar {
-		c.listeners, c.routes = t.listenerLayer(m, p, s), t.routeLayer(m, p, s)
+	c := &common{scope: s, layers: layers{endpoints: t.endpointLayer(m, p, s)}}
+	if p.Traits.Proxyless {
+		c.proxyless = t.proxyless(m, p, s)
 	} else {
-		c.gateway = t.gateway(m, p, s)
+		c.static, c.clusters, c.names, c.patches = t.static(m, p), t.clusterLayer(m, p, s), t.namesLayer(m, p, s), t.patchesFor(m, p)
+		if p.Role == Sidecar {
+			c.listeners, c.routes = t.listenerLayer(m, p, s), t.routeLayer(m, p, s)
+		} else {
+			c.gateway = t.gateway(m, p, s)
+		}
 	}
-	c.patches = t.patchesFor(m, p)
 	if len(t.commons) >= maxKin { // proxies that come and go while nothing changes
 		clear(t.commons)
 	}
@@ -163,17 +172,23 @@ func (t *Translator) view(m *mesh.Mesh, p *Proxy) *view {
 	}
 	c := t.commonOf(m, p)
 	l := c.layers
-	if p.Role == Sidecar {
+	if p.Role == Sidecar && !p.Traits.Proxyless {
 		l.inbound = t.inbound(m, p, c.scope)
 	}
-	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.names), weak.Make(l.patches)}
+	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.names), weak.Make(l.proxyless), weak.Make(l.patches)}
 	return t.views.get(k, func() *view {
-		v := &view{layers: l, credentials: l.credentials(p.Role)}
-		parts := []*part{l.static.clusters, l.clusters.part, l.endpoints.part}
-		if p.Role == Sidecar {
-			parts = append(parts, l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
+		v := &view{layers: l}
+		var parts []*part
+		if l.proxyless != nil {
+			parts = []*part{l.proxyless.clusters, l.endpoints.part, l.proxyless.listeners, l.proxyless.tables}
 		} else {
-			parts = append(parts, l.gateway.listeners, l.gateway.tables)
+			v.credentials = l.credentials(p.Role)
+			parts = []*part{l.static.clusters, l.clusters.part, l.endpoints.part}
+			if p.Role == Sidecar {
+				parts = append(parts, l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
+			} else {
+				parts = append(parts, l.gateway.listeners, l.gateway.tables)
+			}
 		}
 		parts = slices.DeleteFunc(parts, func(p *part) bool { return p == nil })
 		if l.patches != nil {
@@ -183,7 +198,9 @@ func (t *Translator) view(m *mesh.Mesh, p *Proxy) *view {
 				parts = append(parts, one.part)
 			}
 		}
-		parts = append(parts, l.names.part)
+		if l.names != nil {
+			parts = append(parts, l.names.part)
+		}
 		var sums []byte
 		for _, one := range parts {
 			if len(one.Resources) > 0 {

@@ -103,7 +103,7 @@ func (s *Session) answer(k Kind, v *View) (send []*Resource, missing []string) {
 	}
 	for _, name := range t.asked {
 		delete(t.odd, name) // so that it is among the news
-		if v.find(k, name) == nil {
+		if v.Find(k, name) == nil {
 			missing = append(missing, name)
 		}
 	}

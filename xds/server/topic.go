@@ -60,7 +60,7 @@ func (t *topic) answer(k Kind, to, round *View) (send []*Resource, missing []str
 	send = make([]*Resource, 0, len(t.asked))
 	to.pick(k, t.asked, func(name string, r *Resource) {
 		if r == nil && round != to {
-			if still := round.find(k, name); still != nil {
+			if still := round.Find(k, name); still != nil {
 				send = append(send, still)
 				t.keepOdd(name, odd{still.Version, still}) // until its turn to go
 				return
@@ -113,7 +113,7 @@ func (t *topic) news(by *Server, k Kind, to *View) (send []*Resource) {
 	})
 	found := len(send)
 	for name, o := range t.odd {
-		r := to.find(k, name)
+		r := to.Find(k, name)
 		if r == nil {
 			if o == (odd{}) {
 				delete(t.odd, name)
@@ -133,7 +133,7 @@ func (t *topic) news(by *Server, k Kind, to *View) (send []*Resource) {
 // gone gives the names of what the proxy has and the view it was told has not.
 func (t *topic) gone(k Kind) (removed []string) {
 	for name, o := range t.odd {
-		if t.told.find(k, name) != nil {
+		if t.told.Find(k, name) != nil {
 			continue
 		}
 		delete(t.odd, name)
@@ -156,7 +156,7 @@ func (t *topic) list(k Kind) (send []*Resource) {
 		t.told.each(k, take)
 	} else {
 		for _, name := range t.named {
-			if r := t.told.find(k, name); r != nil {
+			if r := t.told.Find(k, name); r != nil {
 				take(r)
 			}
 		}
@@ -217,7 +217,7 @@ func (t *topic) found(k Kind, name string) *Resource {
 	if t.told == nil {
 		return nil
 	}
-	return t.told.find(k, name)
+	return t.told.Find(k, name)
 }
 
 // half gives the next of them, less what was told otherwise by now.

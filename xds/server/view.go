@@ -45,8 +45,8 @@ type View struct {
 	Parts   []*Part
 }
 
-// find is a resource by its name; nil: there is none.
-func (v *View) find(k Kind, name string) *Resource {
+// Find is a resource by its name; nil: there is none.
+func (v *View) Find(k Kind, name string) *Resource {
 	for _, p := range v.Parts {
 		if p.Kind != k {
 			continue
@@ -68,7 +68,7 @@ func (v *View) pick(k Kind, list names, f func(name string, r *Resource)) {
 		if p.Kind == k {
 			if len(p.Resources) > few*len(list) || len(parts) == cap(parts) {
 				for _, name := range list {
-					f(name, v.find(k, name))
+					f(name, v.Find(k, name))
 				}
 				return
 			}
