@@ -14,13 +14,16 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/source/file"
+	"github.com/weftmesh/weft/control/translate"
 )
 
-const analyzeHelp = `Say what is wrong with a mesh's objects before weftd has them: what cannot be read, what breaks Istio's rules, what is there twice, and what
-weftd does not run yet. It is what weftd itself would say of them, and nobody is asked.
+const analyzeHelp = `Say what is wrong with a mesh's objects before weftd has them: what cannot be read, what breaks Istio's rules, what is there twice, what
+weftd does not run yet, and, if there are services among them, what names a host, a subset, a gateway or a route that is not there. It is what
+weftd itself would say of them, and nobody is asked.
 
 PATH is a file, a directory, of which the files count that weftd would read there, or - for standard input.
 Exit code: 0 if nothing is wrong, or there are warnings alone, 1 if something is, 2 if asked wrongly.
@@ -113,8 +116,18 @@ func analyze(ctx context.Context, paths []string, meshConfig string, s streams) 
 			a.add(o)
 		}
 	}
+	var whole []source.Change
+	services := false
 	for _, o := range a.objects {
-		a.problems = append(a.problems, push.Check(o)...)
+		found := push.Check(o)
+		a.problems = append(a.problems, found...)
+		if !slices.ContainsFunc(found, func(one source.Problem) bool { return !one.Warning }) {
+			whole = append(whole, source.Change{Key: o.Key, Object: o})
+			services = services || o.Kind == source.Service || o.Kind == source.ServiceEntry
+		}
+	}
+	if services { // else they are elsewhere, and it is not known what is there
+		a.problems = append(a.problems, translate.References(mesh.New().With(whole))...)
 	}
 	f := &findings{Objects: len(a.objects), Problems: []finding{}}
 	for _, p := range a.problems {

@@ -59,7 +59,8 @@ func TestAnalyze(t *testing.T) {
 	for name, text := range map[string]string{
 		"good.yaml": goodEntry, "mesh/deep/good.yaml": goodEntry, "mesh/route.yaml": wrongRoute, "mesh/note.txt": "nothing: [", "mesh/.off.yaml": wrongRoute,
 		"gateway.yaml": unrunGateway, "warned.yaml": unrunPlugin + "---" + skipped, "torn.yaml": "spec: [", "mesh.conf": "trustDoman: here\n", "right.conf": "trustDomain: here\n",
-		"twice.yaml": goodEntry + "---" + goodEntry,
+		"astray.yaml": "\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: astray, namespace: a}\nspec: {hosts: [shop.test], http: [{route: [{destination: {host: shop.test, subset: v2}}]}]}\n",
+		"twice.yaml":  goodEntry + "---" + goodEntry,
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -78,6 +79,8 @@ func TestAnalyze(t *testing.T) {
 		{"mesh mesh/route.yaml ./mesh/deep/good.yaml", exitFailed, "1 good objects, 1 problems, 0 warnings", ""}, // named twice is not there twice
 		{"good.yaml mesh/deep", exitFailed, "mesh/deep/good.yaml:2 wrong ServiceEntry a/shop - is in good.yaml:2 too, and that one counts", ""},
 		{"twice.yaml", exitFailed, "twice.yaml:11 wrong ServiceEntry a/shop - is in twice.yaml:2 too, and that one counts", ""},
+		{"astray.yaml good.yaml", exitDone, "astray.yaml:2 warning VirtualService a/astray spec.http[0].route[0].destination.subset no DestinationRule for shop.test has a subset \"v2\": requests are answered with 503", ""},
+		{"astray.yaml", exitDone, "1 good objects, 0 problems, 0 warnings", ""}, // services are elsewhere
 		{"gateway.yaml", exitFailed, "gateway.yaml:2 wrong Gateway a/edge spec.servers[0].tls.mode AUTO_PASSTHROUGH is not run yet", ""},
 		{"warned.yaml", exitDone, "WasmPlugin a/plug - WasmPlugin is not run yet", ""},
 		{"warned.yaml", exitDone, "1 good objects, 0 problems, 2 warnings", ""},

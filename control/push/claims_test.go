@@ -3,6 +3,7 @@ package push
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,10 +72,25 @@ func TestAnObjectOfTwoSources(t *testing.T) {
 	p.eventually("the store's counts", is("the store", revision("a.test")))
 	p.tell("files", shop("b.test"))
 	p.eventually("the file's counts", is("files", revision("b.test")))
+	wrong := func(s Status) []Problem { // besides that nobody has the host that it leads to
+		return slices.DeleteFunc(s.Problems, func(one Problem) bool { return one.Warning })
+	}
 	p.eventually("it is said", func(s Status) bool {
-		return len(s.Problems) == 1 && s.Problems[0].Source == "the store" && strings.HasSuffix(s.Problems[0].Text, "VirtualService a/shop: is in files (f.yaml) too, and that one counts") && !s.Problems[0].Warning
+		found := wrong(s)
+		return len(found) == 1 && found[0].Source == "the store" && strings.HasSuffix(found[0].Text, "VirtualService a/shop: is in files (f.yaml) too, and that one counts")
 	})
 	p.Tell(p.ctx, "files", source.Batch{Changes: []source.Change{{Key: key}}})
 	p.eventually("the store's counts again", is("the store", revision("a.test")))
-	p.eventually("nothing is wrong", func(s Status) bool { return len(s.Problems) == 0 })
+	p.eventually("nothing is wrong", func(s Status) bool { return len(wrong(s)) == 0 })
+}
+
+// What an object names that is not there is said for as long as it is not.
+func TestWhatIsNotThereIsSaid(t *testing.T) {
+	p := newPlane(t, "files")
+	p.tell("files", "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: shop, namespace: a}, spec: {hosts: [b.test], http: [{route: [{destination: {host: a.test}}]}]}}")
+	p.eventually("it is said", func(s Status) bool {
+		return len(s.Problems) == 1 && s.Problems[0].Warning && strings.HasSuffix(s.Problems[0].Text, "spec.http[0].route[0].destination.host: no service has the host a.test: requests are answered with 503")
+	})
+	p.tell("files", "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: a, namespace: a}, spec: {hosts: [a.test], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], endpoints: [{address: 10.0.0.1}]}}")
+	p.eventually("it is said no longer", func(s Status) bool { return len(s.Problems) == 0 })
 }

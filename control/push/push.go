@@ -65,29 +65,30 @@ type Push struct {
 	suspicions chan suspicion
 	keeping    chan struct{} // has room for one: what is held back may be another
 
-	mu       sync.Mutex
-	awaited  map[string]bool                 // sources that have not told anything
-	problems map[string][]source.Problem     // that sources have told, by source
-	unrun    map[claim][]source.Problem      // what translation does not run of objects
-	doubled  map[source.Key][]source.Problem // of objects that several sources have
-	claims   claims
-	owned    map[source.Key]string // the sources of what is in the mesh, but for the first one's; claims are of what will be
-	proxies  map[*server.Session]*member
-	groups   map[string]*group
-	arrived  []*group // that have no view, of the mesh that there is
-	refused  map[refusal]Refusal
-	plain    bool      // it was said that who comes in plain text is told no secrets
-	other    bool      // it was said that proxies come that are meant for another revision
-	open     int       // streams that have not answered all that came of changes
-	began    time.Time // the first of those
-	last     Round
-	mesh     *mesh.Mesh // nil until every source has told something
-	cohorts  cohorts    // is written by the goroutine that runs
-	events   []event    // while something is under way
-	lone     *group     // of the one that is told first; nil: there is none
-	findings map[refusedAs]*finding
-	recent   []source.Key // what changed last, the last first
-	restored map[source.Key]restored
+	mu         sync.Mutex
+	awaited    map[string]bool                 // sources that have not told anything
+	problems   map[string][]source.Problem     // that sources have told, by source
+	unrun      map[claim][]source.Problem      // what translation does not run of objects
+	doubled    map[source.Key][]source.Problem // of objects that several sources have
+	references referencesIn                    // as they were last looked for
+	claims     claims
+	owned      map[source.Key]string // the sources of what is in the mesh, but for the first one's; claims are of what will be
+	proxies    map[*server.Session]*member
+	groups     map[string]*group
+	arrived    []*group // that have no view, of the mesh that there is
+	refused    map[refusal]Refusal
+	plain      bool      // it was said that who comes in plain text is told no secrets
+	other      bool      // it was said that proxies come that are meant for another revision
+	open       int       // streams that have not answered all that came of changes
+	began      time.Time // the first of those
+	last       Round
+	mesh       *mesh.Mesh // nil until every source has told something
+	cohorts    cohorts    // is written by the goroutine that runs
+	events     []event    // while something is under way
+	lone       *group     // of the one that is told first; nil: there is none
+	findings   map[refusedAs]*finding
+	recent     []source.Key // what changed last, the last first
+	restored   map[source.Key]restored
 
 	memory *giver
 

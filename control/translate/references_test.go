@@ -1,0 +1,75 @@
+package translate
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/weftmesh/weft/control/mesh"
+	"github.com/weftmesh/weft/test/manifest"
+)
+
+// TestReferences names what is not there by object and field, and says nothing of what might be.
+func TestReferences(t *testing.T) {
+	const there = `
+kind: MeshConfig
+metadata: {name: istio}
+spec: {extensionProviders: [{name: files, envoyFileAccessLog: {path: /dev/stdout}}]}
+---
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 10.0.0.1, ports: [{port: 80}]}
+---
+kind: Service
+metadata: {name: elsewhere, namespace: shop}
+spec: {type: ExternalName, externalName: example.com}
+---
+kind: ServiceEntry
+metadata: {name: wide, namespace: far}
+spec: {hosts: ["*.wide.test", Upper.test], resolution: NONE, ports: [{number: 80, name: http, protocol: HTTP}]}
+---
+kind: DestinationRule
+metadata: {name: web, namespace: far}
+spec: {host: web.shop.svc.cluster.local, subsets: [{name: v1}]}
+---
+kind: DestinationRule
+metadata: {name: all, namespace: far}
+spec: {host: "*.wide.test", subsets: [{name: w}]}
+---
+kind: Gateway
+metadata: {name: edge, namespace: gates}
+spec: {selector: {a: b}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]}
+---
+kind: VirtualService
+metadata: {name: part, namespace: far}
+spec: {http: [{route: [{destination: {host: web.shop.svc.cluster.local}}]}]}
+---
+`
+	for _, c := range []struct{ name, object, want string }{
+		{"all is there", "kind: VirtualService\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [web], gateways: [mesh, gates/edge], http: [{name: x, match: [{uri: {prefix: /x}}], delegate: {name: part, namespace: far}}, " +
+			"{route: [{destination: {host: web, subset: v1}, weight: 1}, {destination: {host: elsewhere}, weight: 1}, {destination: {host: a.wide.test, subset: w}, weight: 1}, {destination: {host: upper.test}, weight: 1}], mirror: {host: WEB.shop.svc.cluster.local}}]}", ""},
+		{"a host, as a short name elsewhere", "kind: VirtualService\nmetadata: {name: a, namespace: far}\nspec: {hosts: [x], http: [{route: [{destination: {host: web}}]}]}", "spec.http[0].route[0].destination.host: no service has the host web.far.svc.cluster.local"},
+		{"a subset", "kind: VirtualService\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [web], http: [{route: [{destination: {host: web}}]}, {route: [{destination: {host: web, subset: v2}}]}]}", "spec.http[1].route[0].destination.subset: no DestinationRule for web.shop.svc.cluster.local has a subset \"v2\""},
+		{"a mirror", "kind: VirtualService\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [web], http: [{route: [{destination: {host: web}}], mirrors: [{destination: {host: web}}, {destination: {host: gone.test}}]}]}", "spec.http[0].mirrors[1].destination.host: no service has the host gone.test"},
+		{"of bytes", "kind: VirtualService\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [web], tcp: [{route: [{destination: {host: x.test}}]}], tls: [{match: [{sniHosts: [web]}], route: [{destination: {host: y.test}}]}]}", "spec.tcp[0].route[0].destination.host: no service has the host x.test, spec.tls[0].route[0].destination.host: no service has the host y.test"},
+		{"a gateway", "kind: VirtualService\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [web], gateways: [edge], http: [{route: [{destination: {host: web}}]}]}", "spec.gateways[0]: there is no Gateway shop/edge"},
+		{"a delegate", "kind: VirtualService\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [web], http: [{delegate: {name: part}}]}", "spec.http[0].delegate: there is no VirtualService shop/part"},
+		{"a rule", "kind: DestinationRule\nmetadata: {name: a, namespace: shop}\nspec: {host: nobody}", "spec.host: no service has the host nobody.shop.svc.cluster.local"},
+		{"a rule for many", "kind: DestinationRule\nmetadata: {name: a, namespace: shop}\nspec: {host: '*.svc.cluster.local'}", ""},
+		{"a Sidecar", "kind: Sidecar\nmetadata: {name: a, namespace: shop}\nspec: {egress: [{hosts: ['./*', 'far/*.wide.test', '*/b.wide.test', 'far/web.test']}]}", "spec.egress[0].hosts[3]: no service has the host web.test"},
+		{"a provider", "kind: Telemetry\nmetadata: {name: a, namespace: shop}\nspec: {accessLogging: [{providers: [{name: envoy}, {name: files}, {name: file}]}]}", "spec.accessLogging[0].providers[2].name: MeshConfig describes no provider \"file\""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []string
+			for _, p := range References(mesh.New().With(manifest.Read(t, there+c.object))) {
+				text, _, more := strings.Cut(p.Text, ": ")
+				if !more || p.Name != "a" || !p.Warning {
+					t.Errorf("%+v: want what becomes of it", p)
+				}
+				got = append(got, p.Path+": "+text)
+			}
+			if strings.Join(got, ", ") != c.want {
+				t.Errorf("says %q, want %q", got, c.want)
+			}
+		})
+	}
+}
