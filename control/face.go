@@ -34,7 +34,7 @@ func (p *Plane) openFace() {
 // everybody's proxies.
 func (p *Plane) answer(ctx context.Context, q *server.Question) (*server.Answer, error) {
 	if err := p.mayAsk(ctx, q); err != nil {
-		p.Log.Warn("a question about the control plane is not answered", "type", q.Type, "peer", q.Peer, "because", err)
+		p.Log.Warn("a question about the control plane is not answered", "type", fmt.Sprintf("%.128s", q.Type), "peer", q.Peer, "because", err)
 		return nil, err
 	}
 	p.Log.Debug("a question about the control plane is answered", "type", q.Type, "names", q.Names, "peer", q.Peer)

@@ -28,7 +28,7 @@ const (
 	reviewHead    = 5 * time.Second
 	reviewRead    = 10 * time.Second // which is as long as it waits for an answer
 	reviewWrite   = 15 * time.Second
-	reviewIdle    = 2 * time.Minute
+	reviewIdle    = 15 * time.Second
 	reviewWaits   = 5 * time.Second // for a turn
 	reviewsAtOnce = 8
 	// Nobody shows here who he is, so that somebody may send as slowly as he likes. Most objects are small, and are read without waiting for others; of large ones
@@ -93,7 +93,7 @@ func (p *Plane) openWebhook() error {
 	mux.HandleFunc("POST /inject/", func(w http.ResponseWriter, r *http.Request) { h.answer(w, r, h.inject) })
 	mux.HandleFunc("POST /validate", func(w http.ResponseWriter, r *http.Request) { h.answer(w, r, h.validate) })
 	h.server = &http.Server{
-		Handler: mux, ReadHeaderTimeout: reviewHead, ReadTimeout: reviewRead, WriteTimeout: reviewWrite, IdleTimeout: reviewIdle, MaxHeaderBytes: maxHead,
+		Handler: mux, ReadHeaderTimeout: reviewHead, ReadTimeout: reviewRead, WriteTimeout: reviewWrite, IdleTimeout: reviewIdle, MaxHeaderBytes: maxHead, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: reviewsAtOnce},
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: p.secure.ca.ServerTLS(p.names()).GetCertificate, NextProtos: []string{"h2", "http/1.1"}},
 		ErrorLog:  slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug),
 	}

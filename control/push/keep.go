@@ -159,7 +159,8 @@ func (p *Push) restore() (changes []source.Change) {
 // keep writes what has come and takes away what has gone.
 func (p *Push) keep(ctx context.Context, have map[source.Key]kept) error {
 	type wanted struct {
-		*held
+		held   *held // as which it is known again
+		is     held  // as it was when it was looked at
 		before *source.Object
 	}
 	p.mu.Lock()
@@ -169,7 +170,7 @@ func (p *Push) keep(ctx context.Context, have map[source.Key]kept) error {
 	}
 	want := make(map[source.Key]wanted, len(p.cohorts.held))
 	for key, h := range p.cohorts.held {
-		want[key] = wanted{h, p.mesh.Objects(key.Kind).Get(key.Namespace, key.Name)}
+		want[key] = wanted{h, *h, p.mesh.Objects(key.Kind).Get(key.Namespace, key.Name)}
 	}
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
@@ -178,7 +179,7 @@ func (p *Push) keep(ctx context.Context, have map[source.Key]kept) error {
 		if have[key].held == w.held {
 			continue
 		}
-		text, err := writeKept(w.held, w.before)
+		text, err := writeKept(&w.is, w.before)
 		if err != nil {
 			return err
 		}

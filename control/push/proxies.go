@@ -210,20 +210,22 @@ func (p *Push) Answered(s *server.Session, v server.Verdict) {
 	if len(v.Resources) == 1 {
 		key.name, version = v.Resources[0].Name, v.Resources[0].Version
 	}
-	p.Log.Error("a proxy has refused what it was told", "proxy", m.proxy.ID, "kind", v.Kind, "name", key.name, "version", version, "because", v.Refused)
 	before, again := p.refused[key]
-	// Who refuses another version, too, refuses something else than what is other in it.
-	anyway := again && (before.anyway || before.Version != version)
-	if again || len(p.refused) < maxRefused {
+	switch {
+	case again && before.Version == version: // said already; a proxy may ask for the same, and refuse it, as often as it likes
+		before.At = time.Now()
+		p.refused[key] = before
+	case again || len(p.refused) < maxRefused:
+		p.Log.Error("a proxy has refused what it was told", "proxy", m.proxy.ID, "kind", v.Kind, "name", key.name, "version", version, "because", v.Refused)
 		p.pardon(key)
 		m.refusals.Add(1)
-		p.refused[key] = Refusal{Proxy: m.proxy.ID, Kind: v.Kind.String(), Name: key.name, Version: version, Because: v.Refused, At: time.Now(), anyway: anyway}
+		p.refused[key] = Refusal{Proxy: m.proxy.ID, Kind: v.Kind.String(), Name: key.name, Version: version, Because: v.Refused, At: time.Now(), earlier: before.Version}
 		p.suspect(m, v, p.refused[key].as())
-	} else {
+	default:
 		p.count(unremembered, 1)
 	}
 	p.gauge(refusing, len(p.refused))
-	if p.cohorts.way != nil && !anyway {
+	if p.cohorts.way != nil {
 		p.happen(event{member: m, what: (*Push).hasRefused, verdict: v})
 	}
 }

@@ -307,7 +307,7 @@ func (p *Push) hasSettled(e *event, now time.Time) {
 		because := map[server.Kind]string{}
 		p.mu.Lock()
 		for key, r := range p.refused {
-			if key.session == e.member.session && key.name != "" && !r.anyway {
+			if key.session == e.member.session && key.name != "" {
 				byKind[key.kind] = append(byKind[key.kind], &server.Resource{Name: key.name, Version: r.Version})
 				because[key.kind] = r.Because
 			}
@@ -353,17 +353,20 @@ func (p *Push) judge(m *member, kind server.Kind, refused []*server.Resource, be
 	}
 	var names []string
 	var list []*server.Resource
+	p.mu.Lock()
 	for _, r := range refused {
 		before, after := is.Find(kind, r.Name), at.Find(kind, r.Name)
+		if before != nil && p.refused[refusal{m.session, kind, r.Name}].earlier == before.Version {
+			continue // who refuses what is in force, too, refuses something else than what is other
+		}
 		if after != nil && after.Version == r.Version && (before == nil || before.Version != r.Version) {
 			names, list = append(names, r.Name), append(list, r)
 		}
 	}
+	defer p.mu.Unlock()
 	if len(list) == 0 {
 		return false
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	by := refusedBy{proxy: m.proxy.ID, because: fmt.Sprintf("%s of %s: %s", kind, listed(names), because), at: now}
 	p.Log.Error("a change is taken back", "objects", listed(sortedNames(w.changes)), "refused by", by.proxy, "because", by.because)
 	p.count(takenBack, 1)

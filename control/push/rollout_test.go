@@ -284,3 +284,23 @@ func TestRefusedObjectsAreNamed(t *testing.T) {
 	}
 	pl.mu.Unlock()
 }
+
+// Two wrong versions come one after the other: the second is refused by the same proxy, which has not been told of the one in force in between, and goes no further either.
+func TestOneWrongVersionAfterAnother(t *testing.T) {
+	pl, one, two := careful(t, Options{})
+	pl.tell("files", strings.Replace(entry("x", "10.9.9.1"), "protocol: HTTP", "protocol: HTTP2", 1))
+	m := one.comes()
+	pl.tell("files", strings.Replace(entry("x", "10.9.9.1"), "resolution: STATIC", "resolution: DNS", 1))
+	pl.underWay("one", "one.a")
+	one.answers(m, "not this")
+	for {
+		m = one.comes()
+		if names(m) == "outbound|80||x.test" {
+			break
+		}
+		one.answers(m, "")
+	}
+	one.answers(m, "nor this")
+	pl.eventually("it is held back", func(s Status) bool { return len(s.HeldBack) == 1 && len(s.Rollouts) == 0 })
+	two.quiet()
+}

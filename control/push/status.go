@@ -80,7 +80,7 @@ type Refusal struct {
 	Version string    `json:"version"`
 	Because string    `json:"because"`
 	At      time.Time `json:"at"`
-	anyway  bool      // it has refused another version, too
+	earlier string    // the version that it had refused before; empty: none
 }
 
 // Round is what became of what sources told at once.

@@ -282,7 +282,11 @@ func (k *Kubernetes) Commit(ctx context.Context, writes []Write) ([]Revision, er
 	defer k.mu.Unlock()
 	for {
 		h, status, err := k.head(asked)
-		if err == nil && h.number > k.carried {
+		if err == nil && h.version == "" {
+			if _, h.number, _, err = k.list(asked, ""); err != nil {
+				return nil, err
+			}
+		} else if err == nil && h.number > k.carried {
 			status, err = k.carry(asked, &h)
 		}
 		if err != nil {
@@ -301,7 +305,7 @@ func (k *Kubernetes) Commit(ctx context.Context, writes []Write) ([]Revision, er
 			}
 		}
 		next, status, err := k.swap(asked, &h, writes)
-		if status == http.StatusConflict || status == http.StatusNotFound { // another one was faster
+		if status == http.StatusConflict || status == http.StatusNotFound && h.version != "" { // another one was faster
 			continue
 		}
 		if err != nil {
@@ -379,7 +383,7 @@ func (k *Kubernetes) carryOne(ctx context.Context, number int64, e Entry) (int, 
 			method, path, s.Metadata.ResourceVersion = http.MethodPut, k.path+"/"+s.Metadata.Name, is.Metadata.ResourceVersion
 		}
 		status, err = k.call(ctx, method, path, s, s)
-		if err == nil || status != http.StatusConflict && status != http.StatusNotFound {
+		if err == nil || status != http.StatusConflict && (status != http.StatusNotFound || is == nil) {
 			return status, err
 		}
 	}

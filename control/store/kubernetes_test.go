@@ -198,3 +198,23 @@ func TestKubernetesOfSeveral(t *testing.T) {
 		t.Error("nobody is there, and it is not said")
 	}
 }
+
+// TestTheHeadIsTakenAway has somebody delete the Secret that says what the last commit is: values that are older than those that are there do not come back.
+func TestTheHeadIsTakenAway(t *testing.T) {
+	c := kubetest.Start(t)
+	k := openKubernetes(t, c)
+	r := put(t, k, "a", "1", Absent)
+	for range 3 {
+		r = put(t, k, "a", "2", r)
+	}
+	c.Delete("{apiVersion: v1, kind: Secret, metadata: {name: " + kubeHead + ", namespace: istio-system}}")
+	other := NewKubernetes(k.api, "istio-system", kube.StoreType) // that knows nothing yet
+	t.Cleanup(func() { other.Close() })
+	put(t, other, "a", "3", r)
+	put(t, k, "b", "1", Absent)
+	for _, s := range []*Kubernetes{k, other} {
+		if e, err := s.Get(t.Context(), "a"); err != nil || string(e.Value) != "3" {
+			t.Errorf("%q, %v", e.Value, err)
+		}
+	}
+}

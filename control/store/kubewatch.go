@@ -20,9 +20,11 @@ func (k *Kubernetes) List(ctx context.Context, prefix string) ([]Entry, error) {
 	return all, err
 }
 
-// list reads all at one time, and gives the number of the last commit then, and the version of all from which a watch goes on.
+// list reads all at one time, and gives the number of the last commit then, and the version of all from which a watch goes on. Where somebody has taken the head
+// away, the last commit is the last that is carried over: a lower number would have later values of its keys pass for newer.
 func (k *Kubernetes) list(ctx context.Context, prefix string) (all []Entry, number int64, version string, err error) {
 	var h head
+	var last int64
 	entries := map[string]Entry{}
 	for next := ""; ; {
 		var page struct {
@@ -38,7 +40,7 @@ func (k *Kubernetes) list(ctx context.Context, prefix string) (all []Entry, numb
 		}
 		status, err := k.read(ctx, query, func(body io.Reader) error { return json.NewDecoder(io.LimitReader(body, maxPage)).Decode(&page) })
 		if status == http.StatusGone && next != "" { // what was there when it began is forgotten: it begins anew
-			next, h = "", head{}
+			next, h, last = "", head{}, 0
 			clear(entries)
 			continue
 		}
@@ -47,6 +49,7 @@ func (k *Kubernetes) list(ctx context.Context, prefix string) (all []Entry, numb
 		}
 		for i := range page.Items {
 			s := &page.Items[i]
+			last = max(last, s.number())
 			switch e := s.entry(); {
 			case s.Metadata.Name == kubeHead:
 				if h, err = readHead(s); err != nil {
@@ -66,6 +69,9 @@ func (k *Kubernetes) list(ctx context.Context, prefix string) (all []Entry, numb
 				delete(entries, e.Key)
 			}
 		}
+	}
+	if h.version == "" {
+		h.number = last
 	}
 	for _, e := range entries {
 		all = append(all, e)

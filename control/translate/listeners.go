@@ -3,6 +3,7 @@ package translate
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"weak"
 
@@ -62,7 +63,7 @@ func podAddressed(s *mesh.Service) bool {
 func labelsText(p *Proxy) string {
 	list := make([]string, 0, len(p.Labels))
 	for k, v := range p.Labels {
-		list = append(list, k+"="+v)
+		list = append(list, strconv.Quote(k)+"="+strconv.Quote(v)) // a proxy may say anything
 	}
 	slices.Sort(list)
 	return strings.Join(list, "\n")

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/weftmesh/weft/control/mesh"
 )
@@ -94,14 +95,20 @@ const (
 	metaIdentity     = "WEFT_IDENTITY"
 )
 
+// maxNode bounds, in bytes, what a proxy says of itself. Istio's agent writes the labels and annotations of its pod into it, which have 256 KB at most.
+const maxNode = 512 << 10
+
 // weftAgent is what weft calls itself to control planes.
 const weftAgent = "weft"
 
 // ProxyOf reads what a node says of itself: its id is TYPE~ADDRESS~ID~DOMAIN, and the rest Istio's metadata. It does not prove any of it.
 func ProxyOf(node *corev3.Node) (*Proxy, error) {
+	if n := proto.Size(node); n > maxNode {
+		return nil, fmt.Errorf("translate: a node of %d bytes, with the id %.128q: want %d at most", n, node.GetId(), maxNode)
+	}
 	parts := strings.Split(node.GetId(), "~")
 	if len(parts) != 4 {
-		return nil, fmt.Errorf("translate: node id %q: want TYPE~ADDRESS~ID~DOMAIN", node.GetId())
+		return nil, fmt.Errorf("translate: node id %.128q: want TYPE~ADDRESS~ID~DOMAIN", node.GetId())
 	}
 	p := &Proxy{ID: parts[2], Domain: parts[3]}
 	switch parts[0] {
@@ -109,7 +116,7 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 	case "router":
 		p.Role, p.Traits.Gateway = Gateway, true
 	default:
-		return nil, fmt.Errorf("translate: node id %q: type %q is not served: want sidecar or router", node.GetId(), parts[0])
+		return nil, fmt.Errorf("translate: node id %.128q: type %.128q is not served: want sidecar or router", node.GetId(), parts[0])
 	}
 	meta := node.GetMetadata().GetFields()
 	said := func(name string) string { return meta[name].GetStringValue() }
@@ -119,14 +126,14 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 	if p.Address != "" {
 		a, err := netip.ParseAddr(p.Address)
 		if err != nil {
-			return nil, fmt.Errorf("translate: node id %q: %q is not an address", node.GetId(), p.Address)
+			return nil, fmt.Errorf("translate: node id %.128q: %.128q is not an address", node.GetId(), p.Address)
 		}
 		p.Traits.IPv6 = a.Is6() && !a.Is4In6()
 	}
 	if p.Namespace = said(metaNamespace); p.Namespace == "" {
 		// An id is pod.namespace, and pods may have dots.
 		if p.Namespace = p.ID[strings.LastIndexByte(p.ID, '.')+1:]; p.Namespace == p.ID || p.Namespace == "" {
-			return nil, fmt.Errorf("translate: node id %q: neither metadata %s nor an id of the form NAME.NAMESPACE says its namespace", node.GetId(), metaNamespace)
+			return nil, fmt.Errorf("translate: node id %.128q: neither metadata %s nor an id of the form NAME.NAMESPACE says its namespace", node.GetId(), metaNamespace)
 		}
 	}
 	p.Account, p.Network, p.Version = said(metaAccount), said(metaNetwork), said(metaVersion)
@@ -147,11 +154,11 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 	case "NONE":
 		p.Traits.Bound = true
 	default:
-		return nil, fmt.Errorf("translate: node %q: metadata %s is %q: want REDIRECT, TPROXY or NONE", node.GetId(), metaInterception, mode)
+		return nil, fmt.Errorf("translate: node %.128q: metadata %s is %.128q: want REDIRECT, TPROXY or NONE", node.GetId(), metaInterception, mode)
 	}
 	if said(metaGenerator) == "grpc" {
 		if p.Role != Sidecar {
-			return nil, fmt.Errorf("translate: node id %q: metadata %s is grpc, which is said of type sidecar", node.GetId(), metaGenerator)
+			return nil, fmt.Errorf("translate: node id %.128q: metadata %s is grpc, which is said of type sidecar", node.GetId(), metaGenerator)
 		}
 		p.Traits, p.Identity = Traits{Proxyless: true}, NoIdentity // its certificates are its own
 		return p, nil
@@ -168,7 +175,7 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 		p.Identity = FromPlane
 	case from == "agent" || from == "":
 	default:
-		return nil, fmt.Errorf("translate: node %q: metadata %s is %q: want agent, ads or none", node.GetId(), metaIdentity, from)
+		return nil, fmt.Errorf("translate: node %.128q: metadata %s is %.128q: want agent, ads or none", node.GetId(), metaIdentity, from)
 	}
 	return p, nil
 }

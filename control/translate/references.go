@@ -38,7 +38,11 @@ func References(m *mesh.Mesh) []source.Problem {
 	for _, o := range rules {
 		r.of(o).rule(o.Spec.(*networking.DestinationRule))
 	}
+	r.routed = map[string]bool{}
 	for _, o := range m.Objects(source.VirtualService).All() {
+		for _, h := range o.Spec.(*networking.VirtualService).GetHosts() {
+			r.routed[m.Settings.HostIn(h, o.Namespace)] = true
+		}
 		r.of(o).virtualService(o.Spec.(*networking.VirtualService))
 	}
 	for _, o := range m.Objects(source.Sidecar).All() {
@@ -56,6 +60,7 @@ type references struct {
 	hosts    map[string]bool
 	wild     []string                   // of those, the ones that begin with *
 	subsets  map[string]map[string]bool // by the host that a rule is for
+	routed   map[string]bool            // hosts that VirtualServices are for
 	object   *source.Object             // that is looked at
 	problems []source.Problem
 }
@@ -87,6 +92,16 @@ func (r *references) isThere(host string) bool {
 			if covers(host, h) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// isRouted tells whether some VirtualService is for a host, or for one of those that a wildcard is for.
+func (r *references) isRouted(host string) bool {
+	for h := range r.routed {
+		if covers(h, host) || covers(host, h) {
+			return true
 		}
 	}
 	return false
@@ -167,8 +182,8 @@ func (r *references) destination(path string, d *networking.Destination, what st
 func (r *references) sidecar(spec *networking.Sidecar) {
 	for i, e := range spec.GetEgress() {
 		for j, said := range e.GetHosts() {
-			if _, host, is := strings.Cut(said, "/"); is && host != "*" && !r.isThere(strings.ToLower(host)) {
-				r.warn(fmt.Sprintf("spec.egress[%d].hosts[%d]", i, j), "no service has the host %s: it lets nothing be seen", strings.ToLower(host))
+			if _, host, is := strings.Cut(said, "/"); is && host != "*" && !r.isThere(strings.ToLower(host)) && !r.isRouted(strings.ToLower(host)) {
+				r.warn(fmt.Sprintf("spec.egress[%d].hosts[%d]", i, j), "no service and no VirtualService has the host %s: it lets nothing be seen", strings.ToLower(host))
 			}
 		}
 	}

@@ -43,6 +43,10 @@ kind: VirtualService
 metadata: {name: part, namespace: far}
 spec: {http: [{route: [{destination: {host: web.shop.svc.cluster.local}}]}]}
 ---
+kind: VirtualService
+metadata: {name: routed, namespace: shop}
+spec: {hosts: ["*.routed.test"], http: [{route: [{destination: {host: web}}]}]}
+---
 `
 	for _, c := range []struct{ name, object, want string }{
 		{"all is there", "kind: VirtualService\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [web], gateways: [mesh, gates/edge], http: [{name: x, match: [{uri: {prefix: /x}}], delegate: {name: part, namespace: far}}, " +
@@ -55,7 +59,7 @@ spec: {http: [{route: [{destination: {host: web.shop.svc.cluster.local}}]}]}
 		{"a delegate", "kind: VirtualService\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [web], http: [{delegate: {name: part}}]}", "spec.http[0].delegate: there is no VirtualService shop/part"},
 		{"a rule", "kind: DestinationRule\nmetadata: {name: a, namespace: shop}\nspec: {host: nobody}", "spec.host: no service has the host nobody.shop.svc.cluster.local"},
 		{"a rule for many", "kind: DestinationRule\nmetadata: {name: a, namespace: shop}\nspec: {host: '*.svc.cluster.local'}", ""},
-		{"a Sidecar", "kind: Sidecar\nmetadata: {name: a, namespace: shop}\nspec: {egress: [{hosts: ['./*', 'far/*.wide.test', '*/b.wide.test', 'far/web.test']}]}", "spec.egress[0].hosts[3]: no service has the host web.test"},
+		{"a Sidecar", "kind: Sidecar\nmetadata: {name: a, namespace: shop}\nspec: {egress: [{hosts: ['./*', 'far/*.wide.test', '*/b.wide.test', 'far/web.test', './x.routed.test']}]}", "spec.egress[0].hosts[3]: no service and no VirtualService has the host web.test"},
 		{"a provider", "kind: Telemetry\nmetadata: {name: a, namespace: shop}\nspec: {accessLogging: [{providers: [{name: envoy}, {name: files}, {name: file}]}]}", "spec.accessLogging[0].providers[2].name: MeshConfig describes no provider \"file\""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

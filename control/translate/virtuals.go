@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -121,7 +122,7 @@ func (v *virtuals) labelsOf(p *Proxy) string {
 	var b strings.Builder
 	for _, name := range v.labels {
 		if value, ok := p.Labels[name]; ok {
-			b.WriteString(name + "=" + value + "\n")
+			b.WriteString(strconv.Quote(name) + "=" + strconv.Quote(value) + "\n") // a proxy may say anything
 		}
 	}
 	return b.String()

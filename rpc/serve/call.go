@@ -79,6 +79,7 @@ func (x *Call) OnHead(end bool) {
 		c.running--
 		c.rests = time.Now()
 		x.finish(err)
+		c.codec.Feed(nil) // what was kept is of no interest any more
 		c.flush()
 	})
 }
@@ -89,7 +90,22 @@ func (x *Call) run() error {
 	if m.stream != nil {
 		return m.stream(m.service, x)
 	}
-	answer, err := m.unary(m.service, x.ctx, x.RecvMsg, nil)
+	late := time.AfterFunc(speaking, func() {
+		x.conn.mu.Lock()
+		defer x.conn.mu.Unlock()
+		if x.wrong == nil && len(x.inbox) == 0 {
+			x.refuse(status.Errorf(codes.DeadlineExceeded, "serve: no message has come within %v", speaking))
+		}
+	})
+	answer, err := m.unary(m.service, x.ctx, func(m any) error {
+		defer late.Stop()
+		err := x.RecvMsg(m)
+		if errors.Is(err, io.EOF) {
+			return status.Error(codes.Internal, "serve: the caller has sent no message")
+		}
+		return err
+	}, nil)
+	late.Stop()
 	if err == nil {
 		err = x.SendMsg(answer)
 	}
@@ -112,24 +128,40 @@ func (x *Call) OnBody(b []byte) (used int) {
 			x.partial = make([]byte, 0, min(prefix+int(binary.BigEndian.Uint32(b[used+1:])), len(b)-used))
 		}
 		x.partial = append(x.partial, b[used:used+n]...)
+		x.conn.held += n
 		if used += n; len(x.partial) < prefix {
 			continue
 		}
 		length := binary.BigEndian.Uint32(x.partial[1:])
 		switch {
 		case x.partial[0] != 0:
-			x.wrong = status.Error(codes.Unimplemented, "serve: a message is compressed: want it as it is")
+			x.refuse(status.Error(codes.Unimplemented, "serve: a message is compressed: want it as it is"))
 		case uint64(length) > uint64(x.conn.server.MaxMessage):
 			x.conn.server.count(messagesTooLarge)
-			x.wrong = status.Errorf(codes.ResourceExhausted, "serve: a message has %d bytes: want %d at most", length, x.conn.server.MaxMessage)
+			x.refuse(status.Errorf(codes.ResourceExhausted, "serve: a message has %d bytes: want %d at most", length, x.conn.server.MaxMessage))
 		case len(x.partial) == prefix+int(length):
-			x.inbox, x.waiting, x.partial = append(x.inbox, x.partial[prefix:]), x.waiting+len(x.partial), nil
-		default:
-			continue
+			x.inbox, x.waiting = append(x.inbox, x.partial[prefix:]), x.waiting+len(x.partial)
+			x.partial = nil // which counts on
+			poke(x.come)
+		case x.conn.held > x.conn.server.MaxMessage+maxHeld:
+			x.conn.server.count(messagesTooLarge)
+			x.refuse(status.Errorf(codes.ResourceExhausted, "serve: the connection has %d bytes of messages that are not taken yet", x.conn.held))
 		}
-		poke(x.come)
 	}
 	return len(b) // what follows something wrong is of no interest
+}
+
+// refuse has the handler hear what is wrong, and nothing more of what comes.
+func (x *Call) refuse(why error) {
+	x.wrong = why
+	x.forget()
+	poke(x.come)
+}
+
+// forget lets the message go that has not come wholly.
+func (x *Call) forget() {
+	x.conn.held -= len(x.partial)
+	x.partial = nil
 }
 
 // OnTrailers: callers have none that mean anything.
@@ -137,14 +169,20 @@ func (x *Call) OnTrailers(*http.Header) {}
 
 func (x *Call) OnEnd() {
 	if x.ended = true; len(x.partial) > 0 && x.wrong == nil {
-		x.wrong = status.Error(codes.Internal, "serve: the stream ends within a message")
+		x.refuse(status.Error(codes.Internal, "serve: the stream ends within a message"))
 	}
 	poke(x.come)
 }
 
 // OnReset ends the call: its handler hears of it by its context, too.
 func (x *Call) OnReset(http2.ErrCode, bool, bool) {
+	x.gone()
+}
+
+// gone has the handler hear that the stream is over, if it still runs.
+func (x *Call) gone() {
 	x.stream = nil
+	x.forget()
 	if x.cancel != nil {
 		x.cancel()
 	}
@@ -164,9 +202,11 @@ func (x *Call) RecvMsg(m any) error {
 		c.mu.Lock()
 		if len(x.inbox) > 0 {
 			b := x.inbox[0]
+			x.inbox[0] = nil
 			if x.inbox = x.inbox[1:]; len(x.inbox) == 0 {
 				x.inbox = nil
 			}
+			c.held -= prefix + len(b)
 			if x.waiting -= prefix + len(b); x.stalled && x.waiting <= inbox {
 				x.stalled = false
 				if x.stream != nil {
@@ -305,6 +345,8 @@ func (x *Call) await() error {
 func (x *Call) finish(err error) {
 	s := x.stream
 	if s == nil {
+		x.conn.held -= x.waiting
+		x.inbox, x.waiting = nil, 0
 		return
 	}
 	if st, ok := status.FromError(err); !ok && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
@@ -322,8 +364,15 @@ func (x *Call) finish(err error) {
 		conclude(&r.Header, err, x.trailer)
 		s.ResponseHead(&r, true)
 	}
-	x.wrong, x.inbox, x.partial = errOver, nil, nil // what still comes is of no interest
-	if x.stream != nil && x.stream.Queued() == 0 {  // the caller has not said all, and nobody listens; of what is queued he ends the stream himself
+	c := x.conn
+	c.held -= x.waiting
+	x.wrong, x.inbox, x.waiting = errOver, nil, 0 // what still comes is of no interest
+	x.forget()
+	if x.stalled && x.stream != nil { // so that the stream can end when all has come
+		x.stalled = false
+		x.stream.Again()
+	}
+	if x.stream != nil && x.stream.Queued() == 0 { // the caller has not said all, and nobody listens; of what is queued he ends the stream himself
 		x.stream.Reset(http2.NoError)
 	}
 }

@@ -32,6 +32,7 @@ type conn struct {
 	writing bool
 	written sync.Cond // there is less to write
 	gone    bool
+	held    int       // bytes of messages that have come, wholly or not, and were not taken
 	running int       // handlers
 	rests   time.Time // since when there are none
 
@@ -158,6 +159,7 @@ func (c *conn) flush() error {
 		c.mu.Unlock()
 		c.raw.SetWriteDeadline(time.Now().Add(reading))
 		_, err := c.net.Write(b)
+		c.raw.SetWriteDeadline(time.Time{}) // TLS may answer by itself, while somebody reads
 		c.mu.Lock()
 		if c.away, c.writing = 0, false; len(b) > replies {
 			c.excess = 0
@@ -177,7 +179,7 @@ func (c *conn) flush() error {
 }
 
 // replies are more bytes than it takes to answer a few pings: what is queued for a peer is on its way.
-const replies = 256
+const replies = 32 * (patience + 2)
 
 // maxSpare is, in bytes, the buffer that a connection keeps; much is one that is lent while more is to be written: what may wait, and a frame of each call that
 // is about to notice.
@@ -262,7 +264,7 @@ func (c *conn) OnPong([8]byte)                 {}
 // OnDone forgets a stream.
 func (c *conn) OnDone(s *http2.Stream) {
 	if x, ok := s.Reader().(*Call); ok {
-		x.stream = nil
+		x.gone()
 	}
 }
 

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"io"
 	"net"
 	"sync"
@@ -123,6 +124,36 @@ func TestPatienceEnds(t *testing.T) {
 		if d := r.lasts(true); d != time.Hour {
 			t.Errorf("who answers is let go after %v", d)
 		}
+	})
+}
+
+// Who calls a method that takes one message, and does not send it, is answered all the same.
+func TestWhoDoesNotSpeak(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{Codec: encoding.GetCodecV2("proto"), MaxMessage: 1 << 20, MaxConnections: 1})
+		s.RegisterService(&grpc.ServiceDesc{ServiceName: "test", Methods: []grpc.MethodDesc{{MethodName: "Many", Handler: func(_ any, _ context.Context, read func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			return nil, read(&wrapperspb.BytesValue{})
+		}}}}, nil)
+		l := &pipes{come: make(chan net.Conn)}
+		go s.Serve(l)
+		client, server := net.Pipe()
+		l.come <- server
+		began := time.Now()
+		r := greet(client, true)
+		for {
+			f, err := r.ReadFrame()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h, ok := f.(*http2.HeadersFrame); ok && h.StreamEnded() {
+				break
+			}
+		}
+		if d := time.Since(began); d != speaking {
+			t.Errorf("it is answered after %v", d)
+		}
+		client.Close()
+		s.Stop()
 	})
 }
 

@@ -308,6 +308,54 @@ func TestCallsThatAreGivenUpCount(t *testing.T) {
 	}
 }
 
+// Messages that never come wholly are not kept without end, however many calls they are spread over.
+func TestHalvesOfMessages(t *testing.T) {
+	s := play(t, nil, echo, echoes)
+	r := s.raw(t)
+	most := s.MaxMessage + maxHeld
+	half := make([]byte, 16<<10)
+	heap := 0
+	go func() {
+		for id := uint32(1); id < 2*perConnection; id += 2 {
+			r.call(id, false)
+			r.WriteData(id, false, []byte{0, 0, 0x10, 0, 0})
+			for range 4 { // within the stream's first window
+				r.WriteData(id, false, half[:15<<10])
+			}
+		}
+	}()
+	err := r.until(func(f http2.Frame) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for c := range s.open {
+			c.mu.Lock()
+			heap = max(heap, c.held)
+			c.mu.Unlock()
+		}
+		h, ok := f.(*http2.HeadersFrame)
+		return ok && h.StreamEnded()
+	})
+	if err != nil || s.stats.Sum(messagesTooLarge) == 0 || heap > most+len(half) {
+		t.Errorf("%v; %d refused; %d bytes are kept: want %d at most", err, s.stats.Sum(messagesTooLarge), heap, most)
+	}
+}
+
+// Who has said all and gives up is heard of by the call's context.
+func TestWhoGivesUpIsHeardOf(t *testing.T) {
+	begun, over := make(chan struct{}), make(chan struct{})
+	s := play(t, nil, echo, func(stream grpc.ServerStream) error {
+		close(begun)
+		<-stream.Context().Done()
+		close(over)
+		return nil
+	})
+	r := s.raw(t)
+	r.call(1, true)
+	<-begun
+	r.WriteRSTStream(1, http2.ErrCodeNo)
+	<-over
+}
+
 // Who asks without end whether we are there is let go, and told why; and who is told something may ask in between.
 func TestPingsHaveABound(t *testing.T) {
 	s := play(t, nil, echo, echoes)
@@ -370,15 +418,16 @@ func TestWhatIsNoCall(t *testing.T) {
 
 // There is an end to connections, and Stop ends what runs.
 func TestConnectionsHaveABound(t *testing.T) {
-	ended := make(chan struct{}, 1)
+	begun, ended := make(chan struct{}), make(chan struct{}, 1)
 	s := play(t, nil, echo, func(stream grpc.ServerStream) error {
+		close(begun)
 		<-stream.Context().Done()
 		ended <- struct{}{}
 		return nil
 	})
 	first := s.raw(t)
 	first.call(1, false)
-	first.until(func(http2.Frame) bool { return s.stats.Sum(callsTotal) == 1 })
+	<-begun
 	for range s.MaxConnections - 1 {
 		s.raw(t).until(func(http2.Frame) bool { return true })
 	}

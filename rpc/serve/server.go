@@ -16,11 +16,11 @@ import (
 
 // What is waited for, and what one peer may have us hold.
 const (
-	// greeting is how long a connection may take to become one of HTTP/2.
+	// greeting is how long a connection may take for the handshake of TLS, and again to become one of HTTP/2.
 	greeting = 10 * time.Second
 	// alive is how long nothing may be heard of a connection before it is asked whether it is there, and aliveAnswer how long that may take.
 	alive, aliveAnswer = 30 * time.Second, 10 * time.Second
-	// unused is how long a connection may be there without a call, in which it was not heard of either.
+	// unused is how long a connection may be there without a call, whatever else is heard of it.
 	unused = time.Minute
 	// often is how often a peer may ask whether we are there; patience is how many times more it may ask before its connection ends.
 	often, patience = 5 * time.Second, 20
@@ -30,6 +30,10 @@ const (
 	perConnection = 100
 	// maxUnsent is how many bytes of a connection may wait for the kernel before who writes waits, and maxQueued those of a call for its window.
 	maxUnsent, maxQueued = 64 << 10, 16 << 10
+	// speaking is how long the caller of a method that takes one message may take to send it.
+	speaking = 10 * time.Second
+	// maxHeld bounds the bytes of messages of a connection that were not taken yet, wholly here or not, besides what one message may have.
+	maxHeld = 1 << 20
 	// inbox bounds the bytes of messages that have come and were not taken by their call, besides the last one.
 	inbox = 64 << 10
 )

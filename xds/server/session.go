@@ -191,6 +191,10 @@ func (s *Session) take(r *request, now time.Time) error {
 	if s.variant == delta && !first && len(r.names)+len(r.unsubscribe) == 0 {
 		return nil // an answer, and most requests are: nothing else is wanted than before
 	}
+	if n := versionBytes(r.versions); len(r.versions) > maxNames || n > maxNameBytes {
+		s.server.count(namesRefused)
+		return tooMany(len(r.versions), n)
+	}
 	s.count(t, -1)
 	if s.variant == world {
 		t.wish(r, first, facts[k].all)
@@ -202,6 +206,13 @@ func (s *Session) take(r *request, now time.Time) error {
 		return tooMany(s.names, s.bytes)
 	}
 	return nil
+}
+
+func versionBytes(versions map[string]string) (n int) {
+	for name, version := range versions {
+		n += len(name) + len(version)
+	}
+	return n
 }
 
 func (s *Session) count(t *topic, sign int) {

@@ -29,10 +29,10 @@ func (s *Server) serve(stream grpc.ServerStream, v variant, only Kind) error {
 			session.peer = p.Addr.String()
 		}
 	}
-	joined, asked, ended, over := make(chan struct{}), make(chan *request), make(chan error, 1), make(chan struct{})
+	came, joined, asked, ended, over := make(chan struct{}), make(chan struct{}), make(chan *request), make(chan error, 1), make(chan struct{})
 	defer close(over)
 	go func() {
-		err := session.listen(stream, joined, asked, over)
+		err := session.listen(stream, came, joined, asked, over)
 		ended <- err
 		<-over // nobody leaves of whom something may still be said
 		select {
@@ -44,9 +44,7 @@ func (s *Server) serve(stream grpc.ServerStream, v variant, only Kind) error {
 	limit := time.NewTimer(firstRequest)
 	defer limit.Stop()
 	select {
-	case <-joined:
-	case r := <-asked:
-		return s.answerQuestions(session, stream, r, asked, ended)
+	case <-came:
 	case err := <-ended:
 		return err
 	case <-limit.C:
@@ -54,6 +52,13 @@ func (s *Server) serve(stream grpc.ServerStream, v variant, only Kind) error {
 		return status.Errorf(codes.DeadlineExceeded, "no request within %v", firstRequest)
 	}
 	limit.Reset(never)
+	select { // how long it may take to find out who comes is Control's to say
+	case <-joined:
+	case r := <-asked:
+		return s.answerQuestions(session, stream, r, asked, ended)
+	case err := <-ended:
+		return err
+	}
 	for {
 		if err := context.Cause(session.ended); err != nil {
 			return err
@@ -80,7 +85,7 @@ func (s *Server) serve(stream grpc.ServerStream, v variant, only Kind) error {
 }
 
 // listen takes requests in until there are no more, or hands them on if the first is a question about the control plane.
-func (s *Session) listen(stream grpc.ServerStream, joined chan<- struct{}, asked chan<- *request, over <-chan struct{}) error {
+func (s *Session) listen(stream grpc.ServerStream, came, joined chan<- struct{}, asked chan<- *request, over <-chan struct{}) error {
 	question := false
 	for first := true; ; first = false {
 		r, err := read(stream, s.variant)
@@ -90,7 +95,9 @@ func (s *Session) listen(stream grpc.ServerStream, joined chan<- struct{}, asked
 		if err != nil {
 			return err
 		}
-		s.server.count(requestsTotal)
+		if s.server.count(requestsTotal); first {
+			close(came)
+		}
 		if question = question || first && s.only == kindCount && s.server.Answer != nil && isQuestion(r.url); question {
 			select {
 			case asked <- r:

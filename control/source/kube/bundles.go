@@ -32,7 +32,11 @@ var webhookKinds = []string{"mutatingwebhookconfigurations", "validatingwebhookc
 // writeBundles has the webhooks of this control plane be believed by the certificates that the mesh trusts, until ctx ends. Of several processes one does it.
 // Webhooks of others, Istio's own among them, are left as they are.
 func (c *Cluster) writeBundles(ctx context.Context) {
-	c.Server.Lead(ctx, c.Namespace, bundleLock, c.Log, func(ctx context.Context) {
+	lock := bundleLock
+	if c.Revision != "" {
+		lock += "-" + c.Revision // each has webhooks of its own
+	}
+	c.Server.Lead(ctx, c.Namespace, lock, c.Log, func(ctx context.Context) {
 		var all sync.WaitGroup
 		defer all.Wait()
 		for _, kind := range webhookKinds {
