@@ -158,7 +158,7 @@ spec:
   ingress:
   - {port: {number: %[3]d, name: http, protocol: HTTP}, bind: 127.0.0.1, captureMode: NONE, defaultEndpoint: "%[5]s"}
   - {port: {number: %[4]d, name: tcp, protocol: TCP}, bind: 127.0.0.1, captureMode: NONE, defaultEndpoint: "%[6]s"}
-  egress: [{hosts: [none/none.example.com]}]
+  egress: [{hosts: ["~/*"]}]
 ---
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication

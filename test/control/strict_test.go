@@ -78,7 +78,7 @@ metadata: {name: web, namespace: shop}
 spec:
   workloadSelector: {labels: {app: web}}
   ingress: [{port: {number: %[2]d, name: http, protocol: HTTP}, bind: 127.0.0.1, captureMode: NONE, defaultEndpoint: "%[3]s"}]
-  egress: [{hosts: [none/none.example.com]}]
+  egress: [{hosts: ["~/*"]}]
 `, out, in, app.Listener.Addr())})
 	a := authority.New(t, t.TempDir())
 	for _, one := range []string{"web", "client"} {

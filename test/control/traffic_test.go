@@ -140,7 +140,7 @@ metadata: {name: web, namespace: shop}
 spec:
   workloadSelector: {labels: {app: web}}
   ingress: [{port: {number: %d, name: http, protocol: HTTP}, bind: 127.0.0.1, captureMode: NONE, defaultEndpoint: "%s"}]
-  egress: [{hosts: [none/none.example.com]}]
+  egress: [{hosts: ["~/*"]}]
 ---
 `, out, in, in, app.Listener.Addr())
 	a, tr := authority.New(t, t.TempDir()), translate.New()
