@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/weftmesh/weft/control/ca"
@@ -17,6 +18,7 @@ import (
 type cluster struct {
 	server *kube.Server
 	*kube.Cluster
+	rights rights
 	// first is the mesh's own configuration as it was when the first certificate could be issued; nil: it is told, or there is none.
 	first *source.Object
 	// foreign is the mesh's own configuration whose trust domain is another than that of the certificates that were issued; empty: there is none.
@@ -141,4 +143,46 @@ func (p *Plane) standing() planeStatus {
 		s.Clusters = append(s.Clusters, p.cluster.Status())
 	}
 	return s
+}
+
+// rights are what is known of who may read Secrets. What was known counts while the API server does not answer.
+type rights struct {
+	mu    sync.Mutex
+	known map[ca.Identity]right
+}
+
+type right struct {
+	may bool
+	at  time.Time
+}
+
+const (
+	rightLife = time.Minute
+	maxRights = 10_000
+)
+
+// denied says why a gateway is told no credentials; empty: its account may read them itself. An error ends its stream.
+func (c *cluster) denied(ctx context.Context, who ca.Identity) (string, error) {
+	c.rights.mu.Lock()
+	is, known := c.rights.known[who]
+	c.rights.mu.Unlock()
+	if !known || time.Since(is.at) > rightLife {
+		may, err := c.server.MayReadSecrets(ctx, who.Namespace, who.ServiceAccount)
+		switch {
+		case err == nil:
+			is = right{may, time.Now()}
+			c.rights.mu.Lock()
+			if c.rights.known == nil || len(c.rights.known) >= maxRights {
+				c.rights.known = map[ca.Identity]right{}
+			}
+			c.rights.known[who] = is
+			c.rights.mu.Unlock()
+		case !known:
+			return "", err
+		}
+	}
+	if is.may {
+		return "", nil
+	}
+	return fmt.Sprintf("the service account %s/%s may not list Secrets there: a Role for it needs {apiGroups: [\"\"], resources: [secrets], verbs: [get, watch, list]}", who.Namespace, who.ServiceAccount), nil
 }

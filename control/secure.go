@@ -122,6 +122,11 @@ func (p *Plane) admit(s *server.Session, proxy *translate.Proxy) (shown push.Sho
 	}
 	proxy.Account = caller.ServiceAccount
 	shown = push.Shown{Who: caller.Identity, By: caller.By}
+	if proxy.Role == translate.Gateway && p.cluster != nil { // which anybody may say that he is
+		if shown.Denied, err = p.cluster.denied(ctx, caller.Identity); err != nil {
+			return shown, status.Error(codes.Unavailable, err.Error())
+		}
+	}
 	if len(info.State.VerifiedChains) > 0 {
 		shown.Certificate = info.State.VerifiedChains[0][0]
 	}

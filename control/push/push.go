@@ -51,6 +51,7 @@ type Shown struct {
 	Who         ca.Identity
 	By          string            // how, for people
 	Certificate *x509.Certificate // if it was by one
+	Denied      string            // why it is told no credentials but its own; empty: it may be
 }
 
 // Push has the proxies of a server be told of a mesh that changes. It is the server's Control.

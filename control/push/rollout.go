@@ -237,7 +237,7 @@ func (p *Push) regroup() {
 		return
 	}
 	g := first.group
-	n := &group{key: g.key + " first", first: true, proxy: g.proxy, who: g.who, view: g.view, dressed: g.dressed, members: map[*member]bool{first: true}}
+	n := &group{key: g.key + " first", first: true, proxy: g.proxy, who: g.who, denied: g.denied, view: g.view, dressed: g.dressed, members: map[*member]bool{first: true}}
 	p.forget(g, first)
 	first.group, p.groups[n.key], p.lone = n, n, n
 }
@@ -248,7 +248,7 @@ func (p *Push) rejoin(g *group) {
 		return
 	}
 	delete(p.groups, g.key)
-	key := keyOf(g.proxy, g.who)
+	key := keyOf(g.proxy, g.who, g.denied)
 	to := p.groups[key]
 	if to == nil {
 		g.key, g.first = key, false

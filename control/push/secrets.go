@@ -61,6 +61,12 @@ func (p *Push) dress(g *group, m *mesh.Mesh, base *server.View, credentials []st
 				d.withheld = append(d.withheld, secrets.Withheld{Name: secrets.Own, Because: becauseLate})
 			}
 		}
+		if g.denied != "" {
+			for _, name := range credentials {
+				d.withheld = append(d.withheld, secrets.Withheld{Name: name, Because: g.denied})
+			}
+			credentials = nil
+		}
 		var not []secrets.Withheld
 		d.has, not = p.Secrets.Credentials(m, g.who.Namespace, credentials, g.has)
 		d.withheld = append(d.withheld, not...)

@@ -124,6 +124,24 @@ func TestWhoHasShownWhoItIs(t *testing.T) {
 	}
 }
 
+// Whose account may not read Secrets is told its own certificate, and no credentials.
+func TestWhoMayNotReadSecrets(t *testing.T) {
+	_, of := authority(t, store.NewMemory())
+	pl := newPlaneWith(t, Options{Sources: []string{"files"}, Secrets: of, Admit: func(*server.Session, *translate.Proxy) (Shown, error) {
+		return Shown{Who: ca.Identity{TrustDomain: "cluster.local", Namespace: "a", ServiceAccount: "one"}, By: "a test", Denied: "it may not"}, nil
+	}})
+	pl.tell("files", `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: a}
+spec: {servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: ["*"], tls: {mode: SIMPLE, credentialName: named}}]}
+---`)
+	pl.client("router~10.0.0.1~one.a~a.svc.cluster.local").next()
+	pl.eventually("it is said what is withheld", func(s Status) bool {
+		return len(s.Proxies) == 1 && slices.Equal(s.Proxies[0].Withheld, []secrets.Withheld{{Name: "kubernetes://named", Because: "it may not"}})
+	})
+}
+
 // In plain text nobody is told secrets, which is in the status of each, and said once.
 func TestInPlainTextNobodyIsToldSecrets(t *testing.T) {
 	_, of := authority(t, store.NewMemory())

@@ -63,6 +63,7 @@ func Role(name, namespace string, d Duties) []byte {
 	rules := []object{
 		rule("apiextensions.k8s.io", []string{"customresourcedefinitions"}, read),
 		rule("authentication.k8s.io", []string{"tokenreviews"}, []string{"create"}),
+		rule("authorization.k8s.io", []string{"subjectaccessreviews"}, []string{"create"}),
 	}
 	// Of ConfigMaps these alone: others are nobody's business here.
 	maps, names := rule("", []string{"configmaps"}, read), []string{meshName}

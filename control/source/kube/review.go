@@ -85,3 +85,43 @@ func (s *Server) Review(ctx context.Context, token, audience string) (namespace,
 func errNotGood(audience string) error {
 	return errors.New("control/source/kube: the token is not good: want one of a service account of this cluster, for the audience " + audience + ", whose time is not over")
 }
+
+// MayReadSecrets asks whether a service account may list the Secrets of its namespace: who may not is told no keys by way of a proxy either. An error says nothing
+// about it.
+func (s *Server) MayReadSecrets(ctx context.Context, namespace, account string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, reviewTime)
+	defer cancel()
+	select {
+	case s.reviews <- struct{}{}:
+		defer func() { <-s.reviews }()
+	case <-ctx.Done():
+		return false, fmt.Errorf("control/source/kube: whether an account may read Secrets: %d others are being asked about", maxReviews)
+	}
+	type attributes struct {
+		Namespace string `json:"namespace"`
+		Verb      string `json:"verb"`
+		Resource  string `json:"resource"`
+		Version   string `json:"version"`
+	}
+	type spec struct {
+		User       string     `json:"user"`
+		Groups     []string   `json:"groups"`
+		Attributes attributes `json:"resourceAttributes"`
+	}
+	in := struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+		Spec       spec   `json:"spec"`
+	}{"authorization.k8s.io/v1", "SubjectAccessReview", spec{
+		"system:serviceaccount:" + namespace + ":" + account, []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
+		attributes{namespace, "list", "secrets", "v1"},
+	}}
+	var out struct{ Status struct{ Allowed bool } }
+	if err := s.answer(ctx, http.MethodPost, "/apis/authorization.k8s.io/v1/subjectaccessreviews", in, &out); err != nil {
+		if apierrors.IsForbidden(err) {
+			err = fmt.Errorf(`%w: a ClusterRole of ours needs {apiGroups: ["authorization.k8s.io"], resources: [subjectaccessreviews], verbs: [create]}`, err)
+		}
+		return false, fmt.Errorf("control/source/kube: whether an account may read Secrets: %w", err)
+	}
+	return out.Status.Allowed, nil
+}

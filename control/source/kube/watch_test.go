@@ -770,9 +770,29 @@ func TestWhoseATokenIs(t *testing.T) {
 	if _, _, err := connect("nobody").Review(t.Context(), good, "istio-ca"); !errors.Is(err, kube.ErrUnreviewed) || !strings.Contains(err.Error(), "resources: [tokenreviews], verbs: [create]") {
 		t.Errorf("by somebody who may not: %v", err)
 	}
+	// Whether an account may read its namespace's Secrets is asked of the server, too.
+	if may, err := s.MayReadSecrets(t.Context(), "a", "shop"); may || err != nil {
+		t.Errorf("an account without rights: %v, %v", may, err)
+	}
+	c.Apply(`{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: keys, namespace: a}, rules: [{apiGroups: [""], resources: [secrets], verbs: [get, watch, list]}]}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: keys, namespace: a}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: keys}, subjects: [{kind: ServiceAccount, name: shop, namespace: a}]}`)
+	eventually(t, "it may read Secrets", func() bool {
+		may, err := s.MayReadSecrets(t.Context(), "a", "shop")
+		return may && err == nil
+	})
+	if may, err := s.MayReadSecrets(t.Context(), "istio-system", "shop"); may || err != nil {
+		t.Errorf("an account of another namespace: %v, %v", may, err)
+	}
+	if _, err := connect("nobody").MayReadSecrets(t.Context(), "a", "shop"); err == nil || !strings.Contains(err.Error(), "resources: [subjectaccessreviews], verbs: [create]") {
+		t.Errorf("by somebody who may not ask: %v", err)
+	}
 	c.Stop()
 	if _, _, err := s.Review(t.Context(), good, "istio-ca"); !errors.Is(err, kube.ErrUnreviewed) {
 		t.Errorf("without a server: %v", err)
+	}
+	if may, err := s.MayReadSecrets(t.Context(), "a", "shop"); may || err == nil {
+		t.Errorf("without a server: %v, %v", may, err)
 	}
 }
 
