@@ -106,11 +106,11 @@ func (p *Plane) admit(s *server.Session, proxy *translate.Proxy) (shown push.Sho
 	if err != nil {
 		return shown, status.Error(codes.Unauthenticated, err.Error())
 	}
-	if own := proxy.ID[strings.LastIndexByte(proxy.ID, '.')+1:]; own != proxy.ID && own != caller.Namespace { // by which people know it
-		return shown, status.Errorf(codes.PermissionDenied, "control: the node's id is %.128q, and its %s of %s: want NAME.%s", proxy.ID, caller.By, caller.Identity, caller.Namespace)
-	}
 	if proxy.Namespace != caller.Namespace || proxy.Account != "" && proxy.Account != caller.ServiceAccount {
 		return shown, status.Errorf(codes.PermissionDenied, "control: the node is of namespace %q and service account %q, and its %s of %s: want a node that is what it has shown", proxy.Namespace, proxy.Account, caller.By, caller.Identity)
+	}
+	if own := proxy.ID[strings.LastIndexByte(proxy.ID, '.')+1:]; own != proxy.ID && own != caller.Namespace { // by which people know it
+		return shown, status.Errorf(codes.PermissionDenied, "control: the node's id is %.128q, and its %s of %s: want NAME.%s", proxy.ID, caller.By, caller.Identity, caller.Namespace)
 	}
 	if err := p.secure.ca.CheckIdentity(caller.Identity); err != nil {
 		return shown, status.Error(codes.Unauthenticated, err.Error())

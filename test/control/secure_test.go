@@ -206,6 +206,7 @@ func TestWhoIsTurnedAway(t *testing.T) {
 		{"nobody", nil, id, map[string]any{"NAMESPACE": "a", "WEFT_IDENTITY": "none"}, codes.Unauthenticated, "no proof"},
 		{"another namespace", own, "sidecar~127.0.0.1~one.b~b.svc.cluster.local", map[string]any{"NAMESPACE": "b"}, codes.PermissionDenied, `of namespace "b"`},
 		{"another namespace, by its id", own, "router~127.0.0.1~one.b~b.svc.cluster.local", nil, codes.PermissionDenied, `of namespace "b"`},
+		{"the name of another namespace's", own, "sidecar~127.0.0.1~one.b~a.svc.cluster.local", map[string]any{"NAMESPACE": "a"}, codes.PermissionDenied, `want NAME.a`},
 		{"another account", own, id, map[string]any{"NAMESPACE": "a", "SERVICE_ACCOUNT": "admin"}, codes.PermissionDenied, `service account "admin"`},
 	} {
 		if err := first(t, p.dial(c.own), c.id, c.meta); status.Code(err) != c.code || c.code != codes.OK && !strings.Contains(err.Error(), c.want) {
