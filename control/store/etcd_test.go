@@ -129,7 +129,7 @@ func TestEtcdComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.limit, s.beat = time.Second, 50*time.Millisecond
+	s.limit, s.beat = 5*time.Second, 50*time.Millisecond
 	defer s.Close()
 	var mu sync.Mutex
 	seen, failures := map[string]bool{}, 0
