@@ -116,9 +116,10 @@ func TestNodes(t *testing.T) {
 	if p.Role != Gateway || p.Namespace != "other" || p.Identity != NoIdentity || p.Traits != (Traits{ByHost: true, Istio: true, Gateway: true, IPv6: true}) {
 		t.Errorf("%+v", p)
 	}
-	for _, id := range []string{"", "a", "sidecar~1~2", "sidecar~x~a.b~c", "ztunnel~10.0.0.1~a.b~c", "sidecar~10.0.0.1~a~c", "sidecar~10.0.0.1~a.~c"} {
-		if _, err := ProxyOf(&corev3.Node{Id: id}); err == nil || !strings.HasPrefix(err.Error(), "translate: ") {
-			t.Errorf("%q: %v", id, err)
+	for _, id := range []string{"", "a", "sidecar~1~2", "sidecar~x~a.b~c", "ztunnel~10.0.0.1~a.b~c", "sidecar~10.0.0.1~a~c", "sidecar~10.0.0.1~a.~c",
+		strings.Repeat("x", maxNode/2), "sidecar~10.0.0.1~a.b~" + strings.Repeat("x", maxNode)} { // which are said, cut, in the log
+		if _, err := ProxyOf(&corev3.Node{Id: id}); err == nil || !strings.HasPrefix(err.Error(), "translate: ") || len(err.Error()) > 1000 {
+			t.Errorf("%.100q: %.1000v", id, err)
 		}
 	}
 }

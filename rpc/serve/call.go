@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/weftmesh/weft/wire/http"
@@ -423,9 +422,4 @@ func (x *Call) SetTrailer(md metadata.MD) {
 	x.conn.mu.Lock()
 	defer x.conn.mu.Unlock()
 	x.trailer = metadata.Join(x.trailer, md)
-}
-
-// known gives a context that knows the caller.
-func (c *conn) known(ctx context.Context, md metadata.MD) context.Context {
-	return metadata.NewIncomingContext(peer.NewContext(ctx, c.peer), md)
 }

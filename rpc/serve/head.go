@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/weftmesh/weft/wire/http"
@@ -40,7 +41,7 @@ func (c *conn) begin(r *http.Request) (context.Context, context.CancelFunc, meth
 		}
 		md[name] = append(md[name], value)
 	}
-	ctx, cancel := c.known(context.Background(), md), context.CancelFunc(nil)
+	ctx, cancel := metadata.NewIncomingContext(peer.NewContext(context.Background(), c.peer), md), context.CancelFunc(nil)
 	if text := r.Get(http.GRPCTimeout); text != nil {
 		limit, err := timeout(string(text))
 		if err != nil {

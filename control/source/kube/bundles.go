@@ -32,11 +32,7 @@ var webhookKinds = []string{"mutatingwebhookconfigurations", "validatingwebhookc
 // writeBundles has the webhooks of this control plane be believed by the certificates that the mesh trusts, until ctx ends. Of several processes one does it.
 // Webhooks of others, Istio's own among them, are left as they are.
 func (c *Cluster) writeBundles(ctx context.Context) {
-	lock := bundleLock
-	if c.Revision != "" {
-		lock += "-" + c.Revision // each has webhooks of its own
-	}
-	c.Server.Lead(ctx, c.Namespace, lock, c.Log, func(ctx context.Context) {
+	c.Server.Lead(ctx, c.Namespace, c.bundleLease(), c.Log, func(ctx context.Context) {
 		var all sync.WaitGroup
 		defer all.Wait()
 		for _, kind := range webhookKinds {
@@ -46,6 +42,14 @@ func (c *Cluster) writeBundles(ctx context.Context) {
 			all.Go(func() { b.keep(ctx) })
 		}
 	})
+}
+
+// bundleLease is the Lease of who writes them: each revision has webhooks of its own. No revision is the default one here.
+func (c *Cluster) bundleLease() string {
+	if c.Revision == defaultRevision {
+		return bundleLock
+	}
+	return leaseOf(bundleLock, c.Revision)
 }
 
 // bundles are those of a kind of configuration, as the server has them. It is the sink of the feed of them.

@@ -51,6 +51,15 @@ webhooks:
 	}
 }
 
+// Revisions beside one another each write their own: they wait for no Lease of another's.
+func TestRevisionsDoNotWaitForOneAnother(t *testing.T) {
+	for revision, want := range map[string]string{"": "weftd-webhooks", "default": "weftd-webhooks", "two": "weftd-webhooks-two"} {
+		if got := New(Options{Server: &Server{}, Revision: revision}).bundleLease(); got != want {
+			t.Errorf("revision %q: %s, want %s", revision, got, want)
+		}
+	}
+}
+
 func fromYAML(t *testing.T, text string) []byte {
 	t.Helper()
 	out, err := yaml.YAMLToJSON([]byte(text))

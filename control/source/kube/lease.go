@@ -86,3 +86,11 @@ func (l leaseAt) Put(ctx context.Context, r lease.Record, version string) error 
 	}
 	return nil
 }
+
+// leaseOf is the name of the Lease of a duty that each revision has by itself.
+func leaseOf(duty, revision string) string {
+	if revision == "" {
+		return duty
+	}
+	return duty + "-" + revision
+}

@@ -32,11 +32,7 @@ type verdict struct{ reason, message string }
 
 // writeVerdicts has the status of each object say what is wrong with it, until ctx ends. Of several processes one does it.
 func (c *Cluster) writeVerdicts(ctx context.Context) {
-	lock := verdictLock
-	if c.Revision != "" {
-		lock += "-" + c.Revision // each judges what it reads
-	}
-	c.Server.Lead(ctx, c.Namespace, lock, c.Log, func(ctx context.Context) {
+	c.Server.Lead(ctx, c.Namespace, leaseOf(verdictLock, c.Revision), c.Log, func(ctx context.Context) {
 		written := map[source.Key]verdict{}
 		said := map[string]bool{}
 		tick := time.NewTicker(judging)
