@@ -8,14 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/weftmesh/weft/config"
@@ -58,48 +52,6 @@ func Of(c *config.Cluster, s *config.Snapshot) Target {
 		t.Endpoints = a.Endpoints
 	}
 	return t
-}
-
-// window bounds, in bytes, what a server may send before it has been read.
-const window = 4 << 20
-
-// waits is how long gRPC would pause before it dials again by itself. It never does: who loses a connection closes it.
-const waits = 30 * time.Second
-
-// Dial makes a connection to the first endpoint that answers, each tried for as long as its cluster says. It is dialled when it is used for the
-// first time, and not a second time: after a failure it has to be closed. When the context ends it is closed at the latest.
-func Dial(ctx context.Context, t Target) (*grpc.ClientConn, error) {
-	// All endpoints may be tried before the one that answers, and that one has to speak HTTP/2 in the end.
-	patience := time.Duration(max(len(t.Endpoints), 1))*t.Cluster.ConnectTimeout + 5*time.Second
-	authority := t.Authority
-	if authority == "" {
-		authority = t.Cluster.Name
-	}
-	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(&made{TransportCredentials: insecure.NewCredentials()}),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return t.Connect(ctx, "h2") }),
-		grpc.WithAuthority(authority),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: waits, MaxDelay: waits}, MinConnectTimeout: patience}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage)),
-		// What has come is bounded by MaxMessage anyway. Windows of their own size would have it grow by tenths, with a PING for each.
-		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window),
-		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithNoProxy(), grpc.WithUserAgent("weft"),
-	}
-	if fields := metadataOf(t.Metadata); fields.Len() > 0 {
-		options = append(options, grpc.WithStreamInterceptor(func(ctx context.Context, d *grpc.StreamDesc, c *grpc.ClientConn, method string, next grpc.Streamer, o ...grpc.CallOption) (grpc.ClientStream, error) {
-			return next(metadata.NewOutgoingContext(ctx, fields), d, c, method, o...)
-		}))
-	}
-	// Servers end connections that are asked too often whether they stand, so that it is asked only if the cluster says so.
-	if a := t.Cluster.Protocol.HTTP2.Alive; a != nil && a.Interval > 0 {
-		options = append(options, grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: a.Interval, Timeout: a.Timeout}))
-	}
-	conn, err := grpc.NewClient("passthrough:///"+t.Cluster.Name, options...)
-	if err != nil {
-		return nil, fmt.Errorf("rpc: dial: %w", err)
-	}
-	context.AfterFunc(ctx, func() { conn.Close() })
-	return conn, nil
 }
 
 // metadataOf reads what config.Stream has of it.
@@ -178,7 +130,7 @@ func (t *Target) reach(ctx context.Context, e *config.Endpoint, protocol string)
 		c.Close()
 		return nil, where, err
 	}
-	return sealed{secure}, where, nil
+	return secure, where, nil
 }
 
 // joining is TLS without the certificates that have not come over the stream that is to be opened.
@@ -189,29 +141,3 @@ func joining(of *config.TLS, secrets map[string]*config.Secret) *config.TLS {
 	})
 	return &own
 }
-
-// sealed is a connection whose peer was verified.
-type sealed struct{ net.Conn }
-
-// made takes what Connect has made for what it is. gRPC asks for Info after the handshake, and has the scheme from it.
-type made struct {
-	credentials.TransportCredentials
-	secure atomic.Bool
-}
-
-func (m *made) ClientHandshake(ctx context.Context, authority string, c net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	s, secure := c.(sealed)
-	if m.secure.Store(secure); secure {
-		return s.Conn, credentials.TLSInfo{CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}}, nil
-	}
-	return m.TransportCredentials.ClientHandshake(ctx, authority, c)
-}
-
-func (m *made) Info() credentials.ProtocolInfo {
-	if m.secure.Load() {
-		return credentials.ProtocolInfo{SecurityProtocol: "tls"}
-	}
-	return m.TransportCredentials.Info()
-}
-
-func (m *made) Clone() credentials.TransportCredentials { return m }

@@ -16,7 +16,6 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters/builtin"
-	"github.com/weftmesh/weft/rpc"
 	"github.com/weftmesh/weft/xds"
 )
 
@@ -81,7 +80,6 @@ func run(args []string, stdout, stderr io.Writer) int {
 			return 1
 		}
 	}
-	rpc.Quiet()
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)

@@ -2,10 +2,8 @@ package serve
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -13,33 +11,22 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/weftmesh/weft/rpc/line"
 	"github.com/weftmesh/weft/wire/http"
 )
-
-// content is the type of all that gRPC says; callers may name a format behind it.
-const content = "application/grpc"
 
 // begin reads a head: who is called, until when, and what else the caller says.
 func (c *conn) begin(r *http.Request) (context.Context, context.CancelFunc, method, error) {
 	m, ok := c.server.methods[string(r.Path())]
-	kind, _, _ := strings.Cut(string(r.Get(http.ContentType)), ";")
 	switch {
-	case string(r.Method()) != "POST" || kind != content && !strings.HasPrefix(kind, content+"+"):
-		return nil, nil, m, status.Errorf(codes.Internal, "serve: %s with content-type %q: want POST with %s", r.Method(), kind, content)
+	case string(r.Method()) != "POST" || !line.IsContent(r.Get(http.ContentType)):
+		return nil, nil, m, status.Errorf(codes.Internal, "serve: %s with content-type %q: want POST with %s", r.Method(), r.Get(http.ContentType), line.Content)
 	case !ok:
 		return nil, nil, m, status.Errorf(codes.Unimplemented, "serve: nothing answers at %s", r.Path())
 	}
-	md := metadata.MD{}
-	for i := range r.Len() {
-		name, value := string(r.Name(i)), string(r.Value(i))
-		if strings.HasSuffix(name, "-bin") {
-			plain, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(value, "="))
-			if err != nil {
-				return nil, nil, m, status.Errorf(codes.Internal, "serve: %s is not base64", name)
-			}
-			value = string(plain)
-		}
-		md[name] = append(md[name], value)
+	md, err := line.Read(&r.Header)
+	if err != nil {
+		return nil, nil, m, status.Error(codes.Internal, err.Error())
 	}
 	ctx, cancel := metadata.NewIncomingContext(peer.NewContext(context.Background(), c.peer), md), context.CancelFunc(nil)
 	if text := r.Get(http.GRPCTimeout); text != nil {
@@ -74,8 +61,8 @@ func timeout(text string) (time.Duration, error) {
 // open begins the head of an answer.
 func open(r *http.Response, more metadata.MD) {
 	r.Version, r.Status = http.HTTP2, 200
-	r.AddString(http.ContentType, content)
-	add(&r.Header, more)
+	r.AddString(http.ContentType, line.Content)
+	line.Add(&r.Header, more)
 }
 
 // conclude says how a call has ended.
@@ -83,37 +70,7 @@ func conclude(h *http.Header, err error, more metadata.MD) {
 	st := status.Convert(err)
 	h.AddString(http.GRPCStatus, strconv.Itoa(int(st.Code())))
 	if st.Message() != "" {
-		h.AddString(http.GRPCMessage, percent(st.Message()))
+		h.AddString(http.GRPCMessage, line.Percent(st.Message()))
 	}
-	add(h, more)
-}
-
-func add(h *http.Header, md metadata.MD) {
-	for name, values := range md {
-		for _, v := range values {
-			if strings.HasSuffix(name, "-bin") {
-				v = base64.RawStdEncoding.EncodeToString([]byte(v))
-			}
-			h.AddNamed([]byte(name), []byte(v))
-		}
-	}
-}
-
-// maxText bounds, in bytes, what is said of an error: callers bound heads.
-const maxText = 4 << 10
-
-// percent writes a text as grpc-message has it: what is not printable ASCII, and %, as its bytes.
-func percent(text string) string {
-	if len(text) > maxText {
-		text = text[:maxText]
-	}
-	var b strings.Builder
-	for i := range len(text) {
-		if c := text[i]; c >= ' ' && c <= '~' && c != '%' {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
+	line.Add(h, more)
 }

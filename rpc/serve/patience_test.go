@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/weftmesh/weft/rpc/line"
 	"github.com/weftmesh/weft/telemetry"
 )
 
@@ -168,7 +169,7 @@ func TestWhoDoesNotRead(t *testing.T) {
 	}
 	within(t, floods, func(t *testing.T, client net.Conn, stats *telemetry.Owner, _ <-chan error) {
 		greet(client, true).ReadFrame() // its settings
-		time.Sleep(reading + time.Second)
+		time.Sleep(line.Patience + time.Second)
 		if stats.Sum(connectionsNow) != 0 {
 			t.Error("a connection is kept whose client does not read")
 		}
@@ -178,7 +179,7 @@ func TestWhoDoesNotRead(t *testing.T) {
 		go r.lasts(true)
 		began := time.Now()
 		err := <-ended
-		if d := time.Since(began); status.Code(err) != codes.DeadlineExceeded || d != reading || stats.Sum(stuck) != 1 {
+		if d := time.Since(began); status.Code(err) != codes.DeadlineExceeded || d != line.Patience || stats.Sum(stuck) != 1 {
 			t.Errorf("who gives no window: after %v: %v; %d counted", d, err, stats.Sum(stuck))
 		}
 	})

@@ -160,12 +160,12 @@ func TestWhoDoesNotTakeIsNotGivenMore(t *testing.T) {
 	}()
 	x := <-called
 	for stalled := false; !stalled; runtime.Gosched() { // until it has what it takes, and says so
-		x.conn.mu.Lock()
-		stalled = x.stalled
-		if most := inbox + size + 16; x.waiting > most {
-			t.Errorf("%d bytes wait: want %d at most", x.waiting, most)
+		x.conn.line.Lock()
+		stalled = x.Stalled()
+		if most := 64<<10 + size + 16; x.Waiting() > most {
+			t.Errorf("%d bytes wait: want %d at most", x.Waiting(), most)
 		}
-		x.conn.mu.Unlock()
+		x.conn.line.Unlock()
 	}
 	close(begin)
 	for _, c := range []chan error{taken, sent} {
@@ -328,9 +328,9 @@ func TestHalvesOfMessages(t *testing.T) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for c := range s.open {
-			c.mu.Lock()
-			heap = max(heap, c.held)
-			c.mu.Unlock()
+			c.line.Lock()
+			heap = max(heap, c.line.Held())
+			c.line.Unlock()
 		}
 		h, ok := f.(*http2.HeadersFrame)
 		return ok && h.StreamEnded()
@@ -377,7 +377,7 @@ func TestPingsHaveABound(t *testing.T) {
 	r.call(1, false)
 	for i := range 2 * patience {
 		r.WritePing(false, [8]byte{1})
-		r.WriteData(1, false, make([]byte, prefix))
+		r.WriteData(1, false, make([]byte, 5)) // a message without content
 		if err := r.until(func(f http2.Frame) bool { _, ok := f.(*http2.DataFrame); return ok }); err != nil {
 			t.Fatalf("after %d: %v", i, err)
 		}

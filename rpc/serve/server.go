@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 
+	"github.com/weftmesh/weft/rpc/line"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/wire/http2"
 )
@@ -24,18 +25,12 @@ const (
 	unused = time.Minute
 	// often is how often a peer may ask whether we are there; patience is how many times more it may ask before its connection ends.
 	often, patience = 5 * time.Second, 20
-	// reading bounds how long a peer may take to read on.
-	reading = time.Minute
 	// perConnection bounds the calls of a connection, those among them that their caller has given up and whose handlers run still.
 	perConnection = 100
-	// maxUnsent is how many bytes of a connection may wait for the kernel before who writes waits, and maxQueued those of a call for its window.
-	maxUnsent, maxQueued = 64 << 10, 16 << 10
 	// speaking is how long the caller of a method that takes one message may take to send it.
 	speaking = 10 * time.Second
 	// maxHeld bounds the bytes of messages of a connection that were not taken yet, wholly here or not, besides what one message may have.
 	maxHeld = 1 << 20
-	// inbox bounds the bytes of messages that have come and were not taken by their call, besides the last one.
-	inbox = 64 << 10
 )
 
 // Options are what a server is made from.
@@ -50,7 +45,7 @@ type Options struct {
 // Server answers calls. It is what services are registered with.
 type Server struct {
 	Options
-	http2   http2.Options
+	line    line.Options
 	methods map[string]method // by path
 
 	mu       sync.Mutex
@@ -73,10 +68,12 @@ func New(o Options) *Server {
 		o.TLS = o.TLS.Clone()
 		o.TLS.NextProtos = []string{"h2"}
 	}
-	return &Server{
-		Options: o, methods: map[string]method{}, open: map[*conn]struct{}{},
-		http2: http2.Options{Server: true, MaxConcurrentStreams: perConnection, MaxStreamWindow: 1 << 20, MaxConnWindow: 4 << 20, StreamErrors: true},
+	s := &Server{Options: o, methods: map[string]method{}, open: map[*conn]struct{}{}}
+	s.line = line.Options{
+		HTTP2:      http2.Options{Server: true, MaxConcurrentStreams: perConnection, MaxStreamWindow: 1 << 20, MaxConnWindow: 4 << 20, StreamErrors: true},
+		MaxMessage: o.MaxMessage, MaxHeld: maxHeld, TooLarge: func() { s.count(messagesTooLarge) },
 	}
+	return s
 }
 
 // RegisterService adds a service, before Serve.

@@ -2,13 +2,11 @@ package remote
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/weftmesh/weft/rpc"
@@ -29,7 +27,7 @@ type sending struct {
 // line is a stream to the server.
 type line struct {
 	cancel context.CancelFunc
-	conn   *grpc.ClientConn
+	conn   *rpc.Conn
 	stream grpc.ClientStream
 	ended  chan error // the server has ended it
 	named  bool       // it was said who speaks
@@ -160,7 +158,7 @@ func (s *sending) send(patience time.Duration) error {
 		n := s.batch(s.taken[s.sent:])
 		s.compose(s.taken[s.sent : s.sent+n])
 		late := time.AfterFunc(patience, s.line.cancel)
-		err := s.line.stream.SendMsg(&s.message)
+		err := s.line.stream.SendMsg(rpc.Raw(s.message))
 		late.Stop()
 		if err != nil {
 			select {
@@ -204,15 +202,15 @@ func (s *sending) dial(patience time.Duration) error {
 	}
 	target.First = s.next
 	ctx, cancel := context.WithCancel(s.all.context)
+	// All endpoints may be tried, each for its own time.
+	late := time.AfterFunc(max(patience, time.Duration(len(target.Endpoints))*target.Cluster.ConnectTimeout), cancel)
 	conn, err := rpc.Dial(ctx, target)
+	late.Stop()
 	if err != nil {
 		cancel()
 		return err
 	}
-	// All endpoints may be tried, each for its own time.
-	late := time.AfterFunc(max(patience, time.Duration(len(target.Endpoints))*target.Cluster.ConnectTimeout), cancel)
-	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, service, grpc.ForceCodecV2(plain{}))
-	late.Stop()
+	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, service)
 	if err != nil {
 		cancel()
 		conn.Close()
@@ -220,12 +218,13 @@ func (s *sending) dial(patience time.Duration) error {
 	}
 	s.line = &line{cancel: cancel, conn: conn, stream: stream, ended: make(chan error, 1)}
 	go func(ended chan<- error) {
-		var nothing []byte
-		for {
-			if err := stream.RecvMsg(&nothing); err != nil {
+		for { // what servers say is not looked at
+			var answer rpc.Body
+			if err := stream.RecvMsg(&answer); err != nil {
 				ended <- err
 				return
 			}
+			answer.Free()
 		}
 	}(s.line.ended)
 	return nil
@@ -239,18 +238,3 @@ func (s *sending) hangUp() {
 		s.line = nil
 	}
 }
-
-// plain is the codec of messages that are in wire format already; what servers say is not looked at.
-type plain struct{}
-
-func (plain) Marshal(v any) (mem.BufferSlice, error) {
-	b, ok := v.(*[]byte)
-	if !ok {
-		return nil, errors.New("remote: not a message in wire format")
-	}
-	return mem.BufferSlice{mem.Copy(*b, mem.DefaultBufferPool())}, nil // gRPC may send it when the caller has gone on
-}
-
-func (plain) Unmarshal(mem.BufferSlice, any) error { return nil }
-
-func (plain) Name() string { return "proto" }

@@ -31,7 +31,8 @@ proxy/l4, proxy/l7, capture < proxy/listener < proxy/admin
 config, wire/hello, filters, telemetry/expression < xds/decode < xds
 config, telemetry, tls < rpc < xds/stream, xds/load, telemetry/remote
 config, telemetry < xds/stream, xds/load < xds
-telemetry, wire/http2 < rpc/serve < xds/server
+wire/http2 < rpc/line < rpc, rpc/serve
+telemetry < rpc/serve < xds/server
 telemetry/accesslog < telemetry/remote < proxy
 xds/decode < filters/*
 proxy/*, filters/builtin, xds, tls/issuer < proxy < cmd/weft
@@ -140,7 +141,7 @@ var foreign = []struct {
 	why      string
 }{
 	{[]string{"google.golang.org/protobuf", "github.com/envoyproxy", "github.com/cncf"},
-		[]string{"api", "api/*", "xds", "xds/*", "control", "control/*", "control/*/*", "tls/issuer", "filters/*", "telemetry/remote"},
+		[]string{"rpc", "api", "api/*", "xds", "xds/*", "control", "control/*", "control/*/*", "tls/issuer", "filters/*", "telemetry/remote"},
 		"protobuf stays where configurations come in"},
 	{[]string{"google.golang.org/grpc"}, []string{"rpc", "rpc/*", "xds", "xds/*", "control", "control/*", "tls/issuer", "telemetry/*", "filters/*"}, "gRPC is not for the data path"},
 	{[]string{"k8s.io", "sigs.k8s.io/controller-runtime"}, []string{"control/source/kube", "control/inject", "cmd/weftctl"}, "Kubernetes stays at its door"},

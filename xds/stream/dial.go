@@ -25,7 +25,7 @@ var methods = map[string][2]string{
 
 // call is a conversation over gRPC. It has a connection of its own, so that the pauses between attempts are the stream's alone.
 type call struct {
-	conn   *grpc.ClientConn
+	conn   *rpc.Conn
 	stream grpc.ClientStream
 	delta  bool
 }
@@ -45,7 +45,7 @@ func (s *Stream) dial(ctx context.Context) (conversation, error) {
 	if s.Delta {
 		method = methods[s.Message][1]
 	}
-	c.stream, err = conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/envoy.service."+method, grpc.ForceCodecV2(newCodec()))
+	c.stream, err = conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/envoy.service."+method)
 	if err != nil {
 		conn.Close()
 		return nil, err
@@ -56,16 +56,16 @@ func (s *Stream) dial(ctx context.Context) (conversation, error) {
 func (c *call) send(m any) error { return c.stream.SendMsg(m) }
 
 func (c *call) receive() (*Response, error) {
-	var m received
-	if err := c.stream.RecvMsg(&m); err != nil {
+	var body rpc.Body
+	if err := c.stream.RecvMsg(&body); err != nil {
 		return nil, err
 	}
-	r, err := readResponse(*m.body, c.delta)
+	r, err := readResponse(body.Bytes(), c.delta)
 	if err != nil {
-		bodies.Put(m.body)
+		body.Free()
 		return nil, err
 	}
-	r.body = m.body
+	r.body = body
 	return r, nil
 }
 

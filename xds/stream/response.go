@@ -4,12 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
-	"google.golang.org/grpc/encoding"
-	_ "google.golang.org/grpc/encoding/proto" // so that there is a codec to hand the rest to
-	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -17,31 +13,6 @@ import (
 
 // A control plane may say all that there is again when one thing has changed: 7 MB for a mesh of 1,000 services. What comes is read where
 // it lies, so that who finds it unchanged has copied nothing, and what is changed is copied out (Resource.Keep).
-
-// received is a response as it came.
-type received struct{ body *[]byte }
-
-// bodies are the buffers of responses that have been answered. gRPC's own pools would fill them with zeros first.
-var bodies = sync.Pool{New: func() any { return new([]byte) }}
-
-// codec is protobuf's, but for what is received.
-type codec struct{ encoding.CodecV2 }
-
-func newCodec() codec { return codec{encoding.GetCodecV2("proto")} }
-
-func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	if r, ok := v.(*received); ok {
-		r.body = bodies.Get().(*[]byte)
-		if n := data.Len(); cap(*r.body) < n {
-			*r.body = make([]byte, n)
-		} else {
-			*r.body = (*r.body)[:n]
-		}
-		data.CopyTo(*r.body)
-		return nil
-	}
-	return c.CodecV2.Unmarshal(data, v)
-}
 
 // Keep copies what a resource has out of its response, for who keeps it.
 func (r *Resource) Keep() { r.Wire = append([]byte(nil), r.Wire...) }

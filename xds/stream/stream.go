@@ -2,9 +2,9 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +14,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/rpc"
 	"github.com/weftmesh/weft/telemetry"
 )
 
@@ -65,7 +66,7 @@ type Response struct {
 	Whole     bool     // it is the state of the world: of a kind of which all is wanted, what is not named is not there
 	nonce     string
 	epoch     uint64
-	body      *[]byte // that Wire of its resources lies in; nil: they have their own
+	body      rpc.Body // that Wire of its resources lies in; nothing: they have their own
 }
 
 // Resource is one of a response. Its Wire is valid until the response is answered.
@@ -194,9 +195,7 @@ func (s *Stream) Want(message string, all bool, names map[string]bool) {
 func (s *Stream) Answer(r *Response, refused map[string]bool, err string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.body != nil {
-		defer bodies.Put(r.body)
-	}
+	defer r.body.Free()
 	k := s.kinds[r.Message]
 	if k == nil {
 		return
@@ -280,7 +279,7 @@ func (s *Stream) Run(ctx context.Context) {
 			return
 		}
 		excess := status.Code(err) == codes.ResourceExhausted
-		if excess && strings.Contains(err.Error(), "larger than max") && s.Stats != nil {
+		if large := (*rpc.TooLarge)(nil); errors.As(err, &large) && s.Stats != nil {
 			s.Stats.Inc(tooLarge)
 		}
 		s.Hear(ctx, Event{Err: err})

@@ -11,8 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -21,6 +19,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 
+	"github.com/weftmesh/weft/rpc"
 	"github.com/weftmesh/weft/telemetry"
 )
 
@@ -300,7 +299,7 @@ func TestPauses(t *testing.T) {
 		plane.says <- &Response{Message: clusters}
 		check(pauses(3, errors.New("unreachable")), firstPause)
 		plane.says <- &Response{Message: clusters}
-		large := status.Error(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)")
+		large := error(&rpc.TooLarge{Text: "a message has 5 bytes: want 4 at most"})
 		check(pauses(1, large), 8*firstPause)
 		if n := counted.Sum(tooLarge); n != 1 {
 			t.Errorf("%d responses were too large", n)
