@@ -54,10 +54,10 @@ gen: ## what is generated: docs/support.md, docs/resources.md
 	$(GO) test ./control/translate -run TestPage -update
 
 setup: $(ENVOY) $(KUBE)/kube-apiserver ## the rivals and oracles that tests and benchmarks run beside weft
-	@for p in nginx:nginx-light haproxy:haproxy openssl:openssl curl:curl nghttp:nghttp2-client; do \
+	@for p in nginx:nginx-light haproxy:haproxy openssl:openssl curl:curl nghttp:nghttp2-client buildah:buildah; do \
 	  command -v $${p%%:*} >/dev/null || PATH=$$PATH:/usr/sbin command -v $${p%%:*} >/dev/null || { \
 	    echo "installing $${p##*:}"; \
-	    { apt-get install -y -qq $${p##*:} || { apt-get update -qq && apt-get install -y -qq $${p##*:}; }; } >/dev/null 2>&1 \
+	    { apt-get install -y -qq --no-install-recommends $${p##*:} || { apt-get update -qq && apt-get install -y -qq --no-install-recommends $${p##*:}; }; } >/dev/null 2>&1 \
 	      || { echo "cannot install $${p##*:}: run as root, or install it by hand"; exit 1; }; }; \
 	done
 
