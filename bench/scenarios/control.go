@@ -343,7 +343,7 @@ func (p changed) measure(ctx context.Context, s *Stage, _ rivals.Contestant) (Sa
 	if _, err := g.order(ctx, sidecars.Order{More: p.sidecars}); err != nil {
 		return Sample{}, err
 	}
-	values, err := g.changes(ctx, 10, p.sidecars, p.change)
+	values, err := g.changes(ctx, 40, p.sidecars, p.change)
 	return Sample{Values: values}, err
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters/builtin"
+	"github.com/weftmesh/weft/memory"
 	"github.com/weftmesh/weft/xds"
 )
 
@@ -131,8 +132,7 @@ func settle() {
 		debug.SetGCPercent(servingGC)
 	}
 	runtime.GC() // what pools keep outlives one collection, and the buffers of a first configuration are as large as it
-	debug.FreeOSMemory()
-	forgetStart()
+	memory.Return()
 }
 
 // refuse says what is wrong with a configuration: where, what, and what would be right.

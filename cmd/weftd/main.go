@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/control"
+	"github.com/weftmesh/weft/memory"
 )
 
 // version is set when a release is linked.
@@ -31,7 +32,7 @@ const (
 // settle gives back what reading the mesh has left behind.
 func settle(percent int) {
 	debug.SetGCPercent(percent)
-	debug.FreeOSMemory()
+	memory.Return()
 }
 
 // run is the program: 0 if it ended as it was told to, 1 if something was wrong.

@@ -1,9 +1,10 @@
 package push
 
 import (
-	"runtime/debug"
 	rtmetrics "runtime/metrics"
 	"time"
+
+	"github.com/weftmesh/weft/memory"
 )
 
 // afterwards is how long after the last proxy has come what they have left behind is given back to the machine: a first view is made of much that
@@ -34,6 +35,6 @@ func (g *giver) give() {
 	if now[0].Value.Uint64()-g.given < now[1].Value.Uint64() {
 		return
 	}
-	debug.FreeOSMemory()
+	memory.Return()
 	g.given = now[0].Value.Uint64()
 }

@@ -13,7 +13,7 @@ const module = "github.com/weftmesh/weft/"
 // order is a statement of policy: "a < b" says that b may import a, and with it all that a may import. What is not listed is
 // forbidden. It is the text of ARCHITECTURE.md; a change here is a change of the plan, not a way to make the build pass.
 const order = `
-NONE < control/lease, config, telemetry, api, wire/http, wire/hello, wire/proxyproto, wire/dubbo, wire/dns, proxy/handover
+NONE < control/lease, memory, config, telemetry, api, wire/http, wire/hello, wire/proxyproto, wire/dubbo, wire/dns, proxy/handover
 wire/http < wire/http1, wire/http2, wire/http3
 config, telemetry, wire/http < telemetry/accesslog < telemetry/expression
 config, telemetry < tls/batch < tls
@@ -48,6 +48,7 @@ control/lease < control/store, control/source/kube
 control/mesh, control/push, control/store, control/history, control/source/stored < control/console
 control/push, control/mesh, xds/server < control/istiod
 control/*, control/source/* < control < cmd/weftd
+memory < control/push, cmd/weft
 control, proxy, capture < cmd/weftctl
 `
 
