@@ -25,11 +25,11 @@ type call struct {
 	line.Stream // whose lock is that of the connection's line
 	conn        *Conn
 	ctx         context.Context
-	forget      func() bool // the context's end does nothing to it any more
-	single      bool        // one message answers it
-	headed      chan struct{}
+	forget      func() bool   // the context's end does nothing to it any more
+	single      bool          // one message answers it
+	headed      chan struct{} // the head has come, or never will
 
-	// What follows is held by that lock. Heads are not read any more when headed is closed, and trailers not when the call is over.
+	// What follows is held by that lock.
 	head            http.Response
 	concluded       bool // its status has come
 	header, trailer metadata.MD
@@ -122,9 +122,18 @@ func (x *call) OnHead(end bool) {
 	} else {
 		x.header = md
 	}
-	close(x.headed)
+	x.heard()
 	if end {
 		x.OnEnd()
+	}
+}
+
+// heard has Header not wait any longer.
+func (x *call) heard() {
+	select {
+	case <-x.headed:
+	default:
+		close(x.headed)
 	}
 }
 
@@ -186,6 +195,12 @@ func (x *call) OnReset(code http2.ErrCode, local, unprocessed bool) {
 			x.Refuse(status.Errorf(ofReset(code), "rpc: the server has ended the call: %v", code))
 		}
 	}
+	x.over()
+}
+
+// over says that nothing more comes or goes.
+func (x *call) over() {
+	x.heard()
 	x.Over()
 }
 
@@ -211,14 +226,15 @@ func (x *call) Context() context.Context { return x.ctx }
 func (x *call) Header() (metadata.MD, error) {
 	select {
 	case <-x.headed:
-		return x.header, nil
 	case <-x.ctx.Done():
 		return nil, status.FromContextError(x.ctx.Err()).Err()
-	case <-x.conn.done:
-		x.conn.line.Lock()
-		defer x.conn.line.Unlock()
-		return nil, x.conn.lost()
 	}
+	x.conn.line.Lock()
+	defer x.conn.line.Unlock()
+	if x.header == nil && x.Wrong != nil {
+		return nil, x.Wrong
+	}
+	return x.header, nil
 }
 
 // Trailer is what the server says behind its messages, once RecvMsg has told the end.

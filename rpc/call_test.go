@@ -299,6 +299,24 @@ func within(t *testing.T, alive *config.HTTP2Alive, play func(f *http2.Framer, p
 
 func swallow(r io.Reader) { io.Copy(io.Discard, r) }
 
+// called greets and waits for a call. What comes is not looked at otherwise.
+func called(f *http2.Framer, peer net.Conn) {
+	came := make(chan struct{})
+	go func() { // beside what is written, since a pipe holds nothing
+		defer swallow(peer)
+		defer close(came)
+		io.CopyN(io.Discard, peer, int64(len(http2.ClientPreface)))
+		for {
+			frame, err := f.ReadFrame()
+			if _, ok := frame.(*http2.HeadersFrame); ok || err != nil {
+				return
+			}
+		}
+	}()
+	f.WriteSettings()
+	<-came
+}
+
 // A server that says nothing at all is not waited for, nor one that does not answer when it is asked whether it is there.
 func TestPatience(t *testing.T) {
 	ends := func(after time.Duration, why string) func(c *Conn) error {
@@ -334,17 +352,32 @@ func TestWrongAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			within(t, nil, func(f *http2.Framer, peer net.Conn) {
-				go swallow(peer)
-				f.WriteSettings()
+				called(f, peer)
 				f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, BlockFragment: []byte("\x88\x0f\x10\x10application/grpc")}) // :status 200, content-type
 				c.answer(f)
 			}, func(conn *Conn) error {
-				err := conn.Invoke(context.Background(), "/test/One", wrapperspb.Bytes(nil), &wrapperspb.BytesValue{})
-				if status.Code(err) != c.code || !strings.Contains(err.Error(), c.why) {
+				if stream, err := conn.NewStream(context.Background(), both, "/test/Many"); err != nil {
+					return err
+				} else if _, err := stream.Header(); err != nil {
+					return err
+				} else if err := stream.RecvMsg(&Body{}); status.Code(err) != c.code || !strings.Contains(err.Error(), c.why) {
 					t.Errorf("%v", err)
 				}
 				return nil
 			})
 		})
 	}
+	within(t, nil, func(f *http2.Framer, peer net.Conn) {
+		called(f, peer)
+		f.WriteRSTStream(1, http2.ErrCodeRefusedStream)
+	}, func(conn *Conn) error {
+		stream, err := conn.NewStream(context.Background(), both, "/test/Many")
+		if err != nil {
+			return err
+		}
+		if _, err := stream.Header(); status.Code(err) != codes.Unavailable {
+			t.Errorf("%v", err)
+		}
+		return nil
+	})
 }

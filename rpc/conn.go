@@ -169,7 +169,7 @@ func (c *Conn) OnGoAway(uint32, http2.ErrCode) { c.leaving = true }
 // OnDone forgets a stream.
 func (c *Conn) OnDone(s *http2.Stream) {
 	if x, ok := s.Reader().(*call); ok {
-		x.Over()
+		x.over()
 	}
 	c.line.Rests = c.line.Codec.Streams() == 0
 }
