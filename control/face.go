@@ -9,7 +9,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
@@ -127,6 +126,6 @@ func (p *Plane) openMonitoring() error {
 	p.MonitoringAddress = l.Addr()
 	p.monitor = &http.Server{Handler: mux, ReadHeaderTimeout: headTime, ReadTimeout: monitorTime, WriteTimeout: monitorTime, IdleTimeout: peopleIdle, MaxHeaderBytes: maxHead,
 		ErrorLog: slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug)}
-	p.parts.Go(func() { p.monitor.Serve(netutil.LimitListener(l, maxMonitors)) })
+	p.parts.Go(func() { p.monitor.Serve(p.crowd(l, maxMonitors)) })
 	return nil
 }

@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"github.com/weftmesh/weft/control/console"
 )
 
@@ -49,7 +47,7 @@ func (p *Plane) openConsole() error {
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: p.secure.ca.ServerTLS(p.names()).GetCertificate, NextProtos: []string{"h2", "http/1.1"}},
 		ErrorLog:  slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug),
 	}
-	p.parts.Go(func() { p.people.ServeTLS(netutil.LimitListener(l, maxPeople), "", "") })
+	p.parts.Go(func() { p.people.ServeTLS(p.crowd(l, maxPeople), "", "") })
 	return nil
 }
 

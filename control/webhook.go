@@ -14,8 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"github.com/weftmesh/weft/control/inject"
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
@@ -98,7 +96,7 @@ func (p *Plane) openWebhook() error {
 		ErrorLog:  slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug),
 	}
 	p.webhook, p.WebhookAddress = h, l.Addr()
-	p.parts.Go(func() { h.server.ServeTLS(netutil.LimitListener(l, maxReviewers), "", "") })
+	p.parts.Go(func() { h.server.ServeTLS(p.crowd(l, maxReviewers), "", "") })
 	return nil
 }
 
