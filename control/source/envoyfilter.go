@@ -22,6 +22,9 @@ import (
 // maxPatchPattern bounds the regular expressions in a patch, which are Envoy's own: more than Istio's may have, since some that long are in use.
 const maxPatchPattern = 16 << 10 // bytes
 
+// maxPatch bounds a value, in bytes of protobuf: it may be put into each of thousands of clusters or chains, and is there as often for each kind of proxy.
+const maxPatch = 128 << 10
+
 const managerName = "envoy.filters.network.http_connection_manager"
 
 // Patched is a new message of what a patch of an EnvoyFilter is put into; nil: nothing is known by that name.
@@ -142,7 +145,7 @@ func (c *checker) patchValue(p *networking.EnvoyFilter_EnvoyConfigObjectPatch) {
 	if dropped != "" {
 		c.warn("", "%s: it is left out", dropped)
 	}
-	walkMessages(m, 0, func(one proto.Message) bool {
+	whole := walkMessages(m, 0, func(one proto.Message) bool {
 		x, is := one.(*matcher.RegexMatcher)
 		if is {
 			if err := anyPattern(x.Regex, maxPatchPattern); err != nil {
@@ -152,6 +155,9 @@ func (c *checker) patchValue(p *networking.EnvoyFilter_EnvoyConfigObjectPatch) {
 		}
 		return true
 	})
+	if n := proto.Size(m); whole && n > maxPatch {
+		c.bad("", "has %d bytes: want %d at most, since it may go into each cluster of a mesh; what is larger belongs into a file, or is served by itself (ECDS)", n, maxPatch)
+	}
 }
 
 // PatchValue reads a patch's value as what it is put into. What it says of a field that is not known is left out and said.

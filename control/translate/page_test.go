@@ -29,6 +29,7 @@ the mesh's ProxyConfig and more, is for [pods that are created](injection.md). O
 - ` + "`match.proxy.metadata`" + ` is refused: choose by labels;
 - ` + "`applyTo: BOOTSTRAP`" + ` does nothing: a bootstrap is written where a proxy starts;
 - what is aimed at by ` + "`targetRefs`" + ` are proxies of Kubernetes' Gateway API, of which there are none here;
+- a value has 128 KB at most, since it may go into each cluster of a mesh;
 - a filter that is only added (` + "`ADD`" + `) goes before the one that ends its chain, where Istio puts it behind it, and proxies refuse the whole;
 - of a packed message of the same type what is set is merged, wherever it stands; one of another type takes its place.
 
