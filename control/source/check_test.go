@@ -130,7 +130,7 @@ func TestPatternsAreBounded(t *testing.T) {
 // A patch may go into each cluster of a mesh, so that a large one is refused.
 func TestPatchesAreBounded(t *testing.T) {
 	spec := "configPatches: [{applyTo: CLUSTER, patch: {operation: MERGE, value: {alt_stat_name: %s}}}]\n"
-	for n, want := range map[int]string{100 << 10: "good", 200 << 10: "has 204804 bytes: want 131072 at most"} {
+	for n, want := range map[int]string{100 << 10: "good", 200 << 10: "has 204805 bytes: want 131072 at most"} {
 		if got := strings.Join(checked(t, "EnvoyFilter", "", strings.Replace(spec, "%s", strings.Repeat("a", n), 1)), "\n"); !strings.Contains(got, want) {
 			t.Errorf("%d bytes: %s", n, short(got))
 		}
