@@ -37,6 +37,11 @@ func listenerFilter(name string, m proto.Message) *listenerv3.ListenerFilter {
 	return &listenerv3.ListenerFilter{Name: name, ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: wrap(m)}}
 }
 
+// grpcTo calls a cluster; authority: by that name, and if it is empty by the cluster's.
+func grpcTo(cluster, authority string) *corev3.GrpcService {
+	return &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: cluster, Authority: authority}}}
+}
+
 // firstRead is how many bytes the beginning of a connection is read into: most ClientHellos are no longer.
 const firstRead = 512
 

@@ -45,9 +45,6 @@ func Check(o *source.Object) (problems []source.Problem) {
 			}
 		}
 	case *security.AuthorizationPolicy:
-		if spec.GetAction() == security.AuthorizationPolicy_CUSTOM {
-			c.warn("spec.action", "CUSTOM is not run yet: what it is for is denied")
-		}
 		for i, r := range spec.GetRules() {
 			for j, when := range r.GetWhen() {
 				w := &ruleWriter{}
@@ -107,6 +104,14 @@ func Check(o *source.Object) (problems []source.Problem) {
 		}
 		if spec.GetAccessLogEncoding() == meshv1.MeshConfig_JSON && spec.GetAccessLogFormat() != "" && protojson.Unmarshal([]byte(spec.GetAccessLogFormat()), &structpb.Struct{}) != nil {
 			c.refuse("spec.accessLogFormat", "not an object of JSON, as accessLogEncoding says: want one")
+		}
+		for i, p := range spec.GetExtensionProviders() {
+			if p.GetEnvoyExtAuthzHttp() == nil && p.GetEnvoyExtAuthzGrpc() == nil {
+				continue
+			}
+			if _, err := newAuthorizer(p, "any", "any"); err != nil {
+				c.warn(fmt.Sprintf("spec.extensionProviders[%d]", i), "%v: what CUSTOM policies ask it for is denied", err)
+			}
 		}
 	case *source.ServiceSpec:
 		if spec.Type == "ExternalName" {

@@ -91,12 +91,13 @@ var known = map[string]fields{
 	forSecurity + "PeerAuthentication":           {run: "selector mtls port_level_mtls"},
 	forSecurity + "PeerAuthentication.MutualTLS": {run: "mode"},
 
-	forSecurity + "AuthorizationPolicy": {run: "selector rules action", warn: "targetRef targetRefs provider"},
-	forSecurity + "Rule":                {run: "from to when"},
-	forSecurity + "Rule.From":           {run: "source"},
-	forSecurity + "Rule.To":             {run: "operation"},
-	forSecurity + "Condition":           {run: "key values not_values"},
-	forSecurity + "Operation":           {run: "hosts not_hosts ports not_ports methods not_methods paths not_paths"},
+	forSecurity + "AuthorizationPolicy":                   {run: "selector rules action provider", warn: "targetRef targetRefs"},
+	forSecurity + "AuthorizationPolicy.ExtensionProvider": {run: "name"},
+	forSecurity + "Rule":                                  {run: "from to when"},
+	forSecurity + "Rule.From":                             {run: "source"},
+	forSecurity + "Rule.To":                               {run: "operation"},
+	forSecurity + "Condition":                             {run: "key values not_values"},
+	forSecurity + "Operation":                             {run: "hosts not_hosts ports not_ports methods not_methods paths not_paths"},
 	forSecurity + "Source": {
 		run: "principals not_principals request_principals not_request_principals namespaces not_namespaces service_accounts not_service_accounts ip_blocks not_ip_blocks remote_ip_blocks not_remote_ip_blocks trust_domains not_trust_domains",
 	},
@@ -130,8 +131,8 @@ var known = map[string]fields{
 	forMesh + "MeshConfig.DefaultTrafficPolicy":   {run: "connection_pool outlier_detection"},
 	forMesh + "MeshConfig.DefaultProviders":       {run: "access_logging", warn: "tracing metrics"},
 	forMesh + "MeshConfig.ExtensionProvider": {
-		run:  "name envoy_file_access_log envoy_http_als envoy_tcp_als",
-		warn: "envoy_ext_authz_http envoy_ext_authz_grpc zipkin lightstep datadog stackdriver opencensus skywalking opentelemetry prometheus envoy_otel_als sds",
+		run:  "name envoy_file_access_log envoy_http_als envoy_tcp_als envoy_ext_authz_http envoy_ext_authz_grpc",
+		warn: "zipkin lightstep datadog stackdriver opencensus skywalking opentelemetry prometheus envoy_otel_als sds",
 	},
 	forMesh + "MeshConfig.ExtensionProvider.EnvoyFileAccessLogProvider":           {run: "path log_format omit_empty_values"},
 	forMesh + "MeshConfig.ExtensionProvider.EnvoyFileAccessLogProvider.LogFormat": {run: "text labels"},
@@ -139,6 +140,12 @@ var known = map[string]fields{
 		run: "service port log_name filter_state_objects_to_log additional_request_headers_to_log additional_response_headers_to_log additional_response_trailers_to_log",
 	},
 	forMesh + "MeshConfig.ExtensionProvider.EnvoyTcpGrpcV3LogProvider": {run: "service port log_name filter_state_objects_to_log"},
+
+	forMesh + "MeshConfig.ExtensionProvider.EnvoyExternalAuthorizationHttpProvider": {
+		run: "service port timeout path_prefix fail_open clear_route_cache status_on_error include_headers_in_check include_request_headers_in_check include_additional_headers_in_check include_request_body_in_check headers_to_upstream_on_allow headers_to_downstream_on_deny headers_to_downstream_on_allow",
+	},
+	forMesh + "MeshConfig.ExtensionProvider.EnvoyExternalAuthorizationGrpcProvider": {run: "service port timeout fail_open clear_route_cache status_on_error include_request_body_in_check"},
+	forMesh + "MeshConfig.ExtensionProvider.EnvoyExternalAuthorizationRequestBody":  {run: "max_request_bytes allow_partial_message pack_as_bytes"},
 
 	forTelemetry + "Telemetry":                 {run: "selector access_logging", warn: "tracing metrics targetRef targetRefs"},
 	forTelemetry + "AccessLogging":             {run: "match providers disabled filter"},

@@ -214,7 +214,7 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 				for _, m := range r.GetMatch() {
 					if w.concerns(d, m.GetPort(), m.GetGateways(), m.GetSourceLabels(), m.GetSourceNamespace()) {
 						c := raw.chain(v, r.GetRoute(), port, &listenerv3.FilterChainMatch{ServerNames: m.GetSniHosts(), PrefixRanges: cidrs(m.GetDestinationSubnets())})
-						c.Filters = append(accessTCP(w.k.settings, w.k.access), c.Filters...)
+						c.Filters = append(w.k.guards.tcp(w.k.settings), c.Filters...)
 						add(c)
 					}
 				}
@@ -235,7 +235,7 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 					here = &listenerv3.FilterChainMatch{ServerNames: match.GetServerNames(), PrefixRanges: cidrs(m.GetDestinationSubnets())}
 				}
 				c := raw.chain(v, r.GetRoute(), port, here)
-				c.Filters = append(accessTCP(w.k.settings, w.k.access), c.Filters...)
+				c.Filters = append(w.k.guards.tcp(w.k.settings), c.Filters...)
 				if d.ends() {
 					c.TransportSocket = d.tls(w.k.settings, w.k.identity)
 				}

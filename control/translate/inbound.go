@@ -352,7 +352,7 @@ func (w *inboundWriter) port(number, asked uint32, mode mesh.Mode, protocol mesh
 
 // bytes passes all on to a cluster.
 func (w *inboundWriter) bytes(cluster string) []*listenerv3.Filter {
-	return append(accessTCP(w.k.settings, w.k.access), w.k.tcpProxy(cluster))
+	return append(w.k.guards.tcp(w.k.settings), w.k.tcpProxy(cluster))
 }
 
 // requests passes requests on to a cluster. Who sends them says how long they may take.

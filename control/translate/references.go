@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
 	telemetryv1 "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/weftmesh/weft/control/mesh"
@@ -50,6 +51,10 @@ func References(m *mesh.Mesh) []source.Problem {
 	}
 	for _, o := range m.Objects(source.Telemetry).All() {
 		r.of(o).telemetry(o.Spec.(*telemetryv1.Telemetry))
+	}
+	access := m.Objects(source.AuthorizationPolicy).All()
+	for _, o := range access {
+		r.of(o).authorization(o.Spec.(*security.AuthorizationPolicy), access)
 	}
 	return r.problems
 }
@@ -197,4 +202,40 @@ func (r *references) telemetry(spec *telemetryv1.Telemetry) {
 			}
 		}
 	}
+}
+
+// authorization says why nobody can be asked for a CUSTOM policy.
+func (r *references) authorization(spec *security.AuthorizationPolicy, all []*source.Object) {
+	if spec.GetAction() != security.AuthorizationPolicy_CUSTOM {
+		return
+	}
+	const path, what = "spec.provider.name", "what the policy is for is denied"
+	name := spec.GetProvider().GetName()
+	p := r.mesh.Settings.Provider(name)
+	switch host, port := authorizerAt(p); {
+	case p == nil:
+		r.warn(path, "MeshConfig describes no provider %q: %s; want one of extensionProviders", name, what)
+	case port == 0:
+		r.warn(path, "the provider %q cannot be asked: %s; want one of envoyExtAuthzHttp or envoyExtAuthzGrpc", name, what)
+	case !r.isThere(strings.ToLower(host)):
+		r.warn(path, "no service has the host %s of the provider %q: %s", host, name, what)
+	case p.GetEnvoyExtAuthzHttp() != nil:
+		for i, rule := range spec.GetRules() {
+			if !slices.ContainsFunc(rule.GetTo(), func(to *security.Rule_To) bool { return len(to.GetOperation().GetPorts()) > 0 }) {
+				r.warn(fmt.Sprintf("spec.rules[%d]", i), "the provider %q can be asked about requests only: connections that are none of HTTP are denied; want ports in to.operation, if there are some", name)
+			}
+		}
+	}
+	for _, o := range all {
+		other := o.Spec.(*security.AuthorizationPolicy)
+		if other.GetAction() == security.AuthorizationPolicy_CUSTOM && providerOf(o) != name && r.bothFor(o, other.GetSelector().GetMatchLabels(), spec.GetSelector().GetMatchLabels()) {
+			r.warn(path, "the policy %s/%s asks another provider for workloads of both: what they are for is denied; want one provider for a workload", o.Namespace, o.Name)
+		}
+	}
+}
+
+// bothFor tells whether what another policy is for has all or a part of what the one is for that is looked at, whatever workloads there are.
+func (r *references) bothFor(other *source.Object, labels, own map[string]string) bool {
+	root := r.mesh.Settings.RootNamespace
+	return (other.Namespace == r.object.Namespace || other.Namespace == root || r.object.Namespace == root) && (has(labels, own) || has(own, labels))
 }

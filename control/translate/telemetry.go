@@ -117,9 +117,9 @@ func (t *Translator) logsOf(m *mesh.Mesh, p *Proxy, s *scope, serving bool) (lis
 		switch server := to.provider.GetProvider().(type) {
 		case *meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLog:
 		case *meshv1.MeshConfig_ExtensionProvider_EnvoyHttpAls:
-			to.cluster = logCluster(s, server.EnvoyHttpAls.GetService(), server.EnvoyHttpAls.GetPort())
+			to.cluster = clusterSeen(s.ruled.seen, hostOfService(server.EnvoyHttpAls.GetService()), server.EnvoyHttpAls.GetPort())
 		case *meshv1.MeshConfig_ExtensionProvider_EnvoyTcpAls:
-			to.cluster = logCluster(s, server.EnvoyTcpAls.GetService(), server.EnvoyTcpAls.GetPort())
+			to.cluster = clusterSeen(s.ruled.seen, hostOfService(server.EnvoyTcpAls.GetService()), server.EnvoyTcpAls.GetPort())
 		default:
 			continue // that it is not run was said where it stands
 		}
@@ -130,11 +130,12 @@ func (t *Translator) logsOf(m *mesh.Mesh, p *Proxy, s *scope, serving bool) (lis
 	return list
 }
 
-// logCluster is the cluster of a server that keeps logs, which is named with its namespace or without; empty: the proxy does not see it, and would
-// refuse what names a cluster that it has not.
-func logCluster(s *scope, service string, port uint32) string {
-	host := service[strings.IndexByte(service, '/')+1:]
-	if svc := s.ruled.service(host); svc != nil && svc.Port(port) != nil {
+// hostOfService is the host of a provider's service, which is named with its namespace or without.
+func hostOfService(service string) string { return service[strings.IndexByte(service, '/')+1:] }
+
+// clusterSeen is the cluster of a provider's service; empty: the proxy does not see it, and would refuse what names a cluster that it has not.
+func clusterSeen(s *seen, host string, port uint32) string {
+	if svc := s.service(host); svc != nil && svc.Port(port) != nil && !strings.HasPrefix(host, "*") {
 		return outboundName(port, "", host)
 	}
 	return ""
