@@ -68,7 +68,14 @@ func originalSource() *listenerv3.ListenerFilter {
 type connections struct {
 	settings *mesh.Settings
 	traits   Traits
-	logTo    *chain // who is told of them
+	logTo    *chain  // who is told of them
+	traced   *traced // nil: they are not reported
+}
+
+// connections finds those for what comes to a workload (serving), or for what it asks.
+func (t *Translator) connections(m *mesh.Mesh, p *Proxy, s *scope, serving bool) connections {
+	telemetries := telemetriesOf(m, p)
+	return connections{settings: m.Settings, traits: p.Traits, logTo: t.logsOf(m, s, telemetries, serving), traced: t.tracedOf(m, p, s, telemetries, serving)}
 }
 
 // tcpProxy passes bytes on to a cluster.
@@ -100,6 +107,7 @@ func (k *connections) manager(statistics string) *hcmv3.HttpConnectionManager {
 	if k.traits.HTTP10 {
 		m.HttpProtocolOptions = &corev3.Http1ProtocolOptions{AcceptHttp_10: true}
 	}
+	k.traced.into(m)
 	return m
 }
 

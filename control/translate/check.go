@@ -12,6 +12,7 @@ import (
 	meshv1 "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
+	telemetryv1 "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/weftmesh/weft/control/source"
 )
@@ -106,12 +107,30 @@ func Check(o *source.Object) (problems []source.Problem) {
 			c.refuse("spec.accessLogFormat", "not an object of JSON, as accessLogEncoding says: want one")
 		}
 		for i, p := range spec.GetExtensionProviders() {
-			if p.GetEnvoyExtAuthzHttp() == nil && p.GetEnvoyExtAuthzGrpc() == nil {
-				continue
+			path := fmt.Sprintf("spec.extensionProviders[%d]", i)
+			switch p.GetProvider().(type) {
+			case *meshv1.MeshConfig_ExtensionProvider_EnvoyExtAuthzHttp, *meshv1.MeshConfig_ExtensionProvider_EnvoyExtAuthzGrpc:
+				if _, err := newAuthorizer(p, "any", "any"); err != nil {
+					c.warn(path, "%v: what CUSTOM policies ask it for is denied", err)
+				}
+			case *meshv1.MeshConfig_ExtensionProvider_Zipkin, *meshv1.MeshConfig_ExtensionProvider_Datadog, *meshv1.MeshConfig_ExtensionProvider_Skywalking, *meshv1.MeshConfig_ExtensionProvider_Opentelemetry:
+				if _, _, err := tracerOf(p, &Proxy{}, func(string, uint32) string { return "any" }); err != nil {
+					c.warn(path, "%v: nothing is reported by it", err)
+				}
 			}
-			if _, err := newAuthorizer(p, "any", "any"); err != nil {
-				c.warn(fmt.Sprintf("spec.extensionProviders[%d]", i), "%v: what CUSTOM policies ask it for is denied", err)
-			}
+		}
+		if own := spec.GetDefaultConfig().GetTracing(); own != nil && !spec.GetEnableTracing() && len(spec.GetDefaultProviders().GetTracing()) == 0 {
+			c.warn("spec.defaultConfig.tracing", "tracers of bootstraps report nothing without enableTracing: true, which Istio takes for said; with a Telemetry that names a provider it is not needed")
+		}
+		if spec.GetEnableTracing() {
+			c.warn("spec.enableTracing", "%s", untraced)
+		}
+		if len(spec.GetDefaultProviders().GetTracing()) > 0 {
+			c.warn("spec.defaultProviders.tracing", "%s", untraced)
+		}
+	case *telemetryv1.Telemetry:
+		if len(spec.GetTracing()) > 0 {
+			c.warn("spec.tracing", "%s", untraced)
 		}
 	case *source.ServiceSpec:
 		if spec.Type == "ExternalName" {
@@ -120,6 +139,9 @@ func Check(o *source.Object) (problems []source.Problem) {
 	}
 	return c.problems
 }
+
+// untraced is what becomes of traces where the proxy is weft.
+const untraced = "weft reports no spans yet, and passes on what it is told of traces; Envoy reports them"
 
 // maxProblems bounds what is said of one object.
 const maxProblems = 50
@@ -163,7 +185,11 @@ func (c *checking) message(m protoreflect.Message, path string) {
 		case in(list.idle, f):
 			continue
 		case in(list.warn, f):
-			c.warn(path, "not run yet: it is served without")
+			if text := instead[string(f.FullName())]; text != "" {
+				c.warn(path, "%s", text)
+			} else {
+				c.warn(path, "not run yet: it is served without")
+			}
 			continue
 		case !in(list.run, f):
 			c.refuse(path, "not run yet: leave it out")

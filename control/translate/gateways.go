@@ -73,7 +73,7 @@ func (d *door) table() string {
 }
 
 func (t *Translator) gateway(m *mesh.Mesh, p *Proxy, s *scope) *gateway {
-	k := gatewayKey{connections: connections{m.Settings, p.Traits, t.logsOf(m, p, s, false)}, identity: p.Identity, ruled: weak.Make(s.ruled), routes: weak.Make(m.Routes), namespace: p.Namespace}
+	k := gatewayKey{connections: t.connections(m, p, s, false), identity: p.Identity, ruled: weak.Make(s.ruled), routes: weak.Make(m.Routes), namespace: p.Namespace}
 	var held [2]*space
 	k.guards, held = t.guards(m, p, s.ruled.seen)
 	var objects []*source.Object

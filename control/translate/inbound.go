@@ -53,7 +53,7 @@ type portMode struct {
 }
 
 func (t *Translator) inbound(m *mesh.Mesh, p *Proxy, s *scope) *inbound {
-	k := inboundKey{connections: connections{m.Settings, p.Traits, t.logsOf(m, p, s, true)}, identity: p.Identity}
+	k := inboundKey{connections: t.connections(m, p, s, true), identity: p.Identity}
 	services := t.aged(m, p.Namespace)
 	ports, said := ingressOf(s.sidecar, p.Traits)
 	if !said && !p.Traits.Bound { // what nobody redirects goes to the workload itself, unless a Sidecar says otherwise

@@ -33,7 +33,7 @@ type listenerLayer struct {
 }
 
 func (t *Translator) listenerLayer(m *mesh.Mesh, p *Proxy, s *scope) *listenerLayer {
-	k := listenersKey{connections: connections{m.Settings, p.Traits, t.logsOf(m, p, s, false)}, ruled: weak.Make(s.ruled), raw: s.virtuals.raw, namespace: p.Namespace, blocked: blocks(m.Settings, s.sidecar)}
+	k := listenersKey{connections: t.connections(m, p, s, false), ruled: weak.Make(s.ruled), raw: s.virtuals.raw, namespace: p.Namespace, blocked: blocks(m.Settings, s.sidecar)}
 	if k.raw != nil {
 		k.labels = labelsText(p)
 	}

@@ -113,7 +113,7 @@ func TestNodes(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	p = proxyOf(t, `{id: "router~2001:db8::1~a.edge~edge.svc.cluster.local", user_agent_name: weft, metadata: {NAMESPACE: other, WEFT_IDENTITY: none}}`)
-	if p.Role != Gateway || p.Namespace != "other" || p.Identity != NoIdentity || p.Traits != (Traits{ByHost: true, Istio: true, Gateway: true, IPv6: true}) {
+	if p.Role != Gateway || p.Namespace != "other" || p.Identity != NoIdentity || p.Traits != (Traits{ByHost: true, Weft: true, Istio: true, Gateway: true, IPv6: true}) {
 		t.Errorf("%+v", p)
 	}
 	for _, id := range []string{"", "a", "sidecar~1~2", "sidecar~x~a.b~c", "ztunnel~10.0.0.1~a.b~c", "sidecar~10.0.0.1~a~c", "sidecar~10.0.0.1~a.~c",

@@ -202,6 +202,25 @@ func (r *references) telemetry(spec *telemetryv1.Telemetry) {
 			}
 		}
 	}
+	for i, l := range spec.GetTracing() {
+		for j, one := range l.GetProviders() {
+			path := fmt.Sprintf("spec.tracing[%d].providers[%d].name", i, j)
+			p := r.mesh.Settings.Provider(one.GetName())
+			if p == nil {
+				r.warn(path, "MeshConfig describes no provider %q: nothing is reported; want one of extensionProviders", one.GetName())
+				continue
+			}
+			_, _, err := tracerOf(p, &Proxy{}, func(host string, _ uint32) string {
+				if r.isThere(strings.ToLower(host)) {
+					return "any"
+				}
+				return ""
+			})
+			if err != nil {
+				r.warn(path, "%v: nothing is reported", err)
+			}
+		}
+	}
 }
 
 // authorization says why nobody can be asked for a CUSTOM policy.

@@ -14,7 +14,7 @@ func TestReferences(t *testing.T) {
 kind: MeshConfig
 metadata: {name: istio}
 spec: {extensionProviders: [{name: files, envoyFileAccessLog: {path: /dev/stdout}}, {name: asks, envoyExtAuthzGrpc: {service: shop/web.shop.svc.cluster.local, port: 80}},
-  {name: gone, envoyExtAuthzGrpc: {service: gone.test, port: 80}}, {name: requests, envoyExtAuthzHttp: {service: web.shop.svc.cluster.local, port: 80}}]}
+  {name: spans, zipkin: {service: web.shop.svc.cluster.local, port: 80}}, {name: gone, envoyExtAuthzGrpc: {service: gone.test, port: 80}}, {name: requests, envoyExtAuthzHttp: {service: web.shop.svc.cluster.local, port: 80}}]}
 ---
 kind: AuthorizationPolicy
 metadata: {name: other, namespace: istio-system}
@@ -66,6 +66,7 @@ spec: {hosts: ["*.routed.test"], http: [{route: [{destination: {host: web}}]}]}
 		{"a rule for many", "kind: DestinationRule\nmetadata: {name: a, namespace: shop}\nspec: {host: '*.svc.cluster.local'}", ""},
 		{"a Sidecar", "kind: Sidecar\nmetadata: {name: a, namespace: shop}\nspec: {egress: [{hosts: ['./*', 'far/*.wide.test', '*/b.wide.test', 'far/web.test', './x.routed.test']}]}", "spec.egress[0].hosts[3]: no service and no VirtualService has the host web.test"},
 		{"a provider", "kind: Telemetry\nmetadata: {name: a, namespace: shop}\nspec: {accessLogging: [{providers: [{name: envoy}, {name: files}, {name: file}]}]}", "spec.accessLogging[0].providers[2].name: MeshConfig describes no provider \"file\""},
+		{"a tracer", "kind: Telemetry\nmetadata: {name: a, namespace: shop}\nspec: {tracing: [{providers: [{name: spans}]}, {providers: [{name: files}]}, {providers: [{name: span}]}]}", "spec.tracing[1].providers[0].name: provider \"files\" is none of traces that are run, spec.tracing[2].providers[0].name: MeshConfig describes no provider \"span\""},
 		{"who is asked", "kind: AuthorizationPolicy\nmetadata: {name: a, namespace: shop}\nspec: {selector: {matchLabels: {app: web, v: x}}, action: CUSTOM, provider: {name: asks}, rules: [{}]}", ""},
 		{"nobody to ask", "kind: AuthorizationPolicy\nmetadata: {name: a, namespace: shop}\nspec: {selector: {matchLabels: {app: b}}, action: CUSTOM, provider: {name: none}, rules: [{}]}", "spec.provider.name: MeshConfig describes no provider \"none\""},
 		{"one who writes logs", "kind: AuthorizationPolicy\nmetadata: {name: a, namespace: shop}\nspec: {selector: {matchLabels: {app: b}}, action: CUSTOM, provider: {name: files}, rules: [{}]}", "spec.provider.name: the provider \"files\" cannot be asked"},

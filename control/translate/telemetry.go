@@ -51,7 +51,7 @@ func telemetriesOf(m *mesh.Mesh, p *Proxy) (list []*telemetryv1.Telemetry) {
 
 // logsOf finds who is told of what comes to a workload (serving), or of what it asks. As at Istio each object in turn says it of the providers that
 // it names, or that were named before it; whom the closest does not have in its scope is not told.
-func (t *Translator) logsOf(m *mesh.Mesh, p *Proxy, s *scope, serving bool) (list *chain) {
+func (t *Translator) logsOf(m *mesh.Mesh, s *scope, telemetries []*telemetryv1.Telemetry, serving bool) (list *chain) {
 	c := m.Settings.Config
 	names := c.GetDefaultProviders().GetAccessLogging()
 	said := false
@@ -61,7 +61,6 @@ func (t *Translator) logsOf(m *mesh.Mesh, p *Proxy, s *scope, serving bool) (lis
 		filter string
 	}
 	verdicts, order := map[string]verdict{}, []string(nil)
-	telemetries := telemetriesOf(m, p)
 	namesOf := func(l *telemetryv1.AccessLogging) (all []string) {
 		for _, one := range l.GetProviders() {
 			all = append(all, one.GetName())
