@@ -68,24 +68,28 @@ func originalSource() *listenerv3.ListenerFilter {
 type connections struct {
 	settings *mesh.Settings
 	traits   Traits
-	logTo    *chain  // who is told of them
-	traced   *traced // nil: they are not reported
+	logTo    *chain   // who is told of them
+	traced   *traced  // nil: they are not reported
+	metered  *metered // nil: Istio's metrics of them are not counted
 }
 
 // connections finds those for what comes to a workload (serving), or for what it asks.
 func (t *Translator) connections(m *mesh.Mesh, p *Proxy, s *scope, serving bool) connections {
 	telemetries := telemetriesOf(m, p)
-	return connections{settings: m.Settings, traits: p.Traits, logTo: t.logsOf(m, s, telemetries, serving), traced: t.tracedOf(m, p, s, telemetries, serving)}
+	return connections{
+		settings: m.Settings, traits: p.Traits, logTo: t.logsOf(m, s, telemetries, serving),
+		traced: t.tracedOf(m, p, s, telemetries, serving), metered: t.meteredOf(m, p, telemetries, serving),
+	}
 }
 
 // tcpProxy passes bytes on to a cluster.
-func (k *connections) tcpProxy(cluster string) *listenerv3.Filter {
-	return k.tcpFilter(&tcpv3.TcpProxy{StatPrefix: cluster, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster}})
+func (k *connections) tcpProxy(cluster string) []*listenerv3.Filter {
+	return k.tcpFilters(&tcpv3.TcpProxy{StatPrefix: cluster, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster}})
 }
 
-func (k *connections) tcpFilter(p *tcpv3.TcpProxy) *listenerv3.Filter {
+func (k *connections) tcpFilters(p *tcpv3.TcpProxy) []*listenerv3.Filter {
 	p.AccessLog = k.logs(false)
-	return networkFilter("envoy.filters.network.tcp_proxy", p)
+	return append(k.metered.tcp(), networkFilter("envoy.filters.network.tcp_proxy", p))
 }
 
 // manager is a connection manager that has its routes still to come.
@@ -127,7 +131,8 @@ func (k *connections) filters(outbound bool, protocol mesh.Protocol, deciding ..
 	if outbound && k.traits.Istio {
 		list = append(list, httpFilter("istio.alpn", alpnFilter()))
 	}
-	return append(list, httpFilter(filterFault, &faultv3.HTTPFault{}), httpFilter(filterCORS, &corsv3.Cors{}), httpFilter("envoy.filters.http.router", &routerv3.Router{}))
+	list = append(list, httpFilter(filterFault, &faultv3.HTTPFault{}), httpFilter(filterCORS, &corsv3.Cors{}))
+	return append(append(list, k.metered.http()...), httpFilter("envoy.filters.http.router", &routerv3.Router{}))
 }
 
 // alpnFilter has peers know which HTTP is inside of mTLS.

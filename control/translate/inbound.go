@@ -211,7 +211,7 @@ func (w *inboundWriter) captured(ports []served, numbers []uint32) *listenerv3.L
 	w.tls, w.http = map[uint32]bool{}, map[uint32]bool{}
 	w.chains = []*listenerv3.FilterChain{{
 		Name: "virtualInbound-blackhole", FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: u32(port)},
-		Filters: []*listenerv3.Filter{w.k.tcpProxy(blackHoleCluster)},
+		Filters: w.k.tcpProxy(blackHoleCluster),
 	}}
 	w.port(0, 0, w.modes.Usual, mesh.Unknown, inboundPassthroughCluster, "")
 	for _, n := range numbers {
@@ -352,7 +352,7 @@ func (w *inboundWriter) port(number, asked uint32, mode mesh.Mode, protocol mesh
 
 // bytes passes all on to a cluster.
 func (w *inboundWriter) bytes(cluster string) []*listenerv3.Filter {
-	return append(w.k.guards.tcp(w.k.settings), w.k.tcpProxy(cluster))
+	return append(w.k.guards.tcp(w.k.settings), w.k.tcpProxy(cluster)...)
 }
 
 // requests passes requests on to a cluster. Who sends them says how long they may take.

@@ -253,7 +253,7 @@ func (w *listenerWriter) passthrough() *listenerv3.FilterChain {
 	if w.k.blocked {
 		cluster = blackHoleCluster
 	}
-	return &listenerv3.FilterChain{Name: "PassthroughFilterChain", Filters: []*listenerv3.Filter{w.k.tcpProxy(cluster)}}
+	return &listenerv3.FilterChain{Name: "PassthroughFilterChain", Filters: w.k.tcpProxy(cluster)}
 }
 
 // catcher takes all that is redirected and finds the listener that it is for.
@@ -271,7 +271,7 @@ func (w *listenerWriter) catcher() *server.Resource {
 	rest.Name = "virtualOutbound-catchall-tcp"
 	l.FilterChains = []*listenerv3.FilterChain{{
 		Name: "virtualOutbound-blackhole", FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: u32(port)}, // what is sent to the listener itself would come back to it
-		Filters: []*listenerv3.Filter{w.k.tcpProxy(blackHoleCluster)},
+		Filters: w.k.tcpProxy(blackHoleCluster),
 	}, rest}
 	return w.t.message(server.Listeners, virtualOutbound, l)
 }

@@ -197,8 +197,15 @@ func (r *references) sidecar(spec *networking.Sidecar) {
 func (r *references) telemetry(spec *telemetryv1.Telemetry) {
 	for i, l := range spec.GetAccessLogging() {
 		for j, one := range l.GetProviders() {
-			if name := one.GetName(); name != builtinLog && r.mesh.Settings.Provider(name) == nil {
+			if name := one.GetName(); providerNamed(r.mesh.Settings, name) == nil {
 				r.warn(fmt.Sprintf("spec.accessLogging[%d].providers[%d].name", i, j), "MeshConfig describes no provider %q: nothing is logged by it; want one of extensionProviders, or %s", name, builtinLog)
+			}
+		}
+	}
+	for i, l := range spec.GetMetrics() {
+		for j, one := range l.GetProviders() {
+			if name := one.GetName(); providerNamed(r.mesh.Settings, name).GetPrometheus() == nil {
+				r.warn(fmt.Sprintf("spec.metrics[%d].providers[%d].name", i, j), "%q is no provider of metrics that is run: nothing is counted by it; want one of extensionProviders that is prometheus, or %s", name, builtinMetrics)
 			}
 		}
 	}

@@ -18,12 +18,33 @@ type logTo struct {
 	filter   string                               // an expression that is true of what is logged; empty: all is
 }
 
-// builtinLog is a provider that there is without anybody saying so: standard output.
-const builtinLog = "envoy"
+// Providers that there are without anybody describing them.
+const (
+	builtinLog     = "envoy"
+	builtinMetrics = "prometheus"
+)
 
-var standardOutput = &meshv1.MeshConfig_ExtensionProvider{Name: builtinLog, Provider: &meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLog{
-	EnvoyFileAccessLog: &meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLogProvider{Path: "/dev/stdout"},
-}}
+var (
+	standardOutput = &meshv1.MeshConfig_ExtensionProvider{Name: builtinLog, Provider: &meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLog{
+		EnvoyFileAccessLog: &meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLogProvider{Path: "/dev/stdout"},
+	}}
+	prometheus = &meshv1.MeshConfig_ExtensionProvider{Name: builtinMetrics, Provider: &meshv1.MeshConfig_ExtensionProvider_Prometheus{
+		Prometheus: &meshv1.MeshConfig_ExtensionProvider_PrometheusMetricsProvider{},
+	}}
+)
+
+// providerNamed gives the one that the mesh's author has described, or one that there is without; nil: neither.
+func providerNamed(s *mesh.Settings, name string) *meshv1.MeshConfig_ExtensionProvider {
+	switch p := s.Provider(name); {
+	case p != nil:
+		return p
+	case name == builtinLog:
+		return standardOutput
+	case name == builtinMetrics:
+		return prometheus
+	}
+	return nil
+}
 
 // telemetriesOf finds the Telemetry objects for a workload, from the widest to the closest: of the root namespace, of its own, and for its labels. Of
 // several of one kind the oldest counts.
@@ -109,10 +130,7 @@ func (t *Translator) logsOf(m *mesh.Mesh, s *scope, telemetries []*telemetryv1.T
 		if v.off {
 			continue
 		}
-		to := logTo{provider: m.Settings.Provider(name), filter: v.filter}
-		if to.provider == nil && name == builtinLog {
-			to.provider = standardOutput
-		}
+		to := logTo{provider: providerNamed(m.Settings, name), filter: v.filter}
 		switch server := to.provider.GetProvider().(type) {
 		case *meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLog:
 		case *meshv1.MeshConfig_ExtensionProvider_EnvoyHttpAls:

@@ -18,6 +18,7 @@ type Translator struct {
 	parts     memo[partKey, part]
 	chains    chains
 	traces    memo[tracedKey, traced]
+	meters    memo[string, metered]
 
 	seens           memo[seenKey, seen]
 	virtuals        memo[virtualsKey, virtuals]
