@@ -43,6 +43,9 @@ type guards struct {
 	seen   ref[seen] // services that tokens' keys may come from, or that are asked, if there are any
 }
 
+// unguarded lets everybody.
+var unguarded = &guards{}
+
 // guards finds those of a workload. held has to be kept with what is made of them.
 func (t *Translator) guards(m *mesh.Mesh, p *Proxy, s *seen) (g guards, held [2]*space) {
 	access, tokens := (*chain)(nil), (*chain)(nil)
@@ -65,18 +68,6 @@ func (t *Translator) guards(m *mesh.Mesh, p *Proxy, s *seen) (g guards, held [2]
 		g.seen = weak.Make(s)
 	}
 	return g, held
-}
-
-// http are the filters of guards that see requests. again: routes may ask for what tokens say, so that they are found once more after that.
-func (g *guards) http(s *mesh.Settings, again bool) []*hcmv3.HttpFilter {
-	services := g.seen.Value()
-	list := append(customHTTP(s, services, g.access), tokensHTTP(g.tokens, services, again)...)
-	return append(list, accessHTTP(s, g.access)...)
-}
-
-// tcp are the filters of guards that see connections.
-func (g *guards) tcp(s *mesh.Settings) []*listenerv3.Filter {
-	return append(customTCP(s, g.seen.Value(), g.access), accessTCP(s, g.access)...)
 }
 
 // objectsOf are those of a chain, in their order.

@@ -69,7 +69,7 @@ func (w *listenerWriter) chains(l *listenerv3.Listener, svc *mesh.Service, rule 
 		}
 	}
 	if port.Protocol == mesh.Unknown {
-		c := w.httpChain(detectedTable(svc.Host, port.Number), "outbound_"+l.Name)
+		c := w.httpChain(port.Number, detectedTable(svc.Host, port.Number), "outbound_"+l.Name)
 		if !(wild && hasHTTP(l)) { // a port of all addresses has one table
 			add(c)
 		}
@@ -85,7 +85,7 @@ func (w *listenerWriter) chains(l *listenerv3.Listener, svc *mesh.Service, rule 
 	p := policyOf(rule, "", port.Number)
 	proxy := &tcpv3.TcpProxy{StatPrefix: name, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: name}}
 	applyTCP(proxy, &p)
-	add(&listenerv3.FilterChain{FilterChainMatch: match, Filters: w.k.tcpFilters(proxy)})
+	add(&listenerv3.FilterChain{FilterChainMatch: match, Filters: w.k.guarded(port.Number, w.who, w.k.tcpFilters(proxy))})
 }
 
 // applyTCP has connections keep to what is said of them.
@@ -129,7 +129,7 @@ func (w *listenerWriter) chain(v *mesh.VirtualService, to []*networking.RouteDes
 		proxy.StatPrefix = v.From.Name + "." + v.From.Namespace
 		proxy.ClusterSpecifier = &tcpv3.TcpProxy_WeightedClusters{WeightedClusters: weighted}
 	}
-	return &listenerv3.FilterChain{FilterChainMatch: match, Filters: w.k.tcpFilters(proxy)}
+	return &listenerv3.FilterChain{FilterChainMatch: match, Filters: w.k.guarded(port.Number, w.who, w.k.tcpFilters(proxy))}
 }
 
 // rawFor are those of VirtualServices that are for a host, the oldest first.

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+	extensions "istio.io/api/extensions/v1alpha1"
 	meshv1 "istio.io/api/mesh/v1alpha1"
 
 	"github.com/weftmesh/weft/control/mesh"
@@ -71,6 +72,7 @@ type connections struct {
 	logTo    *chain   // who is told of them
 	traced   *traced  // nil: they are not reported
 	metered  *metered // nil: Istio's metrics of them are not counted
+	plugged  *chain   // modules that see them
 }
 
 // connections finds those for what comes to a workload (serving), or for what it asks.
@@ -78,7 +80,7 @@ func (t *Translator) connections(m *mesh.Mesh, p *Proxy, s *scope, serving bool)
 	telemetries := telemetriesOf(m, p)
 	return connections{
 		settings: m.Settings, traits: p.Traits, logTo: t.logsOf(m, s, telemetries, serving),
-		traced: t.tracedOf(m, p, s, telemetries, serving), metered: t.meteredOf(m, p, telemetries, serving),
+		traced: t.tracedOf(m, p, s, telemetries, serving), metered: t.meteredOf(m, p, telemetries, serving), plugged: t.pluginsOf(m, p, s, serving),
 	}
 }
 
@@ -115,13 +117,20 @@ func (k *connections) manager(statistics string) *hcmv3.HttpConnectionManager {
 	return m
 }
 
-// filters are those that see requests, between the ones that decide who may and the router.
-func (k *connections) filters(outbound bool, protocol mesh.Protocol, deciding ...*hcmv3.HttpFilter) []*hcmv3.HttpFilter {
+// filters are those that see requests to a port, the router last.
+func (k *connections) filters(outbound bool, protocol mesh.Protocol, port uint32, deciding *guards) []*hcmv3.HttpFilter {
 	var list []*hcmv3.HttpFilter
+	add := func(more []*hcmv3.HttpFilter) { list = append(list, more...) }
 	if k.traits.Istio {
 		list = append(list, httpFilter("istio.metadata_exchange", peers(outbound)))
 	}
-	list = append(list, deciding...)
+	services := deciding.seen.Value()
+	add(customHTTP(k.settings, services, deciding.access))
+	add(k.pluginsHTTP(port, extensions.PluginPhase_AUTHN))
+	add(tokensHTTP(deciding.tokens, services, outbound)) // a gateway's routes may ask for what tokens say
+	add(k.pluginsHTTP(port, extensions.PluginPhase_AUTHZ))
+	add(accessHTTP(k.settings, deciding.access))
+	add(k.pluginsHTTP(port, extensions.PluginPhase_STATS, extensions.PluginPhase_UNSPECIFIED_PHASE))
 	if protocol == mesh.GRPCWeb {
 		list = append(list, httpFilter("envoy.filters.http.grpc_web", &grpcwebv3.GrpcWeb{}))
 	}
@@ -132,7 +141,21 @@ func (k *connections) filters(outbound bool, protocol mesh.Protocol, deciding ..
 		list = append(list, httpFilter("istio.alpn", alpnFilter()))
 	}
 	list = append(list, httpFilter(filterFault, &faultv3.HTTPFault{}), httpFilter(filterCORS, &corsv3.Cors{}))
-	return append(append(list, k.metered.http()...), httpFilter("envoy.filters.http.router", &routerv3.Router{}))
+	add(k.metered.http())
+	add(k.pluginsHTTP(port, atRouter))
+	return append(list, httpFilter("envoy.filters.http.router", &routerv3.Router{}))
+}
+
+// guarded has connections to a port see who may make them, and modules, before what takes them.
+func (k *connections) guarded(port uint32, g *guards, last []*listenerv3.Filter) []*listenerv3.Filter {
+	if k.shut(port) {
+		return k.tcpProxy(blackHoleCluster)
+	}
+	list := customTCP(k.settings, g.seen.Value(), g.access)
+	list = append(list, k.pluginsTCP(port, extensions.PluginPhase_AUTHN, extensions.PluginPhase_AUTHZ)...)
+	list = append(list, accessTCP(k.settings, g.access)...)
+	list = append(list, k.pluginsTCP(port, extensions.PluginPhase_STATS, extensions.PluginPhase_UNSPECIFIED_PHASE, atRouter)...)
+	return append(list, last...)
 }
 
 // alpnFilter has peers know which HTTP is inside of mTLS.
@@ -168,6 +191,6 @@ func inline(m *hcmv3.HttpConnectionManager, r *routev3.RouteConfiguration) *hcmv
 	return m
 }
 
-func managerFilter(m *hcmv3.HttpConnectionManager) *listenerv3.Filter {
-	return networkFilter("envoy.filters.network.http_connection_manager", m)
+func managerFilter(m *hcmv3.HttpConnectionManager) []*listenerv3.Filter {
+	return []*listenerv3.Filter{networkFilter("envoy.filters.network.http_connection_manager", m)}
 }

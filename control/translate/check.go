@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/structpb"
+	extensions "istio.io/api/extensions/v1alpha1"
 	meshv1 "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
@@ -25,11 +26,11 @@ func Check(o *source.Object) (problems []source.Problem) {
 	case source.EnvoyFilter:
 		c.envoyFilter(o.Spec.(*networking.EnvoyFilter))
 		return c.problems
-	case source.WasmPlugin, source.WorkloadGroup:
+	case source.WorkloadGroup:
 		c.warn("", "%s is not run yet: nothing of it reaches proxies", o.Kind)
 		return c.problems
 	}
-	if o.More != nil && o.Kind != source.ASMProxyConfig { // which is for injectors
+	if o.More != nil && o.Kind != source.ASMProxyConfig && o.Kind != source.WasmPlugin { // of which the first is for injectors
 		c.refuse("spec", "additions to %s are not run yet", o.Kind)
 	}
 	if m, ok := o.Spec.(proto.Message); ok {
@@ -131,6 +132,19 @@ func Check(o *source.Object) (problems []source.Problem) {
 	case *telemetryv1.Telemetry:
 		if len(spec.GetTracing()) > 0 {
 			c.warn("spec.tracing", "%s", untraced)
+		}
+	case *extensions.WasmPlugin:
+		becomes := "requests are answered with 503 there, or connections ended (failStrategy: " + extensions.FailStrategy_FAIL_CLOSE.String() + ")"
+		if spec.GetFailStrategy() == extensions.FailStrategy_FAIL_OPEN {
+			becomes = "all passes unseen there (failStrategy: " + spec.GetFailStrategy().String() + ")"
+		}
+		c.warn("spec", "weft runs no Wasm: %s", becomes)
+		switch u, err := moduleURL(spec.GetUrl()); {
+		case err != nil || u.Scheme == "file":
+		case u.Scheme == "oci":
+			c.warn("spec.url", "only Istio's agents fetch images: where an Envoy runs without one, %s; want http, with sha256", becomes)
+		case spec.GetSha256() == "":
+			c.warn("spec.sha256", "an Envoy without Istio's agent fetches only what it can check: %s; want the hash of the module", becomes)
 		}
 	case *source.ServiceSpec:
 		if spec.Type == "ExternalName" {

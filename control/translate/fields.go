@@ -13,12 +13,14 @@ const (
 	forSecurity   = "istio.security.v1beta1."
 	forMesh       = "istio.mesh.v1alpha1."
 	forTelemetry  = "istio.telemetry.v1alpha1."
+	forExtensions = "istio.extensions.v1alpha1."
 )
 
 // instead is what to do about fields that are not run and will not be.
 var instead = map[string]string{
 	forMesh + "MeshConfig.ExtensionProvider.lightstep":           "Envoy has no such tracer any more, and nothing is reported by it: want opentelemetry, which Lightstep takes, too",
 	forMesh + "MeshConfig.ExtensionProvider.opencensus":          "Envoy has no such tracer any more, and nothing is reported by it: want opentelemetry",
+	forExtensions + "WasmPlugin.image_pull_secret":               "secrets of registries are told to nobody: agents fetch images without one",
 	forMesh + "MeshConfig.ExtensionProvider.stackdriver":         "proxies report to no Stackdriver: want prometheus for metrics, and opentelemetry for traces",
 	forMesh + "MeshConfig.ExtensionProvider.HttpHeader.env_name": "weftd's own environment is told to nobody, and the header is not sent: want value",
 }
@@ -193,4 +195,14 @@ var known = map[string]fields{
 	forTelemetry + "Tracing.RequestHeader":   {run: "name default_value"},
 	forTelemetry + "Tracing.Formatter":       {run: "value"},
 	forTelemetry + "ProviderRef":             {run: "name"},
+
+	forExtensions + "WasmPlugin": {
+		run:  "selector url sha256 image_pull_policy plugin_config plugin_name phase priority fail_strategy vm_config match type",
+		idle: "verification_key", // Istio does not run it either
+		warn: "targetRef targetRefs image_pull_secret",
+	},
+	forExtensions + "WasmPlugin.TrafficSelector": {run: "mode ports"},
+	"istio.type.v1beta1.PortSelector":            {run: "number"},
+	forExtensions + "VmConfig":                   {run: "env"},
+	forExtensions + "EnvVar":                     {run: "name value_from value"},
 }

@@ -196,14 +196,14 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 		match = nil
 	}
 	if d.http() {
-		c := &listenerv3.FilterChain{FilterChainMatch: match, Filters: []*listenerv3.Filter{managerFilter(w.manager(d, name))}}
+		c := &listenerv3.FilterChain{FilterChainMatch: match, Filters: w.k.guarded(d.server.GetPort().GetNumber(), unguarded, managerFilter(w.manager(d, name)))}
 		if d.ends() {
 			c.TransportSocket = d.tls(w.k.settings, w.k.identity)
 		}
 		add(c)
 		return
 	}
-	raw := &listenerWriter{t: w.t, k: &listenersKey{connections: w.k.connections, namespace: w.k.namespace}, ruled: w.scope.ruled, proxy: w.proxy}
+	raw := &listenerWriter{t: w.t, k: &listenersKey{connections: w.k.connections, namespace: w.k.namespace}, ruled: w.scope.ruled, proxy: w.proxy, who: &w.k.guards}
 	port := &mesh.Port{Number: d.server.GetPort().GetNumber()}
 	for v := range w.m.Routes.Seen(w.k.namespace, d.name) {
 		if len(w.meet(d, v)) == 0 {
@@ -214,7 +214,6 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 				for _, m := range r.GetMatch() {
 					if w.concerns(d, m.GetPort(), m.GetGateways(), m.GetSourceLabels(), m.GetSourceNamespace()) {
 						c := raw.chain(v, r.GetRoute(), port, &listenerv3.FilterChainMatch{ServerNames: m.GetSniHosts(), PrefixRanges: cidrs(m.GetDestinationSubnets())})
-						c.Filters = append(w.k.guards.tcp(w.k.settings), c.Filters...)
 						add(c)
 					}
 				}
@@ -235,7 +234,6 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 					here = &listenerv3.FilterChainMatch{ServerNames: match.GetServerNames(), PrefixRanges: cidrs(m.GetDestinationSubnets())}
 				}
 				c := raw.chain(v, r.GetRoute(), port, here)
-				c.Filters = append(w.k.guards.tcp(w.k.settings), c.Filters...)
 				if d.ends() {
 					c.TransportSocket = d.tls(w.k.settings, w.k.identity)
 				}
@@ -259,7 +257,7 @@ func (w *gatewayWriter) manager(d *door, name string) *hcmv3.HttpConnectionManag
 	m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
 	m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Subject: wrapperspb.Bool(true), Cert: true, Dns: true, Uri: true}
 	m.StreamIdleTimeout = nil // clients are not trusted to end what they begin
-	m.HttpFilters = w.k.filters(true, protocolOfServer(d.server), w.k.guards.http(w.k.settings, true)...)
+	m.HttpFilters = w.k.filters(true, protocolOfServer(d.server), d.server.GetPort().GetNumber(), &w.k.guards)
 	return m
 }
 

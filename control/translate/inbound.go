@@ -335,7 +335,7 @@ func (w *inboundWriter) port(number, asked uint32, mode mesh.Mode, protocol mesh
 		if number != 0 {
 			c.FilterChainMatch.DestinationPort = u32(number)
 		}
-		if c.Filters = w.bytes(cluster); way.http {
+		if c.Filters = w.bytes(number, cluster); way.http {
 			c.Name, c.Filters = httpName, w.requests(number, asked, protocol, cluster, operation)
 		}
 		if way.ends {
@@ -350,9 +350,9 @@ func (w *inboundWriter) port(number, asked uint32, mode mesh.Mode, protocol mesh
 	}
 }
 
-// bytes passes all on to a cluster.
-func (w *inboundWriter) bytes(cluster string) []*listenerv3.Filter {
-	return append(w.k.guards.tcp(w.k.settings), w.k.tcpProxy(cluster)...)
+// bytes passes all that comes to a port on to a cluster.
+func (w *inboundWriter) bytes(number uint32, cluster string) []*listenerv3.Filter {
+	return w.k.guarded(number, &w.k.guards, w.k.tcpProxy(cluster))
 }
 
 // requests passes requests on to a cluster. Who sends them says how long they may take.
@@ -378,6 +378,6 @@ func (w *inboundWriter) requests(number, asked uint32, protocol mesh.Protocol, c
 	if protocol.IsHTTP2() {
 		m.Http2ProtocolOptions = &corev3.Http2ProtocolOptions{}
 	}
-	m.HttpFilters = w.k.filters(false, protocol, w.k.guards.http(w.k.settings, false)...)
-	return []*listenerv3.Filter{managerFilter(m)}
+	m.HttpFilters = w.k.filters(false, protocol, number, &w.k.guards)
+	return w.k.guarded(number, unguarded, managerFilter(m))
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	extensions "istio.io/api/extensions/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
 	telemetryv1 "istio.io/api/telemetry/v1alpha1"
@@ -55,6 +56,12 @@ func References(m *mesh.Mesh) []source.Problem {
 	access := m.Objects(source.AuthorizationPolicy).All()
 	for _, o := range access {
 		r.of(o).authorization(o.Spec.(*security.AuthorizationPolicy), access)
+	}
+	for _, o := range m.Objects(source.WasmPlugin).All() {
+		u, err := moduleURL(o.Spec.(*extensions.WasmPlugin).GetUrl())
+		if err == nil && (u.Scheme == "http" || u.Scheme == "https") && !r.isThere(strings.ToLower(u.Hostname())) {
+			r.of(o).warn("spec.url", "no service has the host %s: only Istio's agents fetch the module; want a ServiceEntry for it", u.Hostname())
+		}
 	}
 	return r.problems
 }

@@ -41,6 +41,7 @@ type Translator struct {
 	spaces          memo[spaceKey, space]
 	statics         memo[staticKey, staticLayer]
 	names           memo[namesKey, namesLayer]
+	moduleLayers    memo[moduleKey, moduleLayer]
 	patches         memo[patchesKey, patches]
 	patcheds        memo[patchedKey, patched]
 	views           memo[viewKey, view]
@@ -74,6 +75,7 @@ type layers struct {
 	inbound   *inbound
 	gateway   *gateway
 	names     *namesLayer
+	modules   *moduleLayer // nil: there are none
 	proxyless *proxyless
 	patches   *patches // nil: there are none
 }
@@ -87,6 +89,7 @@ type viewKey struct {
 	inbound   ref[inbound]
 	gateway   ref[gateway]
 	names     ref[namesLayer]
+	modules   ref[moduleLayer]
 	proxyless ref[proxyless]
 	patches   ref[patches]
 }
@@ -152,6 +155,7 @@ func (t *Translator) commonOf(m *mesh.Mesh, p *Proxy) *common {
 		c.proxyless = t.proxyless(m, p, s)
 	} else {
 		c.static, c.clusters, c.names, c.patches = t.static(m, p), t.clusterLayer(m, p, s), t.namesLayer(m, p, s), t.patchesFor(m, p)
+		c.modules = t.modules(m, p, s)
 		if p.Role == Sidecar {
 			c.listeners, c.routes = t.listenerLayer(m, p, s), t.routeLayer(m, p, s)
 		} else {
@@ -178,7 +182,7 @@ func (t *Translator) view(m *mesh.Mesh, p *Proxy) *view {
 	if p.Role == Sidecar && !p.Traits.Proxyless {
 		l.inbound = t.inbound(m, p, c.scope)
 	}
-	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.names), weak.Make(l.proxyless), weak.Make(l.patches)}
+	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.names), weak.Make(l.modules), weak.Make(l.proxyless), weak.Make(l.patches)}
 	return t.views.get(k, func() *view {
 		v := &view{layers: l}
 		var parts []*part
@@ -191,6 +195,9 @@ func (t *Translator) view(m *mesh.Mesh, p *Proxy) *view {
 				parts = append(parts, l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
 			} else {
 				parts = append(parts, l.gateway.listeners, l.gateway.tables)
+			}
+			if l.modules != nil {
+				parts = append(parts, l.modules.part)
 			}
 		}
 		parts = slices.DeleteFunc(parts, func(p *part) bool { return p == nil })
