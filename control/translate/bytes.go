@@ -83,7 +83,7 @@ func (w *listenerWriter) chains(l *listenerv3.Listener, svc *mesh.Service, rule 
 	}
 	name := outboundName(port.Number, "", svc.Host)
 	p := policyOf(rule, "", port.Number)
-	proxy := &tcpv3.TcpProxy{StatPrefix: name, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: name}}
+	proxy := &tcpv3.TcpProxy{StatPrefix: statName(w.k.settings, w.k.settings.Config.GetOutboundClusterStatName(), name, svc.Host, "", port.Name, port.Number, 0), ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: name}}
 	applyTCP(proxy, &p)
 	add(&listenerv3.FilterChain{FilterChainMatch: match, Filters: w.k.guarded(port.Number, w.who, w.k.tcpFilters(proxy))})
 }

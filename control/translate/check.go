@@ -78,6 +78,9 @@ func Check(o *source.Object) (problems []source.Problem) {
 	case *networking.DestinationRule:
 		tlsOf(spec, func(path string, tls *networking.ClientTLSSettings) {
 			name, mode := tls.GetCredentialName(), tls.GetMode()
+			if len(tls.GetSubjectAltNames()) > 0 && name == "" && tls.GetCaCertificates() == "" && (mode == networking.ClientTLSSettings_SIMPLE || mode == networking.ClientTLSSettings_MUTUAL) {
+				c.warn(path+".subjectAltNames", "an Envoy without Istio's agent checks no names by the authorities of its host, and refuses the cluster: want caCertificates")
+			}
 			if name == "" || mode != networking.ClientTLSSettings_SIMPLE && mode != networking.ClientTLSSettings_MUTUAL {
 				return
 			}

@@ -122,10 +122,10 @@ var known = map[string]fields{
 	forMesh + "Network":                  {run: "endpoints", warn: "gateways"},
 	forMesh + "Network.NetworkEndpoints": {run: "from_cidr from_registry"},
 	forMesh + "MeshConfig": {
-		run: "access_log_file access_log_format access_log_encoding proxy_listen_port proxy_inbound_listen_port connect_timeout protocol_detection_timeout tcp_keepalive outbound_traffic_policy enable_auto_mtls trust_domain trust_domain_aliases default_service_export_to default_virtual_service_export_to default_destination_rule_export_to root_namespace locality_lb_setting dns_refresh_rate h2_upgrade_policy path_normalization default_config default_http_retry_policy mesh_mTLS tls_defaults default_traffic_policy extension_providers default_providers enable_tracing",
+		run: "access_log_file access_log_format access_log_encoding proxy_listen_port proxy_inbound_listen_port connect_timeout protocol_detection_timeout tcp_keepalive outbound_traffic_policy enable_auto_mtls trust_domain trust_domain_aliases default_service_export_to default_virtual_service_export_to default_destination_rule_export_to root_namespace locality_lb_setting dns_refresh_rate h2_upgrade_policy path_normalization default_config default_http_retry_policy mesh_mTLS tls_defaults default_traffic_policy extension_providers default_providers enable_tracing inbound_traffic_policy inbound_cluster_stat_name outbound_cluster_stat_name verify_certificate_at_client default_inbound_http_retry_policy",
 		// what is for ingress controllers, for agents, for the control plane's own parts, and what Istio itself does not run any more
 		idle: "ingress_class ingress_service ingress_controller_mode ingress_selector config_sources certificates enable_prometheus_merge ca ca_certificates disable_envoy_listener_log enable_envoy_access_log_service discovery_selectors",
-		warn: "proxy_http_port hbone_idle_timeout inbound_traffic_policy zone_aware_lb_setting inbound_cluster_stat_name outbound_cluster_stat_name service_settings service_scope_configs verify_certificate_at_client default_inbound_http_retry_policy service_entry_visibility",
+		warn: "proxy_http_port hbone_idle_timeout zone_aware_lb_setting service_settings service_scope_configs service_entry_visibility",
 	},
 	"istio.networking.v1beta1.ProxyConfig": {idle: "selector concurrency environment_variables image"},
 	forMesh + "ProxyConfig": {
@@ -136,6 +136,7 @@ var known = map[string]fields{
 	},
 	forMesh + "Topology":                          {run: "num_trusted_proxies", warn: "forward_client_cert_details proxy_protocol"},
 	forMesh + "MeshConfig.OutboundTrafficPolicy":  {run: "mode", warn: "tls"},
+	forMesh + "MeshConfig.InboundTrafficPolicy":   {run: "mode"},
 	forMesh + "MeshConfig.ProxyPathNormalization": {run: "normalization"},
 	forMesh + "MeshConfig.TLSConfig":              {run: "min_protocol_version ecdh_curves cipher_suites"},
 	forMesh + "MeshConfig.DefaultTrafficPolicy":   {run: "connection_pool outlier_detection"},

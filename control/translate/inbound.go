@@ -9,9 +9,11 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/source"
@@ -23,6 +25,7 @@ type served struct {
 	host     string // that it is for
 	protocol mesh.Protocol
 	asked    uint32 // port of the host
+	name     string // of that port; empty: it has none
 	number   uint32 // at the workload
 	ingress  ingress
 }
@@ -163,7 +166,7 @@ func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
 			if number == 0 || slices.ContainsFunc(list, func(other served) bool { return other.number == number }) {
 				continue
 			}
-			list = append(list, served{host: s.Host, protocol: port.Protocol, asked: port.Number, number: number})
+			list = append(list, served{host: s.Host, protocol: port.Protocol, asked: port.Number, name: port.Name, number: number})
 		}
 	}
 	slices.SortFunc(list, func(a, b served) int { return cmp.Compare(a.number, b.number) })
@@ -213,14 +216,14 @@ func (w *inboundWriter) captured(ports []served, numbers []uint32) *listenerv3.L
 		Name: "virtualInbound-blackhole", FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: u32(port)},
 		Filters: w.k.tcpProxy(blackHoleCluster),
 	}}
-	w.port(0, 0, w.modes.Usual, mesh.Unknown, inboundPassthroughCluster, "")
+	w.port(0, 0, w.modes.Usual, mesh.Unknown, inboundPassthroughCluster, "", inboundPassthroughCluster)
 	for _, n := range numbers {
 		if !slices.ContainsFunc(ports, func(s served) bool { return s.number == n }) {
-			w.port(n, 0, w.modes.Ports[n], mesh.Unknown, inboundPassthroughCluster, "")
+			w.port(n, 0, w.modes.Ports[n], mesh.Unknown, inboundPassthroughCluster, "", inboundPassthroughCluster)
 		}
 	}
 	for _, s := range ports {
-		w.port(s.number, s.asked, w.modes.At(s.number), s.protocol, inboundName(s.number), s.operation())
+		w.port(s.number, s.asked, w.modes.At(s.number), s.protocol, inboundName(s.number), s.operation(), w.statName(s))
 	}
 	l := w.listener(virtualInbound, anyAddress(Traits{IPv6: w.k.traits.IPv6}), port)
 	first := []*listenerv3.ListenerFilter{originalDestination()}
@@ -318,7 +321,7 @@ func ways(mode mesh.Mode, protocol mesh.Protocol, traits Traits) []way {
 }
 
 // port takes connections to a port; 0: to all that are not named. asked is the port by which clients call it; 0: nobody does.
-func (w *inboundWriter) port(number, asked uint32, mode mesh.Mode, protocol mesh.Protocol, cluster, operation string) {
+func (w *inboundWriter) port(number, asked uint32, mode mesh.Mode, protocol mesh.Protocol, cluster, operation, statistics string) {
 	if w.k.identity == NoIdentity && mode == mesh.Permissive {
 		mode = mesh.Disable // there is nothing to end mTLS with
 	}
@@ -335,7 +338,7 @@ func (w *inboundWriter) port(number, asked uint32, mode mesh.Mode, protocol mesh
 		if number != 0 {
 			c.FilterChainMatch.DestinationPort = u32(number)
 		}
-		if c.Filters = w.bytes(number, cluster); way.http {
+		if c.Filters = w.bytes(number, cluster, statistics); way.http {
 			c.Name, c.Filters = httpName, w.requests(number, asked, protocol, cluster, operation)
 		}
 		if way.ends {
@@ -351,8 +354,9 @@ func (w *inboundWriter) port(number, asked uint32, mode mesh.Mode, protocol mesh
 }
 
 // bytes passes all that comes to a port on to a cluster.
-func (w *inboundWriter) bytes(number uint32, cluster string) []*listenerv3.Filter {
-	return w.k.guarded(number, &w.k.guards, w.k.tcpProxy(cluster))
+func (w *inboundWriter) bytes(number uint32, cluster, statistics string) []*listenerv3.Filter {
+	proxy := &tcpv3.TcpProxy{StatPrefix: statistics, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster}}
+	return w.k.guarded(number, &w.k.guards, w.k.tcpFilters(proxy))
 }
 
 // requests passes requests on to a cluster. Who sends them says how long they may take.
@@ -363,6 +367,7 @@ func (w *inboundWriter) requests(number, asked uint32, protocol mesh.Protocol, c
 	}
 	forever := durationpb.New(0)
 	action := &routev3.RouteAction{
+		RetryPolicy:      inboundRetries(w.k.settings.Config.GetDefaultInboundHttpRetryPolicy(), protocol),
 		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster}, Timeout: forever,
 		MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{MaxStreamDuration: forever, GrpcTimeoutHeaderMax: forever},
 	}
@@ -380,4 +385,20 @@ func (w *inboundWriter) requests(number, asked uint32, protocol mesh.Protocol, c
 	}
 	m.HttpFilters = w.k.filters(false, protocol, number, &w.k.guards)
 	return w.k.guarded(number, unguarded, managerFilter(m))
+}
+
+// inboundRetries is what is tried again at the workload itself, if the mesh says something of it; nil: nothing is. Which endpoint, and how long a try may take,
+// says nothing here, and a call of gRPC's may be a stream, which cannot begin again.
+func inboundRetries(said *networking.HTTPRetry, protocol mesh.Protocol) *routev3.RetryPolicy {
+	if said.GetAttempts() <= 0 || protocol == mesh.GRPC || protocol == mesh.GRPCWeb {
+		return nil
+	}
+	p := &routev3.RetryPolicy{RetryOn: "reset-before-request", NumRetries: u32(uint32(said.GetAttempts()))}
+	if said.GetRetryOn() != "" {
+		p.RetryOn, p.RetriableStatusCodes = retryOn(said.GetRetryOn())
+	}
+	if said.GetBackoff() != nil {
+		p.RetryBackOff = &routev3.RetryPolicy_RetryBackOff{BaseInterval: said.GetBackoff()}
+	}
+	return p
 }
