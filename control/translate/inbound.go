@@ -55,8 +55,9 @@ type portMode struct {
 	mode mesh.Mode
 }
 
-func (t *Translator) inbound(m *mesh.Mesh, p *Proxy, s *scope) *inbound {
-	k := inboundKey{connections: t.connections(m, p, s, true), identity: p.Identity}
+func (t *Translator) inbound(m *mesh.Mesh, p *Proxy, c *common) *inbound {
+	s := c.scope
+	k := inboundKey{connections: c.serving, identity: p.Identity}
 	services := t.aged(m, p.Namespace)
 	ports, said := ingressOf(s.sidecar, p.Traits)
 	if !said && !p.Traits.Bound { // what nobody redirects goes to the workload itself, unless a Sidecar says otherwise

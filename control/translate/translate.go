@@ -139,7 +139,8 @@ type kin struct {
 
 // common is what is made for kin: its layers are all but inbound.
 type common struct {
-	scope *scope
+	scope   *scope
+	serving connections // of what comes to sidecars
 	layers
 }
 
@@ -157,7 +158,7 @@ func (t *Translator) commonOf(m *mesh.Mesh, p *Proxy) *common {
 		c.static, c.clusters, c.names, c.patches = t.static(m, p), t.clusterLayer(m, p, s), t.namesLayer(m, p, s), t.patchesFor(m, p)
 		c.modules = t.modules(m, p, s)
 		if p.Role == Sidecar {
-			c.listeners, c.routes = t.listenerLayer(m, p, s), t.routeLayer(m, p, s)
+			c.serving, c.listeners, c.routes = t.connections(m, p, s, true), t.listenerLayer(m, p, s), t.routeLayer(m, p, s)
 		} else {
 			c.gateway = t.gateway(m, p, s)
 		}
@@ -180,7 +181,7 @@ func (t *Translator) view(m *mesh.Mesh, p *Proxy) *view {
 	c := t.commonOf(m, p)
 	l := c.layers
 	if p.Role == Sidecar && !p.Traits.Proxyless {
-		l.inbound = t.inbound(m, p, c.scope)
+		l.inbound = t.inbound(m, p, c)
 	}
 	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.names), weak.Make(l.modules), weak.Make(l.proxyless), weak.Make(l.patches)}
 	return t.views.get(k, func() *view {
