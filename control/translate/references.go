@@ -17,7 +17,7 @@ import (
 // maxReferences bounds what is said of a mesh.
 const maxReferences = 1000
 
-// References says, as warnings, what of a mesh's objects names something that is not there: each is right by itself and does not do what it says. A host
+// References says, as warnings, what of a mesh's objects names something that is not there, or wants what another one has: each is right by itself and does not do what it says. A host
 // or a subset counts as there if anybody in the mesh might see it, so that nothing is said that may be wrong.
 func References(m *mesh.Mesh) []source.Problem {
 	r := &references{mesh: m, hosts: map[string]bool{}, subsets: map[string]map[string]bool{}}
@@ -63,7 +63,7 @@ func References(m *mesh.Mesh) []source.Problem {
 			r.of(o).warn("spec.url", "no service has the host %s: only Istio's agents fetch the module; want a ServiceEntry for it", u.Hostname())
 		}
 	}
-	return r.problems
+	return append(r.problems, Conflicts(m)...)
 }
 
 // references is a search for what is not there.

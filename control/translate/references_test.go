@@ -32,6 +32,14 @@ kind: ServiceEntry
 metadata: {name: wide, namespace: far}
 spec: {hosts: ["*.wide.test", Upper.test], resolution: NONE, ports: [{number: 80, name: http, protocol: HTTP}]}
 ---
+kind: ServiceEntry
+metadata: {name: bytes, namespace: far}
+spec: {hosts: [bytes.test], addresses: [10.0.0.7], resolution: STATIC, ports: [{number: 6000, name: tcp, protocol: TCP}]}
+---
+kind: ServiceEntry
+metadata: {name: any, namespace: far}
+spec: {hosts: ["*.bytes.test"], resolution: NONE, ports: [{number: 6001, name: tcp, protocol: TCP}, {number: 6002, name: tls, protocol: TLS}]}
+---
 kind: DestinationRule
 metadata: {name: web, namespace: far}
 spec: {host: web.shop.svc.cluster.local, subsets: [{name: v1}]}
@@ -69,6 +77,9 @@ spec: {hosts: ["*.routed.test"], http: [{route: [{destination: {host: web}}]}]}
 		{"a tracer", "kind: Telemetry\nmetadata: {name: a, namespace: shop}\nspec: {tracing: [{providers: [{name: spans}]}, {providers: [{name: files}]}, {providers: [{name: span}]}]}", "spec.tracing[1].providers[0].name: provider \"files\" is none of traces that are run, spec.tracing[2].providers[0].name: MeshConfig describes no provider \"span\""},
 		{"a module", "kind: WasmPlugin\nmetadata: {name: a, namespace: shop}\nspec: {url: 'http://web.shop.svc.cluster.local/a.wasm'}", ""},
 		{"where nobody is", "kind: WasmPlugin\nmetadata: {name: a, namespace: shop}\nspec: {url: 'https://gone.test/a.wasm'}", "spec.url: no service has the host gone.test"},
+		{"an address that somebody has", "kind: ServiceEntry\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [zz.test], addresses: [10.0.0.7], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}, {number: 6000, name: tcp, protocol: TCP}]}", "spec.ports[1]: ServiceEntry far/bytes has the address 10.0.0.7 at port 6000, too"},
+		{"every address", "kind: ServiceEntry\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [zz.test], resolution: NONE, ports: [{number: 6001, name: tcp, protocol: TCP}, {number: 6002, name: tls, protocol: TLS}]}", "spec.ports[0]: ServiceEntry far/any has every address at port 6001, too"},
+		{"which not everybody sees", "kind: ServiceEntry\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [zz.test], exportTo: [.], resolution: NONE, ports: [{number: 6001, name: tcp, protocol: TCP}]}", ""},
 		{"who is asked", "kind: AuthorizationPolicy\nmetadata: {name: a, namespace: shop}\nspec: {selector: {matchLabels: {app: web, v: x}}, action: CUSTOM, provider: {name: asks}, rules: [{}]}", ""},
 		{"nobody to ask", "kind: AuthorizationPolicy\nmetadata: {name: a, namespace: shop}\nspec: {selector: {matchLabels: {app: b}}, action: CUSTOM, provider: {name: none}, rules: [{}]}", "spec.provider.name: MeshConfig describes no provider \"none\""},
 		{"one who writes logs", "kind: AuthorizationPolicy\nmetadata: {name: a, namespace: shop}\nspec: {selector: {matchLabels: {app: b}}, action: CUSTOM, provider: {name: files}, rules: [{}]}", "spec.provider.name: the provider \"files\" cannot be asked"},
