@@ -10,6 +10,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+	meshv1 "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/weftmesh/weft/control/mesh"
@@ -149,7 +150,10 @@ func (w *gatewayWriter) write() {
 			w.chains(l, d, name)
 		}
 		if len(l.FilterChains) > 0 {
-			listeners = append(listeners, w.t.message(server.Listeners, name, finished(l)))
+			if finished(l); w.k.settings.Config.GetDefaultConfig().GetGatewayTopology().GetProxyProtocol() != nil {
+				l.ListenerFilters = append([]*listenerv3.ListenerFilter{proxyProtocol()}, l.ListenerFilters...)
+			}
+			listeners = append(listeners, w.t.message(server.Listeners, name, l))
 		}
 	}
 	for name, doors := range tables {
@@ -255,6 +259,9 @@ func (w *gatewayWriter) manager(d *door, name string) *hcmv3.HttpConnectionManag
 	topology := w.k.settings.Config.GetDefaultConfig().GetGatewayTopology()
 	m.XffNumTrustedHops = topology.GetNumTrustedProxies()
 	m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
+	if said := topology.GetForwardClientCertDetails(); said != meshv1.ForwardClientCertDetails_UNDEFINED {
+		m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_ForwardClientCertDetails(said - meshv1.ForwardClientCertDetails_SANITIZE) // the same words in the same order
+	}
 	m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Subject: wrapperspb.Bool(true), Cert: true, Dns: true, Uri: true}
 	m.StreamIdleTimeout = nil // clients are not trusted to end what they begin
 	m.HttpFilters = w.k.filters(true, protocolOfServer(d.server), d.server.GetPort().GetNumber(), &w.k.guards)

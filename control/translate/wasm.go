@@ -61,6 +61,10 @@ func (p *plugged) shuts() bool {
 	return !p.loads && p.spec().GetFailStrategy() != extensions.FailStrategy_FAIL_OPEN
 }
 
+// inPlace tells whether its configuration is a part of the listener. What Envoy fetches by itself it fetches while a listener warms, and lets nobody pass before.
+// Of another version that came over ECDS while the listener served, Envoy 1.40 fetched nothing, and let all pass.
+func (p *plugged) inPlace() bool { return p.cluster != "" && p.cluster != agentsOwn }
+
 // sees tells whether it is for a side, and for a port there; any: whatever the port.
 func (p *plugged) sees(any bool, port uint32) bool {
 	side := typebeta.WorkloadMode_CLIENT
@@ -158,6 +162,8 @@ func (k *connections) plugins(network bool, port uint32, f func(p *plugged), pha
 func (k *connections) pluginsHTTP(port uint32, phases ...extensions.PluginPhase) (list []*hcmv3.HttpFilter) {
 	k.plugins(false, port, func(p *plugged) {
 		switch {
+		case p.loads && p.inPlace():
+			list = append(list, httpFilter(p.name(), p.module()))
 		case p.loads:
 			list = append(list, &hcmv3.HttpFilter{Name: p.name(), ConfigType: &hcmv3.HttpFilter_ConfigDiscovery{ConfigDiscovery: byItself(&httpwasmv3.Wasm{}, filterHTTPRulesType)}})
 		case p.shuts():
@@ -175,7 +181,10 @@ const moduleMissing = 503
 // pluginsTCP are the filters of modules that see connections.
 func (k *connections) pluginsTCP(port uint32, phases ...extensions.PluginPhase) (list []*listenerv3.Filter) {
 	k.plugins(true, port, func(p *plugged) {
-		if p.loads {
+		switch {
+		case p.loads && p.inPlace():
+			list = append(list, networkFilter(p.name(), p.module()))
+		case p.loads:
 			list = append(list, &listenerv3.Filter{Name: p.name(), ConfigType: &listenerv3.Filter_ConfigDiscovery{ConfigDiscovery: byItself(&tcpwasmv3.Wasm{}, filterTCPRulesType)}})
 		}
 	}, phases...)
@@ -216,7 +225,7 @@ func (p *plugged) module() proto.Message {
 	spec := p.spec()
 	u, err := moduleURL(spec.GetUrl())
 	if err != nil {
-		return nil // it would not be loaded
+		u = &url.URL{} // which cannot be: it would not be loaded
 	}
 	code := &corev3.AsyncDataSource{Specifier: &corev3.AsyncDataSource_Remote{Remote: &corev3.RemoteDataSource{
 		HttpUri: &corev3.HttpUri{Uri: u.String(), HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: p.cluster}, Timeout: durationpb.New(moduleWait)}, Sha256: spec.GetSha256(),
@@ -245,7 +254,7 @@ func (p *plugged) module() proto.Message {
 	if len(spec.GetPluginConfig().GetFields()) > 0 {
 		text, err := json.Marshal(spec.GetPluginConfig().AsMap()) // which has keys in order
 		if err != nil {
-			return nil // numbers that are none were refused
+			panic("translate: " + err.Error()) // a Struct that was read out of JSON has no numbers that JSON has not
 		}
 		config.Configuration = wrap(wrapperspb.String(string(text)))
 	}
@@ -280,11 +289,8 @@ func (t *Translator) modules(m *mesh.Mesh, p *Proxy, s *scope) *moduleLayer {
 		for _, c := range []*chain{k.in, k.out} {
 			for ; c != nil; c = c.before {
 				one := c.item.(plugged)
-				if !one.loads {
-					continue
-				}
-				if config := one.module(); config != nil {
-					list = append(list, t.message(server.Extensions, one.name(), &corev3.TypedExtensionConfig{Name: one.name(), TypedConfig: wrap(config)}))
+				if one.loads && !one.inPlace() {
+					list = append(list, t.message(server.Extensions, one.name(), &corev3.TypedExtensionConfig{Name: one.name(), TypedConfig: wrap(one.module())}))
 				}
 			}
 		}

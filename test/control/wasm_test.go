@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -41,8 +42,12 @@ func teapot() []byte {
 // A WasmPlugin has Envoy fetch a module and have requests see it; where there is no module, they are answered as Envoy answers when it has failed, unless the
 // plugin says that they may pass.
 func TestModulesSeeRequests(t *testing.T) {
-	modules := map[string][]byte{"/teapot": teapot(), "/broken": []byte("no module")}
-	from := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(modules[r.URL.Path]) }))
+	from := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/teapot" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		w.Write(teapot())
+	}))
 	t.Cleanup(from.Close)
 	for _, name := range proxies {
 		t.Run(name, func(t *testing.T) {
@@ -55,6 +60,10 @@ spec: {hosts: [modules.test], location: MESH_EXTERNAL, resolution: STATIC, ports
 `, free(t, 1)[0], from.Listener.Addr().(*net.TCPAddr).Port)})
 			port := 0
 			fmt.Sscanf(after(t, p, "modules.yaml", "number: "), "%d", &port)
+			file := filepath.Join(t.TempDir(), "teapot.wasm")
+			if err := os.WriteFile(file, teapot(), 0o600); err != nil {
+				t.Fatal(err)
+			}
 			p.proxy(name)
 			s.opens()
 			status := func() int {
@@ -71,19 +80,23 @@ spec: {hosts: [modules.test], location: MESH_EXTERNAL, resolution: STATIC, ports
 				return got.StatusCode
 			}
 			plugin := func(path, strategy string) string {
-				return fmt.Sprintf("{url: 'http://modules.test:%d%s', sha256: %x, failStrategy: %s, match: [{mode: CLIENT, ports: [{number: %d}]}]}", port, path, sha256.Sum256(modules[path]), strategy, s.port)
+				return fmt.Sprintf("{url: 'http://modules.test:%d%s', sha256: %x, failStrategy: %s, match: [{mode: CLIENT, ports: [{number: %d}]}]}", port, path, sha256.Sum256(teapot()), strategy, s.port)
 			}
 			for _, c := range []struct {
 				what, spec    string
-				byEnvoy, weft int
+				byEnvoy, weft int // 0: the connection ends
 			}{
+				{"one that is not there", plugin("/nothing", "FAIL_CLOSE"), 503, 503},
+				{"and need not be", plugin("/nothing", "FAIL_OPEN"), 200, 200},
 				{"a module", plugin("/teapot", "FAIL_CLOSE"), 418, 503},
+				{"from a file", fmt.Sprintf("{url: 'file://%s', priority: 1}", file), 418, 503},
 				{"of other ports", strings.Replace(plugin("/teapot", "FAIL_CLOSE"), fmt.Sprintf("{number: %d}", s.port), "{number: 1}", 1), 200, 200},
+				{"from a file, before the router", fmt.Sprintf("{url: 'file://%s', phase: ASM_ROUTER}", file), 418, 503},
+				{"from a file, of what comes in", fmt.Sprintf("{url: 'file://%s', match: [{mode: SERVER}]}", file), 200, 200},
 				{"before the router", strings.Replace(plugin("/teapot", "FAIL_CLOSE"), "{", "{phase: ASM_ROUTER, ", 1), 418, 503},
 				{"of what comes in", strings.Replace(plugin("/teapot", "FAIL_CLOSE"), "CLIENT", "SERVER", 1), 200, 200},
-				{"one that is none", plugin("/broken", "FAIL_CLOSE"), 503, 503},
-				{"one that is none, if it can be had", plugin("/broken", "FAIL_OPEN"), 200, 200},
 				{"an image that only agents fetch", "{url: 'oci://modules.test/teapot:1'}", 503, 503},
+				{"of bytes", "{url: 'oci://modules.test/bytes:1', type: NETWORK}", 0, 0},
 				{"which need not be there", "{url: 'modules.test/teapot:1', failStrategy: FAIL_OPEN}", 200, 200},
 			} {
 				want := c.byEnvoy
