@@ -12,6 +12,7 @@ import (
 
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
+	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/xds/server"
 )
@@ -42,10 +43,12 @@ type reading struct {
 	tally   push.Tally
 	// services and virtual are how many services and VirtualServices there are.
 	services, virtual int
-	version           string
-	until             func() (root, chain time.Time)
-	now               time.Time
-	machine           machine
+	// conflicts is how many ports of services get no connections, since another service has them.
+	conflicts int
+	version   string
+	until     func() (root, chain time.Time)
+	now       time.Time
+	machine   machine
 }
 
 // sum adds up numbers of our own. One whose part of weftd does not run is 0.
@@ -104,6 +107,7 @@ func families() []family {
 		counted("pilot_xds_write_timeout", "streams that did not read in time", "xds_connections.stuck", "xds_secure_connections.stuck"),
 		plain("pilot_services", "gauge", "services", func(r *reading) float64 { return float64(r.services) }),
 		plain("pilot_virt_services", "gauge", "VirtualServices", func(r *reading) float64 { return float64(r.virtual) }),
+		plain("pilot_conflict_outbound_listener_tcp_over_current_tcp", "gauge", "ports of services that get no connections, since another service that everybody sees has their addresses", func(r *reading) float64 { return float64(r.conflicts) }),
 		{"pilot_push_triggers", "counter", "rounds of telling, by what set them off", func(r *reading, l *lines) {
 			for _, what := range push.TriggerNames {
 				l.value(telemetry.Label("type", what), r.sum("events.trigger."+what))
@@ -177,7 +181,7 @@ func (f *Face) WriteNumbers(w io.Writer) error {
 		r.samples[s.Name] = s
 	}
 	if m := f.Push.Mesh(); m != nil {
-		r.services, r.virtual = m.Services.Len(), m.Objects(source.VirtualService).Len()
+		r.services, r.virtual, r.conflicts = m.Services.Len(), m.Objects(source.VirtualService).Len(), len(translate.Conflicts(m))
 	}
 	return write(w, r)
 }

@@ -178,7 +178,6 @@ func take(o *Object, spec *yaml.Node, w *writer, say func(*fault)) {
 		if name, phase := key(spec, "phase"); phase != nil && (phase.Value == "ASM_ROUTER" || phase.Value == "100") {
 			o.More = &WasmPluginMore{Router: true}
 			t.out(name)
-			t.refuse("phase", name, "ASM_ROUTER")
 		}
 	}
 }

@@ -40,8 +40,11 @@ func (t *Translator) space(m *mesh.Mesh, objects *mesh.Objects, namespace string
 type guards struct {
 	access *chain    // AuthorizationPolicies
 	tokens *chain    // RequestAuthentications
-	seen   ref[seen] // services that tokens' keys may come from, if there are any
+	seen   ref[seen] // services that tokens' keys may come from, or that are asked, if there are any
 }
+
+// unguarded lets everybody.
+var unguarded = &guards{}
 
 // guards finds those of a workload. held has to be kept with what is made of them.
 func (t *Translator) guards(m *mesh.Mesh, p *Proxy, s *seen) (g guards, held [2]*space) {
@@ -61,15 +64,10 @@ func (t *Translator) guards(m *mesh.Mesh, p *Proxy, s *seen) (g guards, held [2]
 		}
 	}
 	g = guards{access: access, tokens: tokens}
-	if tokens != nil {
+	if tokens != nil || len(custom(access)) > 0 {
 		g.seen = weak.Make(s)
 	}
 	return g, held
-}
-
-// http are the filters of guards that see requests. again: routes may ask for what tokens say, so that they are found once more after that.
-func (g *guards) http(s *mesh.Settings, again bool) []*hcmv3.HttpFilter {
-	return append(tokensHTTP(g.tokens, g.seen.Value(), again), accessHTTP(s, g.access)...)
 }
 
 // objectsOf are those of a chain, in their order.
@@ -92,21 +90,19 @@ const (
 
 // actions are the lists in the order in which they are asked.
 var actions = []struct {
-	said    []security.AuthorizationPolicy_Action
+	said    security.AuthorizationPolicy_Action
 	action  rbacv3.RBAC_Action
 	weighed string
 }{
-	{[]security.AuthorizationPolicy_Action{security.AuthorizationPolicy_AUDIT}, rbacv3.RBAC_LOG, ""},
-	// Who is to ask somebody else, which is not done yet, may not: what such a policy is for is denied.
-	{[]security.AuthorizationPolicy_Action{security.AuthorizationPolicy_DENY, security.AuthorizationPolicy_CUSTOM}, rbacv3.RBAC_DENY, weighedDeny},
-	{[]security.AuthorizationPolicy_Action{security.AuthorizationPolicy_ALLOW}, rbacv3.RBAC_ALLOW, weighedAllow},
+	{security.AuthorizationPolicy_AUDIT, rbacv3.RBAC_LOG, ""},
+	{security.AuthorizationPolicy_DENY, rbacv3.RBAC_DENY, weighedDeny},
+	{security.AuthorizationPolicy_ALLOW, rbacv3.RBAC_ALLOW, weighedAllow},
 }
 
 // rulesOf are the policies of an action, those that are kept to and those that are only weighed; nil: there are none.
-func rulesOf(s *mesh.Settings, objects []*source.Object, said []security.AuthorizationPolicy_Action, action rbacv3.RBAC_Action, tcp bool) (kept, weighed *rbacv3.RBAC) {
+func rulesOf(s *mesh.Settings, objects []*source.Object, said security.AuthorizationPolicy_Action, action rbacv3.RBAC_Action, tcp bool) (kept, weighed *rbacv3.RBAC) {
 	for _, o := range objects {
-		spec := o.Spec.(*security.AuthorizationPolicy)
-		if !slices.Contains(said, spec.GetAction()) {
+		if o.Spec.(*security.AuthorizationPolicy).GetAction() != said {
 			continue
 		}
 		to := &kept
@@ -116,21 +112,31 @@ func rulesOf(s *mesh.Settings, objects []*source.Object, said []security.Authori
 		if *to == nil {
 			*to = &rbacv3.RBAC{Action: action, Policies: map[string]*rbacv3.Policy{}}
 		}
-		name := func(i int) string { return fmt.Sprintf("ns[%s]-policy[%s]-rule[%d]", o.Namespace, o.Name, i) }
-		for i, r := range spec.GetRules() {
-			w := &ruleWriter{settings: s, namespace: o.Namespace, tcp: tcp, wider: action != rbacv3.RBAC_ALLOW}
-			if p := w.policy(r); p != nil {
-				(*to).Policies[name(i)] = p
-			}
-		}
-		if len(spec.GetRules()) == 0 { // it matches nothing: nobody is allowed by it, nobody denied
-			(*to).Policies[name(0)] = &rbacv3.Policy{
-				Permissions: []*rbacv3.Permission{{Rule: &rbacv3.Permission_NotRule{NotRule: anyPermission()}}},
-				Principals:  []*rbacv3.Principal{{Identifier: &rbacv3.Principal_NotId{NotId: anyPrincipal()}}},
-			}
-		}
+		addRules(*to, s, o, tcp, func(i int) string { return ruleName(o, i) })
 	}
 	return kept, weighed
+}
+
+// ruleName is that of a policy's rule.
+func ruleName(o *source.Object, i int) string {
+	return fmt.Sprintf("ns[%s]-policy[%s]-rule[%d]", o.Namespace, o.Name, i)
+}
+
+// addRules adds what a policy is for.
+func addRules(to *rbacv3.RBAC, s *mesh.Settings, o *source.Object, tcp bool, name func(int) string) {
+	rules := o.Spec.(*security.AuthorizationPolicy).GetRules()
+	for i, r := range rules {
+		w := &ruleWriter{settings: s, namespace: o.Namespace, tcp: tcp, wider: to.GetAction() != rbacv3.RBAC_ALLOW}
+		if p := w.policy(r); p != nil {
+			to.Policies[name(i)] = p
+		}
+	}
+	if len(rules) == 0 { // it matches nothing: nobody is allowed by it, nobody denied
+		to.Policies[name(0)] = &rbacv3.Policy{
+			Permissions: []*rbacv3.Permission{{Rule: &rbacv3.Permission_NotRule{NotRule: anyPermission()}}},
+			Principals:  []*rbacv3.Principal{{Identifier: &rbacv3.Principal_NotId{NotId: anyPrincipal()}}},
+		}
+	}
 }
 
 // accessHTTP decides by requests.
@@ -145,7 +151,7 @@ func accessHTTP(s *mesh.Settings, access *chain) (list []*hcmv3.HttpFilter) {
 		if weighed != nil {
 			f.ShadowRulesStatPrefix = a.weighed
 		}
-		list = append(list, httpFilter("envoy.filters.http.rbac", f))
+		list = append(list, httpFilter(filterHTTPRules, f))
 	}
 	return list
 }
@@ -162,7 +168,7 @@ func accessTCP(s *mesh.Settings, access *chain) (list []*listenerv3.Filter) {
 		if weighed != nil {
 			f.ShadowRulesStatPrefix = a.weighed
 		}
-		list = append(list, networkFilter("envoy.filters.network.rbac", f))
+		list = append(list, networkFilter(filterTCPRules, f))
 	}
 	return list
 }

@@ -69,7 +69,7 @@ func (w *listenerWriter) chains(l *listenerv3.Listener, svc *mesh.Service, rule 
 		}
 	}
 	if port.Protocol == mesh.Unknown {
-		c := w.httpChain(detectedTable(svc.Host, port.Number), "outbound_"+l.Name)
+		c := w.httpChain(port.Number, detectedTable(svc.Host, port.Number), "outbound_"+l.Name)
 		if !(wild && hasHTTP(l)) { // a port of all addresses has one table
 			add(c)
 		}
@@ -83,9 +83,9 @@ func (w *listenerWriter) chains(l *listenerv3.Listener, svc *mesh.Service, rule 
 	}
 	name := outboundName(port.Number, "", svc.Host)
 	p := policyOf(rule, "", port.Number)
-	proxy := &tcpv3.TcpProxy{StatPrefix: name, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: name}}
+	proxy := &tcpv3.TcpProxy{StatPrefix: statName(w.k.settings, w.k.settings.Config.GetOutboundClusterStatName(), name, svc.Host, "", port.Name, port.Number, 0), ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: name}}
 	applyTCP(proxy, &p)
-	add(&listenerv3.FilterChain{FilterChainMatch: match, Filters: []*listenerv3.Filter{w.k.tcpFilter(proxy)}})
+	add(&listenerv3.FilterChain{FilterChainMatch: match, Filters: w.k.guarded(port.Number, w.who, w.k.tcpFilters(proxy))})
 }
 
 // applyTCP has connections keep to what is said of them.
@@ -129,7 +129,7 @@ func (w *listenerWriter) chain(v *mesh.VirtualService, to []*networking.RouteDes
 		proxy.StatPrefix = v.From.Name + "." + v.From.Namespace
 		proxy.ClusterSpecifier = &tcpv3.TcpProxy_WeightedClusters{WeightedClusters: weighted}
 	}
-	return &listenerv3.FilterChain{FilterChainMatch: match, Filters: []*listenerv3.Filter{w.k.tcpFilter(proxy)}}
+	return &listenerv3.FilterChain{FilterChainMatch: match, Filters: w.k.guarded(port.Number, w.who, w.k.tcpFilters(proxy))}
 }
 
 // rawFor are those of VirtualServices that are for a host, the oldest first.

@@ -14,12 +14,14 @@ import (
 	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
 	originalsrcv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_src/v3"
+	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+	extensions "istio.io/api/extensions/v1alpha1"
 	meshv1 "istio.io/api/mesh/v1alpha1"
 
 	"github.com/weftmesh/weft/control/mesh"
@@ -37,6 +39,11 @@ func listenerFilter(name string, m proto.Message) *listenerv3.ListenerFilter {
 	return &listenerv3.ListenerFilter{Name: name, ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: wrap(m)}}
 }
 
+// grpcTo calls a cluster; authority: by that name, and if it is empty by the cluster's.
+func grpcTo(cluster, authority string) *corev3.GrpcService {
+	return &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: cluster, Authority: authority}}}
+}
+
 // firstRead is how many bytes the beginning of a connection is read into: most ClientHellos are no longer.
 const firstRead = 512
 
@@ -46,6 +53,11 @@ func tlsInspector() *listenerv3.ListenerFilter {
 
 func httpInspector() *listenerv3.ListenerFilter {
 	return listenerFilter("envoy.filters.listener.http_inspector", &httpinspectorv3.HttpInspector{})
+}
+
+// proxyProtocol reads who connects from what a load balancer says before all else.
+func proxyProtocol() *listenerv3.ListenerFilter {
+	return listenerFilter("envoy.filters.listener.proxy_protocol", &proxyprotocolv3.ProxyProtocol{})
 }
 
 func originalDestination() *listenerv3.ListenerFilter {
@@ -63,17 +75,29 @@ func originalSource() *listenerv3.ListenerFilter {
 type connections struct {
 	settings *mesh.Settings
 	traits   Traits
-	logTo    *chain // who is told of them
+	logTo    *chain   // who is told of them
+	traced   *traced  // nil: they are not reported
+	metered  *metered // nil: Istio's metrics of them are not counted
+	plugged  *chain   // modules that see them
+}
+
+// connections finds those for what comes to a workload (serving), or for what it asks.
+func (t *Translator) connections(m *mesh.Mesh, p *Proxy, s *scope, serving bool) connections {
+	telemetries := telemetriesOf(m, p)
+	return connections{
+		settings: m.Settings, traits: p.Traits, logTo: t.logsOf(m, s, telemetries, serving),
+		traced: t.tracedOf(m, p, s, telemetries, serving), metered: t.meteredOf(m, p, telemetries, serving), plugged: t.pluginsOf(m, p, s, serving),
+	}
 }
 
 // tcpProxy passes bytes on to a cluster.
-func (k *connections) tcpProxy(cluster string) *listenerv3.Filter {
-	return k.tcpFilter(&tcpv3.TcpProxy{StatPrefix: cluster, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster}})
+func (k *connections) tcpProxy(cluster string) []*listenerv3.Filter {
+	return k.tcpFilters(&tcpv3.TcpProxy{StatPrefix: cluster, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster}})
 }
 
-func (k *connections) tcpFilter(p *tcpv3.TcpProxy) *listenerv3.Filter {
+func (k *connections) tcpFilters(p *tcpv3.TcpProxy) []*listenerv3.Filter {
 	p.AccessLog = k.logs(false)
-	return networkFilter("envoy.filters.network.tcp_proxy", p)
+	return append(k.metered.tcp(), networkFilter("envoy.filters.network.tcp_proxy", p))
 }
 
 // manager is a connection manager that has its routes still to come.
@@ -95,16 +119,24 @@ func (k *connections) manager(statistics string) *hcmv3.HttpConnectionManager {
 	if k.traits.HTTP10 {
 		m.HttpProtocolOptions = &corev3.Http1ProtocolOptions{AcceptHttp_10: true}
 	}
+	k.traced.into(m)
 	return m
 }
 
-// filters are those that see requests, between the ones that decide who may and the router.
-func (k *connections) filters(outbound bool, protocol mesh.Protocol, deciding ...*hcmv3.HttpFilter) []*hcmv3.HttpFilter {
+// filters are those that see requests to a port, the router last.
+func (k *connections) filters(outbound bool, protocol mesh.Protocol, port uint32, deciding *guards) []*hcmv3.HttpFilter {
 	var list []*hcmv3.HttpFilter
+	add := func(more []*hcmv3.HttpFilter) { list = append(list, more...) }
 	if k.traits.Istio {
 		list = append(list, httpFilter("istio.metadata_exchange", peers(outbound)))
 	}
-	list = append(list, deciding...)
+	services := deciding.seen.Value()
+	add(customHTTP(k.settings, services, deciding.access))
+	add(k.pluginsHTTP(port, extensions.PluginPhase_AUTHN))
+	add(tokensHTTP(deciding.tokens, services, outbound)) // a gateway's routes may ask for what tokens say
+	add(k.pluginsHTTP(port, extensions.PluginPhase_AUTHZ))
+	add(accessHTTP(k.settings, deciding.access))
+	add(k.pluginsHTTP(port, extensions.PluginPhase_STATS, extensions.PluginPhase_UNSPECIFIED_PHASE))
 	if protocol == mesh.GRPCWeb {
 		list = append(list, httpFilter("envoy.filters.http.grpc_web", &grpcwebv3.GrpcWeb{}))
 	}
@@ -114,7 +146,22 @@ func (k *connections) filters(outbound bool, protocol mesh.Protocol, deciding ..
 	if outbound && k.traits.Istio {
 		list = append(list, httpFilter("istio.alpn", alpnFilter()))
 	}
-	return append(list, httpFilter(filterFault, &faultv3.HTTPFault{}), httpFilter(filterCORS, &corsv3.Cors{}), httpFilter("envoy.filters.http.router", &routerv3.Router{}))
+	list = append(list, httpFilter(filterFault, &faultv3.HTTPFault{}), httpFilter(filterCORS, &corsv3.Cors{}))
+	add(k.metered.http())
+	add(k.pluginsHTTP(port, atRouter))
+	return append(list, httpFilter("envoy.filters.http.router", &routerv3.Router{}))
+}
+
+// guarded has connections to a port see who may make them, and modules, before what takes them.
+func (k *connections) guarded(port uint32, g *guards, last []*listenerv3.Filter) []*listenerv3.Filter {
+	if k.shut(port) {
+		return k.tcpProxy(blackHoleCluster)
+	}
+	list := customTCP(k.settings, g.seen.Value(), g.access)
+	list = append(list, k.pluginsTCP(port, extensions.PluginPhase_AUTHN, extensions.PluginPhase_AUTHZ)...)
+	list = append(list, accessTCP(k.settings, g.access)...)
+	list = append(list, k.pluginsTCP(port, extensions.PluginPhase_STATS, extensions.PluginPhase_UNSPECIFIED_PHASE, atRouter)...)
+	return append(list, last...)
 }
 
 // alpnFilter has peers know which HTTP is inside of mTLS.
@@ -150,6 +197,6 @@ func inline(m *hcmv3.HttpConnectionManager, r *routev3.RouteConfiguration) *hcmv
 	return m
 }
 
-func managerFilter(m *hcmv3.HttpConnectionManager) *listenerv3.Filter {
-	return networkFilter("envoy.filters.network.http_connection_manager", m)
+func managerFilter(m *hcmv3.HttpConnectionManager) []*listenerv3.Filter {
+	return []*listenerv3.Filter{networkFilter("envoy.filters.network.http_connection_manager", m)}
 }

@@ -9,9 +9,11 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/structpb"
+	extensions "istio.io/api/extensions/v1alpha1"
 	meshv1 "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
+	telemetryv1 "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/weftmesh/weft/control/source"
 )
@@ -24,11 +26,11 @@ func Check(o *source.Object) (problems []source.Problem) {
 	case source.EnvoyFilter:
 		c.envoyFilter(o.Spec.(*networking.EnvoyFilter))
 		return c.problems
-	case source.WasmPlugin, source.WorkloadGroup:
+	case source.WorkloadGroup:
 		c.warn("", "%s is not run yet: nothing of it reaches proxies", o.Kind)
 		return c.problems
 	}
-	if o.More != nil && o.Kind != source.ASMProxyConfig { // which is for injectors
+	if o.More != nil && o.Kind != source.ASMProxyConfig && o.Kind != source.WasmPlugin { // of which the first is for injectors
 		c.refuse("spec", "additions to %s are not run yet", o.Kind)
 	}
 	if m, ok := o.Spec.(proto.Message); ok {
@@ -45,9 +47,6 @@ func Check(o *source.Object) (problems []source.Problem) {
 			}
 		}
 	case *security.AuthorizationPolicy:
-		if spec.GetAction() == security.AuthorizationPolicy_CUSTOM {
-			c.warn("spec.action", "CUSTOM is not run yet: what it is for is denied")
-		}
 		for i, r := range spec.GetRules() {
 			for j, when := range r.GetWhen() {
 				w := &ruleWriter{}
@@ -79,6 +78,9 @@ func Check(o *source.Object) (problems []source.Problem) {
 	case *networking.DestinationRule:
 		tlsOf(spec, func(path string, tls *networking.ClientTLSSettings) {
 			name, mode := tls.GetCredentialName(), tls.GetMode()
+			if len(tls.GetSubjectAltNames()) > 0 && name == "" && tls.GetCaCertificates() == "" && (mode == networking.ClientTLSSettings_SIMPLE || mode == networking.ClientTLSSettings_MUTUAL) {
+				c.warn(path+".subjectAltNames", "an Envoy without Istio's agent checks no names by the authorities of its host, and refuses the cluster: want caCertificates")
+			}
 			if name == "" || mode != networking.ClientTLSSettings_SIMPLE && mode != networking.ClientTLSSettings_MUTUAL {
 				return
 			}
@@ -108,6 +110,45 @@ func Check(o *source.Object) (problems []source.Problem) {
 		if spec.GetAccessLogEncoding() == meshv1.MeshConfig_JSON && spec.GetAccessLogFormat() != "" && protojson.Unmarshal([]byte(spec.GetAccessLogFormat()), &structpb.Struct{}) != nil {
 			c.refuse("spec.accessLogFormat", "not an object of JSON, as accessLogEncoding says: want one")
 		}
+		for i, p := range spec.GetExtensionProviders() {
+			path := fmt.Sprintf("spec.extensionProviders[%d]", i)
+			switch p.GetProvider().(type) {
+			case *meshv1.MeshConfig_ExtensionProvider_EnvoyExtAuthzHttp, *meshv1.MeshConfig_ExtensionProvider_EnvoyExtAuthzGrpc:
+				if _, err := newAuthorizer(p, "any", "any"); err != nil {
+					c.warn(path, "%v: what CUSTOM policies ask it for is denied", err)
+				}
+			case *meshv1.MeshConfig_ExtensionProvider_Zipkin, *meshv1.MeshConfig_ExtensionProvider_Datadog, *meshv1.MeshConfig_ExtensionProvider_Skywalking, *meshv1.MeshConfig_ExtensionProvider_Opentelemetry:
+				if _, _, err := tracerOf(p, &Proxy{}, func(string, uint32) string { return "any" }); err != nil {
+					c.warn(path, "%v: nothing is reported by it", err)
+				}
+			}
+		}
+		if own := spec.GetDefaultConfig().GetTracing(); own != nil && !spec.GetEnableTracing() && len(spec.GetDefaultProviders().GetTracing()) == 0 {
+			c.warn("spec.defaultConfig.tracing", "tracers of bootstraps report nothing without enableTracing: true, which Istio takes for said; with a Telemetry that names a provider it is not needed")
+		}
+		if spec.GetEnableTracing() {
+			c.warn("spec.enableTracing", "%s", untraced)
+		}
+		if len(spec.GetDefaultProviders().GetTracing()) > 0 {
+			c.warn("spec.defaultProviders.tracing", "%s", untraced)
+		}
+	case *telemetryv1.Telemetry:
+		if len(spec.GetTracing()) > 0 {
+			c.warn("spec.tracing", "%s", untraced)
+		}
+	case *extensions.WasmPlugin:
+		becomes := "requests are answered with 503 there, or connections ended (failStrategy: " + extensions.FailStrategy_FAIL_CLOSE.String() + ")"
+		if spec.GetFailStrategy() == extensions.FailStrategy_FAIL_OPEN {
+			becomes = "all passes unseen there (failStrategy: " + spec.GetFailStrategy().String() + ")"
+		}
+		c.warn("spec", "weft runs no Wasm: %s", becomes)
+		switch u, err := moduleURL(spec.GetUrl()); {
+		case err != nil || u.Scheme == "file":
+		case u.Scheme == "oci":
+			c.warn("spec.url", "only Istio's agents fetch images: where an Envoy runs without one, %s; want http, with sha256", becomes)
+		case spec.GetSha256() == "":
+			c.warn("spec.sha256", "an Envoy without Istio's agent fetches only what it can check: %s; want the hash of the module", becomes)
+		}
 	case *source.ServiceSpec:
 		if spec.Type == "ExternalName" {
 			c.warn("spec.externalName", "names for other hosts are not run yet: requests to it are passed through")
@@ -115,6 +156,9 @@ func Check(o *source.Object) (problems []source.Problem) {
 	}
 	return c.problems
 }
+
+// untraced is what becomes of traces where the proxy is weft.
+const untraced = "weft reports no spans yet, and passes on what it is told of traces; Envoy reports them"
 
 // maxProblems bounds what is said of one object.
 const maxProblems = 50
@@ -158,7 +202,11 @@ func (c *checking) message(m protoreflect.Message, path string) {
 		case in(list.idle, f):
 			continue
 		case in(list.warn, f):
-			c.warn(path, "not run yet: it is served without")
+			if text := instead[string(f.FullName())]; text != "" {
+				c.warn(path, "%s", text)
+			} else {
+				c.warn(path, "not run yet: it is served without")
+			}
 			continue
 		case !in(list.run, f):
 			c.refuse(path, "not run yet: leave it out")

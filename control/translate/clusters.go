@@ -96,7 +96,7 @@ func (k *serviceClustersKey) cluster(at int, subset *networking.Subset, endpoint
 		p.outlier = k.settings.Config.GetDefaultTrafficPolicy().GetOutlierDetection()
 	}
 	c := &clusterv3.Cluster{Name: outboundName(port.Number, subset.GetName(), svc.Host), CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{}}
-	c.AltStatName = c.Name + ";"
+	c.AltStatName = statName(k.settings, k.settings.Config.GetOutboundClusterStatName(), c.Name, svc.Host, subset.GetName(), port.Name, port.Number, 0) + ";"
 	kind := clusterv3.Cluster_EDS
 	switch svc.Resolution {
 	case mesh.Listed:

@@ -13,7 +13,17 @@ const (
 	forSecurity   = "istio.security.v1beta1."
 	forMesh       = "istio.mesh.v1alpha1."
 	forTelemetry  = "istio.telemetry.v1alpha1."
+	forExtensions = "istio.extensions.v1alpha1."
 )
+
+// instead is what to do about fields that are not run and will not be.
+var instead = map[string]string{
+	forMesh + "MeshConfig.ExtensionProvider.lightstep":           "Envoy has no such tracer any more, and nothing is reported by it: want opentelemetry, which Lightstep takes, too",
+	forMesh + "MeshConfig.ExtensionProvider.opencensus":          "Envoy has no such tracer any more, and nothing is reported by it: want opentelemetry",
+	forExtensions + "WasmPlugin.image_pull_secret":               "secrets of registries are told to nobody: agents fetch images without one",
+	forMesh + "MeshConfig.ExtensionProvider.stackdriver":         "proxies report to no Stackdriver: want prometheus for metrics, and opentelemetry for traces",
+	forMesh + "MeshConfig.ExtensionProvider.HttpHeader.env_name": "weftd's own environment is told to nobody, and the header is not sent: want value",
+}
 
 // known is all messages that objects are made of.
 var known = map[string]fields{
@@ -91,12 +101,13 @@ var known = map[string]fields{
 	forSecurity + "PeerAuthentication":           {run: "selector mtls port_level_mtls"},
 	forSecurity + "PeerAuthentication.MutualTLS": {run: "mode"},
 
-	forSecurity + "AuthorizationPolicy": {run: "selector rules action", warn: "targetRef targetRefs provider"},
-	forSecurity + "Rule":                {run: "from to when"},
-	forSecurity + "Rule.From":           {run: "source"},
-	forSecurity + "Rule.To":             {run: "operation"},
-	forSecurity + "Condition":           {run: "key values not_values"},
-	forSecurity + "Operation":           {run: "hosts not_hosts ports not_ports methods not_methods paths not_paths"},
+	forSecurity + "AuthorizationPolicy":                   {run: "selector rules action provider", warn: "targetRef targetRefs"},
+	forSecurity + "AuthorizationPolicy.ExtensionProvider": {run: "name"},
+	forSecurity + "Rule":                                  {run: "from to when"},
+	forSecurity + "Rule.From":                             {run: "source"},
+	forSecurity + "Rule.To":                               {run: "operation"},
+	forSecurity + "Condition":                             {run: "key values not_values"},
+	forSecurity + "Operation":                             {run: "hosts not_hosts ports not_ports methods not_methods paths not_paths"},
 	forSecurity + "Source": {
 		run: "principals not_principals request_principals not_request_principals namespaces not_namespaces service_accounts not_service_accounts ip_blocks not_ip_blocks remote_ip_blocks not_remote_ip_blocks trust_domains not_trust_domains",
 	},
@@ -111,27 +122,29 @@ var known = map[string]fields{
 	forMesh + "Network":                  {run: "endpoints", warn: "gateways"},
 	forMesh + "Network.NetworkEndpoints": {run: "from_cidr from_registry"},
 	forMesh + "MeshConfig": {
-		run: "access_log_file access_log_format access_log_encoding proxy_listen_port proxy_inbound_listen_port connect_timeout protocol_detection_timeout tcp_keepalive outbound_traffic_policy enable_auto_mtls trust_domain trust_domain_aliases default_service_export_to default_virtual_service_export_to default_destination_rule_export_to root_namespace locality_lb_setting dns_refresh_rate h2_upgrade_policy path_normalization default_config default_http_retry_policy mesh_mTLS tls_defaults default_traffic_policy extension_providers default_providers",
+		run: "access_log_file access_log_format access_log_encoding proxy_listen_port proxy_inbound_listen_port connect_timeout protocol_detection_timeout tcp_keepalive outbound_traffic_policy enable_auto_mtls trust_domain trust_domain_aliases default_service_export_to default_virtual_service_export_to default_destination_rule_export_to root_namespace locality_lb_setting dns_refresh_rate h2_upgrade_policy path_normalization default_config default_http_retry_policy mesh_mTLS tls_defaults default_traffic_policy extension_providers default_providers enable_tracing inbound_traffic_policy inbound_cluster_stat_name outbound_cluster_stat_name verify_certificate_at_client default_inbound_http_retry_policy",
 		// what is for ingress controllers, for agents, for the control plane's own parts, and what Istio itself does not run any more
 		idle: "ingress_class ingress_service ingress_controller_mode ingress_selector config_sources certificates enable_prometheus_merge ca ca_certificates disable_envoy_listener_log enable_envoy_access_log_service discovery_selectors",
-		warn: "proxy_http_port hbone_idle_timeout enable_tracing inbound_traffic_policy zone_aware_lb_setting inbound_cluster_stat_name outbound_cluster_stat_name service_settings service_scope_configs verify_certificate_at_client default_inbound_http_retry_policy service_entry_visibility",
+		warn: "proxy_http_port hbone_idle_timeout zone_aware_lb_setting service_settings service_scope_configs service_entry_visibility",
 	},
 	"istio.networking.v1beta1.ProxyConfig": {idle: "selector concurrency environment_variables image"},
 	forMesh + "ProxyConfig": {
-		run: "gateway_topology",
+		run: "gateway_topology tracing",
 		// what agents make bootstraps and command lines of, and injectors pods
 		idle: "config_path binary_path service_cluster tracing_service_name drain_duration discovery_address discovery_refresh_delay zipkin_address statsd_udp_address envoy_metrics_service_address proxy_admin_port availability_zone control_plane_auth_policy custom_config_file stat_name_length concurrency proxy_bootstrap_template_path interception_mode sds envoy_metrics_service proxy_metadata runtime_values status_port extra_stat_tags termination_drain_duration mesh_id readiness_probe proxy_stats_matcher hold_application_until_proxy_starts ca_certificates_pem image file_flush_interval file_flush_min_size_kb stats_compression",
-		warn: "tracing envoy_access_log_service private_key_provider proxy_headers connection_settings",
+		warn: "envoy_access_log_service private_key_provider proxy_headers connection_settings",
 	},
-	forMesh + "Topology":                          {run: "num_trusted_proxies", warn: "forward_client_cert_details proxy_protocol"},
-	forMesh + "MeshConfig.OutboundTrafficPolicy":  {run: "mode", warn: "tls"},
-	forMesh + "MeshConfig.ProxyPathNormalization": {run: "normalization"},
-	forMesh + "MeshConfig.TLSConfig":              {run: "min_protocol_version ecdh_curves cipher_suites"},
-	forMesh + "MeshConfig.DefaultTrafficPolicy":   {run: "connection_pool outlier_detection"},
-	forMesh + "MeshConfig.DefaultProviders":       {run: "access_logging", warn: "tracing metrics"},
+	forMesh + "Topology":                            {run: "num_trusted_proxies forward_client_cert_details proxy_protocol"},
+	forMesh + "Topology.ProxyProtocolConfiguration": {},
+	forMesh + "MeshConfig.OutboundTrafficPolicy":    {run: "mode", warn: "tls"},
+	forMesh + "MeshConfig.InboundTrafficPolicy":     {run: "mode"},
+	forMesh + "MeshConfig.ProxyPathNormalization":   {run: "normalization"},
+	forMesh + "MeshConfig.TLSConfig":                {run: "min_protocol_version ecdh_curves cipher_suites"},
+	forMesh + "MeshConfig.DefaultTrafficPolicy":     {run: "connection_pool outlier_detection"},
+	forMesh + "MeshConfig.DefaultProviders":         {run: "access_logging tracing metrics"},
 	forMesh + "MeshConfig.ExtensionProvider": {
-		run:  "name envoy_file_access_log envoy_http_als envoy_tcp_als",
-		warn: "envoy_ext_authz_http envoy_ext_authz_grpc zipkin lightstep datadog stackdriver opencensus skywalking opentelemetry prometheus envoy_otel_als sds",
+		run:  "name envoy_file_access_log envoy_http_als envoy_tcp_als envoy_ext_authz_http envoy_ext_authz_grpc zipkin datadog skywalking opentelemetry prometheus",
+		warn: "lightstep stackdriver opencensus envoy_otel_als sds",
 	},
 	forMesh + "MeshConfig.ExtensionProvider.EnvoyFileAccessLogProvider":           {run: "path log_format omit_empty_values"},
 	forMesh + "MeshConfig.ExtensionProvider.EnvoyFileAccessLogProvider.LogFormat": {run: "text labels"},
@@ -140,9 +153,58 @@ var known = map[string]fields{
 	},
 	forMesh + "MeshConfig.ExtensionProvider.EnvoyTcpGrpcV3LogProvider": {run: "service port log_name filter_state_objects_to_log"},
 
-	forTelemetry + "Telemetry":                 {run: "selector access_logging", warn: "tracing metrics targetRef targetRefs"},
-	forTelemetry + "AccessLogging":             {run: "match providers disabled filter"},
-	forTelemetry + "AccessLogging.LogSelector": {run: "mode"},
-	forTelemetry + "AccessLogging.Filter":      {run: "expression"},
-	forTelemetry + "ProviderRef":               {run: "name"},
+	forMesh + "MeshConfig.ExtensionProvider.EnvoyExternalAuthorizationHttpProvider": {
+		run: "service port timeout path_prefix fail_open clear_route_cache status_on_error include_headers_in_check include_request_headers_in_check include_additional_headers_in_check include_request_body_in_check headers_to_upstream_on_allow headers_to_downstream_on_deny headers_to_downstream_on_allow",
+	},
+	forMesh + "MeshConfig.ExtensionProvider.EnvoyExternalAuthorizationGrpcProvider": {run: "service port timeout fail_open clear_route_cache status_on_error include_request_body_in_check"},
+	forMesh + "MeshConfig.ExtensionProvider.EnvoyExternalAuthorizationRequestBody":  {run: "max_request_bytes allow_partial_message pack_as_bytes"},
+
+	forMesh + "MeshConfig.ExtensionProvider.ZipkinTracingProvider":                                      {run: "service port max_tag_length enable_64bit_trace_id path trace_context_option timeout headers"},
+	forMesh + "MeshConfig.ExtensionProvider.DatadogTracingProvider":                                     {run: "service port max_tag_length"},
+	forMesh + "MeshConfig.ExtensionProvider.SkyWalkingTracingProvider":                                  {run: "service port access_token"},
+	forMesh + "MeshConfig.ExtensionProvider.OpenTelemetryTracingProvider":                               {run: "service port max_tag_length http grpc resource_detectors dynatrace_sampler", warn: "service_attribute_enrichment"},
+	forMesh + "MeshConfig.ExtensionProvider.OpenTelemetryTracingProvider.DynatraceSampler":              {run: "tenant cluster_id root_spans_per_minute http_service"},
+	forMesh + "MeshConfig.ExtensionProvider.OpenTelemetryTracingProvider.DynatraceSampler.DynatraceApi": {run: "service port http"},
+	forMesh + "MeshConfig.ExtensionProvider.PrometheusMetricsProvider":                                  {},
+	forMesh + "MeshConfig.ExtensionProvider.HttpService":                                                {run: "path timeout headers"},
+	forMesh + "MeshConfig.ExtensionProvider.GrpcService":                                                {run: "timeout initial_metadata"},
+	forMesh + "MeshConfig.ExtensionProvider.HttpHeader":                                                 {run: "name value", warn: "env_name"},
+	forMesh + "MeshConfig.ExtensionProvider.ResourceDetectors":                                          {run: "environment dynatrace"},
+	forMesh + "MeshConfig.ExtensionProvider.ResourceDetectors.EnvironmentResourceDetector":              {},
+	forMesh + "MeshConfig.ExtensionProvider.ResourceDetectors.DynatraceResourceDetector":                {},
+	// what agents make the tracer of a bootstrap of
+	forMesh + "Tracing":               {run: "custom_tags max_path_tag_length sampling enable_istio_tags", idle: "zipkin lightstep datadog stackdriver open_census_agent tls_settings"},
+	forMesh + "Tracing.CustomTag":     {run: "literal environment header"},
+	forMesh + "Tracing.Literal":       {run: "value"},
+	forMesh + "Tracing.Environment":   {run: "name default_value"},
+	forMesh + "Tracing.RequestHeader": {run: "name default_value"},
+
+	forTelemetry + "Telemetry":                    {run: "selector access_logging tracing metrics", warn: "targetRef targetRefs"},
+	forTelemetry + "AccessLogging":                {run: "match providers disabled filter"},
+	forTelemetry + "AccessLogging.LogSelector":    {run: "mode"},
+	forTelemetry + "AccessLogging.Filter":         {run: "expression"},
+	forTelemetry + "Metrics":                      {run: "providers overrides reporting_interval"},
+	forTelemetry + "MetricsOverrides":             {run: "match disabled tag_overrides"},
+	forTelemetry + "MetricsOverrides.TagOverride": {run: "operation value"},
+	forTelemetry + "MetricSelector":               {run: "metric custom_metric mode"},
+	forTelemetry + "Tracing": {
+		run: "match providers random_sampling_percentage disable_span_reporting custom_tags use_request_id_for_trace_sampling enable_istio_tags disable_context_propagation",
+	},
+	forTelemetry + "Tracing.TracingSelector": {run: "mode"},
+	forTelemetry + "Tracing.CustomTag":       {run: "literal environment header formatter"},
+	forTelemetry + "Tracing.Literal":         {run: "value"},
+	forTelemetry + "Tracing.Environment":     {run: "name default_value"},
+	forTelemetry + "Tracing.RequestHeader":   {run: "name default_value"},
+	forTelemetry + "Tracing.Formatter":       {run: "value"},
+	forTelemetry + "ProviderRef":             {run: "name"},
+
+	forExtensions + "WasmPlugin": {
+		run:  "selector url sha256 image_pull_policy plugin_config plugin_name phase priority fail_strategy vm_config match type",
+		idle: "verification_key", // Istio does not run it either
+		warn: "targetRef targetRefs image_pull_secret",
+	},
+	forExtensions + "WasmPlugin.TrafficSelector": {run: "mode ports"},
+	"istio.type.v1beta1.PortSelector":            {run: "number"},
+	forExtensions + "VmConfig":                   {run: "env"},
+	forExtensions + "EnvVar":                     {run: "name value_from value"},
 }

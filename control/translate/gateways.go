@@ -10,6 +10,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+	meshv1 "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/weftmesh/weft/control/mesh"
@@ -73,7 +74,7 @@ func (d *door) table() string {
 }
 
 func (t *Translator) gateway(m *mesh.Mesh, p *Proxy, s *scope) *gateway {
-	k := gatewayKey{connections: connections{m.Settings, p.Traits, t.logsOf(m, p, s, false)}, identity: p.Identity, ruled: weak.Make(s.ruled), routes: weak.Make(m.Routes), namespace: p.Namespace}
+	k := gatewayKey{connections: t.connections(m, p, s, false), identity: p.Identity, ruled: weak.Make(s.ruled), routes: weak.Make(m.Routes), namespace: p.Namespace}
 	var held [2]*space
 	k.guards, held = t.guards(m, p, s.ruled.seen)
 	var objects []*source.Object
@@ -149,7 +150,10 @@ func (w *gatewayWriter) write() {
 			w.chains(l, d, name)
 		}
 		if len(l.FilterChains) > 0 {
-			listeners = append(listeners, w.t.message(server.Listeners, name, finished(l)))
+			if finished(l); w.k.settings.Config.GetDefaultConfig().GetGatewayTopology().GetProxyProtocol() != nil {
+				l.ListenerFilters = append([]*listenerv3.ListenerFilter{proxyProtocol()}, l.ListenerFilters...)
+			}
+			listeners = append(listeners, w.t.message(server.Listeners, name, l))
 		}
 	}
 	for name, doors := range tables {
@@ -196,14 +200,14 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 		match = nil
 	}
 	if d.http() {
-		c := &listenerv3.FilterChain{FilterChainMatch: match, Filters: []*listenerv3.Filter{managerFilter(w.manager(d, name))}}
+		c := &listenerv3.FilterChain{FilterChainMatch: match, Filters: w.k.guarded(d.server.GetPort().GetNumber(), unguarded, managerFilter(w.manager(d, name)))}
 		if d.ends() {
 			c.TransportSocket = d.tls(w.k.settings, w.k.identity)
 		}
 		add(c)
 		return
 	}
-	raw := &listenerWriter{t: w.t, k: &listenersKey{connections: w.k.connections, namespace: w.k.namespace}, ruled: w.scope.ruled, proxy: w.proxy}
+	raw := &listenerWriter{t: w.t, k: &listenersKey{connections: w.k.connections, namespace: w.k.namespace}, ruled: w.scope.ruled, proxy: w.proxy, who: &w.k.guards}
 	port := &mesh.Port{Number: d.server.GetPort().GetNumber()}
 	for v := range w.m.Routes.Seen(w.k.namespace, d.name) {
 		if len(w.meet(d, v)) == 0 {
@@ -214,7 +218,6 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 				for _, m := range r.GetMatch() {
 					if w.concerns(d, m.GetPort(), m.GetGateways(), m.GetSourceLabels(), m.GetSourceNamespace()) {
 						c := raw.chain(v, r.GetRoute(), port, &listenerv3.FilterChainMatch{ServerNames: m.GetSniHosts(), PrefixRanges: cidrs(m.GetDestinationSubnets())})
-						c.Filters = append(accessTCP(w.k.settings, w.k.access), c.Filters...)
 						add(c)
 					}
 				}
@@ -235,7 +238,6 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 					here = &listenerv3.FilterChainMatch{ServerNames: match.GetServerNames(), PrefixRanges: cidrs(m.GetDestinationSubnets())}
 				}
 				c := raw.chain(v, r.GetRoute(), port, here)
-				c.Filters = append(accessTCP(w.k.settings, w.k.access), c.Filters...)
 				if d.ends() {
 					c.TransportSocket = d.tls(w.k.settings, w.k.identity)
 				}
@@ -257,9 +259,12 @@ func (w *gatewayWriter) manager(d *door, name string) *hcmv3.HttpConnectionManag
 	topology := w.k.settings.Config.GetDefaultConfig().GetGatewayTopology()
 	m.XffNumTrustedHops = topology.GetNumTrustedProxies()
 	m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
+	if said := topology.GetForwardClientCertDetails(); said != meshv1.ForwardClientCertDetails_UNDEFINED {
+		m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_ForwardClientCertDetails(said - meshv1.ForwardClientCertDetails_SANITIZE) // the same words in the same order
+	}
 	m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Subject: wrapperspb.Bool(true), Cert: true, Dns: true, Uri: true}
 	m.StreamIdleTimeout = nil // clients are not trusted to end what they begin
-	m.HttpFilters = w.k.filters(true, protocolOfServer(d.server), w.k.guards.http(w.k.settings, true)...)
+	m.HttpFilters = w.k.filters(true, protocolOfServer(d.server), d.server.GetPort().GetNumber(), &w.k.guards)
 	return m
 }
 

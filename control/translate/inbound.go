@@ -9,9 +9,11 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/source"
@@ -23,6 +25,7 @@ type served struct {
 	host     string // that it is for
 	protocol mesh.Protocol
 	asked    uint32 // port of the host
+	name     string // of that port; empty: it has none
 	number   uint32 // at the workload
 	ingress  ingress
 }
@@ -52,8 +55,9 @@ type portMode struct {
 	mode mesh.Mode
 }
 
-func (t *Translator) inbound(m *mesh.Mesh, p *Proxy, s *scope) *inbound {
-	k := inboundKey{connections: connections{m.Settings, p.Traits, t.logsOf(m, p, s, true)}, identity: p.Identity}
+func (t *Translator) inbound(m *mesh.Mesh, p *Proxy, c *common) *inbound {
+	s := c.scope
+	k := inboundKey{connections: c.serving, identity: p.Identity}
 	services := t.aged(m, p.Namespace)
 	ports, said := ingressOf(s.sidecar, p.Traits)
 	if !said && !p.Traits.Bound { // what nobody redirects goes to the workload itself, unless a Sidecar says otherwise
@@ -163,7 +167,7 @@ func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
 			if number == 0 || slices.ContainsFunc(list, func(other served) bool { return other.number == number }) {
 				continue
 			}
-			list = append(list, served{host: s.Host, protocol: port.Protocol, asked: port.Number, number: number})
+			list = append(list, served{host: s.Host, protocol: port.Protocol, asked: port.Number, name: port.Name, number: number})
 		}
 	}
 	slices.SortFunc(list, func(a, b served) int { return cmp.Compare(a.number, b.number) })
@@ -211,16 +215,16 @@ func (w *inboundWriter) captured(ports []served, numbers []uint32) *listenerv3.L
 	w.tls, w.http = map[uint32]bool{}, map[uint32]bool{}
 	w.chains = []*listenerv3.FilterChain{{
 		Name: "virtualInbound-blackhole", FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: u32(port)},
-		Filters: []*listenerv3.Filter{w.k.tcpProxy(blackHoleCluster)},
+		Filters: w.k.tcpProxy(blackHoleCluster),
 	}}
-	w.port(0, 0, w.modes.Usual, mesh.Unknown, inboundPassthroughCluster, "")
+	w.port(0, 0, w.modes.Usual, mesh.Unknown, inboundPassthroughCluster, "", inboundPassthroughCluster)
 	for _, n := range numbers {
 		if !slices.ContainsFunc(ports, func(s served) bool { return s.number == n }) {
-			w.port(n, 0, w.modes.Ports[n], mesh.Unknown, inboundPassthroughCluster, "")
+			w.port(n, 0, w.modes.Ports[n], mesh.Unknown, inboundPassthroughCluster, "", inboundPassthroughCluster)
 		}
 	}
 	for _, s := range ports {
-		w.port(s.number, s.asked, w.modes.At(s.number), s.protocol, inboundName(s.number), s.operation())
+		w.port(s.number, s.asked, w.modes.At(s.number), s.protocol, inboundName(s.number), s.operation(), w.statName(s))
 	}
 	l := w.listener(virtualInbound, anyAddress(Traits{IPv6: w.k.traits.IPv6}), port)
 	first := []*listenerv3.ListenerFilter{originalDestination()}
@@ -318,7 +322,7 @@ func ways(mode mesh.Mode, protocol mesh.Protocol, traits Traits) []way {
 }
 
 // port takes connections to a port; 0: to all that are not named. asked is the port by which clients call it; 0: nobody does.
-func (w *inboundWriter) port(number, asked uint32, mode mesh.Mode, protocol mesh.Protocol, cluster, operation string) {
+func (w *inboundWriter) port(number, asked uint32, mode mesh.Mode, protocol mesh.Protocol, cluster, operation, statistics string) {
 	if w.k.identity == NoIdentity && mode == mesh.Permissive {
 		mode = mesh.Disable // there is nothing to end mTLS with
 	}
@@ -335,7 +339,7 @@ func (w *inboundWriter) port(number, asked uint32, mode mesh.Mode, protocol mesh
 		if number != 0 {
 			c.FilterChainMatch.DestinationPort = u32(number)
 		}
-		if c.Filters = w.bytes(cluster); way.http {
+		if c.Filters = w.bytes(number, cluster, statistics); way.http {
 			c.Name, c.Filters = httpName, w.requests(number, asked, protocol, cluster, operation)
 		}
 		if way.ends {
@@ -350,9 +354,10 @@ func (w *inboundWriter) port(number, asked uint32, mode mesh.Mode, protocol mesh
 	}
 }
 
-// bytes passes all on to a cluster.
-func (w *inboundWriter) bytes(cluster string) []*listenerv3.Filter {
-	return append(accessTCP(w.k.settings, w.k.access), w.k.tcpProxy(cluster))
+// bytes passes all that comes to a port on to a cluster.
+func (w *inboundWriter) bytes(number uint32, cluster, statistics string) []*listenerv3.Filter {
+	proxy := &tcpv3.TcpProxy{StatPrefix: statistics, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster}}
+	return w.k.guarded(number, &w.k.guards, w.k.tcpFilters(proxy))
 }
 
 // requests passes requests on to a cluster. Who sends them says how long they may take.
@@ -363,6 +368,7 @@ func (w *inboundWriter) requests(number, asked uint32, protocol mesh.Protocol, c
 	}
 	forever := durationpb.New(0)
 	action := &routev3.RouteAction{
+		RetryPolicy:      inboundRetries(w.k.settings.Config.GetDefaultInboundHttpRetryPolicy(), protocol),
 		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster}, Timeout: forever,
 		MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{MaxStreamDuration: forever, GrpcTimeoutHeaderMax: forever},
 	}
@@ -378,6 +384,22 @@ func (w *inboundWriter) requests(number, asked uint32, protocol mesh.Protocol, c
 	if protocol.IsHTTP2() {
 		m.Http2ProtocolOptions = &corev3.Http2ProtocolOptions{}
 	}
-	m.HttpFilters = w.k.filters(false, protocol, w.k.guards.http(w.k.settings, false)...)
-	return []*listenerv3.Filter{managerFilter(m)}
+	m.HttpFilters = w.k.filters(false, protocol, number, &w.k.guards)
+	return w.k.guarded(number, unguarded, managerFilter(m))
+}
+
+// inboundRetries is what is tried again at the workload itself, if the mesh says something of it; nil: nothing is. Which endpoint, and how long a try may take,
+// says nothing here, and a call of gRPC's may be a stream, which cannot begin again.
+func inboundRetries(said *networking.HTTPRetry, protocol mesh.Protocol) *routev3.RetryPolicy {
+	if said.GetAttempts() <= 0 || protocol == mesh.GRPC || protocol == mesh.GRPCWeb {
+		return nil
+	}
+	p := &routev3.RetryPolicy{RetryOn: "reset-before-request", NumRetries: u32(uint32(said.GetAttempts()))}
+	if said.GetRetryOn() != "" {
+		p.RetryOn, p.RetriableStatusCodes = retryOn(said.GetRetryOn())
+	}
+	if said.GetBackoff() != nil {
+		p.RetryBackOff = &routev3.RetryPolicy_RetryBackOff{BaseInterval: said.GetBackoff()}
+	}
+	return p
 }

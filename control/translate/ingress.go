@@ -10,6 +10,7 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	meshv1 "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/weftmesh/weft/control/mesh"
@@ -36,7 +37,7 @@ func ingressOf(o *source.Object, traits Traits) (list []served, said bool) {
 			continue
 		}
 		mode := l.GetCaptureMode()
-		one := served{host: o.Name + "." + o.Namespace, protocol: mesh.ProtocolNamed(l.GetPort().GetProtocol()), asked: number, number: number}
+		one := served{host: o.Name + "." + o.Namespace, protocol: mesh.ProtocolNamed(l.GetPort().GetProtocol()), asked: number, name: l.GetPort().GetName(), number: number}
 		one.ingress = ingress{l.GetBind(), mode == networking.CaptureMode_NONE || mode == networking.CaptureMode_DEFAULT && traits.Bound, l.GetDefaultEndpoint()}
 		if one.ingress.bound && !local(one.ingress.endpoint) {
 			continue // whoever connects means the listener itself, and that is no place to send anything on to
@@ -56,6 +57,7 @@ func local(endpoint string) bool {
 // inboundCluster is where what comes to a port goes.
 func (w *inboundWriter) inboundCluster(s served) *clusterv3.Cluster {
 	c := original(w.k.settings, inboundName(s.number), s.protocol)
+	c.AltStatName = w.statName(s) + ";"
 	host, port, _ := net.SplitHostPort(s.ingress.endpoint)
 	number, _ := strconv.ParseUint(port, 10, 16)
 	var address *corev3.Address
@@ -64,6 +66,8 @@ func (w *inboundWriter) inboundCluster(s served) *clusterv3.Cluster {
 		address = &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: path}}}
 	case local(s.ingress.endpoint):
 		address = addressOf(host, uint32(number))
+	case s.ingress.endpoint == "" && w.k.settings.Config.GetInboundTrafficPolicy().GetMode() == meshv1.MeshConfig_InboundTrafficPolicy_LOCALHOST:
+		address = addressOf(anyAddress(Traits{Bound: true, IPv6: w.k.traits.IPv6}), s.number)
 	default:
 		if number != 0 && uint32(number) != s.number {
 			c.LbConfig = &clusterv3.Cluster_OriginalDstLbConfig_{OriginalDstLbConfig: &clusterv3.Cluster_OriginalDstLbConfig{UpstreamPortOverride: u32(uint32(number))}}
@@ -78,10 +82,15 @@ func (w *inboundWriter) inboundCluster(s served) *clusterv3.Cluster {
 	return c
 }
 
+// statName is what statistics of a port are called.
+func (w *inboundWriter) statName(s served) string {
+	return statName(w.k.settings, w.k.settings.Config.GetInboundClusterStatName(), inboundName(s.number), s.host, "", s.name, s.asked, s.number)
+}
+
 // boundListener takes what comes to a port that nobody redirects; nil: nobody may come.
 func (w *inboundWriter) boundListener(t *Translator, s served) *server.Resource {
 	one := &inboundWriter{k: w.k, modes: w.modes, tls: map[uint32]bool{}, http: map[uint32]bool{}}
-	one.port(s.number, s.number, w.modes.At(s.number), s.protocol, inboundName(s.number), s.operation())
+	one.port(s.number, s.number, w.modes.At(s.number), s.protocol, inboundName(s.number), s.operation(), w.statName(s))
 	if len(one.chains) == 0 {
 		return nil
 	}

@@ -33,7 +33,7 @@ type listenerLayer struct {
 }
 
 func (t *Translator) listenerLayer(m *mesh.Mesh, p *Proxy, s *scope) *listenerLayer {
-	k := listenersKey{connections: connections{m.Settings, p.Traits, t.logsOf(m, p, s, false)}, ruled: weak.Make(s.ruled), raw: s.virtuals.raw, namespace: p.Namespace, blocked: blocks(m.Settings, s.sidecar)}
+	k := listenersKey{connections: t.connections(m, p, s, false), ruled: weak.Make(s.ruled), raw: s.virtuals.raw, namespace: p.Namespace, blocked: blocks(m.Settings, s.sidecar)}
 	if k.raw != nil {
 		k.labels = labelsText(p)
 	}
@@ -41,7 +41,7 @@ func (t *Translator) listenerLayer(m *mesh.Mesh, p *Proxy, s *scope) *listenerLa
 		k.endpoints = weak.Make(m.Endpoints.Steady)
 	}
 	return t.listeners.get(k, func() *listenerLayer {
-		w := &listenerWriter{t: t, k: &k, ruled: s.ruled, proxy: p, wild: map[uint32]*wildPort{}, named: map[string]bool{}}
+		w := &listenerWriter{t: t, k: &k, ruled: s.ruled, proxy: p, who: unguarded, wild: map[uint32]*wildPort{}, named: map[string]bool{}}
 		for i, svc := range s.ruled.services {
 			for at, port := range svc.Ports {
 				w.port(svc, s.ruled.rules[i], at, port, m.Endpoints)
@@ -75,6 +75,7 @@ type listenerWriter struct {
 	k     *listenersKey
 	ruled *ruled
 	proxy *Proxy
+	who   *guards // who may connect
 	all   []*server.Resource
 	named map[string]bool // listeners that there are
 	wild  map[uint32]*wildPort
@@ -213,7 +214,7 @@ func (w *listenerWriter) wildListener(port uint32, wild *wildPort) {
 	w.all = append(w.all, w.t.wilds.get(key, func() *server.Resource {
 		l := w.listener(name, address, port)
 		if wild.http {
-			l.FilterChains = append(l.FilterChains, w.httpChain(portText(port), "outbound_"+name))
+			l.FilterChains = append(l.FilterChains, w.httpChain(port, portText(port), "outbound_"+name))
 			l.DefaultFilterChain = w.passthrough()
 			if w.k.traits.Bound { // what connects to the address itself is meant for it
 				l.FilterChains[0].FilterChainMatch, l.DefaultFilterChain = nil, nil
@@ -238,12 +239,12 @@ func clearHTTP(t Traits) []string {
 }
 
 // httpChain takes requests, which a table of that name is for.
-func (w *listenerWriter) httpChain(name, statistics string) *listenerv3.FilterChain {
+func (w *listenerWriter) httpChain(port uint32, name, statistics string) *listenerv3.FilterChain {
 	m := table(w.k.manager(statistics), name)
-	m.HttpFilters = w.k.filters(true, mesh.HTTP)
+	m.HttpFilters = w.k.filters(true, mesh.HTTP, port, unguarded)
 	return &listenerv3.FilterChain{
 		FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: "raw_buffer", ApplicationProtocols: clearHTTP(w.k.traits)},
-		Filters:          []*listenerv3.Filter{managerFilter(m)},
+		Filters:          w.k.guarded(port, unguarded, managerFilter(m)),
 	}
 }
 
@@ -253,7 +254,7 @@ func (w *listenerWriter) passthrough() *listenerv3.FilterChain {
 	if w.k.blocked {
 		cluster = blackHoleCluster
 	}
-	return &listenerv3.FilterChain{Name: "PassthroughFilterChain", Filters: []*listenerv3.Filter{w.k.tcpProxy(cluster)}}
+	return &listenerv3.FilterChain{Name: "PassthroughFilterChain", Filters: w.k.tcpProxy(cluster)}
 }
 
 // catcher takes all that is redirected and finds the listener that it is for.
@@ -271,7 +272,7 @@ func (w *listenerWriter) catcher() *server.Resource {
 	rest.Name = "virtualOutbound-catchall-tcp"
 	l.FilterChains = []*listenerv3.FilterChain{{
 		Name: "virtualOutbound-blackhole", FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: u32(port)}, // what is sent to the listener itself would come back to it
-		Filters: []*listenerv3.Filter{w.k.tcpProxy(blackHoleCluster)},
+		Filters: w.k.tcpProxy(blackHoleCluster),
 	}, rest}
 	return w.t.message(server.Listeners, virtualOutbound, l)
 }

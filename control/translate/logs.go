@@ -119,7 +119,7 @@ const fileLog = "envoy.access_loggers.file"
 func commonLog(name, cluster string, state []string) *grpcv3.CommonGrpcAccessLogConfig {
 	return &grpcv3.CommonGrpcAccessLogConfig{
 		LogName: name, FilterStateObjectsToLog: state, TransportApiVersion: corev3.ApiVersion_V3,
-		GrpcService: &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: cluster}}},
+		GrpcService: grpcTo(cluster, ""),
 	}
 }
 

@@ -81,7 +81,9 @@ func Suspects(m *mesh.Mesh, p *Proxy, kind server.Kind, name, because string) (l
 	case server.Clusters, server.Endpoints:
 		near(source.Sidecar)
 	case server.Listeners:
-		near(source.Gateway, source.AuthorizationPolicy, source.RequestAuthentication, source.PeerAuthentication, source.Telemetry, source.Sidecar)
+		near(source.Gateway, source.AuthorizationPolicy, source.RequestAuthentication, source.PeerAuthentication, source.Telemetry, source.WasmPlugin, source.Sidecar)
+	case server.Extensions:
+		near(source.WasmPlugin)
 	case server.Routes, server.VirtualHosts:
 		near(source.Gateway, source.Sidecar)
 		of(source.VirtualService, func(o *source.Object) []string { return o.Spec.(*networking.VirtualService).GetHosts() })

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/weftmesh/weft/control/mesh"
@@ -113,7 +115,7 @@ func TestNodes(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	p = proxyOf(t, `{id: "router~2001:db8::1~a.edge~edge.svc.cluster.local", user_agent_name: weft, metadata: {NAMESPACE: other, WEFT_IDENTITY: none}}`)
-	if p.Role != Gateway || p.Namespace != "other" || p.Identity != NoIdentity || p.Traits != (Traits{ByHost: true, Istio: true, Gateway: true, IPv6: true}) {
+	if p.Role != Gateway || p.Namespace != "other" || p.Identity != NoIdentity || p.Traits != (Traits{ByHost: true, Weft: true, Istio: true, Gateway: true, IPv6: true}) {
 		t.Errorf("%+v", p)
 	}
 	for _, id := range []string{"", "a", "sidecar~1~2", "sidecar~x~a.b~c", "ztunnel~10.0.0.1~a.b~c", "sidecar~10.0.0.1~a~c", "sidecar~10.0.0.1~a.~c",
@@ -186,6 +188,33 @@ func TestAccountsAreExact(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s %v of %s: %v, want %v", c.what, m, c.id, got, c.want)
+		}
+	}
+}
+
+// TestInboundRetries has what is tried again at a workload be what the mesh says of it, and nothing of what a stream may be.
+func TestInboundRetries(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		said     *networking.HTTPRetry
+		protocol mesh.Protocol
+		want     string
+	}{
+		{"nobody says anything", nil, mesh.HTTP, "<nil>"},
+		{"never", &networking.HTTPRetry{}, mesh.HTTP, "<nil>"},
+		{"as often", &networking.HTTPRetry{Attempts: 3}, mesh.HTTP, "3 reset-before-request []"},
+		{"for codes", &networking.HTTPRetry{Attempts: 1, RetryOn: "reset,503", PerTryTimeout: durationpb.New(1)}, mesh.Unknown, "1 reset,retriable-status-codes [503]"},
+		{"a call of gRPC's", &networking.HTTPRetry{Attempts: 3}, mesh.GRPC, "<nil>"},
+	} {
+		got := "<nil>"
+		if p := inboundRetries(c.said, c.protocol); p != nil {
+			got = fmt.Sprint(p.GetNumRetries().GetValue(), " ", p.GetRetryOn(), " ", p.GetRetriableStatusCodes())
+			if p.GetPerTryTimeout() != nil || p.GetRetryHostPredicate() != nil {
+				t.Errorf("%s: %v", c.name, p)
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
 }

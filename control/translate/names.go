@@ -2,9 +2,12 @@ package translate
 
 import (
 	"strconv"
+	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/weftmesh/weft/control/mesh"
 )
 
 // Names that Istio gives, which people know from dashboards.
@@ -45,4 +48,18 @@ func fromStream() *corev3.ConfigSource {
 
 func addressOf(ip string, port uint32) *corev3.Address {
 	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: ip, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port}}}}
+}
+
+// statName is what statistics of a cluster are called: as the mesh says it, or by the cluster's own name.
+func statName(s *mesh.Settings, pattern, name, host, subset, portName string, port, target uint32) string {
+	if pattern == "" {
+		return name
+	}
+	service, short := host, host
+	if rest, is := strings.CutSuffix(host, ".svc."+s.Domain); is { // of Kubernetes: NAME.NAMESPACE
+		service, _, _ = strings.Cut(rest, ".")
+		short = rest
+	}
+	return strings.NewReplacer("%SERVICE%", short, "%SERVICE_NAME%", service, "%SERVICE_FQDN%", host, "%SERVICE_PORT%", portText(port), "%SERVICE_PORT_NAME%", portName,
+		"%TARGET_PORT%", portText(target), "%SUBSET_NAME%", subset).Replace(pattern)
 }

@@ -3,10 +3,13 @@ package translate
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	meshv1 "istio.io/api/mesh/v1alpha1"
 
 	"github.com/weftmesh/weft/control/mesh"
 )
@@ -53,6 +56,9 @@ type Proxy struct {
 	Version   string // of Istio, as its agent says it; empty: there is none
 	Cluster   string // of Kubernetes, as its agent says it, and the revision of the control plane that it is meant for: for people; empty: unsaid
 	Revision  string
+	Mesh      string // as its agent names it, for people; empty: unsaid
+	Service   string // what it calls itself in what it reports; empty: unsaid
+	Tracing   string // what its own ProxyConfig says of traces, as an encoded istio.mesh.v1alpha1.Tracing; empty: nothing
 	Traits    Traits
 }
 
@@ -60,6 +66,8 @@ type Proxy struct {
 type Traits struct {
 	// ByHost: it takes virtual hosts one by one, as weft does. A stream that tells the state of the world cannot: who serves one clears it.
 	ByHost bool
+	// Weft: it is weft, which has no tracer and no Wasm yet.
+	Weft bool
 	// Istio: it has the filters that only istio-proxy and weft have.
 	Istio bool
 	// Bound: nobody redirects traffic to it, so that listeners are bound.
@@ -92,6 +100,8 @@ const (
 	metaCluster      = "CLUSTER_ID"
 	metaRevision     = "ISTIO_REVISION"
 	metaGenerator    = "GENERATOR"
+	metaMesh         = "MESH_ID"
+	metaProxyConfig  = "PROXY_CONFIG"
 	metaIdentity     = "WEFT_IDENTITY"
 )
 
@@ -138,6 +148,18 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 	}
 	p.Account, p.Network, p.Version = said(metaAccount), said(metaNetwork), said(metaVersion)
 	p.Cluster, p.Revision = said(metaCluster), said(metaRevision)
+	p.Mesh, p.Service = said(metaMesh), node.GetCluster()
+	if own := meta[metaProxyConfig].GetStructValue().GetFields()["tracing"].GetStructValue(); own != nil {
+		text, err := protojson.Marshal(own)
+		read := &meshv1.Tracing{}
+		if err == nil {
+			err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(text, read)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("translate: node %.128q: metadata %s: tracing: %v", node.GetId(), metaProxyConfig, err)
+		}
+		p.Tracing = string(encode(read))
+	}
 	p.Labels = map[string]string{}
 	for name, v := range meta[metaLabels].GetStructValue().GetFields() {
 		p.Labels[name] = v.GetStringValue()
@@ -145,8 +167,9 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 	if l := node.GetLocality(); l != nil {
 		p.Locality = mesh.Locality{Region: l.GetRegion(), Zone: l.GetZone(), SubZone: l.GetSubZone()}
 	}
-	p.Traits.ByHost = node.GetUserAgentName() == weftAgent
-	p.Traits.Istio = p.Traits.ByHost || said(metaVersion) != ""
+	p.Traits.Weft = node.GetUserAgentName() == weftAgent
+	p.Traits.ByHost = p.Traits.Weft
+	p.Traits.Istio = p.Traits.Weft || said(metaVersion) != ""
 	switch mode := said(metaInterception); mode {
 	case "", "REDIRECT":
 	case "TPROXY":
@@ -178,4 +201,15 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 		return nil, fmt.Errorf("translate: node %.128q: metadata %s is %.128q: want agent, ads or none", node.GetId(), metaIdentity, from)
 	}
 	return p, nil
+}
+
+// older tells whether a version of Istio is before 1.minor; one that nobody says is not.
+func older(version string, minor int) bool {
+	rest, ok := strings.CutPrefix(version, "1.")
+	end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 0 {
+		end = len(rest)
+	}
+	n, err := strconv.Atoi(rest[:end])
+	return ok && err == nil && n < minor
 }

@@ -5,7 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	extensions "istio.io/api/extensions/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
 	telemetryv1 "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/weftmesh/weft/control/mesh"
@@ -15,7 +17,7 @@ import (
 // maxReferences bounds what is said of a mesh.
 const maxReferences = 1000
 
-// References says, as warnings, what of a mesh's objects names something that is not there: each is right by itself and does not do what it says. A host
+// References says, as warnings, what of a mesh's objects names something that is not there, or wants what another one has: each is right by itself and does not do what it says. A host
 // or a subset counts as there if anybody in the mesh might see it, so that nothing is said that may be wrong.
 func References(m *mesh.Mesh) []source.Problem {
 	r := &references{mesh: m, hosts: map[string]bool{}, subsets: map[string]map[string]bool{}}
@@ -51,7 +53,17 @@ func References(m *mesh.Mesh) []source.Problem {
 	for _, o := range m.Objects(source.Telemetry).All() {
 		r.of(o).telemetry(o.Spec.(*telemetryv1.Telemetry))
 	}
-	return r.problems
+	access := m.Objects(source.AuthorizationPolicy).All()
+	for _, o := range access {
+		r.of(o).authorization(o.Spec.(*security.AuthorizationPolicy), access)
+	}
+	for _, o := range m.Objects(source.WasmPlugin).All() {
+		u, err := moduleURL(o.Spec.(*extensions.WasmPlugin).GetUrl())
+		if err == nil && (u.Scheme == "http" || u.Scheme == "https") && !r.isThere(strings.ToLower(u.Hostname())) {
+			r.of(o).warn("spec.url", "no service has the host %s: only Istio's agents fetch the module; want a ServiceEntry for it", u.Hostname())
+		}
+	}
+	return append(r.problems, Conflicts(m)...)
 }
 
 // references is a search for what is not there.
@@ -192,9 +204,71 @@ func (r *references) sidecar(spec *networking.Sidecar) {
 func (r *references) telemetry(spec *telemetryv1.Telemetry) {
 	for i, l := range spec.GetAccessLogging() {
 		for j, one := range l.GetProviders() {
-			if name := one.GetName(); name != builtinLog && r.mesh.Settings.Provider(name) == nil {
+			if name := one.GetName(); providerNamed(r.mesh.Settings, name) == nil {
 				r.warn(fmt.Sprintf("spec.accessLogging[%d].providers[%d].name", i, j), "MeshConfig describes no provider %q: nothing is logged by it; want one of extensionProviders, or %s", name, builtinLog)
 			}
 		}
 	}
+	for i, l := range spec.GetMetrics() {
+		for j, one := range l.GetProviders() {
+			if name := one.GetName(); providerNamed(r.mesh.Settings, name).GetPrometheus() == nil {
+				r.warn(fmt.Sprintf("spec.metrics[%d].providers[%d].name", i, j), "%q is no provider of metrics that is run: nothing is counted by it; want one of extensionProviders that is prometheus, or %s", name, builtinMetrics)
+			}
+		}
+	}
+	for i, l := range spec.GetTracing() {
+		for j, one := range l.GetProviders() {
+			path := fmt.Sprintf("spec.tracing[%d].providers[%d].name", i, j)
+			p := r.mesh.Settings.Provider(one.GetName())
+			if p == nil {
+				r.warn(path, "MeshConfig describes no provider %q: nothing is reported; want one of extensionProviders", one.GetName())
+				continue
+			}
+			_, _, err := tracerOf(p, &Proxy{}, func(host string, _ uint32) string {
+				if r.isThere(strings.ToLower(host)) {
+					return "any"
+				}
+				return ""
+			})
+			if err != nil {
+				r.warn(path, "%v: nothing is reported", err)
+			}
+		}
+	}
+}
+
+// authorization says why nobody can be asked for a CUSTOM policy.
+func (r *references) authorization(spec *security.AuthorizationPolicy, all []*source.Object) {
+	if spec.GetAction() != security.AuthorizationPolicy_CUSTOM {
+		return
+	}
+	const path, what = "spec.provider.name", "what the policy is for is denied"
+	name := spec.GetProvider().GetName()
+	p := r.mesh.Settings.Provider(name)
+	switch host, port := authorizerAt(p); {
+	case p == nil:
+		r.warn(path, "MeshConfig describes no provider %q: %s; want one of extensionProviders", name, what)
+	case port == 0:
+		r.warn(path, "the provider %q cannot be asked: %s; want one of envoyExtAuthzHttp or envoyExtAuthzGrpc", name, what)
+	case !r.isThere(strings.ToLower(host)):
+		r.warn(path, "no service has the host %s of the provider %q: %s", host, name, what)
+	case p.GetEnvoyExtAuthzHttp() != nil:
+		for i, rule := range spec.GetRules() {
+			if !slices.ContainsFunc(rule.GetTo(), func(to *security.Rule_To) bool { return len(to.GetOperation().GetPorts()) > 0 }) {
+				r.warn(fmt.Sprintf("spec.rules[%d]", i), "the provider %q can be asked about requests only: connections that are none of HTTP are denied; want ports in to.operation, if there are some", name)
+			}
+		}
+	}
+	for _, o := range all {
+		other := o.Spec.(*security.AuthorizationPolicy)
+		if other.GetAction() == security.AuthorizationPolicy_CUSTOM && providerOf(o) != name && r.bothFor(o, other.GetSelector().GetMatchLabels(), spec.GetSelector().GetMatchLabels()) {
+			r.warn(path, "the policy %s/%s asks another provider for workloads of both: what they are for is denied; want one provider for a workload", o.Namespace, o.Name)
+		}
+	}
+}
+
+// bothFor tells whether what another policy is for has all or a part of what the one is for that is looked at, whatever workloads there are.
+func (r *references) bothFor(other *source.Object, labels, own map[string]string) bool {
+	root := r.mesh.Settings.RootNamespace
+	return (other.Namespace == r.object.Namespace || other.Namespace == root || r.object.Namespace == root) && (has(labels, own) || has(own, labels))
 }

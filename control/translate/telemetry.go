@@ -18,12 +18,33 @@ type logTo struct {
 	filter   string                               // an expression that is true of what is logged; empty: all is
 }
 
-// builtinLog is a provider that there is without anybody saying so: standard output.
-const builtinLog = "envoy"
+// Providers that there are without anybody describing them.
+const (
+	builtinLog     = "envoy"
+	builtinMetrics = "prometheus"
+)
 
-var standardOutput = &meshv1.MeshConfig_ExtensionProvider{Name: builtinLog, Provider: &meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLog{
-	EnvoyFileAccessLog: &meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLogProvider{Path: "/dev/stdout"},
-}}
+var (
+	standardOutput = &meshv1.MeshConfig_ExtensionProvider{Name: builtinLog, Provider: &meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLog{
+		EnvoyFileAccessLog: &meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLogProvider{Path: "/dev/stdout"},
+	}}
+	prometheus = &meshv1.MeshConfig_ExtensionProvider{Name: builtinMetrics, Provider: &meshv1.MeshConfig_ExtensionProvider_Prometheus{
+		Prometheus: &meshv1.MeshConfig_ExtensionProvider_PrometheusMetricsProvider{},
+	}}
+)
+
+// providerNamed gives the one that the mesh's author has described, or one that there is without; nil: neither.
+func providerNamed(s *mesh.Settings, name string) *meshv1.MeshConfig_ExtensionProvider {
+	switch p := s.Provider(name); {
+	case p != nil:
+		return p
+	case name == builtinLog:
+		return standardOutput
+	case name == builtinMetrics:
+		return prometheus
+	}
+	return nil
+}
 
 // telemetriesOf finds the Telemetry objects for a workload, from the widest to the closest: of the root namespace, of its own, and for its labels. Of
 // several of one kind the oldest counts.
@@ -51,7 +72,7 @@ func telemetriesOf(m *mesh.Mesh, p *Proxy) (list []*telemetryv1.Telemetry) {
 
 // logsOf finds who is told of what comes to a workload (serving), or of what it asks. As at Istio each object in turn says it of the providers that
 // it names, or that were named before it; whom the closest does not have in its scope is not told.
-func (t *Translator) logsOf(m *mesh.Mesh, p *Proxy, s *scope, serving bool) (list *chain) {
+func (t *Translator) logsOf(m *mesh.Mesh, s *scope, telemetries []*telemetryv1.Telemetry, serving bool) (list *chain) {
 	c := m.Settings.Config
 	names := c.GetDefaultProviders().GetAccessLogging()
 	said := false
@@ -61,7 +82,6 @@ func (t *Translator) logsOf(m *mesh.Mesh, p *Proxy, s *scope, serving bool) (lis
 		filter string
 	}
 	verdicts, order := map[string]verdict{}, []string(nil)
-	telemetries := telemetriesOf(m, p)
 	namesOf := func(l *telemetryv1.AccessLogging) (all []string) {
 		for _, one := range l.GetProviders() {
 			all = append(all, one.GetName())
@@ -110,16 +130,13 @@ func (t *Translator) logsOf(m *mesh.Mesh, p *Proxy, s *scope, serving bool) (lis
 		if v.off {
 			continue
 		}
-		to := logTo{provider: m.Settings.Provider(name), filter: v.filter}
-		if to.provider == nil && name == builtinLog {
-			to.provider = standardOutput
-		}
+		to := logTo{provider: providerNamed(m.Settings, name), filter: v.filter}
 		switch server := to.provider.GetProvider().(type) {
 		case *meshv1.MeshConfig_ExtensionProvider_EnvoyFileAccessLog:
 		case *meshv1.MeshConfig_ExtensionProvider_EnvoyHttpAls:
-			to.cluster = logCluster(s, server.EnvoyHttpAls.GetService(), server.EnvoyHttpAls.GetPort())
+			to.cluster = clusterSeen(s.ruled.seen, hostOfService(server.EnvoyHttpAls.GetService()), server.EnvoyHttpAls.GetPort())
 		case *meshv1.MeshConfig_ExtensionProvider_EnvoyTcpAls:
-			to.cluster = logCluster(s, server.EnvoyTcpAls.GetService(), server.EnvoyTcpAls.GetPort())
+			to.cluster = clusterSeen(s.ruled.seen, hostOfService(server.EnvoyTcpAls.GetService()), server.EnvoyTcpAls.GetPort())
 		default:
 			continue // that it is not run was said where it stands
 		}
@@ -130,11 +147,12 @@ func (t *Translator) logsOf(m *mesh.Mesh, p *Proxy, s *scope, serving bool) (lis
 	return list
 }
 
-// logCluster is the cluster of a server that keeps logs, which is named with its namespace or without; empty: the proxy does not see it, and would
-// refuse what names a cluster that it has not.
-func logCluster(s *scope, service string, port uint32) string {
-	host := service[strings.IndexByte(service, '/')+1:]
-	if svc := s.ruled.service(host); svc != nil && svc.Port(port) != nil {
+// hostOfService is the host of a provider's service, which is named with its namespace or without.
+func hostOfService(service string) string { return service[strings.IndexByte(service, '/')+1:] }
+
+// clusterSeen is the cluster of a provider's service; empty: the proxy does not see it, and would refuse what names a cluster that it has not.
+func clusterSeen(s *seen, host string, port uint32) string {
+	if svc := s.service(host); svc != nil && svc.Port(port) != nil && !strings.HasPrefix(host, "*") {
 		return outboundName(port, "", host)
 	}
 	return ""

@@ -54,7 +54,7 @@ spec: {clusterIP: 10.0.0.9, ports: [{name: grpc, port: 9000}]}
 			s := tr.scope(m, p)
 			for _, serving := range []bool{false, true} {
 				var got []string
-				for link := tr.logsOf(m, p, s, serving); link != nil; link = link.before {
+				for link := tr.logsOf(m, s, telemetriesOf(m, p), serving); link != nil; link = link.before {
 					to := link.item.(logTo)
 					text := "own"
 					if to.provider != nil {

@@ -17,6 +17,8 @@ type Translator struct {
 	resources memo[resourceKey, server.Resource]
 	parts     memo[partKey, part]
 	chains    chains
+	traces    memo[tracedKey, traced]
+	meters    memo[string, metered]
 
 	seens           memo[seenKey, seen]
 	virtuals        memo[virtualsKey, virtuals]
@@ -39,6 +41,7 @@ type Translator struct {
 	spaces          memo[spaceKey, space]
 	statics         memo[staticKey, staticLayer]
 	names           memo[namesKey, namesLayer]
+	moduleLayers    memo[moduleKey, moduleLayer]
 	patches         memo[patchesKey, patches]
 	patcheds        memo[patchedKey, patched]
 	views           memo[viewKey, view]
@@ -72,6 +75,7 @@ type layers struct {
 	inbound   *inbound
 	gateway   *gateway
 	names     *namesLayer
+	modules   *moduleLayer // nil: there are none
 	proxyless *proxyless
 	patches   *patches // nil: there are none
 }
@@ -85,6 +89,7 @@ type viewKey struct {
 	inbound   ref[inbound]
 	gateway   ref[gateway]
 	names     ref[namesLayer]
+	modules   ref[moduleLayer]
 	proxyless ref[proxyless]
 	patches   ref[patches]
 }
@@ -128,18 +133,20 @@ type kin struct {
 	network                            string
 	identity                           Identity
 	version                            string
+	cluster, mesh, service, tracing    string
 	traits                             Traits
 }
 
 // common is what is made for kin: its layers are all but inbound.
 type common struct {
-	scope *scope
+	scope   *scope
+	serving connections // of what comes to sidecars
 	layers
 }
 
 // commonOf finds it once for each mesh. To look all its layers up costs 20 µs for each of ten thousand proxies.
 func (t *Translator) commonOf(m *mesh.Mesh, p *Proxy) *common {
-	k := kin{p.Role, p.Namespace, p.Account, p.Domain, labelsText(p), p.Locality, p.Network, p.Identity, p.Version, p.Traits}
+	k := kin{p.Role, p.Namespace, p.Account, p.Domain, labelsText(p), p.Locality, p.Network, p.Identity, p.Version, p.Cluster, p.Mesh, p.Service, p.Tracing, p.Traits}
 	if c := t.commons[k]; c != nil {
 		return c
 	}
@@ -149,8 +156,9 @@ func (t *Translator) commonOf(m *mesh.Mesh, p *Proxy) *common {
 		c.proxyless = t.proxyless(m, p, s)
 	} else {
 		c.static, c.clusters, c.names, c.patches = t.static(m, p), t.clusterLayer(m, p, s), t.namesLayer(m, p, s), t.patchesFor(m, p)
+		c.modules = t.modules(m, p, s)
 		if p.Role == Sidecar {
-			c.listeners, c.routes = t.listenerLayer(m, p, s), t.routeLayer(m, p, s)
+			c.serving, c.listeners, c.routes = t.connections(m, p, s, true), t.listenerLayer(m, p, s), t.routeLayer(m, p, s)
 		} else {
 			c.gateway = t.gateway(m, p, s)
 		}
@@ -173,9 +181,9 @@ func (t *Translator) view(m *mesh.Mesh, p *Proxy) *view {
 	c := t.commonOf(m, p)
 	l := c.layers
 	if p.Role == Sidecar && !p.Traits.Proxyless {
-		l.inbound = t.inbound(m, p, c.scope)
+		l.inbound = t.inbound(m, p, c)
 	}
-	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.names), weak.Make(l.proxyless), weak.Make(l.patches)}
+	k := viewKey{weak.Make(l.static), weak.Make(l.clusters), weak.Make(l.endpoints), weak.Make(l.listeners), weak.Make(l.routes), weak.Make(l.inbound), weak.Make(l.gateway), weak.Make(l.names), weak.Make(l.modules), weak.Make(l.proxyless), weak.Make(l.patches)}
 	return t.views.get(k, func() *view {
 		v := &view{layers: l}
 		var parts []*part
@@ -188,6 +196,9 @@ func (t *Translator) view(m *mesh.Mesh, p *Proxy) *view {
 				parts = append(parts, l.listeners.part, l.routes.tables, l.routes.hosts, l.inbound.clusters, l.inbound.listeners)
 			} else {
 				parts = append(parts, l.gateway.listeners, l.gateway.tables)
+			}
+			if l.modules != nil {
+				parts = append(parts, l.modules.part)
 			}
 		}
 		parts = slices.DeleteFunc(parts, func(p *part) bool { return p == nil })

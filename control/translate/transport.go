@@ -109,6 +109,9 @@ func originate(k *clusterTraits, tls *networking.ClientTLSSettings, rule *mesh.D
 		common.TlsParams.CipherSuites, common.TlsParams.EcdhCurves = d.GetCipherSuites(), d.GetEcdhCurves()
 	}
 	skip, named := tls.GetInsecureSkipVerify().GetValue(), tls.GetCredentialName() != ""
+	if verify := k.settings.Config.GetVerifyCertificateAtClient(); verify != nil && !verify.GetValue() && tls.GetInsecureSkipVerify() == nil && tls.GetCaCertificates() == "" && len(names) == 0 {
+		skip = true // the mesh's author trusts whoever answers; who says names or an authority, does not
+	}
 	if tls.GetMode() == networking.ClientTLSSettings_MUTUAL && !named {
 		common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{fileSecret(k.identity, "file-cert:"+tls.GetClientCertificate()+"~"+tls.GetPrivateKey())}
 		if k.identity != FromAgent {

@@ -105,6 +105,20 @@ func TestLogs(t *testing.T) {
 	}
 }
 
+// TestWhatWeftIsToldOfTelemetry has our own data plane read metrics, which it does not count yet, and no tracer, which it would refuse.
+func TestWhatWeftIsToldOfTelemetry(t *testing.T) {
+	const weft = `{id: sidecar~10.1.0.1~reviews-v1.shop~shop.svc.cluster.local, user_agent_name: weft, metadata: {NAMESPACE: shop, LABELS: {app: reviews, version: v1}}}`
+	m := meshOf(t, "mesh.yaml", "kind: MeshConfig\nmetadata: {name: mesh}\nspec: {enableTracing: true, defaultProviders: {metrics: [prometheus], tracing: [zipkin]}, extensionProviders: [{name: zipkin, zipkin: {service: ratings.other.svc.cluster.local, port: 80}}]}",
+		"kind: Telemetry\nmetadata: {name: counts, namespace: shop}\nspec: {metrics: [{reportingInterval: 5s, overrides: [{match: {metric: REQUEST_COUNT}, tagOverrides: {a: {value: request.host}, source_app: {operation: REMOVE}}}]}]}")
+	v := read(t, translate.New().View(m, proxyOf(t, weft)))
+	if v["Listener virtualInbound"] == nil || v["Listener 0.0.0.0_80"] == nil {
+		t.Error("nothing was read")
+	}
+	if told := translate.New().View(m, proxyOf(t, istioNode)).Find(server.Listeners, "virtualInbound"); !strings.Contains(string(told.Body), "envoy.tracers.zipkin") {
+		t.Error("an Envoy is not told of the tracer, so that this says nothing")
+	}
+}
+
 // request is one of the workload's own, by a line such as GET http://host:port/path name=value.
 func request(line string) (table string, r *http.Request) {
 	words := strings.Fields(line)

@@ -20,9 +20,11 @@ import (
 	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/test/authority"
 	"github.com/weftmesh/weft/test/envoy"
+	"github.com/weftmesh/weft/test/manifest"
 	"github.com/weftmesh/weft/test/xds"
 	"github.com/weftmesh/weft/xds/server"
 )
@@ -186,4 +188,19 @@ func TestTheRealEnvoyTakesIt(t *testing.T) {
 func TestTheRealEnvoyIsGuarded(t *testing.T) {
 	const node = `{id: sidecar~10.1.0.1~web.shop~shop.svc.cluster.local, metadata: {NAMESPACE: shop, LABELS: {app: web}}}`
 	takes(t, translate.New().View(meshOf(t, "access.yaml"), proxyOf(t, node)))
+}
+
+// TestTheRealEnvoyTakesWhatIsLookedAt has a plain Envoy told what goldens have, of policies, traces and settings.
+func TestTheRealEnvoyTakesWhatIsLookedAt(t *testing.T) {
+	for _, name := range []string{"custom-http", "custom-grpc", "custom-away", "tracing", "settings"} {
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile("../../control/translate/testdata/" + name + ".yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			objects, rest, _ := strings.Cut(string(text), "\n### node\n")
+			node, _, _ := strings.Cut(rest, "\n### show\n")
+			takes(t, translate.New().View(mesh.New().With(manifest.Read(t, objects)), proxyOf(t, node)))
+		})
+	}
 }

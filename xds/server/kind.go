@@ -13,6 +13,8 @@ type kindFacts struct {
 	all bool
 	// parts: over the state of the world a response about named ones need not have all of them.
 	parts bool
+	// stays: nobody is told that a named one is gone. Connections that began before may go on with who named it, and Envoy would answer their requests with 500.
+	stays bool
 	// service has methods of its own for the kind: Stream and Delta with what follows. VHDS has deltas only.
 	service, method string
 	deltaOnly       bool
@@ -26,7 +28,7 @@ var facts = [kindCount]kindFacts{
 	Routes:       {name: "routes", message: "envoy.config.route.v3.RouteConfiguration", parts: true, service: "envoy.service.route.v3.RouteDiscoveryService", method: "Routes"},
 	VirtualHosts: {name: "virtual hosts", message: "envoy.config.route.v3.VirtualHost", all: true, service: "envoy.service.route.v3.VirtualHostDiscoveryService", method: "VirtualHosts", deltaOnly: true},
 	Secrets:      {name: "secrets", message: "envoy.extensions.transport_sockets.tls.v3.Secret", service: "envoy.service.secret.v3.SecretDiscoveryService", method: "Secrets"},
-	Extensions:   {name: "extensions", message: "envoy.config.core.v3.TypedExtensionConfig", service: "envoy.service.extension.v3.ExtensionConfigDiscoveryService", method: "ExtensionConfigs"},
+	Extensions:   {name: "extensions", message: "envoy.config.core.v3.TypedExtensionConfig", stays: true, service: "envoy.service.extension.v3.ExtensionConfigDiscoveryService", method: "ExtensionConfigs"},
 	Names:        {name: "names", message: "istio.networking.nds.v1.NameTable", all: true},
 }
 

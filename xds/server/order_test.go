@@ -66,6 +66,24 @@ func TestAListHasWhatIsGoneUntilItsTurnHasCome(t *testing.T) {
 	p.heard("clusters [{a 1} {b 1} {c 1}] -[]", "routes [{r 2}] -[]", "clusters [{b 1} {c 1}] -[]")
 }
 
+// Who named a filter's configuration may go on serving connections that are older than the listener that does not.
+func TestNobodyIsToldThatAnExtensionIsGone(t *testing.T) {
+	p := newProxy(t, delta)
+	p.s.Show(&View{Parts: append(first(), part(Extensions, "x=1", "y=1"))})
+	p.all()
+	p.ask(Extensions, false, "x", "y")
+	p.rest()
+	p.now = p.now.Add(early)
+	p.seen = nil
+	p.s.Show(&View{Parts: append(first(), part(Extensions, "y=1"))})
+	p.rest()
+	p.heard()
+	p.holds(Extensions, "x=1", "y=1")
+	p.s.Show(&View{Parts: append(first(), part(Extensions, "x=2", "y=1"))})
+	p.rest()
+	p.holds(Extensions, "x=2", "y=1")
+}
+
 func TestEndpointsOvertake(t *testing.T) {
 	p := newProxy(t, delta)
 	p.s.Show(&View{Parts: first()})

@@ -168,6 +168,9 @@ func (s *Session) tell(st step, now time.Time) *response {
 		}
 		return s.response(k, t.told, list, nil, false, now)
 	}
+	if facts[k].stays {
+		return nil
+	}
 	return s.response(k, t.told, nil, removed, false, now)
 }
 
