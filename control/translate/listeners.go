@@ -133,7 +133,10 @@ func (w *listenerWriter) port(svc *mesh.Service, rule *mesh.DestinationRule, at 
 		wild().raw = append(wild().raw, wildService{svc, rule, port, ""})
 		return
 	}
-	addresses := svc.Addresses
+	addresses, any := w.ruled.addresses(svc)
+	if !any {
+		return
+	}
 	if len(addresses) == 0 && w.k.traits.Allocated && svc.Allocated != "" {
 		addresses = []string{svc.Allocated}
 	}
@@ -282,7 +285,7 @@ func finished(l *listenerv3.Listener) *listenerv3.Listener {
 	for _, c := range l.FilterChains {
 		m := c.GetFilterChainMatch()
 		tls = tls || len(m.GetServerNames()) > 0 || m.GetTransportProtocol() == "tls"
-		http = http || len(m.GetApplicationProtocols()) > 0
+		http = http || len(m.GetApplicationProtocols()) > 0 && m.GetTransportProtocol() != "tls"
 	}
 	if tls {
 		l.ListenerFilters = append(l.ListenerFilters, tlsInspector())

@@ -31,7 +31,7 @@ type namesLayer struct {
 
 func (t *Translator) namesLayer(m *mesh.Mesh, p *Proxy, s *scope) *namesLayer {
 	seen := s.ruled.seen
-	k := namesKey{seen: weak.Make(seen), allocated: p.Traits.Allocated, network: p.Network}
+	k := namesKey{seen: weak.Make(seen), allocated: p.Traits.Allocated, network: s.place.network}
 	for _, svc := range seen.services {
 		if unaddressed(svc) {
 			k.endpoints = t.chains.add(k.endpoints, m.Endpoints.Of(svc))
@@ -40,7 +40,7 @@ func (t *Translator) namesLayer(m *mesh.Mesh, p *Proxy, s *scope) *namesLayer {
 	return t.names.get(k, func() *namesLayer {
 		w := nameTable{}
 		for _, svc := range seen.services {
-			w.add(svc, m.Endpoints.Of(svc), &k)
+			w.add(seen, svc, m.Endpoints.Of(svc), &k)
 		}
 		return &namesLayer{t.part(server.Names, []*server.Resource{t.resource(server.Names, namesName, w.bytes())}), seen}
 	})
@@ -62,12 +62,13 @@ type nameInfo struct {
 type nameTable map[string]*nameInfo
 
 // add takes a service in. Of those that have no address, as Istio: the addresses of their endpoints, and each endpoint that has a host name by that.
-func (t nameTable) add(svc *mesh.Service, endpoints *mesh.Endpoints, k *namesKey) {
+func (t nameTable) add(seen *seen, svc *mesh.Service, endpoints *mesh.Endpoints, k *namesKey) {
 	info := &nameInfo{kubernetes: svc.Kubernetes()}
 	if info.kubernetes {
 		info.short, info.namespace = svc.Name, svc.Namespace
 	}
-	for _, said := range svc.Addresses {
+	addresses, _ := seen.addresses(svc)
+	for _, said := range addresses {
 		if a, ok := single(said); ok {
 			info.addresses = append(info.addresses, a)
 		}

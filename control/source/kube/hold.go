@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -332,7 +331,7 @@ func (h *hold) batch(now time.Time) (b source.Batch, news bool, wait time.Durati
 		}
 		h.server.count(changes, uint64(len(b.Changes)))
 		h.dirty = map[source.Key]change{} // and not one that has room for all that was ever told at once
-		slices.SortFunc(b.Changes, func(a, b source.Change) int { return compare(a.Key, b.Key) })
+		slices.SortFunc(b.Changes, func(a, b source.Change) int { return source.Compare(a.Key, b.Key) })
 	}
 	if h.first && len(b.Changes) == 0 && !h.other {
 		return b, false, wait
@@ -399,14 +398,10 @@ func (h *hold) problems() []source.Problem {
 			of = append(of, list...)
 		}
 	}
-	slices.SortStableFunc(of, func(a, b source.Problem) int { return compare(a.Key, b.Key) })
+	slices.SortStableFunc(of, func(a, b source.Problem) int { return source.Compare(a.Key, b.Key) })
 	out = append(out, of...)
 	if more := len(out) - maxProblems; more > 0 {
 		out = append(out[:maxProblems], source.Problem{From: source.Origin{Source: h.server.Name}, Text: fmt.Sprintf("has %d problems more", more)})
 	}
 	return out
-}
-
-func compare(a, b source.Key) int {
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
