@@ -39,6 +39,8 @@ type Options struct {
 	// Kubeconfig says how a Kubernetes API server is reached that is followed, in one of its contexts or the current one: a file, or kube.InCluster;
 	// empty: none is.
 	Kubeconfig, KubeContext string
+	// ClusterName is the own name of that cluster among several; empty: Kubernetes, as Istio has it.
+	ClusterName string
 	// KubeNamespace is the control plane's own there: the mesh's own configuration is in it.
 	KubeNamespace string
 	// PublishRoots: every namespace there has a ConfigMap with the certificates that the mesh trusts.
@@ -95,14 +97,15 @@ type Plane struct {
 	secure  *secure        // nil: there is none
 	cluster *cluster       // nil: there is none
 
-	mesh    func(source.Batch) // takes the mesh's own configuration
-	console *console.Console
-	local   http.Handler // the console of who is on this host
-	people  *http.Server // nil: there is none
-	monitor *http.Server // nil: there is none
-	face    *istiod.Face
-	webhook *webhook // nil: there is none
-	history *history.Recorder
+	clusters *clusters
+	mesh     func(source.Batch) // takes the mesh's own configuration
+	console  *console.Console
+	local    http.Handler // the console of who is on this host
+	people   *http.Server // nil: there is none
+	monitor  *http.Server // nil: there is none
+	face     *istiod.Face
+	webhook  *webhook // nil: there is none
+	history  *history.Recorder
 
 	trustDomain string
 	// GRPCAddress, SecureAddress, HTTPAddress, MonitoringAddress, WebhookAddress and AdminAddress are where it is reached; nil: not at all.
@@ -153,7 +156,7 @@ func (p *Plane) start() error {
 	if len(sources) == 0 && p.Store == "" {
 		return errors.New("there is no source of objects: name a directory of manifests by --config-dir, a Kubernetes API server by --kubeconfig, or by --store where those are kept that are applied")
 	}
-	sources = append(sources, fromStore)
+	sources = append(sources, fromStore, fromClusters)
 	var settings source.Batch
 	if p.MeshConfig != "" {
 		sources = append(sources, fromMesh)
@@ -185,7 +188,8 @@ func (p *Plane) start() error {
 
 // serve has everything run, of a store that answers.
 func (p *Plane) serve(sources []string, settings source.Batch) error {
-	options := push.Options{Sources: sources, Admit: p.admit, ByCohorts: p.Rollout == ByCohorts, StepWait: p.RolloutWait, Store: p.store, Log: p.Log, Revision: p.Revision, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0), Events: p.stats.Acquire(push.Events, "events.").Loop(0)}
+	options := push.Options{Sources: sources, Cluster: p.clusterName(), Admit: p.admit, ByCohorts: p.Rollout == ByCohorts, StepWait: p.RolloutWait, Store: p.store, Log: p.Log, Revision: p.Revision, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0), Events: p.stats.Acquire(push.Events, "events.").Loop(0)}
+	p.openClusters()
 	if p.certifies() {
 		if err := p.openAuthority(p.trustDomain); err != nil {
 			return err
@@ -247,9 +251,10 @@ func (p *Plane) serve(sources []string, settings source.Batch) error {
 		})
 	}
 	if p.cluster != nil {
-		tell := p.from(fromCluster)
-		p.parts.Go(func() { p.cluster.Watch(p.ctx, func(b source.Batch) { tell(p.settled(b)) }) })
+		tell, secrets := p.from(fromCluster), &clusterSecrets{to: p.clusters, namespace: p.KubeNamespace}
+		p.parts.Go(func() { p.cluster.Watch(p.ctx, func(b source.Batch) { tell(secrets.take(p.settled(b))) }) })
 	}
+	p.parts.Go(func() { p.clusters.run(p.ctx) })
 	p.parts.Go(func() {
 		select {
 		case <-p.push.Readied():

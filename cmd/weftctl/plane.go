@@ -32,6 +32,8 @@ type planeOptions struct {
 	dryRun, ignoreMissing bool
 	as                    string // the author, on weftd's own host
 	number                int    // of a version
+	kubeconfig, context   string // of a cluster
+	discovery             bool
 
 	domain           string // of trust
 	identity, serial string

@@ -62,6 +62,7 @@ func (f *flags) define(set *flag.FlagSet) {
 	set.StringVar(&f.ConfigDir, "config-dir", "", "`directory` of manifests in YAML or JSON: read, and followed as they change")
 	set.StringVar(&f.Kubeconfig, "kubeconfig", "", "`file` that says how a Kubernetes API server is reached, which is followed; in-cluster: by the service account of this Pod; empty: none")
 	set.StringVar(&f.KubeContext, "kube-context", "", "`name` of the context in that file; empty: its current one")
+	set.StringVar(&f.ClusterName, "cluster-name", "Kubernetes", "`name` of that cluster among several, as its proxies have it in CLUSTER_ID")
 	set.StringVar(&f.KubeNamespace, "kube-namespace", "istio-system", "`namespace` of the control plane there, whose ConfigMap istio has the mesh's own configuration")
 	set.BoolVar(&f.PublishRoots, "publish-roots", false, "keep a ConfigMap istio-ca-root-cert with the roots of the mesh's certificates in every namespace there, where sidecars look for them")
 	set.BoolVar(&f.WriteStatus, "write-status", false, "have the status of an object there say what is wrong with it, as the condition weftmesh.io/Accepted")

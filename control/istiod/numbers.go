@@ -42,6 +42,7 @@ type reading struct {
 	tally   push.Tally
 	// services and virtual are how many services and VirtualServices there are.
 	services, virtual int
+	local, remote     int // clusters
 	version           string
 	until             func() (root, chain time.Time)
 	now               time.Time
@@ -102,6 +103,11 @@ func families() []family {
 		}},
 		counted("pilot_xds_expired_nonce", "answers of proxies to what is not waited for", "xds.requests_stale", "xds_secure.requests_stale"),
 		counted("pilot_xds_write_timeout", "streams that did not read in time", "xds_connections.stuck", "xds_secure_connections.stuck"),
+		{"istiod_managed_clusters", "gauge", "clusters that are followed: the first, and others", func(r *reading, l *lines) {
+			l.value(telemetry.Label("cluster_type", "local"), float64(r.local))
+			l.value(telemetry.Label("cluster_type", "remote"), float64(r.remote))
+		}},
+		counted("remote_cluster_sync_timeouts_total", "other clusters that were waited for at the start, and no longer", "clusters.late_total"),
 		plain("pilot_services", "gauge", "services", func(r *reading) float64 { return float64(r.services) }),
 		plain("pilot_virt_services", "gauge", "VirtualServices", func(r *reading) float64 { return float64(r.virtual) }),
 		{"pilot_push_triggers", "counter", "rounds of telling, by what set them off", func(r *reading, l *lines) {
@@ -175,6 +181,13 @@ func (f *Face) WriteNumbers(w io.Writer) error {
 	r := &reading{samples: map[string]telemetry.Sample{}, tally: f.Push.Tally(), version: f.Version, until: f.Until, now: time.Now(), machine: readMachine()}
 	for _, s := range f.Stats.Read(telemetry.Filter{}) {
 		r.samples[s.Name] = s
+	}
+	for _, c := range f.Clusters() {
+		if c.First {
+			r.local++
+		} else {
+			r.remote++
+		}
 	}
 	if m := f.Push.Mesh(); m != nil {
 		r.services, r.virtual = m.Services.Len(), m.Objects(source.VirtualService).Len()

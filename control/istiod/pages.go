@@ -30,6 +30,7 @@ func pages() []page {
 		{"connections", "streams, and where they come from", (*Face).connections},
 		{"registryz", "services", (*Face).registryz},
 		{"configz", "objects of Istio's kinds that are in force", (*Face).configz},
+		{"clusterz", "clusters that are followed", (*Face).clusterz},
 		{"mesh", "the mesh's own configuration", (*Face).meshz},
 		{"config_dump", "?proxyID=POD.NAMESPACE: what a proxy is to have, without secrets", (*Face).configDump},
 	}
@@ -267,4 +268,16 @@ func (f *Face) configDump(query url.Values) (any, error) {
 	}
 	text, err := protojson.Marshal(dump)
 	return json.RawMessage(text), err
+}
+
+// Cluster is one that is followed, as istiod has it on clusterz.
+type Cluster struct {
+	ID         string `json:"id"`
+	SecretName string `json:"secretName"` // that attaches it; of the first one empty
+	SyncStatus string `json:"syncStatus"` // synced, syncing, timeout or closed, as istiod says
+	First      bool   `json:"-"`
+}
+
+func (f *Face) clusterz(url.Values) (any, error) {
+	return append([]Cluster{}, f.Clusters()...), nil
 }

@@ -21,6 +21,7 @@ type group struct {
 	key     string
 	proxy   *translate.Proxy
 	denied  string       // why they are told no credentials but their own; empty: they may be
+	cluster string       // whose credentials those would be
 	who     ca.Identity  // that all of them have shown to be; zero: nobody has
 	view    *server.View // that is shown to them; nil: none yet. The goroutine that runs writes it.
 	members map[*member]bool
@@ -44,12 +45,12 @@ type member struct {
 }
 
 // keyOf tells apart what translation tells apart. Names of proxies are not in it.
-func keyOf(p *translate.Proxy, who ca.Identity, denied string) string {
+func keyOf(p *translate.Proxy, who ca.Identity, cluster, denied string) string {
 	var b strings.Builder
 	if who != (ca.Identity{}) {
-		fmt.Fprintf(&b, "%s %q ", who, denied)
+		fmt.Fprintf(&b, "%s %q %q ", who, cluster, denied)
 	}
-	fmt.Fprintf(&b, "%d %q %q %q %q %q %d %q %+v %q %q %q", p.Role, p.Address, p.Namespace, p.Account, p.Domain, p.Network, p.Identity, p.Version, p.Traits, p.Locality.Region, p.Locality.Zone, p.Locality.SubZone)
+	fmt.Fprintf(&b, "%d %q %q %q %q %q %q %d %q %+v %q %q %q", p.Role, p.Cluster, p.Address, p.Namespace, p.Account, p.Domain, p.Network, p.Identity, p.Version, p.Traits, p.Locality.Region, p.Locality.Zone, p.Locality.SubZone)
 	for _, k := range slices.Sorted(maps.Keys(p.Labels)) {
 		fmt.Fprintf(&b, " %q=%q", k, p.Labels[k])
 	}
@@ -73,7 +74,7 @@ func (p *Push) Join(s *server.Session) error {
 			return err
 		}
 	}
-	key := keyOf(proxy, shown.Who, shown.Denied)
+	key := keyOf(proxy, shown.Who, shown.Cluster, shown.Denied)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.Revision != "" && proxy.Revision != "" && proxy.Revision != p.Revision && !p.other {
@@ -88,7 +89,7 @@ func (p *Push) Join(s *server.Session) error {
 	p.hold(s, proxy, shown)
 	g := p.groups[key]
 	if g == nil {
-		g = &group{key: key, proxy: proxy, who: shown.Who, denied: shown.Denied, members: map[*member]bool{}}
+		g = &group{key: key, proxy: proxy, who: shown.Who, denied: shown.Denied, cluster: shown.Cluster, members: map[*member]bool{}}
 		p.groups[key] = g
 		p.arrived = append(p.arrived, g)
 	}

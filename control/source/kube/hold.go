@@ -46,6 +46,7 @@ type shelf struct {
 	followed bool
 	behind   bool   // it was lost sight of
 	vital    bool   // nothing may be told without what it has
+	spared   bool   // the rest is told without these if they cannot be listed
 	failure  string // why it cannot be followed
 }
 
@@ -308,7 +309,7 @@ func same(a, b *source.Object) bool {
 func (h *hold) batch(now time.Time) (b source.Batch, news bool, wait time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.first && slices.ContainsFunc(h.shelf, func(s *shelf) bool { return !s.whole || len(s.unread()) > 0 }) {
+	if !h.first && slices.ContainsFunc(h.shelf, func(s *shelf) bool { return !s.whole && !(s.spared && s.failure != "") || len(s.unread()) > 0 }) {
 		return b, false, 0
 	}
 	if h.behind == 0 {
@@ -354,6 +355,32 @@ func (s *shelf) unread() (out []source.Problem) {
 	return out
 }
 
+// keys are those of all objects that may have been told.
+func (h *hold) keys() map[source.Key]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := keysOf(h.dirty)
+	for _, s := range h.shelf {
+		for key := range s.have {
+			all[key] = true
+		}
+	}
+	return all
+}
+
+// counts are how many objects there are of each kind.
+func (h *hold) counts() map[string]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := map[string]int{}
+	for _, s := range h.shelf {
+		for key := range s.have {
+			all[key.Kind.String()]++
+		}
+	}
+	return all
+}
+
 // told says whether the first batch has been.
 func (h *hold) told() bool {
 	h.mu.Lock()
@@ -375,6 +402,18 @@ func (h *hold) waits() []string {
 		}
 		for _, p := range s.unread() {
 			out = append(out, fmt.Sprintf("%s:%d: %s: %s", p.From.File, p.From.Line, p.Path, p.Text))
+		}
+	}
+	return out
+}
+
+// failures are why some kinds are not read.
+func (h *hold) failures() (out []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.shelf {
+		if s.failure != "" {
+			out = append(out, s.failure)
 		}
 	}
 	return out
