@@ -21,7 +21,7 @@ func everything() map[string]telemetry.Sample {
 		s.Acquire(table, prefix).Loop(0)
 	}
 	s.Acquire(&telemetry.Table{Kind: "webhook", Metrics: []telemetry.Metric{{Name: "injected_total"}, {Name: "injection_skipped_total"}, {Name: "injection_refused_total"}, {Name: "validated_total"}, {Name: "validation_refused_total"}}}, "webhook.").Loop(0) // as package control, which nobody may import, counts of its own
-	s.Acquire(&telemetry.Table{Kind: "clusters", Metrics: []telemetry.Metric{{Name: "late_total"}}}, "clusters.").Loop(0) // likewise
+	s.Acquire(&telemetry.Table{Kind: "clusters", Metrics: []telemetry.Metric{{Name: "late_total"}}}, "clusters.").Loop(0)                                                                                                                                        // likewise
 	all := map[string]telemetry.Sample{}
 	for i, one := range s.Read(telemetry.Filter{}) {
 		one.Value = int64(i) + 1

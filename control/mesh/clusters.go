@@ -63,8 +63,8 @@ func (m *Mesh) objectsOf(kind source.Kind, cluster string) *Objects {
 	return noObjects
 }
 
-// everywhere are the objects of a kind of each cluster, by its name: those of the first one, then in the order of names.
-func (m *Mesh) everywhere(kind source.Kind) iter.Seq2[string, *Objects] {
+// Everywhere are the objects of a kind of each cluster, by its name: those of the first one, then in the order of names.
+func (m *Mesh) Everywhere(kind source.Kind) iter.Seq2[string, *Objects] {
 	return func(yield func(string, *Objects) bool) {
 		if !yield("", m.objects[kind]) {
 			return

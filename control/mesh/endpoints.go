@@ -182,7 +182,7 @@ func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[
 	of := func(namespace string) map[string][]*source.Object {
 		if bySpace[namespace] == nil {
 			bySpace[namespace] = map[string][]*source.Object{}
-			for _, objects := range m.everywhere(source.EndpointSlice) {
+			for _, objects := range m.Everywhere(source.EndpointSlice) {
 				for _, o := range objects.spaces[namespace] {
 					service := o.Labels[labelService]
 					bySpace[namespace][service] = append(bySpace[namespace][service], o)

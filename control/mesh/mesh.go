@@ -167,7 +167,7 @@ func keysOf(now, before *Mesh, kind source.Kind, news touched, anew bool) touche
 		all = touched{}
 	}
 	for _, m := range []*Mesh{now, before} {
-		for _, objects := range m.everywhere(kind) {
+		for _, objects := range m.Everywhere(kind) {
 			for _, space := range objects.spaces {
 				for _, o := range space {
 					all[o.Key] = true

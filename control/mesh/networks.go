@@ -96,7 +96,7 @@ func (m *Mesh) networks() *Networks {
 		}
 	}
 	named := m.Settings.gatewayServices()
-	for cluster, objects := range m.everywhere(source.Service) {
+	for cluster, objects := range m.Everywhere(source.Service) {
 		own := m.Settings.ClusterName(cluster)
 		for _, space := range objects.spaces {
 			for _, o := range space {

@@ -238,27 +238,22 @@ func (x *Services) All() []*Service {
 	return all
 }
 
-// Len is how many there are, of which those of one host and namespace that several clusters define are one.
+// Len is how many there are, of which those of one name that several clusters define are one.
 func (x *Services) Len() (n int) {
 	for _, space := range x.byObject {
+		named := map[string]bool{} // that only attached clusters define
 		for k, services := range space {
-			if k.Cluster != "" && x.defined(k.Namespace, k.Name, k.Cluster) {
+			if k.Cluster == "" {
+				n += len(services)
 				continue
 			}
-			n += len(services)
+			if k.Cluster = ""; space[k] == nil {
+				named[k.Name] = true
+			}
 		}
+		n += len(named)
 	}
 	return n
-}
-
-// defined tells whether a cluster that comes before another one has a Service of a name.
-func (x *Services) defined(namespace, name, before string) bool {
-	for k := range x.byObject[namespace] {
-		if k.Kind == source.Service && k.Name == name && k.Cluster < before {
-			return true
-		}
-	}
-	return false
 }
 
 // In gives the services of a namespace that are for workloads of a cluster, by host: all but those that other clusters define.

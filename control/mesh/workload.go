@@ -74,7 +74,7 @@ func (m *Mesh) deriveWorkloads(before *Mesh, news *[kinds]touched, anew bool) (d
 		if pods == nil {
 			pods = touched{}
 		}
-		for cluster, objects := range m.everywhere(source.Pod) {
+		for cluster, objects := range m.Everywhere(source.Pod) {
 			for _, space := range objects.spaces {
 				for _, o := range space {
 					if nodes[source.Key{Kind: source.Node, Name: o.Spec.(*source.PodSpec).NodeName, Cluster: cluster}] {

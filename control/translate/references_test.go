@@ -60,6 +60,8 @@ spec: {hosts: ["*.routed.test"], http: [{route: [{destination: {host: web}}]}]}
 		{"a rule", "kind: DestinationRule\nmetadata: {name: a, namespace: shop}\nspec: {host: nobody}", "spec.host: no service has the host nobody.shop.svc.cluster.local"},
 		{"a rule for many", "kind: DestinationRule\nmetadata: {name: a, namespace: shop}\nspec: {host: '*.svc.cluster.local'}", ""},
 		{"a Sidecar", "kind: Sidecar\nmetadata: {name: a, namespace: shop}\nspec: {egress: [{hosts: ['./*', 'far/*.wide.test', '*/b.wide.test', 'far/web.test', './x.routed.test']}]}", "spec.egress[0].hosts[3]: no service and no VirtualService has the host web.test"},
+		{"a way in by name", "kind: Service\nmetadata: {name: a, namespace: shop, labels: {topology.istio.io/network: far}}\nspec: {clusterIP: 10.0.0.2, ports: [{port: 15443}]}\nstatus: {loadBalancer: {ingress: [{hostname: lb.test}]}}", "metadata.labels[topology.istio.io/network]: it is the way into the network \"far\", and nobody comes in"},
+		{"a way in", "kind: Service\nmetadata: {name: a, namespace: shop, labels: {topology.istio.io/network: far}}\nspec: {clusterIP: 10.0.0.2, externalIPs: [192.0.2.1], ports: [{port: 15443}]}", ""},
 		{"a provider", "kind: Telemetry\nmetadata: {name: a, namespace: shop}\nspec: {accessLogging: [{providers: [{name: envoy}, {name: files}, {name: file}]}]}", "spec.accessLogging[0].providers[2].name: MeshConfig describes no provider \"file\""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
