@@ -27,12 +27,17 @@ type attachment struct {
 // attached is a cluster of a name that somebody attaches.
 type attached struct {
 	attachment
-	refused string   // why it is not followed as it is said now; empty: it is
-	cluster *cluster // that is followed; nil: none is
-	cancel  context.CancelFunc
-	ended   chan struct{}
-	told    bool                // all that it has has been told once
-	left    map[source.Key]bool // what was told of it before, by another way to it
+	refused string     // why it is not followed as it is said now; empty: it is
+	run     *following // nil: it is not followed at all
+}
+
+// following is that a cluster is followed by one way to it.
+type following struct {
+	*cluster
+	cancel context.CancelFunc
+	ended  chan struct{}
+	told   bool                // all that it has has been told once, by this or another way; it is of clusters.mu
+	left   map[source.Key]bool // what was told of it before, by another way
 }
 
 // clusters are those that are attached beside the first one. One goroutine starts and ends them.
@@ -83,8 +88,8 @@ func (p *Plane) openClusters() {
 func (c *clusters) get(name string) *cluster {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if a := c.by[name]; a != nil {
-		return a.cluster
+	if a := c.by[name]; a != nil && a.run != nil {
+		return a.run.cluster
 	}
 	return nil
 }
@@ -119,7 +124,7 @@ func (c *clusters) run(ctx context.Context) {
 			all := slices.Collect(maps.Values(c.by))
 			c.mu.Unlock()
 			for _, a := range all {
-				a.end()
+				a.run.end()
 			}
 			return
 		case <-c.wake:
@@ -187,7 +192,7 @@ func (c *clusters) settle(ctx context.Context) {
 	}
 	followed, refused := 0, 0
 	for _, a := range now {
-		if a.cluster != nil {
+		if a.run != nil {
 			followed++
 		}
 		if a.refused != "" {
@@ -208,37 +213,38 @@ func (c *clusters) attach(ctx context.Context, name string, how attachment, was 
 	}
 	if err != nil {
 		if was != nil {
-			a.cluster, a.cancel, a.ended, a.told, a.left = was.cluster, was.cancel, was.ended, was.told, was.left
+			a.run = was.run
 		}
 		a.refused = err.Error()
 		p.Log.Error("a cluster is not attached", "cluster", name, "by", how.from, "because", err)
 		c.put(name, a)
 		return a
 	}
-	if was != nil {
-		was.end()
-		a.left, a.told = was.keys(), was.told
-	}
 	o := kube.Options{Server: server, Namespace: p.KubeNamespace, Revision: p.Revision, Attached: true, Discovery: how.discovery, Log: p.Log}
 	if p.PublishRoots {
 		o.Roots = func() []byte { return p.secure.ca.RootsPEM() }
 	}
 	one, cancel := context.WithCancel(ctx)
-	a.cluster, a.cancel, a.ended = &cluster{server: server, Cluster: kube.New(o)}, cancel, make(chan struct{})
+	r := &following{cluster: &cluster{server: server, Cluster: kube.New(o)}, cancel: cancel, ended: make(chan struct{})}
+	if was != nil && was.run != nil {
+		was.run.end()
+		r.left, r.told = was.run.keys(), was.run.told
+	}
+	a.run = r
 	c.put(name, a)
 	p.Log.Info("a cluster is attached", "cluster", name, "at", server.URL, "by", how.from, "discovery-only", how.discovery)
 	go func() {
-		defer close(a.ended)
+		defer close(r.ended)
 		first := true
-		a.cluster.Watch(one, func(b source.Batch) {
+		r.Watch(one, func(b source.Batch) {
 			if first {
-				b.Changes = append(b.Changes, a.gone(b.Changes)...)
+				b.Changes = append(b.Changes, r.gone(b.Changes)...)
 				first = false
 			}
 			p.push.Tell(one, fromAttached(name), b.For(p.Revision))
 			c.mu.Lock()
-			news := !a.told
-			a.told = true
+			news := !r.told
+			r.told = true
 			c.mu.Unlock()
 			if news {
 				c.nudge()
@@ -258,9 +264,9 @@ func (p *Plane) reach(name string, how attachment) (*kube.Server, error) {
 
 // detach ends following a cluster, and takes away what it has told.
 func (c *clusters) detach(ctx context.Context, name string, a *attached) {
-	a.end()
+	a.run.end()
 	b := source.Batch{}
-	for key := range a.keys() {
+	for key := range a.run.keys() {
 		b.Changes = append(b.Changes, source.Change{Key: key})
 	}
 	slices.SortFunc(b.Changes, func(x, y source.Change) int { return source.Compare(x.Key, y.Key) })
@@ -279,27 +285,27 @@ func (c *clusters) put(name string, a *attached) {
 	c.by[name] = a
 }
 
-// end has a cluster not be followed any more. What it has told stays.
-func (a *attached) end() {
-	if a.cancel != nil {
-		a.cancel()
-		<-a.ended
+// end has a cluster not be followed any more, if it is. What it has told stays.
+func (r *following) end() {
+	if r != nil {
+		r.cancel()
+		<-r.ended
 	}
 }
 
 // keys are those of all that was told of a cluster that is not followed any more.
-func (a *attached) keys() map[source.Key]bool {
-	all := map[source.Key]bool{}
-	maps.Copy(all, a.left)
-	if a.cluster != nil {
-		maps.Copy(all, a.cluster.Keys())
+func (r *following) keys() map[source.Key]bool {
+	if r == nil {
+		return nil
 	}
+	all := r.Keys()
+	maps.Copy(all, r.left)
 	return all
 }
 
 // gone are the changes by which what was told of a cluster before, by another way to it, is not there any more, beside what there is now.
-func (a *attached) gone(now []source.Change) (out []source.Change) {
-	left := maps.Clone(a.left)
+func (r *following) gone(now []source.Change) (out []source.Change) {
+	left := maps.Clone(r.left)
 	for _, one := range now {
 		delete(left, one.Key)
 	}
@@ -314,7 +320,7 @@ func (c *clusters) open(ctx context.Context, late bool) {
 	c.mu.Lock()
 	var waits []string
 	for name, a := range c.by {
-		if a.cluster != nil && !a.told {
+		if a.run != nil && !a.run.told {
 			waits = append(waits, name)
 		}
 	}
@@ -384,8 +390,8 @@ func (p *Plane) clusterStatus() (all []ClusterStatus) {
 	for _, name := range slices.Sorted(maps.Keys(by)) {
 		a := by[name]
 		s := ClusterStatus{Status: kube.Status{Name: name}, Type: "attached", From: a.from, Discovery: a.discovery, Refused: a.refused}
-		if a.cluster != nil {
-			s.Status = a.cluster.Status()
+		if a.run != nil {
+			s.Status = a.run.Status()
 		}
 		all = append(all, s)
 	}
