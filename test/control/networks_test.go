@@ -1,8 +1,10 @@
 package control
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -112,6 +114,19 @@ spec: {selector: {app: gw}, servers: [{port: {number: %[3]d, name: tls, protocol
 			passed := fmt.Sprintf("outbound_.%d_._.web.shop.internal::127.0.0.1:%d::cx_total::", out, in)
 			if _, rest, is := strings.Cut(string(text), passed); !is || strings.HasPrefix(rest, "0\n") {
 				t.Errorf("the gateway has passed nothing on: %q of\n%s", passed, text)
+			}
+			// What names no service that is there, or does not say that it is mTLS of the mesh, is let in nowhere.
+			for _, c := range []*tls.Config{
+				{ServerName: fmt.Sprintf("outbound_.%d_._.nobody.internal", out), NextProtos: []string{"istio"}},
+				{ServerName: fmt.Sprintf("outbound_.%d_._.web.shop.internal", out), NextProtos: []string{"h2"}},
+				{ServerName: "web.shop.internal", NextProtos: []string{"istio"}},
+			} {
+				c.InsecureSkipVerify = true // nobody is to answer at all
+				dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: deadline}, Config: c}
+				if conn, err := dialer.DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", door)); err == nil {
+					t.Errorf("%s by %v is let in", c.ServerName, c.NextProtos)
+					conn.Close()
+				}
 			}
 			p.write("service.yaml", service(""))
 			becomes("who takes no mTLS is not reached", "503 no healthy upstream")
