@@ -115,8 +115,7 @@ func (c *clusters) run(ctx context.Context) {
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	beside.Go(func() { c.follow(ctx) })
-	late := time.NewTimer(clusterWait)
-	defer late.Stop()
+	var late <-chan time.Time // of what is waited for, once it is known which there are
 	for {
 		select {
 		case <-ctx.Done():
@@ -128,11 +127,14 @@ func (c *clusters) run(ctx context.Context) {
 			}
 			return
 		case <-c.wake:
-		case <-late.C:
+		case <-late:
 			c.open(ctx, true)
 		}
 		c.settle(ctx)
 		c.open(ctx, false)
+		if late == nil && c.heard() {
+			late = time.After(clusterWait)
+		}
 	}
 }
 
@@ -336,6 +338,13 @@ func (c *clusters) open(ctx context.Context, late bool) {
 		c.plane.Log.Warn("a cluster has not told what it has, and is waited for no longer: its endpoints come when it answers", "cluster", name, "after", clusterWait)
 	}
 	c.plane.push.Tell(ctx, fromClusters, source.Batch{Problems: c.problems()})
+}
+
+// heard tells whether everybody has said which there are.
+func (c *clusters) heard() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.silent) == 0
 }
 
 func (c *clusters) isOpen() bool {

@@ -81,6 +81,10 @@ func (p *Push) Join(s *server.Session) error {
 		p.other = true
 		p.Log.Warn("proxies that are meant for the control plane of another revision are told what this one has. It is said once; /status has all of them", "proxy", proxy.ID, "revision", proxy.Revision, "this", p.Revision)
 	}
+	if m := p.mesh; m != nil && !p.strange && len(m.Clusters()) > 0 && proxy.Cluster != "" && proxy.Cluster != m.Settings.Cluster && m.ClusterOf(proxy.Cluster) == "" {
+		p.strange = true
+		p.Log.Warn("proxies come of a cluster that is not attached, and are told what those of the first one are. It is said once; /status has all of them", "proxy", proxy.ID, "cluster", proxy.Cluster, "first", m.Settings.Cluster)
+	}
 	if err := p.revoked(shown); err != nil { // with the lock held, so that whoever is revoked meanwhile is not overlooked
 		p.count(turned, 1)
 		p.Log.Warn("a proxy is turned away", "proxy", proxy.ID, "peer", s.Peer(), "because", err)

@@ -83,6 +83,7 @@ type Push struct {
 	refused    map[refusal]Refusal
 	plain      bool      // it was said that who comes in plain text is told no secrets
 	other      bool      // it was said that proxies come that are meant for another revision
+	strange    bool      // it was said that proxies come of a cluster that is not attached
 	open       int       // streams that have not answered all that came of changes
 	began      time.Time // the first of those
 	last       Round

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -89,6 +90,27 @@ func TestClustersVouchForTheirOwn(t *testing.T) {
 	text := strings.Join(strings.Fields(string(answer.Resources[0].Value)), " ")
 	if want := `[ { "id": "home", "secretName": "", "syncStatus": "synced" }, { "id": "east", "secretName": "istio-system/istio-remote-secret-east", "syncStatus": "synced" } ]`; text != want {
 		t.Errorf("clusterz: %s, want %s", text, want)
+	}
+	// A Service of both is one, and has an address of each.
+	const service = "{apiVersion: v1, kind: Service, metadata: {name: both, namespace: a}, spec: {ports: [{name: http, port: 80}]}}"
+	s.cluster.Apply(service)
+	east.Apply(service)
+	eventually(t, "it is one service, with an address of each", func() bool {
+		var all []struct {
+			Hostname    string
+			ClusterVIPs struct{ Addresses map[string][]string }
+		}
+		json.Unmarshal([]byte(s.page("/debug/registryz")), &all)
+		var found []map[string][]string
+		for _, one := range all {
+			if one.Hostname == "both.a.svc.cluster.local" {
+				found = append(found, one.ClusterVIPs.Addresses)
+			}
+		}
+		return len(found) == 1 && len(found[0]["home"]) == 1 && len(found[0]["east"]) == 1
+	})
+	if out := s.mustctl("", "status"); !strings.Contains(out, "CLUSTER") || !strings.Contains(out, "Secret istio-system/istio-remote-secret-east") {
+		t.Error(out)
 	}
 	if page := s.page("/metrics"); !strings.Contains(page, `istiod_managed_clusters{cluster_type="remote"} 1`) {
 		t.Error("istiod_managed_clusters is not 1")
