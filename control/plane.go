@@ -145,6 +145,9 @@ func (p *Plane) start() error {
 	if err := p.checkRollout(); err != nil {
 		return err
 	}
+	if err := kube.CheckName(p.clusterName()); err != nil {
+		return fmt.Errorf("--cluster-name: %w", err)
+	}
 	if err := p.openCluster(); err != nil {
 		return err
 	}

@@ -17,20 +17,22 @@ import (
 
 	weftd "github.com/weftmesh/weft/control"
 	"github.com/weftmesh/weft/control/console"
+	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/source/kube"
 )
 
 const attachText = `Have weftd follow another cluster beside its first one: its Services get the endpoints of both. A cluster of that name that is attached is followed by this kubeconfig from then on.
 
-Of the kubeconfig one context is sent, with the files that it names in their place, and kept in weftd's store, for every weftd on it. One that has a program run (exec, auth-provider) is refused: want the token
-of a service account that may read there. It takes the role admin everywhere.
+Of the kubeconfig one context is sent, with the files that it names in their place, and kept in weftd's store, for every weftd on it. One that has a program run (exec, auth-provider) is refused there. With --account the token of a
+service account there is sent instead, which is asked for by that kubeconfig, here: weftctl manifests --kinds=false --attached prints what has to be there for it. It takes the role admin everywhere.
 
 Usage:
   weftctl cluster attach NAME --kubeconfig FILE [flags]
 
 Examples:
   weftctl cluster attach east --kubeconfig east.yaml
-  weftctl cluster attach east --kubeconfig ~/.kube/config --context kind-east --discovery-only`
+  weftctl manifests --kinds=false --attached | kubectl apply --context kind-east --server-side -f -
+  weftctl cluster attach east --kubeconfig ~/.kube/config --context kind-east --account istio-system/weftd --discovery-only`
 
 const detachText = `Have weftd not follow a cluster any more. Its endpoints go, and nothing else. What a Secret attaches is detached by deleting that.
 
@@ -66,6 +68,7 @@ func clusterCommands() []*planeCommand {
 				author(f, o)
 				f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` that says how its API server is reached (default the first that KUBECONFIG names)")
 				f.StringVar(&o.context, "context", "", "`name` of the context in that file; empty: its current one")
+				f.StringVar(&o.account, "account", "", "`NAMESPACE/NAME` of the service account there by which weftd follows it; empty: who the kubeconfig is of")
 				f.BoolVar(&o.discovery, "discovery-only", false, "take its Services and what serves them, and not its objects of Istio's kinds")
 			},
 			check: func(o *planeOptions) error {
@@ -75,6 +78,9 @@ func clusterCommands() []*planeCommand {
 				first, _, _ := strings.Cut(os.Getenv("KUBECONFIG"), string(filepath.ListSeparator))
 				if o.kubeconfig = cmp.Or(o.kubeconfig, first); o.kubeconfig == "" {
 					return errors.New("how is it reached? want --kubeconfig FILE")
+				}
+				if namespace, account, both := strings.Cut(o.account, "/"); o.account != "" && (!both || !source.IsName(namespace) || !source.IsName(account)) {
+					return fmt.Errorf("--account %q: want NAMESPACE/NAME", o.account)
 				}
 				return nil
 			}},
@@ -93,7 +99,7 @@ Examples:
 }
 
 func attachCluster(ctx context.Context, p *pages, o *planeOptions, s streams) error {
-	text, err := kube.Portable(o.kubeconfig, o.context)
+	text, err := kubeconfigOf(ctx, o)
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.kubeconfig, err)
 	}
@@ -103,6 +109,20 @@ func attachCluster(ctx context.Context, p *pages, o *planeOptions, s streams) er
 	}
 	return changedCluster(ctx, p, o, asking{method: http.MethodPut, body: body}, s)
 }
+
+// kubeconfigOf is what is sent of a cluster.
+func kubeconfigOf(ctx context.Context, o *planeOptions) ([]byte, error) {
+	namespace, account, said := strings.Cut(o.account, "/")
+	if !said {
+		return kube.Portable(o.kubeconfig, o.context)
+	}
+	ctx, cancel := context.WithTimeout(ctx, accountTime)
+	defer cancel()
+	return kube.Account(ctx, o.kubeconfig, o.context, namespace, account)
+}
+
+// accountTime is how long an API server is waited for that is asked for a token.
+const accountTime = 30 * time.Second
 
 func detachCluster(ctx context.Context, p *pages, o *planeOptions, s streams) error {
 	return changedCluster(ctx, p, o, asking{method: http.MethodDelete}, s)

@@ -33,6 +33,7 @@ type planeOptions struct {
 	as                    string // the author, on weftd's own host
 	number                int    // of a version
 	kubeconfig, context   string // of a cluster
+	account               string // there, as NAMESPACE/NAME
 	discovery             bool
 
 	domain           string // of trust

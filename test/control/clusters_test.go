@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/weftmesh/weft/control"
+	source "github.com/weftmesh/weft/control/source/kube"
 	"github.com/weftmesh/weft/test/kube"
 )
 
@@ -96,7 +97,8 @@ func TestClustersAreAttached(t *testing.T) {
 	for _, name := range proxies {
 		t.Run(name, func(t *testing.T) {
 			s, entry := shopOf(t)
-			p := newPlaneOf(t, sources[1], map[string]string{"entry": entry})
+			audit := filepath.Join(t.TempDir(), "audit")
+			p := newPlaneOf(t, sources[1], map[string]string{"entry": entry}, "--audit-log", audit)
 			east := kube.Start(t)
 			serves(p.cluster, "127.0.0.1")
 			serves(east, "127.0.0.2")
@@ -152,7 +154,13 @@ func TestClustersAreAttached(t *testing.T) {
 			if err := os.WriteFile(file, []byte(east.Portable()), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if out := p.mustctl("", "cluster", "attach", "east", "--kubeconfig", file); out != "cluster east attached\n" {
+			// The account of weftd there, with a token that its cluster has written into a Secret.
+			east.Apply(string(source.Role("weftd", "istio-system", source.Duties{})))
+			if out, err := p.weftctl("", "cluster", "attach", "east", "--kubeconfig", file, "--account", "istio-system/weftd"); err == nil || !strings.Contains(out, "there is no Secret istio-system/weftd-token with its token") {
+				t.Error(out, err)
+			}
+			east.Apply(fmt.Sprintf("{apiVersion: v1, kind: Secret, type: kubernetes.io/service-account-token, metadata: {name: weftd-token, namespace: istio-system, annotations: {kubernetes.io/service-account.name: weftd}}, stringData: {token: %q}}", east.Token("istio-system", "weftd")))
+			if out := p.mustctl("", "cluster", "attach", "east", "--kubeconfig", file, "--account", "istio-system/weftd"); out != "cluster east attached\n" {
 				t.Error(out)
 			}
 			is("attached by weftctl", both)
@@ -165,6 +173,10 @@ func TestClustersAreAttached(t *testing.T) {
 			p.mustctl("", "cluster", "detach", "east")
 			is("detached by weftctl", first)
 			t.Logf("%d requests under load, none lost", end())
+			log, err := os.ReadFile(audit)
+			if text := string(log); err != nil || !strings.Contains(text, `"what":"cluster"`) || !strings.Contains(text, `"object":"east","change":"attached"`) || !strings.Contains(text, `"object":"east","change":"detached"`) || strings.Contains(text, "current-context") {
+				t.Errorf("the log: %v\n%s", err, text)
+			}
 		})
 	}
 }

@@ -1,11 +1,14 @@
 package kube
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
@@ -129,6 +132,52 @@ func Portable(path, contextName string) ([]byte, error) {
 			return nil, errors.New("its user's tokenFile is refused: the token in it is another one every hour: want a token that lasts")
 		}
 	}
+	if err := api.FlattenConfig(one); err != nil {
+		return nil, err
+	}
+	if err := harmless(one); err != nil {
+		return nil, err
+	}
+	return clientcmd.Write(*one)
+}
+
+// Account is a kubeconfig of a service account of the cluster that a kubeconfig in a file is of, as it can be sent elsewhere. It asks the API server for the account's token that lasts, as Role has it made, as who that kubeconfig
+// is of.
+func Account(ctx context.Context, path, contextName, namespace, account string) ([]byte, error) {
+	raw, err := clientcmd.LoadFromFile(path)
+	if err != nil {
+		return nil, err
+	}
+	one, err := oneContext(raw, contextName)
+	if err != nil {
+		return nil, err
+	}
+	s, err := Connect(path, contextName, "weftctl")
+	if err != nil {
+		return nil, err
+	}
+	defer s.client.CloseIdleConnections()
+	var secret struct{ Data map[string][]byte }
+	err = s.answer(ctx, http.MethodGet, "/api/v1/namespaces/"+url.PathEscape(namespace)+"/secrets/"+url.PathEscape(tokenOf(account)), nil, &secret)
+	const make = "want what weftctl manifests --kinds=false --attached prints applied there"
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, fmt.Errorf("there is no Secret %s/%s with its token: %s", namespace, tokenOf(account), make)
+	case err != nil:
+		return nil, fmt.Errorf("the Secret %s/%s with its token: %w", namespace, tokenOf(account), err)
+	case len(secret.Data["token"]) == 0:
+		return nil, fmt.Errorf("the Secret %s/%s has no token yet: the cluster writes it in a moment", namespace, tokenOf(account))
+	}
+	if err := clientcmd.ResolveLocalPaths(one); err != nil {
+		return nil, err
+	}
+	for _, cluster := range one.Clusters {
+		if ca := secret.Data["ca.crt"]; cluster.CertificateAuthority == "" && len(cluster.CertificateAuthorityData) == 0 && len(ca) > 0 {
+			cluster.CertificateAuthorityData = ca
+		}
+	}
+	at := one.Contexts[one.CurrentContext]
+	one.AuthInfos = map[string]*api.AuthInfo{at.AuthInfo: {Token: string(secret.Data["token"])}}
 	if err := api.FlattenConfig(one); err != nil {
 		return nil, err
 	}
