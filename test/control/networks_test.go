@@ -9,11 +9,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/weftmesh/weft/test/authority"
 	"github.com/weftmesh/weft/test/envoy"
+	"github.com/weftmesh/weft/test/kube"
 )
 
 // TestAcrossNetworks has a client of one network ask a workload of another one, by mTLS through the gateway there, which opens nothing of it; and who takes none is not asked at all.
@@ -134,4 +136,75 @@ spec: {selector: {app: gw}, servers: [{port: {number: %[3]d, name: tls, protocol
 			becomes("who does is reached again", "200 hello spiffe://cluster.local/ns/shop/sa/client")
 		})
 	}
+}
+
+// TestNetworksOfClusters has two clusters be of two networks, as their API servers say it, and a real Envoy of the one be told the gateway of the other.
+func TestNetworksOfClusters(t *testing.T) {
+	web := func(address string) string {
+		return fmt.Sprintf(`
+{apiVersion: v1, kind: Service, metadata: {name: web, namespace: a}, spec: {ports: [{name: http, port: 80}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, namespace: a, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+endpoints: [{addresses: [%[1]s], targetRef: {kind: Pod, namespace: a, name: web}}]
+ports: [{name: http, port: 8080, protocol: TCP}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: a, labels: {app: web, security.istio.io/tlsMode: istio}}
+spec: {containers: [{name: c, image: x}]}
+status: {phase: Running, podIP: %[1]s, podIPs: [{ip: %[1]s}], conditions: [{type: Ready, status: "True"}]}
+`, address)
+	}
+	pod := func(address string) string { return web(address)[strings.LastIndex(web(address), "---")+4:] }
+	network := func(name string) string {
+		return fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: istio-system, labels: {topology.istio.io/network: %s}}}", name)
+	}
+	p := newPlaneOf(t, sources[1], map[string]string{"web": web("10.1.0.1")})
+	p.cluster.ApplyStatus(pod("10.1.0.1"))
+	p.cluster.Apply(network("near"))
+	east := kube.Start(t)
+	east.Apply(web("10.1.0.1")) // the same address, in another network
+	east.ApplyStatus(pod("10.1.0.1"))
+	const gateway = "{apiVersion: v1, kind: Service, metadata: {name: eastwest, namespace: istio-system, labels: {topology.istio.io/network: far}}, spec: {type: LoadBalancer, ports: [{name: tls, port: 15443}]}, status: {loadBalancer: {ingress: [{ip: 192.0.2.7}]}}}"
+	east.Apply(gateway)
+	east.ApplyStatus(gateway)
+	east.Apply(network("far"))
+	a := authority.New(t, t.TempDir())
+	boot := strings.Replace(bootstrap("NAMESPACE: a", p.grpc, agent(t, a, "client")), "WEFT_IDENTITY: none", "WEFT_IDENTITY: agent", 1)
+	admin := envoy.Start(t, boot)
+	is := func(want ...string) {
+		t.Helper()
+		var got []string
+		defer func() {
+			if t.Failed() {
+				t.Logf("it has %q", got)
+			}
+		}()
+		eventually(t, fmt.Sprintf("it has %q", want), func() bool {
+			got = nil
+			answer, err := http.Get("http://" + admin + "/clusters")
+			if err != nil {
+				return false
+			}
+			defer answer.Body.Close()
+			text, _ := io.ReadAll(answer.Body)
+			for line := range strings.Lines(string(text)) {
+				if rest, is := strings.CutPrefix(line, "outbound|80||web.a.svc.cluster.local::"); is && strings.Contains(rest, "::weight::") {
+					got = append(got, strings.TrimSpace(rest))
+				}
+			}
+			slices.Sort(got)
+			return slices.Equal(got, want)
+		})
+	}
+	is("10.1.0.1:8080::weight::1")
+	p.cluster.Apply(attaches("east", east.Portable()))
+	is("10.1.0.1:8080::weight::1", "192.0.2.7:15443::weight::1")
+	east.Delete("{apiVersion: v1, kind: Service, metadata: {name: eastwest, namespace: istio-system}}")
+	eventually(t, "nobody comes in any more", func() bool { return p.following()["east"].Objects["Service"] == 2 }) // web, and kubernetes
+	p.cluster.Delete("{apiVersion: v1, kind: Secret, metadata: {name: istio-remote-secret-east, namespace: istio-system}}")
+	is("10.1.0.1:8080::weight::1")
 }

@@ -31,7 +31,7 @@ func TestOutsideOfAllClusters(t *testing.T) {
 	end := s.load()
 	p.kill()
 	p.start()
-	if c := p.following()["east"]; !c.Told || c.Discovery || c.Objects["ServiceEntry"] != 1 {
+	if c := p.following()["east"]; !c.Told || c.Discovery || c.Objects["ServiceEntry"] != 1 || p.number("clusters_attached") != 1 {
 		t.Errorf("when weftd is ready: %+v", c)
 	}
 	if end() == 0 {
