@@ -25,7 +25,7 @@ func list() []page {
 		{"/ready", "whether every source has told what it has: 200, or 503", (*Plane).ready},
 		{"/status", "objects, what is wrong with them, proxies, what they refuse: JSON", (*Plane).status},
 		{"/version", "of this program", (*Plane).version},
-		{"/debug/", "what istiod shows: syncz, connections, registryz, configz, mesh, config_dump: JSON", (*Plane).debug},
+		{"/debug/", "what istiod shows: syncz, connections, registryz, configz, clusterz, mesh, config_dump: JSON", (*Plane).debug},
 		{"/api/", "objects: look at them, apply, delete, their history, and back to a version of it (docs/weftd.md has the paths): JSON", (*Plane).api},
 		{"/metrics", "numbers, ours and istiod's, as Prometheus reads them", (*Plane).metrics},
 		{"/logging", "POST ?level=debug, info, warning or error: what is logged from now on", (*Plane).logging},
@@ -108,7 +108,12 @@ func (p *Plane) ready(w http.ResponseWriter, _ *http.Request) {
 	if s := p.standing(); len(s.Awaits) > 0 {
 		text := fmt.Sprintf("waits for what these have to tell: %q", s.Awaits)
 		for _, c := range s.Clusters {
-			text = strings.Join(append([]string{text}, c.Waits...), "\n")
+			for _, why := range c.Waits {
+				if c.Type != firstCluster {
+					why = c.Name + ": " + why
+				}
+				text += "\n" + why
+			}
 		}
 		http.Error(w, text, http.StatusServiceUnavailable)
 		return
@@ -125,7 +130,12 @@ func (p *Plane) status(w http.ResponseWriter, _ *http.Request) {
 	s := p.standing()
 	for _, c := range s.Clusters {
 		for _, why := range c.Waits {
-			s.Awaits = append(s.Awaits, fromCluster+": "+why)
+			switch {
+			case c.Type == firstCluster:
+				s.Awaits = append(s.Awaits, fromCluster+": "+why)
+			case len(s.Awaits) > 0: // later nobody waits for it
+				s.Awaits = append(s.Awaits, fromAttached(c.Name)+": "+why)
+			}
 		}
 	}
 	writeJSON(w, s)

@@ -34,7 +34,7 @@ func openAudit(path string, failed func(string, ...any)) (*audit, error) {
 // entry is a line.
 type entry struct {
 	Time     time.Time `json:"time"`
-	What     string    `json:"what"` // certificate, token, revocation, restoration, rotation or object
+	What     string    `json:"what"` // certificate, token, revocation, restoration, rotation, object or cluster
 	Identity string    `json:"identity,omitempty"`
 	Serial   string    `json:"serial,omitempty"`
 	Until    time.Time `json:"until,omitzero"`
@@ -43,9 +43,9 @@ type entry struct {
 	Reason   string    `json:"reason,omitempty"` // that was given
 	Refused  string    `json:"refused,omitempty"`
 
-	// Of an object.
-	Object  string `json:"object,omitempty"` // its kind, namespace and name
-	Change  string `json:"change,omitempty"` // created, changed or deleted
+	// Of an object, or a cluster.
+	Object  string `json:"object,omitempty"` // its kind, namespace and name; of a cluster its name
+	Change  string `json:"change,omitempty"` // created, changed or deleted; attached or detached
 	Version int    `json:"version,omitempty"`
 	Author  string `json:"author,omitempty"`
 	Source  string `json:"source,omitempty"`
@@ -61,6 +61,15 @@ func (a *audit) applied(e console.Entry) {
 	line := entry{Time: time.Now(), What: "object", Object: e.Key.String(), Change: e.What, Version: e.Version, Author: e.Author, Source: fromStore, From: e.Caller.From, By: e.Caller.By, Refused: e.Refused}
 	if line.Author != e.Caller.Name {
 		line.By += " " + e.Caller.Name
+	}
+	a.write(line)
+}
+
+// cluster notes that a cluster was attached or detached, or that somebody was not let do that.
+func (a *audit) cluster(c console.ClusterChange) {
+	line := entry{Time: time.Now(), What: "cluster", Object: c.Name, Change: c.What, Author: c.Author, Source: fromStore, From: c.Caller.From, By: c.Caller.By, Refused: c.Refused}
+	if line.Author != c.Caller.Name {
+		line.By += " " + c.Caller.Name
 	}
 	a.write(line)
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/metadata"
+
 	"github.com/weftmesh/weft/control/ca"
 	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/push"
@@ -120,9 +122,34 @@ func (p *Plane) settled(b source.Batch) source.Batch {
 	return b
 }
 
-// account is the proof of service accounts of the cluster.
-func (c *cluster) account(trustDomain string) ca.ByAccount {
+// clusterOf is whose service accounts somebody's are who says of which cluster he is, with its key: an attached one of that name, or else the first, if there is one. No other cluster is asked: a
+// token that is shown to one whose it is not would be that one's to use.
+func (p *Plane) clusterOf(said string) (c *cluster, key string) {
+	if c = p.clusters.get(said); c != nil {
+		return c, said
+	}
+	return p.cluster, ""
+}
+
+// clusterHeader is what Istio's agent says beside its token: of which cluster it is.
+const clusterHeader = "clusterid"
+
+// said is the cluster that a call says it is of; empty: it says none.
+func said(ctx context.Context) string {
+	m, _ := metadata.FromIncomingContext(ctx)
+	if all := m.Get(clusterHeader); len(all) > 0 {
+		return all[0]
+	}
+	return ""
+}
+
+// accounts is the proof of service accounts of the clusters, which vouch for identities of the one trust domain, each for those of all namespaces.
+func (p *Plane) accounts(trustDomain string) ca.ByAccount {
 	return ca.ByAccount{TrustDomain: trustDomain, Review: func(ctx context.Context, token string) (namespace, account string, err error) {
+		c, _ := p.clusterOf(said(ctx))
+		if c == nil {
+			return "", "", fmt.Errorf("control: a token of a service account of the cluster %.64q, which is not attached: weftctl cluster list has those that are", said(ctx))
+		}
 		namespace, account, err = c.server.Review(ctx, token, ca.TokenAudience)
 		if errors.Is(err, kube.ErrUnreviewed) {
 			err = fmt.Errorf("%w: %w", ca.ErrUnanswered, err)
@@ -134,15 +161,11 @@ func (c *cluster) account(trustDomain string) ca.ByAccount {
 // planeStatus is what /status shows.
 type planeStatus struct {
 	push.Status
-	Clusters []kube.Status `json:"clusters,omitempty"`
+	Clusters []ClusterStatus `json:"clusters,omitempty"`
 }
 
 func (p *Plane) standing() planeStatus {
-	s := planeStatus{Status: p.push.Status()}
-	if p.cluster != nil {
-		s.Clusters = append(s.Clusters, p.cluster.Status())
-	}
-	return s
+	return planeStatus{Status: p.push.Status(), Clusters: p.clusterStatus()}
 }
 
 // rights are what is known of who may read Secrets. What was known counts while the API server does not answer.

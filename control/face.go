@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -22,11 +23,28 @@ import (
 // openFace has Istio's tools be answered.
 func (p *Plane) openFace() {
 	name, _ := os.Hostname() // in a Pod, its name
-	o := istiod.Options{Push: p.push, Stats: p.stats, Name: name, Version: p.Version}
+	o := istiod.Options{Push: p.push, Stats: p.stats, Clusters: p.clusterz, Name: name, Version: p.Version}
 	if p.secure != nil {
 		o.Until = p.secure.ca.Until
 	}
 	p.face = &istiod.Face{Options: o}
+}
+
+// clusterz are the clusters in istiod's words. Its secretName is who attaches one.
+func (p *Plane) clusterz() (all []istiod.Cluster) {
+	for _, c := range p.clusterStatus() {
+		one := istiod.Cluster{ID: c.Name, SecretName: strings.TrimPrefix(c.From, bySecret+" "), SyncStatus: "syncing", First: c.Type == firstCluster}
+		switch {
+		case c.URL == "" && c.Refused != "":
+			one.SyncStatus = "closed"
+		case c.Told:
+			one.SyncStatus = "synced"
+		case p.clusters.isOpen() && !one.First:
+			one.SyncStatus = "timeout"
+		}
+		all = append(all, one)
+	}
+	return all
 }
 
 // answer answers what tools such as istioctl ask over xDS: to who has shown to be somebody of the control plane's own namespace, since it is about

@@ -36,9 +36,13 @@ import (
 type Options struct {
 	ConfigDir  string // a directory of manifests, followed
 	MeshConfig string // a file with the mesh's own configuration; empty: that of the cluster, or Istio's defaults
+	// MeshNetworks is a file with the mesh's networks, beside MeshConfig or where there is no cluster; empty: those of the cluster, or none.
+	MeshNetworks string
 	// Kubeconfig says how a Kubernetes API server is reached that is followed, in one of its contexts or the current one: a file, or kube.InCluster;
 	// empty: none is.
 	Kubeconfig, KubeContext string
+	// ClusterName is the own name of that cluster among several; empty: Kubernetes, as Istio has it.
+	ClusterName string
 	// KubeNamespace is the control plane's own there: the mesh's own configuration is in it.
 	KubeNamespace string
 	// PublishRoots: every namespace there has a ConfigMap with the certificates that the mesh trusts.
@@ -95,14 +99,15 @@ type Plane struct {
 	secure  *secure        // nil: there is none
 	cluster *cluster       // nil: there is none
 
-	mesh    func(source.Batch) // takes the mesh's own configuration
-	console *console.Console
-	local   http.Handler // the console of who is on this host
-	people  *http.Server // nil: there is none
-	monitor *http.Server // nil: there is none
-	face    *istiod.Face
-	webhook *webhook // nil: there is none
-	history *history.Recorder
+	clusters *clusters
+	mesh     func(source.Batch) // takes the mesh's own configuration
+	console  *console.Console
+	local    http.Handler // the console of who is on this host
+	people   *http.Server // nil: there is none
+	monitor  *http.Server // nil: there is none
+	face     *istiod.Face
+	webhook  *webhook // nil: there is none
+	history  *history.Recorder
 
 	trustDomain string
 	// GRPCAddress, SecureAddress, HTTPAddress, MonitoringAddress, WebhookAddress and AdminAddress are where it is reached; nil: not at all.
@@ -121,7 +126,7 @@ const (
 var places = map[string]string{
 	fromFiles:   "change the file",
 	fromCluster: "change it there, by kubectl",
-	fromMesh:    "change the file that --mesh-config names",
+	fromMesh:    "change the file that --mesh-config or --mesh-networks names",
 }
 
 // Start has a control plane run until Close. It says what is wrong with its options, and with the mesh's own configuration.
@@ -140,6 +145,9 @@ func (p *Plane) start() error {
 	if err := p.checkRollout(); err != nil {
 		return err
 	}
+	if err := kube.CheckName(p.clusterName()); err != nil {
+		return fmt.Errorf("--cluster-name: %w", err)
+	}
 	if err := p.openCluster(); err != nil {
 		return err
 	}
@@ -153,12 +161,15 @@ func (p *Plane) start() error {
 	if len(sources) == 0 && p.Store == "" {
 		return errors.New("there is no source of objects: name a directory of manifests by --config-dir, a Kubernetes API server by --kubeconfig, or by --store where those are kept that are applied")
 	}
-	sources = append(sources, fromStore)
+	sources = append(sources, fromStore, fromClusters)
 	var settings source.Batch
-	if p.MeshConfig != "" {
+	if p.MeshNetworks != "" && p.cluster != nil && p.MeshConfig == "" {
+		return errors.New("--mesh-networks is for where the API server has no mesh's own configuration, which --mesh-config says: else write it into its ConfigMap, as meshNetworks")
+	}
+	if p.fromFiles() {
 		sources = append(sources, fromMesh)
 		var err error
-		if settings, err = readMesh(p.MeshConfig); err != nil {
+		if settings, err = readMesh(p.MeshConfig, p.MeshNetworks); err != nil {
 			return err
 		}
 	}
@@ -185,7 +196,8 @@ func (p *Plane) start() error {
 
 // serve has everything run, of a store that answers.
 func (p *Plane) serve(sources []string, settings source.Batch) error {
-	options := push.Options{Sources: sources, Admit: p.admit, ByCohorts: p.Rollout == ByCohorts, StepWait: p.RolloutWait, Store: p.store, Log: p.Log, Revision: p.Revision, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0), Events: p.stats.Acquire(push.Events, "events.").Loop(0)}
+	options := push.Options{Sources: sources, Cluster: p.clusterName(), Admit: p.admit, ByCohorts: p.Rollout == ByCohorts, StepWait: p.RolloutWait, Store: p.store, Log: p.Log, Revision: p.Revision, Stats: p.stats.Acquire(push.Stats, "push.").Loop(0), Events: p.stats.Acquire(push.Events, "events.").Loop(0)}
+	p.openClusters()
 	if p.certifies() {
 		if err := p.openAuthority(p.trustDomain); err != nil {
 			return err
@@ -229,7 +241,7 @@ func (p *Plane) serve(sources []string, settings source.Batch) error {
 		}
 	}
 	p.parts.Go(func() { p.push.Run(p.ctx) })
-	if p.MeshConfig != "" {
+	if p.fromFiles() {
 		p.mesh = p.from(fromMesh)
 		p.mesh(settings)
 	}
@@ -247,9 +259,10 @@ func (p *Plane) serve(sources []string, settings source.Batch) error {
 		})
 	}
 	if p.cluster != nil {
-		tell := p.from(fromCluster)
-		p.parts.Go(func() { p.cluster.Watch(p.ctx, func(b source.Batch) { tell(p.settled(b)) }) })
+		tell, secrets := p.from(fromCluster), &clusterSecrets{to: p.clusters, namespace: p.KubeNamespace}
+		p.parts.Go(func() { p.cluster.Watch(p.ctx, func(b source.Batch) { tell(secrets.take(p.settled(b))) }) })
 	}
+	p.parts.Go(func() { p.clusters.run(p.ctx) })
 	p.parts.Go(func() {
 		select {
 		case <-p.push.Readied():
@@ -365,10 +378,10 @@ func (p *Plane) Reread() {
 	if p.webhook != nil {
 		p.webhook.reread()
 	}
-	if p.MeshConfig == "" {
+	if !p.fromFiles() {
 		return
 	}
-	b, err := readMesh(p.MeshConfig)
+	b, err := readMesh(p.MeshConfig, p.MeshNetworks)
 	if err != nil {
 		p.Log.Error("the mesh's configuration is not read again: what was read before stays in force", "because", err)
 		return
@@ -383,26 +396,46 @@ func (p *Plane) Reread() {
 // maxMeshConfig bounds, in bytes, the mesh's own configuration.
 const maxMeshConfig = 1 << 20
 
-func readMesh(path string) (b source.Batch, err error) {
+// fromFiles tells whether files have the mesh's own configuration.
+func (p *Plane) fromFiles() bool { return p.MeshConfig != "" || p.MeshNetworks != "" }
+
+// readMesh reads the mesh's own configuration, and its networks. Of no file it says nothing.
+func readMesh(config, networks string) (b source.Batch, err error) {
+	for _, one := range []struct {
+		flag, path string
+		read       func([]byte, source.Origin) (*source.Object, []source.Problem)
+	}{{"--mesh-config", config, source.ReadMeshConfig}, {"--mesh-networks", networks, source.ReadMeshNetworks}} {
+		if one.path == "" {
+			continue
+		}
+		data, err := readBounded(one.path, maxMeshConfig)
+		if err != nil {
+			return b, fmt.Errorf("%s: %w", one.flag, err)
+		}
+		o, problems := one.read(data, source.Origin{Source: fromMesh, File: one.path})
+		if o == nil {
+			var all []error
+			for _, p := range problems {
+				all = append(all, errors.New(one.flag+": "+push.Say(p)))
+			}
+			return b, errors.Join(all...)
+		}
+		b.Changes = append(b.Changes, source.Change{Key: o.Key, Object: o})
+		b.Problems = append(b.Problems, problems...)
+	}
+	return b, nil
+}
+
+// readBounded reads a file that has so many bytes at most.
+func readBounded(path string, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return b, fmt.Errorf("--mesh-config: %w", err)
+		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxMeshConfig+1))
-	if err != nil {
-		return b, fmt.Errorf("--mesh-config: %w", err)
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("%s has more than %d bytes", path, most)
 	}
-	if len(data) > maxMeshConfig {
-		return b, fmt.Errorf("--mesh-config: %s has more than %d bytes", path, maxMeshConfig)
-	}
-	o, problems := source.ReadMeshConfig(data, source.Origin{Source: fromMesh, File: path})
-	if o == nil {
-		var all []error
-		for _, one := range problems {
-			all = append(all, errors.New("--mesh-config: "+push.Say(one)))
-		}
-		return b, errors.Join(all...)
-	}
-	return source.Batch{Changes: []source.Change{{Key: o.Key, Object: o}}, Problems: problems}, nil
+	return data, err
 }

@@ -141,6 +141,8 @@ func TestOptionsNeedOneAnother(t *testing.T) {
 		want string
 	}{
 		{Options{CADir: "x"}, "--secure-grpc-addr"},
+		{Options{ClusterName: "a/b"}, "--cluster-name: the name of a cluster \"a/b\""},
+		{Options{MeshNetworks: "nowhere"}, "--mesh-networks: open nowhere: no such file"},
 		{Options{SecureNames: []string{"x"}}, "--secure-grpc-addr"},
 		{Options{Users: "x"}, "--users is about who comes to --http-addr"},
 		{Options{HTTP: "127.0.0.1:0"}, "--http-addr lets nobody in without --users"},

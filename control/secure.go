@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	securityv1alpha1 "istio.io/api/security/v1alpha1"
@@ -49,9 +50,7 @@ func (p *Plane) openAuthority(trustDomain string) (err error) {
 	s.secrets = secrets.New(secrets.Options{Authority: s.ca, Life: p.CertificateLife, Log: p.Log, Stats: p.stats.Acquire(secrets.Stats, "secrets.").Loop(0)})
 	p.parts.Go(func() { s.secrets.Run(p.ctx) })
 	s.proofs = []ca.Authenticator{ca.ByCertificate{TrustDomain: trustDomain}, ca.ByToken{Authority: s.ca}}
-	if p.cluster != nil {
-		s.proofs = append(s.proofs, p.cluster.account(trustDomain))
-	}
+	s.proofs = append(s.proofs, p.accounts(trustDomain))
 	return nil
 }
 
@@ -99,6 +98,13 @@ func (p *Plane) admit(s *server.Session, proxy *translate.Proxy) (shown push.Sho
 	}
 	ctx, cancel := context.WithTimeout(s.Context(), proving)
 	defer cancel()
+	switch is := said(ctx); { // whose token it is, its agent says beside it, and else the node
+	case is == "" && proxy.Cluster != "":
+		m, _ := metadata.FromIncomingContext(ctx)
+		ctx = metadata.NewIncomingContext(ctx, metadata.Join(m, metadata.Pairs(clusterHeader, proxy.Cluster)))
+	case is != "" && proxy.Cluster != "" && is != proxy.Cluster:
+		return shown, status.Errorf(codes.PermissionDenied, "control: the node is of the cluster %.64q, and its stream of %.64q: want the same", proxy.Cluster, is)
+	}
 	caller, err := ca.Authenticate(ctx, p.secure.proofs)
 	if errors.Is(err, ca.ErrUnanswered) {
 		return shown, status.Error(codes.Unavailable, err.Error())
@@ -122,8 +128,10 @@ func (p *Plane) admit(s *server.Session, proxy *translate.Proxy) (shown push.Sho
 	}
 	proxy.Account = caller.ServiceAccount
 	shown = push.Shown{Who: caller.Identity, By: caller.By}
-	if proxy.Role == translate.Gateway && p.cluster != nil { // which anybody may say that he is
-		if shown.Denied, err = p.cluster.denied(ctx, caller.Identity); err != nil {
+	var home *cluster
+	home, shown.Cluster = p.clusterOf(proxy.Cluster)
+	if proxy.Role == translate.Gateway && home != nil { // which anybody may say that he is
+		if shown.Denied, err = home.denied(ctx, caller.Identity); err != nil {
 			return shown, status.Error(codes.Unavailable, err.Error())
 		}
 	}

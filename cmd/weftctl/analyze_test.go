@@ -36,7 +36,7 @@ kind: Gateway
 metadata: {name: edge, namespace: a}
 spec:
   selector: {istio: edge}
-  servers: [{port: {number: 443, name: tls, protocol: TLS}, hosts: ["*.test"], tls: {mode: AUTO_PASSTHROUGH}}]
+  servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: ["*.test"], tls: {mode: SIMPLE, credentialName: "sds://one"}}]
 `
 	unrunPlugin = `
 apiVersion: extensions.istio.io/v1alpha1
@@ -81,7 +81,7 @@ func TestAnalyze(t *testing.T) {
 		{"twice.yaml", exitFailed, "twice.yaml:11 wrong ServiceEntry a/shop - is in twice.yaml:2 too, and that one counts", ""},
 		{"astray.yaml good.yaml", exitDone, "astray.yaml:2 warning VirtualService a/astray spec.http[0].route[0].destination.subset no DestinationRule for shop.test has a subset \"v2\": requests are answered with 503", ""},
 		{"astray.yaml", exitDone, "1 good objects, 0 problems, 0 warnings", ""}, // services are elsewhere
-		{"gateway.yaml", exitFailed, "gateway.yaml:2 wrong Gateway a/edge spec.servers[0].tls.mode AUTO_PASSTHROUGH is not run yet", ""},
+		{"gateway.yaml", exitFailed, "gateway.yaml:2 wrong Gateway a/edge spec.servers[0].tls.credentialName \"sds://one\": want the name of a Secret", ""},
 		{"warned.yaml", exitDone, "WasmPlugin a/plug - WasmPlugin is not run yet", ""},
 		{"warned.yaml", exitDone, "1 good objects, 0 problems, 2 warnings", ""},
 		{"torn.yaml", exitFailed, "torn.yaml:1 wrong", ""},

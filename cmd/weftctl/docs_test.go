@@ -54,6 +54,10 @@ func TestPageNamesAll(t *testing.T) {
 			for _, p := range caCommands() {
 				flags(p.name, p.name, parts["ca"], strings.Fields(p.name)...)
 			}
+		case "cluster":
+			for _, p := range clusterCommands() {
+				flags(p.name, p.name, parts["cluster"], strings.Fields(p.name)...)
+			}
 		case "rollout":
 			for _, p := range rolloutCommands() {
 				flags(p.name, p.name, parts["rollout"], strings.Fields(p.name)...)

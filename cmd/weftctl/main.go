@@ -26,6 +26,7 @@ var commands = []command{
 	{"apply", "have weftd's objects be as manifests say", runApply},
 	{"assess", "what weft would make of the configuration of a running Envoy", runAssess},
 	{"ca", "the authority of the mesh: what is trusted, another root, and what is taken back", runCA},
+	{"cluster", "the clusters that weftd follows: attach another one, detach it, list them", runCluster},
 	{"completion", "what has a shell complete the words of weftctl", runCompletion},
 	{"delete", "take objects away that were applied", runDelete},
 	{"demo", "two versions of a service, weft between them, and traffic that moves from one to the other", runDemo},

@@ -21,6 +21,7 @@ Examples:
   weftctl manifests | kubectl apply --server-side -f -
   weftctl manifests --kinds=false                    where Istio's kinds are installed
   weftctl manifests --publish-roots --namespace mesh
+  weftctl manifests --kinds=false --attached         for a cluster that a weftd elsewhere is to follow
   weftctl manifests --publish-roots --webhooks       and sidecars are put into pods
   weftctl manifests --webhooks --revision two --tags canary,next`
 
@@ -36,6 +37,7 @@ func runManifests(args []string, s streams) int {
 		set.BoolVar(&duties.Store, "store", false, "allow what weftd --store kubernetes does")
 		set.BoolVar(&duties.Status, "write-status", false, "allow what weftd --write-status does")
 		set.BoolVar(&duties.Webhooks, "webhooks", false, "have the API server ask weftd --webhook-addr :15017 about new pods and about objects, and weftd's Service")
+		set.BoolVar(&duties.Attached, "attached", false, "a token that lasts, by which weftctl cluster attach --account has the cluster followed by a weftd elsewhere")
 		set.StringVar(&revision, "revision", "", "`name` of weftd among several, which its webhooks are for; empty: default")
 		set.StringVar(&tags, "tags", "", "`names`, with commas, by which pods may ask for that revision, too")
 	})

@@ -15,6 +15,7 @@ func TestManifestsCommand(t *testing.T) {
 		{[]string{"--kinds=false"}, "kind: ClusterRole\n", "CustomResourceDefinition\n"},
 		{[]string{"--publish-roots", "--namespace", "mesh", "--account", "plane"}, "- leases\n", "istio-system"},
 		{[]string{"--store"}, "kind: Role\nmetadata:\n  name: weftd\n  namespace: istio-system\nrules:\n- apiGroups:\n  - \"\"\n  resources:\n  - secrets\n  verbs:\n  - create\n  - update\n  - delete\n", "patch"},
+		{[]string{"--kinds=false", "--attached"}, "kubernetes.io/service-account.name: weftd\n  name: weftd-token\n", "patch"},
 		{[]string{"--write-status"}, "- virtualservices/status\n", "patch"},
 		{[]string{"--kinds=false"}, "kind: ClusterRole\n", "Webhook"},
 		{[]string{"--webhooks"}, "name: weft-sidecar-injector-default\n", "weft-revision-tag"},

@@ -32,6 +32,9 @@ type planeOptions struct {
 	dryRun, ignoreMissing bool
 	as                    string // the author, on weftd's own host
 	number                int    // of a version
+	kubeconfig, context   string // of a cluster
+	account               string // there, as NAMESPACE/NAME
+	discovery             bool
 
 	domain           string // of trust
 	identity, serial string

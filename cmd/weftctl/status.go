@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	weftd "github.com/weftmesh/weft/control"
 	"github.com/weftmesh/weft/control/push"
 )
 
@@ -54,6 +55,16 @@ func planeStatus(ctx context.Context, p *pages, o *planeOptions, s streams) erro
 			return err
 		}
 		return printed(s.out, o.format, v)
+	}
+	var beside struct{ Clusters []weftd.ClusterStatus }
+	if err := p.understand(b, path, &beside); err != nil {
+		return err
+	}
+	if len(beside.Clusters) > 1 {
+		if err := table(s.out, clusterRows(beside.Clusters)); err != nil {
+			return err
+		}
+		fmt.Fprintln(s.out)
 	}
 	return printStatus(s.out, &all)
 }

@@ -62,10 +62,12 @@ func (f *flags) define(set *flag.FlagSet) {
 	set.StringVar(&f.ConfigDir, "config-dir", "", "`directory` of manifests in YAML or JSON: read, and followed as they change")
 	set.StringVar(&f.Kubeconfig, "kubeconfig", "", "`file` that says how a Kubernetes API server is reached, which is followed; in-cluster: by the service account of this Pod; empty: none")
 	set.StringVar(&f.KubeContext, "kube-context", "", "`name` of the context in that file; empty: its current one")
+	set.StringVar(&f.ClusterName, "cluster-name", "Kubernetes", "`name` of that cluster among several, as its proxies have it in CLUSTER_ID")
 	set.StringVar(&f.KubeNamespace, "kube-namespace", "istio-system", "`namespace` of the control plane there, whose ConfigMap istio has the mesh's own configuration")
 	set.BoolVar(&f.PublishRoots, "publish-roots", false, "keep a ConfigMap istio-ca-root-cert with the roots of the mesh's certificates in every namespace there, where sidecars look for them")
 	set.BoolVar(&f.WriteStatus, "write-status", false, "have the status of an object there say what is wrong with it, as the condition weftmesh.io/Accepted")
 	set.StringVar(&f.MeshConfig, "mesh-config", "", "`file` with the mesh's own configuration, Istio's MeshConfig; none: that of the API server, or else its defaults")
+	set.StringVar(&f.MeshNetworks, "mesh-networks", "", "`file` with the mesh's networks, Istio's MeshNetworks; none: those of the API server, or else none")
 	set.StringVar(&f.GRPC, "grpc-addr", "127.0.0.1:15010", "`address` that proxies come to, in plain text; empty: none")
 	set.StringVar(&f.SecureGRPC, "secure-grpc-addr", "", "`address` that proxies and agents come to over TLS, such as :15012, for xDS and certificates; empty: none")
 	set.Func("secure-names", "`names` of DNS, with commas, under which that address is reached besides those that Istio's agents know", func(text string) error {

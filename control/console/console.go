@@ -35,6 +35,11 @@ type Options struct {
 	Places map[string]string
 	// Status is how weftd stands, as it is told to who may look at everything.
 	Status func() any
+	// Clusters are the API servers that are followed, as it is told to who may look at everything. CheckCluster says why one is not attached that somebody asks for, and AuditCluster is told of each that was,
+	// or was refused to somebody who is known.
+	Clusters     func() any
+	CheckCluster func(name string, c *Cluster) error
+	AuditCluster func(ClusterChange)
 	// Audit is told of each change, and of what was refused to somebody who is known. Nil: nobody is.
 	Audit func(Entry)
 	Log   *slog.Logger
@@ -109,6 +114,9 @@ func endpoints() []endpoint {
 		{"GET /api/history/" + object, (*Console).history},
 		{"GET /api/history/" + object + "/{version}", (*Console).version},
 		{"POST /api/rollback/" + object + "/{version}", (*Console).rollback},
+		{"GET /api/clusters", (*Console).clusters},
+		{"PUT /api/clusters/{name}", (*Console).attach},
+		{"DELETE /api/clusters/{name}", (*Console).detach},
 	}
 }
 

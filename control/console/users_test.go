@@ -45,6 +45,11 @@ users:
 	}{
 		{"GET", "/api/whoami", "", [7]int{401, 401, 200, 200, 200, 200, 200}},
 		{"GET", "/api/status", "", [7]int{401, 401, 200, 403, 403, 403, 200}},
+		{"GET", "/api/clusters", "", [7]int{401, 401, 200, 403, 403, 403, 200}},
+		{"PUT", "/api/clusters/east", `{"kubeconfig": "wrong"}`, [7]int{401, 401, 403, 403, 403, 403, 422}},
+		{"PUT", "/api/clusters/east", `{"kubeconfig": "right"}`, [7]int{401, 401, 403, 403, 403, 403, 200}},
+		{"DELETE", "/api/clusters/east", "", [7]int{401, 401, 403, 403, 403, 403, 200}},
+		{"DELETE", "/api/clusters/east", "", [7]int{401, 401, 403, 403, 403, 403, 404}},
 		{"GET", "/api/nothing", "", [7]int{404, 404, 404, 404, 404, 404, 404}},
 		{"POST", "/api/objects?dryRun=true", shop("a.test"), [7]int{401, 401, 403, 200, 403, 200, 200}},
 		{"POST", "/api/objects?dryRun=true", both, [7]int{401, 401, 403, 403, 403, 403, 200}},

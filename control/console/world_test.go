@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -71,12 +72,19 @@ func newWorld(t testing.TB, s store.Store) *world {
 	parts.Go(func() {
 		stored.Watch(ctx, s, func(err error) { t.Error(err) }, func(b source.Batch) { p.Tell(ctx, "store", b) })
 	})
-	w.Console = New(Options{Push: p, Store: s, Lasting: true, Stored: "store", Places: map[string]string{"files": "change the file"}, Log: log, Status: func() any { return p.Status() }, Audit: func(e Entry) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		text := fmt.Sprintf("%s %s %s %d by %s (%s, %s)", e.What, e.Key, e.Refused, e.Version, e.Author, e.Caller.Name, e.Caller.By)
-		w.entries = append(w.entries, text)
-	}})
+	w.Console = New(Options{Push: p, Store: s, Lasting: true, Stored: "store", Places: map[string]string{"files": "change the file"}, Log: log, Status: func() any { return p.Status() },
+		Clusters: func() any { return []string{} }, AuditCluster: func(ClusterChange) {},
+		CheckCluster: func(_ string, c *Cluster) error {
+			if c.Kubeconfig != "right" {
+				return errors.New("it is wrong")
+			}
+			return nil
+		}, Audit: func(e Entry) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			text := fmt.Sprintf("%s %s %s %d by %s (%s, %s)", e.What, e.Key, e.Refused, e.Version, e.Author, e.Caller.Name, e.Caller.By)
+			w.entries = append(w.entries, text)
+		}})
 	local := httptest.NewServer(w.Local())
 	t.Cleanup(local.Close)
 	w.url = local.URL

@@ -28,6 +28,8 @@ type Options struct {
 	Stats *telemetry.Store
 	// Until is when the root of the mesh's certificates ends, and the first of those that lead to it; nil: there is no authority here.
 	Until func() (root, chain time.Time)
+	// Clusters are those that are followed: the first, if there is one, then others.
+	Clusters func() []Cluster
 	// Name is this process's among several, and Version that of its program.
 	Name, Version string
 }

@@ -44,11 +44,12 @@ type reading struct {
 	// services and virtual are how many services and VirtualServices there are.
 	services, virtual int
 	// conflicts is how many ports of services get no connections, since another service has them.
-	conflicts int
-	version   string
-	until     func() (root, chain time.Time)
-	now       time.Time
-	machine   machine
+	conflicts     int
+	local, remote int // clusters
+	version       string
+	until         func() (root, chain time.Time)
+	now           time.Time
+	machine       machine
 }
 
 // sum adds up numbers of our own. One whose part of weftd does not run is 0.
@@ -105,6 +106,11 @@ func families() []family {
 		}},
 		counted("pilot_xds_expired_nonce", "answers of proxies to what is not waited for", "xds.requests_stale", "xds_secure.requests_stale"),
 		counted("pilot_xds_write_timeout", "streams that did not read in time", "xds_connections.stuck", "xds_secure_connections.stuck"),
+		{"istiod_managed_clusters", "gauge", "clusters that are followed: the first, and others", func(r *reading, l *lines) {
+			l.value(telemetry.Label("cluster_type", "local"), float64(r.local))
+			l.value(telemetry.Label("cluster_type", "remote"), float64(r.remote))
+		}},
+		counted("remote_cluster_sync_timeouts_total", "other clusters that were waited for at the start, and no longer", "clusters.late_total"),
 		plain("pilot_services", "gauge", "services", func(r *reading) float64 { return float64(r.services) }),
 		plain("pilot_virt_services", "gauge", "VirtualServices", func(r *reading) float64 { return float64(r.virtual) }),
 		plain("pilot_conflict_outbound_listener_tcp_over_current_tcp", "gauge", "ports of services that get no connections, since another service that everybody sees has their addresses", func(r *reading) float64 { return float64(r.conflicts) }),
@@ -179,6 +185,13 @@ func (f *Face) WriteNumbers(w io.Writer) error {
 	r := &reading{samples: map[string]telemetry.Sample{}, tally: f.Push.Tally(), version: f.Version, until: f.Until, now: time.Now(), machine: readMachine()}
 	for _, s := range f.Stats.Read(telemetry.Filter{}) {
 		r.samples[s.Name] = s
+	}
+	for _, c := range f.Clusters() {
+		if c.First {
+			r.local++
+		} else {
+			r.remote++
+		}
 	}
 	if m := f.Push.Mesh(); m != nil {
 		r.services, r.virtual, r.conflicts = m.Services.Len(), m.Objects(source.VirtualService).Len(), len(translate.Conflicts(m))

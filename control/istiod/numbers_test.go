@@ -21,6 +21,7 @@ func everything() map[string]telemetry.Sample {
 		s.Acquire(table, prefix).Loop(0)
 	}
 	s.Acquire(&telemetry.Table{Kind: "webhook", Metrics: []telemetry.Metric{{Name: "injected_total"}, {Name: "injection_skipped_total"}, {Name: "injection_refused_total"}, {Name: "validated_total"}, {Name: "validation_refused_total"}}}, "webhook.").Loop(0) // as package control, which nobody may import, counts of its own
+	s.Acquire(&telemetry.Table{Kind: "clusters", Metrics: []telemetry.Metric{{Name: "late_total"}}}, "clusters.").Loop(0)                                                                                                                                        // likewise
 	all := map[string]telemetry.Sample{}
 	for i, one := range s.Read(telemetry.Filter{}) {
 		one.Value = int64(i) + 1
@@ -32,7 +33,7 @@ func everything() map[string]telemetry.Sample {
 // TestNumbersAreOfSomething has each of Istio's numbers be made of ours that there are: one whose name was changed would be 0 for ever.
 func TestNumbersAreOfSomething(t *testing.T) {
 	var all, less strings.Builder
-	r := &reading{samples: everything(), version: "1", until: func() (time.Time, time.Time) { return time.Unix(200, 0), time.Unix(100, 0) }, now: time.Unix(50, 0), services: 1, virtual: 1, conflicts: 1}
+	r := &reading{samples: everything(), version: "1", until: func() (time.Time, time.Time) { return time.Unix(200, 0), time.Unix(100, 0) }, now: time.Unix(50, 0), services: 1, virtual: 1, conflicts: 1, local: 1, remote: 2}
 	r.tally.Versions = map[string]int{"1.29.1": 2}
 	for i := range r.tally.Refused {
 		r.tally.Refused[i] = 1

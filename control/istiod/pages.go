@@ -30,6 +30,7 @@ func pages() []page {
 		{"connections", "streams, and where they come from", (*Face).connections},
 		{"registryz", "services", (*Face).registryz},
 		{"configz", "objects of Istio's kinds that are in force", (*Face).configz},
+		{"clusterz", "clusters that are followed", (*Face).clusterz},
 		{"mesh", "the mesh's own configuration", (*Face).meshz},
 		{"config_dump", "?proxyID=POD.NAMESPACE: what a proxy is to have, without secrets", (*Face).configDump},
 	}
@@ -189,8 +190,10 @@ type service struct {
 	Hostname        string    `json:"hostname"`
 	DefaultAddress  string    `json:"defaultAddress,omitempty"`
 	Allocated       string    `json:"autoAllocatedIPv4Address,omitempty"`
-	Resolution      int
-	MeshExternal    bool
+	// ClusterVIPs are the addresses that it has in each cluster that defines it.
+	ClusterVIPs  struct{ Addresses map[string][]string } `json:"clusterVIPs,omitzero"`
+	Resolution   int
+	MeshExternal bool
 }
 
 type port struct {
@@ -208,11 +211,18 @@ func (f *Face) registryz(url.Values) (any, error) {
 	if m == nil {
 		return list, nil
 	}
+	var before *mesh.Service // of the same host and namespace as the next one, if that is another cluster's definition of it
 	for _, is := range m.Services.All() {
+		if before != nil && is.Kubernetes() && before.Kubernetes() && is.Host == before.Host {
+			list[len(list)-1].ClusterVIPs.Addresses[m.Settings.ClusterName(is.Cluster())] = is.Addresses
+			continue
+		}
+		before = is
 		s := &service{ServiceAccounts: is.Accounts, CreationTime: is.Created, Hostname: is.Host, Allocated: is.Allocated, Resolution: resolutions[is.Resolution], MeshExternal: is.External}
 		s.Attributes.ServiceRegistry, s.Attributes.Name, s.Attributes.Namespace, s.Attributes.LabelSelectors = "External", is.Name, is.Namespace, is.Selector
 		if is.Kubernetes() {
 			s.Attributes.ServiceRegistry = "Kubernetes"
+			s.ClusterVIPs.Addresses = map[string][]string{m.Settings.ClusterName(is.Cluster()): is.Addresses}
 		}
 		if s.DefaultAddress = "0.0.0.0"; len(is.Addresses) > 0 {
 			s.DefaultAddress = is.Addresses[0]
@@ -267,4 +277,16 @@ func (f *Face) configDump(query url.Values) (any, error) {
 	}
 	text, err := protojson.Marshal(dump)
 	return json.RawMessage(text), err
+}
+
+// Cluster is one that is followed, as istiod has it on clusterz.
+type Cluster struct {
+	ID         string `json:"id"`
+	SecretName string `json:"secretName"` // that attaches it; of the first one empty
+	SyncStatus string `json:"syncStatus"` // synced, syncing, timeout or closed, as istiod says
+	First      bool   `json:"-"`
+}
+
+func (f *Face) clusterz(url.Values) (any, error) {
+	return append([]Cluster{}, f.Clusters()...), nil
 }

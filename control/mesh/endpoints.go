@@ -13,7 +13,7 @@ import (
 
 // Endpoint is an address where a port of a service is served. It never changes.
 type Endpoint struct {
-	Address  string // an IP, a name to be resolved, or unix:// and a path
+	Address  string // an IP, a name to be resolved, or unix:// and a path; empty: it is in another network, and reached by its gateways only
 	Port     uint32
 	Labels   map[string]string
 	Account  string
@@ -21,8 +21,44 @@ type Endpoint struct {
 	Network  string
 	Weight   uint32 // 0: as the others
 	Sidecar  bool   // it takes mTLS
+	Gateway  bool   // it is the way into another network, and what is meant is behind it
 	Workload source.Key
+	Cluster  string // the own name of that which it is in; empty: it is in none, or nobody has said
 	Hostname string // by which it is known within a service that has no address; empty: it is not
+}
+
+// labelCluster says of a workload in which cluster it is.
+const labelCluster = "topology.istio.io/cluster"
+
+// Label gives one of a workload's labels, of which those about where it is are as things are.
+func (e *Endpoint) Label(name string) (value string, is bool) {
+	switch name {
+	case labelRegion:
+		value = e.Locality.Region
+	case labelZone:
+		value = e.Locality.Zone
+	case labelSubZone:
+		value = e.Locality.SubZone
+	case NetworkLabel:
+		value = e.Network
+	case labelCluster:
+		value = e.Cluster
+	}
+	if value != "" {
+		return value, true
+	}
+	value, is = e.Labels[name]
+	return value, is
+}
+
+// Has tells whether it has all labels of a selector.
+func (e *Endpoint) Has(selector map[string]string) bool {
+	for name, want := range selector {
+		if have, is := e.Label(name); !is || have != want {
+			return false
+		}
+	}
+	return true
 }
 
 // Endpoints are those of a service. They never change.
@@ -121,8 +157,8 @@ func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[
 		}
 	}
 	for k := range news[source.EndpointSlice] {
-		for _, objects := range []*Objects{before.objects[source.EndpointSlice], m.objects[source.EndpointSlice]} {
-			if o := objects.Get(k.Namespace, k.Name); o != nil {
+		for _, o := range []*source.Object{before.Get(k), m.Get(k)} {
+			if o != nil {
 				name(k.Namespace, o.Labels[labelService])
 			}
 		}
@@ -146,9 +182,11 @@ func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[
 	of := func(namespace string) map[string][]*source.Object {
 		if bySpace[namespace] == nil {
 			bySpace[namespace] = map[string][]*source.Object{}
-			for _, o := range m.objects[source.EndpointSlice].spaces[namespace] {
-				service := o.Labels[labelService]
-				bySpace[namespace][service] = append(bySpace[namespace][service], o)
+			for _, objects := range m.Everywhere(source.EndpointSlice) {
+				for _, o := range objects.spaces[namespace] {
+					service := o.Labels[labelService]
+					bySpace[namespace][service] = append(bySpace[namespace][service], o)
+				}
 			}
 		}
 		return bySpace[namespace]
@@ -170,11 +208,9 @@ func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[
 			look = append(look, s)
 		}
 	}
-	for ns, names := range named {
-		for service := range names {
-			for _, s := range m.Services.byObject[ns][source.Key{Kind: source.Service, Namespace: ns, Name: service}] {
-				again(s)
-			}
+	for _, s := range gone { // who else defines it may choose others now
+		if s.Kubernetes() {
+			name(s.Namespace, s.Name)
 		}
 	}
 	for k := range news[source.ServiceEntry] { // which has endpoints of its own
@@ -185,9 +221,21 @@ func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[
 	for ns, changed := range entries {
 		for _, all := range m.Services.byObject[ns] {
 			for _, s := range all {
-				if len(s.Selector) > 0 && slices.ContainsFunc(changed, func(w *Workload) bool { return selects(s, w) }) {
+				if len(s.Selector) == 0 || !slices.ContainsFunc(changed, func(w *Workload) bool { return selects(s, w) }) {
+					continue
+				}
+				if s.Kubernetes() {
+					name(s.Namespace, s.Name)
+				} else {
 					again(s)
 				}
+			}
+		}
+	}
+	for ns, names := range named {
+		for service := range names {
+			for _, s := range m.Services.definitions(ns, service, m.remotes.names) {
+				again(s)
 			}
 		}
 	}
@@ -202,8 +250,16 @@ func (m *Mesh) deriveEndpoints(before *Mesh, news *[kinds]touched, services map[
 		}
 	}
 	steady := before.Endpoints.Steady
+	alike := map[source.Key][]*Service{} // definitions of the same service that were looked at, which may share what they have
 	for _, s := range look {
-		found := m.endpoints(s, of, machines[s.Namespace])
+		found := (*Endpoints)(nil)
+		all := source.Key{Kind: s.From.Kind, Namespace: s.Namespace, Name: s.Name}
+		if i := slices.IndexFunc(alike[all], s.serves); s.Kubernetes() && i >= 0 {
+			found = e.now[s.Namespace][alike[all][i]]
+		} else {
+			found = m.endpoints(s, of, machines[s.Namespace])
+		}
+		alike[all] = append(alike[all], s)
 		old, other := services[s]
 		if !other {
 			old = s
@@ -261,9 +317,18 @@ func (m *Mesh) endpoints(s *Service, of func(namespace string) map[string][]*sou
 		}
 	}
 	if s.Kubernetes() {
-		m.fromSlices(s, of(s.Namespace)[s.Name], add)
+		all := of(s.Namespace)[s.Name]
+		if s.Local {
+			all = slices.DeleteFunc(slices.Clone(all), func(o *source.Object) bool { return o.Cluster != s.Cluster() })
+		}
+		m.fromSlices(s, all, add)
+		// Machines are of no cluster: the first definition says which of them serve.
+		first := s
+		if !s.Local {
+			first = m.Services.definitions(s.Namespace, s.Name, m.remotes.names)[0]
+		}
 		for _, w := range machines {
-			if selects(s, w) {
+			if selects(first, w) {
 				m.fromWorkload(s, w, add)
 			}
 		}
@@ -283,7 +348,7 @@ func (m *Mesh) endpoints(s *Service, of func(namespace string) map[string][]*sou
 	}
 	if s.From.Kind == source.ServiceEntry && len(inline) == 0 && s.Selector == nil && (s.Resolution == DNS || s.Resolution == DNSRound) {
 		for i, p := range s.Ports { // the host itself is the name to resolve
-			e := &Endpoint{Address: s.Host, Port: p.Number, Network: m.network("", s.Host)}
+			e := &Endpoint{Address: s.Host, Port: p.Number, Network: m.network("", "", s.Host)}
 			if p.Target.Number != 0 {
 				e.Port = uint32(p.Target.Number)
 			}
@@ -295,9 +360,10 @@ func (m *Mesh) endpoints(s *Service, of func(namespace string) map[string][]*sou
 	}
 	for i, list := range found.Ports {
 		slices.SortStableFunc(list, func(a, b *Endpoint) int {
-			return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Workload.Kind, b.Workload.Kind), cmp.Compare(a.Workload.Name, b.Workload.Name))
+			return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Network, b.Network), cmp.Compare(a.Workload.Kind, b.Workload.Kind), cmp.Compare(a.Workload.Name, b.Workload.Name), cmp.Compare(a.Cluster, b.Cluster))
 		})
-		found.Ports[i] = slices.CompactFunc(list, func(a, b *Endpoint) bool { return a.Address == b.Address && a.Port == b.Port })
+		// An address of one network is one address, and of another network somebody else's.
+		found.Ports[i] = slices.CompactFunc(list, func(a, b *Endpoint) bool { return a.Address == b.Address && a.Port == b.Port && a.Network == b.Network })
 	}
 	slices.Sort(found.Accounts)
 	found.Accounts = slices.Compact(found.Accounts)
@@ -306,7 +372,10 @@ func (m *Mesh) endpoints(s *Service, of func(namespace string) map[string][]*sou
 
 // fromWorkload adds what a workload serves of a service.
 func (m *Mesh) fromWorkload(s *Service, w *Workload, add func(int, *Endpoint)) {
-	if len(w.Addresses) == 0 {
+	address := ""
+	if len(w.Addresses) > 0 {
+		address = w.Addresses[0]
+	} else if w.Network == "" || w.From.Kind == source.Pod { // a Pod of a host's network is found by the slices of its services
 		return
 	}
 	for i, p := range s.Ports {
@@ -321,10 +390,14 @@ func (m *Mesh) fromWorkload(s *Service, w *Workload, add func(int, *Endpoint)) {
 				continue
 			}
 		}
-		if strings.HasPrefix(w.Addresses[0], "unix://") {
+		if strings.HasPrefix(address, "unix://") {
 			port = 0
 		}
-		add(i, w.endpoint(w.Addresses[0], port))
+		e := w.endpoint(address, port)
+		if w.From.Kind == source.Pod {
+			e.Cluster = m.Settings.ClusterName(w.From.Cluster)
+		}
+		add(i, e)
 	}
 }
 
@@ -334,7 +407,9 @@ func (w *Workload) endpoint(address string, port uint32) *Endpoint {
 
 // fromSlices adds what slices say of a Service.
 func (m *Mesh) fromSlices(s *Service, all []*source.Object, add func(int, *Endpoint)) {
-	slices.SortFunc(all, func(a, b *source.Object) int { return cmp.Compare(a.Name, b.Name) }) // of two that say an address the first counts
+	slices.SortFunc(all, func(a, b *source.Object) int {
+		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Name, b.Name))
+	}) // of two that say an address the first counts
 	for _, o := range all {
 		spec := o.Spec.(*source.EndpointSliceSpec)
 		if spec.AddressType == "FQDN" {
@@ -348,11 +423,12 @@ func (m *Mesh) fromSlices(s *Service, all []*source.Object, add func(int, *Endpo
 			if len(ep.Addresses) == 0 {
 				continue
 			}
-			w := m.sliceWorkload(o.Namespace, ep)
+			w := m.sliceWorkload(o.Cluster, o.Namespace, ep)
 			for _, sp := range spec.Ports {
 				for j, p := range s.Ports {
 					if p.Name == sp.Name && (p.Protocol == UDP) == (sp.Protocol == "UDP") {
 						e := w.endpoint(ep.Addresses[0], uint32(sp.Port))
+						e.Cluster = m.Settings.ClusterName(o.Cluster)
 						if ep.Hostname != nil {
 							e.Hostname = *ep.Hostname
 						}
@@ -365,18 +441,18 @@ func (m *Mesh) fromSlices(s *Service, all []*source.Object, add func(int, *Endpo
 }
 
 // sliceWorkload is who an endpoint of a slice is, as far as can be told.
-func (m *Mesh) sliceWorkload(namespace string, ep *source.SliceEndpoint) *Workload {
+func (m *Mesh) sliceWorkload(cluster, namespace string, ep *source.SliceEndpoint) *Workload {
 	if ref := ep.TargetRef; ref != nil && (ref.Kind == "Pod" || ref.Kind == "") && or(ref.Namespace, namespace) == namespace {
-		if w := m.Workloads.Get(source.Key{Kind: source.Pod, Namespace: namespace, Name: ref.Name}); w != nil {
+		if w := m.Workloads.Get(source.Key{Kind: source.Pod, Namespace: namespace, Name: ref.Name, Cluster: cluster}); w != nil {
 			return w
 		}
 	}
-	if w := m.Workloads.At(namespace, ep.Addresses[0]); w != nil {
+	if w := m.Workloads.At(cluster, namespace, ep.Addresses[0]); w != nil {
 		return w
 	}
-	w := &Workload{Network: m.network("", ep.Addresses[0])}
+	w := &Workload{Network: m.network(cluster, "", ep.Addresses[0])}
 	if ep.NodeName != nil {
-		w.Locality = m.nodeLocality(*ep.NodeName)
+		w.Locality = m.nodeLocality(cluster, *ep.NodeName)
 	}
 	if ep.Zone != nil && w.Locality.Zone == "" {
 		w.Locality.Zone = *ep.Zone

@@ -253,7 +253,7 @@ func TestOneOfEachHost(t *testing.T) {
 		{"the oldest", []source.Change{entry("c", 2), entry("b", 1)}, "b"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			seen := New().With(c.objects).Services.Seen("a")
+			seen := New().With(c.objects).Services.Seen("a", "")
 			if len(seen) != 1 || seen[0].Namespace != c.want {
 				t.Errorf("%d, want that of %s", len(seen), c.want)
 			}
@@ -271,11 +271,14 @@ func TestNetworks(t *testing.T) {
 	}
 	s := New().With([]source.Change{object(source.MeshNetworks, "", "n", 1, &meshv1.MeshNetworks{Networks: map[string]*meshv1.Network{
 		"wide": {Endpoints: []*meshv1.Network_NetworkEndpoints{net("10.0.0.0/8")}}, "near": {Endpoints: []*meshv1.Network_NetworkEndpoints{net("10.1.0.0/16")}},
-		"rest": {Endpoints: []*meshv1.Network_NetworkEndpoints{net("Kubernetes")}},
+		"rest": {Endpoints: []*meshv1.Network_NetworkEndpoints{net("Kubernetes")}}, "far": {Endpoints: []*meshv1.Network_NetworkEndpoints{net("east")}},
 	}})}).Settings
 	for address, want := range map[string]string{"10.1.2.3": "near", "10.2.0.1": "wide", "192.0.2.1": "rest", "a.example.com": "rest"} {
-		if got := s.networkOf(address); got != want {
+		if got := s.networkOf("", address); got != want {
 			t.Errorf("%s: %s, want %s", address, got, want)
 		}
+	}
+	if got := s.networkOf("east", "192.0.2.1"); got != "far" {
+		t.Errorf("in another cluster: %s", got)
 	}
 }

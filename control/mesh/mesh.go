@@ -23,10 +23,13 @@ type Mesh struct {
 	Gateways  *Objects
 	Sidecars  *Objects
 	Peers     *Peers
+	// Networks are the ways from one network into another; nil: there is none.
+	Networks *Networks
 	// Access and Tokens are AuthorizationPolicies and RequestAuthentications.
 	Access, Tokens *Objects
 
-	objects [kinds]*Objects
+	objects [kinds]*Objects // of the first cluster, and of whatever else is no cluster that was attached
+	remotes remotes
 }
 
 // New is an empty mesh, with Istio's defaults.
@@ -35,7 +38,7 @@ func New() *Mesh {
 	for i := range m.objects {
 		m.objects[i] = &Objects{}
 	}
-	m.Settings = settingsOf(m.objects[source.MeshConfig], m.objects[source.MeshNetworks])
+	m.Settings = settingsOf(m.objects[source.MeshConfig], m.objects[source.MeshNetworks], "")
 	m.Services, m.Endpoints, m.Workloads = &Services{}, &EndpointIndex{Steady: &Steady{}}, &Workloads{}
 	m.Routes, m.Rules = &Routes{}, &Rules{root: m.Settings.RootNamespace}
 	m.Peers = &Peers{settings: m.Settings, objects: m.objects[source.PeerAuthentication]}
@@ -90,18 +93,19 @@ func (m *Mesh) With(changes []source.Change) *Mesh {
 	next := *m
 	var news [kinds]touched
 	owned := map[source.Key]bool{} // namespaces whose maps are copies already
+	own := &ownership{of: &next, kinds: map[source.Key]bool{}}
 	for _, c := range changes {
-		was := next.objects[c.Kind].spaces[c.Namespace][c.Name]
+		was := next.Get(c.Key)
 		if was == c.Object {
 			continue
 		}
 		if news[c.Kind] == nil {
 			news[c.Kind] = touched{}
-			next.objects[c.Kind] = &Objects{spaces: clone(next.objects[c.Kind].spaces)}
 		}
 		news[c.Kind][c.Key] = true
-		spaces := next.objects[c.Kind].spaces
-		if space := (source.Key{Kind: c.Kind, Namespace: c.Namespace}); !owned[space] {
+		spaces := own.objects(c.Kind, c.Cluster).spaces
+		space := source.Key{Kind: c.Kind, Namespace: c.Namespace, Cluster: c.Cluster}
+		if !owned[space] {
 			owned[space] = true
 			spaces[c.Namespace] = clone(spaces[c.Namespace])
 		}
@@ -109,9 +113,10 @@ func (m *Mesh) With(changes []source.Change) *Mesh {
 			spaces[c.Namespace][c.Name] = c.Object
 		} else if delete(spaces[c.Namespace], c.Name); len(spaces[c.Namespace]) == 0 {
 			delete(spaces, c.Namespace)
-			delete(owned, source.Key{Kind: c.Kind, Namespace: c.Namespace})
+			delete(owned, space)
 		}
 	}
+	own.done()
 	next.derive(m, &news)
 	return &next
 }
@@ -127,7 +132,7 @@ func clone[K comparable, V any](m map[K]V) map[K]V {
 // derive finds what the objects say, from what they said before and which of them are others.
 func (m *Mesh) derive(before *Mesh, news *[kinds]touched) {
 	if news[source.MeshConfig] != nil || news[source.MeshNetworks] != nil {
-		if s := settingsOf(m.objects[source.MeshConfig], m.objects[source.MeshNetworks]); !s.equal(before.Settings) {
+		if s := settingsOf(m.objects[source.MeshConfig], m.objects[source.MeshNetworks], m.Settings.Cluster); !s.equal(before.Settings) {
 			m.Settings = s
 		}
 	}
@@ -140,6 +145,7 @@ func (m *Mesh) derive(before *Mesh, news *[kinds]touched) {
 	if anew || news[source.PeerAuthentication] != nil {
 		m.Peers = &Peers{settings: m.Settings, objects: m.objects[source.PeerAuthentication]}
 	}
+	m.deriveNetworks(before, news, anew)
 	m.name()
 }
 
@@ -148,11 +154,11 @@ func (m *Mesh) name() {
 	m.Access, m.Tokens = m.objects[source.AuthorizationPolicy], m.objects[source.RequestAuthentication]
 }
 
-// Objects gives all objects of a kind.
+// Objects gives all objects of a kind, but for those of clusters that were attached.
 func (m *Mesh) Objects(k source.Kind) *Objects { return m.objects[k] }
 
 // keysOf are the keys of objects to look at: those that are others, or, anew, all that are or were.
-func keysOf(now, before *Objects, news touched, anew bool) touched {
+func keysOf(now, before *Mesh, kind source.Kind, news touched, anew bool) touched {
 	if !anew {
 		return news
 	}
@@ -160,10 +166,12 @@ func keysOf(now, before *Objects, news touched, anew bool) touched {
 	if all == nil {
 		all = touched{}
 	}
-	for _, objects := range []*Objects{now, before} {
-		for _, space := range objects.spaces {
-			for _, o := range space {
-				all[o.Key] = true
+	for _, m := range []*Mesh{now, before} {
+		for _, objects := range m.Everywhere(kind) {
+			for _, space := range objects.spaces {
+				for _, o := range space {
+					all[o.Key] = true
+				}
 			}
 		}
 	}

@@ -62,7 +62,7 @@ func (m *Mesh) deriveRoutes(before *Mesh, news touched, anew bool) {
 		return
 	}
 	objects := m.objects[source.VirtualService]
-	dirty := maps.Clone(keysOf(objects, before.objects[source.VirtualService], news, anew))
+	dirty := maps.Clone(keysOf(m, before, source.VirtualService, news, anew))
 	if !anew {
 		for _, space := range objects.spaces { // who leaves requests to one of them is another, too
 			for _, o := range space {

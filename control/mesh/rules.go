@@ -43,7 +43,7 @@ func (m *Mesh) deriveRules(before *Mesh, news touched, anew bool) {
 	}
 	objects, were := m.objects[source.DestinationRule], before.objects[source.DestinationRule]
 	hosts := map[string]map[string][]*source.Object{} // to look at, by namespace
-	for k := range keysOf(objects, were, news, anew) {
+	for k := range keysOf(m, before, source.DestinationRule, news, anew) {
 		for _, o := range []*source.Object{objects.Get(k.Namespace, k.Name), were.Get(k.Namespace, k.Name)} {
 			if o != nil {
 				if hosts[k.Namespace] == nil {

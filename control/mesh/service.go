@@ -14,7 +14,8 @@ import (
 	"github.com/weftmesh/weft/control/source"
 )
 
-// Service is what clients know by a host. It never changes.
+// Service is what clients know by a host, as one cluster defines it: Services of the same name of several clusters have the same host and the same endpoints, and a proxy is
+// told the one of its own cluster, or else of the first that has it. It never changes.
 type Service struct {
 	Host      string
 	Namespace string
@@ -35,7 +36,12 @@ type Service struct {
 	Selector map[string]string
 	// unready: those that are not ready serve it, too.
 	unready bool
+	// Local: nobody of another cluster sees it, and it has the endpoints of its own only.
+	Local bool
 }
+
+// Cluster is that which defines it; empty: the first, or none.
+func (s *Service) Cluster() string { return s.From.Cluster }
 
 // Port is a port of a service.
 type Port struct {
@@ -111,9 +117,9 @@ func (m *Mesh) deriveServices(before *Mesh, news *[kinds]touched, anew bool) (di
 			e.set(k.Namespace, k, services)
 		}
 	}
-	for k := range keysOf(m.objects[source.Service], before.objects[source.Service], news[source.Service], anew) {
+	for k := range keysOf(m, before, source.Service, news[source.Service], anew) {
 		var services []*Service
-		if o := m.objects[source.Service].Get(k.Namespace, k.Name); o != nil {
+		if o := m.Get(k); o != nil {
 			if s := m.Settings.kubernetes(o); s != nil {
 				services = []*Service{s}
 			}
@@ -127,7 +133,7 @@ func (m *Mesh) deriveServices(before *Mesh, news *[kinds]touched, anew bool) (di
 		if all {
 			allocated = m.allocate()
 		}
-		for k := range keysOf(now, then, entries, all) {
+		for k := range keysOf(m, before, source.ServiceEntry, entries, all) {
 			var services []*Service
 			if o := now.Get(k.Namespace, k.Name); o != nil {
 				was, given := e.now[k.Namespace][k], allocated
@@ -169,6 +175,7 @@ func (s *Settings) kubernetes(o *source.Object) *Service {
 			svc.Addresses = append(svc.Addresses, a)
 		}
 	}
+	svc.Local = s.clusterLocal(svc.Host)
 	if len(svc.Addresses) == 0 {
 		svc.Headless, svc.Resolution = true, Passthrough
 	}
@@ -226,34 +233,43 @@ func (x *Services) All() []*Service {
 		}
 	}
 	slices.SortFunc(all, func(a, b *Service) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Host, b.Host), cmp.Compare(a.From.Kind, b.From.Kind), cmp.Compare(a.From.Name, b.From.Name))
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Host, b.Host), cmp.Compare(a.From.Kind, b.From.Kind), cmp.Compare(a.From.Name, b.From.Name), cmp.Compare(a.From.Cluster, b.From.Cluster))
 	})
 	return all
 }
 
-// Len is how many there are.
+// Len is how many there are, of which those of one name that several clusters define are one.
 func (x *Services) Len() (n int) {
 	for _, space := range x.byObject {
-		for _, services := range space {
-			n += len(services)
+		named := map[string]bool{} // that only attached clusters define
+		for k, services := range space {
+			if k.Cluster == "" {
+				n += len(services)
+				continue
+			}
+			if k.Cluster = ""; space[k] == nil {
+				named[k.Name] = true
+			}
 		}
+		n += len(named)
 	}
 	return n
 }
 
-// In gives the services of a namespace, by host.
-func (x *Services) In(namespace string) []*Service {
-	return (&Services{byObject: table[source.Key, []*Service]{namespace: x.byObject[namespace]}}).All()
+// In gives the services of a namespace that are for workloads of a cluster, by host: all but those that other clusters define.
+func (x *Services) In(namespace, cluster string) []*Service {
+	all := (&Services{byObject: table[source.Key, []*Service]{namespace: x.byObject[namespace]}}).All()
+	return slices.DeleteFunc(all, func(s *Service) bool { return s.Kubernetes() && s.Cluster() != cluster })
 }
 
-// Seen gives the services that a namespace sees, by host, each host once: of several the one of its own namespace, then Kubernetes', then the
-// oldest.
-func (x *Services) Seen(namespace string) []*Service {
+// Seen gives the services that a namespace sees from a cluster, by host, each host once: of several the one of its own namespace, then Kubernetes', of which the cluster's own, then the
+// oldest, or the first by the name of the cluster.
+func (x *Services) Seen(namespace, cluster string) []*Service {
 	var seen []*Service
 	for _, space := range x.byObject {
 		for services := range maps.Values(space) {
 			for _, s := range services {
-				if s.Visible.In(namespace) {
+				if s.Visible.In(namespace) && (!s.Local || s.Cluster() == cluster) {
 					seen = append(seen, s)
 				}
 			}
@@ -268,9 +284,18 @@ func (x *Services) Seen(namespace string) []*Service {
 		}
 		return 2
 	}
+	far := func(s *Service) int {
+		if s.Cluster() == cluster {
+			return 0
+		}
+		return 1
+	}
 	slices.SortFunc(seen, func(a, b *Service) int {
 		if c := cmp.Compare(a.Host, b.Host); c != 0 {
 			return c
+		}
+		if a.Kubernetes() && b.Kubernetes() { // their namespace is the same, since it is in the host
+			return cmp.Or(cmp.Compare(far(a), far(b)), cmp.Compare(a.Cluster(), b.Cluster()))
 		}
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.Created.Compare(b.Created), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.From.Kind, b.From.Kind), cmp.Compare(a.From.Name, b.From.Name))
 	})

@@ -27,8 +27,11 @@ type Settings struct {
 	DetectionTimeout time.Duration
 	AutoMTLS         bool
 	DNSRefresh       time.Duration
-	networks         []network // the longest prefix first
-	registryNetwork  string    // of what a cluster's registry has, if nothing else says
+	// Cluster is the own name of the first cluster.
+	Cluster    string
+	networks   []network         // the longest prefix first
+	registries map[string]string // the networks of what clusters have, if nothing else says, by the names of those
+	local      hostRules         // which Services are of one cluster only
 }
 
 type network struct {
@@ -41,13 +44,14 @@ const (
 	defaultRoot           = "istio-system"
 	defaultTrustDomain    = "cluster.local"
 	defaultDomain         = "cluster.local"
+	defaultCluster        = "Kubernetes"
 	defaultConnectTimeout = 10 * time.Second
 	defaultDNSRefresh     = 60 * time.Second
 )
 
 // settingsOf reads the settings. Of several objects of these kinds the oldest counts.
-func settingsOf(configs, networks *Objects) *Settings {
-	s := &Settings{Config: &meshv1.MeshConfig{}, Networks: &meshv1.MeshNetworks{}}
+func settingsOf(configs, networks *Objects, cluster string) *Settings {
+	s := &Settings{Config: &meshv1.MeshConfig{}, Networks: &meshv1.MeshNetworks{}, Cluster: or(cluster, defaultCluster), registries: map[string]string{}}
 	if all := configs.All(); len(all) > 0 {
 		s.Config = all[0].Spec.(*meshv1.MeshConfig)
 	}
@@ -65,9 +69,9 @@ func settingsOf(configs, networks *Objects) *Settings {
 	s.DNSRefresh = span(c.GetDnsRefreshRate(), defaultDNSRefresh)
 	for name, n := range s.Networks.GetNetworks() {
 		for _, e := range n.GetEndpoints() {
-			if e.GetFromRegistry() != "" {
-				if s.registryNetwork == "" || name < s.registryNetwork {
-					s.registryNetwork = name
+			if registry := e.GetFromRegistry(); registry != "" {
+				if was, is := s.registries[registry]; !is || name < was {
+					s.registries[registry] = name
 				}
 			} else if p, err := netip.ParsePrefix(e.GetFromCidr()); err == nil {
 				s.networks = append(s.networks, network{p.Masked(), name})
@@ -80,6 +84,7 @@ func settingsOf(configs, networks *Objects) *Settings {
 		}
 		return strings.Compare(a.prefix.String()+a.name, b.prefix.String()+b.name)
 	})
+	s.local = localHosts(c, s.Domain)
 	return s
 }
 
@@ -91,8 +96,8 @@ func (s *Settings) equal(other *Settings) bool {
 	return same && reflect.DeepEqual(a, b)
 }
 
-// networkOf says which network an address is in, if nothing that is nearer to it says so.
-func (s *Settings) networkOf(address string) string {
+// networkOf says which network an address of a cluster is in, if nothing that is nearer to it says so.
+func (s *Settings) networkOf(cluster, address string) string {
 	if a, err := netip.ParseAddr(address); err == nil {
 		for _, n := range s.networks {
 			if n.prefix.Contains(a) {
@@ -100,7 +105,7 @@ func (s *Settings) networkOf(address string) string {
 			}
 		}
 	}
-	return s.registryNetwork
+	return s.registries[s.ClusterName(cluster)]
 }
 
 // HostIn is a host as it is said in an object of a namespace: a name without dots is that of a service there.

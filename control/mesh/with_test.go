@@ -22,7 +22,7 @@ import (
 func describe(m *Mesh) string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	say("settings %v %v %v %s", m.Settings.RootNamespace, m.Settings.RegistryOnly, m.Settings.ConnectTimeout, m.Settings.networkOf("10.0.0.1"))
+	say("settings %v %v %v %s", m.Settings.RootNamespace, m.Settings.RegistryOnly, m.Settings.ConnectTimeout, m.Settings.networkOf("", "10.0.0.1"))
 	for _, s := range m.Services.All() {
 		say("service %s/%s from %s at %v %s %v headless %v external %v seen %v", s.Namespace, s.Host, s.From, s.Addresses, s.Allocated, s.Resolution, s.Headless, s.External, s.Visible)
 		for _, p := range s.Ports {
@@ -45,8 +45,15 @@ func describe(m *Mesh) string {
 		}
 	}
 	for _, ns := range []string{"a", "b", "root"} {
-		for _, s := range m.Services.Seen(ns) {
-			say("%s sees %s of %s", ns, s.Host, s.Namespace)
+		for _, cluster := range testClusters {
+			for _, s := range m.Services.Seen(ns, cluster) {
+				say("%s of %q sees %s of %s, as %s", ns, cluster, s.Host, s.Namespace, s.From)
+			}
+			for i := range 6 {
+				if w := m.Workloads.At(cluster, ns, fmt.Sprintf("10.0.0.%d", i)); w != nil {
+					say("at %d of %q is %v", i, cluster, *w)
+				}
+			}
 		}
 		for v := range m.Routes.Seen(ns, MeshGateway) {
 			say("%s routes by %s: %v %v", ns, v.From, v.Hosts, v.Visible)
@@ -58,9 +65,6 @@ func describe(m *Mesh) string {
 			say("%s %s peers %v", ns, app, *m.Peers.For(ns, map[string]string{"app": app}))
 		}
 		for i := range 6 {
-			if w := m.Workloads.At(ns, fmt.Sprintf("10.0.0.%d", i)); w != nil {
-				say("at %d is %v", i, *w)
-			}
 			var hosts []string
 			for _, s := range m.Endpoints.At(ns, fmt.Sprintf("10.0.0.%d", i)) {
 				hosts = append(hosts, s.Host+" "+s.From.String())
@@ -69,8 +73,12 @@ func describe(m *Mesh) string {
 			say("at %d is served %q", i, hosts)
 		}
 	}
+	say("clusters %q, networks %v", m.Clusters(), m.Networks)
 	return b.String()
 }
+
+// testClusters are the first one, and two that were attached.
+var testClusters = []string{"", "east", "west"}
 
 func plainText(m proto.Message) string {
 	js, err := protojson.Marshal(m)
@@ -91,9 +99,12 @@ func random(r *rand.Rand) source.Change {
 	switch r.IntN(13) {
 	case 0:
 		k.Kind = source.Service
-		s := &source.ServiceSpec{ClusterIP: pick("10.1.0.1", "10.1.0.2", "None"), Selector: map[string]string{"app": app}, Ports: []source.ServicePort{{Name: pick("http", "tcp", "what"), Port: number}}}
+		s := &source.ServiceSpec{ClusterIP: pick("10.1.0.1", "10.1.0.2", "None"), Selector: map[string]string{"app": pick("x", "y")}, PublishNotReadyAddresses: r.IntN(4) == 0, Ports: []source.ServicePort{{Name: pick("http", "tcp", "what"), Port: number}}}
 		if r.IntN(4) == 0 {
 			s.Type = "ExternalName"
+		}
+		if r.IntN(4) == 0 {
+			labels, s.ExternalIPs = map[string]string{NetworkLabel: pick("n1", "n2")}, []string{pick("192.0.2.7", "192.0.2.8")}
 		}
 		if spec = s; r.IntN(3) == 0 {
 			annotations = map[string]string{exportAnnotation: pick(".", "*", "b", "a, root")}
@@ -188,7 +199,7 @@ func random(r *rand.Rand) source.Change {
 	default:
 		if r.IntN(2) == 0 {
 			k = source.Key{Kind: source.Namespace, Name: "root"}
-			labels, spec = map[string]string{labelNetwork: pick("n1", "n2")}, &source.NamespaceSpec{}
+			labels, spec = map[string]string{NetworkLabel: pick("n1", "n2")}, &source.NamespaceSpec{}
 			break
 		}
 		k = source.Key{Kind: source.MeshConfig, Name: "mesh"}
@@ -198,8 +209,14 @@ func random(r *rand.Rand) source.Change {
 			c.DefaultServiceExportTo, c.DefaultVirtualServiceExportTo = []string{"."}, []string{"."}
 		case 1:
 			c.TrustDomain = pick("td1", "td2")
+		default:
+			c.ServiceSettings = []*meshv1.MeshConfig_ServiceSettings{{Hosts: []string{pick("x.a.svc.cluster.local", "*.a.svc.cluster.local", "*")}, Settings: &meshv1.MeshConfig_ServiceSettings_Settings{ClusterLocal: true}}}
 		}
 		spec = c
+	}
+	switch k.Kind {
+	case source.Service, source.EndpointSlice, source.Pod, source.Node, source.Namespace:
+		k.Cluster = pick(testClusters...)
 	}
 	if r.IntN(4) == 0 {
 		return source.Change{Key: k}
@@ -215,7 +232,7 @@ func TestInAnyPortions(t *testing.T) {
 	}
 	for seed := range rounds {
 		r := rand.New(rand.NewPCG(uint64(seed), 1))
-		m, now := New(), map[source.Key]*source.Object{}
+		m, now := New().Of("home"), map[source.Key]*source.Object{}
 		for step := range 40 {
 			var portion []source.Change
 			for range 1 + r.IntN(4) {
@@ -234,7 +251,7 @@ func TestInAnyPortions(t *testing.T) {
 				all = append(all, source.Change{Key: k, Object: o})
 			}
 			r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-			if got, want := describe(m), describe(New().With(all)); got != want {
+			if got, want := describe(m), describe(New().Of("home").With(all)); got != want {
 				t.Fatalf("seed %d, step %d:\n%s", seed, step, parting(got, want))
 			}
 		}
@@ -275,7 +292,14 @@ func TestWhatDidNotChangeStays(t *testing.T) {
 			Ports: []*networking.ServicePort{{Name: "http", Number: 80, Protocol: "HTTP"}}, Endpoints: []*networking.WorkloadEntry{{Address: ip}}}
 	}
 	of := func(name string) map[string]string { return map[string]string{labelService: name} }
+	in := func(cluster string, c source.Change) source.Change {
+		if c.Key.Cluster = cluster; c.Object != nil {
+			c.Object.Key.Cluster = cluster
+		}
+		return c
+	}
 	m := New().With([]source.Change{
+		in("east", object(source.Service, "y", nil, service("10.9.0.2"))), in("east", object(source.EndpointSlice, "y1", of("y"), slice("10.9.0.7"))),
 		object(source.Service, "x", nil, service("10.0.0.1")), object(source.Service, "y", nil, service("10.0.0.2")),
 		object(source.ServiceEntry, "z", nil, entry("10.1.0.3")),
 		object(source.EndpointSlice, "x1", of("x"), slice("10.1.0.1")), object(source.EndpointSlice, "y1", of("y"), slice("10.1.0.2")),
@@ -286,7 +310,7 @@ func TestWhatDidNotChangeStays(t *testing.T) {
 	pointers := func(m *Mesh) map[string]any {
 		p := map[string]any{"services": m.Services, "endpoints": m.Endpoints, "routes": m.Routes, "rules": m.Rules, "settings": m.Settings}
 		for _, s := range m.Services.All() {
-			p["service "+s.Name], p["endpoints "+s.Name] = s, m.Endpoints.Of(s)
+			p["service "+s.Name+s.Cluster()], p["endpoints "+s.Name+s.Cluster()] = s, m.Endpoints.Of(s)
 			p["rule "+s.Name], p["virtual "+s.Name] = m.Rules.For("a", s.Host, "a"), m.Routes.Get("a", s.Name)
 		}
 		return p
@@ -299,6 +323,9 @@ func TestWhatDidNotChangeStays(t *testing.T) {
 		{"a VirtualService", object(source.VirtualService, "x", nil, virtual("x", "y")), []string{"routes", "virtual x"}},
 		{"a DestinationRule", object(source.DestinationRule, "x", nil, rule("x", "t")), []string{"rule x", "rules"}},
 		{"an endpoint", object(source.EndpointSlice, "x1", of("x"), slice("10.1.0.9")), []string{"endpoints", "endpoints x"}},
+		{"an endpoint in another cluster", in("east", object(source.EndpointSlice, "y1", of("y"), slice("10.9.0.8"))), []string{"endpoints", "endpoints y", "endpoints yeast"}},
+		{"a slice of another cluster that says the same", in("east", object(source.EndpointSlice, "y1", of("y"), slice("10.9.0.7"))), nil},
+		{"a Service's address in another cluster", in("east", object(source.Service, "y", nil, service("10.9.0.3"))), []string{"endpoints", "service yeast", "services"}},
 		{"an endpoint of a ServiceEntry", object(source.ServiceEntry, "z", nil, entry("10.1.0.9")), []string{"endpoints", "endpoints z"}},
 		{"a service's address", object(source.Service, "x", nil, service("10.0.0.9")), []string{"endpoints", "service x", "services"}},
 		{"a slice that says the same", object(source.EndpointSlice, "x1", of("x"), slice("10.1.0.1")), nil},

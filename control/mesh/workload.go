@@ -30,7 +30,7 @@ type Locality struct{ Region, Zone, SubZone string }
 // Labels that say what a workload is.
 const (
 	labelTLSMode  = "security.istio.io/tlsMode"
-	labelNetwork  = "topology.istio.io/network"
+	NetworkLabel  = "topology.istio.io/network"
 	labelRegion   = "topology.kubernetes.io/region"
 	labelZone     = "topology.kubernetes.io/zone"
 	labelSubZone  = "topology.istio.io/subzone"
@@ -52,11 +52,11 @@ type Workloads struct {
 	byAddress map[place]*Workload // Pods that serve; of several of a namespace with an address the first by name
 }
 
-type place struct{ namespace, address string }
+type place struct{ cluster, namespace, address string }
 
-// At gives the workload of a namespace with an address; nil: none has it.
-func (x *Workloads) At(namespace, address string) *Workload {
-	return x.byAddress[place{namespace, address}]
+// At gives the workload of a namespace of a cluster with an address; nil: none has it.
+func (x *Workloads) At(cluster, namespace, address string) *Workload {
+	return x.byAddress[place{cluster, namespace, address}]
 }
 
 // Get gives the workload of an object; nil: there is none.
@@ -64,17 +64,23 @@ func (x *Workloads) Get(k source.Key) *Workload { return x.byObject[k.Namespace]
 
 // deriveWorkloads gives the workloads that are others now, as they were and as they are.
 func (m *Mesh) deriveWorkloads(before *Mesh, news *[kinds]touched, anew bool) (dirty []*Workload) {
-	anew = anew || news[source.Namespace][source.Key{Kind: source.Namespace, Name: m.Settings.RootNamespace}]
-	pods := keysOf(m.objects[source.Pod], before.objects[source.Pod], news[source.Pod], anew)
-	entries := keysOf(m.objects[source.WorkloadEntry], before.objects[source.WorkloadEntry], news[source.WorkloadEntry], anew)
+	for k := range news[source.Namespace] {
+		anew = anew || k.Name == m.Settings.RootNamespace
+	}
+	pods := keysOf(m, before, source.Pod, news[source.Pod], anew)
+	entries := keysOf(m, before, source.WorkloadEntry, news[source.WorkloadEntry], anew)
 	if nodes := news[source.Node]; nodes != nil && !anew {
 		pods = maps.Clone(pods)
 		if pods == nil {
 			pods = touched{}
 		}
-		for _, o := range m.objects[source.Pod].All() {
-			if nodes[source.Key{Kind: source.Node, Name: o.Spec.(*source.PodSpec).NodeName}] {
-				pods[o.Key] = true
+		for cluster, objects := range m.Everywhere(source.Pod) {
+			for _, space := range objects.spaces {
+				for _, o := range space {
+					if nodes[source.Key{Kind: source.Node, Name: o.Spec.(*source.PodSpec).NodeName, Cluster: cluster}] {
+						pods[o.Key] = true
+					}
+				}
 			}
 		}
 	}
@@ -85,7 +91,7 @@ func (m *Mesh) deriveWorkloads(before *Mesh, news *[kinds]touched, anew bool) (d
 	for _, keys := range []touched{pods, entries} {
 		for k := range keys {
 			var w *Workload
-			if o := m.objects[k.Kind].Get(k.Namespace, k.Name); o != nil {
+			if o := m.Get(k); o != nil {
 				w = m.workload(o)
 			}
 			was := e.now[k.Namespace][k]
@@ -112,7 +118,7 @@ func (m *Mesh) deriveWorkloads(before *Mesh, news *[kinds]touched, anew bool) (d
 	for _, w := range dirty {
 		if w.From.Kind == source.Pod {
 			for _, a := range w.Addresses {
-				p := place{w.From.Namespace, a}
+				p := place{w.From.Cluster, w.From.Namespace, a}
 				places[p], spaces[p.namespace] = true, true
 				delete(x.byAddress, p)
 			}
@@ -131,7 +137,7 @@ func (x *Workloads) readdress(places map[place]bool, spaces map[string]bool) {
 				continue
 			}
 			for _, a := range w.Addresses {
-				p := place{namespace, a}
+				p := place{w.From.Cluster, namespace, a}
 				if was := x.byAddress[p]; places[p] && (was == nil || w.From.Name < was.From.Name) {
 					x.byAddress[p] = w
 				}
@@ -161,11 +167,11 @@ func (m *Mesh) workload(o *source.Object) *Workload {
 		}
 	}
 	w.Account = m.Settings.Identity(o.Namespace, or(spec.ServiceAccountName, "default"))
-	w.Locality = m.nodeLocality(spec.NodeName)
+	w.Locality = m.nodeLocality(o.Cluster, spec.NodeName)
 	if said := o.Labels[labelLocality]; said != "" {
 		w.Locality = localityOf(strings.ReplaceAll(said, ".", "/"))
 	}
-	w.Network = m.network(o.Labels[labelNetwork], spec.Status.PodIP)
+	w.Network = m.network(o.Cluster, o.Labels[NetworkLabel], spec.Status.PodIP)
 	for _, c := range spec.Containers {
 		for _, p := range c.Ports {
 			if p.Name != "" {
@@ -197,23 +203,23 @@ func (m *Mesh) entryWorkload(k source.Key, spec *networking.WorkloadEntry, label
 	} else {
 		w.Sidecar = spec.GetServiceAccount() != ""
 	}
-	w.Network = m.network(or(spec.GetNetwork(), w.Labels[labelNetwork]), spec.GetAddress())
+	w.Network = m.network(k.Cluster, or(spec.GetNetwork(), w.Labels[NetworkLabel]), spec.GetAddress())
 	return w
 }
 
-// network says where an address is, of which something may be said.
-func (m *Mesh) network(said, address string) string {
+// network says where an address of a cluster is, of which something may be said.
+func (m *Mesh) network(cluster, said, address string) string {
 	if said != "" {
 		return said
 	}
-	if o := m.objects[source.Namespace].Get("", m.Settings.RootNamespace); o != nil && o.Labels[labelNetwork] != "" {
-		return o.Labels[labelNetwork]
+	if o := m.objectsOf(source.Namespace, cluster).Get("", m.Settings.RootNamespace); o != nil && o.Labels[NetworkLabel] != "" {
+		return o.Labels[NetworkLabel]
 	}
-	return m.Settings.networkOf(address)
+	return m.Settings.networkOf(cluster, address)
 }
 
-func (m *Mesh) nodeLocality(node string) Locality {
-	o := m.objects[source.Node].Get("", node)
+func (m *Mesh) nodeLocality(cluster, node string) Locality {
+	o := m.objectsOf(source.Node, cluster).Get("", node)
 	if o == nil {
 		return Locality{}
 	}

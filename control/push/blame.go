@@ -98,7 +98,7 @@ func (p *Push) find(t *translate.Translator, s suspicion) (keys []source.Key) {
 		instead := s.instead
 		if instead == nil {
 			for _, key := range s.recent {
-				if s.mesh.Objects(key.Kind).Get(key.Namespace, key.Name) != nil {
+				if s.mesh.Get(key) != nil {
 					instead = append(instead, source.Change{Key: key})
 				}
 			}

@@ -1,6 +1,8 @@
 package push
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/weftmesh/weft/control/mesh"
@@ -34,6 +36,9 @@ func (c *claims) give(key source.Key, name string) {
 // settle says what a source's change is to the mesh, in which now is the object of that name that counts; false: nothing.
 func (c *claims) settle(name string, change source.Change, now *source.Object) (source.Change, bool) {
 	key := change.Key
+	if key.Cluster != "" { // which nobody else has
+		return change, true
+	}
 	switch owner := c.owner(key); {
 	case now == nil:
 		if change.Object != nil {
@@ -44,15 +49,14 @@ func (c *claims) settle(name string, change source.Change, now *source.Object) (
 		return change, true
 	case owner == name:
 		delete(c.owners, key)
-		for _, next := range c.order {
-			if o := c.waits[key][next]; o != nil {
-				c.wait(key, next, nil)
-				c.give(key, next)
-				return source.Change{Key: key, Object: o}, true
-			}
+		for _, next := range c.waiting(key) {
+			o := c.waits[key][next]
+			c.wait(key, next, nil)
+			c.give(key, next)
+			return source.Change{Key: key, Object: o}, true
 		}
 		return change, true
-	case change.Object != nil && c.rank(name) < c.rank(owner):
+	case change.Object != nil && c.compare(name, owner) < 0:
 		c.wait(key, name, nil)
 		c.wait(key, owner, now)
 		c.give(key, name)
@@ -76,11 +80,20 @@ func (c *claims) wait(key source.Key, name string, o *source.Object) {
 	c.waits[key][name] = o
 }
 
-func (c *claims) rank(name string) int {
-	if at := slices.Index(c.order, name); at >= 0 {
-		return at
+// compare says which of two sources comes before the other: those that there were at the start in their order, then those that came later, by name.
+func (c *claims) compare(a, b string) int {
+	rank := func(name string) int {
+		if at := slices.Index(c.order, name); at >= 0 {
+			return at
+		}
+		return len(c.order)
 	}
-	return len(c.order)
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
+}
+
+// waiting are the sources whose object of a name waits, in their order.
+func (c *claims) waiting(key source.Key) []string {
+	return slices.SortedFunc(maps.Keys(c.waits[key]), c.compare)
 }
 
 // settle takes a source's changes to what they are to the mesh, after those of this round that have been settled before.
@@ -90,7 +103,7 @@ func (p *Push) settle(name string, changes []source.Change, round map[source.Key
 		now, is := round[c.Key]
 		if !is {
 			if now, is = p.cohorts.latest(c.Key); !is {
-				now = p.next.Objects(c.Kind).Get(c.Namespace, c.Name)
+				now = p.next.Get(c.Key)
 			}
 		}
 		was := now
@@ -100,11 +113,10 @@ func (p *Push) settle(name string, changes []source.Change, round map[source.Key
 			now = one.Object
 		}
 		before, found := p.doubled[c.Key], []source.Problem(nil)
-		if waits := p.claims.waits[c.Key]; len(waits) > 0 && now != nil {
-			for _, other := range p.claims.order {
-				if o := waits[other]; o != nil {
-					found = append(found, source.Problem{Key: o.Key, From: o.From, Text: "is in " + placeOf(p.claims.owner(c.Key), now) + " too, and that one counts"})
-				}
+		if waits := p.claims.waiting(c.Key); len(waits) > 0 && now != nil {
+			for _, other := range waits {
+				o := p.claims.waits[c.Key][other]
+				found = append(found, source.Problem{Key: o.Key, From: o.From, Text: "is in " + placeOf(p.claims.owner(c.Key), now) + " too, and that one counts"})
 			}
 			p.doubled[c.Key] = found
 		} else {

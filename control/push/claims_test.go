@@ -81,6 +81,12 @@ func TestAnObjectOfTwoSources(t *testing.T) {
 	})
 	p.Tell(p.ctx, "files", source.Batch{Changes: []source.Change{{Key: key}}})
 	p.eventually("the store's counts again", is("the store", revision("a.test")))
+	p.tell("cluster east", shop("c.test")) // which nobody knew of, and which comes last
+	p.eventually("the store's counts still", func(s Status) bool {
+		found := wrong(s)
+		return len(found) == 1 && found[0].Source == "cluster east" && strings.HasSuffix(found[0].Text, "VirtualService a/shop: is in the store (f.yaml) too, and that one counts") && is("the store", revision("a.test"))(s)
+	})
+	p.Tell(p.ctx, "cluster east", source.Batch{Changes: []source.Change{{Key: key}}})
 	p.eventually("nothing is wrong", func(s Status) bool { return len(wrong(s)) == 0 })
 }
 

@@ -21,6 +21,7 @@ type group struct {
 	key     string
 	proxy   *translate.Proxy
 	denied  string       // why they are told no credentials but their own; empty: they may be
+	cluster string       // whose credentials those would be
 	who     ca.Identity  // that all of them have shown to be; zero: nobody has
 	view    *server.View // that is shown to them; nil: none yet. The goroutine that runs writes it.
 	members map[*member]bool
@@ -44,10 +45,10 @@ type member struct {
 }
 
 // keyOf tells apart what translation tells apart. Names of proxies are not in it.
-func keyOf(p *translate.Proxy, who ca.Identity, denied string) string {
+func keyOf(p *translate.Proxy, who ca.Identity, cluster, denied string) string {
 	var b strings.Builder
 	if who != (ca.Identity{}) {
-		fmt.Fprintf(&b, "%s %q ", who, denied)
+		fmt.Fprintf(&b, "%s %q %q ", who, cluster, denied)
 	}
 	fmt.Fprintf(&b, "%d %q %q %q %q %q %d %q %q %q %q %q %+v %q %q %q", p.Role, p.Address, p.Namespace, p.Account, p.Domain, p.Network, p.Identity, p.Version, p.Cluster, p.Mesh, p.Service, p.Tracing, p.Traits, p.Locality.Region, p.Locality.Zone, p.Locality.SubZone)
 	for _, k := range slices.Sorted(maps.Keys(p.Labels)) {
@@ -73,12 +74,16 @@ func (p *Push) Join(s *server.Session) error {
 			return err
 		}
 	}
-	key := keyOf(proxy, shown.Who, shown.Denied)
+	key := keyOf(proxy, shown.Who, shown.Cluster, shown.Denied)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.Revision != "" && proxy.Revision != "" && proxy.Revision != p.Revision && !p.other {
 		p.other = true
 		p.Log.Warn("proxies that are meant for the control plane of another revision are told what this one has. It is said once; /status has all of them", "proxy", proxy.ID, "revision", proxy.Revision, "this", p.Revision)
+	}
+	if m := p.mesh; m != nil && !p.strange && len(m.Clusters()) > 0 && proxy.Cluster != "" && proxy.Cluster != m.Settings.Cluster && m.ClusterOf(proxy.Cluster) == "" {
+		p.strange = true
+		p.Log.Warn("proxies come of a cluster that is not attached, and are told what those of the first one are. It is said once; /status has all of them", "proxy", proxy.ID, "cluster", proxy.Cluster, "first", m.Settings.Cluster)
 	}
 	if err := p.revoked(shown); err != nil { // with the lock held, so that whoever is revoked meanwhile is not overlooked
 		p.count(turned, 1)
@@ -88,7 +93,7 @@ func (p *Push) Join(s *server.Session) error {
 	p.hold(s, proxy, shown)
 	g := p.groups[key]
 	if g == nil {
-		g = &group{key: key, proxy: proxy, who: shown.Who, denied: shown.Denied, members: map[*member]bool{}}
+		g = &group{key: key, proxy: proxy, who: shown.Who, denied: shown.Denied, cluster: shown.Cluster, members: map[*member]bool{}}
 		p.groups[key] = g
 		p.arrived = append(p.arrived, g)
 	}

@@ -26,8 +26,10 @@ const maxQueue = 64
 // Options are what a Push is made from.
 type Options struct {
 	// Sources are the names of those that will tell something. Nobody is told of a mesh before each has: half a mesh takes traffic away. Of an
-	// object that several have, the one of the first counts.
+	// object that several have, the one of the first counts. Others may come later, and come after these.
 	Sources []string
+	// Cluster is the own name of the first cluster; empty: the one that Istio gives it.
+	Cluster string
 	// Admit says whether a proxy is who it says it is, and may put right what it says of that. An error, with a status of gRPC's, turns it
 	// away. Nil: everybody is believed, and nobody has shown anything.
 	Admit func(*server.Session, *translate.Proxy) (Shown, error)
@@ -52,6 +54,7 @@ type Shown struct {
 	By          string            // how, for people
 	Certificate *x509.Certificate // if it was by one
 	Denied      string            // why it is told no credentials but its own; empty: it may be
+	Cluster     string            // that was asked whether it may be, by its key, and whose credentials those are; empty: the first one
 }
 
 // Push has the proxies of a server be told of a mesh that changes. It is the server's Control.
@@ -80,6 +83,7 @@ type Push struct {
 	refused    map[refusal]Refusal
 	plain      bool      // it was said that who comes in plain text is told no secrets
 	other      bool      // it was said that proxies come that are meant for another revision
+	strange    bool      // it was said that proxies come of a cluster that is not attached
 	open       int       // streams that have not answered all that came of changes
 	began      time.Time // the first of those
 	last       Round
@@ -123,7 +127,7 @@ func New(o Options) *Push {
 		owned:   map[source.Key]string{},
 		claims:  claims{order: o.Sources, owners: map[source.Key]string{}, waits: map[source.Key]map[string]*source.Object{}},
 		proxies: map[*server.Session]*member{}, groups: map[string]*group{}, refused: map[refusal]Refusal{},
-		next: mesh.New(), translator: translate.New(), memory: newGiver(),
+		next: mesh.New().Of(o.Cluster), translator: translate.New(), memory: newGiver(),
 		turn: make(chan struct{}, 1), asked: make(chan func()), suspicions: make(chan suspicion, maxSuspicions), keeping: make(chan struct{}, 1), findings: map[refusedAs]*finding{},
 		cohorts: cohorts{wait: cmp.Or(o.StepWait, DefaultStepWait), held: map[source.Key]*held{}}, timer: time.NewTimer(time.Hour),
 	}
@@ -344,7 +348,9 @@ func (p *Push) check(name string, changes []source.Change) (good []source.Change
 func (p *Push) note(t told) {
 	p.mu.Lock()
 	before := p.problems[t.source]
-	p.problems[t.source] = t.batch.Problems
+	if p.problems[t.source] = t.batch.Problems; len(t.batch.Problems) == 0 {
+		delete(p.problems, t.source)
+	}
 	first := p.awaited[t.source]
 	delete(p.awaited, t.source)
 	p.mu.Unlock()

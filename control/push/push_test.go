@@ -310,17 +310,17 @@ kind: Gateway
 metadata: {name: g, namespace: a}
 spec:
   selector: {istio: gateway}
-  servers: [{port: {number: 443, name: tls, protocol: TLS}, hosts: ["*.x.test"], tls: {mode: AUTO_PASSTHROUGH}}]
+  servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: ["*.x.test"], tls: {mode: SIMPLE, credentialName: "sds://one"}}]
 ---`
 	pl.tell("files", through+entry("y", "10.9.9.2"))
 	if got, want := names(c.next()), "outbound|80||y.test"; got != want {
 		t.Errorf("told of %q, want %q", got, want)
 	}
-	const line = "f.yaml:2: Gateway a/g: spec.servers[0].tls.mode: AUTO_PASSTHROUGH is not run yet"
+	const line = "f.yaml:2: Gateway a/g: spec.servers[0].tls.credentialName: "
 	pl.eventually("it is said", func(s Status) bool {
 		return len(s.Problems) == 1 && strings.HasPrefix(s.Problems[0].Text, line) && pl.log.has(line) && s.Objects["ServiceEntry"] == 2 && s.Objects["Gateway"] == 0
 	})
-	pl.tell("files", strings.Replace(through, "AUTO_PASSTHROUGH", "PASSTHROUGH", 1))
+	pl.tell("files", strings.Replace(through, "sds://", "", 1))
 	pl.eventually("it is right now", func(s Status) bool { return len(s.Problems) == 0 && s.Objects["Gateway"] == 1 })
 	pl.tell("files", through)
 	pl.eventually("it is wrong again, and the one before stays", func(s Status) bool { return len(s.Problems) == 1 && s.Objects["Gateway"] == 1 })

@@ -45,7 +45,10 @@ func (p *Push) happen(e event) {
 // careful says whether a change goes by cohorts: as its object says, or else as Options.ByCohorts does. What moves all the time, and what must not be
 // late, does not wait: endpoints and what they come from, secrets, and, unless the object says so, who may talk to whom.
 func (p *Push) careful(c source.Change) bool {
-	is := p.next.Objects(c.Kind).Get(c.Namespace, c.Name)
+	if c.Cluster != "" { // of a cluster that was attached: what there is to be found, and nothing that somebody asks of the mesh
+		return false
+	}
+	is := p.next.Get(c.Key)
 	o := c.Object
 	if o == nil {
 		if o = is; o == nil {
@@ -237,7 +240,7 @@ func (p *Push) regroup() {
 		return
 	}
 	g := first.group
-	n := &group{key: g.key + " first", first: true, proxy: g.proxy, who: g.who, denied: g.denied, view: g.view, dressed: g.dressed, members: map[*member]bool{first: true}}
+	n := &group{key: g.key + " first", first: true, proxy: g.proxy, who: g.who, denied: g.denied, cluster: g.cluster, view: g.view, dressed: g.dressed, members: map[*member]bool{first: true}}
 	p.forget(g, first)
 	first.group, p.groups[n.key], p.lone = n, n, n
 }
@@ -248,7 +251,7 @@ func (p *Push) rejoin(g *group) {
 		return
 	}
 	delete(p.groups, g.key)
-	key := keyOf(g.proxy, g.who, g.denied)
+	key := keyOf(g.proxy, g.who, g.cluster, g.denied)
 	to := p.groups[key]
 	if to == nil {
 		g.key, g.first = key, false

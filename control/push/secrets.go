@@ -68,7 +68,7 @@ func (p *Push) dress(g *group, m *mesh.Mesh, base *server.View, credentials []st
 			credentials = nil
 		}
 		var not []secrets.Withheld
-		d.has, not = p.Secrets.Credentials(m, g.who.Namespace, credentials, g.has)
+		d.has, not = p.Secrets.Credentials(m, g.cluster, g.who.Namespace, credentials, g.has)
 		d.withheld = append(d.withheld, not...)
 	}
 	if d.whole = g.whole; d.base != g.base || d.own != g.own || d.roots != g.roots || d.has != g.has || g.whole == nil {

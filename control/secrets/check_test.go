@@ -181,7 +181,7 @@ func TestCredentials(t *testing.T) {
 		{"kubernetes://../b/web", `it is of namespace ".."`},
 		{"default", "want a name"},
 	} {
-		part, not := s.Credentials(m, "a", []string{c.name}, nil)
+		part, not := s.Credentials(m, "", "a", []string{c.name}, nil)
 		if len(not) == 1 {
 			if not[0].Name != c.name || !strings.HasPrefix(not[0].Because, c.want) || part != nil {
 				t.Errorf("%s: %v, want %s", c.name, not, c.want)
@@ -202,13 +202,13 @@ func TestCredentials(t *testing.T) {
 		}
 	}
 	// What is the same stays the same, by pointer, and what is another is that alone.
-	part, _ := s.Credentials(m, "a", names, nil)
-	if again, _ := s.Credentials(m, "a", names, part); again != part {
+	part, _ := s.Credentials(m, "", "a", names, nil)
+	if again, _ := s.Credentials(m, "", "a", names, part); again != part {
 		t.Error("the same credentials are another part")
 	}
 	f.Issue("web", []string{"web.test"}, nil)
 	put(secretOf("a", "both", typeTLS, f.data("tls.crt", "web.pem", "tls.key", "web.key", "ca.crt", "ca.pem")))
-	next, _ := s.Credentials(m, "a", append(names, "kubernetes://both"), part)
+	next, _ := s.Credentials(m, "", "a", append(names, "kubernetes://both"), part)
 	same := 0
 	for _, r := range next.Resources {
 		if slices.Contains(part.Resources, r) {

@@ -18,7 +18,7 @@ type Withheld struct {
 }
 
 // credentialKey is who asks for what.
-type credentialKey struct{ namespace, name string }
+type credentialKey struct{ cluster, namespace, name string }
 
 // credential is what was made of an object. Views hold it, so that no key is kept that nobody has any more.
 type credential struct {
@@ -34,14 +34,14 @@ const (
 	rootsEnd    = "-cacert"
 )
 
-// Credentials are what a proxy that has shown to be of a namespace is told of credentials that its configuration names, and what it is not. last is what it
-// was told before, or nil: what is the same stays the same part.
-func (s *Secrets) Credentials(m *mesh.Mesh, namespace string, names []string, last *server.Part) (part *server.Part, not []Withheld) {
+// Credentials are what a proxy of a cluster that has shown to be of a namespace is told of credentials that its configuration names, and what it is not: they are those of its cluster, where it was asked whether it
+// may have them. last is what it was told before, or nil: what is the same stays the same part.
+func (s *Secrets) Credentials(m *mesh.Mesh, cluster, namespace string, names []string, last *server.Part) (part *server.Part, not []Withheld) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []*server.Resource
 	for _, name := range names {
-		r, err := s.credential(m, namespace, name)
+		r, err := s.credential(m, cluster, namespace, name)
 		if err != nil {
 			not = append(not, Withheld{name, err.Error()})
 			continue
@@ -59,7 +59,7 @@ func (s *Secrets) Credentials(m *mesh.Mesh, namespace string, names []string, la
 }
 
 // credential is one of them.
-func (s *Secrets) credential(m *mesh.Mesh, namespace, name string) (*server.Resource, error) {
+func (s *Secrets) credential(m *mesh.Mesh, cluster, namespace, name string) (*server.Resource, error) {
 	kind, of, roots, err := read(name, namespace)
 	if err != nil {
 		return nil, err
@@ -67,15 +67,16 @@ func (s *Secrets) credential(m *mesh.Mesh, namespace, name string) (*server.Reso
 	if of.Namespace != namespace { // before anybody looks whether it is there (hazard 83)
 		return nil, fmt.Errorf("it is of namespace %q and the proxy of %q: a proxy is told secrets of its own namespace only", of.Namespace, namespace)
 	}
-	o := m.Objects(kind).Get(of.Namespace, of.Name)
+	of.Cluster = cluster
+	o := m.Get(of)
 	if plain, ok := strings.CutSuffix(of.Name, rootsEnd); o == nil && ok && roots {
 		of.Name = plain // the one with the certificate has the roots, too
-		o = m.Objects(kind).Get(of.Namespace, of.Name)
+		o = m.Get(of)
 	}
 	if o == nil {
-		return nil, fmt.Errorf("there is no %s %s/%s", kind, of.Namespace, of.Name)
+		return nil, fmt.Errorf("there is no %s", of)
 	}
-	key := credentialKey{namespace, name}
+	key := credentialKey{cluster, namespace, name}
 	known := s.credentials[key]
 	if r := known.resource.Value(); r != nil && known.object == o {
 		return r, nil

@@ -22,6 +22,37 @@ type ServiceSpec struct {
 	Ports                    []ServicePort     `json:"ports,omitempty"`
 	Selector                 map[string]string `json:"selector,omitempty"`
 	PublishNotReadyAddresses bool              `json:"publishNotReadyAddresses,omitempty"`
+	ExternalIPs              []string          `json:"externalIPs,omitempty"`
+	Status                   ServiceStatus     `json:"-"` // it stands beside the spec
+}
+
+// ServiceStatus is where a Service is reached from outside of its cluster, as its load balancer says.
+type ServiceStatus struct {
+	LoadBalancer LoadBalancer `json:"loadBalancer,omitzero"`
+}
+
+// LoadBalancer is that of a Service.
+type LoadBalancer struct {
+	Ingress []LoadBalancerIngress `json:"ingress,omitempty"`
+}
+
+// LoadBalancerIngress is an address, or a name, of a load balancer.
+type LoadBalancerIngress struct {
+	IP       string `json:"ip,omitempty"`
+	Hostname string `json:"hostname,omitempty"`
+}
+
+// Reached are the addresses by which a Service is reached from outside of its cluster: those of its load balancer, or else those that its author says.
+func (s *ServiceSpec) Reached() (all []string) {
+	for _, one := range s.Status.LoadBalancer.Ingress {
+		if one.IP != "" {
+			all = append(all, one.IP)
+		}
+	}
+	if len(all) == 0 {
+		return s.ExternalIPs
+	}
+	return all
 }
 
 // ServicePort is a port of a Service.
@@ -175,6 +206,7 @@ func (r *reading) kubernetes(o *Object, fields, meta []*yaml.Node, w *writer) {
 	case Service:
 		spec := &ServiceSpec{}
 		part("spec", spec)
+		part("status", &spec.Status)
 		o.Spec = spec
 	case EndpointSlice:
 		spec := &EndpointSliceSpec{}

@@ -2,7 +2,6 @@ package source
 
 import (
 	"cmp"
-	"fmt"
 	"strings"
 	"time"
 )
@@ -43,6 +42,9 @@ const (
 type Key struct {
 	Kind            Kind
 	Namespace, Name string
+	// Cluster is the one that was attached and whose object it is, of the kinds of Kubernetes' that every cluster has by itself; empty: the first cluster, or no
+	// cluster at all. Of two clusters objects of one name are two objects.
+	Cluster string
 }
 
 // Object is a thing of a mesh. It never changes: a later version of it is another value.
@@ -70,10 +72,14 @@ type Origin struct {
 
 // String is what people find the object by.
 func (k Key) String() string {
-	if k.Namespace == "" {
-		return fmt.Sprintf("%s %s", k.Kind, k.Name)
+	text := k.Kind.String() + " "
+	if k.Namespace != "" {
+		text += k.Namespace + "/"
 	}
-	return fmt.Sprintf("%s %s/%s", k.Kind, k.Namespace, k.Name)
+	if text += k.Name; k.Cluster != "" {
+		text += " of the cluster " + k.Cluster
+	}
+	return text
 }
 
 // Path is a key as paths have it, such as virtualservices.networking.istio.io/shop/reviews. What has no namespace has "-" there, which is none.
@@ -96,12 +102,12 @@ func ParsePath(path string) (Key, bool) {
 	if namespace == "-" {
 		return Key{Kind: kind, Name: name}, true
 	}
-	return Key{kind, namespace, name}, len(namespace) <= maxName && names.MatchString(namespace)
+	return Key{Kind: kind, Namespace: namespace, Name: name}, len(namespace) <= maxName && names.MatchString(namespace)
 }
 
-// Compare orders keys: by kind, namespace and name.
+// Compare orders keys: by kind, namespace, name and cluster.
 func Compare(a, b Key) int {
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Cluster, b.Cluster))
 }
 
 // Change is an object that is new or another than it was, or that is gone.

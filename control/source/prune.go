@@ -225,7 +225,9 @@ var (
 		return s
 	}()
 	wanted = [kindCount]shape{
-		Service:       {"metadata": wantedAuthored, "spec": {"clusterIP": nil, "clusterIPs": nil, "type": nil, "externalName": nil, "ports": nil, "selector": nil, "publishNotReadyAddresses": nil}},
+		Service: {"metadata": wantedAuthored,
+			"spec":   {"clusterIP": nil, "clusterIPs": nil, "type": nil, "externalName": nil, "ports": nil, "selector": nil, "publishNotReadyAddresses": nil, "externalIPs": nil},
+			"status": {"loadBalancer": {"ingress": {"ip": nil, "hostname": nil}}}},
 		EndpointSlice: {"metadata": wantedMeta, "addressType": nil, "endpoints": nil, "ports": nil},
 		Pod: {"metadata": wantedMeta,
 			"spec":   {"nodeName": nil, "serviceAccountName": nil, "hostNetwork": nil, "containers": {"name": nil, "ports": nil}},

@@ -83,9 +83,10 @@ func ReadServed(kind Kind, data []byte, from Origin) (Served, error) {
 	case Service:
 		spec := &ServiceSpec{}
 		err = json.Unmarshal(data, &struct {
-			Metadata *servedMeta  `json:"metadata"`
-			Spec     *ServiceSpec `json:"spec"`
-		}{&meta, spec})
+			Metadata *servedMeta    `json:"metadata"`
+			Spec     *ServiceSpec   `json:"spec"`
+			Status   *ServiceStatus `json:"status"`
+		}{&meta, spec, &spec.Status})
 		o.Spec = spec
 	case EndpointSlice:
 		spec := &EndpointSliceSpec{}

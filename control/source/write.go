@@ -76,6 +76,10 @@ func manifest(o *Object, all bool) ([]byte, error) {
 			return text, nil
 		}
 		w.Spec = text
+	case *ServiceSpec:
+		if w.Spec = spec; len(spec.Status.LoadBalancer.Ingress) > 0 {
+			w.Status = spec.Status
+		}
 	case *EndpointSliceSpec:
 		w.AddressType, w.Endpoints, w.Ports = spec.AddressType, spec.Endpoints, spec.Ports
 	case *PodSpec:

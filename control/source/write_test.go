@@ -151,7 +151,7 @@ func TestManifestHasAdditions(t *testing.T) {
 			t.Fatal(f)
 		}
 		pairs, _ := (&writer{}).pairs(real(roots[0]), 0)
-		o, r := &Object{Key: Key{k, "default", "a"}}, &reading{}
+		o, r := &Object{Key: Key{Kind: k, Namespace: "default", Name: "a"}}, &reading{}
 		r.message(o, "spec", field(pairs, "spec"), &writer{})
 		if o.Spec == nil || o.More == nil {
 			t.Fatalf("%v: %q", o, said(r.Problems))
@@ -194,13 +194,13 @@ func TestManifestHasAdditions(t *testing.T) {
 
 func TestPaths(t *testing.T) {
 	for path, want := range map[string]Key{
-		"virtualservices.networking.istio.io/shop/reviews": {VirtualService, "shop", "reviews"},
-		"vs/shop/reviews":                    {VirtualService, "shop", "reviews"},
-		"VirtualService/shop/a.b":            {VirtualService, "shop", "a.b"},
-		"svc/shop/a":                         {Service, "shop", "a"},
-		"namespaces/-/shop":                  {Namespace, "", "shop"},
-		"meshconfig/-/default":               {MeshConfig, "", "default"},
-		"endpointslice.discovery.k8s.io/a/b": {EndpointSlice, "a", "b"},
+		"virtualservices.networking.istio.io/shop/reviews": {Kind: VirtualService, Namespace: "shop", Name: "reviews"},
+		"vs/shop/reviews":                    {Kind: VirtualService, Namespace: "shop", Name: "reviews"},
+		"VirtualService/shop/a.b":            {Kind: VirtualService, Namespace: "shop", Name: "a.b"},
+		"svc/shop/a":                         {Kind: Service, Namespace: "shop", Name: "a"},
+		"namespaces/-/shop":                  {Kind: Namespace, Namespace: "", Name: "shop"},
+		"meshconfig/-/default":               {Kind: MeshConfig, Namespace: "", Name: "default"},
+		"endpointslice.discovery.k8s.io/a/b": {Kind: EndpointSlice, Namespace: "a", Name: "b"},
 	} {
 		k, ok := ParsePath(path)
 		if !ok || k != want {

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -61,11 +62,16 @@ func Check(o *source.Object) (problems []source.Problem) {
 				c.warn(fmt.Sprintf("spec.jwtRules[%d].jwksUri", i), "proxies ask for the keys themselves: want a Service or ServiceEntry for its host, or no token of the issuer is good")
 			}
 		}
+	case *meshv1.MeshNetworks:
+		for name, n := range spec.GetNetworks() {
+			for i, g := range n.GetGateways() {
+				if a := g.GetAddress(); a != "" && net.ParseIP(a) == nil {
+					c.warn(fmt.Sprintf("spec.networks[%s].gateways[%d].address", name, i), "%q is a name, and is not resolved: the gateway is as if it were not there: want its IP", a)
+				}
+			}
+		}
 	case *networking.Gateway:
 		for i, s := range spec.GetServers() {
-			if s.GetTls().GetMode() == networking.ServerTLSSettings_AUTO_PASSTHROUGH {
-				c.refuse(fmt.Sprintf("spec.servers[%d].tls.mode", i), "AUTO_PASSTHROUGH is not run yet: want PASSTHROUGH, and routes for the names")
-			}
 			for _, name := range credentialNames(s.GetTls()) {
 				if !isCredential(name, false) {
 					c.refuse(fmt.Sprintf("spec.servers[%d].tls.credentialName", i), "%q: want the name of a Secret", name)

@@ -21,6 +21,7 @@ type clusterTraits struct {
 	settings *mesh.Settings
 	traits   Traits
 	identity Identity
+	passes   bool // others send to it by names of clusters
 }
 
 type clustersKey struct {
@@ -45,7 +46,7 @@ type serviceClustersKey struct {
 }
 
 func (t *Translator) clusterLayer(m *mesh.Mesh, p *Proxy, s *scope) *clusterLayer {
-	k := clusterTraits{m.Settings, p.Traits, p.Identity}
+	k := clusterTraits{m.Settings, p.Traits, p.Identity, s.passes}
 	return t.clusters.get(clustersKey{k, weak.Make(s.ruled), weak.Make(m.Endpoints.Steady)}, func() *clusterLayer {
 		layer := &clusterLayer{of: s.ruled, made: make([]*pieces, len(s.ruled.services))}
 		var all []*server.Resource
@@ -69,6 +70,10 @@ func (t *Translator) clustersOf(k *serviceClustersKey, endpoints *mesh.Endpoints
 	add := func(port int, subset *networking.Subset) {
 		if c := k.cluster(port, subset, endpoints); c != nil {
 			made.resources = append(made.resources, t.message(server.Clusters, c.Name, c))
+			if k.passes && passed(k.service) {
+				c = passage(c, k.service.Ports[port].Number, subset.GetName(), k.service.Host)
+				made.resources = append(made.resources, t.message(server.Clusters, c.Name, c))
+			}
 		}
 	}
 	for i, port := range k.service.Ports {
@@ -241,7 +246,7 @@ func chosen(e *mesh.Endpoints, at int, subset *networking.Subset) []*mesh.Endpoi
 	}
 	var list []*mesh.Endpoint
 	for _, one := range e.Ports[at] {
-		if has(one.Labels, subset.GetLabels()) {
+		if one.Has(subset.GetLabels()) {
 			list = append(list, one)
 		}
 	}

@@ -25,6 +25,8 @@ type assignmentTraits struct {
 	traits   Traits
 	locality mesh.Locality // if some rule asks for it
 	peers    *mesh.Peers   // if some have workloads take plain text only
+	prefers  string        // what it has of labels by which some rule has endpoints ordered, a line each
+	horizon
 }
 
 type endpointsKey struct {
@@ -54,7 +56,7 @@ type serviceEndpointsKey struct {
 }
 
 func (t *Translator) endpointLayer(m *mesh.Mesh, p *Proxy, s *scope) *endpointLayer {
-	k := assignmentTraits{settings: m.Settings, traits: Traits{Istio: p.Traits.Istio, Gateway: p.Traits.Gateway, Proxyless: p.Traits.Proxyless}}
+	k := assignmentTraits{settings: m.Settings, traits: Traits{Istio: p.Traits.Istio, Gateway: p.Traits.Gateway, Proxyless: p.Traits.Proxyless}, prefers: preferences(m, p, s), horizon: horizonOf(m, p, s)}
 	if m.Peers.Disables() {
 		k.peers = m.Peers
 	}
@@ -98,8 +100,13 @@ func (t *Translator) endpointsOf(k *serviceEndpointsKey) *pieces {
 	add := func(at int, subset *networking.Subset) {
 		port := k.service.Ports[at]
 		p := policyOf(k.rule, subset.GetName(), port.Number)
-		a := assignment(&k.assignmentTraits, outboundName(port.Number, subset.GetName(), k.service.Host), chosen(k.endpoints, at, subset), p.outlier != nil, p.balancer)
+		list := chosen(k.endpoints, at, subset)
+		a := assignment(&k.assignmentTraits, outboundName(port.Number, subset.GetName(), k.service.Host), k.reached(list, p.tls), p.outlier != nil, p.balancer)
 		made.resources = append(made.resources, t.message(server.Endpoints, a.ClusterName, a))
+		if k.passes && passed(k.service) {
+			a = assignment(&k.assignmentTraits, serverName(port.Number, subset.GetName(), k.service.Host), k.behind(list), p.outlier != nil, p.balancer)
+			made.resources = append(made.resources, t.message(server.Endpoints, a.ClusterName, a))
+		}
 	}
 	for i, port := range k.service.Ports {
 		if port.Protocol == mesh.UDP {
@@ -118,15 +125,27 @@ func (t *Translator) endpointsOf(k *serviceEndpointsKey) *pieces {
 // assignment is a cluster's endpoints by where they are. failing: those that fail are noticed, so that others may stand in for them.
 func assignment(k *assignmentTraits, name string, list []*mesh.Endpoint, failing bool, balancer *networking.LoadBalancerSettings) *endpointv3.ClusterLoadAssignment {
 	a := &endpointv3.ClusterLoadAssignment{ClusterName: name}
-	by := map[mesh.Locality]*endpointv3.LocalityLbEndpoints{}
+	type group struct {
+		where mesh.Locality
+		after int
+	}
+	by, after := map[group]*endpointv3.LocalityLbEndpoints{}, map[*endpointv3.LocalityLbEndpoints]int{}
+	order := k.preference(failing, balancer)
 	for _, e := range list {
-		l := by[e.Locality]
+		if e.Address == "" { // and no gateway leads to it
+			continue
+		}
+		at := group{e.Locality, 0}
+		if order != nil {
+			at.after = order(e)
+		}
+		l := by[at]
 		if l == nil {
 			l = &endpointv3.LocalityLbEndpoints{LoadBalancingWeight: u32(0)}
 			if e.Locality != (mesh.Locality{}) || k.traits.Proxyless { // a client of gRPC's refuses endpoints that are nowhere
 				l.Locality = &corev3.Locality{Region: e.Locality.Region, Zone: e.Locality.Zone, SubZone: e.Locality.SubZone}
 			}
-			by[e.Locality] = l
+			by[at], after[l] = l, at.after
 			a.Endpoints = append(a.Endpoints, l)
 		}
 		one := k.endpoint(e)
@@ -134,9 +153,9 @@ func assignment(k *assignmentTraits, name string, list []*mesh.Endpoint, failing
 		l.LoadBalancingWeight.Value += one.LoadBalancingWeight.GetValue()
 	}
 	slices.SortFunc(a.Endpoints, func(x, y *endpointv3.LocalityLbEndpoints) int {
-		return cmp.Or(cmp.Compare(x.Locality.GetRegion(), y.Locality.GetRegion()), cmp.Compare(x.Locality.GetZone(), y.Locality.GetZone()), cmp.Compare(x.Locality.GetSubZone(), y.Locality.GetSubZone()))
+		return cmp.Or(cmp.Compare(x.Locality.GetRegion(), y.Locality.GetRegion()), cmp.Compare(x.Locality.GetZone(), y.Locality.GetZone()), cmp.Compare(x.Locality.GetSubZone(), y.Locality.GetSubZone()), cmp.Compare(after[x], after[y]))
 	})
-	arrange(k, a, failing, balancer)
+	arrange(k, a, failing, balancer, after)
 	return a
 }
 
@@ -150,11 +169,15 @@ func (k *assignmentTraits) endpoint(e *mesh.Endpoint) *endpointv3.LbEndpoint {
 	text := func(name, value string) *structpb.Struct {
 		return &structpb.Struct{Fields: map[string]*structpb.Value{name: structpb.NewStringValue(value)}}
 	}
-	if e.Sidecar && !(k.peers != nil && k.peers.For(e.Workload.Namespace, e.Labels).At(e.Port) == mesh.Disable) {
+	if k.takesMTLS(e) {
 		meta["envoy.transport_socket_match"] = text("tlsMode", "istio")
 	}
-	if k.traits.Istio && e.Workload.Name != "" {
-		meta["istio"] = text("workload", workloadText(e))
+	switch {
+	case !k.traits.Istio:
+	case e.Workload.Name != "":
+		meta["istio"] = text("workload", workloadText(e, cmp.Or(e.Cluster, k.settings.Cluster)))
+	case e.Gateway:
+		meta["istio"] = text("workload", ";;;;"+e.Cluster)
 	}
 	if len(meta) > 0 {
 		one.Metadata = &corev3.Metadata{FilterMetadata: meta}
@@ -162,12 +185,17 @@ func (k *assignmentTraits) endpoint(e *mesh.Endpoint) *endpointv3.LbEndpoint {
 	return one
 }
 
+// takesMTLS tells whether an endpoint takes mTLS of the mesh.
+func (k *assignmentTraits) takesMTLS(e *mesh.Endpoint) bool {
+	return e.Sidecar && !(k.peers != nil && k.peers.For(e.Workload.Namespace, e.Labels).At(e.Port) == mesh.Disable)
+}
+
 // workloadText is what istio.stats reads of an endpoint: the workload's name, namespace, canonical name and revision, and cluster.
-func workloadText(e *mesh.Endpoint) string {
+func workloadText(e *mesh.Endpoint, cluster string) string {
 	name := e.Labels["service.istio.io/canonical-name"]
 	if name == "" {
 		name = cmp.Or(e.Labels["app.kubernetes.io/name"], e.Labels["app"], e.Workload.Name)
 	}
 	revision := cmp.Or(e.Labels["service.istio.io/canonical-revision"], e.Labels["app.kubernetes.io/version"], e.Labels["version"], "latest")
-	return strings.Join([]string{e.Workload.Name, e.Workload.Namespace, name, revision, "Kubernetes"}, ";")
+	return strings.Join([]string{e.Workload.Name, e.Workload.Namespace, name, revision, cluster}, ";")
 }

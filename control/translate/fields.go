@@ -63,7 +63,7 @@ var known = map[string]fields{
 	forNetworking + "LoadBalancerSettings.ConsistentHashLB.HTTPCookie.Attribute": {run: "name value"},
 	forNetworking + "LoadBalancerSettings.ConsistentHashLB.RingHash":             {run: "minimum_ring_size"},
 	forNetworking + "LoadBalancerSettings.ConsistentHashLB.MagLev":               {run: "table_size"},
-	forNetworking + "LocalityLoadBalancerSetting":                                {run: "distribute failover enabled"},
+	forNetworking + "LocalityLoadBalancerSetting":                                {run: "distribute failover failover_priority enabled"},
 	forNetworking + "LocalityLoadBalancerSetting.Distribute":                     {run: "from to"},
 	forNetworking + "LocalityLoadBalancerSetting.Failover":                       {run: "from to"},
 	forNetworking + "WarmupConfiguration":                                        {run: "duration minimum_percent aggression"},
@@ -118,14 +118,17 @@ var known = map[string]fields{
 	forSecurity + "JWTHeader":     {run: "name prefix"},
 	forSecurity + "ClaimToHeader": {run: "header claim"},
 
-	forMesh + "MeshNetworks":             {run: "networks"},
-	forMesh + "Network":                  {run: "endpoints", warn: "gateways"},
-	forMesh + "Network.NetworkEndpoints": {run: "from_cidr from_registry"},
+	forMesh + "MeshNetworks":                        {run: "networks"},
+	forMesh + "Network":                             {run: "endpoints gateways"},
+	forMesh + "Network.NetworkEndpoints":            {run: "from_cidr from_registry"},
+	forMesh + "Network.IstioNetworkGateway":         {run: "registry_service_name address port", idle: "locality"}, // Istio does not run it either
+	forMesh + "MeshConfig.ServiceSettings":          {run: "settings hosts"},
+	forMesh + "MeshConfig.ServiceSettings.Settings": {run: "cluster_local"},
 	forMesh + "MeshConfig": {
-		run: "access_log_file access_log_format access_log_encoding proxy_listen_port proxy_inbound_listen_port connect_timeout protocol_detection_timeout tcp_keepalive outbound_traffic_policy enable_auto_mtls trust_domain trust_domain_aliases default_service_export_to default_virtual_service_export_to default_destination_rule_export_to root_namespace locality_lb_setting dns_refresh_rate h2_upgrade_policy path_normalization default_config default_http_retry_policy mesh_mTLS tls_defaults default_traffic_policy extension_providers default_providers enable_tracing inbound_traffic_policy inbound_cluster_stat_name outbound_cluster_stat_name verify_certificate_at_client default_inbound_http_retry_policy",
+		run: "service_settings access_log_file access_log_format access_log_encoding proxy_listen_port proxy_inbound_listen_port connect_timeout protocol_detection_timeout tcp_keepalive outbound_traffic_policy enable_auto_mtls trust_domain trust_domain_aliases default_service_export_to default_virtual_service_export_to default_destination_rule_export_to root_namespace locality_lb_setting dns_refresh_rate h2_upgrade_policy path_normalization default_config default_http_retry_policy mesh_mTLS tls_defaults default_traffic_policy extension_providers default_providers enable_tracing inbound_traffic_policy inbound_cluster_stat_name outbound_cluster_stat_name verify_certificate_at_client default_inbound_http_retry_policy",
 		// what is for ingress controllers, for agents, for the control plane's own parts, and what Istio itself does not run any more
 		idle: "ingress_class ingress_service ingress_controller_mode ingress_selector config_sources certificates enable_prometheus_merge ca ca_certificates disable_envoy_listener_log enable_envoy_access_log_service discovery_selectors",
-		warn: "proxy_http_port hbone_idle_timeout zone_aware_lb_setting service_settings service_scope_configs service_entry_visibility",
+		warn: "proxy_http_port hbone_idle_timeout zone_aware_lb_setting service_scope_configs service_entry_visibility",
 	},
 	"istio.networking.v1beta1.ProxyConfig": {idle: "selector concurrency environment_variables image"},
 	forMesh + "ProxyConfig": {

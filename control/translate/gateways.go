@@ -77,15 +77,12 @@ func (t *Translator) gateway(m *mesh.Mesh, p *Proxy, s *scope) *gateway {
 	k := gatewayKey{connections: t.connections(m, p, s, false), identity: p.Identity, ruled: weak.Make(s.ruled), routes: weak.Make(m.Routes), namespace: p.Namespace}
 	var held [2]*space
 	k.guards, held = t.guards(m, p, s.ruled.seen)
-	var objects []*source.Object
-	for _, o := range m.Gateways.All() {
-		if selector := o.Spec.(*networking.Gateway).GetSelector(); has(p.Labels, selector) {
-			objects = append(objects, o)
-			k.objects = t.chains.add(k.objects, o)
-		}
+	objects := gatewaysOf(m, p)
+	for _, o := range objects {
+		k.objects = t.chains.add(k.objects, o)
 	}
 	targets := map[uint32]uint32{}
-	for _, one := range serving(m, p, t.aged(m, p.Namespace)) {
+	for _, one := range serving(m, p, t.aged(m, p.Namespace, s.place.cluster)) {
 		targets[one.asked] = one.number
 		k.objects = t.chains.add(k.objects, one)
 	}
@@ -104,6 +101,16 @@ func (t *Translator) gateway(m *mesh.Mesh, p *Proxy, s *scope) *gateway {
 		w.write()
 		return w.made
 	})
+}
+
+// gatewaysOf are the Gateways that choose a proxy.
+func gatewaysOf(m *mesh.Mesh, p *Proxy) (all []*source.Object) {
+	for _, o := range m.Gateways.All() {
+		if has(p.Labels, o.Spec.(*networking.Gateway).GetSelector()) {
+			all = append(all, o)
+		}
+	}
+	return all
 }
 
 // gatewayWriter puts the listeners and tables of a gateway together.
@@ -205,6 +212,10 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
 			c.TransportSocket = d.tls(w.k.settings, w.k.identity)
 		}
 		add(c)
+		return
+	}
+	if d.server.GetTls().GetMode() == networking.ServerTLSSettings_AUTO_PASSTHROUGH {
+		w.passages(d, add)
 		return
 	}
 	raw := &listenerWriter{t: w.t, k: &listenersKey{connections: w.k.connections, namespace: w.k.namespace}, ruled: w.scope.ruled, proxy: w.proxy, who: &w.k.guards}

@@ -58,7 +58,7 @@ type portMode struct {
 func (t *Translator) inbound(m *mesh.Mesh, p *Proxy, c *common) *inbound {
 	s := c.scope
 	k := inboundKey{connections: c.serving, identity: p.Identity}
-	services := t.aged(m, p.Namespace)
+	services := t.aged(m, p.Namespace, s.place.cluster)
 	ports, said := ingressOf(s.sidecar, p.Traits)
 	if !said && !p.Traits.Bound { // what nobody redirects goes to the workload itself, unless a Sidecar says otherwise
 		ports = serving(m, p, services)
@@ -87,20 +87,20 @@ func (t *Translator) inbound(m *mesh.Mesh, p *Proxy, c *common) *inbound {
 }
 
 type agedKey struct {
-	services  ref[mesh.Services]
-	namespace string
+	services           ref[mesh.Services]
+	namespace, cluster string
 }
 
-// aged is the services of a namespace, the oldest first.
+// aged is the services of a namespace that are for workloads of a cluster, the oldest first.
 type aged struct {
 	services []*mesh.Service
 	chosen   map[string][]int      // those that choose by labels, by one of them
 	others   map[*mesh.Service]int // those that do not
 }
 
-func (t *Translator) aged(m *mesh.Mesh, namespace string) *aged {
-	return t.ageds.get(agedKey{weak.Make(m.Services), namespace}, func() *aged {
-		a := &aged{services: m.Services.In(namespace), chosen: map[string][]int{}, others: map[*mesh.Service]int{}}
+func (t *Translator) aged(m *mesh.Mesh, namespace, cluster string) *aged {
+	return t.ageds.get(agedKey{weak.Make(m.Services), namespace, cluster}, func() *aged {
+		a := &aged{services: m.Services.In(namespace, cluster), chosen: map[string][]int{}, others: map[*mesh.Service]int{}}
 		slices.SortStableFunc(a.services, func(a, b *mesh.Service) int { return a.Created.Compare(b.Created) })
 		for i, s := range a.services {
 			if len(s.Selector) == 0 {
@@ -122,11 +122,13 @@ func (t *Translator) aged(m *mesh.Mesh, namespace string) *aged {
 // serving finds the ports that a workload serves: of the services of its namespace that choose it by its labels, or that have its address. Of
 // several services of a port the oldest counts.
 func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
-	workload := m.Workloads.At(p.Namespace, p.Address)
+	workload := m.Workloads.At(m.ClusterOf(p.Cluster), p.Namespace, p.Address)
 	var look []int
 	if p.Address != "" {
 		for _, s := range m.Endpoints.At(p.Namespace, p.Address) {
-			look = append(look, services.others[s])
+			if at, is := services.others[s]; is { // or it is another cluster's
+				look = append(look, at)
+			}
 		}
 	}
 	for k, v := range p.Labels {

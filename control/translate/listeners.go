@@ -21,6 +21,7 @@ type listenersKey struct {
 	ruled     ref[ruled]
 	raw       *chain           // VirtualServices that have something to say of TCP and TLS
 	endpoints ref[mesh.Steady] // if some services are reached at their endpoints' addresses
+	network   string           // likewise, and networks have ways in
 	namespace string
 	labels    string // of the proxy, if raw asks for some
 	blocked   bool
@@ -39,6 +40,9 @@ func (t *Translator) listenerLayer(m *mesh.Mesh, p *Proxy, s *scope) *listenerLa
 	}
 	if s.ruled.addressed {
 		k.endpoints = weak.Make(m.Endpoints.Steady)
+		if m.Networks != nil {
+			k.network = s.place.network
+		}
 	}
 	return t.listeners.get(k, func() *listenerLayer {
 		w := &listenerWriter{t: t, k: &k, ruled: s.ruled, proxy: p, who: unguarded, wild: map[uint32]*wildPort{}, named: map[string]bool{}}
@@ -134,14 +138,20 @@ func (w *listenerWriter) port(svc *mesh.Service, rule *mesh.DestinationRule, at 
 		wild().raw = append(wild().raw, wildService{svc, rule, port, ""})
 		return
 	}
-	addresses := svc.Addresses
+	addresses, any := w.ruled.addresses(svc)
+	if !any {
+		return
+	}
 	if len(addresses) == 0 && w.k.traits.Allocated && svc.Allocated != "" {
 		addresses = []string{svc.Allocated}
 	}
 	if podAddressed(svc) {
 		if e := endpoints.Of(svc); at < len(e.Ports) {
+			here := horizon{network: w.k.network}
 			for _, one := range e.Ports[at] {
-				w.addressed(svc, rule, port, one.Address)
+				if one.Address != "" && here.near(one) { // an address of another network is somebody else's here
+					w.addressed(svc, rule, port, one.Address)
+				}
 			}
 		}
 		return
@@ -283,7 +293,7 @@ func finished(l *listenerv3.Listener) *listenerv3.Listener {
 	for _, c := range l.FilterChains {
 		m := c.GetFilterChainMatch()
 		tls = tls || len(m.GetServerNames()) > 0 || m.GetTransportProtocol() == "tls"
-		http = http || len(m.GetApplicationProtocols()) > 0
+		http = http || len(m.GetApplicationProtocols()) > 0 && m.GetTransportProtocol() != "tls"
 	}
 	if tls {
 		l.ListenerFilters = append(l.ListenerFilters, tlsInspector())

@@ -51,7 +51,8 @@ func zoned(s *mesh.Settings, rule *mesh.DestinationRule) bool {
 }
 
 // arrange gives places weights or priorities as seen from where the client is. Without word of failing endpoints nobody could stand in for another.
-func arrange(k *assignmentTraits, a *endpointv3.ClusterLoadAssignment, failing bool, b *networking.LoadBalancerSettings) {
+// after is how places stand behind one another by the labels of what is there.
+func arrange(k *assignmentTraits, a *endpointv3.ClusterLoadAssignment, failing bool, b *networking.LoadBalancerSettings, after map[*endpointv3.LocalityLbEndpoints]int) {
 	set := localitySetting(k.settings, b)
 	if set == nil {
 		return
@@ -66,13 +67,18 @@ func arrange(k *assignmentTraits, a *endpointv3.ClusterLoadAssignment, failing b
 		return
 	}
 	failing = failing || k.settings.Config.GetDefaultTrafficPolicy().GetOutlierDetection() != nil
-	if !failing || k.locality == (mesh.Locality{}) {
+	labelled := len(set.GetFailoverPriority()) > 0
+	if !failing || k.locality == (mesh.Locality{}) && !labelled {
 		return
 	}
 	far := map[*endpointv3.LocalityLbEndpoints]int{}
 	var seen []int
 	for _, l := range a.Endpoints {
-		n := distance(set, k.locality, l)
+		n := 0
+		if !labelled || len(set.GetFailover()) > 0 {
+			n = distance(set, k.locality, l) * (len(set.GetFailoverPriority()) + 1)
+		}
+		n += after[l]
 		far[l] = n
 		seen = append(seen, n)
 	}
@@ -148,4 +154,63 @@ func weigh(a *endpointv3.ClusterLoadAssignment, to map[string]uint32) {
 		return slices.Index(a.Endpoints, x) - slices.Index(a.Endpoints, y)
 	})
 	a.Endpoints = kept
+}
+
+// prefer notes the labels by which a rule, or the mesh, has endpoints ordered.
+func (r *ruled) prefer(s *mesh.Settings, rule *mesh.DestinationRule) {
+	of := func(set *networking.LocalityLoadBalancerSetting) {
+		for _, said := range set.GetFailoverPriority() {
+			if name, _, _ := strings.Cut(said, "="); !slices.Contains(r.preferred, name) {
+				r.preferred = append(r.preferred, name)
+			}
+		}
+	}
+	of(s.Config.GetLocalityLbSetting())
+	if rule == nil {
+		return
+	}
+	policy := func(t *networking.TrafficPolicy) {
+		of(t.GetLoadBalancer().GetLocalityLbSetting())
+		for _, p := range t.GetPortLevelSettings() {
+			of(p.GetLoadBalancer().GetLocalityLbSetting())
+		}
+	}
+	policy(rule.Spec.GetTrafficPolicy())
+	for _, sub := range rule.Spec.GetSubsets() {
+		policy(sub.GetTrafficPolicy())
+	}
+}
+
+// preferences is what a proxy has of the labels by which some rule has endpoints ordered: those of a workload, and where it is.
+func preferences(m *mesh.Mesh, p *Proxy, s *scope) string {
+	if len(s.ruled.preferred) == 0 {
+		return ""
+	}
+	self := mesh.Endpoint{Labels: p.Labels, Locality: p.Locality, Network: s.place.network, Cluster: m.Settings.ClusterName(s.place.cluster)}
+	var b strings.Builder
+	for _, name := range s.ruled.preferred {
+		if value, is := self.Label(name); is {
+			b.WriteString("\n" + name + "=" + strings.ReplaceAll(value, "\n", " ") + "\n")
+		}
+	}
+	return b.String()
+}
+
+// preference says how far behind endpoints stand by their labels: 0 is who has all that is asked for, as the proxy has it or as it is said, and each label that comes earlier weighs more than
+// those after it. nil: labels do not matter.
+func (k *assignmentTraits) preference(failing bool, b *networking.LoadBalancerSettings) func(*mesh.Endpoint) int {
+	asked := localitySetting(k.settings, b).GetFailoverPriority()
+	if len(asked) == 0 || !failing && k.settings.Config.GetDefaultTrafficPolicy().GetOutlierDetection() == nil {
+		return nil
+	}
+	return func(e *mesh.Endpoint) int {
+		for i, said := range asked {
+			name, want, exact := strings.Cut(said, "=")
+			have, is := e.Label(name)
+			if exact && have != want || !exact && (!is || !strings.Contains(k.prefers, "\n"+name+"="+have+"\n")) {
+				return len(asked) - i
+			}
+		}
+		return 0
+	}
 }

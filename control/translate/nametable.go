@@ -31,7 +31,7 @@ type namesLayer struct {
 
 func (t *Translator) namesLayer(m *mesh.Mesh, p *Proxy, s *scope) *namesLayer {
 	seen := s.ruled.seen
-	k := namesKey{seen: weak.Make(seen), allocated: p.Traits.Allocated, network: p.Network}
+	k := namesKey{seen: weak.Make(seen), allocated: p.Traits.Allocated, network: s.place.network}
 	for _, svc := range seen.services {
 		if unaddressed(svc) {
 			k.endpoints = t.chains.add(k.endpoints, m.Endpoints.Of(svc))
@@ -40,7 +40,7 @@ func (t *Translator) namesLayer(m *mesh.Mesh, p *Proxy, s *scope) *namesLayer {
 	return t.names.get(k, func() *namesLayer {
 		w := nameTable{}
 		for _, svc := range seen.services {
-			w.add(svc, m.Endpoints.Of(svc), &k)
+			w.add(seen, svc, m.Endpoints.Of(svc), &k, m.Settings.ClusterName(seen.cluster))
 		}
 		return &namesLayer{t.part(server.Names, []*server.Resource{t.resource(server.Names, namesName, w.bytes())}), seen}
 	})
@@ -61,13 +61,15 @@ type nameInfo struct {
 // nameTable is names with what is known of them.
 type nameTable map[string]*nameInfo
 
-// add takes a service in. Of those that have no address, as Istio: the addresses of their endpoints, and each endpoint that has a host name by that.
-func (t nameTable) add(svc *mesh.Service, endpoints *mesh.Endpoints, k *namesKey) {
+// add takes a service in. Of those that have no address, as Istio: the addresses of their endpoints, and each endpoint that has a host name by that: of several
+// clusters' the one of its own cluster, home.
+func (t nameTable) add(seen *seen, svc *mesh.Service, endpoints *mesh.Endpoints, k *namesKey, home string) {
 	info := &nameInfo{kubernetes: svc.Kubernetes()}
 	if info.kubernetes {
 		info.short, info.namespace = svc.Name, svc.Namespace
 	}
-	for _, said := range svc.Addresses {
+	addresses, _ := seen.addresses(svc)
+	for _, said := range addresses {
 		if a, ok := single(said); ok {
 			info.addresses = append(info.addresses, a)
 		}
@@ -77,20 +79,24 @@ func (t nameTable) add(svc *mesh.Service, endpoints *mesh.Endpoints, k *namesKey
 	}
 	if unaddressed(svc) && len(endpoints.Ports) > 0 {
 		short, domain, _ := strings.Cut(svc.Host, ".")
+		own := map[string]bool{} // host names of endpoints at home
+		for _, e := range endpoints.Ports[0] {
+			own[e.Hostname] = own[e.Hostname] || e.Cluster == home
+		}
 		for _, e := range endpoints.Ports[0] {
 			a, ok := single(e.Address)
 			if !ok || e.Network != "" && k.network != "" && e.Network != k.network { // it is reached by a gateway, which no name leads to
 				continue
 			}
 			info.addresses = append(info.addresses, a)
-			if e.Hostname == "" {
+			if e.Hostname == "" || e.Cluster != home && own[e.Hostname] {
 				continue
 			}
-			own := e.Hostname + "." + short
-			one := t[own+"."+domain]
+			name := e.Hostname + "." + short
+			one := t[name+"."+domain]
 			if one == nil {
-				one = &nameInfo{kubernetes: true, short: own, namespace: svc.Namespace}
-				t[own+"."+domain] = one
+				one = &nameInfo{kubernetes: true, short: name, namespace: svc.Namespace}
+				t[name+"."+domain] = one
 			}
 			one.addresses = append(one.addresses, a)
 		}

@@ -38,7 +38,7 @@ func (t *Translator) proxyless(m *mesh.Mesh, p *Proxy, s *scope) *proxyless {
 		var clusters, listeners, tables []*server.Resource
 		for i, svc := range s.ruled.services {
 			rule := s.ruled.rules[i]
-			key := serviceClustersKey{clusterTraits: clusterTraits{m.Settings, Traits{}, NoIdentity}, service: svc, rule: rule}
+			key := serviceClustersKey{clusterTraits: clusterTraits{settings: m.Settings, identity: NoIdentity}, service: svc, rule: rule}
 			for at, port := range svc.Ports {
 				if svc.Resolution != mesh.Listed || !port.Protocol.IsHTTP() && port.Protocol != mesh.Unknown {
 					continue

@@ -24,8 +24,13 @@ func References(m *mesh.Mesh) []source.Problem {
 	for _, s := range m.Services.All() {
 		r.host(s.Host)
 	}
-	for _, o := range m.Objects(source.Service).All() { // an ExternalName is no service of the mesh's, and is there all the same
-		r.host(m.Settings.HostIn(o.Name, o.Namespace))
+	for _, objects := range m.Everywhere(source.Service) {
+		for _, o := range objects.All() {
+			r.host(m.Settings.HostIn(o.Name, o.Namespace)) // an ExternalName is no service of the mesh's, and is there all the same
+			if network := o.Labels[mesh.NetworkLabel]; network != "" && len(o.Spec.(*source.ServiceSpec).Reached()) == 0 {
+				r.of(o).warn("metadata.labels["+mesh.NetworkLabel+"]", "it is the way into the network %q, and nobody comes in: want an address of its load balancer, which must not be a name, or externalIPs", network)
+			}
+		}
 	}
 	rules := m.Objects(source.DestinationRule).All()
 	for _, o := range rules {

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"weak"
@@ -17,9 +18,24 @@ type scope struct {
 	ruled    *ruled
 	virtuals *virtuals
 	settings *mesh.Settings
+	place    whereabouts
+	passes   bool // it is a gateway that others send to by names of clusters
+}
+
+// whereabouts is where a proxy is, among clusters and networks.
+type whereabouts struct{ cluster, network string }
+
+// placeOf finds it. Of a cluster that is not known it is as if it were in the first.
+func placeOf(m *mesh.Mesh, p *Proxy) whereabouts {
+	at := whereabouts{cluster: m.ClusterOf(p.Cluster), network: p.Network}
+	if m.Networks != nil {
+		at.network = m.Network(at.cluster, cmp.Or(p.Network, p.Labels[mesh.NetworkLabel]), p.Namespace, p.Address)
+	}
+	return at
 }
 
 type seenKey struct {
+	cluster   string
 	services  ref[mesh.Services]
 	namespace string
 	sidecar   *source.Object
@@ -31,6 +47,17 @@ type seen struct {
 	services  []*mesh.Service
 	byHost    map[string]int
 	addressed bool // some are reached at their endpoints' addresses
+	cluster   string
+	own       map[string]bool // addresses of Services of that cluster; nil: no other one has Services here
+}
+
+// addresses are those of a service as its cluster has them. In another cluster, where a Service has one of them, that one is meant; false: then there are none.
+func (s *seen) addresses(svc *mesh.Service) (list []string, any bool) {
+	if s.own == nil || foreign(svc, s.cluster) == 0 {
+		return svc.Addresses, true
+	}
+	list = slices.DeleteFunc(slices.Clone(svc.Addresses), func(a string) bool { return s.own[a] })
+	return list, len(list) == len(svc.Addresses) || len(list) > 0
 }
 
 // service gives the one of a host; nil: none is seen.
@@ -53,6 +80,8 @@ type ruled struct {
 	*seen
 	rules []*mesh.DestinationRule
 	zones bool // some have endpoints ordered by where the client is
+	// preferred are labels by which some have endpoints ordered that are like the client in them.
+	preferred []string
 	// credentials are the names of those that they have proxies connect with, by the role of the proxy.
 	credentials [Gateway + 1][]string
 }
@@ -66,10 +95,11 @@ func (r *ruled) rule(host string) *mesh.DestinationRule {
 }
 
 func (t *Translator) scope(m *mesh.Mesh, p *Proxy) *scope {
-	s := &scope{sidecar: sidecarOf(m, p), settings: m.Settings}
+	at := placeOf(m, p)
+	s := &scope{sidecar: sidecarOf(m, p), settings: m.Settings, place: at, passes: passes(m, p)}
 	s.virtuals = t.virtuals.get(virtualsKey{weak.Make(m.Routes), m.Settings, p.Namespace, s.sidecar}, func() *virtuals { return t.findVirtuals(m, p, s.sidecar) })
-	seen := t.seens.get(seenKey{weak.Make(m.Services), p.Namespace, s.sidecar, s.virtuals.asked}, func() *seen {
-		n := &seen{services: m.Services.Seen(p.Namespace), byHost: map[string]int{}}
+	seen := t.seens.get(seenKey{at.cluster, weak.Make(m.Services), p.Namespace, s.sidecar, s.virtuals.asked}, func() *seen {
+		n := &seen{services: m.Services.Seen(p.Namespace, at.cluster), byHost: map[string]int{}, cluster: at.cluster}
 		if s.sidecar != nil {
 			asked := map[string]bool{}
 			for link := s.virtuals.asked; link != nil; link = link.before {
@@ -79,6 +109,18 @@ func (t *Translator) scope(m *mesh.Mesh, p *Proxy) *scope {
 			n.services = slices.DeleteFunc(n.services, func(svc *mesh.Service) bool {
 				return !asked[svc.Host] && !list.has(svc.Namespace, svc.Host)
 			})
+		}
+		// Of an address that Services of two clusters have, the own cluster's is meant: of several the first has it.
+		slices.SortStableFunc(n.services, func(a, b *mesh.Service) int { return foreign(a, at.cluster) - foreign(b, at.cluster) })
+		if last := len(n.services) - 1; last >= 0 && foreign(n.services[last], at.cluster) == 1 {
+			n.own = map[string]bool{}
+			for _, svc := range n.services {
+				if svc.Kubernetes() && foreign(svc, at.cluster) == 0 {
+					for _, a := range svc.Addresses {
+						n.own[a] = true
+					}
+				}
+			}
 		}
 		for i, svc := range n.services {
 			n.byHost[svc.Host] = i
@@ -91,6 +133,7 @@ func (t *Translator) scope(m *mesh.Mesh, p *Proxy) *scope {
 		for i, svc := range seen.services {
 			r.rules[i] = m.Rules.For(p.Namespace, svc.Host, svc.Namespace)
 			r.zones = r.zones || zoned(m.Settings, r.rules[i])
+			r.prefer(m.Settings, r.rules[i])
 			for role := range r.credentials {
 				if toldCredentials(Role(role) == Gateway, r.rules[i]) {
 					tlsOf(r.rules[i].Spec, func(_ string, tls *networking.ClientTLSSettings) {
@@ -102,6 +145,14 @@ func (t *Translator) scope(m *mesh.Mesh, p *Proxy) *scope {
 		return r
 	})
 	return s
+}
+
+// foreign is 1 of a Service that another cluster defines than a proxy's own.
+func foreign(s *mesh.Service, cluster string) int {
+	if s.Kubernetes() && s.Cluster() != cluster {
+		return 1
+	}
+	return 0
 }
 
 // sidecarOf finds the Sidecar for a workload: one for its labels, else that of its namespace, else that of the root. Of several the oldest counts.

@@ -130,7 +130,7 @@ type kin struct {
 	role                               Role
 	namespace, account, domain, labels string
 	locality                           mesh.Locality
-	network                            string
+	place                              whereabouts
 	identity                           Identity
 	version                            string
 	cluster, mesh, service, tracing    string
@@ -146,7 +146,7 @@ type common struct {
 
 // commonOf finds it once for each mesh. To look all its layers up costs 20 µs for each of ten thousand proxies.
 func (t *Translator) commonOf(m *mesh.Mesh, p *Proxy) *common {
-	k := kin{p.Role, p.Namespace, p.Account, p.Domain, labelsText(p), p.Locality, p.Network, p.Identity, p.Version, p.Cluster, p.Mesh, p.Service, p.Tracing, p.Traits}
+	k := kin{p.Role, p.Namespace, p.Account, p.Domain, labelsText(p), p.Locality, placeOf(m, p), p.Identity, p.Version, p.Cluster, p.Mesh, p.Service, p.Tracing, p.Traits}
 	if c := t.commons[k]; c != nil {
 		return c
 	}

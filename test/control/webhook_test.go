@@ -220,11 +220,11 @@ spec: {serviceAccountName: default, containers: [{name: cart, image: cart, readi
 		for manifest, want := range map[string]int{
 			wrong: http.StatusUnprocessableEntity,
 			strings.Replace(wrong, "wieght", "weight", 1): http.StatusCreated,
-			"{apiVersion: networking.istio.io/v1alpha3, kind: DestinationRule, metadata: {name: a, namespace: shop}, spec: {host: a, trafficPolicy: {loadBalancer: {simple: FASTEST}}}}":                                    http.StatusUnprocessableEntity,
-			"{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: a, namespace: shop}, spec: {servers: [{port: {number: 443, name: a, protocol: HTTPS}, hosts: [a.test], tls: {mode: AUTO_PASSTHROUGH}}]}}": http.StatusUnprocessableEntity,
-			"{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: a, namespace: shop}, spec: {action: DENY, rules: [{from: [{}]}]}}":                                                              http.StatusUnprocessableEntity,
-			"{apiVersion: istio.alibabacloud.com/v1beta1, kind: ASMProxyConfig, metadata: {name: a, namespace: shop}, spec: {logLevel: loud}}":                                                                              http.StatusUnprocessableEntity,
-			"{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: a, namespace: shop}, spec: {hosts: [a.test], ports: [{number: 80, name: http}]}}":                                                    http.StatusCreated,
+			"{apiVersion: networking.istio.io/v1alpha3, kind: DestinationRule, metadata: {name: a, namespace: shop}, spec: {host: a, trafficPolicy: {loadBalancer: {simple: FASTEST}}}}":                                                       http.StatusUnprocessableEntity,
+			"{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: a, namespace: shop}, spec: {servers: [{port: {number: 443, name: a, protocol: HTTPS}, hosts: [a.test], tls: {mode: SIMPLE, credentialName: 'sds://one'}}]}}": http.StatusUnprocessableEntity,
+			"{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: a, namespace: shop}, spec: {action: DENY, rules: [{from: [{}]}]}}":                                                                                 http.StatusUnprocessableEntity,
+			"{apiVersion: istio.alibabacloud.com/v1beta1, kind: ASMProxyConfig, metadata: {name: a, namespace: shop}, spec: {logLevel: loud}}":                                                                                                 http.StatusUnprocessableEntity,
+			"{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: a, namespace: shop}, spec: {hosts: [a.test], ports: [{number: 80, name: http}]}}":                                                                       http.StatusCreated,
 		} {
 			code, text := c.Create(manifest, false)
 			var refusal struct{ Message string }

@@ -79,6 +79,25 @@ current-context: test
 	return path
 }
 
+// Portable is the kubeconfig of who may do everything, which names no file.
+func (c *Cluster) Portable() string { return c.PortableOf(c.token) }
+
+// PortableOf is that of who has a token.
+func (c *Cluster) PortableOf(token string) string {
+	c.t.Helper()
+	ca, err := os.ReadFile(filepath.Join(c.dir, "ca.pem"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return fmt.Sprintf(`apiVersion: v1
+kind: Config
+clusters: [{name: test, cluster: {server: %q, certificate-authority-data: %s}}]
+users: [{name: test, user: {token: %q}}]
+contexts: [{name: test, context: {cluster: test, user: test}}]
+current-context: test
+`, c.URL, base64.StdEncoding.EncodeToString(ca), token)
+}
+
 // until waits for something that the API server does in its own time.
 func (c *Cluster) until(what string, f func() bool) {
 	c.t.Helper()

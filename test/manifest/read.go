@@ -9,6 +9,9 @@ import (
 	"github.com/weftmesh/weft/control/source"
 )
 
+// ofCluster says, in a comment of a document, that its object is one of a cluster that was attached.
+const ofCluster = "# cluster "
+
 // Read reads objects from documents of YAML.
 func Read(t testing.TB, text string) (changes []source.Change) {
 	t.Helper()
@@ -17,6 +20,9 @@ func Read(t testing.TB, text string) (changes []source.Change) {
 			continue
 		}
 		o := read(t, i, document)
+		if _, rest, is := strings.Cut(document, ofCluster); is {
+			o.Cluster, _, _ = strings.Cut(rest, "\n")
+		}
 		changes = append(changes, source.Change{Key: o.Key, Object: o})
 	}
 	return changes

@@ -37,7 +37,10 @@ type Options struct {
 	// BundleChanged is closed when they are others. Both may be asked at any time.
 	Bundle        func() []byte
 	BundleChanged func() <-chan struct{}
-	Log           *slog.Logger
+	// Attached: it is another cluster than the first. Its objects have its name in their keys, but for those of Istio's kinds, which are the mesh's; Discovery: those are not read. Without its
+	// Nodes and Secrets the rest is told.
+	Attached, Discovery bool
+	Log                 *slog.Logger
 }
 
 // Cluster is an API server that is followed.
@@ -56,6 +59,8 @@ type Cluster struct {
 	end     context.CancelFunc // of that
 	back    chan struct{}      // closed when it answers again; nil: it answers
 	away    time.Time          // since when it does not
+	since   time.Time          // since when it does
+	lastly  string             // why it did not when it did not last
 	absent  []string           // kinds that are not installed
 }
 
@@ -76,7 +81,9 @@ var silence = sync.OnceFunc(func() { klog.SetSlogLogger(slog.New(slog.DiscardHan
 func New(o Options) *Cluster {
 	silence()
 	c := &Cluster{Options: o, hold: newHold(o.Server)}
-	c.known = c.hold.newShelf()
+	if !o.Discovery {
+		c.known = c.hold.newShelf()
+	}
 	for k := range source.Forms {
 		kind, form := source.Kind(k), &source.Forms[k]
 		f := &feed{cluster: c, what: strings.TrimSuffix(form.Plural+"."+form.Group, "."), read: c.reader(kind)}
@@ -84,6 +91,8 @@ func New(o Options) *Cluster {
 		switch {
 		case len(form.Versions) == 0:
 			continue // it is in a ConfigMap
+		case taught(kind) && o.Discovery:
+			continue
 		case kind == source.Pod:
 			f.fields = "status.phase!=Succeeded,status.phase!=Failed"
 		case kind == source.Secret:
@@ -110,7 +119,7 @@ func New(o Options) *Cluster {
 			c.taught = append(c.taught, f)
 			continue
 		}
-		s.vital = kind == source.ConfigMap
+		s.vital, s.spared = kind == source.ConfigMap, o.Attached && (kind == source.Node || kind == source.Secret)
 		c.feeds = append(c.feeds, f)
 	}
 	return c
@@ -129,6 +138,15 @@ func (c *Cluster) reader(kind source.Kind) reader {
 			served.Key = source.Key{Kind: kind, Namespace: i.Namespace, Name: i.Name}
 			served.Version = i.ResourceVersion
 			served.Problems = []source.Problem{{Key: served.Key, From: from, Text: err.Error()}}
+		}
+		if c.Attached && !taught(kind) {
+			served.Cluster = c.Server.Name
+			if served.Object != nil {
+				served.Object.Cluster = c.Server.Name
+			}
+			for i := range served.Problems {
+				served.Problems[i].Cluster = c.Server.Name
+			}
 		}
 		ours := c.Revision == "" || served.Revision == "" || served.Revision == c.Revision
 		i := &item{read: []source.Served{served}, judged: taught(kind) && ours && judged(data)}
@@ -162,9 +180,14 @@ func (c *Cluster) Watch(ctx context.Context, tell func(source.Batch)) error {
 	defer c.all.Wait()
 	defer cancel()
 	c.ctx = ctx
+	c.mu.Lock()
 	c.session, c.end = context.WithCancel(ctx)
-	d := &definitions{cluster: c, ctx: ctx, there: map[string]bool{}, of: c.known}
-	c.start(ctx, &feed{cluster: c, what: definitionsOf, paths: []string{"/apis/apiextensions.k8s.io/v1/customresourcedefinitions"}, heads: true, read: readHead, into: d})
+	c.since = time.Now()
+	c.mu.Unlock()
+	if !c.Discovery {
+		d := &definitions{cluster: c, ctx: ctx, there: map[string]bool{}, of: c.known}
+		c.start(ctx, &feed{cluster: c, what: definitionsOf, paths: []string{"/apis/apiextensions.k8s.io/v1/customresourcedefinitions"}, heads: true, read: readHead, into: d})
+	}
 	for _, f := range c.feeds {
 		c.start(ctx, f)
 	}
@@ -226,7 +249,7 @@ func (c *Cluster) lose(err error) {
 	if c.back != nil {
 		return
 	}
-	c.back, c.away = make(chan struct{}), time.Now()
+	c.back, c.away, c.lastly = make(chan struct{}), time.Now(), err.Error()
 	c.Server.count(losses, 1)
 	c.Server.gauge(away, 1)
 	c.end()
@@ -260,7 +283,7 @@ func (c *Cluster) probe() {
 	defer c.mu.Unlock()
 	c.Log.Info("the API server answers again", "cluster", c.Server.Name, "after", time.Since(c.away).Round(time.Millisecond))
 	close(c.back)
-	c.back = nil
+	c.back, c.since = nil, time.Now()
 	c.session, c.end = context.WithCancel(c.ctx)
 	c.Server.gauge(away, 0)
 	c.hold.found()
@@ -297,6 +320,9 @@ func (c *Cluster) missing(there map[string]bool) {
 	c.absent = absent
 }
 
+// Keys are those of all objects that it may have told of.
+func (c *Cluster) Keys() map[source.Key]bool { return c.hold.keys() }
+
 // Status is how things stand with a cluster, for people and for JSON.
 type Status struct {
 	Name   string     `json:"name"`
@@ -305,21 +331,31 @@ type Status struct {
 	Waits  []string   `json:"waits,omitempty"`     // why not, as far as it is not only slow
 	Away   *time.Time `json:"awaySince,omitempty"` // it does not answer
 	Absent []string   `json:"absent,omitempty"`    // kinds that are not installed
+	// Unread is why some kinds are not read. Objects are how many there are, by kind.
+	Unread  []string       `json:"unread,omitempty"`
+	Objects map[string]int `json:"objects,omitempty"`
+	// Since is since when it answers, or has been asked at first; no time: it does not answer.
+	Since *time.Time `json:"since,omitempty"`
+	// Error is why it did not answer when it did not answer last.
+	Error string `json:"lastError,omitempty"`
 }
 
 // Status tells how things stand.
 func (c *Cluster) Status() Status {
-	s := Status{Name: c.Server.Name, URL: c.Server.URL}
+	s := Status{Name: c.Server.Name, URL: c.Server.URL, Objects: c.hold.counts(), Unread: c.hold.failures()}
 	s.Told = c.hold.told()
 	if !s.Told {
 		s.Waits = c.hold.waits()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.Absent = c.absent
+	s.Absent, s.Error = c.absent, c.lastly
 	if c.back != nil {
 		away := c.away
 		s.Away = &away
+	} else if !c.since.IsZero() {
+		since := c.since
+		s.Since = &since
 	}
 	return s
 }

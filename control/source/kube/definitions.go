@@ -50,7 +50,12 @@ type Duties struct {
 	Store  bool // Secrets in its own namespace, which hold what must outlive it
 	// Webhooks: by which certificates those of this control plane are believed.
 	Webhooks bool
+	// Attached: it is in another cluster, and shows a token that lasts, which is in a Secret.
+	Attached bool
 }
+
+// tokenOf is the name of the Secret with the token of an account.
+func tokenOf(account string) string { return account + "-token" }
 
 // Role are the manifests of who a control plane is and what it needs to be allowed: a namespace, a service account in it, and a ClusterRole of the same name, bound
 // to that, and for a store a Role in that namespace. YAML, a document each.
@@ -110,6 +115,10 @@ func Role(name, namespace string, d Duties) []byte {
 		{"apiVersion": group + "/v1", "kind": "ClusterRoleBinding", "metadata": object{"name": name},
 			"roleRef":  object{"apiGroup": group, "kind": "ClusterRole", "name": name},
 			"subjects": []object{{"kind": "ServiceAccount", "name": name, "namespace": namespace}}},
+	}
+	if d.Attached {
+		all = append(all, object{"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+			"metadata": object{"name": tokenOf(name), "namespace": namespace, "annotations": object{"kubernetes.io/service-account.name": name}}})
 	}
 	if d.Store { // in its own namespace alone
 		here := object{"name": name, "namespace": namespace}

@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -47,6 +46,7 @@ type shelf struct {
 	followed bool
 	behind   bool   // it was lost sight of
 	vital    bool   // nothing may be told without what it has
+	spared   bool   // the rest is told without these if they cannot be listed
 	failure  string // why it cannot be followed
 }
 
@@ -309,7 +309,7 @@ func same(a, b *source.Object) bool {
 func (h *hold) batch(now time.Time) (b source.Batch, news bool, wait time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.first && slices.ContainsFunc(h.shelf, func(s *shelf) bool { return !s.whole || len(s.unread()) > 0 }) {
+	if !h.first && slices.ContainsFunc(h.shelf, func(s *shelf) bool { return !s.whole && !(s.spared && s.failure != "") || len(s.unread()) > 0 }) {
 		return b, false, 0
 	}
 	if h.behind == 0 {
@@ -332,7 +332,7 @@ func (h *hold) batch(now time.Time) (b source.Batch, news bool, wait time.Durati
 		}
 		h.server.count(changes, uint64(len(b.Changes)))
 		h.dirty = map[source.Key]change{} // and not one that has room for all that was ever told at once
-		slices.SortFunc(b.Changes, func(a, b source.Change) int { return compare(a.Key, b.Key) })
+		slices.SortFunc(b.Changes, func(a, b source.Change) int { return source.Compare(a.Key, b.Key) })
 	}
 	if h.first && len(b.Changes) == 0 && !h.other {
 		return b, false, wait
@@ -353,6 +353,32 @@ func (s *shelf) unread() (out []source.Problem) {
 		}
 	}
 	return out
+}
+
+// keys are those of all objects that may have been told.
+func (h *hold) keys() map[source.Key]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := keysOf(h.dirty)
+	for _, s := range h.shelf {
+		for key := range s.have {
+			all[key] = true
+		}
+	}
+	return all
+}
+
+// counts are how many objects there are of each kind.
+func (h *hold) counts() map[string]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := map[string]int{}
+	for _, s := range h.shelf {
+		for key := range s.have {
+			all[key.Kind.String()]++
+		}
+	}
+	return all
 }
 
 // told says whether the first batch has been.
@@ -381,6 +407,18 @@ func (h *hold) waits() []string {
 	return out
 }
 
+// failures are why some kinds are not read.
+func (h *hold) failures() (out []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.shelf {
+		if s.failure != "" {
+			out = append(out, s.failure)
+		}
+	}
+	return out
+}
+
 // problems are all that there are.
 func (h *hold) problems() []source.Problem {
 	var out []source.Problem
@@ -399,14 +437,10 @@ func (h *hold) problems() []source.Problem {
 			of = append(of, list...)
 		}
 	}
-	slices.SortStableFunc(of, func(a, b source.Problem) int { return compare(a.Key, b.Key) })
+	slices.SortStableFunc(of, func(a, b source.Problem) int { return source.Compare(a.Key, b.Key) })
 	out = append(out, of...)
 	if more := len(out) - maxProblems; more > 0 {
 		out = append(out[:maxProblems], source.Problem{From: source.Origin{Source: h.server.Name}, Text: fmt.Sprintf("has %d problems more", more)})
 	}
 	return out
-}
-
-func compare(a, b source.Key) int {
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }

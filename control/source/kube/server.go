@@ -65,16 +65,7 @@ func Connect(kubeconfig, contextName, agent string) (*Server, error) {
 			name = raw.CurrentContext
 		}
 	}
-	config.UserAgent = agent
-	base, _, err := rest.DefaultServerUrlFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("control/source/kube: %w", err)
-	}
-	client, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("control/source/kube: %w", err)
-	}
-	return &Server{Name: name, URL: strings.TrimSuffix(base.String(), "/"), client: client, reviews: make(chan struct{}, maxReviews)}, nil
+	return serverOf(name, config, agent)
 }
 
 // What is waited for, and read.

@@ -110,7 +110,7 @@ func (s *shelf) unjudged(want, written map[source.Key]verdict) (out []source.Key
 			out = append(out, key)
 		}
 	}
-	slices.SortFunc(out, compare)
+	slices.SortFunc(out, source.Compare)
 	return out
 }
 
