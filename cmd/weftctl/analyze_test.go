@@ -82,8 +82,8 @@ func TestAnalyze(t *testing.T) {
 		{"astray.yaml good.yaml", exitDone, "astray.yaml:2 warning VirtualService a/astray spec.http[0].route[0].destination.subset no DestinationRule for shop.test has a subset \"v2\": requests are answered with 503", ""},
 		{"astray.yaml", exitDone, "1 good objects, 0 problems, 0 warnings", ""}, // services are elsewhere
 		{"gateway.yaml", exitFailed, "gateway.yaml:2 wrong Gateway a/edge spec.servers[0].tls.credentialName \"sds://one\": want the name of a Secret", ""},
-		{"warned.yaml", exitDone, "WasmPlugin a/plug - WasmPlugin is not run yet", ""},
-		{"warned.yaml", exitDone, "1 good objects, 0 problems, 2 warnings", ""},
+		{"warned.yaml", exitDone, "WasmPlugin a/plug spec weft runs no Wasm", ""},
+		{"warned.yaml", exitDone, "1 good objects, 0 problems, 3 warnings", ""},
 		{"torn.yaml", exitFailed, "torn.yaml:1 wrong", ""},
 		{"good.yaml --mesh-config mesh.conf", exitFailed, "mesh.conf:1 wrong MeshConfig default trustDoman", ""},
 		{"--mesh-config right.conf good.yaml", exitDone, "2 good objects, 0 problems, 0 warnings", ""},
