@@ -22,6 +22,7 @@ import (
 	"github.com/weftmesh/weft/control/lease"
 	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/push"
+	"github.com/weftmesh/weft/control/register"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/source/file"
 	"github.com/weftmesh/weft/control/source/kube"
@@ -63,6 +64,8 @@ type Options struct {
 	// CertificateLife is of the certificates that proxies get on their streams, and RootOverlap how long a new root is trusted before it signs; 0: as the
 	// authority likes.
 	CertificateLife, RootOverlap time.Duration
+	// MachineGrace is how long the WorkloadEntry of a machine that has registered itself stays after its last stream has ended; 0: register.DefaultGrace.
+	MachineGrace time.Duration
 	// Revision is of this control plane among several: objects with another one in their label istio.io/rev are left to those, and its webhooks
 	// are those whose label names it. Empty: all are read, and default.
 	Revision string
@@ -94,6 +97,8 @@ type Plane struct {
 	begins  sync.WaitGroup // what becomes of it when it answers
 	secure  *secure        // nil: there is none
 	cluster *cluster       // nil: there is none
+
+	machines *register.Machines
 
 	mesh    func(source.Batch) // takes the mesh's own configuration
 	console *console.Console
@@ -195,6 +200,7 @@ func (p *Plane) serve(sources []string, settings source.Batch) error {
 		return errors.New("--ca-dir and --secure-names are about what --secure-grpc-addr, --http-addr and --webhook-addr serve: name an address by one of them, such as :15012")
 	}
 	p.push = push.New(options)
+	p.openMachines()
 	p.openFace()
 	if p.GRPC != "" {
 		l, err := p.listen("--grpc-addr", p.GRPC)
@@ -206,7 +212,7 @@ func (p *Plane) serve(sources []string, settings source.Batch) error {
 			return err
 		}
 		p.GRPCAddress, p.grpc = l.Addr(), p.transport("xds_connections.", nil)
-		server.New(server.Options{Control: p.push, Answer: p.answer, Stats: p.stats.Acquire(server.Stats, "xds.").Loop(0)}).Register(p.grpc)
+		server.New(server.Options{Control: proxies{p.push, p.machines}, Answer: p.answer, Stats: p.stats.Acquire(server.Stats, "xds.").Loop(0)}).Register(p.grpc)
 		p.parts.Go(func() { p.grpc.Serve(l) })
 	}
 	if p.SecureGRPC != "" {

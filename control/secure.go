@@ -64,7 +64,7 @@ func (p *Plane) serveSecure() error {
 	}
 	s.grpc = p.transport("xds_secure_connections.", s.ca.ServerTLS(p.names()))
 	securityv1alpha1.RegisterIstioCertificateServiceServer(s.grpc, &ca.Service{Authority: s.ca, Proofs: s.proofs})
-	server.New(server.Options{Control: p.push, Answer: p.answer, Stats: p.stats.Acquire(server.Stats, "xds_secure.").Loop(0)}).Register(s.grpc)
+	server.New(server.Options{Control: proxies{p.push, p.machines}, Answer: p.answer, Stats: p.stats.Acquire(server.Stats, "xds_secure.").Loop(0)}).Register(s.grpc)
 	p.SecureAddress = l.Addr()
 	p.parts.Go(func() { s.grpc.Serve(l) })
 	return nil
@@ -95,7 +95,7 @@ const proving = 10 * time.Second
 func (p *Plane) admit(s *server.Session, proxy *translate.Proxy) (shown push.Shown, err error) {
 	info, ok := s.Auth().(credentials.TLSInfo)
 	if !ok {
-		return shown, nil
+		return shown, p.registers(s.Context(), s, proxy, ca.Identity{})
 	}
 	ctx, cancel := context.WithTimeout(s.Context(), proving)
 	defer cancel()
@@ -114,6 +114,9 @@ func (p *Plane) admit(s *server.Session, proxy *translate.Proxy) (shown push.Sho
 	}
 	if err := p.secure.ca.CheckIdentity(caller.Identity); err != nil {
 		return shown, status.Error(codes.Unauthenticated, err.Error())
+	}
+	if err := p.registers(ctx, s, proxy, caller.Identity); err != nil {
+		return shown, err
 	}
 	if caller.Spend != nil { // nothing speaks against it any more
 		if err := caller.Spend(ctx); err != nil {

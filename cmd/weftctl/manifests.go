@@ -34,6 +34,7 @@ func runManifests(args []string, s streams) int {
 		set.StringVar(&account, "account", "weftd", "`name` of its service account, and of its role")
 		set.BoolVar(&duties.Roots, "publish-roots", false, "allow what weftd --publish-roots does")
 		set.BoolVar(&duties.Store, "store", false, "allow what weftd --store kubernetes does")
+		set.BoolVar(&duties.Workloads, "workloads", false, "allow weftd to keep the WorkloadEntries of machines that register themselves")
 		set.BoolVar(&duties.Status, "write-status", false, "allow what weftd --write-status does")
 		set.BoolVar(&duties.Webhooks, "webhooks", false, "have the API server ask weftd --webhook-addr :15017 about new pods and about objects, and weftd's Service")
 		set.StringVar(&revision, "revision", "", "`name` of weftd among several, which its webhooks are for; empty: default")

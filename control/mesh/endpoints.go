@@ -263,7 +263,7 @@ func (m *Mesh) endpoints(s *Service, of func(namespace string) map[string][]*sou
 	if s.Kubernetes() {
 		m.fromSlices(s, of(s.Namespace)[s.Name], add)
 		for _, w := range machines {
-			if selects(s, w) {
+			if w.Ready && selects(s, w) {
 				m.fromWorkload(s, w, add)
 			}
 		}

@@ -143,7 +143,9 @@ func (x *Workloads) readdress(places map[place]bool, spaces map[string]bool) {
 // workload reads a Pod or a WorkloadEntry; nil: it does not run.
 func (m *Mesh) workload(o *source.Object) *Workload {
 	if o.Kind == source.WorkloadEntry {
-		return m.entryWorkload(o.Key, o.Spec.(*networking.WorkloadEntry), o.Labels)
+		w := m.entryWorkload(o.Key, o.Spec.(*networking.WorkloadEntry), o.Labels)
+		w.Ready = o.Well()
+		return w
 	}
 	spec := o.Spec.(*source.PodSpec)
 	w := &Workload{From: o.Key, Labels: o.Labels, Ready: spec.Status.Ready, Sidecar: o.Labels[labelTLSMode] == modeIstio}

@@ -54,6 +54,10 @@ type Proxy struct {
 	Cluster   string // of Kubernetes, as its agent says it, and the revision of the control plane that it is meant for: for people; empty: unsaid
 	Revision  string
 	Traits    Traits
+	// Group is the WorkloadGroup that it registers itself of, as Istio's agent outside of Kubernetes does; empty: it does not. Probed says that its agent
+	// tells whether the workload is well.
+	Group  string
+	Probed bool
 }
 
 // Traits are what kinds of proxies differ by. They are few, and many proxies share them.
@@ -92,6 +96,8 @@ const (
 	metaCluster      = "CLUSTER_ID"
 	metaRevision     = "ISTIO_REVISION"
 	metaGenerator    = "GENERATOR"
+	metaGroup        = "AUTO_REGISTER_GROUP"
+	metaProxyConfig  = "PROXY_CONFIG"
 	metaIdentity     = "WEFT_IDENTITY"
 )
 
@@ -138,6 +144,8 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 	}
 	p.Account, p.Network, p.Version = said(metaAccount), said(metaNetwork), said(metaVersion)
 	p.Cluster, p.Revision = said(metaCluster), said(metaRevision)
+	p.Group = said(metaGroup)
+	p.Probed = meta[metaProxyConfig].GetStructValue().GetFields()["readinessProbe"].GetStructValue() != nil
 	p.Labels = map[string]string{}
 	for name, v := range meta[metaLabels].GetStructValue().GetFields() {
 		p.Labels[name] = v.GetStringValue()

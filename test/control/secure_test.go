@@ -37,7 +37,8 @@ type securePlane struct {
 	*plane
 	port         int
 	store, audit string
-	world        bool // proxies are told the state of the world
+	world        bool   // proxies are told the state of the world
+	meta         string // what the nodes of proxies say beside the rest
 }
 
 func newSecurePlane(t *testing.T, files map[string]string) *securePlane {

@@ -49,7 +49,8 @@ type Duties struct {
 	Status bool // of objects
 	Store  bool // Secrets in its own namespace, which hold what must outlive it
 	// Webhooks: by which certificates those of this control plane are believed.
-	Webhooks bool
+	Webhooks  bool
+	Workloads bool // WorkloadEntries of machines that register themselves
 }
 
 // Role are the manifests of who a control plane is and what it needs to be allowed: a namespace, a service account in it, and a ClusterRole of the same name, bound
@@ -77,8 +78,13 @@ func Role(name, namespace string, d Duties) []byte {
 	if d.Webhooks {
 		rules = append(rules, rule(webhookGroup, webhookKinds, append(read[:len(read):len(read)], "patch")))
 	}
-	if d.Roots || d.Status || d.Webhooks {
-		rules = append(rules, rule("coordination.k8s.io", []string{"leases"}, []string{"get", "create", "update"}))
+	leases := []string{"get", "create", "update"}
+	if d.Workloads {
+		leases = append(leases, "delete")
+		rules = append(rules, rule("networking.istio.io", []string{"workloadentries", "workloadentries/status"}, []string{"create", "update", "delete"}))
+	}
+	if d.Roots || d.Status || d.Webhooks || d.Workloads {
+		rules = append(rules, rule("coordination.k8s.io", []string{"leases"}, leases))
 	}
 	var groups []string
 	plurals := map[string][]string{}
