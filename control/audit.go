@@ -41,6 +41,7 @@ type entry struct {
 	From     string    `json:"from,omitempty"`
 	By       string    `json:"by,omitempty"`     // how who asked has shown who that is
 	Reason   string    `json:"reason,omitempty"` // that was given
+	Signer   string    `json:"signer,omitempty"` // outside of weftd
 	Refused  string    `json:"refused,omitempty"`
 
 	// Of an object.
@@ -66,7 +67,7 @@ func (a *audit) applied(e console.Entry) {
 }
 
 func (a *audit) certificate(r ca.Record) {
-	a.write(entry{Time: r.Time, What: "certificate", Identity: r.Identity, Serial: r.Serial, Until: r.Until, From: r.From, By: r.By, Refused: r.Refused})
+	a.write(entry{Time: r.Time, What: "certificate", Identity: r.Identity, Serial: r.Serial, Until: r.Until, From: r.From, By: r.By, Signer: r.Signer, Refused: r.Refused})
 }
 
 func (a *audit) write(e entry) {

@@ -37,10 +37,14 @@ type secure struct {
 func (p *Plane) openAuthority(trustDomain string) (err error) {
 	s := &secure{}
 	p.secure = s
-	if p.Store == "" && p.CADir == "" {
+	signer, roots, err := p.signer()
+	if err != nil {
+		return err
+	}
+	if p.Store == "" && p.CADir == "" && signer == nil {
 		p.Log.Warn("the root of the mesh's certificates is kept in memory, and nobody trusts it after this process: name a file by --store")
 	}
-	if s.ca, err = ca.Open(p.ctx, ca.Options{Store: p.store, TrustDomain: trustDomain, Folder: p.CADir, Overlap: p.RootOverlap, Audit: p.audit.certificate, Stats: p.stats.Acquire(ca.Stats, "ca.").Loop(0)}); err != nil {
+	if s.ca, err = ca.Open(p.ctx, ca.Options{Store: p.store, TrustDomain: trustDomain, Folder: p.CADir, Signer: signer, Roots: roots, ServerFiles: p.ServerCert, Overlap: p.RootOverlap, Audit: p.audit.certificate, Stats: p.stats.Acquire(ca.Stats, "ca.").Loop(0)}); err != nil {
 		return err
 	}
 	p.parts.Go(func() {
@@ -125,6 +129,9 @@ func (p *Plane) admit(s *server.Session, proxy *translate.Proxy) (shown push.Sho
 	}
 	proxy.Account = caller.ServiceAccount
 	shown = push.Shown{Who: caller.Identity, By: caller.By}
+	if p.CAUpstream != "" {
+		shown.Token = ca.HandedOn(ctx)
+	}
 	if proxy.Role == translate.Gateway && p.cluster != nil { // which anybody may say that he is
 		if shown.Denied, err = p.cluster.denied(ctx, caller.Identity); err != nil {
 			return shown, status.Error(codes.Unavailable, err.Error())

@@ -48,7 +48,7 @@ func (s *securePlane) joinsAs(role, program, app, account string) *bystream {
 func (s *securePlane) begin(name, role, app, own, token string) *bystream {
 	s.t.Helper()
 	folder := s.t.TempDir()
-	if err := os.WriteFile(filepath.Join(folder, "roots"), []byte(s.page("/ca/roots")), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "roots"), []byte(s.trusted()), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	admin, variant := free(s.t, 1)[0], "DELTA_GRPC"

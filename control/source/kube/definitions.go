@@ -50,7 +50,8 @@ type Duties struct {
 	Store  bool // Secrets in its own namespace, which hold what must outlive it
 	// Webhooks: by which certificates those of this control plane are believed.
 	Webhooks  bool
-	Workloads bool // WorkloadEntries of machines that register themselves
+	Signer    string // that it asks for certificates; empty: none
+	Workloads bool   // WorkloadEntries of machines that register themselves
 }
 
 // Role are the manifests of who a control plane is and what it needs to be allowed: a namespace, a service account in it, and a ClusterRole of the same name, bound
@@ -77,6 +78,12 @@ func Role(name, namespace string, d Duties) []byte {
 	rules = append(rules, maps)
 	if d.Webhooks {
 		rules = append(rules, rule(webhookGroup, webhookKinds, append(read[:len(read):len(read)], "patch")))
+	}
+	if d.Signer != "" {
+		approve := rule("certificates.k8s.io", []string{"signers"}, []string{"approve"})
+		approve["resourceNames"] = []string{d.Signer}
+		rules = append(rules, rule("certificates.k8s.io", []string{"certificatesigningrequests"}, []string{"create", "get", "delete"}),
+			rule("certificates.k8s.io", []string{"certificatesigningrequests/approval"}, []string{"update"}), approve)
 	}
 	leases := []string{"get", "create", "update"}
 	if d.Workloads {
