@@ -34,7 +34,7 @@ func openAudit(path string, failed func(string, ...any)) (*audit, error) {
 // entry is a line.
 type entry struct {
 	Time     time.Time `json:"time"`
-	What     string    `json:"what"` // certificate, token, revocation, restoration, rotation or object
+	What     string    `json:"what"` // certificate, token, revocation, restoration, rotation, request or import of an authority, or object
 	Identity string    `json:"identity,omitempty"`
 	Serial   string    `json:"serial,omitempty"`
 	Until    time.Time `json:"until,omitzero"`

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"sync"
 	"time"
 
@@ -161,7 +162,11 @@ func (a *Authority) follow(p plan) error {
 		if err != nil {
 			return fmt.Errorf("ca: a root in the store: %w", err)
 		}
-		if list, roots = append(list, i), append(roots, i.chain[0]); g == signs {
+		root := i.chain[len(i.chain)-1] // several may be under one
+		if list = append(list, i); !slices.ContainsFunc(roots, root.Equal) {
+			roots = append(roots, root)
+		}
+		if g == signs {
 			now = i
 		}
 	}
@@ -193,8 +198,13 @@ func (a *Authority) Rotate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if last := p.Generations[len(p.Generations)-1]; last.Imported {
+		return fmt.Errorf("ca: %w: have another one signed there: weftctl ca csr, and weftctl ca import", errImported)
+	}
 	return a.extend(ctx, p, e.Revision)
 }
+
+var errImported = errors.New("the certificate that signs is under a root outside, which is not replaced here")
 
 // Roots are the certificates that everybody in the mesh trusts.
 func (a *Authority) Roots() []*x509.Certificate {
@@ -355,6 +365,9 @@ func (a *Authority) audit(r Record) {
 
 func hex(serial *big.Int) string { return fmt.Sprintf("%x", serial) }
 
+// reminding is how often it is said that what is under a root outside ends.
+const reminding = time.Hour
+
 // renewal is what part of a root's life is left when another one follows by itself.
 const renewal = 5
 
@@ -393,11 +406,15 @@ func (a *Authority) Run(ctx context.Context, report func(error)) {
 			}
 		}, report)
 	})
+	var reminded time.Time // that what is under a root outside ends
 	for {
 		a.mu.RLock()
 		p, changes, last := a.plan, a.changes, a.signs.chain[0]
 		a.mu.RUnlock()
 		renew := last.NotAfter.Add(-last.NotAfter.Sub(last.NotBefore) / renewal)
+		if again := reminded.Add(reminding); renew.Before(again) {
+			renew = again
+		}
 		if changes.IsZero() { // no other root is on its way
 			changes = renew
 		}
@@ -410,7 +427,13 @@ func (a *Authority) Run(ctx context.Context, report func(error)) {
 			timer.Stop()
 		case <-timer.C:
 			if changes.Equal(renew) {
-				if err := a.Rotate(ctx); err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, errUnderWay) {
+				err := a.Rotate(ctx)
+				reminded = time.Time{}
+				if errors.Is(err, errImported) {
+					reminded = time.Now()
+					err = fmt.Errorf("the certificate that signs, of %q, ends at %s: %w", last.Subject, last.NotAfter.Format(time.RFC3339), err)
+				}
+				if err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, errUnderWay) {
 					report(err)
 				}
 				continue // with what comes of it from the store
