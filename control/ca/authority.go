@@ -308,19 +308,26 @@ func (a *Authority) Issue(ctx context.Context, r Request) (chain []*x509.Certifi
 	if is {
 		return nil, &Refusal{Text: fmt.Sprintf("%s was revoked at %s: %s", r.Who, gone.Time.Format(time.RFC3339), gone.Reason), Revoked: true}
 	}
-	if r.Spend != nil {
-		if err := r.Spend(ctx); err != nil {
-			return nil, err
+	spend := func() error {
+		if r.Spend == nil {
+			return nil
 		}
+		return r.Spend(ctx)
 	}
 	if a.outside != nil {
 		record.Signer = a.outside.Name()
 		if chain, err = a.fromOutside(ctx, r, key, life); err != nil {
 			return nil, err
 		}
+		if err := spend(); err != nil { // not before: who signs may not answer. Of two who show the same, both have it signed, and one is given it
+			return nil, err
+		}
 		a.count(issues)
 		record.Serial, record.Until = hex(chain[0].SerialNumber), chain[0].NotAfter
 		return chain, nil
+	}
+	if err := spend(); err != nil {
+		return nil, err
 	}
 	serial := newSerial()
 	c, err := signs.issue(serial, &r.Who, nil, key, record.Time, life)

@@ -310,16 +310,9 @@ func (m *Mesh) fromWorkload(s *Service, w *Workload, add func(int, *Endpoint)) {
 		return
 	}
 	for i, p := range s.Ports {
-		port := p.Number
-		switch named, ok := w.ports[p.Name]; {
-		case w.From.Kind != source.Pod && ok:
-			port = named
-		case p.Target.Number != 0:
-			port = uint32(p.Target.Number)
-		case p.Target.Name != "":
-			if port, ok = w.ports[p.Target.Name]; !ok {
-				continue
-			}
+		port := w.Serves(p)
+		if port == 0 {
+			continue
 		}
 		if strings.HasPrefix(w.Addresses[0], "unix://") {
 			port = 0

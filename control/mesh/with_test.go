@@ -61,6 +61,9 @@ func describe(m *Mesh) string {
 			if w := m.Workloads.At(ns, fmt.Sprintf("10.0.0.%d", i)); w != nil {
 				say("at %d is %v", i, *w)
 			}
+			if w := m.Workloads.Machine(ns, fmt.Sprintf("10.0.0.%d", i)); w != nil {
+				say("at %d is the machine %v", i, *w)
+			}
 			var hosts []string
 			for _, s := range m.Endpoints.At(ns, fmt.Sprintf("10.0.0.%d", i)) {
 				hosts = append(hosts, s.Host+" "+s.From.String())

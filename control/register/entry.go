@@ -63,6 +63,13 @@ func entryOf(p *translate.Proxy, group *source.Object) *source.Object {
 	}
 	o := &source.Object{Key: source.Key{Kind: source.WorkloadEntry, Namespace: p.Namespace, Name: nameOf(p)}, Labels: spec.Labels, Annotations: map[string]string{}, Spec: spec}
 	maps.Copy(o.Annotations, g.GetMetadata().GetAnnotations())
+	if revision := group.Labels[source.RevisionLabel]; revision != "" { // or those of another one would look after it
+		o.Labels = maps.Clone(spec.Labels)
+		if o.Labels == nil {
+			o.Labels = map[string]string{}
+		}
+		o.Labels[source.RevisionLabel] = revision
+	}
 	o.Annotations[source.GroupAnnotation] = group.Name
 	if p.Probed {
 		o.Annotations[source.HealthAnnotation] = "true"

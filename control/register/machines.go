@@ -254,7 +254,7 @@ func (m *Machines) Probed(s *server.Session, because string) {
 
 // Stats is what is counted of a Machines.
 var Stats = &telemetry.Table{Kind: "register", Metrics: []telemetry.Metric{
-	connectedNow: {Name: "machines", Type: telemetry.Gauge},
+	connectedNow: {Name: "streams", Type: telemetry.Gauge},
 	created:      {Name: "created_total"},
 	updated:      {Name: "updated_total"},
 	parted:       {Name: "disconnected_total"},
@@ -265,7 +265,7 @@ var Stats = &telemetry.Table{Kind: "register", Metrics: []telemetry.Metric{
 }}
 
 const (
-	connectedNow = iota // machines that have a stream here
+	connectedNow = iota // of machines, to this control plane
 	created             // entries
 	updated             // entries whose machine has come back, or is well or not any more
 	parted              // entries whose machine's last stream has ended

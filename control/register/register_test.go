@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/weftmesh/weft/control/ca"
 	"github.com/weftmesh/weft/control/lease"
@@ -92,13 +93,14 @@ func (w *world) change(all []source.Change) {
 // line is a control plane's way to the store, which may be cut.
 type line struct {
 	stored.Entries
-	cut    atomic.Bool
-	writes atomic.Int64
+	cut           atomic.Bool
+	writes, asked atomic.Int64
 }
 
 var errCut = errors.New("the line is cut")
 
 func (l *line) Change(ctx context.Context, key source.Key, decide func(*source.Object) *source.Object) error {
+	l.asked.Add(1)
 	if l.cut.Load() {
 		return errCut
 	}
@@ -442,6 +444,42 @@ spec: {address: 10.0.0.8, serviceAccount: admin}
 		time.Sleep(time.Second)
 		if n := p.line.writes.Load(); n > 0 {
 			t.Errorf("%d writes", n)
+		}
+	})
+}
+
+// An entry is for the control plane of the revision that its group is for, and for no other: that would not know the group, and take it away.
+func TestEntriesAreOfTheRevisionOfTheirGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.tell(strings.Replace(groups, "metadata: {name: vm, namespace: shop}", "metadata: {name: vm, namespace: shop, labels: {istio.io/rev: blue}}", 1))
+		w.plane().comes(t, machineOf("vm", "10.0.0.1"))
+		w.is("vm-10.0.0.1", "connected")
+		o := w.mesh.Load().Objects(source.WorkloadEntry).Get("shop", "vm-10.0.0.1")
+		if o.Labels[source.RevisionLabel] != "blue" || o.Spec.(*networking.WorkloadEntry).Labels[source.RevisionLabel] != "" {
+			t.Errorf("its labels are %v, and %v", o.Labels, o.Spec)
+		}
+	})
+}
+
+// An entry of that name that somebody writes meanwhile is left alone, and that is not said again and again.
+func TestWhatOthersWriteIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.plane()
+		p.comes(t, machineOf("vm", "10.0.0.1"))
+		w.is("vm-10.0.0.1", "connected")
+		if err := p.line.Entries.Change(t.Context(), source.Key{Kind: source.WorkloadEntry, Namespace: "shop", Name: "vm-10.0.0.1"}, func(was *source.Object) *source.Object {
+			is := *was
+			is.Annotations = map[string]string{"team": "one"}
+			return &is
+		}); err != nil {
+			t.Fatal(err)
+		}
+		before := p.line.asked.Load()
+		time.Sleep(time.Hour)
+		if n := p.line.asked.Load() - before; n > 0 || p.line.writes.Load() != 1 {
+			t.Errorf("it was looked at %d times, and written %d times", n, p.line.writes.Load())
 		}
 	})
 }

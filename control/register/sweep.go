@@ -102,7 +102,7 @@ func (m *Machines) look(s *sweep, now *mesh.Mesh) {
 			}
 		}
 	}
-	m.check(now, s.entries)
+	m.check(now)
 	at := time.Now()
 	for _, b := range s.beats {
 		b.used = false

@@ -189,12 +189,12 @@ func (m *Machines) awaited(one *machine) bool {
 
 // check has entries be written again that the mesh does not show as they were written: somebody has taken one away, or another control plane has had a stream of the machine, too, which has
 // ended.
-func (m *Machines) check(seen *mesh.Mesh, entries map[source.Key]*source.Object) {
+func (m *Machines) check(seen *mesh.Mesh) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
 	for key, one := range m.machine {
-		is := entries[key]
+		is := seen.Objects(source.WorkloadEntry).Get(key.Namespace, key.Name)
 		switch {
 		case one.streams == 0 || one.busy || !one.due.IsZero(),
 			is != nil && (!same(is, one.entry) || !claims(is, m.Name, one.since)),

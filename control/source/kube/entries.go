@@ -28,13 +28,17 @@ type Entries struct {
 	Log       *slog.Logger
 }
 
+// maxTries is how often something is written anew that somebody else writes, too.
+const maxTries = 5
+
 // errAgain says that somebody has written meanwhile.
 var errAgain = errors.New("somebody has written it meanwhile")
 
 // Change implements register.Keeper. The status of an entry is a resource of its own: it is written after the rest, and by whoever comes next if that fails.
 func (e Entries) Change(ctx context.Context, key source.Key, decide func(*source.Object) *source.Object) error {
-	for {
-		if err := e.try(ctx, key, decide); err == nil || !errors.Is(err, errAgain) || ctx.Err() != nil {
+	for tries := 1; ; tries++ {
+		err := e.try(ctx, key, decide)
+		if err == nil || !errors.Is(err, errAgain) || tries == maxTries || ctx.Err() != nil {
 			return err
 		}
 	}

@@ -22,13 +22,14 @@ type Entries struct {
 const (
 	entryAuthor = "weftd"
 	entryLease  = "workloads"
+	maxTries    = 5 // of what somebody else writes, too
 )
 
 // Change implements register.Keeper.
 func (e Entries) Change(ctx context.Context, key source.Key, decide func(*source.Object) *source.Object) error {
-	for {
+	for tries := 1; ; tries++ {
 		err := e.try(ctx, key, decide)
-		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
+		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) || tries == maxTries {
 			return err
 		}
 	}
