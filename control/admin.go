@@ -36,6 +36,8 @@ func list() []page {
 		{"/ca/revoked", "what is revoked, by whom and why: JSON", (*Plane).revoked},
 		{"/ca/lists", "the same as lists that TLS reads (CRL): PEM; empty while nothing is revoked", (*Plane).lists},
 		{"/ca/rotate", "POST: another root begins to take the place of this one", (*Plane).rotate},
+		{"/ca/csr", "POST, or POST anew=true: a request for a certificate by which the authority would be under a root outside: PEM", (*Plane).csr},
+		{"/ca/import", "POST certificates=PEM: what was signed for that, and what leads to the root: it begins to take the place of this one", (*Plane).importCA},
 		{"/rollout/resume", "POST object=KIND/NAMESPACE/NAME: what is held back of it is tried again", (*Plane).resume},
 		{"/rollout/abort", "POST object=KIND/NAMESPACE/NAME, reason=…: its change is taken back from who has it, and held back", (*Plane).abort},
 		{"/debug/pprof/", "profiles, for go tool pprof", func(_ *Plane, w http.ResponseWriter, r *http.Request) { pprof.Index(w, r) }},

@@ -34,13 +34,14 @@ func openAudit(path string, failed func(string, ...any)) (*audit, error) {
 // entry is a line.
 type entry struct {
 	Time     time.Time `json:"time"`
-	What     string    `json:"what"` // certificate, token, revocation, restoration, rotation, object or cluster
+	What     string    `json:"what"` // certificate, token, revocation, restoration, rotation, request or import of an authority, object or cluster
 	Identity string    `json:"identity,omitempty"`
 	Serial   string    `json:"serial,omitempty"`
 	Until    time.Time `json:"until,omitzero"`
 	From     string    `json:"from,omitempty"`
 	By       string    `json:"by,omitempty"`     // how who asked has shown who that is
 	Reason   string    `json:"reason,omitempty"` // that was given
+	Signer   string    `json:"signer,omitempty"` // outside of weftd
 	Refused  string    `json:"refused,omitempty"`
 
 	// Of an object, or a cluster.
@@ -75,7 +76,7 @@ func (a *audit) cluster(c console.ClusterChange) {
 }
 
 func (a *audit) certificate(r ca.Record) {
-	a.write(entry{Time: r.Time, What: "certificate", Identity: r.Identity, Serial: r.Serial, Until: r.Until, From: r.From, By: r.By, Refused: r.Refused})
+	a.write(entry{Time: r.Time, What: "certificate", Identity: r.Identity, Serial: r.Serial, Until: r.Until, From: r.From, By: r.By, Signer: r.Signer, Refused: r.Refused})
 }
 
 func (a *audit) write(e entry) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/weftmesh/weft/control/ca"
@@ -64,6 +65,28 @@ func (p *Plane) rotate(w http.ResponseWriter, r *http.Request) {
 	}
 	p.did(w, r, "rotation", func(ctx context.Context) (string, error) {
 		return fmt.Sprintf("a new root is trusted from now on and signs in %v", ca.Overlap), p.secure.ca.Rotate(ctx)
+	})
+}
+
+// csr asks for a certificate under a root outside.
+func (p *Plane) csr(w http.ResponseWriter, r *http.Request) {
+	if !p.posted(w, r) {
+		return
+	}
+	p.did(w, r, "request", func(ctx context.Context) (string, error) {
+		text, err := p.secure.ca.Ask(ctx, r.PostForm.Get("anew") == "true")
+		return strings.TrimSpace(string(text)), err
+	})
+}
+
+// importCA takes what was signed for it.
+func (p *Plane) importCA(w http.ResponseWriter, r *http.Request) {
+	if !p.posted(w, r) {
+		return
+	}
+	p.did(w, r, "import", func(ctx context.Context) (string, error) {
+		signs, err := p.secure.ca.Import(ctx, []byte(r.PostForm.Get("certificates")))
+		return "the root outside is trusted from now on, and what it has signed signs from " + signs.Format(time.RFC3339) + " on", err
 	})
 }
 

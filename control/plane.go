@@ -22,6 +22,7 @@ import (
 	"github.com/weftmesh/weft/control/lease"
 	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/push"
+	"github.com/weftmesh/weft/control/register"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/source/file"
 	"github.com/weftmesh/weft/control/source/kube"
@@ -58,15 +59,21 @@ type Options struct {
 	SecureNames    []string // of DNS, under which that is reached besides those that Istio's agents know
 	Store          string   // for what must outlive the process, as store.Open takes it; empty: memory
 	CADir          string   // a directory with an authority from outside, as Istio's secret cacerts has; empty: the store has one
-	HTTP           string   // the address that people and scripts come to over TLS, to look at objects and to change them
-	Users          string   // a file that says who those are, and what they may
-	Monitoring     string   // the address that Prometheus comes to
-	AuditLog       string   // a file that is added to; empty: none
-	Webhook        string   // the address that API servers come to over TLS, about pods and objects
-	InjectConfig   string   // a file with what is said of all sidecars; empty: nothing
+	// CASigner names a signer of the API server that signs certificates, and CAUpstream the address of a service that does, as istio-csr has it, which is believed by the file CAUpstreamRoots;
+	// empty: the authority of the store or of CADir does. CARoots is the file with the roots that the mesh trusts then.
+	CASigner, CAUpstream, CAUpstreamRoots, CARoots string
+	ServerCert                                     string // a directory with the certificate of what is served over TLS; empty: it is from the authority
+	HTTP                                           string // the address that people and scripts come to over TLS, to look at objects and to change them
+	Users                                          string // a file that says who those are, and what they may
+	Monitoring                                     string // the address that Prometheus comes to
+	AuditLog                                       string // a file that is added to; empty: none
+	Webhook                                        string // the address that API servers come to over TLS, about pods and objects
+	InjectConfig                                   string // a file with what is said of all sidecars; empty: nothing
 	// CertificateLife is of the certificates that proxies get on their streams, and RootOverlap how long a new root is trusted before it signs; 0: as the
 	// authority likes.
 	CertificateLife, RootOverlap time.Duration
+	// MachineGrace is how long the WorkloadEntry of a machine that has registered itself stays after its last stream has ended; 0: register.DefaultGrace.
+	MachineGrace time.Duration
 	// Revision is of this control plane among several: objects with another one in their label istio.io/rev are left to those, and its webhooks
 	// are those whose label names it. Empty: all are read, and default.
 	Revision string
@@ -100,6 +107,7 @@ type Plane struct {
 	cluster *cluster       // nil: there is none
 
 	clusters *clusters
+	machines *register.Machines
 	mesh     func(source.Batch) // takes the mesh's own configuration
 	console  *console.Console
 	local    http.Handler // the console of who is on this host
@@ -203,10 +211,11 @@ func (p *Plane) serve(sources []string, settings source.Batch) error {
 			return err
 		}
 		options.Secrets = p.secure.secrets
-	} else if p.CADir != "" || len(p.SecureNames) > 0 {
-		return errors.New("--ca-dir and --secure-names are about what --secure-grpc-addr, --http-addr and --webhook-addr serve: name an address by one of them, such as :15012")
+	} else if p.CADir+p.CASigner+p.CAUpstream+p.CARoots+p.ServerCert != "" || len(p.SecureNames) > 0 {
+		return errors.New("--ca-dir, --ca-signer, --ca-upstream, --ca-roots, --server-cert and --secure-names are about what --secure-grpc-addr, --http-addr and --webhook-addr serve: name an address by one of them, such as :15012")
 	}
 	p.push = push.New(options)
+	p.openMachines()
 	p.openFace()
 	if p.GRPC != "" {
 		l, err := p.listen("--grpc-addr", p.GRPC)
@@ -218,7 +227,7 @@ func (p *Plane) serve(sources []string, settings source.Batch) error {
 			return err
 		}
 		p.GRPCAddress, p.grpc = l.Addr(), p.transport("xds_connections.", nil)
-		server.New(server.Options{Control: p.push, Answer: p.answer, Stats: p.stats.Acquire(server.Stats, "xds.").Loop(0)}).Register(p.grpc)
+		server.New(server.Options{Control: proxies{p.push, p.machines}, Answer: p.answer, Stats: p.stats.Acquire(server.Stats, "xds.").Loop(0)}).Register(p.grpc)
 		p.parts.Go(func() { p.grpc.Serve(l) })
 	}
 	if p.SecureGRPC != "" {

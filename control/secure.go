@@ -38,10 +38,14 @@ type secure struct {
 func (p *Plane) openAuthority(trustDomain string) (err error) {
 	s := &secure{}
 	p.secure = s
-	if p.Store == "" && p.CADir == "" {
+	signer, roots, err := p.signer()
+	if err != nil {
+		return err
+	}
+	if p.Store == "" && p.CADir == "" && signer == nil {
 		p.Log.Warn("the root of the mesh's certificates is kept in memory, and nobody trusts it after this process: name a file by --store")
 	}
-	if s.ca, err = ca.Open(p.ctx, ca.Options{Store: p.store, TrustDomain: trustDomain, Folder: p.CADir, Overlap: p.RootOverlap, Audit: p.audit.certificate, Stats: p.stats.Acquire(ca.Stats, "ca.").Loop(0)}); err != nil {
+	if s.ca, err = ca.Open(p.ctx, ca.Options{Store: p.store, TrustDomain: trustDomain, Folder: p.CADir, Signer: signer, Roots: roots, ServerFiles: p.ServerCert, Overlap: p.RootOverlap, Audit: p.audit.certificate, Stats: p.stats.Acquire(ca.Stats, "ca.").Loop(0)}); err != nil {
 		return err
 	}
 	p.parts.Go(func() {
@@ -63,7 +67,7 @@ func (p *Plane) serveSecure() error {
 	}
 	s.grpc = p.transport("xds_secure_connections.", s.ca.ServerTLS(p.names()))
 	securityv1alpha1.RegisterIstioCertificateServiceServer(s.grpc, &ca.Service{Authority: s.ca, Proofs: s.proofs})
-	server.New(server.Options{Control: p.push, Answer: p.answer, Stats: p.stats.Acquire(server.Stats, "xds_secure.").Loop(0)}).Register(s.grpc)
+	server.New(server.Options{Control: proxies{p.push, p.machines}, Answer: p.answer, Stats: p.stats.Acquire(server.Stats, "xds_secure.").Loop(0)}).Register(s.grpc)
 	p.SecureAddress = l.Addr()
 	p.parts.Go(func() { s.grpc.Serve(l) })
 	return nil
@@ -94,7 +98,7 @@ const proving = 10 * time.Second
 func (p *Plane) admit(s *server.Session, proxy *translate.Proxy) (shown push.Shown, err error) {
 	info, ok := s.Auth().(credentials.TLSInfo)
 	if !ok {
-		return shown, nil
+		return shown, p.registers(s.Context(), s, proxy, ca.Identity{})
 	}
 	ctx, cancel := context.WithTimeout(s.Context(), proving)
 	defer cancel()
@@ -121,6 +125,9 @@ func (p *Plane) admit(s *server.Session, proxy *translate.Proxy) (shown push.Sho
 	if err := p.secure.ca.CheckIdentity(caller.Identity); err != nil {
 		return shown, status.Error(codes.Unauthenticated, err.Error())
 	}
+	if err := p.registers(ctx, s, proxy, caller.Identity); err != nil {
+		return shown, err
+	}
 	if caller.Spend != nil { // nothing speaks against it any more
 		if err := caller.Spend(ctx); err != nil {
 			return shown, status.Error(codes.Unauthenticated, err.Error())
@@ -128,6 +135,9 @@ func (p *Plane) admit(s *server.Session, proxy *translate.Proxy) (shown push.Sho
 	}
 	proxy.Account = caller.ServiceAccount
 	shown = push.Shown{Who: caller.Identity, By: caller.By}
+	if p.CAUpstream != "" {
+		shown.Token = ca.HandedOn(ctx)
+	}
 	var home *cluster
 	home, shown.Cluster = p.clusterOf(proxy.Cluster)
 	if proxy.Role == translate.Gateway && home != nil { // which anybody may say that he is

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/telemetry"
@@ -273,7 +274,8 @@ func nodeOf(boot *config.Bootstrap) *corev3.Node {
 		n.Locality.Zone = boot.Node.Zone
 	}
 	n.UserAgentName = "weft"
-	n.UserAgentVersionType = nil
+	// Servers go by the version of Envoy to see what a proxy takes: SPIRE tells bundles of several trust domains to those of 1.18 and later alone. It is that of the Envoy that weft is held against.
+	n.UserAgentVersionType = &corev3.Node_UserAgentBuildVersion{UserAgentBuildVersion: &corev3.BuildVersion{Version: &typev3.SemanticVersion{MajorNumber: 1, MinorNumber: 40}}}
 	n.Extensions = nil
 	return n
 }

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,6 +44,27 @@ Usage:
 
 Examples:
   weftctl ca rotate`
+
+const csrText = `Print a request for a certificate by which weftd's authority would be an intermediate one, under a root of yours, as PEM. Its key stays in weftd's store. It is the same one until it is
+imported; --new makes another, and what was signed for the one before is worthless then. Have your root sign it as an authority that signs no others (pathlen 0), with the key usages keyCertSign and
+cRLSign. It is for weftd on this host.
+
+Usage:
+  weftctl ca csr [flags]
+
+Examples:
+  weftctl ca csr > weft.csr
+  weftctl ca csr --new`
+
+const importText = `Have what was signed for weftctl ca csr take the place of the root. FILE has the certificate, those between it and your root, and your root, in PEM; - is what is read. Your root is trusted at once,
+and what it has signed signs an hour later; the root before is trusted until all that it has signed has ended. It is for weftd on this host.
+
+Usage:
+  weftctl ca import FILE [flags]
+
+Examples:
+  weftctl ca import chain.pem
+  cat signed.pem root.pem | weftctl ca import -`
 
 const revokeText = `Take back an identity, or one certificate by its serial number. What is revoked gets no certificate any more, and loses its stream from weftd. Proxies
 that have their certificate from weftd's stream are told at once: they refuse new connections with it, and weft ends those that stand. Others have to be
@@ -82,6 +105,8 @@ const (
 	tokenPage   = "/ca/token"
 	rootsPage   = "/ca/roots"
 	rotatePage  = "/ca/rotate"
+	csrPage     = "/ca/csr"
+	importPage  = "/ca/import"
 	revokePage  = "/ca/revoke"
 )
 
@@ -151,7 +176,49 @@ func caCommands() []*planeCommand {
 			run: func(ctx context.Context, p *pages, _ *planeOptions, s streams) error {
 				return posted(ctx, p, rotatePage, nil, s)
 			}},
+		{name: "ca csr", about: "print a request for a certificate under a root of yours", text: csrText,
+			flags: func(f *flag.FlagSet, o *planeOptions) {
+				f.BoolVar(&o.anew, "new", false, "make another one: what was signed for the one before is worthless then")
+			},
+			run: func(ctx context.Context, p *pages, o *planeOptions, s streams) error {
+				return posted(ctx, p, csrPage, url.Values{"anew": {strconv.FormatBool(o.anew)}}, s)
+			}},
+		{name: "ca import", about: "have what was signed for that take the root's place", text: importText, most: 1, flags: onlyServer,
+			check: func(o *planeOptions) error {
+				if len(o.names) == 0 {
+					return errors.New("what is to be imported? name a file with the certificate and what leads to your root, or - for what is read")
+				}
+				return nil
+			},
+			run: func(ctx context.Context, p *pages, o *planeOptions, s streams) error {
+				text, err := readCertificates(o.names[0], s)
+				if err != nil {
+					return err
+				}
+				return posted(ctx, p, importPage, url.Values{"certificates": {text}}, s)
+			}},
 	}
+}
+
+// maxCertificates bounds, in bytes, what is imported.
+const maxCertificates = 48 << 10
+
+// readCertificates reads a file, or what is read if that is -.
+func readCertificates(name string, s streams) (string, error) {
+	from := s.in
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		from = f
+	}
+	text, err := io.ReadAll(io.LimitReader(from, maxCertificates+1))
+	if err == nil && len(text) > maxCertificates {
+		err = fmt.Errorf("%s has more than %d bytes", name, maxCertificates)
+	}
+	return string(text), err
 }
 
 func checkRevoke(o *planeOptions) (err error) {

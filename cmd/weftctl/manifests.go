@@ -35,6 +35,8 @@ func runManifests(args []string, s streams) int {
 		set.StringVar(&account, "account", "weftd", "`name` of its service account, and of its role")
 		set.BoolVar(&duties.Roots, "publish-roots", false, "allow what weftd --publish-roots does")
 		set.BoolVar(&duties.Store, "store", false, "allow what weftd --store kubernetes does")
+		set.StringVar(&duties.Signer, "ca-signer", "", "allow what weftd --ca-signer does with the signer of that `name`")
+		set.BoolVar(&duties.Workloads, "workloads", false, "allow weftd to keep the WorkloadEntries of machines that register themselves")
 		set.BoolVar(&duties.Status, "write-status", false, "allow what weftd --write-status does")
 		set.BoolVar(&duties.Webhooks, "webhooks", false, "have the API server ask weftd --webhook-addr :15017 about new pods and about objects, and weftd's Service")
 		set.BoolVar(&duties.Attached, "attached", false, "a token that lasts, by which weftctl cluster attach --account has the cluster followed by a weftd elsewhere")
@@ -49,6 +51,9 @@ func runManifests(args []string, s streams) int {
 	}
 	if err == nil && !duties.Webhooks && (revision != "" || tags != "") {
 		err = errors.New("--revision and --tags are about webhooks: want --webhooks")
+	}
+	if err == nil && duties.Signer != "" {
+		err = kube.IsSigner(duties.Signer)
 	}
 	named := append([]string{revision}, strings.Split(tags, ",")...)
 	for _, one := range named {

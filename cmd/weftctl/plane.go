@@ -41,6 +41,7 @@ type planeOptions struct {
 	reason           string
 	life             time.Duration
 	lists            bool
+	anew             bool
 }
 
 // planeCommand is one that asks weftd.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/weftmesh/weft/control"
 	"github.com/weftmesh/weft/control/push"
+	"github.com/weftmesh/weft/control/register"
 )
 
 // flags is the command line, with what the environment and a file say in its place.
@@ -82,6 +83,12 @@ func (f *flags) define(set *flag.FlagSet) {
 	set.StringVar(&f.Webhook, "webhook-addr", "", "`address` that API servers come to over TLS, such as :15017, to have sidecars put into pods and objects looked at; empty: none")
 	set.StringVar(&f.InjectConfig, "inject-config", "", "`file` with what is said of all sidecars, their image for one; SIGHUP has it read again; empty: nothing")
 	set.StringVar(&f.CADir, "ca-dir", "", "`directory` with an authority from outside: ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem; none: one of our own")
+	set.DurationVar(&f.MachineGrace, "machine-grace", register.DefaultGrace, "how `long` the WorkloadEntry of a machine that has registered itself by a WorkloadGroup stays after its last stream has ended")
+	set.StringVar(&f.CASigner, "ca-signer", "", "`name` of a signer of the Kubernetes API server that signs the mesh's certificates, such as clusterissuers.cert-manager.io/mesh; with --ca-roots; empty: weftd signs")
+	set.StringVar(&f.CAUpstream, "ca-upstream", "", "`address` of a service that signs them, HOST:PORT, as istio-csr has it: it is shown the tokens that callers show here; with --ca-roots and --server-cert; empty: weftd signs")
+	set.StringVar(&f.CAUpstreamRoots, "ca-upstream-roots", "", "`file` with whom to believe that service by; none: that of --ca-roots")
+	set.StringVar(&f.CARoots, "ca-roots", "", "`file` with the roots that the mesh trusts when somebody else signs: PEM, read again as it changes")
+	set.StringVar(&f.ServerCert, "server-cert", "", "`directory` with tls.crt and tls.key for what weftd serves over TLS, read again as they change; none: they are from the authority")
 	set.StringVar(&f.AuditLog, "audit-log", "", "`file` to which changes of objects, certificates, tokens, revocations and rotations are added, given or refused, a line of JSON each; empty: none")
 	set.StringVar(&f.Admin, "admin-addr", "127.0.0.1:9876", "`address`, of this host, of the pages for people: status, metrics, profiles; empty: none")
 	set.BoolVar(&f.AllowPlaintext, "allow-plaintext-xds", false, "let --grpc-addr be reached by others than this host: they are told everything, and nobody proves who he is")

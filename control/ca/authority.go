@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,11 @@ type Options struct {
 	TrustDomain string // of all that it issues, such as cluster.local
 	// Folder has an authority from outside, as Istio's secret cacerts has; empty: the roots are made here, and are in the store.
 	Folder string
+	// Signer signs outside of this process; nil: this one does. Roots is then the file with the certificates that the mesh trusts.
+	Signer Signer
+	Roots  string
+	// ServerFiles is a directory with the certificate of servers of this process, as a Secret of type kubernetes.io/tls has it; empty: they have theirs from the authority.
+	ServerFiles string
 	// Overlap is how long a new root is trusted before it signs; 0: Overlap.
 	Overlap time.Duration
 	// Audit is told of everything that is issued or turned down; nil: nobody is. It must not block.
@@ -36,6 +42,7 @@ type Record struct {
 	Until    time.Time
 	From     string // the caller's address
 	By       string // how the caller has shown who it is
+	Signer   string // who has signed outside of this process, or would have; empty: this one
 	Refused  string // why nothing was issued
 }
 
@@ -43,10 +50,11 @@ type Record struct {
 type Authority struct {
 	options Options
 	ledger  ledger
+	outside *outside // nil: certificates are signed here
 
 	mu      sync.RWMutex
-	plan    plan // empty with a Folder
-	signs   *issuer
+	plan    plan      // empty with a Folder
+	signs   *issuer   // nil with a Signer
 	trusted []*issuer // whose roots are trusted, in the order in which they came
 	roots   []*x509.Certificate
 	changes time.Time // when of this something is otherwise
@@ -68,7 +76,13 @@ func Open(ctx context.Context, o Options) (*Authority, error) {
 	if a.options.Overlap == 0 {
 		a.options.Overlap = Overlap
 	}
-	if o.Folder != "" {
+	if o.Signer != nil {
+		roots, err := readRoots(o.Roots)
+		if err != nil {
+			return nil, err
+		}
+		a.outside, a.roots = &outside{o.Signer, make(chan struct{}, signsAtOnce)}, roots
+	} else if o.Folder != "" {
 		signs, roots, err := plugged(o.Folder)
 		if err != nil {
 			return nil, err
@@ -76,6 +90,11 @@ func Open(ctx context.Context, o Options) (*Authority, error) {
 		a.signs, a.trusted, a.roots = signs, []*issuer{signs}, roots
 	} else if err := a.openRoots(ctx); err != nil {
 		return nil, err
+	}
+	if o.ServerFiles != "" {
+		if _, err := readServed(o.ServerFiles); err != nil {
+			return nil, err
+		}
 	}
 	for prefix, take := range map[string]func([]store.Event){issuedPrefix: a.ledger.take, revokedPrefix: a.takeRevoked} {
 		list, err := o.Store.List(ctx, prefix)
@@ -143,7 +162,11 @@ func (a *Authority) follow(p plan) error {
 		if err != nil {
 			return fmt.Errorf("ca: a root in the store: %w", err)
 		}
-		if list, roots = append(list, i), append(roots, i.chain[0]); g == signs {
+		root := i.chain[len(i.chain)-1] // several may be under one
+		if list = append(list, i); !slices.ContainsFunc(roots, root.Equal) {
+			roots = append(roots, root)
+		}
+		if g == signs {
 			now = i
 		}
 	}
@@ -161,6 +184,9 @@ func (a *Authority) follow(p plan) error {
 // Rotate begins to replace the root: the new one is trusted as soon as Run has heard of it, signs after Overlap, and the old one is trusted
 // until all that it has signed has ended.
 func (a *Authority) Rotate(ctx context.Context) error {
+	if a.outside != nil {
+		return fmt.Errorf("ca: certificates are signed by %s, whose business its root is: put the new one into %s beside the old one before it signs with that", a.outside.Name(), a.options.Roots)
+	}
 	if a.options.Folder != "" {
 		return fmt.Errorf("ca: the root comes from %s: put the new one into %s there beside the old one, and when everybody has it, change the others", a.options.Folder, pluggedRoot)
 	}
@@ -172,8 +198,13 @@ func (a *Authority) Rotate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if last := p.Generations[len(p.Generations)-1]; last.Imported {
+		return fmt.Errorf("ca: %w: have another one signed there: weftctl ca csr, and weftctl ca import", errImported)
+	}
 	return a.extend(ctx, p, e.Revision)
 }
+
+var errImported = errors.New("the certificate that signs is under a root outside, which is not replaced here")
 
 // Roots are the certificates that everybody in the mesh trusts.
 func (a *Authority) Roots() []*x509.Certificate {
@@ -186,6 +217,15 @@ func (a *Authority) Roots() []*x509.Certificate {
 func (a *Authority) Until() (root, chain time.Time) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
+	if a.outside != nil { // which of them signs is not known here
+		root = a.roots[0].NotAfter
+		for _, c := range a.roots {
+			if c.NotAfter.Before(root) {
+				root = c.NotAfter
+			}
+		}
+		return root, root
+	}
 	return a.signs.chain[len(a.signs.chain)-1].NotAfter, a.signs.until()
 }
 
@@ -207,12 +247,14 @@ func (a *Authority) tell() {
 
 // Request is somebody who asks for a certificate.
 type Request struct {
-	Who  Identity         // who it is, as it has shown, and not as it says
-	CSR  []byte           // PEM
-	Key  crypto.PublicKey // without a CSR: of a key that this process has made itself
-	Life time.Duration    // that is asked for, of which at most MaxLife is given, and to a CSR at least MinLife; 0: DefaultLife
-	From string           // its address, for the audit log
-	By   string           // how it has shown who it is, for the audit log
+	Who  Identity      // who it is, as it has shown, and not as it says
+	CSR  []byte        // PEM
+	Key  crypto.Signer // without a CSR: one that this process has made itself
+	Life time.Duration // that is asked for, of which at most MaxLife is given, and to a CSR at least MinLife; 0: DefaultLife
+	From string        // its address, for the audit log
+	By   string        // how it has shown who it is, for the audit log
+	// Token is what it has shown and what may be handed on to a Signer; empty: nothing.
+	Token string
 	// Spend uses up what the caller has shown, when nothing is wrong with the request; nil: that can be shown again.
 	Spend func(context.Context) error
 }
@@ -240,16 +282,24 @@ func (a *Authority) Issue(ctx context.Context, r Request) (chain []*x509.Certifi
 	if r.Who.TrustDomain != a.options.TrustDomain {
 		return nil, &Refusal{Text: fmt.Sprintf("identities of %q are not issued here: want those of %q", r.Who.TrustDomain, a.options.TrustDomain)}
 	}
-	key, life := r.Key, r.Life
+	var key crypto.PublicKey
+	life := r.Life
 	if life == 0 {
 		life = DefaultLife
 	}
-	if life = min(life, MaxLife); key == nil {
+	if life = min(life, MaxLife); r.Key != nil {
+		key = r.Key.Public()
+	} else {
 		if key, err = readRequest(r.CSR); err != nil {
 			a.count(broken)
 			return nil, &Refusal{Text: err.Error()}
 		}
-		life = max(life, MinLife)
+		if life = max(life, MinLife); a.outside != nil {
+			if err := asked(r.CSR, r.Who); err != nil {
+				a.count(broken)
+				return nil, &Refusal{Text: err.Error()}
+			}
+		}
 	}
 	a.mu.RLock()
 	signs := a.signs
@@ -258,10 +308,26 @@ func (a *Authority) Issue(ctx context.Context, r Request) (chain []*x509.Certifi
 	if is {
 		return nil, &Refusal{Text: fmt.Sprintf("%s was revoked at %s: %s", r.Who, gone.Time.Format(time.RFC3339), gone.Reason), Revoked: true}
 	}
-	if r.Spend != nil {
-		if err := r.Spend(ctx); err != nil {
+	spend := func() error {
+		if r.Spend == nil {
+			return nil
+		}
+		return r.Spend(ctx)
+	}
+	if a.outside != nil {
+		record.Signer = a.outside.Name()
+		if chain, err = a.fromOutside(ctx, r, key, life); err != nil {
 			return nil, err
 		}
+		if err := spend(); err != nil { // not before: who signs may not answer. Of two who show the same, both have it signed, and one is given it
+			return nil, err
+		}
+		a.count(issues)
+		record.Serial, record.Until = hex(chain[0].SerialNumber), chain[0].NotAfter
+		return chain, nil
+	}
+	if err := spend(); err != nil {
+		return nil, err
 	}
 	serial := newSerial()
 	c, err := signs.issue(serial, &r.Who, nil, key, record.Time, life)
@@ -279,6 +345,25 @@ func (a *Authority) Issue(ctx context.Context, r Request) (chain []*x509.Certifi
 	return append([]*x509.Certificate{c}, signs.chain...), nil
 }
 
+// fromOutside has a request be signed by the one outside, who gets to see nothing that is not right.
+func (a *Authority) fromOutside(ctx context.Context, r Request, key crypto.PublicKey, life time.Duration) ([]*x509.Certificate, error) {
+	text := r.CSR
+	if r.Key != nil {
+		var err error
+		if text, err = requestOf(r.Key, &r.Who, nil); err != nil {
+			return nil, err
+		}
+	}
+	chain, err := a.outside.order(ctx, Order{text, life, r.Token}, &r.Who, nil, key, a.Roots())
+	switch refusal := (*Refusal)(nil); {
+	case errors.Is(err, errUnfitting):
+		a.count(unfitting)
+	case err != nil && !errors.As(err, &refusal):
+		a.count(unsigned)
+	}
+	return chain, err
+}
+
 func (a *Authority) audit(r Record) {
 	if a.options.Audit != nil {
 		a.options.Audit(r)
@@ -286,6 +371,9 @@ func (a *Authority) audit(r Record) {
 }
 
 func hex(serial *big.Int) string { return fmt.Sprintf("%x", serial) }
+
+// reminding is how often it is said that what is under a root outside ends.
+const reminding = time.Hour
 
 // renewal is what part of a root's life is left when another one follows by itself.
 const renewal = 5
@@ -298,6 +386,10 @@ func (a *Authority) Run(ctx context.Context, report func(error)) {
 	all.Go(func() { a.watch(ctx, issuedPrefix, a.takeIssued, report) })
 	all.Go(func() { a.watch(ctx, revokedPrefix, a.takeRevoked, report) })
 	all.Go(func() { a.sweep(ctx, report) })
+	if a.outside != nil {
+		a.followRoots(ctx, report)
+		return
+	}
 	if a.options.Folder != "" {
 		return
 	}
@@ -321,11 +413,15 @@ func (a *Authority) Run(ctx context.Context, report func(error)) {
 			}
 		}, report)
 	})
+	var reminded time.Time // that what is under a root outside ends
 	for {
 		a.mu.RLock()
 		p, changes, last := a.plan, a.changes, a.signs.chain[0]
 		a.mu.RUnlock()
 		renew := last.NotAfter.Add(-last.NotAfter.Sub(last.NotBefore) / renewal)
+		if again := reminded.Add(reminding); renew.Before(again) {
+			renew = again
+		}
 		if changes.IsZero() { // no other root is on its way
 			changes = renew
 		}
@@ -338,7 +434,13 @@ func (a *Authority) Run(ctx context.Context, report func(error)) {
 			timer.Stop()
 		case <-timer.C:
 			if changes.Equal(renew) {
-				if err := a.Rotate(ctx); err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, errUnderWay) {
+				err := a.Rotate(ctx)
+				reminded = time.Time{}
+				if errors.Is(err, errImported) {
+					reminded = time.Now()
+					err = fmt.Errorf("the certificate that signs, of %q, ends at %s: %w", last.Subject, last.NotAfter.Format(time.RFC3339), err)
+				}
+				if err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, errUnderWay) {
 					report(err)
 				}
 				continue // with what comes of it from the store

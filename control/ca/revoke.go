@@ -61,6 +61,9 @@ func (a *Authority) Revoke(ctx context.Context, r Revocation) error {
 	if err != nil {
 		return err
 	}
+	if a.outside != nil {
+		return fmt.Errorf("ca: nothing can be revoked here: certificates are signed by %s, whose business that is, and weftd signs no lists for it", a.outside.Name())
+	}
 	a.mu.RLock()
 	trusted := a.trusted
 	a.mu.RUnlock()

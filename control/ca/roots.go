@@ -22,11 +22,12 @@ const (
 
 // generation is a root and when it is what. All replicas read the same times, so that they need not agree on anything else.
 type generation struct {
-	Certificate string    `json:"certificate"`        // PEM
+	Certificate string    `json:"certificate"`        // PEM; of one that is under a root outside, with what leads to that, and that itself
 	Key         string    `json:"key"`                // PEM, PKCS 8
 	TrustedFrom time.Time `json:"trustedFrom"`        // from now on it is among the roots
 	SignsFrom   time.Time `json:"signsFrom"`          // from now on it signs what is issued
 	TrustedTo   time.Time `json:"trustedTo,omitzero"` // from now on it is not among them any more; zero: nobody follows yet
+	Imported    bool      `json:"imported,omitempty"` // it is under a root outside
 }
 
 // plan is all roots, in the order in which they sign. It is a pure function of time who signs and who is trusted.
@@ -51,6 +52,11 @@ func (p plan) follow(domain string, now time.Time, overlap time.Duration) (plan,
 	if err != nil {
 		return p, err
 	}
+	return p.add(g, now, overlap)
+}
+
+// add is follow with a root that there is.
+func (p plan) add(g generation, now time.Time, overlap time.Duration) (plan, error) {
 	next := plan{append([]generation(nil), p.Generations...)}
 	if n := len(next.Generations); n > 0 {
 		last := &next.Generations[n-1]

@@ -16,6 +16,9 @@ import (
 // certificates of the mesh from clients that have one. Who must have one is for Proofs to say.
 func (a *Authority) ServerTLS(names []string) *tls.Config {
 	s := &server{authority: a, names: slices.Clone(names)}
+	if a.outside != nil && a.options.ServerFiles == "" {
+		s.begin() // so that nobody has to wait for it
+	}
 	base := &tls.Config{
 		MinVersion:       tls.VersionTLS12,
 		GetCertificate:   s.certificate,
@@ -44,10 +47,20 @@ type server struct {
 	now   *tls.Certificate
 	by    *issuer // who has signed it
 	renew time.Time
+	from  serverFiles
+	asked chan struct{} // closed when who signs outside has answered; nil: nobody is asked
+	wrong error         // what has come of the last question, or of the files; nil: nothing was wrong
+	again time.Time     // when to ask next if something was
 }
 
 // certificate is the one that is in force. It is renewed at half of its life, and whenever another root signs.
 func (s *server) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	switch {
+	case s.authority.options.ServerFiles != "":
+		return s.fromFiles()
+	case s.authority.outside != nil:
+		return s.fromOutside()
+	}
 	s.authority.mu.RLock()
 	signs := s.authority.signs
 	s.authority.mu.RUnlock()

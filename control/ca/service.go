@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -41,13 +42,13 @@ func (s *Service) CreateCertificate(ctx context.Context, q *securityv1alpha1.Ist
 		s.Authority.count(unproven)
 		return nil, s.refuse(r, codes.Unauthenticated, err)
 	}
-	r.Who, r.By, r.Spend = caller.Identity, caller.By, caller.Spend
+	r.Who, r.By, r.Spend, r.Token = caller.Identity, caller.By, caller.Spend, HandedOn(ctx)
 	meta := q.GetMetadata().GetFields()
 	if v := meta[metaImpersonated].GetStringValue(); v != "" {
 		return nil, s.refuse(r, codes.PermissionDenied, fmt.Errorf("ca: %s may not have certificates of %q: nobody may have those of others here", caller.Identity, v))
 	}
-	if v := meta[metaSigner].GetStringValue(); v != "" {
-		return nil, s.refuse(r, codes.InvalidArgument, fmt.Errorf("ca: the signer %q: want none: there is one authority here", v))
+	if v := meta[metaSigner].GetStringValue(); v != "" && !s.Authority.is(v) {
+		return nil, s.refuse(r, codes.InvalidArgument, fmt.Errorf("ca: the signer %q: want none, or the one that this mesh has: there is one authority here", v))
 	}
 	if r.Life, err = lifeOf(q.GetValidityDuration()); err != nil {
 		return nil, s.refuse(r, codes.InvalidArgument, err)
@@ -71,6 +72,15 @@ func (s *Service) CreateCertificate(ctx context.Context, q *securityv1alpha1.Ist
 		a.CertChain = append(a.CertChain, string(PEM(c)))
 	}
 	return a, nil
+}
+
+// is tells whether an agent that names its signer means the one that there is: by its name, or by what stands in that behind its domain, as Istio's agents do (CERT_SIGNER).
+func (a *Authority) is(signer string) bool {
+	if a.outside == nil {
+		return false
+	}
+	_, short, _ := strings.Cut(a.outside.Name(), "/")
+	return signer == a.outside.Name() || signer == short
 }
 
 // refuse says no before the authority is asked.

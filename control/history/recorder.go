@@ -112,7 +112,7 @@ func NewRecorder(o Options) *Recorder {
 
 // Tell takes what a source says. First says that it is all that the source has. It does not wait.
 func (r *Recorder) Tell(name string, first bool, b source.Batch) {
-	t := told{name, first, time.Now(), slices.DeleteFunc(slices.Clone(b.Changes), func(c source.Change) bool { return !watched(c.Kind) })}
+	t := told{name, first, time.Now(), slices.DeleteFunc(slices.Clone(b.Changes), func(c source.Change) bool { return !watched(c) })}
 	if len(t.changes) == 0 && !first {
 		return
 	}
@@ -131,9 +131,15 @@ func (r *Recorder) Tell(name string, first bool, b source.Batch) {
 	}
 }
 
-// watched says whether somebody writes objects of the kind, and not Kubernetes itself, many times a second.
-func watched(k source.Kind) bool {
-	return k != source.EndpointSlice && k != source.Pod && k != source.Node
+// watched says whether somebody writes such an object, and not Kubernetes itself, many times a second, or a control plane for a machine.
+func watched(c source.Change) bool {
+	switch c.Kind {
+	case source.EndpointSlice, source.Pod, source.Node:
+		return false
+	case source.WorkloadEntry:
+		return c.Object == nil || c.Object.Annotations[source.GroupAnnotation] == ""
+	}
+	return true
 }
 
 // Run works until the context ends. While another one writes it only takes in what there is, and when it is its turn it writes what has changed since

@@ -56,9 +56,13 @@ var Annotations = []Known{
 	{"gateway.istio.io/controller-version", Harmless, "of Gateways", nil},
 	{"gateway.istio.io/name-override", Harmless, "of Gateways", nil},
 	{"gateway.istio.io/service-account", Harmless, "of Gateways", nil},
-	{"inject.istio.io/templates", Run, "`sidecar`, which is what is put in anyway; any other is refused by its name", func(_ *Settings, v string) error {
-		if v != "sidecar" {
-			return fmt.Errorf("there is no template %.64q: want sidecar, or no annotation", v)
+	{"inject.istio.io/templates", Run, "`sidecar`, which is what is put in anyway, or `sidecar,spire`: its identity is SPIRE's, whose socket is a volume of `csi.spiffe.io`; any other is refused by its name", func(s *Settings, v string) error {
+		switch v {
+		case "sidecar":
+		case "sidecar,spire", "sidecar, spire":
+			s.Spire = true
+		default:
+			return fmt.Errorf("there is no template %.64q: want sidecar, or sidecar,spire, or no annotation", v)
 		}
 		return nil
 	}},

@@ -65,7 +65,7 @@ func TestEveryAnnotationHasAFate(t *testing.T) {
 func TestWhatIsSaidOfAnnotations(t *testing.T) {
 	w := worldOf(t, "")
 	good := map[string]string{
-		"inject.istio.io/templates": "sidecar", "istio.io/reroute-virtual-interfaces": "net1", annotationMerge: "false", annotationProxy: "concurrency: 3",
+		"inject.istio.io/templates": "sidecar,spire", "istio.io/reroute-virtual-interfaces": "net1", annotationMerge: "false", annotationProxy: "concurrency: 3",
 		"readiness.status.sidecar.istio.io/failureThreshold": "9", "readiness.status.sidecar.istio.io/initialDelaySeconds": "9", "readiness.status.sidecar.istio.io/periodSeconds": "9",
 		"sidecar.istio.io/agentLogLevel": "debug", "sidecar.istio.io/bootstrapOverride": "a", "sidecar.istio.io/capNetBindService": "true", "sidecar.istio.io/componentLogLevel": "http:debug",
 		"sidecar.istio.io/discoveryAddress": "a.test:1", "sidecar.istio.io/init-containers-before-proxy": "a", annotationInject: "false", annotationMode: "NONE", "sidecar.istio.io/logLevel": "trace",
@@ -103,12 +103,19 @@ func TestWhatIsSaidOfAnnotations(t *testing.T) {
 		if named != (k.Fate == Warned) {
 			t.Errorf("%s: warned %q", k.Name, out.Warnings)
 		}
-		// Templates may name what is put in anyway.
-		if same := reflect.DeepEqual(specOf(is), specOf(out)); same != (k.Fate != Run || k.Name == "inject.istio.io/templates" || k.Name == annotationMerge) {
+		if same := reflect.DeepEqual(specOf(is), specOf(out)); same != (k.Fate != Run || k.Name == annotationMerge) {
 			t.Errorf("%s: it changes nothing, or ought to: %v", k.Name, same)
 		}
 	}
-	out, err := Pod(podWith(`, "annotations": {"prometheus.istio.io/merge-metrics": "false"}`, spec), w)
+	// Templates may name what is put in anyway.
+	if out, err := Pod(podWith(`, "annotations": {"inject.istio.io/templates": "sidecar"}`, spec), w); err != nil || !reflect.DeepEqual(specOf(base), specOf(out)) {
+		t.Errorf("the template sidecar changes something: %v", err)
+	}
+	out, err := Pod(podWith(`, "annotations": {"inject.istio.io/templates": "sidecar,spire"}`, spec), w)
+	if text := fmt.Sprint(specOf(out)); err != nil || !strings.Contains(text, `{"csi":{"driver":"csi.spiffe.io","readOnly":true},"name":"workload-socket"}`) || !strings.Contains(text, `"mountPath":"/var/run/secrets/workload-spiffe-uds","name":"workload-socket","readOnly":true`) {
+		t.Errorf("with SPIRE: %v %s", err, text)
+	}
+	out, err = Pod(podWith(`, "annotations": {"prometheus.istio.io/merge-metrics": "false"}`, spec), w)
 	if text, _ := json.Marshal(out); err != nil || strings.Contains(string(text), "prometheus.io") {
 		t.Errorf("metrics are merged all the same: %v %s", err, text)
 	}
@@ -129,7 +136,7 @@ func specOf(o *Outcome) (out []string) {
 func TestWrongAnnotationsAreRefused(t *testing.T) {
 	w := worldOf(t, "")
 	for name, values := range map[string][]string{
-		"inject.istio.io/templates":                             {"gateway", "sidecar,mine", ""},
+		"inject.istio.io/templates":                             {"gateway", "sidecar,mine", "spire", "sidecar,spire,mine", ""},
 		"istio.io/reroute-virtual-interfaces":                   {"", "eth0;ls", "a b", "much-too-long-a-name"},
 		annotationMerge:                                         {"maybe"},
 		annotationProxy:                                         {"concurency: 2", "concurrency: -1", "concurrency: [", "- a", "sidecarProxyResource: {limits: {cpu: 1}}", "selector: {}", "discoveryAddress: a:b:c", "proxyMetadata: {\"A=B\": c}", "{}\n---\n{}"},

@@ -34,6 +34,7 @@ type Settings struct {
 	// Interfaces and ExcludeInterfaces are lists of names: of those whose inbound traffic is another machine's outbound, and of those that are left alone.
 	Interfaces, ExcludeInterfaces *string
 	BootstrapOverride             *string // a ConfigMap
+	Spire                         bool    // its identity comes from the socket of SPIRE's agent
 	BeforeProxy                   *string // a list of names: init containers that are done before a native sidecar starts
 	Volumes, Mounts               object  // of the user's, by name
 }

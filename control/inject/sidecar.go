@@ -248,6 +248,9 @@ func compact(text []byte) string {
 func (b *build) mounts() (out []object) {
 	add := func(name, path string) { out = append(out, object{"name": name, "mountPath": path}) }
 	add("workload-socket", "/var/run/secrets/workload-spiffe-uds")
+	if b.set.Spire { // whose socket is somebody else's
+		out[0]["readOnly"] = true
+	}
 	add("credential-socket", "/var/run/secrets/credential-uds")
 	add("workload-certs", "/var/run/secrets/workload-spiffe-credentials")
 	add("istiod-ca-cert", "/var/run/secrets/istio")
@@ -277,8 +280,12 @@ func (b *build) volumes() (out []object) {
 		}
 		return items
 	}
+	socket := object{"name": "workload-socket", "emptyDir": object{}}
+	if b.set.Spire {
+		socket = object{"name": "workload-socket", "csi": object{"driver": "csi.spiffe.io", "readOnly": true}}
+	}
 	out = []object{
-		{"name": "workload-socket", "emptyDir": object{}},
+		socket,
 		{"name": "credential-socket", "emptyDir": object{}},
 		{"name": "workload-certs", "emptyDir": object{}},
 		{"name": "istio-envoy", "emptyDir": object{"medium": "Memory"}},

@@ -20,8 +20,10 @@ func everything() map[string]telemetry.Sample {
 	for prefix, table := range map[string]*telemetry.Table{"xds.": server.Stats, "xds_secure.": server.Stats, "push.": push.Stats, "xds_connections.": serve.Stats, "xds_secure_connections.": serve.Stats, "events.": push.Events, "ca.": ca.Stats, "console.": console.Stats} {
 		s.Acquire(table, prefix).Loop(0)
 	}
-	s.Acquire(&telemetry.Table{Kind: "webhook", Metrics: []telemetry.Metric{{Name: "injected_total"}, {Name: "injection_skipped_total"}, {Name: "injection_refused_total"}, {Name: "validated_total"}, {Name: "validation_refused_total"}}}, "webhook.").Loop(0) // as package control, which nobody may import, counts of its own
-	s.Acquire(&telemetry.Table{Kind: "clusters", Metrics: []telemetry.Metric{{Name: "late_total"}}}, "clusters.").Loop(0)                                                                                                                                        // likewise
+	// As packages count that may not be imported here.
+	s.Acquire(&telemetry.Table{Kind: "register", Metrics: []telemetry.Metric{{Name: "created_total"}, {Name: "updated_total"}, {Name: "disconnected_total"}, {Name: "deleted_total"}, {Name: "refused_total"}, {Name: "failures_total"}}}, "register.").Loop(0)
+	s.Acquire(&telemetry.Table{Kind: "webhook", Metrics: []telemetry.Metric{{Name: "injected_total"}, {Name: "injection_skipped_total"}, {Name: "injection_refused_total"}, {Name: "validated_total"}, {Name: "validation_refused_total"}}}, "webhook.").Loop(0)
+	s.Acquire(&telemetry.Table{Kind: "clusters", Metrics: []telemetry.Metric{{Name: "late_total"}}}, "clusters.").Loop(0)
 	all := map[string]telemetry.Sample{}
 	for i, one := range s.Read(telemetry.Filter{}) {
 		one.Value = int64(i) + 1

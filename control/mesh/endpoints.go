@@ -328,7 +328,7 @@ func (m *Mesh) endpoints(s *Service, of func(namespace string) map[string][]*sou
 			first = m.Services.definitions(s.Namespace, s.Name, m.remotes.names)[0]
 		}
 		for _, w := range machines {
-			if selects(first, w) {
+			if w.Ready && selects(first, w) {
 				m.fromWorkload(s, w, add)
 			}
 		}
@@ -379,16 +379,9 @@ func (m *Mesh) fromWorkload(s *Service, w *Workload, add func(int, *Endpoint)) {
 		return
 	}
 	for i, p := range s.Ports {
-		port := p.Number
-		switch named, ok := w.ports[p.Name]; {
-		case w.From.Kind != source.Pod && ok:
-			port = named
-		case p.Target.Number != 0:
-			port = uint32(p.Target.Number)
-		case p.Target.Name != "":
-			if port, ok = w.ports[p.Target.Name]; !ok {
-				continue
-			}
+		port := w.Serves(p)
+		if port == 0 {
+			continue
 		}
 		if strings.HasPrefix(address, "unix://") {
 			port = 0

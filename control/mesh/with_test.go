@@ -65,6 +65,9 @@ func describe(m *Mesh) string {
 			say("%s %s peers %v", ns, app, *m.Peers.For(ns, map[string]string{"app": app}))
 		}
 		for i := range 6 {
+			if w := m.Workloads.Machine(ns, fmt.Sprintf("10.0.0.%d", i)); w != nil {
+				say("at %d is the machine %v", i, *w)
+			}
 			var hosts []string
 			for _, s := range m.Endpoints.At(ns, fmt.Sprintf("10.0.0.%d", i)) {
 				hosts = append(hosts, s.Host+" "+s.From.String())

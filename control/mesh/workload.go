@@ -46,10 +46,25 @@ func (w *Workload) Port(name string) uint32 {
 	return w.ports[name]
 }
 
+// Serves is the number at which a workload serves a port of a service that chooses it; 0: at none. Of a workload that is not known, nil, that is what the service says.
+func (w *Workload) Serves(p *Port) uint32 {
+	if w != nil && w.From.Kind != source.Pod && w.ports[p.Name] != 0 {
+		return w.ports[p.Name]
+	}
+	switch {
+	case p.Target.Number != 0:
+		return uint32(p.Target.Number)
+	case p.Target.Name != "":
+		return w.Port(p.Target.Name)
+	}
+	return p.Number
+}
+
 // Workloads is the index of workloads.
 type Workloads struct {
 	byObject  table[source.Key, *Workload]
 	byAddress map[place]*Workload // Pods that serve; of several of a namespace with an address the first by name
+	machines  map[place]*Workload // WorkloadEntries, likewise
 }
 
 type place struct{ cluster, namespace, address string }
@@ -57,6 +72,11 @@ type place struct{ cluster, namespace, address string }
 // At gives the workload of a namespace of a cluster with an address; nil: none has it.
 func (x *Workloads) At(cluster, namespace, address string) *Workload {
 	return x.byAddress[place{cluster, namespace, address}]
+}
+
+// Machine gives the WorkloadEntry of a namespace with an address; nil: there is none.
+func (x *Workloads) Machine(namespace, address string) *Workload {
+	return x.machines[place{namespace: namespace, address: address}]
 }
 
 // Get gives the workload of an object; nil: there is none.
@@ -112,16 +132,15 @@ func (m *Mesh) deriveWorkloads(before *Mesh, news *[kinds]touched, anew bool) (d
 	if !e.changed() {
 		return nil
 	}
-	x := &Workloads{byObject: e.now, byAddress: clone(before.Workloads.byAddress)}
+	x := &Workloads{byObject: e.now, byAddress: clone(before.Workloads.byAddress), machines: clone(before.Workloads.machines)}
 	places := map[place]bool{}
 	spaces := map[string]bool{}
 	for _, w := range dirty {
-		if w.From.Kind == source.Pod {
-			for _, a := range w.Addresses {
-				p := place{w.From.Cluster, w.From.Namespace, a}
-				places[p], spaces[p.namespace] = true, true
-				delete(x.byAddress, p)
-			}
+		for _, a := range w.Addresses {
+			p := place{w.From.Cluster, w.From.Namespace, a}
+			places[p], spaces[p.namespace] = true, true
+			delete(x.byAddress, p)
+			delete(x.machines, p)
 		}
 	}
 	x.readdress(places, spaces)
@@ -133,13 +152,14 @@ func (m *Mesh) deriveWorkloads(before *Mesh, news *[kinds]touched, anew bool) (d
 func (x *Workloads) readdress(places map[place]bool, spaces map[string]bool) {
 	for namespace := range spaces {
 		for _, w := range x.byObject[namespace] {
+			into := x.byAddress
 			if w.From.Kind != source.Pod {
-				continue
+				into = x.machines
 			}
 			for _, a := range w.Addresses {
 				p := place{w.From.Cluster, namespace, a}
-				if was := x.byAddress[p]; places[p] && (was == nil || w.From.Name < was.From.Name) {
-					x.byAddress[p] = w
+				if was := into[p]; places[p] && (was == nil || w.From.Name < was.From.Name) {
+					into[p] = w
 				}
 			}
 		}
@@ -149,7 +169,9 @@ func (x *Workloads) readdress(places map[place]bool, spaces map[string]bool) {
 // workload reads a Pod or a WorkloadEntry; nil: it does not run.
 func (m *Mesh) workload(o *source.Object) *Workload {
 	if o.Kind == source.WorkloadEntry {
-		return m.entryWorkload(o.Key, o.Spec.(*networking.WorkloadEntry), o.Labels)
+		w := m.entryWorkload(o.Key, o.Spec.(*networking.WorkloadEntry), o.Labels)
+		w.Ready = o.Well()
+		return w
 	}
 	spec := o.Spec.(*source.PodSpec)
 	w := &Workload{From: o.Key, Labels: o.Labels, Ready: spec.Status.Ready, Sidecar: o.Labels[labelTLSMode] == modeIstio}

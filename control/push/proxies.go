@@ -149,6 +149,9 @@ func (p *Push) forget(g *group, m *member) {
 	}
 }
 
+// Probed implements server.Control. What becomes of a workload that is not well says who keeps its WorkloadEntry.
+func (p *Push) Probed(*server.Session, string) {}
+
 // Settled implements server.Control.
 func (p *Push) Settled(s *server.Session, v *server.View) {
 	p.mu.Lock()

@@ -52,6 +52,7 @@ type Options struct {
 type Shown struct {
 	Who         ca.Identity
 	By          string            // how, for people
+	Token       string            // that was shown and may be handed on to who signs certificates; empty: none
 	Certificate *x509.Certificate // if it was by one
 	Denied      string            // why it is told no credentials but its own; empty: it may be
 	Cluster     string            // that was asked whether it may be, by its key, and whose credentials those are; empty: the first one

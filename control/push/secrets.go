@@ -112,7 +112,7 @@ func (p *Push) hold(s *server.Session, proxy *translate.Proxy, shown Shown) {
 	switch {
 	case proxy.Identity != translate.FromPlane:
 	case p.Secrets != nil && shown.Who != (ca.Identity{}):
-		p.Secrets.Hold(shown.Who, s.Peer(), shown.By)
+		p.Secrets.Hold(shown.Who, s.Peer(), shown.By, shown.Token)
 	case !p.plain:
 		p.plain = true
 		p.Log.Warn("proxies that want their certificate on the stream are told none: "+becausePlain+". It is said once; /status has all of them",

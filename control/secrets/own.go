@@ -25,6 +25,7 @@ type own struct {
 	holders int
 	from    string // address of who came first, for the audit log
 	by      string // how that has shown who it is
+	token   string // the last that one of them has shown and that may be handed on to a signer outside
 	part    *server.Part
 	leaf    *x509.Certificate
 	due     time.Time // when it is issued anew
@@ -45,7 +46,7 @@ const (
 )
 
 // Hold has a certificate be there for an identity until as many have let it go as have held it. It does not wait for it: News tells.
-func (s *Secrets) Hold(who ca.Identity, from, by string) {
+func (s *Secrets) Hold(who ca.Identity, from, by, token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := s.owns[who]
@@ -53,6 +54,9 @@ func (s *Secrets) Hold(who ca.Identity, from, by string) {
 		o = &own{from: from, by: by}
 		s.owns[who] = o
 		poke(s.wake)
+	}
+	if token != "" {
+		o.token = token
 	}
 	o.holders++
 	s.gauge()
@@ -120,9 +124,9 @@ func (s *Secrets) issue(ctx context.Context, who ca.Identity, o *own) {
 	ctx, cancel := context.WithTimeout(ctx, issuing)
 	defer cancel()
 	s.mu.Lock()
-	from, by := o.from, o.by
+	r := ca.Request{Who: who, Life: s.Life, From: o.from, By: o.by, Token: o.token}
 	s.mu.Unlock()
-	part, leaf, err := s.certify(ctx, ca.Request{Who: who, Life: s.Life, From: from, By: by})
+	part, leaf, err := s.certify(ctx, r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o.busy = false
@@ -153,7 +157,7 @@ func (s *Secrets) certify(ctx context.Context, r ca.Request) (*server.Part, *x50
 	if err != nil {
 		return nil, nil, err
 	}
-	r.Key = key.Public()
+	r.Key = key
 	chain, err := s.Authority.Issue(ctx, r)
 	if err != nil {
 		return nil, nil, err

@@ -111,7 +111,7 @@ func TestOwnCertificates(t *testing.T) {
 		if part, wait := w.Own(sleep); part != nil || wait {
 			t.Error("somebody has one who is not there")
 		}
-		w.Hold(sleep, "10.0.0.1:7", "join token")
+		w.Hold(sleep, "10.0.0.1:7", "join token", "")
 		if part, wait := w.Own(sleep); part != nil || !wait {
 			t.Error("it is not waited for")
 		}
@@ -129,7 +129,7 @@ func TestOwnCertificates(t *testing.T) {
 		default:
 			t.Error("nobody is told")
 		}
-		w.Hold(sleep, "10.0.0.2:7", "join token") // another proxy of it
+		w.Hold(sleep, "10.0.0.2:7", "join token", "") // another proxy of it
 		synctest.Wait()
 		if again, _ := w.Own(sleep); again != first {
 			t.Error("two proxies of an identity have two certificates")
@@ -167,7 +167,7 @@ func TestRenewalsPart(t *testing.T) {
 		for i := range 20 {
 			who := web
 			who.ServiceAccount += string(rune('a' + i))
-			w.Hold(who, "", "")
+			w.Hold(who, "", "", "")
 		}
 		synctest.Wait()
 		w.mu.Lock()
@@ -184,11 +184,11 @@ func TestRenewalsPart(t *testing.T) {
 // TestALostStore has proxies wait no longer than for the first attempt, and get theirs when it is back.
 func TestALostStore(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.Hold(web, "", "")
+		w.Hold(web, "", "", "")
 		synctest.Wait()
 		has, _ := w.Own(web)
 		w.store.lost.Store(true)
-		w.Hold(sleep, "", "")
+		w.Hold(sleep, "", "", "")
 		synctest.Wait()
 		if part, wait := w.Own(sleep); part != nil || wait {
 			t.Errorf("%v, %v: want it to be gone on without", part, wait)
@@ -215,7 +215,7 @@ func TestALostStore(t *testing.T) {
 // TestRevocationOfOwn has a certificate that is revoked by its number take another's place, and an identity that is revoked get none.
 func TestRevocationOfOwn(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.Hold(sleep, "", "")
+		w.Hold(sleep, "", "", "")
 		synctest.Wait()
 		first, _ := w.Own(sleep)
 		leaf, roots := w.leafOf(first), w.Roots()
@@ -247,7 +247,7 @@ func TestRevocationOfOwn(t *testing.T) {
 		if w.Roots() != listed {
 			t.Error("the same is told again")
 		}
-		w.Hold(web, "", "") // a certificate more is nothing to the lists
+		w.Hold(web, "", "", "") // a certificate more is nothing to the lists
 		synctest.Wait()
 		if w.Roots() != listed {
 			t.Error("the same is told again for a certificate")
@@ -260,7 +260,7 @@ func TestRevocationOfOwn(t *testing.T) {
 			t.Error("one is revoked and the other is not")
 		}
 		w.Release(sleep)
-		w.Hold(sleep, "", "")
+		w.Hold(sleep, "", "", "")
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if part, wait := w.Own(sleep); part != nil || wait {

@@ -60,7 +60,9 @@ type Object struct {
 	Spec any
 	// More is what ASM adds to a kind of Istio's, or to the message of Istio's that a kind of its own has; nil: nothing of it is said.
 	More any
-	From Origin
+	// Health is what the status of a WorkloadEntry says of its workload; nil: nothing, or it is of another kind.
+	Health *Health
+	From   Origin
 }
 
 // Origin is where an object was found.

@@ -156,7 +156,7 @@ func (r *reading) note(key Key, f *fault) {
 	r.Problems = append(r.Problems, p)
 }
 
-// What may stand beside each other at the top of an object. Status is somebody else's to write and nobody's to read, but a Pod's.
+// What may stand beside each other at the top of an object. Status is somebody else's to write and nobody's to read, but a Pod's and a WorkloadEntry's.
 var (
 	top      = []string{"apiVersion", "kind", "metadata", "spec", "status"}
 	topSlice = []string{"apiVersion", "kind", "metadata", "addressType", "endpoints", "ports"}
@@ -255,6 +255,9 @@ func (r *reading) one(root *yaml.Node, version, kind string, depth int) {
 	spec := field(fields, "spec")
 	if spec == nil {
 		spec = &yaml.Node{Kind: yaml.MappingNode, Line: root.Line}
+	}
+	if k == WorkloadEntry {
+		o.Health = readHealth(field(fields, "status"))
 	}
 	r.message(o, "spec", spec, w)
 	r.finish(o, root, w.out)
@@ -423,6 +426,9 @@ func (r *reading) finish(o *Object, root *yaml.Node, text []byte) {
 	if o.More != nil {
 		more, _ := json.Marshal(o.More) // it came from JSON
 		all = append(all, more...)
+	}
+	if o.Health != nil {
+		all = fmt.Append(all, *o.Health)
 	}
 	sum := sha256.Sum256(all)
 	o.Revision = hex.EncodeToString(sum[:8])

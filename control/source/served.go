@@ -147,7 +147,7 @@ func ReadServed(kind Kind, data []byte, from Origin) (Served, error) {
 func readServedMessage(kind Kind, data []byte, from Origin) (Served, error) {
 	o := &Object{Key: Key{Kind: kind}, From: from}
 	var meta servedMeta
-	var head, text []byte
+	var head, text, status []byte
 	var unknown []string
 	err := Members(data, func(name, value []byte) (err error) {
 		switch string(name) {
@@ -155,6 +155,8 @@ func readServedMessage(kind Kind, data []byte, from Origin) (Served, error) {
 			head, err = prune(head[:0], value, wantedAuthored)
 		case "spec":
 			text = value
+		case "status":
+			status = value
 		default:
 			if !slices.Contains(top, string(name)) {
 				unknown = append(unknown, string(name))
@@ -168,6 +170,11 @@ func readServedMessage(kind Kind, data []byte, from Origin) (Served, error) {
 	s, err := served(o, &meta, err)
 	if err != nil {
 		return s, err
+	}
+	if kind == WorkloadEntry && len(status) > 0 {
+		var said entryStatus
+		json.Unmarshal(status, &said) // what is no such status says nothing
+		o.Health = said.health()
 	}
 	r := &reading{from: from, revision: s.Revision}
 	for _, name := range unknown { // a spec whose name is written wrongly is no empty spec

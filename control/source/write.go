@@ -76,6 +76,9 @@ func manifest(o *Object, all bool) ([]byte, error) {
 			return text, nil
 		}
 		w.Spec = text
+		if o.Health != nil {
+			w.Status = map[string]any{"conditions": []any{o.Health.Condition()}}
+		}
 	case *ServiceSpec:
 		if w.Spec = spec; len(spec.Status.LoadBalancer.Ingress) > 0 {
 			w.Status = spec.Status

@@ -47,3 +47,15 @@ func (p inStore) Put(ctx context.Context, r lease.Record, version string) error 
 	}
 	return nil
 }
+
+// Unlease takes the lease of that name away, if there is one.
+func Unlease(ctx context.Context, s Store, name string) error {
+	e, err := s.Get(ctx, inStore{s, "leases/" + name}.key)
+	if err == nil {
+		err = s.Delete(ctx, e.Key, e.Revision)
+	}
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}

@@ -27,9 +27,6 @@ func Check(o *source.Object) (problems []source.Problem) {
 	case source.EnvoyFilter:
 		c.envoyFilter(o.Spec.(*networking.EnvoyFilter))
 		return c.problems
-	case source.WorkloadGroup:
-		c.warn("", "%s is not run yet: nothing of it reaches proxies", o.Kind)
-		return c.problems
 	}
 	if o.More != nil && o.Kind != source.ASMProxyConfig && o.Kind != source.WasmPlugin { // of which the first is for injectors
 		c.refuse("spec", "additions to %s are not run yet", o.Kind)
@@ -46,6 +43,10 @@ func Check(o *source.Object) (problems []source.Problem) {
 			if strings.HasPrefix(h, "*") && spec.GetResolution() != networking.ServiceEntry_NONE && len(spec.GetEndpoints()) == 0 && spec.GetWorkloadSelector() == nil {
 				c.refuse(fmt.Sprintf("spec.hosts[%d]", i), "%q cannot be resolved: want endpoints, or resolution NONE", h)
 			}
+		}
+	case *networking.WorkloadGroup:
+		if spec.GetTemplate().GetAddress() != "" {
+			c.warn("spec.template.address", "comes with each machine: leave it out")
 		}
 	case *security.AuthorizationPolicy:
 		for i, r := range spec.GetRules() {

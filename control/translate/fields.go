@@ -84,6 +84,9 @@ var known = map[string]fields{
 	forNetworking + "WorkloadEntry":    {run: "address ports labels network locality weight service_account"},
 	forNetworking + "WorkloadSelector": {run: "labels"},
 
+	forNetworking + "WorkloadGroup":            {run: "metadata template", idle: "probe"}, // which is for the agent of a machine
+	forNetworking + "WorkloadGroup.ObjectMeta": {run: "labels annotations"},
+
 	forNetworking + "Gateway": {run: "servers selector"},
 	forNetworking + "Server":  {run: "port bind hosts tls name"},
 	forNetworking + "Port":    {run: "number protocol name", idle: "target_port"}, // Istio does not run it either

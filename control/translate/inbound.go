@@ -16,7 +16,6 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/weftmesh/weft/control/mesh"
-	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/xds/server"
 )
 
@@ -123,6 +122,9 @@ func (t *Translator) aged(m *mesh.Mesh, namespace, cluster string) *aged {
 // several services of a port the oldest counts.
 func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
 	workload := m.Workloads.At(m.ClusterOf(p.Cluster), p.Namespace, p.Address)
+	if workload == nil {
+		workload = m.Workloads.Machine(p.Namespace, p.Address)
+	}
 	var look []int
 	if p.Address != "" {
 		for _, s := range m.Endpoints.At(p.Namespace, p.Address) {
@@ -151,11 +153,7 @@ func serving(m *mesh.Mesh, p *Proxy, services *aged) (list []served) {
 			case port.Protocol == mesh.UDP:
 				continue
 			case chosen:
-				if port.Target != (source.TargetPort{}) {
-					if number = uint32(port.Target.Number); port.Target.Name != "" {
-						number = workload.Port(port.Target.Name)
-					}
-				}
+				number = workload.Serves(port)
 			default:
 				number = 0
 				if at < len(endpoints.Ports) {

@@ -23,7 +23,7 @@ A field is **run**; **nothing here** (it changes nothing of what proxies are tol
 run it any more either); **warned about** (it is not run yet, the object is served without it, and the log and ` + "`weftctl status`" + ` say so); or **refused**: the object is kept
 out, with object and field, and what there was of it before stays in force. ` + "`weftctl analyze`" + ` says all of it of your files before anybody is told anything.
 
-Whole kinds: a WorkloadGroup registers nobody yet, and is warned about. A ProxyConfig, and an ASMProxyConfig, whose spec is
+Whole kinds: a WorkloadGroup is what [machines register themselves by](weftd.md#machines-that-register-themselves). A ProxyConfig, and an ASMProxyConfig, whose spec is
 the mesh's ProxyConfig and more, is for [pods that are created](injection.md). Of an EnvoyFilter all of ` + "`configPatches`" + ` is run, as Istio runs it, but
 
 - ` + "`match.proxy.metadata`" + ` is refused: choose by labels;

@@ -60,6 +60,10 @@ type Proxy struct {
 	Service   string // what it calls itself in what it reports; empty: unsaid
 	Tracing   string // what its own ProxyConfig says of traces, as an encoded istio.mesh.v1alpha1.Tracing; empty: nothing
 	Traits    Traits
+	// Group is the WorkloadGroup that it registers itself of, as Istio's agent outside of Kubernetes does; empty: it does not. Probed says that its agent
+	// tells whether the workload is well.
+	Group  string
+	Probed bool
 }
 
 // Traits are what kinds of proxies differ by. They are few, and many proxies share them.
@@ -101,6 +105,7 @@ const (
 	metaRevision     = "ISTIO_REVISION"
 	metaGenerator    = "GENERATOR"
 	metaMesh         = "MESH_ID"
+	metaGroup        = "AUTO_REGISTER_GROUP"
 	metaProxyConfig  = "PROXY_CONFIG"
 	metaIdentity     = "WEFT_IDENTITY"
 )
@@ -160,6 +165,8 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 		}
 		p.Tracing = string(encode(read))
 	}
+	p.Group = said(metaGroup)
+	p.Probed = meta[metaProxyConfig].GetStructValue().GetFields()["readinessProbe"].GetStructValue() != nil
 	p.Labels = map[string]string{}
 	for name, v := range meta[metaLabels].GetStructValue().GetFields() {
 		p.Labels[name] = v.GetStringValue()

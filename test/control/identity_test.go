@@ -48,7 +48,7 @@ func (s *securePlane) joinsAs(role, program, app, account string) *bystream {
 func (s *securePlane) begin(name, role, app, own, token string) *bystream {
 	s.t.Helper()
 	folder := s.t.TempDir()
-	if err := os.WriteFile(filepath.Join(folder, "roots"), []byte(s.page("/ca/roots")), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "roots"), []byte(s.trusted()), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	admin, variant := free(s.t, 1)[0], "DELTA_GRPC"
@@ -56,7 +56,7 @@ func (s *securePlane) begin(name, role, app, own, token string) *bystream {
 		variant = "GRPC"
 	}
 	boot := fmt.Sprintf(`
-node: {id: %s~127.0.0.1~%s.shop~shop.svc.cluster.local, cluster: %[2]s, metadata: {NAMESPACE: shop, LABELS: {app: %[2]s}, INTERCEPTION_MODE: NONE}}
+node: {id: %s~127.0.0.1~%s.shop~shop.svc.cluster.local, cluster: %[2]s, metadata: {NAMESPACE: shop, LABELS: {app: %[2]s}, INTERCEPTION_MODE: NONE%s}}
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}
 dynamic_resources:
   ads_config: {api_type: %s, transport_api_version: V3, set_node_on_first_message_only: true, grpc_services: [{envoy_grpc: {cluster_name: plane}, initial_metadata: [{key: authorization, value: "Bearer %s"}]}]}
@@ -81,7 +81,7 @@ static_resources:
           alpn_protocols: [h2]
           validation_context: {trusted_ca: {filename: "%s/roots"}, match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: istiod.istio-system.svc}}]}
           %s
-`, role, app, admin, variant, token, s.port, folder, own)
+`, role, app, s.meta, admin, variant, token, s.port, folder, own)
 	b := &bystream{name: name, admin: fmt.Sprintf("127.0.0.1:%d", admin)}
 	if name == "envoy" {
 		envoy.Start(s.t, boot)

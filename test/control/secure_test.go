@@ -37,7 +37,9 @@ type securePlane struct {
 	*plane
 	port         int
 	store, audit string
-	world        bool // proxies are told the state of the world
+	world        bool   // proxies are told the state of the world
+	believed     string // a file with whom to believe it by; empty: what the mesh trusts
+	meta         string // what the nodes of proxies say beside the rest
 }
 
 func newSecurePlane(t *testing.T, files map[string]string) *securePlane {
@@ -60,10 +62,23 @@ func (s *securePlane) post(path string, form url.Values) (int, string) {
 	return r.StatusCode, strings.TrimSpace(string(b))
 }
 
+// trusted are the roots by which its server is believed, in PEM.
+func (s *securePlane) trusted() string {
+	s.t.Helper()
+	if s.believed == "" {
+		return s.page("/ca/roots")
+	}
+	text, err := os.ReadFile(s.believed)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(text)
+}
+
 func (s *securePlane) dial(own *tls.Certificate) *grpc.ClientConn {
 	s.t.Helper()
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM([]byte(s.page("/ca/roots"))) {
+	if !roots.AppendCertsFromPEM([]byte(s.trusted())) {
 		s.t.Fatal("weftd has no roots")
 	}
 	c := &tls.Config{RootCAs: roots, ServerName: "istiod.istio-system.svc"}

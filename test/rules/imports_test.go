@@ -46,6 +46,7 @@ control/ca, control/mesh, xds/server < control/secrets
 control/store, control/source < control/history
 control/lease < control/store, control/source/kube
 control/mesh, control/push, control/store, control/history, control/source/stored < control/console
+control/translate, control/ca, control/lease, xds/server < control/register
 control/push, control/mesh, xds/server < control/istiod
 control/*, control/source/* < control < cmd/weftd
 memory < control/push, cmd/weft

@@ -21,6 +21,8 @@ type Control interface {
 	Leave(*Session)
 	// Answered says what a proxy has made of a response.
 	Answered(*Session, Verdict)
+	// Probed says what the agent beside a proxy has found of the workload there: why it is not well, or, if that is empty, that it is.
+	Probed(s *Session, because string)
 	// Settled says that a proxy has answered all that is new to it in a view, if anything was.
 	Settled(*Session, *View)
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -37,6 +39,7 @@ type control struct {
 	verdicts []Verdict           // of what was refused
 	settled  map[*Session]*View
 	turned   error // who comes
+	probed   []string
 	answers  func(*Question) (*Answer, error)
 }
 
@@ -82,6 +85,12 @@ func (c *control) Answered(_ *Session, v Verdict) {
 	if v.Refused != "" {
 		c.verdicts = append(c.verdicts, v)
 	}
+}
+
+func (c *control) Probed(_ *Session, because string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.probed = append(c.probed, because)
 }
 
 func (c *control) Settled(s *Session, v *View) {
@@ -295,6 +304,40 @@ func TestTypesThatNobodyTellsOfAreCounted(t *testing.T) {
 		if got := s.Unknown(); len(got) != 1 || got[0] != "type.googleapis.com/some.Thing" {
 			t.Errorf("not remembered: %q", got)
 		}
+	}
+}
+
+// TestHowWorkloadsDo has an agent say how the workload beside it does, over both kinds of streams: it is handed on, and nothing is answered.
+func TestHowWorkloadsDo(t *testing.T) {
+	c := newControl(t)
+	c.show(&View{Version: "1", Parts: []*Part{part(Clusters, "a=1")}})
+	client, ill := discoveryv3.NewAggregatedDiscoveryServiceClient(c.dial()), &rpcstatus.Status{Code: int32(codes.Internal), Message: "no answer"}
+	heard := func(want ...string) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("it is handed on: %q", want), func() bool {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return slices.Equal(c.probed, want)
+		})
+	}
+	d, err := client.DeltaAggregatedResources(bounded(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Send(&discoveryv3.DeltaDiscoveryRequest{Node: &corev3.Node{Id: "one"}, TypeUrl: healthType, ErrorDetail: ill})
+	heard("no answer")
+	w, err := client.StreamAggregatedResources(bounded(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Send(&discoveryv3.DiscoveryRequest{Node: &corev3.Node{Id: "two"}, TypeUrl: typePrefix + facts[Clusters].message})
+	w.Send(&discoveryv3.DiscoveryRequest{TypeUrl: healthType})
+	heard("no answer", "")
+	if m, err := w.Recv(); err != nil || m.TypeUrl != Clusters.Type() {
+		t.Errorf("%v, %v", m, err)
+	}
+	if n := c.stats.Sum(healths); n != 2 {
+		t.Errorf("%d are counted", n)
 	}
 }
 

@@ -44,6 +44,7 @@ type Session struct {
 	settled  *View     // the last one of which everything is answered
 	heard    *View     // the last one of which that has been handed on
 	verdicts []Verdict // not yet handed on
+	probed   *string   // what was last said of the workload, not yet handed on
 	unknown  []string  // types that were asked for and nobody tells of
 }
 
@@ -160,6 +161,9 @@ func (s *Session) Unknown() []string {
 	return slices.Clone(s.unknown)
 }
 
+// healthType is what Istio's agents say by how the workload beside them does: a request that asks for nothing, and is refused if that is not well.
+const healthType = typePrefix + "istio.v1.HealthInformation"
+
 // take takes a request in. An error ends the stream.
 func (s *Session) take(r *request, now time.Time) error {
 	k, known := kindOf(r.url)
@@ -172,6 +176,11 @@ func (s *Session) take(r *request, now time.Time) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if r.url == healthType && s.only == kindCount {
+		s.server.count(healths)
+		s.probed = &r.refusal
+		return nil
+	}
 	if !known {
 		s.server.count(requestsUnknown)
 		if len(s.unknown) < maxUnknown && len(r.url) <= maxType && !slices.Contains(s.unknown, r.url) {

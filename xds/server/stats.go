@@ -23,6 +23,7 @@ const (
 	acks
 	nacks
 	splits           // refused responses that are told again in halves
+	healths          // words of agents about how workloads do
 	questions        // about the control plane itself, by tools
 	questionsRefused // that were not answered
 	responses        // by kind
@@ -44,6 +45,7 @@ func metrics() []telemetry.Metric {
 		acks:             {Name: "acks"},
 		nacks:            {Name: "nacks"},
 		splits:           {Name: "splits"},
+		healths:          {Name: "health_reports"},
 		questions:        {Name: "questions_total"},
 		questionsRefused: {Name: "questions_refused"},
 	})

@@ -131,6 +131,8 @@ func (s *Session) report() {
 	s.mu.Lock()
 	verdicts := s.verdicts
 	s.verdicts = nil
+	probed := s.probed
+	s.probed = nil
 	settled := s.settled
 	if s.heard == settled {
 		settled = nil
@@ -140,6 +142,9 @@ func (s *Session) report() {
 	s.mu.Unlock()
 	for _, v := range verdicts {
 		s.server.Control.Answered(s, v)
+	}
+	if probed != nil {
+		s.server.Control.Probed(s, *probed)
 	}
 	if settled != nil {
 		s.server.Control.Settled(s, settled)

@@ -49,7 +49,9 @@ type Duties struct {
 	Status bool // of objects
 	Store  bool // Secrets in its own namespace, which hold what must outlive it
 	// Webhooks: by which certificates those of this control plane are believed.
-	Webhooks bool
+	Webhooks  bool
+	Signer    string // that it asks for certificates; empty: none
+	Workloads bool   // WorkloadEntries of machines that register themselves
 	// Attached: it is in another cluster, and shows a token that lasts, which is in a Secret.
 	Attached bool
 }
@@ -82,8 +84,19 @@ func Role(name, namespace string, d Duties) []byte {
 	if d.Webhooks {
 		rules = append(rules, rule(webhookGroup, webhookKinds, append(read[:len(read):len(read)], "patch")))
 	}
-	if d.Roots || d.Status || d.Webhooks {
-		rules = append(rules, rule("coordination.k8s.io", []string{"leases"}, []string{"get", "create", "update"}))
+	if d.Signer != "" {
+		approve := rule("certificates.k8s.io", []string{"signers"}, []string{"approve"})
+		approve["resourceNames"] = []string{d.Signer}
+		rules = append(rules, rule("certificates.k8s.io", []string{"certificatesigningrequests"}, []string{"create", "get", "delete"}),
+			rule("certificates.k8s.io", []string{"certificatesigningrequests/approval"}, []string{"update"}), approve)
+	}
+	leases := []string{"get", "create", "update"}
+	if d.Workloads {
+		leases = append(leases, "delete")
+		rules = append(rules, rule("networking.istio.io", []string{"workloadentries", "workloadentries/status"}, []string{"create", "update", "delete"}))
+	}
+	if d.Roots || d.Status || d.Webhooks || d.Workloads {
+		rules = append(rules, rule("coordination.k8s.io", []string{"leases"}, leases))
 	}
 	var groups []string
 	plurals := map[string][]string{}

@@ -35,14 +35,17 @@ const microTime = "2006-01-02T15:04:05.000000Z"
 
 // Lead is lease.Lead with a Lease of this API server's.
 func (s *Server) Lead(ctx context.Context, namespace, name string, log *slog.Logger, do func(context.Context)) {
-	at := leaseAt{s, "/apis/coordination.k8s.io/v1/namespaces/" + namespace + "/leases", namespace, name}
-	lease.Lead(ctx, at, log.With("cluster", s.Name, "lease", namespace+"/"+name), do)
+	lease.Lead(ctx, s.leaseAt(namespace, name), log.With("cluster", s.Name, "lease", namespace+"/"+name), do)
 }
 
 // leaseAt is where a Lease is.
 type leaseAt struct {
 	server                *Server
 	path, namespace, name string
+}
+
+func (s *Server) leaseAt(namespace, name string) leaseAt {
+	return leaseAt{s, "/apis/coordination.k8s.io/v1/namespaces/" + namespace + "/leases", namespace, name}
 }
 
 func (l leaseAt) why(err error) error {

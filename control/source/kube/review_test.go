@@ -86,3 +86,13 @@ func TestWhoseATokenIs(t *testing.T) {
 		t.Errorf("without a server: %v, %v", may, err)
 	}
 }
+
+// TestSigners tells names of signers that may sign for workloads from those of Kubernetes' own.
+func TestSigners(t *testing.T) {
+	for name, good := range map[string]bool{"issuers.test/mesh": true, "clusterissuers.cert-manager.io/a/b": true, "": false, "mesh": false, "mesh/a": false, "a.b/": false, "/a": false, "a.b/c d": false,
+		"kubernetes.io/kube-apiserver-client": false, "kubernetes.io/legacy-unknown": false, "x.kubernetes.io/y": false} {
+		if err := kube.IsSigner(name); (err == nil) != good {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
