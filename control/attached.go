@@ -237,13 +237,17 @@ func (c *clusters) attach(ctx context.Context, name string, how attachment, was 
 	p.Log.Info("a cluster is attached", "cluster", name, "at", server.URL, "by", how.from, "discovery-only", how.discovery)
 	go func() {
 		defer close(r.ended)
+		var beside sync.WaitGroup
+		defer beside.Wait()
+		w := waysTo(func(b source.Batch) { p.push.Tell(one, fromAttached(name), b) })
+		beside.Go(func() { w.run(one) })
 		first := true
 		r.Watch(one, func(b source.Batch) {
 			if first {
 				b.Changes = append(b.Changes, r.gone(b.Changes)...)
 				first = false
 			}
-			p.push.Tell(one, fromAttached(name), b.For(p.Revision))
+			w.tell(b.For(p.Revision))
 			c.mu.Lock()
 			news := !r.told
 			r.told = true
