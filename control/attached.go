@@ -183,20 +183,29 @@ func (c *clusters) settle(ctx context.Context) {
 			delete(now, name)
 		}
 	}
+	followed := 0
+	for _, a := range now {
+		if a.run != nil {
+			followed++
+		}
+	}
+	room := changed // there may be, for one that was refused for want of it
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if was := now[name]; was == nil || was.attachment != want[name] {
-			changed = true
-			now[name] = c.attach(ctx, name, want[name], was, len(now))
+		was := now[name]
+		if was != nil && was.attachment == want[name] && (was.run != nil || !room) {
+			continue
+		}
+		changed = true
+		a := c.attach(ctx, name, want[name], was, followed)
+		if now[name] = a; a.run != nil && (was == nil || was.run == nil) {
+			followed++
 		}
 	}
 	if changed && c.isOpen() {
 		c.plane.push.Tell(ctx, fromClusters, source.Batch{Problems: c.problems()})
 	}
-	followed, refused := 0, 0
+	refused := 0
 	for _, a := range now {
-		if a.run != nil {
-			followed++
-		}
 		if a.refused != "" {
 			refused++
 		}
@@ -206,12 +215,12 @@ func (c *clusters) settle(ctx context.Context) {
 }
 
 // attach has a cluster be followed. If something is wrong with how it is said now, what was before goes on.
-func (c *clusters) attach(ctx context.Context, name string, how attachment, was *attached, others int) *attached {
+func (c *clusters) attach(ctx context.Context, name string, how attachment, was *attached, followed int) *attached {
 	p := c.plane
 	a := &attached{attachment: how}
 	server, err := p.reach(name, how)
-	if err == nil && was == nil && others >= console.MaxClusters {
-		err = fmt.Errorf("%d clusters are attached, which is as many as may be", others)
+	if err == nil && (was == nil || was.run == nil) && followed >= console.MaxClusters {
+		err = fmt.Errorf("%d clusters are attached, which is as many as may be", followed)
 	}
 	if err != nil {
 		if was != nil {
@@ -237,13 +246,17 @@ func (c *clusters) attach(ctx context.Context, name string, how attachment, was 
 	p.Log.Info("a cluster is attached", "cluster", name, "at", server.URL, "by", how.from, "discovery-only", how.discovery)
 	go func() {
 		defer close(r.ended)
+		var beside sync.WaitGroup
+		defer beside.Wait()
+		w := waysTo(func(b source.Batch) { p.push.Tell(one, fromAttached(name), b) })
+		beside.Go(func() { w.run(one) })
 		first := true
 		r.Watch(one, func(b source.Batch) {
 			if first {
 				b.Changes = append(b.Changes, r.gone(b.Changes)...)
 				first = false
 			}
-			p.push.Tell(one, fromAttached(name), b.For(p.Revision))
+			w.tell(b.For(p.Revision))
 			c.mu.Lock()
 			news := !r.told
 			r.told = true

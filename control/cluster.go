@@ -147,7 +147,10 @@ func said(ctx context.Context) string {
 func (p *Plane) accounts(trustDomain string) ca.ByAccount {
 	return ca.ByAccount{TrustDomain: trustDomain, Review: func(ctx context.Context, token string) (namespace, account string, err error) {
 		c, _ := p.clusterOf(said(ctx))
-		if c == nil {
+		switch {
+		case c == nil && said(ctx) == "":
+			return "", "", ca.ErrNoProof // it is nobody's here
+		case c == nil:
 			return "", "", fmt.Errorf("control: a token of a service account of the cluster %.64q, which is not attached: weftctl cluster list has those that are", said(ctx))
 		}
 		namespace, account, err = c.server.Review(ctx, token, ca.TokenAudience)

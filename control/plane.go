@@ -255,10 +255,12 @@ func (p *Plane) serve(sources []string, settings source.Batch) error {
 		p.mesh(settings)
 	}
 	p.parts.Go(func() { p.history.Run(p.ctx) })
+	applied := waysTo(func(b source.Batch) { p.push.Tell(p.ctx, fromStore, b) })
+	p.parts.Go(func() { applied.run(p.ctx) })
 	p.parts.Go(func() {
 		stored.Watch(p.ctx, p.store, func(err error) {
 			p.Log.Error("the store is not followed, and what is known of it goes on being served", "because", err)
-		}, func(b source.Batch) { p.push.Tell(p.ctx, fromStore, b.For(p.Revision)) })
+		}, func(b source.Batch) { applied.tell(b.For(p.Revision)) })
 	})
 	if p.ConfigDir != "" {
 		p.parts.Go(func() {
@@ -313,8 +315,10 @@ const historyLock = "history"
 // from takes what a source says to where it matters: to the proxies, and to the history of objects.
 func (p *Plane) from(name string) func(source.Batch) {
 	first := true
+	w := waysTo(func(b source.Batch) { p.push.Tell(p.ctx, name, b) })
+	p.parts.Go(func() { w.run(p.ctx) })
 	return func(b source.Batch) {
-		p.push.Tell(p.ctx, name, b.For(p.Revision))
+		w.tell(b.For(p.Revision))
 		p.history.Tell(name, first, b)
 		first = false
 	}

@@ -134,6 +134,9 @@ func changedCluster(ctx context.Context, p *pages, o *planeOptions, a asking, s 
 	if err := p.api(ctx, a, &done); err != nil {
 		return err
 	}
+	if done.Warning != "" {
+		fmt.Fprintln(s.err, "warning:", done.Warning)
+	}
 	_, err := fmt.Fprintf(s.out, "cluster %s %s\n", done.Name, done.Is)
 	return err
 }

@@ -98,13 +98,19 @@ func (c *Console) attach(ctx context.Context, who *Caller, r *http.Request) (any
 		return nil, err
 	}
 	c.AuditCluster(ClusterChange{name, what, author, who, ""})
-	return ClusterResult{name, what}, nil
+	result := ClusterResult{Name: name, Is: what}
+	if !c.Lasting {
+		result.Warning = "weftd keeps it in memory, and follows it no more when it is started again: start weftd with --store"
+	}
+	return result, nil
 }
 
 // ClusterResult is what became of a cluster.
 type ClusterResult struct {
 	Name string `json:"name"`
 	Is   string `json:"is"` // attached, changed or detached
+	// Warning is something to know; empty: nothing.
+	Warning string `json:"warning,omitempty"`
 }
 
 func (c *Console) detach(ctx context.Context, who *Caller, r *http.Request) (any, error) {
@@ -125,7 +131,7 @@ func (c *Console) detach(ctx context.Context, who *Caller, r *http.Request) (any
 		return nil, err
 	}
 	c.AuditCluster(ClusterChange{name, "detached", author, who, ""})
-	return ClusterResult{name, "detached"}, nil
+	return ClusterResult{Name: name, Is: "detached"}, nil
 }
 
 // changing is who attaches or detaches a cluster, if he may: whose objects are the mesh's is not for everybody who moves traffic.

@@ -23,7 +23,7 @@ type Endpoint struct {
 	Sidecar  bool   // it takes mTLS
 	Gateway  bool   // it is the way into another network, and what is meant is behind it
 	Workload source.Key
-	Cluster  string // the own name of that which it is in; empty: it is in none, or nobody has said
+	Cluster  string // the own name of that which it is in, or, of what is in none, of the first; empty: it is a name to be resolved
 	Hostname string // by which it is known within a service that has no address; empty: it is not
 }
 
@@ -387,9 +387,7 @@ func (m *Mesh) fromWorkload(s *Service, w *Workload, add func(int, *Endpoint)) {
 			port = 0
 		}
 		e := w.endpoint(address, port)
-		if w.From.Kind == source.Pod {
-			e.Cluster = m.Settings.ClusterName(w.From.Cluster)
-		}
+		e.Cluster = m.Settings.ClusterName(w.From.Cluster) // of what is no Pod it is the first, as Istio has it
 		add(i, e)
 	}
 }

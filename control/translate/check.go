@@ -2,7 +2,6 @@ package translate
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 
@@ -61,14 +60,6 @@ func Check(o *source.Object) (problems []source.Problem) {
 		for i, r := range spec.GetJwtRules() {
 			if r.GetJwks() == "" && r.GetJwksUri() != "" {
 				c.warn(fmt.Sprintf("spec.jwtRules[%d].jwksUri", i), "proxies ask for the keys themselves: want a Service or ServiceEntry for its host, or no token of the issuer is good")
-			}
-		}
-	case *meshv1.MeshNetworks:
-		for name, n := range spec.GetNetworks() {
-			for i, g := range n.GetGateways() {
-				if a := g.GetAddress(); a != "" && net.ParseIP(a) == nil {
-					c.warn(fmt.Sprintf("spec.networks[%s].gateways[%d].address", name, i), "%q is a name, and is not resolved: the gateway is as if it were not there: want its IP", a)
-				}
 			}
 		}
 	case *networking.Gateway:

@@ -18,7 +18,6 @@ func TestWhatIsNotRunIsSaid(t *testing.T) {
 		{"all is run", "kind: VirtualService\nmetadata: {name: a, namespace: b}\nspec: {hosts: [a], http: [{route: [{destination: {host: a}}]}]}", ""},
 		{"a field", "kind: DestinationRule\nmetadata: {name: a, namespace: b}\nspec: {host: a, workloadSelector: {matchLabels: {a: b}}}", "spec.workloadSelector"},
 		{"a field far down", "kind: DestinationRule\nmetadata: {name: a, namespace: b}\nspec: {host: a, subsets: [{name: c, trafficPolicy: {proxyProtocol: {version: V1}}}]}", "spec.subsets[0].trafficPolicy.proxyProtocol"},
-		{"a gateway by name", "kind: MeshNetworks\nmetadata: {name: a}\nspec: {networks: {net: {endpoints: [{fromRegistry: c}], gateways: [{address: 192.0.2.1, port: 15443}, {address: gw.test, port: 15443}]}}}", "warning spec.networks[net].gateways[1].address"},
 		{"a credential of another kind", "kind: Gateway\nmetadata: {name: a, namespace: b}\nspec: {selector: {a: b}, servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: ['*'], tls: {mode: SIMPLE, credentialName: 'sds://a'}}]}", "spec.servers[0].tls.credentialName"},
 		{"a credential for gateways", "kind: DestinationRule\nmetadata: {name: a, namespace: b}\nspec: {host: a, trafficPolicy: {tls: {mode: MUTUAL, credentialName: d}}}", "warning spec.trafficPolicy.tls.credentialName"},
 		{"names by nobody's word", "kind: DestinationRule\nmetadata: {name: a, namespace: b}\nspec: {host: a, trafficPolicy: {tls: {mode: SIMPLE, subjectAltNames: [d]}}}", "warning spec.trafficPolicy.tls.subjectAltNames"},
@@ -46,7 +45,7 @@ func TestWhatIsNotRunIsSaid(t *testing.T) {
 					text = "warning " + text
 				}
 				got = append(got, text)
-				if p.Text == "" || p.Name != "a" && p.Kind != source.MeshConfig && p.Kind != source.MeshNetworks {
+				if p.Text == "" || p.Name != "a" && p.Kind != source.MeshConfig {
 					t.Errorf("%+v", p)
 				}
 			}

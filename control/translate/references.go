@@ -28,7 +28,7 @@ func References(m *mesh.Mesh) []source.Problem {
 		for _, o := range objects.All() {
 			r.host(m.Settings.HostIn(o.Name, o.Namespace)) // an ExternalName is no service of the mesh's, and is there all the same
 			if network := o.Labels[mesh.NetworkLabel]; network != "" && len(o.Spec.(*source.ServiceSpec).Reached()) == 0 {
-				r.of(o).warn("metadata.labels["+mesh.NetworkLabel+"]", "it is the way into the network %q, and nobody comes in: want an address of its load balancer, which must not be a name, or externalIPs", network)
+				r.of(o).warn("metadata.labels["+mesh.NetworkLabel+"]", "it is the way into the network %q, and nobody comes in, since no address of it is known: want one of its load balancer, or externalIPs", network)
 			}
 		}
 	}

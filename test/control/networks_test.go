@@ -203,6 +203,8 @@ status: {phase: Running, podIP: %[1]s, podIPs: [{ip: %[1]s}], conditions: [{type
 	is("10.1.0.1:8080::weight::1")
 	p.cluster.Apply(attaches("east", east.Portable()))
 	is("10.1.0.1:8080::weight::1", "192.0.2.7:15443::weight::1")
+	east.ApplyStatus(strings.Replace(gateway, "ip: 192.0.2.7", "hostname: localhost", 1)) // as load balancers of some clouds have it
+	is("10.1.0.1:8080::weight::1", "127.0.0.1:15443::weight::1")
 	east.Delete("{apiVersion: v1, kind: Service, metadata: {name: eastwest, namespace: istio-system}}")
 	eventually(t, "nobody comes in any more", func() bool { return p.following()["east"].Objects["Service"] == 2 }) // web, and kubernetes
 	p.cluster.Delete("{apiVersion: v1, kind: Secret, metadata: {name: istio-remote-secret-east, namespace: istio-system}}")

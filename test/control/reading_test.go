@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/test/kube"
 )
 
 // services is how many BenchmarkReadingAMesh has, each with four Pods, their slice, a VirtualService and a DestinationRule.
@@ -86,26 +88,7 @@ func BenchmarkReadingAMesh(b *testing.B) {
 		b.Run(strings.ReplaceAll(from, " ", "-"), func(b *testing.B) {
 			p := newPlaneOf(b, from, nil)
 			p.kill()
-			var all sync.WaitGroup
-			const writers = 4
-			for w := range writers {
-				all.Go(func() {
-					for i := w; i < services; i += writers {
-						text := townService(i)
-						if p.cluster == nil {
-							p.write(fmt.Sprintf("s%04d.yaml", i), text)
-							continue
-						}
-						p.cluster.Apply(text)
-						for one := range strings.SplitSeq(text, "\n---") {
-							if strings.Contains(one, "kind: Pod\n") {
-								p.cluster.ApplyStatus(one)
-							}
-						}
-					}
-				})
-			}
-			all.Wait()
+			p.town()
 			b.ResetTimer()
 			var cpu, ready time.Duration
 			resident := 0
@@ -124,6 +107,73 @@ func BenchmarkReadingAMesh(b *testing.B) {
 			b.ReportMetric(float64(resident)/float64(b.N)/1e6, "MB-resident")
 		})
 	}
+}
+
+// town has a plane's source have all services.
+func (p *plane) town() {
+	var all sync.WaitGroup
+	const writers = 4
+	for w := range writers {
+		all.Go(func() {
+			for i := w; i < services; i += writers {
+				if p.cluster == nil {
+					p.write(fmt.Sprintf("s%04d.yaml", i), townService(i))
+				} else {
+					applyTown(p.cluster, i)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// applyTown has an API server have one of the services, and its Pods run.
+func applyTown(c *kube.Cluster, i int) {
+	text := townService(i)
+	c.Apply(text)
+	for one := range strings.SplitSeq(text, "\n---") {
+		if strings.Contains(one, "kind: Pod\n") {
+			c.ApplyStatus(one)
+		}
+	}
+}
+
+// What a second cluster costs weftd, which has the same services as the first, for discovery only: the time until all of it is told, its processor, and what it keeps beside; and until a change of one of its endpoints is told.
+func BenchmarkAttachingACluster(b *testing.B) {
+	p := newPlaneOf(b, sources[1], nil)
+	p.town()
+	east := &plane{t: b, cluster: kube.Start(b)}
+	east.cluster.Install()
+	east.town()
+	p.kill()
+	p.start()
+	eventually(b, "all is read", func() bool { return p.status().Objects["Pod"] == 4*services })
+	time.Sleep(2 * time.Second) // until what has been left behind is given back
+	b.ResetTimer()
+	var cpu, told, change time.Duration
+	resident := 0
+	for range b.N {
+		c, r := p.spent()
+		began := time.Now()
+		p.cluster.Apply(attaches("east", east.cluster.Portable()))
+		eventually(b, "it is told", func() bool { return p.following()["east"].Told })
+		told += time.Since(began)
+		round := p.status().Last.Number
+		began = time.Now()
+		east.cluster.Delete("{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: s0000-x, namespace: town}}")
+		eventually(b, "an endpoint is told", func() bool { return p.status().Last.Number > round })
+		change += time.Since(began)
+		time.Sleep(2 * time.Second)
+		c2, r2 := p.spent()
+		cpu, resident = cpu+c2-c, resident+r2-r
+		p.cluster.Delete("{apiVersion: v1, kind: Secret, metadata: {name: istio-remote-secret-east, namespace: istio-system}}")
+		eventually(b, "it is detached", func() bool { return len(p.following()) == 1 })
+		applyTown(east.cluster, 0)
+	}
+	b.ReportMetric(float64(told.Milliseconds())/float64(b.N), "ms-to-told")
+	b.ReportMetric(float64(change.Milliseconds())/float64(b.N), "ms-to-a-change")
+	b.ReportMetric(float64(cpu.Milliseconds())/float64(b.N), "ms-CPU")
+	b.ReportMetric(float64(resident)/float64(b.N)/1e6, "MB-resident")
 }
 
 // spent is the processor's time that a process has had, and the bytes that it keeps.
