@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	tagv3 "github.com/envoyproxy/go-control-plane/envoy/type/tracing/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -126,6 +127,7 @@ func Check(o *source.Object) (problems []source.Problem) {
 		if own := spec.GetDefaultConfig().GetTracing(); own != nil && !spec.GetEnableTracing() && len(spec.GetDefaultProviders().GetTracing()) == 0 {
 			c.warn("spec.defaultConfig.tracing", "tracers of bootstraps report nothing without enableTracing: true, which Istio takes for said; with a Telemetry that names a provider it is not needed")
 		}
+		c.tags("spec.defaultConfig.tracing.customTags", ownTags(spec.GetDefaultConfig().GetTracing()))
 		if spec.GetEnableTracing() {
 			c.warn("spec.enableTracing", "%s", untraced)
 		}
@@ -135,6 +137,9 @@ func Check(o *source.Object) (problems []source.Problem) {
 	case *telemetryv1.Telemetry:
 		if len(spec.GetTracing()) > 0 {
 			c.warn("spec.tracing", "%s", untraced)
+		}
+		for i, one := range spec.GetTracing() {
+			c.tags(fmt.Sprintf("spec.tracing[%d].customTags", i), saidTags(&Proxy{}, one.GetCustomTags()))
 		}
 	case *extensions.WasmPlugin:
 		becomes := "requests are answered with 503 there, or connections ended (failStrategy: " + extensions.FailStrategy_FAIL_CLOSE.String() + ")"
@@ -155,6 +160,15 @@ func Check(o *source.Object) (problems []source.Problem) {
 		}
 	}
 	return c.problems
+}
+
+// tags says which proxies would not take.
+func (c *checking) tags(path string, list []*tagv3.CustomTag) {
+	for _, t := range list {
+		if err := t.ValidateAll(); err != nil {
+			c.warn(fmt.Sprintf("%s[%s]", path, t.GetTag()), "%v: it is left out", err)
+		}
+	}
 }
 
 // untraced is what becomes of traces where the proxy is weft.

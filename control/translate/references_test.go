@@ -74,6 +74,7 @@ spec: {hosts: ["*.routed.test"], http: [{route: [{destination: {host: web}}]}]}
 		{"a rule for many", "kind: DestinationRule\nmetadata: {name: a, namespace: shop}\nspec: {host: '*.svc.cluster.local'}", ""},
 		{"a Sidecar", "kind: Sidecar\nmetadata: {name: a, namespace: shop}\nspec: {egress: [{hosts: ['./*', 'far/*.wide.test', '*/b.wide.test', 'far/web.test', './x.routed.test']}]}", "spec.egress[0].hosts[3]: no service and no VirtualService has the host web.test"},
 		{"a provider", "kind: Telemetry\nmetadata: {name: a, namespace: shop}\nspec: {accessLogging: [{providers: [{name: envoy}, {name: files}, {name: file}]}]}", "spec.accessLogging[0].providers[2].name: MeshConfig describes no provider \"file\""},
+		{"who counts", "kind: Telemetry\nmetadata: {name: a, namespace: shop}\nspec: {metrics: [{providers: [{name: prometheus}, {name: spans}]}]}", "spec.metrics[0].providers[1].name: \"spans\" is no provider of metrics that is run"},
 		{"a tracer", "kind: Telemetry\nmetadata: {name: a, namespace: shop}\nspec: {tracing: [{providers: [{name: spans}]}, {providers: [{name: files}]}, {providers: [{name: span}]}]}", "spec.tracing[1].providers[0].name: provider \"files\" is none of traces that are run, spec.tracing[2].providers[0].name: MeshConfig describes no provider \"span\""},
 		{"a module", "kind: WasmPlugin\nmetadata: {name: a, namespace: shop}\nspec: {url: 'http://web.shop.svc.cluster.local/a.wasm'}", ""},
 		{"where nobody is", "kind: WasmPlugin\nmetadata: {name: a, namespace: shop}\nspec: {url: 'https://gone.test/a.wasm'}", "spec.url: no service has the host gone.test"},
@@ -103,5 +104,17 @@ spec: {hosts: ["*.routed.test"], http: [{route: [{destination: {host: web}}]}]}
 				t.Errorf("says %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestDefaultsNameWhoIsThere says which providers of who names none are nobody.
+func TestDefaultsNameWhoIsThere(t *testing.T) {
+	problems := References(mesh.New().With(manifest.Read(t, "kind: MeshConfig\nmetadata: {name: istio}\nspec: {defaultProviders: {accessLogging: [envoy, a], metrics: [prometheus, b], tracing: [c]}}")))
+	var got []string
+	for _, p := range problems {
+		got = append(got, p.Path)
+	}
+	if want := "spec.defaultProviders.accessLogging[1] spec.defaultProviders.metrics[1] spec.defaultProviders.tracing[0]"; strings.Join(got, " ") != want {
+		t.Errorf("says %v, want %s", got, want)
 	}
 }

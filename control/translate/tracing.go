@@ -157,6 +157,8 @@ func (t *Translator) tracedOf(m *mesh.Mesh, p *Proxy, s *scope, telemetries []*t
 	} else {
 		made.config.CustomTags = append(made.config.CustomTags, ownTags(own)...)
 	}
+	// What a proxy would refuse it would refuse with the whole listener. That it is left out was said where it stands.
+	made.config.CustomTags = slices.DeleteFunc(made.config.CustomTags, func(t *tagv3.CustomTag) bool { return t.ValidateAll() != nil })
 	slices.SortStableFunc(made.config.CustomTags, func(a, b *tagv3.CustomTag) int { return cmp.Compare(a.GetTag(), b.GetTag()) })
 	return t.traces.get(tracedKey{string(encode(made.config)), made.apart}, func() *traced { return made })
 }
