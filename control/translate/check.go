@@ -134,9 +134,15 @@ func Check(o *source.Object) (problems []source.Problem) {
 		if len(spec.GetDefaultProviders().GetTracing()) > 0 {
 			c.warn("spec.defaultProviders.tracing", "%s", untraced)
 		}
+		if len(spec.GetDefaultProviders().GetMetrics()) > 0 {
+			c.warn("spec.defaultProviders.metrics", "%s", uncounted)
+		}
 	case *telemetryv1.Telemetry:
 		if len(spec.GetTracing()) > 0 {
 			c.warn("spec.tracing", "%s", untraced)
+		}
+		if len(spec.GetMetrics()) > 0 {
+			c.warn("spec.metrics", "%s", uncounted)
 		}
 		for i, one := range spec.GetTracing() {
 			c.tags(fmt.Sprintf("spec.tracing[%d].customTags", i), saidTags(&Proxy{}, one.GetCustomTags()))
@@ -171,8 +177,11 @@ func (c *checking) tags(path string, list []*tagv3.CustomTag) {
 	}
 }
 
-// untraced is what becomes of traces where the proxy is weft.
-const untraced = "weft reports no spans yet, and passes on what it is told of traces; Envoy reports them"
+// What becomes of traces and metrics where the proxy is not Istio's.
+const (
+	untraced  = "weft reports no spans yet, and passes on what it is told of traces; Envoy reports them"
+	uncounted = "weft counts none of Istio's metrics yet, and an Envoy without Istio's filters has none; proxies with Istio's agent count them"
+)
 
 // maxProblems bounds what is said of one object.
 const maxProblems = 50
