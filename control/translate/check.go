@@ -118,6 +118,8 @@ func Check(o *source.Object) (problems []source.Problem) {
 				if _, err := newAuthorizer(p, "any", "any"); err != nil {
 					c.warn(path, "%v: what CUSTOM policies ask it for is denied", err)
 				}
+			case *meshv1.MeshConfig_ExtensionProvider_EnvoyOtelAls:
+				c.warn(path+".envoyOtelAls", "weft writes no logs to OpenTelemetry yet; Envoy does")
 			case *meshv1.MeshConfig_ExtensionProvider_Zipkin, *meshv1.MeshConfig_ExtensionProvider_Datadog, *meshv1.MeshConfig_ExtensionProvider_Skywalking, *meshv1.MeshConfig_ExtensionProvider_Opentelemetry:
 				if _, _, err := tracerOf(p, &Proxy{}, func(string, uint32) string { return "any" }); err != nil {
 					c.warn(path, "%v: nothing is reported by it", err)
