@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
@@ -143,6 +144,7 @@ func otelLog(p *meshv1.MeshConfig_ExtensionProvider_EnvoyOpenTelemetryLogProvide
 	return c
 }
 
+// otelValues are values as Envoy takes them: of texts, lists and what has names. Numbers and the like it refuses, so that they are told as texts.
 func otelValues(s *structpb.Struct) *otlpv1.KeyValueList {
 	list := &otlpv1.KeyValueList{}
 	for _, name := range slices.Sorted(maps.Keys(s.GetFields())) {
@@ -152,23 +154,24 @@ func otelValues(s *structpb.Struct) *otlpv1.KeyValueList {
 }
 
 func otelValue(v *structpb.Value) *otlpv1.AnyValue {
-	switch v := v.GetKind().(type) {
+	text := ""
+	switch is := v.GetKind().(type) {
 	case *structpb.Value_StringValue:
-		return &otlpv1.AnyValue{Value: &otlpv1.AnyValue_StringValue{StringValue: v.StringValue}}
+		text = is.StringValue
 	case *structpb.Value_NumberValue:
-		return &otlpv1.AnyValue{Value: &otlpv1.AnyValue_DoubleValue{DoubleValue: v.NumberValue}}
+		text = strconv.FormatFloat(is.NumberValue, 'g', -1, 64)
 	case *structpb.Value_BoolValue:
-		return &otlpv1.AnyValue{Value: &otlpv1.AnyValue_BoolValue{BoolValue: v.BoolValue}}
+		text = strconv.FormatBool(is.BoolValue)
 	case *structpb.Value_StructValue:
-		return &otlpv1.AnyValue{Value: &otlpv1.AnyValue_KvlistValue{KvlistValue: otelValues(v.StructValue)}}
+		return &otlpv1.AnyValue{Value: &otlpv1.AnyValue_KvlistValue{KvlistValue: otelValues(is.StructValue)}}
 	case *structpb.Value_ListValue:
 		list := &otlpv1.ArrayValue{}
-		for _, one := range v.ListValue.GetValues() {
+		for _, one := range is.ListValue.GetValues() {
 			list.Values = append(list.Values, otelValue(one))
 		}
 		return &otlpv1.AnyValue{Value: &otlpv1.AnyValue_ArrayValue{ArrayValue: list}}
 	}
-	return &otlpv1.AnyValue{} // nothing
+	return &otlpv1.AnyValue{Value: &otlpv1.AnyValue_StringValue{StringValue: text}}
 }
 
 // format is how the file is written that the mesh itself names.
