@@ -67,7 +67,7 @@ func References(m *mesh.Mesh) []source.Problem {
 			r.of(o).warn("spec.url", "no service has the host %s: only Istio's agents fetch the module; want a ServiceEntry for it", u.Hostname())
 		}
 	}
-	return append(r.problems, Conflicts(m)...)
+	return slices.Concat(r.problems, OutboundConflicts(m), InboundConflicts(m))
 }
 
 // references is a search for what is not there.

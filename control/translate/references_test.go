@@ -25,6 +25,10 @@ metadata: {name: web, namespace: shop}
 spec: {clusterIP: 10.0.0.1, ports: [{port: 80}]}
 ---
 kind: Service
+metadata: {name: x, namespace: shop, creationTimestamp: '2020-01-01T00:00:00Z'}
+spec: {selector: {app: x}, clusterIP: 10.0.0.8, ports: [{port: 80, targetPort: 8080, name: http}, {port: 8082, name: http-x}]}
+---
+kind: Service
 metadata: {name: elsewhere, namespace: shop}
 spec: {type: ExternalName, externalName: example.com}
 ---
@@ -81,6 +85,8 @@ spec: {hosts: ["*.routed.test"], http: [{route: [{destination: {host: web}}]}]}
 		{"an address that somebody has", "kind: ServiceEntry\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [zz.test], addresses: [10.0.0.7], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}, {number: 6000, name: tcp, protocol: TCP}]}", "spec.ports[1]: ServiceEntry far/bytes has the address 10.0.0.7 at port 6000, too"},
 		{"every address", "kind: ServiceEntry\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [zz.test], resolution: NONE, ports: [{number: 6001, name: tcp, protocol: TCP}, {number: 6002, name: tls, protocol: TLS}]}", "spec.ports[0]: ServiceEntry far/any has every address at port 6001, too"},
 		{"which not everybody sees", "kind: ServiceEntry\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [zz.test], exportTo: [.], resolution: NONE, ports: [{number: 6001, name: tcp, protocol: TCP}]}", ""},
+		{"a port that somebody says", "kind: Service\nmetadata: {name: a, namespace: shop, creationTimestamp: '2020-01-02T00:00:00Z'}\nspec: {selector: {app: x, v: b}, clusterIP: 10.0.0.9, ports: [{port: 99, targetPort: 8080, name: tcp}, {port: 98, targetPort: 8081, name: tcp-x}, {port: 97, targetPort: 8082, name: http}]}", "spec.ports[0]: Service shop/x is older and says what comes to port 8080 of workloads of both"},
+		{"of other workloads", "kind: Service\nmetadata: {name: a, namespace: shop, creationTimestamp: '2020-01-02T00:00:00Z'}\nspec: {selector: {app: other}, clusterIP: 10.0.0.9, ports: [{port: 99, targetPort: 8080, name: tcp}]}", ""},
 		{"who is asked", "kind: AuthorizationPolicy\nmetadata: {name: a, namespace: shop}\nspec: {selector: {matchLabels: {app: web, v: x}}, action: CUSTOM, provider: {name: asks}, rules: [{}]}", ""},
 		{"nobody to ask", "kind: AuthorizationPolicy\nmetadata: {name: a, namespace: shop}\nspec: {selector: {matchLabels: {app: b}}, action: CUSTOM, provider: {name: none}, rules: [{}]}", "spec.provider.name: MeshConfig describes no provider \"none\""},
 		{"one who writes logs", "kind: AuthorizationPolicy\nmetadata: {name: a, namespace: shop}\nspec: {selector: {matchLabels: {app: b}}, action: CUSTOM, provider: {name: files}, rules: [{}]}", "spec.provider.name: the provider \"files\" cannot be asked"},
