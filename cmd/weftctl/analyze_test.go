@@ -38,11 +38,11 @@ spec:
   selector: {istio: edge}
   servers: [{port: {number: 443, name: tls, protocol: TLS}, hosts: ["*.test"], tls: {mode: AUTO_PASSTHROUGH}}]
 `
-	unrunPlugin = `
+	warnedPlugin = `
 apiVersion: extensions.istio.io/v1alpha1
 kind: WasmPlugin
 metadata: {name: plug, namespace: a}
-spec: {url: "oci://registry.test/plug"}
+spec: {url: "file:///plug.wasm"}
 `
 	skipped = `
 apiVersion: apps/v1
@@ -58,7 +58,7 @@ func TestAnalyze(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"good.yaml": goodEntry, "mesh/deep/good.yaml": goodEntry, "mesh/route.yaml": wrongRoute, "mesh/note.txt": "nothing: [", "mesh/.off.yaml": wrongRoute,
-		"gateway.yaml": unrunGateway, "warned.yaml": unrunPlugin + "---" + skipped, "torn.yaml": "spec: [", "mesh.conf": "trustDoman: here\n", "right.conf": "trustDomain: here\n",
+		"gateway.yaml": unrunGateway, "warned.yaml": warnedPlugin + "---" + skipped, "torn.yaml": "spec: [", "mesh.conf": "trustDoman: here\n", "right.conf": "trustDomain: here\n",
 		"astray.yaml": "\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: astray, namespace: a}\nspec: {hosts: [shop.test], http: [{route: [{destination: {host: shop.test, subset: v2}}]}]}\n",
 		"twice.yaml":  goodEntry + "---" + goodEntry,
 	} {
@@ -82,7 +82,7 @@ func TestAnalyze(t *testing.T) {
 		{"astray.yaml good.yaml", exitDone, "astray.yaml:2 warning VirtualService a/astray spec.http[0].route[0].destination.subset no DestinationRule for shop.test has a subset \"v2\": requests are answered with 503", ""},
 		{"astray.yaml", exitDone, "1 good objects, 0 problems, 0 warnings", ""}, // services are elsewhere
 		{"gateway.yaml", exitFailed, "gateway.yaml:2 wrong Gateway a/edge spec.servers[0].tls.mode AUTO_PASSTHROUGH is not run yet", ""},
-		{"warned.yaml", exitDone, "WasmPlugin a/plug - WasmPlugin is not run yet", ""},
+		{"warned.yaml", exitDone, "WasmPlugin a/plug spec weft runs no Wasm", ""},
 		{"warned.yaml", exitDone, "1 good objects, 0 problems, 2 warnings", ""},
 		{"torn.yaml", exitFailed, "torn.yaml:1 wrong", ""},
 		{"good.yaml --mesh-config mesh.conf", exitFailed, "mesh.conf:1 wrong MeshConfig default trustDoman", ""},

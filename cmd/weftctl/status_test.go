@@ -113,7 +113,7 @@ func says(t *testing.T, text string, args ...string) string {
 }
 
 func TestStatus(t *testing.T) {
-	p := weftdWith(t, map[string]string{"good.yaml": goodEntry, "route.yaml": wrongRoute, "plug.yaml": unrunPlugin}, plane.Options{})
+	p := weftdWith(t, map[string]string{"good.yaml": goodEntry, "route.yaml": wrongRoute, "plug.yaml": warnedPlugin}, plane.Options{})
 	out := says(t, "2 objects, 1 problems, 1 warnings; 0 proxies, 0 synced, 0 refused\n", "status")
 	if !strings.Contains(out, "wrong route.yaml:8: VirtualService a/shop: spec.http[0].route[0].wieght: ") || !strings.Contains(out, "warning plug.yaml:2: WasmPlugin a/plug") {
 		t.Errorf("what is wrong with objects is not said:\n%s", out)
