@@ -142,7 +142,7 @@ func loadedBy(p *Proxy, spec *extensions.WasmPlugin, services *seen) (cluster st
 	case u.Scheme == "oci" || spec.GetSha256() == "":
 		return "", false
 	}
-	cluster = keysCluster(spec.GetUrl(), services)
+	cluster = uriCluster(spec.GetUrl(), services)
 	return cluster, cluster != ""
 }
 
