@@ -43,13 +43,13 @@ type reading struct {
 	tally   push.Tally
 	// services and virtual are how many services and VirtualServices there are.
 	services, virtual int
-	// conflicts is how many ports of services get no connections, since another service has them.
-	conflicts     int
-	local, remote int // clusters
-	version       string
-	until         func() (root, chain time.Time)
-	now           time.Time
-	machine       machine
+	// outbound is how many ports of services get no connections, since another service has them, and inbound how many of workloads are taken for what another says.
+	outbound, inbound int
+	local, remote     int // clusters
+	version           string
+	until             func() (root, chain time.Time)
+	now               time.Time
+	machine           machine
 }
 
 // sum adds up numbers of our own. One whose part of weftd does not run is 0.
@@ -113,7 +113,8 @@ func families() []family {
 		counted("remote_cluster_sync_timeouts_total", "other clusters that were waited for at the start, and no longer", "clusters.late_total"),
 		plain("pilot_services", "gauge", "services", func(r *reading) float64 { return float64(r.services) }),
 		plain("pilot_virt_services", "gauge", "VirtualServices", func(r *reading) float64 { return float64(r.virtual) }),
-		plain("pilot_conflict_outbound_listener_tcp_over_current_tcp", "gauge", "ports of services that get no connections, since another service that everybody sees has their addresses", func(r *reading) float64 { return float64(r.conflicts) }),
+		plain("pilot_conflict_outbound_listener_tcp_over_current_tcp", "gauge", "ports of services that get no connections, since another service that everybody sees has their addresses", func(r *reading) float64 { return float64(r.outbound) }),
+		plain("pilot_conflict_inbound_listener", "gauge", "ports of services that workloads take for what an older service says of them", func(r *reading) float64 { return float64(r.inbound) }),
 		{"pilot_push_triggers", "counter", "rounds of telling, by what set them off", func(r *reading, l *lines) {
 			for _, what := range push.TriggerNames {
 				l.value(telemetry.Label("type", what), r.sum("events.trigger."+what))
@@ -199,7 +200,8 @@ func (f *Face) WriteNumbers(w io.Writer) error {
 		}
 	}
 	if m := f.Push.Mesh(); m != nil {
-		r.services, r.virtual, r.conflicts = m.Services.Len(), m.Objects(source.VirtualService).Len(), len(translate.Conflicts(m))
+		r.services, r.virtual = m.Services.Len(), m.Objects(source.VirtualService).Len()
+		r.outbound, r.inbound = len(translate.OutboundConflicts(m)), len(translate.InboundConflicts(m))
 	}
 	return write(w, r)
 }

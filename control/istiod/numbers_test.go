@@ -35,7 +35,7 @@ func everything() map[string]telemetry.Sample {
 // TestNumbersAreOfSomething has each of Istio's numbers be made of ours that there are: one whose name was changed would be 0 for ever.
 func TestNumbersAreOfSomething(t *testing.T) {
 	var all, less strings.Builder
-	r := &reading{samples: everything(), version: "1", until: func() (time.Time, time.Time) { return time.Unix(200, 0), time.Unix(100, 0) }, now: time.Unix(50, 0), services: 1, virtual: 1, conflicts: 1, local: 1, remote: 2}
+	r := &reading{samples: everything(), version: "1", until: func() (time.Time, time.Time) { return time.Unix(200, 0), time.Unix(100, 0) }, now: time.Unix(50, 0), services: 1, virtual: 1, outbound: 1, inbound: 1, local: 1, remote: 2}
 	r.tally.Versions = map[string]int{"1.29.1": 2}
 	for i := range r.tally.Refused {
 		r.tally.Refused[i] = 1

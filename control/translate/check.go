@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	tagv3 "github.com/envoyproxy/go-control-plane/envoy/type/tracing/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -115,6 +116,8 @@ func Check(o *source.Object) (problems []source.Problem) {
 				if _, err := newAuthorizer(p, "any", "any"); err != nil {
 					c.warn(path, "%v: what CUSTOM policies ask it for is denied", err)
 				}
+			case *meshv1.MeshConfig_ExtensionProvider_EnvoyOtelAls:
+				c.warn(path+".envoyOtelAls", "weft writes no logs to OpenTelemetry yet; Envoy does")
 			case *meshv1.MeshConfig_ExtensionProvider_Zipkin, *meshv1.MeshConfig_ExtensionProvider_Datadog, *meshv1.MeshConfig_ExtensionProvider_Skywalking, *meshv1.MeshConfig_ExtensionProvider_Opentelemetry:
 				if _, _, err := tracerOf(p, &Proxy{}, func(string, uint32) string { return "any" }); err != nil {
 					c.warn(path, "%v: nothing is reported by it", err)
@@ -124,15 +127,25 @@ func Check(o *source.Object) (problems []source.Problem) {
 		if own := spec.GetDefaultConfig().GetTracing(); own != nil && !spec.GetEnableTracing() && len(spec.GetDefaultProviders().GetTracing()) == 0 {
 			c.warn("spec.defaultConfig.tracing", "tracers of bootstraps report nothing without enableTracing: true, which Istio takes for said; with a Telemetry that names a provider it is not needed")
 		}
+		c.tags("spec.defaultConfig.tracing.customTags", ownTags(spec.GetDefaultConfig().GetTracing()))
 		if spec.GetEnableTracing() {
 			c.warn("spec.enableTracing", "%s", untraced)
 		}
 		if len(spec.GetDefaultProviders().GetTracing()) > 0 {
 			c.warn("spec.defaultProviders.tracing", "%s", untraced)
 		}
+		if len(spec.GetDefaultProviders().GetMetrics()) > 0 {
+			c.warn("spec.defaultProviders.metrics", "%s", uncounted)
+		}
 	case *telemetryv1.Telemetry:
 		if len(spec.GetTracing()) > 0 {
 			c.warn("spec.tracing", "%s", untraced)
+		}
+		if len(spec.GetMetrics()) > 0 {
+			c.warn("spec.metrics", "%s", uncounted)
+		}
+		for i, one := range spec.GetTracing() {
+			c.tags(fmt.Sprintf("spec.tracing[%d].customTags", i), saidTags(&Proxy{}, one.GetCustomTags()))
 		}
 	case *extensions.WasmPlugin:
 		becomes := "requests are answered with 503 there, or connections ended (failStrategy: " + extensions.FailStrategy_FAIL_CLOSE.String() + ")"
@@ -155,8 +168,20 @@ func Check(o *source.Object) (problems []source.Problem) {
 	return c.problems
 }
 
-// untraced is what becomes of traces where the proxy is weft.
-const untraced = "weft reports no spans yet, and passes on what it is told of traces; Envoy reports them"
+// tags says which proxies would not take.
+func (c *checking) tags(path string, list []*tagv3.CustomTag) {
+	for _, t := range list {
+		if err := t.ValidateAll(); err != nil {
+			c.warn(fmt.Sprintf("%s[%s]", path, t.GetTag()), "%v: it is left out", err)
+		}
+	}
+}
+
+// What becomes of traces and metrics where the proxy is not Istio's.
+const (
+	untraced  = "weft reports no spans yet, and passes on what it is told of traces; Envoy reports them"
+	uncounted = "weft counts none of Istio's metrics yet, and an Envoy without Istio's filters has none; proxies with Istio's agent count them"
+)
 
 // maxProblems bounds what is said of one object.
 const maxProblems = 50

@@ -149,15 +149,17 @@ var known = map[string]fields{
 	forMesh + "MeshConfig.DefaultTrafficPolicy":     {run: "connection_pool outlier_detection"},
 	forMesh + "MeshConfig.DefaultProviders":         {run: "access_logging tracing metrics"},
 	forMesh + "MeshConfig.ExtensionProvider": {
-		run:  "name envoy_file_access_log envoy_http_als envoy_tcp_als envoy_ext_authz_http envoy_ext_authz_grpc zipkin datadog skywalking opentelemetry prometheus",
-		warn: "lightstep stackdriver opencensus envoy_otel_als sds",
+		run:  "name envoy_file_access_log envoy_http_als envoy_tcp_als envoy_ext_authz_http envoy_ext_authz_grpc zipkin datadog skywalking opentelemetry prometheus envoy_otel_als",
+		warn: "lightstep stackdriver opencensus sds",
 	},
 	forMesh + "MeshConfig.ExtensionProvider.EnvoyFileAccessLogProvider":           {run: "path log_format omit_empty_values"},
 	forMesh + "MeshConfig.ExtensionProvider.EnvoyFileAccessLogProvider.LogFormat": {run: "text labels"},
 	forMesh + "MeshConfig.ExtensionProvider.EnvoyHttpGrpcV3LogProvider": {
 		run: "service port log_name filter_state_objects_to_log additional_request_headers_to_log additional_response_headers_to_log additional_response_trailers_to_log",
 	},
-	forMesh + "MeshConfig.ExtensionProvider.EnvoyTcpGrpcV3LogProvider": {run: "service port log_name filter_state_objects_to_log"},
+	forMesh + "MeshConfig.ExtensionProvider.EnvoyOpenTelemetryLogProvider":           {run: "service port log_name log_format"},
+	forMesh + "MeshConfig.ExtensionProvider.EnvoyOpenTelemetryLogProvider.LogFormat": {run: "text labels"},
+	forMesh + "MeshConfig.ExtensionProvider.EnvoyTcpGrpcV3LogProvider":               {run: "service port log_name filter_state_objects_to_log"},
 
 	forMesh + "MeshConfig.ExtensionProvider.EnvoyExternalAuthorizationHttpProvider": {
 		run: "service port timeout path_prefix fail_open clear_route_cache status_on_error include_headers_in_check include_request_headers_in_check include_additional_headers_in_check include_request_body_in_check headers_to_upstream_on_allow headers_to_downstream_on_deny headers_to_downstream_on_allow",

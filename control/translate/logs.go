@@ -2,7 +2,9 @@ package translate
 
 import (
 	"cmp"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
@@ -10,6 +12,8 @@ import (
 	filev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	grpcv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
+	otelv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/open_telemetry/v3"
+	otlpv1 "go.opentelemetry.io/proto/otlp/common/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -104,6 +108,11 @@ func (k *connections) log(to logTo, http bool) *accesslogv3.AccessLog {
 			return nil
 		}
 		name, config = "envoy.access_loggers.tcp_grpc", &grpcv3.TcpGrpcAccessLogConfig{CommonConfig: commonLog(cmp.Or(p.EnvoyTcpAls.GetLogName(), "tcp_envoy_accesslog"), to.cluster, p.EnvoyTcpAls.GetFilterStateObjectsToLog())}
+	case *meshv1.MeshConfig_ExtensionProvider_EnvoyOtelAls:
+		if k.traits.Weft {
+			return nil // it writes none yet, and refuses who says so
+		}
+		name, config = "envoy.access_loggers.open_telemetry", otelLog(p.EnvoyOtelAls, to.cluster)
 	}
 	l := &accesslogv3.AccessLog{Name: name, ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: wrap(config)}}
 	if to.filter != "" {
@@ -121,6 +130,48 @@ func commonLog(name, cluster string, state []string) *grpcv3.CommonGrpcAccessLog
 		LogName: name, FilterStateObjectsToLog: state, TransportApiVersion: corev3.ApiVersion_V3,
 		GrpcService: grpcTo(cluster, ""),
 	}
+}
+
+// otelLog writes to a collector of OpenTelemetry: a text, and beside it values by name.
+func otelLog(p *meshv1.MeshConfig_ExtensionProvider_EnvoyOpenTelemetryLogProvider, cluster string) *otelv3.OpenTelemetryAccessLogConfig {
+	c := &otelv3.OpenTelemetryAccessLogConfig{
+		LogName: cmp.Or(p.GetLogName(), "otel_envoy_accesslog"), GrpcService: grpcTo(cluster, hostOfService(p.GetService())), DisableBuiltinLabels: true,
+		Body: &otlpv1.AnyValue{Value: &otlpv1.AnyValue_StringValue{StringValue: cmp.Or(p.GetLogFormat().GetText(), usualText())}},
+	}
+	if labels := p.GetLogFormat().GetLabels(); len(labels.GetFields()) > 0 {
+		c.Attributes = otelValues(labels)
+	}
+	return c
+}
+
+// otelValues are values as Envoy takes them: of texts, lists and what has names. Numbers and the like it refuses, so that they are told as texts.
+func otelValues(s *structpb.Struct) *otlpv1.KeyValueList {
+	list := &otlpv1.KeyValueList{}
+	for _, name := range slices.Sorted(maps.Keys(s.GetFields())) {
+		list.Values = append(list.Values, &otlpv1.KeyValue{Key: name, Value: otelValue(s.GetFields()[name])})
+	}
+	return list
+}
+
+func otelValue(v *structpb.Value) *otlpv1.AnyValue {
+	text := ""
+	switch is := v.GetKind().(type) {
+	case *structpb.Value_StringValue:
+		text = is.StringValue
+	case *structpb.Value_NumberValue:
+		text = strconv.FormatFloat(is.NumberValue, 'g', -1, 64)
+	case *structpb.Value_BoolValue:
+		text = strconv.FormatBool(is.BoolValue)
+	case *structpb.Value_StructValue:
+		return &otlpv1.AnyValue{Value: &otlpv1.AnyValue_KvlistValue{KvlistValue: otelValues(is.StructValue)}}
+	case *structpb.Value_ListValue:
+		list := &otlpv1.ArrayValue{}
+		for _, one := range is.ListValue.GetValues() {
+			list.Values = append(list.Values, otelValue(one))
+		}
+		return &otlpv1.AnyValue{Value: &otlpv1.AnyValue_ArrayValue{ArrayValue: list}}
+	}
+	return &otlpv1.AnyValue{Value: &otlpv1.AnyValue_StringValue{StringValue: text}}
 }
 
 // format is how the file is written that the mesh itself names.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	extensions "istio.io/api/extensions/v1alpha1"
+	meshv1 "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
 	telemetryv1 "istio.io/api/telemetry/v1alpha1"
@@ -58,6 +59,9 @@ func References(m *mesh.Mesh) []source.Problem {
 	for _, o := range m.Objects(source.Telemetry).All() {
 		r.of(o).telemetry(o.Spec.(*telemetryv1.Telemetry))
 	}
+	for _, o := range m.Objects(source.MeshConfig).All() {
+		r.of(o).defaults(o.Spec.(*meshv1.MeshConfig).GetDefaultProviders())
+	}
 	access := m.Objects(source.AuthorizationPolicy).All()
 	for _, o := range access {
 		r.of(o).authorization(o.Spec.(*security.AuthorizationPolicy), access)
@@ -68,7 +72,7 @@ func References(m *mesh.Mesh) []source.Problem {
 			r.of(o).warn("spec.url", "no service has the host %s: only Istio's agents fetch the module; want a ServiceEntry for it", u.Hostname())
 		}
 	}
-	return append(r.problems, Conflicts(m)...)
+	return slices.Concat(r.problems, OutboundConflicts(m), InboundConflicts(m))
 }
 
 // references is a search for what is not there.
@@ -207,38 +211,60 @@ func (r *references) sidecar(spec *networking.Sidecar) {
 }
 
 func (r *references) telemetry(spec *telemetryv1.Telemetry) {
-	for i, l := range spec.GetAccessLogging() {
-		for j, one := range l.GetProviders() {
-			if name := one.GetName(); providerNamed(r.mesh.Settings, name) == nil {
-				r.warn(fmt.Sprintf("spec.accessLogging[%d].providers[%d].name", i, j), "MeshConfig describes no provider %q: nothing is logged by it; want one of extensionProviders, or %s", name, builtinLog)
-			}
+	each := func(path string, i int, list []*telemetryv1.ProviderRef, one func(path, name string)) {
+		for j, p := range list {
+			one(fmt.Sprintf("%s[%d].providers[%d].name", path, i, j), p.GetName())
 		}
+	}
+	for i, l := range spec.GetAccessLogging() {
+		each("spec.accessLogging", i, l.GetProviders(), r.logs)
 	}
 	for i, l := range spec.GetMetrics() {
-		for j, one := range l.GetProviders() {
-			if name := one.GetName(); providerNamed(r.mesh.Settings, name).GetPrometheus() == nil {
-				r.warn(fmt.Sprintf("spec.metrics[%d].providers[%d].name", i, j), "%q is no provider of metrics that is run: nothing is counted by it; want one of extensionProviders that is prometheus, or %s", name, builtinMetrics)
-			}
-		}
+		each("spec.metrics", i, l.GetProviders(), r.metrics)
 	}
 	for i, l := range spec.GetTracing() {
-		for j, one := range l.GetProviders() {
-			path := fmt.Sprintf("spec.tracing[%d].providers[%d].name", i, j)
-			p := r.mesh.Settings.Provider(one.GetName())
-			if p == nil {
-				r.warn(path, "MeshConfig describes no provider %q: nothing is reported; want one of extensionProviders", one.GetName())
-				continue
-			}
-			_, _, err := tracerOf(p, &Proxy{}, func(host string, _ uint32) string {
-				if r.isThere(strings.ToLower(host)) {
-					return "any"
-				}
-				return ""
-			})
-			if err != nil {
-				r.warn(path, "%v: nothing is reported", err)
-			}
+		each("spec.tracing", i, l.GetProviders(), r.traces)
+	}
+}
+
+// defaults are the providers of who names none.
+func (r *references) defaults(spec *meshv1.MeshConfig_DefaultProviders) {
+	each := func(path string, names []string, one func(path, name string)) {
+		for i, name := range names {
+			one(fmt.Sprintf("spec.defaultProviders.%s[%d]", path, i), name)
 		}
+	}
+	each("accessLogging", spec.GetAccessLogging(), r.logs)
+	each("metrics", spec.GetMetrics(), r.metrics)
+	each("tracing", spec.GetTracing(), r.traces)
+}
+
+func (r *references) logs(path, name string) {
+	if providerNamed(r.mesh.Settings, name) == nil {
+		r.warn(path, "MeshConfig describes no provider %q: nothing is logged by it; want one of extensionProviders, or %s", name, builtinLog)
+	}
+}
+
+func (r *references) metrics(path, name string) {
+	if providerNamed(r.mesh.Settings, name).GetPrometheus() == nil {
+		r.warn(path, "%q is no provider of metrics that is run: nothing is counted by it; want one of extensionProviders that is prometheus, or %s", name, builtinMetrics)
+	}
+}
+
+func (r *references) traces(path, name string) {
+	p := r.mesh.Settings.Provider(name)
+	if p == nil {
+		r.warn(path, "MeshConfig describes no provider %q: nothing is reported; want one of extensionProviders", name)
+		return
+	}
+	_, _, err := tracerOf(p, &Proxy{}, func(host string, _ uint32) string {
+		if r.isThere(strings.ToLower(host)) {
+			return "any"
+		}
+		return ""
+	})
+	if err != nil {
+		r.warn(path, "%v: nothing is reported", err)
 	}
 }
 

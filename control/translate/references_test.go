@@ -25,6 +25,10 @@ metadata: {name: web, namespace: shop}
 spec: {clusterIP: 10.0.0.1, ports: [{port: 80}]}
 ---
 kind: Service
+metadata: {name: x, namespace: shop, creationTimestamp: '2020-01-01T00:00:00Z'}
+spec: {selector: {app: x}, clusterIP: 10.0.0.8, ports: [{port: 80, targetPort: 8080, name: http}, {port: 8082, name: http-x}]}
+---
+kind: Service
 metadata: {name: elsewhere, namespace: shop}
 spec: {type: ExternalName, externalName: example.com}
 ---
@@ -76,12 +80,15 @@ spec: {hosts: ["*.routed.test"], http: [{route: [{destination: {host: web}}]}]}
 		{"a way in by name", "kind: Service\nmetadata: {name: a, namespace: shop, labels: {topology.istio.io/network: far}}\nspec: {clusterIP: 10.0.0.2, ports: [{port: 15443}]}\nstatus: {loadBalancer: {ingress: [{hostname: lb.test}]}}", "metadata.labels[topology.istio.io/network]: it is the way into the network \"far\", and nobody comes in, since no address of it is known"},
 		{"a way in", "kind: Service\nmetadata: {name: a, namespace: shop, labels: {topology.istio.io/network: far}}\nspec: {clusterIP: 10.0.0.2, externalIPs: [192.0.2.1], ports: [{port: 15443}]}", ""},
 		{"a provider", "kind: Telemetry\nmetadata: {name: a, namespace: shop}\nspec: {accessLogging: [{providers: [{name: envoy}, {name: files}, {name: file}]}]}", "spec.accessLogging[0].providers[2].name: MeshConfig describes no provider \"file\""},
+		{"who counts", "kind: Telemetry\nmetadata: {name: a, namespace: shop}\nspec: {metrics: [{providers: [{name: prometheus}, {name: spans}]}]}", "spec.metrics[0].providers[1].name: \"spans\" is no provider of metrics that is run"},
 		{"a tracer", "kind: Telemetry\nmetadata: {name: a, namespace: shop}\nspec: {tracing: [{providers: [{name: spans}]}, {providers: [{name: files}]}, {providers: [{name: span}]}]}", "spec.tracing[1].providers[0].name: provider \"files\" is none of traces that are run, spec.tracing[2].providers[0].name: MeshConfig describes no provider \"span\""},
 		{"a module", "kind: WasmPlugin\nmetadata: {name: a, namespace: shop}\nspec: {url: 'http://web.shop.svc.cluster.local/a.wasm'}", ""},
 		{"where nobody is", "kind: WasmPlugin\nmetadata: {name: a, namespace: shop}\nspec: {url: 'https://gone.test/a.wasm'}", "spec.url: no service has the host gone.test"},
 		{"an address that somebody has", "kind: ServiceEntry\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [zz.test], addresses: [10.0.0.7], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}, {number: 6000, name: tcp, protocol: TCP}]}", "spec.ports[1]: ServiceEntry far/bytes has the address 10.0.0.7 at port 6000, too"},
 		{"every address", "kind: ServiceEntry\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [zz.test], resolution: NONE, ports: [{number: 6001, name: tcp, protocol: TCP}, {number: 6002, name: tls, protocol: TLS}]}", "spec.ports[0]: ServiceEntry far/any has every address at port 6001, too"},
 		{"which not everybody sees", "kind: ServiceEntry\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [zz.test], exportTo: [.], resolution: NONE, ports: [{number: 6001, name: tcp, protocol: TCP}]}", ""},
+		{"a port that somebody says", "kind: Service\nmetadata: {name: a, namespace: shop, creationTimestamp: '2020-01-02T00:00:00Z'}\nspec: {selector: {app: x, v: b}, clusterIP: 10.0.0.9, ports: [{port: 99, targetPort: 8080, name: tcp}, {port: 98, targetPort: 8081, name: tcp-x}, {port: 97, targetPort: 8082, name: http}]}", "spec.ports[0]: Service shop/x is older and says what comes to port 8080 of workloads of both"},
+		{"of other workloads", "kind: Service\nmetadata: {name: a, namespace: shop, creationTimestamp: '2020-01-02T00:00:00Z'}\nspec: {selector: {app: other}, clusterIP: 10.0.0.9, ports: [{port: 99, targetPort: 8080, name: tcp}]}", ""},
 		{"who is asked", "kind: AuthorizationPolicy\nmetadata: {name: a, namespace: shop}\nspec: {selector: {matchLabels: {app: web, v: x}}, action: CUSTOM, provider: {name: asks}, rules: [{}]}", ""},
 		{"nobody to ask", "kind: AuthorizationPolicy\nmetadata: {name: a, namespace: shop}\nspec: {selector: {matchLabels: {app: b}}, action: CUSTOM, provider: {name: none}, rules: [{}]}", "spec.provider.name: MeshConfig describes no provider \"none\""},
 		{"one who writes logs", "kind: AuthorizationPolicy\nmetadata: {name: a, namespace: shop}\nspec: {selector: {matchLabels: {app: b}}, action: CUSTOM, provider: {name: files}, rules: [{}]}", "spec.provider.name: the provider \"files\" cannot be asked"},
@@ -105,5 +112,17 @@ spec: {hosts: ["*.routed.test"], http: [{route: [{destination: {host: web}}]}]}
 				t.Errorf("says %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestDefaultsNameWhoIsThere says which providers of who names none are nobody.
+func TestDefaultsNameWhoIsThere(t *testing.T) {
+	problems := References(mesh.New().With(manifest.Read(t, "kind: MeshConfig\nmetadata: {name: istio}\nspec: {defaultProviders: {accessLogging: [envoy, a], metrics: [prometheus, b], tracing: [c]}}")))
+	var got []string
+	for _, p := range problems {
+		got = append(got, p.Path)
+	}
+	if want := "spec.defaultProviders.accessLogging[1] spec.defaultProviders.metrics[1] spec.defaultProviders.tracing[0]"; strings.Join(got, " ") != want {
+		t.Errorf("says %v, want %s", got, want)
 	}
 }

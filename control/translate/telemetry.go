@@ -137,6 +137,8 @@ func (t *Translator) logsOf(m *mesh.Mesh, s *scope, telemetries []*telemetryv1.T
 			to.cluster = clusterSeen(s.ruled.seen, hostOfService(server.EnvoyHttpAls.GetService()), server.EnvoyHttpAls.GetPort())
 		case *meshv1.MeshConfig_ExtensionProvider_EnvoyTcpAls:
 			to.cluster = clusterSeen(s.ruled.seen, hostOfService(server.EnvoyTcpAls.GetService()), server.EnvoyTcpAls.GetPort())
+		case *meshv1.MeshConfig_ExtensionProvider_EnvoyOtelAls:
+			to.cluster = clusterSeen(s.ruled.seen, hostOfService(server.EnvoyOtelAls.GetService()), server.EnvoyOtelAls.GetPort())
 		default:
 			continue // that it is not run was said where it stands
 		}

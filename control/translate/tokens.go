@@ -93,7 +93,7 @@ func provider(r *security.JWTRule, services *seen) *jwtv3.JwtProvider {
 	p.JwksSourceSpecifier = &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: &jwtv3.RemoteJwks{
 		HttpUri: &corev3.HttpUri{
 			Uri: cmp.Or(r.GetJwksUri(), "http://none.invalid/"), Timeout: wait,
-			HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: cmp.Or(keysCluster(r.GetJwksUri(), services), blackHoleCluster)},
+			HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: cmp.Or(uriCluster(r.GetJwksUri(), services), blackHoleCluster)},
 		},
 		CacheDuration: durationpb.New(keysKept),
 	}}
@@ -110,8 +110,8 @@ func hasKeys(text string) bool {
 	return json.Unmarshal([]byte(text), &set) == nil && len(set.Keys) > 0 && set.Keys[0].Type != ""
 }
 
-// keysCluster is the cluster of a URI's host; empty: nobody has named it, so that no proxy can ask it.
-func keysCluster(uri string, services *seen) string {
+// uriCluster is the cluster of a URI's host; empty: nobody has named it, so that no proxy can ask it.
+func uriCluster(uri string, services *seen) string {
 	u, err := url.Parse(uri)
 	if err != nil || uri == "" {
 		return ""

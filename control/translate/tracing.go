@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +14,6 @@ import (
 	uuidv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/request_id/uuid/v3"
 	resourcev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/tracers/opentelemetry/resource_detectors/v3"
 	samplerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/tracers/opentelemetry/samplers/v3"
-	tagmetav3 "github.com/envoyproxy/go-control-plane/envoy/type/metadata/v3"
 	tagv3 "github.com/envoyproxy/go-control-plane/envoy/type/tracing/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
@@ -157,6 +155,8 @@ func (t *Translator) tracedOf(m *mesh.Mesh, p *Proxy, s *scope, telemetries []*t
 	} else {
 		made.config.CustomTags = append(made.config.CustomTags, ownTags(own)...)
 	}
+	// What a proxy would refuse it would refuse with the whole listener. That it is left out was said where it stands.
+	made.config.CustomTags = slices.DeleteFunc(made.config.CustomTags, func(t *tagv3.CustomTag) bool { return t.ValidateAll() != nil })
 	slices.SortStableFunc(made.config.CustomTags, func(a, b *tagv3.CustomTag) int { return cmp.Compare(a.GetTag(), b.GetTag()) })
 	return t.traces.get(tracedKey{string(encode(made.config)), made.apart}, func() *traced { return made })
 }
@@ -268,74 +268,4 @@ func callHTTP(host, path, cluster string, wait *durationpb.Duration, headers []*
 		}
 	}
 	return s
-}
-
-func literalTag(name, value string) *tagv3.CustomTag {
-	return &tagv3.CustomTag{Tag: name, Type: &tagv3.CustomTag_Literal_{Literal: &tagv3.CustomTag_Literal{Value: value}}}
-}
-
-// workloadTags is what Istio has proxies say of the workload, by the names that people know.
-func workloadTags(p *Proxy) []*tagv3.CustomTag {
-	return []*tagv3.CustomTag{
-		literalTag("istio.canonical_revision", cmp.Or(p.Labels["service.istio.io/canonical-revision"], "latest")),
-		literalTag("istio.canonical_service", cmp.Or(p.Labels["service.istio.io/canonical-name"], "unknown")),
-		literalTag("istio.cluster_id", cmp.Or(p.Cluster, "unknown")),
-		literalTag("istio.mesh_id", cmp.Or(p.Mesh, "unknown")),
-		literalTag("istio.namespace", p.Namespace),
-	}
-}
-
-// weighedTags is what policies would have done that are only weighed. Without such policies there are no such tags.
-var weighedTags = []*tagv3.CustomTag{
-	weighedTag("allow_policy.name", weighedAllow+"shadow_effective_policy_id"), weighedTag("allow_policy.result", weighedAllow+"shadow_engine_result"),
-	weighedTag("deny_policy.name", weighedDeny+"shadow_effective_policy_id"), weighedTag("deny_policy.result", weighedDeny+"shadow_engine_result"),
-}
-
-func weighedTag(name, key string) *tagv3.CustomTag {
-	return &tagv3.CustomTag{Tag: "istio.authorization.dry_run." + name, Type: &tagv3.CustomTag_Metadata_{Metadata: &tagv3.CustomTag_Metadata{
-		Kind:        &tagmetav3.MetadataKind{Kind: &tagmetav3.MetadataKind_Request_{Request: &tagmetav3.MetadataKind_Request{}}},
-		MetadataKey: &tagmetav3.MetadataKey{Key: filterHTTPRules, Path: []*tagmetav3.MetadataKey_PathSegment{{Segment: &tagmetav3.MetadataKey_PathSegment_Key{Key: key}}}},
-	}}}
-}
-
-func environmentTag(name, variable, usual string) *tagv3.CustomTag {
-	return &tagv3.CustomTag{Tag: name, Type: &tagv3.CustomTag_Environment_{Environment: &tagv3.CustomTag_Environment{Name: variable, DefaultValue: usual}}}
-}
-
-func headerTag(name, header, usual string) *tagv3.CustomTag {
-	return &tagv3.CustomTag{Tag: name, Type: &tagv3.CustomTag_RequestHeader{RequestHeader: &tagv3.CustomTag_Header{Name: header, DefaultValue: usual}}}
-}
-
-// saidTags are those of Telemetry.
-func saidTags(p *Proxy, tags map[string]*telemetryv1.Tracing_CustomTag) (list []*tagv3.CustomTag) {
-	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		switch tag := tags[name].GetType().(type) {
-		case *telemetryv1.Tracing_CustomTag_Literal:
-			list = append(list, literalTag(name, tag.Literal.GetValue()))
-		case *telemetryv1.Tracing_CustomTag_Environment:
-			list = append(list, environmentTag(name, tag.Environment.GetName(), tag.Environment.GetDefaultValue()))
-		case *telemetryv1.Tracing_CustomTag_Header:
-			list = append(list, headerTag(name, tag.Header.GetName(), tag.Header.GetDefaultValue()))
-		case *telemetryv1.Tracing_CustomTag_Formatter:
-			if !older(p.Version, 29) {
-				list = append(list, &tagv3.CustomTag{Tag: name, Type: &tagv3.CustomTag_Value{Value: tag.Formatter.GetValue()}})
-			}
-		}
-	}
-	return list
-}
-
-// ownTags are those of ProxyConfig.
-func ownTags(own *meshv1.Tracing) (list []*tagv3.CustomTag) {
-	for _, name := range slices.Sorted(maps.Keys(own.GetCustomTags())) {
-		switch tag := own.GetCustomTags()[name].GetType().(type) {
-		case *meshv1.Tracing_CustomTag_Literal:
-			list = append(list, literalTag(name, tag.Literal.GetValue()))
-		case *meshv1.Tracing_CustomTag_Environment:
-			list = append(list, environmentTag(name, tag.Environment.GetName(), tag.Environment.GetDefaultValue()))
-		case *meshv1.Tracing_CustomTag_Header:
-			list = append(list, headerTag(name, tag.Header.GetName(), tag.Header.GetDefaultValue()))
-		}
-	}
-	return list
 }

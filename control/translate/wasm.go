@@ -39,9 +39,14 @@ type plugged struct {
 
 func (p *plugged) spec() *extensions.WasmPlugin { return p.object.Spec.(*extensions.WasmPlugin) }
 
-// name is that of the filter, and of its configuration, as Istio's.
+// name is that of the filter, and of its configuration, as Istio's. One that sees connections has its own: were it that of one which saw requests a moment ago,
+// connections from then would have Envoy refuse the configuration, for which the listener waits.
 func (p *plugged) name() string {
-	return "extensions.istio.io/wasmplugin/" + p.object.Namespace + "." + p.object.Name
+	name := "extensions.istio.io/wasmplugin/" + p.object.Namespace + "." + p.object.Name
+	if p.network() {
+		name += "/network"
+	}
+	return name
 }
 
 // atRouter is a phase of ASM's: just before the router.
@@ -137,7 +142,7 @@ func loadedBy(p *Proxy, spec *extensions.WasmPlugin, services *seen) (cluster st
 	case u.Scheme == "oci" || spec.GetSha256() == "":
 		return "", false
 	}
-	cluster = keysCluster(spec.GetUrl(), services)
+	cluster = uriCluster(spec.GetUrl(), services)
 	return cluster, cluster != ""
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 
@@ -28,11 +29,12 @@ type span struct {
 	tags          map[string]string
 }
 
-// collector takes spans, by OTLP over gRPC and in Zipkin's JSON.
+// collector takes spans, by OTLP over gRPC and in Zipkin's JSON, and logs by OTLP.
 type collector struct {
 	grpc, http int // ports
 	mu         sync.Mutex
 	spans      []span
+	logs       []span // of which the name is the text
 }
 
 func newCollector(t *testing.T) *collector {
@@ -58,14 +60,18 @@ func newCollector(t *testing.T) *collector {
 		t.Fatal(err)
 	}
 	calls := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {
-		if name, _ := grpc.MethodFromServerStream(s); name != "/opentelemetry.proto.collector.trace.v1.TraceService/Export" {
-			return status.Error(codes.Unimplemented, name)
-		}
 		m := &emptypb.Empty{} // of which all fields are unknown, and kept
 		if err := s.RecvMsg(m); err != nil {
 			return err
 		}
-		c.otlp(m.ProtoReflect().GetUnknown())
+		switch name, _ := grpc.MethodFromServerStream(s); name {
+		case "/opentelemetry.proto.collector.trace.v1.TraceService/Export":
+			c.otlp(m.ProtoReflect().GetUnknown())
+		case "/opentelemetry.proto.collector.logs.v1.LogsService/Export":
+			c.otlpLogs(m.ProtoReflect().GetUnknown())
+		default:
+			return status.Error(codes.Unimplemented, name)
+		}
 		return s.SendMsg(&emptypb.Empty{})
 	}))
 	go calls.Serve(l)
@@ -144,6 +150,65 @@ func (c *collector) otlp(request []byte) {
 			}
 		}
 	}
+}
+
+// otlpLogs takes an opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest.
+func (c *collector) otlpLogs(request []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, of := range fieldsOf(request, 1) {
+		for _, scope := range fieldsOf(of, 2) {
+			for _, one := range fieldsOf(scope, 2) {
+				for _, body := range fieldsOf(one, 5) {
+					for _, text := range fieldsOf(body, 1) {
+						c.logs = append(c.logs, span{name: string(text), tags: attributes(fieldsOf(one, 6))})
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestLogsGoToOpenTelemetry has a real Envoy write its access log to a collector.
+func TestLogsGoToOpenTelemetry(t *testing.T) {
+	c := newCollector(t)
+	app := serving(t, "app")
+	web := free(t, 1)[0]
+	objects := fmt.Sprintf(`
+kind: MeshConfig
+metadata: {name: istio}
+spec:
+  defaultProviders: {accessLogging: [otel]}
+  extensionProviders: [{name: otel, envoyOtelAls: {service: collector.internal, port: 16001, logFormat: {text: "%%REQ(:PATH)%% %%RESPONSE_CODE%%", labels: {who: "%%REQ(X-WHO)%%"}}}}]
+---
+kind: ServiceEntry
+metadata: {name: collector, namespace: shop}
+spec: {hosts: [collector.internal], location: MESH_EXTERNAL, resolution: STATIC, ports: [{number: 16001, name: grpc, protocol: GRPC}], endpoints: [{address: 127.0.0.1, ports: {grpc: %d}}]}
+---
+kind: Sidecar
+metadata: {name: web, namespace: shop}
+spec:
+  ingress: [{port: {number: %d, name: http, protocol: HTTP}, bind: 127.0.0.1, captureMode: NONE, defaultEndpoint: "127.0.0.1:%d"}]
+  egress: [{hosts: ["./*"]}]
+`, c.grpc, web, app)
+	p := proxyOf(t, `{id: sidecar~127.0.0.1~web.shop~shop.svc.cluster.local, cluster: web.shop, metadata: {NAMESPACE: shop, INTERCEPTION_MODE: NONE, WEFT_IDENTITY: none}}`)
+	takes(t, translate.New().View(mesh.New().With(manifest.Read(t, objects)), p))
+	eventually(t, "a request is logged", func() bool {
+		r, err := http.NewRequest(http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/shelf", web), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("x-who", "ann")
+		r.Close = true
+		if got, err := (&http.Client{Timeout: deadline}).Do(r); err == nil {
+			got.Body.Close()
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return slices.ContainsFunc(c.logs, func(l span) bool { return l.name == "/shelf 200" && l.tags["who"] == "ann" })
+	})
+	p.Traits.Weft = true
+	read(t, translate.New().View(mesh.New().With(manifest.Read(t, objects)), p)) // which would refuse a log that it cannot write
 }
 
 // TestSpansAreReported has a real Envoy report what it serves to a collector that a Telemetry names, and what is asked through it to another one.

@@ -97,6 +97,7 @@ spec: {hosts: [modules.test], location: MESH_EXTERNAL, resolution: STATIC, ports
 				{"of what comes in", strings.Replace(plugin("/teapot", "FAIL_CLOSE"), "CLIENT", "SERVER", 1), 200, 200},
 				{"an image that only agents fetch", "{url: 'oci://modules.test/teapot:1'}", 503, 503},
 				{"of bytes", "{url: 'oci://modules.test/bytes:1', type: NETWORK}", 0, 0},
+				{"that lets them pass", fmt.Sprintf("{url: 'file://%s', type: NETWORK}", file), 200, 0},
 				{"which need not be there", "{url: 'modules.test/teapot:1', failStrategy: FAIL_OPEN}", 200, 200},
 			} {
 				want := c.byEnvoy
