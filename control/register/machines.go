@@ -255,6 +255,7 @@ func (m *Machines) Probed(s *server.Session, because string) {
 // Stats is what is counted of a Machines.
 var Stats = &telemetry.Table{Kind: "register", Metrics: []telemetry.Metric{
 	connectedNow: {Name: "streams", Type: telemetry.Gauge},
+	leading:      {Name: "leads", Type: telemetry.Gauge},
 	created:      {Name: "created_total"},
 	updated:      {Name: "updated_total"},
 	parted:       {Name: "disconnected_total"},
@@ -266,6 +267,7 @@ var Stats = &telemetry.Table{Kind: "register", Metrics: []telemetry.Metric{
 
 const (
 	connectedNow = iota // of machines, to this control plane
+	leading             // 1 while this control plane takes entries away
 	created             // entries
 	updated             // entries whose machine has come back, or is well or not any more
 	parted              // entries whose machine's last stream has ended

@@ -82,6 +82,9 @@ func (m *Machines) lookAround(ctx context.Context) {
 		}
 		m.look(s, m.Mesh())
 		leads := s.leads != nil && s.leads.Err() == nil
+		if m.Stats != nil {
+			m.Stats.Set(leading, map[bool]uint64{true: 1}[leads])
+		}
 		if time.Since(s.heard) >= listening {
 			m.listen(ctx, s, leads)
 			s.heard = time.Now()
