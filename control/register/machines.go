@@ -62,6 +62,7 @@ type Machines struct {
 	begun   bool
 	machine map[source.Key]*machine
 	streams map[*server.Session]*machine
+	failing bool                // nothing could be written since that was said
 	said    map[source.Key]bool // groups that are probed and have a machine that is not
 }
 

@@ -214,7 +214,9 @@ func TestASignerOfTheClusterSigns(t *testing.T) {
 	p.opens()
 	token := p.plane.cluster.Token("shop", "web", "istio-ca")
 	const web = "spiffe://cluster.local/ns/shop/sa/web"
+	began := time.Now()
 	chain, _, err := p.plane.asksFor(token, web)
+	t.Logf("an agent has its certificate after %v", time.Since(began).Round(time.Millisecond))
 	if root, _ := os.ReadFile(signer.file); err != nil || len(chain) != 2 || chain[1] != string(root) {
 		t.Errorf("an agent is given %d certificates, %v", len(chain), err)
 	}
