@@ -124,11 +124,12 @@ func (m *Machines) writeOne(ctx context.Context, one *machine) {
 	entry, streams, since, until, health := one.entry, one.streams, one.since, one.until, one.health
 	m.mu.Unlock()
 	row := -1
-	foreign := false
+	foreign, missing := false, false
 	err := m.Keeper.Change(ask, entry.Key, func(was *source.Object) *source.Object {
-		row, foreign = -1, false
+		row, foreign, missing = -1, false, false
 		switch {
-		case was == nil && streams == 0:
+		case was == nil && (streams == 0 || Group(entry) == ""):
+			missing = streams > 0
 			return nil
 		case was == nil:
 			row = created
@@ -165,8 +166,10 @@ func (m *Machines) writeOne(ctx context.Context, one *machine) {
 		}
 		return
 	}
-	one.failing, m.failing = 0, false
+	one.failing, m.failing, one.elsewhere = 0, false, missing
 	switch {
+	case missing:
+		m.Log.Warn("how a workload does is not kept: its WorkloadEntry is not where weftd can write", "entry", entry.Namespace+"/"+entry.Name)
 	case foreign:
 		m.Log.Error("a machine gets no WorkloadEntry: there is one of that name that is not of it, which is left alone", "entry", entry.Namespace+"/"+entry.Name)
 	case row == updated: // which an agent may have as often as it likes
@@ -200,9 +203,9 @@ func (m *Machines) check(seen *mesh.Mesh) {
 	for key, one := range m.machine {
 		is := seen.Objects(source.WorkloadEntry).Get(key.Namespace, key.Name)
 		switch {
-		case one.streams == 0 || one.busy || !one.due.IsZero(),
+		case one.streams == 0 || one.busy || one.elsewhere || !one.due.IsZero(),
 			is != nil && (!same(is, one.entry) || !claims(is, m.Name, one.since)),
-			seen.Objects(source.WorkloadGroup).Get(key.Namespace, Group(one.entry)) == nil:
+			seen.Objects(source.WorkloadGroup).Get(key.Namespace, Group(one.entry)) == nil && (is == nil || Group(is) != ""):
 			one.missing = time.Time{}
 		case one.missing.IsZero():
 			one.missing = now

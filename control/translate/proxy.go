@@ -54,9 +54,10 @@ type Proxy struct {
 	Cluster   string // of Kubernetes, as its agent says it, and the revision of the control plane that it is meant for: for people; empty: unsaid
 	Revision  string
 	Traits    Traits
-	// Group is the WorkloadGroup that it registers itself of, as Istio's agent outside of Kubernetes does; empty: it does not. Probed says that its agent
-	// tells whether the workload is well.
+	// Group is the WorkloadGroup that it registers itself of, as Istio's agent outside of Kubernetes does, and Entry the WorkloadEntry that somebody has written of it; empty: there is none. Probed
+	// says that its agent tells whether the workload is well.
 	Group  string
+	Entry  string
 	Probed bool
 }
 
@@ -97,6 +98,7 @@ const (
 	metaRevision     = "ISTIO_REVISION"
 	metaGenerator    = "GENERATOR"
 	metaGroup        = "AUTO_REGISTER_GROUP"
+	metaEntry        = "WORKLOAD_ENTRY"
 	metaProxyConfig  = "PROXY_CONFIG"
 	metaIdentity     = "WEFT_IDENTITY"
 )
@@ -144,7 +146,7 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 	}
 	p.Account, p.Network, p.Version = said(metaAccount), said(metaNetwork), said(metaVersion)
 	p.Cluster, p.Revision = said(metaCluster), said(metaRevision)
-	p.Group = said(metaGroup)
+	p.Group, p.Entry = said(metaGroup), said(metaEntry)
 	p.Probed = meta[metaProxyConfig].GetStructValue().GetFields()["readinessProbe"].GetStructValue() != nil
 	p.Labels = map[string]string{}
 	for name, v := range meta[metaLabels].GetStructValue().GetFields() {

@@ -61,6 +61,23 @@ func TestEntries(t *testing.T) {
 	if r, _, err := Get(t.Context(), s, key); r != nil || err != nil {
 		t.Errorf("it is there: %+v, %v", r, err)
 	}
+	// One that somebody has written stays his.
+	w, err := (&Record{Manifest: []byte(`{"apiVersion":"networking.istio.io/v1","kind":"WorkloadEntry","metadata":{"name":"vm","namespace":"a"},"spec":{"address":"10.0.0.1"}}`), Author: "ann", Version: 3}).Put(key, store.Absent)
+	if err == nil {
+		_, err = s.Commit(t.Context(), []store.Write{w})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(func(was *source.Object) *source.Object {
+		is := *was
+		is.Health = &source.Health{Well: true}
+		return &is
+	})
+	if r, _, err := Get(t.Context(), s, key); err != nil || r.Author != "ann" || r.Version != 3 {
+		t.Errorf("it is %+v's, %v", r, err)
+	}
+	change(func(*source.Object) *source.Object { return nil })
 	// What somebody else puts there meanwhile and is no record is left alone.
 	if err := e.Change(t.Context(), key, func(*source.Object) *source.Object {
 		s.Put(context.Background(), prefix+key.Path(), []byte("{}"), store.Absent)
