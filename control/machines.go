@@ -29,12 +29,13 @@ func (p *Plane) openMachines() {
 	p.parts.Go(func() { p.machines.Run(p.ctx) })
 }
 
-// registers says whether a proxy that names its group may register itself. Who has shown nothing may not: where requests go would be whoever's to say.
+// registers says whether a proxy that names its group may register itself, or how it does be kept in its WorkloadEntry. Who has shown nothing may not: where requests go would be whoever's to say.
 func (p *Plane) registers(ctx context.Context, s *server.Session, proxy *translate.Proxy, who ca.Identity) error {
-	if proxy.Group == "" {
+	_, ok := s.Auth().(credentials.TLSInfo)
+	switch {
+	case proxy.Group == "" && (proxy.Entry == "" || !ok):
 		return nil
-	}
-	if _, ok := s.Auth().(credentials.TLSInfo); !ok {
+	case !ok:
 		return status.Errorf(codes.PermissionDenied, "control: %.128q names the WorkloadGroup %.128q, and shows here nothing of who it is: let it come to --secure-grpc-addr", proxy.ID, proxy.Group)
 	}
 	return p.machines.Admit(ctx, s, proxy, who)

@@ -117,6 +117,7 @@ type Plane struct {
 	webhook  *webhook // nil: there is none
 	history  *history.Recorder
 
+	first       *mesh.Settings // of the mesh, as they were at the start
 	trustDomain string
 	// GRPCAddress, SecureAddress, HTTPAddress, MonitoringAddress, WebhookAddress and AdminAddress are where it is reached; nil: not at all.
 	GRPCAddress, SecureAddress, HTTPAddress, MonitoringAddress, WebhookAddress, AdminAddress net.Addr
@@ -189,7 +190,8 @@ func (p *Plane) start() error {
 			return err
 		}
 	}
-	p.trustDomain = mesh.New().With(first.Changes).Settings.TrustDomain
+	p.first = mesh.New().With(first.Changes).Settings
+	p.trustDomain = p.first.TrustDomain
 	if err := p.open(); err != nil {
 		return err
 	}
@@ -215,6 +217,9 @@ func (p *Plane) serve(sources []string, settings source.Batch) error {
 		return errors.New("--ca-dir, --ca-signer, --ca-upstream, --ca-roots, --server-cert and --secure-names are about what --secure-grpc-addr, --http-addr and --webhook-addr serve: name an address by one of them, such as :15012")
 	}
 	p.push = push.New(options)
+	if p.secure != nil {
+		p.runAuthority()
+	}
 	p.openMachines()
 	p.openFace()
 	if p.GRPC != "" {

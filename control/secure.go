@@ -34,28 +34,32 @@ type secure struct {
 	proofs []ca.Authenticator
 }
 
-// openAuthority opens the authority, and has secrets be made.
+// openAuthority opens the authority.
 func (p *Plane) openAuthority(trustDomain string) (err error) {
 	s := &secure{}
 	p.secure = s
-	signer, roots, err := p.signer()
+	signer, err := p.signer()
 	if err != nil {
 		return err
 	}
 	if p.Store == "" && p.CADir == "" && signer == nil {
 		p.Log.Warn("the root of the mesh's certificates is kept in memory, and nobody trusts it after this process: name a file by --store")
 	}
-	if s.ca, err = ca.Open(p.ctx, ca.Options{Store: p.store, TrustDomain: trustDomain, Folder: p.CADir, Signer: signer, Roots: roots, ServerFiles: p.ServerCert, Overlap: p.RootOverlap, Audit: p.audit.certificate, Stats: p.stats.Acquire(ca.Stats, "ca.").Loop(0)}); err != nil {
+	if s.ca, err = ca.Open(p.ctx, ca.Options{Store: p.store, TrustDomain: trustDomain, Folder: p.CADir, Signer: signer, Roots: p.signerRoots, ServerFiles: p.ServerCert, Overlap: p.RootOverlap, Audit: p.audit.certificate, Stats: p.stats.Acquire(ca.Stats, "ca.").Loop(0)}); err != nil {
 		return err
 	}
-	p.parts.Go(func() {
-		s.ca.Run(p.ctx, func(err error) { p.Log.Error("the authority goes on with what it knows", "because", err) })
-	})
 	s.secrets = secrets.New(secrets.Options{Authority: s.ca, Life: p.CertificateLife, Log: p.Log, Stats: p.stats.Acquire(secrets.Stats, "secrets.").Loop(0)})
-	p.parts.Go(func() { s.secrets.Run(p.ctx) })
 	s.proofs = []ca.Authenticator{ca.ByCertificate{TrustDomain: trustDomain}, ca.ByToken{Authority: s.ca}}
 	s.proofs = append(s.proofs, p.accounts(trustDomain))
 	return nil
+}
+
+// runAuthority has the authority be kept up to date, and secrets be made. What the mesh trusts may be said by its own configuration, so that what knows that is there before.
+func (p *Plane) runAuthority() {
+	p.parts.Go(func() {
+		p.secure.ca.Run(p.ctx, func(err error) { p.Log.Error("the authority goes on with what it knows", "because", err) })
+	})
+	p.parts.Go(func() { p.secure.secrets.Run(p.ctx) })
 }
 
 // serveSecure has those come who prove who they are.

@@ -41,6 +41,7 @@ var commands = []command{
 	{"status", "how weftd stands: its proxies, what they refuse, and what is wrong with objects", runStatus},
 	{"token", "a token with which a machine joins the mesh, once", runToken},
 	{"version", "print the version", runVersion},
+	{"workload", "the bootstrap of a machine that registers itself by a WorkloadGroup", runWorkload},
 }
 
 const (

@@ -42,6 +42,8 @@ type planeOptions struct {
 	life             time.Duration
 	lists            bool
 	anew             bool
+
+	address, plane, network, mode string // of a machine
 }
 
 // planeCommand is one that asks weftd.

@@ -22,9 +22,9 @@ type Options struct {
 	TrustDomain string // of all that it issues, such as cluster.local
 	// Folder has an authority from outside, as Istio's secret cacerts has; empty: the roots are made here, and are in the store.
 	Folder string
-	// Signer signs outside of this process; nil: this one does. Roots is then the file with the certificates that the mesh trusts.
+	// Signer signs outside of this process; nil: this one does. Roots are then the certificates that the mesh trusts, in PEM, as they are said now, and where.
 	Signer Signer
-	Roots  string
+	Roots  func() (text []byte, where string, err error)
 	// ServerFiles is a directory with the certificate of servers of this process, as a Secret of type kubernetes.io/tls has it; empty: they have theirs from the authority.
 	ServerFiles string
 	// Overlap is how long a new root is trusted before it signs; 0: Overlap.
@@ -77,7 +77,7 @@ func Open(ctx context.Context, o Options) (*Authority, error) {
 		a.options.Overlap = Overlap
 	}
 	if o.Signer != nil {
-		roots, err := readRoots(o.Roots)
+		roots, err := saidRoots(o.Roots)
 		if err != nil {
 			return nil, err
 		}
@@ -185,7 +185,7 @@ func (a *Authority) follow(p plan) error {
 // until all that it has signed has ended.
 func (a *Authority) Rotate(ctx context.Context) error {
 	if a.outside != nil {
-		return fmt.Errorf("ca: certificates are signed by %s, whose business its root is: put the new one into %s beside the old one before it signs with that", a.outside.Name(), a.options.Roots)
+		return fmt.Errorf("ca: certificates are signed by %s, whose business its root is: put the new one beside the old one, where roots are said, before it signs with that", a.outside.Name())
 	}
 	if a.options.Folder != "" {
 		return fmt.Errorf("ca: the root comes from %s: put the new one into %s there beside the old one, and when everybody has it, change the others", a.options.Folder, pluggedRoot)
@@ -261,8 +261,9 @@ type Request struct {
 
 // Refusal is an error of which the caller is the reason.
 type Refusal struct {
-	Text    string
-	Revoked bool // it is who the caller is, and not what it asks for
+	Text     string
+	Revoked  bool // it is who the caller is, and not what it asks for
+	Unproven bool // it has not shown who it is, to who signs
 }
 
 func (r *Refusal) Error() string { return "ca: " + r.Text }

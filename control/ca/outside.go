@@ -168,28 +168,42 @@ func requestOf(key crypto.Signer, who *Identity, names []string) ([]byte, error)
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), nil
 }
 
-// rereading is how often the file of roots is looked at.
+// rereading is how often roots are looked at, and files of a server.
 const rereading = 10 * time.Second
 
-// readRoots reads the roots that the mesh trusts from a file.
+// ReadFile reads a file of roots, which has to be one of a megabyte at most.
+func ReadFile(file string) ([]byte, error) { return readBounded(file) }
+
+// readRoots reads the roots that are trusted from a file.
 func readRoots(file string) ([]*x509.Certificate, error) {
-	text, err := readBounded(file)
+	return saidRoots(func() ([]byte, string, error) {
+		text, err := readBounded(file)
+		return text, "file " + file, err
+	})
+}
+
+// saidRoots reads roots as they are said now, each once.
+func saidRoots(said func() ([]byte, string, error)) (roots []*x509.Certificate, err error) {
+	text, where, err := said()
 	if err != nil {
 		return nil, err
 	}
 	list, err := readCertificates(text)
 	if err != nil {
-		return nil, fmt.Errorf("ca: file %s: %w", file, err)
+		return nil, fmt.Errorf("ca: %s: %w", where, err)
 	}
 	for _, c := range list {
 		if !c.IsCA {
-			return nil, fmt.Errorf("ca: file %s: %q is no root: want certificates that may sign others", file, c.Subject)
+			return nil, fmt.Errorf("ca: %s: %q is no root: want certificates that may sign others", where, c.Subject)
+		}
+		if !slices.ContainsFunc(roots, c.Equal) {
+			roots = append(roots, c)
 		}
 	}
-	return list, nil
+	return roots, nil
 }
 
-// followRoots has those of the file be trusted, as it changes, until the context ends. A file that is wrong leaves those in force that were read before.
+// followRoots has those be trusted that are said, as they change, until the context ends. What is wrong leaves those in force that were read before.
 func (a *Authority) followRoots(ctx context.Context, report func(error)) {
 	said := ""
 	tick := time.NewTicker(rereading)
@@ -200,7 +214,7 @@ func (a *Authority) followRoots(ctx context.Context, report func(error)) {
 			return
 		case <-tick.C:
 		}
-		list, err := readRoots(a.options.Roots)
+		list, err := saidRoots(a.options.Roots)
 		if err != nil {
 			if err.Error() != said {
 				report(err)

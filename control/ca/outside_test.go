@@ -91,7 +91,10 @@ func openOutside(t testing.TB, s Signer, roots []byte) (*Authority, *[]Record, s
 	var mu sync.Mutex
 	var records []Record
 	return open(t, store.NewMemory(), func(o *Options) {
-		o.Signer, o.Roots, o.Audit = s, file, func(r Record) {
+		o.Signer, o.Roots, o.Audit = s, func() ([]byte, string, error) {
+			text, err := ReadFile(file)
+			return text, file, err
+		}, func(r Record) {
 			mu.Lock()
 			defer mu.Unlock()
 			records = append(records, r)

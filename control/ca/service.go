@@ -56,8 +56,11 @@ func (s *Service) CreateCertificate(ctx context.Context, q *securityv1alpha1.Ist
 	chain, err := s.Authority.Issue(ctx, r)
 	if refusal := (*Refusal)(nil); errors.As(err, &refusal) {
 		code := codes.InvalidArgument
-		if refusal.Revoked {
+		switch {
+		case refusal.Revoked:
 			code = codes.PermissionDenied
+		case refusal.Unproven:
+			code = codes.Unauthenticated
 		}
 		return nil, status.Error(code, err.Error())
 	}

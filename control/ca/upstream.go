@@ -71,7 +71,7 @@ const maxSaid = 512
 // Sign implements Signer.
 func (u *Upstream) Sign(ctx context.Context, o Order) ([]byte, error) {
 	if o.Token == "" {
-		return nil, &Refusal{Text: "certificates are signed by " + u.address + ", which wants the token of a service account: show that, and beside a certificate, too"}
+		return nil, &Refusal{Text: "certificates are signed by " + u.address + ", which wants the token of a service account: show that, and beside a certificate, too", Unproven: true}
 	}
 	a, err := securityv1alpha1.NewIstioCertificateServiceClient(u.conn).CreateCertificate(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+o.Token),
 		&securityv1alpha1.IstioCertificateRequest{Csr: string(o.CSR), ValidityDuration: int64(o.Life / time.Second)})
@@ -80,7 +80,7 @@ func (u *Upstream) Sign(ctx context.Context, o Order) ([]byte, error) {
 		text := fmt.Sprintf("%s: %.*q", said.Code(), maxSaid, said.Message())
 		switch said.Code() {
 		case codes.Unauthenticated, codes.PermissionDenied, codes.InvalidArgument:
-			return nil, &Refusal{Text: u.address + " refuses: " + text}
+			return nil, &Refusal{Text: u.address + " refuses: " + text, Unproven: said.Code() == codes.Unauthenticated}
 		}
 		return nil, errors.New(text)
 	}

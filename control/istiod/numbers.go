@@ -143,7 +143,7 @@ func families() []family {
 		counted("citadel_server_csr_count", "requests for certificates", "ca.requests_total"),
 		counted("citadel_server_authentication_failure_count", "requests for certificates by callers that have not shown who they are", "ca.requests_unproven"),
 		counted("citadel_server_csr_parsing_err_count", "requests for certificates that cannot be read", "ca.requests_broken"),
-		counted("citadel_server_csr_sign_err_count", "requests for certificates that were right and not granted", "ca.requests_unsigned"),
+		counted("citadel_server_csr_sign_err_count", "requests for certificates that were right and not granted", "ca.requests_unsigned", "ca.signer_answers_unfitting"),
 		counted("citadel_server_success_cert_issuance_count", "certificates that were issued", "ca.issued_total"),
 		expiry("citadel_server_root_cert_expiry_timestamp", "when the root ends, in seconds since 1970", func(_ time.Time, root, _ time.Time) float64 { return float64(root.Unix()) }),
 		expiry("citadel_server_root_cert_expiry_seconds", "how many seconds are left of the root", func(now, root, _ time.Time) float64 { return root.Sub(now).Seconds() }),

@@ -2,6 +2,7 @@ package register
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -62,21 +63,23 @@ type Machines struct {
 	begun   bool
 	machine map[source.Key]*machine
 	streams map[*server.Session]*machine
+	failing bool                // nothing could be written since that was said
 	said    map[source.Key]bool // groups that are probed and have a machine that is not
 }
 
 // machine is one that has a stream here, or had one of which that is still to be written.
 type machine struct {
-	entry   *source.Object // as it is made if there is none
-	streams int
-	since   time.Time      // when the latest began
-	until   time.Time      // when the last ended
-	health  *source.Health // as its agent has said; nil: it has not
-	due     time.Time      // when something is to be written; zero: nothing is
-	busy    bool           // it is being written
-	last    time.Time      // when something was last written
-	failing int            // attempts since the last that succeeded
-	missing time.Time      // since when the mesh does not show it as it was written; zero: it does
+	entry     *source.Object // as it is made if there is none
+	streams   int
+	since     time.Time      // when the latest began
+	until     time.Time      // when the last ended
+	health    *source.Health // as its agent has said; nil: it has not
+	due       time.Time      // when something is to be written; zero: nothing is
+	busy      bool           // it is being written
+	last      time.Time      // when something was last written
+	failing   int            // attempts since the last that succeeded
+	elsewhere bool           // there is no entry where one can be written
+	missing   time.Time      // since when the mesh does not show it as it was written; zero: it does
 }
 
 // New makes one. Run has it work.
@@ -90,13 +93,22 @@ func New(o Options) *Machines {
 // Admit says whether a proxy that names its group, and has shown to be who it is, may have an entry, and gives it the labels that it will have there. An error, with a status of gRPC's,
 // turns it away. Joined or Left has to follow.
 func (m *Machines) Admit(ctx context.Context, s *server.Session, p *translate.Proxy, who ca.Identity) error {
-	entry, err := m.judge(ctx, p, who)
+	judge := m.judge
+	if p.Group == "" {
+		judge = m.judgeWritten
+	}
+	entry, err := judge(ctx, p, who)
 	if err != nil {
 		m.count(refused)
 		return err
 	}
-	p.Labels = maps.Clone(p.Labels)
-	maps.Copy(p.Labels, entry.Labels) // which policies go by
+	if entry == nil {
+		return nil
+	}
+	if Group(entry) != "" {
+		p.Labels = maps.Clone(p.Labels)
+		maps.Copy(p.Labels, entry.Labels) // which policies go by
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	one := m.machine[entry.Key]
@@ -149,6 +161,29 @@ func (m *Machines) judge(ctx context.Context, p *translate.Proxy, who ca.Identit
 	return entry, nil
 }
 
+// judgeWritten finds the entry that somebody has written of a proxy, if that is to say how the workload does, or says why it may not.
+func (m *Machines) judgeWritten(ctx context.Context, p *translate.Proxy, who ca.Identity) (*source.Object, error) {
+	no := func(code codes.Code, text string) (*source.Object, error) {
+		return nil, status.Errorf(code, "register: %.128q of the WorkloadEntry %s/%.128q: %s", p.ID, p.Namespace, p.Entry, text)
+	}
+	select {
+	case <-m.Readied:
+	case <-ctx.Done():
+		return no(codes.Unavailable, "not all that there is has been read yet: try again")
+	}
+	is := m.Mesh().Objects(source.WorkloadEntry).Get(p.Namespace, p.Entry)
+	if is == nil {
+		return no(codes.FailedPrecondition, "there is no such entry: want one in the namespace of the machine")
+	}
+	if _, probed := is.Annotations[source.HealthAnnotation]; !probed || Group(is) != "" {
+		return nil, nil
+	}
+	if want := is.Spec.(*networking.WorkloadEntry).GetServiceAccount(); who.Namespace != p.Namespace || want != "" && who.ServiceAccount != want {
+		return no(codes.PermissionDenied, fmt.Sprintf("who has shown to be %s may not say how it does: it is of the service account %s/%s", who, p.Namespace, want))
+	}
+	return is, nil
+}
+
 // same tells whether an entry that there is is the one of a machine: of its group and its account, whose name says its address.
 func same(is, entry *source.Object) bool {
 	return Group(is) == Group(entry) && account(is.Spec.(*networking.WorkloadEntry)) == account(entry.Spec.(*networking.WorkloadEntry))
@@ -195,7 +230,7 @@ func (m *Machines) Joined(s *server.Session) {
 		return
 	}
 	one.streams++
-	one.since = time.Now()
+	one.since, one.elsewhere = time.Now(), false
 	m.write(one)
 	m.begin()
 }
@@ -255,6 +290,7 @@ func (m *Machines) Probed(s *server.Session, because string) {
 // Stats is what is counted of a Machines.
 var Stats = &telemetry.Table{Kind: "register", Metrics: []telemetry.Metric{
 	connectedNow: {Name: "streams", Type: telemetry.Gauge},
+	leading:      {Name: "leads", Type: telemetry.Gauge},
 	created:      {Name: "created_total"},
 	updated:      {Name: "updated_total"},
 	parted:       {Name: "disconnected_total"},
@@ -266,6 +302,7 @@ var Stats = &telemetry.Table{Kind: "register", Metrics: []telemetry.Metric{
 
 const (
 	connectedNow = iota // of machines, to this control plane
+	leading             // 1 while this control plane takes entries away
 	created             // entries
 	updated             // entries whose machine has come back, or is well or not any more
 	parted              // entries whose machine's last stream has ended

@@ -278,9 +278,11 @@ func TestAMachineGoesToAnotherControlPlane(t *testing.T) {
 		one.Left(gone, true)
 		one.Left(gone2, true)
 		two.comes(t, machineOf("vm", "10.0.0.1"))
-		time.Sleep(lease.Life + 2*listening)
-		w.is("vm-10.0.0.2", "disconnected")
-		time.Sleep(DefaultGrace + 2*looking)
+		time.Sleep(lease.Life)
+		if w.entry("vm-10.0.0.2") == "" {
+			t.Error("its entry is gone too soon")
+		}
+		time.Sleep(2*listening + DefaultGrace + 2*looking)
 		w.is("vm-10.0.0.1", "connected")
 		w.is("vm-10.0.0.2", "")
 		time.Sleep(time.Minute)
@@ -375,6 +377,73 @@ func TestWhoIsNotWell(t *testing.T) {
 		p.Probed(s, "no answer")
 		time.Sleep(2 * pace)
 		w.is("probed-10.0.0.2", "connected")
+	})
+}
+
+// An entry that somebody has written says how its machine does while that is connected, if it is to be probed; it is nobody's to take away.
+func TestWrittenEntriesSayHowMachinesDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.plane()
+		write := func(name, text string) {
+			t.Helper()
+			c := source.Read([]byte("{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: "+name+", namespace: shop"+text+"}"), source.Origin{})
+			if len(c.Objects) != 1 {
+				t.Fatalf("%+v", c.Problems)
+			}
+			if err := p.line.Entries.Change(t.Context(), c.Objects[0].Key, func(*source.Object) *source.Object { return c.Objects[0] }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("one", `, annotations: {proxy.istio.io/health-checks-enabled: "true", team: one}}, spec: {address: 10.0.0.1, serviceAccount: web}`)
+		write("plain", `}, spec: {address: 10.0.0.2, serviceAccount: web}`)
+		write("other", `, annotations: {proxy.istio.io/health-checks-enabled: "true"}}, spec: {address: 10.0.0.3, serviceAccount: other}`)
+		synctest.Wait()
+		of := func(entry string) *translate.Proxy {
+			return &translate.Proxy{ID: "vm", Address: "10.0.0.1", Namespace: "shop", Entry: entry, Probed: true, Labels: map[string]string{"app": "mine"}}
+		}
+		for entry, code := range map[string]codes.Code{"none": codes.FailedPrecondition, "other": codes.PermissionDenied, "plain": codes.OK} {
+			s := &server.Session{}
+			if err := p.Admit(t.Context(), s, of(entry), web); status.Code(err) != code {
+				t.Errorf("%s: %v", entry, err)
+			}
+			p.Joined(s)
+			p.Probed(s, "no answer")
+			p.Left(s, true)
+		}
+		w.is("one", "disconnected, not well") // of which nobody has said anything
+		s := p.comes(t, of("one"))
+		p.Probed(s, "")
+		time.Sleep(2 * pace)
+		w.is("one", "connected, well")
+		p.Probed(s, "no answer")
+		time.Sleep(2 * pace)
+		w.is("one", "connected, not well")
+		p.Probed(s, "")
+		time.Sleep(time.Hour)
+		w.is("one", "connected, well")
+		p.Left(s, true)
+		time.Sleep(DefaultGrace - 2*time.Second)
+		w.is("one", "disconnected, well")
+		time.Sleep(2*looking + 2*time.Second)
+		w.is("one", "disconnected, not well")
+		before := p.line.asked.Load()
+		time.Sleep(time.Hour)
+		o := w.mesh.Load().Objects(source.WorkloadEntry).Get("shop", "one")
+		if n := p.line.asked.Load() - before; n > 0 || o == nil || o.Health != nil || o.Annotations["team"] != "one" {
+			t.Errorf("it was looked at %d times more, and is %+v", n, o)
+		}
+		w.is("plain", "disconnected")
+		// Of one that is of a file nothing can be kept, and nothing is made.
+		w.tell("{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: file, namespace: shop, annotations: {proxy.istio.io/health-checks-enabled: \"true\"}}, spec: {address: 10.0.0.4, serviceAccount: web}}")
+		p.Probed(p.comes(t, of("file")), "")
+		time.Sleep(time.Minute)
+		before = p.line.asked.Load()
+		time.Sleep(time.Hour)
+		if n := p.line.asked.Load() - before; n > 0 {
+			t.Errorf("it was looked at %d times more", n)
+		}
+		w.is("file", "disconnected, not well")
 	})
 }
 

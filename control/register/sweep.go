@@ -82,6 +82,9 @@ func (m *Machines) lookAround(ctx context.Context) {
 		}
 		m.look(s, m.Mesh())
 		leads := s.leads != nil && s.leads.Err() == nil
+		if m.Stats != nil {
+			m.Stats.Set(leading, map[bool]uint64{true: 1}[leads])
+		}
 		if time.Since(s.heard) >= listening {
 			m.listen(ctx, s, leads)
 			s.heard = time.Now()
@@ -97,7 +100,8 @@ func (m *Machines) look(s *sweep, now *mesh.Mesh) {
 	if objects := now.Objects(source.WorkloadEntry); s.objects != objects {
 		s.objects, s.entries = objects, map[source.Key]*source.Object{}
 		for _, o := range objects.All() {
-			if Group(o) != "" {
+			_, probed := o.Annotations[source.HealthAnnotation] // of somebody's own
+			if Group(o) != "" || probed && o.Annotations[annotationController] != "" {
 				s.entries[o.Key] = o
 			}
 		}
@@ -121,7 +125,7 @@ func (m *Machines) look(s *sweep, now *mesh.Mesh) {
 		}
 		what := ""
 		switch {
-		case now.Objects(source.WorkloadGroup).Get(o.Namespace, Group(o)) == nil:
+		case Group(o) != "" && now.Objects(source.WorkloadGroup).Get(o.Namespace, Group(o)) == nil:
 			what = "its group is gone"
 		case o.Annotations[annotationConnected] == "":
 			what = "disconnected " + o.Annotations[annotationDisconnected]
@@ -171,7 +175,7 @@ func (m *Machines) clear(ctx context.Context, s *sweep) {
 		o := s.entries[key]
 		seen, idle := s.idle[key]
 		b := s.beats[o.Annotations[annotationController]]
-		over := idle && at.Sub(seen.since) >= m.Grace
+		over := idle && at.Sub(seen.since) >= m.Grace && (Group(o) != "" || o.Health != nil)
 		if !over && (idle || b == nil || !b.dead) {
 			continue
 		}
@@ -186,6 +190,11 @@ func (m *Machines) clear(ctx context.Context, s *sweep) {
 			switch {
 			case was == nil || !still(was, o):
 				return was
+			case over && Group(o) == "": // how that does, nobody knows any more
+				row = updated
+				is := *was
+				is.Health = nil
+				return &is
 			case over:
 				row = deleted
 				return nil
@@ -204,6 +213,8 @@ func (m *Machines) clear(ctx context.Context, s *sweep) {
 		case row == deleted:
 			m.count(deleted)
 			m.Log.Info("a machine's WorkloadEntry is taken away", "entry", key.Namespace+"/"+key.Name, "because", seen.what)
+		case row == updated:
+			m.count(updated)
 		case row == parted:
 			m.count(parted)
 			m.Log.Info("a machine's WorkloadEntry is disconnected, since the control plane that had its stream is not alive", "entry", key.Namespace+"/"+key.Name, "was", o.Annotations[annotationController])

@@ -118,17 +118,18 @@ func (m *Machines) writeDue(ctx context.Context, all *sync.WaitGroup) (wait time
 
 // writeOne writes what is known of a machine now.
 func (m *Machines) writeOne(ctx context.Context, one *machine) {
-	ctx, cancel := context.WithTimeout(ctx, writeTime)
+	ask, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
 	m.mu.Lock()
 	entry, streams, since, until, health := one.entry, one.streams, one.since, one.until, one.health
 	m.mu.Unlock()
 	row := -1
-	foreign := false
-	err := m.Keeper.Change(ctx, entry.Key, func(was *source.Object) *source.Object {
-		row, foreign = -1, false
+	foreign, missing := false, false
+	err := m.Keeper.Change(ask, entry.Key, func(was *source.Object) *source.Object {
+		row, foreign, missing = -1, false, false
 		switch {
-		case was == nil && streams == 0:
+		case was == nil && (streams == 0 || Group(entry) == ""):
+			missing = streams > 0
 			return nil
 		case was == nil:
 			row = created
@@ -155,8 +156,9 @@ func (m *Machines) writeOne(ctx context.Context, one *machine) {
 	one.busy, one.last = false, time.Now()
 	if err != nil {
 		m.count(failures)
-		if one.failing++; one.failing == 1 && ctx.Err() == nil {
-			m.Log.Error("a machine's WorkloadEntry cannot be written: it is tried again and again, and its proxy is served meanwhile", "entry", entry.Namespace+"/"+entry.Name, "because", err)
+		if one.failing++; !m.failing && ctx.Err() == nil {
+			m.failing = true
+			m.Log.Error("a machine's WorkloadEntry cannot be written: it is tried again and again, and its proxy is served meanwhile. It is said once until one can be", "entry", entry.Namespace+"/"+entry.Name, "because", err)
 		}
 		if one.due.IsZero() {
 			pause := min(firstPause<<min(one.failing-1, 10), lastPause)
@@ -164,13 +166,18 @@ func (m *Machines) writeOne(ctx context.Context, one *machine) {
 		}
 		return
 	}
-	one.failing = 0
+	one.failing, m.failing, one.elsewhere = 0, false, missing
 	switch {
+	case missing:
+		m.Log.Warn("how a workload does is not kept: its WorkloadEntry is not where weftd can write", "entry", entry.Namespace+"/"+entry.Name)
 	case foreign:
 		m.Log.Error("a machine gets no WorkloadEntry: there is one of that name that is not of it, which is left alone", "entry", entry.Namespace+"/"+entry.Name)
+	case row == updated: // which an agent may have as often as it likes
+		m.count(row)
+		m.Log.Debug("a machine's WorkloadEntry is updated", "entry", entry.Namespace+"/"+entry.Name)
 	case row >= 0:
 		m.count(row)
-		m.Log.Info("a machine's WorkloadEntry", "entry", entry.Namespace+"/"+entry.Name, "is", map[int]string{created: "created", updated: "updated", parted: "disconnected"}[row])
+		m.Log.Info("a machine's WorkloadEntry", "entry", entry.Namespace+"/"+entry.Name, "is", map[int]string{created: "created", parted: "disconnected"}[row])
 	}
 	if one.streams == 0 && one.due.IsZero() && !m.awaited(one) {
 		delete(m.machine, entry.Key)
@@ -196,9 +203,9 @@ func (m *Machines) check(seen *mesh.Mesh) {
 	for key, one := range m.machine {
 		is := seen.Objects(source.WorkloadEntry).Get(key.Namespace, key.Name)
 		switch {
-		case one.streams == 0 || one.busy || !one.due.IsZero(),
+		case one.streams == 0 || one.busy || one.elsewhere || !one.due.IsZero(),
 			is != nil && (!same(is, one.entry) || !claims(is, m.Name, one.since)),
-			seen.Objects(source.WorkloadGroup).Get(key.Namespace, Group(one.entry)) == nil:
+			seen.Objects(source.WorkloadGroup).Get(key.Namespace, Group(one.entry)) == nil && (is == nil || Group(is) != ""):
 			one.missing = time.Time{}
 		case one.missing.IsZero():
 			one.missing = now

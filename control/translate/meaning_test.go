@@ -129,7 +129,7 @@ func TestNodes(t *testing.T) {
 // TestMachines reads what Istio's agent says outside of Kubernetes: the group, and whether it probes the workload.
 func TestMachines(t *testing.T) {
 	for config, probed := range map[string]bool{"{concurrency: 2}": false, "{readinessProbe: {tcpSocket: {port: 80}}}": true} {
-		if p := proxyOf(t, `{id: sidecar~10.1.0.1~a.shop~b, metadata: {AUTO_REGISTER_GROUP: vm, PROXY_CONFIG: `+config+`}}`); p.Group != "vm" || p.Probed != probed {
+		if p := proxyOf(t, `{id: sidecar~10.1.0.1~a.shop~b, metadata: {AUTO_REGISTER_GROUP: vm, WORKLOAD_ENTRY: e, PROXY_CONFIG: `+config+`}}`); p.Group != "vm" || p.Entry != "e" || p.Probed != probed {
 			t.Errorf("%s: %+v", config, p)
 		}
 	}

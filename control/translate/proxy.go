@@ -60,9 +60,10 @@ type Proxy struct {
 	Service   string // what it calls itself in what it reports; empty: unsaid
 	Tracing   string // what its own ProxyConfig says of traces, as an encoded istio.mesh.v1alpha1.Tracing; empty: nothing
 	Traits    Traits
-	// Group is the WorkloadGroup that it registers itself of, as Istio's agent outside of Kubernetes does; empty: it does not. Probed says that its agent
-	// tells whether the workload is well.
+	// Group is the WorkloadGroup that it registers itself of, as Istio's agent outside of Kubernetes does, and Entry the WorkloadEntry that somebody has written of it; empty: there is none. Probed
+	// says that its agent tells whether the workload is well.
 	Group  string
+	Entry  string
 	Probed bool
 }
 
@@ -106,6 +107,7 @@ const (
 	metaGenerator    = "GENERATOR"
 	metaMesh         = "MESH_ID"
 	metaGroup        = "AUTO_REGISTER_GROUP"
+	metaEntry        = "WORKLOAD_ENTRY"
 	metaProxyConfig  = "PROXY_CONFIG"
 	metaIdentity     = "WEFT_IDENTITY"
 )
@@ -165,7 +167,7 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 		}
 		p.Tracing = string(encode(read))
 	}
-	p.Group = said(metaGroup)
+	p.Group, p.Entry = said(metaGroup), said(metaEntry)
 	p.Probed = meta[metaProxyConfig].GetStructValue().GetFields()["readinessProbe"].GetStructValue() != nil
 	p.Labels = map[string]string{}
 	for name, v := range meta[metaLabels].GetStructValue().GetFields() {

@@ -82,6 +82,9 @@ static_resources:
           validation_context: {trusted_ca: {filename: "%s/roots"}, match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: istiod.istio-system.svc}}]}
           %s
 `, role, app, s.meta, admin, variant, token, s.port, folder, own)
+	if s.beside != 0 {
+		boot = strings.Replace(boot, "lb_endpoints: [", fmt.Sprintf("lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}, ", s.beside), 1)
+	}
 	b := &bystream{name: name, admin: fmt.Sprintf("127.0.0.1:%d", admin)}
 	if name == "envoy" {
 		envoy.Start(s.t, boot)

@@ -39,6 +39,7 @@ type securePlane struct {
 	store, audit string
 	world        bool   // proxies are told the state of the world
 	believed     string // a file with whom to believe it by; empty: what the mesh trusts
+	beside       int    // the port of another one that proxies may come to; 0: there is none
 	meta         string // what the nodes of proxies say beside the rest
 }
 

@@ -90,7 +90,7 @@ func (e Entries) try(ctx context.Context, key source.Key, decide func(*source.Ob
 			return whyNot(err)
 		}
 	}
-	if is.Health == nil || was != nil && was.Health != nil && *was.Health == *is.Health {
+	if was != nil && (is.Health == was.Health || is.Health != nil && was.Health != nil && *was.Health == *is.Health) || was == nil && is.Health == nil {
 		return nil
 	}
 	status, _ := raw["status"].(object)
@@ -98,7 +98,10 @@ func (e Entries) try(ctx context.Context, key source.Key, decide func(*source.Ob
 		status = object{}
 		raw["status"] = status
 	}
-	all := []any{is.Health.Condition()}
+	all := []any{}
+	if is.Health != nil {
+		all = append(all, is.Health.Condition())
+	}
 	list, _ := status["conditions"].([]any)
 	for _, one := range list {
 		if c, is := one.(object); is && c["type"] != source.HealthCondition {

@@ -85,6 +85,15 @@ func TestEntriesOfMachines(t *testing.T) {
 	if a := o.Metadata.Annotations; tries != 2 || a["ann"] != "hers" || a["istio.io/disconnectedAt"] != "two" || a["istio.io/connectedAt"] != "" || len(o.Metadata.OwnerReferences) != 1 || len(o.Status.Conditions) != 1 || o.Status.Conditions[0].Status != "True" {
 		t.Errorf("after %d tries it is %+v", tries, o)
 	}
+	change(func(was *source.Object) *source.Object {
+		is := *was
+		is.Health = nil
+		return &is
+	})
+	o.Status.Conditions = nil
+	if c.Get(name, &o); len(o.Status.Conditions) > 0 {
+		t.Errorf("its status says %+v: want nothing", o.Status)
+	}
 	change(func(*source.Object) *source.Object { return nil })
 	if got := says(); got != "none" {
 		t.Errorf("it says %q", got)

@@ -58,7 +58,9 @@ func (e Entries) try(ctx context.Context, key source.Key, decide func(*source.Ob
 		if r.Manifest, err = source.Manifest(is); err != nil {
 			return err
 		}
-		r.Author, r.Changed = entryAuthor, time.Now()
+		if r.Changed = time.Now(); is.Annotations[source.GroupAnnotation] != "" { // else somebody has written it
+			r.Author = entryAuthor
+		}
 		if w, err = r.Put(key, revision); err != nil {
 			return err
 		}
