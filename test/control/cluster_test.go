@@ -246,7 +246,7 @@ func TestWithoutARoleNobodyIsServed(t *testing.T) {
 	p.process = run(t, program(t, "weftd"), "--kubeconfig", c.KubeconfigOf("istio-system", "weftd"), "--grpc-addr", fmt.Sprintf("127.0.0.1:%d", p.grpc), "--admin-addr", fmt.Sprintf("127.0.0.1:%d", p.admin))
 	eventually(t, "it says what is missing", func() bool {
 		page := p.page("/ready")
-		return strings.Contains(page, `waits for what these have to tell: ["cluster"]`) && strings.Contains(page, `its ClusterRole needs {apiGroups: [""], resources: [secrets], verbs: [get, list, watch]}`)
+		return strings.Contains(page, `waits for what these have to tell: ["attached clusters" "cluster"]`) && strings.Contains(page, `its ClusterRole needs {apiGroups: [""], resources: [secrets], verbs: [get, list, watch]}`)
 	})
 	c.Apply(string(source.Role("weftd", "istio-system", source.Duties{})))
 	eventually(t, "it is ready", func() bool { return strings.HasPrefix(p.page("/ready"), "ready") })
