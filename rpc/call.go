@@ -35,7 +35,8 @@ type call struct {
 	header, trailer metadata.MD
 }
 
-// NewStream begins a call. It ends with its context, which has to end unless messages are read up to an error. Of the options of calls none does anything.
+// NewStream begins a call. It ends with its context, which has to end unless messages are read up to an error. Options of calls do nothing, nor does metadata of the
+// context: what is told beside calls is the target's.
 func (c *Conn) NewStream(ctx context.Context, d *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
 	x, err := c.begin(ctx, method, !d.ServerStreams)
 	if err != nil {
@@ -95,11 +96,14 @@ func (x *call) end(why error) {
 	c := x.conn
 	c.line.Lock()
 	defer c.line.Unlock()
+	if why != nil && x.HTTP != nil {
+		x.Close(why)
+	} else if why == nil {
+		x.Drop()
+	}
 	if x.HTTP != nil {
-		if why != nil {
-			x.Refuse(why)
-		}
 		x.HTTP.Reset(http2.Cancel)
+		c.line.Wake()
 		c.line.Flush()
 	}
 }
@@ -352,6 +356,9 @@ func (c *Conn) Invoke(ctx context.Context, method string, question, answer any, 
 	}
 	if err = x.send(question, true); err == nil || errors.Is(err, io.EOF) {
 		err = x.RecvMsg(answer)
+	} else {
+		x.forget()
+		x.end(nil)
 	}
 	if errors.Is(err, io.EOF) {
 		err = status.Error(codes.Internal, "rpc: the server has answered with no message")

@@ -381,3 +381,59 @@ func TestWrongAnswers(t *testing.T) {
 		return nil
 	})
 }
+
+// A call that is given up while its connection is stuck returns at once, and what has come of calls that nobody takes is not held.
+func TestWhatIsGivenUpIsNotHeld(t *testing.T) {
+	within(t, nil, func(f *http2.Framer, peer net.Conn) {
+		called(f, peer)
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, BlockFragment: []byte("\x88\x0f\x10\x10application/grpc")})
+		f.WriteData(1, false, append([]byte{0, 0, 0, 0x20, 0}, make([]byte, 0x2000)...))
+	}, func(c *Conn) error {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		stream, err := c.NewStream(ctx, both, "/test/Many")
+		if err != nil {
+			return err
+		}
+		if _, err := stream.Header(); err != nil {
+			return err
+		}
+		time.Sleep(time.Second)
+		held := func() int {
+			c.line.Lock()
+			defer c.line.Unlock()
+			return c.line.Held()
+		}
+		if held() == 0 {
+			t.Error("what has come is not there")
+		}
+		cancel()
+		time.Sleep(time.Second)
+		if n := held(); n != 0 {
+			t.Errorf("%d bytes are held of a call that is over", n)
+		}
+		if err := c.Invoke(context.Background(), "/test/One", "no message", nil); status.Code(err) != codes.Internal {
+			t.Errorf("%v", err)
+		}
+		c.line.Lock()
+		defer c.line.Unlock()
+		if n := c.line.Codec.Streams(); n != 0 {
+			t.Errorf("%d streams are left", n)
+		}
+		return nil
+	})
+	within(t, nil, func(f *http2.Framer, peer net.Conn) { // who says that there is room for much, and reads nothing
+		io.CopyN(io.Discard, peer, int64(len(http2.ClientPreface)))
+		go f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
+		f.ReadFrame()
+	}, func(c *Conn) error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		begun := time.Now()
+		err := c.Invoke(ctx, "/test/One", wrapperspb.Bytes(make([]byte, 1<<20)), &wrapperspb.BytesValue{})
+		if took := time.Since(begun); status.Code(err) != codes.DeadlineExceeded || took > 2*time.Second {
+			t.Errorf("after %v: %v", took, err)
+		}
+		return nil
+	})
+}

@@ -87,13 +87,13 @@ func Dial(ctx context.Context, t Target) (*Conn, error) {
 // open makes a connection that stands one of HTTP/2.
 func open(ctx context.Context, raw, over net.Conn, cluster string, alive *config.HTTP2Alive) *Conn {
 	c := &Conn{cluster: cluster, scheme: "http", authority: cluster, done: make(chan struct{}), heard: time.Now()}
+	raw.SetReadDeadline(time.Now().Add(greeting))
+	c.line.Begin(&options, c, raw, over)
 	// Servers end connections that are asked too often whether they stand, so that it is asked only if the cluster says so.
 	if alive != nil && alive.Interval > 0 {
 		c.alive = alive
 		c.timer = time.AfterFunc(alive.Interval, c.look)
 	}
-	raw.SetReadDeadline(time.Now().Add(greeting))
-	c.line.Begin(&options, c, raw, over)
 	forget := context.AfterFunc(ctx, c.Close)
 	go func() {
 		defer close(c.done)

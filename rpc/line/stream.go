@@ -136,13 +136,20 @@ func (x *Stream) Over() {
 
 // Close lets what has come go, and what still comes: why is what Take says from now on.
 func (x *Stream) Close(why error) {
-	x.conn.held -= x.waiting
-	x.Wrong, x.inbox, x.waiting = why, nil, 0
-	x.cut()
+	x.Wrong = why
+	x.Drop()
+	poke(x.come)
 	if x.stalled && x.HTTP != nil { // so that the stream can end when all has come
 		x.stalled = false
 		x.HTTP.Again()
 	}
+}
+
+// Drop lets what has come go. Nobody takes it any more.
+func (x *Stream) Drop() {
+	x.conn.held -= x.waiting
+	x.inbox, x.waiting = nil, 0
+	x.cut()
 }
 
 // Stalled says that more has come than is held for who takes it, and Waiting how many bytes are.

@@ -311,7 +311,7 @@ func (s *Stream) talk(ctx context.Context) (heard bool, err error) {
 	}
 	s.begin()
 	ended := make(chan error, 1)
-	done := make(chan struct{})
+	done, mute := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
@@ -326,13 +326,13 @@ func (s *Stream) talk(ctx context.Context) (heard bool, err error) {
 			}
 			r.epoch = s.epoch
 			s.Hear(ctx, Event{Response: r})
-			if !s.room(ctx) {
+			if !s.room(ctx, mute) {
 				ended <- ctx.Err()
 				return
 			}
 		}
 	}()
-	err = s.speak(ctx, c, ended)
+	err = s.speak(ctx, c, ended, mute)
 	cancel()
 	c.close()
 	<-done
@@ -340,8 +340,8 @@ func (s *Stream) talk(ctx context.Context) (heard bool, err error) {
 	return heard, err
 }
 
-// room waits until the queue is short.
-func (s *Stream) room(ctx context.Context) bool {
+// room waits until the queue is short, or nothing of it will be sent any more: then who reads comes to why that is.
+func (s *Stream) room(ctx context.Context, mute <-chan struct{}) bool {
 	for {
 		s.mu.Lock()
 		short := len(s.queue) < maxQueue
@@ -352,6 +352,8 @@ func (s *Stream) room(ctx context.Context) bool {
 		select {
 		case <-ctx.Done():
 			return false
+		case <-mute:
+			return true
 		case <-s.drained:
 		}
 	}
@@ -380,8 +382,8 @@ func (s *Stream) end() {
 	s.count(pendingRequests, 0)
 }
 
-// speak sends what is queued until the conversation ends.
-func (s *Stream) speak(ctx context.Context, c conversation, ended <-chan error) error {
+// speak sends what is queued until the conversation ends. It closes mute when nothing can be sent any more.
+func (s *Stream) speak(ctx context.Context, c conversation, ended <-chan error, mute chan<- struct{}) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -399,6 +401,7 @@ func (s *Stream) speak(ctx context.Context, c conversation, ended <-chan error) 
 				continue
 			}
 			if c.send(m) != nil {
+				close(mute)
 				return <-ended // says why
 			}
 		}

@@ -319,11 +319,11 @@ func TestUnread(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if s.room(ctx) {
+	if s.room(ctx, nil) {
 		t.Error("there is room in a full queue")
 	}
 	s.pop()
-	if !s.room(ctx) {
+	if !s.room(ctx, nil) {
 		t.Error("there is no room")
 	}
 }
@@ -443,4 +443,67 @@ func readAgain(t *testing.T, m proto.Message, delta bool) *Response {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// deaf is a control plane that talks and does not read, until what is sent to it is given up.
+type deaf struct {
+	says  int
+	stuck chan struct{}
+}
+
+func (d *deaf) send(any) error {
+	time.Sleep(time.Minute)
+	select {
+	case <-d.stuck:
+	default:
+		close(d.stuck)
+	}
+	return errors.New("stuck")
+}
+
+func (d *deaf) receive() (*Response, error) {
+	select {
+	case <-d.stuck:
+		return nil, errors.New("it does not read")
+	default:
+	}
+	if d.says++; d.says > 10*maxQueue {
+		<-d.stuck
+		return nil, errors.New("it does not read")
+	}
+	return &Response{Message: clusters, Version: fmt.Sprint(d.says), Whole: true}, nil
+}
+
+func (d *deaf) close() {}
+
+// A control plane that talks and does not read is left, and come back to.
+func TestWhoDoesNotReadIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s *Stream
+		var mu sync.Mutex
+		var why []string
+		s = New(Options{Node: &corev3.Node{Id: "me"}, Hear: func(_ context.Context, e Event) {
+			if e.Response != nil {
+				s.Answer(e.Response, nil, "")
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			why = append(why, e.Err.Error())
+		}})
+		s.contacts = func(context.Context) (conversation, error) { return &deaf{stuck: make(chan struct{})}, nil }
+		s.Want(clusters, true, nil)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() { s.Run(ctx); close(done) }()
+		time.Sleep(5 * time.Minute)
+		mu.Lock()
+		if len(why) < 3 || why[0] != "it does not read" {
+			t.Errorf("in five minutes it was left %d times: %q", len(why), why)
+		}
+		mu.Unlock()
+		cancel()
+		time.Sleep(2 * time.Minute)
+		<-done
+	})
 }
