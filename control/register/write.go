@@ -154,6 +154,9 @@ func (m *Machines) writeOne(ctx context.Context, one *machine) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	one.busy, one.last = false, time.Now()
+	if next := one.last.Add(pace); !one.due.IsZero() && one.due.Before(next) { // what came while it was written
+		one.due = next
+	}
 	if err != nil {
 		m.count(failures)
 		if one.failing++; !m.failing && ctx.Err() == nil {
