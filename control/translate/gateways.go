@@ -145,7 +145,7 @@ func (w *gatewayWriter) write() {
 		ip := cmp.Or(a.bind, anyAddress(Traits{IPv6: w.k.traits.IPv6}))
 		name := ip + "_" + portText(a.port)
 		l := &listenerv3.Listener{Name: name, Address: addressOf(ip, a.port), TrafficDirection: corev3.TrafficDirection_OUTBOUND}
-		first := by[a][0]
+		first, taken := by[a][0], map[string]bool{}
 		for _, d := range by[a] {
 			// Who speaks first at a port decides what it is for: plain text, or names by which to tell several apart.
 			if (d.ends() || d.passes()) != (first.ends() || first.passes()) || !d.ends() && !d.passes() && d.http() != first.http() {
@@ -154,7 +154,7 @@ func (w *gatewayWriter) write() {
 			if d.http() {
 				tables[d.table()] = append(tables[d.table()], d)
 			}
-			w.chains(l, d, name)
+			w.chains(l, d, name, taken)
 		}
 		if len(l.FilterChains) > 0 {
 			if finished(l); w.k.settings.Config.GetDefaultConfig().GetGatewayTopology().GetProxyProtocol() != nil {
@@ -191,11 +191,11 @@ func serverNames(d *door) (names []string) {
 	return names
 }
 
-// chains adds what a door does to a listener.
-func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
+// chains adds what a door does to a listener. What its chains match is taken, encoded: of several chains for the same connections the first has them.
+func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string, taken map[string]bool) {
 	add := func(c *listenerv3.FilterChain) {
-		same := func(other *listenerv3.FilterChain) bool { return sameMatch(other.FilterChainMatch, c.FilterChainMatch) }
-		if i := slices.IndexFunc(l.FilterChains, same); i < 0 {
+		if match := string(encode(c.FilterChainMatch)); !taken[match] {
+			taken[match] = true
 			l.FilterChains = append(l.FilterChains, c)
 		}
 	}
