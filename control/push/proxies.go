@@ -50,7 +50,7 @@ func keyOf(p *translate.Proxy, who ca.Identity, cluster, denied string) string {
 	if who != (ca.Identity{}) {
 		fmt.Fprintf(&b, "%s %q %q ", who, cluster, denied)
 	}
-	fmt.Fprintf(&b, "%d %q %q %q %q %q %d %q %q %q %q %q %+v %q %q %q", p.Role, p.Address, p.Namespace, p.Account, p.Domain, p.Network, p.Identity, p.Version, p.Cluster, p.Mesh, p.Service, p.Tracing, p.Traits, p.Locality.Region, p.Locality.Zone, p.Locality.SubZone)
+	fmt.Fprintf(&b, "%d %q %q %q %q %q %d %q %q %q %q %q %q %+v %q %q %q", p.Role, p.Address, p.Namespace, p.Account, p.Domain, p.Network, p.Identity, p.Version, p.Cluster, p.Mesh, p.Service, p.Tracing, p.Topology, p.Traits, p.Locality.Region, p.Locality.Zone, p.Locality.SubZone)
 	for _, k := range slices.Sorted(maps.Keys(p.Labels)) {
 		fmt.Fprintf(&b, " %q=%q", k, p.Labels[k])
 	}

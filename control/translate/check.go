@@ -171,7 +171,7 @@ func Check(o *source.Object) (problems []source.Problem) {
 // tags says which proxies would not take.
 func (c *checking) tags(path string, list []*tagv3.CustomTag) {
 	for _, t := range list {
-		if err := t.ValidateAll(); err != nil {
+		if err := checkTag(t); err != nil {
 			c.warn(fmt.Sprintf("%s[%s]", path, t.GetTag()), "%v: it is left out", err)
 		}
 	}

@@ -112,7 +112,10 @@ func newAuthorizer(p *meshv1.MeshConfig_ExtensionProvider, cluster, host string)
 		if more := said.GetIncludeAdditionalHeadersInCheck(); len(more) > 0 {
 			service.AuthorizationRequest = &authzv3.AuthorizationRequest{}
 			for _, name := range slices.Sorted(maps.Keys(more)) {
-				service.AuthorizationRequest.HeadersToAdd = append(service.AuthorizationRequest.HeadersToAdd, &corev3.HeaderValue{Key: name, Value: more[name]})
+				if strings.HasPrefix(name, ":") || strings.EqualFold(name, "host") {
+					return nil, fmt.Errorf("includeAdditionalHeadersInCheck: proxies add no %q: want a header that is not of the request's own line and host", name)
+				}
+				service.AuthorizationRequest.HeadersToAdd = append(service.AuthorizationRequest.HeadersToAdd, &corev3.HeaderValue{Key: name, Value: literalFormat(more[name])}) // which Istio has be fixed
 			}
 		}
 		up, yes, no := headerNames(said.GetHeadersToUpstreamOnAllow()), headerNames(said.GetHeadersToDownstreamOnAllow()), headerNames(said.GetHeadersToDownstreamOnDeny())

@@ -40,6 +40,8 @@ spec:
   - {name: body, envoyExtAuthzGrpc: {service: check.auth.internal, port: 9000, includeRequestBodyInCheck: {allowPartialMessage: true}}}
   - {name: path, envoyExtAuthzHttp: {service: check.auth.internal, port: 9000, pathPrefix: check}}
   - {name: all, envoyExtAuthzHttp: {service: check.auth.internal, port: 9000, headersToDownstreamOnDeny: ["*"]}}
+  - {name: line, envoyExtAuthzHttp: {service: check.auth.internal, port: 9000, includeAdditionalHeadersInCheck: {":path": /}}}
+  - {name: host, envoyExtAuthzHttp: {service: check.auth.internal, port: 9000, includeAdditionalHeadersInCheck: {Host: b}}}
   - {name: file, envoyFileAccessLog: {path: /dev/null}}
 ---
 kind: ServiceEntry
@@ -64,6 +66,8 @@ spec: {hosts: [check.auth.internal], location: MESH_INTERNAL, resolution: STATIC
 		{"a body of no bytes", policy("a", "body"), false},
 		{"a path that is none", policy("a", "path"), false},
 		{"fields that are no list", policy("a", "all"), false},
+		{"a path of its own", policy("a", "line"), false},
+		{"a host of its own", policy("a", "host"), false},
 		{"who writes logs", policy("a", "file"), false},
 		{"whom a Sidecar does not have seen", policy("a", "good") + "---\nkind: Sidecar\nmetadata: {name: all, namespace: shop}\nspec: {egress: [{hosts: [./*]}]}\n", false},
 	} {

@@ -21,6 +21,7 @@ var instead = map[string]string{
 	forMesh + "MeshConfig.ExtensionProvider.lightstep":           "Envoy has no such tracer any more, and nothing is reported by it: want opentelemetry, which Lightstep takes, too",
 	forMesh + "MeshConfig.ExtensionProvider.opencensus":          "Envoy has no such tracer any more, and nothing is reported by it: want opentelemetry",
 	forExtensions + "WasmPlugin.image_pull_secret":               "secrets of registries are told to nobody: agents fetch images without one",
+	forExtensions + "WasmPlugin.verification_key":                "nobody checks signatures of images, Istio neither: want sha256, or an image of a registry that is trusted",
 	forMesh + "MeshConfig.ExtensionProvider.stackdriver":         "proxies report to no Stackdriver: want prometheus for metrics, and opentelemetry for traces",
 	forMesh + "MeshConfig.ExtensionProvider.HttpHeader.env_name": "weftd's own environment is told to nobody, and the header is not sent: want value",
 }
@@ -208,8 +209,7 @@ var known = map[string]fields{
 
 	forExtensions + "WasmPlugin": {
 		run:  "selector url sha256 image_pull_policy plugin_config plugin_name phase priority fail_strategy vm_config match type",
-		idle: "verification_key", // Istio does not run it either
-		warn: "targetRef targetRefs image_pull_secret",
+		warn: "targetRef targetRefs image_pull_secret verification_key",
 	},
 	forExtensions + "WasmPlugin.TrafficSelector": {run: "mode ports"},
 	"istio.type.v1beta1.PortSelector":            {run: "number"},

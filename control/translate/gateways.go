@@ -9,6 +9,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	meshv1 "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
@@ -25,6 +26,7 @@ type gatewayKey struct {
 	ruled     ref[ruled]
 	routes    ref[mesh.Routes]
 	namespace string
+	topology  string // of the proxy's own
 	objects   *chain // Gateways that choose the proxy, and the ports at which it is reached
 }
 
@@ -74,7 +76,7 @@ func (d *door) table() string {
 }
 
 func (t *Translator) gateway(m *mesh.Mesh, p *Proxy, s *scope) *gateway {
-	k := gatewayKey{connections: t.connections(m, p, s, false), identity: p.Identity, ruled: weak.Make(s.ruled), routes: weak.Make(m.Routes), namespace: p.Namespace}
+	k := gatewayKey{connections: t.connections(m, p, s, false), identity: p.Identity, ruled: weak.Make(s.ruled), routes: weak.Make(m.Routes), namespace: p.Namespace, topology: p.Topology}
 	var held [2]*space
 	k.guards, held = t.guards(m, p, s.ruled.seen)
 	objects := gatewaysOf(m, p)
@@ -87,7 +89,7 @@ func (t *Translator) gateway(m *mesh.Mesh, p *Proxy, s *scope) *gateway {
 		k.objects = t.chains.add(k.objects, one)
 	}
 	return t.gateways.get(k, func() *gateway {
-		w := &gatewayWriter{t: t, m: m, k: &k, proxy: p, scope: s, made: &gateway{of: s.ruled, held: held}}
+		w := &gatewayWriter{t: t, m: m, k: &k, proxy: p, scope: s, topology: topologyOf(m.Settings, p), made: &gateway{of: s.ruled, held: held}}
 		for _, o := range objects {
 			for _, one := range o.Spec.(*networking.Gateway).GetServers() {
 				d := &door{name: o.Namespace + "/" + o.Name, object: o, server: one, port: one.GetPort().GetNumber()}
@@ -122,6 +124,20 @@ type gatewayWriter struct {
 	scope *scope
 	doors []*door
 	made  *gateway
+	// topology is what is before it, and how much of what that says is taken for true.
+	topology *meshv1.Topology
+}
+
+// topologyOf is what a gateway's own ProxyConfig says of what is before it, or else that of the mesh.
+func topologyOf(s *mesh.Settings, p *Proxy) *meshv1.Topology {
+	if p.Topology == "" {
+		return s.Config.GetDefaultConfig().GetGatewayTopology()
+	}
+	own := &meshv1.Topology{}
+	if err := proto.Unmarshal([]byte(p.Topology), own); err != nil {
+		panic("translate: " + err.Error()) // ProxyOf has written it
+	}
+	return own
 }
 
 func (w *gatewayWriter) write() {
@@ -145,7 +161,7 @@ func (w *gatewayWriter) write() {
 		ip := cmp.Or(a.bind, anyAddress(Traits{IPv6: w.k.traits.IPv6}))
 		name := ip + "_" + portText(a.port)
 		l := &listenerv3.Listener{Name: name, Address: addressOf(ip, a.port), TrafficDirection: corev3.TrafficDirection_OUTBOUND}
-		first := by[a][0]
+		first, taken := by[a][0], map[string]bool{}
 		for _, d := range by[a] {
 			// Who speaks first at a port decides what it is for: plain text, or names by which to tell several apart.
 			if (d.ends() || d.passes()) != (first.ends() || first.passes()) || !d.ends() && !d.passes() && d.http() != first.http() {
@@ -154,10 +170,10 @@ func (w *gatewayWriter) write() {
 			if d.http() {
 				tables[d.table()] = append(tables[d.table()], d)
 			}
-			w.chains(l, d, name)
+			w.chains(l, d, name, taken)
 		}
 		if len(l.FilterChains) > 0 {
-			if finished(l); w.k.settings.Config.GetDefaultConfig().GetGatewayTopology().GetProxyProtocol() != nil {
+			if finished(l); w.topology.GetProxyProtocol() != nil {
 				l.ListenerFilters = append([]*listenerv3.ListenerFilter{proxyProtocol()}, l.ListenerFilters...)
 			}
 			listeners = append(listeners, w.t.message(server.Listeners, name, l))
@@ -191,11 +207,11 @@ func serverNames(d *door) (names []string) {
 	return names
 }
 
-// chains adds what a door does to a listener.
-func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string) {
+// chains adds what a door does to a listener. What its chains match is taken, encoded: of several chains for the same connections the first has them.
+func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string, taken map[string]bool) {
 	add := func(c *listenerv3.FilterChain) {
-		same := func(other *listenerv3.FilterChain) bool { return sameMatch(other.FilterChainMatch, c.FilterChainMatch) }
-		if i := slices.IndexFunc(l.FilterChains, same); i < 0 {
+		if match := string(encode(c.FilterChainMatch)); !taken[match] {
+			taken[match] = true
 			l.FilterChains = append(l.FilterChains, c)
 		}
 	}
@@ -267,10 +283,9 @@ func (w *gatewayWriter) concerns(d *door, port uint32, gateways []string, labels
 func (w *gatewayWriter) manager(d *door, name string) *hcmv3.HttpConnectionManager {
 	m := table(w.k.manager("outbound_"+name), d.table())
 	m.UseRemoteAddress, m.ServerName = wrapperspb.Bool(true), "istio-envoy"
-	topology := w.k.settings.Config.GetDefaultConfig().GetGatewayTopology()
-	m.XffNumTrustedHops = topology.GetNumTrustedProxies()
+	m.XffNumTrustedHops = w.topology.GetNumTrustedProxies()
 	m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
-	if said := topology.GetForwardClientCertDetails(); said != meshv1.ForwardClientCertDetails_UNDEFINED {
+	if said := w.topology.GetForwardClientCertDetails(); said != meshv1.ForwardClientCertDetails_UNDEFINED {
 		m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_ForwardClientCertDetails(said - meshv1.ForwardClientCertDetails_SANITIZE) // the same words in the same order
 	}
 	m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Subject: wrapperspb.Bool(true), Cert: true, Dns: true, Uri: true}

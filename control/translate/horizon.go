@@ -1,6 +1,8 @@
 package translate
 
 import (
+	"math"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/weftmesh/weft/control/mesh"
@@ -45,12 +47,19 @@ func (k *assignmentTraits) reached(list []*mesh.Endpoint, said *networking.Clien
 	}
 	mutual := !k.plain && (said == nil && k.settings.AutoMTLS || said.GetMode() == networking.ClientTLSSettings_ISTIO_MUTUAL)
 	scale := uint32(1)
+	total, more := uint64(0), uint64(0) // of all weights, and what rounding adds to them at most
 	for _, e := range list {
+		total += uint64(max(e.Weight, 1))
+		more += uint64(len(k.networks.Gateways(e.Network, e.Cluster)))
 		if n := uint32(len(k.networks.Gateways(e.Network, e.Cluster))); !k.near(e) && n > 0 {
 			if s := scale / divisor(scale, n) * n; s <= maxScale {
 				scale = s
 			}
 		}
+	}
+	// Envoy refuses endpoints whose weights are together more than 32 bits hold.
+	if most := (math.MaxUint32 - min(more, math.MaxUint32)) / total; uint64(scale) > most {
+		scale = uint32(max(most, 1))
 	}
 	type way struct {
 		mesh.NetworkGateway
@@ -62,21 +71,22 @@ func (k *assignmentTraits) reached(list []*mesh.Endpoint, said *networking.Clien
 		gateways := k.networks.Gateways(e.Network, e.Cluster)
 		if k.near(e) || len(gateways) == 0 {
 			one := *e
-			one.Weight = max(e.Weight, 1) * scale
+			one.Weight = max(e.Weight, 1) * scale // which fits: it is 1 if their sum does not
 			out = append(out, &one)
 			continue
 		}
 		if !mutual || !k.takesMTLS(e) {
 			continue
 		}
-		share := (max(e.Weight, 1)*scale + uint32(len(gateways)) - 1) / uint32(len(gateways))
+		n := uint64(len(gateways))
+		share := (uint64(max(e.Weight, 1))*uint64(scale) + n - 1) / n
 		for _, g := range gateways {
 			at := way{g, e.Locality}
 			if ways[at] == nil {
 				ways[at] = &mesh.Endpoint{Address: g.Address, Port: g.Port, Network: e.Network, Cluster: g.Cluster, Locality: e.Locality, Sidecar: true, Gateway: true}
 				out = append(out, ways[at])
 			}
-			ways[at].Weight += share
+			ways[at].Weight = uint32(min(uint64(ways[at].Weight)+share, math.MaxUint32))
 		}
 	}
 	return out

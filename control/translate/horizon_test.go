@@ -2,6 +2,7 @@ package translate
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -76,6 +77,28 @@ func TestGatewaysShareWhatIsBehind(t *testing.T) {
 			if !k.near(e) || !e.Sidecar {
 				t.Errorf("seed %d: a gateway passes on to %+v", seed, *e)
 			}
+		}
+	}
+}
+
+// TestGreatWeightsKeepTheirMeaning has no weight wrap beside gateways, and all of them together be no more than proxies take.
+func TestGreatWeightsKeepTheirMeaning(t *testing.T) {
+	m := mesh.New().With(gatewaysOfNetwork("a", 6))
+	k := &assignmentTraits{settings: m.Settings, horizon: horizon{network: "here", networks: m.Networks}}
+	for _, c := range []struct{ near, far uint32 }{{1 << 31, 1}, {1 << 31, 1 << 30}, {1, 1 << 31}, {1 << 30, 1 << 30}, {math.MaxUint32, math.MaxUint32}} {
+		got, sum := map[bool]uint64{}, uint64(0)
+		for _, e := range k.reached([]*mesh.Endpoint{{Address: "10.0.0.1", Port: 80, Network: "here", Weight: c.near}, {Address: "10.0.0.2", Port: 80, Network: "a", Sidecar: true, Weight: c.far}}, nil) {
+			if e.Weight == 0 {
+				t.Errorf("%v: %s has no weight", c, e.Address)
+			}
+			got[e.Gateway] += uint64(e.Weight)
+			sum += uint64(e.Weight)
+		}
+		if sum > math.MaxUint32 && uint64(c.near)+uint64(c.far) < math.MaxUint32 {
+			t.Errorf("%v: %d in all", c, sum)
+		}
+		if want, is := float64(c.far)/float64(c.near), float64(got[true])/float64(got[false]); math.Abs(is/want-1) > 1e-8 && math.Abs(is-want) > 1e-8 {
+			t.Errorf("%v: behind gateways are %g of the others, want %g", c, is, want)
 		}
 	}
 }

@@ -36,7 +36,7 @@ type listenerLayer struct {
 func (t *Translator) listenerLayer(m *mesh.Mesh, p *Proxy, s *scope) *listenerLayer {
 	k := listenersKey{connections: t.connections(m, p, s, false), ruled: weak.Make(s.ruled), raw: s.virtuals.raw, namespace: p.Namespace, blocked: blocks(m.Settings, s.sidecar)}
 	if k.raw != nil {
-		k.labels = labelsText(p)
+		k.labels = labelsText(p.Labels)
 	}
 	if s.ruled.addressed {
 		k.endpoints = weak.Make(m.Endpoints.Steady)
@@ -64,9 +64,9 @@ func podAddressed(s *mesh.Service) bool {
 	return s.Headless && s.Kubernetes() && slices.ContainsFunc(s.Ports, func(p *mesh.Port) bool { return !p.Protocol.IsHTTP() && p.Protocol != mesh.UDP })
 }
 
-func labelsText(p *Proxy) string {
-	list := make([]string, 0, len(p.Labels))
-	for k, v := range p.Labels {
+func labelsText(labels map[string]string) string {
+	list := make([]string, 0, len(labels))
+	for k, v := range labels {
 		list = append(list, strconv.Quote(k)+"="+strconv.Quote(v)) // a proxy may say anything
 	}
 	slices.Sort(list)

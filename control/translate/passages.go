@@ -25,9 +25,10 @@ func passes(m *mesh.Mesh, p *Proxy) bool {
 	return false
 }
 
-// passed tells whether a service can be the one that somebody sends to by the name of a cluster: it is in the mesh, and what serves it is known.
+// passed tells whether a service can be the one that somebody sends to by the name of a cluster: it is in the mesh, what serves it is known, and it has one name. Envoy refuses a listener with
+// a chain for names with a wildcard that is not their first label, as one for "outbound_.443_._.*.local" would be.
 func passed(svc *mesh.Service) bool {
-	return !svc.External && (svc.Resolution == mesh.Listed || svc.Resolution == mesh.Passthrough)
+	return !svc.External && !strings.HasPrefix(svc.Host, "*") && (svc.Resolution == mesh.Listed || svc.Resolution == mesh.Passthrough)
 }
 
 // passage is a cluster as mTLS from elsewhere is passed on to it: as it comes, since it ends at the workload.

@@ -54,11 +54,12 @@ type Proxy struct {
 	Network   string
 	Identity  Identity
 	Version   string // of Istio, as its agent says it; empty: there is none
-	Cluster   string // of Kubernetes, as its agent says it, and the revision of the control plane that it is meant for: for people; empty: unsaid
-	Revision  string
+	Cluster   string // of Kubernetes, as its agent says it: by it a proxy takes the Services, addresses and endpoints of its own cluster before others'; empty: unsaid, which is the first
+	Revision  string // of the control plane that it is meant for, for people; empty: unsaid
 	Mesh      string // as its agent names it, for people; empty: unsaid
 	Service   string // what it calls itself in what it reports; empty: unsaid
 	Tracing   string // what its own ProxyConfig says of traces, as an encoded istio.mesh.v1alpha1.Tracing; empty: nothing
+	Topology  string // and of what is before it, if it is a gateway, as an encoded Topology; empty: nothing
 	Traits    Traits
 	// Group is the WorkloadGroup that it registers itself of, as Istio's agent outside of Kubernetes does, and Entry the WorkloadEntry that somebody has written of it; empty: there is none. Probed
 	// says that its agent tells whether the workload is well.
@@ -156,16 +157,18 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 	p.Account, p.Network, p.Version = said(metaAccount), said(metaNetwork), said(metaVersion)
 	p.Cluster, p.Revision = said(metaCluster), said(metaRevision)
 	p.Mesh, p.Service = said(metaMesh), node.GetCluster()
-	if own := meta[metaProxyConfig].GetStructValue().GetFields()["tracing"].GetStructValue(); own != nil {
-		text, err := protojson.Marshal(own)
-		read := &meshv1.Tracing{}
-		if err == nil {
-			err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(text, read)
+	var err error
+	if p.Tracing, err = ownConfig(node, "tracing", &meshv1.Tracing{}); err != nil {
+		return nil, err
+	}
+	if p.Role == Gateway {
+		topology := &meshv1.Topology{}
+		if p.Topology, err = ownConfig(node, "gatewayTopology", topology); err != nil {
+			return nil, err
 		}
-		if err != nil {
-			return nil, fmt.Errorf("translate: node %.128q: metadata %s: tracing: %v", node.GetId(), metaProxyConfig, err)
+		if said := topology.GetForwardClientCertDetails(); meshv1.ForwardClientCertDetails_name[int32(said)] == "" {
+			return nil, fmt.Errorf("translate: node %.128q: metadata %s: gatewayTopology: forwardClientCertDetails is %d: want SANITIZE_SET or the like", node.GetId(), metaProxyConfig, said)
 		}
-		p.Tracing = string(encode(read))
 	}
 	p.Group, p.Entry = said(metaGroup), said(metaEntry)
 	p.Probed = meta[metaProxyConfig].GetStructValue().GetFields()["readinessProbe"].GetStructValue() != nil
@@ -210,6 +213,22 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 		return nil, fmt.Errorf("translate: node %.128q: metadata %s is %.128q: want agent, ads or none", node.GetId(), metaIdentity, from)
 	}
 	return p, nil
+}
+
+// ownConfig reads a part of the ProxyConfig that a node says it has, and gives it encoded; empty: it says nothing of it.
+func ownConfig(node *corev3.Node, name string, into proto.Message) (string, error) {
+	own := node.GetMetadata().GetFields()[metaProxyConfig].GetStructValue().GetFields()[name].GetStructValue()
+	if own == nil {
+		return "", nil
+	}
+	text, err := protojson.Marshal(own)
+	if err == nil {
+		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(text, into)
+	}
+	if err != nil {
+		return "", fmt.Errorf("translate: node %.128q: metadata %s: %s: %v", node.GetId(), metaProxyConfig, name, err)
+	}
+	return string(encode(into)), nil
 }
 
 // older tells whether a version of Istio is before 1.minor; one that nobody says is not.

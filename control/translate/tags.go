@@ -66,6 +66,14 @@ func saidTags(p *Proxy, tags map[string]*telemetryv1.Tracing_CustomTag) (list []
 	return list
 }
 
+// checkTag tells why proxies would not take a tag: they refuse it with all of the listener.
+func checkTag(t *tagv3.CustomTag) error {
+	if err := t.ValidateAll(); err != nil {
+		return err
+	}
+	return checkFormat(t.GetValue())
+}
+
 // ownTags are those of ProxyConfig.
 func ownTags(own *meshv1.Tracing) (list []*tagv3.CustomTag) {
 	for _, name := range slices.Sorted(maps.Keys(own.GetCustomTags())) {

@@ -156,7 +156,7 @@ func (t *Translator) tracedOf(m *mesh.Mesh, p *Proxy, s *scope, telemetries []*t
 		made.config.CustomTags = append(made.config.CustomTags, ownTags(own)...)
 	}
 	// What a proxy would refuse it would refuse with the whole listener. That it is left out was said where it stands.
-	made.config.CustomTags = slices.DeleteFunc(made.config.CustomTags, func(t *tagv3.CustomTag) bool { return t.ValidateAll() != nil })
+	made.config.CustomTags = slices.DeleteFunc(made.config.CustomTags, func(t *tagv3.CustomTag) bool { return checkTag(t) != nil })
 	slices.SortStableFunc(made.config.CustomTags, func(a, b *tagv3.CustomTag) int { return cmp.Compare(a.GetTag(), b.GetTag()) })
 	return t.traces.get(tracedKey{string(encode(made.config)), made.apart}, func() *traced { return made })
 }
@@ -197,7 +197,7 @@ func tracerOf(p *meshv1.MeshConfig_ExtensionProvider, to *Proxy, cluster func(ho
 		path := cmp.Or(z.GetPath(), "/api/v2/spans")
 		c := &tracev3.ZipkinConfig{CollectorEndpointVersion: tracev3.ZipkinConfig_HTTP_JSON, TraceId_128Bit: !z.GetEnable_64BitTraceId(), SharedSpanContext: wrapperspb.Bool(false)}
 		if (z.GetTimeout() != nil || len(z.GetHeaders()) > 0) && !older(to.Version, 29) {
-			c.CollectorService = callHTTP(host, path, cluster, z.GetTimeout(), z.GetHeaders())
+			c.CollectorService = callHTTP(formatted(to), host, path, cluster, z.GetTimeout(), z.GetHeaders())
 		} else {
 			c.CollectorCluster, c.CollectorEndpoint, c.CollectorHostname = cluster, path, host
 		}
@@ -220,7 +220,7 @@ func tracerOf(p *meshv1.MeshConfig_ExtensionProvider, to *Proxy, cluster func(ho
 		host, cluster := at(o.GetService(), o.GetPort())
 		c := &tracev3.OpenTelemetryConfig{ServiceName: service}
 		if h := o.GetHttp(); h != nil {
-			c.HttpService = callHTTP(host, h.GetPath(), cluster, h.GetTimeout(), h.GetHeaders())
+			c.HttpService = callHTTP(formatted(to), host, h.GetPath(), cluster, h.GetTimeout(), h.GetHeaders())
 		} else {
 			c.GrpcService = grpcTo(cluster, host)
 			c.GrpcService.Timeout = o.GetGrpc().GetTimeout()
@@ -235,13 +235,14 @@ func tracerOf(p *meshv1.MeshConfig_ExtensionProvider, to *Proxy, cluster func(ho
 			c.ResourceDetectors = append(c.ResourceDetectors, &corev3.TypedExtensionConfig{Name: "envoy.tracers.opentelemetry.resource_detectors.dynatrace", TypedConfig: wrap(&resourcev3.DynatraceResourceDetectorConfig{})})
 		}
 		if d := o.GetDynatraceSampler(); d != nil {
+			// Of what samplers are asked by Envoy takes no formats.
 			sampler := &samplerv3.DynatraceSamplerConfig{Tenant: d.GetTenant(), ClusterId: d.GetClusterId(), RootSpansPerMinute: d.GetRootSpansPerMinute()}
 			switch own := d.GetHttpService(); {
 			case own != nil:
 				host, cluster := at(own.GetService(), own.GetPort())
-				sampler.HttpService = callHTTP(host, own.GetHttp().GetPath(), cluster, own.GetHttp().GetTimeout(), own.GetHttp().GetHeaders())
+				sampler.HttpService = callHTTP(false, host, own.GetHttp().GetPath(), cluster, own.GetHttp().GetTimeout(), own.GetHttp().GetHeaders())
 			case o.GetHttp() != nil:
-				sampler.HttpService = callHTTP(host, "/api/v2/samplingConfiguration", cluster, o.GetHttp().GetTimeout(), o.GetHttp().GetHeaders())
+				sampler.HttpService = callHTTP(false, host, "/api/v2/samplingConfiguration", cluster, o.GetHttp().GetTimeout(), o.GetHttp().GetHeaders())
 			default:
 				return nil, 0, fmt.Errorf("provider %q: dynatraceSampler has nobody to ask: want httpService there, or http of the provider", p.GetName())
 			}
@@ -254,8 +255,11 @@ func tracerOf(p *meshv1.MeshConfig_ExtensionProvider, to *Proxy, cluster func(ho
 	return &tracev3.Tracing_Http{Name: name, ConfigType: &tracev3.Tracing_Http_TypedConfig{TypedConfig: wrap(config)}}, longest, errors.Join(lost, config.ValidateAll())
 }
 
-// callHTTP is a call of a collector.
-func callHTTP(host, path, cluster string, wait *durationpb.Duration, headers []*meshv1.MeshConfig_ExtensionProvider_HttpHeader) *corev3.HttpService {
+// formatted tells whether a proxy takes values of a tracer's headers as formats, as Envoy does from 1.38 on.
+func formatted(p *Proxy) bool { return !older(p.Version, 30) }
+
+// callHTTP is a call of a collector. Istio has values of headers be what they are, also where proxies take formats.
+func callHTTP(formats bool, host, path, cluster string, wait *durationpb.Duration, headers []*meshv1.MeshConfig_ExtensionProvider_HttpHeader) *corev3.HttpService {
 	if wait == nil {
 		wait = durationpb.New(collectorWait)
 	}
@@ -263,8 +267,11 @@ func callHTTP(host, path, cluster string, wait *durationpb.Duration, headers []*
 		Uri: "http://" + host + "/" + strings.TrimPrefix(path, "/"), HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: cluster}, Timeout: wait,
 	}}
 	for _, h := range headers {
-		if h.GetValue() != "" { // others are of variables, and were warned about
-			s.RequestHeadersToAdd = append(s.RequestHeadersToAdd, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: h.GetName(), Value: h.GetValue()}, AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD})
+		if value := h.GetValue(); value != "" { // others are of variables, and were warned about
+			if formats {
+				value = literalFormat(value)
+			}
+			s.RequestHeadersToAdd = append(s.RequestHeadersToAdd, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: h.GetName(), Value: value}, AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD})
 		}
 	}
 	return s

@@ -134,6 +134,7 @@ type kin struct {
 	identity                           Identity
 	version                            string
 	cluster, mesh, service, tracing    string
+	topology                           string
 	traits                             Traits
 }
 
@@ -146,7 +147,7 @@ type common struct {
 
 // commonOf finds it once for each mesh. To look all its layers up costs 20 µs for each of ten thousand proxies.
 func (t *Translator) commonOf(m *mesh.Mesh, p *Proxy) *common {
-	k := kin{p.Role, p.Namespace, p.Account, p.Domain, labelsText(p), p.Locality, placeOf(m, p), p.Identity, p.Version, p.Cluster, p.Mesh, p.Service, p.Tracing, p.Traits}
+	k := kin{p.Role, p.Namespace, p.Account, p.Domain, labelsText(p.Labels), p.Locality, placeOf(m, p), p.Identity, p.Version, p.Cluster, p.Mesh, p.Service, p.Tracing, p.Topology, p.Traits}
 	if c := t.commons[k]; c != nil {
 		return c
 	}

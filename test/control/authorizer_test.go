@@ -100,7 +100,7 @@ spec:
 `, porter.http, porter.grpc, web, app.Listener.Addr(), line, app.Listener.Addr())
 			settings := func(more string) string {
 				return fmt.Sprintf("kind: MeshConfig\nmetadata: {name: istio}\nspec: {extensionProviders: ["+
-					"{name: http, envoyExtAuthzHttp: {service: porter.internal, port: 16001, timeout: 5s, pathPrefix: /check, includeRequestHeadersInCheck: [x-who], includeAdditionalHeadersInCheck: {x-house: shop}, headersToUpstreamOnAllow: [x-porter], headersToDownstreamOnDeny: [x-porter]%s}}, "+
+					"{name: http, envoyExtAuthzHttp: {service: porter.internal, port: 16001, timeout: 5s, pathPrefix: /check, includeRequestHeadersInCheck: [x-who], includeAdditionalHeadersInCheck: {x-house: '100%%'}, headersToUpstreamOnAllow: [x-porter], headersToDownstreamOnDeny: [x-porter]%s}}, "+
 					"{name: grpc, envoyExtAuthzGrpc: {service: porter.internal, port: 16002, timeout: 5s%s}}]}\n---\n", more, more)
 			}
 			policy := func(provider string) string {
@@ -139,7 +139,7 @@ spec:
 				}
 			}
 			// Connections are asked about by gRPC only, and denied where nobody can be.
-			denied, allowed, connected := "403 /check/admin shop", "200 /check/admin shop", "no answer"
+			denied, allowed, connected := "403 /check/admin 100%", "200 /check/admin 100%", "no answer"
 			if by == "grpc" {
 				denied, allowed, connected = "401", "200 /admin", "200"
 			}

@@ -34,7 +34,8 @@ type collector struct {
 	grpc, http int // ports
 	mu         sync.Mutex
 	spans      []span
-	logs       []span // of which the name is the text
+	logs       []span   // of which the name is the text
+	shares     []string // of x-share, by which Zipkin's spans came
 }
 
 func newCollector(t *testing.T) *collector {
@@ -50,6 +51,7 @@ func newCollector(t *testing.T) *collector {
 		if err := json.NewDecoder(r.Body).Decode(&list); err != nil || r.URL.Path != "/api/v2/spans" {
 			t.Errorf("%s: %v", r.URL.Path, err)
 		}
+		c.share(r.Header.Get("x-share"))
 		for _, s := range list {
 			c.add(span{s.LocalEndpoint.ServiceName, s.Name, s.Tags})
 		}
@@ -84,6 +86,12 @@ func (c *collector) add(s span) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.spans = append(c.spans, s)
+}
+
+func (c *collector) share(s string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shares = append(c.shares, s)
 }
 
 // has tells whether a span has come that some test is true of.
@@ -224,7 +232,7 @@ metadata: {name: istio}
 spec:
   extensionProviders:
   - {name: otel, opentelemetry: {service: collector.internal, port: 16001, grpc: {timeout: 5s}, resourceDetectors: {environment: {}}}}
-  - {name: zipkin, zipkin: {service: collector.internal, port: 16002, timeout: 5s}}
+  - {name: zipkin, zipkin: {service: collector.internal, port: 16002, timeout: 5s, headers: [{name: x-share, value: '100%% %%REQ(x)%%'}]}}
   - {name: old, zipkin: {service: collector.internal, port: 16002}}
 ---
 kind: ServiceEntry
@@ -253,7 +261,7 @@ spec:
 ---
 `, c.grpc, c.http, shop, app.Listener.Addr().(*net.TCPAddr).Port, web, app.Listener.Addr())
 	telemetry := func(asks, more string) string {
-		return "kind: Telemetry\nmetadata: {name: spans, namespace: shop}\nspec: {tracing: [{providers: [{name: otel}], randomSamplingPercentage: 100, customTags: {said: {literal: {value: here}}, who: {header: {name: x-who}}}" + more + "}, {match: {mode: CLIENT}, providers: [{name: " + asks + "}]}]}\n"
+		return "kind: Telemetry\nmetadata: {name: spans, namespace: shop}\nspec: {tracing: [{providers: [{name: otel}], randomSamplingPercentage: 100, customTags: {said: {literal: {value: here}}, who: {header: {name: x-who}}, path: {formatter: {value: '%REQ(:path)% of 100%%'}}, none: {formatter: {value: '100%'}}}" + more + "}, {match: {mode: CLIENT}, providers: [{name: " + asks + "}]}]}\n"
 	}
 	p := proxyOf(t, `{id: sidecar~127.0.0.1~web.shop~shop.svc.cluster.local, cluster: web.shop, metadata: {NAMESPACE: shop, INTERCEPTION_MODE: NONE, WEFT_IDENTITY: none, LABELS: {service.istio.io/canonical-name: web}}}`)
 	a, tr := authority.New(t, t.TempDir()), translate.New()
@@ -281,12 +289,16 @@ spec:
 				t.Fatalf("%s; %v", got, plane.Nacks())
 			}
 			return c.has(func(s span) bool {
-				return s.name == name && s.tags["who"] == who && s.tags["said"] == "here" && s.tags["istio.canonical_service"] == "web" && s.tags["istio.namespace"] == "shop" && s.tags["http.status_code"] == "200"
+				return s.name == name && s.tags["who"] == who && s.tags["said"] == "here" && s.tags["path"] == "/ of 100%" && s.tags["istio.canonical_service"] == "web" && s.tags["istio.namespace"] == "shop" && s.tags["http.status_code"] == "200"
 			})
 		})
 	}
 	reported(web, "ann", fmt.Sprintf("web.shop:%d/*", web))
 	reported(shop, "bob", fmt.Sprintf("shop.internal:%d/*", shop))
+	if c.mu.Lock(); c.shares[0] != "100% %REQ(x)%" {
+		t.Errorf("a header of the provider is %q", c.shares[0])
+	}
+	c.mu.Unlock()
 	if !c.has(func(s span) bool { return s.service == "web.shop" }) {
 		t.Errorf("of whom: %+v", c.spans[0])
 	}
