@@ -74,7 +74,7 @@ func (g Grants) String() string {
 func toChange(k source.Kind) Role {
 	switch k {
 	case source.PeerAuthentication, source.RequestAuthentication, source.AuthorizationPolicy, source.EnvoyFilter, source.WasmPlugin, source.ProxyConfig, source.ASMProxyConfig,
-		source.Secret, source.ConfigMap, source.Namespace, source.Node, source.Pod, source.MeshConfig, source.MeshNetworks:
+		source.Secret, source.ConfigMap, source.Namespace, source.Node, source.Pod, source.MeshConfig, source.MeshNetworks, source.IngressClass:
 		return Admin
 	}
 	return Editor

@@ -40,7 +40,7 @@ type Version struct {
 // Kept says whether objects of a kind have a history. What Kubernetes' controllers write has none, nor what holds keys.
 func Kept(k source.Kind) bool {
 	switch k {
-	case source.EndpointSlice, source.Pod, source.Node, source.Namespace, source.Secret, source.ConfigMap:
+	case source.EndpointSlice, source.Pod, source.Node, source.Namespace, source.Secret, source.ConfigMap, source.IngressClass:
 		return false
 	}
 	return true

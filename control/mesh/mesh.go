@@ -9,7 +9,7 @@ import (
 )
 
 // kinds is how many kinds of objects there are.
-const kinds = int(source.ConfigMap) + 1
+const kinds = int(source.IngressClass) + 1
 
 // Mesh is a snapshot of all there is. It never changes, and what it says is the same however its objects came to be in it. What did not change
 // between two of them is the same pointer in both, the indexes included, so that a pointer stands for all that can be found out through it.
@@ -30,6 +30,7 @@ type Mesh struct {
 
 	objects [kinds]*Objects // of the first cluster, and of whatever else is no cluster that was attached
 	remotes remotes
+	entries map[source.Key]*source.Object // Gateways and VirtualServices that Ingresses are carried out as, which are among objects
 }
 
 // New is an empty mesh, with Istio's defaults.
@@ -94,28 +95,33 @@ func (m *Mesh) With(changes []source.Change) *Mesh {
 	var news [kinds]touched
 	owned := map[source.Key]bool{} // namespaces whose maps are copies already
 	own := &ownership{of: &next, kinds: map[source.Key]bool{}}
-	for _, c := range changes {
-		was := next.Get(c.Key)
-		if was == c.Object {
-			continue
-		}
-		if news[c.Kind] == nil {
-			news[c.Kind] = touched{}
-		}
-		news[c.Kind][c.Key] = true
-		spaces := own.objects(c.Kind, c.Cluster).spaces
-		space := source.Key{Kind: c.Kind, Namespace: c.Namespace, Cluster: c.Cluster}
-		if !owned[space] {
-			owned[space] = true
-			spaces[c.Namespace] = clone(spaces[c.Namespace])
-		}
-		if c.Object != nil {
-			spaces[c.Namespace][c.Name] = c.Object
-		} else if delete(spaces[c.Namespace], c.Name); len(spaces[c.Namespace]) == 0 {
-			delete(spaces, c.Namespace)
-			delete(owned, space)
+	take := func(changes []source.Change) {
+		for _, c := range changes {
+			was := next.Get(c.Key)
+			if was == c.Object {
+				continue
+			}
+			if news[c.Kind] == nil {
+				news[c.Kind] = touched{}
+			}
+			news[c.Kind][c.Key] = true
+			spaces := own.objects(c.Kind, c.Cluster).spaces
+			space := source.Key{Kind: c.Kind, Namespace: c.Namespace, Cluster: c.Cluster}
+			if !owned[space] {
+				owned[space] = true
+				spaces[c.Namespace] = clone(spaces[c.Namespace])
+			}
+			if c.Object != nil {
+				spaces[c.Namespace][c.Name] = c.Object
+			} else if delete(spaces[c.Namespace], c.Name); len(spaces[c.Namespace]) == 0 {
+				delete(spaces, c.Namespace)
+				delete(owned, space)
+			}
 		}
 	}
+	take(changes)
+	next.settle(m, &news)
+	take(next.enter(m, &news))
 	own.done()
 	next.derive(m, &news)
 	return &next
@@ -129,13 +135,17 @@ func clone[K comparable, V any](m map[K]V) map[K]V {
 	return maps.Clone(m)
 }
 
-// derive finds what the objects say, from what they said before and which of them are others.
-func (m *Mesh) derive(before *Mesh, news *[kinds]touched) {
+// settle finds the settings.
+func (m *Mesh) settle(before *Mesh, news *[kinds]touched) {
 	if news[source.MeshConfig] != nil || news[source.MeshNetworks] != nil {
 		if s := settingsOf(m.objects[source.MeshConfig], m.objects[source.MeshNetworks], m.Settings.Cluster); !s.equal(before.Settings) {
 			m.Settings = s
 		}
 	}
+}
+
+// derive finds what the objects say, from what they said before and which of them are others.
+func (m *Mesh) derive(before *Mesh, news *[kinds]touched) {
 	anew := m.Settings != before.Settings // what objects say may depend on the settings in many ways, and they seldom change
 	services, gone := m.deriveServices(before, news, anew)
 	workloads := m.deriveWorkloads(before, news, anew)

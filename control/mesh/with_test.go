@@ -76,6 +76,13 @@ func describe(m *Mesh) string {
 			say("at %d is served %q", i, hosts)
 		}
 	}
+	for _, kind := range []source.Kind{source.Gateway, source.VirtualService} {
+		for _, o := range m.Objects(kind).All() {
+			if strings.HasPrefix(o.Name, entryName) {
+				say("%s is %s", o.Key, plainText(o.Spec.(proto.Message)))
+			}
+		}
+	}
 	say("clusters %q, networks %v", m.Clusters(), m.Networks)
 	return b.String()
 }
@@ -99,7 +106,7 @@ func random(r *rand.Rand) source.Change {
 	var labels, annotations map[string]string
 	var spec any
 	number := int32(80 + r.IntN(2))
-	switch r.IntN(13) {
+	switch r.IntN(16) {
 	case 0:
 		k.Kind = source.Service
 		s := &source.ServiceSpec{ClusterIP: pick("10.1.0.1", "10.1.0.2", "None"), Selector: map[string]string{"app": pick("x", "y")}, PublishNotReadyAddresses: r.IntN(4) == 0, Ports: []source.ServicePort{{Name: pick("http", "tcp", "what"), Port: number}}}
@@ -191,6 +198,30 @@ func random(r *rand.Rand) source.Change {
 		if spec = s; r.IntN(4) == 0 {
 			s.ExportTo = []string{pick(".", "b")}
 		}
+	case 13, 14:
+		k.Kind, k.Name = source.Ingress, pick("i", "j")
+		s := &source.IngressSpec{ClassName: pick("", "ours", "theirs")}
+		if r.IntN(2) == 0 {
+			annotations = map[string]string{source.IngressClassAnnotation: pick("istio", "other")}
+		}
+		if r.IntN(3) == 0 {
+			s.TLS = []source.IngressTLS{{SecretName: "cert"}}
+		}
+		for range r.IntN(3) {
+			rule := source.IngressRule{Host: pick("", "shop.test", "*.test")}
+			for range r.IntN(3) {
+				b := &source.IngressService{Name: pick("x", "y")}
+				if b.Port.Number = number; r.IntN(2) == 0 {
+					b.Port.Number, b.Port.Name = 0, pick("http", "tcp")
+				}
+				rule.HTTP.Paths = append(rule.HTTP.Paths, source.IngressPath{Path: pick("/", "/a", "/a/b", "/c*"), PathType: pick("Exact", "Prefix", "ImplementationSpecific"), Backend: source.IngressBackend{Service: b}})
+			}
+			s.Rules = append(s.Rules, rule)
+		}
+		spec = s
+	case 15:
+		k = source.Key{Kind: source.IngressClass, Name: pick("ours", "theirs")}
+		spec = &source.IngressClassSpec{Controller: pick(source.IngressController, "example.com/other")}
 	case 11:
 		k.Kind, k.Name = source.PeerAuthentication, pick("m", "o")
 		s := &security.PeerAuthentication{Mtls: &security.PeerAuthentication_MutualTLS{Mode: security.PeerAuthentication_MutualTLS_Mode(r.IntN(4))}}

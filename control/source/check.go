@@ -79,6 +79,8 @@ func Check(o *Object) []Problem {
 	case *EndpointSliceSpec:
 		c.up()
 		c.endpointSlice(spec)
+	case *IngressSpec:
+		c.ingress(spec)
 	}
 	if c.more {
 		c.problems[len(c.problems)-1].Text += " (there is more)"

@@ -70,6 +70,8 @@ var Forms = [kindCount]Form{
 	Namespace:     {"Namespace", "namespaces", "", coreVersions, true, nil},
 	Secret:        {"Secret", "secrets", "", coreVersions, false, nil},
 	ConfigMap:     {"ConfigMap", "configmaps", "", coreVersions, false, nil},
+	Ingress:       {"Ingress", "ingresses", "networking.k8s.io", coreVersions, false, nil},
+	IngressClass:  {"IngressClass", "ingressclasses", "networking.k8s.io", coreVersions, true, nil},
 }
 
 func (k Kind) String() string { return Forms[k].Name }
@@ -88,7 +90,7 @@ func formOf(group, name string) (Kind, bool) {
 var shortNames = map[string]Kind{
 	"vs": VirtualService, "dr": DestinationRule, "gw": Gateway, "se": ServiceEntry, "we": WorkloadEntry, "wg": WorkloadGroup, "sc": Sidecar, "ef": EnvoyFilter,
 	"pa": PeerAuthentication, "ra": RequestAuthentication, "ap": AuthorizationPolicy, "wp": WasmPlugin, "tm": Telemetry,
-	"svc": Service, "po": Pod, "no": Node, "ns": Namespace, "cm": ConfigMap,
+	"svc": Service, "po": Pod, "no": Node, "ns": Namespace, "cm": ConfigMap, "ing": Ingress,
 }
 
 // KindOf finds a kind by what people call it: its name or plural in any letters, alone or with its group behind a dot, or its short name.

@@ -174,6 +174,54 @@ type ConfigMapSpec struct {
 	Data map[string]string `json:"data,omitempty"`
 }
 
+// IngressSpec is an Ingress.
+type IngressSpec struct {
+	ClassName      string          `json:"ingressClassName,omitempty"`
+	DefaultBackend *IngressBackend `json:"defaultBackend,omitempty"`
+	TLS            []IngressTLS    `json:"tls,omitempty"`
+	Rules          []IngressRule   `json:"rules,omitempty"`
+}
+
+// IngressTLS are hosts whose certificate is in a Secret.
+type IngressTLS struct {
+	Hosts      []string `json:"hosts,omitempty"`
+	SecretName string   `json:"secretName,omitempty"`
+}
+
+// IngressRule is about one host; without one it is about all.
+type IngressRule struct {
+	Host string `json:"host,omitempty"`
+	HTTP struct {
+		Paths []IngressPath `json:"paths,omitempty"`
+	} `json:"http,omitzero"`
+}
+
+// IngressPath leads to a backend.
+type IngressPath struct {
+	Path     string         `json:"path,omitempty"`
+	PathType string         `json:"pathType,omitempty"` // Exact, Prefix or ImplementationSpecific
+	Backend  IngressBackend `json:"backend,omitzero"`
+}
+
+// IngressBackend is a Service of the Ingress's namespace.
+type IngressBackend struct {
+	Service *IngressService `json:"service,omitempty"`
+}
+
+// IngressService is a Service's port, by its number or its name.
+type IngressService struct {
+	Name string `json:"name,omitempty"`
+	Port struct {
+		Name   string `json:"name,omitempty"`
+		Number int32  `json:"number,omitempty"`
+	} `json:"port,omitzero"`
+}
+
+// IngressClassSpec says who carries Ingresses of a class out.
+type IngressClassSpec struct {
+	Controller string `json:"controller,omitempty"`
+}
+
 // kubernetes reads a kind of Kubernetes' into the object: what its struct names.
 func (r *reading) kubernetes(o *Object, fields, meta []*yaml.Node, w *writer) {
 	read := func(path string, n *yaml.Node, into any) {
@@ -251,6 +299,14 @@ func (r *reading) kubernetes(o *Object, fields, meta []*yaml.Node, w *writer) {
 	case ConfigMap:
 		spec := &ConfigMapSpec{}
 		part("data", &spec.Data)
+		o.Spec = spec
+	case Ingress:
+		spec := &IngressSpec{}
+		part("spec", spec)
+		o.Spec = spec
+	case IngressClass:
+		spec := &IngressClassSpec{}
+		part("spec", spec)
 		o.Spec = spec
 	}
 }

@@ -35,6 +35,8 @@ const (
 	Namespace
 	Secret
 	ConfigMap
+	Ingress
+	IngressClass
 	kindCount
 )
 

@@ -236,5 +236,8 @@ var (
 		Namespace: {"metadata": wantedMeta},
 		Secret:    {"metadata": wantedMeta, "type": nil, "data": nil},
 		ConfigMap: {"metadata": wantedMeta, "data": nil},
+		Ingress: {"metadata": wantedAuthored, "spec": {"ingressClassName": nil, "defaultBackend": {"service": nil}, "tls": nil,
+			"rules": {"host": nil, "http": {"paths": {"path": nil, "pathType": nil, "backend": {"service": nil}}}}}},
+		IngressClass: {"metadata": wantedMeta, "spec": {"controller": nil}},
 	}
 )

@@ -123,6 +123,20 @@ func ReadServed(kind Kind, data []byte, from Origin) (Served, error) {
 			*ConfigMapSpec
 		}{&meta, spec})
 		o.Spec = spec
+	case Ingress:
+		spec := &IngressSpec{}
+		err = json.Unmarshal(data, &struct {
+			Metadata *servedMeta  `json:"metadata"`
+			Spec     *IngressSpec `json:"spec"`
+		}{&meta, spec})
+		o.Spec = spec
+	case IngressClass:
+		spec := &IngressClassSpec{}
+		err = json.Unmarshal(data, &struct {
+			Metadata *servedMeta       `json:"metadata"`
+			Spec     *IngressClassSpec `json:"spec"`
+		}{&meta, spec})
+		o.Spec = spec
 	case Node, Namespace:
 		err = json.Unmarshal(data, &struct {
 			Metadata *servedMeta `json:"metadata"`
@@ -257,5 +271,5 @@ func keep(m *map[string]string, is func(string) bool) {
 // meansSomething tells whether a label or an annotation is for a mesh.
 func meansSomething(name string) bool {
 	domain, _, is := strings.Cut(name, "/")
-	return name == RolloutAnnotation || is && (domain == "istio.io" || strings.HasSuffix(domain, ".istio.io") || domain == "istio.alibabacloud.com" || strings.HasSuffix(domain, ".istio.alibabacloud.com"))
+	return name == RolloutAnnotation || name == IngressClassAnnotation || is && (domain == "istio.io" || strings.HasSuffix(domain, ".istio.io") || domain == "istio.alibabacloud.com" || strings.HasSuffix(domain, ".istio.alibabacloud.com"))
 }

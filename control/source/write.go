@@ -102,6 +102,8 @@ func manifest(o *Object, all bool) ([]byte, error) {
 		if spec.Owner != (ObjectRef{}) {
 			w.Metadata.Owners = []writtenOwner{{spec.Owner.Kind, spec.Owner.Name, true}}
 		}
+	case *IngressSpec, *IngressClassSpec:
+		w.Spec = spec
 	case *NodeSpec, *NamespaceSpec:
 	case *SecretSpec:
 		w.Type, w.Data = spec.Type, spec.Data

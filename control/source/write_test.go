@@ -125,6 +125,8 @@ addressType: IPv4
 endpoints: [{addresses: [10.1.1.1], conditions: {ready: false}, zone: z, targetRef: {kind: Pod, name: p}}]
 ports: [{name: http, port: 8080}]
 ---
+{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: istio}, spec: {controller: istio.io/ingress-controller}}
+---
 {apiVersion: networking.istio.io/v1, kind: WorkloadGroup, metadata: {name: g}, spec: {template: {serviceAccount: a}}}
 `} {
 		c := Read([]byte(text), Origin{})

@@ -49,3 +49,25 @@ spec: {action: DENY, rules: [{to: [{operation: {paths: [/admin]}}]}]}`
 func TestTheRealEnvoyIsAGateway(t *testing.T) {
 	takes(t, translate.New().View(meshOf(t, "gateway.yaml", guarded), proxyOf(t, gatewayNode)), "kubernetes://shop-cert", "kubernetes://partner-cert")
 }
+
+const entryNode = `{id: router~10.1.9.1~ingress.istio-system~istio-system.svc.cluster.local, cluster: ingress, metadata: {NAMESPACE: istio-system, LABELS: {istio: ingressgateway}}}`
+
+// TestIngressesLeadToServices runs what Ingresses are carried out as through the matcher that serves, and has a plain Envoy told it.
+func TestIngressesLeadToServices(t *testing.T) {
+	told := translate.New().View(meshOf(t, "ingress.yaml"), proxyOf(t, entryNode))
+	v := read(t, told)
+	const shop, admin = "outbound|80||shop.a.svc.cluster.local", "outbound|81||shop.a.svc.cluster.local"
+	for _, table := range []string{"http.80", "https.443.https-443-ingress-front-a-0.ingress:https:front.a"} {
+		for request, want := range map[string]string{
+			"/": shop, "/x": shop, "/admin": shop, "/admin/": admin, "/admin/x": admin, "/administrator": shop, "/old": admin, "/older/1": admin,
+		} {
+			if got := v.outcomeIn(table, "GET http://shop.test"+request); got != want {
+				t.Errorf("%s: %s: %q, want %q", table, request, got, want)
+			}
+		}
+		if got := v.outcomeIn(table, "GET http://other.test/"); got != "" {
+			t.Errorf("%s: what another controller carries out leads to %q", table, got)
+		}
+	}
+	takes(t, told, "kubernetes://shop-cert")
+}

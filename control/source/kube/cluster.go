@@ -91,7 +91,7 @@ func New(o Options) *Cluster {
 		switch {
 		case len(form.Versions) == 0:
 			continue // it is in a ConfigMap
-		case taught(kind) && o.Discovery:
+		case (taught(kind) || entry(kind)) && o.Discovery:
 			continue
 		case kind == source.Pod:
 			f.fields = "status.phase!=Succeeded,status.phase!=Failed"
@@ -119,11 +119,14 @@ func New(o Options) *Cluster {
 			c.taught = append(c.taught, f)
 			continue
 		}
-		s.vital, s.spared = kind == source.ConfigMap, o.Attached && (kind == source.Node || kind == source.Secret)
+		s.vital, s.spared = kind == source.ConfigMap, entry(kind) || o.Attached && (kind == source.Node || kind == source.Secret)
 		c.feeds = append(c.feeds, f)
 	}
 	return c
 }
+
+// entry tells whether a kind is about Ingresses. They are not waited for: who may not read them has none, which is said.
+func entry(kind source.Kind) bool { return kind == source.Ingress || kind == source.IngressClass }
 
 // reader reads objects of a kind.
 func (c *Cluster) reader(kind source.Kind) reader {
