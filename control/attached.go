@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -44,6 +45,7 @@ type following struct {
 type clusters struct {
 	plane *Plane
 	wake  chan struct{} // has room for one
+	known chan struct{} // closed when everybody has said which there are, and these are followed
 	stats *telemetry.Values
 
 	mu     sync.Mutex
@@ -51,6 +53,7 @@ type clusters struct {
 	silent map[string]bool                  // who has not said it yet
 	by     map[string]*attached
 	opened bool // those that there were at the start are not waited for any more
+	met    bool // one has been followed: certificates that it has vouched for may be about, whether it still is or not
 }
 
 // Who attaches clusters, the first first: of a name that both have the first one's counts.
@@ -76,7 +79,7 @@ const (
 )
 
 func (p *Plane) openClusters() {
-	c := &clusters{plane: p, wake: make(chan struct{}, 1), said: map[string]map[string]attachment{}, silent: map[string]bool{byStore: true}, by: map[string]*attached{},
+	c := &clusters{plane: p, wake: make(chan struct{}, 1), known: make(chan struct{}), said: map[string]map[string]attachment{}, silent: map[string]bool{byStore: true}, by: map[string]*attached{},
 		stats: p.stats.Acquire(clustersTable, "clusters.").Loop(0)}
 	if p.cluster != nil {
 		c.silent[bySecret] = true
@@ -92,6 +95,18 @@ func (c *clusters) get(name string) *cluster {
 		return a.run.cluster
 	}
 	return nil
+}
+
+// alone tells whether no cluster has been followed beside the first one since this process began. It waits until it is known which there are.
+func (c *clusters) alone(ctx context.Context) (bool, error) {
+	select {
+	case <-c.known:
+	case <-ctx.Done():
+		return false, errors.New("control: which clusters are attached is not known yet")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.met, nil
 }
 
 // say takes all that somebody attaches.
@@ -173,7 +188,7 @@ func (c *clusters) settle(ctx context.Context) {
 	for _, who := range []string{byStore, bySecret} {
 		maps.Copy(want, c.said[who])
 	}
-	now := maps.Clone(c.by)
+	now, heard := maps.Clone(c.by), len(c.silent) == 0
 	c.mu.Unlock()
 	changed := false
 	for _, name := range slices.Sorted(maps.Keys(now)) {
@@ -212,6 +227,13 @@ func (c *clusters) settle(ctx context.Context) {
 	}
 	c.stats.Set(clustersAttached, uint64(followed))
 	c.stats.Set(clustersRefused, uint64(refused))
+	if heard {
+		select {
+		case <-c.known:
+		default:
+			close(c.known)
+		}
+	}
 }
 
 // attach has a cluster be followed. If something is wrong with how it is said now, what was before goes on.
@@ -298,6 +320,7 @@ func (c *clusters) put(name string, a *attached) {
 		return
 	}
 	c.by[name] = a
+	c.met = c.met || a.run != nil
 }
 
 // end has a cluster not be followed any more, if it is. What it has told stays.
