@@ -70,12 +70,14 @@ var clustersTable = &telemetry.Table{Kind: "clusters", Metrics: []telemetry.Metr
 	clustersAttached: {Name: "attached", Type: telemetry.Gauge},
 	clustersRefused:  {Name: "refused", Type: telemetry.Gauge},
 	clustersLate:     {Name: "late_total"},
+	clustersFull:     {Name: "full_total"},
 }}
 
 const (
 	clustersAttached = iota // that are followed
 	clustersRefused         // of those that are said, the ones that are not followed as they are said
 	clustersLate            // that were not waited for any longer at the start
+	clustersFull            // times that more objects came from one than are read
 )
 
 func (p *Plane) openClusters() {
@@ -253,7 +255,7 @@ func (c *clusters) attach(ctx context.Context, name string, how attachment, was 
 		c.put(name, a)
 		return a
 	}
-	o := kube.Options{Server: server, Namespace: p.KubeNamespace, Revision: p.Revision, Attached: true, Discovery: how.discovery, Log: p.Log}
+	o := kube.Options{Server: server, Namespace: p.KubeNamespace, Revision: p.Revision, Attached: true, Discovery: how.discovery, Full: func() { c.stats.Add(clustersFull, 1) }, Log: p.Log}
 	if p.PublishRoots {
 		o.Roots = func() []byte { return p.secure.ca.RootsPEM() }
 	}
