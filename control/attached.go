@@ -38,7 +38,8 @@ type following struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 	told   bool                // all that it has has been told once, by this or another way; it is of clusters.mu
-	left   map[source.Key]bool // what was told of it before, by another way
+	ways   *ways               // what it tells goes through these
+	left   map[source.Key]bool // what was told of it before, by another way, and may not be there any more; nil: all that is gone has been told
 }
 
 // clusters are those that are attached beside the first one. One goroutine starts and ends them.
@@ -260,10 +261,12 @@ func (c *clusters) attach(ctx context.Context, name string, how attachment, was 
 		o.Roots = func() []byte { return p.secure.ca.RootsPEM() }
 	}
 	one, cancel := context.WithCancel(ctx)
-	r := &following{cluster: &cluster{server: server, Cluster: kube.New(o)}, cancel: cancel, ended: make(chan struct{})}
+	r := &following{cluster: &cluster{server: server, Cluster: kube.New(o)}, cancel: cancel, ended: make(chan struct{}),
+		ways: waysTo(func(b source.Batch) { p.push.Tell(one, fromAttached(name), b) })}
 	if was != nil && was.run != nil {
 		was.run.end()
 		r.left, r.told = was.run.keys(), was.run.told
+		r.ways.known = was.run.ways.known // nobody looks names up for that one any more
 	}
 	a.run = r
 	c.put(name, a)
@@ -272,15 +275,13 @@ func (c *clusters) attach(ctx context.Context, name string, how attachment, was 
 		defer close(r.ended)
 		var beside sync.WaitGroup
 		defer beside.Wait()
-		w := waysTo(func(b source.Batch) { p.push.Tell(one, fromAttached(name), b) })
-		beside.Go(func() { w.run(one) })
-		first := true
+		beside.Go(func() { r.ways.run(one) })
 		r.Watch(one, func(b source.Batch) {
-			if first {
-				b.Changes = append(b.Changes, r.gone(b.Changes)...)
-				first = false
+			b.Changes = append(b.Changes, r.gone(b.Changes)...)
+			r.ways.tell(b.For(p.Revision))
+			if r.settled(b.Changes, one.Err() == nil); one.Err() != nil {
+				return
 			}
-			w.tell(b.For(p.Revision))
 			c.mu.Lock()
 			news := !r.told
 			r.told = true
@@ -353,6 +354,20 @@ func (r *following) gone(now []source.Change) (out []source.Change) {
 		out = append(out, source.Change{Key: key})
 	}
 	return out
+}
+
+// settled notes that a batch has been told, with all that is gone; or that it may not have been, since this way has ended: the next one says it again.
+func (r *following) settled(all []source.Change, told bool) {
+	if told {
+		r.left = nil
+		return
+	}
+	if r.left == nil {
+		r.left = map[source.Key]bool{}
+	}
+	for _, c := range all {
+		r.left[c.Key] = true
+	}
 }
 
 // open has nobody be waited for any more, if all have told what they have, or it is late.
@@ -438,7 +453,7 @@ func (p *Plane) clusterStatus() (all []ClusterStatus) {
 		a := by[name]
 		s := ClusterStatus{Status: kube.Status{Name: name}, Type: "attached", From: a.from, Discovery: a.discovery, Refused: a.refused}
 		if a.run != nil {
-			s.Status = a.run.Status()
+			s.Status, s.Discovery = a.run.Status(), a.run.Discovery // as it is followed, which may not be as it is said now
 		}
 		all = append(all, s)
 	}
