@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -37,13 +38,15 @@ type following struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 	told   bool                // all that it has has been told once, by this or another way; it is of clusters.mu
-	left   map[source.Key]bool // what was told of it before, by another way
+	ways   *ways               // what it tells goes through these
+	left   map[source.Key]bool // what was told of it before, by another way, and may not be there any more; nil: all that is gone has been told
 }
 
 // clusters are those that are attached beside the first one. One goroutine starts and ends them.
 type clusters struct {
 	plane *Plane
 	wake  chan struct{} // has room for one
+	known chan struct{} // closed when everybody has said which there are, and these are followed
 	stats *telemetry.Values
 
 	mu     sync.Mutex
@@ -51,6 +54,7 @@ type clusters struct {
 	silent map[string]bool                  // who has not said it yet
 	by     map[string]*attached
 	opened bool // those that there were at the start are not waited for any more
+	met    bool // one has been followed: certificates that it has vouched for may be about, whether it still is or not
 }
 
 // Who attaches clusters, the first first: of a name that both have the first one's counts.
@@ -67,16 +71,18 @@ var clustersTable = &telemetry.Table{Kind: "clusters", Metrics: []telemetry.Metr
 	clustersAttached: {Name: "attached", Type: telemetry.Gauge},
 	clustersRefused:  {Name: "refused", Type: telemetry.Gauge},
 	clustersLate:     {Name: "late_total"},
+	clustersFull:     {Name: "full_total"},
 }}
 
 const (
 	clustersAttached = iota // that are followed
 	clustersRefused         // of those that are said, the ones that are not followed as they are said
 	clustersLate            // that were not waited for any longer at the start
+	clustersFull            // times that more objects came from one than are read
 )
 
 func (p *Plane) openClusters() {
-	c := &clusters{plane: p, wake: make(chan struct{}, 1), said: map[string]map[string]attachment{}, silent: map[string]bool{byStore: true}, by: map[string]*attached{},
+	c := &clusters{plane: p, wake: make(chan struct{}, 1), known: make(chan struct{}), said: map[string]map[string]attachment{}, silent: map[string]bool{byStore: true}, by: map[string]*attached{},
 		stats: p.stats.Acquire(clustersTable, "clusters.").Loop(0)}
 	if p.cluster != nil {
 		c.silent[bySecret] = true
@@ -92,6 +98,18 @@ func (c *clusters) get(name string) *cluster {
 		return a.run.cluster
 	}
 	return nil
+}
+
+// alone tells whether no cluster has been followed beside the first one since this process began. It waits until it is known which there are.
+func (c *clusters) alone(ctx context.Context) (bool, error) {
+	select {
+	case <-c.known:
+	case <-ctx.Done():
+		return false, errors.New("control: which clusters are attached is not known yet")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.met, nil
 }
 
 // say takes all that somebody attaches.
@@ -173,7 +191,7 @@ func (c *clusters) settle(ctx context.Context) {
 	for _, who := range []string{byStore, bySecret} {
 		maps.Copy(want, c.said[who])
 	}
-	now := maps.Clone(c.by)
+	now, heard := maps.Clone(c.by), len(c.silent) == 0
 	c.mu.Unlock()
 	changed := false
 	for _, name := range slices.Sorted(maps.Keys(now)) {
@@ -212,6 +230,13 @@ func (c *clusters) settle(ctx context.Context) {
 	}
 	c.stats.Set(clustersAttached, uint64(followed))
 	c.stats.Set(clustersRefused, uint64(refused))
+	if heard {
+		select {
+		case <-c.known:
+		default:
+			close(c.known)
+		}
+	}
 }
 
 // attach has a cluster be followed. If something is wrong with how it is said now, what was before goes on.
@@ -231,15 +256,17 @@ func (c *clusters) attach(ctx context.Context, name string, how attachment, was 
 		c.put(name, a)
 		return a
 	}
-	o := kube.Options{Server: server, Namespace: p.KubeNamespace, Revision: p.Revision, Attached: true, Discovery: how.discovery, Log: p.Log}
+	o := kube.Options{Server: server, Namespace: p.KubeNamespace, Revision: p.Revision, Attached: true, Discovery: how.discovery, Full: func() { c.stats.Add(clustersFull, 1) }, Log: p.Log}
 	if p.PublishRoots {
 		o.Roots = func() []byte { return p.secure.ca.RootsPEM() }
 	}
 	one, cancel := context.WithCancel(ctx)
-	r := &following{cluster: &cluster{server: server, Cluster: kube.New(o)}, cancel: cancel, ended: make(chan struct{})}
+	r := &following{cluster: &cluster{server: server, Cluster: kube.New(o)}, cancel: cancel, ended: make(chan struct{}),
+		ways: waysTo(func(b source.Batch) { p.push.Tell(one, fromAttached(name), b) })}
 	if was != nil && was.run != nil {
 		was.run.end()
 		r.left, r.told = was.run.keys(), was.run.told
+		r.ways.known = was.run.ways.known // nobody looks names up for that one any more
 	}
 	a.run = r
 	c.put(name, a)
@@ -248,15 +275,13 @@ func (c *clusters) attach(ctx context.Context, name string, how attachment, was 
 		defer close(r.ended)
 		var beside sync.WaitGroup
 		defer beside.Wait()
-		w := waysTo(func(b source.Batch) { p.push.Tell(one, fromAttached(name), b) })
-		beside.Go(func() { w.run(one) })
-		first := true
+		beside.Go(func() { r.ways.run(one) })
 		r.Watch(one, func(b source.Batch) {
-			if first {
-				b.Changes = append(b.Changes, r.gone(b.Changes)...)
-				first = false
+			b.Changes = append(b.Changes, r.gone(b.Changes)...)
+			r.ways.tell(b.For(p.Revision))
+			if r.settled(b.Changes, one.Err() == nil); one.Err() != nil {
+				return
 			}
-			w.tell(b.For(p.Revision))
 			c.mu.Lock()
 			news := !r.told
 			r.told = true
@@ -298,6 +323,7 @@ func (c *clusters) put(name string, a *attached) {
 		return
 	}
 	c.by[name] = a
+	c.met = c.met || a.run != nil
 }
 
 // end has a cluster not be followed any more, if it is. What it has told stays.
@@ -328,6 +354,20 @@ func (r *following) gone(now []source.Change) (out []source.Change) {
 		out = append(out, source.Change{Key: key})
 	}
 	return out
+}
+
+// settled notes that a batch has been told, with all that is gone; or that it may not have been, since this way has ended: the next one says it again.
+func (r *following) settled(all []source.Change, told bool) {
+	if told {
+		r.left = nil
+		return
+	}
+	if r.left == nil {
+		r.left = map[source.Key]bool{}
+	}
+	for _, c := range all {
+		r.left[c.Key] = true
+	}
 }
 
 // open has nobody be waited for any more, if all have told what they have, or it is late.
@@ -413,7 +453,7 @@ func (p *Plane) clusterStatus() (all []ClusterStatus) {
 		a := by[name]
 		s := ClusterStatus{Status: kube.Status{Name: name}, Type: "attached", From: a.from, Discovery: a.discovery, Refused: a.refused}
 		if a.run != nil {
-			s.Status = a.run.Status()
+			s.Status, s.Discovery = a.run.Status(), a.run.Discovery // as it is followed, which may not be as it is said now
 		}
 		all = append(all, s)
 	}

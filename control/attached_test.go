@@ -1,16 +1,24 @@
 package control
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/weftmesh/weft/control/console"
+	"github.com/weftmesh/weft/control/source"
+	"github.com/weftmesh/weft/control/source/kube"
 	"github.com/weftmesh/weft/control/store"
 )
 
@@ -83,6 +91,11 @@ func TestAttachedClustersAreBounded(t *testing.T) {
 		c := p.clusterStatus()[0]
 		return c.Refused != "" && strings.HasSuffix(c.URL, ":2")
 	})
+	put("c00", `{"kubeconfig": "[", "discoveryOnly": true}`)
+	until(t, "it is shown as it is followed", func() bool {
+		c := p.clusterStatus()[0]
+		return strings.Contains(c.Refused, "cannot be read") && strings.HasSuffix(c.URL, ":2") && !c.Discovery
+	})
 	for name, r := range kept {
 		if err := p.store.Delete(t.Context(), console.ClusterPrefix+name, r); err != nil {
 			t.Fatal(err)
@@ -94,6 +107,94 @@ func TestAttachedClustersAreBounded(t *testing.T) {
 		all := refused()
 		return len(all) == 1 && strings.Contains(all[0], `"Kubernetes" is the name of the first cluster`)
 	})
+}
+
+// TestAnotherWayToAClusterTakesOver has another kubeconfig of a cluster leave out nothing that is known: the gateway of a network stays by the address that its name had, while nobody answers who knows names.
+func TestAnotherWayToAClusterTakesOver(t *testing.T) {
+	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Query().Get("sendInitialEvents") != "":
+			w.WriteHeader(http.StatusBadRequest)
+		case r.URL.Query().Get("watch") != "":
+			w.WriteHeader(http.StatusOK)
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		case r.URL.Path == "/api/v1/services":
+			io.WriteString(w, `{"metadata":{"resourceVersion":"1"},"items":[{"metadata":{"namespace":"edge","name":"way","labels":{"topology.istio.io/network":"far"}},"spec":{"type":"LoadBalancer","clusterIP":"10.0.0.1","ports":[{"name":"tls","port":15443}]},"status":{"loadBalancer":{"ingress":[{"hostname":"way.invalid"}]}}}]}`)
+		default:
+			io.WriteString(w, `{"metadata":{"resourceVersion":"1"},"items":[]}`)
+		}
+	}))
+	t.Cleanup(api.Close)
+	p, _ := start(t, "")
+	root := base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw}))
+	was := store.Absent
+	attach := func(token string) *following {
+		t.Helper()
+		text, err := json.Marshal(console.Cluster{Discovery: true, Author: "ann", Kubeconfig: fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: %q, certificate-authority-data: %s}}], users: [{name: u, user: {token: %s}}], contexts: [{name: c, context: {cluster: c, user: u}}]}`, api.URL, root, token)})
+		if err == nil {
+			was, err = p.store.Put(t.Context(), console.ClusterPrefix+"east", text, was)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var run *following
+		until(t, "it is followed by "+token, func() bool {
+			p.clusters.mu.Lock()
+			defer p.clusters.mu.Unlock()
+			if a := p.clusters.by["east"]; a != nil && strings.Contains(a.kubeconfig, token) {
+				run = a.run
+			}
+			return run != nil && run.Status().Told
+		})
+		return run
+	}
+	one := attach("one")
+	until(t, "the name is not known", func() bool {
+		one.ways.mu.Lock()
+		defer one.ways.mu.Unlock()
+		return one.ways.failed["way.invalid"] != ""
+	})
+	one.ways.mu.Lock()
+	one.ways.known["way.invalid"] = []string{"192.0.2.1"} // as if somebody had answered before
+	one.ways.mu.Unlock()
+	two := attach("two")
+	if two == one {
+		t.Fatal("it is followed as before")
+	}
+	until(t, "the gateway is there by its address", func() bool {
+		g := p.push.Mesh().Networks.Gateways("far", "")
+		return len(g) == 1 && g[0].Address == "192.0.2.1"
+	})
+}
+
+// TestWhatWasToldBeforeIsGoneOnce has what another way to a cluster told be said to be gone in what is told next, as often as it may not have been heard, and no more.
+func TestWhatWasToldBeforeIsGoneOnce(t *testing.T) {
+	key := func(name string) source.Key { return source.Key{Cluster: "east", Kind: source.Pod, Name: name} }
+	r := &following{cluster: &cluster{Cluster: kube.New(kube.Options{Server: &kube.Server{Name: "east"}, Attached: true})}, left: map[source.Key]bool{key("a"): true, key("b"): true}}
+	is := func(what string, want ...string) {
+		t.Helper()
+		var got, kept []string
+		for _, c := range r.gone([]source.Change{{Key: key("b"), Object: &source.Object{}}}) {
+			got = append(got, c.Key.Name)
+		}
+		for k := range r.keys() {
+			if kept = append(kept, k.Name); k.Name == "b" {
+				kept = kept[:len(kept)-1]
+			}
+		}
+		slices.Sort(got)
+		if slices.Sort(kept); !slices.Equal(got, want) || !slices.Equal(kept, want) {
+			t.Errorf("%s: %q are said to be gone, and %q are known, want %q", what, got, kept, want)
+		}
+	}
+	is("at first", "a")
+	r.settled([]source.Change{{Key: key("c")}}, false)
+	is("when it may not have been heard", "a", "c")
+	r.settled(nil, true)
+	is("when it has been")
+	r.settled([]source.Change{{Key: key("d")}}, false)
+	is("when what is gone later may not have been heard", "d")
 }
 
 // TestNetworksFromAFile has networks be what a file says, and what it says when it is read again.

@@ -143,15 +143,23 @@ func said(ctx context.Context) string {
 	return ""
 }
 
-// accounts is the proof of service accounts of the clusters, which vouch for identities of the one trust domain, each for those of all namespaces.
-func (p *Plane) accounts(trustDomain string) ca.ByAccount {
-	return ca.ByAccount{TrustDomain: trustDomain, Review: func(ctx context.Context, token string) (namespace, account string, err error) {
-		c, _ := p.clusterOf(said(ctx))
+// accounts is the proof of service accounts of the clusters, which vouch for identities of the one trust domain, each for those of all namespaces. Each call says of which cluster it is.
+func (p *Plane) accounts() ca.ByAccount {
+	return ca.ByAccount{TrustDomain: p.trustDomain, Review: func(ctx context.Context, token string) (namespace, account string, err error) {
+		is := said(ctx)
+		c, _ := p.clusterOf(is)
+		return p.accountsOf(c, is).Review(ctx, token)
+	}}
+}
+
+// accountsOf is the proof of service accounts of one cluster, as clusterOf has found it for who says that he is of that name; nil: there is none.
+func (p *Plane) accountsOf(c *cluster, said string) ca.ByAccount {
+	return ca.ByAccount{TrustDomain: p.trustDomain, Review: func(ctx context.Context, token string) (namespace, account string, err error) {
 		switch {
-		case c == nil && said(ctx) == "":
+		case c == nil && said == "":
 			return "", "", ca.ErrNoProof // it is nobody's here
 		case c == nil:
-			return "", "", fmt.Errorf("control: a token of a service account of the cluster %.64q, which is not attached: weftctl cluster list has those that are", said(ctx))
+			return "", "", fmt.Errorf("control: a token of a service account of the cluster %.64q, which is not attached: weftctl cluster list has those that are", said)
 		}
 		namespace, account, err = c.server.Review(ctx, token, ca.TokenAudience)
 		if errors.Is(err, kube.ErrUnreviewed) {
@@ -186,6 +194,31 @@ const (
 	rightLife = time.Minute
 	maxRights = 10_000
 )
+
+// unvouched says why a proxy is told no credentials but its own, since its cluster does not vouch for it; empty: it does, or there is no other one. An error ends its stream.
+//
+// A certificate says nothing about clusters: who is of an attached one gets one for any namespace and name that there is in another, and would have that one's keys by saying that it is of that. So as soon as a cluster is
+// attached, keys are for who shows a token of the cluster that they are of.
+func (p *Plane) unvouched(ctx context.Context, accounts ca.ByAccount, caller ca.Caller) (string, error) {
+	if caller.By == ca.AccountToken {
+		return "", nil
+	}
+	if alone, err := p.clusters.alone(ctx); alone || err != nil {
+		return "", err
+	}
+	again, err := accounts.Authenticate(ctx)
+	switch {
+	case errors.Is(err, ca.ErrUnanswered):
+		return "", err
+	case errors.Is(err, ca.ErrNoProof):
+		return fmt.Sprintf("its %s does not say of which cluster it is, and others are attached: let it show on its stream, as a bearer token, one of its service account there, too, for the audience %s", caller.By, ca.TokenAudience), nil
+	case err != nil:
+		return fmt.Sprintf("the token that it shows beside its %s is not taken: %v", caller.By, err), nil
+	case again.Identity != caller.Identity:
+		return fmt.Sprintf("its %s is of %s, and the token that it shows beside it of %s: want the same", caller.By, caller.Identity, again.Identity), nil
+	}
+	return "", nil
+}
 
 // denied says why a gateway is told no credentials; empty: its account may read them itself. An error ends its stream.
 func (c *cluster) denied(ctx context.Context, who ca.Identity) (string, error) {

@@ -65,7 +65,7 @@ func (p *Plane) mayAsk(ctx context.Context, q *server.Question) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, proving)
 	defer cancel()
-	caller, err := ca.Authenticate(ctx, p.secure.proofs)
+	caller, err := ca.Authenticate(ctx, p.proofs(p.accounts()))
 	if errors.Is(err, ca.ErrUnanswered) {
 		return status.Error(codes.Unavailable, err.Error())
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -9,7 +10,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	securityv1alpha1 "istio.io/api/security/v1alpha1"
@@ -30,8 +30,6 @@ type secure struct {
 	ca      *ca.Authority
 	secrets *secrets.Secrets
 	grpc    *serve.Server // nil: only people come
-	// proofs are asked one after the other who calls: about certificates and about streams.
-	proofs []ca.Authenticator
 }
 
 // openAuthority opens the authority.
@@ -49,9 +47,12 @@ func (p *Plane) openAuthority(trustDomain string) (err error) {
 		return err
 	}
 	s.secrets = secrets.New(secrets.Options{Authority: s.ca, Life: p.CertificateLife, Log: p.Log, Stats: p.stats.Acquire(secrets.Stats, "secrets.").Loop(0)})
-	s.proofs = []ca.Authenticator{ca.ByCertificate{TrustDomain: trustDomain}, ca.ByToken{Authority: s.ca}}
-	s.proofs = append(s.proofs, p.accounts(trustDomain))
 	return nil
+}
+
+// proofs are asked one after the other who calls: about certificates and about streams.
+func (p *Plane) proofs(accounts ca.ByAccount) []ca.Authenticator {
+	return []ca.Authenticator{ca.ByCertificate{TrustDomain: p.trustDomain}, ca.ByToken{Authority: p.secure.ca}, accounts}
 }
 
 // runAuthority has the authority be kept up to date, and secrets be made. What the mesh trusts may be said by its own configuration, so that what knows that is there before.
@@ -70,7 +71,7 @@ func (p *Plane) serveSecure() error {
 		return err
 	}
 	s.grpc = p.transport("xds_secure_connections.", s.ca.ServerTLS(p.names()))
-	securityv1alpha1.RegisterIstioCertificateServiceServer(s.grpc, &ca.Service{Authority: s.ca, Proofs: s.proofs})
+	securityv1alpha1.RegisterIstioCertificateServiceServer(s.grpc, &ca.Service{Authority: s.ca, Proofs: p.proofs(p.accounts())})
 	server.New(server.Options{Control: proxies{p.push, p.machines}, Answer: p.answer, Stats: p.stats.Acquire(server.Stats, "xds_secure.").Loop(0)}).Register(s.grpc)
 	p.SecureAddress = l.Addr()
 	p.parts.Go(func() { s.grpc.Serve(l) })
@@ -106,14 +107,16 @@ func (p *Plane) admit(s *server.Session, proxy *translate.Proxy) (shown push.Sho
 	}
 	ctx, cancel := context.WithTimeout(s.Context(), proving)
 	defer cancel()
-	switch is := said(ctx); { // whose token it is, its agent says beside it, and else the node
-	case is == "" && proxy.Cluster != "":
-		m, _ := metadata.FromIncomingContext(ctx)
-		ctx = metadata.NewIncomingContext(ctx, metadata.Join(m, metadata.Pairs(clusterHeader, proxy.Cluster)))
-	case is != "" && proxy.Cluster != "" && is != proxy.Cluster:
+	// Which cluster it is of, its agent says beside the token, or else the node. Who is asked about the token is whose keys it may have, and that is found out once: clusters come and go meanwhile.
+	is := said(ctx)
+	if is != "" && proxy.Cluster != "" && is != proxy.Cluster {
 		return shown, status.Errorf(codes.PermissionDenied, "control: the node is of the cluster %.64q, and its stream of %.64q: want the same", proxy.Cluster, is)
 	}
-	caller, err := ca.Authenticate(ctx, p.secure.proofs)
+	proxy.Cluster = cmp.Or(proxy.Cluster, is)
+	var home *cluster
+	home, shown.Cluster = p.clusterOf(proxy.Cluster)
+	accounts := p.accountsOf(home, proxy.Cluster)
+	caller, err := ca.Authenticate(ctx, p.proofs(accounts))
 	if errors.Is(err, ca.ErrUnanswered) {
 		return shown, status.Error(codes.Unavailable, err.Error())
 	}
@@ -138,16 +141,15 @@ func (p *Plane) admit(s *server.Session, proxy *translate.Proxy) (shown push.Sho
 		}
 	}
 	proxy.Account = caller.ServiceAccount
-	shown = push.Shown{Who: caller.Identity, By: caller.By}
+	shown.Who, shown.By = caller.Identity, caller.By
 	if p.CAUpstream != "" {
 		shown.Token = ca.HandedOn(ctx)
 	}
-	var home *cluster
-	home, shown.Cluster = p.clusterOf(proxy.Cluster)
-	if proxy.Role == translate.Gateway && home != nil { // which anybody may say that he is
-		if shown.Denied, err = home.denied(ctx, caller.Identity); err != nil {
-			return shown, status.Error(codes.Unavailable, err.Error())
-		}
+	if shown.Denied, err = p.unvouched(ctx, accounts, caller); err == nil && shown.Denied == "" && proxy.Role == translate.Gateway && home != nil { // which anybody may say that he is
+		shown.Denied, err = home.denied(ctx, caller.Identity)
+	}
+	if err != nil {
+		return shown, status.Error(codes.Unavailable, err.Error())
 	}
 	if len(info.State.VerifiedChains) > 0 {
 		shown.Certificate = info.State.VerifiedChains[0][0]

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,7 +35,7 @@ type ways struct {
 const (
 	lookAgain  = 30 * time.Second // Istio looks as seldom, where a name says no time of its own
 	lookupTime = 5 * time.Second
-	maxLookups = 256 // names of a source
+	maxLookups = 256 // names of a source: first those by which networks are entered
 	lookAtOnce = 8
 )
 
@@ -139,7 +140,7 @@ func (w *ways) all() []source.Problem {
 	var more []source.Problem
 	for _, key := range slices.SortedFunc(maps.Keys(w.held), source.Compare) {
 		o := w.held[key]
-		if key.Kind == source.Service && o.Labels[mesh.NetworkLabel] == "" {
+		if !enters(o) {
 			continue
 		}
 		for _, name := range namesOf(o) {
@@ -162,20 +163,39 @@ func (w *ways) run(ctx context.Context) {
 		case <-w.wake:
 		case <-again.C:
 		}
-		w.mu.Lock()
-		var names []string
-		for _, o := range w.held {
-			names = append(names, namesOf(o)...)
-		}
-		w.mu.Unlock()
-		slices.Sort(names)
-		if names = slices.Compact(names); len(names) > 0 {
+		if names := w.names(); len(names) > 0 {
 			w.settle(names, w.look(ctx, names[:min(len(names), maxLookups)]))
 		}
 		if ctx.Err() != nil {
 			return
 		}
 	}
+}
+
+// enters tells whether an object says that it is a way into a network. Other Services have names, too, which are only their own.
+func enters(o *source.Object) bool {
+	return o.Kind == source.MeshNetworks || o.Labels[mesh.NetworkLabel] != ""
+}
+
+// names are all that there are: first those by which networks are entered, so that others take no turn of theirs.
+func (w *ways) names() (all []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first := map[string]bool{}
+	for _, o := range w.held {
+		for _, name := range namesOf(o) {
+			first[name] = first[name] || enters(o)
+		}
+	}
+	return slices.SortedFunc(maps.Keys(first), func(a, b string) int {
+		if first[a] != first[b] {
+			if first[a] {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
 }
 
 // found is what has come of looking a name up.

@@ -17,6 +17,49 @@ import (
 	"github.com/weftmesh/weft/control/source"
 )
 
+// TestWaysIntoNetworksAreLookedUpFirst has more names be told than are looked up, and those by which networks are entered be addresses, whatever they are called.
+func TestWaysIntoNetworksAreLookedUpFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var mu sync.Mutex
+		m, problems := mesh.New(), 0
+		w := waysTo(func(b source.Batch) {
+			mu.Lock()
+			defer mu.Unlock()
+			m, problems = m.With(b.Changes), len(b.Problems)
+		})
+		w.lookup = func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil
+		}
+		go w.run(ctx)
+		var all []source.Change
+		service := func(name string, labels map[string]string) {
+			k := source.Key{Kind: source.Service, Namespace: "edge", Name: name}
+			all = append(all, source.Change{Key: k, Object: &source.Object{Key: k, Labels: labels, Spec: &source.ServiceSpec{ClusterIP: "None", Status: source.ServiceStatus{LoadBalancer: source.LoadBalancer{Ingress: []source.LoadBalancerIngress{{Hostname: name + ".test"}}}}}}})
+		}
+		for i := range maxLookups + 50 {
+			service(fmt.Sprintf("app%03d", i), nil)
+		}
+		service("way", map[string]string{mesh.NetworkLabel: "far"})
+		service("app000", map[string]string{mesh.NetworkLabel: "near"}) // of the same name as one that is none
+		k := source.Key{Kind: source.MeshNetworks, Name: "default"}
+		all = append(all, source.Change{Key: k, Object: &source.Object{Key: k, Spec: &meshv1.MeshNetworks{Networks: map[string]*meshv1.Network{"other": {Gateways: []*meshv1.Network_IstioNetworkGateway{{Gw: &meshv1.Network_IstioNetworkGateway_Address{Address: "zone.test"}, Port: 443}}}}}}})
+		w.tell(source.Batch{Changes: all})
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, network := range []string{"far", "near", "other"} {
+			if g := m.Networks.Gateways(network, ""); len(g) != 1 || g[0].Address != "192.0.2.1" {
+				t.Errorf("%s is entered by %v", network, g)
+			}
+		}
+		if problems != 0 {
+			t.Errorf("%d problems", problems)
+		}
+	})
+}
+
 // TestNamesOfWaysAreLookedUp has the names of load balancers be addresses in what goes on, follow them, and keep them while nobody answers; what has none goes on as it is.
 func TestNamesOfWaysAreLookedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

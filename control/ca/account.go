@@ -10,6 +10,9 @@ import (
 // TokenAudience is whom the tokens are for that Istio's agents show.
 const TokenAudience = "istio-ca"
 
+// AccountToken is how a Caller has shown who it is by ByAccount.
+const AccountToken = "service account token"
+
 // ErrUnanswered says that nobody could be asked who calls: the caller may try again.
 var ErrUnanswered = errors.New("ca: who knows who calls cannot be asked now")
 
@@ -34,5 +37,5 @@ func (b ByAccount) Authenticate(ctx context.Context) (Caller, error) {
 	if err := who.check(); err != nil {
 		return Caller{}, fmt.Errorf("ca: the token of a service account: %w", err)
 	}
-	return Caller{Identity: who, By: "service account token"}, nil
+	return Caller{Identity: who, By: AccountToken}, nil
 }

@@ -168,9 +168,9 @@ spec: {hosts: [up.test], location: MESH_EXTERNAL, resolution: STATIC, ports: [{n
 }
 
 // secretsTold asks over a stream for secrets, and says which are told and which are said not to be there.
-func secretsTold(t *testing.T, conn *grpc.ClientConn, node *corev3.Node, names ...string) (told, not []string) {
+func secretsTold(ctx context.Context, t *testing.T, conn *grpc.ClientConn, node *corev3.Node, names ...string) (told, not []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(ctx)
 	if err != nil {
@@ -244,7 +244,7 @@ spec: {host: out.test, trafficPolicy: {tls: {mode: MUTUAL, credentialName: egres
 		{"a sidecar", p.dial(own), node("sidecar", "gw"), []string{"ROOTCA", "default"}},
 		{"the gateway, in plain text", plain, node("router", "gw"), nil},
 	} {
-		told, not := secretsTold(t, c.conn, c.node, all...)
+		told, not := secretsTold(t.Context(), t, c.conn, c.node, all...)
 		if !slices.Equal(told, c.want) || len(told)+len(not) != len(all) {
 			t.Errorf("%s is told %v, want %v, and not %v", c.name, told, c.want, not)
 		}

@@ -1,15 +1,15 @@
 package control
 
 import (
+	"cmp"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -145,36 +145,63 @@ spec:
 	const may = `
 {apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: gw, namespace: a}, rules: [{apiGroups: [''], resources: [secrets], verbs: [get, watch, list]}]}
 ---
-{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: gw, namespace: a}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: gw}, subjects: [{kind: ServiceAccount, name: %s, namespace: a}]}
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: %[1]s, namespace: a}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: gw}, subjects: [{kind: ServiceAccount, name: %[1]s, namespace: a}]}
 `
 	s.cluster.Apply(fmt.Sprintf(may, "sleep"))
-	told := func(conn *grpc.ClientConn, cluster string) []string {
-		m, err := structpb.NewStruct(map[string]any{"NAMESPACE": "a", "LABELS": map[string]any{"app": "gw"}, "CLUSTER_ID": cluster, "WEFT_IDENTITY": "none"})
+	east.Apply(fmt.Sprintf(may, "other"))
+	east.Apply(fmt.Sprintf(may, "both"))
+	s.cluster.Apply(fmt.Sprintf(may, "both"))
+	eventually(t, "east's Secret is read", func() bool { return s.following()["east"].Objects["Secret"] == 1 })
+	east.Apply("{apiVersion: v1, kind: Service, metadata: {name: after, namespace: a}, spec: {ports: [{name: http, port: 80}]}}")
+	eventually(t, "it has been told", func() bool { return strings.Contains(s.page("/debug/registryz"), "after.a.svc.cluster.local") })
+	shows := map[string]string{} // tokens, by cluster and account
+	for name, c := range map[string]*kube.Cluster{"home": s.cluster, "east": east} {
+		for _, account := range []string{"sleep", "other", "both"} {
+			c.Account("a", account)
+			shows[name+" "+account] = c.Token("a", account, "istio-ca")
+		}
+	}
+	certificate, _ := s.join("spiffe://cluster.local/ns/a/sa/both")
+	is := func(own *tls.Certificate, token, header, node string, want ...string) {
+		t.Helper()
+		said := map[string]any{"NAMESPACE": "a", "LABELS": map[string]any{"app": "gw"}, "WEFT_IDENTITY": "none"}
+		if node != "" {
+			said["CLUSTER_ID"] = node
+		}
+		m, err := structpb.NewStruct(said)
 		if err != nil {
 			t.Fatal(err)
 		}
-		told, _ := secretsTold(t, conn, &corev3.Node{Id: "router~127.0.0.1~one.a~a.svc.cluster.local", Metadata: m}, "kubernetes://here", "kubernetes://there")
-		return told
-	}
-	own, _ := s.join(sleeper)
-	is := func(cluster string, want ...string) {
-		t.Helper()
-		var got []string
-		end := time.Now().Add(deadline)
-		for tick := time.NewTicker(50 * time.Millisecond); ; <-tick.C {
-			if got = told(s.dial(own), cluster); slices.Equal(got, want) {
-				return
-			}
-			if time.Now().After(end) {
-				t.Fatalf("a gateway of %s is told %v, want %v", cluster, got, want)
-			}
+		ctx := t.Context()
+		if token != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+cmp.Or(shows[token], token))
+		}
+		if header != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, "ClusterID", header)
+		}
+		got, _ := secretsTold(ctx, t, s.dial(own), &corev3.Node{Id: "router~127.0.0.1~one.a~a.svc.cluster.local", Metadata: m}, "kubernetes://here", "kubernetes://there")
+		if !slices.Equal(got, want) {
+			t.Errorf("a gateway with the token of %q, by who says %q and as node %q, with a certificate: %v, is told %v, want %v", token, header, node, own != nil, got, want)
 		}
 	}
-	is("home", "kubernetes://here")
-	is("east")
-	other, _ := s.join("spiffe://cluster.local/ns/a/sa/other") // of which nobody has asked yet
-	east.Apply(fmt.Sprintf(may, "other"))
-	own = other
-	is("east", "kubernetes://there")
-	is("home")
+	const here, there = "kubernetes://here", "kubernetes://there"
+	is(nil, "home sleep", "", "home", here)
+	is(nil, "home sleep", "", "", here)
+	is(nil, "east sleep", "", "east") // which may there what it may not here
+	is(nil, "east other", "", "east", there)
+	is(nil, "home other", "", "home")
+	is(nil, "east both", "east", "east", there)
+	is(nil, "east both", "east", "", there) // and not those of the first, since the node does not say which
+	// A certificate says nothing of clusters.
+	is(certificate, "", "", "home")
+	is(certificate, "", "", "")
+	is(certificate, "", "", "east")
+	is(certificate, "home both", "", "home", here)
+	is(certificate, "east both", "east", "", there)
+	is(certificate, "east both", "", "home")  // where nobody knows the token
+	is(certificate, "home sleep", "", "home") // which is another one's
+	s.cluster.Delete("{apiVersion: v1, kind: Secret, metadata: {name: istio-remote-secret-east, namespace: istio-system}}")
+	eventually(t, "it is detached", func() bool { return len(s.following()) == 1 })
+	is(certificate, "", "", "home") // what east has vouched for is about
+	is(certificate, "home both", "", "home", here)
 }

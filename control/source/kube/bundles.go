@@ -144,6 +144,11 @@ func (b *bundles) nudge() {
 	}
 }
 
+// begins and comes have nothing to do: only the first cluster's are read, of which there may be any number.
+func (b *bundles) begins() {}
+
+func (b *bundles) comes(*item) error { return nil }
+
 func (b *bundles) runs(bool) {}
 func (b *bundles) lost()     {}
 

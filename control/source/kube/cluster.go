@@ -38,8 +38,9 @@ type Options struct {
 	Bundle        func() []byte
 	BundleChanged func() <-chan struct{}
 	// Attached: it is another cluster than the first. Its objects have its name in their keys, but for those of Istio's kinds, which are the mesh's; Discovery: those are not read. Without its
-	// Nodes and Secrets the rest is told.
+	// Nodes and Secrets the rest is told. Of more than 500,000 objects none more are read: what it has told goes on, and Full is called each time that there are, which may be at any time; nil: nobody is.
 	Attached, Discovery bool
+	Full                func()
 	Log                 *slog.Logger
 }
 
@@ -81,6 +82,9 @@ var silence = sync.OnceFunc(func() { klog.SetSlogLogger(slog.New(slog.DiscardHan
 func New(o Options) *Cluster {
 	silence()
 	c := &Cluster{Options: o, hold: newHold(o.Server)}
+	if o.Attached {
+		c.hold.most, c.hold.full = maxAttached, o.Full
+	}
 	if !o.Discovery {
 		c.known = c.hold.newShelf()
 	}

@@ -48,6 +48,8 @@ type feed struct {
 // sink is what a feed fills: the objects of a kind, or the names of kinds.
 type sink interface {
 	cache.ReflectorStore
+	begins()                // all of it is read from here on
+	comes(*item) error      // an object has been read
 	runs(is bool)           // whether anybody follows it
 	lost()                  // it will be listed anew, and nobody hears of changes until then
 	failed(why string) bool // see shelf
@@ -144,7 +146,19 @@ func (f *feed) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, 
 		return nil, err
 	}
 	defer body.Close()
-	return readList(body, f.read)
+	if o.Continue == "" { // it is no further page
+		f.into.begins()
+	}
+	return readList(body, f.reads)
+}
+
+// reads reads an object, if there is room for it.
+func (f *feed) reads(data []byte) (*item, error) {
+	i, err := f.read(data)
+	if err == nil {
+		err = f.into.comes(i)
+	}
+	return i, err
 }
 
 // watch implements cache.WatchFuncWithContext.
@@ -167,7 +181,10 @@ func (f *feed) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface
 		return nil, broken{err}
 	}
 	f.cluster.Server.count(watches, 1)
-	e := newEventReader(body, f.read, func(err error) { f.wrong.Store(&unreadable{err}) })
+	if o.SendInitialEvents != nil && *o.SendInitialEvents { // a list, as a watch has it
+		f.into.begins()
+	}
+	e := newEventReader(body, f.reads, func(err error) { f.wrong.Store(&unreadable{err}) })
 	return watch.NewStreamWatcherWithLogger(klog.FromContext(ctx), e, e), nil
 }
 
@@ -199,16 +216,23 @@ func (f *feed) refusal(e *apierrors.StatusError) string {
 type definitions struct {
 	cluster *Cluster
 	ctx     context.Context // of all feeds
-	there   map[string]bool // touched only by the reflector
+	there   map[string]bool // of those that are asked for. Touched only by the reflector
 	whole   bool
 	of      *shelf // with what is wrong; it has no objects
 }
 
 // Add, Update, Delete, Replace and Resync implement cache.ReflectorStore.
 func (d *definitions) Add(one any) error {
-	d.there[one.(*item).Name] = true
+	d.note(one.(*item).Name)
 	d.settle()
 	return nil
+}
+
+// note takes a name in. Definitions of other kinds there may be any number of.
+func (d *definitions) note(name string) {
+	if slices.ContainsFunc(d.cluster.taught, func(f *feed) bool { return f.what == name }) {
+		d.there[name] = true
+	}
 }
 
 // Update has nothing to do: a definition that is another has the same name.
@@ -228,12 +252,14 @@ func (d *definitions) Delete(one any) error {
 func (d *definitions) Replace(all []any, version string) error {
 	clear(d.there)
 	for _, one := range all {
-		d.there[one.(*item).Name] = true
+		d.note(one.(*item).Name)
 	}
 	d.settle()
 	return d.of.Replace(nil, version)
 }
 
+func (d *definitions) begins()                { d.of.begins() }
+func (d *definitions) comes(one *item) error  { return d.of.comes(one) }
 func (d *definitions) runs(is bool)           { d.of.runs(is) }
 func (d *definitions) lost()                  { d.of.lost() }
 func (d *definitions) failed(why string) bool { return d.of.failed(why) }

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -17,12 +18,17 @@ const (
 	// gathering is how long what has changed while an API server was away is gathered, so that it is told at once: as long as it takes to list everything
 	// again, and no longer if some kind cannot be listed.
 	gathering = 5 * time.Second
+	// maxAttached bounds how many objects are read of an attached cluster, of all kinds, so that whoever runs one cannot fill weftd's memory by listing without end. Kubernetes is made for 150,000 Pods in
+	// one, and they, with their slices, Services, Nodes and Secrets, are well within it. The first cluster is the mesh's own, and has no bound.
+	maxAttached = 500_000
 )
 
 // hold is what an API server has told, and what has been told on.
 type hold struct {
 	server *Server
 	wake   chan struct{} // has room for one: there may be something to tell
+	most   int           // objects there may be; 0: any number
+	full   func()        // is called when there are more; nil: nobody is
 
 	mu     sync.Mutex
 	shelf  []*shelf
@@ -48,6 +54,9 @@ type shelf struct {
 	vital    bool   // nothing may be told without what it has
 	spared   bool   // the rest is told without these if they cannot be listed
 	failure  string // why it cannot be followed
+	count    int    // of the objects, and of those that are only wrong
+	filling  bool   // a list is being read, which is not on the shelf yet
+	coming   int    // of that what has been read
 }
 
 // change is an object as it was when it was last told and as it is now; nil: it is not there.
@@ -105,6 +114,7 @@ func (s *shelf) Replace(all []any, _ string) error {
 	s.hold.mu.Lock()
 	defer s.hold.mu.Unlock()
 	s.hold.server.count(lists, 1)
+	s.filled()
 	there := make(map[source.Key]bool, len(all))
 	for _, one := range all {
 		for _, served := range one.(*item).read {
@@ -122,6 +132,55 @@ func (s *shelf) Replace(all []any, _ string) error {
 	s.listed()
 	return nil
 }
+
+// begins notes that a list begins to be read.
+func (s *shelf) begins() {
+	s.hold.mu.Lock()
+	defer s.hold.mu.Unlock()
+	s.filling, s.coming = true, 0
+}
+
+// comes notes that an object has been read, which is on no shelf yet. An errTooMany says that there is no room for it.
+func (s *shelf) comes(one *item) error {
+	s.hold.mu.Lock()
+	defer s.hold.mu.Unlock()
+	if s.hold.most == 0 {
+		return nil
+	}
+	switch {
+	case s.filling:
+		s.coming++
+	case !slices.ContainsFunc(one.read, func(served source.Served) bool { return !s.holds(served.Key) }):
+		return nil // another version
+	}
+	all := 0
+	for _, other := range s.hold.shelf {
+		all += max(other.count, other.coming)
+	}
+	if !s.filling {
+		all++
+	}
+	return s.hold.refuses(all)
+}
+
+// refuses says why there may not be as many objects; nil: there may.
+func (h *hold) refuses(all int) error {
+	if h.most == 0 || all <= h.most {
+		return nil
+	}
+	if h.full != nil {
+		h.full()
+	}
+	return fmt.Errorf("%w than %d objects, which is as many as are read of one that is attached", errTooMany, h.most)
+}
+
+// errTooMany is why no more is read.
+var errTooMany = errors.New("the cluster has more")
+
+// filled notes that no list is being read any more.
+func (s *shelf) filled() { s.filling, s.coming = false, 0 }
+
+func (s *shelf) holds(key source.Key) bool { return s.have[key] != nil || s.problems[key] != nil }
 
 func keysOf[V any](m map[source.Key]V) map[source.Key]bool {
 	out := make(map[source.Key]bool, len(m))
@@ -161,6 +220,7 @@ func (s *shelf) lost() {
 }
 
 func (s *shelf) fall() {
+	s.filled()
 	if s.followed && s.whole && !s.behind {
 		s.behind = true
 		s.hold.behind++
@@ -204,20 +264,24 @@ func (s *shelf) take(one *item) (news bool) {
 		if s.judged[served.Key] = one.judged; !one.judged {
 			delete(s.judged, served.Key)
 		}
+		if s.holds(served.Key) {
+			s.count--
+		}
 		if !slices.Equal(s.problems[served.Key], served.Problems) {
 			news, s.hold.other = true, true
 			if s.problems[served.Key] = served.Problems; len(served.Problems) == 0 {
 				delete(s.problems, served.Key)
 			}
 		}
-		was := s.have[served.Key]
-		if served.Object == nil || was != nil && same(was, served.Object) {
-			continue
+		if was := s.have[served.Key]; served.Object != nil && (was == nil || !same(was, served.Object)) {
+			s.alike(served.Object)
+			s.have[served.Key] = served.Object
+			s.note(served.Key, was, served.Object)
+			news = true
 		}
-		s.alike(served.Object)
-		s.have[served.Key] = served.Object
-		s.note(served.Key, was, served.Object)
-		news = true
+		if s.holds(served.Key) {
+			s.count++
+		}
 	}
 	return news
 }
@@ -254,6 +318,9 @@ func share(text, as string) string {
 
 func (s *shelf) drop(key source.Key) {
 	delete(s.judged, key)
+	if s.holds(key) {
+		s.count--
+	}
 	if s.problems[key] != nil {
 		delete(s.problems, key)
 		s.hold.other = true
@@ -271,7 +338,9 @@ func (s *shelf) note(key source.Key, was, is *source.Object) {
 	if before, there := s.hold.dirty[key]; there {
 		was = before.was
 	}
-	s.hold.dirty[key] = change{was, is}
+	if s.hold.dirty[key] = (change{was, is}); was == is { // it has come and gone
+		delete(s.hold.dirty, key)
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default:

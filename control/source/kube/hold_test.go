@@ -2,11 +2,18 @@ package kube
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,6 +140,139 @@ func TestWhatIsHeldBackIsTold(t *testing.T) {
 		add(4)
 		told("the same", 0, 0)
 	})
+}
+
+// TestObjectsOfAnAttachedClusterAreBounded has no more be read than may be, in whichever way they come and of whichever kind, what there is be kept, and room be made by what goes.
+func TestObjectsOfAnAttachedClusterAreBounded(t *testing.T) {
+	full := 0
+	c := New(Options{Server: &Server{Name: "east"}, Attached: true, Discovery: true, Full: func() { full++ }, Log: slog.New(slog.DiscardHandler)})
+	if c.hold.most != maxAttached || clusterOf().hold.most != 0 {
+		t.Fatalf("%d and %d objects may there be", c.hold.most, clusterOf().hold.most)
+	}
+	c.hold.most = 10
+	feedOf := func(kind source.Kind) *feed {
+		for _, f := range c.feeds {
+			if f.what == source.Forms[kind].Plural {
+				return f
+			}
+		}
+		return nil
+	}
+	services, spaces := feedOf(source.Service), feedOf(source.Namespace)
+	list := func(f *feed, from, n int, further bool) error {
+		t.Helper()
+		var text []string
+		for i := range n {
+			text = append(text, fmt.Sprintf(`{"metadata":{"namespace":"a","name":"s%d"},"spec":{"ports":[{"port":80}]}}`, from+i))
+		}
+		if !further {
+			f.into.begins()
+		}
+		l, err := readList(strings.NewReader(`{"metadata":{"resourceVersion":"1"},"items":[`+strings.Join(text, ",")+`]}`), f.reads)
+		if err != nil {
+			f.into.lost()
+			return err
+		}
+		var all []any
+		for _, one := range l.Items {
+			all = append(all, one)
+		}
+		if from == 0 {
+			f.into.Replace(all, "1")
+		}
+		return nil
+	}
+	event := func(f *feed, name string) error {
+		e := newEventReader(io.NopCloser(strings.NewReader(fmt.Sprintf(`{"type":"ADDED","object":{"metadata":{"namespace":"a","name":%q},"spec":{"ports":[{"port":81}]}}}`, name))), f.reads, nil)
+		_, one, err := e.Decode()
+		if err == nil {
+			f.into.Add(one)
+		}
+		return err
+	}
+	is := func(what string, err error, fits bool, n int) {
+		t.Helper()
+		if fits != (err == nil) || err != nil && !strings.Contains(err.Error(), errTooMany.Error()) || len(c.hold.keys()) != n {
+			t.Errorf("%s: %v, and %d are there, want %d", what, err, len(c.hold.keys()), n)
+		}
+		if bad := (unreadable{}); err != nil && !errors.As(ofAnswer(err), &bad) {
+			t.Errorf("%s: %v would have the server be lost", what, err)
+		}
+	}
+	is("a list", list(services, 0, 6, false), true, 6)
+	is("another kind", list(spaces, 0, 4, false), true, 10)
+	is("the same again", list(services, 0, 6, false), true, 10)
+	is("another version", event(services, "s1"), true, 10)
+	is("one more", event(services, "more"), false, 10)
+	is("a longer list", list(services, 0, 7, false), false, 10)
+	is("and one beside it, as before", event(spaces, "s1"), true, 10)
+	is("a shorter one", list(spaces, 0, 2, false), true, 8)
+	is("which makes room", event(services, "more"), true, 9)
+	is("a page", list(spaces, 10, 3, false), true, 9)
+	is("and a further one, of more than there may be", list(spaces, 20, 1, true), false, 9)
+	if full != 3 {
+		t.Errorf("%d times full, want 3", full)
+	}
+	// What comes and goes before it is told leaves nothing.
+	for i := range 100 {
+		is("one that comes", event(services, fmt.Sprint("brief", i)), true, 10)
+		services.into.Delete(&item{read: []source.Served{{Key: source.Key{Cluster: "east", Kind: source.Service, Namespace: "a", Name: fmt.Sprint("brief", i)}}}})
+	}
+	if n := len(c.hold.dirty); n != 9 {
+		t.Errorf("%d are to be told, want 9", n)
+	}
+}
+
+// TestListsWithoutEndEnd has an API server tell objects without end, as a watch and as lists of many pages, and weftd read as many as there may be, and say so.
+func TestListsWithoutEndEnd(t *testing.T) {
+	for _, streams := range []bool{true, false} {
+		t.Run(fmt.Sprint("streams ", streams), func(t *testing.T) {
+			var number, full atomic.Int64
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				watches, pods := r.URL.Query().Get("watch") != "", r.URL.Path == "/api/v1/pods"
+				one := func() string {
+					return fmt.Sprintf(`{"metadata":{"namespace":"a","name":"p%d","resourceVersion":"1"}}`, number.Add(1))
+				}
+				switch {
+				case watches && !streams:
+					w.WriteHeader(http.StatusBadRequest) // as one that knows no such lists
+				case watches && pods:
+					for r.Context().Err() == nil {
+						io.WriteString(w, `{"type":"ADDED","object":`+one()+`}`)
+					}
+				case watches:
+					io.WriteString(w, `{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"1","annotations":{"k8s.io/initial-events-end":"true"}}}}`)
+					w.(http.Flusher).Flush()
+					<-r.Context().Done()
+				case pods:
+					fmt.Fprintf(w, `{"metadata":{"resourceVersion":"1","continue":"on"},"items":[%s,%s]}`, one(), one())
+				default:
+					io.WriteString(w, `{"metadata":{"resourceVersion":"1"},"items":[]}`)
+				}
+			}))
+			defer s.Close()
+			c := New(Options{Server: &Server{Name: "east", URL: s.URL, client: s.Client(), reviews: make(chan struct{}, 1)}, Attached: true, Discovery: true, Full: func() { full.Add(1) }, Log: slog.New(slog.DiscardHandler)})
+			c.hold.most = 100
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			go func() { defer close(ended); c.Watch(ctx, func(source.Batch) {}) }()
+			defer func() { cancel(); <-ended }()
+			end := time.Now().Add(20 * time.Second)
+			for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+				if slices.ContainsFunc(c.Status().Waits, func(why string) bool {
+					return strings.HasPrefix(why, "pods cannot be listed and watched") && strings.Contains(why, "more than 100 objects")
+				}) {
+					break
+				}
+				if time.Now().After(end) {
+					t.Fatalf("it is not said: %+v, after %d", c.Status(), number.Load())
+				}
+			}
+			if full.Load() == 0 || len(c.hold.keys()) > 100 {
+				t.Errorf("%d times full, and %d are there", full.Load(), len(c.hold.keys()))
+			}
+		})
+	}
 }
 
 // What a watch costs: events as a server tells them, of Pods and of VirtualServices.

@@ -198,5 +198,8 @@ func serverOf(name string, config *rest.Config, agent string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control/source/kube: %w", err)
 	}
-	return &Server{Name: name, URL: strings.TrimSuffix(base.String(), "/"), client: client, reviews: make(chan struct{}, maxReviews)}, nil
+	// An API server sends nobody elsewhere. One of somebody else could have us ask whom we alone reach, in plain text and with the token: 307 and 308 (RFC 9110, 15.4.8) keep the method and the body.
+	stays := *client
+	stays.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Server{Name: name, URL: strings.TrimSuffix(base.String(), "/"), client: &stays, reviews: make(chan struct{}, maxReviews)}, nil
 }

@@ -1,9 +1,17 @@
 package kube
 
 import (
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -48,6 +56,36 @@ func TestKubeconfigsOfOthers(t *testing.T) {
 	for _, name := range []string{"", "-a", "a b", "a/b", "a\n", strings.Repeat("a", 64)} {
 		if _, err := Attach(name, []byte(letter(server, token)), "", "test"); err == nil {
 			t.Errorf("the name %q is taken", name)
+		}
+	}
+}
+
+// TestNobodyIsSentElsewhere has an API server that sends on be refused, and whom it names not be asked, whichever way it says it and whatever it is asked.
+func TestNobodyIsSentElsewhere(t *testing.T) {
+	var asked atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		io.WriteString(w, `{"status": {"authenticated": true, "audiences": ["istio-ca"], "user": {"username": "system:serviceaccount:a:b"}, "allowed": true}}`)
+	}))
+	defer elsewhere.Close()
+	code := 0
+	sends := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", elsewhere.URL+"/ca/rotate")
+		w.WriteHeader(code)
+		io.WriteString(w, `{"kind": "Status", "code": 200}`)
+	}))
+	defer sends.Close()
+	root := base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: sends.Certificate().Raw}))
+	s, err := Attach("east", []byte(letter(fmt.Sprintf("server: %q, certificate-authority-data: %s", sends.URL, root), "token: t")), "", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, code = range []int{300, 301, 302, 303, 304, 305, 307, 308} {
+		namespace, account, err := s.Review(t.Context(), "a.b.c", "istio-ca")
+		may, err2 := s.MayReadSecrets(t.Context(), "a", "b")
+		_, said, err3 := s.Call(t.Context(), http.MethodGet, "/api/v1/pods", nil, nil)
+		if asked.Load() != 0 || namespace != "" || account != "" || may || !errors.Is(err, ErrUnreviewed) || err2 == nil || said != code || err3 == nil || !strings.Contains(err3.Error(), "want the address of the API server itself") {
+			t.Errorf("%d: %d asked, %q %q %v %d, %v, %v, %v", code, asked.Load(), namespace, account, may, said, err, err2, err3)
 		}
 	}
 }

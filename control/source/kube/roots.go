@@ -34,7 +34,7 @@ var withoutRoots = []string{"kube-system", "kube-public", "kube-node-lease", "lo
 // somebody else keeps, such as another control plane, is left as it is and said: who trusts that one's certificates would not trust ours.
 func (c *Cluster) publishRoots(ctx context.Context) {
 	c.Server.Lead(ctx, c.Namespace, rootsLock, c.Log, func(ctx context.Context) {
-		p := &copies{cluster: c, there: map[string]string{}, wake: make(chan struct{}, 1)}
+		p := &copies{cluster: c, there: map[string]string{}, coming: -1, wake: make(chan struct{}, 1)}
 		f := &feed{cluster: c, what: "configmaps", paths: []string{"/api/v1/configmaps"}, fields: "metadata.name=" + rootsName, read: readCopy, into: p}
 		var all sync.WaitGroup
 		defer all.Wait()
@@ -51,6 +51,7 @@ type copies struct {
 	wake    chan struct{}
 	mu      sync.Mutex
 	there   map[string]string // what they have, by namespace
+	coming  int               // of a list that is being read what has been; less than 0: none is
 	whole   bool
 }
 
@@ -97,6 +98,7 @@ func (p *copies) Replace(all []any, _ string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.there)
+	p.coming = -1
 	for _, one := range all {
 		p.there[one.(*item).Namespace] = one.(*item).Annotations[rootsKey]
 	}
@@ -110,6 +112,26 @@ func (p *copies) nudge() {
 	case p.wake <- struct{}{}:
 	default:
 	}
+}
+
+// begins notes that a list begins to be read, and comes that one of it has been. There are as many namespaces as there may be objects of a cluster, at most.
+func (p *copies) begins() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.coming = 0
+}
+
+func (p *copies) comes(one *item) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	after := len(p.there)
+	if _, is := p.there[one.Namespace]; p.coming >= 0 {
+		p.coming++
+		after = p.coming
+	} else if !is {
+		after++
+	}
+	return p.cluster.hold.refuses(after)
 }
 
 func (p *copies) runs(bool) {}

@@ -136,6 +136,10 @@ func (s *Server) ask(ctx context.Context, about question) (io.ReadCloser, error)
 	}
 	defer end()
 	defer a.Body.Close()
+	if a.StatusCode/100 == 3 {
+		return nil, &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: int32(a.StatusCode),
+			Message: fmt.Sprintf("the server sends on to %.128q, where nobody goes: want the address of the API server itself", a.Header.Get("Location"))}}
+	}
 	text, _ := io.ReadAll(io.LimitReader(a.Body, maxRefusal))
 	var status metav1.Status
 	if json.Unmarshal(text, &status) == nil && status.Code != 0 {

@@ -57,7 +57,7 @@ type unreadable struct{ error }
 func ofAnswer(err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
-	if errors.As(err, &syntax) || errors.As(err, &kind) || errors.Is(err, errTooLarge) || errors.Is(err, errForm) {
+	if errors.As(err, &syntax) || errors.As(err, &kind) || errors.Is(err, errTooLarge) || errors.Is(err, errTooMany) || errors.Is(err, errForm) {
 		return unreadable{err}
 	}
 	return err
