@@ -1,0 +1,121 @@
+package match
+
+import (
+	"bytes"
+	"net/netip"
+
+	"github.com/weftmesh/weft/config"
+)
+
+// Caller is what is known of who wants something, and of what that is. Of a connection, for which there is no request yet, no header holds, and the path is empty.
+type Caller interface {
+	Header(m *config.HeaderMatch) bool
+	// Path may have a query and a fragment.
+	Path() []byte
+	// Local is where it was going, Direct where the connection comes from, and Remote whom the request is trusted to come from.
+	Local() netip.AddrPort
+	Direct() netip.Addr
+	Remote() netip.Addr
+	// ServerName is what a TLS client asks for; empty: nothing.
+	ServerName() string
+	// Peer is what the other side's certificate says; nil: it does not speak TLS.
+	Peer() *Peer
+	Metadata(m *config.MetadataMatch) bool
+	State(m *config.StateMatch) bool
+}
+
+// Peer are the names of a certificate that was verified. All are empty if there was none.
+type Peer struct {
+	URIs, Hosts []string // of its subject alternative names
+	Subject     string   // as RFC 2253 writes it
+}
+
+// Access finds the first policy that is for a caller; -1: none is.
+func Access(r *config.AccessRules, c Caller) (policy int) {
+	for i := range r.Policies {
+		if p := &r.Policies[i]; anyAccess(p.Permissions, c) && anyAccess(p.Principals, c) {
+			return i
+		}
+	}
+	return -1
+}
+
+// Passes tells whether a caller does for whom that policy is, or none.
+func Passes(r *config.AccessRules, policy int) bool {
+	switch r.Action {
+	case config.AccessAllow:
+		return policy >= 0
+	case config.AccessDeny:
+		return policy < 0
+	}
+	return true
+}
+
+func anyAccess(list []config.Access, c Caller) bool {
+	for i := range list {
+		if accesses(&list[i], c) {
+			return true
+		}
+	}
+	return false
+}
+
+// accesses tells whether a condition holds.
+func accesses(a *config.Access, c Caller) bool {
+	switch a.Kind {
+	case config.AccessEverybody:
+		return true
+	case config.AccessAll:
+		for i := range a.Of {
+			if !accesses(&a.Of[i], c) {
+				return false
+			}
+		}
+		return true
+	case config.AccessAny:
+		return anyAccess(a.Of, c)
+	case config.AccessNot:
+		return !accesses(&a.Of[0], c)
+	case config.AccessHeader:
+		return c.Header(a.Header)
+	case config.AccessPath:
+		path := c.Path()
+		if i := bytes.IndexAny(path, "?#"); i >= 0 {
+			path = path[:i]
+		}
+		return String(a.String, path)
+	case config.AccessLocal:
+		return contains(a.Range, c.Local().Addr())
+	case config.AccessPort:
+		port := uint32(c.Local().Port())
+		return a.From <= port && port < a.To
+	case config.AccessDirect:
+		return contains(a.Range, c.Direct())
+	case config.AccessRemote:
+		return contains(a.Range, c.Remote())
+	case config.AccessServerName:
+		return String(a.String, []byte(c.ServerName()))
+	case config.AccessPeer:
+		p := c.Peer()
+		return p != nil && (a.String == nil || named(a.String, p))
+	case config.AccessMetadata:
+		return c.Metadata(a.Metadata)
+	case config.AccessState:
+		return c.State(a.State)
+	}
+	return false // nobody, and what there is no rule for
+}
+
+func contains(p netip.Prefix, a netip.Addr) bool { return p.Contains(a.Unmap().WithZone("")) }
+
+// named tells whether a certificate says a name: in one of its URIs, or of its hosts' names, or as its subject, as Envoy 1.40 looks.
+func named(m *config.StringMatch, p *Peer) bool {
+	for _, list := range [2][]string{p.URIs, p.Hosts} {
+		for _, name := range list {
+			if String(m, []byte(name)) {
+				return true
+			}
+		}
+	}
+	return String(m, []byte(p.Subject))
+}
