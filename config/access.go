@@ -29,7 +29,7 @@ type AccessPolicy struct {
 type Access struct {
 	Kind     AccessKind
 	Of       []Access       // AccessAll, AccessAny; of AccessNot the one
-	Header   *HeaderMatch   // AccessHeader
+	Headers  []HeaderMatch  // AccessHeader: one
 	String   *StringMatch   // AccessPath, AccessServerName; of AccessPeer nil means whoever speaks TLS
 	Range    netip.Prefix   // of addresses
 	From, To uint32         // AccessPort: From <= port < To

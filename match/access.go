@@ -9,7 +9,7 @@ import (
 
 // Caller is what is known of who wants something, and of what that is. Of a connection, for which there is no request yet, no header holds, and the path is empty.
 type Caller interface {
-	Header(m *config.HeaderMatch) bool
+	Headers(list []config.HeaderMatch) bool
 	// Path may have a query and a fragment.
 	Path() []byte
 	// Local is where it was going, Direct where the connection comes from, and Remote whom the request is trusted to come from.
@@ -20,8 +20,9 @@ type Caller interface {
 	ServerName() string
 	// Peer is what the other side's certificate says; nil: it does not speak TLS.
 	Peer() *Peer
-	Metadata(m *config.MetadataMatch) bool
-	State(m *config.StateMatch) bool
+	// Metadata is what filters have noted of it, and State what they have set.
+	Metadata() config.Metadata
+	State(name string) (value string, ok bool)
 }
 
 // Peer are the names of a certificate that was verified. All are empty if there was none.
@@ -77,7 +78,7 @@ func accesses(a *config.Access, c Caller) bool {
 	case config.AccessNot:
 		return !accesses(&a.Of[0], c)
 	case config.AccessHeader:
-		return c.Header(a.Header)
+		return c.Headers(a.Headers)
 	case config.AccessPath:
 		path := c.Path()
 		if i := bytes.IndexAny(path, "?#"); i >= 0 {
@@ -99,9 +100,11 @@ func accesses(a *config.Access, c Caller) bool {
 		p := c.Peer()
 		return p != nil && (a.String == nil || named(a.String, p))
 	case config.AccessMetadata:
-		return c.Metadata(a.Metadata)
+		fits, _ := Metadata(a.Metadata, c.Metadata())
+		return fits != a.Metadata.Invert
 	case config.AccessState:
-		return c.State(a.State)
+		value, ok := c.State(a.State.Name)
+		return ok && String(&a.State.String, []byte(value))
 	}
 	return false // nobody, and what there is no rule for
 }
