@@ -33,17 +33,17 @@ type Access struct {
 	String   *StringMatch   // AccessPath, AccessServerName; of AccessPeer nil means whoever speaks TLS
 	Range    netip.Prefix   // of addresses
 	From, To uint32         // AccessPort: From <= port < To
-	Metadata *MetadataMatch // AccessMetadata
+	Metadata *MetadataMatch // AccessMetadata, AccessRoute
 	State    *StateMatch    // AccessState
 }
 
 // AccessKind is what is looked at.
 type AccessKind uint8
 
-// The kinds.
+// The kinds. The zero value holds of nobody.
 const (
-	AccessEverybody AccessKind = iota
-	AccessNobody
+	AccessNobody AccessKind = iota
+	AccessEverybody
 	AccessAll
 	AccessAny
 	AccessNot
@@ -51,10 +51,18 @@ const (
 	AccessPath       // without query and fragment
 	AccessLocal      // the address that it was going to
 	AccessPort       // and the port
-	AccessDirect     // the address that the connection comes from
+	AccessDirect     // the peer of the socket
+	AccessSource     // whom a PROXY protocol names, else the same
 	AccessRemote     // the address that the request is trusted to come from
 	AccessServerName // that a TLS client asks for
 	AccessPeer       // what the peer's certificate says
 	AccessMetadata   // of what filters have noted
+	AccessRoute      // of what is configured of the route
 	AccessState      // of what filters have set
 )
+
+// AccessCheck is rules that are enforced, and others that are only weighed: what they would do is counted and noted.
+type AccessCheck struct {
+	Rules, Shadow *AccessRules // nil: nobody is looked at
+	ShadowPrefix  string       // of what is counted and noted of Shadow
+}

@@ -36,7 +36,7 @@ func json(m *config.ValueMatch, v any) bool {
 		return ok && (n == m.From && m.From == m.To || m.From <= n && n < m.To)
 	case config.ValueString:
 		s, ok := v.(string)
-		return ok && String(&m.String, []byte(s))
+		return ok && Text(&m.String, s)
 	case config.ValueList:
 		list, _ := v.([]any)
 		for _, e := range list {

@@ -12,10 +12,20 @@ import (
 
 // policy is one configuration of the filter, of its chain or of a route.
 type policy struct {
-	rules, shadow             *config.AccessRules // nil: nobody is looked at
-	rulesPrefix, shadowPrefix string              // of what is counted and noted
-	each                      bool                // policies are counted one by one
+	kept, weighed side // rules that are enforced, and those of which only is noted what they would do
+	each          bool // policies are counted one by one
 }
+
+// side are rules, and how they are counted and noted.
+type side struct {
+	rules  *config.AccessRules // nil: nobody is looked at
+	prefix string              // of what is counted and noted; a route's may be empty, and then its chain's is taken for notes
+	notes
+	names []any // of the policies, as they are noted
+}
+
+// notes are the keys of what is noted.
+type notes struct{ result, policy string }
 
 // Spec is the filter.
 func Spec() filters.Spec {
@@ -43,13 +53,24 @@ func Spec() filters.Spec {
 }
 
 // read reads a configuration at a path. Of nothing, which is a route's that wants none of it, comes one that looks at nobody.
-func read(m *rbacv3.RBAC, path string) (p *policy, err error) {
-	p = &policy{rulesPrefix: m.GetRulesStatPrefix(), shadowPrefix: m.GetShadowRulesStatPrefix(), each: m.GetTrackPerRuleStats()}
-	if p.rules, err = decode.AccessRules(m.GetRules(), path+"rules"); err != nil {
+func read(m *rbacv3.RBAC, path string) (*policy, error) {
+	kept, err := decode.AccessRules(m.GetRules(), path+"rules")
+	if err != nil {
 		return nil, err
 	}
-	if p.shadow, err = decode.AccessRules(m.GetShadowRules(), path+"shadow_rules"); err != nil {
+	weighed, err := decode.AccessRules(m.GetShadowRules(), path+"shadow_rules")
+	if err != nil {
 		return nil, err
 	}
-	return p, nil
+	return &policy{kept: newSide(kept, m.GetRulesStatPrefix(), "enforced_"), weighed: newSide(weighed, m.GetShadowRulesStatPrefix(), "shadow_"), each: m.GetTrackPerRuleStats()}, nil
+}
+
+func newSide(r *config.AccessRules, prefix, kind string) side {
+	s := side{rules: r, prefix: prefix, notes: notes{prefix + kind + "engine_result", prefix + kind + "effective_policy_id"}}
+	if r != nil {
+		for i := range r.Policies {
+			s.names = append(s.names, r.Policies[i].Name)
+		}
+	}
+	return s
 }

@@ -94,6 +94,14 @@ func (x *exchange) OfConnection(key any, make func() any) any {
 	return v
 }
 
+// RouteMetadata implements filters.Exchange.
+func (x *exchange) RouteMetadata() (m config.Metadata, ok bool) {
+	if x.match(); x.found.Route == nil {
+		return nil, false
+	}
+	return x.found.Route.Metadata, true
+}
+
 // Random implements filters.Exchange.
 func (x *exchange) Random() uint64 { return x.local.Loop.Random() }
 

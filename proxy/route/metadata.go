@@ -27,7 +27,7 @@ func matchMetadata(m *config.MetadataMatch, all config.Metadata) bool {
 func matchState(m *config.StateMatch, list []config.State) bool {
 	for i := range list {
 		if list[i].Name == m.Name {
-			return match.String(&m.String, []byte(list[i].Value))
+			return match.Text(&m.String, list[i].Value)
 		}
 	}
 	return false

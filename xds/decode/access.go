@@ -2,6 +2,7 @@ package decode
 
 import (
 	"maps"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -18,12 +19,20 @@ const (
 	maxAccessRules = 1 << 16 // conditions of all policies together
 )
 
-// AccessRules reads who may do what; nil: nothing is said.
+// AccessRules reads who may do what with requests; nil: nothing is said.
 func AccessRules(m *rbacv3.RBAC, path string) (*config.AccessRules, error) {
-	return part(m, path, (*session).accessRules)
+	return part(m, path, func(s *session, m *rbacv3.RBAC, p *at) *config.AccessRules { return s.accessRules(m, ofRequests, p) })
 }
 
-func (s *session) accessRules(m *rbacv3.RBAC, p *at) *config.AccessRules {
+// subject is what rules are about.
+type subject bool
+
+const (
+	ofRequests    subject = false
+	ofConnections subject = true
+)
+
+func (s *session) accessRules(m *rbacv3.RBAC, about subject, p *at) *config.AccessRules {
 	if m == nil {
 		return nil
 	}
@@ -34,7 +43,7 @@ func (s *session) accessRules(m *rbacv3.RBAC, p *at) *config.AccessRules {
 	case rbacv3.RBAC_LOG:
 		r.Action = config.AccessNote
 	}
-	a := &accessReader{session: s}
+	a := &accessReader{session: s, about: about}
 	for _, name := range slices.Sorted(maps.Keys(m.GetPolicies())) {
 		of, p := m.GetPolicies()[name], p.field("policies").key(name)
 		one := config.AccessPolicy{Name: name}
@@ -52,6 +61,7 @@ func (s *session) accessRules(m *rbacv3.RBAC, p *at) *config.AccessRules {
 // accessReader reads conditions, and counts them.
 type accessReader struct {
 	*session
+	about subject
 	count int
 }
 
@@ -65,6 +75,15 @@ func (a *accessReader) bounded(depth int, p *at) bool {
 		a.problem(p, "there are more than %d conditions", maxAccessRules)
 	}
 	return depth <= maxAccessDepth && a.count <= maxAccessRules
+}
+
+// request says that a condition is about requests. Of connections none holds: one that denies would deny nobody, which Envoy lets happen with
+// paths.
+func (a *accessReader) request(p *at) *at {
+	if a.about == ofConnections {
+		a.problem(p, "there is no request to look at where connections are let in: leave the condition out, or have the HTTP filter look at it")
+	}
+	return p
 }
 
 func (a *accessReader) permission(m *rbacv3.Permission, depth int, p *at) (c config.Access) {
@@ -82,25 +101,26 @@ func (a *accessReader) permission(m *rbacv3.Permission, depth int, p *at) (c con
 	case *rbacv3.Permission_NotRule:
 		c.Kind, c.Of = config.AccessNot, []config.Access{a.permission(v.NotRule, depth+1, p.field("not_rule"))}
 	case *rbacv3.Permission_Header:
-		c.Kind, c.Headers = config.AccessHeader, []config.HeaderMatch{a.headerMatch(v.Header, p.field("header"))}
+		c.Kind, c.Headers = config.AccessHeader, []config.HeaderMatch{a.headerMatch(v.Header, a.request(p.field("header")))}
 	case *rbacv3.Permission_UrlPath:
-		c.Kind, c.String = config.AccessPath, a.path(v.UrlPath, p.field("url_path"))
+		c.Kind, c.String = config.AccessPath, a.path(v.UrlPath, a.request(p.field("url_path")))
 	case *rbacv3.Permission_UriTemplate:
-		c.Kind, c.String = config.AccessPath, &config.StringMatch{Kind: config.StringRegex, Regex: a.template(v.UriTemplate, p.field("uri_template"))}
+		c.Kind, c.String = config.AccessPath, &config.StringMatch{Kind: config.StringRegex, Regex: a.template(v.UriTemplate, a.request(p.field("uri_template")))}
 	case *rbacv3.Permission_DestinationIp:
 		c.Kind, c.Range = config.AccessLocal, a.within(v.DestinationIp, p.field("destination_ip"))
 	case *rbacv3.Permission_DestinationPort:
 		c.Kind, c.From, c.To = config.AccessPort, v.DestinationPort, v.DestinationPort+1
 	case *rbacv3.Permission_DestinationPortRange:
-		if c.Kind, c.From, c.To = config.AccessPort, uint32(v.DestinationPortRange.GetStart()), uint32(v.DestinationPortRange.GetEnd()); v.DestinationPortRange.GetStart() < 0 || v.DestinationPortRange.GetStart() >= v.DestinationPortRange.GetEnd() {
-			a.problem(p.field("destination_port_range"), "nothing is in [%d, %d): want start below end", v.DestinationPortRange.GetStart(), v.DestinationPortRange.GetEnd())
+		start, end := v.DestinationPortRange.GetStart(), v.DestinationPortRange.GetEnd()
+		if c.Kind, c.From, c.To = config.AccessPort, uint32(start), uint32(end); start < 0 || start >= end || end > math.MaxUint16+1 {
+			a.problem(p.field("destination_port_range"), "no port is in [%d, %d): want start below end, and neither below 0 or above 65536", start, end)
 		}
 	case *rbacv3.Permission_RequestedServerName:
 		c.Kind, c.String = config.AccessServerName, a.text(v.RequestedServerName, p.field("requested_server_name"))
 	case *rbacv3.Permission_Metadata:
 		c.Kind, c.Metadata = config.AccessMetadata, a.noted(v.Metadata, p.field("metadata"))
 	case *rbacv3.Permission_SourcedMetadata:
-		c.Kind, c.Metadata = config.AccessMetadata, a.noted(v.SourcedMetadata.GetMetadataMatcher(), p.field("sourced_metadata").field("metadata_matcher"))
+		c.Kind, c.Metadata = a.sourced(v.SourcedMetadata, p.field("sourced_metadata"))
 	}
 	return c
 }
@@ -131,19 +151,19 @@ func (a *accessReader) principal(m *rbacv3.Principal, depth int, p *at) (c confi
 			c.String = a.text(v.Authenticated.GetPrincipalName(), p.field("authenticated").field("principal_name"))
 		}
 	case *rbacv3.Principal_SourceIp:
-		c.Kind, c.Range = config.AccessDirect, a.within(v.SourceIp, p.field("source_ip"))
+		c.Kind, c.Range = config.AccessSource, a.within(v.SourceIp, p.field("source_ip"))
 	case *rbacv3.Principal_DirectRemoteIp:
 		c.Kind, c.Range = config.AccessDirect, a.within(v.DirectRemoteIp, p.field("direct_remote_ip"))
 	case *rbacv3.Principal_RemoteIp:
 		c.Kind, c.Range = config.AccessRemote, a.within(v.RemoteIp, p.field("remote_ip"))
 	case *rbacv3.Principal_Header:
-		c.Kind, c.Headers = config.AccessHeader, []config.HeaderMatch{a.headerMatch(v.Header, p.field("header"))}
+		c.Kind, c.Headers = config.AccessHeader, []config.HeaderMatch{a.headerMatch(v.Header, a.request(p.field("header")))}
 	case *rbacv3.Principal_UrlPath:
-		c.Kind, c.String = config.AccessPath, a.path(v.UrlPath, p.field("url_path"))
+		c.Kind, c.String = config.AccessPath, a.path(v.UrlPath, a.request(p.field("url_path")))
 	case *rbacv3.Principal_Metadata:
 		c.Kind, c.Metadata = config.AccessMetadata, a.noted(v.Metadata, p.field("metadata"))
 	case *rbacv3.Principal_SourcedMetadata:
-		c.Kind, c.Metadata = config.AccessMetadata, a.noted(v.SourcedMetadata.GetMetadataMatcher(), p.field("sourced_metadata").field("metadata_matcher"))
+		c.Kind, c.Metadata = a.sourced(v.SourcedMetadata, p.field("sourced_metadata"))
 	case *rbacv3.Principal_FilterState:
 		c.Kind, c.State = config.AccessState, &config.StateMatch{Name: v.FilterState.GetKey(), String: a.stringMatch(v.FilterState.GetStringMatch(), p.field("filter_state").field("string_match"))}
 	}
@@ -169,6 +189,16 @@ func (a *accessReader) path(m *matcherv3.PathMatcher, p *at) *config.StringMatch
 func (a *accessReader) noted(m *matcherv3.MetadataMatcher, p *at) *config.MetadataMatch {
 	c := a.metadataMatcher(m, p)
 	return &c
+}
+
+// sourced reads a condition on what is noted, or on what is configured of the route.
+func (a *accessReader) sourced(m *rbacv3.SourcedMetadata, p *at) (config.AccessKind, *config.MetadataMatch) {
+	kind := config.AccessMetadata
+	if m.GetMetadataSource() == rbacv3.MetadataSource_ROUTE {
+		kind = config.AccessRoute
+		a.request(p.field("metadata_source"))
+	}
+	return kind, a.noted(m.GetMetadataMatcher(), p.field("metadata_matcher"))
 }
 
 // within reads a range of addresses. One that cannot be read has no address in it, and was said.
