@@ -128,8 +128,9 @@ type Exchange interface {
 	SetFilterState(s config.State) bool
 	// OfConnection is what this downstream connection keeps under a key, made at the first call. It ends with the connection.
 	OfConnection(key any, make func() any) any
-	// RouteMetadata is what is configured of the matched route; false: there is no route.
-	RouteMetadata() (m config.Metadata, ok bool)
+	// Path is the request's path as routes are matched by: without its query, and without what follows a semicolon in each of its segments
+	// if the route table wants that. It is valid until routes are matched anew.
+	Path() []byte
 	// Random is a random number of this loop's.
 	Random() uint64
 	// Endpoints is how many endpoints a cluster has, and how many of them may get requests; false: there is no such cluster.

@@ -94,12 +94,12 @@ func (x *exchange) OfConnection(key any, make func() any) any {
 	return v
 }
 
-// RouteMetadata implements filters.Exchange.
-func (x *exchange) RouteMetadata() (m config.Metadata, ok bool) {
-	if x.match(); x.found.Route == nil {
-		return nil, false
+// Path implements filters.Exchange.
+func (x *exchange) Path() []byte {
+	if x.match(); x.table == nil {
+		return x.request.Path()
 	}
-	return x.found.Route.Metadata, true
+	return x.table.Path(&x.input)
 }
 
 // Random implements filters.Exchange.

@@ -61,11 +61,7 @@ var accessTable = table{
 	},
 	"envoy.config.rbac.v3.Principal.Set":           {"ids": run},
 	"envoy.config.rbac.v3.Principal.Authenticated": {"principal_name": run},
-	"envoy.config.rbac.v3.SourcedMetadata": {
-		"metadata_matcher": run,
-		"metadata_source":  oneOf("DYNAMIC", "ROUTE"),
-	},
-	"envoy.type.matcher.v3.PathMatcher": {"path": run},
+	"envoy.type.matcher.v3.PathMatcher":            {"path": run},
 }
 
 const accessMatchers = "say it with policies: rules and shadow_rules"

@@ -282,6 +282,10 @@ var filterTable = table{
 	"envoy.extensions.filters.http.rbac.v3.RBACPerRoute": {
 		"rbac": run,
 	},
+	"envoy.config.rbac.v3.SourcedMetadata": {
+		"metadata_matcher": run,
+		"metadata_source":  oneOf("DYNAMIC", "ROUTE"),
+	},
 	"envoy.type.v3.HttpStatus": {
 		"code": statuses,
 	},
