@@ -66,6 +66,9 @@ var access = func() (list []scenario) {
 		scenario{name: "access-shadow-alone", filters: rbac("shadow_" + rules("LOG", "no: "+everyone(`{header: {name: ":method", string_match: {exact: GET}}}`)) + ", track_per_rule_stats: true"), json: ofNotes, sends: two},
 		scenario{name: "access-twice", filters: rbac(rules("DENY", "no: "+everyone(`{header: {name: x-z, present_match: true}}`))) + "\n" + e2e.Filter("rbac2", "rbac.v3.RBAC", "rules_stat_prefix: second., "+rules("ALLOW", "yes: "+everyone(`{header: {name: ":method", string_match: {exact: GET}}}`))), json: ofNotes,
 			sends: only(exchange{send: "GET /"}, exchange{send: "GET /; x-z: v"}, exchange{send: "PUT /"})},
+		scenario{name: "access-namesakes", filters: rbac(rules("DENY", "no: "+everyone(`{header: {name: x-z, present_match: true}}`))) + "\n" + rbac(rules("ALLOW", "yes: "+everyone(`{header: {name: ":method", string_match: {exact: GET}}}`))), json: ofNotes,
+			vhost: routes(route("prefix: /off", to+", "+e2e.Override("rbac", "rbac.v3.RBACPerRoute", "")), route("prefix: /", to)),
+			sends: only(exchange{send: "GET /"}, exchange{send: "GET /; x-z: v"}, exchange{send: "PUT /"}, exchange{send: "PUT /off; x-z: v"})},
 		scenario{name: "access-route", filters: rbac("rules_stat_prefix: chain, shadow_rules_stat_prefix: shade, rules: {}"), json: ofNotes, vhost: routes(
 			route("prefix: /off", to+", "+e2e.Override("rbac", "rbac.v3.RBACPerRoute", "")),
 			route("prefix: /own", to+", "+e2e.Override("rbac", "rbac.v3.RBACPerRoute", "rbac: {rules_stat_prefix: own, track_per_rule_stats: true, "+rules("ALLOW", "r: "+everyone(`{header: {name: ":method", string_match: {exact: GET}}}`))+"}")),
