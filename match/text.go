@@ -1,19 +1,25 @@
 package match
 
-import "github.com/weftmesh/weft/config"
+import (
+	"bytes"
+	"strings"
+
+	"github.com/weftmesh/weft/config"
+)
 
 // String tells whether a condition on a string holds.
 func String(m *config.StringMatch, b []byte) bool {
 	if m.Kind == config.StringRegex {
-		return m.Regex.Match(b)
+		return bytes.Contains(b, []byte(m.Value)) && m.Regex.Match(b)
 	}
 	return literal(m, b)
 }
 
-// Text is String for a string, of which nothing is copied: what regexp gets could be kept, and so would have to be.
+// Text is String for a string, of which nothing is copied: what regexp gets could be kept, and so would have to be. What a pattern cannot do
+// without is looked for first: of a hundred policies about namespaces, each with a pattern, all but one are told so at a hundredth of the cost.
 func Text(m *config.StringMatch, s string) bool {
 	if m.Kind == config.StringRegex {
-		return m.Regex.MatchString(s)
+		return strings.Contains(s, m.Value) && m.Regex.MatchString(s)
 	}
 	return literal(m, []byte(s))
 }

@@ -12,7 +12,8 @@ import (
 // caller is what is known of who asks, while the filter's hook runs.
 type caller struct {
 	x     filters.Exchange
-	learn func() any // of the peer, made once, since what is handed over is kept
+	known *match.Peer // nil: nobody has asked yet
+	learn func() any  // of the peer, made once, since what is handed over is kept
 }
 
 // The route was matched when the hook asked for what its route overrides.
@@ -31,10 +32,10 @@ func (c *caller) Route() (config.Metadata, bool) {
 }
 func (c *caller) State(name string) (string, bool) { return c.x.FilterState(name) }
 func (c *caller) Peer() *match.Peer {
-	if c.x.Entry().TLS == nil {
-		return nil
+	if c.known == nil && c.x.Entry().TLS != nil {
+		c.known = c.x.OfConnection(peerKey{}, c.learn).(*match.Peer)
 	}
-	return c.x.OfConnection(peerKey{}, c.learn).(*match.Peer)
+	return c.known
 }
 
 // peerKey is where what the peer's certificate says is kept: it is the same for all requests of a connection.

@@ -41,7 +41,7 @@ func (f *filter) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
 		p = o
 	}
 	f.caller.x = x
-	defer func() { f.caller.x = nil }()
+	defer func() { f.caller.x, f.caller.known = nil, nil }()
 	if p.weighed.rules != nil {
 		f.judge(&p.weighed, &f.chain.weighed, f.weighed, p.each)
 	}

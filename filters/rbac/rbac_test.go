@@ -39,3 +39,50 @@ func TestAllowAndDeny(t *testing.T) {
 		p.WantStat("http.http.rbac.denied", test.deny)
 	}
 }
+
+// Whatever a path or a host is dressed as, the policy sees what is forwarded. The numbers are rows of the project's list of hazards.
+func TestPoliciesSeeWhatIsForwarded(t *testing.T) {
+	p := ruled(t, `rules: {action: DENY, policies: {`+
+		`path: {permissions: [{url_path: {path: {exact: /admin}}}], `+anybody+`}, `+
+		`template: {permissions: [{uri_template: {name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig, path_template: "/t/*/secret"}}}], `+anybody+`}, `+
+		`host: {permissions: [{header: {name: ":authority", string_match: {exact: inner.test, ignore_case: true}}}], `+anybody+`}, `+
+		`role: {permissions: [{header: {name: x-role, string_match: {exact: admin}}}], `+anybody+`}, `+
+		`word: {permissions: [{not_rule: {header: {name: x-word, string_match: {safe_regex: {regex: "[a-z]*"}}, treat_missing_header_as_empty: true}}}], `+anybody+`}}}`,
+		e2e.All, "normalize_path: true", "merge_slashes: true", "path_with_escaped_slashes_action: UNESCAPE_AND_FORWARD", "strip_trailing_host_dot: true", "strip_any_host_port: true")
+	for _, test := range []struct {
+		row, head string
+		status    int
+	}{
+		{"38", "GET /admin HTTP/1.1\r\nhost: a", 403},
+		{"38", "GET //admin HTTP/1.1\r\nhost: a", 403},
+		{"38", "GET /./admin HTTP/1.1\r\nhost: a", 403},
+		{"38", "GET /b/../admin HTTP/1.1\r\nhost: a", 403},
+		{"38", "GET /b/%2e%2e/admin HTTP/1.1\r\nhost: a", 403},
+		{"38", "GET /%61dmin HTTP/1.1\r\nhost: a", 403},
+		{"38", "GET %2fadmin HTTP/1.1\r\nhost: a", 400},
+		{"38", "GET /b%2f..%2fadmin HTTP/1.1\r\nhost: a", 403},
+		{"38", "GET /b\\..\\admin HTTP/1.1\r\nhost: a", 403},
+		{"39", "GET /b/..;/admin HTTP/1.1\r\nhost: a", 403}, // as dots are meant, whatever stands behind them
+		{"40", "GET /admin?x HTTP/1.1\r\nhost: a", 403},
+		{"40", "GET /admin#x HTTP/1.1\r\nhost: a", 400},
+		{"41", "GET / HTTP/1.1\r\nhost: INNER.test", 403},
+		{"41", "GET / HTTP/1.1\r\nhost: inner.test.", 403},
+		{"41", "GET / HTTP/1.1\r\nhost: inner.test:443", 403},
+		{"41", "GET http://inner.test/ HTTP/1.1\r\nhost: a", 403}, // an absolute form says whom it is for (RFC 9112 section 3.2.2)
+		{"41", "GET http://a/admin HTTP/1.1\r\nhost: b", 403},
+		{"41", "GET / HTTP/1.1\r\nhost: a\r\nhost: inner.test", 400},
+		{"42", "GET HTTP://a/admin HTTP/1.1\r\nhost: b", 403},
+		{"43", "GET / HTTP/1.1\r\nhost: a\r\nx-role: user\r\nx-role: admin", 403},
+		{"43", "GET / HTTP/1.1\r\nhost: a\r\nx-role: admin\r\nx-role: user", 403},
+		{"43", "GET / HTTP/1.1\r\nhost: a\r\nx-role: user", 200},
+		{"44", "GET / HTTP/1.1\r\nhost: a\r\nx-word: abc", 200},
+		{"44", "GET / HTTP/1.1\r\nhost: a\r\nx-word: abc\x80\xff", 403},
+		{"45", "GET /t/*/secret HTTP/1.1\r\nhost: a", 403},
+		{"45", "GET /t/a;b/secret HTTP/1.1\r\nhost: a", 403},
+	} {
+		r := p.Dial().Send(test.head + "\r\nconnection: close\r\n\r\n").Read("GET")
+		if r.Status != test.status {
+			t.Errorf("row %s: %q: %d, want %d", test.row, test.head, r.Status, test.status)
+		}
+	}
+}

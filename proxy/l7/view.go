@@ -51,11 +51,7 @@ func (x *exchange) SetMetadata(namespace, key string, value any) bool {
 		}
 	}
 	if m == nil {
-		if x.entry.Metadata == nil {
-			x.entry.Metadata = config.Metadata{}
-		}
-		m = map[string]any{}
-		x.entry.Metadata[namespace] = m
+		m = x.spare.namespace(&x.entry.Metadata, namespace)
 	}
 	m[key] = value
 	return true
