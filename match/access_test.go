@@ -185,14 +185,15 @@ func TestPeerCountsIfVerified(t *testing.T) {
 
 // hundred are rules that decide by methods, paths and identities, as a mesh has them.
 func hundred() *config.AccessRules {
-	r := &config.AccessRules{}
+	r, of := &config.AccessRules{}, pattern(".*/ns/other/.*")
+	of.Value = "/ns/other/" // as it is read
 	for i := range 100 {
 		r.Policies = append(r.Policies, config.AccessPolicy{Name: fmt.Sprintf("ns[a]-policy[p%02d]-rule[0]", i),
 			Permissions: []config.Access{{Kind: config.AccessAll, Of: []config.Access{
 				{Kind: config.AccessAny, Of: []config.Access{{Kind: config.AccessHeader, Headers: []config.HeaderMatch{{Name: ":method", String: *exact("GET")}}}}},
 				{Kind: config.AccessAny, Of: []config.Access{{Kind: config.AccessPath, String: &config.StringMatch{Kind: config.StringPrefix, Value: fmt.Sprintf("/api/v1/%02d", i)}}}}}}},
 			Principals: []config.Access{{Kind: config.AccessAll, Of: []config.Access{
-				{Kind: config.AccessAny, Of: []config.Access{{Kind: config.AccessPeer, String: exact(fmt.Sprintf("spiffe://cluster.local/ns/shop/sa/client-%02d", i))}, {Kind: config.AccessPeer, String: pattern(".*/ns/other/.*")}}}}}}})
+				{Kind: config.AccessAny, Of: []config.Access{{Kind: config.AccessPeer, String: exact(fmt.Sprintf("spiffe://cluster.local/ns/shop/sa/client-%02d", i))}, {Kind: config.AccessPeer, String: of}}}}}}})
 	}
 	return r
 }
