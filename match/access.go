@@ -39,7 +39,7 @@ type Peer struct {
 // Shown is what a TLS connection tells of its peer.
 type Shown interface {
 	Peer() []*x509.Certificate // what it has shown, the leaf first
-	Verified() bool            // that ends with a root that is trusted
+	Verified() bool            // that ends with a root that is trusted, or is known by its sum
 	Name(raw []byte) string    // a subject, of which raw is the DER, as RFC 2253 writes it
 }
 

@@ -165,5 +165,7 @@ var accessOfPeers = func() (list []scenario) {
 	}
 	return append(list, scenario{name: "access-peer-name", chain: server(shows("front")), listener: "listener_filters: [" + inspector("tls_inspector", "") + "]", filters: rbac(rules("ALLOW", "p: "+everyone("{requested_server_name: {exact: front.test}}"))),
 		sends: shakes(meeting{}, meeting{name: "other.test"})},
+		scenario{name: "access-peer-pinned", chain: clients(`verify_certificate_hash: ["@whole-client@", "@whole-stranger@"]`), filters: rbac(rules("DENY", "p: "+all(`{authenticated: {principal_name: {exact: "spiffe://td/client"}}}`))), sends: once("client", "stranger")},
+		scenario{name: "access-peer-pinned-validated", chain: clients(`verify_certificate_hash: ["@whole-client@", "@whole-stranger@"]`), vhost: routes(route("prefix: /, tls_context: {validated: true}", to), route("prefix: /", toB)), sends: once("client", "stranger")},
 		scenario{name: "access-peer-tcp", chain: clients(trust), network: connected("stat_prefix: tcp.access-peer-tcp, " + rules("ALLOW", "p: "+all(`{authenticated: {principal_name: {exact: "spiffe://td/client"}}}`))), sends: once("client", "star")})
 }()
