@@ -27,15 +27,16 @@ type FilterChain struct {
 	Metadata Metadata
 }
 
-// Guard limits how many connections of a filter chain there are at a time or, with a rate, how many come.
+// Guard limits how many connections of a filter chain there are at a time, or, with a rate, how many come, or says by rules whose may stand.
 type Guard struct {
 	StatPrefix string
 	Off        bool          // everybody is let in, unless Key says otherwise
 	Key        *Key          // of whether it is on; nil: none
-	Max        uint64        // at least 1, without Rate
-	Delay      time.Duration // until a connection that is one too many is closed
+	Max        uint64        // at least 1, without Rate and Access
+	Delay      time.Duration // until a connection that is one too many, or that rules deny, is closed
 	Rate       *Rate
-	ShareKey   string // guards of the same rate that have it share a bucket; "": this one has its own
+	ShareKey   string       // guards of the same rate that have it share a bucket; "": this one has its own
+	Access     *AccessCheck // looked at when the connection stands, after its TLS handshake
 }
 
 // SetState sets a named value for later filters and logs. Format is a *accesslog.Format.

@@ -144,7 +144,7 @@ type Int64Range struct{ Start, End int64 }
 // StringMatch is a condition on a string.
 type StringMatch struct {
 	Kind       StringKind
-	Value      string // in lower case if IgnoreCase
+	Value      string // in lower case if IgnoreCase; of StringRegex what is in all that matches, and may be empty
 	Regex      *regexp.Regexp
 	IgnoreCase bool
 }

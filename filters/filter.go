@@ -92,6 +92,8 @@ type Exchange interface {
 	ClearRoute()
 	// Downstream is the address of the peer that the request is trusted to come from.
 	Downstream() netip.AddrPort
+	// Source is the address that the connection comes from, as a PROXY protocol says, or else the peer of the socket.
+	Source() netip.AddrPort
 	// Now is the loop's time.
 	Now() time.Time
 	// Reply answers the request in the upstream's place. details is the response code detail of the access log. The answer passes the
@@ -126,6 +128,9 @@ type Exchange interface {
 	SetFilterState(s config.State) bool
 	// OfConnection is what this downstream connection keeps under a key, made at the first call. It ends with the connection.
 	OfConnection(key any, make func() any) any
+	// Path is the request's path as routes are matched by: without its query, and without what follows a semicolon in each of its segments
+	// if the route table wants that. It is valid until routes are matched anew.
+	Path() []byte
 	// Random is a random number of this loop's.
 	Random() uint64
 	// Endpoints is how many endpoints a cluster has, and how many of them may get requests; false: there is no such cluster.

@@ -121,8 +121,11 @@ func (p *Proxy) places() listener.Places {
 func (p *Proxy) follow(a *admin.Answer, chain *listener.Chain, q *admin.Question, c *listener.Connection, in *listener.Input) error {
 	for i := range chain.Config.Guards {
 		name := "envoy.filters.network.connection_limit"
-		if chain.Config.Guards[i].Rate != nil {
+		switch g := &chain.Config.Guards[i]; {
+		case g.Rate != nil:
 			name = "envoy.filters.network.local_ratelimit"
+		case g.Access != nil:
+			name = "envoy.filters.network.rbac"
 		}
 		a.NetworkFilters = append(a.NetworkFilters, name)
 	}

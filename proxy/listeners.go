@@ -156,7 +156,7 @@ func (p *Proxy) link(g *l7.Generation, s *config.Snapshot, to *change, own map[*
 // builder makes the chains of a listener.
 func (p *Proxy) builder(l *config.Listener) func(*config.FilterChain) *listener.Chain {
 	return func(c *config.FilterChain) *listener.Chain {
-		chain := &listener.Chain{Config: c, Guards: l4.NewGuards(c.Guards, l.Name+"/"+c.ID, &p.origin.Kept, p.options.Stats)}
+		chain := &listener.Chain{Config: c, Guards: l4.NewGuards(c.Guards, l.Name+"/"+c.ID, &p.origin.Kept, p.options.Stats), Rules: l4.NewRules(c, p.options.Stats)}
 		if c.TLS != nil {
 			chain.TLS = tls.NewServer(c.TLS, p.secrets)
 		}

@@ -313,7 +313,7 @@ func (s *Session) Peer() []*x509.Certificate {
 	return state.PeerCertificates
 }
 
-// Verified tells whether the peer has shown a certificate that ends with a root that is trusted.
+// Verified tells whether the peer has shown a certificate that ends with a root that is trusted, or that is known by its sum.
 func (s *Session) Verified() bool { return s.made.checks.verified(s.Peer()) }
 
 // Gate bounds how many handshakes compute at a time, for a whole process. How many there are is not its matter: one that waits for its

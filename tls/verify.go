@@ -134,10 +134,17 @@ func (c *checks) check(s *tls.ConnectionState, verifyName bool) error {
 	return nil
 }
 
-// verified tells whether certificates that were taken are also trusted, which only AcceptUntrusted makes a question.
+// verified tells whether certificates that were taken are also trusted, which only AcceptUntrusted makes a question. One that is known by its
+// sum, or that of its key, is, whoever has signed it.
 func (c *checks) verified(chain []*x509.Certificate) bool {
-	return c != nil && len(chain) > 0 && (c.roots != nil || c.domains != nil) && (!c.asked.AcceptUntrusted || c.trusts(chain))
+	if c == nil || len(chain) == 0 {
+		return false
+	}
+	return c.pinned() || (c.roots != nil || c.domains != nil) && (!c.asked.AcceptUntrusted || c.trusts(chain))
 }
+
+// pinned tells whether only certificates are taken that are known by a sum.
+func (c *checks) pinned() bool { return len(c.asked.Keys) > 0 || len(c.asked.Certificates) > 0 }
 
 func (c *checks) trusts(chain []*x509.Certificate) bool {
 	_, err := c.trust(chain)
@@ -231,7 +238,7 @@ func title(c *x509.Certificate) string {
 
 // pins compares sums. Either kind will do.
 func (c *checks) pins(leaf *x509.Certificate) error {
-	if len(c.asked.Keys) == 0 && len(c.asked.Certificates) == 0 {
+	if !c.pinned() {
 		return nil
 	}
 	key, whole := sha256.Sum256(leaf.RawSubjectPublicKeyInfo), sha256.Sum256(leaf.Raw)

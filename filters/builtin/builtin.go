@@ -19,6 +19,7 @@ import (
 	"github.com/weftmesh/weft/filters/localratelimit"
 	"github.com/weftmesh/weft/filters/ondemand"
 	"github.com/weftmesh/weft/filters/peermetadata"
+	"github.com/weftmesh/weft/filters/rbac"
 	"github.com/weftmesh/weft/filters/setfilterstate"
 )
 
@@ -43,6 +44,7 @@ func All() []filters.Spec {
 		localratelimit.Spec(),
 		ondemand.Spec(),
 		peermetadata.Spec(),
+		rbac.Spec(),
 		setfilterstate.Spec(),
 	}
 }

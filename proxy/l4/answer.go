@@ -43,7 +43,8 @@ type answered struct {
 	next  *answered // in local.answered
 	prev  *answered
 	gone  bool
-	says  bool // a text of ours
+	says  bool   // a text of ours
+	why   string // it is turned away, as logs say
 }
 
 // answer makes a connection one that is answered here; nil if it cannot be.
@@ -81,7 +82,7 @@ func (c *answered) leave() {
 	}
 	if log, ok := c.gate.(accesslog.ConnectionLog); ok {
 		rx, tx := c.conn.Received(), c.conn.Sent()+uint64(c.conn.Unsent())
-		e := accesslog.Entry{BytesReceived: rx, BytesSent: tx}
+		e := accesslog.Entry{BytesReceived: rx, BytesSent: tx, Termination: c.why}
 		if c.says {
 			e.Details = "direct_response"
 		}

@@ -11,7 +11,8 @@ import (
 	"github.com/weftmesh/weft/telemetry/accesslog"
 )
 
-// Guards are the network filters before the last one of a chain, in order: each may turn a connection away. They are shared by the loops.
+// Guards are the network filters before the last one of a chain that look at a connection as it comes, in order: each may turn it away. They
+// are shared by the loops.
 type Guards []*guard
 
 // guard limits how many connections there are at a time, or come within one.
@@ -28,6 +29,9 @@ type guard struct {
 func NewGuards(list []config.Guard, place string, kept *filters.Kept, store *telemetry.Store) Guards {
 	var g Guards
 	for i, c := range list {
+		if c.Access != nil {
+			continue // one of the Rules
+		}
 		if c.Rate == nil {
 			g = append(g, &guard{config: c, stats: store.Acquire(GuardStats, "connection_limit."+c.StatPrefix+".", telemetry.Tag{Name: "connection_limit_prefix", Value: c.StatPrefix})})
 			continue
@@ -62,7 +66,7 @@ func (g Guards) Admit(l *Local, p *loop.Pending) bool {
 		if m.bucket != nil {
 			if !m.bucket.Take(l.Loop.Now(), 1) {
 				m.stats.Loop(in.loop).Inc(RateLimited)
-				turnAway(l, p, 0)
+				turnAway(l, p, 0, "")
 				return false
 			}
 			continue
@@ -70,7 +74,7 @@ func (g Guards) Admit(l *Local, p *loop.Pending) bool {
 		if m.active.Add(1) > int64(m.config.Max) {
 			m.active.Add(-1)
 			m.stats.Loop(in.loop).Inc(LimitedConnections)
-			turnAway(l, p, m.config.Delay)
+			turnAway(l, p, m.config.Delay, "")
 			return false
 		}
 		m.stats.Loop(in.loop).Inc(ActiveConnections)
@@ -134,14 +138,19 @@ func (g Guards) Readmit(l *Local, gate loop.Gate) loop.Gate {
 	return in
 }
 
-// turnAway closes a connection, now or after a delay, so that a client that comes back at once takes its time.
-func turnAway(l *Local, p *loop.Pending, delay time.Duration) {
+// turnAway closes a connection, now or after a delay, so that a client that comes back at once takes its time. why is what logs say; empty:
+// nothing.
+func turnAway(l *Local, p *loop.Pending, delay time.Duration, why string) {
 	if delay <= 0 {
+		if log, ok := p.Gate.(accesslog.ConnectionLog); ok && why != "" {
+			log.Ended(&accesslog.Entry{Termination: why})
+		}
 		p.Refuse()
 		p.Gate.Left(0)
 		return
 	}
 	if c := l.answer(p, 0); c != nil {
+		c.why = why
 		c.conn.Pause()
 		l.Loop.SetTimer(&c.until, delay, c)
 	}

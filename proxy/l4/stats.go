@@ -49,3 +49,15 @@ const RateLimited = 0
 var RateStats = &telemetry.Table{Kind: "local_rate_limit", Metrics: []telemetry.Metric{
 	RateLimited: {Name: "rate_limited"},
 }}
+
+// Rows of the numbers of rules.
+const (
+	Allowed = iota
+	Denied
+)
+
+// AccessStats is the table of the numbers of rules that are enforced, and ShadowStats of those that are only weighed.
+var (
+	AccessStats = &telemetry.Table{Kind: "rbac", Metrics: []telemetry.Metric{Allowed: {Name: "allowed"}, Denied: {Name: "denied"}}}
+	ShadowStats = &telemetry.Table{Kind: "rbac_shadow", Metrics: []telemetry.Metric{Allowed: {Name: "shadow_allowed"}, Denied: {Name: "shadow_denied"}}}
+)

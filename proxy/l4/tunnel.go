@@ -31,8 +31,9 @@ type tunnel struct {
 	began    int64
 	dialled  int64 // when the present try began
 	attempts uint32
-	asked    bool // its cluster was, and has not come
-	carrying bool // the upstream connection stands
+	denied   string // why it may not stand, and is about to be closed
+	asked    bool   // its cluster was, and has not come
+	carrying bool   // the upstream connection stands
 	over     bool
 	moving   bool // it is halted, and may be another process's
 	unwell   bool // its endpoint has become so meanwhile
@@ -41,8 +42,8 @@ type tunnel struct {
 // upEnd is the tunnel as the owner of its upstream connection.
 type upEnd tunnel
 
-// Serve carries an accepted connection.
-func (s *Server) Serve(l *Local, p *loop.Pending) {
+// Serve carries an accepted connection, if its chain's rules let it; v is nil if there are none.
+func (s *Server) Serve(l *Local, p *loop.Pending, v *Verdict) {
 	t := &tunnel{server: s, local: l, gate: p.Gate, stats: s.stats.Loop(l.Loop.Index())}
 	down, err := l.Loop.Adopt(p, s.limit, t)
 	if err != nil {
@@ -69,6 +70,9 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 		}
 	}
 	t.entry.SetState(s.state)
+	if v != nil {
+		t.entry.Metadata = v.Metadata
+	}
 	t.link()
 	t.stats.Inc(CxTotal)
 	if d := s.config.MaxDownstreamDuration; d > 0 {
@@ -80,6 +84,10 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 	if s.config.LogStart {
 		t.logAt(config.LogAtStart)
 	}
+	if v != nil && v.Denied != "" {
+		t.deny(v)
+		return
+	}
 	share := choose(s.config, l.Loop.Random())
 	t.subset, t.entry.Cluster = share.Subset, share.Name
 	if name := down.ServerName(); s.config.ByServerName && name != "" {
@@ -90,6 +98,18 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 		return
 	}
 	t.begin()
+}
+
+// deny closes a connection that may not stand, now or later. Nobody has been dialled for it.
+func (t *tunnel) deny(v *Verdict) {
+	t.denied = v.Denied
+	t.closes("rbac_deny_close")
+	if v.Delay <= 0 {
+		t.end(t.denied)
+		return
+	}
+	t.down.Pause()
+	t.local.Loop.SetTimer(&t.connect, v.Delay, t)
 }
 
 // begin carries the connection to its cluster, if there is one.
@@ -347,6 +367,10 @@ func (u *upEnd) OnUnwell() {
 func (t *tunnel) Expired(timer *loop.Timer) {
 	switch timer {
 	case &t.connect:
+		if t.denied != "" {
+			t.end(t.denied)
+			return
+		}
 		if t.asked {
 			t.late()
 			return

@@ -289,5 +289,8 @@ func (x *exchange) ClearRoute() { x.state &^= rerouted }
 // Downstream implements filters.Exchange.
 func (x *exchange) Downstream() netip.AddrPort { return x.entry.Remote }
 
+// Source implements filters.Exchange.
+func (x *exchange) Source() netip.AddrPort { return x.conn.conn.Remote() }
+
 // Now implements filters.Exchange.
 func (x *exchange) Now() time.Time { return x.local.Loop.Now() }

@@ -28,6 +28,7 @@ type exchange struct {
 	response http.Response
 	trailers *http.Header // of the response, while they are written
 	entry    accesslog.Entry
+	spare    spare
 	more     *accesslog.More // of the entry, if a format has asked for it once
 	input    route.Input
 	table    *Table // that it meets; nil: there is none
@@ -157,6 +158,7 @@ func (x *exchange) flushTimeout() time.Duration {
 func (x *exchange) beginPass() {
 	l, c := x.local, x.conn
 	x.began = l.Loop.Nanotime()
+	x.spare.keep(x.entry.Metadata)
 	x.entry = accesslog.Entry{Start: l.Loop.Now(), ConnectionID: c.number, Direct: c.conn.Direct(), Remote: c.conn.Remote(), Local: c.address(), DirectLocal: c.conn.DirectLocal(),
 		ServerName: c.conn.ServerName(), FilterChain: c.server.chainAs, Protocol: c.version(), HasProtocol: true, TLS: transport(c.conn),
 		About: c.server.about, More: x.askedMore(), RequestEnd: -1, UpstreamFirstSent: -1, UpstreamLastSent: -1, UpstreamHead: -1, UpstreamEnd: -1, DownstreamHead: -1, End: -1}

@@ -66,15 +66,15 @@ func (s *Server) link(come map[string]*config.Extension) {
 			continue
 		}
 		same = false
-		next.list[i] = s.compile(f, from)
+		next.list[i] = s.compile(f, from, s.config.Filters[:i])
 	}
 	if !same {
 		s.links.Store(next)
 	}
 }
 
-// compile makes one filter, of its own configuration or of what has come for it.
-func (s *Server) compile(f *config.HTTPFilter, from *config.Extension) link {
+// compile makes one filter, of its own configuration or of what has come for it, which stands behind others.
+func (s *Server) compile(f *config.HTTPFilter, from *config.Extension, behind []config.HTTPFilter) link {
 	o := s.origin
 	kind, c := f.Type, f.Config
 	if from != nil {
@@ -82,6 +82,11 @@ func (s *Server) compile(f *config.HTTPFilter, from *config.Extension) link {
 	}
 	site := filters.Site{StatPrefix: "http." + s.config.StatPrefix + ".", Stats: o.Stats, Kept: &o.Kept, Mates: s.mates, Health: &o.Health, Cluster: o.Cluster, Node: o.Node, NodeAs: o.NodeAs,
 		Name: f.Name, Place: s.listener + "/" + s.chainID + "/" + f.Name}
+	for i := range behind {
+		if behind[i].Name == f.Name {
+			site.Place += "+" // each of several of a name has a place of its own
+		}
+	}
 	for i := range o.Specs {
 		if o.Specs[i].Name == kind {
 			return link{name: f.Name, off: f.Disabled, hooks: o.Specs[i].Hooks, make: o.Specs[i].Build(c, site), from: from}

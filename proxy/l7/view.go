@@ -51,11 +51,7 @@ func (x *exchange) SetMetadata(namespace, key string, value any) bool {
 		}
 	}
 	if m == nil {
-		if x.entry.Metadata == nil {
-			x.entry.Metadata = config.Metadata{}
-		}
-		m = map[string]any{}
-		x.entry.Metadata[namespace] = m
+		m = x.spare.namespace(&x.entry.Metadata, namespace)
 	}
 	m[key] = value
 	return true
@@ -92,6 +88,14 @@ func (x *exchange) OfConnection(key any, make func() any) any {
 		c.kept[key] = v
 	}
 	return v
+}
+
+// Path implements filters.Exchange.
+func (x *exchange) Path() []byte {
+	if x.match(); x.table == nil {
+		return x.request.Path()
+	}
+	return x.table.Path(&x.input)
 }
 
 // Random implements filters.Exchange.

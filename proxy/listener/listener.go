@@ -290,13 +290,16 @@ func (p *port) serve(c *Chain, a *loop.Pending) {
 	}
 }
 
-// give lets the chain's server have a connection.
+// give lets the chain's server have a connection that stands, if the chain's rules let it.
 func (p *port) give(c *Chain, a *loop.Pending) {
+	v := c.Rules.Judge(p.TCP, a)
 	switch {
+	case c.TCP != nil:
+		c.TCP.Serve(p.TCP, a, v) // which logs those, too, that may not stand
+	case v != nil && v.Denied != "":
+		v.TurnAway(p.TCP, a)
 	case c.HTTP != nil:
 		c.HTTP.Serve(p.HTTP, a, c.requests.Loop(p.Loop.Index()))
-	case c.TCP != nil:
-		c.TCP.Serve(p.TCP, a)
 	default:
 		c.Answer.Serve(p.TCP, a)
 	}

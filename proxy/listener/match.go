@@ -18,6 +18,7 @@ import (
 type Chain struct {
 	Config *config.FilterChain
 	Guards l4.Guards
+	Rules  *l4.Rules    // nil: none
 	TLS    *tls.Context // nil: plain text
 	HTTP   *l7.Server
 	TCP    *l4.Server

@@ -109,6 +109,12 @@ func (t *Table) redirects(v *virtualHost, r *http.Request) bool {
 	return v.config.RequireTLS != config.TLSNone && !cameByTLS(r) && (v.config.RequireTLS == config.TLSAll || !r.Has(http.XEnvoyInternal))
 }
 
+// Path is the path as routes are matched by, valid until the next look at it.
+func (t *Table) Path(in *Input) []byte {
+	t.look(in)
+	return in.path
+}
+
 // look finds the path as rules see it.
 func (t *Table) look(in *Input) {
 	in.path = bare(in.Request.Path())

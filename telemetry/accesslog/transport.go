@@ -20,6 +20,8 @@ type Transport interface {
 	AskedName() string
 	// Peer is what the peer has shown, the leaf first.
 	Peer() []*x509.Certificate
+	// Verified tells whether that ends with a root that is trusted, or is known by its sum.
+	Verified() bool
 	// Issuer is the leaf's, in a chain that is trusted; nil: there is none, or the leaf is trusted itself.
 	Issuer() *x509.Certificate
 	// Own is what we show, whether it was asked for or not; nil: we have none.

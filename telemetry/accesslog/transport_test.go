@@ -27,6 +27,7 @@ type spoken struct {
 func (s *spoken) Suite() uint16                           { return 0x1301 }
 func (s *spoken) Agreed() (version, cipher, group string) { return s.version, s.cipher, s.group }
 func (s *spoken) AskedName() string                       { return "server.test" }
+func (s *spoken) Verified() bool                          { return true }
 func (s *spoken) Peer() []*x509.Certificate               { return s.peer }
 func (s *spoken) Issuer() *x509.Certificate               { return s.issuer }
 func (s *spoken) Own() *x509.Certificate                  { return s.own }

@@ -22,6 +22,7 @@ type spoken struct {
 func (s *spoken) Suite() uint16                              { return 0x1301 }
 func (s *spoken) Agreed() (version, cipher, group string)    { return "TLSv1.3", "C", "G" }
 func (s *spoken) AskedName() string                          { return "" }
+func (s *spoken) Verified() bool                             { return true }
 func (s *spoken) Peer() []*x509.Certificate                  { return s.peer }
 func (s *spoken) Issuer() *x509.Certificate                  { return nil }
 func (s *spoken) Own() *x509.Certificate                     { return s.own }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -95,8 +96,9 @@ spec:
 		run(t, program(t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning")
 	}
 	client := &http.Client{Timeout: deadline, Transport: &http.Transport{DisableKeepAlives: true}}
+	method := http.MethodGet
 	ask := func(port int) string {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", port), nil)
+		r, err := http.NewRequestWithContext(t.Context(), method, fmt.Sprintf("http://127.0.0.1:%d/", port), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,9 +132,6 @@ spec:
 	if len(st.Refused) > 0 || len(st.Problems) > 0 {
 		t.Errorf("refused %+v, problems %+v", st.Refused, st.Problems)
 	}
-	if name != "envoy" {
-		return // weft has no filter yet that says who may ask
-	}
 	policy := func(who string) string {
 		return "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: web, namespace: shop}\n" +
 			"spec: {selector: {matchLabels: {app: web}}, rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/" + who + "]}}]}]}\n"
@@ -141,4 +140,12 @@ spec:
 	becomes("for others only", out, "403 RBAC: access denied")
 	p.write("access.yaml", policy("client"))
 	becomes("for this one", out, proven)
+	p.write("deny.yaml", "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: reads, namespace: shop}\n"+
+		"spec: {action: DENY, selector: {matchLabels: {app: web}}, rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/client]}}], to: [{operation: {methods: [GET], ports: [\""+strconv.Itoa(in)+"\"]}}]}]}\n")
+	becomes("to read", out, "403 RBAC: access denied")
+	method = http.MethodPost
+	becomes("to write", out, proven)
+	if st := p.status(); len(st.Problems) > 0 || slices.ContainsFunc(st.Refused, func(r push.Refusal) bool { return r.Name != "virtualOutbound" }) {
+		t.Errorf("with policies, refused %+v, problems %+v", st.Refused, st.Problems)
+	}
 }

@@ -51,6 +51,9 @@ var explained = []difference{
 	because(`log\d+:DOWNSTREAM_(DECOMPRESSED_)?HEADER_BYTES_SENT$`, "Envoy notes it after the moment at which a tunnel is told of; fields that are explained above, and milliseconds of more or fewer digits, have other sizes"),
 	because(`^(requests/log[047]|heads-large/log1|underscores-reject/log0):DOWNSTREAM_(DECOMPRESSED_)?HEADER_BYTES_RECEIVED$`, "of a head that is refused nothing has come; Envoy counts what it had read when it refused"),
 	because(`^(speaking/log1|answers/log14):UPSTREAM_(DECOMPRESSED_)?HEADER_BYTES_RECEIVED$`, "of a response that cannot be read nothing has come; Envoy counts up to the field that it cannot read"),
+	because(`^access-tcp-(denied|empty)/(0/rest|cluster\.|tcp\..*_rx_bytes_total)`, "nobody is dialled for a connection that rules deny, and what it says is not read; Envoy dials before it asks"),
+	because(`^access-http-denied/(0/answer0|http\.)`, "a connection that rules deny is no connection of the manager's, and what it says is not read"),
+	because(`^access-fragment/log0`, "a target with a fragment is not taken down, since it is refused before it is read whole"),
 	because(`^upgrades/log5:ROUTE_RESOLUTION_COUNT$`, "an upgrade to h2c is looked for with its fields and without them"),
 	because(`log\d+:RESPONSE_HEADERS_BYTES$`, "connection and transfer-encoding are not among the fields yet when Envoy counts"),
 	because(`log\d+:REQUEST_HEADERS_BYTES$`, "Envoy counts connection, transfer-encoding and fields with empty values as they stand in its map"),
@@ -94,6 +97,8 @@ var explained = []difference{
 
 // explainedTLS are those of TLS.
 var explainedTLS = []difference{
+	because(`^access-peer-(dns|uri|subject|pattern|empty)-untrusted/`, "what a certificate says that nobody vouches for is nobody's name; Envoy takes it for one"),
+	because(`^access-peer-tcp/http\..*_rx_bytes_total`, "what a connection says that rules deny is not read"),
 	because(`^tls-(choice|choice-nameless|choice-rsa|scan)-odd/`, "a client that has suites for RSA only gets the certificate of RSA; Envoy shows it the other one, and it goes away"),
 	because(`^tls-domains(-titles)?-odd/`, "a certificate with two URIs is nobody's (SPIFFE X.509-SVID §5.2), and one that is for servers is no client's; Envoy's validator takes both"),
 	because(`^tls-host-odd/`, "Envoy has not built system_root_certs yet, and asks for no certificate"),

@@ -18,7 +18,7 @@ import (
 )
 
 // corpus is all that is asked of both.
-var corpus = apart(slices.Concat(routing, heads, attempts, filtered, bodies, wire, logging, clustered, tables, listening, limiting, replies, metadata, matching, running, libraries, following, statistics, early, detections, leading, calls))
+var corpus = apart(slices.Concat(routing, heads, attempts, filtered, bodies, wire, logging, clustered, tables, listening, limiting, replies, metadata, matching, running, libraries, following, statistics, early, detections, leading, calls, access))
 
 // odd are exchanges that differ in what is explained, by the scenario and their place in it. They are made a scenario of their own, so that
 // the numbers of the others can be compared.

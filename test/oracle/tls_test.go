@@ -104,7 +104,7 @@ func sds(file, name string) string {
 }
 
 // secured are scenarios of TLS.
-var secured = apart(slices.Concat(meetings, transports))
+var secured = apart(slices.Concat(meetings, transports, accessOfPeers))
 
 // meetings are those of what is agreed on and who is believed.
 var meetings = []scenario{

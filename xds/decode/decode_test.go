@@ -144,7 +144,10 @@ filter_chains:
 			chain + `route_config.virtual_hosts[0].domains[1]: "*" belongs to virtual_hosts[0] already`,
 			chain + "route_config.virtual_hosts[0].routes[1].match.safe_regex.regex: not a pattern of RE2: error parsing regexp: missing closing ): `(`",
 			chain + `http_filters[0]: the router ends the chain: it must be the last of the 2 filters`,
-			chain + `http_filters[1].name: http_filters[0] is called "r", too: routes could not tell them apart`,
+		}},
+		{"two filters of a name", hcm(`route_config: {}
+      http_filters: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer, max_request_bytes: 1}}, {name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer, max_request_bytes: 2}}, ` + strings.Replace(router, "r,", "x,", 1) + `]`), []string{
+			chain + `http_filters[2].name: http_filters[1] is called "x", too, and is of another kind: routes could not tell them apart`,
 		}},
 		{"type that is not run", hcm(`route_config: {}
       http_filters: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.config.core.v3.Locality}}, ` + router + `]`), []string{

@@ -171,8 +171,9 @@ func (s *session) httpFilters(h *config.HTTP, list []*hcmv3.HttpFilter, p *at) {
 	names := map[string]int{}
 	for i, m := range list {
 		p := p.item(i)
-		if j, ok := names[m.GetName()]; ok {
-			s.problem(p.field("name"), "http_filters[%d] is called %q, too: routes could not tell them apart", j, m.GetName())
+		// Several of a kind may share a name, as Istio's rules that deny and that allow do: what a route says is for all of them.
+		if j, ok := names[m.GetName()]; ok && (m.GetConfigDiscovery() != nil || list[j].GetTypedConfig().GetTypeUrl() != m.GetTypedConfig().GetTypeUrl()) {
+			s.problem(p.field("name"), "http_filters[%d] is called %q, too, and is of another kind: routes could not tell them apart", j, m.GetName())
 		}
 		names[m.GetName()] = i
 		if m.GetConfigDiscovery() != nil {

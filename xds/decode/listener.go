@@ -18,6 +18,7 @@ import (
 	echov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/echo/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	ratev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/local_ratelimit/v3"
+	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	setv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/set_filter_state/v3"
 	sniv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/sni_cluster/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
@@ -28,7 +29,7 @@ import (
 // defaultBacklog is the length of the accept queue that Envoy asks for; the kernel cuts it to net.core.somaxconn.
 const defaultBacklog = math.MaxInt32
 
-// maxGuards is how many limits of connections a chain may have.
+// maxGuards is how many limits and rules of connections a chain may have.
 const maxGuards = 64
 
 func (s *session) listener(m *listenerv3.Listener, p *at) *config.Listener {
@@ -193,9 +194,7 @@ func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterCh
 		case *directv3.Config:
 			c.Answer = &config.Answer{Text: s.data(m.GetResponse(), maxDataSource, p.field("response"))}
 		case *limitv3.ConnectionLimit:
-			if last = false; len(c.Guards) == maxGuards {
-				s.problem(p, "more than %d limits of connections in one chain", maxGuards)
-			}
+			last = false
 			c.Guards = append(c.Guards, config.Guard{
 				StatPrefix: m.GetStatPrefix(),
 				Off:        m.GetRuntimeEnabled() != nil && !m.GetRuntimeEnabled().GetDefaultValue().GetValue(),
@@ -211,6 +210,17 @@ func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterCh
 				Off:        m.GetRuntimeEnabled() != nil && !m.GetRuntimeEnabled().GetDefaultValue().GetValue(),
 				Rate:       &rate,
 				ShareKey:   m.GetShareKey(),
+			})
+		case *rbacv3.RBAC:
+			last = false
+			c.Guards = append(c.Guards, config.Guard{
+				StatPrefix: m.GetStatPrefix(),
+				Delay:      s.duration(m.GetDelayDeny(), 0, p.field("delay_deny")),
+				Access: &config.AccessCheck{
+					Rules:        s.accessRules(m.GetRules(), ofConnections, p.field("rules")),
+					Shadow:       s.accessRules(m.GetShadowRules(), ofConnections, p.field("shadow_rules")),
+					ShadowPrefix: m.GetShadowRulesStatPrefix(),
+				},
 			})
 		case *setv3.Config:
 			last = false
@@ -236,6 +246,9 @@ func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterCh
 		case !last && i == len(list)-1:
 			s.problem(p, "it passes connections on: the last filter must take them, as HttpConnectionManager or TcpProxy do")
 		}
+	}
+	if len(c.Guards) > maxGuards {
+		s.problem(p, "more than %d limits and rules of connections in one chain", maxGuards)
 	}
 	return c
 }

@@ -65,3 +65,21 @@ func looksBack(re *syntax.Regexp) bool {
 	}
 	return false
 }
+
+// contained is the longest literal that is in whatever matches a pattern; "" if there is none.
+func contained(pattern string) (literal string) {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return ""
+	}
+	parts := []*syntax.Regexp{re}
+	if re.Op == syntax.OpConcat {
+		parts = re.Sub
+	}
+	for _, part := range parts {
+		if text := string(part.Rune); part.Op == syntax.OpLiteral && part.Flags&syntax.FoldCase == 0 && len(text) > len(literal) && !strings.ContainsRune(text, utf8.RuneError) {
+			literal = text
+		}
+	}
+	return literal
+}

@@ -17,6 +17,16 @@ func TestSplitPattern(t *testing.T) {
 	}
 }
 
+func TestContained(t *testing.T) {
+	for pattern, want := range map[string]string{
+		`.*/ns/a/.*`: "/ns/a/", `spiffe://.+/ns/shop/(.+/|)sa/a\.b(/.+)?`: "spiffe://", `a|b`: "", `(?i)abc.`: "", `abc`: "abc", `a(bcd)e?f`: "a", `.+`: "", `(`: "", `a.bcd.ef`: "bcd",
+	} {
+		if got := contained(pattern); got != want {
+			t.Errorf("%s contains %q, want %q", pattern, got, want)
+		}
+	}
+}
+
 // FuzzSplitPattern: in two pieces a pattern means what it means in one.
 func FuzzSplitPattern(f *testing.F) {
 	for _, pattern := range []string{`/a/[0-9]+`, `/a|/b`, `/a(?i)B.*`, `/é.*`, `/a$`, `/a.\z`, `/(?s:.)x`, `/a\b`, `/a{2,3}`, `/\Qa.b\E.`, `/[^/]+/x`} {
@@ -31,6 +41,9 @@ func FuzzSplitPattern(f *testing.F) {
 		}
 		if _, err := regexp.Compile(pattern); err != nil {
 			return
+		}
+		if whole.MatchString(path) && !strings.Contains(path, contained(pattern)) {
+			t.Errorf("%q matches %q, which does not contain %q", path, pattern, contained(pattern))
 		}
 		begins, follows := splitPattern(pattern)
 		if begins == "" {

@@ -23,6 +23,7 @@ var filterMessages = map[place][]string{
 		"envoy.extensions.filters.http.health_check.v3.HealthCheck",
 		"envoy.extensions.filters.http.on_demand.v3.OnDemand",
 		"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+		"envoy.extensions.filters.http.rbac.v3.RBAC",
 		"envoy.extensions.filters.http.set_filter_state.v3.Config",
 	},
 	inRoute: {
@@ -35,6 +36,7 @@ var filterMessages = map[place][]string{
 		"envoy.extensions.filters.http.header_to_metadata.v3.Config",
 		"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
 		"envoy.extensions.filters.http.on_demand.v3.PerRouteConfig",
+		"envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
 		"envoy.extensions.filters.http.set_filter_state.v3.Config",
 	},
 }
@@ -267,6 +269,22 @@ var filterTable = table{
 		"rate_limits":                                run,
 		"max_dynamic_descriptors":                    harmless("descriptors whose values are not listed are refused"),
 		"enable_retry_after_header":                  run,
+	},
+	"envoy.extensions.filters.http.rbac.v3.RBAC": {
+		"rules":                    run,
+		"rules_stat_prefix":        run,
+		"matcher":                  later(accessMatchers),
+		"shadow_rules":             run,
+		"shadow_matcher":           later(accessMatchers),
+		"shadow_rules_stat_prefix": run,
+		"track_per_rule_stats":     run,
+	},
+	"envoy.extensions.filters.http.rbac.v3.RBACPerRoute": {
+		"rbac": run,
+	},
+	"envoy.config.rbac.v3.SourcedMetadata": {
+		"metadata_matcher": run,
+		"metadata_source":  oneOf("DYNAMIC", "ROUTE"),
 	},
 	"envoy.type.v3.HttpStatus": {
 		"code": statuses,

@@ -136,6 +136,7 @@ var listenerTable = table{
 			"envoy.extensions.filters.network.echo.v3.Echo",
 			"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
 			"envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit",
+			"envoy.extensions.filters.network.rbac.v3.RBAC",
 			"envoy.extensions.filters.network.set_filter_state.v3.Config",
 			"envoy.extensions.filters.network.sni_cluster.v3.SniCluster",
 			"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",

@@ -224,7 +224,7 @@ func (s *session) stringMatch(m *matcherv3.StringMatcher, p *at) (c config.Strin
 	case *matcherv3.StringMatcher_Contains:
 		c.Kind, c.Value = config.StringContains, v.Contains
 	case *matcherv3.StringMatcher_SafeRegex:
-		c.Kind, c.Regex = config.StringRegex, s.regex(v.SafeRegex, p.field("safe_regex"))
+		c.Kind, c.Regex, c.Value = config.StringRegex, s.regex(v.SafeRegex, p.field("safe_regex")), contained(v.SafeRegex.GetRegex())
 		if c.IgnoreCase {
 			s.problem(p.field("ignore_case"), "has no effect on safe_regex: begin the pattern with (?i)")
 		}
