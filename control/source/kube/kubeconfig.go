@@ -106,6 +106,8 @@ func harmless(c *api.Config) error {
 			return no(field("server"), "nobody could be told from it who shows that he is the API server", "https://HOST:PORT")
 		case cluster.CertificateAuthority != "":
 			return no(field("certificate-authority"), file, "certificate-authority-data")
+		case cluster.ProxyURL != "":
+			return no(field("proxy-url"), "it has weftd connect to a host of somebody's choice", "the API server itself")
 		case cluster.InsecureSkipTLSVerify:
 			return no(field("insecure-skip-tls-verify"), "it has anybody believed to be the API server, and shown the token", "certificate-authority-data")
 		}

@@ -40,6 +40,7 @@ func TestKubeconfigsOfOthers(t *testing.T) {
 		{"a file with a key", letter(server, "client-certificate-data: YQ==, client-key: /etc/a.key"), "", "users[u].client-key is refused"},
 		{"a file with an authority", letter(server+", certificate-authority: /etc/ca.pem", token), "", "clusters[c].certificate-authority is refused"},
 		{"anybody", letter(server+", insecure-skip-tls-verify: true", token), "", "clusters[c].insecure-skip-tls-verify is refused"},
+		{"a proxy", letter(server+", proxy-url: \"http://10.0.0.1:3128\"", token), "", "clusters[c].proxy-url is refused"},
 		{"plain text", letter(`server: "http://one.test"`, token), "", "clusters[c].server is refused"},
 		{"no server", letter("", token), "", "clusters[c].server is refused"},
 		{"no kubeconfig", "[", "", "cannot be read"},
