@@ -13,10 +13,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/sys/unix"
 )
 
 // patience bounds every wait.
@@ -221,6 +223,40 @@ type upstream struct {
 	echo    int // bytes that a tunnel sends back before it ends
 	came    chan struct{}
 	reading atomic.Int64 // connections in the middle of a request
+	stands  net.Listener
+	open    map[net.Conn]bool
+}
+
+// busy tells whether somebody is in the middle of a request, or has said something that was not looked at yet.
+func (u *upstream) busy() bool {
+	if u.reading.Load() > 0 {
+		return true
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	waits := func(c syscall.Conn, ask func(fd int) (int, error)) bool {
+		raw, err := c.SyscallConn()
+		n := 0
+		if err == nil {
+			raw.Control(func(fd uintptr) { n, _ = ask(int(fd)) })
+		}
+		return n > 0
+	}
+	if l, ok := u.stands.(*net.TCPListener); ok && waits(l, func(fd int) (int, error) {
+		i, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return 0, err
+		}
+		return int(i.Unacked), nil // of a socket that listens: who waits to be accepted (tcp(7))
+	}) {
+		return true
+	}
+	for c := range u.open {
+		if t, ok := c.(*net.TCPConn); ok && waits(t, func(fd int) (int, error) { return unix.IoctlGetInt(fd, unix.TIOCINQ) }) {
+			return true
+		}
+	}
+	return false
 }
 
 func serve(t *testing.T, name string, secure *tls.Config) *upstream {
@@ -236,13 +272,26 @@ func serve(t *testing.T, name string, secure *tls.Config) *upstream {
 
 // serve answers who comes to a listener, until it is closed.
 func (u *upstream) serve(l net.Listener) {
+	u.mu.Lock()
+	if u.stands == nil {
+		u.stands, u.open = l, map[net.Conn]bool{}
+	}
+	u.mu.Unlock()
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go u.talk(c)
+			u.mu.Lock()
+			u.open[c] = true
+			u.mu.Unlock()
+			go func() {
+				u.talk(c)
+				u.mu.Lock()
+				delete(u.open, c)
+				u.mu.Unlock()
+			}()
 		}
 	}()
 }

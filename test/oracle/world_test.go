@@ -529,13 +529,13 @@ func (s *side) run(c *scenario) (seen []fact) {
 		seen[i].value = s.mask(c, seen[i].what, seen[i].value)
 	}
 	// What Envoy gives up in the middle it ends in its own time, and the upstream tells of it then: that is not the next scenario's.
-	for end, tick := time.Now().Add(2*time.Second), time.NewTicker(time.Millisecond); time.Now().Before(end); <-tick.C {
-		reading := int64(0)
+	quiet := 0 // looks in a row: between what has been read and what is counted there is a moment
+	for end, tick := time.Now().Add(2*time.Second), time.NewTicker(time.Millisecond); quiet < 2 && time.Now().Before(end); <-tick.C {
+		quiet++
 		for _, u := range s.up {
-			reading += u.reading.Load()
-		}
-		if reading == 0 {
-			break
+			if u.busy() {
+				quiet = 0
+			}
 		}
 	}
 	return seen
