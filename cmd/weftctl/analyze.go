@@ -23,19 +23,21 @@ import (
 
 const analyzeHelp = `Say what is wrong with a mesh's objects before weftd has them: what cannot be read, what breaks Istio's rules, what is there twice, what
 weftd does not run yet, and, if there are services among them, what names a host, a subset, a gateway or a route that is not there. It is what
-weftd itself would say of them, and nobody is asked.
+weftd itself would say of them, and nobody is asked. With --live weftd is asked instead, what it says of the objects that it has, of all its sources.
 
 PATH is a file, a directory, of which the files count that weftd would read there, or - for standard input.
 Exit code: 0 if nothing is wrong, or there are warnings alone, 1 if something is, 2 if asked wrongly.
 
 Usage:
   weftctl analyze PATH... [flags]
+  weftctl analyze --live [flags]
 
 Examples:
   weftctl analyze mesh
   weftctl analyze canary.yaml --mesh-config mesh.yaml
   kubectl get virtualservices,destinationrules -A -o yaml | weftctl analyze -
-  weftctl analyze mesh -o json`
+  weftctl analyze mesh -o json
+  weftctl analyze --live                        of the mesh that is served now`
 
 // findings are what is found out about a mesh's objects, for people and for programs.
 type findings struct {
@@ -54,6 +56,9 @@ type finding struct {
 }
 
 func runAnalyze(args []string, s streams) int {
+	if i := slices.IndexFunc(args, func(a string) bool { return a == "--live" || a == "-live" }); i >= 0 {
+		return liveCommand().do(slices.Delete(slices.Clone(args), i, i+1), s)
+	}
 	var form, meshConfig string
 	paths, err := parsed("analyze", analyzeHelp, args, s.out, func(set *flag.FlagSet) {
 		formFlag(set, &form, tables)

@@ -119,6 +119,10 @@ func TestStatus(t *testing.T) {
 		t.Errorf("what is wrong with objects is not said:\n%s", out)
 	}
 
+	if code, out, wrong := control("analyze", "--live", "--server", p.AdminAddress.String()); code != exitFailed || !strings.Contains(out, "spec.http[0].route[0].wieght") || !strings.Contains(out, "WasmPlugin a/plug") || !strings.Contains(wrong, "1 objects are wrong") {
+		t.Errorf("analyze --live: exit code %d, %q, %q", code, out, wrong)
+	}
+
 	one, two := askClusters(t, p, "one.a"), askClusters(t, p, "two.b")
 	out = says(t, "2 proxies, 0 synced, 0 refused", "status")
 	if !strings.Contains(out, "PROXY NAMESPACE PEER SINCE CLUSTERS STATE\none.a a PLACE ") || strings.Count(out, "waits ") != 4 {
