@@ -70,17 +70,24 @@ func (m *Machines) lookAround(ctx context.Context) {
 			}
 		})
 	})
-	tick := time.NewTicker(looking)
+	tick := time.NewTimer(looking)
 	defer tick.Stop()
+	first := m.first
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case s.leads = <-turns:
 			m.Log.Info("takes away the WorkloadEntries of machines that have gone")
+		case <-first:
+			first = nil
 		case <-tick.C:
 		}
-		m.look(s, m.Mesh())
+		if m.look(s, m.Mesh()); len(s.entries) == 0 && first != nil { // there is nobody to look after
+			tick.Reset(resting)
+		} else {
+			tick.Reset(looking)
+		}
 		leads := s.leads != nil && s.leads.Err() == nil
 		if m.Stats != nil {
 			m.Stats.Set(leading, map[bool]uint64{true: 1}[leads])

@@ -26,7 +26,9 @@ const (
 	firstPause, lastPause = time.Second, 30 * time.Second
 	// looking is how often the mesh is looked at, and settling how long it may take to show what was written.
 	looking, settling = time.Second, 3 * time.Second
-	never             = 24 * time.Hour
+	// resting is how often it is looked at while no machine has ever been here: an idle mesh costs nothing.
+	resting = 10 * time.Second
+	never   = 24 * time.Hour
 )
 
 // weftd is how names of control planes begin whose entries are theirs to take away: others, such as istiod's, look after theirs.
