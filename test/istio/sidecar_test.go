@@ -3,6 +3,7 @@ package istio
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -59,16 +60,20 @@ type sidecar struct {
 	plane, secrets                *xds.Plane
 }
 
-// free are ports that nobody has.
+// free are ports that nobody has, and that the kernel gives nobody by itself: whoever connects in another test must not have one meanwhile.
 func free(t testing.TB, n int) (ports []int) {
 	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for tries := 0; len(ports) < n; tries++ {
+		if tries > 1000 {
+			t.Fatal("there are no free ports")
+		}
+		port := 10_000 + rand.IntN(6_000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
 	return ports
 }
