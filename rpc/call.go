@@ -96,11 +96,10 @@ func (x *call) end(why error) {
 	c := x.conn
 	c.line.Lock()
 	defer c.line.Unlock()
-	if why != nil && x.HTTP != nil {
-		x.Close(why)
-	} else if why == nil {
-		x.Drop()
+	if why != nil && (x.HTTP != nil || x.Waiting() > 0) {
+		x.Refuse(why)
 	}
+	x.Drop()
 	if x.HTTP != nil {
 		x.HTTP.Reset(http2.Cancel)
 		c.line.Wake()

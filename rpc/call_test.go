@@ -422,6 +422,33 @@ func TestWhatIsGivenUpIsNotHeld(t *testing.T) {
 		}
 		return nil
 	})
+	within(t, nil, func(f *http2.Framer, peer net.Conn) { // and who has answered with more than was taken
+		called(f, peer)
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, BlockFragment: []byte("\x88\x0f\x10\x10application/grpc")})
+		f.WriteData(1, false, []byte{0, 0, 0, 0, 1, 'a'})
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndStream: true, EndHeaders: true, BlockFragment: []byte("\x00\x0bgrpc-status\x010")})
+	}, func(c *Conn) error {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		stream, err := c.NewStream(ctx, both, "/test/Many")
+		if err != nil {
+			return err
+		}
+		stream.CloseSend()
+		if _, err := stream.Header(); err != nil {
+			return err
+		}
+		time.Sleep(time.Second)
+		cancel()
+		time.Sleep(time.Second)
+		c.line.Lock()
+		n := c.line.Held()
+		c.line.Unlock()
+		if err := stream.RecvMsg(&Body{}); n != 0 || status.Code(err) != codes.Canceled {
+			t.Errorf("%d bytes are held; %v", n, err)
+		}
+		return nil
+	})
 	within(t, nil, func(f *http2.Framer, peer net.Conn) { // who says that there is room for much, and reads nothing
 		io.CopyN(io.Discard, peer, int64(len(http2.ClientPreface)))
 		go f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})

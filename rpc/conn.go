@@ -51,6 +51,7 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 var options = line.Options{
 	HTTP2:      http2.Options{InitialStreamWindow: window, MaxStreamWindow: window, MaxConnWindow: window, StreamErrors: true},
 	MaxMessage: MaxMessage,
+	Aside:      true,
 	MaxHeld:    MaxMessage, // a server that a cluster names may have as much of several calls
 	Room: func(n int) []byte {
 		if n < pooled {

@@ -25,14 +25,14 @@ const (
 // enter gives the changes by which Ingresses are carried out as they are now: requests in plain text come in by one Gateway of all, those over TLS by one for each Ingress, at the workloads that
 // MeshConfig chooses, and each host is a VirtualService with the paths of all Ingresses that are about it, as with Istio.
 func (m *Mesh) enter(before *Mesh, news *[kinds]touched) (changes []source.Change) {
-	all := m.objects[source.Ingress].All()
-	if news[source.Ingress] == nil && (len(all) == 0 || m.Settings == before.Settings && news[source.IngressClass] == nil && news[source.Service] == nil) {
+	objects := m.objects[source.Ingress]
+	if news[source.Ingress] == nil && (len(objects.spaces) == 0 || m.Settings == before.Settings && news[source.IngressClass] == nil && news[source.Service] == nil) {
 		return nil
 	}
 	now := map[source.Key]*source.Object{}
 	routes := map[*source.Object][]entryRoute{}
 	hosts := map[string]*source.Object{}
-	for _, o := range all {
+	for _, o := range objects.All() {
 		if !m.carriedOut(o) {
 			continue
 		}

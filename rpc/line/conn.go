@@ -36,6 +36,8 @@ type Options struct {
 	MaxHeld int
 	// Room is for a message of that many bytes of which the beginning has come; nil: it grows as it comes.
 	Room func(n int) []byte
+	// Aside has each burst be written on a goroutine of its own, so that nobody who gives up is held by a peer who does not read. Who says little can afford it.
+	Aside bool
 	// TooLarge is told of a message that was refused for its size, or because too much of others waits; nil: nobody is.
 	TooLarge func()
 }
@@ -128,9 +130,28 @@ func (c *Conn) Read() error {
 	}
 }
 
-// Flush writes what is to be written, unless somebody is at it, who then goes on with it. It is called with the lock held, which it lets go while it
-// writes. An error is the connection's end.
+// Flush writes what is to be written, or has it be written, unless somebody is at it, who then goes on with it. It is called with the lock held, which it lets go
+// while it writes. An error is the connection's end.
 func (c *Conn) Flush() error {
+	switch {
+	case !c.options.Aside:
+		c.write()
+	case len(c.out) > 0 && !c.writing && !c.gone:
+		c.writing = true
+		go func() {
+			c.Lock()
+			defer c.Unlock()
+			c.writing = false
+			c.write()
+		}()
+	}
+	if c.gone {
+		return net.ErrClosed
+	}
+	return nil
+}
+
+func (c *Conn) write() {
 	for len(c.out) > 0 && !c.writing && !c.gone {
 		b := c.out
 		c.out, c.spare, c.away, c.writing = c.spare, nil, len(b), true
@@ -149,10 +170,6 @@ func (c *Conn) Flush() error {
 		}
 		c.written.Broadcast()
 	}
-	if c.gone {
-		return net.ErrClosed
-	}
-	return nil
 }
 
 // Lose says that nothing more comes or goes, and why, if it is anybody's fault. The first time counts. It is called with the lock held.

@@ -136,9 +136,8 @@ func (x *Stream) Over() {
 
 // Close lets what has come go, and what still comes: why is what Take says from now on.
 func (x *Stream) Close(why error) {
-	x.Wrong = why
+	x.Refuse(why)
 	x.Drop()
-	poke(x.come)
 	if x.stalled && x.HTTP != nil { // so that the stream can end when all has come
 		x.stalled = false
 		x.HTTP.Again()

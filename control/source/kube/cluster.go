@@ -95,7 +95,7 @@ func New(o Options) *Cluster {
 		switch {
 		case len(form.Versions) == 0:
 			continue // it is in a ConfigMap
-		case (taught(kind) || entry(kind)) && o.Discovery:
+		case taught(kind) && o.Discovery || entry(kind) && o.Attached:
 			continue
 		case kind == source.Pod:
 			f.fields = "status.phase!=Succeeded,status.phase!=Failed"
@@ -129,7 +129,7 @@ func New(o Options) *Cluster {
 	return c
 }
 
-// entry tells whether a kind is about Ingresses. They are not waited for: who may not read them has none, which is said.
+// entry tells whether a kind is about Ingresses, which are read of the first cluster alone, as at Istio. They are not waited for: who may not read them has none, which is said.
 func entry(kind source.Kind) bool { return kind == source.Ingress || kind == source.IngressClass }
 
 // reader reads objects of a kind.

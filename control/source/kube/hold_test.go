@@ -304,3 +304,20 @@ func BenchmarkReadEvents(b *testing.B) {
 		})
 	}
 }
+
+// Ingresses are read of the first cluster alone, whatever else an attached one gives.
+func TestIngressesAreTheFirstClusters(t *testing.T) {
+	for _, one := range []struct {
+		o    Options
+		want bool
+	}{{Options{}, true}, {Options{Attached: true}, false}, {Options{Attached: true, Discovery: true}, false}} {
+		one.o.Server, one.o.Log = &Server{Name: "one"}, slog.New(slog.DiscardHandler)
+		read := map[string]bool{}
+		for _, f := range New(one.o).feeds {
+			read[f.what] = true
+		}
+		if read["ingresses.networking.k8s.io"] != one.want || read["ingressclasses.networking.k8s.io"] != one.want || !read["services"] {
+			t.Errorf("attached %v, discovery %v: %v", one.o.Attached, one.o.Discovery, read)
+		}
+	}
+}
