@@ -111,7 +111,7 @@ func (p *Plane) ready(w http.ResponseWriter, _ *http.Request) {
 		text := fmt.Sprintf("waits for what these have to tell: %q", s.Awaits)
 		for _, c := range s.Clusters {
 			for _, why := range c.Waits {
-				if c.Type != firstCluster {
+				if c.Type != FirstCluster {
 					why = c.Name + ": " + why
 				}
 				text += "\n" + why
@@ -133,7 +133,7 @@ func (p *Plane) status(w http.ResponseWriter, _ *http.Request) {
 	for _, c := range s.Clusters {
 		for _, why := range c.Waits {
 			switch {
-			case c.Type == firstCluster:
+			case c.Type == FirstCluster:
 				s.Awaits = append(s.Awaits, fromCluster+": "+why)
 			case len(s.Awaits) > 0: // later nobody waits for it
 				s.Awaits = append(s.Awaits, fromAttached(c.Name)+": "+why)

@@ -23,6 +23,7 @@ type attachment struct {
 	kubeconfig, context string
 	discovery           bool   // of it Istio's kinds are not read
 	from                string // for people
+	wrong               string // why it cannot be said how it is reached; empty: it can
 }
 
 // attached is a cluster of a name that somebody attaches.
@@ -169,9 +170,9 @@ func (c *clusters) follow(ctx context.Context) {
 				case e.Gone():
 					delete(all, name)
 				case err != nil:
-					all[name] = attachment{from: byStore + ", and " + err.Error()}
+					all[name] = attachment{from: byStore, wrong: err.Error()}
 				default:
-					all[name] = attachment{one.Kubeconfig, one.Context, one.Discovery, byStore + ", " + one.Author}
+					all[name] = attachment{kubeconfig: one.Kubeconfig, context: one.Context, discovery: one.Discovery, from: byStore + ", " + one.Author}
 				}
 			}
 			c.say(byStore, all)
@@ -296,6 +297,9 @@ func (c *clusters) attach(ctx context.Context, name string, how attachment, was 
 
 // reach is the API server of a cluster that somebody attaches.
 func (p *Plane) reach(name string, how attachment) (*kube.Server, error) {
+	if how.wrong != "" {
+		return nil, errors.New(how.wrong)
+	}
 	if name == p.clusterName() {
 		return nil, fmt.Errorf("%q is the name of the first cluster: --cluster-name gives that another one", name)
 	}
@@ -426,19 +430,19 @@ func fromAttached(name string) string { return "cluster " + name }
 // ClusterStatus is how a cluster stands, for people and for JSON.
 type ClusterStatus struct {
 	kube.Status
-	Type      string `json:"type"`                    // firstCluster, or attached
+	Type      string `json:"type"`                    // FirstCluster, or attached
 	From      string `json:"from,omitempty"`          // who attaches it
 	Discovery bool   `json:"discoveryOnly,omitempty"` // of it Istio's kinds are not read
 	Refused   string `json:"refused,omitempty"`       // why it is not followed as it is said now
 }
 
-// firstCluster is the type of the first one.
-const firstCluster = "first"
+// FirstCluster is the type of the first one.
+const FirstCluster = "first"
 
 // clusterStatus tells how all stand: the first, then the others by name.
 func (p *Plane) clusterStatus() (all []ClusterStatus) {
 	if p.cluster != nil {
-		s := ClusterStatus{Status: p.cluster.Status(), Type: firstCluster}
+		s := ClusterStatus{Status: p.cluster.Status(), Type: FirstCluster}
 		s.Name = p.clusterName()
 		all = append(all, s)
 	}

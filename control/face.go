@@ -33,7 +33,7 @@ func (p *Plane) openFace() {
 // clusterz are the clusters in istiod's words. Its secretName is who attaches one.
 func (p *Plane) clusterz() (all []istiod.Cluster) {
 	for _, c := range p.clusterStatus() {
-		one := istiod.Cluster{ID: c.Name, SecretName: strings.TrimPrefix(c.From, bySecret+" "), SyncStatus: "syncing", First: c.Type == firstCluster}
+		one := istiod.Cluster{ID: c.Name, SecretName: strings.TrimPrefix(c.From, bySecret+" "), SyncStatus: "syncing", First: c.Type == FirstCluster}
 		switch {
 		case c.URL == "" && c.Refused != "":
 			one.SyncStatus = "closed"

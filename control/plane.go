@@ -151,6 +151,9 @@ func Start(o Options) (*Plane, error) {
 }
 
 func (p *Plane) start() error {
+	if p.MachineGrace < 0 {
+		return fmt.Errorf("--machine-grace is %v: want a time that is not negative, such as 10s", p.MachineGrace)
+	}
 	if err := p.checkRollout(); err != nil {
 		return err
 	}
@@ -213,8 +216,8 @@ func (p *Plane) serve(sources []string, settings source.Batch) error {
 			return err
 		}
 		options.Secrets = p.secure.secrets
-	} else if p.CADir+p.CASigner+p.CAUpstream+p.CARoots+p.ServerCert != "" || len(p.SecureNames) > 0 {
-		return errors.New("--ca-dir, --ca-signer, --ca-upstream, --ca-roots, --server-cert and --secure-names are about what --secure-grpc-addr, --http-addr and --webhook-addr serve: name an address by one of them, such as :15012")
+	} else if p.CADir+p.CASigner+p.CAUpstream+p.CAUpstreamRoots+p.CARoots+p.ServerCert != "" || len(p.SecureNames) > 0 {
+		return errors.New("--ca-dir, --ca-signer, --ca-upstream, --ca-upstream-roots, --ca-roots, --server-cert and --secure-names are about what --secure-grpc-addr, --http-addr and --webhook-addr serve: name an address by one of them, such as :15012")
 	}
 	p.push = push.New(options)
 	if p.secure != nil {

@@ -149,6 +149,9 @@ func TestOptionsNeedOneAnother(t *testing.T) {
 		{Options{HTTP: "127.0.0.1:0", Users: "nowhere"}, "--users: console: users: stat nowhere: no such file"},
 		{Options{HTTP: "127.0.0.1:0", Users: users}, "users[0].roles: are not said"},
 		{Options{Store: "nowhere/store"}, "--store"},
+		{Options{MachineGrace: -time.Second}, "--machine-grace is -1s"},
+		{Options{CAUpstreamRoots: "x"}, "--secure-grpc-addr"},
+		{Options{SecureGRPC: "127.0.0.1:0", CASigner: "a/b", CAUpstreamRoots: "x"}, "--ca-upstream-roots is about whoever --ca-upstream names"},
 	} {
 		one.o.ConfigDir, one.o.Log = t.TempDir(), slog.New(slog.DiscardHandler)
 		if _, err := Start(one.o); err == nil || !strings.Contains(err.Error(), one.want) {

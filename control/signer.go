@@ -57,6 +57,8 @@ func (p *Plane) signer() (ca.Signer, error) {
 		return nil, nil
 	case p.CASigner != "" && p.CAUpstream != "" || p.CADir != "":
 		return nil, errors.New("--ca-signer, --ca-upstream and --ca-dir each say who signs certificates: want one of them")
+	case p.CAUpstream == "" && p.CAUpstreamRoots != "":
+		return nil, errors.New("--ca-upstream-roots is about whoever --ca-upstream names, and not about a signer of a Kubernetes API server: leave it out")
 	case p.CAUpstream != "" && p.CARoots == "":
 		return nil, errors.New("--ca-upstream does not say whom to trust: name a file with the root's certificate by --ca-roots")
 	}

@@ -29,7 +29,7 @@ type ways struct {
 	held     map[source.Key]*source.Object
 	problems []source.Problem    // of the source, as it told them last
 	known    map[string][]string // addresses of names; what was known counts while nobody answers
-	failed   map[string]string   // why one is not known
+	failed   map[string]string   // what is wrong with one
 }
 
 const (
@@ -37,6 +37,7 @@ const (
 	lookupTime = 5 * time.Second
 	maxLookups = 256 // names of a source: first those by which networks are entered
 	lookAtOnce = 8
+	maxWays    = 64 // addresses of a name: each is one of every service and place behind it
 )
 
 // waysTo makes those of a source, whose batches go on to next. run has names be looked up.
@@ -145,7 +146,7 @@ func (w *ways) all() []source.Problem {
 		}
 		for _, name := range namesOf(o) {
 			if why := w.failed[name]; why != "" {
-				more = append(more, source.Problem{Key: key, From: o.From, Warning: true, Text: fmt.Sprintf("the name %.253q, by which a network is entered, is not known: %s", name, why)})
+				more = append(more, source.Problem{Key: key, From: o.From, Warning: true, Text: fmt.Sprintf("the name %.253q, by which a network is entered, %s", name, why)})
 			}
 		}
 	}
@@ -201,7 +202,7 @@ func (w *ways) names() (all []string) {
 // found is what has come of looking a name up.
 type found struct {
 	addresses []string
-	because   string
+	because   string // what is wrong with it; empty: nothing
 }
 
 func (w *ways) look(ctx context.Context, names []string) map[string]found {
@@ -220,15 +221,19 @@ func (w *ways) look(ctx context.Context, names []string) map[string]found {
 				f.addresses = append(f.addresses, a.Unmap().String())
 			}
 			slices.Sort(f.addresses)
+			f.addresses = slices.Compact(f.addresses)
+			if n := len(f.addresses); n > maxWays {
+				f.addresses, f.because = f.addresses[:maxWays], fmt.Sprintf("has %d addresses, of which the first %d count", n, maxWays)
+			}
 			var dns *net.DNSError
 			switch errors.As(err, &dns); {
 			case err == nil:
 			case dns != nil && dns.IsNotFound:
-				f.because = "there is no such host"
+				f.because = "is not known: there is no such host"
 			case dns != nil && dns.IsTimeout: // whose text is another each time
-				f.because = "nobody has answered in time"
+				f.because = "is not known: nobody has answered in time"
 			default:
-				f.because = err.Error()
+				f.because = "is not known: " + err.Error()
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -247,13 +252,13 @@ func (w *ways) settle(names []string, by map[string]found) {
 	for _, name := range names {
 		f, looked := by[name]
 		if !looked {
-			f.because = fmt.Sprintf("a source has more than %d names", maxLookups)
+			f.because = fmt.Sprintf("is not known: a source has more than %d names", maxLookups)
 		}
-		if others = others || w.failed[name] != f.because; f.because != "" {
-			w.failed[name] = f.because // and what was known before counts
+		if others = others || w.failed[name] != f.because; f.because == "" {
+			delete(w.failed, name)
+		} else if w.failed[name] = f.because; len(f.addresses) == 0 { // what was known before counts
 			continue
 		}
-		delete(w.failed, name)
 		if !slices.Equal(w.known[name], f.addresses) {
 			w.known[name], news[name] = f.addresses, true
 		}

@@ -137,6 +137,19 @@ func TestNamesOfWaysAreLookedUp(t *testing.T) {
 		becomes("192.0.2.3 192.0.2.2")
 		time.Sleep(lookAgain)
 		is("when it is another", "192.0.2.2:15443 192.0.2.3:15443", "192.0.2.8:443 192.0.2.9:443", "its own")
+		many, few := "", "" // as whoever answers likes
+		for i := range maxWays + 10 {
+			many += fmt.Sprintf("10.0.0.%d ", 100+i)
+		}
+		for i := range maxWays {
+			few += fmt.Sprintf(" 10.0.0.%d:15443", 100+i)
+		}
+		becomes(many)
+		time.Sleep(lookAgain)
+		is("when it has many", few[1:], "192.0.2.8:443 192.0.2.9:443", "its own", `the name "lb.test", by which a network is entered, has 74 addresses, of which the first 64 count`)
+		becomes("192.0.2.3 192.0.2.2")
+		time.Sleep(lookAgain)
+		is("when it has few again", "192.0.2.2:15443 192.0.2.3:15443", "192.0.2.8:443 192.0.2.9:443", "its own")
 		becomes("")
 		time.Sleep(lookAgain)
 		is("when nobody knows", "192.0.2.2:15443 192.0.2.3:15443", "192.0.2.8:443 192.0.2.9:443", "its own", `the name "lb.test", by which a network is entered, is not known: there is no such host`)

@@ -185,8 +185,8 @@ func TestPeerCountsIfVerified(t *testing.T) {
 
 // hundred are rules that decide by methods, paths and identities, as a mesh has them.
 func hundred() *config.AccessRules {
-	r, of := &config.AccessRules{}, pattern(".*/ns/other/.*")
-	of.Value = "/ns/other/" // as it is read
+	r, of := &config.AccessRules{}, pattern(".*/ns/other-namespace-of-32-bytes/.*")
+	of.Value = "/ns/other-namespace-of-32-bytes/" // as it is read, and as long as it may be then
 	for i := range 100 {
 		r.Policies = append(r.Policies, config.AccessPolicy{Name: fmt.Sprintf("ns[a]-policy[p%02d]-rule[0]", i),
 			Permissions: []config.Access{{Kind: config.AccessAll, Of: []config.Access{

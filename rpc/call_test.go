@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/test/calls"
 )
 
 // play is a server that others wrote, with a service of the test's: one is how /test/One is answered, many how /test/Many is.
@@ -29,14 +30,7 @@ func play(t *testing.T, one func(context.Context, []byte) ([]byte, error), many 
 		t.Fatal(err)
 	}
 	s := grpc.NewServer()
-	s.RegisterService(&grpc.ServiceDesc{ServiceName: "test", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{MethodName: "One", Handler: func(_ any, ctx context.Context, read func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-		in := &wrapperspb.BytesValue{}
-		if err := read(in); err != nil {
-			return nil, err
-		}
-		out, err := one(ctx, in.Value)
-		return wrapperspb.Bytes(out), err
-	}}}, Streams: []grpc.StreamDesc{{StreamName: "Many", ServerStreams: true, ClientStreams: true, Handler: func(_ any, stream grpc.ServerStream) error { return many(stream) }}}}, nil)
+	s.RegisterService(calls.Service(one, many), nil)
 	go s.Serve(l)
 	t.Cleanup(s.Stop)
 	return to(l.Addr().(*net.TCPAddr)), s
@@ -62,52 +56,10 @@ func dial(t *testing.T, target Target) *Conn {
 	return c
 }
 
-var both = &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
-
-func echo(_ context.Context, b []byte) ([]byte, error) { return b, nil }
-
-func echoes(s grpc.ServerStream) error {
-	for {
-		m := &wrapperspb.BytesValue{}
-		if err := s.RecvMsg(m); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
-		if err := s.SendMsg(m); err != nil {
-			return err
-		}
-	}
-}
-
 // A server of grpc-go is called: messages of all sizes about the bounds of frames, windows and buffers, there and back.
 func TestMessagesOfAllSizes(t *testing.T) {
-	target, _ := play(t, echo, echoes)
-	conn := dial(t, target)
-	stream, err := conn.NewStream(t.Context(), both, "/test/Many")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, size := range []int{0, 1, 500, 512, 4090, 4096, 16378, 16379, 16384, 16385, 32 << 10, 64 << 10, 65 << 10, 300_000, 4<<20 - 16} {
-		in := wrapperspb.Bytes(bytes.Repeat([]byte{byte(size)}, size))
-		out := &wrapperspb.BytesValue{}
-		if err := conn.Invoke(t.Context(), "/test/One", in, out); err != nil || !bytes.Equal(in.Value, out.Value) {
-			t.Fatalf("one of %d bytes: %d bytes, %v", size, len(out.Value), err)
-		}
-		if err := stream.SendMsg(in); err != nil {
-			t.Fatalf("a stream's of %d bytes: %v: %v", size, err, stream.RecvMsg(out))
-		}
-		if err := stream.RecvMsg(out); err != nil || !bytes.Equal(in.Value, out.Value) {
-			t.Fatalf("a stream's of %d bytes: %d bytes, %v", size, len(out.Value), err)
-		}
-	}
-	stream.CloseSend()
-	for range 2 {
-		if err := stream.RecvMsg(&wrapperspb.BytesValue{}); err != io.EOF {
-			t.Errorf("the stream ends with %v", err)
-		}
-	}
+	target, _ := play(t, calls.Echo, calls.Echoes)
+	calls.OfAllSizes(t, dial(t, target), 4<<20) // that server takes no larger ones
 }
 
 // How a call has ended, and what was said beside it, is as with grpc-go.
@@ -152,7 +104,7 @@ func TestHowCallsEnd(t *testing.T) {
 	if _, err := ask(t.Context(), "/test/Other", ""); status.Code(err) != codes.Unimplemented {
 		t.Errorf("%v", err)
 	}
-	stream, err := conn.NewStream(t.Context(), both, "/test/Many")
+	stream, err := conn.NewStream(t.Context(), calls.Both, "/test/Many")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,14 +137,14 @@ func TestHowCallsEnd(t *testing.T) {
 // Who gives up has the server hear of it, and a call whose context ends says so.
 func TestGivingUp(t *testing.T) {
 	begun, over := make(chan struct{}), make(chan struct{})
-	target, _ := play(t, echo, func(s grpc.ServerStream) error {
+	target, _ := play(t, calls.Echo, func(s grpc.ServerStream) error {
 		close(begun)
 		<-s.Context().Done()
 		close(over)
 		return nil
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	stream, err := dial(t, target).NewStream(ctx, both, "/test/Many")
+	stream, err := dial(t, target).NewStream(ctx, calls.Both, "/test/Many")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +160,7 @@ func TestGivingUp(t *testing.T) {
 func TestWhoDoesNotTakeIsNotGivenMore(t *testing.T) {
 	const size, count = 100_000, 300
 	sent := make(chan int, count)
-	target, _ := play(t, echo, func(s grpc.ServerStream) error {
+	target, _ := play(t, calls.Echo, func(s grpc.ServerStream) error {
 		for i := range count {
 			if err := s.SendMsg(wrapperspb.Bytes(bytes.Repeat([]byte{byte(i)}, size))); err != nil {
 				return err
@@ -218,7 +170,7 @@ func TestWhoDoesNotTakeIsNotGivenMore(t *testing.T) {
 		return nil
 	})
 	conn := dial(t, target)
-	stream, err := conn.NewStream(t.Context(), both, "/test/Many")
+	stream, err := conn.NewStream(t.Context(), calls.Both, "/test/Many")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,9 +195,9 @@ func TestWhoDoesNotTakeIsNotGivenMore(t *testing.T) {
 
 // GOAWAY lets calls end and takes no others.
 func TestAServerThatLeaves(t *testing.T) {
-	target, server := play(t, echo, echoes)
+	target, server := play(t, calls.Echo, calls.Echoes)
 	conn := dial(t, target)
-	stream, err := conn.NewStream(t.Context(), both, "/test/Many")
+	stream, err := conn.NewStream(t.Context(), calls.Both, "/test/Many")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +220,7 @@ func TestAServerThatLeaves(t *testing.T) {
 		leaving = conn.leaving
 		conn.line.Unlock()
 	}
-	if _, err := conn.NewStream(t.Context(), both, "/test/Many"); status.Code(err) != codes.Unavailable {
+	if _, err := conn.NewStream(t.Context(), calls.Both, "/test/Many"); status.Code(err) != codes.Unavailable {
 		t.Errorf("%v", err)
 	}
 	if err := turn(); err != nil {
@@ -356,7 +308,7 @@ func TestWrongAnswers(t *testing.T) {
 				f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, BlockFragment: []byte("\x88\x0f\x10\x10application/grpc")}) // :status 200, content-type
 				c.answer(f)
 			}, func(conn *Conn) error {
-				if stream, err := conn.NewStream(context.Background(), both, "/test/Many"); err != nil {
+				if stream, err := conn.NewStream(context.Background(), calls.Both, "/test/Many"); err != nil {
 					return err
 				} else if _, err := stream.Header(); err != nil {
 					return err
@@ -371,7 +323,7 @@ func TestWrongAnswers(t *testing.T) {
 		called(f, peer)
 		f.WriteRSTStream(1, http2.ErrCodeRefusedStream)
 	}, func(conn *Conn) error {
-		stream, err := conn.NewStream(context.Background(), both, "/test/Many")
+		stream, err := conn.NewStream(context.Background(), calls.Both, "/test/Many")
 		if err != nil {
 			return err
 		}
@@ -391,7 +343,7 @@ func TestWhatIsGivenUpIsNotHeld(t *testing.T) {
 	}, func(c *Conn) error {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		stream, err := c.NewStream(ctx, both, "/test/Many")
+		stream, err := c.NewStream(ctx, calls.Both, "/test/Many")
 		if err != nil {
 			return err
 		}
@@ -430,7 +382,7 @@ func TestWhatIsGivenUpIsNotHeld(t *testing.T) {
 	}, func(c *Conn) error {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		stream, err := c.NewStream(ctx, both, "/test/Many")
+		stream, err := c.NewStream(ctx, calls.Both, "/test/Many")
 		if err != nil {
 			return err
 		}

@@ -27,8 +27,10 @@ type Conn struct {
 	authority string
 	metadata  metadata.MD // told beside each call
 	done      chan struct{}
+	ready     chan struct{} // the server has said that it speaks HTTP/2
 
 	// What follows is held by the lock of line.
+	greeted bool
 	leaving bool // the server takes no calls any more
 	alive   *config.HTTP2Alive
 	heard   time.Time
@@ -64,7 +66,9 @@ var options = line.Options{
 	},
 }
 
-// Dial makes a connection to the first endpoint that answers, each tried for as long as its cluster says. When the context ends it is closed at the latest.
+// Dial makes a connection to the first endpoint that answers, each tried for as long as its cluster says, and waits until that says that it speaks
+// HTTP/2: what is said to somebody who only takes connections, such as a proxy before a dead server, would be lost without a word. When the context
+// ends it is closed at the latest.
 func Dial(ctx context.Context, t Target) (*Conn, error) {
 	over, err := t.Connect(ctx, "h2")
 	if err != nil {
@@ -82,12 +86,19 @@ func Dial(ctx context.Context, t Target) (*Conn, error) {
 		c.scheme = "https"
 	}
 	c.metadata = metadataOf(t.Metadata)
-	return c, nil
+	select {
+	case <-c.ready:
+		return c, nil
+	case <-c.done:
+		c.line.Lock()
+		defer c.line.Unlock()
+		return nil, c.lost()
+	}
 }
 
 // open makes a connection that stands one of HTTP/2.
 func open(ctx context.Context, raw, over net.Conn, cluster string, alive *config.HTTP2Alive) *Conn {
-	c := &Conn{cluster: cluster, scheme: "http", authority: cluster, done: make(chan struct{}), heard: time.Now()}
+	c := &Conn{cluster: cluster, scheme: "http", authority: cluster, done: make(chan struct{}), ready: make(chan struct{}), heard: time.Now()}
 	raw.SetReadDeadline(time.Now().Add(greeting))
 	c.line.Begin(&options, c, raw, over)
 	// Servers end connections that are asked too often whether they stand, so that it is asked only if the cluster says so.
@@ -155,6 +166,10 @@ func (c *Conn) look() {
 // Fed notes that something has come.
 func (c *Conn) Fed(wrong error) error {
 	c.heard, c.asked = time.Now(), false
+	if !c.greeted && c.line.Codec.Peer().Heard {
+		c.greeted = true
+		close(c.ready)
+	}
 	return wrong
 }
 

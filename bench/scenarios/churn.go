@@ -12,6 +12,7 @@ import (
 	"github.com/weftmesh/weft/bench/plane"
 	"github.com/weftmesh/weft/bench/proc"
 	"github.com/weftmesh/weft/bench/rivals"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // What is lost while everything changes.
@@ -68,12 +69,11 @@ func (m *carried) open(ctx context.Context) (to mixed.Ports, at mixed.Spec, err 
 	if err := m.hear(ctx, &to); err != nil {
 		return to, at, err
 	}
-	a, err := freePorts()
+	ports, err := vacant.Find(3)
 	if err != nil {
 		return to, at, err
 	}
-	b, err := freePorts()
-	return to, mixed.Spec{HTTP: a[0], HTTPS: a[1], TCP: b[0], Conns: mixedConns, Every: betweenRequests, Limit: mixedLimit}, err
+	return to, mixed.Spec{HTTP: ports[0], HTTPS: ports[1], TCP: ports[2], Conns: mixedConns, Every: betweenRequests, Limit: mixedLimit}, nil
 }
 
 // through starts a contestant, and the traffic through it.

@@ -14,6 +14,7 @@ import (
 	"github.com/weftmesh/weft/bench/proc"
 	"github.com/weftmesh/weft/bench/rivals"
 	"github.com/weftmesh/weft/bench/sidecars"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // What it costs a control plane to tell sidecars things. Its contestant is weft's own; of the one that it is measured against the issue has the figures.
@@ -148,7 +149,7 @@ func (g *governed) start(ctx context.Context, planes int, shape sidecars.Shape) 
 		return err
 	}
 	for range planes {
-		ports, err := freePorts()
+		ports, err := vacant.Find(1)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/weftmesh/weft/bench/mixed"
 	"github.com/weftmesh/weft/bench/proc"
 	"github.com/weftmesh/weft/bench/rivals"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // edited measures mixed traffic through a gateway under weftd while the files that it is made of change: subsets come and go together with the routes to
@@ -122,7 +123,7 @@ func (p edited) measure(ctx context.Context, s *Stage, c rivals.Contestant) (Sam
 	if err := g.fixed(); err != nil {
 		return Sample{}, err
 	}
-	ports, err := freePorts()
+	ports, err := vacant.Find(2)
 	if err != nil {
 		return Sample{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/weftmesh/weft/bench/plane"
 	"github.com/weftmesh/weft/bench/proc"
 	"github.com/weftmesh/weft/bench/rivals"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // What it costs a sidecar to be told things.
@@ -79,7 +80,7 @@ func (p *told) say(ctx context.Context, o plane.Order) error {
 // begin starts a control plane and a contestant under it. The caller stops both.
 func (s *Stage) begin(ctx context.Context, c rivals.Contestant, shape plane.Shape) (*told, *rivals.Running, rivals.Plan, error) {
 	plan := rivals.Plan{Threads: sidecarThreads, Profile: s.Profile}
-	ports, err := freePorts()
+	ports, err := vacant.Find(1)
 	if err != nil {
 		return nil, nil, plan, err
 	}

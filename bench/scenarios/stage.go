@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/weftmesh/weft/bench/load"
 	"github.com/weftmesh/weft/bench/proc"
 	"github.com/weftmesh/weft/bench/rivals"
 	"github.com/weftmesh/weft/bench/upstream"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // A Stage is what every measurement stands on: the upstream, the processors, the times.
@@ -180,37 +180,18 @@ func (s *Stage) ask(ctx context.Context, spec load.Spec) (*proc.Process, []byte,
 	return child, line, nil
 }
 
-// start runs a contestant in front of the upstream on ports of its own. A port may be taken between
-// choosing it and binding it, so there is a second try.
+// start runs a contestant in front of the upstream on ports of its own.
 func (s *Stage) start(ctx context.Context, c rivals.Contestant, p rivals.Plan, cpus ...int) (*rivals.Running, rivals.Plan, error) {
 	if p.Upstream == 0 {
 		p.Upstream = s.ports.HTTP
 	}
-	var err error
-	for range 2 {
-		var ports [2]int
-		if ports, err = freePorts(); err != nil {
-			return nil, p, err
-		}
-		p.Listen, p.Admin = ports[0], ports[1]
-		var running *rivals.Running
-		if running, err = c.Start(ctx, p, cpus); err == nil || ctx.Err() != nil {
-			return running, p, err
-		}
+	ports, err := vacant.Find(2)
+	if err != nil {
+		return nil, p, err
 	}
-	return nil, p, err
-}
-
-func freePorts() (ports [2]int, err error) {
-	for i := range ports {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			return ports, fmt.Errorf("scenarios: a free port: %w", err)
-		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports, nil
+	p.Listen, p.Admin = ports[0], ports[1]
+	running, err := c.Start(ctx, p, cpus)
+	return running, p, err
 }
 
 // brief is d, or, where only that it runs is to be seen, a tenth of it.

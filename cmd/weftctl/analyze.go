@@ -37,7 +37,12 @@ Examples:
   weftctl analyze canary.yaml --mesh-config mesh.yaml
   kubectl get virtualservices,destinationrules -A -o yaml | weftctl analyze -
   weftctl analyze mesh -o json
-  weftctl analyze --live                        of the mesh that is served now`
+  weftctl analyze --live                        of the mesh that is served now
+
+With --live only:
+  -server address    of weftd, as with weftctl status
+  -token-file file   with the token that says who asks
+  -ca-file file      with the certificates that weftd's is trusted by`
 
 // findings are what is found out about a mesh's objects, for people and for programs.
 type findings struct {

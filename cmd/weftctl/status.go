@@ -60,7 +60,7 @@ func planeStatus(ctx context.Context, p *pages, o *planeOptions, s streams) erro
 	if err := p.understand(b, path, &beside); err != nil {
 		return err
 	}
-	if len(beside.Clusters) > 1 {
+	if all := beside.Clusters; len(all) > 1 || len(all) == 1 && all[0].Type != weftd.FirstCluster { // of one API server alone nothing is to be told apart
 		if err := table(s.out, clusterRows(beside.Clusters)); err != nil {
 			return err
 		}

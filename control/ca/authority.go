@@ -3,6 +3,7 @@ package ca
 import (
 	"context"
 	"crypto"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"math/big"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weftmesh/weft/control/store"
@@ -50,7 +52,8 @@ type Record struct {
 type Authority struct {
 	options Options
 	ledger  ledger
-	outside *outside // nil: certificates are signed here
+	outside *outside                        // nil: certificates are signed here
+	served  atomic.Pointer[tls.Certificate] // of ServerFiles
 
 	mu      sync.RWMutex
 	plan    plan      // empty with a Folder
@@ -92,9 +95,11 @@ func Open(ctx context.Context, o Options) (*Authority, error) {
 		return nil, err
 	}
 	if o.ServerFiles != "" {
-		if _, err := readServed(o.ServerFiles); err != nil {
+		c, err := readServed(o.ServerFiles)
+		if err != nil {
 			return nil, err
 		}
+		a.served.Store(c)
 	}
 	for prefix, take := range map[string]func([]store.Event){issuedPrefix: a.ledger.take, revokedPrefix: a.takeRevoked} {
 		list, err := o.Store.List(ctx, prefix)
@@ -387,6 +392,9 @@ func (a *Authority) Run(ctx context.Context, report func(error)) {
 	all.Go(func() { a.watch(ctx, issuedPrefix, a.takeIssued, report) })
 	all.Go(func() { a.watch(ctx, revokedPrefix, a.takeRevoked, report) })
 	all.Go(func() { a.sweep(ctx, report) })
+	if a.options.ServerFiles != "" {
+		all.Go(func() { a.followServed(ctx, report) })
+	}
 	if a.outside != nil {
 		a.followRoots(ctx, report)
 		return

@@ -100,7 +100,7 @@ func TestUnderARootOutside(t *testing.T) {
 			{"nothing", nil, "no certificate"},
 			{"of the request before", append(old[:len(old):len(old)], PEM(root.chain...)...), "of the key that was asked for last"},
 			{"without a root", good, "no root among"},
-			{"under another root", append(good[:len(good):len(good)], PEM(newRootOf(t).chain...)...), "is signed by"},
+			{"under another root", append(good[:len(good):len(good)], PEM(newRootOf(t).chain...)...), "which is not among the certificates"},
 			{"no authority", append(root.signedAuthority(t, anew, 365*24*time.Hour, func(c *x509.Certificate) { c.ExtraExtensions = nil }), PEM(root.chain...)...), "may not sign"},
 			{"under a root with none below it", append(low.signedAuthority(t, anew, 365*24*time.Hour, nil), PEM(low.chain...)...), "nobody would take what it signs"},
 			{"for short", append(root.signedAuthority(t, anew, 24*time.Hour, nil), PEM(root.chain...)...), "want one that is good for"},

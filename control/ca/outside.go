@@ -205,6 +205,23 @@ func saidRoots(said func() ([]byte, string, error)) (roots []*x509.Certificate, 
 
 // followRoots has those be trusted that are said, as they change, until the context ends. What is wrong leaves those in force that were read before.
 func (a *Authority) followRoots(ctx context.Context, report func(error)) {
+	reread(ctx, report, func() error {
+		list, err := saidRoots(a.options.Roots)
+		if err != nil {
+			return err
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if !slices.EqualFunc(list, a.roots, (*x509.Certificate).Equal) {
+			a.roots = list
+			a.tell()
+		}
+		return nil
+	})
+}
+
+// reread has something be read again and again until the context ends, and says once what is wrong with it.
+func reread(ctx context.Context, report func(error), read func() error) {
 	said := ""
 	tick := time.NewTicker(rereading)
 	defer tick.Stop()
@@ -214,20 +231,12 @@ func (a *Authority) followRoots(ctx context.Context, report func(error)) {
 			return
 		case <-tick.C:
 		}
-		list, err := saidRoots(a.options.Roots)
-		if err != nil {
-			if err.Error() != said {
-				report(err)
-			}
+		switch err := read(); {
+		case err == nil:
+			said = ""
+		case err.Error() != said:
 			said = err.Error()
-			continue
+			report(err)
 		}
-		said = ""
-		a.mu.Lock()
-		if !slices.EqualFunc(list, a.roots, (*x509.Certificate).Equal) {
-			a.roots = list
-			a.tell()
-		}
-		a.mu.Unlock()
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -352,28 +353,66 @@ func TestServersOfOutsiders(t *testing.T) {
 	if err := dial(a.ServerTLS([]string{"weftd.test", "localhost"})); err != nil {
 		t.Error(err)
 	}
-	key := p256(t)
-	folder := t.TempDir()
-	write := func(names ...string) {
+	if _, err := Open(t.Context(), Options{Store: store.NewMemory(), TrustDomain: "cluster.local", ServerFiles: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "tls.crt") {
+		t.Errorf("without files: %v", err)
+	}
+}
+
+// TestFilesOfServersAreFollowed changes them: what is wrong is said, and leaves what was shown.
+func TestFilesOfServersAreFollowed(t *testing.T) {
+	root, folder := newRootOf(t), t.TempDir()
+	key, other := p256(t), p256(t)
+	write := func(name string, key *ecdsa.PrivateKey) {
 		secret, err := x509.MarshalPKCS8PrivateKey(key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		leaf := o.root.signed(t, &x509.CertificateRequest{PublicKey: key.Public(), DNSNames: names}, nil)
-		for name, text := range map[string][]byte{"tls.crt": leaf, "tls.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})} {
-			if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
+		text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
+		if name != "" {
+			if err := os.WriteFile(filepath.Join(folder, "tls.crt"), root.signed(t, &x509.CertificateRequest{PublicKey: key.Public(), DNSNames: []string{name}}, nil), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
+		if err := os.WriteFile(filepath.Join(folder, "tls.key"), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	write("weftd.test")
-	a.options.ServerFiles = folder
-	if err := dial(a.ServerTLS([]string{"other"})); err != nil {
-		t.Error(err)
-	}
-	if _, err := Open(t.Context(), Options{Store: store.NewMemory(), TrustDomain: "cluster.local", ServerFiles: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "tls.crt") {
-		t.Errorf("without files: %v", err)
-	}
+	write("one.test", key)
+	a := open(t, store.NewMemory(), func(o *Options) { o.ServerFiles = folder })
+	server := a.ServerTLS([]string{"not.this"})
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var said []string
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			a.followServed(ctx, func(err error) { said = append(said, err.Error()) })
+		}()
+		for _, step := range []struct {
+			name   string
+			key    *ecdsa.PrivateKey
+			want   string
+			errors int
+		}{{"", key, "one.test", 0}, {"two.test", key, "two.test", 0}, {"", other, "two.test", 1}, {"three.test", other, "three.test", 1}, {"", key, "three.test", 2}} {
+			write(step.name, step.key)
+			time.Sleep(3 * rereading)
+			synctest.Wait()
+			c, err := server.GetCertificate(&tls.ClientHelloInfo{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Leaf.DNSNames[0] != step.want || len(said) != step.errors {
+				t.Errorf("%q is shown, and said is %q: want %s and %d", c.Leaf.DNSNames, said, step.want, step.errors)
+			}
+		}
+		write("four.test", key)
+		time.Sleep(2 * time.Hour) // which is more than it is good for
+		cancel()
+		<-done
+		if len(said) != 3 || !strings.Contains(said[0], "private key does not match") || !strings.Contains(said[2], "has ended at 2000-01-01T01:0") {
+			t.Errorf("said %q", said)
+		}
+	})
 }
 
 // byWord is the proof of who shows a word.

@@ -49,7 +49,7 @@ func plugged(folder string) (*issuer, []*x509.Certificate, error) {
 	}
 	path, err := pathToRoot(own[0], chain, roots)
 	if err != nil {
-		return nil, nil, fmt.Errorf("ca: folder %s: %w", folder, err)
+		return nil, nil, fmt.Errorf("ca: folder %s: %w of %s and %s", folder, err, pluggedChain, pluggedRoot)
 	}
 	i, err := newIssuer(key, path)
 	if err != nil {
@@ -78,7 +78,7 @@ func pathToRoot(own *x509.Certificate, chain, roots []*x509.Certificate) ([]*x50
 			}
 		}
 		if next == nil || len(path) > len(chain) {
-			return nil, fmt.Errorf("%q, in %s, is signed by %q, which is neither in %s nor in %s", at.Subject, pluggedCertificate, at.Issuer, pluggedChain, pluggedRoot)
+			return nil, fmt.Errorf("%q is signed by %q, which is not among the certificates", at.Subject, at.Issuer)
 		}
 		path, at = append(path, next), next
 	}

@@ -47,9 +47,8 @@ type server struct {
 	now   *tls.Certificate
 	by    *issuer // who has signed it
 	renew time.Time
-	from  serverFiles
 	asked chan struct{} // closed when who signs outside has answered; nil: nobody is asked
-	wrong error         // what has come of the last question, or of the files; nil: nothing was wrong
+	wrong error         // what has come of the last question; nil: nothing was wrong
 	again time.Time     // when to ask next if something was
 }
 
@@ -57,7 +56,7 @@ type server struct {
 func (s *server) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	switch {
 	case s.authority.options.ServerFiles != "":
-		return s.fromFiles()
+		return s.authority.served.Load(), nil
 	case s.authority.outside != nil:
 		return s.fromOutside()
 	}

@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 )
@@ -22,35 +21,20 @@ const (
 // askAgain is how long a signer outside is left alone that has signed no certificate of a server.
 const askAgain = 5 * time.Second
 
-// serverFiles is what is known of those files.
-type serverFiles struct {
-	looked  time.Time
-	changed [2]time.Time
-}
-
-// fromFiles is the certificate that the files have, which are looked at every few seconds. If they are wrong, that which was read before goes on.
-func (s *server) fromFiles() (*tls.Certificate, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now := time.Now(); now.Sub(s.from.looked) >= rereading {
-		s.from.looked = now
-		var changed [2]time.Time
-		for i, name := range []string{servedCertificate, servedKey} {
-			if info, err := os.Stat(filepath.Join(s.authority.options.ServerFiles, name)); err == nil {
-				changed[i] = info.ModTime()
-			}
+// followServed has the certificate that the files have be the one of servers, as they change, until the context ends. What is wrong, such as half of
+// a pair while both are written, leaves that in force that was read before.
+func (a *Authority) followServed(ctx context.Context, report func(error)) {
+	reread(ctx, report, func() error {
+		c, err := readServed(a.options.ServerFiles)
+		if err != nil {
+			return fmt.Errorf("%w; what was read before is shown", err)
 		}
-		if changed != s.from.changed || s.now == nil {
-			c, err := readServed(s.authority.options.ServerFiles)
-			if s.wrong = err; err == nil {
-				s.now, s.from.changed = c, changed
-			}
+		a.served.Store(c)
+		if end := c.Leaf.NotAfter; time.Now().After(end) {
+			return fmt.Errorf("ca: folder %s: the certificate has ended at %s: want the next one there", a.options.ServerFiles, end.Format(time.RFC3339))
 		}
-	}
-	if s.now == nil {
-		return nil, s.wrong
-	}
-	return s.now, nil
+		return nil
+	})
 }
 
 // readServed reads the certificate of a server.

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -70,8 +71,10 @@ func (c *Console) attach(ctx context.Context, who *Caller, r *http.Request) (any
 		return nil, err
 	}
 	var asked Cluster
-	if err := json.Unmarshal(text, &asked); err != nil {
-		return refused(refuse(http.StatusBadRequest, "want {\"kubeconfig\": TEXT}, as docs/weftd.md has it"))
+	read := json.NewDecoder(bytes.NewReader(text))
+	read.DisallowUnknownFields() // one that is misspelt would have a cluster say more than was meant
+	if err := read.Decode(&asked); err != nil {
+		return refused(refuse(http.StatusBadRequest, "want {\"kubeconfig\": TEXT}, and no fields but those that docs/weftd.md has"))
 	}
 	if err := c.CheckCluster(name, &asked); err != nil {
 		return refused(refuse(http.StatusUnprocessableEntity, "%v", err))

@@ -48,6 +48,7 @@ users:
 		{"GET", "/api/clusters", "", [7]int{401, 401, 200, 403, 403, 403, 200}},
 		{"PUT", "/api/clusters/east", `{"kubeconfig": "wrong"}`, [7]int{401, 401, 403, 403, 403, 403, 422}},
 		{"PUT", "/api/clusters/east", `{"kubeconfig": "right"}`, [7]int{401, 401, 403, 403, 403, 403, 200}},
+		{"PUT", "/api/clusters/west", `{"kubeconfig": "right", "discovery": true}`, [7]int{401, 401, 403, 403, 403, 403, 400}},
 		{"DELETE", "/api/clusters/east", "", [7]int{401, 401, 403, 403, 403, 403, 200}},
 		{"DELETE", "/api/clusters/east", "", [7]int{401, 401, 403, 403, 403, 403, 404}},
 		{"GET", "/api/nothing", "", [7]int{404, 404, 404, 404, 404, 404, 404}},

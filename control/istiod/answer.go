@@ -35,7 +35,10 @@ type Options struct {
 }
 
 // Face is what is asked.
-type Face struct{ Options }
+type Face struct {
+	Options
+	conflicts conflicts
+}
 
 // What istioctl asks: how proxies stand (proxy-status), what one of them is to have (proxy-status POD), and a debug page by its name.
 const (

@@ -8,8 +8,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+	"weak"
 
+	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
 	"github.com/weftmesh/weft/control/translate"
@@ -186,6 +189,25 @@ func putVersions(r *reading, l *lines) {
 	}
 }
 
+// conflicts are how many ports of services are another one's. They are found once for the services of a mesh: whoever asks for the numbers again and again
+// would have that take a second each time of 5,000 services in 64 clusters, and nobody asks who that is.
+type conflicts struct {
+	mu                sync.Mutex // is held while they are found, by one of those who ask
+	services          weak.Pointer[mesh.Services]
+	clusters          []string
+	outbound, inbound int
+}
+
+func (c *conflicts) of(m *mesh.Mesh) (outbound, inbound int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.services.Value() != m.Services || !slices.Equal(c.clusters, m.Clusters()) {
+		c.services, c.clusters = weak.Make(m.Services), m.Clusters()
+		c.outbound, c.inbound = len(translate.OutboundConflicts(m)), len(translate.InboundConflicts(m))
+	}
+	return c.outbound, c.inbound
+}
+
 // WriteNumbers writes them as Prometheus reads them.
 func (f *Face) WriteNumbers(w io.Writer) error {
 	r := &reading{samples: map[string]telemetry.Sample{}, tally: f.Push.Tally(), version: f.Version, until: f.Until, now: time.Now(), machine: readMachine()}
@@ -201,7 +223,7 @@ func (f *Face) WriteNumbers(w io.Writer) error {
 	}
 	if m := f.Push.Mesh(); m != nil {
 		r.services, r.virtual = m.Services.Len(), m.Objects(source.VirtualService).Len()
-		r.outbound, r.inbound = len(translate.OutboundConflicts(m)), len(translate.InboundConflicts(m))
+		r.outbound, r.inbound = f.conflicts.of(m)
 	}
 	return write(w, r)
 }

@@ -8,9 +8,11 @@ import (
 
 	"github.com/weftmesh/weft/control/ca"
 	"github.com/weftmesh/weft/control/console"
+	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/rpc/serve"
 	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/test/manifest"
 	"github.com/weftmesh/weft/xds/server"
 )
 
@@ -80,5 +82,23 @@ func TestVersionsAreBounded(t *testing.T) {
 	}
 	if lines != maxVersions+1 || sum != 107 || !strings.Contains(b.String(), `pilot_xds{version="a\"}\nb 1"} 7`+"\n") {
 		t.Errorf("%d lines of %d streams:\n%s", lines, sum, b.String())
+	}
+}
+
+// TestConflictsAreFoundOnce asks again and again: they are found anew for other services or clusters only.
+func TestConflictsAreFoundOnce(t *testing.T) {
+	const one = "kind: ServiceEntry\nmetadata: {name: %s, namespace: a}\nspec: {hosts: [%s.test], resolution: NONE, ports: [{number: 6001, name: tcp, protocol: TCP}]}\n---\n"
+	m := mesh.New().With(manifest.Read(t, fmt.Sprintf(one, "x", "x")+fmt.Sprintf(one, "y", "y")))
+	var c conflicts
+	if outbound, inbound := c.of(m); outbound != 1 || inbound != 0 {
+		t.Fatalf("%d and %d", outbound, inbound)
+	}
+	c.outbound = 7 // as nobody finds it
+	more := m.With(manifest.Read(t, "kind: EndpointSlice\nmetadata: {name: e, namespace: a, labels: {kubernetes.io/service-name: web}}\naddressType: IPv4\nendpoints: [{addresses: [10.0.0.1]}]\n"))
+	if outbound, _ := c.of(more); outbound != 7 {
+		t.Errorf("they are found anew for other endpoints: %d", outbound)
+	}
+	if outbound, _ := c.of(more.With(manifest.Read(t, fmt.Sprintf(one, "z", "z")))); outbound != 2 {
+		t.Errorf("%d of three services", outbound)
 	}
 }

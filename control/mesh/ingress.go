@@ -33,7 +33,7 @@ func (m *Mesh) enter(before *Mesh, news *[kinds]touched) (changes []source.Chang
 	routes := map[*source.Object][]entryRoute{}
 	hosts := map[string]*source.Object{}
 	for _, o := range objects.All() {
-		if !m.carriedOut(o) {
+		if !m.CarriesOut(o) {
 			continue
 		}
 		gateways := m.entryGateways(o, now)
@@ -80,8 +80,8 @@ func (m *Mesh) enter(before *Mesh, news *[kinds]touched) (changes []source.Chang
 	return changes
 }
 
-// carriedOut tells whether an Ingress is the mesh's, by its class.
-func (m *Mesh) carriedOut(o *source.Object) bool {
+// CarriesOut tells whether an Ingress is the mesh's, by its class.
+func (m *Mesh) CarriesOut(o *source.Object) bool {
 	mode := m.Settings.Config.GetIngressControllerMode()
 	if class, is := o.Annotations[source.IngressClassAnnotation]; is {
 		return mode != meshv1.MeshConfig_OFF && class == cmp.Or(m.Settings.Config.GetIngressClass(), defaultIngressClass)
@@ -139,16 +139,7 @@ func (m *Mesh) entryRoutes(o *source.Object, r *source.IngressRule) (list []entr
 		if b == nil {
 			continue
 		}
-		number := uint32(b.Port.Number)
-		if b.Port.Name != "" {
-			if s := m.objects[source.Service].Get(o.Namespace, b.Name); s != nil {
-				for _, port := range s.Spec.(*source.ServiceSpec).Ports {
-					if port.Name == b.Port.Name {
-						number = uint32(port.Port)
-					}
-				}
-			}
-		}
+		number := m.EntryPort(o, b)
 		if number == 0 {
 			continue
 		}
@@ -162,6 +153,23 @@ func (m *Mesh) entryRoutes(o *source.Object, r *source.IngressRule) (list []entr
 		list = append(list, entryRoute{route, rank})
 	}
 	return list
+}
+
+// EntryPort is the port that a backend of an Ingress means, by its number or by its name, which a Service of any cluster may have; 0: none has it.
+func (m *Mesh) EntryPort(o *source.Object, b *source.IngressService) uint32 {
+	if b.Port.Name == "" {
+		return uint32(b.Port.Number)
+	}
+	for _, objects := range m.Everywhere(source.Service) {
+		if s := objects.Get(o.Namespace, b.Name); s != nil {
+			for _, port := range s.Spec.(*source.ServiceSpec).Ports {
+				if port.Name == b.Port.Name {
+					return uint32(port.Port)
+				}
+			}
+		}
+	}
+	return 0
 }
 
 // entryPath is how a path is matched, nothing meaning every path, and its rank. A prefix is one of whole segments, as Kubernetes has it.
@@ -180,13 +188,15 @@ func entryPath(p *source.IngressPath) (matches []*networking.StringMatch, rank i
 		return []*networking.StringMatch{exact(path), prefix(path + "/")}, 2 * len(path)
 	}
 	if p.PathType != "Exact" {
+		for _, end := range []string{".*", "/*"} { // as Istio has it: of characters, and not of segments
+			if path, is := strings.CutSuffix(p.Path, end); is && path != "" {
+				return []*networking.StringMatch{prefix(path)}, 2 * len(path)
+			} else if is {
+				return nil, 0
+			}
+		}
 		if p.Path == "" {
 			return nil, 0
-		}
-		for _, end := range []string{".*", "*"} { // as Istio has it
-			if path, is := strings.CutSuffix(p.Path, end); is {
-				return []*networking.StringMatch{prefix(path)}, 2 * len(path)
-			}
 		}
 	}
 	return []*networking.StringMatch{exact(p.Path)}, 2*len(p.Path) + 1

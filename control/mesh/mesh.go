@@ -120,9 +120,9 @@ func (m *Mesh) With(changes []source.Change) *Mesh {
 		}
 	}
 	take(changes)
-	next.settle(m, &news)
-	take(next.enter(m, &news))
 	own.done()
+	next.settle(m, &news)
+	take(next.enter(m, &news)) // which is of the first cluster
 	next.derive(m, &news)
 	return &next
 }

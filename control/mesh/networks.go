@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -78,6 +79,24 @@ func (s *Settings) gatewayServices() map[string][]string {
 		}
 	}
 	return by
+}
+
+// Barred are the Services, by host, that MeshNetworks name as the way into a network, and that are none, with those networks: they are not there, have no
+// address outside of their cluster, or are in one of which no fromRegistry says that it is of the network.
+func (m *Mesh) Barred() map[string][]string {
+	barred := m.Settings.gatewayServices()
+	for cluster, objects := range m.Everywhere(source.Service) {
+		network := m.Settings.registries[m.Settings.ClusterName(cluster)]
+		for host, of := range barred {
+			name, rest, _ := strings.Cut(host, ".")
+			namespace, domain, _ := strings.Cut(rest, ".svc.")
+			if o := objects.Get(namespace, name); o != nil && domain == m.Settings.Domain && len(o.Spec.(*source.ServiceSpec).Reached()) > 0 {
+				barred[host] = slices.DeleteFunc(of, func(n string) bool { return n == network })
+			}
+		}
+	}
+	maps.DeleteFunc(barred, func(_ string, of []string) bool { return len(of) == 0 })
+	return barred
 }
 
 // networks finds them; nil: there are none.

@@ -26,8 +26,8 @@ import (
 // DefaultGrace is how long an entry stays after its machine's last stream has ended, if nothing else is said: Istio's.
 const DefaultGrace = 10 * time.Second
 
-// MaxOfGroup bounds the machines of a group.
-const MaxOfGroup = 2_000
+// maxOfGroup bounds the machines of a group.
+const maxOfGroup = 2_000
 
 // Keeper is where entries are kept, and what several control planes say there of themselves.
 type Keeper interface {
@@ -151,9 +151,9 @@ func (m *Machines) judge(ctx context.Context, p *translate.Proxy, who ca.Identit
 	switch is := now.Objects(source.WorkloadEntry).Get(entry.Namespace, entry.Name); {
 	case is != nil && !same(is, entry):
 		return no(codes.AlreadyExists, "there is a WorkloadEntry %s that is not of this machine: it is left alone", entry.Name)
-	case is == nil && m.members(now, group.Key, entry.Key) >= MaxOfGroup:
+	case is == nil && m.members(now, group.Key, entry.Key) >= maxOfGroup:
 		m.count(full)
-		return no(codes.ResourceExhausted, "the group has %d machines, which is all that one may have", MaxOfGroup)
+		return no(codes.ResourceExhausted, "the group has %d machines, which is all that one may have", maxOfGroup)
 	}
 	if group.Spec.(*networking.WorkloadGroup).GetProbe() != nil && !p.Probed {
 		m.unprobed(group.Key, p.ID)
@@ -254,9 +254,7 @@ func (m *Machines) Left(s *server.Session, joined bool) {
 	delete(m.streams, s)
 	switch {
 	case !joined:
-		if one.streams == 0 && one.due.IsZero() && !one.busy {
-			delete(m.machine, one.entry.Key)
-		}
+		m.release(one)
 	default:
 		if one.streams--; one.streams == 0 {
 			one.until, one.health = time.Now(), nil
@@ -298,6 +296,7 @@ var Stats = &telemetry.Table{Kind: "register", Metrics: []telemetry.Metric{
 	refused:      {Name: "refused_total"},
 	full:         {Name: "refused_full"},
 	failures:     {Name: "failures_total"},
+	unheard:      {Name: "unheard_total"},
 }}
 
 const (
@@ -310,6 +309,7 @@ const (
 	refused             // proxies that may not register
 	full                // of those, for which there was no room in their group
 	failures            // attempts to write
+	unheard             // other control planes that were not asked about, since there were too many at once
 )
 
 func (m *Machines) count(row int) {

@@ -95,6 +95,8 @@ type line struct {
 	stored.Entries
 	cut           atomic.Bool
 	writes, asked atomic.Int64
+	mu            sync.Mutex
+	beats         map[string]int
 }
 
 var errCut = errors.New("the line is cut")
@@ -113,7 +115,22 @@ func (l *line) Change(ctx context.Context, key source.Key, decide func(*source.O
 	})
 }
 
-func (l *line) Beat(name string) lease.Place { return place{l.Entries.Beat(name), l} }
+func (l *line) Beat(name string) lease.Place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.beats[name]++
+	return place{l.Entries.Beat(name), l}
+}
+
+// heard is how often it was asked whether control planes are alive, and of which.
+func (l *line) heard() (n int, names []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name, times := range l.beats {
+		n, names = n+times, append(names, name)
+	}
+	return n, names
+}
 
 func (l *line) Lead(ctx context.Context, do func(context.Context)) {
 	lease.Lead(ctx, place{store.Lease(l.Store, "workloads"), l}, slog.New(slog.DiscardHandler), do)
@@ -147,7 +164,7 @@ type plane struct {
 }
 
 func (w *world) plane() *plane {
-	p := &plane{line: &line{Entries: stored.Entries{Store: w.store, Shared: true, Log: slog.New(slog.DiscardHandler)}}}
+	p := &plane{line: &line{beats: map[string]int{}, Entries: stored.Entries{Store: w.store, Shared: true, Log: slog.New(slog.DiscardHandler)}}}
 	p.Machines = New(Options{Name: NewName(), Mesh: w.mesh.Load, Readied: w.ready, Keeper: p.line, Log: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(w.t.Context())
 	p.end = cancel
@@ -246,6 +263,81 @@ func TestAMachineComesAndGoes(t *testing.T) {
 		p.mu.Unlock()
 		if n := p.line.writes.Load(); n > 6 {
 			t.Errorf("%d writes", n)
+		}
+	})
+}
+
+// Of two streams of a machine that are admitted at once, one does not come about: the other has an entry all the same.
+func TestAStreamThatDoesNotComeAbout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.plane()
+		one, two := &server.Session{}, &server.Session{}
+		for _, s := range []*server.Session{one, two} {
+			if err := p.Admit(t.Context(), s, machineOf("vm", "10.0.0.1"), web); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.Left(one, false)
+		p.Joined(two)
+		w.is("vm-10.0.0.1", "connected")
+		p.Left(two, true)
+		time.Sleep(DefaultGrace + 2*looking)
+		w.is("vm-10.0.0.1", "")
+		if len(p.machine) > 0 || len(p.streams) > 0 {
+			t.Errorf("%d machines of %d streams are remembered", len(p.machine), len(p.streams))
+		}
+	})
+}
+
+// Whoever may write entries may name control planes in them that never were: they are looked for a few at a time, by names that they can have, and
+// forgotten by all with the entries.
+func TestNamesOfNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		planes := []*plane{w.plane(), w.plane()}
+		for _, p := range planes {
+			p.comes(t, machineOf("vm", "10.0.1.1")) // so that it begins to look
+		}
+		const n = 3 * maxHeard
+		var all, gone []source.Change
+		for i := range n + 2 {
+			o := entryOf(machineOf("vm", fmt.Sprintf("10.0.%d.%d", 2+i/250, i%250)), w.mesh.Load().Objects(source.WorkloadGroup).Get("shop", "vm"))
+			o.Annotations[annotationController] = fmt.Sprintf("weftd.nobody-%d.abc", i)
+			switch i {
+			case n:
+				o.Annotations[annotationController] = "weftd.x/../../../../api/v1/namespaces/a/secrets/b"
+			case n + 1:
+				o.Annotations[annotationController] = "weftd.x?dryRun=All"
+			}
+			o.Annotations[annotationConnected] = "2000-01-01T00:00:00Z"
+			all, gone = append(all, source.Change{Key: o.Key, Object: o}), append(gone, source.Change{Key: o.Key})
+		}
+		w.change(all)
+		time.Sleep(listening + looking)
+		synctest.Wait()
+		began, _ := planes[0].line.heard()
+		time.Sleep(10 * listening)
+		synctest.Wait()
+		if now, _ := planes[0].line.heard(); now-began < 5*maxHeard || now-began > 11*maxHeard {
+			t.Errorf("%d were asked about in ten times, of which each may be of %d", now-began, maxHeard)
+		}
+		w.change(gone)
+		time.Sleep(lease.Life + 20*listening)
+		synctest.Wait()
+		for i, p := range planes {
+			began, _ := p.line.heard()
+			time.Sleep(10 * listening)
+			synctest.Wait()
+			now, names := p.line.heard()
+			if now-began > 11*2 { // of itself, that it is alive, and of the other one
+				t.Errorf("the control plane %d still asks about %d in ten times", i, now-began)
+			}
+			for _, name := range names {
+				if strings.ContainsAny(name, "/?") {
+					t.Errorf("it was asked about %q", name)
+				}
+			}
 		}
 	})
 }
@@ -499,7 +591,7 @@ spec: {address: 10.0.0.8, serviceAccount: admin}
 			p.Left(s, false) // it has not joined
 		}
 		var more []source.Change
-		for i := range MaxOfGroup {
+		for i := range maxOfGroup {
 			o := entryOf(machineOf("vm", fmt.Sprintf("10.1.%d.%d", i/256, i%256)), w.mesh.Load().Objects(source.WorkloadGroup).Get("shop", "vm"))
 			more = append(more, source.Change{Key: o.Key, Object: o})
 		}

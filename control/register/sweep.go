@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +18,8 @@ const (
 	maxSwept = 100
 	// listening is how often other control planes are looked at, whether they are alive.
 	listening = 5 * time.Second
+	// maxHeard bounds how many of them are looked at then. Of more it is others each time.
+	maxHeard = 100
 )
 
 // sweep is what is seen of entries. Every control plane looks, so that whoever comes to lead knows since when things are as they are, by its own clock.
@@ -121,7 +122,7 @@ func (m *Machines) look(s *sweep, now *mesh.Mesh) {
 	ours := false
 	for key, o := range s.entries {
 		name := o.Annotations[annotationController]
-		if !strings.HasPrefix(name, weftd) {
+		if !named(name) {
 			continue
 		}
 		if ours = true; name != m.Name {
@@ -153,7 +154,12 @@ func (m *Machines) look(s *sweep, now *mesh.Mesh) {
 
 // listen finds out which control planes are alive. One that cannot be asked about is taken to be: what cannot be read cannot be written either.
 func (m *Machines) listen(ctx context.Context, s *sweep, leads bool) {
+	left := maxHeard
 	for name, b := range s.beats {
+		if left--; left < 0 {
+			m.count(unheard)
+			continue
+		}
 		ask, cancel := context.WithTimeout(ctx, writeTime)
 		r, version, err := m.Keeper.Beat(name).Get(ask)
 		cancel()
@@ -164,13 +170,21 @@ func (m *Machines) listen(ctx context.Context, s *sweep, leads bool) {
 		if b.dead = err == nil && (version != "" && r.Holder == "" || at.Sub(b.since) >= lease.Life); err != nil {
 			continue
 		}
-		if b.dead && !b.used && leads {
-			ask, cancel := context.WithTimeout(ctx, writeTime)
-			if version == "" || m.Keeper.Forget(ask, name) == nil {
-				delete(s.beats, name)
-			}
-			cancel()
+		if !b.dead || b.used {
+			continue
 		}
+		if version != "" {
+			if !leads {
+				continue
+			}
+			ask, cancel := context.WithTimeout(ctx, writeTime)
+			err := m.Keeper.Forget(ask, name)
+			cancel()
+			if err != nil {
+				continue
+			}
+		}
+		delete(s.beats, name)
 	}
 }
 

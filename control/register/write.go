@@ -46,6 +46,12 @@ func NewName() string {
 	return weftd + strings.Trim(host[:min(len(host), 63)], "-") + "." + strings.ToLower(rand.Text()[:8])
 }
 
+// named tells whether something is called as NewName calls. Whoever may write an entry may write another name in it, which is nobody's to look for.
+func named(name string) bool {
+	rest, is := strings.CutPrefix(name, weftd)
+	return is && len(name) <= 100 && strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz0123456789-.") == "" && !strings.Contains(rest, "..")
+}
+
 // write has what is known of a machine be written soon. It is called with the lock held.
 func (m *Machines) write(one *machine) {
 	one.due = one.last.Add(pace)
@@ -184,19 +190,20 @@ func (m *Machines) writeOne(ctx context.Context, one *machine) {
 		m.count(row)
 		m.Log.Info("a machine's WorkloadEntry", "entry", entry.Namespace+"/"+entry.Name, "is", map[int]string{created: "created", parted: "disconnected"}[row])
 	}
-	if one.streams == 0 && one.due.IsZero() && !m.awaited(one) {
-		delete(m.machine, entry.Key)
-	}
+	m.release(one)
 }
 
-// awaited tells whether a stream is admitted that has not joined yet. It is called with the lock held.
-func (m *Machines) awaited(one *machine) bool {
+// release forgets a machine that has no stream, nor one that is admitted and has not joined yet, and of which all is written. It is called with the lock held.
+func (m *Machines) release(one *machine) {
+	if one.streams > 0 || !one.due.IsZero() || one.busy {
+		return
+	}
 	for _, other := range m.streams {
 		if other == one {
-			return true
+			return
 		}
 	}
-	return false
+	delete(m.machine, one.entry.Key)
 }
 
 // check has entries be written again that the mesh does not show as they were written: somebody has taken one away, or another control plane has had a stream of the machine, too, which has

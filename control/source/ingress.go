@@ -17,6 +17,11 @@ func (c *checker) ingress(s *IngressSpec) {
 		c.warn("", "is not carried out, as at Istio: requests that no rule is for are answered with 404; write a rule without a host")
 		c.up()
 	}
+	each(c, "tls", s.TLS, func(_ int, t IngressTLS) {
+		if t.SecretName == "" {
+			c.warn("secretName", "is missing: nothing is served by TLS for this entry, as at Istio; name a Secret with the certificate")
+		}
+	})
 	each(c, "rules", s.Rules, func(_ int, r IngressRule) {
 		if strings.Contains(r.Host, "*") && !strings.HasPrefix(r.Host, "*.") || strings.Count(r.Host, "*") > 1 {
 			c.bad("host", "%q: want a name, or *. and a name", short(r.Host))

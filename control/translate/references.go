@@ -2,6 +2,7 @@ package translate
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -33,6 +34,14 @@ func References(m *mesh.Mesh) []source.Problem {
 			}
 		}
 	}
+	for _, o := range m.Objects(source.MeshNetworks).All() {
+		barred := m.Barred()
+		for _, host := range slices.Sorted(maps.Keys(barred)) {
+			for _, network := range slices.Sorted(slices.Values(barred[host])) {
+				r.of(o).warn("networks["+network+"].gateways", "nobody comes in by the Service %s: want one that is there, with an address of its load balancer or externalIPs, in a cluster that a fromRegistry of this network names", host)
+			}
+		}
+	}
 	rules := m.Objects(source.DestinationRule).All()
 	for _, o := range rules {
 		host := m.Settings.HostIn(o.Spec.(*networking.DestinationRule).GetHost(), o.Namespace)
@@ -52,6 +61,11 @@ func References(m *mesh.Mesh) []source.Problem {
 			r.routed[m.Settings.HostIn(h, o.Namespace)] = true
 		}
 		r.of(o).virtualService(o.Spec.(*networking.VirtualService))
+	}
+	for _, o := range m.Objects(source.Ingress).All() {
+		if m.CarriesOut(o) {
+			r.of(o).ingress(o.Spec.(*source.IngressSpec))
+		}
 	}
 	for _, o := range m.Objects(source.Sidecar).All() {
 		r.of(o).sidecar(o.Spec.(*networking.Sidecar))
@@ -144,6 +158,16 @@ func (r *references) hasSubset(host, subset string) bool {
 func (r *references) rule(spec *networking.DestinationRule) {
 	if host := r.mesh.Settings.HostIn(spec.GetHost(), r.object.Namespace); !r.isThere(host) {
 		r.warn("spec.host", "no service has the host %s: the rule is for nothing", host)
+	}
+}
+
+func (r *references) ingress(spec *source.IngressSpec) {
+	for i, rule := range spec.Rules {
+		for j, p := range rule.HTTP.Paths {
+			if b := p.Backend.Service; b != nil && r.mesh.EntryPort(r.object, b) == 0 {
+				r.warn(fmt.Sprintf("spec.rules[%d].http.paths[%d].backend.service.port.name", i, j), "no Service %s/%s has a port %q: requests are answered with 404", r.object.Namespace, b.Name, b.Port.Name)
+			}
+		}
 	}
 }
 

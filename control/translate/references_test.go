@@ -82,6 +82,9 @@ spec: {hosts: ["*.routed.test"], http: [{route: [{destination: {host: web}}]}]}
 		{"a provider", "kind: Telemetry\nmetadata: {name: a, namespace: shop}\nspec: {accessLogging: [{providers: [{name: envoy}, {name: files}, {name: file}]}]}", "spec.accessLogging[0].providers[2].name: MeshConfig describes no provider \"file\""},
 		{"who counts", "kind: Telemetry\nmetadata: {name: a, namespace: shop}\nspec: {metrics: [{providers: [{name: prometheus}, {name: spans}]}]}", "spec.metrics[0].providers[1].name: \"spans\" is no provider of metrics that is run"},
 		{"a tracer", "kind: Telemetry\nmetadata: {name: a, namespace: shop}\nspec: {tracing: [{providers: [{name: spans}]}, {providers: [{name: files}]}, {providers: [{name: span}]}]}", "spec.tracing[1].providers[0].name: provider \"files\" is none of traces that are run, spec.tracing[2].providers[0].name: MeshConfig describes no provider \"span\""},
+		{"a port's name", "kind: Ingress\nmetadata: {name: a, namespace: shop, annotations: {kubernetes.io/ingress.class: istio}}\nspec: {rules: [{http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: x, port: {name: http-x}}}}]}}]}", ""},
+		{"a port's name that none has", "kind: Ingress\nmetadata: {name: a, namespace: shop, annotations: {kubernetes.io/ingress.class: istio}}\nspec: {rules: [{http: {paths: [{path: /a, pathType: Exact, backend: {service: {name: x, port: {number: 80}}}}, {path: /, pathType: Prefix, backend: {service: {name: x, port: {name: htpp}}}}]}}]}", "spec.rules[0].http.paths[1].backend.service.port.name: no Service shop/x has a port \"htpp\""},
+		{"another's Ingress", "kind: Ingress\nmetadata: {name: a, namespace: shop, annotations: {kubernetes.io/ingress.class: nginx}}\nspec: {rules: [{http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: x, port: {name: htpp}}}}]}}]}", ""},
 		{"a module", "kind: WasmPlugin\nmetadata: {name: a, namespace: shop}\nspec: {url: 'http://web.shop.svc.cluster.local/a.wasm'}", ""},
 		{"where nobody is", "kind: WasmPlugin\nmetadata: {name: a, namespace: shop}\nspec: {url: 'https://gone.test/a.wasm'}", "spec.url: no service has the host gone.test"},
 		{"an address that somebody has", "kind: ServiceEntry\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [zz.test], addresses: [10.0.0.7], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}, {number: 6000, name: tcp, protocol: TCP}]}", "spec.ports[1]: ServiceEntry far/bytes has the address 10.0.0.7 at port 6000, too"},
@@ -123,6 +126,35 @@ func TestDefaultsNameWhoIsThere(t *testing.T) {
 		got = append(got, p.Path)
 	}
 	if want := "spec.defaultProviders.accessLogging[1] spec.defaultProviders.metrics[1] spec.defaultProviders.tracing[0]"; strings.Join(got, " ") != want {
+		t.Errorf("says %v, want %s", got, want)
+	}
+}
+
+// TestWaysThatNobodyComesInBy says of which Services that MeshNetworks name nobody comes into the network.
+func TestWaysThatNobodyComesInBy(t *testing.T) {
+	problems := References(mesh.New().With(manifest.Read(t, `
+kind: MeshNetworks
+metadata: {name: default}
+spec:
+  networks:
+    near: {endpoints: [{fromRegistry: Kubernetes}], gateways: [{registryServiceName: Way.edge.svc.cluster.local, port: 443}, {registryServiceName: inner.edge.svc.cluster.local, port: 443}, {address: 192.0.2.7, port: 443}]}
+    far: {gateways: [{registryServiceName: way.edge.svc.cluster.local, port: 443}, {registryServiceName: gone.edge.svc.cluster.local, port: 443}, {registryServiceName: way.test, port: 443}]}
+---
+kind: Service
+metadata: {name: way, namespace: edge}
+spec: {clusterIP: 10.0.0.1, externalIPs: [192.0.2.1], ports: [{port: 443}]}
+---
+kind: Service
+metadata: {name: inner, namespace: edge}
+spec: {clusterIP: 10.0.0.2, ports: [{port: 443}]}
+`)))
+	var got []string
+	for _, p := range problems {
+		text, _, _ := strings.Cut(p.Text, ": ")
+		got = append(got, p.Path+" "+text[strings.LastIndex(text, " ")+1:])
+	}
+	want := "networks[far].gateways gone.edge.svc.cluster.local, networks[near].gateways inner.edge.svc.cluster.local, networks[far].gateways way.edge.svc.cluster.local, networks[far].gateways way.test"
+	if strings.Join(got, ", ") != want {
 		t.Errorf("says %v, want %s", got, want)
 	}
 }

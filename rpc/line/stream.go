@@ -155,8 +155,8 @@ func (x *Stream) Drop() {
 func (x *Stream) Stalled() bool { return x.stalled }
 func (x *Stream) Waiting() int  { return x.waiting }
 
-// ErrOver is what is said to who takes from, or sends to, a call whose other side has gone.
-var ErrOver = status.Error(codes.Canceled, "rpc: the other side has gone")
+// errOver is what is said to who takes from a call whose other side has gone.
+var errOver = status.Error(codes.Canceled, "rpc: the other side has gone")
 
 // Take waits for a message, which is the caller's then: a buffer, and where in it the message begins. io.EOF: there are no more.
 func (x *Stream) Take(ctx context.Context) (buffer []byte, at int, err error) {
@@ -189,7 +189,7 @@ func (x *Stream) Take(ctx context.Context) (buffer []byte, at int, err error) {
 		case ended:
 			return nil, 0, io.EOF
 		case gone:
-			return nil, 0, ErrOver
+			return nil, 0, errOver
 		}
 		select {
 		case <-x.come:

@@ -18,6 +18,7 @@ import (
 
 	"github.com/weftmesh/weft/rpc/line"
 	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/test/calls"
 )
 
 // pipes is a listener without a network, so that time can be the test's.
@@ -46,11 +47,11 @@ func within(t *testing.T, many func(grpc.ServerStream) error, play func(t *testi
 		ended := make(chan error, 1)
 		stats := telemetry.NewStore(1).Acquire(Stats, "rpc")
 		s := New(Options{Codec: encoding.GetCodecV2("proto"), MaxMessage: 1 << 20, MaxConnections: 1, Stats: stats.Loop(0)})
-		s.RegisterService(&grpc.ServiceDesc{ServiceName: "test", Streams: []grpc.StreamDesc{{StreamName: "Many", Handler: func(_ any, stream grpc.ServerStream) error {
+		s.RegisterService(calls.Service(calls.Echo, func(stream grpc.ServerStream) error {
 			err := many(stream)
 			ended <- err
 			return err
-		}}}}, nil)
+		}), nil)
 		l := &pipes{come: make(chan net.Conn)}
 		go s.Serve(l)
 		client, server := net.Pipe()
@@ -95,14 +96,14 @@ func (r *raw) lasts(answers bool) time.Duration {
 
 // Nobody is waited for for ever: not who does not begin, nor who has gone without a word, nor who has nothing to ask.
 func TestPatienceEnds(t *testing.T) {
-	within(t, echoes, func(t *testing.T, client net.Conn, _ *telemetry.Owner, _ <-chan error) {
+	within(t, calls.Echoes, func(t *testing.T, client net.Conn, _ *telemetry.Owner, _ <-chan error) {
 		began := time.Now()
 		io.Copy(io.Discard, client)
 		if d := time.Since(began); d != greeting {
 			t.Errorf("who says nothing is let go after %v", d)
 		}
 	})
-	within(t, echoes, func(t *testing.T, client net.Conn, stats *telemetry.Owner, _ <-chan error) {
+	within(t, calls.Echoes, func(t *testing.T, client net.Conn, stats *telemetry.Owner, _ <-chan error) {
 		go io.Copy(io.Discard, client) // what it says first
 		greet(client, true)
 		synctest.Wait()
@@ -113,13 +114,13 @@ func TestPatienceEnds(t *testing.T) {
 			t.Error("who does not say that he is there is kept")
 		}
 	})
-	within(t, echoes, func(t *testing.T, client net.Conn, _ *telemetry.Owner, _ <-chan error) {
+	within(t, calls.Echoes, func(t *testing.T, client net.Conn, _ *telemetry.Owner, _ <-chan error) {
 		r := greet(client, false)
 		if d := r.lasts(true); d < unused || d > unused+alive {
 			t.Errorf("who calls nobody is let go after %v", d)
 		}
 	})
-	within(t, echoes, func(t *testing.T, client net.Conn, _ *telemetry.Owner, _ <-chan error) {
+	within(t, calls.Echoes, func(t *testing.T, client net.Conn, _ *telemetry.Owner, _ <-chan error) {
 		r := greet(client, true)
 		time.AfterFunc(time.Hour, func() { client.Close() })
 		if d := r.lasts(true); d != time.Hour {

@@ -29,6 +29,7 @@ import (
 
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/test/authority"
+	"github.com/weftmesh/weft/test/calls"
 )
 
 // stage is a server with a service of the test's, which clients that others wrote call.
@@ -47,14 +48,7 @@ func play(t testing.TB, secure *tls.Config, one func(context.Context, []byte) ([
 	}
 	s := &stage{address: l.Addr().String(), stats: telemetry.NewStore(1).Acquire(Stats, "rpc")}
 	s.Server = New(Options{TLS: secure, Codec: encoding.GetCodecV2("proto"), MaxMessage: 1 << 20, MaxConnections: 50, Stats: s.stats.Loop(0)})
-	s.RegisterService(&grpc.ServiceDesc{ServiceName: "test", Methods: []grpc.MethodDesc{{MethodName: "One", Handler: func(_ any, ctx context.Context, read func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-		in := &wrapperspb.BytesValue{}
-		if err := read(in); err != nil {
-			return nil, err
-		}
-		out, err := one(ctx, in.Value)
-		return wrapperspb.Bytes(out), err
-	}}}, Streams: []grpc.StreamDesc{{StreamName: "Many", ServerStreams: true, ClientStreams: true, Handler: func(_ any, stream grpc.ServerStream) error { return many(stream) }}}}, nil)
+	s.RegisterService(calls.Service(one, many), nil)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
@@ -82,56 +76,16 @@ func (s *stage) dial(t testing.TB, c credentials.TransportCredentials) *grpc.Cli
 	return conn
 }
 
-func echo(_ context.Context, b []byte) ([]byte, error) { return b, nil }
-
-// echoes answers each message with itself.
-func echoes(s grpc.ServerStream) error {
-	for {
-		m := &wrapperspb.BytesValue{}
-		if err := s.RecvMsg(m); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
-		if err := s.SendMsg(m); err != nil {
-			return err
-		}
-	}
-}
-
 // What a client of grpc-go calls is answered: messages of all sizes about the bounds of frames, windows and buffers, there and back.
 func TestMessagesOfAllSizes(t *testing.T) {
-	s := play(t, nil, echo, echoes)
-	conn := s.dial(t, nil)
-	stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/test/Many")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, size := range []int{0, 1, 500, 511, 512, 16378, 16379, 16384, 16385, 32 << 10, 64 << 10, 65 << 10, 300_000, 1<<20 - 16} {
-		in := wrapperspb.Bytes(bytes.Repeat([]byte{byte(size)}, size))
-		out := &wrapperspb.BytesValue{}
-		if err := conn.Invoke(t.Context(), "/test/One", in, out); err != nil || !bytes.Equal(in.Value, out.Value) {
-			t.Fatalf("one of %d bytes: %d bytes, %v", size, len(out.Value), err)
-		}
-		if err := stream.SendMsg(in); err != nil {
-			t.Fatalf("a stream's of %d bytes: %v: %v", size, err, stream.RecvMsg(out))
-		}
-		if err := stream.RecvMsg(out); err != nil || !bytes.Equal(in.Value, out.Value) {
-			t.Fatalf("a stream's of %d bytes: %d bytes, %v", size, len(out.Value), err)
-		}
-	}
-	stream.CloseSend()
-	if err := stream.RecvMsg(&wrapperspb.BytesValue{}); err != io.EOF {
-		t.Errorf("the stream ends with %v", err)
-	}
+	calls.OfAllSizes(t, play(t, nil, calls.Echo, calls.Echoes).dial(t, nil), 1<<20) // that play takes no larger ones
 }
 
 // Messages that come faster than they are taken wait with their sender, in order.
 func TestWhoDoesNotTakeIsNotGivenMore(t *testing.T) {
 	begin, taken, called := make(chan struct{}), make(chan error, 1), make(chan *Call, 1)
 	const count, size = 400, 10_000
-	s := play(t, nil, echo, func(stream grpc.ServerStream) error {
+	s := play(t, nil, calls.Echo, func(stream grpc.ServerStream) error {
 		called <- stream.(*Call)
 		<-begin
 		for i := range count {
@@ -144,7 +98,7 @@ func TestWhoDoesNotTakeIsNotGivenMore(t *testing.T) {
 		taken <- nil
 		return nil
 	})
-	stream, err := s.dial(t, nil).NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/test/Many")
+	stream, err := s.dial(t, nil).NewStream(t.Context(), calls.Both, "/test/Many")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +181,7 @@ func TestWhatIsSaidBesideMessages(t *testing.T) {
 	}
 	brief, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	stream, err := conn.NewStream(brief, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/test/Many")
+	stream, err := conn.NewStream(brief, calls.Both, "/test/Many")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +243,7 @@ func (r *raw) until(is func(http2.Frame) bool) error {
 // A client that opens calls and gives them up has no more of them run than a connection may have.
 func TestCallsThatAreGivenUpCount(t *testing.T) {
 	over := make(chan struct{})
-	s := play(t, nil, echo, func(grpc.ServerStream) error {
+	s := play(t, nil, calls.Echo, func(grpc.ServerStream) error {
 		<-over // whatever becomes of its caller
 		return nil
 	})
@@ -310,7 +264,7 @@ func TestCallsThatAreGivenUpCount(t *testing.T) {
 
 // Messages that never come wholly are not kept without end, however many calls they are spread over.
 func TestHalvesOfMessages(t *testing.T) {
-	s := play(t, nil, echo, echoes)
+	s := play(t, nil, calls.Echo, calls.Echoes)
 	r := s.raw(t)
 	most := s.MaxMessage + maxHeld
 	half := make([]byte, 16<<10)
@@ -343,7 +297,7 @@ func TestHalvesOfMessages(t *testing.T) {
 // Who has said all and gives up is heard of by the call's context.
 func TestWhoGivesUpIsHeardOf(t *testing.T) {
 	begun, over := make(chan struct{}), make(chan struct{})
-	s := play(t, nil, echo, func(stream grpc.ServerStream) error {
+	s := play(t, nil, calls.Echo, func(stream grpc.ServerStream) error {
 		close(begun)
 		<-stream.Context().Done()
 		close(over)
@@ -358,7 +312,7 @@ func TestWhoGivesUpIsHeardOf(t *testing.T) {
 
 // Who asks without end whether we are there is let go, and told why; and who is told something may ask in between.
 func TestPingsHaveABound(t *testing.T) {
-	s := play(t, nil, echo, echoes)
+	s := play(t, nil, calls.Echo, calls.Echoes)
 	r := s.raw(t)
 	for range patience + 2 { // the first is in time
 		r.WritePing(false, [8]byte{1})
@@ -386,7 +340,7 @@ func TestPingsHaveABound(t *testing.T) {
 
 // Heads that are none of gRPC's are turned down, and what breaks HTTP/2 ends the connection.
 func TestWhatIsNoCall(t *testing.T) {
-	s := play(t, nil, echo, echoes)
+	s := play(t, nil, calls.Echo, calls.Echoes)
 	for _, more := range []string{"grpc-timeout=1", "grpc-timeout=123456789S", "grpc-timeout=1X", "x-bin=*"} {
 		r := s.raw(t)
 		r.call(1, true, more)
@@ -419,7 +373,7 @@ func TestWhatIsNoCall(t *testing.T) {
 // There is an end to connections, and Stop ends what runs.
 func TestConnectionsHaveABound(t *testing.T) {
 	begun, ended := make(chan struct{}), make(chan struct{}, 1)
-	s := play(t, nil, echo, func(stream grpc.ServerStream) error {
+	s := play(t, nil, calls.Echo, func(stream grpc.ServerStream) error {
 		close(begun)
 		<-stream.Context().Done()
 		ended <- struct{}{}

@@ -301,3 +301,34 @@ func BenchmarkWrite(b *testing.B) {
 		s.buffers[0].entries = s.buffers[0].entries[:0]
 	}
 }
+
+// Whoever takes a connection and does not speak, as a proxy before a dead server, gets no entries: they wait for one who does.
+func TestWhoDoesNotSpeakGetsNothing(t *testing.T) {
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	go func() {
+		for {
+			c, err := mute.Accept()
+			if err != nil {
+				return
+			}
+			time.AfterFunc(20*time.Millisecond, func() { c.Close() })
+		}
+	}()
+	w := newWorld(t, mute.Addr().String())
+	s := newServer(t)
+	w.mu.Lock()
+	to := w.snapshot.Endpoints.Get("s")
+	w.mu.Unlock()
+	w.point(s.address)
+	w.mu.Lock()
+	to = &config.Assignment{Endpoints: append(to.Endpoints, w.snapshot.Endpoints.Get("s").Endpoints...)}
+	w.snapshot.Endpoints = config.NewAssignments(map[string]*config.Assignment{"s": to})
+	w.mu.Unlock()
+	log := w.Open(&config.RemoteLog{Name: "l", Cluster: "logs", Interval: time.Millisecond, Size: 1 << 14})
+	log.Write(0, entry("/first"))
+	eventually(t, "entry", func() bool { return len(s.paths()) == 1 })
+}

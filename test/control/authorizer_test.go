@@ -23,6 +23,7 @@ import (
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/test/authority"
 	"github.com/weftmesh/weft/test/manifest"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // porter lets in who says that he is a friend, and of connections all or none. It is asked by HTTP and by gRPC.
@@ -77,7 +78,7 @@ func TestSomebodyElseDecides(t *testing.T) {
 			porter := newPorter(t)
 			app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("x-porter")) }))
 			t.Cleanup(app.Close)
-			ports := free(t, 2)
+			ports := vacant.Ports(t, 2)
 			web, line := ports[0], ports[1]
 			objects := fmt.Sprintf(`
 kind: ServiceEntry

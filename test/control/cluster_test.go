@@ -25,12 +25,13 @@ import (
 	source "github.com/weftmesh/weft/control/source/kube"
 	"github.com/weftmesh/weft/test/envoy"
 	"github.com/weftmesh/weft/test/kube"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // An agent in a Pod gets the certificate of its service account for the token of that, and for no other proof.
 func TestServiceAccountsGetTheirCertificates(t *testing.T) {
 	dir := t.TempDir()
-	s := &securePlane{port: free(t, 1)[0], audit: filepath.Join(dir, "audit")}
+	s := &securePlane{port: vacant.Ports(t, 1)[0], audit: filepath.Join(dir, "audit")}
 	s.plane = newPlaneOf(t, sources[1], map[string]string{"mesh": `{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {mesh: "trustDomain: one.test"}}`},
 		"--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", s.port), "--store", filepath.Join(dir, "store"), "--audit-log", s.audit, "--publish-roots")
 	s.cluster.Account("a", "sleep")
@@ -113,7 +114,7 @@ func TestServiceAccountsGetTheirCertificates(t *testing.T) {
 func TestServiceAccountsSpeakByMTLS(t *testing.T) {
 	p := newPairUnder(t, func(t *testing.T, files map[string]string) *securePlane {
 		dir := t.TempDir()
-		s := &securePlane{port: free(t, 1)[0], store: filepath.Join(dir, "store"), audit: filepath.Join(dir, "audit")}
+		s := &securePlane{port: vacant.Ports(t, 1)[0], store: filepath.Join(dir, "store"), audit: filepath.Join(dir, "audit")}
 		s.plane = newPlaneOf(t, sources[1], files, "--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", s.port), "--store", s.store, "--audit-log", s.audit)
 		return s
 	})
@@ -241,7 +242,7 @@ func TestBothSourcesMakeOneMesh(t *testing.T) {
 func TestWithoutARoleNobodyIsServed(t *testing.T) {
 	c := kube.Start(t)
 	c.Account("istio-system", "weftd") // who may do nothing yet
-	ports := free(t, 2)
+	ports := vacant.Ports(t, 2)
 	p := &plane{t: t, grpc: ports[0], admin: ports[1]}
 	p.process = run(t, program(t, "weftd"), "--kubeconfig", c.KubeconfigOf("istio-system", "weftd"), "--grpc-addr", fmt.Sprintf("127.0.0.1:%d", p.grpc), "--admin-addr", fmt.Sprintf("127.0.0.1:%d", p.admin))
 	eventually(t, "it says what is missing", func() bool {

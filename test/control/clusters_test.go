@@ -16,6 +16,7 @@ import (
 	"github.com/weftmesh/weft/control"
 	source "github.com/weftmesh/weft/control/source/kube"
 	"github.com/weftmesh/weft/test/kube"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // podIn is a Pod that serves the shop at an address of this host. The addresses that slices may have are none of this host's, so that requests are by what a ServiceEntry chooses.
@@ -54,7 +55,7 @@ func (p *plane) following() map[string]control.ClusterStatus {
 // shopOf is a service that Pods at two addresses of this host serve, at one port.
 func shopOf(t *testing.T) (s *shop, entry string) {
 	t.Helper()
-	s = &shop{t: t, port: free(t, 1)[0], one: free(t, 1)[0], client: http.Client{Timeout: deadline, Transport: &http.Transport{MaxIdleConnsPerHost: 8}}}
+	s = &shop{t: t, port: vacant.Ports(t, 1)[0], one: vacant.Ports(t, 1)[0], client: http.Client{Timeout: deadline, Transport: &http.Transport{MaxIdleConnsPerHost: 8}}}
 	t.Cleanup(s.client.CloseIdleConnections)
 	for _, address := range []string{"127.0.0.1", "127.0.0.2"} {
 		l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", address, s.one))

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -23,6 +21,7 @@ import (
 
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/test/envoy"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // Gateways are tried here: each listens at a port of its own, so that there is room for several on a host.
@@ -39,7 +38,7 @@ func newStreet(t testing.TB, files map[string]string, more []string, ids ...stri
 	t.Helper()
 	st := &street{shop: newShop(t), ports: map[string]int{}}
 	var names []string
-	for i, port := range free(t, len(ids)) {
+	for i, port := range vacant.Ports(t, len(ids)) {
 		st.ports[ids[i]] = port
 		names = append(names, ids[i])
 		st.doors += fmt.Sprintf(`
@@ -77,12 +76,9 @@ func (p *street) resident(name, id, zone string) *resident {
 	if name == "envoy" {
 		return &resident{admin: envoy.Start(p.t, boot)}
 	}
-	port := free(p.t, 1)[0]
-	file := filepath.Join(p.t.TempDir(), "boot.yaml")
-	if err := os.WriteFile(file, []byte(strings.Replace(boot, "port_value: 0", fmt.Sprint("port_value: ", port), 1)), 0o644); err != nil {
-		p.t.Fatal(err)
-	}
-	return &resident{admin: fmt.Sprint("127.0.0.1:", port), process: run(p.t, program(p.t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning")}
+	port := vacant.Ports(p.t, 1)[0]
+	boot = strings.Replace(boot, "port_value: 0", fmt.Sprint("port_value: ", port), 1)
+	return &resident{admin: fmt.Sprint("127.0.0.1:", port), process: weft(p.t, boot)}
 }
 
 func (r *resident) page(path string) string {

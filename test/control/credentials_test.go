@@ -26,6 +26,7 @@ import (
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/secrets"
 	"github.com/weftmesh/weft/test/authority"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // manifestOf is a Secret with what stands in files of an authority, by the key in the Secret.
@@ -50,7 +51,7 @@ func TestGatewaysShowCredentials(t *testing.T) {
 			a := authority.New(t, t.TempDir())
 			client := a.Issue("client", []string{"spiffe://partner/client"}, nil)
 			lost := a.Issue("lost", []string{"spiffe://partner/lost"}, nil)
-			ports, up := free(t, 3), upstream(t, "served")
+			ports, up := vacant.Ports(t, 3), upstream(t, "served")
 			first := a.Issue("web", []string{"web.example.com"}, nil)
 			a.Issue("partner", []string{"partner.example.com"}, nil)
 			tlsFiles, generic := map[string]string{"tls.crt": "web.pem", "tls.key": "web.key"}, map[string]string{"cert": "partner.pem", "key": "partner.key", "cacert": "ca.pem"}
@@ -268,7 +269,7 @@ func TestGatewaysConnectByCredentials(t *testing.T) {
 			outside.TLS = &tls.Config{Certificates: []tls.Certificate{server}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: a.Pool()}
 			outside.StartTLS()
 			t.Cleanup(outside.Close)
-			port := free(t, 1)[0]
+			port := vacant.Ports(t, 1)[0]
 			p := newSecurePlane(t, map[string]string{"mesh.yaml": fmt.Sprintf(`
 apiVersion: networking.istio.io/v1
 kind: Gateway

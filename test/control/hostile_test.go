@@ -22,6 +22,8 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // resident is how much memory a process has, in MB.
@@ -41,7 +43,7 @@ func (p *process) resident(t *testing.T) (mb int) {
 
 // Whoever may only connect cannot bring weftd down (hazard 81): garbage, messages that say they have a gigabyte, heads without an end, connections that say nothing.
 func TestHostileBytes(t *testing.T) {
-	s, ports := newShop(t), free(t, 3)
+	s, ports := newShop(t), vacant.Ports(t, 3)
 	users := filepath.Join(t.TempDir(), "users")
 	if err := os.WriteFile(users, fmt.Appendf(nil, "users: [{name: ann, tokenSHA256: %064d, roles: {'*': viewer}}]", 1), 0o600); err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/weftmesh/weft/test/envoy"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // bystream is a proxy that proves who it is by a token and is told its certificate over its stream.
@@ -51,7 +52,7 @@ func (s *securePlane) begin(name, role, app, own, token string) *bystream {
 	if err := os.WriteFile(filepath.Join(folder, "roots"), []byte(s.trusted()), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	admin, variant := free(s.t, 1)[0], "DELTA_GRPC"
+	admin, variant := vacant.Ports(s.t, 1)[0], "DELTA_GRPC"
 	if s.world {
 		variant = "GRPC"
 	}
@@ -90,11 +91,7 @@ static_resources:
 		envoy.Start(s.t, boot)
 		return b
 	}
-	file := filepath.Join(folder, "boot.yaml")
-	if err := os.WriteFile(file, []byte(boot), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-	b.process = run(s.t, program(s.t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning")
+	b.process = weft(s.t, boot)
 	return b
 }
 
@@ -140,7 +137,7 @@ func newPairUnder(t *testing.T, under func(*testing.T, map[string]string) *secur
 			}()
 		}
 	}()
-	ports := free(t, 4)
+	ports := vacant.Ports(t, 4)
 	p.http, p.tcp, p.in = ports[0], ports[1], [2]int{ports[2], ports[3]}
 	objects := fmt.Sprintf(`
 apiVersion: networking.istio.io/v1

@@ -30,6 +30,8 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	statusv3 "github.com/envoyproxy/go-control-plane/envoy/service/status/v3"
+
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 const operator = "spiffe://cluster.local/ns/istio-system/sa/default"
@@ -181,7 +183,7 @@ func nameIn(t *testing.T, a *anypb.Any) string {
 // Istio's own debug pages and numbers are there, for who may see them.
 func TestPagesAndNumbersOfIstiod(t *testing.T) {
 	s := newShop(t)
-	ports := free(t, 3)
+	ports := vacant.Ports(t, 3)
 	users := filepath.Join(t.TempDir(), "users")
 	sum := func(token string) string { h := sha256.Sum256([]byte(token)); return hex.EncodeToString(h[:]) }
 	if err := os.WriteFile(users, fmt.Appendf(nil, "users: [{name: ann, tokenSHA256: %s, roles: {'*': viewer}}, {name: ben, tokenSHA256: %s, roles: {a: admin}}]", sum("ann"), sum("ben")), 0o600); err != nil {

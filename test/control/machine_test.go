@@ -25,6 +25,7 @@ import (
 	source "github.com/weftmesh/weft/control/source/kube"
 	"github.com/weftmesh/weft/test/etcd"
 	"github.com/weftmesh/weft/test/kube"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // grace is how long an entry stays in these tests.
@@ -53,7 +54,7 @@ spec:
   template: {serviceAccount: web, ports: %s}
 `, ports)
 		dir := t.TempDir()
-		s := &securePlane{port: free(t, 1)[0], store: store, audit: filepath.Join(dir, "audit")}
+		s := &securePlane{port: vacant.Ports(t, 1)[0], store: store, audit: filepath.Join(dir, "audit")}
 		s.plane = newPlaneOf(t, from, files, "--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", s.port), "--store", s.store, "--audit-log", s.audit, "--machine-grace", grace.String())
 		return s
 	})
@@ -160,7 +161,7 @@ func TestMachinesRegisterThemselves(t *testing.T) {
 // Of two weftd on one etcd the one dies that has a machine's stream, under load: the machine goes to the other and keeps its entry, also when that finds out that the first is dead.
 func TestAMachineGoesToAnotherWeftd(t *testing.T) {
 	p := newMachinesOn(t, sources[0], etcd.Start(t).Store("weft"))
-	ports := free(t, 3)
+	ports := vacant.Ports(t, 3)
 	more := slices.Clone(p.plane.more)
 	more[slices.Index(more, "--secure-grpc-addr")+1] = fmt.Sprintf("127.0.0.1:%d", ports[2])
 	more[slices.Index(more, "--audit-log")+1] = filepath.Join(t.TempDir(), "audit")
@@ -254,7 +255,7 @@ func TestWhoIsNotWellGetsNoRequests(t *testing.T) {
 	c := kube.Start(t)
 	c.Install()
 	c.Apply(string(source.Role("weftd", "istio-system", source.Duties{Workloads: true}))) // with no more rights than that
-	ports := free(t, 3)
+	ports := vacant.Ports(t, 3)
 	dir := t.TempDir()
 	s := &securePlane{port: ports[2], store: filepath.Join(dir, "store"), audit: filepath.Join(dir, "audit")}
 	s.plane = &plane{t: t, cluster: c, grpc: ports[0], admin: ports[1], more: []string{"--kubeconfig", c.KubeconfigOf("istio-system", "weftd"), "--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", s.port), "--store", s.store, "--machine-grace", grace.String()}}
@@ -375,12 +376,8 @@ func TestForeignMachinesAreRefused(t *testing.T) {
 	if n := p.plane.number("register_refused_total"); n != 3 {
 		t.Errorf("%d were refused", n) // one was nobody of that namespace to begin with
 	}
-	file := filepath.Join(t.TempDir(), "boot.yaml")
-	if err := os.WriteFile(file, []byte(bootstrap("NAMESPACE: shop, AUTO_REGISTER_GROUP: vm", p.plane.grpc, "")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	weft := run(t, program(t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning")
+	stranger := weft(t, bootstrap("NAMESPACE: shop, AUTO_REGISTER_GROUP: vm", p.plane.grpc, ""))
 	before := p.plane.number("push_streams_turned_away")
 	eventually(t, "it is turned away in plain text", func() bool { return p.plane.number("push_streams_turned_away") > before })
-	weft.kill()
+	stranger.kill()
 }

@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +14,7 @@ import (
 	"github.com/weftmesh/weft/test/authority"
 	"github.com/weftmesh/weft/test/envoy"
 	"github.com/weftmesh/weft/test/kube"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // TestAcrossNetworks has a client of one network ask a workload of another one, by mTLS through the gateway there, which opens nothing of it; and who takes none is not asked at all.
@@ -27,7 +26,7 @@ func TestAcrossNetworks(t *testing.T) {
 				fmt.Fprint(w, "hello ", who)
 			}))
 			t.Cleanup(app.Close)
-			ports := free(t, 4)
+			ports := vacant.Ports(t, 4)
 			out, in, door, admin := ports[0], ports[1], ports[2], ports[3]
 			service := func(account string) string {
 				return fmt.Sprintf(`
@@ -72,30 +71,12 @@ spec: {selector: {app: gw}, servers: [{port: {number: %[3]d, name: tls, protocol
 					envoy.Start(t, boot)
 					return nil
 				}
-				file := filepath.Join(t.TempDir(), "boot.yaml")
-				if err := os.WriteFile(file, []byte(boot), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return run(t, program(t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning")
+				return weft(t, boot)
 			}
 			start("web", "sidecar", "far")
 			start("gw", "router", "far")
 			start("client", "sidecar", "near")
-			client := &http.Client{Timeout: deadline, Transport: &http.Transport{DisableKeepAlives: true}}
-			ask := func() string {
-				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", out), nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				r.Host = "web.shop.internal"
-				answer, err := client.Do(r)
-				if err != nil {
-					return "no answer"
-				}
-				defer answer.Body.Close()
-				body, _ := io.ReadAll(answer.Body)
-				return strings.TrimSpace(fmt.Sprint(answer.StatusCode, " ", string(body)))
-			}
+			ask := func() string { return answer(t, http.MethodGet, out, "/", "web.shop.internal") }
 			last := ""
 			becomes := func(what, want string) {
 				t.Helper()

@@ -13,6 +13,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/xds"
+
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // answering answers over gRPC, and says who it is in a header.
@@ -41,7 +43,7 @@ func sum(counts map[string]int) (n int) {
 
 // A client of gRPC's own calls a service of the mesh with no proxy between, and follows weights and endpoints.
 func TestGRPCWithoutAProxy(t *testing.T) {
-	s := &shop{t: t, port: free(t, 1)[0], one: answering(t, "v1"), other: answering(t, "v2")}
+	s := &shop{t: t, port: vacant.Ports(t, 1)[0], one: answering(t, "v1"), other: answering(t, "v2")}
 	entry := func(more string) string {
 		return strings.Replace(s.entry(more), "protocol: HTTP}", "protocol: GRPC}", 1)
 	}

@@ -6,8 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,12 +14,13 @@ import (
 	"github.com/weftmesh/weft/test/envoy"
 	"github.com/weftmesh/weft/test/etcd"
 	"github.com/weftmesh/weft/test/kube"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // replica is another weftd beside one: of the same flags, over the same directory or one of its own.
 func (p *plane) replica(dir string) *plane {
 	p.t.Helper()
-	ports := free(p.t, 2)
+	ports := vacant.Ports(p.t, 2)
 	other := &plane{t: p.t, dir: dir, mesh: p.mesh, grpc: ports[0], admin: ports[1], more: p.more}
 	other.start()
 	return other
@@ -64,11 +63,7 @@ func TestAReplicaDies(t *testing.T) {
 			if name == "envoy" {
 				envoy.Start(t, boot)
 			} else {
-				file := filepath.Join(t.TempDir(), "boot.yaml")
-				if err := os.WriteFile(file, []byte(boot), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				run(t, program(t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "--file-flush-interval-msec", "20", "-l", "warning")
+				weft(t, boot, "--file-flush-interval-msec", "20")
 			}
 			s.opens()
 			settled := func(p *plane) func() bool {
@@ -134,7 +129,7 @@ func TestTheStoreIsAwayAtTheStart(t *testing.T) {
 	first.apply(canary(0)) // which is in the store
 	first.kill()
 	server.Stop()
-	ports := free(t, 3)
+	ports := vacant.Ports(t, 3)
 	p := &plane{t: t, dir: first.dir, mesh: first.mesh, grpc: ports[0], admin: ports[1]}
 	p.process = run(t, program(t, "weftd"), "--config-dir", p.dir, "--mesh-config", p.mesh, "--store", server.Store("weft"), "--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", ports[2]),
 		"--grpc-addr", fmt.Sprintf("127.0.0.1:%d", p.grpc), "--admin-addr", fmt.Sprintf("127.0.0.1:%d", p.admin))
@@ -171,7 +166,7 @@ func TestTheStoreIsAwayAtTheStart(t *testing.T) {
 
 // What must outlive weftd is in Secrets, with no more rights than weftctl manifests gives: two weftd share it, one that comes back has it, and no gateway is told of it.
 func TestTheStoreInKubernetes(t *testing.T) {
-	s, ports := newShop(t), free(t, 4)
+	s, ports := newShop(t), vacant.Ports(t, 4)
 	c := kube.Start(t)
 	c.Install()
 	c.Apply(string(source.Role("weftd", "istio-system", source.Duties{Store: true})))
@@ -179,7 +174,7 @@ func TestTheStoreInKubernetes(t *testing.T) {
 	plane := func(grpc, admin, secure int) *plane {
 		return &plane{t: t, cluster: c, grpc: grpc, admin: admin, more: []string{"--kubeconfig", c.KubeconfigOf("istio-system", "weftd"), "--store", "kubernetes", "--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", secure)}}
 	}
-	one, other := plane(ports[0], ports[1], free(t, 1)[0]), plane(ports[2], ports[3], free(t, 1)[0])
+	one, other := plane(ports[0], ports[1], vacant.Ports(t, 1)[0]), plane(ports[2], ports[3], vacant.Ports(t, 1)[0])
 	one.start()
 	one.apply(canary(100))
 	roots := one.page("/ca/roots")

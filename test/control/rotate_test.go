@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/control"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // How long certificates live where a test waits for others to take their place, and how long a new root does not sign.
@@ -26,7 +27,7 @@ const (
 // newShortPlane is a plane, in this process, whose certificates do not live long.
 func newShortPlane(t *testing.T, files map[string]string) *securePlane {
 	t.Helper()
-	ports := free(t, 2)
+	ports := vacant.Ports(t, 2)
 	s := &securePlane{plane: &plane{t: t, dir: t.TempDir(), admin: ports[0]}, port: ports[1]}
 	for name, text := range files {
 		s.write(name, text)

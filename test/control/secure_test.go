@@ -30,6 +30,8 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	securityv1alpha1 "istio.io/api/security/v1alpha1"
+
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // securePlane is a weftd with an authority.
@@ -46,7 +48,7 @@ type securePlane struct {
 func newSecurePlane(t *testing.T, files map[string]string) *securePlane {
 	t.Helper()
 	dir := t.TempDir()
-	s := &securePlane{port: free(t, 1)[0], store: filepath.Join(dir, "store"), audit: filepath.Join(dir, "audit")}
+	s := &securePlane{port: vacant.Ports(t, 1)[0], store: filepath.Join(dir, "store"), audit: filepath.Join(dir, "audit")}
 	s.plane = newPlane(t, files, "--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", s.port), "--store", s.store, "--audit-log", s.audit)
 	return s
 }

@@ -32,6 +32,7 @@ import (
 
 	source "github.com/weftmesh/weft/control/source/kube"
 	"github.com/weftmesh/weft/test/kube"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // clusterSigner signs the approved requests of a cluster that name it, as a controller of somebody's would.
@@ -196,7 +197,7 @@ func TestASignerOfTheClusterSigns(t *testing.T) {
 		c.Install()
 		signer = newClusterSigner(t, c)
 		c.Apply(string(source.Role("weftd", "istio-system", source.Duties{Signer: signer.name})))
-		ports := free(t, 4)
+		ports := vacant.Ports(t, 4)
 		c.Apply(fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {mesh: %q}}", signer.meshConfig(t, ports[3])))
 		for _, text := range files {
 			c.Apply(text)
@@ -255,14 +256,14 @@ func TestASignerOfTheClusterSigns(t *testing.T) {
 func TestAnUpstreamSigns(t *testing.T) {
 	var up *securePlane
 	p := newPairUnder(t, func(t *testing.T, files map[string]string) *securePlane {
-		up = &securePlane{port: free(t, 1)[0], audit: filepath.Join(t.TempDir(), "audit")}
+		up = &securePlane{port: vacant.Ports(t, 1)[0], audit: filepath.Join(t.TempDir(), "audit")}
 		up.plane = newPlaneOf(t, sources[1], files, "--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", up.port), "--audit-log", up.audit)
 		roots := filepath.Join(t.TempDir(), "roots.pem")
 		if err := os.WriteFile(roots, []byte(up.page("/ca/roots")), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s := &securePlane{port: free(t, 1)[0], audit: filepath.Join(t.TempDir(), "audit")}
-		ports := free(t, 2)
+		s := &securePlane{port: vacant.Ports(t, 1)[0], audit: filepath.Join(t.TempDir(), "audit")}
+		ports := vacant.Ports(t, 2)
 		// For its own server it has a certificate of somebody else's.
 		folder := t.TempDir()
 		own := newClusterSigner(t, up.cluster)

@@ -25,6 +25,7 @@ import (
 
 	"github.com/weftmesh/weft/test/authority"
 	"github.com/weftmesh/weft/test/envoy"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // spire is an SDS server at a Unix socket that does as SPIRE's agent does where Istio's workloads have it (default_svid_name default, default_all_bundles_name ROOTCA): the state of the world alone; one
@@ -197,7 +198,7 @@ func TestIdentitiesComeFromSpire(t *testing.T) {
 		t.Run(c[0]+" serves "+c[1], func(t *testing.T) {
 			a, other := authority.New(t, t.TempDir()), authority.Named(t, t.TempDir(), "other")
 			p := newPair(t)
-			if err := os.WriteFile(p.plane.mesh, fmt.Appendf(nil, "proxyListenPort: %d\ntrustDomainAliases: [other.test]\n", free(t, 1)[0]), 0o644); err != nil {
+			if err := os.WriteFile(p.plane.mesh, fmt.Appendf(nil, "proxyListenPort: %d\ntrustDomainAliases: [other.test]\n", vacant.Ports(t, 1)[0]), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			p.plane.kill()
@@ -234,11 +235,7 @@ func TestIdentitiesComeFromSpire(t *testing.T) {
 					envoy.Start(t, boot)
 					continue
 				}
-				file := filepath.Join(t.TempDir(), "boot.yaml")
-				if err := os.WriteFile(file, []byte(boot), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				run(t, program(t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning")
+				weft(t, boot)
 			}
 			p.opens()
 			// shown is whom the server shows itself to be signed by, to a client with a certificate; empty: it does not take that.

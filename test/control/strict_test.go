@@ -2,7 +2,6 @@ package control
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/test/authority"
 	"github.com/weftmesh/weft/test/envoy"
+	"github.com/weftmesh/weft/test/vacant"
 	"github.com/weftmesh/weft/test/xds"
 )
 
@@ -60,7 +60,7 @@ func permissiveToStrict(t *testing.T, name, from string) {
 		fmt.Fprint(w, "hello ", who)
 	}))
 	t.Cleanup(app.Close)
-	ports := free(t, 2)
+	ports := vacant.Ports(t, 2)
 	out, in := ports[0], ports[1]
 	p := newPlaneOf(t, from, map[string]string{"web.yaml": fmt.Sprintf(`
 apiVersion: networking.istio.io/v1
@@ -89,28 +89,9 @@ spec:
 			envoy.Start(t, boot)
 			continue
 		}
-		file := filepath.Join(t.TempDir(), "boot.yaml")
-		if err := os.WriteFile(file, []byte(boot), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		run(t, program(t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning")
+		weft(t, boot)
 	}
-	client := &http.Client{Timeout: deadline, Transport: &http.Transport{DisableKeepAlives: true}}
 	method := http.MethodGet
-	ask := func(port int) string {
-		r, err := http.NewRequestWithContext(t.Context(), method, fmt.Sprintf("http://127.0.0.1:%d/", port), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Host = "web.shop.internal"
-		answer, err := client.Do(r)
-		if err != nil {
-			return "no answer"
-		}
-		defer answer.Body.Close()
-		body, _ := io.ReadAll(answer.Body)
-		return strings.TrimSpace(fmt.Sprint(answer.StatusCode, " ", string(body)))
-	}
 	becomes := func(what string, port int, want string) {
 		t.Helper()
 		last := ""
@@ -119,7 +100,7 @@ spec:
 				t.Logf("%s: %s", what, last)
 			}
 		}()
-		eventually(t, what+" it is "+want, func() bool { last = ask(port); return last == want })
+		eventually(t, what+" it is "+want, func() bool { last = answer(t, method, port, "/", "web.shop.internal"); return last == want })
 	}
 	const proven = "200 hello spiffe://cluster.local/ns/shop/sa/client"
 	becomes("by mTLS", out, proven)

@@ -3,7 +3,6 @@ package control
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +20,7 @@ import (
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/test/authority"
 	"github.com/weftmesh/weft/test/manifest"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // span is one that a proxy has reported.
@@ -181,7 +181,7 @@ func (c *collector) otlpLogs(request []byte) {
 func TestLogsGoToOpenTelemetry(t *testing.T) {
 	c := newCollector(t)
 	app := serving(t, "app")
-	web := free(t, 1)[0]
+	web := vacant.Ports(t, 1)[0]
 	objects := fmt.Sprintf(`
 kind: MeshConfig
 metadata: {name: istio}
@@ -224,7 +224,7 @@ func TestSpansAreReported(t *testing.T) {
 	c := newCollector(t)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("traceparent") != "") }))
 	t.Cleanup(app.Close)
-	ports := free(t, 2)
+	ports := vacant.Ports(t, 2)
 	web, shop := ports[0], ports[1]
 	objects := fmt.Sprintf(`
 kind: MeshConfig
@@ -268,19 +268,7 @@ spec:
 	m := mesh.New().With(manifest.Read(t, objects+telemetry("zipkin", "")))
 	plane := takesAs(t, tr.View(m, p), a, "web")
 	ask := func(port int, who string) string {
-		r, err := http.NewRequest(http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", port), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Host, r.Close = "shop.internal", true
-		r.Header.Set("x-who", who)
-		answer, err := (&http.Client{Timeout: deadline}).Do(r)
-		if err != nil {
-			return err.Error()
-		}
-		defer answer.Body.Close()
-		body, _ := io.ReadAll(answer.Body)
-		return fmt.Sprint(answer.StatusCode, " ", string(body))
+		return answer(t, http.MethodGet, port, "/", "shop.internal", "x-who", who)
 	}
 	reported := func(port int, who, name string) {
 		t.Helper()

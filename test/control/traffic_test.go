@@ -2,7 +2,6 @@ package control
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +13,7 @@ import (
 	"github.com/weftmesh/weft/control/translate"
 	"github.com/weftmesh/weft/test/authority"
 	"github.com/weftmesh/weft/test/manifest"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // serving answers requests with its name and what it has been told.
@@ -28,7 +28,7 @@ func serving(t testing.TB, name string) (port int) {
 
 // TestTrafficThroughTheRealEnvoy sends requests through an Envoy that is told objects, and then other ones.
 func TestTrafficThroughTheRealEnvoy(t *testing.T) {
-	port, v1, v2 := free(t, 1)[0], serving(t, "one"), serving(t, "two")
+	port, v1, v2 := vacant.Ports(t, 1)[0], serving(t, "one"), serving(t, "two")
 	objects := fmt.Sprintf(`
 kind: ServiceEntry
 metadata: {name: web, namespace: shop}
@@ -75,43 +75,32 @@ spec:
 	view := tr.View(m, p)
 	a := authority.New(t, t.TempDir())
 	plane := takesAs(t, view, a, "front")
-	client := &http.Client{Timeout: deadline, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	ask := func(path, header string) string {
-		r, err := http.NewRequest("GET", fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Host = "web.shop.internal"
-		if name, value, ok := strings.Cut(header, "="); ok {
-			r.Header.Set(name, value)
-		}
-		answer, err := client.Do(r)
-		if err != nil {
-			return err.Error()
-		}
-		defer answer.Body.Close()
-		body, _ := io.ReadAll(answer.Body)
-		return strings.TrimSpace(fmt.Sprint(answer.StatusCode, " ", string(body)))
+	ask := func(path string, headers ...string) string {
+		return answer(t, http.MethodGet, port, path, "web.shop.internal", headers...)
 	}
-	for _, c := range []struct{ path, header, want string }{
-		{"/", "", "200 one / web.shop.internal"},
-		{"/", "x-canary=yes", "200 two / web.shop.internal"},
-		{"/old/x", "", "200 one /new/x renamed.example.com told"},
-		{"/gone", "", "410"},
-		{"/fault", "", "418 fault filter abort"},
-		{"/away", "", "301"},
+	for _, c := range []struct {
+		path    string
+		headers []string
+		want    string
+	}{
+		{"/", nil, "200 one / web.shop.internal"},
+		{"/", []string{"x-canary", "yes"}, "200 two / web.shop.internal"},
+		{"/old/x", nil, "200 one /new/x renamed.example.com told"},
+		{"/gone", nil, "410"},
+		{"/fault", nil, "418 fault filter abort"},
+		{"/away", nil, "301"},
 	} {
-		if got := ask(c.path, c.header); got != c.want {
-			t.Errorf("%s %s: %q, want %q", c.path, c.header, got, c.want)
+		if got := ask(c.path, c.headers...); got != c.want {
+			t.Errorf("%s %v: %q, want %q", c.path, c.headers, got, c.want)
 		}
 	}
 	m = m.With(manifest.Read(t, virtual("v2")))
 	view = tr.View(m, p)
 	plane.Serve(resources(t, view, a, "front")...)
 	end := time.Now().Add(deadline)
-	for tick := time.NewTicker(pace); ask("/", "") != "200 two / web.shop.internal"; <-tick.C {
+	for tick := time.NewTicker(pace); ask("/") != "200 two / web.shop.internal"; <-tick.C {
 		if time.Now().After(end) {
-			t.Fatalf("still %s: %v", ask("/", ""), plane.Nacks())
+			t.Fatalf("still %s: %v", ask("/"), plane.Nacks())
 		}
 	}
 }
@@ -123,7 +112,7 @@ func TestPermissiveToStrict(t *testing.T) {
 		fmt.Fprint(w, "hello ", r.Header.Get("X-Forwarded-Client-Cert") != "", " ", who == "" && strings.HasSuffix(r.Header.Get("X-Forwarded-Client-Cert"), "/sa/client"))
 	}))
 	t.Cleanup(app.Close)
-	ports := free(t, 2)
+	ports := vacant.Ports(t, 2)
 	out, in := ports[0], ports[1]
 	objects := fmt.Sprintf(`
 kind: ServiceEntry
@@ -155,20 +144,7 @@ spec:
 		web.Serve(resources(t, tr.View(m, node("web")), a, "web")...)
 		client.Serve(resources(t, tr.View(m, node("client")), a, "client")...)
 	}
-	ask := func(port int) string {
-		r, err := http.NewRequest("GET", fmt.Sprintf("http://127.0.0.1:%d/", port), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Host, r.Close = "web.shop.internal", true
-		answer, err := (&http.Client{Timeout: deadline, Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
-		if err != nil {
-			return "no answer"
-		}
-		defer answer.Body.Close()
-		body, _ := io.ReadAll(answer.Body)
-		return strings.TrimSpace(fmt.Sprint(answer.StatusCode, " ", string(body)))
-	}
+	ask := func(port int) string { return answer(t, http.MethodGet, port, "/", "web.shop.internal") }
 	eventually := func(what string, port int, want string) {
 		t.Helper()
 		end := time.Now().Add(deadline)

@@ -20,13 +20,14 @@ import (
 
 	"github.com/weftmesh/weft/test/authority"
 	"github.com/weftmesh/weft/test/kube"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // overTwo is a weftd with an authority over an API server, which has a second one attached as "east".
 func overTwo(t *testing.T, files map[string]string) (s *securePlane, east *kube.Cluster) {
 	t.Helper()
 	dir := t.TempDir()
-	s = &securePlane{port: free(t, 1)[0]}
+	s = &securePlane{port: vacant.Ports(t, 1)[0]}
 	s.plane = newPlaneOf(t, sources[1], files, "--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", s.port), "--store", filepath.Join(dir, "store"), "--cluster-name", "home")
 	east = kube.Start(t)
 	s.cluster.Apply(attaches("east", east.Portable()))

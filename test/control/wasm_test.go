@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // teapot is a module of WebAssembly that answers each request with 418, by version 0.2.1 of the ABI of Proxy-Wasm.
@@ -57,7 +59,7 @@ apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: modules, namespace: a}
 spec: {hosts: [modules.test], location: MESH_EXTERNAL, resolution: STATIC, ports: [{number: %d, name: http, protocol: HTTP}], endpoints: [{address: 127.0.0.1, ports: {http: %d}}]}
-`, free(t, 1)[0], from.Listener.Addr().(*net.TCPAddr).Port)})
+`, vacant.Ports(t, 1)[0], from.Listener.Addr().(*net.TCPAddr).Port)})
 			port := 0
 			fmt.Sscanf(after(t, p, "modules.yaml", "number: "), "%d", &port)
 			file := filepath.Join(t.TempDir(), "teapot.wasm")

@@ -21,6 +21,7 @@ import (
 	objects "github.com/weftmesh/weft/control/source"
 	source "github.com/weftmesh/weft/control/source/kube"
 	"github.com/weftmesh/weft/test/kube"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // admission is a weftd in this process, which a real API server asks about pods and objects.
@@ -53,7 +54,7 @@ const sidecarImage = "registry.test/proxyv2-weft:1.30"
 // another name for this host.
 func newAdmission(t *testing.T) *admission {
 	t.Helper()
-	a := &admission{t: t, cluster: kube.Start(t), port: free(t, 1)[0], file: filepath.Join(t.TempDir(), "inject.yaml")}
+	a := &admission{t: t, cluster: kube.Start(t), port: vacant.Ports(t, 1)[0], file: filepath.Join(t.TempDir(), "inject.yaml")}
 	if err := os.WriteFile(a.file, []byte("image: "+sidecarImage+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}

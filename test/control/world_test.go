@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -23,6 +22,7 @@ import (
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/test/envoy"
 	"github.com/weftmesh/weft/test/kube"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // programs are built once.
@@ -53,40 +53,6 @@ func TestMain(m *testing.M) {
 		os.RemoveAll(dir)
 	}
 	os.Exit(code)
-}
-
-// given are ports that free has found for somebody.
-var given struct {
-	sync.Mutex
-	ports map[int]bool
-}
-
-// free are ports of this host that nobody has, each found once. They are none of those that the kernel chooses from for who does not care (Linux: from
-// 32768 on), or it would give one of them to somebody before whom it is for has bound it.
-func free(t testing.TB, n int) (ports []int) {
-	t.Helper()
-	given.Lock()
-	defer given.Unlock()
-	if given.ports == nil {
-		given.ports = map[int]bool{}
-	}
-	for tries := 0; len(ports) < n; tries++ {
-		if tries > 1000 {
-			t.Fatal("there are no free ports")
-		}
-		port := 16_000 + rand.IntN(16_000)
-		if given.ports[port] {
-			continue
-		}
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		l.Close()
-		given.ports[port] = true
-		ports = append(ports, port)
-	}
-	return ports
 }
 
 func eventually(t testing.TB, what string, f func() bool) {
@@ -147,7 +113,7 @@ type plane struct {
 // newPlane starts one in which sidecars have their catch-all listener at a port of their own.
 func newPlane(t testing.TB, files map[string]string, more ...string) *plane {
 	t.Helper()
-	ports := free(t, 3)
+	ports := vacant.Ports(t, 3)
 	p := &plane{t: t, dir: t.TempDir(), grpc: ports[0], admin: ports[1], more: more}
 	p.mesh = filepath.Join(t.TempDir(), "mesh.yaml")
 	if err := os.WriteFile(p.mesh, fmt.Appendf(nil, "proxyListenPort: %d\n", ports[2]), 0o644); err != nil {
@@ -169,7 +135,7 @@ func newPlaneOf(t testing.TB, from string, files map[string]string, more ...stri
 	if from == sources[0] {
 		return newPlane(t, files, more...)
 	}
-	ports := free(t, 3)
+	ports := vacant.Ports(t, 3)
 	p := &plane{t: t, cluster: kube.Start(t), grpc: ports[0], admin: ports[1], more: more, files: map[string]string{}}
 	p.cluster.Install()
 	p.cluster.Apply(fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {mesh: 'proxyListenPort: %d'}}", ports[2]))
@@ -264,11 +230,17 @@ func (p *plane) proxyAt(name, metadata string, port int, socket string) *process
 		envoy.Start(p.t, boot)
 		return nil
 	}
-	file := filepath.Join(p.t.TempDir(), "boot.yaml")
-	if err := os.WriteFile(file, []byte(boot), 0o644); err != nil {
-		p.t.Fatal(err)
+	return weft(p.t, boot, "--file-flush-interval-msec", "20")
+}
+
+// weft runs one with a bootstrap.
+func weft(t testing.TB, boot string, more ...string) *process {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "boot.yaml")
+	if err := os.WriteFile(file, []byte(boot), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	return run(p.t, program(p.t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "--file-flush-interval-msec", "20", "-l", "warning")
+	return run(t, program(t, "weft"), append([]string{"-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning"}, more...)...)
 }
 
 // bootstrap is that of proxyAt.
@@ -300,6 +272,33 @@ func upstream(t testing.TB, says string) (port int) {
 	return s.Listener.Addr().(*net.TCPAddr).Port
 }
 
+// afresh asks over a connection of its own each time, as what was changed may apply to new ones only, and takes an answer for what it is.
+var afresh = &http.Client{
+	Timeout:       deadline,
+	Transport:     &http.Transport{DisableKeepAlives: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+// answer is what a port of this host says to a request for a host with headers (name, value, ...): its status and body, or that there is none.
+func answer(t testing.TB, method string, port int, path, host string, headers ...string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = host
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	got, err := afresh.Do(r)
+	if err != nil {
+		return "no answer"
+	}
+	defer got.Body.Close()
+	body, _ := io.ReadAll(got.Body)
+	return strings.TrimSpace(fmt.Sprint(got.StatusCode, " ", string(body)))
+}
+
 // shop is a service outside the mesh, of two versions, reached at a port of this host.
 type shop struct {
 	t          testing.TB
@@ -309,7 +308,7 @@ type shop struct {
 }
 
 func newShop(t testing.TB) *shop {
-	s := &shop{t: t, port: free(t, 1)[0], one: upstream(t, "v1"), other: upstream(t, "v2")}
+	s := &shop{t: t, port: vacant.Ports(t, 1)[0], one: upstream(t, "v1"), other: upstream(t, "v2")}
 	s.client = http.Client{Timeout: deadline, Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
 	t.Cleanup(s.client.CloseIdleConnections)
 	return s

@@ -369,6 +369,7 @@ func TestThousandStreams(t *testing.T) {
 	c, _ := DialGRPC(t, p.Address(), nil)
 	const all = 1000
 	var opened, done sync.WaitGroup
+	counted := make(chan struct{})
 	opened.Add(all)
 	for i := range all {
 		done.Go(func() {
@@ -385,7 +386,7 @@ func TestThousandStreams(t *testing.T) {
 				}
 				if n == 0 {
 					first()
-					opened.Wait()
+					<-counted
 				}
 			}
 			if err == nil {
@@ -401,6 +402,7 @@ func TestThousandStreams(t *testing.T) {
 	if n := p.Stat("http.http.downstream_rq_active"); n != all {
 		t.Errorf("%d active", n)
 	}
+	close(counted)
 	done.Wait()
 	if n := p.Stat("http.http.downstream_cx_total"); n != 1 {
 		t.Errorf("%d connections", n)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/weftmesh/weft/test/e2e"
 	"github.com/weftmesh/weft/test/envoy"
+	"github.com/weftmesh/weft/test/vacant"
 	"github.com/weftmesh/weft/xds/decode"
 )
 
@@ -38,7 +39,7 @@ func serve(t *testing.T, name, text string, up func(testing.TB) *e2e.Upstream) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports := free(t, 2)
+	ports := vacant.Ports(t, 2)
 	s := &serving{name: name, port: ports[0], admin: ports[1], up: up(t)}
 	text = strings.NewReplacer("@PORT@", fmt.Sprint(s.port), "@UP@", fmt.Sprint(s.up.Port)).Replace(text) +
 		fmt.Sprintf("\nadmin: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}\n", s.admin)

@@ -3,7 +3,6 @@ package istio
 import (
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/weftmesh/weft/test/authority"
 	"github.com/weftmesh/weft/test/e2e"
+	"github.com/weftmesh/weft/test/vacant"
 	"github.com/weftmesh/weft/test/xds"
 
 	// What the program is built from, or go test would take the last result for one of what has changed since.
@@ -60,28 +60,10 @@ type sidecar struct {
 	plane, secrets                *xds.Plane
 }
 
-// free are ports that nobody has, and that the kernel gives nobody by itself: whoever connects in another test must not have one meanwhile.
-func free(t testing.TB, n int) (ports []int) {
-	t.Helper()
-	for tries := 0; len(ports) < n; tries++ {
-		if tries > 1000 {
-			t.Fatal("there are no free ports")
-		}
-		port := 10_000 + rand.IntN(6_000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		defer l.Close()
-		ports = append(ports, port)
-	}
-	return ports
-}
-
 // newSidecar has an agent's sockets and files, for the workload of that name.
 func newSidecar(t testing.TB, name string, ca *authority.Authority) *sidecar {
 	t.Helper()
-	ports := free(t, 4)
+	ports := vacant.Ports(t, 4)
 	s := &sidecar{t: t, dir: t.TempDir(), admin: ports[0], health: ports[1], metrics: ports[2], agent: ports[3]}
 	s.plane, s.secrets = xds.NewPlane(t, xds.OverUnix), xds.NewPlane(t, xds.OverUnix)
 	for path, at := range map[string]string{"etc/istio/proxy/XDS": s.plane.Address, "var/run/secrets/workload-spiffe-uds/socket": s.secrets.Address} {
@@ -213,7 +195,7 @@ func (s *sidecar) log(chain string) (line string) {
 func TestSidecars(t *testing.T) {
 	ca := authority.New(t, t.TempDir())
 	app := e2e.Echo(t)
-	ports := free(t, 3)
+	ports := vacant.Ports(t, 3)
 	in, out, through := ports[0], ports[1], ports[2]
 
 	echo := newSidecar(t, "echo", ca)

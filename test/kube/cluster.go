@@ -11,7 +11,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,6 +21,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/test/authority"
+	"github.com/weftmesh/weft/test/vacant"
 )
 
 // patience bounds how long a start may take. It takes two seconds alone, and many on a busy machine.
@@ -113,7 +113,7 @@ func (c *Cluster) startAPI(programs string) {
 	fixed := c.port != 0
 	for range 3 {
 		if !fixed {
-			c.port = free(c.t)
+			c.port = vacant.Ports(c.t, 1)[0]
 		}
 		c.URL = fmt.Sprintf("https://127.0.0.1:%d", c.port)
 		c.api = c.run(filepath.Join(programs, "kube-apiserver"), append([]string{"--etcd-servers", "unix://" + c.store(), "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(c.port),
@@ -163,15 +163,6 @@ func (c *Cluster) Restart() {
 	}
 	c.Stop()
 	c.startAPI(programs)
-}
-
-func free(t testing.TB) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // try asks the API server as who may do everything.

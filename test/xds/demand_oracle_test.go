@@ -19,17 +19,8 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 
 	"github.com/weftmesh/weft/test/envoy"
+	"github.com/weftmesh/weft/test/vacant"
 )
-
-// freePort is one that nobody listens on.
-func freePort(t testing.TB) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 // TestOracleOnDemand has the real Envoy and weft miss the same, and wants the same asked for, answered and counted.
 func TestOracleOnDemand(t *testing.T) {
@@ -46,7 +37,7 @@ func TestOracleOnDemand(t *testing.T) {
 		shelf := NewShelf(t, OverTCP)
 		ports := map[string]int{}
 		place := func(l *listenerv3.Listener) proto.Message {
-			ports[l.Name] = freePort(t)
+			ports[l.Name] = vacant.Ports(t, 1)[0]
 			l.Address = parse(fmt.Sprintf("{socket_address: {address: 127.0.0.1, port_value: %d}}", ports[l.Name]), &corev3.Address{})
 			return l
 		}
@@ -86,7 +77,7 @@ func TestOracleOnDemand(t *testing.T) {
 		return p.Stat
 	})
 	theirs := play(func(shelf *Shelf, ports map[string]int) func(string) int64 {
-		admin := freePort(t)
+		admin := vacant.Ports(t, 1)[0]
 		path := filepath.Join(t.TempDir(), "envoy.yaml")
 		text := bootstrapOf(m, shelf.Endpoint()) + fmt.Sprintf("admin: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}\n", admin)
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {

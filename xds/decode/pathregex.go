@@ -66,7 +66,11 @@ func looksBack(re *syntax.Regexp) bool {
 	return false
 }
 
-// contained is the longest literal that is in whatever matches a pattern; "" if there is none.
+// maxContained bounds, in bytes, what is looked for of a literal: Go converts no more than that from a string without an allocation, which would be one
+// of each request. A part of what has to be there has to be there, too.
+const maxContained = 32
+
+// contained is the longest literal that is in whatever matches a pattern, or its beginning; "" if there is none.
 func contained(pattern string) (literal string) {
 	re, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
@@ -81,5 +85,5 @@ func contained(pattern string) (literal string) {
 			literal = text
 		}
 	}
-	return literal
+	return literal[:min(len(literal), maxContained)]
 }

@@ -20,6 +20,7 @@ func TestSplitPattern(t *testing.T) {
 func TestContained(t *testing.T) {
 	for pattern, want := range map[string]string{
 		`.*/ns/a/.*`: "/ns/a/", `spiffe://.+/ns/shop/(.+/|)sa/a\.b(/.+)?`: "spiffe://", `a|b`: "", `(?i)abc.`: "", `abc`: "abc", `a(bcd)e?f`: "a", `.+`: "", `(`: "", `a.bcd.ef`: "bcd",
+		"/" + strings.Repeat("a", maxContained) + ".*": "/" + strings.Repeat("a", maxContained-1),
 	} {
 		if got := contained(pattern); got != want {
 			t.Errorf("%s contains %q, want %q", pattern, got, want)

@@ -24,6 +24,7 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
 	"github.com/weftmesh/weft/test/envoy"
+	"github.com/weftmesh/weft/test/vacant"
 
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -44,16 +45,6 @@ func parsed(t testing.TB, name string, m proto.Message, text string) *Resource {
 		t.Fatal(err)
 	}
 	return &Resource{Name: name, Version: strconv.Itoa(len(text)) + text, Body: body}
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // town is a listener with its routes, a cluster and endpoints, each of which can be said otherwise.
@@ -166,7 +157,7 @@ func TestProxiesAreServed(t *testing.T) {
 
 func serves(t *testing.T, start func(testing.TB, string) (admin string), api string) {
 	c := newControl(t)
-	w := &town{t: t, port: freePort(t), upstream: upstream(t, "a"), timeout: "1s", prefix: "p", header: "first"}
+	w := &town{t: t, port: vacant.Ports(t, 1)[0], upstream: upstream(t, "a"), timeout: "1s", prefix: "p", header: "first"}
 	c.show(w.view())
 	admin := start(t, c.bootstrap(api))
 	want := func(what, text string) {

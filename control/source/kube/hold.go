@@ -368,7 +368,7 @@ func (s *shelf) names() (out []string) {
 // same tells whether all that is read of an object is as it was. What else is in it others write, some of it every few seconds.
 func same(a, b *source.Object) bool {
 	switch a.Spec.(type) {
-	case *source.ServiceSpec, *source.EndpointSliceSpec, *source.PodSpec, *source.NodeSpec, *source.NamespaceSpec, *source.SecretSpec, *source.ConfigMapSpec:
+	case *source.ServiceSpec, *source.EndpointSliceSpec, *source.PodSpec, *source.NodeSpec, *source.NamespaceSpec, *source.SecretSpec, *source.ConfigMapSpec, *source.IngressSpec, *source.IngressClassSpec:
 		return a.Created.Equal(b.Created) && maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) && reflect.DeepEqual(a.Spec, b.Spec)
 	}
 	return a.Revision == b.Revision // a hash of all of it

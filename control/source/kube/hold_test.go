@@ -305,6 +305,37 @@ func BenchmarkReadEvents(b *testing.B) {
 	}
 }
 
+// Of an object of Kubernetes' counts what is read of it, whatever others write into it every few seconds.
+func TestWhatIsNotReadChangesNothing(t *testing.T) {
+	c := clusterOf()
+	kinds := 0
+	for kind, form := range source.Forms {
+		if !slices.Equal(form.Versions, []string{"v1"}) || strings.HasSuffix(form.Group, "istio.io") {
+			continue
+		}
+		_, read := c.shelfOf(source.Kind(kind))
+		if read == nil {
+			t.Errorf("%s is not read", form.Name)
+			continue
+		}
+		kinds++
+		object := func(revision string) *source.Object {
+			version := strings.TrimPrefix(form.Group+"/v1", "/")
+			one, err := read(fmt.Appendf(nil, `{"apiVersion":%q,"kind":%q,"metadata":{"name":"a","namespace":"b","resourceVersion":%q,"labels":{"kubernetes.io/service-name":"s"},"managedFields":[{"manager":%[3]q}]},"addressType":"IPv4","status":{"said":%[3]q}}`, version, form.Name, revision))
+			if err != nil || len(one.read) == 0 || one.read[0].Object == nil {
+				t.Fatalf("%s: %+v, %v", form.Name, one, err)
+			}
+			return one.read[0].Object
+		}
+		if !same(object("1"), object("2")) {
+			t.Errorf("%s: its status changes it", form.Name)
+		}
+	}
+	if kinds < 9 {
+		t.Errorf("%d kinds", kinds)
+	}
+}
+
 // Ingresses are read of the first cluster alone, whatever else an attached one gives.
 func TestIngressesAreTheFirstClusters(t *testing.T) {
 	for _, one := range []struct {
