@@ -33,7 +33,7 @@ the mesh's ProxyConfig and more, is for [pods that are created](injection.md). O
 - a filter that is only added (` + "`ADD`" + `) goes before the one that ends its chain, where Istio puts it behind it, and proxies refuse the whole;
 - of a packed message of the same type what is set is merged, wherever it stands; one of another type takes its place.
 
-Of MeshConfig's ` + "`caCertificates`" + ` weftd itself takes those of the signer of its certificates: [` + "`--ca-signer`" + `](weftd.md#certificates-that-somebody-else-signs).
+Of MeshConfig's ` + "`caCertificates`" + ` weftd itself takes those of the signer of its certificates: [` + "`--ca-signer`" + `](weftd.md#who-signs).
 
 What is run is run by Envoy. ` + "`weft`" + ` runs no Wasm, reports no spans and counts none of Istio's metrics yet: [what becomes of it there](weftd.md#who-else-is-asked-and-told).
 

@@ -17,8 +17,9 @@ NONE < control/lease, memory, config, telemetry, api, wire/http, wire/hello, wir
 wire/http < wire/http1, wire/http2, wire/http3
 config, telemetry, wire/http < telemetry/accesslog < telemetry/expression
 config, telemetry < tls/batch < tls
-tls, api < tls/issuer
-config, telemetry, wire/dns < capture
+tls, rpc < tls/issuer
+config, telemetry < capture
+wire/dns, telemetry < capture/dns
 config, telemetry, telemetry/accesslog, tls, wire/http < filters < filters/* < filters/builtin
 config, telemetry, tls, wire/* < proxy/loop
 config < match
@@ -50,6 +51,9 @@ control/translate, control/ca, control/lease, xds/server < control/register
 control/push, control/mesh, xds/server < control/istiod
 control/*, control/source/* < control < cmd/weftd
 memory < control/push, cmd/weft
+telemetry < sidecar/status
+tls/issuer, sidecar/status, capture/dns, xds/server < sidecar < cmd/weft
+capture < cmd/weft
 control, proxy, capture < cmd/weftctl
 `
 
