@@ -15,6 +15,8 @@ type backend interface {
 	compare(p Plan) (Difference, error)
 	// ours says that something of ours is there.
 	ours() (bool, error)
+	// clean takes it away, and says that there was something.
+	clean() (bool, error)
 }
 
 type byXTables struct{ xtables }
@@ -26,7 +28,7 @@ func (b byXTables) name() string {
 	return BackendIPTables + "-" + b.variant
 }
 
-// families are those that are looked at. Where IPv6 is not captured it may have been: what is left of that goes.
+// each gives what is there of either version of IP. Where IPv6 is not captured it may have been: what is left of that goes.
 func (b byXTables) each(p Plan, do func(f Family, is state) error) error {
 	for _, f := range []Family{IPv4, IPv6} {
 		is, err := b.save(f)
@@ -82,6 +84,18 @@ func (b byXTables) ours() (bool, error) {
 	return found, err
 }
 
+func (b byXTables) clean() (bool, error) {
+	found := false
+	err := b.each(Plan{}, func(f Family, is state) error {
+		if !is.ours() {
+			return nil
+		}
+		found = true
+		return b.restore(f, Plan{}.replace(f, is, false))
+	})
+	return found, err
+}
+
 type byNFTables struct{}
 
 func (byNFTables) name() string { return BackendNFTables }
@@ -111,6 +125,14 @@ func (byNFTables) ours() (bool, error) {
 	}
 	names, err := ownNFTTables(c)
 	return len(names) > 0, err
+}
+
+func (b byNFTables) clean() (bool, error) {
+	found, err := b.ours()
+	if err != nil || !found {
+		return false, err
+	}
+	return true, applyNFT(Plan{})
 }
 
 // choose is who carries plans out, and why, in a line; and the others, who may have done so before.
@@ -168,11 +190,7 @@ func Apply(o Options) (string, error) {
 		return why, half(err)
 	}
 	for _, other := range others {
-		there, err := other.ours()
-		if err != nil || !there {
-			continue
-		}
-		if err := other.apply(Plan{}, false); err != nil {
+		if there, err := other.clean(); there && err != nil { // where it cannot be looked, it cannot have been used
 			return why, half(fmt.Errorf("rules that %s has from before: %w", other.name(), err))
 		}
 	}
@@ -189,19 +207,13 @@ func Clean(o Options) ([]string, error) {
 	var done []string
 	var errs []error
 	for _, b := range everybody() {
-		there, err := b.ours()
-		if err != nil {
+		there, err := b.clean()
+		switch {
+		case err != nil:
 			errs = append(errs, err)
-			continue
+		case there:
+			done = append(done, b.name())
 		}
-		if !there {
-			continue
-		}
-		if err := b.apply(Plan{}, false); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		done = append(done, b.name())
 	}
 	if err := cleanRoutes(Plan{Mark: o.Mark, RouteTable: o.RouteTable}); err != nil {
 		errs = append(errs, err)

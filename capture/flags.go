@@ -371,8 +371,8 @@ func (r *reader) oneOf(name, value string, allowed ...string) {
 func (r *reader) captureIPv6(h Host, dual bool, o *Options) bool {
 	var all, six []netip.Addr
 	for _, a := range h.Addresses {
-		if a = a.Unmap(); a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsLinkLocalMulticast() {
-			continue
+		if a = a.Unmap(); a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsLinkLocalMulticast() || a == inboundSource6.Addr() {
+			continue // the last is our own
 		}
 		all = append(all, a)
 		if a.Is6() {

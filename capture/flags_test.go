@@ -121,6 +121,7 @@ func TestIPv6(t *testing.T) {
 		{"10.0.0.1 fd00::1", true, true, ""},
 		{"fd00::1 10.0.0.1", false, true, ""},
 		{"127.0.0.1 ::1", false, false, "no address yet"},
+		{"127.0.0.1 ::1 ::6 10.0.0.1", false, false, ""}, // captured before
 	} {
 		h := host()
 		h.Addresses = nil

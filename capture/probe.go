@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -16,8 +19,13 @@ import (
 const probePause = 100 * time.Millisecond
 
 // Probe sends connections through what is captured, in place of the proxy, which must not run yet: from 127.0.0.1 to ProbePort of 127.0.0.6, which is
-// this host and is captured as if it were any other. It is an error if none comes to a port of the proxy within ProbeWait.
+// this host and is captured as if it were any other. It is an error if none comes to a port of the proxy within ProbeWait. What programs say to each other
+// over loopback is not captured; so it is done as the proxy's user, by root or by that user.
 func Probe(o Options) error {
+	user := os.Geteuid()
+	if user != 0 && !slices.Contains(o.ProxyUIDs, uint32(user)) {
+		return fmt.Errorf("probe: it runs as user %d: run it as the proxy's (%s), or as root", user, join(o.ProxyUIDs, ","))
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), o.ProbeWait)
 	defer cancel()
 	from, to := netip.MustParseAddr("127.0.0.1"), inboundSource4.Addr()
@@ -48,6 +56,8 @@ func Probe(o Options) error {
 			}
 		}()
 	}
+	runtime.LockOSThread() // and not unlocked: it is the thread that becomes another user
+	unix.RawSyscall(unix.SYS_SETFSUID, uintptr(o.ProxyUIDs[0]), 0, 0)
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}
 	for {
 		if conn, err := d.DialContext(ctx, "tcp4", netip.AddrPortFrom(to, o.ProbePort).String()); err == nil {

@@ -17,7 +17,10 @@ func applyRoutes(p Plan) error {
 		return fmt.Errorf("the interface lo: %w", err)
 	}
 	if p.IPv6 {
-		if err := netlink.AddrAdd(lo, sourceAddress()); err != nil && !errors.Is(err, unix.EEXIST) {
+		switch err := netlink.AddrAdd(lo, sourceAddress()); {
+		case errors.Is(err, unix.EPERM):
+			return fmt.Errorf("address ::6 on lo: %w: %s", err, wantsAdmin)
+		case err != nil && !errors.Is(err, unix.EEXIST):
 			return fmt.Errorf("address ::6 on lo: %w: is IPv6 switched off here (sysctl net.ipv6.conf.all.disable_ipv6)?", err)
 		}
 	}

@@ -80,18 +80,19 @@ func readAddress(word string) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(a.Unmap(), uint16(n)), ok
 }
 
-// standing are the connections of programs other than the proxy that do not go through it: those that were there before the capture. Redirected
-// ones look the same from the program's side, but for that their other end is here, with the proxy.
+// standing are the connections of programs other than the proxy that do not go through it: those that were there before the capture. One that was
+// redirected looks the same from the program's side, but for that its other end is at a port of the proxy here.
 func standing(s Settings, all []socket) []socket {
-	ends := map[netip.AddrPort]bool{}
+	taken := map[netip.AddrPort]bool{}
 	for _, c := range all {
-		if c.state == established && slices.Contains(s.ProxyUIDs, c.user) {
-			ends[c.remote] = true
+		if c.state == established && (c.local.Port() == s.ProxyPort || c.local.Port() == s.InboundPort) {
+			taken[c.remote] = true
 		}
 	}
 	var list []socket
 	for _, c := range all {
-		if c.state == established && !slices.Contains(s.ProxyUIDs, c.user) && !c.remote.Addr().IsLoopback() && c.remote.Addr() != inboundSource6.Addr() && !ends[c.local] && !local(c.remote, all) {
+		ours := slices.Contains(s.ProxyUIDs, c.user) || c.remote.Addr().IsLoopback() || c.remote.Addr() == inboundSource6.Addr()
+		if c.state == established && !ours && !taken[c.local] && !local(c.remote, all) {
 			list = append(list, c)
 		}
 	}

@@ -63,8 +63,15 @@ func (x xtables) run(f Family, what, text string, args ...string) (string, error
 	return "", fmt.Errorf("%s: %w: %s", name, err, said)
 }
 
-// save is what is in the kernel.
+// save is what is in the kernel. What legacy tables there are is said without a program: there are none in most namespaces.
 func (x xtables) save(f Family) (state, error) {
+	if x.variant == "legacy" {
+		names, err := os.ReadFile(map[Family]string{IPv4: "/proc/thread-self/net/ip_tables_names", IPv6: "/proc/thread-self/net/ip6_tables_names"}[f])
+		if err == nil && len(names) == 0 || errors.Is(err, os.ErrNotExist) {
+			_, err := exec.LookPath(x.program(f, "-save"))
+			return state{}, err
+		}
+	}
 	text, err := x.run(f, "-save", "")
 	if err != nil {
 		return nil, err

@@ -34,7 +34,7 @@ const proxyUser = 1337
 // pod is a network namespace beside that of the tests, which is the world around it: a link goes between, on which the pod has the addresses ip and
 // ip6, and the world world and world6.
 type pod struct {
-	t                      *testing.T
+	t                      testing.TB
 	ns                     *os.File
 	number                 int
 	ip, ip6, world, world6 string
@@ -43,7 +43,7 @@ type pod struct {
 
 var pods atomic.Int32
 
-func newPod(t *testing.T) *pod {
+func newPod(t testing.TB) *pod {
 	t.Helper()
 	n := int(pods.Add(1))
 	p := &pod{t: t, number: n, ip: fmt.Sprintf("10.77.%d.2", n), ip6: fmt.Sprintf("fd77:%d::2", n), world: fmt.Sprintf("10.77.%d.1", n), world6: fmt.Sprintf("fd77:%d::1", n)}
@@ -86,7 +86,7 @@ func newPod(t *testing.T) *pod {
 	return p
 }
 
-func up(t *testing.T, name string, addresses ...string) {
+func up(t testing.TB, name string, addresses ...string) {
 	link, err := netlink.LinkByName(name)
 	if err == nil {
 		err = netlink.LinkSetUp(link)
@@ -313,7 +313,7 @@ func (p *pod) weft(bootstrap string) (log string) {
 	return log
 }
 
-func eventually(t *testing.T, what string, f func() bool) {
+func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	for end := time.Now().Add(deadline); !f(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {

@@ -73,7 +73,7 @@ func prepare() (err error) {
 }
 
 // program builds weft, once.
-func program(t *testing.T) string {
+func program(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(folder, "weft")
 	if _, err := os.Stat(path); err == nil {
