@@ -59,7 +59,7 @@ func Check(o Options) (Report, error) {
 	if err := held(o.Settings); err != nil {
 		r.Held = err.Error()
 	}
-	all, err := sockets()
+	all, err := sockets("tcp")
 	if err != nil {
 		return r, err
 	}

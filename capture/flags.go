@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ func Flags() []Flag {
 		{Name: "istio-service-cidr", Short: "i", Env: env("istio-service-cidr"), Usage: "`ranges` of addresses to which connections are captured; *: all; empty: none"},
 		{Name: "istio-service-exclude-cidr", Short: "x", Env: env("istio-service-exclude-cidr"), Usage: "`ranges` of addresses to which they are not"},
 		{Name: "istio-outbound-ports", Short: "q", Env: env("istio-outbound-ports"), Usage: "outbound `ports` that are captured, wherever they are"},
-		{Name: "istio-local-outbound-ports-exclude", Short: "o", Env: env("istio-local-outbound-ports-exclude"), Usage: "outbound `ports` that are not captured; with plan and check also a form, as --output"},
+		{Name: "istio-local-outbound-ports-exclude", Short: "o", Env: env("istio-local-outbound-ports-exclude"), Usage: "outbound `ports` that are not captured"},
 		{Name: "kube-virt-interfaces", Short: "k", Env: env("kube-virt-interfaces"), Usage: "`interfaces` of virtual machines: what comes in by them counts as going out"},
 		{Name: "istio-inbound-tproxy-mark", Short: "t", Env: env("istio-inbound-tproxy-mark"), Default: "1337", Usage: "`mark` of packets that are the proxy's by TPROXY"},
 		{Name: "istio-inbound-tproxy-route-table", Short: "r", Env: env("istio-inbound-tproxy-route-table"), Default: "133", Usage: "`number` of the routing table that brings them to it"},
@@ -94,7 +95,7 @@ type Host struct {
 func Parse(args []string, h Host, help io.Writer, head string) (Options, error) {
 	set := flag.NewFlagSet("capture", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
-	values, given := map[string]string{}, map[string]bool{}
+	values := map[string]string{}
 	short := map[string]string{}
 	for _, f := range Flags() {
 		values[f.Name] = f.Default
@@ -113,10 +114,19 @@ func Parse(args []string, h Host, help io.Writer, head string) (Options, error) 
 				continue
 			}
 			if name != f.Name {
-				usage = "short for --" + f.Name
+				if usage = "short for --" + f.Name; name == "o" {
+					usage += ", or for --output"
+				}
 				short[name] = f.Name
 			}
-			set.Var(&value{to: func(v string) { values[f.Name], given[f.Name] = v, true }, bool: f.Bool, def: f.Default}, name, usage)
+			set.Var(&value{to: func(v string) {
+				// -o is short for ports with Istio and for a form with everybody else; the two cannot be taken for one another.
+				if name == "o" && slices.Contains(forms, v) {
+					values["output"] = v
+					return
+				}
+				values[f.Name] = v
+			}, bool: f.Bool, def: f.Default}, name, usage)
 		}
 	}
 	if err := set.Parse(apart(args, set, short)); err != nil {
@@ -130,11 +140,6 @@ func Parse(args []string, h Host, help io.Writer, head string) (Options, error) 
 	}
 	if set.NArg() > 0 {
 		return Options{}, fmt.Errorf("unexpected argument %q (--help lists the flags)", set.Arg(0))
-	}
-	switch form := values["istio-local-outbound-ports-exclude"]; form {
-	case FormTable, FormIPTables, FormNFT, FormJSON:
-		values["output"] = form
-		values["istio-local-outbound-ports-exclude"], _ = h.Env(env("istio-local-outbound-ports-exclude")[0])
 	}
 	r := &reader{values: values}
 	o := r.options(h)
@@ -350,7 +355,7 @@ func (r *reader) options(h Host) Options {
 	}
 	r.oneOf("backend", o.Backend, BackendAuto, BackendIPTables, BackendNFTables)
 	r.oneOf("force-iptables-binary", o.Binary, "", "legacy", "nft")
-	r.oneOf("output", o.Output, FormTable, FormIPTables, FormNFT, FormJSON)
+	r.oneOf("output", o.Output, forms...)
 	o.IPv6 = r.captureIPv6(h, r.is("dual-stack"), &o)
 	if o.DNS && !o.AllDNS && len(o.Resolvers) == 0 {
 		o.Warnings = append(o.Warnings, "questions are not captured: --redirect-dns is for the resolvers of /etc/resolv.conf, which names none; --capture-all-dns is for all")

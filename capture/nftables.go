@@ -205,9 +205,10 @@ func compareNFT(p Plan) (Difference, error) {
 	return d, nil
 }
 
-// beforeNFT are chains of others that get packets before ours do, change where they go, and have rules. What the rules say is not looked into.
-// Ours by iptables are in tables that iptables-nft shares with everybody: those are looked into by iptables.
-func beforeNFT(p Plan) ([]string, error) {
+// beforeNFT are chains of others that may get packets before ours do, may change where they go, and have rules. What the rules say is not looked into. At
+// the same priority the chain that was made last comes first, and nobody says which that is. shared are the tables that iptables-nft has for
+// everybody: where ours are among them, those are looked into by iptables, rule by rule.
+func beforeNFT(p Plan, shared bool) ([]string, error) {
 	c, err := dialNFT()
 	if err != nil {
 		return nil, nftError(err)
@@ -227,7 +228,8 @@ func beforeNFT(p Plan) ([]string, error) {
 	for _, chain := range all {
 		t := chain.Table
 		other := t.Family == nftables.TableFamilyINet || t.Family == nftables.TableFamilyIPv4 || t.Family == nftables.TableFamilyIPv6 && p.IPv6
-		if !other || chain.Hooknum == nil || chain.Priority == nil || strings.HasPrefix(t.Name, "istio-proxy-") || t.Family != nftables.TableFamilyINet && slices.Contains(tables, t.Name) {
+		if !other || chain.Hooknum == nil || chain.Priority == nil || slices.ContainsFunc(tables, func(table string) bool { return t.Family == nftables.TableFamilyINet && t.Name == nftTable(table) }) ||
+			!shared && t.Family != nftables.TableFamilyINet && slices.Contains(tables, t.Name) {
 			continue
 		}
 		hook := *chain.Hooknum
@@ -241,7 +243,7 @@ func beforeNFT(p Plan) ([]string, error) {
 			}
 		}
 		if n > 0 {
-			list = append(list, fmt.Sprintf("nftables %s %s: %d rules that change where connections go, at priority %d", t.Name, chain.Name, n, *chain.Priority))
+			list = append(list, fmt.Sprintf("nftables %s %s: %d rules that may change where connections go, at priority %d", t.Name, chain.Name, n, *chain.Priority))
 		}
 	}
 	return list, nil

@@ -132,6 +132,15 @@ func TestWhatIsMissing(t *testing.T) {
 		t.Errorf("somebody has the port: %d, %q", code, said)
 	}
 	l.Close()
+	var packets net.PacketConn
+	p.do(func() (err error) {
+		packets, err = net.ListenPacket("udp", "127.0.0.1:15053")
+		return err
+	})
+	if code, said := p.command("", append([]string{"apply", "--redirect-dns", "--capture-all-dns"}, sidecarArgs...)...); code != 1 || !strings.Contains(said, "port 15053 is held by a program of user 0") {
+		t.Errorf("somebody has the port for questions: %d, %q", code, said)
+	}
+	packets.Close()
 	if left := ours(p.everything()); len(left) > 0 {
 		t.Errorf("what could not be applied was:\n%s", strings.Join(left, ""))
 	}
