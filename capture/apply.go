@@ -209,6 +209,7 @@ func Clean(o Options) ([]string, error) {
 	for _, b := range everybody() {
 		there, err := b.clean()
 		switch {
+		case errors.Is(err, errNoKernel): // nothing can be there
 		case err != nil:
 			errs = append(errs, err)
 		case there:

@@ -26,9 +26,13 @@ func (r Rule) remark() string {
 }
 
 func dialNFT() (*nftables.Conn, error) {
-	return nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
+	c, err := nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
 		return errors.Join(c.SetReadBuffer(nftBuffer), c.SetWriteBuffer(nftBuffer))
 	}))
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		return nil, fmt.Errorf("%w: %w", err, errNoKernel)
+	}
+	return c, err
 }
 
 // applyNFT has the kernel take the plan in place of what is there, in one transaction: nobody sees half of it. An empty plan takes all away.
@@ -79,18 +83,20 @@ func nftError(err error) error {
 		return nil
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("nftables: %w: %s", err, wantsAdmin)
-	case errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOENT), errors.Is(err, unix.EAFNOSUPPORT):
-		return fmt.Errorf("nftables: %w: this kernel lacks nftables or a part of it (modules nf_tables, nft_chain_nat, nft_redir, nft_ct, and nft_tproxy for TPROXY; NAT for inet since Linux 5.2): load them on the node, or take --backend iptables", err)
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOENT), errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("nftables: %w: this kernel lacks a part of nftables (modules nft_chain_nat, nft_redir, nft_ct, and nft_tproxy for TPROXY; NAT for inet since Linux 5.2): load them on the node, or take --backend iptables", err)
 	}
 	return fmt.Errorf("nftables: %w", err)
 }
 
 func ownNFTTables(c *nftables.Conn) ([]string, error) {
 	list, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
-	if errors.Is(err, os.ErrNotExist) {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return nil, nil
-	}
-	if err != nil {
+	case errors.Is(err, unix.EINVAL): // of a question that cannot be wrong: nobody is there who knows it
+		return nil, fmt.Errorf("nftables: %w: %w", err, errNoKernel)
+	case err != nil:
 		return nil, nftError(err)
 	}
 	var names []string

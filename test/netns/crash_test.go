@@ -115,6 +115,16 @@ func TestWhatIsMissing(t *testing.T) {
 		t.Errorf("no module: %d, %q", code, said)
 	}
 	p.clean(t)
+	none := map[string]string{}
+	for _, name := range []string{"iptables-nft-save", "ip6tables-nft-save", "iptables-save", "ip6tables-save"} {
+		none[name] = `echo 'iptables v1.8.9 (nf_tables): Could not fetch rule set generation id: Invalid argument' >&2; exit 4`
+	}
+	old := p.instead(none)
+	for _, c := range []struct{ verb, want string }{{"apply", "captured by iptables-legacy: the kernel has no nftables"}, {"check", "as planned"}, {"clean", "taken away: rules by iptables-legacy"}} {
+		if code, said := p.command(old, append([]string{c.verb}, sidecarArgs...)...); code != 0 || !strings.Contains(said, c.want) {
+			t.Errorf("no nftables in the kernel: %s: %d, %q", c.verb, code, said)
+		}
+	}
 	for name, o := range backends {
 		c := exec.Command(program(t), append(append([]string{"capture", "apply"}, flags(o)...), sidecarArgs...)...)
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
