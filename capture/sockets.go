@@ -26,8 +26,8 @@ const (
 	listening   = "0A"
 )
 
-// maxSockets bounds how many are read: 65,536 take about 6 MB.
-const maxSockets = 1 << 16
+// maxSockets bounds how many are read: 262,144 take about 25 MB.
+const maxSockets = 1 << 18
 
 // sockets are those of this namespace for tcp or udp. It is what the thread sees: a namespace may be the thread's own.
 func sockets(protocol string) ([]socket, error) {

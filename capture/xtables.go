@@ -81,6 +81,12 @@ func (x xtables) save(f Family) (state, error) {
 	if err != nil {
 		return nil, err
 	}
+	for line := range strings.Lines(text) {
+		// It leaves the table out, and ends well.
+		if strings.HasPrefix(line, "#") && strings.Contains(line, "incompatible") {
+			return nil, fmt.Errorf("%s: %s: somebody has put rules there by nft that iptables cannot show, so that ours cannot be told from them: move those to a table of their own", x.program(f, "-save"), strings.TrimSpace(line[1:]))
+		}
+	}
 	return readSave(text), nil
 }
 

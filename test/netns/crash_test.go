@@ -115,6 +115,14 @@ func TestWhatIsMissing(t *testing.T) {
 		t.Errorf("no module: %d, %q", code, said)
 	}
 	p.clean(t)
+	p.run("iptables-nft", "-t", "nat", "-N", "THEIRS")
+	p.run("nft", "add rule ip nat THEIRS numgen inc mod 2 0 accept")
+	for _, verb := range []string{"apply", "check", "clean"} {
+		if code, said := p.command("", append([]string{verb, "--force-iptables-binary", "nft", "--backend", "iptables"}, sidecarArgs...)...); code != 1 || !strings.Contains(said, "move those to a table of their own") {
+			t.Errorf("a table that iptables cannot show: %s: %d, %q", verb, code, said)
+		}
+	}
+	p.run("nft", "delete table ip nat")
 	none := map[string]string{}
 	for _, name := range []string{"iptables-nft-save", "ip6tables-nft-save", "iptables-save", "ip6tables-save"} {
 		none[name] = `echo 'iptables v1.8.9 (nf_tables): Could not fetch rule set generation id: Invalid argument' >&2; exit 4`
