@@ -46,13 +46,18 @@ func (b byXTables) each(p Plan, do func(f Family, is state) error) error {
 }
 
 func (b byXTables) apply(p Plan, force bool) error {
-	return b.each(p, func(f Family, is state) error {
-		text := p.replace(f, is, force)
-		if text == "" {
-			return nil
-		}
-		return b.restore(f, text)
+	texts := map[Family]string{}
+	// Both are read before either is written: what cannot be read is found out while nobody is captured half.
+	err := b.each(p, func(f Family, is state) error {
+		texts[f] = p.replace(f, is, force)
+		return nil
 	})
+	for _, f := range []Family{IPv4, IPv6} {
+		if err == nil && texts[f] != "" {
+			err = b.restore(f, texts[f])
+		}
+	}
+	return err
 }
 
 func (b byXTables) compare(p Plan) (Difference, error) {
