@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+
+	"github.com/weftmesh/weft/capture/bpf"
 )
 
 // backend is who carries a plan out.
@@ -176,14 +178,27 @@ func choose(o Options) (chosen backend, why string, others []backend, err error)
 // iptables) or for all (by nftables), and rules of ours that another backend has are taken away afterwards. After an error the same call mends
 // what stands half, and Clean takes it away. It returns who carried it out and why.
 func Apply(o Options) (string, error) {
+	if err := held(o.Settings); err != nil {
+		return "", err
+	}
+	without := ""
+	if o.Backend == BackendEBPF {
+		err := applyPrograms(o)
+		if err == nil {
+			return "ebpf, as asked", nil
+		}
+		if !errors.Is(err, bpf.ErrUnsupported) {
+			return "", err
+		}
+		// One line says why, and rules carry on.
+		without, o.Backend = fmt.Sprintf(" (not by ebpf: %v)", err), BackendAuto
+	}
 	b, why, others, err := choose(o)
 	if err != nil {
 		return "", err
 	}
+	why += without
 	p := Make(o.Settings)
-	if err := held(o.Settings); err != nil {
-		return why, err
-	}
 	half := func(err error) error {
 		return fmt.Errorf("%w (what was done before that stands: apply again, or weft capture clean)", err)
 	}
@@ -198,6 +213,9 @@ func Apply(o Options) (string, error) {
 		if there, err := other.clean(); there && err != nil { // where it cannot be looked, it cannot have been used
 			return why, half(fmt.Errorf("rules that %s has from before: %w", other.name(), err))
 		}
+	}
+	if _, err := cleanPrograms(); err != nil {
+		return why, half(err)
 	}
 	if p.Mark == 0 { // it may have been TPROXY before
 		if err := cleanRoutes(Plan{Mark: o.Mark, RouteTable: o.RouteTable, IPv6: p.IPv6}); err != nil {
@@ -220,6 +238,11 @@ func Clean(o Options) ([]string, error) {
 		case there:
 			done = append(done, b.name())
 		}
+	}
+	if there, err := cleanPrograms(); err != nil {
+		errs = append(errs, err)
+	} else if there {
+		done = append(done, BackendEBPF)
 	}
 	if err := cleanRoutes(Plan{Mark: o.Mark, RouteTable: o.RouteTable}); err != nil {
 		errs = append(errs, err)

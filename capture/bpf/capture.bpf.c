@@ -45,7 +45,7 @@ struct prefix {
 
 // settings are what Go says once, before anything is attached: Config in config.go has the meanings.
 volatile const __u16 outbound_port, inbound_port, names_port;
-volatile const __u8 all_outbound, all_inbound, names, shortcuts;
+volatile const __u8 all_outbound, all_inbound, names, shortcuts, only_ipv4;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -195,6 +195,8 @@ static __always_inline int is_owner(void)
 // decide says what becomes of who wants to go there: 0 nothing, or OUT, SELF, NAMES. The order is that of Istio's chain ISTIO_OUTPUT.
 static __always_inline int decide(const struct address *to, __u16 port, int stream, const struct address *from)
 {
+	if (only_ipv4 && !is_mapped(to))
+		return 0;
 	__u8 *of_port = bpf_map_lookup_elem(&outbound_ports, &port);
 	if (of_port && *of_port == LEFT)
 		return 0;
@@ -443,6 +445,8 @@ SEC("cgroup/getsockopt") int original(struct bpf_sockopt *ctx)
 SEC("sk_lookup") int inbound(struct bpf_sk_lookup *ctx)
 {
 	if (ctx->protocol != IPPROTO_TCP || (ctx->family != AF_INET && ctx->family != AF_INET6))
+		return SK_PASS;
+	if (only_ipv4 && ctx->family == AF_INET6)
 		return SK_PASS;
 	__u16 port = ctx->local_port;
 	if (port == inbound_port || port == outbound_port)
