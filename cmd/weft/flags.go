@@ -65,6 +65,7 @@ Examples:
                                                   serve with a piece merged over the file
   weft -c bootstrap.yaml --concurrency 2 -l debug two event loops, more log
   weft upgrade PID                                take the place of a weft that runs, with its own command line, and lose nothing
+  weft capture apply -i '*' -b '*'                have the kernel bring a workload's traffic to the proxy (weft capture --help)
 
 Flags:
 `

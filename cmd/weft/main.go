@@ -32,6 +32,12 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run is the program: 0 if it ended as it was told to, 1 if something was wrong.
 func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "capture" {
+		return captureCommand(args[1:], stdout, stderr)
+	}
+	if len(args) > 0 && args[0] == "istio-iptables" {
+		return istioIPTables(args[1:], stdout, stderr)
+	}
 	if len(args) > 0 && args[0] == "upgrade" {
 		next, err := upgraded(args[1:])
 		if err != nil {
