@@ -284,8 +284,15 @@ func (f *Feed) replace(serve func(*config.Snapshot) error) {
 	}
 	f.mu.Lock()
 	f.snapshot = &next
+	f.tellChanged()
 	f.mu.Unlock()
 	f.retire(serve)
+}
+
+// tellChanged says that there is another snapshot. It is called with the lock held.
+func (f *Feed) tellChanged() {
+	close(f.changed)
+	f.changed = make(chan struct{})
 }
 
 // progress notes how far the beginning has come, and says whether listeners may be asked for from now on.

@@ -49,9 +49,11 @@ type Feed struct {
 	stats  *telemetry.Store
 	report func(Outcome)
 	now    func() time.Time
+	beside func(server string) (string, error)
 
 	mu sync.Mutex // over what is in force, which is read from everywhere
 	arrangement
+	changed chan struct{} // closed when there is another snapshot
 	settled bool          // every cluster that there was to begin with is warm, or was waited for long enough
 	ready   bool          // and every listener
 	readied chan struct{} // closed then
@@ -77,6 +79,9 @@ type Options struct {
 	Report func(Outcome)
 	// Now is the time that States shows; nil: time.Now.
 	Now func() time.Time
+	// Beside says what is told beside each call to a control plane, by its cluster, after what the bootstrap says, as config.Stream has it. It is asked before each connection, so that a token that
+	// others renew is the one of now; nil: nothing. An error is one of reaching the control plane.
+	Beside func(server string) (string, error)
 }
 
 // Outcome is what became of an attempt to read a resource, or a file of listeners or clusters.
@@ -158,7 +163,7 @@ type subscription struct {
 // error is of type Faults. The feed must be closed.
 func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
 	f := &Feed{boot: boot, static: &boot.Static, report: o.Report, now: o.Now, stats: o.Stats, stays: 15 * time.Second, known: map[string]bool{}, news: make(chan news, 4),
-		wishes: make(chan config.Demand, maxWishes), demands: map[config.Demand]*demand{}, readied: make(chan struct{})}
+		wishes: make(chan config.Demand, maxWishes), demands: map[config.Demand]*demand{}, readied: make(chan struct{}), changed: make(chan struct{}), beside: o.Beside}
 	f.snapshot = &config.Snapshot{Secrets: f.static.Secrets}
 	if f.stats != nil {
 		f.demandStats = f.stats.Acquire(DemandStats, "on_demand.").Loop(f.stats.Loops())
