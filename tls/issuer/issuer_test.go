@@ -207,7 +207,7 @@ func TestJoinsOnce(t *testing.T) {
 		x := w.issuer(Options{Join: "weft-join-x", Output: dir})
 		done := make(chan struct{})
 		go func() { x.Run(ctx); close(done) }()
-		time.Sleep(w.life)
+		time.Sleep(w.life * 8 / 10)
 		cancel()
 		<-done
 		if len(w.asked) < 2 || w.asked[0].token != "weft-join-x" || w.asked[0].own != nil || w.asked[1].token != "" || w.asked[1].own == nil {
