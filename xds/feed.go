@@ -23,6 +23,7 @@ type Feed struct {
 	links   []*link   // streams
 	news    chan news // what streams tell
 	wishes  chan config.Demand
+	names   *names // nil: nobody asks for them
 
 	// Of what requests have missed.
 	demands     map[config.Demand]*demand
@@ -77,6 +78,9 @@ type Options struct {
 	Stats *telemetry.Store
 	// Report is told of every attempt to read a resource, in order and from one goroutine at a time; nil: nobody is.
 	Report func(Outcome)
+	// Names is told each table of names that the control plane of all kinds sends: an encoded istio.networking.nds.v1.NameTable, which is valid until it returns. An error refuses it: the
+	// control plane is told, and what was there stays. The feed is not ready before one is taken. nil: none is asked for.
+	Names func(table []byte) error
 	// Now is the time that States shows; nil: time.Now.
 	Now func() time.Time
 	// Beside says what is told beside each call to a control plane, by its cluster, after what the bootstrap says, as config.Stream has it. It is asked before each connection, so that a token that
@@ -180,6 +184,7 @@ func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
 	f.top(Listeners, boot.Dynamic.Listeners, "listener_manager.lds.")
 	f.head(Clusters, boot.Dynamic.ClusterStream, "cluster_manager.cds.")
 	f.head(Listeners, boot.Dynamic.ListenerStream, "listener_manager.lds.")
+	f.subscribeNames(o.Names)
 	all, _, _, blames := f.plan(f.static)
 	faults := faultsIn(blames)
 	if all = append(all, f.tops...); len(faults) == 0 && len(all) > 0 {

@@ -226,7 +226,7 @@ func (f *Feed) link(s config.Stream, kind Kind) *link {
 	}
 	l := &link{Stream: s, message: message, held: map[resourceKey]*held{}}
 	of := s
-	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds.", "extension_config_discovery.", "runtime.", "scoped_route.", "virtual_host."}[kind] + "control_plane."
+	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds.", "extension_config_discovery.", "runtime.", "scoped_route.", "virtual_host.", "names."}[kind] + "control_plane."
 	if s.Shared {
 		of, prefix = *f.boot.Dynamic.Shared, "control_plane."
 	}

@@ -438,7 +438,11 @@ var order = []string{
 	"envoy.config.route.v3.ScopedRouteConfiguration",
 	"envoy.config.route.v3.RouteConfiguration",
 	virtualHosts,
+	nameTables,
 }
 
 // virtualHosts are resources whose names are not their messages'.
 const virtualHosts = "envoy.config.route.v3.VirtualHost"
+
+// nameTables have no name of their own.
+const nameTables = "istio.networking.nds.v1.NameTable"
