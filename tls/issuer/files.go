@@ -97,7 +97,7 @@ func (x *Issuer) follow() {
 		return
 	}
 	x.failed = false
-	if was, _ := x.Identity(); was != nil && was.Version() == next.Version() {
+	if was, _ := x.Identity(); was != nil && was.same(next) {
 		x.mu.Lock()
 		x.why = nil
 		x.mu.Unlock()
@@ -129,7 +129,7 @@ func (x *Issuer) refreshRoots() {
 	}
 	x.beside = text
 	if was, _ := x.Identity(); was != nil {
-		if next := was.under(list); next.Version() != was.Version() {
+		if next := was.under(list); !next.same(was) {
 			x.Log.Info("peers are believed by other roots", "roots", len(list))
 			x.put(next)
 			x.write(next)

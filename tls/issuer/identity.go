@@ -28,10 +28,17 @@ type Identity struct {
 // Name is the SPIFFE ID.
 func (i *Identity) Name() string { return i.Leaf.URIs[0].String() }
 
-// Version is another one exactly if the identity is. Of the key it says nothing.
-func (i *Identity) Version() string {
+// Versions are other ones exactly if the certificate is, or the roots are. Of the key they say nothing.
+func (i *Identity) Versions() (own, roots string) {
 	sum := sha256.Sum256(i.Roots)
-	return i.Leaf.SerialNumber.Text(16) + "-" + hex.EncodeToString(sum[:4])
+	return i.Leaf.SerialNumber.Text(16), hex.EncodeToString(sum[:8])
+}
+
+// same says that two identities are one.
+func (i *Identity) same(other *Identity) bool {
+	own, roots := i.Versions()
+	own2, roots2 := other.Versions()
+	return own == own2 && roots == roots2
 }
 
 // Who is what has to be in a certificate. What is empty may be anything.
