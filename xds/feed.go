@@ -23,6 +23,7 @@ type Feed struct {
 	links   []*link   // streams
 	news    chan news // what streams tell
 	wishes  chan config.Demand
+	names   *names // nil: nobody asks for them
 
 	// Of what requests have missed.
 	demands     map[config.Demand]*demand
@@ -49,9 +50,11 @@ type Feed struct {
 	stats  *telemetry.Store
 	report func(Outcome)
 	now    func() time.Time
+	beside func(server string) (string, error)
 
 	mu sync.Mutex // over what is in force, which is read from everywhere
 	arrangement
+	changed chan struct{} // closed when there is another snapshot
 	settled bool          // every cluster that there was to begin with is warm, or was waited for long enough
 	ready   bool          // and every listener
 	readied chan struct{} // closed then
@@ -75,8 +78,14 @@ type Options struct {
 	Stats *telemetry.Store
 	// Report is told of every attempt to read a resource, in order and from one goroutine at a time; nil: nobody is.
 	Report func(Outcome)
+	// Names is told each table of names that the control plane of all kinds sends: an encoded istio.networking.nds.v1.NameTable, which is valid until it returns. An error refuses it: the
+	// control plane is told, and what was there stays. The feed is not ready before one is taken. nil: none is asked for.
+	Names func(table []byte) error
 	// Now is the time that States shows; nil: time.Now.
 	Now func() time.Time
+	// Beside says what is told beside each call to a control plane, by its cluster, after what the bootstrap says, as config.Stream has it. It is asked before each connection, so that a token that
+	// others renew is the one of now; nil: nothing. An error is one of reaching the control plane.
+	Beside func(server string) (string, error)
 }
 
 // Outcome is what became of an attempt to read a resource, or a file of listeners or clusters.
@@ -158,7 +167,7 @@ type subscription struct {
 // error is of type Faults. The feed must be closed.
 func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
 	f := &Feed{boot: boot, static: &boot.Static, report: o.Report, now: o.Now, stats: o.Stats, stays: 15 * time.Second, known: map[string]bool{}, news: make(chan news, 4),
-		wishes: make(chan config.Demand, maxWishes), demands: map[config.Demand]*demand{}, readied: make(chan struct{})}
+		wishes: make(chan config.Demand, maxWishes), demands: map[config.Demand]*demand{}, readied: make(chan struct{}), changed: make(chan struct{}), beside: o.Beside}
 	f.snapshot = &config.Snapshot{Secrets: f.static.Secrets}
 	if f.stats != nil {
 		f.demandStats = f.stats.Acquire(DemandStats, "on_demand.").Loop(f.stats.Loops())
@@ -175,6 +184,7 @@ func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
 	f.top(Listeners, boot.Dynamic.Listeners, "listener_manager.lds.")
 	f.head(Clusters, boot.Dynamic.ClusterStream, "cluster_manager.cds.")
 	f.head(Listeners, boot.Dynamic.ListenerStream, "listener_manager.lds.")
+	f.subscribeNames(o.Names)
 	all, _, _, blames := f.plan(f.static)
 	faults := faultsIn(blames)
 	if all = append(all, f.tops...); len(faults) == 0 && len(all) > 0 {

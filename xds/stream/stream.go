@@ -43,8 +43,10 @@ type Options struct {
 	Secrets func() map[string]*config.Secret
 	Refresh time.Duration // as config.Stream has it; 0: there is a stream
 	Timeout time.Duration // of a poll
-	// Metadata is told beside each call, as config.Stream has it.
+	// Metadata is told beside each call, as config.Stream has it, and after it what Beside says, which is asked before each connection. It returns when the context ends at the
+	// latest; nil: nothing. What is wrong with it is said as if the server could not be reached.
 	Metadata string
+	Beside   func(context.Context) (string, error)
 	// Hear is called for each thing that happens, from a goroutine of the stream, which goes on when it returns. It returns when the
 	// context ends at the latest.
 	Hear  func(context.Context, Event)
@@ -436,7 +438,11 @@ var order = []string{
 	"envoy.config.route.v3.ScopedRouteConfiguration",
 	"envoy.config.route.v3.RouteConfiguration",
 	virtualHosts,
+	nameTables,
 }
 
 // virtualHosts are resources whose names are not their messages'.
 const virtualHosts = "envoy.config.route.v3.VirtualHost"
+
+// nameTables have no name of their own.
+const nameTables = "istio.networking.nds.v1.NameTable"
