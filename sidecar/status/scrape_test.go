@@ -119,9 +119,6 @@ func TestOursAlone(t *testing.T) {
 
 // TestLarge has an application say more than is read.
 func TestLarge(t *testing.T) {
-	if testing.Short() {
-		t.Skip("reads 64 MB")
-	}
 	line := "a{b=\"" + strings.Repeat("x", 1<<10) + "\"} 1\n"
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for range maxMetrics/len(line) + 100 {
