@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"io"
@@ -26,15 +26,15 @@ func isTerminal(f *os.File) bool {
 	return ioctl(f, syscall.TCGETS, unsafe.Pointer(&t))
 }
 
-// screenOf is the terminal behind the streams, or nil if they have none that can redraw.
-func screenOf(s streams) *terminal {
-	out, ok := s.out.(*os.File)
+// screenOf is the terminal behind what is read and written, or nil if there is none that can redraw.
+func screenOf(in *os.File, to io.Writer) *terminal {
+	out, ok := to.(*os.File)
 	if !ok || !isTerminal(out) || os.Getenv("TERM") == "dumb" {
 		return nil
 	}
 	t := &terminal{out: out, entered: make(chan struct{})}
-	if s.in != nil && isTerminal(s.in) {
-		t.keys = s.in
+	if in != nil && isTerminal(in) {
+		t.keys = in
 	}
 	return t
 }

@@ -1,28 +1,27 @@
-package main
+package demo
 
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
 )
 
 // hello is one version of a tiny service.
-type hello struct {
-	server *http.Server
-	port   int
-}
+type hello struct{ server *http.Server }
 
 // answers are the bodies of v1 and v2.
 var answers = [2]string{"hello from v1\n", "hello from v2\n"}
 
-func newHello(answer string) (*hello, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// helloPort is where each listens, at every address of its place.
+const helloPort = 8080
+
+func newHello(p *plot, answer string) (*hello, error) {
+	l, err := p.listen(fmt.Sprintf("0.0.0.0:%d", helloPort))
 	if err != nil {
 		return nil, fmt.Errorf("demo: opening a port for the hello service: %w", err)
 	}
-	h := &hello{port: l.Addr().(*net.TCPAddr).Port, server: &http.Server{
+	h := &hello{&http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("content-type", "text/plain")
 			io.WriteString(w, answer)

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bufio"
@@ -15,17 +15,33 @@ import (
 // traffic is a steady stream of requests over a few connections that are kept alive. It does not use net/http's transport, because
 // that one sends a request again by itself when a kept connection breaks: here every request is sent once, and what fails is lost.
 type traffic struct {
+	from    *plot
 	address string
+	host    string
 	every   time.Duration // between two requests of one connection
 	ended   sync.WaitGroup
 
 	mu        sync.Mutex
+	began     time.Time
 	recent    []sample // ring
+	past      []moment
 	sent      uint64
 	lost      uint64
 	firstLost string // why
 	tally     tally
 }
+
+// moment is what ended within one span of time since the traffic began.
+type moment struct {
+	versions [2]int
+	lost     int
+	slowest  time.Duration
+}
+
+const (
+	momentSpan = 200 * time.Millisecond
+	maxMoments = 3000 // ten minutes: what comes later is in no plot
+)
 
 // sample is one request that has ended.
 type sample struct {
@@ -50,14 +66,11 @@ const (
 	window          = time.Second
 )
 
-const request = "GET /hello HTTP/1.1\r\nhost: hello.demo\r\nuser-agent: weftctl-demo\r\n\r\n"
-
-// send starts rate requests a second against address, until ctx ends; wait returns when the last answer is there.
-func send(ctx context.Context, address string, rate int) *traffic {
-	t := &traffic{address: address, every: time.Second * connections / time.Duration(rate), recent: make([]sample, 2*maxRate)}
-	began := time.Now()
+// send starts rate requests a second from a place to an address, until ctx ends; wait returns when the last answer is there.
+func send(ctx context.Context, from *plot, address, host string, rate int) *traffic {
+	t := &traffic{from: from, address: address, host: host, every: time.Second * connections / time.Duration(rate), recent: make([]sample, 2*maxRate), began: time.Now()}
 	for i := range connections {
-		t.ended.Go(func() { t.connection(ctx, began.Add(t.every*time.Duration(i)/connections)) })
+		t.ended.Go(func() { t.connection(ctx, t.began.Add(t.every*time.Duration(i)/connections)) })
 	}
 	return t
 }
@@ -66,7 +79,7 @@ func (t *traffic) wait() { t.ended.Wait() }
 
 // connection sends one request after the other, the first at next. A request under way when ctx ends is still waited for.
 func (t *traffic) connection(ctx context.Context, next time.Time) {
-	c := &client{address: t.address}
+	c := &client{from: t.from, address: t.address, host: t.host}
 	defer c.close()
 	timer := time.NewTimer(time.Until(next))
 	defer timer.Stop()
@@ -93,6 +106,7 @@ func (t *traffic) record(began time.Time, s sample, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.recent[t.sent%uint64(len(t.recent))] = s
+	t.remember(s)
 	t.sent++
 	if err != nil {
 		t.lost++
@@ -109,6 +123,31 @@ func (t *traffic) record(began time.Time, s sample, err error) {
 	if a.counts[0]+a.counts[1] == a.limit {
 		close(a.reached)
 	}
+}
+
+// remember keeps what plots are made of.
+func (t *traffic) remember(s sample) {
+	at := int(s.ended.Sub(t.began) / momentSpan)
+	if at >= maxMoments {
+		return
+	}
+	for len(t.past) <= at {
+		t.past = append(t.past, moment{})
+	}
+	m := &t.past[at]
+	if s.version < 0 {
+		m.lost++
+	} else {
+		m.versions[s.version]++
+	}
+	m.slowest = max(m.slowest, s.took)
+}
+
+// history is what there was, moment by moment.
+func (t *traffic) history() []moment {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.past)
 }
 
 // measure begins a new tally of the requests sent from since on; the channel is closed when limit answers (if not 0) are counted.
@@ -170,7 +209,9 @@ func (t *traffic) second(now time.Time) second {
 
 // client is one connection, dialled when it is needed.
 type client struct {
+	from    *plot // nil: the machine's own namespace
 	address string
+	host    string
 	conn    net.Conn
 	in      *bufio.Reader
 }
@@ -185,7 +226,14 @@ func (c *client) exchange(deadline time.Time) (version int, err error) {
 		}
 	}()
 	if c.conn == nil {
-		if c.conn, err = (&net.Dialer{Deadline: deadline}).Dial("tcp", c.address); err != nil {
+		dial := (&net.Dialer{}).DialContext
+		if c.from != nil {
+			dial = c.from.dial
+		}
+		ctx, cancel := context.WithDeadline(context.Background(), deadline)
+		c.conn, err = dial(ctx, "tcp", c.address)
+		cancel()
+		if err != nil {
 			c.conn = nil
 			return -1, err
 		}
@@ -194,7 +242,7 @@ func (c *client) exchange(deadline time.Time) (version int, err error) {
 	if err := c.conn.SetDeadline(deadline); err != nil {
 		return -1, err
 	}
-	if _, err := io.WriteString(c.conn, request); err != nil {
+	if _, err := fmt.Fprintf(c.conn, "GET /hello HTTP/1.1\r\nhost: %s\r\nuser-agent: weftctl-demo\r\n\r\n", c.host); err != nil {
 		return -1, err
 	}
 	response, err := http.ReadResponse(c.in, get)

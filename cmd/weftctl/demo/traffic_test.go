@@ -1,8 +1,9 @@
-package main
+package demo
 
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -76,21 +77,42 @@ func TestEveryAnswerIsChecked(t *testing.T) {
 	}
 }
 
+// TestTrafficReachesItsHellos goes from one namespace to another, as the demo's does.
 func TestTrafficReachesItsHellos(t *testing.T) {
+	g, err := newGround()
+	if err != nil {
+		t.Fatal(err, ": the demo is tested as root")
+	}
+	defer g.close()
+	from, err := g.plot("from")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for version, answer := range answers {
-		h, err := newHello(answer)
+		at, err := g.plot([]string{"one", "two"}[version])
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := newHello(at, answer)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer h.close()
 		ctx, cancel := context.WithCancel(t.Context())
-		tr := send(ctx, (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: h.port}).String(), maxRate)
+		tr := send(ctx, from, fmt.Sprintf("%s:%d", at.ip, helloPort), "h", maxRate)
 		<-tr.measure(time.Time{}, 200)
 		cancel()
 		tr.wait()
 		counts, lost := tr.measured()
 		if counts[version] != 200 || counts[1-version] != 0 || lost != 0 {
 			t.Errorf("v%d: counts %v, lost %d: want exactly 200 of it and nothing lost", version+1, counts, lost)
+		}
+		all := 0
+		for _, m := range tr.history() {
+			all += m.versions[version]
+		}
+		if all < 200 {
+			t.Errorf("the plot has %d", all)
 		}
 	}
 }

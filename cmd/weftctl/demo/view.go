@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"fmt"
@@ -9,15 +9,30 @@ import (
 
 // frame is what a view shows at one moment. Rendering it is pure.
 type frame struct {
-	step, steps int // step counts from 1
-	weights     weights
-	state       string
-	second      second
-	sent, lost  uint64
-	listener    string
-	admin       string
-	routes      string
-	hint        string
+	results    []outcome // of the steps that are over
+	step       int       // that goes on, from 0
+	state      string
+	second     second
+	sent, lost uint64
+	hints      []string
+}
+
+// outcome is what became of a step.
+type outcome struct {
+	took time.Duration // until all proxies had what was applied; 0: nothing was
+	lost uint64        // requests, from the first change on
+	seen string
+	err  error // nil: it is as it should be
+}
+
+func (o outcome) verdict() string {
+	switch {
+	case o.err != nil:
+		return "failed"
+	case o.lost > 0:
+		return "lossy"
+	}
+	return "held"
 }
 
 // paint is how text is coloured; without colour it is left as it is.
@@ -44,18 +59,40 @@ const (
 	widest  = 100
 	labels  = 22 // columns beside a bar
 	leftPad = "  "
+	shown   = 14 // lines of a manifest
 )
 
 // live is the frame as lines for a terminal of that many columns.
 func live(f frame, columns int, p paint) []string {
-	lines := []string{
-		leftPad + p.as(bold, "weft demo") + p.as(dim, "  two versions of a service, weft between them, one watched file"),
-		"",
-		fmt.Sprintf("%sstep %d of %d   %s   %s", leftPad, f.step, f.steps, p.as(bold, f.weights.String()), f.state),
-		"",
+	lines := []string{leftPad + p.as(bold, "weft demo") + p.as(dim, "  a mesh on this machine, in network namespaces of its own: sleep asks hello, v1 and v2; each has its sidecar"), ""}
+	for i, s := range steps {
+		mark, text := " ", p.as(dim, s.title)
+		switch {
+		case i < len(f.results):
+			mark, text = p.as(green, "✓"), fmt.Sprintf("%-22s %s", s.title, p.as(dim, f.results[i].seen))
+			if f.results[i].verdict() != "held" {
+				mark = p.as(red, "✗")
+			}
+		case i == f.step:
+			mark, text = p.as(bold, "▶"), fmt.Sprintf("%s %s", p.as(bold, fmt.Sprintf("%-22s", s.title)), f.state)
+		}
+		lines = append(lines, fmt.Sprintf("%s%s %d  %s", leftPad, mark, i+1, text))
 	}
-	for line := range strings.Lines(snippet(f.weights)) {
-		lines = append(lines, leftPad+leftPad+p.as(dim, strings.TrimRight(line, "\n")))
+	lines = append(lines, "")
+	if f.step < len(steps) {
+		s := steps[f.step]
+		if s.about != "" {
+			lines = append(lines, leftPad+s.about, "")
+		}
+		for i, line := range strings.Split(strings.TrimSpace(s.apply), "\n") {
+			if i == shown {
+				lines = append(lines, leftPad+leftPad+p.as(dim, "…"))
+				break
+			}
+			if line != "" {
+				lines = append(lines, leftPad+leftPad+p.as(dim, line))
+			}
+		}
 	}
 	width := min(max(columns, narrow), widest) - labels
 	total := f.second.v1 + f.second.v2
@@ -63,20 +100,18 @@ func live(f frame, columns int, p paint) []string {
 	if f.lost > 0 {
 		lost = p.as(red, "lost "+thousands(f.lost))
 	}
-	return append(lines,
+	lines = append(lines,
 		"",
 		leftPad+"v1  "+bar(f.second.v1, total, width, blue, p),
 		leftPad+"v2  "+bar(f.second.v2, total, width, pink, p),
 		"",
 		fmt.Sprintf("%s%3d requests/s    %s of %s    p50 %s   p99 %s", leftPad, total+f.second.lost, lost, thousands(f.sent),
 			milliseconds(f.second.p50), milliseconds(f.second.p99)),
-		"",
-		leftPad+"try     curl http://"+f.listener+"/hello",
-		leftPad+"admin   http://"+f.admin+"/",
-		leftPad+"edit    "+f.routes,
-		"",
-		leftPad+p.as(dim, f.hint),
-	)
+		"")
+	for _, hint := range f.hints {
+		lines = append(lines, leftPad+p.as(dim, hint))
+	}
+	return lines
 }
 
 // bar shows part of total in width columns, eighths of a column included, and says it in percent.
@@ -98,8 +133,26 @@ func bar(part, total, width int, colour string, p paint) string {
 func plain(f frame) string {
 	total := f.second.v1 + f.second.v2
 	percent := func(part int) float64 { return 100 * float64(part) / float64(max(total, 1)) }
-	return fmt.Sprintf("step %d/%d  %6s  v1 %5.1f %%  v2 %5.1f %%  %d requests/s  lost %d of %d  p50 %s  p99 %s\n", f.step, f.steps, f.weights,
+	title := "done"
+	if f.step < len(steps) {
+		title = steps[f.step].title
+	}
+	return fmt.Sprintf("step %d/%d  %-22s  v1 %5.1f %%  v2 %5.1f %%  %d requests/s  lost %d of %d  p50 %s  p99 %s\n", min(f.step+1, len(steps)), len(steps), title,
 		percent(f.second.v1), percent(f.second.v2), total+f.second.lost, f.lost, f.sent, milliseconds(f.second.p50), milliseconds(f.second.p99))
+}
+
+const tableHead = "step                        in force after  lost  verdict  seen\n"
+
+// row is the step's line under tableHead.
+func (o outcome) row(step int) string {
+	took, seen := "-", o.seen
+	if o.took > 0 {
+		took = milliseconds(o.took)
+	}
+	if o.err != nil {
+		seen = strings.TrimPrefix(seen+": "+o.err.Error(), ": ")
+	}
+	return fmt.Sprintf("%2d  %-22s  %14s  %4d  %-7s  %s\n", step+1, steps[step].title, took, o.lost, o.verdict(), seen)
 }
 
 func milliseconds(d time.Duration) string {

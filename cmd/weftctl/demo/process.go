@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bytes"
@@ -6,13 +6,15 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
 )
 
-// process is a running weft (or Envoy: the demo asks for nothing that only one of them has).
+// process is one that runs.
 type process struct {
+	name   string // for people
 	pid    int
 	log    string        // file with what it wrote to standard error
 	exited chan struct{} // closed when it has ended
@@ -22,23 +24,48 @@ type process struct {
 // stopGrace is how long weft may take to obey SIGTERM.
 const stopGrace = 5 * time.Second
 
-// start runs path in a process group of its own: a Ctrl-C on the terminal is ours to answer, traffic first, weft after it. Should we
+// program is what is run, and where.
+type program struct {
+	path string
+	args []string
+	env  []string // beside what it needs to be found
+	dir  string
+	log  string // file for what it says
+	at   *plot  // nil: the machine's own namespace
+	user uint32 // 0: ours
+}
+
+// start runs a program in a process group of its own: a Ctrl-C on the terminal is ours to answer, traffic first, weft after it. Should we
 // die without a chance to, the kernel ends it.
-func start(path string, args []string, log string) (*process, error) {
+func start(what program) (*process, error) {
+	path, log := what.path, what.log
 	file, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("demo: opening the log of weft: %w", err)
 	}
-	cmd := exec.Command(path, args...)
+	cmd := exec.Command(path, what.args...)
 	cmd.Stdout, cmd.Stderr = file, file
+	cmd.Dir, cmd.Env = what.dir, append([]string{"PATH=" + os.Getenv("PATH")}, what.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	p := &process{log: log, exited: make(chan struct{})}
+	if what.user != 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: what.user, Gid: what.user}
+	}
+	p := &process{name: filepath.Base(path), log: log, exited: make(chan struct{})}
+	if what.at != nil {
+		p.name = what.at.name
+	}
 	started := make(chan error, 1)
 	go func() {
 		// The death signal comes when the thread ends that started the child (prctl(2), PR_SET_PDEATHSIG), so it stays as long as the child.
+		// It may be in a namespace of its own and is never unlocked, so that it goes with us.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
 		defer file.Close()
+		if what.at != nil {
+			if err := what.at.enter(); err != nil {
+				started <- fmt.Errorf("demo: starting %s in the namespace of %s: %w", path, what.at.name, err)
+				return
+			}
+		}
 		if err := cmd.Start(); err != nil {
 			started <- fmt.Errorf("demo: starting %s: %w", path, err)
 			return
@@ -57,9 +84,15 @@ func start(path string, args []string, log string) (*process, error) {
 // ended says how the process ended; exited must be closed.
 func (p *process) ended() error {
 	if p.err != nil {
-		return fmt.Errorf("demo: weft ended by itself: %w", p.err)
+		return fmt.Errorf("demo: the process of %s ended by itself: %w", p.name, p.err)
 	}
-	return fmt.Errorf("demo: weft ended by itself: exit status 0")
+	return fmt.Errorf("demo: the process of %s ended by itself: exit status 0", p.name)
+}
+
+// kill ends it as a machine that fails does.
+func (p *process) kill() {
+	syscall.Kill(-p.pid, syscall.SIGKILL)
+	<-p.exited
 }
 
 // stop ends the process and what it may have started (its group), and waits for it.

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"io"
@@ -11,7 +11,7 @@ import (
 )
 
 func TestProcessEndsByItself(t *testing.T) {
-	p, err := start("/bin/sh", []string{"-c", "for i in 1 2 3 4 5; do echo line $i >&2; done; exit 3"}, filepath.Join(t.TempDir(), "log"))
+	p, err := start(program{path: "/bin/sh", args: []string{"-c", "for i in 1 2 3 4 5; do echo line $i >&2; done; exit 3"}, log: filepath.Join(t.TempDir(), "log")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestProcessIsStoppedWithWhatItStarted(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := start("/bin/sh", []string{"-c", `sleep 1000 >"$0" & wait`, pipe}, filepath.Join(t.TempDir(), "log"))
+	p, err := start(program{path: "/bin/sh", args: []string{"-c", `sleep 1000 >"$0" & wait`, pipe}, log: filepath.Join(t.TempDir(), "log")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestProcessIsStoppedWithWhatItStarted(t *testing.T) {
 }
 
 func TestProcessThatCannotStart(t *testing.T) {
-	if _, err := start(filepath.Join(t.TempDir(), "absent"), nil, filepath.Join(t.TempDir(), "log")); err == nil || !strings.Contains(err.Error(), "demo: starting") {
+	if _, err := start(program{path: filepath.Join(t.TempDir(), "absent"), log: filepath.Join(t.TempDir(), "log")}); err == nil || !strings.Contains(err.Error(), "demo: starting") {
 		t.Errorf("starting what is not there: %v", err)
 	}
 }
