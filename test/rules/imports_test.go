@@ -54,7 +54,8 @@ memory < control/push, cmd/weft
 telemetry < sidecar/status
 tls/issuer, sidecar/status, capture/dns, xds/server < sidecar < cmd/weft
 capture < cmd/weft
-control, proxy, capture, cmd/weftctl/demo < cmd/weftctl
+control, proxy, capture < cmd/weftctl
+ground < cmd/weftctl/demo < cmd/weftctl
 `
 
 // policy reads order: for each room, the rooms that it may import directly, closed over the rooms that those may import. A room that does not

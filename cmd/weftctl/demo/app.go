@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/weftmesh/weft/ground"
 )
 
 // hello is one version of a tiny service.
@@ -16,8 +18,8 @@ var answers = [2]string{"hello from v1\n", "hello from v2\n"}
 // helloPort is where each listens, at every address of its place.
 const helloPort = 8080
 
-func newHello(p *plot, answer string) (*hello, error) {
-	l, err := p.listen(fmt.Sprintf("0.0.0.0:%d", helloPort))
+func newHello(p *ground.Plot, answer string) (*hello, error) {
+	l, err := p.Listen(fmt.Sprintf("0.0.0.0:%d", helloPort))
 	if err != nil {
 		return nil, fmt.Errorf("demo: opening a port for the hello service: %w", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/weftmesh/weft/ground"
 )
 
 const (
@@ -16,13 +18,13 @@ const (
 	pollEvery = 20 * time.Millisecond
 )
 
-// client asks from a place. Nothing is kept open, so that each question is a connection of its own.
-func (p *plot) client() *http.Client {
-	return &http.Client{Timeout: askLimit, Transport: &http.Transport{DialContext: p.dial, DisableKeepAlives: true}}
+// asking is what asks from a place. Nothing is kept open, so that each question is a connection of its own.
+func asking(p *ground.Plot) *http.Client {
+	return &http.Client{Timeout: askLimit, Transport: &http.Transport{DialContext: p.Dial, DisableKeepAlives: true}}
 }
 
 // ask gives the status and the text of an answer.
-func (p *plot) ask(ctx context.Context, method, url, host, body string) (status int, text string, err error) {
+func ask(ctx context.Context, p *ground.Plot, method, url, host, body string) (status int, text string, err error) {
 	request, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return 0, "", err
@@ -36,7 +38,7 @@ func (p *plot) ask(ctx context.Context, method, url, host, body string) (status 
 			request.Header.Set("content-type", "application/x-www-form-urlencoded")
 		}
 	}
-	response, err := p.client().Do(request)
+	response, err := asking(p).Do(request)
 	if err != nil {
 		return 0, "", err
 	}

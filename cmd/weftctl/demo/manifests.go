@@ -3,6 +3,8 @@ package demo
 import (
 	"fmt"
 	"strings"
+
+	"github.com/weftmesh/weft/ground"
 )
 
 const (
@@ -15,7 +17,7 @@ const (
 // pod is a workload as the mesh knows it.
 type pod struct {
 	name, app, version, account string
-	*plot
+	*ground.Plot
 }
 
 // world is what there is to begin with: what Kubernetes would tell.
@@ -41,9 +43,9 @@ kind: Pod
 metadata: {name: %s, namespace: %s, labels: {app: %s, version: %s, security.istio.io/tlsMode: istio}}
 spec: {serviceAccountName: %s, nodeName: here}
 status: {podIP: %s, phase: Running}
-`, p.name, namespace, p.app, p.version, p.account, p.ip)
+`, p.name, namespace, p.app, p.version, p.account, p.IP)
 		if p.app == "hello" {
-			endpoints = append(endpoints, fmt.Sprintf("- {addresses: [%s], conditions: {ready: true}, targetRef: {kind: Pod, name: %s, namespace: %s}}", p.ip, p.name, namespace))
+			endpoints = append(endpoints, fmt.Sprintf("- {addresses: [%s], conditions: {ready: true}, targetRef: {kind: Pod, name: %s, namespace: %s}}", p.IP, p.name, namespace))
 		}
 	}
 	fmt.Fprintf(&b, `---

@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/weftmesh/weft/ground"
 )
 
 // board is what the steps tell the view.
@@ -169,11 +171,11 @@ func (s *stage) stay(ctx context.Context) error {
 
 // doors are how to look into what runs.
 func (s *stage) doors() []string {
-	enter := func(p *plot) string { return "nsenter --net=" + p.path() + " " }
+	enter := func(p *ground.Plot) string { return "nsenter --net=" + p.Path() + " " }
 	return []string{
-		"look  " + enter(s.ground.wire) + "weftctl status",
-		"      " + enter(s.pod("sleep").plot) + "weftctl proxy clusters",
-		"try   " + enter(s.pod("sleep").plot) + "curl -H host:hello http://" + helloVIP + "/hello",
+		"look  " + enter(s.ground.Wire) + "weftctl status",
+		"      " + enter(s.pod("sleep").Plot) + "weftctl proxy clusters",
+		"try   " + enter(s.pod("sleep").Plot) + "curl -H host:hello http://" + helloVIP + "/hello",
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/weftmesh/weft/ground"
 )
 
 // process is one that runs.
@@ -30,9 +32,9 @@ type program struct {
 	args []string
 	env  []string // beside what it needs to be found
 	dir  string
-	log  string // file for what it says
-	at   *plot  // nil: the machine's own namespace
-	user uint32 // 0: ours
+	log  string       // file for what it says
+	at   *ground.Plot // nil: the machine's own namespace
+	user uint32       // 0: ours
 }
 
 // start runs a program in a process group of its own: a Ctrl-C on the terminal is ours to answer, traffic first, weft after it. Should we
@@ -52,7 +54,7 @@ func start(what program) (*process, error) {
 	}
 	p := &process{name: filepath.Base(path), log: log, exited: make(chan struct{})}
 	if what.at != nil {
-		p.name = what.at.name
+		p.name = what.at.Name
 	}
 	started := make(chan error, 1)
 	go func() {
@@ -61,8 +63,8 @@ func start(what program) (*process, error) {
 		runtime.LockOSThread()
 		defer file.Close()
 		if what.at != nil {
-			if err := what.at.enter(); err != nil {
-				started <- fmt.Errorf("demo: starting %s in the namespace of %s: %w", path, what.at.name, err)
+			if err := what.at.Enter(); err != nil {
+				started <- fmt.Errorf("demo: starting %s in the namespace of %s: %w", path, what.at.Name, err)
 				return
 			}
 		}

@@ -11,16 +11,18 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/weftmesh/weft/ground"
 )
 
 // stage is everything that the demo runs, and the folder with their files.
 type stage struct {
 	dir      string
 	programs string // the folder of weft and weftd
-	ground   *ground
+	ground   *ground.Ground
 	weftd    *process
 	pods     []*workload
-	outside  *plot // of somebody who is not in the mesh
+	outside  *ground.Plot // of somebody who is not in the mesh
 	mesh     *traffic
 	door     *traffic           // through the gateway
 	hush     context.CancelFunc // ends the traffic
@@ -62,23 +64,23 @@ func raise(ctx context.Context, programs string, rate int, say func(string)) (*s
 		return s, fmt.Errorf("demo: making a folder for the files: %w", err)
 	}
 	say("network namespaces for weftd, a gateway, sleep, hello-v1, hello-v2, and somebody outside")
-	if s.ground, err = newGround(); err != nil {
+	if s.ground, err = ground.New(); err != nil {
 		return s, err
 	}
 	for _, p := range []pod{{name: "sleep", app: "sleep", version: "v1", account: "sleep"}, {name: "hello-v1", app: "hello", version: "v1", account: "hello"},
 		{name: "hello-v2", app: "hello", version: "v2", account: "hello"}, {name: "gateway", app: "gateway", version: "v1", account: "gateway"}} {
-		if p.plot, err = s.ground.plot(p.name); err != nil {
+		if p.Plot, err = s.ground.Plot(p.name); err != nil {
 			return s, err
 		}
 		w := &workload{pod: p}
 		s.pods = append(s.pods, w)
 		if p.app == "hello" {
-			if w.hello, err = newHello(p.plot, answers[p.version[1]-'1']); err != nil {
+			if w.hello, err = newHello(p.Plot, answers[p.version[1]-'1']); err != nil {
 				return s, err
 			}
 		}
 	}
-	if s.outside, err = s.ground.plot("outside"); err != nil {
+	if s.outside, err = s.ground.Plot("outside"); err != nil {
 		return s, err
 	}
 	say("weftd, with what Kubernetes would tell of them")
@@ -102,8 +104,8 @@ func raise(ctx context.Context, programs string, rate int, say func(string)) (*s
 	// The traffic has a context of its own: its end comes with fall, when everything that it needs still runs.
 	var flowing context.Context
 	flowing, s.hush = context.WithCancel(context.Background())
-	s.mesh = send(flowing, s.pod("sleep").plot, helloVIP+":80", host, rate)
-	s.door = send(flowing, s.outside, fmt.Sprintf("%s:%d", s.pod("gateway").ip, gatewayAt), "hello.example", doorRate)
+	s.mesh = send(flowing, s.pod("sleep").Plot, helloVIP+":80", host, rate)
+	s.door = send(flowing, s.outside, fmt.Sprintf("%s:%d", s.pod("gateway").IP, gatewayAt), "hello.example", doorRate)
 	return s, nil
 }
 
@@ -144,9 +146,9 @@ func (s *stage) govern(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("demo: writing what there is: %w", err)
 	}
-	wire := s.ground.wire
+	wire := s.ground.Wire
 	s.weftd, err = start(program{path: filepath.Join(s.programs, "weftd"), at: wire, dir: s.dir, log: s.file("weftd.log"), args: []string{"--config-dir", s.file("mesh"), "--store", s.file("weftd.db"),
-		"--secure-grpc-addr", fmt.Sprintf("%s:%d", wire.ip, planePort), "--admin-addr", fmt.Sprintf("127.0.0.1:%d", planeAdmin), "--audit-log", s.file("audit.json")}})
+		"--secure-grpc-addr", fmt.Sprintf("%s:%d", wire.IP, planePort), "--admin-addr", fmt.Sprintf("127.0.0.1:%d", planeAdmin), "--audit-log", s.file("audit.json")}})
 	if err != nil {
 		return err
 	}
@@ -166,7 +168,7 @@ func (s *stage) govern(ctx context.Context) error {
 
 // weftdSays asks weftd's admin pages.
 func (s *stage) weftdSays(ctx context.Context, method, path, body string) (string, error) {
-	status, text, err := s.ground.wire.ask(ctx, method, fmt.Sprintf("http://127.0.0.1:%d%s", planeAdmin, path), "", body)
+	status, text, err := ask(ctx, s.ground.Wire, method, fmt.Sprintf("http://127.0.0.1:%d%s", planeAdmin, path), "", body)
 	if err == nil && status/100 != 2 {
 		err = fmt.Errorf("demo: weftd answers %s with %d: %s", path, status, strings.TrimSpace(text))
 	}
@@ -249,19 +251,19 @@ func (s *stage) join(ctx context.Context, w *workload) error {
 	word := "sidecar"
 	if w.app == "gateway" {
 		word = "gateway"
-	} else if out, err := exec.CommandContext(ctx, weft, "capture", "apply", "--network-namespace", w.path(), "-i", "*", "-b", "*", "-d", "15090,15021,15020").CombinedOutput(); err != nil {
+	} else if out, err := exec.CommandContext(ctx, weft, "capture", "apply", "--network-namespace", w.Path(), "-i", "*", "-b", "*", "-d", "15090,15021,15020").CombinedOutput(); err != nil {
 		return fmt.Errorf("demo: capturing the traffic of %s: %w: %s", w.name, err, out)
 	}
-	w.sidecar, err = start(program{path: weft, at: w.plot, user: sidecarUID, dir: dir, log: s.file(w.name + ".log"), env: []string{"SECRET_TTL=" + certificateLife.String()}, args: []string{word,
-		"--discovery", fmt.Sprintf("%s:%d", s.ground.wire.ip, planePort), "--discovery-name", "istiod.istio-system.svc", "--roots", s.file("roots.pem"), "--join-token-file", filepath.Join(dir, "token"), "--state", filepath.Join(dir, "state"),
-		"--name", w.name, "--namespace", namespace, "--service-account", w.account, "--address", w.ip.String(), "--label", "app=" + w.app, "--label", "version=" + w.version, "--concurrency", "1"}})
+	w.sidecar, err = start(program{path: weft, at: w.Plot, user: sidecarUID, dir: dir, log: s.file(w.name + ".log"), env: []string{"SECRET_TTL=" + certificateLife.String()}, args: []string{word,
+		"--discovery", fmt.Sprintf("%s:%d", s.ground.Wire.IP, planePort), "--discovery-name", "istiod.istio-system.svc", "--roots", s.file("roots.pem"), "--join-token-file", filepath.Join(dir, "token"), "--state", filepath.Join(dir, "state"),
+		"--name", w.name, "--namespace", namespace, "--service-account", w.account, "--address", w.IP.String(), "--label", "app=" + w.app, "--label", "version=" + w.version, "--concurrency", "1"}})
 	return err
 }
 
 // ready waits until a sidecar says that it is.
 func (s *stage) ready(ctx context.Context, w *workload) error {
 	return until(ctx, startLimit, "the sidecar of "+w.name+" is ready", s.processes(), func(ctx context.Context) error {
-		status, text, err := w.ask(ctx, http.MethodGet, fmt.Sprintf("http://%s:15021/healthz/ready", w.ip), "", "")
+		status, text, err := ask(ctx, w.Plot, http.MethodGet, fmt.Sprintf("http://%s:15021/healthz/ready", w.IP), "", "")
 		if err == nil && status != http.StatusOK {
 			err = fmt.Errorf("it answers %d: %s", status, strings.TrimSpace(text))
 		}
@@ -271,7 +273,7 @@ func (s *stage) ready(ctx context.Context, w *workload) error {
 
 // page is what a sidecar's admin pages say.
 func (w *workload) page(ctx context.Context, path string) (string, error) {
-	status, text, err := w.ask(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", adminPort, path), "", "")
+	status, text, err := ask(ctx, w.Plot, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", adminPort, path), "", "")
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("demo: the sidecar of %s answers %s with %d: %s", w.name, path, status, strings.TrimSpace(text))
 	}
@@ -303,7 +305,7 @@ func (s *stage) fall() {
 		s.weftd.stop()
 	}
 	if s.ground != nil {
-		s.ground.close()
+		s.ground.Close()
 	}
 }
 

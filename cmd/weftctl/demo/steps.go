@@ -65,9 +65,9 @@ func shares(want weights) func(context.Context, *stage, *board) (string, error) 
 // outsider asks a hello from outside the mesh, in plain text. A proxy says that it has a policy a moment before its sockets follow it.
 func outsider(in bool) func(context.Context, *stage, *board) (string, error) {
 	return func(ctx context.Context, s *stage, _ *board) (seen string, err error) {
-		url := fmt.Sprintf("http://%s:%d/hello", s.pod("hello-v1").ip, helloPort)
+		url := fmt.Sprintf("http://%s:%d/hello", s.pod("hello-v1").IP, helloPort)
 		err = until(ctx, applyLimit, "somebody outside is answered as he should be", s.processes(), func(ctx context.Context) error {
-			status, text, err := s.outside.ask(ctx, http.MethodGet, url, "", "")
+			status, text, err := ask(ctx, s.outside, http.MethodGet, url, "", "")
 			switch {
 			case in && err == nil && status == http.StatusOK && text == answers[0]:
 				seen = "200 " + strings.TrimSpace(text)
@@ -88,13 +88,13 @@ func outsider(in bool) func(context.Context, *stage, *board) (string, error) {
 func denied(ctx context.Context, s *stage, _ *board) (string, error) {
 	sleep := s.pod("sleep")
 	url := "http://" + helloVIP + "/hello"
-	got, _, err := sleep.ask(ctx, http.MethodGet, url, host, "")
+	got, _, err := ask(ctx, sleep.Plot, http.MethodGet, url, host, "")
 	if err != nil {
 		return "", err
 	}
 	posted, text := 0, ""
 	err = until(ctx, applyLimit, "a POST is denied", s.processes(), func(ctx context.Context) error {
-		if posted, text, err = sleep.ask(ctx, http.MethodPost, url, host, "x: y"); err == nil && posted != http.StatusForbidden {
+		if posted, text, err = ask(ctx, sleep.Plot, http.MethodPost, url, host, "x: y"); err == nil && posted != http.StatusForbidden {
 			err = fmt.Errorf("it is answered %d %s", posted, strings.TrimSpace(text))
 		}
 		return err
@@ -246,5 +246,5 @@ func (s *stage) serial(ctx context.Context, w *workload) (string, error) {
 
 // explainPost is the question what a POST of one workload's would meet at another one's sidecar.
 func explainPost(at, from *workload) string {
-	return url.Values{"listener": {"virtualInbound"}, "address": {fmt.Sprintf("%s:%d", at.ip, helloPort)}, "source": {from.ip.String()}, "tls": {"true"}, "alpn": {"istio-http/1.1"}, "identity": {spiffe(from.account)}, "method": {http.MethodPost}, "url": {"http://" + host + "/hello"}}.Encode()
+	return url.Values{"listener": {"virtualInbound"}, "address": {fmt.Sprintf("%s:%d", at.IP, helloPort)}, "source": {from.IP.String()}, "tls": {"true"}, "alpn": {"istio-http/1.1"}, "identity": {spiffe(from.account)}, "method": {http.MethodPost}, "url": {"http://" + host + "/hello"}}.Encode()
 }

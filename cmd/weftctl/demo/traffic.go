@@ -10,12 +10,14 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/weftmesh/weft/ground"
 )
 
 // traffic is a steady stream of requests over a few connections that are kept alive. It does not use net/http's transport, because
 // that one sends a request again by itself when a kept connection breaks: here every request is sent once, and what fails is lost.
 type traffic struct {
-	from    *plot
+	from    *ground.Plot
 	address string
 	host    string
 	every   time.Duration // between two requests of one connection
@@ -67,7 +69,7 @@ const (
 )
 
 // send starts rate requests a second from a place to an address, until ctx ends; wait returns when the last answer is there.
-func send(ctx context.Context, from *plot, address, host string, rate int) *traffic {
+func send(ctx context.Context, from *ground.Plot, address, host string, rate int) *traffic {
 	t := &traffic{from: from, address: address, host: host, every: time.Second * connections / time.Duration(rate), recent: make([]sample, 2*maxRate), began: time.Now()}
 	for i := range connections {
 		t.ended.Go(func() { t.connection(ctx, t.began.Add(t.every*time.Duration(i)/connections)) })
@@ -209,7 +211,7 @@ func (t *traffic) second(now time.Time) second {
 
 // client is one connection, dialled when it is needed.
 type client struct {
-	from    *plot // nil: the machine's own namespace
+	from    *ground.Plot // nil: the machine's own namespace
 	address string
 	host    string
 	conn    net.Conn
@@ -228,7 +230,7 @@ func (c *client) exchange(deadline time.Time) (version int, err error) {
 	if c.conn == nil {
 		dial := (&net.Dialer{}).DialContext
 		if c.from != nil {
-			dial = c.from.dial
+			dial = c.from.Dial
 		}
 		ctx, cancel := context.WithDeadline(context.Background(), deadline)
 		c.conn, err = dial(ctx, "tcp", c.address)

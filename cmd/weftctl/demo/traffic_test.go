@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weftmesh/weft/ground"
 )
 
 // answerer answers each request of its only connection with the next text; an empty one closes the connection.
@@ -79,17 +81,17 @@ func TestEveryAnswerIsChecked(t *testing.T) {
 
 // TestTrafficReachesItsHellos goes from one namespace to another, as the demo's does.
 func TestTrafficReachesItsHellos(t *testing.T) {
-	g, err := newGround()
+	g, err := ground.New()
 	if err != nil {
 		t.Fatal(err, ": the demo is tested as root")
 	}
-	defer g.close()
-	from, err := g.plot("from")
+	defer g.Close()
+	from, err := g.Plot("from")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for version, answer := range answers {
-		at, err := g.plot([]string{"one", "two"}[version])
+		at, err := g.Plot([]string{"one", "two"}[version])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +101,7 @@ func TestTrafficReachesItsHellos(t *testing.T) {
 		}
 		defer h.close()
 		ctx, cancel := context.WithCancel(t.Context())
-		tr := send(ctx, from, fmt.Sprintf("%s:%d", at.ip, helloPort), "h", maxRate)
+		tr := send(ctx, from, fmt.Sprintf("%s:%d", at.IP, helloPort), "h", maxRate)
 		<-tr.measure(time.Time{}, 200)
 		cancel()
 		tr.wait()

@@ -1,4 +1,4 @@
-package demo
+package ground
 
 import (
 	"context"
@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ground is where workloads stand: network namespaces joined by a bridge, which is in one of its own. Nothing of it is in the machine's own namespace, and
+// Ground is where workloads stand: network namespaces joined by a bridge, which is in one of its own. Nothing of it is in the machine's own namespace, and
 // all of it goes when nobody holds it any more, however we end.
-type ground struct {
-	wire  *plot // with the bridge; weftd is there
-	plots []*plot
+type Ground struct {
+	Wire  *Plot // with the bridge; what all speak to is there
+	plots []*Plot
 }
 
 // subnet is that of the workloads; services have addresses in another one, to which the wire is the way.
@@ -26,43 +26,43 @@ var subnet = netip.MustParsePrefix("10.77.0.0/24")
 
 const bridge = "mesh"
 
-// plot is one place: a namespace with an address.
-type plot struct {
-	name string
-	ip   netip.Addr
+// Plot is one place: a namespace with an address.
+type Plot struct {
+	Name string
+	IP   netip.Addr
 	ns   *os.File // the namespace
 }
 
-// newGround makes the wire. An error says that this machine does not allow it.
-func newGround() (g *ground, err error) {
-	g = &ground{}
+// New makes the wire. An error says that this machine does not allow it.
+func New() (g *Ground, err error) {
+	g = &Ground{}
 	defer func() {
 		if err != nil {
-			g.close()
+			g.Close()
 		}
 	}()
-	if g.wire, err = newPlot("wire", subnet.Addr().Next()); err != nil {
+	if g.Wire, err = newPlot("wire", subnet.Addr().Next()); err != nil {
 		return nil, err
 	}
-	err = g.wire.links(func(h *netlink.Handle) error {
+	err = g.Wire.links(func(h *netlink.Handle) error {
 		link := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridge}}
-		return errors.Join(h.LinkAdd(link), address(h, link, g.wire.ip), h.LinkSetUp(link))
+		return errors.Join(h.LinkAdd(link), address(h, link, g.Wire.IP), h.LinkSetUp(link))
 	})
 	return g, err
 }
 
-// plot makes one more place, at the next address.
-func (g *ground) plot(name string) (*plot, error) {
-	at := g.wire.ip
+// Plot makes one more place, at the next address.
+func (g *Ground) Plot(name string) (*Plot, error) {
+	at := g.Wire.IP
 	if n := len(g.plots); n > 0 {
-		at = g.plots[n-1].ip
+		at = g.plots[n-1].IP
 	}
 	p, err := newPlot(name, at.Next())
 	if err != nil {
 		return nil, err
 	}
 	g.plots = append(g.plots, p)
-	err = g.wire.links(func(h *netlink.Handle) error {
+	err = g.Wire.links(func(h *netlink.Handle) error {
 		master, err := h.LinkByName(bridge)
 		if err != nil {
 			return err
@@ -71,23 +71,23 @@ func (g *ground) plot(name string) (*plot, error) {
 		return errors.Join(h.LinkAdd(link), h.LinkSetUp(link))
 	})
 	if err != nil {
-		return nil, fmt.Errorf("demo: joining %s to the others: %w", name, err)
+		return nil, fmt.Errorf("ground: joining %s to the others: %w", name, err)
 	}
 	err = p.links(func(h *netlink.Handle) error {
 		link, err := h.LinkByName("eth0")
 		if err != nil {
 			return err
 		}
-		return errors.Join(address(h, link, p.ip), h.LinkSetUp(link), h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: net.IP(g.wire.ip.AsSlice())}))
+		return errors.Join(address(h, link, p.IP), h.LinkSetUp(link), h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: net.IP(g.Wire.IP.AsSlice())}))
 	})
 	if err != nil {
-		return nil, fmt.Errorf("demo: the address of %s: %w", name, err)
+		return nil, fmt.Errorf("ground: the address of %s: %w", name, err)
 	}
 	return p, nil
 }
 
-func (g *ground) close() {
-	for _, p := range append(g.plots, g.wire) {
+func (g *Ground) Close() {
+	for _, p := range append(g.plots, g.Wire) {
 		if p != nil {
 			p.ns.Close()
 		}
@@ -99,8 +99,8 @@ func address(h *netlink.Handle, link netlink.Link, ip netip.Addr) error {
 }
 
 // newPlot makes a namespace, on a thread that ends with that.
-func newPlot(name string, ip netip.Addr) (*plot, error) {
-	p := &plot{name: name, ip: ip}
+func newPlot(name string, ip netip.Addr) (*Plot, error) {
+	p := &Plot{Name: name, IP: ip}
 	made := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread is nobody's any more
@@ -111,7 +111,7 @@ func newPlot(name string, ip netip.Addr) (*plot, error) {
 		made <- err
 	}()
 	if err := <-made; err != nil {
-		return nil, fmt.Errorf("demo: a network namespace: %w", err)
+		return nil, fmt.Errorf("ground: a network namespace: %w", err)
 	}
 	err := p.links(func(h *netlink.Handle) error {
 		lo, err := h.LinkByName("lo")
@@ -122,16 +122,16 @@ func newPlot(name string, ip netip.Addr) (*plot, error) {
 	})
 	if err != nil {
 		p.ns.Close()
-		return nil, fmt.Errorf("demo: a network namespace: %w", err)
+		return nil, fmt.Errorf("ground: a network namespace: %w", err)
 	}
 	return p, nil
 }
 
-// path names the namespace to other programs, while we run.
-func (p *plot) path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), p.ns.Fd()) }
+// Path names the namespace to other programs, while we run.
+func (p *Plot) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), p.ns.Fd()) }
 
 // links changes what the namespace has of links, addresses and routes.
-func (p *plot) links(change func(*netlink.Handle) error) error {
+func (p *Plot) links(change func(*netlink.Handle) error) error {
 	h, err := netlink.NewHandleAt(netns.NsHandle(p.ns.Fd()))
 	if err != nil {
 		return err
@@ -140,11 +140,11 @@ func (p *plot) links(change func(*netlink.Handle) error) error {
 	return change(h)
 }
 
-// enter moves the thread into the namespace.
-func (p *plot) enter() error { return unix.Setns(int(p.ns.Fd()), unix.CLONE_NEWNET) }
+// Enter moves the thread into the namespace.
+func (p *Plot) Enter() error { return unix.Setns(int(p.ns.Fd()), unix.CLONE_NEWNET) }
 
-// within does something on a thread in the namespace: sockets that it makes are of the namespace wherever they are used later.
-func within[T any](p *plot, do func() (T, error)) (T, error) {
+// Within does something on a thread in the namespace: sockets that it makes are of the namespace wherever they are used later.
+func Within[T any](p *Plot, do func() (T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
@@ -153,7 +153,7 @@ func within[T any](p *plot, do func() (T, error)) (T, error) {
 	go func() {
 		runtime.LockOSThread() // and never unlocked
 		var r result
-		if r.err = p.enter(); r.err == nil {
+		if r.err = p.Enter(); r.err == nil {
 			r.value, r.err = do()
 		}
 		done <- r
@@ -162,12 +162,12 @@ func within[T any](p *plot, do func() (T, error)) (T, error) {
 	return r.value, r.err
 }
 
-func (p *plot) listen(at string) (net.Listener, error) {
-	return within(p, func() (net.Listener, error) { return net.Listen("tcp4", at) })
+func (p *Plot) Listen(at string) (net.Listener, error) {
+	return Within(p, func() (net.Listener, error) { return net.Listen("tcp4", at) })
 }
 
-func (p *plot) dial(ctx context.Context, _, at string) (net.Conn, error) {
-	return within(p, func() (net.Conn, error) {
+func (p *Plot) Dial(ctx context.Context, _, at string) (net.Conn, error) {
+	return Within(p, func() (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "tcp4", at)
 	})
