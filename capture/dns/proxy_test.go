@@ -428,6 +428,26 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
+// TestBothFamilies listens where pods of two families have their DNS.
+func TestBothFamilies(t *testing.T) {
+	p, err := Listen(Options{Addrs: []string{"127.0.0.1:0", "[::1]:0"}, Namespace: "ns", Domain: "ns.svc.cluster.local"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Tell(mesh); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range p.Addrs() {
+		s := &stage{Proxy: &Proxy{addrs: []netip.AddrPort{at}}, t: t}
+		for _, network := range []string{"udp", "tcp"} {
+			if got := s.ask(network, "reviews.", dnsmessage.TypeA); got != "Success 10.96.0.1" {
+				t.Errorf("at %s over %s: %s", at, network, got)
+			}
+		}
+	}
+}
+
 func TestAddresses(t *testing.T) {
 	for address, want := range map[string]string{"0.0.0.0:0": "asked from afar", "192.0.2.1:0": "asked from afar", "localhost": "no address"} {
 		if p, err := Listen(Options{Addrs: []string{address}}); err == nil || !strings.Contains(err.Error(), want) {
