@@ -334,6 +334,40 @@ func TestResolversFail(t *testing.T) {
 	}
 }
 
+// TestAtOnce has all resolvers be asked at the same time: those that do not answer are not waited for, and those that cannot say are not believed while others can.
+func TestAtOnce(t *testing.T) {
+	kinds := map[string]func(dnsmessage.Message, bool) []dnsmessage.Message{
+		"silent": func(dnsmessage.Message, bool) []dnsmessage.Message { return nil },
+		"refuses": func(q dnsmessage.Message, _ bool) []dnsmessage.Message {
+			q.Response, q.RCode = true, dnsmessage.RCodeRefused
+			return []dnsmessage.Message{q}
+		},
+		"good": func(q dnsmessage.Message, _ bool) []dnsmessage.Message {
+			return []dnsmessage.Message{says(q, "192.0.2.1")}
+		},
+	}
+	for of, want := range map[string]string{"silent refuses good": "Success 192.0.2.1", "silent refuses": "Refused", "silent silent": "ServerFailure"} {
+		var servers []netip.AddrPort
+		for kind := range strings.FieldsSeq(of) {
+			servers = append(servers, resolve(t, kinds[kind]).at)
+		}
+		s := play(t, servers...)
+		s.forward.atOnce = true
+		if strings.Contains(of, "good") {
+			s.resolvers.last.Store(&settings{servers: servers, try: maxTry})
+		}
+		for _, network := range []string{"udp", "tcp"} {
+			began := time.Now()
+			if got := s.ask(network, "elsewhere.example.", dnsmessage.TypeA); got != want {
+				t.Errorf("of %s over %s: %s, want %s", of, network, got, want)
+			}
+			if took := time.Since(began); strings.Contains(of, "good") && took > time.Second {
+				t.Errorf("of %s over %s: it took %v", of, network, took)
+			}
+		}
+	}
+}
+
 // TestCircle has a proxy be told of itself as a resolver in a way that no file shows: the question comes back, and ends there.
 func TestCircle(t *testing.T) {
 	s := play(t)
