@@ -117,13 +117,19 @@ type stage struct {
 // play runs a proxy that asks these resolvers, which are where no file can say, and knows the mesh.
 func play(t *testing.T, servers ...netip.AddrPort) *stage {
 	t.Helper()
+	return playWith(t, false, servers...)
+}
+
+// playWith is play with a proxy that asks all resolvers at once, or does not.
+func playWith(t *testing.T, atOnce bool, servers ...netip.AddrPort) *stage {
+	t.Helper()
 	s := &stage{t: t, store: telemetry.NewStore(0)}
 	file := filepath.Join(t.TempDir(), "resolv.conf")
 	if err := os.WriteFile(file, []byte("search ns.svc.cluster.local svc.cluster.local\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	var err error
-	s.Proxy, err = Listen(Options{Addrs: []string{"127.0.0.1:0"}, Namespace: "ns", Domain: "ns.svc.cluster.local", Resolvers: file, Store: s.store})
+	s.Proxy, err = Listen(Options{Addrs: []string{"127.0.0.1:0"}, Namespace: "ns", Domain: "ns.svc.cluster.local", Resolvers: file, AtOnce: atOnce, Store: s.store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,8 +357,7 @@ func TestAtOnce(t *testing.T) {
 		for kind := range strings.FieldsSeq(of) {
 			servers = append(servers, resolve(t, kinds[kind]).at)
 		}
-		s := play(t, servers...)
-		s.forward.atOnce = true
+		s := playWith(t, true, servers...)
 		if strings.Contains(of, "good") {
 			s.resolvers.last.Store(&settings{servers: servers, try: maxTry})
 		}
