@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -33,16 +34,18 @@ const (
 	maxRedirects = 10
 )
 
-// prober is what is asked of an application for a path, as injection writes it.
+// prober is what is asked of an application, as injection writes it, and as a WorkloadGroup says it.
 type prober struct {
 	HTTPGet *struct {
-		Path   string `json:"path"`
-		Port   int    `json:"port"`
-		Scheme string `json:"scheme"`
-		Host   string `json:"host"` // the pod: that it is no other, injection has seen to
+		Path    string   `json:"path"`
+		Port    int      `json:"port"`
+		Scheme  string   `json:"scheme"`
+		Host    string   `json:"host"`        // of a pod's probe: the pod, and that it is no other, injection has seen to
+		Headers []header `json:"httpHeaders"` // of a pod's probe they come with the kubelet's request
 	} `json:"httpGet"`
 	TCPSocket *struct {
-		Port int `json:"port"`
+		Port int    `json:"port"`
+		Host string `json:"host"`
 	} `json:"tcpSocket"`
 	GRPC *struct {
 		Port    int    `json:"port"`
@@ -53,6 +56,40 @@ type prober struct {
 	hook   bool
 	at     string // host and port
 	client *http.Client
+}
+
+type header struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// port is the one that is probed; 0: it is not one thing that is asked for, or no number of a port.
+func (p *prober) port() (port int) {
+	kinds := 0
+	if p.HTTPGet != nil {
+		kinds, port = kinds+1, p.HTTPGet.Port
+	}
+	if p.TCPSocket != nil {
+		kinds, port = kinds+1, p.TCPSocket.Port
+	}
+	if p.GRPC != nil {
+		kinds, port = kinds+1, p.GRPC.Port
+	}
+	if kinds != 1 || port < 1 || port > 65535 || p.TimeoutSeconds < 0 {
+		return 0
+	}
+	return port
+}
+
+// reach makes ready for asking a host.
+func (p *prober) reach(host string) {
+	t := transport()
+	if p.GRPC != nil {
+		t.Protocols.SetHTTP1(false)
+		t.Protocols.SetUnencryptedHTTP2(true)
+	}
+	p.at = net.JoinHostPort(host, strconv.Itoa(p.port()))
+	p.client = &http.Client{CheckRedirect: sameHost, Transport: t}
 }
 
 // probePath is what a path has to look like (as in Istio): a container and the kind of its probe or hook.
@@ -68,29 +105,15 @@ func parseProbers(text string, pod netip.Addr) (map[string]*prober, error) {
 		return nil, fmt.Errorf("status: ISTIO_KUBE_APP_PROBERS: %w", err)
 	}
 	for _, path := range slices.Sorted(maps.Keys(probers)) {
-		p, port, kinds := probers[path], 0, 0
+		p := probers[path]
 		if p == nil || !probePath.MatchString(path) {
 			return nil, fmt.Errorf("status: ISTIO_KUBE_APP_PROBERS: %q: want a probe at /app-health/CONTAINER/livez, readyz or startupz, or a hook at /app-lifecycle/CONTAINER/prestopz or poststartz", path)
 		}
-		if p.HTTPGet != nil {
-			kinds, port = kinds+1, p.HTTPGet.Port
-		}
-		if p.TCPSocket != nil {
-			kinds, port = kinds+1, p.TCPSocket.Port
-		}
-		if p.GRPC != nil {
-			kinds, port = kinds+1, p.GRPC.Port
-		}
-		if kinds != 1 || port < 1 || port > 65535 || p.TimeoutSeconds < 0 {
+		if p.port() == 0 {
 			return nil, fmt.Errorf("status: ISTIO_KUBE_APP_PROBERS: %q: want one of httpGet, tcpSocket and grpc, with the number of a port", path)
 		}
 		p.hook = strings.HasPrefix(path, "/app-lifecycle/")
-		p.at = net.JoinHostPort(destination(pod), strconv.Itoa(port))
-		p.client = &http.Client{CheckRedirect: sameHost, Transport: transport(pod)}
-		if p.GRPC != nil {
-			p.client.Transport.(*http.Transport).Protocols.SetHTTP1(false)
-			p.client.Transport.(*http.Transport).Protocols.SetUnencryptedHTTP2(true)
-		}
+		p.reach(destination(pod))
 	}
 	return probers, nil
 }
@@ -105,9 +128,9 @@ func destination(pod netip.Addr) string {
 
 // transport is how probes go out: as kubelets', over a connection each, without looking at certificates (which says nothing to anybody but of how the workload does), and from an address that is
 // not captured.
-func transport(pod netip.Addr) *http.Transport {
+func transport() *http.Transport {
 	t := &http.Transport{
-		DialContext:            dialer(pod),
+		DialContext:            dial,
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
 		TLSClientConfig:        &tls.Config{InsecureSkipVerify: true},
@@ -119,37 +142,46 @@ func transport(pod netip.Addr) *http.Transport {
 	return t
 }
 
-// dialer dials from an address that capture lets pass. localhost is both addresses of loopback, whatever files say of it.
-func dialer(pod netip.Addr) func(ctx context.Context, network, address string) (net.Conn, error) {
-	return func(ctx context.Context, _, address string) (net.Conn, error) {
-		host, port, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil, err
-		}
-		hosts := []string{host}
-		if host == "localhost" {
-			hosts = []string{"127.0.0.1", "::1"}
-		}
-		var conn net.Conn
-		for _, host := range hosts {
-			ip, perr := netip.ParseAddr(host)
-			if perr != nil {
-				return nil, fmt.Errorf("%q is not the pod", host)
-			}
-			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: passed4.AsSlice()}}
-			if ip.Is6() && !ip.Is4In6() {
-				if d.LocalAddr = (&net.TCPAddr{IP: passed6.AsSlice()}); ip.IsLoopback() {
-					d.LocalAddr = nil // which is not captured, and may have no other address beside it
-				}
-			}
-			var one error
-			if conn, one = d.DialContext(ctx, "tcp", net.JoinHostPort(host, port)); one == nil {
-				return conn, nil
-			}
-			err = errors.Join(err, one)
-		}
+// dial dials from an address that capture lets pass. localhost is both addresses of loopback, whatever files say of it.
+func dial(ctx context.Context, _, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
 		return nil, err
 	}
+	hosts := []string{host}
+	if host == "localhost" {
+		hosts = []string{"127.0.0.1", "::1"}
+	}
+	for _, host := range hosts {
+		ip, perr := netip.ParseAddr(host)
+		if perr != nil {
+			return nil, fmt.Errorf("%q is not the pod", host)
+		}
+		var from *net.TCPAddr // nil: from any. ::1 is not captured
+		switch ip = ip.Unmap(); {
+		case ip.Is4():
+			from = &net.TCPAddr{IP: passed4.AsSlice()}
+		case !ip.IsLoopback():
+			from = &net.TCPAddr{IP: passed6.AsSlice()}
+		}
+		conn, one := dialFrom(ctx, from, net.JoinHostPort(host, port))
+		if errors.Is(one, syscall.EADDRNOTAVAIL) && ip.Is6() { // who captures IPv6 adds ::6: nobody does
+			conn, one = dialFrom(ctx, nil, net.JoinHostPort(host, port))
+		}
+		if one == nil {
+			return conn, nil
+		}
+		err = errors.Join(err, one)
+	}
+	return nil, err
+}
+
+func dialFrom(ctx context.Context, from *net.TCPAddr, to string) (net.Conn, error) {
+	var d net.Dialer
+	if from != nil { // an interface that has none is not none
+		d.LocalAddr = from
+	}
+	return d.DialContext(ctx, "tcp", to)
 }
 
 // sameHost has redirects be followed as kubelets do: within the host, and ten at most. One that leads elsewhere says that the application is there.
@@ -195,20 +227,24 @@ func (s *Server) serveProbe(w http.ResponseWriter, r *http.Request) {
 	w.Write(body)
 }
 
-// ask puts a probe to the application: what it answers, as a kubelet is to judge it. own is the port that the kubelet has asked.
+// ask puts a probe to the application: what it answers, as a kubelet is to judge it. r is what the kubelet has asked, at a port of ours; nil: nobody has.
 func (p *prober) ask(ctx context.Context, r *http.Request, own uint16) (status int, body []byte, err error) {
 	switch {
 	case p.HTTPGet != nil:
 		return p.askHTTP(ctx, r, own)
 	case p.TCPSocket != nil:
-		conn, err := p.client.Transport.(*http.Transport).DialContext(ctx, "tcp", p.at)
+		conn, err := dial(ctx, "tcp", p.at)
 		if err != nil {
 			return 0, nil, err
 		}
 		conn.Close()
 		return http.StatusOK, nil, nil
 	default:
-		return http.StatusOK, nil, checkGRPC(ctx, p.client, p.at, p.GRPC.Service, r.UserAgent())
+		agent := ""
+		if r != nil {
+			agent = r.UserAgent()
+		}
+		return http.StatusOK, nil, checkGRPC(ctx, p.client, p.at, p.GRPC.Service, agent)
 	}
 }
 
@@ -223,6 +259,11 @@ func (p *prober) askHTTP(ctx context.Context, r *http.Request, own uint16) (stat
 	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+p.at+"/"+strings.TrimPrefix(p.HTTPGet.Path, "/"), nil)
 	if err != nil {
 		return 0, nil, err
+	}
+	for _, h := range p.HTTPGet.Headers {
+		if ask.Header.Add(h.Name, h.Value); strings.EqualFold(h.Name, "Host") {
+			ask.Host = h.Value
+		}
 	}
 	if r != nil {
 		ask.Header = r.Header.Clone() // which the probe says, and injection leaves there

@@ -9,7 +9,6 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -76,7 +75,7 @@ func parseTarget(text string, own []string) (*target, error) {
 
 // scraping is how an application's metrics are asked for: over one connection that stays, from an address that is not captured, compressed if it can.
 func scraping() *http.Transport {
-	t := transport(netip.Addr{})
+	t := transport()
 	t.DisableKeepAlives, t.DisableCompression = false, false
 	t.IdleConnTimeout, t.MaxIdleConns = 2*time.Minute, 1
 	return t

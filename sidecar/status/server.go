@@ -20,6 +20,7 @@ import (
 // Bounds of connections and requests.
 const (
 	maxConnections = 256 // of a listener; kubelets open one for each probe
+	maxOfOne       = 64  // of those, from one address
 	maxHeader      = 64 << 10
 	headTime       = 10 * time.Second
 	answerTime     = 2 * time.Minute
@@ -31,9 +32,9 @@ const (
 type Options struct {
 	// AgentAddr, ReadyAddr and PrometheusAddr are where it listens: ":15020", ":15021" and ":15090" in a pod; empty: not there. A port of 0 is one that is free.
 	AgentAddr, ReadyAddr, PrometheusAddr string
-	// Ready tells why the proxy does not serve; nil: it does.
+	// Ready tells why the proxy does not serve; nil: it does. It has to be set.
 	Ready func() error
-	// Stats writes the proxy's metrics as Prometheus reads them (text format 0.0.4).
+	// Stats writes the proxy's metrics as Prometheus reads them (text format 0.0.4). It has to be set.
 	Stats func(io.Writer) error
 	// Names writes the table of names as JSON, for /debug/ndsz; nil: no names are known here.
 	Names func(io.Writer) error
@@ -141,7 +142,7 @@ func (s *Server) listen(i int, address string, pages []page) error {
 	server.Protocols.SetHTTP1(true)
 	s.servers = append(s.servers, server)
 	s.running.Go(func() {
-		if err := server.Serve(&bounded{Listener: l, room: make(chan struct{}, maxConnections), values: s.values}); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(&bounded{Listener: l, values: s.values, from: map[netip.Addr]int{}}); !errors.Is(err, http.ErrServerClosed) {
 			s.o.Log.Error("a status port is not answered any more", "address", address, "error", err)
 		}
 	})
