@@ -138,14 +138,9 @@ func (s *Settings) pipe(name, path string) object {
 		"load_assignment": assignment(name, object{"pipe": object{"path": path}})}
 }
 
-// runtime are the values that Istio's agent sets, and those of the ProxyConfig: an empty one unsets.
+// runtime are the values that Istio's agent sets, as far as anything here asks for them, and those of the ProxyConfig: an empty one unsets.
 func (s *Settings) runtime() object {
-	out := object{
-		"overload.global_downstream_max_connections":                                                           "2147483647",
-		"re2.max_program_size.error_level":                                                                     "32768",
-		"envoy.reloadable_features.http_reject_path_with_fragment":                                             false,
-		"envoy.deprecated_features:envoy.config.listener.v3.Listener.hidden_envoy_deprecated_use_original_dst": true,
-	}
+	out := object{"envoy.reloadable_features.http_reject_path_with_fragment": false}
 	for name, value := range s.proxy.RuntimeValues {
 		switch value {
 		case "":

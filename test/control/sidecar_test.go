@@ -1,18 +1,29 @@
 package control
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/weftmesh/weft/control"
 	"github.com/weftmesh/weft/test/vacant"
 )
+
+// look is how often sidecars look at files.
+const look = 5 * time.Second
 
 // beside is a weft that is its own agent, in a folder that stands for a pod's files.
 type beside struct {
@@ -59,11 +70,14 @@ func (b *beside) begin() *beside {
 	return b
 }
 
-// ends tells it to end, and waits until it has.
-func (b *beside) ends() {
+// over waits until it has ended.
+func (b *beside) over() {
 	b.t.Helper()
-	b.cmd.Process.Signal(syscall.SIGTERM)
-	<-b.ended
+	select {
+	case <-b.ended:
+	case <-time.After(deadline):
+		b.t.Fatalf("it has not ended within %v", deadline)
+	}
 }
 
 // page is what its admin pages say.
@@ -94,6 +108,57 @@ func (s *securePlane) joinsBeside(app, account string, more ...string) *beside {
 	return b.begin()
 }
 
+// load asks again and again, over one connection and over new ones; whatever is lost fails the test.
+type load struct {
+	done atomic.Bool
+	n    atomic.Int64
+	all  sync.WaitGroup
+}
+
+func (p *pair) loads() *load {
+	l := &load{}
+	p.t.Cleanup(func() { l.end() })
+	for range 2 {
+		l.all.Go(func() {
+			for tick := time.NewTicker(5 * time.Millisecond); !l.done.Load(); <-tick.C {
+				line, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", p.tcp))
+				if err != nil {
+					p.t.Error(err)
+					return
+				}
+				good := echoes(line)
+				if line.Close(); !good {
+					p.t.Error("a connection was lost")
+					return
+				}
+				if _, err := p.ask(p.t.Context()); err != nil {
+					p.t.Errorf("a request was lost: %v", err)
+					return
+				}
+				l.n.Add(1)
+			}
+		})
+	}
+	return l
+}
+
+// end waits for what is under way, and says how much there was.
+func (l *load) end() int64 {
+	l.done.Store(true)
+	l.all.Wait()
+	return l.n.Load()
+}
+
+// shown is the certificate that the server's proxy shows.
+func (p *pair) shown() *x509.Certificate {
+	c, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", p.in[1]), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		return &x509.Certificate{}
+	}
+	defer c.Close()
+	return c.ConnectionState().PeerCertificates[0]
+}
+
 // Two sidecars that have joined by tokens speak by mTLS, strictly, with keys that they have made themselves; killed, they come back by what they have got.
 func TestSidecarsJoin(t *testing.T) {
 	p := newPair(t)
@@ -111,4 +176,218 @@ func TestSidecarsJoin(t *testing.T) {
 	}
 	p.client.CloseIdleConnections()
 	p.opens()
+}
+
+// Sidecars in pods show the tokens of their service accounts, each time as they are then, and need nothing else.
+func TestSidecarsOfServiceAccounts(t *testing.T) {
+	p := newPairUnder(t, func(t *testing.T, files map[string]string) *securePlane {
+		s := &securePlane{port: vacant.Ports(t, 1)[0], store: filepath.Join(t.TempDir(), "store")}
+		s.plane = newPlaneOf(t, sources[1], files, "--secure-grpc-addr", fmt.Sprintf("127.0.0.1:%d", s.port), "--store", s.store, "--cluster-name", "home")
+		return s
+	})
+	begins := func(account string) *beside {
+		p.plane.cluster.Account("shop", account)
+		b := p.plane.besideAs("sidecar", account, account, "--cluster-id", "home")
+		b.put("var/run/secrets/tokens/istio-token", p.plane.cluster.Token("shop", account, "istio-ca")+"\n")
+		return b.begin().isReady()
+	}
+	web := begins("web")
+	begins("client")
+	p.opens()
+	// The token is another one, and what was there is worth nothing any more: the next connection shows it.
+	web.kill()
+	web.put("var/run/secrets/tokens/istio-token", "nonsense")
+	web.begin()
+	eventually(t, "who shows nonsense is not ready, and says why", func() bool { return strings.Contains(web.said.String(), "Unauthenticated") })
+	if strings.TrimSpace(web.page("/ready")) == "LIVE" {
+		t.Error("who shows nonsense is ready")
+	}
+	web.put("var/run/secrets/tokens/istio-token", p.plane.cluster.Token("shop", "web", "istio-ca"))
+	web.isReady()
+	p.opens()
+}
+
+// Certificates are renewed, a root takes another's place, and weftd is started anew, all under load: nothing is lost.
+func TestSidecarsRenewUnderLoad(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	p := newPairUnder(t, func(t *testing.T, files map[string]string) *securePlane {
+		return newPlaneHere(t, files, control.Options{RootOverlap: 4 * look})
+	})
+	var all []*beside
+	for _, account := range []string{"web", "client"} {
+		b := p.plane.besideAs("sidecar", account, account, "--join-token-file", "token", "--state", "state")
+		b.put("token", p.plane.joinToken(account))
+		b.env = []string{"SECRET_TTL=1m", "SECRET_GRACE_PERIOD_RATIO=0.95"} // renewed after 3 s
+		all = append(all, b.begin().isReady())
+	}
+	p.opens()
+	l := p.loads()
+	old := p.plane.roots()[0]
+	first := p.shown()
+	eventually(t, "the certificate is renewed", func() bool { return !p.shown().Equal(first) })
+	if code, text := p.plane.post("/ca/rotate", nil); code != http.StatusOK {
+		t.Fatal(code, text)
+	}
+	eventually(t, "both roots are trusted", func() bool { return len(p.plane.roots()) == 2 })
+	for _, b := range all { // as a kubelet has it with a ConfigMap
+		b.put("roots.pem", p.plane.trusted())
+	}
+	next := p.plane.roots()[1]
+	eventually(t, "the new root has signed what is shown", func() bool { return p.shown().CheckSignatureFrom(next) == nil })
+	if p.shown().CheckSignatureFrom(old) == nil {
+		t.Error("the old root has signed it")
+	}
+	second := p.shown()
+	eventually(t, "and it is renewed by that", func() bool { return !p.shown().Equal(second) })
+	if n := l.end(); n < 100 {
+		t.Errorf("only %d requests and handshakes", n)
+	} else {
+		t.Logf("%d requests, and as many handshakes", n)
+	}
+}
+
+// weftd is killed and started again under load, and the sidecars come back to it.
+func TestSidecarsOutliveTheirPlane(t *testing.T) {
+	p := newPair(t)
+	for _, account := range []string{"web", "client"} {
+		p.plane.joinsBeside(account, account).isReady()
+	}
+	p.opens()
+	l := p.loads()
+	p.plane.kill()
+	p.plane.start()
+	eventually(t, "both have come back", func() bool { return len(p.plane.status().Proxies) == 2 })
+	l.end()
+}
+
+// Who is told to end lets nobody new in and serves who is there; what its workload asks of others is served to the end.
+func TestSidecarsLeave(t *testing.T) {
+	p := newPair(t)
+	const term = 3 * time.Second
+	config := "PROXY_CONFIG=" + `{"terminationDrainDuration": "3s"}`
+	joins := func(account string, env ...string) *beside {
+		b := p.plane.besideAs("sidecar", account, account, "--join-token-file", "token", "--state", "state")
+		b.put("token", p.plane.joinToken(account))
+		b.env = env
+		return b.begin().isReady()
+	}
+	web, client := joins("web", config), joins("client", config)
+	p.opens()
+
+	// The client's is told to end: until it has, everything that is asked through it is answered, over new connections, too.
+	began := time.Now()
+	client.cmd.Process.Signal(syscall.SIGTERM)
+	for asked := 0; time.Since(began) < term*8/10; asked++ {
+		p.client.CloseIdleConnections()
+		if who, err := p.ask(t.Context()); err != nil {
+			t.Fatalf("%v after it was told to end, of which it has %v: %s, %v", time.Since(began), term, who, err)
+		}
+	}
+	client.over()
+	if took := time.Since(began); took < term {
+		t.Errorf("it has ended after %v: want %v", took, term)
+	}
+	client = joins("client")
+	p.opens()
+
+	// The server's is told to end: what is under way is answered, who is connected is served, and nobody new is let in.
+	line := p.line()
+	if !echoes(line) {
+		t.Fatal("a connection does not work")
+	}
+	slow := make(chan string)
+	p.pause.Store(int64(time.Second))
+	go func() {
+		who, err := p.ask(t.Context())
+		slow <- fmt.Sprint(who, err)
+	}()
+	eventually(t, "the slow request is at the application", func() bool { return p.under.Load() == 1 })
+	web.cmd.Process.Signal(syscall.SIGTERM)
+	eventually(t, "nobody new is let in", func() bool {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", p.in[1]))
+		if err == nil {
+			c.Close()
+		}
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
+	if !echoes(line) {
+		t.Error("who was connected is not served")
+	}
+	if said := <-slow; !strings.Contains(said, "sa/client") {
+		t.Error("what was under way is lost: ", said)
+	}
+	p.pause.Store(0)
+	web.over()
+}
+
+// One that goes on until nobody is connected does, and a second signal ends it all the same.
+func TestSidecarsWaitForThoseWhoAreThere(t *testing.T) {
+	p := newPair(t)
+	b := p.plane.besideAs("sidecar", "web", "web", "--join-token-file", "token", "--state", "state")
+	b.put("token", p.plane.joinToken("web"))
+	b.env = []string{"EXIT_ON_ZERO_ACTIVE_CONNECTIONS=true", "MINIMUM_DRAIN_DURATION=100ms"}
+	b.begin().isReady()
+	p.plane.joinsBeside("client", "client").isReady()
+	p.opens()
+	p.client.CloseIdleConnections()
+	line := p.line()
+	if !echoes(line) {
+		t.Fatal("a connection does not work")
+	}
+	b.cmd.Process.Signal(syscall.SIGTERM)
+	for began := time.Now(); time.Since(began) < time.Second; {
+		if !echoes(line) {
+			t.Fatal("it has ended while somebody was connected")
+		}
+	}
+	line.Close()
+	b.over()
+	b.begin().isReady()
+	line = p.line()
+	eventually(t, "a connection works", func() bool {
+		line.Close()
+		line = p.line()
+		return echoes(line)
+	})
+	b.cmd.Process.Signal(syscall.SIGTERM)
+	eventually(t, "it leaves", func() bool { return strings.Contains(b.said.String(), "clients are asked to go") })
+	b.cmd.Process.Signal(syscall.SIGTERM)
+	b.over()
+}
+
+// Somebody else's socket and somebody else's files count: nobody is asked to sign.
+func TestSidecarsWithOthersIdentities(t *testing.T) {
+	p := newPair(t)
+	// Files: of weftd's own authority, as others have written them.
+	web := p.plane.besideAs("sidecar", "web", "web")
+	_, folder := p.plane.join("spiffe://cluster.local/ns/shop/sa/web")
+	for from, to := range map[string]string{"chain": "cert-chain.pem", "key": "key.pem", "roots": "root-cert.pem"} {
+		text, err := os.ReadFile(filepath.Join(folder, from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		web.put("var/run/secrets/workload-spiffe-credentials/"+to, string(text))
+	}
+	web.begin().isReady()
+	// A socket: what it tells is shown to weftd as well.
+	client := p.plane.besideAs("sidecar", "client", "client")
+	agent := newSpire(t)
+	_, folder = p.plane.join("spiffe://cluster.local/ns/shop/sa/client")
+	for from, to := range map[string]string{"chain": "own.pem", "key": "own.key"} {
+		if err := os.Rename(filepath.Join(folder, from), filepath.Join(folder, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	agent.tells(t, folder, "own", map[string][]byte{"cluster.local": []byte(p.plane.trusted())})
+	client.put("var/run/secrets/workload-spiffe-uds/here", "")
+	if err := os.Symlink(agent.path, filepath.Join(client.folder, "var/run/secrets/workload-spiffe-uds/socket")); err != nil {
+		t.Fatal(err)
+	}
+	client.begin().isReady()
+	p.opens()
+	for _, b := range []*beside{web, client} {
+		if strings.Contains(b.said.String(), "has a certificate") {
+			t.Error("somebody was asked to sign")
+		}
+	}
 }
