@@ -2,6 +2,7 @@ package xds
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ type Feed struct {
 	links   []*link   // streams
 	news    chan news // what streams tell
 	wishes  chan config.Demand
+	shared  *link  // the stream of all kinds that there was to begin with; nil: none was
 	names   *names // nil: nobody asks for them
 
 	// Of what requests have missed.
@@ -200,6 +202,9 @@ func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
 		f.Close()
 		return nil, faults
 	}
+	if i := slices.IndexFunc(f.links, func(l *link) bool { return l.Shared }); i >= 0 {
+		f.shared = f.links[i]
+	}
 	return f, nil
 }
 
@@ -233,6 +238,16 @@ func Validate(src Source, specs []filters.Spec) error {
 	}
 	f.Close()
 	return nil
+}
+
+// Health tells the control plane of all kinds how the workload beside the proxy does: because is why it is not well; empty: it is (stream.Stream.Health). false: there is no such control plane. It
+// may be called from anywhere.
+func (f *Feed) Health(because string) bool {
+	if f.shared == nil {
+		return false
+	}
+	f.shared.stream.Health(because)
+	return true
 }
 
 // Close lets the files go.

@@ -21,8 +21,11 @@ func (f *Feed) subscribeNames(tell func([]byte) error) {
 	f.names = &names{link: f.link(config.Stream{Shared: true}, Names), tell: tell}
 }
 
-// takeNames hands on what has come. What is refused leaves the table before it in place, and so does a response without one: it says nothing of what names mean.
+// takeNames hands on what has come. What is refused leaves the table before it in place, and so does a response without one.
 func (f *Feed) takeNames(v *judgement) {
+	if len(v.response.Resources) == 0 && !f.names.told { // there is none for this node: then nobody has to wait for it
+		f.names.told = f.names.tell(nil) == nil
+	}
 	for i := range v.response.Resources {
 		r := &v.response.Resources[i]
 		if r.Renewal {

@@ -18,8 +18,9 @@ import (
 
 // TestNames has a feed hand tables of names on, refuse what is none, and not be ready before there is one.
 func TestNames(t *testing.T) {
-	for _, m := range modes()[:2] {
-		t.Run(m.name, func(t *testing.T) {
+	for i := range 4 {
+		m, empty := modes()[i%2], i >= 2
+		t.Run(fmt.Sprint(m.name, " without names: ", empty), func(t *testing.T) {
 			raw := NewRaw(t)
 			boot, err := xds.ReadBootstrap(xds.Source{YAML: fmt.Sprintf(`
 node: {id: me, cluster: us}
@@ -91,6 +92,17 @@ static_resources:
 			asked("NameTable")
 			say(clusters, "c1", nil)
 			say(listeners, "l1", nil)
+			if empty {
+				if why := say(names, "n1", nil); why != "" || <-told != "" {
+					t.Errorf("a control plane without names: %s", why)
+				}
+				select {
+				case <-feed.Readied():
+				case <-time.After(deadline):
+					t.Error("it is not ready, though there are none")
+				}
+				return
+			}
 			if bad := "\x0a\x01x"; say(names, "n1", &bad) == "" {
 				t.Error("what is no table is taken")
 			}

@@ -106,8 +106,9 @@ type Stream struct {
 	drained  chan struct{} // has room for one: there is room in the queue
 	epoch    uint64        // of the connection
 	up       bool
-	told     bool // the node, on this connection
-	next     int  // the endpoint that is tried first
+	told     bool    // the node, on this connection
+	health   *string // why the workload beside the proxy is not well; empty: it is; nil: nobody has said
+	next     int     // the endpoint that is tried first
 	contacts func(context.Context) (conversation, error)
 }
 
@@ -374,6 +375,19 @@ func (s *Stream) begin() {
 			s.push(request{message: message})
 		}
 	}
+	if s.health != nil {
+		s.push(request{message: healthInformation})
+	}
+}
+
+// Health says how the workload beside the proxy does, as Istio's control planes want to hear it of machines outside of Kubernetes: because is why it is not well; empty: it is. It is said again on
+// each connection.
+func (s *Stream) Health(because string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.health = &because; s.up {
+		s.push(request{message: healthInformation})
+	}
 }
 
 func (s *Stream) end() {
@@ -421,6 +435,9 @@ func (s *Stream) pop() (m any, ok bool) {
 	s.queue = s.queue[1:]
 	s.count(pendingRequests, uint64(len(s.queue)))
 	poke(s.drained)
+	if r.message == healthInformation {
+		return s.healthOf(*s.health), true
+	}
 	if s.Delta {
 		return s.delta(r), true
 	}
@@ -443,6 +460,9 @@ var order = []string{
 
 // virtualHosts are resources whose names are not their messages'.
 const virtualHosts = "envoy.config.route.v3.VirtualHost"
+
+// healthInformation is no kind of resources: a request for it asks for nothing, and says by its error that something is not well.
+const healthInformation = "istio.v1.HealthInformation"
 
 // nameTables have no name of their own.
 const nameTables = "istio.networking.nds.v1.NameTable"
