@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"crypto/elliptic"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ type Proxy struct {
 	Stats       func(io.Writer) error // its metrics, as Prometheus reads them
 	Drain       func()                // asks clients to go, and lets nobody new in where others come
 	Connections func() int            // of clients
+	Well        func(because string)  // tells the control plane why the workload is not well; empty: it is
 }
 
 // Options are what a part of an agent is made from.
@@ -43,6 +45,7 @@ type Agent struct {
 	status  *status.Server
 	proxy   Proxy
 
+	context context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	drained sync.Once
@@ -54,9 +57,8 @@ type Agent struct {
 // Begin has the identity be got and told, and names be answered. What is wrong with the settings it says.
 func Begin(o Options) (*Agent, error) {
 	a := &Agent{Options: o, quit: make(chan struct{})}
-	ctx, cancel := context.WithCancel(context.Background())
-	a.cancel = cancel
-	if err := a.begin(ctx); err != nil {
+	a.context, a.cancel = context.WithCancel(context.Background())
+	if err := a.begin(a.context); err != nil {
 		a.Close()
 		return nil, err
 	}
@@ -192,6 +194,23 @@ func (a *Agent) Serve(p Proxy) (err error) {
 	if a.status, err = status.Listen(o); err != nil {
 		return fmt.Errorf("sidecar: %w", err)
 	}
+	return a.probe()
+}
+
+// probe has the workload of a machine be asked whether it is well, if its WorkloadGroup says how.
+func (a *Agent) probe() error {
+	if a.Settings.proxy.ReadinessProbe == nil {
+		return nil
+	}
+	text, err := json.Marshal(a.Settings.proxy.ReadinessProbe)
+	if err != nil {
+		return fmt.Errorf("sidecar: PROXY_CONFIG readinessProbe: %w", err)
+	}
+	w, err := status.ParseWorkload(string(text))
+	if err != nil {
+		return fmt.Errorf("sidecar: PROXY_CONFIG: %w", err)
+	}
+	a.running.Go(func() { w.Run(a.context, a.proxy.Well) })
 	return nil
 }
 

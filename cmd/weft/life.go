@@ -29,6 +29,7 @@ func (p *process) asProxy(s *sidecar.Settings) sidecar.Proxy {
 			p.proxy.Part(true)
 		},
 		Connections: p.proxy.Connections,
+		Well:        func(because string) { p.feed.Health(because) },
 	}
 }
 

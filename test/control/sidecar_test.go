@@ -28,20 +28,20 @@ const look = 5 * time.Second
 // beside is a weft that is its own agent, in a folder that stands for a pod's files.
 type beside struct {
 	*process
-	t                        testing.TB
-	folder                   string
-	admin, agent, ready, now int // ports: of the admin pages, of the agent, of readiness and of metrics
-	args, env                []string
+	t                            testing.TB
+	folder                       string
+	admin, agent, ready, numbers int // ports: of the admin pages, of the agent, of readiness and of metrics
+	args, env                    []string
 }
 
 // besideAs makes one for a service account of the namespace shop, without beginning it.
 func (s *securePlane) besideAs(word, app, account string, more ...string) *beside {
 	s.t.Helper()
 	ports := vacant.Ports(s.t, 4)
-	b := &beside{t: s.t, folder: s.t.TempDir(), admin: ports[0], agent: ports[1], ready: ports[2], now: ports[3]}
+	b := &beside{t: s.t, folder: s.t.TempDir(), admin: ports[0], agent: ports[1], ready: ports[2], numbers: ports[3]}
 	b.put("roots.pem", s.trusted())
 	b.args = append([]string{word, "--discovery", fmt.Sprintf("127.0.0.1:%d", s.port), "--roots", "roots.pem", "--namespace", "shop", "--service-account", account, "--name", app, "--label", "app=" + app, "--address", "127.0.0.1",
-		"--interception-mode", "NONE", "--admin-port", fmt.Sprint(b.admin), "--agent-port", fmt.Sprint(b.agent), "--ready-port", fmt.Sprint(b.ready), "--prometheus-port", fmt.Sprint(b.now), "--concurrency", "1"}, more...)
+		"--interception-mode", "NONE", "--admin-port", fmt.Sprint(b.admin), "--agent-port", fmt.Sprint(b.agent), "--ready-port", fmt.Sprint(b.ready), "--prometheus-port", fmt.Sprint(b.numbers), "--concurrency", "1"}, more...)
 	return b
 }
 
@@ -86,8 +86,18 @@ func (b *beside) page(path string) string { return pageAt(b.admin, path) }
 // isReady waits until it is.
 func (b *beside) isReady() *beside {
 	b.t.Helper()
-	eventually(b.t, "the sidecar is ready", func() bool { return strings.TrimSpace(b.page("/ready")) == "LIVE" })
+	eventually(b.t, "the sidecar is ready", b.says)
 	return b
+}
+
+// says tells whether it says that it is ready.
+func (b *beside) says() bool {
+	r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz/ready", b.ready))
+	if err != nil {
+		return false
+	}
+	r.Body.Close()
+	return r.StatusCode == http.StatusOK
 }
 
 // joinToken is one for a service account of the namespace shop.
@@ -199,7 +209,7 @@ func TestSidecarsOfServiceAccounts(t *testing.T) {
 	web.put("var/run/secrets/tokens/istio-token", "nonsense")
 	web.begin()
 	eventually(t, "who shows nonsense is not ready, and says why", func() bool { return strings.Contains(web.said.String(), "Unauthenticated") })
-	if strings.TrimSpace(web.page("/ready")) == "LIVE" {
+	if web.says() {
 		t.Error("who shows nonsense is ready")
 	}
 	web.put("var/run/secrets/tokens/istio-token", p.plane.cluster.Token("shop", "web", "istio-ca"))
