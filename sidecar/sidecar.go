@@ -182,7 +182,7 @@ func (a *Agent) Serve(p Proxy) (err error) {
 		return ":" + strconv.Itoa(port)
 	}
 	o := status.Options{
-		AgentAddr: at(s.AgentPort), ReadyAddr: at(s.ReadyPort), PrometheusAddr: at(s.PrometheusPort), Ready: a.ready, Stats: p.Stats, Probers: s.Probers, Scrape: s.Scrape,
+		AgentAddr: at(s.AgentPort), ReadyAddr: at(s.ReadyPort), PrometheusAddr: at(s.PrometheusPort), Ready: a.Ready, Stats: p.Stats, Probers: s.Probers, Scrape: s.Scrape,
 		Drain: a.drain, Quit: a.end, Store: a.Stats, Log: a.Log,
 	}
 	if s.Role == Sidecar {
@@ -214,8 +214,8 @@ func (a *Agent) probe() error {
 	return nil
 }
 
-// ready tells why the sidecar is not. That it has no certificate is said before what follows from it.
-func (a *Agent) ready() error {
+// Ready tells why the sidecar is not. That it has no certificate is said before what follows from it.
+func (a *Agent) Ready() error {
 	err := a.proxy.Ready()
 	if err == nil && a.names != nil && !a.names.Ready() {
 		return errors.New("no table of names has come from the control plane")

@@ -109,6 +109,7 @@ type pair struct {
 	client    http.Client
 	pause     atomic.Int64 // of the service before it answers a request, in nanoseconds
 	under     atomic.Int64 // requests that it has and has not answered
+	taken     atomic.Int64 // requests that it has got
 }
 
 func newPair(t *testing.T) *pair {
@@ -121,6 +122,7 @@ func newPairUnder(t *testing.T, under func(*testing.T, map[string]string) *secur
 	t.Helper()
 	p := &pair{t: t}
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.taken.Add(1)
 		p.under.Add(1)
 		defer p.under.Add(-1)
 		time.Sleep(time.Duration(p.pause.Load()))

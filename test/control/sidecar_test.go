@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/control"
+	"github.com/weftmesh/weft/test/envoy"
 	"github.com/weftmesh/weft/test/vacant"
 )
 
@@ -399,5 +400,199 @@ func TestSidecarsWithOthersIdentities(t *testing.T) {
 		if strings.Contains(b.said.String(), "has a certificate") {
 			t.Error("somebody was asked to sign")
 		}
+	}
+}
+
+// The application is started when its sidecar is ready, is served, and ends it, by its own code.
+func TestSidecarsHoldTheirApplication(t *testing.T) {
+	p := newPair(t)
+	p.plane.joinsBeside("web", "web").isReady()
+	b := p.plane.besideAs("sidecar", "client", "client", "--join-token-file", "token", "--state", "state")
+	// It asks once, as soon as it is started, and says what has become of that.
+	b.args = append(b.args, "--", "sh", "-c", fmt.Sprintf("%s pilot-agent request --debug-port %d GET /healthz/ready > said 2>&1; echo $? >> said; exit 7", program(t, "weft"), b.ready))
+	b.put("token", p.plane.joinToken("client"))
+	b.begin().over()
+	if said, err := os.ReadFile(filepath.Join(b.folder, "said")); err != nil || !strings.HasSuffix(string(said), "0\n") {
+		t.Errorf("%v: when the application was started the sidecar said %q: want that it is ready", err, said)
+	}
+	if code := b.cmd.ProcessState.ExitCode(); code != 7 {
+		t.Errorf("it has ended with code %d: want the application's, 7", code)
+	}
+	// Told to end, it tells the application, and ends with it.
+	b.args[len(b.args)-1] = "trap 'exit 3' TERM; echo > begun; while :; do sleep 0.01; done"
+	b.begin()
+	eventually(t, "the application is started", func() bool { return present(filepath.Join(b.folder, "begun")) })
+	b.cmd.Process.Signal(syscall.SIGTERM)
+	b.over()
+	if code := b.cmd.ProcessState.ExitCode(); code != 3 {
+		t.Errorf("it has ended with code %d: want the application's, 3", code)
+	}
+}
+
+func present(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Of what has come to the application before its sidecar is told to end nothing is lost, under load.
+func TestSidecarsLoseNothingThatWasLetIn(t *testing.T) {
+	p := newPair(t)
+	web := p.plane.joinsBeside("web", "web").isReady()
+	p.plane.joinsBeside("client", "client").isReady()
+	p.opens()
+	p.pause.Store(int64(20 * time.Millisecond))
+	var all sync.WaitGroup
+	var answered atomic.Int64
+	before := p.taken.Load()
+	for range 8 {
+		all.Go(func() {
+			for {
+				who, err := p.ask(t.Context())
+				if err != nil {
+					return // nobody is let in any more
+				}
+				if !strings.Contains(who, "sa/client") {
+					t.Errorf("%s", who)
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	eventually(t, "there is load", func() bool { return answered.Load() > 100 })
+	web.cmd.Process.Signal(syscall.SIGTERM)
+	all.Wait()
+	if took := p.taken.Load() - before; took != answered.Load() {
+		t.Errorf("%d requests have come to the application, and %d were answered", took, answered.Load())
+	} else {
+		t.Logf("%d requests", took)
+	}
+	web.over()
+}
+
+// /quitquitquit ends it as a signal does, and kubelets, Prometheus and tools are answered while it is there.
+func TestSidecarsAnswer(t *testing.T) {
+	p := newPair(t)
+	b := p.plane.joinsBeside("web", "web").isReady()
+	for path, want := range map[string]string{
+		"/stats/prometheus": "istio_agent", "/healthz/ready": "",
+	} {
+		if text := pageAt(b.agent, path); !strings.Contains(text, want) {
+			t.Errorf("%s at the agent's port has no %q", path, want)
+		}
+	}
+	if text := pageAt(b.numbers, "/stats/prometheus"); !strings.Contains(text, "envoy_cluster_manager_cds_update_success") || !strings.Contains(text, "identity_issued") {
+		t.Errorf("the proxy's metrics are\n%s", text)
+	}
+	weft := program(t, "weft")
+	link := filepath.Join(t.TempDir(), "pilot-agent")
+	if err := os.Symlink(weft, link); err != nil {
+		t.Fatal(err)
+	}
+	says := func(want string, args ...string) {
+		t.Helper()
+		out, err := exec.Command(link, args...).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("pilot-agent %s: %v, %.300s: want %q", strings.Join(args, " "), err, out, want)
+		}
+	}
+	says("xds-grpc::", "request", "--debug-port", fmt.Sprint(b.admin), "GET", "clusters")
+	says("is ready", "wait", "--timeoutSeconds", "5", "--url", fmt.Sprintf("http://127.0.0.1:%d/healthz/ready", b.ready))
+	says("version", "version")
+	says("", "request", fmt.Sprintf("--debug-port=%d", b.agent), "POST", "quitquitquit")
+	b.over()
+	if out, err := exec.Command(link, "wait", "--timeoutSeconds", "1", "--url", fmt.Sprintf("http://127.0.0.1:%d/healthz/ready", b.ready)).CombinedOutput(); err == nil || !strings.Contains(string(out), "not ready within 1 s") {
+		t.Errorf("%v, %s", err, out)
+	}
+}
+
+// The real Envoy takes the identity from a sidecar's socket, over the state of the world, and follows it.
+func TestEnvoyTakesASidecarsIdentity(t *testing.T) {
+	p := newPair(t)
+	// Its own proxy is the client's side, with the server's account.
+	b := p.plane.besideAs("sidecar", "client", "web", "--join-token-file", "token", "--state", "state")
+	b.put("token", p.plane.joinToken("web"))
+	b.env = []string{"SECRET_TTL=1m", "SECRET_GRACE_PERIOD_RATIO=0.95"} // renewed after 3 s
+	b.begin().isReady()
+	boot := bootstrap("NAMESPACE: shop, LABELS: {app: web}", p.plane.grpc, (&spire{path: filepath.Join(b.folder, "var/run/secrets/workload-spiffe-uds/socket")}).cluster())
+	envoy.Start(t, strings.NewReplacer("~one.a~a.svc.", "~web.shop~shop.svc.", "WEFT_IDENTITY: none", "WEFT_IDENTITY: agent").Replace(boot))
+	eventually(t, "they speak by mTLS", func() bool {
+		who, err := p.ask(t.Context())
+		return err == nil && strings.Contains(who, "sa/web")
+	})
+	first := p.shown()
+	eventually(t, "Envoy shows the next certificate", func() bool { is := p.shown(); return len(is.Raw) > 0 && !is.Equal(first) })
+	if who, err := p.ask(t.Context()); err != nil || !strings.Contains(who, "sa/web") {
+		t.Errorf("%s, %v", who, err)
+	}
+}
+
+// A gateway is its own agent as well.
+func TestGatewaysAreTheirOwnAgent(t *testing.T) {
+	port := vacant.Ports(t, 1)[0]
+	up := upstream(t, "up")
+	p := newSecurePlane(t, map[string]string{"gateway.yaml": fmt.Sprintf(`
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: door, namespace: shop}
+spec: {selector: {app: door}, servers: [{port: {number: %d, name: http, protocol: HTTP}, hosts: ["*"]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: door, namespace: shop}
+spec: {hosts: ["*"], gateways: [door], http: [{route: [{destination: {host: up.test}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: up, namespace: shop}
+spec: {hosts: [up.test], location: MESH_EXTERNAL, resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], endpoints: [{address: 127.0.0.1, ports: {http: %d}}]}
+`, port, up)})
+	b := p.besideAs("gateway", "door", "door", "--join-token-file", "token", "--state", "state")
+	b.put("token", p.joinToken("door"))
+	b.env = []string{`PROXY_CONFIG={"terminationDrainDuration": "2s"}`}
+	b.begin().isReady()
+	asks := func() string { return answer(t, http.MethodGet, port, "/", "any.test") }
+	eventually(t, "it serves", func() bool { return asks() == "200 up" })
+	began := time.Now()
+	b.cmd.Process.Signal(syscall.SIGTERM)
+	eventually(t, "it is not ready any more", func() bool { return !b.says() })
+	for time.Since(began) < 1500*time.Millisecond { // who is before it does not know yet
+		if got := asks(); got != "200 up" {
+			t.Fatalf("%v after it was told to end: %s", time.Since(began), got)
+		}
+	}
+	b.over()
+}
+
+// With 200 services a sidecar is ready at once, and small. What is measured is logged; what is asserted leaves room for a machine that has other things to do.
+func TestSidecarsAreQuickAndSmall(t *testing.T) {
+	port := vacant.Ports(t, 1)[0]
+	var text strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&text, `---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: s%[1]d, namespace: shop}
+spec: {hosts: [s%[1]d.shop.internal], location: MESH_INTERNAL, resolution: STATIC, ports: [{number: %[2]d, name: http, protocol: HTTP}], endpoints: [{address: 10.1.0.%[3]d}, {address: 10.2.0.%[3]d}, {address: 10.3.0.%[3]d}]}
+`, i, port, i+1)
+	}
+	p := newSecurePlane(t, map[string]string{"all.yaml": text.String()})
+	b := p.besideAs("sidecar", "web", "web", "--join-token-file", "token", "--state", "state")
+	b.put("token", p.joinToken("web"))
+	began := time.Now()
+	b.begin().isReady()
+	took := time.Since(began)
+	memory := func() (kb int) {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, _ := strings.Cut(string(text), "VmRSS:")
+		fmt.Sscan(after, &kb)
+		return kb
+	}
+	eventually(t, "its memory is 35 MB at most", func() bool { return memory() <= 35<<10 })
+	t.Logf("ready after %v, %d KB", took.Round(time.Millisecond), memory())
+	if took > 3*time.Second {
+		t.Errorf("ready after %v: want 0.3 s, and on a machine that has other things to do 3 s at most", took)
 	}
 }
