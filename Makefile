@@ -25,7 +25,7 @@ run: build ## the demo: traffic moves from one version of a service to the next,
 test: setup build ## all tests, the fast ones first
 	@echo '== lint'                                       && $(MAKE) --no-print-directory lint
 	@echo '== rules of the house'                         && $(GO) test ./test/rules
-	@echo '== codecs, routes, rules and all that is pure' && $(GO) test ./config/... ./wire/... ./telemetry/... ./filters/... ./proxy/route/... ./proxy/upstream/... ./xds/... ./control/...
+	@echo '== codecs, routes, rules and all that is pure' && $(GO) test ./config/... ./capture/... ./wire/... ./telemetry/... ./filters/... ./proxy/route/... ./proxy/upstream/... ./xds/... ./control/...
 	@echo '== engine and exchange'                        && $(GO) test ./proxy/... ./cmd/...
 	@echo '== end to end, beside a real Envoy'            && $(GO) test ./test/... ./bench/...
 	@echo '== races'                                      && $(MAKE) --no-print-directory race
@@ -54,7 +54,7 @@ gen: ## what is generated: docs/support.md, docs/resources.md
 	$(GO) test ./control/translate -run TestPage -update
 
 setup: $(ENVOY) $(KUBE)/kube-apiserver ## the rivals and oracles that tests and benchmarks run beside weft
-	@for p in nginx:nginx-light haproxy:haproxy openssl:openssl curl:curl nghttp:nghttp2-client buildah:buildah; do \
+	@for p in nginx:nginx-light haproxy:haproxy openssl:openssl curl:curl nghttp:nghttp2-client buildah:buildah iptables:iptables nft:nftables ip:iproute2; do \
 	  command -v $${p%%:*} >/dev/null || PATH=$$PATH:/usr/sbin command -v $${p%%:*} >/dev/null || { \
 	    echo "installing $${p##*:}"; \
 	    { apt-get install -y -qq --no-install-recommends $${p##*:} || { apt-get update -qq && apt-get install -y -qq --no-install-recommends $${p##*:}; }; } >/dev/null 2>&1 \

@@ -69,6 +69,7 @@ Examples:
   weft upgrade PID                                take the place of a weft that runs, with its own command line, and lose nothing
   weft sidecar --help, weft gateway --help        be a workload's sidecar, or a gateway, of a mesh: no bootstrap is needed, and no agent
   weft version                                    print the version
+  weft capture apply -i '*' -b '*'                have the kernel bring a workload's traffic to the proxy (weft capture --help)
 
 Flags:
 `

@@ -55,6 +55,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case "version":
 		fmt.Fprintln(stdout, "weft  version:", versionLine())
 		return 0
+	case "capture":
+		return captureCommand(args[1:], stdout, stderr)
+	case "istio-iptables":
+		return istioIPTables(args[1:], stdout, stderr)
 	case "upgrade":
 		next, err := upgraded(args[1:])
 		if err != nil {
