@@ -23,8 +23,9 @@ const maxStray = 32
 
 // forward has resolvers answer a question. Each question goes out under an id and from a port that are drawn for it, and only the answer to it, from where it went, counts.
 type forward struct {
-	slots chan struct{}
-	count func(row int)
+	slots  chan struct{}
+	count  func(row int)
+	atOnce bool // all resolvers are asked at the same time, and the first answer counts
 
 	mu   sync.Mutex
 	mine map[flight]bool // what is under way: a question that comes in as one of these has gone in a circle
@@ -50,6 +51,9 @@ func (f *forward) circles(port, id uint16) bool {
 func (f *forward) ask(ctx context.Context, message []byte, tcp bool, s *settings) (reply []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if f.atOnce && len(s.servers) > 1 {
+		return f.askAll(ctx, message, tcp, s)
+	}
 	err = errNobody
 	for range tries {
 		for _, server := range s.servers {
@@ -60,13 +64,50 @@ func (f *forward) ask(ctx context.Context, message []byte, tcp bool, s *settings
 				}
 				continue
 			}
-			reply, err = one, nil
-			if code := dns.Code(one); code != dns.Failed && code != dns.Refused && code != dns.Unimplemented {
+			if reply, err = one, nil; settles(reply) {
 				return reply, nil
 			}
 		}
 		if reply != nil {
 			break
+		}
+	}
+	if reply != nil {
+		return reply, nil
+	}
+	return nil, err
+}
+
+// settles tells whether an answer is the last word: not that somebody could not answer, or does not want to.
+func settles(reply []byte) bool {
+	code := dns.Code(reply)
+	return code != dns.Failed && code != dns.Refused && code != dns.Unimplemented
+}
+
+// askAll puts a message to all resolvers at once.
+func (f *forward) askAll(ctx context.Context, message []byte, tcp bool, s *settings) (reply []byte, err error) {
+	ctx, cancel := context.WithCancel(ctx) // whoever is later is not waited for
+	defer cancel()
+	type answer struct {
+		reply []byte
+		err   error
+	}
+	answers := make(chan answer, len(s.servers))
+	for _, server := range s.servers {
+		go func() {
+			reply, err := f.exchange(ctx, message, tcp, server, s.try)
+			answers <- answer{reply, err}
+		}()
+	}
+	for range s.servers {
+		one := <-answers
+		switch {
+		case one.err != nil:
+			err = one.err
+		case settles(one.reply):
+			return one.reply, nil
+		default:
+			reply = one.reply
 		}
 	}
 	if reply != nil {

@@ -28,8 +28,10 @@ type Options struct {
 	Namespace, Domain string
 	// Resolvers is the file that says who else is asked (resolv.conf(5)); empty: /etc/resolv.conf.
 	Resolvers string
-	Store     *telemetry.Store // where questions are counted; nil: in one of its own
-	Log       *slog.Logger     // nil: nothing is said
+	// AtOnce has all resolvers be asked at the same time, and the first answer count (DNS_FORWARD_PARALLEL); else they are asked in turn.
+	AtOnce bool
+	Store  *telemetry.Store // where questions are counted; nil: in one of its own
+	Log    *slog.Logger     // nil: nothing is said
 }
 
 // Proxy answers. Its methods may be called from anywhere.
@@ -65,7 +67,7 @@ func Listen(o Options) (*Proxy, error) {
 	}
 	p := &Proxy{o: o, room: make(chan struct{}, maxConnections), conns: map[net.Conn]bool{}}
 	p.values = o.Store.Acquire(Stats, "dns.").Loop(o.Store.Loops())
-	p.forward = forward{slots: make(chan struct{}, maxWaiting), count: p.values.Inc, mine: map[flight]bool{}}
+	p.forward = forward{slots: make(chan struct{}, maxWaiting), count: p.values.Inc, atOnce: o.AtOnce, mine: map[flight]bool{}}
 	p.ctx, p.end = context.WithCancel(context.Background())
 	for _, a := range o.Addrs {
 		if err := p.listen(a); err != nil {

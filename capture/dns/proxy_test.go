@@ -117,13 +117,19 @@ type stage struct {
 // play runs a proxy that asks these resolvers, which are where no file can say, and knows the mesh.
 func play(t *testing.T, servers ...netip.AddrPort) *stage {
 	t.Helper()
+	return playWith(t, false, servers...)
+}
+
+// playWith is play with a proxy that asks all resolvers at once, or does not.
+func playWith(t *testing.T, atOnce bool, servers ...netip.AddrPort) *stage {
+	t.Helper()
 	s := &stage{t: t, store: telemetry.NewStore(0)}
 	file := filepath.Join(t.TempDir(), "resolv.conf")
 	if err := os.WriteFile(file, []byte("search ns.svc.cluster.local svc.cluster.local\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	var err error
-	s.Proxy, err = Listen(Options{Addrs: []string{"127.0.0.1:0"}, Namespace: "ns", Domain: "ns.svc.cluster.local", Resolvers: file, Store: s.store})
+	s.Proxy, err = Listen(Options{Addrs: []string{"127.0.0.1:0"}, Namespace: "ns", Domain: "ns.svc.cluster.local", Resolvers: file, AtOnce: atOnce, Store: s.store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,6 +340,39 @@ func TestResolversFail(t *testing.T) {
 	}
 }
 
+// TestAtOnce has all resolvers be asked at the same time: those that do not answer are not waited for, and those that cannot say are not believed while others can.
+func TestAtOnce(t *testing.T) {
+	kinds := map[string]func(dnsmessage.Message, bool) []dnsmessage.Message{
+		"silent": func(dnsmessage.Message, bool) []dnsmessage.Message { return nil },
+		"refuses": func(q dnsmessage.Message, _ bool) []dnsmessage.Message {
+			q.Response, q.RCode = true, dnsmessage.RCodeRefused
+			return []dnsmessage.Message{q}
+		},
+		"good": func(q dnsmessage.Message, _ bool) []dnsmessage.Message {
+			return []dnsmessage.Message{says(q, "192.0.2.1")}
+		},
+	}
+	for of, want := range map[string]string{"silent refuses good": "Success 192.0.2.1", "silent refuses": "Refused", "silent silent": "ServerFailure"} {
+		var servers []netip.AddrPort
+		for kind := range strings.FieldsSeq(of) {
+			servers = append(servers, resolve(t, kinds[kind]).at)
+		}
+		s := playWith(t, true, servers...)
+		if strings.Contains(of, "good") {
+			s.resolvers.last.Store(&settings{servers: servers, try: maxTry})
+		}
+		for _, network := range []string{"udp", "tcp"} {
+			began := time.Now()
+			if got := s.ask(network, "elsewhere.example.", dnsmessage.TypeA); got != want {
+				t.Errorf("of %s over %s: %s, want %s", of, network, got, want)
+			}
+			if took := time.Since(began); strings.Contains(of, "good") && took > time.Second {
+				t.Errorf("of %s over %s: it took %v", of, network, took)
+			}
+		}
+	}
+}
+
 // TestCircle has a proxy be told of itself as a resolver in a way that no file shows: the question comes back, and ends there.
 func TestCircle(t *testing.T) {
 	s := play(t)
@@ -425,6 +464,26 @@ func TestMalformed(t *testing.T) {
 	}
 	if s.count(malformed) != 4 {
 		t.Errorf("%d were counted", s.count(malformed))
+	}
+}
+
+// TestBothFamilies listens where pods of two families have their DNS.
+func TestBothFamilies(t *testing.T) {
+	p, err := Listen(Options{Addrs: []string{"127.0.0.1:0", "[::1]:0"}, Namespace: "ns", Domain: "ns.svc.cluster.local"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Tell(mesh); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range p.Addrs() {
+		s := &stage{Proxy: &Proxy{addrs: []netip.AddrPort{at}}, t: t}
+		for _, network := range []string{"udp", "tcp"} {
+			if got := s.ask(network, "reviews.", dnsmessage.TypeA); got != "Success 10.96.0.1" {
+				t.Errorf("at %s over %s: %s", at, network, got)
+			}
+		}
 	}
 }
 

@@ -125,7 +125,7 @@ func (p *part) line(text string) bool {
 		return false
 	case !declared:
 		p.families[family] = undeclared
-	case kind == "histogram" && one.le != "" && !isNumber(one.le), kind == "summary" && one.quantile != "" && !isNumber(one.quantile):
+	case kind == "histogram" && !isNumber(one.le), kind == "summary" && !isNumber(one.quantile):
 		return false
 	}
 	if !p.native {

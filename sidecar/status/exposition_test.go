@@ -151,6 +151,7 @@ func FuzzMerge(f *testing.F) {
 		f.Add("# TYPE a summary\na{quantile=\"0.5\"} NaN\na_sum +Inf\n", open)
 		f.Add("# UNIT a_b b\n", open)
 		f.Add("A{}0 ", open)
+		f.Add("#TYPE a summary\na{quantile=\"\"}NAN ", open)
 	}
 	f.Fuzz(func(t *testing.T, app string, open bool) {
 		for _, whole := range []bool{true, false} {

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -151,25 +152,36 @@ func dial(ctx context.Context, _, address string) (net.Conn, error) {
 	if host == "localhost" {
 		hosts = []string{"127.0.0.1", "::1"}
 	}
-	var conn net.Conn
 	for _, host := range hosts {
 		ip, perr := netip.ParseAddr(host)
 		if perr != nil {
 			return nil, fmt.Errorf("%q is not the pod", host)
 		}
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: passed4.AsSlice()}}
-		if ip.Is6() && !ip.Is4In6() {
-			if d.LocalAddr = (&net.TCPAddr{IP: passed6.AsSlice()}); ip.IsLoopback() {
-				d.LocalAddr = nil // which is not captured, and may have no other address beside it
-			}
+		var from *net.TCPAddr // nil: from any. ::1 is not captured
+		switch ip = ip.Unmap(); {
+		case ip.Is4():
+			from = &net.TCPAddr{IP: passed4.AsSlice()}
+		case !ip.IsLoopback():
+			from = &net.TCPAddr{IP: passed6.AsSlice()}
 		}
-		var one error
-		if conn, one = d.DialContext(ctx, "tcp", net.JoinHostPort(host, port)); one == nil {
+		conn, one := dialFrom(ctx, from, net.JoinHostPort(host, port))
+		if errors.Is(one, syscall.EADDRNOTAVAIL) && ip.Is6() { // who captures IPv6 adds ::6: nobody does
+			conn, one = dialFrom(ctx, nil, net.JoinHostPort(host, port))
+		}
+		if one == nil {
 			return conn, nil
 		}
 		err = errors.Join(err, one)
 	}
 	return nil, err
+}
+
+func dialFrom(ctx context.Context, from *net.TCPAddr, to string) (net.Conn, error) {
+	var d net.Dialer
+	if from != nil { // an interface that has none is not none
+		d.LocalAddr = from
+	}
+	return d.DialContext(ctx, "tcp", to)
 }
 
 // sameHost has redirects be followed as kubelets do: within the host, and ten at most. One that leads elsewhere says that the application is there.

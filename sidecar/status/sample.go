@@ -13,7 +13,7 @@ const maxLabels = 256
 type sample struct {
 	name         string
 	end          int    // of the number, in the line
-	le, quantile string // labels that have to be numbers in families of some types
+	le, quantile string // labels that have to be numbers in families of some types; one that is not there is 0
 }
 
 // parseSample reads a line of Prometheus' text format, or of OpenMetrics: a name, labels, a number, and what may be behind it. false: it is none.
@@ -25,6 +25,7 @@ func parseSample(line string, open bool) (s sample, ok bool) {
 	for at < len(line) && isNameByte(line[at], at == 0, true) {
 		at++
 	}
+	s.le, s.quantile = "0", "0"
 	if s.name = line[:at]; at == 0 {
 		return s, false
 	}
@@ -105,6 +106,7 @@ func parseSample(line string, open bool) (s sample, ok bool) {
 // parseLabels reads labels in braces, and says how long they are. No two may have the same name.
 func parseLabels(text string, open bool) (size int, le, quantile string, ok bool) {
 	at := 1
+	le, quantile = "0", "0"
 	space := func() {
 		for !open && at < len(text) && (text[at] == ' ' || text[at] == '\t') {
 			at++

@@ -31,9 +31,9 @@ const (
 type Options struct {
 	// AgentAddr, ReadyAddr and PrometheusAddr are where it listens: ":15020", ":15021" and ":15090" in a pod; empty: not there. A port of 0 is one that is free.
 	AgentAddr, ReadyAddr, PrometheusAddr string
-	// Ready tells why the proxy does not serve; nil: it does.
+	// Ready tells why the proxy does not serve; nil: it does. It has to be set.
 	Ready func() error
-	// Stats writes the proxy's metrics as Prometheus reads them (text format 0.0.4).
+	// Stats writes the proxy's metrics as Prometheus reads them (text format 0.0.4). It has to be set.
 	Stats func(io.Writer) error
 	// Names writes the table of names as JSON, for /debug/ndsz; nil: no names are known here.
 	Names func(io.Writer) error
