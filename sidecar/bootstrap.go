@@ -170,7 +170,7 @@ var tags = [][2]string{
 
 // What of statistics is always shown: what dashboards, readiness and policies ask for, and what is counted of the sidecar itself.
 var (
-	shownPrefixes = []string{"reporter=", "cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm", "component", "istio", "identity", "control_plane"}
+	shownPrefixes = []string{"reporter=", "cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm", "component", "istio", "identity", "control_plane", "status", "dns"}
 	shownSuffixes = []string{"rbac.allowed", "rbac.denied", "shadow_allowed", "shadow_denied"}
 	shownRegexps  = []string{`vhost\..*\.route\..*`}
 )

@@ -90,7 +90,7 @@ func (a *Agent) begin(ctx context.Context) (err error) {
 		a.running.Go(func() { a.issuer.Run(ctx) })
 	}
 	if len(s.Names) > 0 {
-		a.names, err = dns.Listen(dns.Options{Addrs: s.Names, Namespace: s.Namespace, Domain: s.Domain, Store: a.Stats, Log: a.Log})
+		a.names, err = dns.Listen(dns.Options{Addrs: s.Names, Namespace: s.Namespace, Domain: s.Domain, AtOnce: s.ResolversAtOnce, Store: a.Stats, Log: a.Log})
 	}
 	return err
 }
