@@ -31,7 +31,7 @@ func agentProgram(t *testing.T) string {
 func (p *pod) injected(t *testing.T, account, roots, token string, env ...string) {
 	t.Helper()
 	agent := agentProgram(t)
-	p.run(agent, "istio-iptables", "-p", "15001", "-z", "15006", "-u", "1337", "-m", "REDIRECT", "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020", "--log_output_level=default:info")
+	p.run(agent, "istio-iptables", "-p", "15001", "-z", "15006", "-u", "1337", "-m", "REDIRECT", "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020", "--redirect-dns", "--log_output_level=default:info")
 	path := filepath.Join(p.dir, "var/run/secrets/istio/root-cert.pem")
 	err := os.MkdirAll(filepath.Dir(path), 0o755)
 	if err == nil {
@@ -49,7 +49,7 @@ func (p *pod) injected(t *testing.T, account, roots, token string, env ...string
 	c.Env = append([]string{
 		"POD_NAME=" + account + "-0", "POD_NAMESPACE=shop", "SERVICE_ACCOUNT=" + account, "INSTANCE_IP=" + p.ip, "TRUST_DOMAIN=cluster.local", "PILOT_CERT_PROVIDER=istiod", "ISTIOD_SAN=istiod.istio-system.svc",
 		"CA_ADDR=" + p.world + ":15012", fmt.Sprintf(`PROXY_CONFIG={"discoveryAddress":"%s:15012","terminationDrainDuration":"1s"}`, p.world), fmt.Sprintf(`ISTIO_METAJSON_LABELS={"app":"%s"}`, account),
-		"ISTIO_META_INTERCEPTION_MODE=REDIRECT", "ISTIO_META_CLUSTER_ID=Kubernetes", "ISTIO_META_WORKLOAD_NAME=" + account, "ISTIO_CPU_LIMIT=1", "WEFT_JOIN_TOKEN=" + token}, env...)
+		"ISTIO_META_INTERCEPTION_MODE=REDIRECT", "ISTIO_META_DNS_CAPTURE=true", "ISTIO_META_CLUSTER_ID=Kubernetes", "ISTIO_META_WORKLOAD_NAME=" + account, "ISTIO_CPU_LIMIT=1", "WEFT_JOIN_TOKEN=" + token}, env...)
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: proxyUser, Gid: proxyUser}}
 	var said bytes.Buffer
 	c.Stdout, c.Stderr = &said, &said
@@ -141,6 +141,10 @@ spec: {mtls: {mode: STRICT}}
 		said = string(b)
 		return strings.Contains(said, "URI=spiffe://cluster.local/ns/shop/sa/client")
 	})
+	// The mesh's names are known in the pod, to the C library as to others.
+	if out := client.run("getent", "ahostsv4", "web.shop.internal"); !strings.HasPrefix(out, "10.96.7.7 ") {
+		t.Errorf("web.shop.internal is %q: want 10.96.7.7", out)
+	}
 	// Who has no sidecar is not let in, by whatever port.
 	stranger := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	if r, err := stranger.Get("http://" + web.ip + ":8080/"); err == nil {
