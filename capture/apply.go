@@ -69,7 +69,7 @@ func (b byXTables) compare(p Plan) (Difference, error) {
 	if err != nil {
 		return all, err
 	}
-	if foreign, err := beforeNFT(p); err == nil { // without nftables there are none
+	if foreign, err := beforeNFT(p, false); err == nil { // without nftables there are none
 		all.Foreign = append(all.Foreign, foreign...)
 	}
 	return all, nil
@@ -114,7 +114,7 @@ func (byNFTables) compare(p Plan) (Difference, error) {
 	if err != nil {
 		return d, err
 	}
-	d.Foreign, err = beforeNFT(p)
+	d.Foreign, err = beforeNFT(p, true)
 	return d, err
 }
 
@@ -209,6 +209,7 @@ func Clean(o Options) ([]string, error) {
 	for _, b := range everybody() {
 		there, err := b.clean()
 		switch {
+		case errors.Is(err, errNoKernel): // nothing can be there
 		case err != nil:
 			errs = append(errs, err)
 		case there:

@@ -59,9 +59,12 @@ func Check(o Options) (Report, error) {
 	if err := held(o.Settings); err != nil {
 		r.Held = err.Error()
 	}
-	all, err := sockets()
+	all, err := sockets("tcp")
 	if err != nil {
 		return r, err
+	}
+	if len(all) == maxSockets {
+		r.Escapes = append(r.Escapes, Escape{"connections that are not looked at", fmt.Sprintf("there are more than %d sockets", maxSockets)})
 	}
 	for _, c := range standing(o.Settings, all) {
 		if len(r.Connections) == maxConnections {
@@ -113,9 +116,12 @@ func Escapes(s Settings) []Escape {
 		}
 		add(what, "--istio-service-cidr is not *")
 	}
-	if !s.Groups.All {
+	switch {
+	case !s.Groups.All && len(s.Groups.List) == 0:
+		add("all outbound connections", "ISTIO_OUTBOUND_OWNER_GROUPS is empty")
+	case !s.Groups.All:
 		add("what processes outside of the groups "+join(s.Groups.List, ", ")+" send", "ISTIO_OUTBOUND_OWNER_GROUPS")
-	} else if len(s.ExcludedGroups) > 0 {
+	case len(s.ExcludedGroups) > 0:
 		add("what processes of the groups "+join(s.ExcludedGroups, ", ")+" send", "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE")
 	}
 	if len(s.ExcludedInterfaces) > 0 {

@@ -148,6 +148,17 @@ func TestIPv6(t *testing.T) {
 	}
 }
 
+// -o is Istio's for ports, and ours for a form: both may be given.
+func TestShortO(t *testing.T) {
+	o := parse(t, []string{"-o", "json", "-o", "7002"})
+	if o.Output != FormJSON || !slices.Equal(o.ExcludedOutboundPorts, []uint16{7002}) {
+		t.Errorf("%s, ports %v", o.Output, o.ExcludedOutboundPorts)
+	}
+	if o := parse(t, []string{"-o", "nft"}, "ISTIO_LOCAL_OUTBOUND_PORTS_EXCLUDE=7003"); o.Output != FormNFT || !slices.Equal(o.ExcludedOutboundPorts, []uint16{7003}) {
+		t.Errorf("%s, ports %v", o.Output, o.ExcludedOutboundPorts)
+	}
+}
+
 func TestHelp(t *testing.T) {
 	var b bytes.Buffer
 	if _, err := Parse([]string{"--help"}, host(), &b, "HEAD\n"); !errors.Is(err, flag.ErrHelp) {

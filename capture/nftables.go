@@ -26,9 +26,13 @@ func (r Rule) remark() string {
 }
 
 func dialNFT() (*nftables.Conn, error) {
-	return nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
+	c, err := nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
 		return errors.Join(c.SetReadBuffer(nftBuffer), c.SetWriteBuffer(nftBuffer))
 	}))
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		return nil, fmt.Errorf("%w: %w", err, errNoKernel)
+	}
+	return c, err
 }
 
 // applyNFT has the kernel take the plan in place of what is there, in one transaction: nobody sees half of it. An empty plan takes all away.
@@ -79,18 +83,20 @@ func nftError(err error) error {
 		return nil
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("nftables: %w: %s", err, wantsAdmin)
-	case errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOENT), errors.Is(err, unix.EAFNOSUPPORT):
-		return fmt.Errorf("nftables: %w: this kernel lacks nftables or a part of it (modules nf_tables, nft_chain_nat, nft_redir, nft_ct, and nft_tproxy for TPROXY; NAT for inet since Linux 5.2): load them on the node, or take --backend iptables", err)
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOENT), errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("nftables: %w: this kernel lacks a part of nftables (modules nft_chain_nat, nft_redir, nft_ct, and nft_tproxy for TPROXY; NAT for inet since Linux 5.2): load them on the node, or take --backend iptables", err)
 	}
 	return fmt.Errorf("nftables: %w", err)
 }
 
 func ownNFTTables(c *nftables.Conn) ([]string, error) {
 	list, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
-	if errors.Is(err, os.ErrNotExist) {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return nil, nil
-	}
-	if err != nil {
+	case errors.Is(err, unix.EINVAL): // of a question that cannot be wrong: nobody is there who knows it
+		return nil, fmt.Errorf("nftables: %w: %w", err, errNoKernel)
+	case err != nil:
 		return nil, nftError(err)
 	}
 	var names []string
@@ -205,9 +211,10 @@ func compareNFT(p Plan) (Difference, error) {
 	return d, nil
 }
 
-// beforeNFT are chains of others that get packets before ours do, change where they go, and have rules. What the rules say is not looked into.
-// Ours by iptables are in tables that iptables-nft shares with everybody: those are looked into by iptables.
-func beforeNFT(p Plan) ([]string, error) {
+// beforeNFT are chains of others that may get packets before ours do, may change where they go, and have rules. What the rules say is not looked into. At
+// the same priority the chain that was made last comes first, and nobody says which that is. shared are the tables that iptables-nft has for
+// everybody: where ours are among them, those are looked into by iptables, rule by rule.
+func beforeNFT(p Plan, shared bool) ([]string, error) {
 	c, err := dialNFT()
 	if err != nil {
 		return nil, nftError(err)
@@ -227,7 +234,8 @@ func beforeNFT(p Plan) ([]string, error) {
 	for _, chain := range all {
 		t := chain.Table
 		other := t.Family == nftables.TableFamilyINet || t.Family == nftables.TableFamilyIPv4 || t.Family == nftables.TableFamilyIPv6 && p.IPv6
-		if !other || chain.Hooknum == nil || chain.Priority == nil || strings.HasPrefix(t.Name, "istio-proxy-") || t.Family != nftables.TableFamilyINet && slices.Contains(tables, t.Name) {
+		if !other || chain.Hooknum == nil || chain.Priority == nil || slices.ContainsFunc(tables, func(table string) bool { return t.Family == nftables.TableFamilyINet && t.Name == nftTable(table) }) ||
+			!shared && t.Family != nftables.TableFamilyINet && slices.Contains(tables, t.Name) {
 			continue
 		}
 		hook := *chain.Hooknum
@@ -241,7 +249,7 @@ func beforeNFT(p Plan) ([]string, error) {
 			}
 		}
 		if n > 0 {
-			list = append(list, fmt.Sprintf("nftables %s %s: %d rules that change where connections go, at priority %d", t.Name, chain.Name, n, *chain.Priority))
+			list = append(list, fmt.Sprintf("nftables %s %s: %d rules that may change where connections go, at priority %d", t.Name, chain.Name, n, *chain.Priority))
 		}
 	}
 	return list, nil

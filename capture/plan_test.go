@@ -59,6 +59,7 @@ var plans = []struct {
 	{"proxy-ports", nil, []string{"-i", "*", "-b", "*", "-p", "1", "-z", "2", "-e", "3"}},
 	{"users", nil, []string{"-i", "*", "-u", "3,4", "-g", "1,2"}},
 	{"groups", []string{"ISTIO_OUTBOUND_OWNER_GROUPS=201,202"}, []string{"-i", "*"}},
+	{"no-groups", []string{"ISTIO_OUTBOUND_OWNER_GROUPS="}, []string{"-i", "*"}},
 	{"excluded-groups", []string{"ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=201,202"}, []string{"-i", "*"}},
 	{"ranges", nil, []string{"-i", "10.0.0.0/8,fd01::/16", "-x", "10.1.0.0/16,fd01:1::/32", "--dual-stack"}},
 	{"loopback-range", nil, []string{"-i", "127.1.2.3/32"}},

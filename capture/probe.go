@@ -20,7 +20,8 @@ const probePause = 100 * time.Millisecond
 
 // Probe sends connections through what is captured, in place of the proxy, which must not run yet: from 127.0.0.1 to ProbePort of 127.0.0.6, which is
 // this host and is captured as if it were any other. It is an error if none comes to a port of the proxy within ProbeWait. What programs say to each other
-// over loopback is not captured; so it is done as the proxy's user, by root or by that user.
+// over loopback is not captured; so it is done as the proxy's user, by root or by that user;
+// the goroutine that calls it stays that user's, and should end.
 func Probe(o Options) error {
 	user := os.Geteuid()
 	if user != 0 && !slices.Contains(o.ProxyUIDs, uint32(user)) {

@@ -151,3 +151,5 @@ const (
 	FormNFT      = "nft"
 	FormJSON     = "json"
 )
+
+var forms = []string{FormTable, FormIPTables, FormNFT, FormJSON}

@@ -12,26 +12,28 @@ import (
 	"strings"
 )
 
-// socket is a TCP socket of this namespace, as /proc/net/tcp has it.
+// socket is a socket of this namespace, as /proc/net/tcp or udp has it.
 type socket struct {
 	local, remote netip.AddrPort
 	state         string
 	user          uint32
 }
 
-// States of /proc/net/tcp.
+// States of /proc/net/tcp, and of udp, whose sockets are closed to it while they are not connected.
 const (
 	established = "01"
+	unconnected = "07"
 	listening   = "0A"
 )
 
-// maxSockets bounds how many are read: 65,536 take about 6 MB.
-const maxSockets = 1 << 16
+// maxSockets bounds how many are read: 262,144 take about 25 MB.
+const maxSockets = 1 << 18
 
-// sockets are the TCP sockets of this namespace. It is what the thread sees: a namespace may be the thread's own.
-func sockets() ([]socket, error) {
+// sockets are those of this namespace for tcp or udp. It is what the thread sees: a namespace may be the thread's own.
+func sockets(protocol string) ([]socket, error) {
 	var list []socket
-	for _, name := range []string{"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"} {
+	for _, version := range []string{"", "6"} {
+		name := "/proc/thread-self/net/" + protocol + version
 		f, err := os.Open(name)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // no IPv6
@@ -106,17 +108,19 @@ func local(remote netip.AddrPort, all []socket) bool {
 
 // held says that somebody who is not the proxy listens where traffic is taken to.
 func held(s Settings) error {
-	all, err := sockets()
-	if err != nil {
-		return err
-	}
-	ports := []uint16{s.ProxyPort, s.InboundPort}
+	ports := map[string][]uint16{"tcp": {s.ProxyPort, s.InboundPort}}
 	if s.DNS {
-		ports = append(ports, DNSPort)
+		ports["tcp"], ports["udp"] = append(ports["tcp"], DNSPort), []uint16{DNSPort}
 	}
-	for _, c := range all {
-		if c.state == listening && slices.Contains(ports, c.local.Port()) && !slices.Contains(s.ProxyUIDs, c.user) {
-			return fmt.Errorf("port %d is held by a program of user %d, who is not the proxy (%s): all traffic would go to it; end that program, or name its user by --proxy-uid", c.local.Port(), c.user, join(s.ProxyUIDs, ","))
+	for protocol, list := range ports {
+		all, err := sockets(protocol)
+		if err != nil {
+			return err
+		}
+		for _, c := range all {
+			if (c.state == listening || c.state == unconnected && protocol == "udp") && slices.Contains(list, c.local.Port()) && !slices.Contains(s.ProxyUIDs, c.user) {
+				return fmt.Errorf("port %d is held by a program of user %d, who is not the proxy (%s): all traffic would go to it; end that program, or name its user by --proxy-uid", c.local.Port(), c.user, join(s.ProxyUIDs, ","))
+			}
 		}
 	}
 	return nil

@@ -17,6 +17,9 @@ const commandWait = 30 * time.Second
 // wantsAdmin is what to do about a refusal for want of rights.
 const wantsAdmin = "capture wants the capability NET_ADMIN, and NET_RAW for iptables: name them in securityContext.capabilities.add of the container, run as root, or leave the capture to a CNI plugin"
 
+// errNoKernel says that the kernel has none of what a backend wants: nothing can be there by it.
+var errNoKernel = errors.New("this kernel has no nftables: load nf_tables on the node, or take iptables-legacy by --force-iptables-binary")
+
 // xtables is one variant of iptables and ip6tables: those that keep their rules in nftables, or those of old.
 type xtables struct {
 	variant string // nft, legacy, or empty for whatever iptables is
@@ -57,6 +60,8 @@ func (x xtables) run(f Family, what, text string, args ...string) (string, error
 		return "", fmt.Errorf("%s did not end within %s: something may hold the lock of iptables", name, commandWait)
 	case strings.Contains(said, "ermission denied"), strings.Contains(said, "must be root"):
 		return "", fmt.Errorf("%s: %s: %s", name, said, wantsAdmin)
+	case strings.Contains(said, "generation id"): // of nftables, which is asked first of all
+		return "", fmt.Errorf("%s: %s: %w", name, said, errNoKernel)
 	case strings.Contains(said, "missing kernel module"), strings.Contains(said, "does not exist"), strings.Contains(said, "not supported"), strings.Contains(said, "No such file"):
 		return "", fmt.Errorf("%s: %s: the kernel lacks a module: load it on the node (modprobe xt_REDIRECT xt_owner xt_multiport, and xt_TPROXY xt_CT xt_conntrack where they are used), or take --backend nftables", name, said)
 	}
@@ -75,6 +80,12 @@ func (x xtables) save(f Family) (state, error) {
 	text, err := x.run(f, "-save", "")
 	if err != nil {
 		return nil, err
+	}
+	for line := range strings.Lines(text) {
+		// It leaves the table out, and ends well.
+		if strings.HasPrefix(line, "#") && strings.Contains(line, "incompatible") {
+			return nil, fmt.Errorf("%s: %s: somebody has put rules there by nft that iptables cannot show, so that ours cannot be told from them: move those to a table of their own", x.program(f, "-save"), strings.TrimSpace(line[1:]))
+		}
 	}
 	return readSave(text), nil
 }
@@ -128,6 +139,9 @@ func findXTables(o Options) (xtables, error) {
 		return x, nil
 	}
 	if x, _, plain := try("", "there is only the one iptables"); plain == nil {
+		return x, nil
+	}
+	if x, _, legacy := try("legacy", "the kernel has no nftables"); legacy == nil && errors.Is(err, errNoKernel) {
 		return x, nil
 	}
 	return x, err

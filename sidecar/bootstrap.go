@@ -138,14 +138,9 @@ func (s *Settings) pipe(name, path string) object {
 		"load_assignment": assignment(name, object{"pipe": object{"path": path}})}
 }
 
-// runtime are the values that Istio's agent sets, and those of the ProxyConfig: an empty one unsets.
+// runtime are the values that Istio's agent sets, as far as anything here asks for them, and those of the ProxyConfig: an empty one unsets.
 func (s *Settings) runtime() object {
-	out := object{
-		"overload.global_downstream_max_connections":                                                           "2147483647",
-		"re2.max_program_size.error_level":                                                                     "32768",
-		"envoy.reloadable_features.http_reject_path_with_fragment":                                             false,
-		"envoy.deprecated_features:envoy.config.listener.v3.Listener.hidden_envoy_deprecated_use_original_dst": true,
-	}
+	out := object{"envoy.reloadable_features.http_reject_path_with_fragment": false}
 	for name, value := range s.proxy.RuntimeValues {
 		switch value {
 		case "":
@@ -175,7 +170,7 @@ var tags = [][2]string{
 
 // What of statistics is always shown: what dashboards, readiness and policies ask for, and what is counted of the sidecar itself.
 var (
-	shownPrefixes = []string{"reporter=", "cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm", "component", "istio", "identity", "control_plane"}
+	shownPrefixes = []string{"reporter=", "cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm", "component", "istio", "identity", "control_plane", "status", "dns"}
 	shownSuffixes = []string{"rbac.allowed", "rbac.denied", "shadow_allowed", "shadow_denied"}
 	shownRegexps  = []string{`vhost\..*\.route\..*`}
 )

@@ -28,6 +28,7 @@ type proxyConfig struct {
 	ExtraStatTags            []string          `yaml:"extraStatTags"`
 	FileFlushInterval        duration          `yaml:"fileFlushInterval"`
 	FileFlushMinSizeKB       *uint             `yaml:"fileFlushMinSizeKb"`
+	ReadinessProbe           map[string]any    `yaml:"readinessProbe"` // sidecar/status reads it
 	ProxyStatsMatcher        struct {
 		InclusionPrefixes []string `yaml:"inclusionPrefixes"`
 		InclusionSuffixes []string `yaml:"inclusionSuffixes"`
@@ -108,14 +109,13 @@ var proxyUnused = map[string]string{
 	"zipkinAddress":              "the tracer is the one that the control plane names",
 	"customConfigFile":           "the bootstrap is made here; a whole one of your own is taken by weft -c",
 	"proxyBootstrapTemplatePath": "the bootstrap is made here; a piece of your own is merged by ISTIO_BOOTSTRAP_OVERRIDE",
-	"readinessProbe":             "whether the application of a WorkloadGroup is well is not asked here",
 	"privateKeyProvider":         "operations of private keys are done together where the processor can",
 	"caCertificatesPem":          "roots are those of XDS_ROOT_CA and CA_ROOT_CA",
 }
 
 // proxyRun are the fields of proxyConfig, by the names that are written.
 var proxyRun = []string{"configPath", "serviceCluster", "tracingServiceName", "drainDuration", "terminationDrainDuration", "discoveryAddress", "proxyAdminPort", "statusPort", "controlPlaneAuthPolicy",
-	"concurrency", "proxyMetadata", "runtimeValues", "extraStatTags", "fileFlushInterval", "fileFlushMinSizeKb", "proxyStatsMatcher"}
+	"concurrency", "proxyMetadata", "runtimeValues", "extraStatTags", "fileFlushInterval", "fileFlushMinSizeKb", "proxyStatsMatcher", "readinessProbe"}
 
 // plain says that the control plane is spoken to in plain text.
 func (c *proxyConfig) plain() (bool, error) {

@@ -75,6 +75,7 @@ type Settings struct {
 	FlushKB                  uint
 	Probers, Scrape          string
 	Names                    []string // where questions for names are answered; none: nowhere
+	ResolversAtOnce          bool
 	Identity                 Identity
 
 	locality  string // region/zone/subzone
@@ -303,6 +304,7 @@ func (s *Settings) names(r *reader) {
 	if s.Role == Sidecar && !r.is("ISTIO_META_DNS_CAPTURE") || s.Role == Router && !r.is("ISTIO_META_ENABLE_DNS_SERVER") {
 		return
 	}
+	s.ResolversAtOnce = r.is("DNS_FORWARD_PARALLEL")
 	at := cmp.Or(r.env["DNS_PROXY_ADDR"], usualNames)
 	host, port, err := net.SplitHostPort(at)
 	switch {

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"crypto/elliptic"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ type Proxy struct {
 	Stats       func(io.Writer) error // its metrics, as Prometheus reads them
 	Drain       func()                // asks clients to go, and lets nobody new in where others come
 	Connections func() int            // of clients
+	Well        func(because string)  // tells the control plane why the workload is not well; empty: it is
 }
 
 // Options are what a part of an agent is made from.
@@ -43,6 +45,7 @@ type Agent struct {
 	status  *status.Server
 	proxy   Proxy
 
+	context context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	drained sync.Once
@@ -54,9 +57,8 @@ type Agent struct {
 // Begin has the identity be got and told, and names be answered. What is wrong with the settings it says.
 func Begin(o Options) (*Agent, error) {
 	a := &Agent{Options: o, quit: make(chan struct{})}
-	ctx, cancel := context.WithCancel(context.Background())
-	a.cancel = cancel
-	if err := a.begin(ctx); err != nil {
+	a.context, a.cancel = context.WithCancel(context.Background())
+	if err := a.begin(a.context); err != nil {
 		a.Close()
 		return nil, err
 	}
@@ -88,7 +90,7 @@ func (a *Agent) begin(ctx context.Context) (err error) {
 		a.running.Go(func() { a.issuer.Run(ctx) })
 	}
 	if len(s.Names) > 0 {
-		a.names, err = dns.Listen(dns.Options{Addrs: s.Names, Namespace: s.Namespace, Domain: s.Domain, Store: a.Stats, Log: a.Log})
+		a.names, err = dns.Listen(dns.Options{Addrs: s.Names, Namespace: s.Namespace, Domain: s.Domain, AtOnce: s.ResolversAtOnce, Store: a.Stats, Log: a.Log})
 	}
 	return err
 }
@@ -180,7 +182,7 @@ func (a *Agent) Serve(p Proxy) (err error) {
 		return ":" + strconv.Itoa(port)
 	}
 	o := status.Options{
-		AgentAddr: at(s.AgentPort), ReadyAddr: at(s.ReadyPort), PrometheusAddr: at(s.PrometheusPort), Ready: a.ready, Stats: p.Stats, Probers: s.Probers, Scrape: s.Scrape,
+		AgentAddr: at(s.AgentPort), ReadyAddr: at(s.ReadyPort), PrometheusAddr: at(s.PrometheusPort), Ready: a.Ready, Stats: p.Stats, Probers: s.Probers, Scrape: s.Scrape,
 		Drain: a.drain, Quit: a.end, Store: a.Stats, Log: a.Log,
 	}
 	if s.Role == Sidecar {
@@ -192,11 +194,28 @@ func (a *Agent) Serve(p Proxy) (err error) {
 	if a.status, err = status.Listen(o); err != nil {
 		return fmt.Errorf("sidecar: %w", err)
 	}
+	return a.probe()
+}
+
+// probe has the workload of a machine be asked whether it is well, if its WorkloadGroup says how.
+func (a *Agent) probe() error {
+	if a.Settings.proxy.ReadinessProbe == nil {
+		return nil
+	}
+	text, err := json.Marshal(a.Settings.proxy.ReadinessProbe)
+	if err != nil {
+		return fmt.Errorf("sidecar: PROXY_CONFIG readinessProbe: %w", err)
+	}
+	w, err := status.ParseWorkload(string(text))
+	if err != nil {
+		return fmt.Errorf("sidecar: PROXY_CONFIG: %w", err)
+	}
+	a.running.Go(func() { w.Run(a.context, a.proxy.Well) })
 	return nil
 }
 
-// ready tells why the sidecar is not. That it has no certificate is said before what follows from it.
-func (a *Agent) ready() error {
+// Ready tells why the sidecar is not. That it has no certificate is said before what follows from it.
+func (a *Agent) Ready() error {
 	err := a.proxy.Ready()
 	if err == nil && a.names != nil && !a.names.Ready() {
 		return errors.New("no table of names has come from the control plane")

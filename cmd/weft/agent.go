@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -44,6 +45,10 @@ func runAgent(args []string, stdout, stderr io.Writer) int {
 	switch word {
 	case "proxy":
 		return runProxy(args[1:], stdout, stderr)
+	case "istio-iptables":
+		return istioIPTables(args[1:], stdout, stderr)
+	case "istio-clean-iptables":
+		return captureCommand(append([]string{"clean"}, args[1:]...), stdout, stderr)
 	case "request":
 		err = request(args[1:], stdout)
 	case "wait":
@@ -53,7 +58,7 @@ func runAgent(args []string, stdout, stderr io.Writer) int {
 	case "help", "-h", "--help":
 		io.WriteString(stdout, agentHead)
 	default:
-		err = fmt.Errorf("%q is no command: want proxy, request, wait or version (pilot-agent --help)", word)
+		err = fmt.Errorf("%q is no command: want proxy, request, wait, istio-iptables or version (pilot-agent --help)", word)
 	}
 	if errors.Is(err, flag.ErrHelp) {
 		io.WriteString(stdout, agentHead)
@@ -70,7 +75,7 @@ func runAgent(args []string, stdout, stderr io.Writer) int {
 var (
 	// agentHarmless change nothing here, whatever they say.
 	agentHarmless = []string{"binaryPath", "ctrlz_address", "ctrlz_port", "grpcKeepaliveInterval", "keepaliveInterval", "keepaliveMaxServerConnectionAge", "keepaliveTimeout", "log_caller", "log_rotate", "log_rotate_max_age",
-		"log_rotate_max_backups", "log_rotate_max_size", "log_stacktrace_level", "meshConfig", "profiling", "stackdriver", "tokenManagerPlugin", "trust-domain", "vklog"}
+		"log_rotate_max_backups", "log_rotate_max_size", "log_stacktrace_level", "profiling", "stackdriver", "tokenManagerPlugin", "trust-domain", "vklog"}
 	// agentRefused ask for what is not here.
 	agentRefused = map[string]string{
 		"stsPort":      "no security token service is here",
@@ -131,6 +136,10 @@ func (a *agentFlags) take(name, value string, stderr io.Writer) (err error) {
 	case "log_target":
 		if value != "stdout" && value != "stderr" {
 			err = fmt.Errorf("--log_target %s: the log is written to standard error", value)
+		}
+	case "meshConfig": // which is the usual place, and in pods nothing is there
+		if _, is := os.Stat(value); is == nil {
+			fmt.Fprintf(stderr, "pilot-agent: --meshConfig %s is not read: what it says as defaultConfig has to be in PROXY_CONFIG\n", value)
 		}
 	case "outlierLogPath":
 		a.env["ISTIO_META_OUTLIER_LOG_PATH"] = value
@@ -227,6 +236,7 @@ func await(args []string, stdout io.Writer) error {
 	client := http.Client{Timeout: time.Duration(*each) * time.Millisecond}
 	tick := time.NewTicker(max(time.Duration(*period)*time.Millisecond, time.Millisecond))
 	defer tick.Stop()
+	var last error // why it was not, when there was time to find out
 	for {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, *url, nil)
 		if err != nil {
@@ -241,10 +251,13 @@ func await(args []string, stdout io.Writer) error {
 			}
 			err = fmt.Errorf("%s: %s", a.Status, strings.TrimSpace(string(body)))
 		}
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("wait: the sidecar is not ready within %d s: %w", *limit, err)
+			return fmt.Errorf("wait: the sidecar is not ready within %d s: %w", *limit, last)
 		}
 	}
 }

@@ -20,13 +20,16 @@ func (p *process) asProxy(s *sidecar.Settings) sidecar.Proxy {
 			if s.Role == sidecar.Router {
 				// Who is before a gateway goes by whether it is ready, and sends connections for as long as it has not looked again.
 				p.proxy.Drain(s.Termination, false)
+				p.proxy.Part(false)
 				return
 			}
 			// Peers have another endpoint to go to. What the workload itself asks of others goes on.
 			p.proxy.Drain(0, true)
 			p.proxy.CloseListeners(true)
+			p.proxy.Part(true)
 		},
 		Connections: p.proxy.Connections,
+		Well:        func(because string) { p.feed.Health(because) },
 	}
 }
 

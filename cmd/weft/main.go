@@ -145,7 +145,7 @@ func serve(f *flags, settings *sidecar.Settings, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "weft: cannot start:", err)
 		return 1
 	}
-	life := newLife(agent)
+	life, app := newLife(agent), newApplication(f.command, logger("main"))
 	readied, late := s.feed.Readied(), time.After(startLimit)
 	for {
 		select {
@@ -161,6 +161,7 @@ func serve(f *flags, settings *sidecar.Settings, stderr io.Writer) int {
 			continue
 		case got := <-stop:
 			// As Envoy: a signal ends the process at once. Whoever wants clients to go first asks for a drain before. A sidecar's agent does, which is this process itself; a second signal ends that, too.
+			app.leave()
 			if life.leave() {
 				logger("main").Info("is told to end", "signal", got.String())
 				continue
@@ -168,16 +169,25 @@ func serve(f *flags, settings *sidecar.Settings, stderr io.Writer) int {
 			logger("main").Info("ends", "signal", got.String())
 		case <-life.asked:
 			logger("main").Info("is told to end", "because", "/quitquitquit")
+			app.leave()
 			life.leave()
 			continue
 		case <-life.over:
 			logger("main").Info("ends")
+		case <-app.ready:
+			if agent.Ready() == nil {
+				app.start()
+			}
+			continue
+		case <-app.ended:
+			logger("main").Info("ends", "because", "the application has ended", "code", app.code)
 		case <-s.quit:
 			logger("main").Info("ends", "because", s.why)
 		}
+		code := app.end()
 		life.end()
 		s.close()
-		return 0
+		return code
 	}
 }
 

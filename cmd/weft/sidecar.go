@@ -18,7 +18,7 @@ const sidecarHead = `weft %[1]s is %[2]s of a mesh in one process: proxy and age
 gets and renews its certificate, and answers kubelets and Prometheus. What injection writes into a pod's environment is read; each flag below stands for a variable, and counts before it.
 
 Usage:
-  weft %[1]s [flags]
+  weft %[1]s [flags] [-- COMMAND ARGUMENTS]
 
 Examples:
   weft %[1]s                                           in a pod: all is in the environment and in mounted files
@@ -26,6 +26,8 @@ Examples:
                                                          on a host without Kubernetes: the token is from weftctl token, and good once
   weft %[1]s --discovery 127.0.0.1:15012 --roots roots.pem --state /var/lib/weft --namespace shop --service-account web --interception-mode NONE
                                                          the same again later, by the certificate that it has; nobody redirects traffic to it
+  weft %[1]s --state /var/lib/weft … -- ./app --port 8080
+                                                         start the application when all is ready, and end with it, by its exit code
   weft pilot-agent wait --timeoutSeconds 10              wait until it is ready
   weft pilot-agent request GET /config_dump              ask its admin pages
 
@@ -65,6 +67,7 @@ type agentFlags struct {
 	components  string // levels of single components
 	agentLevel  string
 	asJSON      bool
+	command     []string // the application's
 }
 
 // environment is the process's own.
@@ -123,8 +126,12 @@ func runSidecar(role sidecar.Role, args []string, stdout, stderr io.Writer) int 
 		set.PrintDefaults()
 		return 0
 	}
-	if err == nil && set.NArg() > 0 {
-		err = fmt.Errorf("unexpected argument %q", set.Arg(0))
+	switch n := set.NArg(); {
+	case err != nil || n == 0:
+	case n == len(args) || args[len(args)-n-1] != "--":
+		err = fmt.Errorf("unexpected argument %q: the application's command stands behind --", set.Arg(0))
+	default:
+		a.command = set.Args()
 	}
 	if err == nil && len(labels) > 0 {
 		a.env["ISTIO_METAJSON_LABELS"], err = over(a.env["ISTIO_METAJSON_LABELS"], labels)
@@ -207,7 +214,7 @@ func (a *agentFlags) settings(role sidecar.Role, stderr io.Writer) (*flags, *sid
 	if err != nil {
 		return nil, nil, err
 	}
-	f.configYAML = ""
+	f.configYAML, f.command = "", a.command
 	if f.made, err = s.Bootstrap(); err != nil {
 		return nil, nil, err
 	}

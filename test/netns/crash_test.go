@@ -115,6 +115,24 @@ func TestWhatIsMissing(t *testing.T) {
 		t.Errorf("no module: %d, %q", code, said)
 	}
 	p.clean(t)
+	p.run("iptables-nft", "-t", "nat", "-N", "THEIRS")
+	p.run("nft", "add rule ip nat THEIRS numgen inc mod 2 0 accept")
+	for _, verb := range []string{"apply", "check", "clean"} {
+		if code, said := p.command("", append([]string{verb, "--force-iptables-binary", "nft", "--backend", "iptables"}, sidecarArgs...)...); code != 1 || !strings.Contains(said, "move those to a table of their own") {
+			t.Errorf("a table that iptables cannot show: %s: %d, %q", verb, code, said)
+		}
+	}
+	p.run("nft", "delete table ip nat")
+	none := map[string]string{}
+	for _, name := range []string{"iptables-nft-save", "ip6tables-nft-save", "iptables-save", "ip6tables-save"} {
+		none[name] = `echo 'iptables v1.8.9 (nf_tables): Could not fetch rule set generation id: Invalid argument' >&2; exit 4`
+	}
+	old := p.instead(none)
+	for _, c := range []struct{ verb, want string }{{"apply", "captured by iptables-legacy: the kernel has no nftables"}, {"check", "as planned"}, {"clean", "taken away: rules by iptables-legacy"}} {
+		if code, said := p.command(old, append([]string{c.verb}, sidecarArgs...)...); code != 0 || !strings.Contains(said, c.want) {
+			t.Errorf("no nftables in the kernel: %s: %d, %q", c.verb, code, said)
+		}
+	}
 	for name, o := range backends {
 		c := exec.Command(program(t), append(append([]string{"capture", "apply"}, flags(o)...), sidecarArgs...)...)
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
@@ -132,6 +150,15 @@ func TestWhatIsMissing(t *testing.T) {
 		t.Errorf("somebody has the port: %d, %q", code, said)
 	}
 	l.Close()
+	var packets net.PacketConn
+	p.do(func() (err error) {
+		packets, err = net.ListenPacket("udp", "127.0.0.1:15053")
+		return err
+	})
+	if code, said := p.command("", append([]string{"apply", "--redirect-dns", "--capture-all-dns"}, sidecarArgs...)...); code != 1 || !strings.Contains(said, "port 15053 is held by a program of user 0") {
+		t.Errorf("somebody has the port for questions: %d, %q", code, said)
+	}
+	packets.Close()
 	if left := ours(p.everything()); len(left) > 0 {
 		t.Errorf("what could not be applied was:\n%s", strings.Join(left, ""))
 	}

@@ -45,7 +45,7 @@ var pods atomic.Int32
 
 func newPod(t testing.TB) *pod {
 	t.Helper()
-	n := int(pods.Add(1))
+	n := int(pods.Add(1))%250 + 1 // earlier pods are gone by then
 	p := &pod{t: t, number: n, ip: fmt.Sprintf("10.77.%d.2", n), ip6: fmt.Sprintf("fd77:%d::2", n), world: fmt.Sprintf("10.77.%d.1", n), world6: fmt.Sprintf("fd77:%d::1", n)}
 	var err error
 	if p.dir, err = os.MkdirTemp(folder, "pod"); err == nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -137,6 +138,62 @@ func TestTraffic(t *testing.T) {
 			}
 		}
 		p.udp(t)
+
+		var r capture.Report
+		code, said := p.command("", append(append([]string{"check", "-o", "json"}, flags(o)...), sidecarArgs...)...)
+		if err := json.Unmarshal([]byte(said), &r); code != 0 || err != nil || !r.OK() || len(r.Escapes) == 0 {
+			t.Errorf("check ends with %d and says, %v, %s", code, err, said)
+		}
+
+		// Without the rules all is as if there had never been any (hazard 95).
+		p.clean(t)
+		for _, to := range []string{p.world + ":7001", "[" + p.world6 + "]:7001", "10.89.0.1:7001"} {
+			if got := p.way(root, to); got != "straight" {
+				t.Errorf("cleaned: %s: %s", to, got)
+			}
+		}
+		if from, err := came(net.DialTimeout("tcp", net.JoinHostPort(p.ip, fmt.Sprint(application)), deadline)); err != nil || !strings.HasPrefix(from, p.world+":") {
+			t.Errorf("cleaned: the application sees %q, %v", from, err)
+		}
+	})
+}
+
+// With STRICT nothing that is captured comes to the application in plain text; what is excluded does, and is said to escape (hazard 93).
+func TestStrict(t *testing.T) {
+	eachBackend(t, func(t *testing.T, o capture.Options) {
+		for _, mode := range []string{"REDIRECT", "TPROXY"} {
+			p := newPod(t)
+			p.weft(strings.NewReplacer("filter_chain_match: {prefix_ranges:", "filter_chain_match: {transport_protocol: tls, prefix_ranges:",
+				"    - {name: original,", `    - {name: tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector}}`+"\n    - {name: original,").Replace(p.sidecar(mode == "TPROXY")))
+			all := p.capture(o, append([]string{"-m", mode}, sidecarArgs...)...)
+			ca := authority.New(t, t.TempDir())
+			certificate := ca.Issue("server", []string{"server.test"}, nil)
+			go whence(tls.NewListener(p.listen(t, fmt.Sprintf(":%d", application)), &tls.Config{Certificates: []tls.Certificate{certificate}}))
+			go whence(p.listen(t, ":9000"))
+			go whence(p.listen(t, ":15021"))
+			for _, ip := range []string{p.ip, p.ip6} {
+				plain, err := net.DialTimeout("tcp", net.JoinHostPort(ip, "9000"), deadline)
+				if err == nil {
+					fmt.Fprint(plain, "GET / HTTP/1.1\r\n\r\n")
+				}
+				if from, err := came(plain, err); err != io.EOF && !isReset(err) {
+					t.Errorf("%s, plain text: the application says %q, %v", mode, from, err)
+				}
+				secure, err := net.DialTimeout("tcp", net.JoinHostPort(ip, fmt.Sprint(application)), deadline)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if from, err := came(tls.Client(secure, &tls.Config{RootCAs: ca.Pool(), ServerName: "server.test"}), nil); err != nil || !strings.HasPrefix(from, "127.0.0.6:") && !strings.HasPrefix(from, "[::6]:") {
+					t.Errorf("%s, TLS: the application sees %q, %v", mode, from, err)
+				}
+				if from, err := came(net.DialTimeout("tcp", net.JoinHostPort(ip, "15021"), deadline)); err != nil || !strings.HasPrefix(from, p.world) && !strings.HasPrefix(from, "["+p.world6) {
+					t.Errorf("%s, an excluded port: the application sees %q, %v", mode, from, err)
+				}
+			}
+			if r := p.check(all); !strings.Contains(r.String(), "inbound connections to the ports 15090, 15021, 15020") {
+				t.Errorf("%s: not said to escape:\n%s", mode, r)
+			}
+		}
 	})
 }
 
