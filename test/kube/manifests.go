@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -151,11 +152,13 @@ func (c *Cluster) want(method, path, kind string, body []byte) []byte {
 	return text
 }
 
+var comment = regexp.MustCompile(`(?m)^\s*#.*$`)
+
 // each reads manifests.
 func (c *Cluster) each(manifests string, do func(head, []byte)) {
 	c.t.Helper()
 	for text := range strings.SplitSeq("\n"+manifests, "\n---") {
-		if strings.TrimSpace(text) == "" {
+		if strings.TrimSpace(comment.ReplaceAllString(text, "")) == "" {
 			continue
 		}
 		var h head
