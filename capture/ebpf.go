@@ -66,6 +66,9 @@ func applyPrograms(o Options) error {
 	if err != nil {
 		return err
 	}
+	if err := applyRoutes(Plan{IPv6: o.IPv6}); err != nil { // the address that the proxy talks to the application from
+		return err
+	}
 	if err := bpf.Attach(bpf.Workload{Cgroup: o.Cgroup, NetNS: "/proc/thread-self/ns/net", Pins: dir}, c); err != nil {
 		return err
 	}

@@ -172,10 +172,8 @@ func (r *reader) options(h Host) Options {
 	switch {
 	case o.Backend == BackendEBPF && o.Cgroup == "":
 		r.wrong("cgroup", "want the folder of the workload's cgroup, for --backend ebpf, such as /sys/fs/cgroup/kubepods/podUID")
-	case o.Backend != BackendEBPF && o.Cgroup != "":
-		r.wrong("cgroup", "it is for --backend ebpf")
-	case o.Backend != BackendEBPF && o.ShortCuts:
-		r.wrong("short-cuts", "it is for --backend ebpf")
+	case o.Backend != BackendEBPF && (o.Cgroup != "" || o.ShortCuts):
+		o.Warnings = append(o.Warnings, "--cgroup and --short-cuts are for --backend ebpf: nothing is done with them")
 	}
 	r.oneOf("force-iptables-binary", o.Binary, "", "legacy", "nft")
 	r.oneOf("output", o.Output, forms...)

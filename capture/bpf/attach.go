@@ -131,12 +131,15 @@ func attach(w Workload, k *kernelObjects, shortCuts bool) (set attached, err err
 
 // pin has the file system keep what is attached, in the place of what it has kept before.
 func (a attached) pin(dir string, m *kernelMaps) error {
+	there := dir
+	for _, err := os.Stat(there); err != nil && there != filepath.Dir(there); _, err = os.Stat(there) {
+		there = filepath.Dir(there)
+	}
+	if !isBPF(there) {
+		return fmt.Errorf("bpf: %w: %s is in no BPF file system: mount one (mount -t bpf bpf /sys/fs/bpf)", ErrUnsupported, dir)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("bpf: %w", err)
-	}
-	if !isBPF(dir) {
-		os.Remove(dir)
-		return fmt.Errorf("bpf: %w: %s is in no BPF file system: mount one (mount -t bpf bpf /sys/fs/bpf)", ErrUnsupported, dir)
 	}
 	for name, one := range map[string]*ebpf.Map{"wanted": m.Wanted, "flows": m.Flows, "listeners": m.Listeners} {
 		if err := one.Pin(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrExist) {

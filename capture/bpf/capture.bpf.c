@@ -401,7 +401,8 @@ SEC("sockops") int follows(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
-// original answers the proxy's question where a connection was to go, as the kernel does after a REDIRECT.
+// original answers the proxy's question where a connection was to go that went out, as the kernel does after a REDIRECT. What has come in has the address
+// that it came to.
 SEC("cgroup/getsockopt") int original(struct bpf_sockopt *ctx)
 {
 	if (ctx->optname != SO_ORIGINAL_DST || (ctx->level != SOL_IP && ctx->level != SOL_IPV6) || !ctx->sk)
@@ -451,6 +452,9 @@ SEC("sk_lookup") int inbound(struct bpf_sk_lookup *ctx)
 	__u16 port = ctx->local_port;
 	if (port == inbound_port || port == outbound_port)
 		return SK_PASS;
+	__u8 *of_port = bpf_map_lookup_elem(&inbound_ports, &port);
+	if (of_port ? *of_port == LEFT : !all_inbound)
+		return SK_PASS;
 	struct place from = {side(ctx, remote), bpf_ntohs(ctx->remote_port), 0};
 	if (is_here(&from.ip)) {
 		// Who is in the workload himself talks with it as he likes, but for the proxy that calls its own address.
@@ -458,9 +462,6 @@ SEC("sk_lookup") int inbound(struct bpf_sk_lookup *ctx)
 		if (!to || to->why != SELF)
 			return SK_PASS;
 	}
-	__u8 *of_port = bpf_map_lookup_elem(&inbound_ports, &port);
-	if (of_port ? *of_port == LEFT : !all_inbound)
-		return SK_PASS;
 	__u32 at = ctx->family == AF_INET6;
 	struct bpf_sock *sk = bpf_map_lookup_elem(&listeners, &at);
 	if (!sk && !at) { // one of IPv6 may be for both
