@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+
+	"github.com/weftmesh/weft/capture/bpf"
 )
 
 // backend is who carries a plan out.
@@ -46,13 +48,18 @@ func (b byXTables) each(p Plan, do func(f Family, is state) error) error {
 }
 
 func (b byXTables) apply(p Plan, force bool) error {
-	return b.each(p, func(f Family, is state) error {
-		text := p.replace(f, is, force)
-		if text == "" {
-			return nil
-		}
-		return b.restore(f, text)
+	texts := map[Family]string{}
+	// Both are read before either is written: what cannot be read is found out while nobody is captured half.
+	err := b.each(p, func(f Family, is state) error {
+		texts[f] = p.replace(f, is, force)
+		return nil
 	})
+	for _, f := range []Family{IPv4, IPv6} {
+		if err == nil && texts[f] != "" {
+			err = b.restore(f, texts[f])
+		}
+	}
+	return err
 }
 
 func (b byXTables) compare(p Plan) (Difference, error) {
@@ -171,14 +178,27 @@ func choose(o Options) (chosen backend, why string, others []backend, err error)
 // iptables) or for all (by nftables), and rules of ours that another backend has are taken away afterwards. After an error the same call mends
 // what stands half, and Clean takes it away. It returns who carried it out and why.
 func Apply(o Options) (string, error) {
+	if err := held(o.Settings); err != nil {
+		return "", err
+	}
+	without := ""
+	if o.Backend == BackendEBPF {
+		err := applyPrograms(o)
+		if err == nil {
+			return "ebpf, as asked", nil
+		}
+		if !errors.Is(err, bpf.ErrUnsupported) {
+			return "", err
+		}
+		// One line says why, and rules carry on.
+		without, o.Backend = fmt.Sprintf(" (not by ebpf: %v)", err), BackendAuto
+	}
 	b, why, others, err := choose(o)
 	if err != nil {
 		return "", err
 	}
+	why += without
 	p := Make(o.Settings)
-	if err := held(o.Settings); err != nil {
-		return why, err
-	}
 	half := func(err error) error {
 		return fmt.Errorf("%w (what was done before that stands: apply again, or weft capture clean)", err)
 	}
@@ -193,6 +213,9 @@ func Apply(o Options) (string, error) {
 		if there, err := other.clean(); there && err != nil { // where it cannot be looked, it cannot have been used
 			return why, half(fmt.Errorf("rules that %s has from before: %w", other.name(), err))
 		}
+	}
+	if _, err := cleanPrograms(); err != nil {
+		return why, half(err)
 	}
 	if p.Mark == 0 { // it may have been TPROXY before
 		if err := cleanRoutes(Plan{Mark: o.Mark, RouteTable: o.RouteTable, IPv6: p.IPv6}); err != nil {
@@ -215,6 +238,11 @@ func Clean(o Options) ([]string, error) {
 		case there:
 			done = append(done, b.name())
 		}
+	}
+	if there, err := cleanPrograms(); err != nil {
+		errs = append(errs, err)
+	} else if there {
+		done = append(done, BackendEBPF)
 	}
 	if err := cleanRoutes(Plan{Mark: o.Mark, RouteTable: o.RouteTable}); err != nil {
 		errs = append(errs, err)

@@ -37,6 +37,9 @@ const maxConnections = 20
 
 // Check holds the kernel against the settings, and says what escapes.
 func Check(o Options) (Report, error) {
+	if o.Backend == BackendEBPF {
+		return checkPrograms(o)
+	}
 	b, why, others, err := choose(o)
 	if err != nil {
 		return Report{}, err

@@ -17,7 +17,7 @@ var examples = map[string]string{
 	"envoy-port": "1", "inbound-capture-port": "2", "inbound-tunnel-port": "3", "proxy-uid": "4", "proxy-gid": "5", "istio-inbound-interception-mode": "TPROXY",
 	"istio-inbound-ports": "*", "istio-local-exclude-ports": "6", "istio-exclude-interfaces": "eth9", "istio-service-cidr": "10.0.0.0/8", "istio-service-exclude-cidr": "10.1.0.0/16",
 	"istio-outbound-ports": "7", "istio-local-outbound-ports-exclude": "8", "kube-virt-interfaces": "vir0", "istio-inbound-tproxy-mark": "9", "istio-inbound-tproxy-route-table": "10",
-	"iptables-probe-port": "11", "probe-timeout": "12s", "network-namespace": "/x", "force-iptables-binary": "legacy", "backend": "nftables", "output": "json", "capture-all-dns": "true",
+	"iptables-probe-port": "11", "probe-timeout": "12s", "network-namespace": "/x", "force-iptables-binary": "legacy", "backend": "nftables", "cgroup": "/x", "output": "json", "capture-all-dns": "true",
 	"log_output_level": "default:debug", "log_stacktrace_level": "x", "log_caller": "x", "log_target": "x",
 }
 
@@ -80,7 +80,7 @@ func TestRefused(t *testing.T) {
 		{"-c a\"b", "is no name of an interface"},
 		{"--redirect-dns=yes", "want true or false"},
 		{"--probe-timeout 0", "want a duration such as 5s"},
-		{"--backend ebpf", "want one of auto, iptables, nftables"},
+		{"--backend xdp", "want one of auto, iptables, nftables, ebpf"},
 		{"--force-iptables-binary x", "want one of legacy, nft"},
 		{"-o xml", `"xml" is no port`},
 		{"--no-such-flag", "flag provided but not defined"},

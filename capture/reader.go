@@ -167,7 +167,14 @@ func (r *reader) options(h Host) Options {
 	if r.is("native-nftables") {
 		o.Backend = BackendNFTables
 	}
-	r.oneOf("backend", o.Backend, BackendAuto, BackendIPTables, BackendNFTables)
+	r.oneOf("backend", o.Backend, BackendAuto, BackendIPTables, BackendNFTables, BackendEBPF)
+	o.Cgroup, o.ShortCuts = r.values["cgroup"], r.is("short-cuts")
+	switch {
+	case o.Backend == BackendEBPF && o.Cgroup == "":
+		r.wrong("cgroup", "want the folder of the workload's cgroup, for --backend ebpf, such as /sys/fs/cgroup/kubepods/podUID")
+	case o.Backend != BackendEBPF && (o.Cgroup != "" || o.ShortCuts):
+		o.Warnings = append(o.Warnings, "--cgroup and --short-cuts are for --backend ebpf: nothing is done with them")
+	}
 	r.oneOf("force-iptables-binary", o.Binary, "", "legacy", "nft")
 	r.oneOf("output", o.Output, forms...)
 	o.IPv6 = r.captureIPv6(h, r.is("dual-stack"), &o)

@@ -122,7 +122,9 @@ func (s Settings) check() error {
 // Options are what a command line says: what is captured, and by which means.
 type Options struct {
 	Settings
-	Backend   string // BackendAuto, BackendIPTables or BackendNFTables
+	Backend   string // BackendAuto, BackendIPTables, BackendNFTables or BackendEBPF
+	Cgroup    string // of the application and its proxy, for BackendEBPF: its folder in the unified hierarchy
+	ShortCuts bool   // with BackendEBPF: what is sent to the proxy within the workload goes from socket to socket
 	Binary    string // of iptables: "legacy", "nft", or empty for the one that has rules
 	Namespace string // path of the network namespace, if it is not our own
 	OwnLock   bool   // iptables-legacy locks the namespace and not the host
@@ -142,6 +144,7 @@ const (
 	BackendAuto     = "auto"
 	BackendIPTables = "iptables"
 	BackendNFTables = "nftables"
+	BackendEBPF     = "ebpf"
 )
 
 // Values of Options.Output.

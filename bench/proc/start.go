@@ -60,6 +60,7 @@ type Command struct {
 	Stdout chan<- []byte // lines, each without its end; nil: kept with stderr for Log
 	Enter  func() error  // moves the thread that starts it, into another namespace; nil: it stays
 	User   uint32        // whose it is; 0: ours
+	Cgroup *os.File      // of the unified hierarchy, that it is in from the beginning; nil: ours
 }
 
 // A Process is a started child. It ends with this process at the latest.
@@ -93,6 +94,9 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if c.User != 0 {
 		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: c.User, Gid: c.User}
+	}
+	if c.Cgroup != nil {
+		p.cmd.SysProcAttr.UseCgroupFD, p.cmd.SysProcAttr.CgroupFD = true, int(c.Cgroup.Fd())
 	}
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = stopLimit

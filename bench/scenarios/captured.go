@@ -45,93 +45,131 @@ func (k captured) measure(ctx context.Context, s *Stage, c rivals.Contestant) (S
 	if os.Geteuid() != 0 {
 		return Sample{Absent: "network namespaces and captured traffic want root"}, nil
 	}
-	g, err := ground.New()
+	one, err := k.pass(ctx, s, c, rules{s})
 	if err != nil {
 		return Sample{}, err
 	}
-	defer g.Close()
-	client, err := g.Plot("client")
-	if err != nil {
-		return Sample{}, err
-	}
-	server, err := g.Plot("server")
-	if err != nil {
-		return Sample{}, err
-	}
-	dir, err := os.MkdirTemp("", "weft-bench-captured")
-	if err != nil {
-		return Sample{}, fmt.Errorf("scenarios: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	if err := shared(dir); err != nil {
-		return Sample{}, err
-	}
-	said := make(chan []byte, 1)
-	answers, err := proc.Start(ctx, proc.Command{Path: s.self, Args: []string{"-role", OpenUpstreamRole}, Stdout: said, CPUs: []int{s.loadCPU}, Enter: server.Enter, Env: childEnv})
-	if err != nil {
-		return Sample{}, err
-	}
-	defer answers.Stop(nil)
-	line, err := s.hear(ctx, answers, said, childLimit)
-	if err != nil {
-		return Sample{}, fmt.Errorf("scenarios: upstream: %w", err)
-	}
-	var ports upstream.Ports
-	if err := json.Unmarshal(line, &ports); err != nil {
-		return Sample{}, fmt.Errorf("scenarios: upstream: %w", err)
-	}
-	spec := load.Spec{Address: server.IP, Port: ports.HTTP, Protocol: load.HTTP1, Path: upstream.Path1K, Body: upstream.Size1K, Conns: k.conns, Rate: k.rate, Warm: s.Warm, Measure: s.Measure}
-	alone, err := s.loadIn(ctx, client, spec)
-	if err != nil {
-		return Sample{}, err
-	}
-	if wrong := judge(spec, alone, false); wrong != "" {
-		return Sample{Invalid: "without a mesh: " + wrong}, nil
-	}
-	for _, side := range []struct {
-		at   *ground.Plot
-		text string
-	}{{server, inboundText(ports.HTTP)}, {client, outboundText(server, ports.HTTP)}} {
-		if err := s.capture(ctx, side.at); err != nil {
-			return Sample{}, err
-		}
-		p, err := s.sidecar(ctx, c, side.at, dir, strings.ReplaceAll(side.text, "@DIR@", dir))
-		if err != nil {
-			return Sample{}, err
-		}
-		defer p.Stop(nil)
-		spec.Watch = append(spec.Watch, p.PID())
-	}
-	through, err := s.loadIn(ctx, client, spec)
-	if err != nil {
-		return Sample{}, err
-	}
-	sample := Sample{Load: &through, Invalid: judge(spec, through, false)}
-	var largest int64
-	for _, pid := range spec.Watch {
-		bytes, err := proc.Resident([]int{pid})
-		if err != nil {
-			return Sample{}, err
-		}
-		largest = max(largest, bytes)
-	}
-	if through.Requests > 0 {
-		perSidecar := float64(through.Cost.Nanoseconds()) / float64(through.Requests) / float64(len(spec.Watch)) / 1e3
-		sample.Values = []float64{perSidecar, float64(largest) / 1e6, micros(through.P50 - alone.P50), micros(through.P99 - alone.P99)}
+	sample := Sample{Load: &one.through, Invalid: one.wrong}
+	if one.wrong == "" {
+		sample.Values = []float64{one.cost, one.resident, micros(one.through.P50 - one.alone.P50), micros(one.through.P99 - one.alone.P99)}
 	}
 	return sample, nil
 }
 
+// passed is what was seen of traffic through two sidecars.
+type passed struct {
+	alone, through load.Result
+	wrong          string  // why it must not be used
+	cost           float64 // of one sidecar, µs a request
+	resident       float64 // of the larger one, MB
+}
+
+// capturing has the kernel bring a namespace's traffic to its sidecar, and says in which cgroup processes have to be for that; nil: in any.
+type capturing interface {
+	capture(ctx context.Context, at *ground.Plot) (cgroup *os.File, err error)
+}
+
+// rules capture as Istio does, by weft that was built with this, for whoever is measured.
+type rules struct{ *Stage }
+
+func (r rules) capture(ctx context.Context, at *ground.Plot) (*os.File, error) {
+	out, err := exec.CommandContext(ctx, r.Weft, "capture", "apply", "--network-namespace", at.Path(), "-i", "*", "-b", "*", "-d", "15090,15021,15020").CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("scenarios: capturing the traffic of %s: %w: %s", at.Name, err, out)
+	}
+	return nil, nil
+}
+
+// pass measures once.
+func (k captured) pass(ctx context.Context, s *Stage, c rivals.Contestant, by capturing) (one passed, err error) {
+	g, err := ground.New()
+	if err != nil {
+		return one, err
+	}
+	defer g.Close()
+	client, err := g.Plot("client")
+	if err != nil {
+		return one, err
+	}
+	server, err := g.Plot("server")
+	if err != nil {
+		return one, err
+	}
+	dir, err := os.MkdirTemp("", "weft-bench-captured")
+	if err != nil {
+		return one, fmt.Errorf("scenarios: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if err := shared(dir); err != nil {
+		return one, err
+	}
+	said := make(chan []byte, 1)
+	answers, err := proc.Start(ctx, proc.Command{Path: s.self, Args: []string{"-role", OpenUpstreamRole}, Stdout: said, CPUs: []int{s.loadCPU}, Enter: server.Enter, Env: childEnv})
+	if err != nil {
+		return one, err
+	}
+	defer answers.Stop(nil)
+	line, err := s.hear(ctx, answers, said, childLimit)
+	if err != nil {
+		return one, fmt.Errorf("scenarios: upstream: %w", err)
+	}
+	var ports upstream.Ports
+	if err := json.Unmarshal(line, &ports); err != nil {
+		return one, fmt.Errorf("scenarios: upstream: %w", err)
+	}
+	spec := load.Spec{Address: server.IP, Port: ports.HTTP, Protocol: load.HTTP1, Path: upstream.Path1K, Body: upstream.Size1K, Conns: k.conns, Rate: k.rate, Warm: s.Warm, Measure: s.Measure}
+	if one.alone, err = s.loadIn(ctx, client, nil, spec); err != nil {
+		return one, err
+	}
+	if one.wrong = judge(spec, one.alone, false); one.wrong != "" {
+		one.wrong = "without a mesh: " + one.wrong
+		return one, nil
+	}
+	var cgroup *os.File // the client's
+	for _, side := range []struct {
+		at   *ground.Plot
+		text string
+	}{{server, inboundText(ports.HTTP)}, {client, outboundText(server, ports.HTTP)}} {
+		if cgroup, err = by.capture(ctx, side.at); err != nil {
+			return one, err
+		}
+		if cgroup != nil {
+			defer cgroup.Close()
+		}
+		p, err := s.sidecar(ctx, c, side.at, cgroup, dir, strings.ReplaceAll(side.text, "@DIR@", dir))
+		if err != nil {
+			return one, err
+		}
+		defer p.Stop(nil)
+		spec.Watch = append(spec.Watch, p.PID())
+	}
+	if one.through, err = s.loadIn(ctx, client, cgroup, spec); err != nil {
+		return one, err
+	}
+	one.wrong = judge(spec, one.through, false)
+	for _, pid := range spec.Watch {
+		bytes, err := proc.Resident([]int{pid})
+		if err != nil {
+			return one, err
+		}
+		one.resident = max(one.resident, float64(bytes)/1e6)
+	}
+	if one.through.Requests > 0 {
+		one.cost = float64(one.through.Cost.Nanoseconds()) / float64(one.through.Requests) / float64(len(spec.Watch)) / 1e3
+	}
+	return one, nil
+}
+
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// loadIn is load in a namespace.
-func (s *Stage) loadIn(ctx context.Context, at *ground.Plot, spec load.Spec) (r load.Result, err error) {
+// loadIn is load in a namespace, and in a cgroup, if there is one.
+func (s *Stage) loadIn(ctx context.Context, at *ground.Plot, cgroup *os.File, spec load.Spec) (r load.Result, err error) {
 	input, err := json.Marshal(spec)
 	if err != nil {
 		return r, fmt.Errorf("scenarios: load: %w", err)
 	}
 	said := make(chan []byte, 1)
-	child, err := proc.Start(ctx, proc.Command{Path: s.self, Args: []string{"-role", LoadRole}, Input: input, Stdout: said, CPUs: []int{s.loadCPU}, Enter: at.Enter, Env: childEnv})
+	child, err := proc.Start(ctx, proc.Command{Path: s.self, Args: []string{"-role", LoadRole}, Input: input, Stdout: said, CPUs: []int{s.loadCPU}, Enter: at.Enter, Cgroup: cgroup, Env: childEnv})
 	if err != nil {
 		return r, err
 	}
@@ -146,22 +184,13 @@ func (s *Stage) loadIn(ctx context.Context, at *ground.Plot, spec load.Spec) (r 
 	return r, nil
 }
 
-// capture has a namespace's traffic captured, by weft that was built with this, for whoever is measured.
-func (s *Stage) capture(ctx context.Context, at *ground.Plot) error {
-	out, err := exec.CommandContext(ctx, s.Weft, "capture", "apply", "--network-namespace", at.Path(), "-i", "*", "-b", "*", "-d", "15090,15021,15020").CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("scenarios: capturing the traffic of %s: %w: %s", at.Name, err, out)
-	}
-	return nil
-}
-
 // sidecar starts a contestant in a namespace, as the user whose traffic is not captured, and waits until it is ready.
-func (s *Stage) sidecar(ctx context.Context, c rivals.Contestant, at *ground.Plot, dir, text string) (*proc.Process, error) {
+func (s *Stage) sidecar(ctx context.Context, c rivals.Contestant, at *ground.Plot, cgroup *os.File, dir, text string) (*proc.Process, error) {
 	file := filepath.Join(dir, at.Name+".yaml")
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return nil, fmt.Errorf("scenarios: %w", err)
 	}
-	p, err := proc.Start(ctx, proc.Command{Path: c.Path(), Args: []string{"-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "error"}, CPUs: []int{s.proxyCPU}, Enter: at.Enter, User: sidecarUser})
+	p, err := proc.Start(ctx, proc.Command{Path: c.Path(), Args: []string{"-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "error"}, CPUs: []int{s.proxyCPU}, Enter: at.Enter, Cgroup: cgroup, User: sidecarUser})
 	if err != nil {
 		return nil, err
 	}

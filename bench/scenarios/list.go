@@ -101,6 +101,11 @@ func All() []Scenario {
 			{"added to the median", "µs", []Target{of("envoy", 0.6)}},
 			{"added to the p99", "µs", []Target{of("envoy", 0.6)}},
 		}, captured{rate: 1000, conns: 16}},
+		{"sidecars-short-cuts", "The same, captured by programs, what the application sends its proxy going from socket to socket", []Measure{
+			{"median beside the same without", "×", []Target{atMost(0.85)}},
+			{"median", "µs", nil},
+			{"p99 beside the same without", "×", nil},
+		}, shortened{captured{rate: 1000, conns: 16}}},
 		{"quota-0.2", "2,000 requests a second within 0.2 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.2, rate: 2000, conns: 64}},
 		{"quota-0.5", "2,000 requests a second within 0.5 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.5, rate: 2000, conns: 64}},
 	}

@@ -131,12 +131,15 @@ func attach(w Workload, k *kernelObjects, shortCuts bool) (set attached, err err
 
 // pin has the file system keep what is attached, in the place of what it has kept before.
 func (a attached) pin(dir string, m *kernelMaps) error {
+	there := dir
+	for _, err := os.Stat(there); err != nil && there != filepath.Dir(there); _, err = os.Stat(there) {
+		there = filepath.Dir(there)
+	}
+	if !isBPF(there) {
+		return fmt.Errorf("bpf: %w: %s is in no BPF file system: mount one (mount -t bpf bpf /sys/fs/bpf)", ErrUnsupported, dir)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("bpf: %w", err)
-	}
-	if !isBPF(dir) {
-		os.Remove(dir)
-		return fmt.Errorf("bpf: %s is in no BPF file system: mount one (mount -t bpf bpf /sys/fs/bpf)", dir)
 	}
 	for name, one := range map[string]*ebpf.Map{"wanted": m.Wanted, "flows": m.Flows, "listeners": m.Listeners} {
 		if err := one.Pin(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrExist) {
@@ -224,13 +227,18 @@ func isBPF(dir string) bool {
 	return unix.Statfs(dir, &s) == nil && s.Type == unix.BPF_FS_MAGIC
 }
 
+// ErrUnsupported is that this kernel, or what we may do of it, has not what is wanted: rules can do what programs cannot.
+var ErrUnsupported = errors.New("this kernel has not what programs want")
+
 // explained says of an error of the kernel's what to do.
 func explained(err error) error {
 	switch {
+	case errors.Is(err, unix.ENOSYS):
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("%w: it wants CAP_BPF, CAP_NET_ADMIN and, of older kernels, CAP_SYS_ADMIN", err)
+		return fmt.Errorf("%w: %w: it wants CAP_BPF, CAP_NET_ADMIN and, of older kernels, CAP_SYS_ADMIN", ErrUnsupported, err)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, ebpf.ErrNotSupported):
-		return fmt.Errorf("%w: it wants Linux 5.9 or newer with CONFIG_CGROUP_BPF, and a cgroup of the unified hierarchy", err)
+		return fmt.Errorf("%w: %w: it wants Linux 5.9 or newer with CONFIG_CGROUP_BPF, and a cgroup of the unified hierarchy", ErrUnsupported, err)
 	}
 	return err
 }

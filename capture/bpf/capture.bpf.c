@@ -45,7 +45,7 @@ struct prefix {
 
 // settings are what Go says once, before anything is attached: Config in config.go has the meanings.
 volatile const __u16 outbound_port, inbound_port, names_port;
-volatile const __u8 all_outbound, all_inbound, names, shortcuts;
+volatile const __u8 all_outbound, all_inbound, names, shortcuts, only_ipv4;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -195,6 +195,8 @@ static __always_inline int is_owner(void)
 // decide says what becomes of who wants to go there: 0 nothing, or OUT, SELF, NAMES. The order is that of Istio's chain ISTIO_OUTPUT.
 static __always_inline int decide(const struct address *to, __u16 port, int stream, const struct address *from)
 {
+	if (only_ipv4 && !is_mapped(to))
+		return 0;
 	__u8 *of_port = bpf_map_lookup_elem(&outbound_ports, &port);
 	if (of_port && *of_port == LEFT)
 		return 0;
@@ -399,7 +401,8 @@ SEC("sockops") int follows(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
-// original answers the proxy's question where a connection was to go, as the kernel does after a REDIRECT.
+// original answers the proxy's question where a connection was to go that went out, as the kernel does after a REDIRECT. What has come in has the address
+// that it came to.
 SEC("cgroup/getsockopt") int original(struct bpf_sockopt *ctx)
 {
 	if (ctx->optname != SO_ORIGINAL_DST || (ctx->level != SOL_IP && ctx->level != SOL_IPV6) || !ctx->sk)
@@ -444,8 +447,13 @@ SEC("sk_lookup") int inbound(struct bpf_sk_lookup *ctx)
 {
 	if (ctx->protocol != IPPROTO_TCP || (ctx->family != AF_INET && ctx->family != AF_INET6))
 		return SK_PASS;
+	if (only_ipv4 && ctx->family == AF_INET6)
+		return SK_PASS;
 	__u16 port = ctx->local_port;
 	if (port == inbound_port || port == outbound_port)
+		return SK_PASS;
+	__u8 *of_port = bpf_map_lookup_elem(&inbound_ports, &port);
+	if (of_port ? *of_port == LEFT : !all_inbound)
 		return SK_PASS;
 	struct place from = {side(ctx, remote), bpf_ntohs(ctx->remote_port), 0};
 	if (is_here(&from.ip)) {
@@ -454,9 +462,6 @@ SEC("sk_lookup") int inbound(struct bpf_sk_lookup *ctx)
 		if (!to || to->why != SELF)
 			return SK_PASS;
 	}
-	__u8 *of_port = bpf_map_lookup_elem(&inbound_ports, &port);
-	if (of_port ? *of_port == LEFT : !all_inbound)
-		return SK_PASS;
 	__u32 at = ctx->family == AF_INET6;
 	struct bpf_sock *sk = bpf_map_lookup_elem(&listeners, &at);
 	if (!sk && !at) { // one of IPv6 may be for both

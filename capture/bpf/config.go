@@ -25,6 +25,7 @@ type Config struct {
 	AllInbound         bool           // all that comes in
 	InboundPorts       []uint16       // what comes in there
 	LeftInboundPorts   []uint16       // and what is left alone
+	OnlyIPv4           bool           // IPv6 is left alone, both ways
 	ShortCuts          bool           // what is sent within the workload goes from socket to socket
 }
 
@@ -59,7 +60,7 @@ func (c *Config) constants(s *kernelSpecs) error {
 		value any
 	}{
 		{s.OutboundPort, c.OutboundPort}, {s.InboundPort, c.InboundPort}, {s.NamesPort, c.NamesPort},
-		{s.AllOutbound, c.AllOutbound}, {s.AllInbound, c.AllInbound}, {s.Names, c.NamesPort != 0}, {s.Shortcuts, c.ShortCuts},
+		{s.AllOutbound, c.AllOutbound}, {s.AllInbound, c.AllInbound}, {s.Names, c.NamesPort != 0}, {s.Shortcuts, c.ShortCuts}, {s.OnlyIpv4, c.OnlyIPv4},
 	} {
 		if err := one.of.Set(one.value); err != nil {
 			return fmt.Errorf("bpf: %w", err)

@@ -70,6 +70,7 @@ const (
 	kernelVarInboundPort   = "inbound_port"
 	kernelVarNames         = "names"
 	kernelVarNamesPort     = "names_port"
+	kernelVarOnlyIpv4      = "only_ipv4"
 	kernelVarOutboundPort  = "outbound_port"
 	kernelVarShortcuts     = "shortcuts"
 )
@@ -157,6 +158,7 @@ type kernelVariableSpecs struct {
 	InboundPort  *ebpf.VariableSpec `ebpf:"inbound_port"`
 	Names        *ebpf.VariableSpec `ebpf:"names"`
 	NamesPort    *ebpf.VariableSpec `ebpf:"names_port"`
+	OnlyIpv4     *ebpf.VariableSpec `ebpf:"only_ipv4"`
 	OutboundPort *ebpf.VariableSpec `ebpf:"outbound_port"`
 	Shortcuts    *ebpf.VariableSpec `ebpf:"shortcuts"`
 }
@@ -221,6 +223,7 @@ type kernelVariables struct {
 	InboundPort  *ebpf.Variable `ebpf:"inbound_port"`
 	Names        *ebpf.Variable `ebpf:"names"`
 	NamesPort    *ebpf.Variable `ebpf:"names_port"`
+	OnlyIpv4     *ebpf.Variable `ebpf:"only_ipv4"`
 	OutboundPort *ebpf.Variable `ebpf:"outbound_port"`
 	Shortcuts    *ebpf.Variable `ebpf:"shortcuts"`
 }

@@ -13,6 +13,7 @@ import (
 type Acceptor struct {
 	loop   *Loop
 	fd     int32
+	port   uint16 // of the socket; 0: it has none
 	accept func(*Pending)
 	paused func() // is told each time that accepting stops because no descriptors are left
 	retry  Timer
@@ -27,6 +28,7 @@ type Pending struct {
 	Arrival *Arrival // nil: nothing but the above is known
 	Conn    *Conn    // nil until somebody wanted to see its first bytes; then FD is its own
 	place   *Limit   // that the connection has a place of; nil: of none
+	port    uint16   // of the socket that it was accepted from; 0: it has none, or is not known any more
 }
 
 // Arrival is what was learned of a connection before it got its owner.
@@ -50,6 +52,9 @@ type Gate interface {
 // accepting stops for a while because no descriptors are left.
 func (l *Loop) Listen(fd int, accept func(*Pending), paused func()) (*Acceptor, error) {
 	a := &Acceptor{loop: l, fd: int32(fd), accept: accept, paused: paused}
+	if sa, err := unix.Getsockname(fd); err == nil {
+		a.port = addrPort(sa).Port()
+	}
 	// Exclusive: where loops share one socket (Unix ones cannot have a socket each), a newcomer wakes one of them.
 	if err := l.attach(a.fd, a, unix.EPOLLIN|unix.EPOLLEXCLUSIVE); err != nil {
 		return nil, fmt.Errorf("loop: epoll_ctl: %w", err)
@@ -61,7 +66,7 @@ func (l *Loop) Listen(fd int, accept func(*Pending), paused func()) (*Acceptor, 
 const perTurn = 64
 
 func (a *Acceptor) ready(uint32) {
-	var p Pending
+	p := Pending{port: a.port}
 	for range perTurn {
 		var raw unix.RawSockaddrAny
 		size := uint32(unix.SizeofSockaddrAny)
@@ -137,12 +142,15 @@ func (p *Pending) Local() netip.AddrPort {
 }
 
 // OriginalDestination is where a connection was going before the kernel redirected it to us. A transparent socket takes connections to
-// anywhere as they are; of those it is where they came in. Not valid: the connection came straight to us. Whoever would carry such a one to
-// its destination would connect to himself, again and again.
+// anywhere as they are, and one that a program has chosen (sk_lookup) those to other ports than its own; of those it is where they came in. Not valid: the
+// connection came straight to us. Whoever would carry such a one to its destination would connect to himself, again and again.
 func (p *Pending) OriginalDestination() netip.AddrPort {
 	local := p.Local()
 	if d := redirectedFrom(p.FD); d.IsValid() && d != local {
 		return d
+	}
+	if p.port != 0 && local.Port() != p.port {
+		return local
 	}
 	for _, o := range [...]struct{ level, name int }{{unix.IPPROTO_IP, unix.IP_TRANSPARENT}, {unix.IPPROTO_IPV6, unix.IPV6_TRANSPARENT}} {
 		if on, err := unix.GetsockoptInt(p.FD, o.level, o.name); err == nil && on != 0 {

@@ -123,6 +123,16 @@ func TestWhatIsMissing(t *testing.T) {
 		}
 	}
 	p.run("nft", "delete table ip nat")
+	four := p.instead(nil) // iptables-nft is there, and ip6tables-nft is not
+	for _, name := range []string{"iptables-nft-save", "iptables-nft-restore"} {
+		if err := os.Symlink("/usr/sbin/"+name, filepath.Join(four, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, said := p.command("="+four, append([]string{"apply"}, sidecarArgs...)...); code != 1 || !strings.Contains(said, `"ip6tables-nft-save": executable file not found in $PATH: install it`) || len(ours(p.run("iptables-nft-save"))) > 0 {
+		t.Errorf("no ip6tables: %d, %q", code, said)
+	}
+	p.clean(t)
 	none := map[string]string{}
 	for _, name := range []string{"iptables-nft-save", "ip6tables-nft-save", "iptables-save", "ip6tables-save"} {
 		none[name] = `echo 'iptables v1.8.9 (nf_tables): Could not fetch rule set generation id: Invalid argument' >&2; exit 4`

@@ -39,6 +39,7 @@ type pod struct {
 	number                 int
 	ip, ip6, world, world6 string
 	dir                    string
+	cgroup                 *os.File // that programs start in; nil: that of the tests
 }
 
 var pods atomic.Int32
@@ -284,6 +285,9 @@ func (p *pod) weft(bootstrap string) (log string) {
 	bootstrap = strings.ReplaceAll(bootstrap, "@LOG@", log)
 	c := exec.Command(path, "--config-yaml", bootstrap, "--concurrency", "2", "--disable-hot-restart", "--file-flush-interval-msec", "10", "--local-address-ip-version", "v4")
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: proxyUser, Gid: proxyUser}, AmbientCaps: []uintptr{unix.CAP_NET_ADMIN}}
+	if p.cgroup != nil {
+		c.SysProcAttr.UseCgroupFD, c.SysProcAttr.CgroupFD = true, int(p.cgroup.Fd())
+	}
 	var said bytes.Buffer
 	c.Stdout, c.Stderr = &said, &said
 	p.do(c.Start)

@@ -21,8 +21,12 @@ const inside = "WEFT_TEST_NETNS"
 // folder has the program that the tests run, where its user may read it.
 var folder string
 
-// TestMain runs the tests in a process of its own, whose namespace ends with it. It wants root: pods' namespaces, and the proxy's user in them.
+// TestMain runs the tests in a process of its own, whose namespaces end with it. It wants root: pods' namespaces, and the proxy's user in them.
 func TestMain(m *testing.M) {
+	if to := os.Getenv(dialling); to != "" {
+		dialOnce(to)
+		return
+	}
 	if os.Getenv(inside) != "" {
 		err := prepare()
 		if err != nil {
@@ -38,7 +42,7 @@ func TestMain(m *testing.M) {
 	c := exec.Command(os.Args[0], os.Args[1:]...)
 	c.Env = append(os.Environ(), inside+"=1", "PATH="+os.Getenv("PATH")+":/usr/sbin")
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS}
 	err := c.Run()
 	var exit *exec.ExitError
 	switch {
@@ -57,6 +61,10 @@ func prepare() (err error) {
 		return err
 	}
 	if err := os.Chmod(folder, 0o755); err != nil {
+		return err
+	}
+	// Where programs are kept is ours alone, and goes with us.
+	if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("bpf", "/sys/fs/bpf", "bpf", 0, "")); err != nil {
 		return err
 	}
 	lo, err := netlink.LinkByName("lo")

@@ -18,6 +18,7 @@ wire/http < wire/http1, wire/http2, wire/http3
 config, telemetry, wire/http < telemetry/accesslog < telemetry/expression
 config, telemetry < tls/batch < tls
 tls, rpc < tls/issuer
+capture/bpf < capture
 config, telemetry < capture
 wire/dns, telemetry < capture/dns
 config, telemetry, telemetry/accesslog, tls, wire/http < filters < filters/* < filters/builtin
