@@ -59,7 +59,7 @@ func (b byXTables) apply(p Plan, force bool) (bool, error) {
 			err = b.restore(f, texts[f])
 		}
 	}
-	return texts[IPv4]+texts[IPv6] == "", err
+	return err == nil && texts[IPv4]+texts[IPv6] == "", err
 }
 
 func (b byXTables) compare(p Plan) (Difference, error) {
@@ -118,7 +118,7 @@ func (byNFTables) name() string { return BackendNFTables }
 func (b byNFTables) apply(p Plan, force bool) (bool, error) {
 	if !force {
 		if d, err := compareNFT(p); err != nil || d.none() {
-			return true, err
+			return err == nil, err
 		}
 	}
 	return false, applyNFT(p)
@@ -213,30 +213,20 @@ func Apply(o Options) (string, error) {
 }
 
 // maxAttempts bounds how often a plan is applied until it stands. Others may change the same tables in between, another apply among them.
-const maxAttempts = 3
+const maxAttempts = 4
 
-// applied applies a plan and looks whether it stands.
+// applied applies a plan until it finds it there: what a kernel has taken is looked at.
 func applied(b backend, p Plan, force bool) error {
 	var err error
 	for range maxAttempts {
 		was := false
-		if was, err = b.apply(p, force); err != nil {
-			if errors.Is(err, errNoKernel) || errors.Is(err, exec.ErrNotFound) {
-				return err
-			}
-			continue
+		if was, err = b.apply(p, force); was || errors.Is(err, errNoKernel) || errors.Is(err, exec.ErrNotFound) {
+			return err
 		}
-		if was {
-			return nil
-		}
-		d, failed := b.compare(p)
-		if failed != nil {
-			return failed
-		}
-		if d.none() {
-			return nil
-		}
-		err = fmt.Errorf("%s took it, and it is not as planned: missing %q, surplus %q: does somebody else change these tables?", b.name(), d.Missing, d.Surplus)
+		force = false
+	}
+	if err == nil {
+		err = fmt.Errorf("%s has taken it %d times, and it is not as planned: somebody else changes these tables", b.name(), maxAttempts)
 	}
 	return err
 }
