@@ -92,6 +92,33 @@ func TestKilledByNFTables(t *testing.T) {
 	t.Logf("whole %d times, nothing %d times", whole, nothing)
 }
 
+// Several at once end with what is planned, once.
+func TestAtOnce(t *testing.T) {
+	eachBackend(t, func(t *testing.T, o capture.Options) {
+		p := newPod(t)
+		args := append(flags(o), variety["names"]...)
+		for range 3 {
+			p.clean(t)
+			codes := make(chan int, 6)
+			for range cap(codes) {
+				go func() {
+					code, _ := p.command("", append([]string{"apply"}, args...)...)
+					codes <- code
+				}()
+			}
+			well := 0
+			for range cap(codes) {
+				if <-codes == 0 {
+					well++
+				}
+			}
+			if code, said := p.command("", append([]string{"check"}, args...)...); well == 0 || code != 0 {
+				t.Errorf("%d ended well, and check says\n%s", well, said)
+			}
+		}
+	})
+}
+
 // Without iptables it is nftables, without rights or where the proxy's port is somebody else's it is a sentence.
 func TestWhatIsMissing(t *testing.T) {
 	p := newPod(t)
