@@ -81,9 +81,6 @@ func (b *beside) over() {
 	}
 }
 
-// page is what its admin pages say.
-func (b *beside) page(path string) string { return pageAt(b.admin, path) }
-
 // isReady waits until it is.
 func (b *beside) isReady() *beside {
 	b.t.Helper()
@@ -298,7 +295,7 @@ func TestSidecarsLeave(t *testing.T) {
 	if took := time.Since(began); took < term {
 		t.Errorf("it has ended after %v: want %v", took, term)
 	}
-	client = joins("client")
+	joins("client")
 	p.opens()
 
 	// The server's is told to end: what is under way is answered, who is connected is served, and nobody new is let in.
