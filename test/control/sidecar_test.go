@@ -226,6 +226,7 @@ func TestSidecarsRenewUnderLoad(t *testing.T) {
 		b := p.plane.besideAs("sidecar", account, account, "--join-token-file", "token", "--state", "state")
 		b.put("token", p.plane.joinToken(account))
 		b.env = []string{"SECRET_TTL=1m", "SECRET_GRACE_PERIOD_RATIO=0.95"} // renewed after 3 s
+		b.args = append(b.args, "--component-log-level", "config:info")
 		all = append(all, b.begin().isReady())
 	}
 	p.opens()
@@ -239,6 +240,9 @@ func TestSidecarsRenewUnderLoad(t *testing.T) {
 	eventually(t, "both roots are trusted", func() bool { return len(p.plane.roots()) == 2 })
 	for _, b := range all { // as a kubelet has it with a ConfigMap
 		b.put("roots.pem", p.plane.trusted())
+	}
+	for _, b := range all {
+		eventually(t, "the control plane is believed by both", func() bool { return strings.Count(b.said.String(), "name=xds-roots") == 2 })
 	}
 	next := p.plane.roots()[1]
 	eventually(t, "the new root has signed what is shown", func() bool { return p.shown().CheckSignatureFrom(next) == nil })
