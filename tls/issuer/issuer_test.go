@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +26,7 @@ import (
 
 // world signs, by the bubble's clock.
 type world struct {
+	mu     sync.Mutex // over what follows, once an issuer runs
 	t      *testing.T
 	root   *x509.Certificate
 	signer crypto.Signer
@@ -84,6 +86,8 @@ func (w *world) issuer(o Options) *Issuer {
 	}
 	x := New(o)
 	x.ask = func(ctx context.Context, p proof) ([]*x509.Certificate, []byte, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.asked = append(w.asked, p)
 		if w.broken != nil {
 			return nil, nil, w.broken
@@ -96,6 +100,13 @@ func (w *world) issuer(o Options) *Issuer {
 		return []*x509.Certificate{w.leaf(key.Public()), w.root}, text, err
 	}
 	return x
+}
+
+// says has it answer so from now on; nil: with certificates.
+func (w *world) says(broken error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = broken
 }
 
 // count is what the last issuer has counted.
@@ -170,26 +181,26 @@ func TestServesWhatItHasWhileNobodySigns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		x := w.issuer(Options{Token: filepath.Join(dir, "token")})
-		w.broken = errors.New("nobody is there")
+		w.says(errors.New("nobody is there"))
 		run(t, x)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if n := len(w.asked); serial(x) != 0 || n < 4 || n > 12 || x.Failing() == nil {
 			t.Fatalf("in a minute it was asked %d times (%v): want a few", n, x.Failing())
 		}
-		w.broken = nil
+		w.says(nil)
 		time.Sleep(lastPause)
 		synctest.Wait()
 		if serial(x) != 1 || x.Failing() != nil {
 			t.Fatal("it has no certificate after somebody is there again:", x.Failing())
 		}
-		w.broken = errors.New("nobody is there")
+		w.says(errors.New("nobody is there"))
 		time.Sleep(w.life + time.Minute)
 		synctest.Wait()
 		if serial(x) != 1 || x.Failing() == nil || w.count(expired) != 1 {
 			t.Errorf("certificate %d, %v, expired %d: want that of before, which has ended, and the alarm", serial(x), x.Failing(), w.count(expired))
 		}
-		w.broken = nil
+		w.says(nil)
 		time.Sleep(lastPause + look)
 		synctest.Wait()
 		if serial(x) != 2 || w.count(expired) != 0 {
@@ -214,7 +225,7 @@ func TestJoinsOnce(t *testing.T) {
 			t.Fatalf("shown %+v: want the token and then the certificate", w.asked)
 		}
 		last := serial(x)
-		w.broken = errors.New("nobody is there")
+		w.says(errors.New("nobody is there"))
 		w.asked = nil
 		again := w.issuer(Options{Join: "weft-join-x", Output: dir})
 		run(t, again)
@@ -306,7 +317,9 @@ func TestFollowsRoots(t *testing.T) {
 		has(w.root, next) // a file that is broken takes nothing away
 		write(t, roots, string(encode(next)))
 		has(w.root, next) // the certificate's own stays
+		w.mu.Lock()
 		w.root, w.signer = w.newRoot("third")
+		w.mu.Unlock()
 		time.Sleep(w.life)
 		has(w.root, next)
 	})
