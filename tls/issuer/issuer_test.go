@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -109,6 +110,20 @@ func (w *world) says(broken error) {
 	w.broken = broken
 }
 
+// shown are the proofs that it was shown, in order.
+func (w *world) shown() []proof {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.asked)
+}
+
+// forget has it have been shown nothing.
+func (w *world) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = nil
+}
+
 // count is what the last issuer has counted.
 func (w *world) count(row int) int64 {
 	return w.stats.Read(telemetry.Filter{Name: func(name string) bool { return name == Stats.Metrics[row].Name }})[0].Value
@@ -166,7 +181,7 @@ func TestRenewsAtHalfOfItsLife(t *testing.T) {
 				t.Fatal("it is not renewed, or nobody is told")
 			}
 		}
-		for _, p := range w.asked {
+		for _, p := range w.shown() {
 			if p.token != "token" || p.own != nil {
 				t.Errorf("shown %+v: want the token of the file, each time", p)
 			}
@@ -185,7 +200,7 @@ func TestServesWhatItHasWhileNobodySigns(t *testing.T) {
 		run(t, x)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if n := len(w.asked); serial(x) != 0 || n < 4 || n > 12 || x.Failing() == nil {
+		if n := len(w.shown()); serial(x) != 0 || n < 4 || n > 12 || x.Failing() == nil {
 			t.Fatalf("in a minute it was asked %d times (%v): want a few", n, x.Failing())
 		}
 		w.says(nil)
@@ -221,21 +236,21 @@ func TestJoinsOnce(t *testing.T) {
 		time.Sleep(w.life * 8 / 10)
 		cancel()
 		<-done
-		if len(w.asked) < 2 || w.asked[0].token != "weft-join-x" || w.asked[0].own != nil || w.asked[1].token != "" || w.asked[1].own == nil {
-			t.Fatalf("shown %+v: want the token and then the certificate", w.asked)
+		if len(w.shown()) < 2 || w.shown()[0].token != "weft-join-x" || w.shown()[0].own != nil || w.shown()[1].token != "" || w.shown()[1].own == nil {
+			t.Fatalf("shown %+v: want the token and then the certificate", w.shown())
 		}
 		last := serial(x)
 		w.says(errors.New("nobody is there"))
-		w.asked = nil
+		w.forget()
 		again := w.issuer(Options{Join: "weft-join-x", Output: dir})
 		run(t, again)
-		if serial(again) != last || len(w.asked) > 0 {
-			t.Fatalf("the next process has the certificate %d, and has asked %d times: want %d and none", serial(again), len(w.asked), last)
+		if serial(again) != last || len(w.shown()) > 0 {
+			t.Fatalf("the next process has the certificate %d, and has asked %d times: want %d and none", serial(again), len(w.shown()), last)
 		}
 		time.Sleep(w.life * 6 / 10)
 		synctest.Wait()
-		if len(w.asked) == 0 || w.asked[0].own == nil {
-			t.Errorf("shown %+v: want the certificate of before", w.asked)
+		if len(w.shown()) == 0 || w.shown()[0].own == nil {
+			t.Errorf("shown %+v: want the certificate of before", w.shown())
 		}
 	})
 }
@@ -358,8 +373,8 @@ func TestFollowsFiles(t *testing.T) {
 		write(t, filepath.Join(dir, chainFile), "nothing")
 		time.Sleep(look)
 		synctest.Wait()
-		if serial(x) != 2 || x.Failing() == nil || len(w.asked) > 0 {
-			t.Errorf("certificate %d, %v, asked %d times", serial(x), x.Failing(), len(w.asked))
+		if serial(x) != 2 || x.Failing() == nil || len(w.shown()) > 0 {
+			t.Errorf("certificate %d, %v, asked %d times", serial(x), x.Failing(), len(w.shown()))
 		}
 	})
 }
