@@ -302,29 +302,40 @@ func TestOrders(t *testing.T) {
 	}
 }
 
-// TestCrowd has room for so many connections and no more, and for others when they are gone.
+// TestCrowd has room for so many connections of an address, and of all, and no more, and for others when they are gone.
 func TestCrowd(t *testing.T) {
 	s := play(t, Options{})
 	var conns []net.Conn
-	for range maxConnections {
-		c, err := net.Dial("tcp", s.addrs[0].String())
+	dial := func(from int) net.Conn {
+		t.Helper()
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(from))}}
+		c, err := d.Dial("tcp", s.addrs[0].String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		t.Cleanup(func() { c.Close() })
 		conns = append(conns, c)
+		return c
 	}
-	one, err := net.Dial("tcp", s.addrs[0].String())
-	if err != nil {
-		t.Fatal(err)
+	isTold := func(c net.Conn) bool {
+		c.SetDeadline(time.Now().Add(deadline))
+		_, err := c.Read(make([]byte, 1))
+		return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 	}
-	defer one.Close()
-	one.SetDeadline(time.Now().Add(deadline))
-	if _, err := one.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("one too many is not told: %v", err)
+	from := 10
+	for ; (from-10)*maxOfOne < maxConnections; from++ {
+		for range maxOfOne {
+			dial(from)
+		}
+		if !isTold(dial(from)) {
+			t.Errorf("one address has more than %d", maxOfOne)
+		}
 	}
-	if s.count(connectionsRefused) != 1 || s.count(connectionsNow) != maxConnections {
-		t.Errorf("%d are refused and %d there", s.count(connectionsRefused), s.count(connectionsNow))
+	if !isTold(dial(from)) {
+		t.Errorf("there are more than %d", maxConnections)
+	}
+	if want := int64(from - 10 + 1); s.count(connectionsRefused) != want || s.count(connectionsNow) != maxConnections {
+		t.Errorf("%d are refused and %d there, want %d and %d", s.count(connectionsRefused), s.count(connectionsNow), want, maxConnections)
 	}
 	for _, c := range conns {
 		c.Close()

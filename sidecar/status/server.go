@@ -20,6 +20,7 @@ import (
 // Bounds of connections and requests.
 const (
 	maxConnections = 256 // of a listener; kubelets open one for each probe
+	maxOfOne       = 64  // of those, from one address
 	maxHeader      = 64 << 10
 	headTime       = 10 * time.Second
 	answerTime     = 2 * time.Minute
@@ -141,7 +142,7 @@ func (s *Server) listen(i int, address string, pages []page) error {
 	server.Protocols.SetHTTP1(true)
 	s.servers = append(s.servers, server)
 	s.running.Go(func() {
-		if err := server.Serve(&bounded{Listener: l, room: make(chan struct{}, maxConnections), values: s.values}); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(&bounded{Listener: l, values: s.values, from: map[netip.Addr]int{}}); !errors.Is(err, http.ErrServerClosed) {
 			s.o.Log.Error("a status port is not answered any more", "address", address, "error", err)
 		}
 	})
