@@ -9,10 +9,12 @@ import (
 // backend is who carries a plan out.
 type backend interface {
 	name() string
-	// apply makes what is there as planned, and does nothing where it is. Force does it all the same.
-	apply(p Plan, force bool) error
+	// apply makes what is there as planned, and does nothing where it is, which it says. Force does it all the same.
+	apply(p Plan, force bool) (was bool, err error)
 	// compare says what is not as planned.
 	compare(p Plan) (Difference, error)
+	// foreign are the rules of others that come before ours.
+	foreign(p Plan) ([]string, error)
 	// ours says that something of ours is there.
 	ours() (bool, error)
 	// clean takes it away, and says that there was something.
@@ -45,14 +47,19 @@ func (b byXTables) each(p Plan, do func(f Family, is state) error) error {
 	return nil
 }
 
-func (b byXTables) apply(p Plan, force bool) error {
-	return b.each(p, func(f Family, is state) error {
-		text := p.replace(f, is, force)
-		if text == "" {
-			return nil
-		}
-		return b.restore(f, text)
+func (b byXTables) apply(p Plan, force bool) (bool, error) {
+	texts := map[Family]string{}
+	// Both are read before either is written: what cannot be read is found out while nobody is captured half.
+	err := b.each(p, func(f Family, is state) error {
+		texts[f] = p.replace(f, is, force)
+		return nil
 	})
+	for _, f := range []Family{IPv4, IPv6} {
+		if err == nil && texts[f] != "" {
+			err = b.restore(f, texts[f])
+		}
+	}
+	return err == nil && texts[IPv4]+texts[IPv6] == "", err
 }
 
 func (b byXTables) compare(p Plan) (Difference, error) {
@@ -60,19 +67,27 @@ func (b byXTables) compare(p Plan) (Difference, error) {
 	err := b.each(p, func(f Family, is state) error {
 		for _, table := range tables {
 			d := p.compare(f, table, is)
-			all.Missing = append(all.Missing, d.Missing...)
-			all.Surplus = append(all.Surplus, d.Surplus...)
-			all.Foreign = append(all.Foreign, d.Foreign...)
+			all.Missing, all.Surplus = append(all.Missing, d.Missing...), append(all.Surplus, d.Surplus...)
 		}
 		return nil
 	})
-	if err != nil {
-		return all, err
+	return all, err
+}
+
+func (b byXTables) foreign(p Plan) (list []string, err error) {
+	err = b.each(p, func(f Family, is state) error {
+		for _, table := range tables {
+			for _, chain := range []string{prerouting, output} {
+				list = append(list, before(fmt.Sprintf("IPv%d %s %s: ", f, table, chain), is[table][chain])...)
+			}
+		}
+		return nil
+	})
+	more, missing := beforeNFT(p, false)
+	if missing != nil && !errors.Is(missing, errNoKernel) {
+		err = errors.Join(err, missing)
 	}
-	if foreign, err := beforeNFT(p, false); err == nil { // without nftables there are none
-		all.Foreign = append(all.Foreign, foreign...)
-	}
-	return all, nil
+	return append(list, more...), err
 }
 
 func (b byXTables) ours() (bool, error) {
@@ -100,23 +115,18 @@ type byNFTables struct{}
 
 func (byNFTables) name() string { return BackendNFTables }
 
-func (b byNFTables) apply(p Plan, force bool) error {
+func (b byNFTables) apply(p Plan, force bool) (bool, error) {
 	if !force {
 		if d, err := compareNFT(p); err != nil || d.none() {
-			return err
+			return err == nil, err
 		}
 	}
-	return applyNFT(p)
+	return false, applyNFT(p)
 }
 
-func (byNFTables) compare(p Plan) (Difference, error) {
-	d, err := compareNFT(p)
-	if err != nil {
-		return d, err
-	}
-	d.Foreign, err = beforeNFT(p, true)
-	return d, err
-}
+func (byNFTables) compare(p Plan) (Difference, error) { return compareNFT(p) }
+
+func (byNFTables) foreign(p Plan) ([]string, error) { return beforeNFT(p, true) }
 
 func (byNFTables) ours() (bool, error) {
 	c, err := dialNFT()
@@ -186,7 +196,7 @@ func Apply(o Options) (string, error) {
 	if err := applyRoutes(p); err != nil {
 		return why, half(err)
 	}
-	if err := b.apply(p, o.Force); err != nil {
+	if err := applied(b, p, o.Force); err != nil {
 		return why, half(err)
 	}
 	for _, other := range others {
@@ -200,6 +210,25 @@ func Apply(o Options) (string, error) {
 		}
 	}
 	return why, nil
+}
+
+// maxAttempts bounds how often a plan is applied until it stands. Others may change the same tables in between, another apply among them.
+const maxAttempts = 4
+
+// applied applies a plan until it finds it there: what a kernel has taken is looked at.
+func applied(b backend, p Plan, force bool) error {
+	var err error
+	for range maxAttempts {
+		was := false
+		if was, err = b.apply(p, force); was || errors.Is(err, errNoKernel) || errors.Is(err, exec.ErrNotFound) {
+			return err
+		}
+		force = false
+	}
+	if err == nil {
+		err = fmt.Errorf("%s has taken it %d times, and it is not as planned: somebody else changes these tables", b.name(), maxAttempts)
+	}
+	return err
 }
 
 // Clean takes away all that is ours, whoever has carried it out, and nothing else. It returns what was there, in words.

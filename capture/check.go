@@ -10,6 +10,8 @@ type Report struct {
 	Backend string `json:"backend"`
 	Why     string `json:"why"`
 	Difference
+	// Foreign are rules of others that come before ours and may take traffic away.
+	Foreign []string `json:"foreign,omitempty"`
 	// Elsewhere are backends other than this that have rules of ours, too: packets walk both.
 	Elsewhere []string `json:"elsewhere,omitempty"`
 	// Held says that somebody else listens where traffic is taken to.
@@ -44,6 +46,9 @@ func Check(o Options) (Report, error) {
 	p := Make(o.Settings)
 	r := Report{Backend: b.name(), Why: why, Escapes: Escapes(o.Settings)}
 	if r.Difference, err = b.compare(p); err != nil {
+		return r, err
+	}
+	if r.Foreign, err = b.foreign(p); err != nil {
 		return r, err
 	}
 	routes, err := missingRoutes(p)

@@ -89,15 +89,21 @@ func nftError(err error) error {
 	return fmt.Errorf("nftables: %w", err)
 }
 
-func ownNFTTables(c *nftables.Conn) ([]string, error) {
-	list, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+// unanswered is the error of a question for tables or chains, none of which can be a wrong one: that there are none is no error.
+func unanswered(err error) error {
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return nil, nil
-	case errors.Is(err, unix.EINVAL): // of a question that cannot be wrong: nobody is there who knows it
-		return nil, fmt.Errorf("nftables: %w: %w", err, errNoKernel)
-	case err != nil:
-		return nil, nftError(err)
+		return nil
+	case errors.Is(err, unix.EINVAL): // nobody is there who knows it
+		return fmt.Errorf("nftables: %w: %w", err, errNoKernel)
+	}
+	return nftError(err)
+}
+
+func ownNFTTables(c *nftables.Conn) ([]string, error) {
+	list, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return nil, unanswered(err)
 	}
 	var names []string
 	for _, t := range list {
@@ -220,11 +226,8 @@ func beforeNFT(p Plan, shared bool) ([]string, error) {
 		return nil, nftError(err)
 	}
 	all, err := c.ListChains()
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
 	if err != nil {
-		return nil, nftError(err)
+		return nil, unanswered(err)
 	}
 	rules, err := dumpNFT()
 	if err != nil {

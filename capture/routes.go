@@ -147,8 +147,9 @@ func (f Family) number() int {
 	return unix.AF_INET
 }
 
+// sourceAddress is there at once: on lo there is nobody else who could have it.
 func sourceAddress() *netlink.Addr {
-	return &netlink.Addr{IPNet: &net.IPNet{IP: inboundSource6.Addr().AsSlice(), Mask: net.CIDRMask(128, 128)}}
+	return &netlink.Addr{Flags: unix.IFA_F_NODAD, IPNet: &net.IPNet{IP: inboundSource6.Addr().AsSlice(), Mask: net.CIDRMask(128, 128)}}
 }
 
 func markRule(f Family, p Plan) *netlink.Rule {

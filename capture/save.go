@@ -125,7 +125,6 @@ func number(word string) string {
 type Difference struct {
 	Missing []string `json:"missing,omitempty"` // planned, and not there
 	Surplus []string `json:"surplus,omitempty"` // ours, and not planned
-	Foreign []string `json:"foreign,omitempty"` // others' rules that come before ours and take traffic away
 }
 
 func (d Difference) none() bool { return len(d.Missing) == 0 && len(d.Surplus) == 0 }
@@ -163,9 +162,6 @@ func (p Plan) compare(f Family, table string, is state) Difference {
 		for _, line := range surplus {
 			d.Surplus = append(d.Surplus, where(chain)+line)
 		}
-	}
-	for _, chain := range []string{prerouting, output} {
-		d.Foreign = append(d.Foreign, before(where(chain), there[chain])...)
 	}
 	return d
 }

@@ -55,7 +55,7 @@ func (x xtables) run(f Family, what, text string, args ...string) (string, error
 	said := strings.Join(strings.Fields(complaint.String()), " ")
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return "", err
+		return "", fmt.Errorf("%w: install it, or take --backend nftables, which needs no program", err)
 	case ctx.Err() != nil:
 		return "", fmt.Errorf("%s did not end within %s: something may hold the lock of iptables", name, commandWait)
 	case strings.Contains(said, "ermission denied"), strings.Contains(said, "must be root"):

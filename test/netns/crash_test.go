@@ -92,6 +92,33 @@ func TestKilledByNFTables(t *testing.T) {
 	t.Logf("whole %d times, nothing %d times", whole, nothing)
 }
 
+// Several at once end with what is planned, once.
+func TestAtOnce(t *testing.T) {
+	eachBackend(t, func(t *testing.T, o capture.Options) {
+		p := newPod(t)
+		args := append(flags(o), variety["names"]...)
+		for range 3 {
+			p.clean(t)
+			codes := make(chan int, 6)
+			for range cap(codes) {
+				go func() {
+					code, _ := p.command("", append([]string{"apply"}, args...)...)
+					codes <- code
+				}()
+			}
+			well := 0
+			for range cap(codes) {
+				if <-codes == 0 {
+					well++
+				}
+			}
+			if code, said := p.command("", append([]string{"check"}, args...)...); well == 0 || code != 0 {
+				t.Errorf("%d ended well, and check says\n%s", well, said)
+			}
+		}
+	})
+}
+
 // Without iptables it is nftables, without rights or where the proxy's port is somebody else's it is a sentence.
 func TestWhatIsMissing(t *testing.T) {
 	p := newPod(t)
@@ -123,6 +150,16 @@ func TestWhatIsMissing(t *testing.T) {
 		}
 	}
 	p.run("nft", "delete table ip nat")
+	four := p.instead(nil) // iptables-nft is there, and ip6tables-nft is not
+	for _, name := range []string{"iptables-nft-save", "iptables-nft-restore"} {
+		if err := os.Symlink("/usr/sbin/"+name, filepath.Join(four, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, said := p.command("="+four, append([]string{"apply"}, sidecarArgs...)...); code != 1 || !strings.Contains(said, `"ip6tables-nft-save": executable file not found in $PATH: install it`) || len(ours(p.run("iptables-nft-save"))) > 0 {
+		t.Errorf("no ip6tables: %d, %q", code, said)
+	}
+	p.clean(t)
 	none := map[string]string{}
 	for _, name := range []string{"iptables-nft-save", "ip6tables-nft-save", "iptables-save", "ip6tables-save"} {
 		none[name] = `echo 'iptables v1.8.9 (nf_tables): Could not fetch rule set generation id: Invalid argument' >&2; exit 4`

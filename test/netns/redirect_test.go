@@ -2,6 +2,7 @@ package netns
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -33,7 +34,8 @@ func TestMain(m *testing.M) {
 		os.Exit(code)
 	}
 	if os.Geteuid() != 0 {
-		panic("test/netns wants root: it makes network namespaces, has the kernel capture in them, and runs the proxy there as user 1337")
+		fmt.Fprintln(os.Stderr, "test/netns wants root: it makes network namespaces, has the kernel capture in them, and runs the proxy there as user 1337")
+		os.Exit(1)
 	}
 	c := exec.Command(os.Args[0], os.Args[1:]...)
 	c.Env = append(os.Environ(), inside+"=1", "PATH="+os.Getenv("PATH")+":/usr/sbin")
