@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // istioVersion is that of the agent whose words are spoken, by which control planes see what a proxy takes.
@@ -58,7 +59,7 @@ func (s *Settings) describe(proxy map[string]any, r *reader) error {
 	}
 	s.annotated = annotations
 	whole := map[string]any{"configPath": s.ConfigPath, "discoveryAddress": s.Discovery.Address, "proxyAdminPort": s.AdminPort, "statusPort": s.AgentPort,
-		"drainDuration": s.Drain.String(), "terminationDrainDuration": s.Termination.String()}
+		"drainDuration": seconds(s.Drain), "terminationDrainDuration": seconds(s.Termination)}
 	maps.Copy(whole, proxy)
 	for key, value := range map[string]any{
 		"INSTANCE_IPS": strings.Join(s.Addresses, ","), "NAME": s.Name, "NAMESPACE": s.Namespace, "LABELS": labels, "PROXY_CONFIG": whole,
@@ -86,6 +87,9 @@ func (s *Settings) describe(proxy map[string]any, r *reader) error {
 	s.service = s.serviceName(labels, workload)
 	return nil
 }
+
+// seconds is a duration as protobuf writes it in JSON.
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s" }
 
 // serviceName is what the workload calls itself in what it reports, as Istio's agent has it.
 func (s *Settings) serviceName(labels map[string]string, workload string) string {

@@ -84,7 +84,7 @@ func (a *Agent) begin(ctx context.Context) (err error) {
 			return fmt.Errorf("sidecar: there is nothing to show who this is: want a token in %s, a join token in WEFT_JOIN_TOKEN_FILE, or a certificate in PROV_CERT", boundToken)
 		}
 		a.issuer = issuer.New(a.issuing())
-		if a.secrets, err = tellSecrets(ctx, s.socket(), a.issuer, a.Stats); err != nil {
+		if a.secrets, err = tellSecrets(ctx, s.socket(), a.issuer, a.Stats, a.Log); err != nil {
 			return fmt.Errorf("sidecar: %w", err)
 		}
 		a.running.Go(func() { a.issuer.Run(ctx) })

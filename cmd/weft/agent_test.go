@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weftmesh/weft/filters/builtin"
 	"github.com/weftmesh/weft/sidecar"
+	"github.com/weftmesh/weft/xds"
 )
 
 // TestAgentWords has the program be called as Istio's agent is.
@@ -91,6 +93,25 @@ func TestSidecarsFlags(t *testing.T) {
 		if !strings.Contains(string(f.made), want) {
 			t.Errorf("the bootstrap has no %s", want)
 		}
+	}
+	// A piece of a bootstrap is merged over the one that is made.
+	if err := os.WriteFile("over.json", []byte(`{"static_resources": {"clusters": [{"name": "more", "load_assignment": {"cluster_name": "more"}}]}, "admin": {"profile_path": "mine"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.env["ISTIO_BOOTSTRAP_OVERRIDE"], a.env["XDS_ROOT_CA"] = "over.json", "SYSTEM"
+	if f, _, err = a.settings(sidecar.Sidecar, os.Stderr); err != nil {
+		t.Fatal(err)
+	}
+	boot, err := xds.ReadBootstrap(f.source(), builtin.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := ""
+	for _, c := range boot.Static.Clusters {
+		names += c.Name + " "
+	}
+	if names != "prometheus_stats agent sds-grpc xds-grpc more " || boot.Node.Cluster != "web" || boot.Admin.Profile != "mine" {
+		t.Errorf("clusters %s, node %+v, admin %+v", names, boot.Node.Cluster, boot.Admin)
 	}
 	// Each flag of weft's stands for a variable that is known.
 	for _, v := range sidecarVariables {

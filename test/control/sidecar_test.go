@@ -5,8 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -19,6 +21,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/control"
+	"github.com/weftmesh/weft/test/authority"
 	"github.com/weftmesh/weft/test/envoy"
 	"github.com/weftmesh/weft/test/vacant"
 )
@@ -80,9 +83,6 @@ func (b *beside) over() {
 		b.t.Fatalf("it has not ended within %v", deadline)
 	}
 }
-
-// page is what its admin pages say.
-func (b *beside) page(path string) string { return pageAt(b.admin, path) }
 
 // isReady waits until it is.
 func (b *beside) isReady() *beside {
@@ -229,6 +229,7 @@ func TestSidecarsRenewUnderLoad(t *testing.T) {
 		b := p.plane.besideAs("sidecar", account, account, "--join-token-file", "token", "--state", "state")
 		b.put("token", p.plane.joinToken(account))
 		b.env = []string{"SECRET_TTL=1m", "SECRET_GRACE_PERIOD_RATIO=0.95"} // renewed after 3 s
+		b.args = append(b.args, "--component-log-level", "config:info")
 		all = append(all, b.begin().isReady())
 	}
 	p.opens()
@@ -242,6 +243,9 @@ func TestSidecarsRenewUnderLoad(t *testing.T) {
 	eventually(t, "both roots are trusted", func() bool { return len(p.plane.roots()) == 2 })
 	for _, b := range all { // as a kubelet has it with a ConfigMap
 		b.put("roots.pem", p.plane.trusted())
+	}
+	for _, b := range all {
+		eventually(t, "the control plane is believed by both", func() bool { return strings.Count(b.said.String(), "name=xds-roots") == 2 })
 	}
 	next := p.plane.roots()[1]
 	eventually(t, "the new root has signed what is shown", func() bool { return p.shown().CheckSignatureFrom(next) == nil })
@@ -298,7 +302,7 @@ func TestSidecarsLeave(t *testing.T) {
 	if took := time.Since(began); took < term {
 		t.Errorf("it has ended after %v: want %v", took, term)
 	}
-	client = joins("client")
+	joins("client")
 	p.opens()
 
 	// The server's is told to end: what is under way is answered, who is connected is served, and nobody new is let in.
@@ -595,4 +599,46 @@ spec: {hosts: [s%[1]d.shop.internal], location: MESH_INTERNAL, resolution: STATI
 	if took > 3*time.Second {
 		t.Errorf("ready after %v: want 0.3 s, and on a machine that has other things to do 3 s at most", took)
 	}
+}
+
+// Whom a DestinationRule has believed by a file, and what it has shown from files, the sidecar reads and follows.
+func TestSidecarsReadFilesOfRules(t *testing.T) {
+	a := authority.New(t, t.TempDir())
+	up := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.TLS.PeerCertificates[0].Subject.CommonName)
+	}))
+	up.TLS = &tls.Config{Certificates: []tls.Certificate{a.Issue("up", []string{"up.test"}, nil)}, ClientCAs: a.Pool(), ClientAuth: tls.RequireAndVerifyClientCert}
+	up.Config.SetKeepAlivesEnabled(false) // a certificate is that of its connection
+	up.StartTLS()
+	t.Cleanup(up.Close)
+	a.Issue("me", nil, nil)
+	port := vacant.Ports(t, 1)[0]
+	p := newSecurePlane(t, map[string]string{"up.yaml": fmt.Sprintf(`
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: up, namespace: shop}
+spec: {hosts: [up.test], location: MESH_EXTERNAL, resolution: STATIC, ports: [{number: %d, name: http, protocol: HTTP}], endpoints: [{address: 127.0.0.1, ports: {http: %d}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: up, namespace: shop}
+spec: {host: up.test, trafficPolicy: {tls: {mode: MUTUAL, sni: up.test, caCertificates: %[3]s/ca.pem, clientCertificate: %[3]s/own.pem, privateKey: %[3]s/own.key}}}
+`, port, up.Listener.Addr().(*net.TCPAddr).Port, a.Dir)})
+	b := p.joinsBeside("client", "client")
+	eventually(t, "it says that a file is not there", func() bool { return strings.Contains(b.said.String(), "own.pem") })
+	copies := func(name string) {
+		for _, end := range []string{".key", ".pem"} {
+			text, err := os.ReadFile(filepath.Join(a.Dir, name+end))
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.Write("own"+end, text)
+		}
+	}
+	copies("me")
+	asks := func() string { return answer(t, http.MethodGet, port, "/", "up.test") }
+	eventually(t, "it is taken as who is in the files", func() bool { return asks() == "200 me" })
+	a.Issue("other", nil, nil)
+	copies("other")
+	eventually(t, "and as who is there later", func() bool { return asks() == "200 other" })
 }

@@ -65,9 +65,29 @@ func eventually(t testing.TB, what string, f func() bool) {
 	}
 }
 
+// words are what a process has said so far.
+type words struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (w *words) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.Write(b)
+}
+
+// String is all of it.
+func (w *words) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String()
+}
+
 // process is one that runs until the test ends, or is killed.
 type process struct {
-	said  *bytes.Buffer
+	said  *words
 	ended chan struct{}
 	cmd   *exec.Cmd
 }
@@ -80,7 +100,7 @@ func run(t testing.TB, path string, args ...string) *process {
 // runs is run for a command that has more than arguments.
 func runs(t testing.TB, c *exec.Cmd) *process {
 	t.Helper()
-	p := &process{said: &bytes.Buffer{}, ended: make(chan struct{}), cmd: c}
+	p := &process{said: &words{}, ended: make(chan struct{}), cmd: c}
 	p.cmd.Stderr = p.said
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -2,10 +2,8 @@ package issuer
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -30,8 +28,7 @@ func (i *Identity) Name() string { return i.Leaf.URIs[0].String() }
 
 // Versions are other ones exactly if the certificate is, or the roots are. Of the key they say nothing.
 func (i *Identity) Versions() (own, roots string) {
-	sum := sha256.Sum256(i.Roots)
-	return i.Leaf.SerialNumber.Text(16), hex.EncodeToString(sum[:8])
+	return i.Leaf.SerialNumber.Text(16), versionOf(i.Roots)
 }
 
 // same says that two identities are one.

@@ -15,7 +15,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +27,7 @@ import (
 
 // world signs, by the bubble's clock.
 type world struct {
+	mu     sync.Mutex // over what follows, once an issuer runs
 	t      *testing.T
 	root   *x509.Certificate
 	signer crypto.Signer
@@ -84,6 +87,8 @@ func (w *world) issuer(o Options) *Issuer {
 	}
 	x := New(o)
 	x.ask = func(ctx context.Context, p proof) ([]*x509.Certificate, []byte, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.asked = append(w.asked, p)
 		if w.broken != nil {
 			return nil, nil, w.broken
@@ -96,6 +101,27 @@ func (w *world) issuer(o Options) *Issuer {
 		return []*x509.Certificate{w.leaf(key.Public()), w.root}, text, err
 	}
 	return x
+}
+
+// says has it answer so from now on; nil: with certificates.
+func (w *world) says(broken error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = broken
+}
+
+// shown are the proofs that it was shown, in order.
+func (w *world) shown() []proof {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.asked)
+}
+
+// forget has it have been shown nothing.
+func (w *world) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = nil
 }
 
 // count is what the last issuer has counted.
@@ -155,7 +181,7 @@ func TestRenewsAtHalfOfItsLife(t *testing.T) {
 				t.Fatal("it is not renewed, or nobody is told")
 			}
 		}
-		for _, p := range w.asked {
+		for _, p := range w.shown() {
 			if p.token != "token" || p.own != nil {
 				t.Errorf("shown %+v: want the token of the file, each time", p)
 			}
@@ -170,26 +196,26 @@ func TestServesWhatItHasWhileNobodySigns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		x := w.issuer(Options{Token: filepath.Join(dir, "token")})
-		w.broken = errors.New("nobody is there")
+		w.says(errors.New("nobody is there"))
 		run(t, x)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if n := len(w.asked); serial(x) != 0 || n < 4 || n > 12 || x.Failing() == nil {
+		if n := len(w.shown()); serial(x) != 0 || n < 4 || n > 12 || x.Failing() == nil {
 			t.Fatalf("in a minute it was asked %d times (%v): want a few", n, x.Failing())
 		}
-		w.broken = nil
+		w.says(nil)
 		time.Sleep(lastPause)
 		synctest.Wait()
 		if serial(x) != 1 || x.Failing() != nil {
 			t.Fatal("it has no certificate after somebody is there again:", x.Failing())
 		}
-		w.broken = errors.New("nobody is there")
+		w.says(errors.New("nobody is there"))
 		time.Sleep(w.life + time.Minute)
 		synctest.Wait()
 		if serial(x) != 1 || x.Failing() == nil || w.count(expired) != 1 {
 			t.Errorf("certificate %d, %v, expired %d: want that of before, which has ended, and the alarm", serial(x), x.Failing(), w.count(expired))
 		}
-		w.broken = nil
+		w.says(nil)
 		time.Sleep(lastPause + look)
 		synctest.Wait()
 		if serial(x) != 2 || w.count(expired) != 0 {
@@ -210,21 +236,21 @@ func TestJoinsOnce(t *testing.T) {
 		time.Sleep(w.life * 8 / 10)
 		cancel()
 		<-done
-		if len(w.asked) < 2 || w.asked[0].token != "weft-join-x" || w.asked[0].own != nil || w.asked[1].token != "" || w.asked[1].own == nil {
-			t.Fatalf("shown %+v: want the token and then the certificate", w.asked)
+		if len(w.shown()) < 2 || w.shown()[0].token != "weft-join-x" || w.shown()[0].own != nil || w.shown()[1].token != "" || w.shown()[1].own == nil {
+			t.Fatalf("shown %+v: want the token and then the certificate", w.shown())
 		}
 		last := serial(x)
-		w.broken = errors.New("nobody is there")
-		w.asked = nil
+		w.says(errors.New("nobody is there"))
+		w.forget()
 		again := w.issuer(Options{Join: "weft-join-x", Output: dir})
 		run(t, again)
-		if serial(again) != last || len(w.asked) > 0 {
-			t.Fatalf("the next process has the certificate %d, and has asked %d times: want %d and none", serial(again), len(w.asked), last)
+		if serial(again) != last || len(w.shown()) > 0 {
+			t.Fatalf("the next process has the certificate %d, and has asked %d times: want %d and none", serial(again), len(w.shown()), last)
 		}
 		time.Sleep(w.life * 6 / 10)
 		synctest.Wait()
-		if len(w.asked) == 0 || w.asked[0].own == nil {
-			t.Errorf("shown %+v: want the certificate of before", w.asked)
+		if len(w.shown()) == 0 || w.shown()[0].own == nil {
+			t.Errorf("shown %+v: want the certificate of before", w.shown())
 		}
 	})
 }
@@ -306,7 +332,9 @@ func TestFollowsRoots(t *testing.T) {
 		has(w.root, next) // a file that is broken takes nothing away
 		write(t, roots, string(encode(next)))
 		has(w.root, next) // the certificate's own stays
+		w.mu.Lock()
 		w.root, w.signer = w.newRoot("third")
+		w.mu.Unlock()
 		time.Sleep(w.life)
 		has(w.root, next)
 	})
@@ -345,8 +373,8 @@ func TestFollowsFiles(t *testing.T) {
 		write(t, filepath.Join(dir, chainFile), "nothing")
 		time.Sleep(look)
 		synctest.Wait()
-		if serial(x) != 2 || x.Failing() == nil || len(w.asked) > 0 {
-			t.Errorf("certificate %d, %v, asked %d times", serial(x), x.Failing(), len(w.asked))
+		if serial(x) != 2 || x.Failing() == nil || len(w.shown()) > 0 {
+			t.Errorf("certificate %d, %v, asked %d times", serial(x), x.Failing(), len(w.shown()))
 		}
 	})
 }
@@ -359,16 +387,14 @@ func TestClocks(t *testing.T) {
 		w := newWorld(t)
 		w.ahead = time.Hour // as if ours had been set back
 		x := w.issuer(Options{Token: filepath.Join(dir, "token")})
-		run(t, x)
+		x.step(t.Context())
 		if serial(x) != 1 || w.count(clockBehind) != 1 {
 			t.Errorf("certificate %d, told %d times that the clock is behind", serial(x), w.count(clockBehind))
 		}
 		// As if ours had been set forward, which no timer sees: the next look does.
 		x.renewAt = x.renewAt.Add(-w.life)
-		time.Sleep(look)
-		synctest.Wait()
-		if serial(x) != 2 {
-			t.Errorf("certificate %d, want the next one within %v", serial(x), look)
+		if wait := x.step(t.Context()); serial(x) != 2 || wait > look {
+			t.Errorf("certificate %d, and the next look is after %v: want the next one, and %v at most", serial(x), wait, look)
 		}
 	})
 }
