@@ -31,20 +31,20 @@ release: ## static programs for amd64 and arm64 with what they are made of (SBOM
 	done
 	@cd dist && sha256sum */weft */weftd */weftctl */*.json > SHA256SUMS && cat SHA256SUMS
 
-run: build ## the demo: traffic moves from one version of a service to the next, live
+run: build ## the tutorial: a mesh on this machine, walked through under traffic
 	bin/weftctl demo $(ARGS)
 
 test: setup build ## all tests, the fast ones first
 	@echo '== lint'                                       && $(MAKE) --no-print-directory lint
 	@echo '== rules of the house'                         && $(GO) test ./test/rules
-	@echo '== codecs, routes, rules and all that is pure' && $(GO) test ./config/... ./match/... ./memory/... ./wire/... ./rpc/... ./tls/... ./telemetry/... ./filters/... ./proxy/route/... ./proxy/upstream/... ./xds/... ./control/...
+	@echo '== codecs, routes, rules and all that is pure' && $(GO) test ./config/... ./match/... ./memory/... ./wire/... ./rpc/... ./tls/... ./telemetry/... ./filters/... ./capture/... ./sidecar/... ./proxy/route/... ./proxy/upstream/... ./xds/... ./control/...
 	@echo '== engine and exchange'                        && $(GO) test ./proxy/... ./cmd/...
 	@echo '== end to end, beside a real Envoy'            && $(GO) test ./test/... ./bench/...
 	@echo '== races'                                      && $(MAKE) --no-print-directory race
 	@echo '== demo, unattended'                           && bin/weftctl demo --once
 
 race: ## the tests of what runs on several loops, under the race detector
-	$(GO) test -race ./rpc/... ./tls/... ./proxy/... ./telemetry/... ./wire/... ./xds/... ./control/... ./test/e2e/...
+	$(GO) test -race ./rpc/... ./sidecar/... ./capture/dns/... ./tls/... ./proxy/... ./telemetry/... ./wire/... ./xds/... ./control/... ./test/e2e/...
 
 fuzz: ## every fuzz target for FUZZTIME each (default 20s)
 	@for p in $$($(GO) list ./...); do \
@@ -68,7 +68,7 @@ gen: $(HELM) ## what is generated: docs/support.md, docs/resources.md, parts of 
 	$(GO) test ./test/chart -run TestFresh -update
 
 setup: $(ENVOY) $(KUBE)/kube-apiserver $(HELM) ## the rivals and oracles that tests and benchmarks run beside weft
-	@for p in nginx:nginx-light haproxy:haproxy openssl:openssl curl:curl nghttp:nghttp2-client buildah:buildah; do \
+	@for p in nginx:nginx-light haproxy:haproxy openssl:openssl curl:curl nghttp:nghttp2-client buildah:buildah iptables:iptables nft:nftables ip:iproute2; do \
 	  command -v $${p%%:*} >/dev/null || PATH=$$PATH:/usr/sbin command -v $${p%%:*} >/dev/null || { \
 	    echo "installing $${p##*:}"; \
 	    { apt-get install -y -qq --no-install-recommends $${p##*:} || { apt-get update -qq && apt-get install -y -qq --no-install-recommends $${p##*:}; }; } >/dev/null 2>&1 \

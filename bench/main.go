@@ -165,7 +165,7 @@ func measure(ctx context.Context, w wanted, out io.Writer) error {
 	}
 	defer stage.Close()
 	stage.Measure, stage.Profile = w.measure, w.profile
-	stage.Weftd = filepath.Join(filepath.Dir(w.weft), "weftd")
+	stage.Weft, stage.Weftd = w.weft, filepath.Join(filepath.Dir(w.weft), "weftd")
 	stage.Remark = func(text string) { fmt.Fprintf(out, "  %s\n", text) }
 	if w.quick {
 		stage.Warm, stage.Idle, stage.Brief = 200*time.Millisecond, time.Second, true

@@ -32,8 +32,8 @@ func play(role string, in io.Reader, out io.Writer) error {
 		return sidecars.Play(in, out)
 	case scenarios.LoadRole:
 		return playLoad(in, out)
-	case scenarios.UpstreamRole:
-		return playUpstream(in, out)
+	case scenarios.UpstreamRole, scenarios.OpenUpstreamRole:
+		return playUpstream(role == scenarios.OpenUpstreamRole, in, out)
 	case scenarios.FleetRole:
 		return playFleet(in, out)
 	}
@@ -64,8 +64,8 @@ func playLoad(in io.Reader, out io.Writer) error {
 	return json.NewEncoder(out).Encode(result)
 }
 
-func playUpstream(in io.Reader, out io.Writer) error {
-	server, err := upstream.Listen()
+func playUpstream(everywhere bool, in io.Reader, out io.Writer) error {
+	server, err := upstream.Listen(everywhere)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/tls"
@@ -213,8 +214,16 @@ type Spec struct {
 	// every configuration that has it, for what a filter keeps from one to the next.
 	DecodeOverride func(wire []byte, place string) (config any, err error)
 	Hooks          Hooks
+	// Judge says what a configuration makes of a request that nobody sends, for explain; nil: that shows only when the filter runs.
+	Judge func(config any, who match.Caller) Judgement
 	// Build compiles a configuration, once per generation; it cannot fail. The function that it returns makes a filter.
 	Build func(config any, site Site) func(loop int) Filter
+}
+
+// Judgement is what a filter makes of a request.
+type Judgement struct {
+	Words  string // which rule says so; empty: nothing is to be said
+	Status uint16 // it is answered with that; 0: it passes
 }
 
 // Site is where a chain of filters stands.

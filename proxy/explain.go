@@ -153,7 +153,7 @@ func (p *Proxy) follow(a *admin.Answer, chain *listener.Chain, q *admin.Question
 		if err != nil {
 			return err
 		}
-		asked := &l7.Asked{Method: q.Method, Authority: authority, Path: path, Fields: q.Headers, TLS: chain.TLS != nil, Source: in.Source, Local: in.Destination, Destination: to}
+		asked := &l7.Asked{Method: q.Method, Authority: authority, Path: path, Fields: q.Headers, TLS: chain.TLS != nil, Source: in.Source, Local: in.Destination, Destination: to, ServerName: in.ServerName, Identity: q.Identity}
 		if scheme == "https" && !q.TLS {
 			asked.Scheme = scheme // of a target in absolute form
 		}

@@ -333,6 +333,11 @@ func (p *Proxy) CloseListeners(inboundOnly bool) {
 	}
 }
 
+// Part has HTTP connections, or those of inbound listeners alone, end with an exchange each, or when none has come for a while: of Drain only those hear that have an exchange. It does not wait.
+func (p *Proxy) Part(inboundOnly bool) {
+	p.onLoops(func(i int) { p.locals[i].HTTP.Part(inboundOnly) })
+}
+
 // Depart ends all HTTP connections with their present exchange, and those that have none now, and returns when none is left that has something
 // to say, or the time is over. Tunnels of the TCP proxy have no end to wait for: they stand until Close.
 func (p *Proxy) Depart(within time.Duration) {

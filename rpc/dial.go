@@ -27,7 +27,7 @@ type Target struct {
 	First     int                       // the number of the endpoint that is tried first; any number will do
 	Authority string                    // that the server is told; empty: the cluster's name
 	Metadata  string                    // told beside each call, as config.Stream has it
-	// Joins: it is the control plane itself that tells the cluster's own certificate. Until it has, the connection goes without.
+	// Joins: the cluster's own certificate comes over a stream, it may be from this very server. Until it has come, the connection goes without.
 	Joins bool
 }
 
@@ -58,8 +58,9 @@ func Of(c *config.Cluster, s *config.Snapshot) Target {
 func metadataOf(lines string) metadata.MD {
 	out := metadata.MD{}
 	for line := range strings.Lines(lines) {
-		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
-		out.Append(name, value)
+		if name, value, is := strings.Cut(strings.TrimSuffix(line, "\n"), ": "); is {
+			out.Append(name, value)
+		}
 	}
 	return out
 }
@@ -133,11 +134,11 @@ func (t *Target) reach(ctx context.Context, e *config.Endpoint, protocol string)
 	return secure, where, nil
 }
 
-// joining is TLS without the certificates that have not come over the stream that is to be opened.
+// joining is TLS without the certificates that have not come.
 func joining(of *config.TLS, secrets map[string]*config.Secret) *config.TLS {
 	own := *of
 	own.Certificates = slices.DeleteFunc(slices.Clone(of.Certificates), func(c config.CertificateSource) bool {
-		return c.Secret.Stream != nil && c.Secret.Stream.Shared && secrets[c.Secret.Name] == nil
+		return c.Secret.Stream != nil && secrets[c.Secret.Name] == nil
 	})
 	return &own
 }

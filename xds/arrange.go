@@ -488,6 +488,7 @@ func (f *Feed) settle(p *proposal, refused error) {
 		}
 		f.releaseBut(p.files)
 		f.arrangement, f.known = p.arrangement, p.known
+		f.tellChanged()
 		for _, h := range f.heads {
 			h.inForce(p.snapshot)
 		}

@@ -284,8 +284,15 @@ func (f *Feed) replace(serve func(*config.Snapshot) error) {
 	}
 	f.mu.Lock()
 	f.snapshot = &next
+	f.tellChanged()
 	f.mu.Unlock()
 	f.retire(serve)
+}
+
+// tellChanged says that there is another snapshot. It is called with the lock held.
+func (f *Feed) tellChanged() {
+	close(f.changed)
+	f.changed = make(chan struct{})
 }
 
 // progress notes how far the beginning has come, and says whether listeners may be asked for from now on.
@@ -308,7 +315,7 @@ func (f *Feed) progress() (further bool) {
 		return true
 	}
 	f.settled = f.settled || answered(Clusters) && warm(Clusters) && warm(Runtimes)
-	if f.settled && answered(Listeners) && warm(Listeners) {
+	if f.settled && answered(Listeners) && warm(Listeners) && (f.names == nil || f.names.told) {
 		f.ready = true
 		close(f.readied)
 	}
@@ -351,6 +358,13 @@ func (f *Feed) ask() {
 		use := len(wanted[l]) > 0
 		for _, kind := range kinds {
 			if l.message != "" && l.message != kind.Message() {
+				continue
+			}
+			if kind == Names {
+				if f.names != nil && f.names.link == l {
+					use = true
+					l.stream.Want(kind.Message(), true, nil)
+				}
 				continue
 			}
 			i := slices.IndexFunc(f.heads, func(h *head) bool { return h.kind == kind && h.link == l })

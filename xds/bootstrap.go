@@ -18,8 +18,9 @@ import (
 	"github.com/weftmesh/weft/xds/decode"
 )
 
-// Source says where a process's configuration comes from. At least one of Path and YAML is set.
+// Source says where a process's configuration comes from. At least one of Made, Path and YAML is set.
 type Source struct {
+	Made []byte // by the process itself, in JSON, for what is in Path and YAML to be merged over
 	Path string // -c, --config-path: .yaml, .yml, .pb, .pb_text; anything else is JSON
 	YAML string // --config-yaml, merged over the file
 	// AllowUnknownFields takes unknown fields for absent (--allow-unknown-static-fields).
@@ -28,31 +29,45 @@ type Source struct {
 	Node config.Node
 }
 
-// overrideName is how faults call the text of --config-yaml.
-const overrideName = "--config-yaml"
+// How faults call texts that are in no file.
+const (
+	madeName     = "the bootstrap that was made"
+	overrideName = "--config-yaml"
+)
 
 // ReadBootstrap reads and judges a configuration. The error is of type Faults.
 func ReadBootstrap(src Source, specs []filters.Spec) (*config.Bootstrap, error) {
 	var texts []text
-	b := &bootstrapv3.Bootstrap{}
-	if src.Path != "" {
-		t, err := readFile(src.Path, b, src.AllowUnknownFields)
-		if err != nil {
-			return nil, err
-		}
-		texts = append(texts, t)
-	}
-	if src.YAML != "" {
+	var b *bootstrapv3.Bootstrap
+	take := func(read func(into proto.Message) (text, error)) error {
 		over := &bootstrapv3.Bootstrap{}
-		t, err := readText(overrideName, formatYAML, []byte(src.YAML), over, src.AllowUnknownFields)
+		t, err := read(over)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		texts = append(texts, t)
-		if src.Path == "" {
+		if b == nil {
 			b = over
 		} else {
 			proto.Merge(b, over)
+		}
+		return nil
+	}
+	if len(src.Made) > 0 {
+		if err := take(func(into proto.Message) (text, error) { return readText(madeName, formatJSON, src.Made, into, false) }); err != nil {
+			return nil, err
+		}
+	}
+	if src.Path != "" {
+		if err := take(func(into proto.Message) (text, error) { return readFile(src.Path, into, src.AllowUnknownFields) }); err != nil {
+			return nil, err
+		}
+	}
+	if src.YAML != "" {
+		if err := take(func(into proto.Message) (text, error) {
+			return readText(overrideName, formatYAML, []byte(src.YAML), into, src.AllowUnknownFields)
+		}); err != nil {
+			return nil, err
 		}
 	}
 	if len(texts) == 0 {

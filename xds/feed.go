@@ -2,6 +2,7 @@ package xds
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,8 @@ type Feed struct {
 	links   []*link   // streams
 	news    chan news // what streams tell
 	wishes  chan config.Demand
+	shared  *link  // the stream of all kinds that there was to begin with; nil: none was
+	names   *names // nil: nobody asks for them
 
 	// Of what requests have missed.
 	demands     map[config.Demand]*demand
@@ -49,9 +52,11 @@ type Feed struct {
 	stats  *telemetry.Store
 	report func(Outcome)
 	now    func() time.Time
+	beside func(server string) (string, error)
 
 	mu sync.Mutex // over what is in force, which is read from everywhere
 	arrangement
+	changed chan struct{} // closed when there is another snapshot
 	settled bool          // every cluster that there was to begin with is warm, or was waited for long enough
 	ready   bool          // and every listener
 	readied chan struct{} // closed then
@@ -75,8 +80,14 @@ type Options struct {
 	Stats *telemetry.Store
 	// Report is told of every attempt to read a resource, in order and from one goroutine at a time; nil: nobody is.
 	Report func(Outcome)
+	// Names is told each table of names that the control plane of all kinds sends: an encoded istio.networking.nds.v1.NameTable, which is valid until it returns. An error refuses it: the
+	// control plane is told, and what was there stays. The feed is not ready before one is taken. nil: none is asked for.
+	Names func(table []byte) error
 	// Now is the time that States shows; nil: time.Now.
 	Now func() time.Time
+	// Beside says what is told beside each call to a control plane, by its cluster, after what the bootstrap says, as config.Stream has it. It is asked before each connection, so that a token that
+	// others renew is the one of now; nil: nothing. An error is one of reaching the control plane.
+	Beside func(server string) (string, error)
 }
 
 // Outcome is what became of an attempt to read a resource, or a file of listeners or clusters.
@@ -158,7 +169,7 @@ type subscription struct {
 // error is of type Faults. The feed must be closed.
 func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
 	f := &Feed{boot: boot, static: &boot.Static, report: o.Report, now: o.Now, stats: o.Stats, stays: 15 * time.Second, known: map[string]bool{}, news: make(chan news, 4),
-		wishes: make(chan config.Demand, maxWishes), demands: map[config.Demand]*demand{}, readied: make(chan struct{})}
+		wishes: make(chan config.Demand, maxWishes), demands: map[config.Demand]*demand{}, readied: make(chan struct{}), changed: make(chan struct{}), beside: o.Beside}
 	f.snapshot = &config.Snapshot{Secrets: f.static.Secrets}
 	if f.stats != nil {
 		f.demandStats = f.stats.Acquire(DemandStats, "on_demand.").Loop(f.stats.Loops())
@@ -175,6 +186,7 @@ func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
 	f.top(Listeners, boot.Dynamic.Listeners, "listener_manager.lds.")
 	f.head(Clusters, boot.Dynamic.ClusterStream, "cluster_manager.cds.")
 	f.head(Listeners, boot.Dynamic.ListenerStream, "listener_manager.lds.")
+	f.subscribeNames(o.Names)
 	all, _, _, blames := f.plan(f.static)
 	faults := faultsIn(blames)
 	if all = append(all, f.tops...); len(faults) == 0 && len(all) > 0 {
@@ -189,6 +201,9 @@ func Open(boot *config.Bootstrap, o Options) (*Feed, error) {
 	if len(faults) > 0 {
 		f.Close()
 		return nil, faults
+	}
+	if i := slices.IndexFunc(f.links, func(l *link) bool { return l.Shared }); i >= 0 {
+		f.shared = f.links[i]
 	}
 	return f, nil
 }
@@ -223,6 +238,16 @@ func Validate(src Source, specs []filters.Spec) error {
 	}
 	f.Close()
 	return nil
+}
+
+// Health tells the control plane of all kinds how the workload beside the proxy does: because is why it is not well; empty: it is (stream.Stream.Health). false: there is no such control plane. It
+// may be called from anywhere.
+func (f *Feed) Health(because string) bool {
+	if f.shared == nil {
+		return false
+	}
+	f.shared.stream.Health(because)
+	return true
 }
 
 // Close lets the files go.

@@ -30,16 +30,18 @@ const (
 	Runtimes     // layers of runtime values
 	Scopes       // of connection managers that choose among tables
 	VirtualHosts // that requests have missed
+	Names        // what names mean, for whoever answers the pod's questions; never from files
 )
 
 // kinds are all of them, in the order in which what came together is taken: whoever is named before who names it.
-var kinds = [...]Kind{Runtimes, Clusters, Endpoints, Secrets, Extensions, Listeners, Scopes, Routes, VirtualHosts}
+var kinds = [...]Kind{Runtimes, Clusters, Endpoints, Secrets, Extensions, Listeners, Scopes, Routes, VirtualHosts, Names}
 
 // Message is the full name of the protobuf message.
 func (k Kind) Message() string {
 	return [...]string{"envoy.config.route.v3.RouteConfiguration", "envoy.config.endpoint.v3.ClusterLoadAssignment",
 		"envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener", "envoy.extensions.transport_sockets.tls.v3.Secret",
-		"envoy.config.core.v3.TypedExtensionConfig", "envoy.service.runtime.v3.Runtime", "envoy.config.route.v3.ScopedRouteConfiguration", "envoy.config.route.v3.VirtualHost"}[k]
+		"envoy.config.core.v3.TypedExtensionConfig", "envoy.service.runtime.v3.Runtime", "envoy.config.route.v3.ScopedRouteConfiguration", "envoy.config.route.v3.VirtualHost",
+		"istio.networking.nds.v1.NameTable"}[k]
 }
 
 // String is the message's own name.

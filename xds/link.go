@@ -226,7 +226,7 @@ func (f *Feed) link(s config.Stream, kind Kind) *link {
 	}
 	l := &link{Stream: s, message: message, held: map[resourceKey]*held{}}
 	of := s
-	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds.", "extension_config_discovery.", "runtime.", "scoped_route.", "virtual_host."}[kind] + "control_plane."
+	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds.", "extension_config_discovery.", "runtime.", "scoped_route.", "virtual_host.", "names."}[kind] + "control_plane."
 	if s.Shared {
 		of, prefix = *f.boot.Dynamic.Shared, "control_plane."
 	}
@@ -240,6 +240,13 @@ func (f *Feed) link(s config.Stream, kind Kind) *link {
 	l.stream = stream.New(stream.Options{
 		Server: f.static.Clusters[i], Node: nodeOf(f.boot), Delta: of.Delta, Once: of.NodeOnce, Message: message, Refresh: of.Refresh, Timeout: of.Timeout, Metadata: of.Metadata, Stats: counted,
 		Secrets: func() map[string]*config.Secret { return f.Snapshot().Secrets },
+		Beside: func(ctx context.Context) (string, error) {
+			f.secretsOf(ctx, f.static.Clusters[i])
+			if f.beside == nil {
+				return "", nil
+			}
+			return f.beside(of.Server)
+		},
 		Hear: func(ctx context.Context, e stream.Event) {
 			select {
 			case f.news <- news{l, e}:
@@ -249,6 +256,37 @@ func (f *Feed) link(s config.Stream, kind Kind) *link {
 	})
 	f.links = append(f.links, l)
 	return l
+}
+
+// secretsOf waits until what a cluster's TLS shows of itself has come that comes over a stream of its own, or has been waited for long enough: who came a moment before his certificate would be
+// turned away, and had to wait for longer.
+func (f *Feed) secretsOf(ctx context.Context, c *config.Cluster) {
+	for t := range c.AllTLS() {
+		for _, one := range t.Certificates {
+			from := one.Secret.Stream
+			if from == nil || from.Shared {
+				continue
+			}
+			wait := ctx
+			if from.Wait > 0 {
+				var cancel context.CancelFunc
+				wait, cancel = context.WithTimeout(ctx, from.Wait)
+				defer cancel()
+			}
+			for wait.Err() == nil {
+				f.mu.Lock()
+				has, changed := f.snapshot.Secrets[one.Secret.Name] != nil, f.changed
+				f.mu.Unlock()
+				if has {
+					break
+				}
+				select {
+				case <-changed:
+				case <-wait.Done():
+				}
+			}
+		}
+	}
 }
 
 // hold finds what is known of a resource, or begins to ask for it.

@@ -65,7 +65,7 @@ func (f *Feed) take(n news) {
 		return
 	}
 	for _, kind := range kinds {
-		if n.Response.Message != kind.Message() || n.link.message != "" && n.link.message != kind.Message() {
+		if n.Response.Message != kind.Message() || kind == Names && f.names == nil || n.link.message != "" && n.link.message != kind.Message() {
 			continue
 		}
 		v := &judgement{link: n.link, kind: kind, response: n.Response, refused: map[string]bool{}, why: map[string]Faults{}, changed: map[string]bool{}}
@@ -78,6 +78,10 @@ func (f *Feed) take(n news) {
 		}
 		if kind == VirtualHosts {
 			f.takeHosts(v)
+			return
+		}
+		if kind == Names {
+			f.takeNames(v)
 			return
 		}
 		f.takeNamed(v)

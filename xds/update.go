@@ -52,6 +52,7 @@ func (f *Feed) load(file *file) {
 	}
 	if changed {
 		f.snapshot = &next
+		f.tellChanged()
 	}
 	file.consistOf()
 	f.mu.Unlock()

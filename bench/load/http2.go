@@ -104,7 +104,7 @@ func (c *client2) dial() error {
 	for i := range c.conns {
 		n := &c.conns[i]
 		n.client, n.slot = c, i
-		fd, err := poll.Dial(c.spec.Port)
+		fd, err := poll.Dial(c.spec.Address, c.spec.Port)
 		if err != nil {
 			return fmt.Errorf("load: connection %d of %d: %w", i+1, len(c.conns), err)
 		}

@@ -11,7 +11,7 @@ import (
 
 // Each kind of traffic of HTTP/2 is answered, and every answer found to be right.
 func TestHTTP2(t *testing.T) {
-	s, err := upstream.Listen()
+	s, err := upstream.Listen(false)
 	if err != nil {
 		t.Fatal(err)
 	}

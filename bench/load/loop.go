@@ -108,7 +108,7 @@ func (l *loop) step(until time.Duration) error {
 func (l *loop) dial(c *conn) {
 	c.proto.reset()
 	c.out, c.stuck = nil, false
-	fd, err := poll.Dial(l.spec.Port)
+	fd, err := poll.Dial(l.spec.Address, l.spec.Port)
 	if err == nil {
 		if err = l.set.Add(fd, poll.Out, c.slot); err != nil {
 			poll.Close(fd)

@@ -20,7 +20,7 @@ const window = 300 * time.Millisecond
 
 func startUpstream(t *testing.T) upstream.Ports {
 	t.Helper()
-	server, err := upstream.Listen()
+	server, err := upstream.Listen(false)
 	if err != nil {
 		t.Fatal(err)
 	}

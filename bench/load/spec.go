@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -21,7 +22,8 @@ const (
 
 // A Spec says what traffic to make. It travels to the load process as JSON.
 type Spec struct {
-	Port     int           `json:"port"`     // on 127.0.0.1
+	Address  netip.Addr    `json:"address,omitzero"` // an IPv4 one; none: 127.0.0.1. With HTTP1
+	Port     int           `json:"port"`
 	Protocol string        `json:"protocol"` // HTTP1 or TCP
 	Path     string        `json:"path,omitempty"`
 	Body     int           `json:"body"`              // bytes every answer must have
@@ -128,6 +130,8 @@ func (s Spec) check() error {
 		return fmt.Errorf("load: %d streams of HTTP/2: want 1 to %d, in plain text and as fast as answers come", s.Streams, mostStreams)
 	case s.Protocol != TCP && (s.Path == "" || s.Path[0] != '/'):
 		return fmt.Errorf("load: path %q: want one that begins with a slash", s.Path)
+	case s.Address.IsValid() && (s.Protocol != HTTP1 || s.TLS || !s.Address.Is4()):
+		return fmt.Errorf("load: address %s: want one of IPv4, for HTTP/1.1 in plain text", s.Address)
 	case s.Body <= 0:
 		return fmt.Errorf("load: body of %d bytes: want at least 1", s.Body)
 	case s.Conns <= 0 || s.Conns > mostConns:

@@ -1,6 +1,7 @@
 package poll
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func await(t *testing.T, s *Set, token int32, ready uint32) {
 // pair connects two sockets through a listener of ours.
 func pair(t *testing.T, s *Set) (dialled, accepted int) {
 	t.Helper()
-	listener, port, err := Listen()
+	listener, port, err := Listen(false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func pair(t *testing.T, s *Set) (dialled, accepted int) {
 	if err := s.Add(listener, In, 1); err != nil {
 		t.Fatal(err)
 	}
-	if dialled, err = Dial(port); err != nil {
+	if dialled, err = Dial(netip.Addr{}, port); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { Close(dialled) })
@@ -111,12 +112,12 @@ func TestPeerThatIsGone(t *testing.T) {
 
 func TestNobodyListens(t *testing.T) {
 	s := newSet(t)
-	listener, port, err := Listen()
+	listener, port, err := Listen(false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	Close(listener)
-	fd, err := Dial(port)
+	fd, err := Dial(netip.Addr{}, port)
 	if err != nil {
 		t.Fatal(err)
 	}

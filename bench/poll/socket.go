@@ -2,6 +2,7 @@ package poll
 
 import (
 	"fmt"
+	"net/netip"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -12,15 +13,19 @@ var loopback = [4]byte{127, 0, 0, 1}
 // backlog holds every connection of the largest scenario (5,000) should the accepting side be late.
 const backlog = 8192
 
-// Listen opens a non-blocking listener on a free loopback port and returns both.
-func Listen() (fd, port int, err error) {
+// Listen opens a non-blocking listener on a free port, of loopback or of all addresses, and returns both.
+func Listen(everywhere bool) (fd, port int, err error) {
+	at := loopback
+	if everywhere {
+		at = [4]byte{}
+	}
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, 0, fmt.Errorf("poll: socket: %w", err)
 	}
 	// Accepted sockets inherit TCP_NODELAY on Linux, which saves a call per connection.
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if err = unix.Bind(fd, &unix.SockaddrInet4{Addr: loopback}); err == nil {
+	if err = unix.Bind(fd, &unix.SockaddrInet4{Addr: at}); err == nil {
 		err = unix.Listen(fd, backlog)
 	}
 	if err != nil {
@@ -41,15 +46,19 @@ func Accept(listener int) (int, error) {
 	return fd, err
 }
 
-// Dial starts a connection to a loopback port. It is there once the descriptor is ready for Out
+// Dial starts a connection to a port, of loopback if no address is said. It is there once the descriptor is ready for Out
 // and Settled says nil.
-func Dial(port int) (int, error) {
+func Dial(address netip.Addr, port int) (int, error) {
+	to := loopback
+	if address.IsValid() {
+		to = address.As4()
+	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("poll: socket: %w", err)
 	}
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	err = unix.Connect(fd, &unix.SockaddrInet4{Addr: loopback, Port: port})
+	err = unix.Connect(fd, &unix.SockaddrInet4{Addr: to, Port: port})
 	if err != nil && err != unix.EINPROGRESS {
 		unix.Close(fd)
 		return -1, fmt.Errorf("poll: connect: %w", err)

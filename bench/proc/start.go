@@ -58,6 +58,9 @@ type Command struct {
 	CPUs   []int         // the processors it may use, from its first instruction on
 	Input  []byte        // what it reads first; its input stays open until Release
 	Stdout chan<- []byte // lines, each without its end; nil: kept with stderr for Log
+	Enter  func() error  // moves the thread that starts it, into another namespace; nil: it stays
+	User   uint32        // whose it is; 0: ours
+	Cgroup *os.File      // of the unified hierarchy, that it is in from the beginning; nil: ours
 }
 
 // A Process is a started child. It ends with this process at the latest.
@@ -89,10 +92,20 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	}
 	// SIGTERM, not SIGKILL: a killed nginx master would leave its worker behind.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if c.User != 0 {
+		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: c.User, Gid: c.User}
+	}
+	if c.Cgroup != nil {
+		p.cmd.SysProcAttr.UseCgroupFD, p.cmd.SysProcAttr.CgroupFD = true, int(c.Cgroup.Fd())
+	}
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = stopLimit
 
-	if err := startOn(p.cmd, c.CPUs); err != nil {
+	start := func() error { return startOn(p.cmd, c.CPUs) }
+	if c.Enter != nil {
+		start = func() error { return startWithin(p.cmd, c.Enter, c.CPUs) }
+	}
+	if err := start(); err != nil {
 		return nil, fmt.Errorf("proc: start %s: %w", p.cmd.Path, err)
 	}
 	go func() {
@@ -129,6 +142,23 @@ func startOn(cmd *exec.Cmd, cpus []int) error {
 	}
 	err := cmd.Start()
 	return errors.Join(err, unix.SchedSetaffinity(0, &before))
+}
+
+// startWithin is startOn on a thread that has been moved, and that stays as long as the child: the child's death signal comes when it ends.
+func startWithin(cmd *exec.Cmd, enter func() error, cpus []int) error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked
+		err := enter()
+		if err == nil {
+			err = startOn(cmd, cpus)
+		}
+		started <- err
+		if err == nil {
+			unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		}
+	}()
+	return <-started
 }
 
 // PID is the child's process id.

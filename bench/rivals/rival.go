@@ -97,6 +97,9 @@ type Contestant struct {
 	path    string
 }
 
+// Path is the file of its binary.
+func (c Contestant) Path() string { return c.path }
+
 // askLimit bounds how long a binary may take to answer a question about itself.
 const askLimit = 20 * time.Second
 

@@ -95,6 +95,17 @@ func All() []Scenario {
 			{"CPU", "ms", nil},
 			{"told each", "KB", nil},
 		}, crowded{services: 2000, quarters: 100, planes: 2, sidecars: 10000}},
+		{"sidecars", "Two sidecars between client and server, captured and by mutual TLS, HTTP/1.1 1 KiB, 1,000 requests a second over 16 connections", []Measure{
+			{"CPU of one sidecar per request", "µs", []Target{of("envoy", 0.4)}},
+			{"resident memory of one", "MB", []Target{atMost(35)}},
+			{"added to the median", "µs", []Target{of("envoy", 0.6)}},
+			{"added to the p99", "µs", []Target{of("envoy", 0.6)}},
+		}, captured{rate: 1000, conns: 16}},
+		{"sidecars-short-cuts", "The same, captured by programs, what the application sends its proxy going from socket to socket", []Measure{
+			{"median beside the same without", "×", []Target{atMost(0.85)}},
+			{"median", "µs", nil},
+			{"p99 beside the same without", "×", nil},
+		}, shortened{captured{rate: 1000, conns: 16}}},
 		{"quota-0.2", "2,000 requests a second within 0.2 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.2, rate: 2000, conns: 64}},
 		{"quota-0.5", "2,000 requests a second within 0.5 of a core", one("p99", "ms", of("envoy", 1.0)), quota{cores: 0.5, rate: 2000, conns: 64}},
 	}

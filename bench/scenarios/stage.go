@@ -22,6 +22,7 @@ type Stage struct {
 	Brief   bool          // what has a duration of its own takes a fraction of it: to see that it runs
 	Remark  func(string)  // is told what no number says; nil: nobody is
 	Weftd   string        // file of the control plane that was built together with weft
+	Weft    string        // file of weft, which captures traffic, too
 	Profile string        // where Envoyish contestants write where their time goes under traffic; "" for nowhere
 
 	self     string // this program, which is also the load generator and the upstream
@@ -35,10 +36,12 @@ type Stage struct {
 const (
 	LoadRole     = "load"
 	UpstreamRole = "upstream"
-	FleetRole    = "fleet"
-	PlaneRole    = "plane"
-	MixedRole    = "mixed"
-	SidecarsRole = "sidecars"
+	// OpenUpstreamRole is one that listens at every address, of a network namespace.
+	OpenUpstreamRole = "upstream-open"
+	FleetRole        = "fleet"
+	PlaneRole        = "plane"
+	MixedRole        = "mixed"
+	SidecarsRole     = "sidecars"
 )
 
 // mostFiles lets a proxy hold both sides of the largest scenario.
@@ -95,9 +98,11 @@ func (s *Stage) Close() {
 func (s *Stage) play(ctx context.Context, role string, input []byte, said chan<- []byte) (*proc.Process, error) {
 	return proc.Start(ctx, proc.Command{
 		Path: s.self, Args: []string{"-role", role}, Input: input, Stdout: said, CPUs: []int{s.loadCPU},
-		Env: []string{"GOMAXPROCS=2", "GODEBUG=asyncpreemptoff=1"},
+		Env: childEnv,
 	})
 }
+
+var childEnv = []string{"GOMAXPROCS=2", "GODEBUG=asyncpreemptoff=1"}
 
 func (s *Stage) hear(ctx context.Context, p *proc.Process, said <-chan []byte, limit time.Duration) ([]byte, error) {
 	select {

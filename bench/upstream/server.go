@@ -49,8 +49,8 @@ type conn struct {
 	out   []byte // of the answer being sent
 }
 
-// Listen opens a server on free ports.
-func Listen() (*Server, error) {
+// Listen opens a server on free ports, of loopback or of all addresses.
+func Listen(everywhere bool) (*Server, error) {
 	set, err := poll.NewSet()
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
@@ -62,7 +62,7 @@ func Listen() (*Server, error) {
 	for i, k := range []kind{httpKind, tcp1K, tcp64K, http2Kind} {
 		l := &s.listeners[i]
 		l.kind = k
-		if l.fd, l.port, err = poll.Listen(); err == nil {
+		if l.fd, l.port, err = poll.Listen(everywhere); err == nil {
 			err = set.Add(l.fd, poll.In, int32(l.fd))
 		}
 		if err != nil {

@@ -60,7 +60,7 @@ func TestShapeOfAnswers(t *testing.T) {
 // serve runs a server that ends with the test.
 func serve(t *testing.T) Ports {
 	t.Helper()
-	s, err := Listen()
+	s, err := Listen(false)
 	if err != nil {
 		t.Fatal(err)
 	}

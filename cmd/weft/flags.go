@@ -14,6 +14,8 @@ import (
 // flags is Envoy's command line. What a flag does here is said in flagTable; the ones that are only accepted say why.
 type flags struct {
 	args                   []string // as they were given
+	made                   []byte   // the bootstrap, if this process has made it
+	command                []string // the application's, which is started when the sidecar is ready; none: nobody's
 	configPath, configYAML string
 	mode                   string
 	concurrency            uint
@@ -65,6 +67,9 @@ Examples:
                                                   serve with a piece merged over the file
   weft -c bootstrap.yaml --concurrency 2 -l debug two event loops, more log
   weft upgrade PID                                take the place of a weft that runs, with its own command line, and lose nothing
+  weft capture apply -i '*' -b '*'                have the kernel bring a workload's traffic to the proxy (weft capture --help)
+  weft sidecar --help, weft gateway --help        be a workload's sidecar, or a gateway, of a mesh: no bootstrap is needed, and no agent
+  weft version                                    print the version
 
 Flags:
 `
@@ -155,7 +160,7 @@ func (f *flags) check() error {
 	}
 	f.allowUnknownStatic = f.allowUnknownStatic || f.allowUnknown
 	switch {
-	case f.configPath == "" && f.configYAML == "":
+	case f.configPath == "" && f.configYAML == "" && f.made == nil:
 		return errors.New("no configuration: name a bootstrap by -c FILE or give one by --config-yaml")
 	case f.concurrency > maxConcurrency:
 		return fmt.Errorf("--concurrency is %d: want at most %d", f.concurrency, maxConcurrency)

@@ -54,8 +54,8 @@ type components struct {
 	levels map[string]*atomic.Int64
 }
 
-// componentNames are Envoy's names, as far as this process has the part.
-var componentNames = []string{"admin", "config", "connection", "filter", "http", "main", "pool", "router", "upstream"}
+// componentNames are Envoy's names, as far as this process has the part, and agent, which is beside Envoy elsewhere.
+var componentNames = []string{"admin", "agent", "config", "connection", "filter", "http", "main", "pool", "router", "upstream"}
 
 func newComponents(level slog.Level) *components {
 	c := &components{levels: map[string]*atomic.Int64{}}

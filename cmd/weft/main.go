@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -17,6 +18,8 @@ import (
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters/builtin"
 	"github.com/weftmesh/weft/memory"
+	"github.com/weftmesh/weft/sidecar"
+	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/xds"
 )
 
@@ -28,11 +31,35 @@ var version = "0.1.0"
 // and not 16.5, and a handshake of P-256 570 µs and not 573, medians of three rounds (26 November 2026, 2-core AMD EPYC).
 const servingGC = 50
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	args := os.Args[1:]
+	if filepath.Base(os.Args[0]) == agentName { // a link, in images that stand in for Istio's
+		args = append([]string{agentName}, args...)
+	}
+	os.Exit(run(args, os.Stdout, os.Stderr))
+}
 
 // run is the program: 0 if it ended as it was told to, 1 if something was wrong.
 func run(args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == "upgrade" {
+	word := ""
+	if len(args) > 0 {
+		word = args[0]
+	}
+	switch word {
+	case agentName:
+		return runAgent(args[1:], stdout, stderr)
+	case "sidecar":
+		return runSidecar(sidecar.Sidecar, args[1:], stdout, stderr)
+	case "gateway":
+		return runSidecar(sidecar.Router, args[1:], stdout, stderr)
+	case "capture":
+		return captureCommand(args[1:], stdout, stderr)
+	case "istio-iptables":
+		return istioIPTables(args[1:], stdout, stderr)
+	case "version":
+		fmt.Fprintln(stdout, "weft  version:", versionLine())
+		return 0
+	case "upgrade":
 		next, err := upgraded(args[1:])
 		if err != nil {
 			fmt.Fprintln(stderr, "weft: upgrade:", err)
@@ -54,17 +81,36 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, restartVersion)
 		return 0
 	}
-	levels, logger, err := newLog(f)
-	if err != nil {
-		fmt.Fprintln(stderr, "weft:", err)
-		return 1
-	}
 	if f.mode == "validate" {
+		if _, _, err := newLog(f); err != nil {
+			fmt.Fprintln(stderr, "weft:", err)
+			return 1
+		}
 		if err := xds.Validate(f.source(), builtin.All()); err != nil {
 			return refuse(stderr, err)
 		}
 		fmt.Fprintf(stdout, "configuration '%s' OK\n", f.configPath)
 		return 0
+	}
+	return serve(f, nil, stderr)
+}
+
+// serve runs until it is told to end. With settings it is a sidecar, or a gateway, that is its own agent.
+func serve(f *flags, settings *sidecar.Settings, stderr io.Writer) int {
+	levels, logger, err := newLog(f)
+	if err != nil {
+		fmt.Fprintln(stderr, "weft:", err)
+		return 1
+	}
+	stats := telemetry.NewStore(int(f.concurrency))
+	var agent *sidecar.Agent
+	if settings != nil {
+		// Before the bootstrap is read, which names files that are written here.
+		if agent, err = sidecar.Begin(sidecar.Options{Settings: settings, Stats: stats, Log: logger("agent")}); err != nil {
+			fmt.Fprintln(stderr, "weft: cannot start:", err)
+			return 1
+		}
+		defer agent.Close()
 	}
 	boot, err := xds.ReadBootstrap(f.source(), builtin.All())
 	if err != nil {
@@ -82,18 +128,24 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
-	stop := make(chan os.Signal, 1)
+	stop := make(chan os.Signal, 2)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	rotate := make(chan os.Signal, 1)
 	signal.Notify(rotate, syscall.SIGUSR1)
-	s, err := start(f, boot, levels, logger)
+	s, err := start(f, boot, stats, agent, levels, logger)
 	if faults := (xds.Faults)(nil); errors.As(err, &faults) {
 		return refuse(stderr, err)
+	}
+	if err == nil && agent != nil {
+		if err = agent.Serve(s.asProxy(settings)); err != nil {
+			s.close()
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "weft: cannot start:", err)
 		return 1
 	}
+	life, app := newLife(agent), newApplication(f.command, logger("main"))
 	readied, late := s.feed.Readied(), time.After(startLimit)
 	for {
 		select {
@@ -108,13 +160,34 @@ func run(args []string, stdout, stderr io.Writer) int {
 			logger("main").Info("access logs were opened anew")
 			continue
 		case got := <-stop:
-			// As Envoy: a signal ends the process at once. Whoever wants clients to go first asks for a drain before.
+			// As Envoy: a signal ends the process at once. Whoever wants clients to go first asks for a drain before. A sidecar's agent does, which is this process itself; a second signal ends that, too.
+			app.leave()
+			if life.leave() {
+				logger("main").Info("is told to end", "signal", got.String())
+				continue
+			}
 			logger("main").Info("ends", "signal", got.String())
+		case <-life.asked:
+			logger("main").Info("is told to end", "because", "/quitquitquit")
+			app.leave()
+			life.leave()
+			continue
+		case <-life.over:
+			logger("main").Info("ends")
+		case <-app.ready:
+			if agent.Ready() == nil {
+				app.start()
+			}
+			continue
+		case <-app.ended:
+			logger("main").Info("ends", "because", "the application has ended", "code", app.code)
 		case <-s.quit:
 			logger("main").Info("ends", "because", s.why)
 		}
+		code := app.end()
+		life.end()
 		s.close()
-		return 0
+		return code
 	}
 }
 
@@ -144,7 +217,7 @@ func refuse(stderr io.Writer, err error) int {
 
 func (f *flags) source() xds.Source {
 	return xds.Source{
-		Path: f.configPath, YAML: f.configYAML, AllowUnknownFields: f.allowUnknownStatic,
+		Made: f.made, Path: f.configPath, YAML: f.configYAML, AllowUnknownFields: f.allowUnknownStatic,
 		Node: config.Node{ID: f.serviceNode, Cluster: f.serviceCluster, Zone: f.serviceZone},
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/weftmesh/weft/proxy"
 	"github.com/weftmesh/weft/proxy/admin"
 	"github.com/weftmesh/weft/proxy/route"
+	"github.com/weftmesh/weft/sidecar"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 	"github.com/weftmesh/weft/telemetry/remote"
@@ -50,10 +51,10 @@ type process struct {
 	watched sync.WaitGroup
 }
 
-// start serves a configuration.
-func start(f *flags, boot *config.Bootstrap, levels *components, logger func(string) *slog.Logger) (*process, error) {
-	loops := int(f.concurrency)
-	p := &process{flags: f, boot: boot, log: logger("main"), stats: telemetry.NewStore(loops), began: time.Now(), quit: make(chan struct{})}
+// start serves a configuration. agent is nil where somebody else is that, or nobody.
+func start(f *flags, boot *config.Bootstrap, stats *telemetry.Store, agent *sidecar.Agent, levels *components, logger func(string) *slog.Logger) (*process, error) {
+	loops := stats.Loops()
+	p := &process{flags: f, boot: boot, log: logger("main"), stats: stats, began: time.Now(), quit: make(chan struct{})}
 	p.stats.SetNaming(proxy.Naming(boot.Statistics))
 	var err error
 	if p.row, err = joinRow(f, p.log); err != nil {
@@ -63,7 +64,11 @@ func start(f *flags, boot *config.Bootstrap, levels *components, logger func(str
 	p.runtime = proxy.NewRuntime(boot.Runtime, p.stats)
 	configLog := logger("config")
 	var feed *xds.Feed
-	feed, err = xds.Open(boot, xds.Options{Filters: builtin.All(), Stats: p.stats, Report: func(o xds.Outcome) { report(configLog, o) }})
+	o := xds.Options{Filters: builtin.All(), Stats: p.stats, Report: func(o xds.Outcome) { report(configLog, o) }}
+	if agent != nil {
+		o.Beside, o.Names = agent.Beside, agent.Names()
+	}
+	feed, err = xds.Open(boot, o)
 	if err != nil {
 		p.close()
 		return nil, err

@@ -23,6 +23,7 @@ Usage:
 
 Examples:
   weftctl proxy explain --address 10.0.0.1:9080 http://reviews:9080/reviews/1
+  weftctl proxy explain --address 10.0.0.9:8080 --identity spiffe://cluster.local/ns/shop/sa/web --method POST /carts    who may do what, and by which rule
   weftctl proxy explain --listener ingress --sni shop.example.com https://shop.example.com/cart -H 'x-user: tester'
   weftctl proxy explain --address 10.0.0.9:5432          a TCP connection
   weftctl proxy explain --listener http --all /api       every rule that was looked at`
@@ -41,6 +42,7 @@ func proxyExplain(ctx context.Context, p *pages, o *proxyOptions, s streams) err
 	set("source", o.source)
 	set("sni", o.sni)
 	set("alpn", o.alpn...)
+	set("identity", o.identity)
 	set("method", o.method)
 	set("url", o.name())
 	set("header", o.headers...)
@@ -207,6 +209,15 @@ func (e *explained) outcome(o *l7.Outcome, several bool) {
 		}
 	}
 	e.line(1, "HTTP filters: %s", strings.Join(on, ", "))
+	for _, f := range o.Filters {
+		if f.Says != "" {
+			e.line(1, "%s: %s", f.Name, f.Says)
+		}
+		if f.Status != 0 {
+			e.line(1, "so the request is answered %d, and goes nowhere", f.Status)
+			break
+		}
+	}
 	if len(off) > 0 {
 		e.line(1, "off: %s", strings.Join(off, ", "))
 	}

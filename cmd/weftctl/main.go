@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/weftmesh/weft/cmd/weftctl/demo"
 )
 
 // version is set by the build.
@@ -29,7 +31,7 @@ var commands = []command{
 	{"cluster", "the clusters that weftd follows: attach another one, detach it, list them", runCluster},
 	{"completion", "what has a shell complete the words of weftctl", runCompletion},
 	{"delete", "take objects away that were applied", runDelete},
-	{"demo", "two versions of a service, weft between them, and traffic that moves from one to the other", runDemo},
+	{"demo", "a mesh on this machine, walked through: canary, mutual TLS, policies, failures", func(args []string, s streams) int { return demo.Run(args, s.in, s.out, s.err) }},
 	{"diff", "how manifests differ from the objects that weftd has", runDiff},
 	{"get", "show objects that weftd has", runGet},
 	{"history", "the versions of an object that are kept, of each author", runHistory},
@@ -83,8 +85,8 @@ func usage(w io.Writer) {
 	}
 	io.WriteString(w, `
 Examples:
-  weftctl demo             watch weights change, live
-  weftctl demo --once      the same unattended; exit code 0 if every share held and nothing was lost
+  weftctl demo             a mesh on this machine, walked through, live
+  weftctl demo --once      the same unattended; exit code 0 if every step held and nothing was lost
   weftctl demo --help      what else it can do
   weftctl proxy routes     what the proxy on this host routes, and where
   weftctl analyze mesh     what is wrong with the objects in a directory

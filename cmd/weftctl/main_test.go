@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -31,13 +30,6 @@ func TestCommandLine(t *testing.T) {
 		{"proxy stats --amdin x", exitUsage, "", "-amdin (weftctl proxy stats --help lists the flags)"},
 		{"assess --help", exitDone, "Examples:\n  weftctl assess ", ""},
 		{"demo --help", exitDone, "Examples:\n  weftctl demo ", ""},
-		{"demo --onec", exitUsage, "", "-onec (weftctl demo --help lists the flags)"},
-		{"demo now", exitUsage, "", `unexpected argument "now"`},
-		{"demo --step 1ms", exitUsage, "", "--step is 1ms: want 1s to 1h"},
-		{"demo --rate 7", exitUsage, "", "--rate is 7: want 8 to 4000"},
-		{"demo --rate 4001", exitUsage, "", "want 8 to 4000"},
-		{"demo --requests 99", exitUsage, "", "want 100 to 1000000"},
-		{"demo --weft " + filepath.Join(t.TempDir(), "absent"), exitFailed, "", "--weft names no program"},
 		{"demo", exitFailed, "", `run "make build"`}, // there is no weft beside a test
 	} {
 		var out, err bytes.Buffer

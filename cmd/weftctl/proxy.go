@@ -24,10 +24,10 @@ type proxyOptions struct {
 	// stats
 	used bool
 	// explain
-	listener, address, source, sni, method string
-	alpn, headers                          texts
-	tls                                    bool
-	all                                    bool
+	listener, address, source, sni, identity, method string
+	alpn, headers                                    texts
+	tls                                              bool
+	all                                              bool
 }
 
 // texts are the values of a flag that may be said more than once.
@@ -73,6 +73,7 @@ func proxyCommands() []proxyCommand {
 			f.StringVar(&o.sni, "sni", "", "server `name` that a TLS client asks for")
 			f.Var(&o.alpn, "alpn", "`protocol` that it offers; may be said again")
 			f.BoolVar(&o.tls, "tls", false, "the connection speaks TLS")
+			f.StringVar(&o.identity, "identity", "", "`URI` of the certificate that it shows, such as spiffe://cluster.local/ns/shop/sa/web")
 			f.StringVar(&o.method, "method", "", "`method` of the request (default GET)")
 			f.Var(&o.headers, "H", "header of the request, `\"name: value\"`; may be said again")
 			f.BoolVar(&o.all, "all", false, "with every rule that was looked at")

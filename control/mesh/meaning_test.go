@@ -185,6 +185,14 @@ func TestAddressesStay(t *testing.T) {
 	if moved > 2 {
 		t.Errorf("%d addresses have moved", moved)
 	}
+	without := entry(7)
+	without.Object.Labels = map[string]string{"networking.istio.io/enable-autoallocate-ip": "False"}
+	if m = m.With([]source.Change{without}); addresses(m)["h7.example.com"] != "" || addresses(m)["h8.example.com"] == "" {
+		t.Errorf("who wants no address has %s", addresses(m)["h7.example.com"])
+	}
+	if m = m.With([]source.Change{entry(7)}); addresses(m)["h7.example.com"] == "" {
+		t.Error("who wants one again has none")
+	}
 }
 
 // TestDelegates merges what a delegate says into what is left to it.

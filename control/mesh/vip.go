@@ -24,7 +24,7 @@ func (m *Mesh) allocate() map[string]string {
 	for _, space := range m.objects[source.ServiceEntry].spaces {
 		for _, o := range space {
 			spec := o.Spec.(*networking.ServiceEntry)
-			if len(spec.GetAddresses()) > 0 || spec.GetResolution() == networking.ServiceEntry_NONE {
+			if len(spec.GetAddresses()) > 0 || spec.GetResolution() == networking.ServiceEntry_NONE || unallocated(o) {
 				continue
 			}
 			for _, h := range spec.GetHosts() {
@@ -54,6 +54,11 @@ func (m *Mesh) allocate() map[string]string {
 	return given
 }
 
+// allocationLabel says, if it is "false", that a ServiceEntry's hosts are to have no address but what their name means elsewhere.
+const allocationLabel = "networking.istio.io/enable-autoallocate-ip"
+
+func unallocated(o *source.Object) bool { return strings.EqualFold(o.Labels[allocationLabel], "false") }
+
 // sameWanting tells whether some ServiceEntries that are others say the same as before about who wants an address, so that all addresses stay.
 func sameWanting(now, before *Objects, entries touched) bool {
 	for k := range entries {
@@ -62,7 +67,7 @@ func sameWanting(now, before *Objects, entries touched) bool {
 			return false
 		}
 		is, was := o.Spec.(*networking.ServiceEntry), old.Spec.(*networking.ServiceEntry)
-		if is.GetResolution() != was.GetResolution() || !slices.Equal(is.GetAddresses(), was.GetAddresses()) || !slices.Equal(is.GetHosts(), was.GetHosts()) {
+		if unallocated(o) != unallocated(old) || is.GetResolution() != was.GetResolution() || !slices.Equal(is.GetAddresses(), was.GetAddresses()) || !slices.Equal(is.GetHosts(), was.GetHosts()) {
 			return false
 		}
 	}

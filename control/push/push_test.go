@@ -144,7 +144,7 @@ func (pl *plane) client(id string) *client {
 			c.got <- m
 		}
 	}()
-	meta, _ := structpb.NewStruct(map[string]any{"NAMESPACE": "a"})
+	meta, _ := structpb.NewStruct(map[string]any{"NAMESPACE": "a", "DNS_CAPTURE": "true"})
 	c.stream.Send(&discoveryv3.DeltaDiscoveryRequest{Node: &corev3.Node{Id: id, Metadata: meta}, TypeUrl: clusters})
 	return c
 }

@@ -142,7 +142,7 @@ func (w *listenerWriter) port(svc *mesh.Service, rule *mesh.DestinationRule, at 
 	if !any {
 		return
 	}
-	if len(addresses) == 0 && w.k.traits.Allocated && svc.Allocated != "" {
+	if len(addresses) == 0 && w.k.traits.Captured && svc.Allocated != "" {
 		addresses = []string{svc.Allocated}
 	}
 	if podAddressed(svc) {

@@ -110,8 +110,8 @@ func place(l *endpointv3.LocalityLbEndpoints) string {
 
 // TestNodes reads what nodes say of themselves.
 func TestNodes(t *testing.T) {
-	p := proxyOf(t, `{id: sidecar~10.1.0.1~a.b.shop~shop.svc.cluster.local, metadata: {LABELS: {app: x}, ISTIO_VERSION: "1.29", DNS_CAPTURE: "true", DNS_AUTO_ALLOCATE: "true", INTERCEPTION_MODE: TPROXY, SERVICE_ACCOUNT: acc}, locality: {region: r}}`)
-	if p.Namespace != "shop" || p.Account != "acc" || p.Labels["app"] != "x" || p.Locality.Region != "r" || p.Identity != FromAgent || p.Traits != (Traits{Istio: true, Transparent: true, Allocated: true}) {
+	p := proxyOf(t, `{id: sidecar~10.1.0.1~a.b.shop~shop.svc.cluster.local, metadata: {LABELS: {app: x}, ISTIO_VERSION: "1.29", DNS_CAPTURE: "true", INTERCEPTION_MODE: TPROXY, SERVICE_ACCOUNT: acc}, locality: {region: r}}`)
+	if p.Namespace != "shop" || p.Account != "acc" || p.Labels["app"] != "x" || p.Locality.Region != "r" || p.Identity != FromAgent || p.Traits != (Traits{Istio: true, Transparent: true, Captured: true}) {
 		t.Errorf("%+v", p)
 	}
 	p = proxyOf(t, `{id: "router~2001:db8::1~a.edge~edge.svc.cluster.local", user_agent_name: weft, metadata: {NAMESPACE: other, WEFT_IDENTITY: none}}`)

@@ -31,7 +31,7 @@ type namesLayer struct {
 
 func (t *Translator) namesLayer(m *mesh.Mesh, p *Proxy, s *scope) *namesLayer {
 	seen := s.ruled.seen
-	k := namesKey{seen: weak.Make(seen), allocated: p.Traits.Allocated, network: s.place.network}
+	k := namesKey{seen: weak.Make(seen), allocated: p.Traits.Captured, network: s.place.network}
 	for _, svc := range seen.services {
 		if unaddressed(svc) {
 			k.endpoints = t.chains.add(k.endpoints, m.Endpoints.Of(svc))

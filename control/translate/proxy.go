@@ -80,9 +80,9 @@ type Traits struct {
 	Bound bool
 	// Transparent: traffic comes as it was, by TPROXY.
 	Transparent bool
-	// Allocated: the workload's DNS answers with addresses that the mesh has allocated.
-	Allocated bool
-	HTTP10    bool
+	// Captured: what the workload asks its DNS is answered beside it, by a table of names, with addresses that the mesh has allocated.
+	Captured bool
+	HTTP10   bool
 	// Gateway: nobody's own traffic comes to it, so that there is no destination to pass anything on to.
 	Gateway bool
 	IPv6    bool
@@ -101,7 +101,6 @@ const (
 	metaInterception = "INTERCEPTION_MODE"
 	metaAddresses    = "INSTANCE_IPS"
 	metaDNSCapture   = "DNS_CAPTURE"
-	metaDNSAllocate  = "DNS_AUTO_ALLOCATE"
 	metaHTTP10       = "HTTP10"
 	metaCluster      = "CLUSTER_ID"
 	metaRevision     = "ISTIO_REVISION"
@@ -202,7 +201,7 @@ func ProxyOf(node *corev3.Node) (*Proxy, error) {
 		v := meta[name]
 		return v.GetBoolValue() || strings.EqualFold(v.GetStringValue(), "true") || v.GetStringValue() == "1"
 	}
-	p.Traits.Allocated, p.Traits.HTTP10 = isTrue(metaDNSCapture) && isTrue(metaDNSAllocate), isTrue(metaHTTP10)
+	p.Traits.Captured, p.Traits.HTTP10 = isTrue(metaDNSCapture), isTrue(metaHTTP10)
 	switch from := said(metaIdentity); {
 	case from == "none":
 		p.Identity = NoIdentity

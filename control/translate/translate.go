@@ -156,7 +156,10 @@ func (t *Translator) commonOf(m *mesh.Mesh, p *Proxy) *common {
 	if p.Traits.Proxyless {
 		c.proxyless = t.proxyless(m, p, s)
 	} else {
-		c.static, c.clusters, c.names, c.patches = t.static(m, p), t.clusterLayer(m, p, s), t.namesLayer(m, p, s), t.patchesFor(m, p)
+		c.static, c.clusters, c.patches = t.static(m, p), t.clusterLayer(m, p, s), t.patchesFor(m, p)
+		if p.Traits.Captured { // which nobody else asks for
+			c.names = t.namesLayer(m, p, s)
+		}
 		c.modules = t.modules(m, p, s)
 		if p.Role == Sidecar {
 			c.serving, c.listeners, c.routes = t.connections(m, p, s, true), t.listenerLayer(m, p, s), t.routeLayer(m, p, s)

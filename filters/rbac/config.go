@@ -7,6 +7,7 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
+	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/xds/decode"
 )
 
@@ -48,8 +49,30 @@ func Spec() filters.Spec {
 			return read(m.GetRbac(), "rbac.")
 		},
 		Hooks: filters.OnRequestHeaders,
+		Judge: func(c any, who match.Caller) filters.Judgement { return c.(*policy).judge(who) },
 		Build: build,
 	}
+}
+
+// judge says which policy decides.
+func (p *policy) judge(who match.Caller) (j filters.Judgement) {
+	r := p.kept.rules
+	if r == nil {
+		return j
+	}
+	by := match.Access(r, who)
+	passes := match.Passes(r, by)
+	switch {
+	case by < 0 && passes:
+		return j
+	case by < 0:
+		return filters.Judgement{Words: "denied: no policy is for it", Status: 403}
+	case !passes:
+		return filters.Judgement{Words: "denied by policy " + r.Policies[by].Name, Status: 403}
+	case r.Action == config.AccessAllow:
+		return filters.Judgement{Words: "allowed by policy " + r.Policies[by].Name}
+	}
+	return j
 }
 
 // read reads a configuration at a path. Of nothing, which is a route's that wants none of it, comes one that looks at nobody.

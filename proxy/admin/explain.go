@@ -22,6 +22,7 @@ type Question struct {
 	ServerName   string
 	Applications []string
 	TLS          bool
+	Identity     string         // a URI of the certificate that the client shows, such as spiffe://cluster.local/ns/shop/sa/web; empty: it shows none
 	Method       string         // empty: GET
 	URL          string         // scheme://authority/path?query; empty: no request is asked about
 	Headers      []config.Field // names in lower case
@@ -53,7 +54,7 @@ type Seen struct {
 }
 
 // parameters are those that /explain knows.
-var parameters = []string{"listener", "address", "source", "sni", "alpn", "tls", "method", "url", "header"}
+var parameters = []string{"listener", "address", "source", "sni", "alpn", "tls", "identity", "method", "url", "header"}
 
 // maxHeaders bounds how many headers a question has.
 const maxHeaders = 256
@@ -68,17 +69,17 @@ func ReadQuestion(query url.Values) (*Question, error) {
 			return nil, fmt.Errorf("%s is there %d times: want one", name, len(values))
 		}
 	}
-	q := &Question{Listener: query.Get("listener"), ServerName: strings.ToLower(query.Get("sni")), Applications: query["alpn"], Method: query.Get("method"), URL: query.Get("url")}
+	q := &Question{Listener: query.Get("listener"), ServerName: strings.ToLower(query.Get("sni")), Applications: query["alpn"], Identity: query.Get("identity"), Method: query.Get("method"), URL: query.Get("url")}
 	switch v := query.Get("tls"); v {
 	case "true", "1", "yes":
 		q.TLS = true
 	case "false", "0", "no":
-		if q.ServerName != "" {
-			return nil, fmt.Errorf("sni is for TLS: leave it out, or say tls=true")
+		if q.ServerName != "" || q.Identity != "" {
+			return nil, fmt.Errorf("sni and identity are for TLS: leave them out, or say tls=true")
 		}
 	case "":
-		// A server name is TLS's; so is a URL of https, unless the connection is said to be plain.
-		q.TLS = query.Has("tls") || q.ServerName != "" || strings.HasPrefix(q.URL, "https://")
+		// A server name and an identity are TLS's; so is a URL of https, unless the connection is said to be plain.
+		q.TLS = query.Has("tls") || q.ServerName != "" || q.Identity != "" || strings.HasPrefix(q.URL, "https://")
 	default:
 		return nil, fmt.Errorf("tls is %q: want true or false", v)
 	}

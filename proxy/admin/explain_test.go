@@ -17,7 +17,7 @@ func TestReadQuestion(t *testing.T) {
 		{"address=host:80", "want IP:PORT"},
 		{"listener=a&source=x", "want IP or IP:PORT"},
 		{"listener=a&tls=maybe", `tls is "maybe": want true or false`},
-		{"listener=a&tls=false&sni=x", "sni is for TLS"},
+		{"listener=a&tls=false&sni=x", "sni and identity are for TLS"},
 		{"listener=a&method=POST", "say its url, too"},
 		{"listener=a&url=/&header=x", `want "name: value"`},
 		{"listener=a&url=/&header=Host:%20x", "the header host is the url's authority"},

@@ -404,6 +404,17 @@ func (l *Local) Retire(s *Server) {
 	}
 }
 
+// Part has the loop's connections, or those of inbound listeners alone, end as Retire does.
+func (l *Local) Part(inboundOnly bool) {
+	for c := l.conns; c != nil; {
+		next := c.next
+		if !inboundOnly || c.server.inbound == config.Inbound {
+			c.linger()
+		}
+		c = next
+	}
+}
+
 // Connections is the number of downstream connections of the loop.
 func (l *Local) Connections() int {
 	n := 0

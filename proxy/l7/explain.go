@@ -20,6 +20,8 @@ type Asked struct {
 	Source                          netip.AddrPort
 	Local                           netip.AddrPort // of the connection
 	Destination                     netip.AddrPort // where it was going before it was redirected; not valid: it was not
+	ServerName                      string
+	Identity                        string // a URI of the certificate that the client shows; empty: it shows none
 }
 
 // Account is what becomes of such a request.
@@ -75,6 +77,9 @@ type FilterState struct {
 	Type string `json:"type"`
 	On   bool   `json:"on"`
 	Why  string `json:"why,omitempty"`
+	// Says is what its rules make of the request, of which Status is answered; 0: it passes.
+	Says   string `json:"says,omitempty"`
+	Status uint16 `json:"status,omitempty"`
 }
 
 // Explain says what a request meets: its head is judged and completed as those of exchanges are, and then the route table walks its rules. No
@@ -106,12 +111,13 @@ func (s *Server) Explain(g *Generation, clusters upstream.Clusters, a *Asked) *A
 		out.Status, out.Why = 404, fmt.Sprintf("the routes %q have not come yet", s.config.RouteName)
 		return out
 	}
+	who := &caller{asked: a, request: r, client: client, table: t}
 	in := route.Input{Request: r}
 	out.Routing = t.Explain(&in)
 	found := out.Routing.Found
 	if found.TLSRedirect {
 		location := string(route.AppendTLSLocation(nil, r))
-		out.Outcomes = []Outcome{{Route: -1, Of: 1, In: 1, Action: "redirect", Status: 301, Location: location, Filters: s.explainFilters(t, found, nil)}}
+		out.Outcomes = []Outcome{{Route: -1, Of: 1, In: 1, Action: "redirect", Status: 301, Location: location, Filters: s.explainFilters(t, found, nil, who)}}
 		return out
 	}
 	if kind := out.upgrade; kind != nil && !r.IsConnect() && len(out.Routing.Met) == 0 && allowedUpgrade(s.config, nil, kind) == nil {
@@ -127,14 +133,14 @@ func (s *Server) Explain(g *Generation, clusters upstream.Clusters, a *Asked) *A
 			o.Action, o.Status, o.Filters = "upgrade refused", 403, []FilterState{}
 			out.Notes = append(out.Notes, fmt.Sprintf("the request asks for an upgrade to %q, which neither the route nor the connection manager allows (upgrade_configs)", kind))
 		} else {
-			s.explainRoute(&o, t, found, clusters, r, client, a)
+			s.explainRoute(&o, t, found, clusters, r, client, a, who)
 		}
 		out.Outcomes = append(out.Outcomes, o)
 		certain = certain || m.Of >= m.In
 	}
 	if !certain {
 		found.Route = nil
-		out.Outcomes = append(out.Outcomes, Outcome{Route: -1, Of: 1, In: 1, Action: "no route", Status: 404, Filters: s.explainFilters(t, found, nil)})
+		out.Outcomes = append(out.Outcomes, Outcome{Route: -1, Of: 1, In: 1, Action: "no route", Status: 404, Filters: s.explainFilters(t, found, nil, who)})
 	}
 	return out
 }
@@ -241,9 +247,9 @@ func upgradeOf(r *http.Request) []byte {
 }
 
 // explainRoute says what a route does with the request.
-func (s *Server) explainRoute(o *Outcome, t *Table, found route.Result, clusters upstream.Clusters, r *http.Request, client netip.AddrPort, a *Asked) {
+func (s *Server) explainRoute(o *Outcome, t *Table, found route.Result, clusters upstream.Clusters, r *http.Request, client netip.AddrPort, a *Asked, who *caller) {
 	rule := found.Route
-	o.Filters = s.explainFilters(t, found, nil)
+	o.Filters = s.explainFilters(t, found, nil, who)
 	switch {
 	case rule.Direct != nil:
 		o.Action, o.Status = "direct response", rule.Direct.Status
@@ -293,7 +299,7 @@ func (s *Server) explainRoute(o *Outcome, t *Table, found route.Result, clusters
 			target.Why = why
 		}
 		if share.Filters != nil {
-			target.Why = strings.TrimPrefix(target.Why+"; "+onWords(s.explainFilters(t, found, share)), "; ")
+			target.Why = strings.TrimPrefix(target.Why+"; "+onWords(s.explainFilters(t, found, share, who)), "; ")
 		}
 		o.Clusters = append(o.Clusters, target)
 	}
@@ -375,7 +381,8 @@ func (s *Server) explainMirrors(o *Outcome, f *config.Forward, clusters upstream
 }
 
 // explainFilters says which filters of the chain a request meets that is there in the table, as chooseFilters finds out.
-func (s *Server) explainFilters(t *Table, found route.Result, share *config.WeightedCluster) []FilterState {
+func (s *Server) explainFilters(t *Table, found route.Result, share *config.WeightedCluster, who *caller) []FilterState {
+	who.found = found
 	said := t.Said(found, share)
 	links := s.links.Load()
 	at := links.place(t.Table)
@@ -400,6 +407,14 @@ func (s *Server) explainFilters(t *Table, found route.Result, share *config.Weig
 			f.Why = "with a configuration of its own by typed_per_filter_config"
 		default:
 			f.Why = "turned on by typed_per_filter_config"
+		}
+		if f.On && l.judge != nil {
+			rules := l.config
+			if own != nil && own.Config != nil {
+				rules = own.Config
+			}
+			j := l.judge(rules, who)
+			f.Says, f.Status = j.Words, j.Status
 		}
 		out = append(out, f)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
+	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/telemetry/accesslog"
 )
@@ -22,8 +23,11 @@ type link struct {
 	name  string
 	off   bool // unless a route turns it on
 	hooks filters.Hooks
-	make  func(loop int) filters.Filter
-	from  *config.Extension // what it was made of, if that came by itself
+	// judge is asked by explain, with the configuration or a route's; nil: what it will say shows only when it runs.
+	judge  func(config any, who match.Caller) filters.Judgement
+	config any
+	make   func(loop int) filters.Filter
+	from   *config.Extension // what it was made of, if that came by itself
 }
 
 // placed is where a table says something of the filters.
@@ -89,7 +93,7 @@ func (s *Server) compile(f *config.HTTPFilter, from *config.Extension, behind []
 	}
 	for i := range o.Specs {
 		if o.Specs[i].Name == kind {
-			return link{name: f.Name, off: f.Disabled, hooks: o.Specs[i].Hooks, make: o.Specs[i].Build(c, site), from: from}
+			return link{name: f.Name, off: f.Disabled, hooks: o.Specs[i].Hooks, judge: o.Specs[i].Judge, config: c, make: o.Specs[i].Build(c, site), from: from}
 		}
 	}
 	return link{name: f.Name, off: f.Disabled, hooks: filters.OnRequestHeaders, make: func(int) filters.Filter { return missing{} }}

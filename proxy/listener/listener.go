@@ -80,6 +80,7 @@ type Listener struct {
 	Chains   *Chains
 	Address  config.Address // where it is bound in fact, the first of them
 	sockets  []sockets      // by address
+	lent     atomic.Bool    // others may have them, too: a listener that takes this one's place, or another process
 	ports    []*port        // by loop
 	stats    *telemetry.Owner
 	workers  []*telemetry.Owner // of WorkerStats, by loop
@@ -313,7 +314,7 @@ func (p *port) stop() {
 		}
 	}
 	for _, a := range p.acceptors {
-		a.Close()
+		a.Close(!p.listener.lent.Load())
 	}
 	p.acceptors, p.stopped = nil, true
 	if b := p.listener.balance; b != nil {

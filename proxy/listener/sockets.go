@@ -28,8 +28,9 @@ func (s *sockets) key(listener string) string {
 	return fmt.Sprintf("%s reuse=%t freebind=%t transparent=%t ipv4=%t", where, s.as.ReusePort, s.as.Freebind, s.as.Transparent, s.as.IPv4Compat)
 }
 
-// Sockets are the descriptors of the listener by their keys. They stay the listener's.
+// Sockets are the descriptors of the listener by their keys. They stay the listener's, and from then on others may have them, too.
 func (l *Listener) Sockets() iter.Seq2[string, int] {
+	l.lent.Store(true)
 	return func(yield func(string, int) bool) {
 		for i := range l.sockets {
 			s := &l.sockets[i]
@@ -52,6 +53,7 @@ func (l *Listener) listen(a config.Address, as *config.Listener, old *Listener, 
 	s := sockets{asked: a, as: as, at: a}
 	if old != nil {
 		if i := slices.IndexFunc(old.sockets, func(o sockets) bool { return o.asked == a && sameOptions(o.as, as) }); i >= 0 {
+			old.lent.Store(true)
 			s.at = old.sockets[i].at
 			for _, fd := range old.sockets[i].fds {
 				fd, err := duplicate(fd)

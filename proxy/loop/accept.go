@@ -13,6 +13,7 @@ import (
 type Acceptor struct {
 	loop   *Loop
 	fd     int32
+	port   uint16 // of the socket; 0: it has none
 	accept func(*Pending)
 	paused func() // is told each time that accepting stops because no descriptors are left
 	retry  Timer
@@ -27,6 +28,7 @@ type Pending struct {
 	Arrival *Arrival // nil: nothing but the above is known
 	Conn    *Conn    // nil until somebody wanted to see its first bytes; then FD is its own
 	place   *Limit   // that the connection has a place of; nil: of none
+	port    uint16   // of the socket that it was accepted from; 0: it has none, or is not known any more
 }
 
 // Arrival is what was learned of a connection before it got its owner.
@@ -50,6 +52,9 @@ type Gate interface {
 // accepting stops for a while because no descriptors are left.
 func (l *Loop) Listen(fd int, accept func(*Pending), paused func()) (*Acceptor, error) {
 	a := &Acceptor{loop: l, fd: int32(fd), accept: accept, paused: paused}
+	if sa, err := unix.Getsockname(fd); err == nil {
+		a.port = addrPort(sa).Port()
+	}
 	// Exclusive: where loops share one socket (Unix ones cannot have a socket each), a newcomer wakes one of them.
 	if err := l.attach(a.fd, a, unix.EPOLLIN|unix.EPOLLEXCLUSIVE); err != nil {
 		return nil, fmt.Errorf("loop: epoll_ctl: %w", err)
@@ -60,9 +65,12 @@ func (l *Loop) Listen(fd int, accept func(*Pending), paused func()) (*Acceptor, 
 // perTurn bounds how many connections one turn takes, so that a flood of newcomers leaves room for those who are there.
 const perTurn = 64
 
-func (a *Acceptor) ready(uint32) {
-	var p Pending
-	for range perTurn {
+func (a *Acceptor) ready(uint32) { a.take() }
+
+// take takes connections and says how many: fewer than perTurn if there are no more.
+func (a *Acceptor) take() int {
+	p := Pending{port: a.port}
+	for i := range perTurn {
 		var raw unix.RawSockaddrAny
 		size := uint32(unix.SizeofSockaddrAny)
 		fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(a.fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
@@ -70,18 +78,19 @@ func (a *Acceptor) ready(uint32) {
 		case 0:
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
 			a.pause()
-			return
+			return i
 		case unix.ECONNABORTED, unix.EINTR, unix.EPROTO:
 			continue
 		default: // EAGAIN, or the socket is being closed
-			return
+			return i
 		}
 		p.FD, p.Remote, p.place = int(fd), rawAddrPort(&raw), nil
 		a.accept(&p)
 		if a.off {
-			return
+			return i
 		}
 	}
+	return perTurn
 }
 
 // pause leaves newcomers in the kernel's queue for a while: the socket stays readable, so epoll would wake us in vain for as long
@@ -102,15 +111,50 @@ func (a *Acceptor) Expired(*Timer) {
 // OnPanic leaves the acceptor as it was: the one connection that was being set up is lost.
 func (a *Acceptor) OnPanic(any) {}
 
-// Close stops accepting and closes this loop's descriptor of the socket.
-func (a *Acceptor) Close() {
-	a.loop.StopTimer(&a.retry)
+// lastTurns bounds how often Close looks for who has come: nobody comes for ever.
+const lastTurns = 64
+
+// Close stops accepting and closes this loop's descriptor of the socket. Who waits in the kernel's queue comes in before: with the socket his connection would be reset, which stands as far as he knows.
+// last says that nobody else has the socket: then nobody new is let into the queue while the others are taken out of it. Else it goes on without us.
+func (a *Acceptor) Close(last bool) {
+	if last {
+		closeDoor(int(a.fd))
+	}
 	if !a.off {
 		// Other loops may hold the same socket by descriptors of their own: then to close ours does not take it out of epoll.
 		a.loop.poll.forget(a.fd)
 	}
+	for range lastTurns {
+		if a.off || a.take() < perTurn {
+			break
+		}
+	}
+	if !a.off {
+		// It goes at once, and not at the end of the turn: who comes meanwhile would be lost. The number is in use until the turn is over, by something that tells nothing.
+		if nothing, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
+			unix.Dup3(nothing, int(a.fd), unix.O_CLOEXEC)
+			unix.Close(nothing)
+		}
+	}
+	a.loop.StopTimer(&a.retry)
 	a.off = true
 	a.loop.release(a.fd)
+}
+
+// closeDoor has a listening socket of TCP not hear of who wants to come, as if his packet (SYN without ACK) had been lost: he sends it again a second later, when the socket is gone, and is told so.
+func closeDoor(fd int) {
+	program := [...]unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 13}, // the flags (RFC 9293, 3.1): what a filter of such a socket sees begins with the header of TCP
+		{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: 0x12},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: 0x02},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 1<<32 - 1},
+	}
+	if domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err != nil || domain != unix.AF_INET && domain != unix.AF_INET6 {
+		return
+	}
+	// Where the kernel has none of it, a microsecond is left in which somebody may be lost.
+	_ = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
 }
 
 // Adopt makes a connection of an accepted one. If it is one already, it changes its owner, who is offered what was read before.
@@ -137,12 +181,15 @@ func (p *Pending) Local() netip.AddrPort {
 }
 
 // OriginalDestination is where a connection was going before the kernel redirected it to us. A transparent socket takes connections to
-// anywhere as they are; of those it is where they came in. Not valid: the connection came straight to us. Whoever would carry such a one to
-// its destination would connect to himself, again and again.
+// anywhere as they are, and one that a program has chosen (sk_lookup) those to other ports than its own; of those it is where they came in. Not valid: the
+// connection came straight to us. Whoever would carry such a one to its destination would connect to himself, again and again.
 func (p *Pending) OriginalDestination() netip.AddrPort {
 	local := p.Local()
 	if d := redirectedFrom(p.FD); d.IsValid() && d != local {
 		return d
+	}
+	if p.port != 0 && local.Port() != p.port {
+		return local
 	}
 	for _, o := range [...]struct{ level, name int }{{unix.IPPROTO_IP, unix.IP_TRANSPARENT}, {unix.IPPROTO_IPV6, unix.IPV6_TRANSPARENT}} {
 		if on, err := unix.GetsockoptInt(p.FD, o.level, o.name); err == nil && on != 0 {

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -332,7 +333,7 @@ func TestNothingIsLeftAfterStop(t *testing.T) {
 			}
 			unix.Close(fd)
 		}
-		r.do(a.Close)
+		r.do(func() { a.Close(true) })
 		r.end()
 	}
 	if after := descriptors(t); after != before {
@@ -427,7 +428,7 @@ func TestAcceptorPausesWithoutDescriptors(t *testing.T) {
 	if accepted != 1 || pauses != 1 {
 		t.Errorf("after the pause: %d accepted, paused %d times", accepted, pauses)
 	}
-	a.Close()
+	a.Close(false)
 	s.once()
 }
 
@@ -438,7 +439,7 @@ func TestAcceptorBounds(t *testing.T) {
 	a, name := acceptor(s, func(p *Pending) {
 		accepted++
 		if p.Refuse(); accepted == perTurn+5 {
-			a.Close()
+			a.Close(false)
 		}
 		if accepted == 3 {
 			panic("third")
@@ -456,9 +457,11 @@ func TestAcceptorBounds(t *testing.T) {
 		t.Errorf("%d accepted in one turn", accepted-3)
 	}
 	s.once()
-	s.once()
-	if accepted != perTurn+5 {
-		t.Errorf("%d accepted, the last ones after Close", accepted)
+	if accepted != perTurn+20 {
+		t.Errorf("%d accepted: want all who waited when it was closed", accepted)
+	}
+	if _, err := net.Dial("unix", name); err == nil {
+		t.Error("somebody is let in after Close, before the turn is over or behind it")
 	}
 }
 
@@ -477,7 +480,7 @@ func TestClosedAcceptorOfSharedSocket(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		a.Close()
+		a.Close(false)
 	})
 	before := r.turns()
 	c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

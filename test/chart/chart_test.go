@@ -2,6 +2,7 @@ package chart
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -124,8 +125,13 @@ type document struct {
 					Name    string
 					Command []string
 					Args    []string
-					Ports   []struct {
-						ContainerPort int `json:"containerPort"`
+					Env     []struct {
+						Name, Value string
+						ValueFrom   struct {
+							FieldRef struct {
+								FieldPath string `json:"fieldPath"`
+							} `json:"fieldRef"`
+						} `json:"valueFrom"`
 					}
 				}
 			}
@@ -155,8 +161,31 @@ func TestWeftdRunsAsInstalled(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Apply("{apiVersion: v1, kind: Namespace, metadata: {name: " + namespace + "}}")
-	c.Apply(string(text))
 	all := documents(t, string(text))
+	asks := func(d document) bool { return strings.HasSuffix(d.Kind, "WebhookConfiguration") }
+	for _, one := range all {
+		if !asks(one) {
+			c.Apply(one.text)
+		}
+	}
+	// What the gateway is to serve comes before an API server asks weftd at the address of its Service, which nobody has here.
+	door := vacant.Ports(t, 1)[0]
+	c.Apply(fmt.Sprintf(`
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: door, namespace: %s}
+spec: {selector: {istio: ingressgateway}, servers: [{port: {number: %d, name: http, protocol: HTTP}, hosts: ["*"]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: door, namespace: %[1]s}
+spec: {hosts: ["*"], gateways: [door], http: [{directResponse: {status: 418}}]}
+`, namespace, door))
+	for _, one := range all {
+		if asks(one) {
+			c.Apply(one.text)
+		}
+	}
 	container := find(t, all, "Deployment", "weftd").Spec.Template.Spec.Containers[0]
 	if got, want := container.Command, "/usr/local/bin/weftd"; len(got) != 1 || got[0] != want {
 		t.Errorf("command %q", got)
@@ -174,7 +203,7 @@ func TestWeftdRunsAsInstalled(t *testing.T) {
 		args = append(args, moved.Replace(one))
 	}
 	var log bytes.Buffer
-	weftd := exec.Command(program(t), args...)
+	weftd := exec.Command(program(t, "weftd"), args...)
 	weftd.Stdout, weftd.Stderr = io.Discard, &log
 	if err := weftd.Start(); err != nil {
 		t.Fatal(err)
@@ -221,11 +250,73 @@ func TestWeftdRunsAsInstalled(t *testing.T) {
 			return len(m.Webhooks) > 0
 		})
 	}
+	gatewayRunsAsInstalled(t, c, all, ports[0], door)
 	stop()
 	for line := range strings.Lines(log.String()) {
 		if strings.Contains(line, "forbidden") || strings.Contains(line, "level=ERROR") {
 			t.Errorf("weftd said %s", line)
 		}
+	}
+}
+
+// gatewayRunsAsInstalled runs weft as the gateway's container says, as the account that it has, and has it serve a Gateway of the mesh.
+func gatewayRunsAsInstalled(t *testing.T, c *kube.Cluster, all []document, plane, door int) {
+	t.Helper()
+	const account = "weft-ingressgateway"
+	container := find(t, all, "Deployment", account).Spec.Template.Spec.Containers[0]
+	dir := t.TempDir()
+	var roots struct{ Data map[string]string }
+	c.Get("{apiVersion: v1, kind: ConfigMap, metadata: {name: istio-ca-root-cert, namespace: "+namespace+"}}", &roots)
+	for path, text := range map[string]string{"var/run/secrets/istio/root-cert.pem": roots.Data["root-cert.pem"], "var/run/secrets/tokens/istio-token": c.Token(namespace, account, "istio-ca"),
+		"etc/istio/pod/labels": "app=\"" + account + "\"\nistio=\"ingressgateway\"\n", "etc/istio/pod/annotations": ""} {
+		path = filepath.Join(dir, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ports := vacant.Ports(t, 4)
+	fields := map[string]string{"metadata.name": "gateway-1", "metadata.namespace": namespace, "status.podIP": "127.0.0.1", "status.hostIP": "127.0.0.1", "spec.serviceAccountName": account, "spec.nodeName": "node-1"}
+	// The Service's name is only in the certificate here, and ports are others, since they are the machine's.
+	env := []string{"PATH=" + os.Getenv("PATH"), "ISTIOD_SAN=weftd." + namespace + ".svc", fmt.Sprintf("ENVOY_STATUS_PORT=%d", ports[0]), fmt.Sprintf("ENVOY_PROMETHEUS_PORT=%d", ports[1])}
+	for _, one := range container.Env {
+		value := strings.ReplaceAll(one.Value, "weftd."+namespace+".svc:15012", fmt.Sprintf("127.0.0.1:%d", plane))
+		if one.Name == "PROXY_CONFIG" {
+			value = strings.TrimSuffix(value, "}") + fmt.Sprintf(`,"statusPort":%d,"proxyAdminPort":%d}`, ports[2], ports[3])
+		}
+		if path := one.ValueFrom.FieldRef.FieldPath; path != "" {
+			if value = fields[path]; value == "" {
+				t.Errorf("%s is of %s, which nobody has", one.Name, path)
+			}
+		}
+		if value != "" {
+			env = append(env, one.Name+"="+value)
+		}
+	}
+	var args []string
+	for _, one := range container.Args {
+		args = append(args, strings.ReplaceAll(one, "$(POD_NAMESPACE)", namespace))
+	}
+	// By the name that the image's entry point has.
+	agent := filepath.Join(filepath.Dir(program(t, "weft")), "pilot-agent")
+	if err := os.Symlink("weft", agent); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	gateway := exec.Command(agent, args...)
+	gateway.Dir, gateway.Env, gateway.Stdout, gateway.Stderr = dir, env, &log, &log
+	if err := gateway.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { gateway.Process.Kill(); gateway.Wait() })
+	for url, want := range map[string]int{fmt.Sprintf("http://127.0.0.1:%d/healthz/ready", ports[0]): http.StatusOK, fmt.Sprintf("http://127.0.0.1:%d/", door): http.StatusTeapot} {
+		eventually(t, fmt.Sprintf("%s answers %d", url, want), &log, func() bool {
+			r, err := http.Get(url)
+			if err != nil {
+				return false
+			}
+			r.Body.Close()
+			return r.StatusCode == want
+		})
 	}
 }
 
@@ -264,10 +355,10 @@ func TestValues(t *testing.T) {
 	}
 }
 
-func program(t testing.TB) string {
+func program(t testing.TB, name string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "weftd")
-	if out, err := exec.Command("go", "build", "-o", path, "../../cmd/weftd").CombinedOutput(); err != nil {
+	path := filepath.Join(t.TempDir(), name)
+	if out, err := exec.Command("go", "build", "-o", path, "../../cmd/"+name).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return path

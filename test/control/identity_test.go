@@ -13,7 +13,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -105,6 +107,9 @@ type pair struct {
 	http, tcp int    // where the client's proxy listens
 	in        [2]int // where the server's does
 	client    http.Client
+	pause     atomic.Int64 // of the service before it answers a request, in nanoseconds
+	under     atomic.Int64 // requests that it has and has not answered
+	taken     atomic.Int64 // requests that it has got
 }
 
 func newPair(t *testing.T) *pair {
@@ -117,6 +122,10 @@ func newPairUnder(t *testing.T, under func(*testing.T, map[string]string) *secur
 	t.Helper()
 	p := &pair{t: t}
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.taken.Add(1)
+		p.under.Add(1)
+		defer p.under.Add(-1)
+		time.Sleep(time.Duration(p.pause.Load()))
 		io.WriteString(w, r.Header.Get("X-Forwarded-Client-Cert"))
 	}))
 	t.Cleanup(app.Close)

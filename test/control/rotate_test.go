@@ -27,16 +27,20 @@ const (
 // newShortPlane is a plane, in this process, whose certificates do not live long.
 func newShortPlane(t *testing.T, files map[string]string) *securePlane {
 	t.Helper()
+	return newPlaneHere(t, files, control.Options{CertificateLife: shortLife, RootOverlap: shortOverlap})
+}
+
+// newPlaneHere is a plane in this process.
+func newPlaneHere(t *testing.T, files map[string]string, o control.Options) *securePlane {
+	t.Helper()
 	ports := vacant.Ports(t, 2)
 	s := &securePlane{plane: &plane{t: t, dir: t.TempDir(), admin: ports[0]}, port: ports[1]}
 	for name, text := range files {
 		s.write(name, text)
 	}
-	level := &slog.LevelVar{}
-	p, err := control.Start(control.Options{
-		ConfigDir: s.dir, Admin: fmt.Sprintf("127.0.0.1:%d", s.admin), SecureGRPC: fmt.Sprintf("127.0.0.1:%d", s.port), Store: filepath.Join(t.TempDir(), "store"),
-		CertificateLife: shortLife, RootOverlap: shortOverlap, Log: slog.New(slog.DiscardHandler), Level: level,
-	})
+	o.ConfigDir, o.Admin, o.SecureGRPC, o.Store = s.dir, fmt.Sprintf("127.0.0.1:%d", s.admin), fmt.Sprintf("127.0.0.1:%d", s.port), filepath.Join(t.TempDir(), "store")
+	o.Log, o.Level = slog.New(slog.DiscardHandler), &slog.LevelVar{}
+	p, err := control.Start(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,16 +65,42 @@ func eventually(t testing.TB, what string, f func() bool) {
 	}
 }
 
+// words are what a process has said so far.
+type words struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (w *words) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.Write(b)
+}
+
+// String is all of it.
+func (w *words) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String()
+}
+
 // process is one that runs until the test ends, or is killed.
 type process struct {
-	said  *bytes.Buffer
+	said  *words
 	ended chan struct{}
 	cmd   *exec.Cmd
 }
 
 func run(t testing.TB, path string, args ...string) *process {
 	t.Helper()
-	p := &process{said: &bytes.Buffer{}, ended: make(chan struct{}), cmd: exec.Command(path, args...)}
+	return runs(t, exec.Command(path, args...))
+}
+
+// runs is run for a command that has more than arguments.
+func runs(t testing.TB, c *exec.Cmd) *process {
+	t.Helper()
+	p := &process{said: &words{}, ended: make(chan struct{}), cmd: c}
 	p.cmd.Stderr = p.said
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -86,7 +112,7 @@ func run(t testing.TB, path string, args ...string) *process {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s said:\n%s", filepath.Base(path), p.said)
+			t.Logf("%s said:\n%s", filepath.Base(c.Path), p.said)
 		}
 	})
 	return p
@@ -178,8 +204,11 @@ func (p *plane) write(name, text string) {
 	}
 }
 
-func (p *plane) page(path string) string {
-	r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d%s", p.admin, path))
+func (p *plane) page(path string) string { return pageAt(p.admin, path) }
+
+// pageAt is a page at a port of this host; empty: nobody answers.
+func pageAt(port int, path string) string {
+	r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d%s", port, path))
 	if err != nil {
 		return ""
 	}

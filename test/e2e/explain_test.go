@@ -197,6 +197,37 @@ routes:
 	}
 }
 
+// TestExplainSaysWhoMayDoWhat: the policy that decides is named, of the chain's rules and of a route's own, and a request that would be served is really served.
+func TestExplainSaysWhoMayDoWhat(t *testing.T) {
+	u := Answer(t, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+	const rbac = `type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC`
+	listener := HTTPListener(`routes:
+- match: {prefix: /own}
+  route: {cluster: up}
+  typed_per_filter_config: {allow: {"@type": ` + rbac + `PerRoute, rbac: {rules: {action: ALLOW, policies: {mine: {permissions: [{any: true}], principals: [{any: true}]}}}}}}
+- {match: {prefix: /}, route: {cluster: up}}`)
+	listener = WithFilters(listener, `
+- {name: deny, typed_config: {"@type": `+rbac+`, rules: {action: DENY, policies: {no-posts: {permissions: [{header: {name: ":method", string_match: {exact: POST}}}], principals: [{any: true}]}}}}}
+- {name: allow, typed_config: {"@type": `+rbac+`, rules: {action: ALLOW, policies: {readers: {permissions: [{url_path: {path: {prefix: /read}}}], principals: [{direct_remote_ip: {address_prefix: 127.0.0.0, prefix_len: 8}}]}}}}}`)
+	p := Start(t, Bootstrap(listener, Cluster("up", u.Port)))
+	for _, c := range []struct {
+		method, path, want string
+		status             int
+	}{
+		{"GET", "/read?x", `"says":"allowed by policy readers"`, 200},
+		{"POST", "/read", `"says":"denied by policy no-posts","status":403`, 403},
+		{"GET", "/write", `"says":"denied: no policy is for it","status":403`, 403},
+		{"GET", "/own", `"says":"allowed by policy mine"`, 200},
+	} {
+		a := explain(t, p, "listener=http&source=127.0.0.1&url=http://h"+url.QueryEscape(c.path)+"&method="+c.method)
+		b, err := json.Marshal(a)
+		if err != nil || !strings.Contains(string(b), c.want) {
+			t.Errorf("%s %s: no %s in\n%s", c.method, c.path, c.want, b)
+		}
+		p.Dial().Send(c.method+" "+c.path+" HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n").Read(c.method).Want(t, c.status)
+	}
+}
+
 // TestExplainWhileServing asks while requests come and the configuration changes; the race detector looks on.
 func TestExplainWhileServing(t *testing.T) {
 	u := Answer(t, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")

@@ -11,15 +11,10 @@ import (
 	"github.com/weftmesh/weft/test/envoy"
 )
 
-// TestImage builds the recipe over an image that is like Istio's, as far as the recipe goes: it has an Envoy, no shell, and a user who is not root.
-func TestImage(t *testing.T) {
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
+// buildah runs it with stores of its own.
+func buildah(t *testing.T, dir string) func(args ...string) string {
 	stores := []string{"--root", filepath.Join(dir, "images"), "--runroot", filepath.Join(dir, "run"), "--storage-driver", "vfs"}
-	run := func(args ...string) string {
+	return func(args ...string) string {
 		t.Helper()
 		c := exec.Command("buildah", append(append([]string{}, stores...), args...)...)
 		c.Env = append(os.Environ(), "BUILDAH_ISOLATION=chroot")
@@ -29,6 +24,36 @@ func TestImage(t *testing.T) {
 		}
 		return strings.TrimSpace(string(out))
 	}
+}
+
+// TestImageOfWeftAlone builds the recipe without Istio's agent over nothing at all, and runs each program in it, and weft by both its names.
+func TestImageOfWeftAlone(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := buildah(t, t.TempDir())
+	run("bud", "-q", "-f", filepath.Join(root, "deploy/weft.Containerfile"), "-t", "localhost/weft:test", root)
+	made := run("from", "localhost/weft:test")
+	defer run("rm", made)
+	if got := run("inspect", "--format", "{{.OCIv1.Config.User}} {{.OCIv1.Config.Entrypoint}}", made); got != "1337:1337 [/usr/local/bin/pilot-agent]" {
+		t.Errorf("user and entry point are %s: want the agent's", got)
+	}
+	for _, one := range [][3]string{{"weft", "version", "weft  version:"}, {"pilot-agent", "version", "weft  version:"}, {"weftctl", "version", "weftctl "}, {"weftd", "--version", "0.1"}} {
+		if got := run("run", made, "--", "/usr/local/bin/"+one[0], one[1]); !strings.Contains(got, one[2]) {
+			t.Errorf("%s says %q", one[0], got)
+		}
+	}
+}
+
+// TestImage builds the recipe over an image that is like Istio's, as far as the recipe goes: it has an Envoy, no shell, and a user who is not root.
+func TestImage(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	run := buildah(t, dir)
 	base := filepath.Join(dir, "base")
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		t.Fatal(err)

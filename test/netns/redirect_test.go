@@ -1,152 +1,96 @@
 package netns
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
+	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
-	"slices"
+	"path/filepath"
 	"syscall"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/weftmesh/weft/capture"
 )
 
 // inside is set in the process that runs in the namespace.
 const inside = "WEFT_TEST_NETNS"
 
-// TestMain runs the tests in a process of its own, whose namespace ends with it: as root, or where everybody may have user namespaces.
+// folder has the program that the tests run, where its user may read it.
+var folder string
+
+// TestMain runs the tests in a process of its own, whose namespaces end with it. It wants root: pods' namespaces, and the proxy's user in them.
 func TestMain(m *testing.M) {
+	if to := os.Getenv(dialling); to != "" {
+		dialOnce(to)
+		return
+	}
 	if os.Getenv(inside) != "" {
-		if err := prepare(); err != nil {
+		err := prepare()
+		if err != nil {
 			panic(err)
 		}
-		os.Exit(m.Run())
+		code := m.Run()
+		os.RemoveAll(folder)
+		os.Exit(code)
+	}
+	if os.Geteuid() != 0 {
+		fmt.Fprintln(os.Stderr, "test/netns wants root: it makes network namespaces, has the kernel capture in them, and runs the proxy there as user 1337")
+		os.Exit(1)
 	}
 	c := exec.Command(os.Args[0], os.Args[1:]...)
-	c.Env = append(os.Environ(), inside+"=1")
+	c.Env = append(os.Environ(), inside+"=1", "PATH="+os.Getenv("PATH")+":/usr/sbin")
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
-	if os.Geteuid() != 0 {
-		c.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
-		c.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		c.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS}
 	err := c.Run()
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
 		os.Exit(exit.ExitCode())
 	case err != nil:
-		panic("a network namespace wants root or unprivileged user namespaces: " + err.Error())
+		panic("a network namespace wants root: " + err.Error())
 	}
 }
-
-// redirected are ports whose connections the kernel takes to port outbound.
-var redirected = []uint16{80, 81, 82}
 
 const outbound = 15001
 
-// prepare brings loopback up and has the kernel redirect.
-func prepare() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+// prepare brings loopback up and has the kernel redirect, to port outbound, what goes to 127.0.0.8 and 127.0.0.9.
+func prepare() (err error) {
+	if folder, err = os.MkdirTemp("", "weft-netns"); err != nil {
+		return err
+	}
+	if err := os.Chmod(folder, 0o755); err != nil {
+		return err
+	}
+	// Where programs are kept is ours alone, and goes with us.
+	if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("bpf", "/sys/fs/bpf", "bpf", 0, "")); err != nil {
+		return err
+	}
+	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
+	if err := netlink.LinkSetUp(lo); err != nil {
 		return err
 	}
-	lo.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
-		return err
+	s := capture.Defaults()
+	s.OutboundRanges.List = []netip.Prefix{netip.MustParsePrefix("127.0.0.8/31")}
+	_, err = capture.Apply(capture.Options{Settings: s, Backend: capture.BackendNFTables})
+	return err
+}
+
+// program builds weft, once.
+func program(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(folder, "weft")
+	if _, err := os.Stat(path); err == nil {
+		return path
 	}
-	return redirect()
-}
-
-// redirect writes the rules to the kernel's nftables: there is no tool that every machine has.
-func redirect() error {
-	b := message(unix.NFNL_MSG_BATCH_BEGIN, 0, unix.NFNL_SUBSYS_NFTABLES)
-	b = append(b, change(unix.NFT_MSG_NEWTABLE, text(unix.NFTA_TABLE_NAME, "weft"))...)
-	b = append(b, change(unix.NFT_MSG_NEWCHAIN, text(unix.NFTA_CHAIN_TABLE, "weft"), text(unix.NFTA_CHAIN_NAME, "out"),
-		nest(unix.NFTA_CHAIN_HOOK, number(unix.NFTA_HOOK_HOOKNUM, unix.NF_INET_LOCAL_OUT), number(unix.NFTA_HOOK_PRIORITY, 0xffffff9c)),
-		text(unix.NFTA_CHAIN_TYPE, "nat"))...)
-	for _, port := range redirected {
-		b = append(b, change(unix.NFT_MSG_NEWRULE, text(unix.NFTA_RULE_TABLE, "weft"), text(unix.NFTA_RULE_CHAIN, "out"), nest(unix.NFTA_RULE_EXPRESSIONS,
-			expression("meta", number(unix.NFTA_META_DREG, 1), number(unix.NFTA_META_KEY, unix.NFT_META_L4PROTO)),
-			expression("cmp", number(unix.NFTA_CMP_SREG, 1), number(unix.NFTA_CMP_OP, unix.NFT_CMP_EQ), nest(unix.NFTA_CMP_DATA, attribute(unix.NFTA_DATA_VALUE, []byte{unix.IPPROTO_TCP}))),
-			expression("payload", number(unix.NFTA_PAYLOAD_DREG, 1), number(unix.NFTA_PAYLOAD_BASE, unix.NFT_PAYLOAD_TRANSPORT_HEADER), number(unix.NFTA_PAYLOAD_OFFSET, 2), number(unix.NFTA_PAYLOAD_LEN, 2)),
-			expression("cmp", number(unix.NFTA_CMP_SREG, 1), number(unix.NFTA_CMP_OP, unix.NFT_CMP_EQ), nest(unix.NFTA_CMP_DATA, attribute(unix.NFTA_DATA_VALUE, binary.BigEndian.AppendUint16(nil, port)))),
-			expression("immediate", number(unix.NFTA_IMMEDIATE_DREG, 1), nest(unix.NFTA_IMMEDIATE_DATA, attribute(unix.NFTA_DATA_VALUE, binary.BigEndian.AppendUint16(nil, outbound)))),
-			expression("redir", number(unix.NFTA_REDIR_REG_PROTO_MIN, 1)),
-		))...)
+	if out, err := exec.Command("go", "build", "-o", path, "github.com/weftmesh/weft/cmd/weft").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	b = append(b, message(unix.NFNL_MSG_BATCH_END, 0, unix.NFNL_SUBSYS_NFTABLES)...)
-
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := unix.Sendto(fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return err
-	}
-	// Each change is answered, with 0 or what is wrong with it.
-	for answers := 2 + len(redirected); answers > 0; {
-		in := make([]byte, 64<<10)
-		n, _, err := unix.Recvfrom(fd, in, 0)
-		if err != nil {
-			return err
-		}
-		list, err := syscall.ParseNetlinkMessage(in[:n])
-		if err != nil {
-			return err
-		}
-		for _, m := range list {
-			if m.Header.Type == unix.NLMSG_ERROR {
-				if code := int32(binary.NativeEndian.Uint32(m.Data)); code != 0 {
-					return syscall.Errno(-code)
-				}
-				answers--
-			}
-		}
-	}
-	return nil
-}
-
-// message is a message of netfilter's netlink; id is its resource, or the family in the high byte.
-func message(kind, flags int, id uint16, attributes ...[]byte) []byte {
-	body := slices.Concat(append([][]byte{{byte(id >> 8), 0, 0, byte(id)}}, attributes...)...)
-	b := binary.NativeEndian.AppendUint32(nil, uint32(unix.NLMSG_HDRLEN+len(body)))
-	b = binary.NativeEndian.AppendUint16(b, uint16(kind))
-	b = binary.NativeEndian.AppendUint16(b, uint16(unix.NLM_F_REQUEST|flags))
-	b = append(b, make([]byte, 8)...) // sequence and port
-	return append(b, body...)
-}
-
-func change(kind int, attributes ...[]byte) []byte {
-	return message(unix.NFNL_SUBSYS_NFTABLES<<8|kind, unix.NLM_F_CREATE|unix.NLM_F_ACK, unix.NFPROTO_IPV4<<8, attributes...)
-}
-
-func attribute(kind int, value []byte) []byte {
-	b := binary.NativeEndian.AppendUint16(nil, uint16(4+len(value)))
-	b = binary.NativeEndian.AppendUint16(b, uint16(kind))
-	b = append(b, value...)
-	return append(b, make([]byte, -len(b)&3)...)
-}
-
-func text(kind int, value string) []byte { return attribute(kind, append([]byte(value), 0)) }
-
-func number(kind int, value uint32) []byte {
-	return attribute(kind, binary.BigEndian.AppendUint32(nil, value))
-}
-
-func nest(kind int, attributes ...[]byte) []byte {
-	return attribute(kind|unix.NLA_F_NESTED, bytes.Join(attributes, nil))
-}
-
-func expression(name string, attributes ...[]byte) []byte {
-	return nest(unix.NFTA_LIST_ELEM, text(unix.NFTA_EXPR_NAME, name), nest(unix.NFTA_EXPR_DATA, attributes...))
+	return path
 }

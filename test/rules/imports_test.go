@@ -18,6 +18,7 @@ wire/http < wire/http1, wire/http2, wire/http3
 config, telemetry, wire/http < telemetry/accesslog < telemetry/expression
 config, telemetry < tls/batch < tls
 tls, rpc < tls/issuer
+capture/bpf < capture
 config, telemetry < capture
 wire/dns, telemetry < capture/dns
 config, telemetry, telemetry/accesslog, tls, wire/http < filters < filters/* < filters/builtin
@@ -55,6 +56,7 @@ telemetry < sidecar/status
 tls/issuer, sidecar/status, capture/dns, xds/server < sidecar < cmd/weft
 capture < cmd/weft
 control, proxy, capture < cmd/weftctl
+ground < cmd/weftctl/demo < cmd/weftctl
 `
 
 // policy reads order: for each room, the rooms that it may import directly, closed over the rooms that those may import. A room that does not
@@ -153,7 +155,8 @@ var foreign = []struct {
 	{[]string{"k8s.io", "sigs.k8s.io/controller-runtime"}, []string{"control/source/kube", "control/inject", "cmd/weftctl"}, "Kubernetes stays at its door"},
 	{[]string{"cel.dev/cel-go", "cel.dev/expr", "github.com/antlr4-go"}, []string{"telemetry/expression"}, "one room knows the library of expressions"},
 	{[]string{"github.com/quic-go"}, []string{"wire/http3"}, "QUIC is HTTP/3's"},
-	{[]string{"net/http"}, []string{"proxy/admin", "cmd/*", "control", "control/*", "control/source/kube", "xds", "xds/stream"}, "net/http must stay off the data path"},
+	{[]string{"net/http"}, []string{"proxy/admin", "sidecar/status", "cmd/*", "cmd/weftctl/*", "control", "control/*", "control/source/kube", "xds", "xds/stream"}, "net/http must stay off the data path"},
+	{[]string{"github.com/google/nftables", "github.com/vishvananda/netlink", "github.com/mdlayher/netlink"}, []string{"capture", "ground"}, "one room tells the kernel of rules and routes, and one makes namespaces"},
 	{[]string{"golang.org/x/net/http2"}, []string{"wire/http2"}, "only HPACK may be used of it, and only there"},
 }
 

@@ -39,7 +39,9 @@ const (
 type Options struct {
 	Control Control
 	// Answer is asked what tools want to know of the control plane itself. An error, with a status of gRPC's, ends the stream. Nil: nobody is told.
-	Answer     func(context.Context, *Question) (*Answer, error)
+	Answer func(context.Context, *Question) (*Answer, error)
+	// Asked is told which names of a kind a stream asks for by now, whenever they are others. It is called with the session's lock held: of the session it may call Show. nil: nobody is.
+	Asked      func(k Kind, names []string)
 	Stats      *telemetry.Values // of Stats; nil: nothing is counted
 	MaxStreams int               // at a time; 0: DefaultMaxStreams
 }

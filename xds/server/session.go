@@ -214,6 +214,9 @@ func (s *Session) take(r *request, now time.Time) error {
 		s.server.count(namesRefused)
 		return tooMany(s.names, s.bytes)
 	}
+	if s.server.Asked != nil {
+		s.server.Asked(k, t.named)
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"strings"
 
 	"google.golang.org/grpc"
 
@@ -31,8 +32,16 @@ type call struct {
 }
 
 func (s *Stream) dial(ctx context.Context) (conversation, error) {
+	told := s.Metadata
+	if s.Beside != nil {
+		more, err := s.Beside(ctx)
+		if err != nil {
+			return nil, err
+		}
+		told = strings.TrimPrefix(told+"\n"+more, "\n")
+	}
 	target := rpc.Of(s.Server, &config.Snapshot{Secrets: s.Secrets()})
-	target.Metadata, target.Joins = s.Metadata, true
+	target.Metadata, target.Joins = told, true
 	s.mu.Lock()
 	target.First = s.next
 	s.mu.Unlock()

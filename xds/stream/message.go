@@ -34,6 +34,18 @@ func (s *Stream) node() *corev3.Node {
 	return s.Node
 }
 
+// healthOf makes a request that says how the workload does. It is not a refusal, though it looks like one.
+func (s *Stream) healthOf(because string) any {
+	why := reason(because)
+	if why != nil {
+		why.Code = int32(codes.Internal)
+	}
+	if s.Delta {
+		return &discoveryv3.DeltaDiscoveryRequest{Node: s.node(), TypeUrl: typePrefix + healthInformation, ErrorDetail: why}
+	}
+	return &discoveryv3.DiscoveryRequest{Node: s.node(), TypeUrl: typePrefix + healthInformation, ErrorDetail: why}
+}
+
 // world makes a request for the state of the world.
 func (s *Stream) world(r request) any {
 	k := s.kinds[r.message]

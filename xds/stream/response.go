@@ -182,7 +182,7 @@ func wrapped(b []byte, message string) (one Resource) {
 		one.Err = err
 		return one
 	}
-	if one.unpack(url, value, message); message == virtualHosts {
+	if one.unpack(url, value, message); message == virtualHosts || message == nameTables {
 		one.Name = name
 		return one
 	}
@@ -200,6 +200,9 @@ func (o *Resource) unpack(url string, value []byte, message string) {
 		return
 	}
 	o.Wire = value
+	if message == nameTables {
+		return // its first field is an entry
+	}
 	name, ok := nameIn(o.Wire)
 	if !ok {
 		o.Err = errors.New("not in protobuf's wire format")

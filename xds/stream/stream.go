@@ -43,8 +43,10 @@ type Options struct {
 	Secrets func() map[string]*config.Secret
 	Refresh time.Duration // as config.Stream has it; 0: there is a stream
 	Timeout time.Duration // of a poll
-	// Metadata is told beside each call, as config.Stream has it.
+	// Metadata is told beside each call, as config.Stream has it, and after it what Beside says, which is asked before each connection. It returns when the context ends at the
+	// latest; nil: nothing. What is wrong with it is said as if the server could not be reached.
 	Metadata string
+	Beside   func(context.Context) (string, error)
 	// Hear is called for each thing that happens, from a goroutine of the stream, which goes on when it returns. It returns when the
 	// context ends at the latest.
 	Hear  func(context.Context, Event)
@@ -104,8 +106,9 @@ type Stream struct {
 	drained  chan struct{} // has room for one: there is room in the queue
 	epoch    uint64        // of the connection
 	up       bool
-	told     bool // the node, on this connection
-	next     int  // the endpoint that is tried first
+	told     bool    // the node, on this connection
+	health   *string // why the workload beside the proxy is not well; empty: it is; nil: nobody has said
+	next     int     // the endpoint that is tried first
 	contacts func(context.Context) (conversation, error)
 }
 
@@ -372,6 +375,19 @@ func (s *Stream) begin() {
 			s.push(request{message: message})
 		}
 	}
+	if s.health != nil {
+		s.push(request{message: healthInformation})
+	}
+}
+
+// Health says how the workload beside the proxy does, as Istio's control planes want to hear it of machines outside of Kubernetes: because is why it is not well; empty: it is. It is said again on
+// each connection.
+func (s *Stream) Health(because string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.health = &because; s.up {
+		s.push(request{message: healthInformation})
+	}
 }
 
 func (s *Stream) end() {
@@ -419,6 +435,9 @@ func (s *Stream) pop() (m any, ok bool) {
 	s.queue = s.queue[1:]
 	s.count(pendingRequests, uint64(len(s.queue)))
 	poke(s.drained)
+	if r.message == healthInformation {
+		return s.healthOf(*s.health), true
+	}
 	if s.Delta {
 		return s.delta(r), true
 	}
@@ -436,7 +455,14 @@ var order = []string{
 	"envoy.config.route.v3.ScopedRouteConfiguration",
 	"envoy.config.route.v3.RouteConfiguration",
 	virtualHosts,
+	nameTables,
 }
 
 // virtualHosts are resources whose names are not their messages'.
 const virtualHosts = "envoy.config.route.v3.VirtualHost"
+
+// healthInformation is no kind of resources: a request for it asks for nothing, and says by its error that something is not well.
+const healthInformation = "istio.v1.HealthInformation"
+
+// nameTables have no name of their own.
+const nameTables = "istio.networking.nds.v1.NameTable"

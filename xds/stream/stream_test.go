@@ -260,6 +260,23 @@ func TestDelta(t *testing.T) {
 }
 
 // TestPauses grow from half a second to half a minute, at random, and begin anew with what was heard; but not if it was too much.
+// TestHealth has a stream say how the workload does, and say it again on each connection.
+func TestHealth(t *testing.T) {
+	for _, delta := range []bool{false, true} {
+		converse(t, Options{Delta: delta}, func(s *Stream, plane *script, _ func() []Event) {
+			want(t, plane, "connected", "Cluster node=me")
+			s.Health("the port is closed")
+			want(t, plane, "HealthInformation node=me error=the port is closed")
+			plane.ends <- errors.New("gone")
+			synctest.Wait()
+			s.Health("the port is still closed")
+			s.Health("") // of what is to be said, the last
+			time.Sleep(lastPause)
+			want(t, plane, "connected", "Cluster node=me", "HealthInformation node=me")
+		})
+	}
+}
+
 func TestPauses(t *testing.T) {
 	stats := telemetry.NewStore(0)
 	counted := stats.Acquire(Stats, "control_plane.")
