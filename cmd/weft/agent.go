@@ -44,6 +44,8 @@ func runAgent(args []string, stdout, stderr io.Writer) int {
 	switch word {
 	case "proxy":
 		return runProxy(args[1:], stdout, stderr)
+	case "istio-iptables":
+		return istioIPTables(args[1:], stdout, stderr)
 	case "request":
 		err = request(args[1:], stdout)
 	case "wait":
@@ -53,7 +55,7 @@ func runAgent(args []string, stdout, stderr io.Writer) int {
 	case "help", "-h", "--help":
 		io.WriteString(stdout, agentHead)
 	default:
-		err = fmt.Errorf("%q is no command: want proxy, request, wait or version (pilot-agent --help)", word)
+		err = fmt.Errorf("%q is no command: want proxy, request, wait, istio-iptables or version (pilot-agent --help)", word)
 	}
 	if errors.Is(err, flag.ErrHelp) {
 		io.WriteString(stdout, agentHead)
