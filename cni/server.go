@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Server is a Kubernetes API server, asked by plain HTTP: four kinds of questions need no library, of which the data plane has none.
+// Server is a Kubernetes API server, asked by plain HTTP: the few questions that there are need no library, of which the data plane has none.
 type Server struct {
 	URL    string                 // without a slash at the end
 	CA     []byte                 // PEM: by whom it is believed

@@ -224,7 +224,8 @@ func readNetwork(path string) ([]byte, *network, error) {
 }
 
 // others are the plugins that are not ours.
-func (n *network) others() (list []json.RawMessage) {
+func (n *network) others() []json.RawMessage {
+	list := []json.RawMessage{} // and not nil, which would be written as null
 	for _, p := range n.plugins {
 		var of struct{ Type string }
 		if json.Unmarshal(p, &of) == nil && of.Type == cni.Name {

@@ -27,6 +27,7 @@ const label = "cni.istio.io/uninitialized"
 const (
 	following = 5 * time.Minute // how long the API server tells of changes before it is asked anew
 	pausing   = 5 * time.Second // after something went wrong
+	maxTold   = 256 << 20       // bytes that are read of it: more is asked for anew
 )
 
 // mend follows the pods of the node until the context ends.
@@ -77,12 +78,12 @@ func (a *Agent) follow(ctx context.Context, done map[string]int) error {
 		return err
 	}
 	defer stream.Close()
-	for d := json.NewDecoder(stream); ; {
+	for d := json.NewDecoder(io.LimitReader(stream, maxTold)); ; {
 		var event struct {
 			Type   string  `json:"type"`
 			Object cni.Pod `json:"object"`
 		}
-		if err := d.Decode(&event); errors.Is(err, io.EOF) || ctx.Err() != nil {
+		if err := d.Decode(&event); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || ctx.Err() != nil {
 			return nil
 		} else if err != nil {
 			return err

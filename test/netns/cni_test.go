@@ -250,7 +250,9 @@ func TestCNICapturesPods(t *testing.T) {
 				t.Fatalf("before: %d %s", code, said)
 			}
 			for range 2 { // a runtime may call again
+				began := time.Now()
 				r, err := runtime.AddNetworkList(ctx, n.network(), sandbox)
+				t.Logf("ADD took %v", time.Since(began))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -270,6 +272,12 @@ func TestCNICapturesPods(t *testing.T) {
 			}
 			if err := runtime.CheckNetworkList(ctx, n.network(), sandbox); err != nil {
 				t.Errorf("CHECK: %v", err)
+			}
+			status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.agent.Process.Pid))
+			for line := range strings.Lines(string(status)) {
+				if strings.HasPrefix(line, "VmHWM") || strings.HasPrefix(line, "RssAnon") {
+					t.Log("the agent:", strings.TrimSpace(line))
+				}
 			}
 			if !p.ours() { // and takes it away
 				t.Error("nothing was there")
