@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/weftmesh/weft/capture"
 	"golang.org/x/sys/unix"
@@ -25,7 +26,11 @@ func Capture(path string, w *Wanted, backend string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("its traffic is not captured, so that it is not started: %w", err)
 		}
-		return "is captured by " + why, nil
+		why = "is captured by " + why
+		for _, w := range o.Warnings {
+			why += "; warning: " + w
+		}
+		return why, nil
 	})
 }
 
@@ -52,16 +57,16 @@ func (w *Wanted) options(backend string) (capture.Options, error) {
 		return capture.Options{}, err
 	}
 	h.Env = func(name string) (string, bool) { v, is := w.Env[name]; return v, is }
-	h.Resolvers = nil // the node's: a pod's are not known here
-	said, err := capture.Parse(w.Args, h, io.Discard, "")
+	h.Resolvers = nil                                                                               // the node's: a pod's are not known here
+	said, err := capture.Parse(append(slices.Clip(w.Args), "--capture-all-dns"), h, io.Discard, "") // as Istio's plugin does
 	if err != nil {
 		return capture.Options{}, fmt.Errorf("%w is not good in the container %s: %w", errSettings, ValidationName, err)
 	}
-	o := capture.Options{Settings: said.Settings, Backend: backend, OwnLock: true}
+	o := capture.Options{Settings: said.Settings, Warnings: said.Warnings, Backend: backend, OwnLock: true}
 	if backend == "" {
 		o.Backend = capture.BackendAuto
 	}
-	o.AllDNS = o.DNS // as Istio's plugin does
+	o.AllDNS = o.DNS
 	return o, nil
 }
 

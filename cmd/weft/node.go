@@ -24,7 +24,7 @@ import (
 
 const nodeHead = `weft node keeps weft-cni, the CNI plugin, in place on a Kubernetes node: this program in the folder of plugins, a kubeconfig whose token it renews, and its place in the
 network's configuration. Pods that were started before are captured, too. It is what the DaemonSet of the Helm chart runs (cni.enabled). When it ends, all stays if the DaemonSet is only
-made anew, and is taken away if the DaemonSet is gone.
+made anew; if the DaemonSet is gone, all but the program is taken away, which runtimes may call once more for each pod that it has captured.
 
 Usage:
   weft node [flags]
@@ -65,7 +65,7 @@ func runNode(args []string, stdout, stderr io.Writer) int {
 	set.StringVar(&f.address, "api-server", "", "`URL` of the API server; empty: that of this cluster")
 	set.StringVar(&f.account, "account", "/var/run/secrets/kubernetes.io/serviceaccount", "`folder` with the agent's own token and ca.crt")
 	set.StringVar(&f.listen, "listen", ":15014", "`HOST:PORT` where /readyz and /metrics are answered")
-	set.BoolVar(&f.remove, "remove", false, "take away what is in place, and end")
+	set.BoolVar(&f.remove, "remove", false, "take away all that is in place, the program, too, and end: without it, pods that it has captured do not end under CRI-O")
 	err := set.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -95,7 +95,7 @@ func (f *nodeFlags) run() error {
 		if err != nil {
 			return err
 		}
-		return a.Remove()
+		return a.RemoveAll()
 	}
 	switch f.Backend {
 	case capture.BackendAuto, capture.BackendIPTables, capture.BackendNFTables:

@@ -151,9 +151,15 @@ func (a *Agent) settle(ctx context.Context) {
 	}
 }
 
-// Remove takes away all that Run has put in place, in the opposite order.
+// Remove takes away what Run has put in place, in the opposite order, and all of it but the program: some runtimes (CRI-O) keep the configuration that a pod was added
+// by, and call its plugins again when the pod ends. Without the program no such pod would.
 func (a *Agent) Remove() error {
-	return errors.Join(a.unchain(), remove(a.kubeconfig()), remove(a.program()))
+	return errors.Join(a.unchain(), remove(a.kubeconfig()))
+}
+
+// RemoveAll takes the program away, too: for nodes without pods of before.
+func (a *Agent) RemoveAll() error {
+	return errors.Join(a.Remove(), remove(a.program()))
 }
 
 // leaving bounds the question whether the plugin stays.

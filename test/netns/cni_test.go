@@ -244,7 +244,7 @@ func TestCNICapturesPods(t *testing.T) {
 			write(t, filepath.Join(n.networks, "10-first.conflist"), strings.ReplaceAll(list, "VERSION", version))
 			n.start("--backend", name, "--repair", "off")
 			p, runtime, ctx := newPod(t), n.runtime(), t.Context()
-			m := n.create("web-"+name, "", "cni: true", map[string]string{"ISTIO_META_DNS_CAPTURE": "true"})
+			m := n.create("web-"+name, "", "cni: true, dualStack: true", map[string]string{"ISTIO_META_DNS_CAPTURE": "true"})
 			sandbox := n.sandbox(p, "shop", "web-"+name, m.Metadata.UID)
 			if code, said := n.validate(p, m); code != 126 {
 				t.Fatalf("before: %d %s", code, said)
@@ -266,7 +266,7 @@ func TestCNICapturesPods(t *testing.T) {
 			if code, said := n.validate(p, m); code != 0 {
 				t.Errorf("after: %d %s", code, said)
 			}
-			o := p.options(capture.Options{Backend: name}, "-i", "*", "-b", "*", "-x", "", "-d", "15090,15021,15020", "-u", "1337", "--redirect-dns", "--capture-all-dns")
+			o := p.options(capture.Options{Backend: name}, "-i", "*", "-b", "*", "-x", "", "-d", "15090,15021,15020", "-u", "1337", "--redirect-dns", "--capture-all-dns", "--dual-stack")
 			if r := p.check(o); !r.OK() || name != capture.BackendAuto && !strings.HasPrefix(r.Backend, name) {
 				t.Errorf("%+v", r)
 			}
@@ -297,6 +297,40 @@ func TestCNICapturesPods(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A node that starts adds many pods at once: each is captured, whichever lock iptables takes.
+func TestCNICapturesManyAtOnce(t *testing.T) {
+	api := kube.Start(t)
+	n := newNode(t, api, "1.0.0")
+	write(t, filepath.Join(n.networks, "10-first.conflist"), strings.ReplaceAll(list, "VERSION", "1.0.0"))
+	for _, backend := range []string{capture.BackendIPTables, capture.BackendNFTables} {
+		n.start("--repair", "off", "--backend", backend)
+		const many = 16
+		var pods [many]*pod
+		failed := make(chan error, many)
+		for i := range pods {
+			name := fmt.Sprintf("%s-%d", backend, i)
+			pods[i] = newPod(t)
+			sandbox := n.sandbox(pods[i], "shop", name, n.create(name, "", "cni: true", nil).Metadata.UID)
+			go func() {
+				_, err := n.runtime().AddNetworkList(t.Context(), n.network(), sandbox)
+				failed <- err
+			}()
+		}
+		for range pods {
+			if err := <-failed; err != nil {
+				t.Errorf("%s: %v", backend, err)
+			}
+		}
+		for i, p := range pods {
+			if !p.ours() {
+				t.Errorf("%s: pod %d is not captured", backend, i)
+			}
+		}
+		n.agent.Process.Kill()
+		n.agent.Wait()
 	}
 }
 
@@ -363,7 +397,13 @@ func TestCNILeavesAloneAndRefuses(t *testing.T) {
 		t.Errorf("without an API server: %v", err)
 	}
 	t.Logf("refused after %v", time.Since(began))
-	if err := add(p, "quiet", "any", ""); err != nil {
-		t.Errorf("in a namespace that is left alone: %v", err)
+	// The agent's own pod among them, which renews what the others want.
+	if err := os.Remove(filepath.Join(n.networks, cni.Name+"-kubeconfig")); err != nil {
+		t.Fatal(err)
+	}
+	for _, space := range []string{"quiet", "mesh"} {
+		if err := add(p, space, "any", ""); err != nil {
+			t.Errorf("in a namespace that is left alone: %v", err)
+		}
 	}
 }
