@@ -177,20 +177,26 @@ type made struct {
 	}
 }
 
-// create makes a pod with a sidecar, as injection makes it; change is its annotations or more.
-func (n *node) create(name, more string, install string, proxy map[string]string) (m made) {
-	n.t.Helper()
+// manifest is a pod with a sidecar, as injection makes it. of is what follows its name, and spec what follows its containers.
+func manifest(t testing.TB, name, of, spec, install string, proxy map[string]string) string {
+	t.Helper()
 	in, err := inject.ReadInstall([]byte("{image: 'registry.test/weft:1', " + install + "}"))
 	if err != nil {
-		n.t.Fatal(err)
+		t.Fatal(err)
 	}
 	w := &inject.World{Install: in, Config: &meshv1.MeshConfig{DefaultConfig: &meshv1.ProxyConfig{ProxyMetadata: proxy}}, Discovery: "weftd.mesh.svc:15012", Namespace: "shop", RootNamespace: "mesh"}
-	text := fmt.Sprintf(`{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": %q, "namespace": "shop"%s}, "spec": {"nodeName": "one", "serviceAccountName": "default", "containers": [{"name": "work", "image": "work:1"}]}}`, name, more)
+	text := fmt.Sprintf(`{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": %q, "namespace": "shop"%s}, "spec": {"nodeName": "one", "serviceAccountName": "default", %s}}`, name, of, spec)
 	out, _, err := inject.File([]byte(text), "shop", func(string) *inject.World { return w })
 	if err != nil {
-		n.t.Fatal(err)
+		t.Fatal(err)
 	}
-	n.api.Apply(string(out))
+	return string(out)
+}
+
+// create has the API server keep one.
+func (n *node) create(name, of, install string, proxy map[string]string) (m made) {
+	n.t.Helper()
+	n.api.Apply(manifest(n.t, name, of, `"containers": [{"name": "work", "image": "work:1"}]`, install, proxy))
 	n.api.Get(fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: %s, namespace: shop}}", name), &m)
 	return m
 }
@@ -297,6 +303,19 @@ func TestCNICapturesPods(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A namespace may demand Kubernetes' strictest level (Pod Security, restricted), which an init container that captures does not come up to.
+func TestCNIPodsWantNoRight(t *testing.T) {
+	api := kube.Start(t)
+	api.Apply(`{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {pod-security.kubernetes.io/enforce: restricted}}}`)
+	const spec = `"securityContext": {"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}, "containers": [{"name": "work", "image": "work:1", "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]`
+	for install, want := range map[string]int{"cni: true": http.StatusCreated, "cni: true, nativeSidecar: true": http.StatusCreated, "cni: false": http.StatusForbidden} {
+		code, text := api.Create(manifest(t, "strict", "", spec, install, nil), true)
+		if code != want || want == http.StatusForbidden && !strings.Contains(string(text), "NET_ADMIN") {
+			t.Errorf("%s: %d %s", install, code, text)
+		}
 	}
 }
 
