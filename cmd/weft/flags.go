@@ -67,6 +67,7 @@ Examples:
                                                   serve with a piece merged over the file
   weft -c bootstrap.yaml --concurrency 2 -l debug two event loops, more log
   weft upgrade PID                                take the place of a weft that runs, with its own command line, and lose nothing
+  weft node --networks-on-host /etc/cni/net.d     keep the CNI plugin of a Kubernetes node in place (weft node --help)
   weft capture apply -i '*' -b '*'                have the kernel bring a workload's traffic to the proxy (weft capture --help)
   weft sidecar --help, weft gateway --help        be a workload's sidecar, or a gateway, of a mesh: no bootstrap is needed, and no agent
   weft version                                    print the version

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/weftmesh/weft/cni"
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters/builtin"
 	"github.com/weftmesh/weft/memory"
@@ -36,6 +37,9 @@ func main() {
 	if filepath.Base(os.Args[0]) == agentName { // a link, in images that stand in for Istio's
 		args = append([]string{agentName}, args...)
 	}
+	if filepath.Base(os.Args[0]) == cni.Name { // a copy, among a host's plugins
+		os.Exit(cni.Run(os.Stdout, os.Stderr))
+	}
 	os.Exit(run(args, os.Stdout, os.Stderr))
 }
 
@@ -52,6 +56,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return runSidecar(sidecar.Sidecar, args[1:], stdout, stderr)
 	case "gateway":
 		return runSidecar(sidecar.Router, args[1:], stdout, stderr)
+	case "node":
+		return runNode(args[1:], stdout, stderr)
 	case "capture":
 		return captureCommand(args[1:], stdout, stderr)
 	case "istio-iptables":

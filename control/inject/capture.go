@@ -6,7 +6,8 @@ import (
 )
 
 // capture is the init container that has the kernel hand the pod's traffic to the sidecar: what is put in says so by the flags of istio-iptables. user is whose
-// traffic is the sidecar's own.
+// traffic is the sidecar's own. Where a CNI plugin captures, it only asks whether that is done, and may nothing: the plugin reads the same flags from it, so that
+// they are written once.
 func (b *build) capture(user int64) object {
 	in, s := b.world.Install, b.set
 	config := b.world.Config
@@ -33,11 +34,15 @@ func (b *build) capture(user int64) object {
 		args = append(args, "--log_as_json")
 	}
 	privileged := s.Privileged != nil && *s.Privileged
-	c := object{"name": initName, "image": b.imageName, "args": args,
-		"resources": resources(s.InitResources, usualResources),
-		"securityContext": object{"allowPrivilegeEscalation": privileged, "privileged": privileged,
-			"capabilities":           object{"add": []string{"NET_ADMIN", "NET_RAW"}, "drop": []string{"ALL"}},
-			"readOnlyRootFilesystem": false, "runAsGroup": 0, "runAsNonRoot": false, "runAsUser": 0}}
+	rights := object{"allowPrivilegeEscalation": privileged, "privileged": privileged,
+		"capabilities":           object{"add": []string{"NET_ADMIN", "NET_RAW"}, "drop": []string{"ALL"}},
+		"readOnlyRootFilesystem": false, "runAsGroup": 0, "runAsNonRoot": false, "runAsUser": 0}
+	if in.CNI {
+		args = append(args, "--run-validation", "--skip-rule-apply")
+		rights = object{"allowPrivilegeEscalation": false, "privileged": false, "capabilities": object{"drop": []string{"ALL"}},
+			"readOnlyRootFilesystem": true, "runAsGroup": user, "runAsNonRoot": true, "runAsUser": user}
+	}
+	c := object{"name": b.captureName(), "image": b.imageName, "args": args, "resources": resources(s.InitResources, usualResources), "securityContext": rights}
 	if in.ImagePullPolicy != "" {
 		c["imagePullPolicy"] = in.ImagePullPolicy
 	}
@@ -47,6 +52,14 @@ func (b *build) capture(user int64) object {
 		c["env"] = env
 	}
 	return c
+}
+
+// captureName is that container's.
+func (b *build) captureName() string {
+	if b.world.Install.CNI {
+		return validationName
+	}
+	return initName
 }
 
 // excludedPorts are those at which the sidecar and its agent are asked by who is no part of the mesh, and those that were said.

@@ -249,10 +249,10 @@ func (b *build) containers(spec, sidecar, annotations object) (*status, error) {
 	var capture object
 	if b.mode != "NONE" {
 		capture = plain(b.capture(user)).(object)
-		if said := take(&inits, "initContainers", initName); said != nil {
+		if said := take(&inits, "initContainers", b.captureName()); said != nil {
 			capture = overlaid(capture, said)
 		}
-		s.InitContainers = append(s.InitContainers, initName)
+		s.InitContainers = append(s.InitContainers, b.captureName())
 	}
 	switch {
 	case b.native: // the sidecar is there before the other init containers, and their traffic is captured, too
@@ -268,6 +268,11 @@ func (b *build) containers(spec, sidecar, annotations object) (*status, error) {
 			first = slices.Insert(first, 0, any(capture))
 		}
 		inits = append(append(first, c), inits...)
+	case capture != nil && b.world.Install.CNI: // all that the pod's containers send is captured, and none of them starts if it is not
+		if len(inits) > 0 {
+			b.warn("the connections of init containers are captured before the sidecar runs, and fail: want nativeSidecar, or annotations that exclude where they go to")
+		}
+		inits = slices.Insert(inits, 0, any(capture))
 	case capture != nil: // other init containers are done by then, and what they ask for is not captured by a sidecar that does not run yet
 		inits = append(inits, capture)
 	}

@@ -320,7 +320,7 @@ func TestEverySettingDoesSomething(t *testing.T) {
 	}
 	file := map[string]string{
 		"image": "a/b:2", "agent": "istio", "imagePullPolicy": "Never", "imagePullSecrets": "[a]", "policy": "disabled", "excludedNamespaces": "[shop]", "nativeSidecar": "true", "rewriteAppHTTPProbe": "false",
-		"dualStack": "true", "logAsJSON": "true", "componentLogLevel": "http:debug", "agentLogLevel": "debug", "cluster": "a", "network": "a", "meshID": "a", "clusterDomain": "a.test", "caAddress": "a:1", "tag": "2", "sidecar": "{concurrency: 9}",
+		"dualStack": "true", "cni": "true", "logAsJSON": "true", "componentLogLevel": "http:debug", "agentLogLevel": "debug", "cluster": "a", "network": "a", "meshID": "a", "clusterDomain": "a.test", "caAddress": "a:1", "tag": "2", "sidecar": "{concurrency: 9}",
 	}
 	in := reflect.TypeFor[Install]()
 	for i := range in.NumField() {

@@ -144,6 +144,10 @@ func (p *pod) apps() []container {
 const (
 	proxyName = "istio-proxy"
 	initName  = "istio-init"
+	// validationName is that of the init container that asks whether a CNI plugin has captured. The plugin knows it by this name, too.
+	validationName = "istio-validation"
 )
 
-func isOurs(c container) bool { return c.Name == proxyName || c.Name == initName }
+func isOurs(c container) bool {
+	return c.Name == proxyName || c.Name == initName || c.Name == validationName
+}

@@ -120,6 +120,7 @@ type Install struct {
 	NativeSidecar       *bool    `yaml:"nativeSidecar"`
 	RewriteAppHTTPProbe *bool    `yaml:"rewriteAppHTTPProbe"`
 	DualStack           bool     `yaml:"dualStack"`
+	CNI                 bool     `yaml:"cni"` // a CNI plugin captures, and pods need no NET_ADMIN
 	LogAsJSON           bool     `yaml:"logAsJSON"`
 	ComponentLogLevel   *string  `yaml:"componentLogLevel"`
 	AgentLogLevel       *string  `yaml:"agentLogLevel"`

@@ -348,7 +348,34 @@ func TestValues(t *testing.T) {
 			}
 		}
 	}
-	for set, want := range map[string]string{"imagee=x": "imagee", "weftd.replicas=0": "replicas", "gateway.service.type=Other": "type", "image=": "image: name that of weft"} {
+	for repair, want := range map[string]struct{ is, not []string }{
+		"capture": {[]string{"hostPID: true", "SYS_ADMIN", "verbs: [list, watch]", "cni: true"}, []string{"patch]}"}},
+		"label":   {[]string{"verbs: [list, watch, patch]"}, []string{"hostPID", "SYS_ADMIN"}},
+		"off":     {[]string{"--repair=off"}, []string{"hostPID", "SYS_ADMIN", "verbs: [list, watch"}},
+	} {
+		text := rendered(t, "cni.enabled=true", "cni.repair="+repair, "cni.network=05-a.conflist", "cni.excludeNamespaces={a,b}", "cni.backend=nftables", "cni.networks=/etc/networks", "cni.programs=/var/programs", "cni.nodeSelector.a=b")
+		c.Apply(text)
+		for _, one := range append(want.is, "--exclude-namespaces=a,b", "--network=05-a.conflist", "--backend=nftables", "--networks-on-host=/etc/networks", "path: /var/programs", "a: b") {
+			if !strings.Contains(text, one) {
+				t.Errorf("cni.repair=%s: no %s in\n%s", repair, one, text)
+			}
+		}
+		all := documents(t, text)
+		agent := find(t, all, "DaemonSet", "weft-cni").text
+		for _, kind := range []string{"ClusterRole", "ClusterRoleBinding"} {
+			for _, one := range all {
+				if one.Kind == kind && one.Metadata.Name == "weft-cni" {
+					agent += one.text
+				}
+			}
+		}
+		for _, one := range want.not {
+			if strings.Contains(agent, one) {
+				t.Errorf("cni.repair=%s: %s in\n%s", repair, one, agent)
+			}
+		}
+	}
+	for set, want := range map[string]string{"cni.repair=delete": "repair", "imagee=x": "imagee", "weftd.replicas=0": "replicas", "gateway.service.type=Other": "type", "image=": "image: name that of weft"} {
 		if _, err := helm(t, "template", "weft", chart, "--set", "image="+image, "--set", set); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v: want %q", set, err, want)
 		}

@@ -55,6 +55,7 @@ memory < control/push, cmd/weft
 telemetry < sidecar/status
 tls/issuer, sidecar/status, capture/dns, xds/server < sidecar < cmd/weft
 capture < cmd/weft
+capture, telemetry < cni < cni/node < cmd/weft
 control, proxy, capture < cmd/weftctl
 ground < cmd/weftctl/demo < cmd/weftctl
 `
@@ -155,7 +156,7 @@ var foreign = []struct {
 	{[]string{"k8s.io", "sigs.k8s.io/controller-runtime"}, []string{"control/source/kube", "control/inject", "cmd/weftctl"}, "Kubernetes stays at its door"},
 	{[]string{"cel.dev/cel-go", "cel.dev/expr", "github.com/antlr4-go"}, []string{"telemetry/expression"}, "one room knows the library of expressions"},
 	{[]string{"github.com/quic-go"}, []string{"wire/http3"}, "QUIC is HTTP/3's"},
-	{[]string{"net/http"}, []string{"proxy/admin", "sidecar/status", "cmd/*", "cmd/weftctl/*", "control", "control/*", "control/source/kube", "xds", "xds/stream"}, "net/http must stay off the data path"},
+	{[]string{"net/http"}, []string{"proxy/admin", "sidecar/status", "cni", "cni/node", "cmd/*", "cmd/weftctl/*", "control", "control/*", "control/source/kube", "xds", "xds/stream"}, "net/http must stay off the data path"},
 	{[]string{"github.com/google/nftables", "github.com/vishvananda/netlink", "github.com/mdlayher/netlink"}, []string{"capture", "ground"}, "one room tells the kernel of rules and routes, and one makes namespaces"},
 	{[]string{"golang.org/x/net/http2"}, []string{"wire/http2"}, "only HPACK may be used of it, and only there"},
 }

@@ -42,3 +42,10 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
+
+{{- /* inject is the injector's file. */ -}}
+{{- define "inject" -}}
+{{- $said := dict "image" (include "image" .) }}
+{{- if .Values.cni.enabled }}{{ $_ := set $said "cni" true }}{{ end }}
+{{- merge (deepCopy .Values.inject) $said | toYaml }}
+{{- end -}}
