@@ -43,7 +43,7 @@ var commands = []command{
 	{"status", "how weftd stands: its proxies, what they refuse, and what is wrong with objects", runStatus},
 	{"token", "a token with which a machine joins the mesh, once", runToken},
 	{"version", "print the version", runVersion},
-	{"workload", "the bootstrap of a machine that registers itself by a WorkloadGroup", runWorkload},
+	{"vm", "what a host outside of Kubernetes needs to be in the mesh: unit, settings, token", runVM},
 }
 
 const (

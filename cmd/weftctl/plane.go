@@ -43,7 +43,9 @@ type planeOptions struct {
 	lists            bool
 	anew             bool
 
-	address, plane, network, mode string // of a machine
+	address, plane, network string // of a host
+	capture, force          bool
+	exclude, out            string
 }
 
 // planeCommand is one that asks weftd.
