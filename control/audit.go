@@ -34,7 +34,7 @@ func openAudit(path string, failed func(string, ...any)) (*audit, error) {
 // entry is a line.
 type entry struct {
 	Time     time.Time `json:"time"`
-	What     string    `json:"what"` // certificate, token, revocation, restoration, rotation, request or import of an authority, object or cluster
+	What     string    `json:"what"` // certificate, token, revocation, restoration, rotation, request or import of an authority, object, cluster or switch
 	Identity string    `json:"identity,omitempty"`
 	Serial   string    `json:"serial,omitempty"`
 	Until    time.Time `json:"until,omitzero"`
@@ -45,8 +45,8 @@ type entry struct {
 	Refused  string    `json:"refused,omitempty"`
 
 	// Of an object, or a cluster.
-	Object  string `json:"object,omitempty"` // its kind, namespace and name; of a cluster its name
-	Change  string `json:"change,omitempty"` // created, changed or deleted; attached or detached
+	Object  string `json:"object,omitempty"` // its kind, namespace and name; of a cluster or a switch its name
+	Change  string `json:"change,omitempty"` // created, changed or deleted; attached or detached; broken or mended
 	Version int    `json:"version,omitempty"`
 	Author  string `json:"author,omitempty"`
 	Source  string `json:"source,omitempty"`
@@ -69,6 +69,15 @@ func (a *audit) applied(e console.Entry) {
 // cluster notes that a cluster was attached or detached, or that somebody was not let do that.
 func (a *audit) cluster(c console.ClusterChange) {
 	line := entry{Time: time.Now(), What: "cluster", Object: c.Name, Change: c.What, Author: c.Author, Source: fromStore, From: c.Caller.From, By: c.Caller.By, Refused: c.Refused}
+	if line.Author != c.Caller.Name {
+		line.By += " " + c.Caller.Name
+	}
+	a.write(line)
+}
+
+// broken notes that a part of the mesh was switched off or on, or that somebody was not let do that.
+func (a *audit) broken(c console.BrokenChange) {
+	line := entry{Time: time.Now(), What: "switch", Object: c.What, Change: c.Change, Until: c.Until, Reason: c.Reason, Author: c.Author, Source: fromStore, From: c.Caller.From, By: c.Caller.By, Refused: c.Refused}
 	if line.Author != c.Caller.Name {
 		line.By += " " + c.Caller.Name
 	}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/weftmesh/weft/control/ca"
+	"github.com/weftmesh/weft/control/console"
 	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
@@ -173,10 +174,12 @@ func (p *Plane) accountsOf(c *cluster, said string) ca.ByAccount {
 type planeStatus struct {
 	push.Status
 	Clusters []ClusterStatus `json:"clusters,omitempty"`
+	// Broken is what somebody has switched off by hand.
+	Broken []console.Broken `json:"broken,omitempty"`
 }
 
 func (p *Plane) standing() planeStatus {
-	return planeStatus{Status: p.push.Status(), Clusters: p.clusterStatus()}
+	return planeStatus{Status: p.push.Status(), Clusters: p.clusterStatus(), Broken: p.broken.all()}
 }
 
 // rights are what is known of who may read Secrets. What was known counts while the API server does not answer.

@@ -23,7 +23,7 @@ const (
 // openConsole has people look at objects and change them: on this host, and over TLS if there is an address.
 func (p *Plane) openConsole() error {
 	p.console = console.New(console.Options{Push: p.push, Store: p.store, Lasting: p.Store != "", Stored: fromStore, Places: places, Status: func() any { return p.standing() }, Audit: p.audit.applied,
-		Clusters: func() any { return p.clusterStatus() }, CheckCluster: p.checkCluster, AuditCluster: p.audit.cluster, Log: p.Log,
+		Clusters: func() any { return p.clusterStatus() }, CheckCluster: p.checkCluster, AuditCluster: p.audit.cluster, AuditBroken: p.audit.broken, Log: p.Log,
 		Stats: p.stats.Acquire(console.Stats, "console.").Loop(0)})
 	p.local = p.console.Local()
 	switch {

@@ -108,6 +108,7 @@ type Plane struct {
 
 	clusters *clusters
 	machines *register.Machines
+	broken   *broken
 	mesh     func(source.Batch) // takes the mesh's own configuration
 	console  *console.Console
 	local    http.Handler // the console of who is on this host
@@ -243,6 +244,7 @@ func (p *Plane) serve(sources []string, settings source.Batch) error {
 			return err
 		}
 	}
+	p.openBroken()
 	if err := p.openConsole(); err != nil {
 		return err
 	}
@@ -282,6 +284,7 @@ func (p *Plane) serve(sources []string, settings source.Batch) error {
 		p.parts.Go(func() { p.cluster.Watch(p.ctx, func(b source.Batch) { tell(secrets.take(p.settled(b))) }) })
 	}
 	p.parts.Go(func() { p.clusters.run(p.ctx) })
+	p.parts.Go(func() { p.broken.run(p.ctx) })
 	p.parts.Go(func() {
 		select {
 		case <-p.push.Readied():

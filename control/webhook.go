@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weftmesh/weft/control/console"
 	"github.com/weftmesh/weft/control/inject"
 	"github.com/weftmesh/weft/control/push"
 	"github.com/weftmesh/weft/control/source"
@@ -189,6 +190,11 @@ func (h *webhook) inject(q *inject.Request, r *http.Request) *inject.Response {
 	namespace, is := q.Pod()
 	if !is {
 		return inject.Allowed(fmt.Sprintf("weftd is asked to put a sidecar into what is no new Pod (%.64s %.64s): nothing is done", q.Operation, q.Kind.Kind))
+	}
+	if off := h.plane.broken.off(console.Injection); off != nil { // whatever else is known
+		h.stats.Add(notInjected, 1)
+		h.plane.broken.stats.Add(podsPassed, 1)
+		return inject.Allowed(fmt.Sprintf("injection is switched off until %s, by %.128s: %.256s: this pod has no sidecar, and keeps no policy, until it is made anew", off.Until.Format(time.RFC3339), off.Author, off.Reason))
 	}
 	world, err := h.world(namespace, r.URL.Path)
 	if err != nil {

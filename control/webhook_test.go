@@ -127,7 +127,7 @@ func TestWebhookValidates(t *testing.T) {
 // Until all is read nothing is known of sidecars: a pod is refused, and not let through without one.
 func TestWebhookIsClosedAtFirst(t *testing.T) {
 	p, _, _ := startWebhook(t, "image: a/b:1")
-	h := &webhook{plane: &Plane{Options: p.Options, push: push.New(push.Options{Log: p.Log})}, stats: p.webhook.stats}
+	h := &webhook{plane: &Plane{Options: p.Options, push: push.New(push.Options{Log: p.Log}), broken: p.broken}, stats: p.webhook.stats}
 	h.install.Store(p.webhook.install.Load())
 	q, err := inject.ReadReview([]byte(`{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "u", "kind": {"kind": "Pod"}, "operation": "CREATE", "object": ` + onePod + `}}`))
 	if err != nil {

@@ -102,6 +102,11 @@ func candidates(before []string, word string) (out []string) {
 			out = append(out, strings.TrimPrefix(c.name, "ca "))
 		}
 		return out
+	case len(before) == 1 && (at == "break" || at == "mend") && !strings.HasPrefix(word, "-"):
+		for _, c := range map[string][]*planeCommand{"break": breakCommands(), "mend": mendCommands()}[at] {
+			out = append(out, strings.TrimPrefix(c.name, at+" "))
+		}
+		return out
 	case len(before) == 1 && at == "cluster" && !strings.HasPrefix(word, "-"):
 		for _, c := range clusterCommands() {
 			out = append(out, strings.TrimPrefix(c.name, "cluster "))
@@ -130,7 +135,7 @@ var flagLine = regexp.MustCompile(`(?m)^  -(\w[\w-]*)`)
 // flagsBehind are those of a command, as its help has them.
 func flagsBehind(before []string) (out []string) {
 	words := before[:1]
-	if slices.Contains([]string{"proxy", "ca", "cluster", "rollout"}, before[0]) {
+	if slices.Contains([]string{"proxy", "ca", "cluster", "rollout", "break", "mend"}, before[0]) {
 		words = before[:min(2, len(before))]
 	}
 	var help bytes.Buffer

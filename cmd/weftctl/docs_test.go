@@ -54,6 +54,14 @@ func TestPageNamesAll(t *testing.T) {
 			for _, p := range caCommands() {
 				flags(p.name, p.name, parts["ca"], strings.Fields(p.name)...)
 			}
+		case "break":
+			for _, p := range breakCommands() {
+				flags(p.name, p.name, parts["break"], strings.Fields(p.name)...)
+			}
+		case "mend":
+			for _, p := range mendCommands() {
+				flags(p.name, p.name, parts["break"], strings.Fields(p.name)...)
+			}
 		case "cluster":
 			for _, p := range clusterCommands() {
 				flags(p.name, p.name, parts["cluster"], strings.Fields(p.name)...)

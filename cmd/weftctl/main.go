@@ -27,6 +27,7 @@ var commands = []command{
 	{"analyze", "what is wrong with a mesh's objects in files, before weftd has them", runAnalyze},
 	{"apply", "have weftd's objects be as manifests say", runApply},
 	{"assess", "what weft would make of the configuration of a running Envoy", runAssess},
+	{"break", "switch a part of the mesh off that does harm: injection", runBreak},
 	{"ca", "the authority of the mesh: what is trusted, another root, and what is taken back", runCA},
 	{"cluster", "the clusters that weftd follows: attach another one, detach it, list them", runCluster},
 	{"completion", "what has a shell complete the words of weftctl", runCompletion},
@@ -37,13 +38,14 @@ var commands = []command{
 	{"history", "the versions of an object that are kept, of each author", runHistory},
 	{"inject", "put sidecars into what pods are made from, in files", runInject},
 	{"manifests", "what a Kubernetes API server has to have before weftd follows it", runManifests},
+	{"mend", "switch on again what weftctl break has switched off", runMend},
 	{"proxy", "look into one proxy: its configuration, routes, clusters, and what a request would meet", runProxy},
 	{"rollback", "have an object be again what a version of it was", runRollback},
 	{"rollout", "take a change back that goes step by step, or have it tried again", runRollout},
 	{"status", "how weftd stands: its proxies, what they refuse, and what is wrong with objects", runStatus},
 	{"token", "a token with which a machine joins the mesh, once", runToken},
 	{"version", "print the version", runVersion},
-	{"workload", "the bootstrap of a machine that registers itself by a WorkloadGroup", runWorkload},
+	{"vm", "what a host outside of Kubernetes needs to be in the mesh: unit, settings, token", runVM},
 }
 
 const (

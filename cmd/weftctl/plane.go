@@ -43,7 +43,9 @@ type planeOptions struct {
 	lists            bool
 	anew             bool
 
-	address, plane, network, mode string // of a machine
+	address, plane, network string // of a host
+	capture, force          bool
+	exclude, out            string
 }
 
 // planeCommand is one that asks weftd.
@@ -55,8 +57,9 @@ type planeCommand struct {
 	flags       func(*flag.FlagSet, *planeOptions)
 	check       func(*planeOptions) error // says what is wrong with what was asked, before anybody is
 	run         func(context.Context, *pages, *planeOptions, streams) error
-	failure     int  // the exit code of what fails; 0: exitFailed
-	remote      bool // weftd is asked from anywhere, by who shows who he is
+	failure     int                      // the exit code of what fails; 0: exitFailed
+	remote      bool                     // weftd is asked from anywhere, by who shows who he is
+	alone       func(*planeOptions) bool // tells whether weftd is not asked at all; nil: it is
 }
 
 func remoteFlags(set *flag.FlagSet, o *planeOptions) {
@@ -99,7 +102,7 @@ func (c *planeCommand) do(args []string, s streams) int {
 		}
 	}
 	var p *pages
-	if err == nil {
+	if err == nil && (c.alone == nil || !c.alone(o)) {
 		p, err = openPlane(o, c.remote)
 	}
 	if err != nil {
@@ -108,7 +111,9 @@ func (c *planeCommand) do(args []string, s streams) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	defer p.client.CloseIdleConnections()
+	if p != nil {
+		defer p.client.CloseIdleConnections()
+	}
 	err = c.run(ctx, p, o, s)
 	var code outcome
 	switch {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	weftd "github.com/weftmesh/weft/control"
+	"github.com/weftmesh/weft/control/console"
 	"github.com/weftmesh/weft/control/push"
 )
 
@@ -56,9 +57,15 @@ func planeStatus(ctx context.Context, p *pages, o *planeOptions, s streams) erro
 		}
 		return printed(s.out, o.format, v)
 	}
-	var beside struct{ Clusters []weftd.ClusterStatus }
+	var beside struct {
+		Clusters []weftd.ClusterStatus
+		Broken   []console.Broken
+	}
 	if err := p.understand(b, path, &beside); err != nil {
 		return err
+	}
+	for _, one := range beside.Broken {
+		fmt.Fprintf(s.out, "%s IS OFF until %s, by %s: %s (weftctl mend %s switches it on)\n\n", strings.ToUpper(one.What), one.Until.UTC().Format(time.RFC3339), one.Author, one.Reason, one.What)
 	}
 	if all := beside.Clusters; len(all) > 1 || len(all) == 1 && all[0].Type != weftd.FirstCluster { // of one API server alone nothing is to be told apart
 		if err := table(s.out, clusterRows(beside.Clusters)); err != nil {

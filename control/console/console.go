@@ -40,6 +40,8 @@ type Options struct {
 	Clusters     func() any
 	CheckCluster func(name string, c *Cluster) error
 	AuditCluster func(ClusterChange)
+	// AuditBroken is told of each part of the mesh that was switched off or on, or was refused to somebody who is known.
+	AuditBroken func(BrokenChange)
 	// Audit is told of each change, and of what was refused to somebody who is known. Nil: nobody is.
 	Audit func(Entry)
 	Log   *slog.Logger
@@ -117,6 +119,8 @@ func endpoints() []endpoint {
 		{"GET /api/clusters", (*Console).clusters},
 		{"PUT /api/clusters/{name}", (*Console).attach},
 		{"DELETE /api/clusters/{name}", (*Console).detach},
+		{"PUT /api/broken/{what}", (*Console).breaks},
+		{"DELETE /api/broken/{what}", (*Console).mends},
 	}
 }
 

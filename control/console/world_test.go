@@ -73,7 +73,7 @@ func newWorld(t testing.TB, s store.Store) *world {
 		stored.Watch(ctx, s, func(err error) { t.Error(err) }, func(b source.Batch) { p.Tell(ctx, "store", b) })
 	})
 	w.Console = New(Options{Push: p, Store: s, Lasting: true, Stored: "store", Places: map[string]string{"files": "change the file"}, Log: log, Status: func() any { return p.Status() },
-		Clusters: func() any { return []string{} }, AuditCluster: func(ClusterChange) {},
+		Clusters: func() any { return []string{} }, AuditCluster: func(ClusterChange) {}, AuditBroken: func(BrokenChange) {},
 		CheckCluster: func(_ string, c *Cluster) error {
 			if c.Kubeconfig != "right" {
 				return errors.New("it is wrong")

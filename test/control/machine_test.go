@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,7 +19,6 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 
-	"github.com/weftmesh/weft/control/push"
 	source "github.com/weftmesh/weft/control/source/kube"
 	"github.com/weftmesh/weft/test/etcd"
 	"github.com/weftmesh/weft/test/kube"
@@ -204,28 +201,6 @@ func TestAMachineGoesToAnotherWeftd(t *testing.T) {
 	if <-done; asked == 0 {
 		t.Error("nothing was asked meanwhile")
 	}
-}
-
-// What weftctl prints for a machine has weft register it, and has it serve.
-func TestWeftctlMakesAMachine(t *testing.T) {
-	p := newMachines(t, sources[0])
-	out, err := exec.Command(program(t, "weftctl"), "workload", "vm", "-n", "shop", "--address", "127.0.0.1", "--plane", fmt.Sprintf("127.0.0.1:%d", p.plane.port), "--server", fmt.Sprintf("127.0.0.1:%d", p.plane.admin)).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "bootstrap.yaml")
-	if err := os.WriteFile(file, []byte(strings.Replace(string(out), "port_value: 15000", "port_value: 0", 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	weft := run(t, program(t, "weft"), "-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "warning")
-	p.plane.joins("envoy", "client", "client")
-	p.opens()
-	p.plane.kill()
-	p.plane.start()
-	eventually(t, "it has come back by its certificate", func() bool {
-		return slices.ContainsFunc(p.plane.status().Proxies, func(one push.Proxy) bool { return one.ID == "vm-127.0.0.1.shop" && one.By == "certificate" })
-	})
-	weft.kill()
 }
 
 // A machine that weftd has died for, and that does not come back, loses its entry all the same.

@@ -31,6 +31,7 @@ type admission struct {
 	plane   *control.Plane
 	port    int
 	file    string // the injector's
+	audit   string // the file of the audit log
 }
 
 // foreign is a webhook of somebody else's, in the same namespace and for the same revision.
@@ -54,7 +55,7 @@ const sidecarImage = "registry.test/proxyv2-weft:1.30"
 // another name for this host.
 func newAdmission(t *testing.T) *admission {
 	t.Helper()
-	a := &admission{t: t, cluster: kube.Start(t), port: vacant.Ports(t, 1)[0], file: filepath.Join(t.TempDir(), "inject.yaml")}
+	a := &admission{t: t, cluster: kube.Start(t), port: vacant.Ports(t, 1)[0], file: filepath.Join(t.TempDir(), "inject.yaml"), audit: filepath.Join(t.TempDir(), "audit")}
 	if err := os.WriteFile(a.file, []byte("image: "+sidecarImage+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +64,7 @@ func newAdmission(t *testing.T) *admission {
 	a.manifests("", "canary")
 	a.cluster.Apply(foreign)
 	p, err := control.Start(control.Options{
-		Kubeconfig: a.cluster.KubeconfigOf("istio-system", "weftd"), KubeNamespace: "istio-system", Admin: "127.0.0.1:0", Webhook: fmt.Sprintf("127.0.0.1:%d", a.port), InjectConfig: a.file,
+		Kubeconfig: a.cluster.KubeconfigOf("istio-system", "weftd"), KubeNamespace: "istio-system", Admin: "127.0.0.1:0", Webhook: fmt.Sprintf("127.0.0.1:%d", a.port), InjectConfig: a.file, AuditLog: a.audit,
 		RootOverlap: shortOverlap, Log: slog.New(slog.DiscardHandler), Level: &slog.LevelVar{},
 	})
 	if err != nil {
