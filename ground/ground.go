@@ -2,149 +2,87 @@ package ground
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
-// Ground is where workloads stand: network namespaces joined by a bridge, which is in one of its own. Nothing of it is in the machine's own namespace, and
-// all of it goes when nobody holds it any more, however we end.
+// Ground is where workloads stand: network namespaces joined by a bridge, which is in one of its own, or addresses of this host's loopback. Of namespaces
+// nothing is in the machine's own, and all goes when nobody holds it any more, however we end.
 type Ground struct {
-	Wire  *Plot // with the bridge; what all speak to is there
+	Wire  *Plot // what all speak to is there
 	plots []*Plot
+	given *ports // of the machine's own, which all share; nil: each plot has ports of its own
 }
 
-// subnet is that of the workloads; services have addresses in another one, to which the wire is the way.
-var subnet = netip.MustParsePrefix("10.77.0.0/24")
-
-const bridge = "mesh"
-
-// Plot is one place: a namespace with an address.
+// Plot is one place: an address, in a namespace of its own or among others on loopback.
 type Plot struct {
-	Name string
-	IP   netip.Addr
-	ns   *os.File // the namespace
+	Name  string
+	IP    netip.Addr
+	ns    *os.File // nil: the one that we are in
+	given *ports
 }
 
-// New makes the wire. An error says that this machine does not allow it.
-func New() (g *Ground, err error) {
-	g = &Ground{}
-	defer func() {
-		if err != nil {
-			g.Close()
-		}
-	}()
-	if g.Wire, err = newPlot("wire", subnet.Addr().Next()); err != nil {
-		return nil, err
+// Apart tells whether each plot has a namespace of its own.
+func (g *Ground) Apart() bool { return g.given == nil }
+
+// next is the address that the next plot has.
+func (g *Ground) next() netip.Addr {
+	if n := len(g.plots); n > 0 {
+		return g.plots[n-1].IP.Next()
 	}
-	err = g.Wire.links(func(h *netlink.Handle) error {
-		link := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridge}}
-		return errors.Join(h.LinkAdd(link), address(h, link, g.Wire.IP), h.LinkSetUp(link))
-	})
-	return g, err
+	return g.Wire.IP.Next()
 }
 
 // Plot makes one more place, at the next address.
 func (g *Ground) Plot(name string) (*Plot, error) {
-	at := g.Wire.IP
-	if n := len(g.plots); n > 0 {
-		at = g.plots[n-1].IP
-	}
-	p, err := newPlot(name, at.Next())
-	if err != nil {
-		return nil, err
+	p := &Plot{Name: name, IP: g.next(), given: g.given}
+	if g.Apart() {
+		var err error
+		if p, err = g.join(name, g.next()); err != nil {
+			return nil, err
+		}
 	}
 	g.plots = append(g.plots, p)
-	err = g.Wire.links(func(h *netlink.Handle) error {
-		master, err := h.LinkByName(bridge)
-		if err != nil {
-			return err
-		}
-		link := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name, MasterIndex: master.Attrs().Index}, PeerName: "eth0", PeerNamespace: netlink.NsFd(p.ns.Fd())}
-		return errors.Join(h.LinkAdd(link), h.LinkSetUp(link))
-	})
-	if err != nil {
-		return nil, fmt.Errorf("ground: joining %s to the others: %w", name, err)
-	}
-	err = p.links(func(h *netlink.Handle) error {
-		link, err := h.LinkByName("eth0")
-		if err != nil {
-			return err
-		}
-		return errors.Join(address(h, link, p.IP), h.LinkSetUp(link), h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: net.IP(g.Wire.IP.AsSlice())}))
-	})
-	if err != nil {
-		return nil, fmt.Errorf("ground: the address of %s: %w", name, err)
-	}
 	return p, nil
+}
+
+// Port is one to listen at for what is usually found at another: that one itself where nobody else is, and on loopback one that nobody has at any address.
+func (p *Plot) Port(usual int) (int, error) {
+	if p.given == nil {
+		return usual, nil
+	}
+	return p.given.find()
 }
 
 func (g *Ground) Close() {
 	for _, p := range append(g.plots, g.Wire) {
-		if p != nil {
+		if p.ns != nil {
 			p.ns.Close()
 		}
 	}
 }
 
-func address(h *netlink.Handle, link netlink.Link, ip netip.Addr) error {
-	return h.AddrAdd(link, &netlink.Addr{IPNet: &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(subnet.Bits(), 32)}})
-}
-
-// newPlot makes a namespace, on a thread that ends with that.
-func newPlot(name string, ip netip.Addr) (*Plot, error) {
-	p := &Plot{Name: name, IP: ip}
-	made := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread is nobody's any more
-		err := unix.Unshare(unix.CLONE_NEWNET)
-		if err == nil {
-			p.ns, err = os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
-		}
-		made <- err
-	}()
-	if err := <-made; err != nil {
-		return nil, fmt.Errorf("ground: a network namespace: %w", err)
-	}
-	err := p.links(func(h *netlink.Handle) error {
-		lo, err := h.LinkByName("lo")
-		if err != nil {
-			return err
-		}
-		return h.LinkSetUp(lo)
-	})
-	if err != nil {
-		p.ns.Close()
-		return nil, fmt.Errorf("ground: a network namespace: %w", err)
-	}
-	return p, nil
-}
-
-// Path names the namespace to other programs, while we run.
+// Path names the namespace to other programs, while we run. Only who is apart has one.
 func (p *Plot) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), p.ns.Fd()) }
 
-// links changes what the namespace has of links, addresses and routes.
-func (p *Plot) links(change func(*netlink.Handle) error) error {
-	h, err := netlink.NewHandleAt(netns.NsHandle(p.ns.Fd()))
-	if err != nil {
-		return err
+// Enter moves the thread into the plot's namespace, if it has one.
+func (p *Plot) Enter() error {
+	if p.ns == nil {
+		return nil
 	}
-	defer h.Close()
-	return change(h)
+	return unix.Setns(int(p.ns.Fd()), unix.CLONE_NEWNET)
 }
-
-// Enter moves the thread into the namespace.
-func (p *Plot) Enter() error { return unix.Setns(int(p.ns.Fd()), unix.CLONE_NEWNET) }
 
 // Within does something on a thread in the namespace: sockets that it makes are of the namespace wherever they are used later.
 func Within[T any](p *Plot, do func() (T, error)) (T, error) {
+	if p.ns == nil {
+		return do()
+	}
 	type result struct {
 		value T
 		err   error
@@ -166,9 +104,13 @@ func (p *Plot) Listen(at string) (net.Listener, error) {
 	return Within(p, func() (net.Listener, error) { return net.Listen("tcp4", at) })
 }
 
+// Dial connects from the plot's address.
 func (p *Plot) Dial(ctx context.Context, _, at string) (net.Conn, error) {
 	return Within(p, func() (net.Conn, error) {
-		var d net.Dialer
+		d := net.Dialer{}
+		if p.ns == nil { // where it is not the only one
+			d.LocalAddr = &net.TCPAddr{IP: p.IP.AsSlice()}
+		}
 		return d.DialContext(ctx, "tcp4", at)
 	})
 }

@@ -54,7 +54,9 @@ func (t *Translator) listenerLayer(m *mesh.Mesh, p *Proxy, s *scope) *listenerLa
 		for port, wild := range w.wild {
 			w.wildListener(port, wild)
 		}
-		w.all = append(w.all, w.catcher())
+		if !k.traits.Bound { // where nobody redirects, nothing comes to it, and several sidecars of a host would want its port
+			w.all = append(w.all, w.catcher())
+		}
 		return &listenerLayer{part: t.part(server.Listeners, w.all), made: w.all}
 	})
 }
@@ -273,7 +275,7 @@ func (w *listenerWriter) catcher() *server.Resource {
 	if p := w.k.settings.Config.GetProxyListenPort(); p > 0 {
 		port = uint32(p)
 	}
-	l := w.listener(virtualOutbound, anyAddress(Traits{IPv6: w.k.traits.IPv6, Bound: w.k.traits.Bound}), port)
+	l := w.listener(virtualOutbound, anyAddress(Traits{IPv6: w.k.traits.IPv6}), port)
 	l.BindToPort, l.UseOriginalDst, l.ListenerFiltersTimeout = nil, wrapperspb.Bool(true), nil
 	if w.k.traits.Transparent {
 		l.Transparent = wrapperspb.Bool(true)

@@ -15,11 +15,9 @@ type hello struct{ server *http.Server }
 // answers are the bodies of v1 and v2.
 var answers = [2]string{"hello from v1\n", "hello from v2\n"}
 
-// helloPort is where each listens, at every address of its place.
-const helloPort = 8080
-
-func newHello(p *ground.Plot, answer string) (*hello, error) {
-	l, err := p.Listen(fmt.Sprintf("0.0.0.0:%d", helloPort))
+// newHello listens at an address of a place.
+func newHello(p *ground.Plot, at, answer string) (*hello, error) {
+	l, err := p.Listen(at)
 	if err != nil {
 		return nil, fmt.Errorf("demo: opening a port for the hello service: %w", err)
 	}

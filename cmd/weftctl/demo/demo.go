@@ -23,12 +23,13 @@ type options struct {
 	rate     int
 	answers  uint
 	report   string
+	ground   string // kind of
 }
 
-const help = `Walk through a mesh on this machine: weftd, a gateway, and the workloads sleep, hello v1 and hello v2 with a sidecar each, in network
-namespaces of their own, their traffic captured. Under steady requests all goes to v1, then by canary to v2; plain text is let in,
-and then is not; a method is denied to an identity; v2 is killed; certificates rotate. Nothing may be lost. It wants root, for the
-namespaces; all of them go when it ends.
+const help = `Walk through a mesh on this machine: weftd, a gateway, and the workloads sleep, hello v1 and hello v2 with a sidecar each, as root in
+network namespaces of their own with their traffic captured, and else on loopback addresses without; the first line says which.
+Under steady requests all goes to v1, then by canary to v2; plain text is let in, and then is not; a method is denied to an
+identity; v2 is killed; certificates rotate. Nothing may be lost. All of it goes when the demo ends.
 
 On a terminal it is shown live, and stays after the last step until Ctrl-C. Elsewhere a line is written each second, and it ends
 after the last step. Exit code: 0 if every step held and nothing was lost, else 1.
@@ -39,6 +40,8 @@ Usage:
 Examples:
   weftctl demo                        watch it
   weftctl demo --once                 unattended, in less than two minutes: a line and a verdict for each step, and a page with plots
+  weftctl demo --once --ground namespaces
+                                      the same, and fail where there can be none, as in CI
   weftctl demo --keep                 leave everything running, to look around and to curl by hand
 
 Flags:
@@ -55,6 +58,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	set.IntVar(&o.rate, "rate", 500, fmt.Sprintf("requests a second over %d connections, %d to %d", connections, connections, maxRate))
 	set.UintVar(&o.answers, "requests", 2500, fmt.Sprintf("answers that a share is measured over, %d to 1000000", fewest))
 	set.StringVar(&o.report, "report", "", "`file` for a page with plots (default with --once: weft-demo.html)")
+	set.StringVar(&o.ground, "ground", anyGround, "`kind` of place: namespaces, of the network, with capture; loopback, addresses of it, without; auto: namespaces where this machine allows them, else loopback")
 	err := set.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -68,6 +72,8 @@ func parse(args []string, out io.Writer) (options, error) {
 		return o, fmt.Errorf("unexpected argument %q: only flags are taken (weftctl demo --help lists them)", set.Arg(0))
 	case o.step < time.Second || o.step > time.Hour:
 		return o, fmt.Errorf("--step is %v: want 1s to 1h", o.step)
+	case o.ground != anyGround && o.ground != inNamespaces && o.ground != onLoopback:
+		return o, fmt.Errorf("--ground is %q: want auto, namespaces or loopback", o.ground)
 	case o.rate < connections || o.rate > maxRate:
 		return o, fmt.Errorf("--rate is %d: want %d to %d", o.rate, connections, maxRate)
 	case o.answers < fewest || o.answers > 1000000:
@@ -118,7 +124,7 @@ func Run(args []string, in *os.File, out, wrong io.Writer) int {
 	context.AfterFunc(ctx, stop)
 
 	began := time.Now()
-	stage, err := raise(ctx, o.programs, o.rate, func(what string) { fmt.Fprintln(out, "starting", what) })
+	stage, err := raise(ctx, o.programs, o.ground, o.rate, func(what string) { fmt.Fprintln(out, what) })
 	b := &board{answers: uint64(o.answers), rate: o.rate}
 	if err == nil {
 		fmt.Fprintf(out, "everything is up after %.1f s; sleep sends %d requests a second\n\n", time.Since(began).Seconds(), o.rate)

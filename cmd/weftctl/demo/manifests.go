@@ -10,7 +10,6 @@ import (
 const (
 	namespace = "demo"
 	helloVIP  = "10.77.1.10"
-	gatewayAt = 8080 // port of the gateway
 	host      = "hello.demo.svc.cluster.local"
 )
 
@@ -18,10 +17,12 @@ const (
 type pod struct {
 	name, app, version, account string
 	*ground.Plot
+	ports  ports
+	serves string // where its application listens; empty: it has none that does
 }
 
 // world is what there is to begin with: what Kubernetes would tell.
-func world(pods []pod) string {
+func world(pods []pod, at layout) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `apiVersion: v1
 kind: Namespace
@@ -33,8 +34,8 @@ metadata: {name: hello, namespace: %[1]s}
 spec:
   clusterIP: %s
   selector: {app: hello}
-  ports: [{name: http, port: 80, targetPort: %d}]
-`, namespace, helloVIP, helloPort)
+  ports: [{name: http, port: %d, targetPort: %d}]
+`, namespace, helloVIP, at.service, at.hello)
 	var endpoints []string
 	for _, p := range pods {
 		fmt.Fprintf(&b, `---
@@ -56,11 +57,30 @@ addressType: IPv4
 ports: [{name: http, port: %d}]
 endpoints:
 %s
-`, namespace, helloPort, strings.Join(endpoints, "\n"))
+`, namespace, at.hello, strings.Join(endpoints, "\n"))
 	return b.String()
 }
 
-// versions names the two, and the gateway's door.
+// ingress has the sidecars of hello listen where nobody redirects anything to them, and pass that on to their applications.
+func ingress(pods []pod, at layout) string {
+	var b strings.Builder
+	for _, p := range pods {
+		if p.app == "hello" {
+			fmt.Fprintf(&b, `---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: %s, namespace: %s}
+spec:
+  workloadSelector: {labels: {app: %s, version: %s}}
+  ingress: [{port: {number: %d, name: http, protocol: HTTP}, bind: %s, captureMode: NONE, defaultEndpoint: "%s"}]
+  egress: [{hosts: ["~/*"]}]
+`, p.name, namespace, p.app, p.version, at.hello, p.IP, p.serves)
+		}
+	}
+	return b.String()
+}
+
+// versions names the two.
 const versions = `apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: hello, namespace: demo}
@@ -69,15 +89,19 @@ spec:
   subsets:
   - {name: v1, labels: {version: v1}}
   - {name: v2, labels: {version: v2}}
----
-apiVersion: networking.istio.io/v1
+`
+
+// door is the gateway's, at its own address alone.
+func door(gateway pod, port int) string {
+	return fmt.Sprintf(`apiVersion: networking.istio.io/v1
 kind: Gateway
-metadata: {name: door, namespace: demo}
+metadata: {name: door, namespace: %s}
 spec:
   selector: {app: gateway}
   servers:
-  - {port: {number: 8080, name: http, protocol: HTTP}, hosts: [hello.example]}
-`
+  - {port: {number: %d, name: http, protocol: HTTP}, bind: %s, hosts: [hello.example]}
+`, namespace, port, gateway.IP)
+}
 
 // split sends so much to each version.
 func split(w weights) string {

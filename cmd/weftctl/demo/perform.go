@@ -8,8 +8,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"github.com/weftmesh/weft/ground"
 )
 
 // board is what the steps tell the view.
@@ -39,7 +37,7 @@ func (b *board) over(o outcome) {
 
 func (b *board) frame(s *stage, now time.Time) frame {
 	b.mu.Lock()
-	f := frame{results: b.results, step: b.step, state: b.state, hints: b.hints}
+	f := frame{where: s.where(), results: b.results, step: b.step, state: b.state, hints: b.hints}
 	if !b.next.IsZero() {
 		f.state += fmt.Sprintf("   next in %d s", int(max(0, b.next.Sub(now)).Round(time.Second)/time.Second))
 	}
@@ -167,16 +165,6 @@ func attended(ctx context.Context, s *stage, b *board, pause time.Duration, in *
 // stay waits for Ctrl-C, or for a process to end by itself.
 func (s *stage) stay(ctx context.Context) error {
 	return errors.Unwrap(until(ctx, 24*time.Hour, "Ctrl-C", s.processes(), func(context.Context) error { return errors.New("it has not come") }))
-}
-
-// doors are how to look into what runs.
-func (s *stage) doors() []string {
-	enter := func(p *ground.Plot) string { return "nsenter --net=" + p.Path() + " " }
-	return []string{
-		"look  " + enter(s.ground.Wire) + "weftctl status",
-		"      " + enter(s.pod("sleep").Plot) + "weftctl proxy clusters",
-		"try   " + enter(s.pod("sleep").Plot) + "curl -H host:hello http://" + helloVIP + "/hello",
-	}
 }
 
 func (s *stage) kept() string {

@@ -45,6 +45,12 @@ func start(what program) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("demo: opening the log of weft: %w", err)
 	}
+	if what.user != 0 { // it opens that once more, as /dev/stdout, where events are logged
+		if err := file.Chown(int(what.user), int(what.user)); err != nil {
+			file.Close()
+			return nil, fmt.Errorf("demo: the log of weft: %w", err)
+		}
+	}
 	cmd := exec.Command(path, what.args...)
 	cmd.Stdout, cmd.Stderr = file, file
 	cmd.Dir, cmd.Env = what.dir, append([]string{"PATH=" + os.Getenv("PATH")}, what.env...)

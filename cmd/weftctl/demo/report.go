@@ -39,7 +39,7 @@ func report(path string, s *stage, results []outcome) error {
 	lost, _ := s.lost()
 	past := s.mesh.history()
 	err = page.Execute(f, map[string]any{
-		"When": time.Now().UTC().Format("2006-01-02 15:04 UTC"), "Lines": lines, "Sent": thousands(s.sent()), "Lost": thousands(lost),
+		"Where": s.where(), "When": time.Now().UTC().Format("2006-01-02 15:04 UTC"), "Lines": lines, "Sent": thousands(s.sent()), "Lost": thousands(lost),
 		"Shares": template.HTML(sharesPlot(past)), "Slowest": template.HTML(slowestPlot(past)), "Seconds": fmt.Sprintf("%.0f s", (time.Duration(len(past)) * momentSpan).Seconds()),
 	})
 	if closed := f.Close(); err == nil {
@@ -97,7 +97,7 @@ text{font:12px system-ui,sans-serif;fill:#444}pre{background:#f7f7f7;padding:.6r
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#161616}td,th{border-color:#333}svg,pre{background:#1f1f1f;border-color:#333}text{fill:#aaa}}
 </style>
 <h1>weft demo</h1>
-<p>{{.When}}. {{.Sent}} requests in {{.Seconds}}, {{.Lost}} lost. sleep, hello v1, hello v2 and a gateway, each with its sidecar, in network namespaces of their own, their traffic captured, under weftd.</p>
+<p>{{.When}}. {{.Sent}} requests in {{.Seconds}}, {{.Lost}} lost. sleep, hello v1, hello v2 and a gateway, each with its sidecar, under weftd; {{.Where}}.</p>
 <h2>Who answered</h2>
 <p class="key"><span style="background:#3b6fb6"></span>v1<span style="background:#c6579a"></span>v2<span style="background:#d11"></span>lost</p>
 {{.Shares}}

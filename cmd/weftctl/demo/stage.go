@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +20,7 @@ type stage struct {
 	dir      string
 	programs string // the folder of weft and weftd
 	ground   *ground.Ground
+	at       layout
 	weftd    *process
 	pods     []*workload
 	outside  *ground.Plot // of somebody who is not in the mesh
@@ -40,10 +41,7 @@ const (
 	startLimit = 30 * time.Second // from the start of a process until it is ready
 	applyLimit = 10 * time.Second // from a change until it is in force
 	sidecarUID = 1337             // whose traffic is not captured
-	adminPort  = 15000
-	planePort  = 15012
-	planeAdmin = 9876
-	doorRate   = 20 // requests a second through the gateway
+	doorRate   = 20               // requests a second through the gateway
 	// certificates live as long as it takes to see them renewed.
 	certificateLife = 40 * time.Second
 )
@@ -54,7 +52,7 @@ func spiffe(account string) string {
 }
 
 // raise starts everything, with all traffic to v1. What has been started when something fails is for fall to end. say is told what is being done.
-func raise(ctx context.Context, programs string, rate int, say func(string)) (*stage, error) {
+func raise(ctx context.Context, programs, kind string, rate int, say func(string)) (*stage, error) {
 	s := &stage{programs: programs}
 	var err error
 	if s.dir, err = os.MkdirTemp("", "weft-demo-"); err == nil {
@@ -63,35 +61,27 @@ func raise(ctx context.Context, programs string, rate int, say func(string)) (*s
 	if err != nil {
 		return s, fmt.Errorf("demo: making a folder for the files: %w", err)
 	}
-	say("network namespaces for weftd, a gateway, sleep, hello-v1, hello-v2, and somebody outside")
-	if s.ground, err = ground.New(); err != nil {
+	said, err := s.settle(ctx, kind)
+	if err != nil {
 		return s, err
 	}
-	for _, p := range []pod{{name: "sleep", app: "sleep", version: "v1", account: "sleep"}, {name: "hello-v1", app: "hello", version: "v1", account: "hello"},
-		{name: "hello-v2", app: "hello", version: "v2", account: "hello"}, {name: "gateway", app: "gateway", version: "v1", account: "gateway"}} {
-		if p.Plot, err = s.ground.Plot(p.name); err != nil {
-			return s, err
-		}
-		w := &workload{pod: p}
-		s.pods = append(s.pods, w)
-		if p.app == "hello" {
-			if w.hello, err = newHello(p.Plot, answers[p.version[1]-'1']); err != nil {
+	say(said)
+	for _, w := range s.pods {
+		if w.serves != "" {
+			if w.hello, err = newHello(w.Plot, w.serves, answers[w.version[1]-'1']); err != nil {
 				return s, err
 			}
 		}
 	}
-	if s.outside, err = s.ground.Plot("outside"); err != nil {
-		return s, err
-	}
-	say("weftd, with what Kubernetes would tell of them")
+	say("starting weftd, with what Kubernetes would tell of them")
 	if err := s.govern(ctx); err != nil {
 		return s, err
 	}
-	if err := s.apply(ctx, versions, split(weights{100, 0})); err != nil {
+	if err := s.apply(ctx, versions, door(s.pod("gateway").pod, s.at.gateway), split(weights{100, 0})); err != nil {
 		return s, err
 	}
 	for _, w := range s.pods {
-		say("the sidecar of " + w.name + ", with its traffic captured")
+		say("starting the sidecar of " + w.name)
 		if err := s.join(ctx, w); err != nil {
 			return s, err
 		}
@@ -104,8 +94,8 @@ func raise(ctx context.Context, programs string, rate int, say func(string)) (*s
 	// The traffic has a context of its own: its end comes with fall, when everything that it needs still runs.
 	var flowing context.Context
 	flowing, s.hush = context.WithCancel(context.Background())
-	s.mesh = send(flowing, s.pod("sleep").Plot, helloVIP+":80", host, rate)
-	s.door = send(flowing, s.outside, fmt.Sprintf("%s:%d", s.pod("gateway").IP, gatewayAt), "hello.example", doorRate)
+	s.mesh = send(flowing, s.pod("sleep").Plot, s.asked(), host, rate)
+	s.door = send(flowing, s.outside, fmt.Sprintf("%s:%d", s.pod("gateway").IP, s.at.gateway), "hello.example", doorRate)
 	return s, nil
 }
 
@@ -139,16 +129,20 @@ func (s *stage) govern(ctx context.Context) error {
 	for _, w := range s.pods {
 		pods = append(pods, w.pod)
 	}
+	objects := world(pods, s.at)
+	if !s.ground.Apart() {
+		objects += ingress(pods, s.at)
+	}
 	err := os.Mkdir(s.file("mesh"), 0o755)
 	if err == nil {
-		err = os.WriteFile(s.file("mesh", "world.yaml"), []byte(world(pods)), 0o644)
+		err = os.WriteFile(s.file("mesh", "world.yaml"), []byte(objects), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("demo: writing what there is: %w", err)
 	}
 	wire := s.ground.Wire
 	s.weftd, err = start(program{path: filepath.Join(s.programs, "weftd"), at: wire, dir: s.dir, log: s.file("weftd.log"), args: []string{"--config-dir", s.file("mesh"), "--store", s.file("weftd.db"),
-		"--secure-grpc-addr", fmt.Sprintf("%s:%d", wire.IP, planePort), "--admin-addr", fmt.Sprintf("127.0.0.1:%d", planeAdmin), "--audit-log", s.file("audit.json")}})
+		"--grpc-addr", "", "--secure-grpc-addr", fmt.Sprintf("%s:%d", wire.IP, s.at.plane), "--admin-addr", fmt.Sprintf("127.0.0.1:%d", s.at.planeAdmin), "--audit-log", s.file("audit.json")}})
 	if err != nil {
 		return err
 	}
@@ -168,7 +162,7 @@ func (s *stage) govern(ctx context.Context) error {
 
 // weftdSays asks weftd's admin pages.
 func (s *stage) weftdSays(ctx context.Context, method, path, body string) (string, error) {
-	status, text, err := ask(ctx, s.ground.Wire, method, fmt.Sprintf("http://127.0.0.1:%d%s", planeAdmin, path), "", body)
+	status, text, err := ask(ctx, s.ground.Wire, method, fmt.Sprintf("http://127.0.0.1:%d%s", s.at.planeAdmin, path), "", body)
 	if err == nil && status/100 != 2 {
 		err = fmt.Errorf("demo: weftd answers %s with %d: %s", path, status, strings.TrimSpace(text))
 	}
@@ -227,7 +221,7 @@ func (s *stage) round(ctx context.Context) (now standing, err error) {
 	return now, err
 }
 
-// join gives a workload its sidecar: a token that is good once, a process of a user of its own, and rules for what goes out and what comes in.
+// join gives a workload its sidecar: a token that is good once, and a process, of a user of its own where it is captured.
 func (s *stage) join(ctx context.Context, w *workload) error {
 	dir := s.file(w.name)
 	token, err := s.weftdSays(ctx, http.MethodPost, "/ca/token", url.Values{"identity": {spiffe(w.account)}}.Encode())
@@ -239,31 +233,31 @@ func (s *stage) join(ctx context.Context, w *workload) error {
 		err = os.WriteFile(filepath.Join(dir, "token"), []byte(token), 0o600)
 	}
 	if err == nil {
-		err = os.Chown(filepath.Join(dir, "token"), sidecarUID, sidecarUID)
-	}
-	if err == nil {
-		err = os.Chown(dir, sidecarUID, sidecarUID)
+		err = s.own(filepath.Join(dir, "token"), dir)
 	}
 	if err != nil {
 		return fmt.Errorf("demo: the files of %s: %w", w.name, err)
 	}
-	weft := filepath.Join(s.programs, "weft")
 	word := "sidecar"
 	if w.app == "gateway" {
 		word = "gateway"
-	} else if out, err := exec.CommandContext(ctx, weft, "capture", "apply", "--network-namespace", w.Path(), "-i", "*", "-b", "*", "-d", "15090,15021,15020").CombinedOutput(); err != nil {
-		return fmt.Errorf("demo: capturing the traffic of %s: %w: %s", w.name, err, out)
 	}
-	w.sidecar, err = start(program{path: weft, at: w.Plot, user: sidecarUID, dir: dir, log: s.file(w.name + ".log"), env: []string{"SECRET_TTL=" + certificateLife.String()}, args: []string{word,
-		"--discovery", fmt.Sprintf("%s:%d", s.ground.Wire.IP, planePort), "--discovery-name", "istiod.istio-system.svc", "--roots", s.file("roots.pem"), "--join-token-file", filepath.Join(dir, "token"), "--state", filepath.Join(dir, "state"),
-		"--name", w.name, "--namespace", namespace, "--service-account", w.account, "--address", w.IP.String(), "--label", "app=" + w.app, "--label", "version=" + w.version, "--concurrency", "1"}})
+	args := []string{word,
+		"--discovery", fmt.Sprintf("%s:%d", s.ground.Wire.IP, s.at.plane), "--discovery-name", "istiod.istio-system.svc", "--roots", s.file("roots.pem"), "--join-token-file", filepath.Join(dir, "token"), "--state", filepath.Join(dir, "state"),
+		"--name", w.name, "--namespace", namespace, "--service-account", w.account, "--address", w.IP.String(), "--label", "app=" + w.app, "--label", "version=" + w.version, "--concurrency", "1",
+		"--admin-port", strconv.Itoa(w.ports.admin), "--agent-port", strconv.Itoa(w.ports.agent), "--ready-port", strconv.Itoa(w.ports.ready), "--prometheus-port", strconv.Itoa(w.ports.prometheus)}
+	if !s.ground.Apart() {
+		args = append(args, "--interception-mode", "NONE")
+	}
+	w.sidecar, err = start(program{path: filepath.Join(s.programs, "weft"), at: w.Plot, user: s.user(), dir: dir, log: s.file(w.name + ".log"), args: args,
+		env: []string{"SECRET_TTL=" + certificateLife.String(), `PROXY_CONFIG={"proxyStatsMatcher":{"inclusionPrefixes":["cluster.outbound"]}}`}}) // or a sidecar keeps the numbers of clusters to itself
 	return err
 }
 
 // ready waits until a sidecar says that it is.
 func (s *stage) ready(ctx context.Context, w *workload) error {
 	return until(ctx, startLimit, "the sidecar of "+w.name+" is ready", s.processes(), func(ctx context.Context) error {
-		status, text, err := ask(ctx, w.Plot, http.MethodGet, fmt.Sprintf("http://%s:15021/healthz/ready", w.IP), "", "")
+		status, text, err := ask(ctx, w.Plot, http.MethodGet, fmt.Sprintf("http://%s:%d/healthz/ready", w.IP, w.ports.ready), "", "")
 		if err == nil && status != http.StatusOK {
 			err = fmt.Errorf("it answers %d: %s", status, strings.TrimSpace(text))
 		}
@@ -273,7 +267,7 @@ func (s *stage) ready(ctx context.Context, w *workload) error {
 
 // page is what a sidecar's admin pages say.
 func (w *workload) page(ctx context.Context, path string) (string, error) {
-	status, text, err := ask(ctx, w.Plot, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", adminPort, path), "", "")
+	status, text, err := ask(ctx, w.Plot, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", w.ports.admin, path), "", "")
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("demo: the sidecar of %s answers %s with %d: %s", w.name, path, status, strings.TrimSpace(text))
 	}

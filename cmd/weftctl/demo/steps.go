@@ -65,7 +65,7 @@ func shares(want weights) func(context.Context, *stage, *board) (string, error) 
 // outsider asks a hello from outside the mesh, in plain text. A proxy says that it has a policy a moment before its sockets follow it.
 func outsider(in bool) func(context.Context, *stage, *board) (string, error) {
 	return func(ctx context.Context, s *stage, _ *board) (seen string, err error) {
-		url := fmt.Sprintf("http://%s:%d/hello", s.pod("hello-v1").IP, helloPort)
+		url := fmt.Sprintf("http://%s:%d/hello", s.pod("hello-v1").IP, s.at.hello)
 		err = until(ctx, applyLimit, "somebody outside is answered as he should be", s.processes(), func(ctx context.Context) error {
 			status, text, err := ask(ctx, s.outside, http.MethodGet, url, "", "")
 			switch {
@@ -87,7 +87,7 @@ func outsider(in bool) func(context.Context, *stage, *board) (string, error) {
 // denied has sleep read, which it may, and write, and asks hello's sidecar which rule was against that.
 func denied(ctx context.Context, s *stage, _ *board) (string, error) {
 	sleep := s.pod("sleep")
-	url := "http://" + helloVIP + "/hello"
+	url := "http://" + s.asked() + "/hello"
 	got, _, err := ask(ctx, sleep.Plot, http.MethodGet, url, host, "")
 	if err != nil {
 		return "", err
@@ -107,7 +107,7 @@ func denied(ctx context.Context, s *stage, _ *board) (string, error) {
 		return seen, errors.New("want 200 for a GET")
 	}
 	// As weftctl proxy explain asks.
-	page, err := s.pod("hello-v2").page(ctx, "/explain?"+explainPost(s.pod("hello-v2"), sleep))
+	page, err := s.pod("hello-v2").page(ctx, "/explain?"+s.explainPost(s.pod("hello-v2"), sleep))
 	if err != nil {
 		return seen, err
 	}
@@ -140,7 +140,8 @@ func killed(ctx context.Context, s *stage, b *board) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	seen := fmt.Sprintf("before %d/%d, after %d/%d; retried %s, ejected %s", counts[0], counts[1], after[0], after[1], sum(stats, "upstream_rq_retry:"), sum(stats, "ejections_enforced_total:"))
+	retried, ejected := sum(stats, "upstream_rq_retry:"), sum(stats, "ejections_enforced_total:")
+	seen := fmt.Sprintf("before %d/%d, after %d/%d; retried %d, ejected %d", counts[0], counts[1], after[0], after[1], retried, ejected)
 	switch {
 	case lost != before:
 		return seen, fmt.Errorf("%d requests were lost, the first by: %s", lost-before, why)
@@ -148,6 +149,8 @@ func killed(ctx context.Context, s *stage, b *board) (string, error) {
 		return seen, errors.New("v2 had none before")
 	case after[1] != 0:
 		return seen, errors.New("v2 still answers")
+	case ejected == 0:
+		return seen, errors.New("v2 is not left alone: sleep's sidecar has not ejected it")
 	}
 	return seen, nil
 }
@@ -166,8 +169,7 @@ func wait(ctx context.Context, enough <-chan struct{}, limit time.Duration) erro
 }
 
 // sum adds the counters of that name.
-func sum(stats, name string) string {
-	total := 0
+func sum(stats, name string) (total int) {
 	for line := range strings.Lines(stats) {
 		if _, value, is := strings.Cut(line, name); is {
 			n := 0
@@ -175,7 +177,7 @@ func sum(stats, name string) string {
 			total += n
 		}
 	}
-	return fmt.Sprint(total)
+	return total
 }
 
 // rotated waits until each sidecar shows another certificate than before.
@@ -245,6 +247,6 @@ func (s *stage) serial(ctx context.Context, w *workload) (string, error) {
 }
 
 // explainPost is the question what a POST of one workload's would meet at another one's sidecar.
-func explainPost(at, from *workload) string {
-	return url.Values{"listener": {"virtualInbound"}, "address": {fmt.Sprintf("%s:%d", at.IP, helloPort)}, "source": {from.IP.String()}, "tls": {"true"}, "alpn": {"istio-http/1.1"}, "identity": {spiffe(from.account)}, "method": {http.MethodPost}, "url": {"http://" + host + "/hello"}}.Encode()
+func (s *stage) explainPost(at, from *workload) string {
+	return url.Values{"listener": {s.listener(at)}, "address": {fmt.Sprintf("%s:%d", at.IP, s.at.hello)}, "source": {from.IP.String()}, "tls": {"true"}, "alpn": {"istio-http/1.1"}, "identity": {spiffe(from.account)}, "method": {http.MethodPost}, "url": {"http://" + host + "/hello"}}.Encode()
 }

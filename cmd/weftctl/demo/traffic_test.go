@@ -3,7 +3,6 @@ package demo
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -95,13 +94,13 @@ func TestTrafficReachesItsHellos(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, err := newHello(at, answer)
+		h, err := newHello(at, "0.0.0.0:8080", answer)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer h.close()
 		ctx, cancel := context.WithCancel(t.Context())
-		tr := send(ctx, from, fmt.Sprintf("%s:%d", at.IP, helloPort), "h", maxRate)
+		tr := send(ctx, from, at.IP.String()+":8080", "h", maxRate)
 		<-tr.measure(time.Time{}, 200)
 		cancel()
 		tr.wait()

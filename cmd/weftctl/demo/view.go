@@ -15,6 +15,7 @@ type frame struct {
 	second     second
 	sent, lost uint64
 	hints      []string
+	where      string // it all stands
 }
 
 // outcome is what became of a step.
@@ -64,7 +65,7 @@ const (
 
 // live is the frame as lines for a terminal of that many columns.
 func live(f frame, columns int, p paint) []string {
-	lines := []string{leftPad + p.as(bold, "weft demo") + p.as(dim, "  a mesh on this machine, in network namespaces of its own: sleep asks hello, v1 and v2; each has its sidecar"), ""}
+	lines := []string{leftPad + p.as(bold, "weft demo") + p.as(dim, "  a mesh on this machine, "+f.where+": sleep asks hello, v1 and v2; each has its sidecar"), ""}
 	for i, s := range steps {
 		mark, text := " ", p.as(dim, s.title)
 		switch {

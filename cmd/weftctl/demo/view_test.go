@@ -11,7 +11,7 @@ import (
 var shownFrame = frame{
 	results: []outcome{{seen: "v2 has 0.00 % of 2,500, want 0 ± 0.00"}}, step: 1, state: "is in force, and looked at   next in 5 s",
 	second: second{v1: 451, v2: 49, p50: 310 * time.Microsecond, p99: 1820 * time.Microsecond},
-	sent:   1234567, hints: []string{"look  weftctl status", "", "Ctrl-C ends everything"},
+	where:  "in network namespaces of its own", sent: 1234567, hints: []string{"look  weftctl status", "", "Ctrl-C ends everything"},
 }
 
 func TestLive(t *testing.T) {
