@@ -23,6 +23,7 @@ func TestProbesComeFromWhereTheyPass(t *testing.T) {
 		if out, err := exec.Command("ip", "addr", "add", c.adds, "dev", "lo").CombinedOutput(); err != nil {
 			t.Fatalf("ip: %v: %s", err, out)
 		}
+		t.Cleanup(func() { exec.Command("ip", "addr", "del", c.adds, "dev", "lo").Run() })
 		pod, from := c.pod, c.from
 		l, err := net.Listen("tcp", net.JoinHostPort(pod, "0"))
 		if err != nil {
