@@ -43,7 +43,7 @@ func TestInjectCommand(t *testing.T) {
 		{[]string{"-f", shop}, exitFailed, "", "", "no image of a sidecar is named"},
 		{[]string{"-f", shop, "-f", wrong, "--inject-config", config}, exitFailed, "", "", `wrong.yaml: line 1: Deployment shop/cart: metadata.annotations["sidecar.istio.io/logLevel"]: "loud" is no level`},
 		{[]string{"-f", shop, "--set", "imagee=a"}, exitFailed, "", "", "--inject-config and --set: "},
-		{[]string{"-f", shop, "--set", "agent=weft"}, exitFailed, "", "", "agent: weft is not there yet"},
+		{[]string{"-f", shop, "--set", "agent=envoy"}, exitFailed, "", "", "agent: \"envoy\" is none"},
 		{[]string{"-f", filepath.Join(dir, "none.yaml"), "--inject-config", config}, exitFailed, "", "", "there is no such file"},
 		{[]string{"-f", shop, "--inject-config", filepath.Join(dir, "none.yaml")}, exitFailed, "", "", "--inject-config: open"},
 		{[]string{"-f", shop, "--inject-config", config, "--objects", shop}, exitFailed, "", "", "--objects: "},

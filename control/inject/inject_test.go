@@ -362,7 +362,7 @@ func TestInstall(t *testing.T) {
 		"":                           "",
 		"imagee: a":                  "field imagee not found",
 		"image: a b":                 "image: \"a b\" is no image",
-		"agent: weft":                "agent: weft is not there yet",
+		"agent: weft":                "",
 		"agent: envoy":               "agent: \"envoy\" is none",
 		"policy: maybe":              "policy: \"maybe\" is none of enabled, disabled",
 		"imagePullPolicy: Sometimes": "imagePullPolicy: \"Sometimes\" is none of",

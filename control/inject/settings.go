@@ -109,7 +109,7 @@ func withMetadata(p *meshv1.ProxyConfig, metadata map[string]string) *meshv1.Pro
 type Install struct {
 	// Image is that of the sidecar, such as REGISTRY/proxyv2-weft:TAG; Tag is put behind it if it has none.
 	Image, Tag string
-	// Agent is what runs the proxy in it: istio, or, when there is one, weft.
+	// Agent is what runs the proxy in it: Istio's agent, or weft alone.
 	Agent            string
 	ImagePullPolicy  string   `yaml:"imagePullPolicy"`
 	ImagePullSecrets []string `yaml:"imagePullSecrets"`
@@ -236,11 +236,9 @@ func (in *Install) check() error {
 		}
 	}
 	switch in.Agent {
-	case "", "istio":
-	case "weft":
-		bad("agent: weft is not there yet: want istio, whose agent runs weft in Envoy's place (docs/istio.md)")
+	case "", "istio", "weft": // what is put in is the same: weft answers to the agent's words
 	default:
-		bad("agent: %.64q is none: want istio", in.Agent)
+		bad("agent: %.64q is none: want istio or weft", in.Agent)
 	}
 	one := func(key, is string, of ...string) {
 		if is != "" && !slices.Contains(of, is) {

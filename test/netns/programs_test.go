@@ -171,3 +171,20 @@ func TestPrograms(t *testing.T) {
 		})
 	}
 }
+
+// Where programs cannot be kept, one line says so, and rules carry on: nobody is left uncaptured because of what he has asked for.
+func TestProgramsThatCannotBe(t *testing.T) {
+	p := newPod(t)
+	args := strings.Join(append([]string{"capture", "apply", "--backend", "ebpf", "--cgroup", p.group(t)}, sidecarArgs...), "' '")
+	said := p.run("unshare", "-m", "sh", "-c", "umount /sys/fs/bpf && exec "+program(t)+" '"+args+"'")
+	if !strings.Contains(said, "captured by") || !strings.Contains(said, "(not by ebpf: ") || !strings.Contains(said, "is in no BPF file system: mount one") {
+		t.Errorf("it said %s", said)
+	}
+	if code, said := p.command("", append([]string{"check"}, sidecarArgs...)...); code != 0 {
+		t.Errorf("check: %d %s", code, said)
+	}
+	go whence((*pod)(nil).listen(t, ":7001"))
+	if got := p.way(root, p.world+":7001"); got == "straight" {
+		t.Error("it goes out past the proxy")
+	}
+}
