@@ -427,6 +427,13 @@ func (s *shop) share() int {
 	return (first*100 + n/2) / n
 }
 
+// leaves waits until the first version, which had a share that was plain to see, has none. One answer of the second version would not show that: it
+// gave most of them before.
+func (s *shop) leaves() {
+	s.t.Helper()
+	eventually(s.t, "the last weights are in force", func() bool { return s.share() == 0 })
+}
+
 // load asks all the time; whatever is lost fails the test. end waits for what is under way, and says how much there was.
 func (s *shop) load() (end func() int64) {
 	ctx, cancel := context.WithCancel(context.Background())
