@@ -4,12 +4,14 @@ import (
 	"context"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/weftmesh/weft/control/console"
+	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/store"
 	"github.com/weftmesh/weft/telemetry"
 )
@@ -17,11 +19,15 @@ import (
 var brokenTable = &telemetry.Table{Kind: "breakglass", Metrics: []telemetry.Metric{
 	injectionOff: {Name: "injection_off", Type: telemetry.Gauge},
 	podsPassed:   {Name: "pods_passed_total"},
+	routingOff:   {Name: "routing_off", Type: telemetry.Gauge},
+	outside:      {Name: "workloads_outside", Type: telemetry.Gauge},
 }}
 
 const (
 	injectionOff = iota // 1 while it is
 	podsPassed          // that got no sidecar for it
+	routingOff          // how many switches have it off
+	outside             // how many choices of workloads are out of the mesh
 )
 
 // broken is what somebody has switched off by hand, as the store says it to every weftd on it. What was known counts while the store does not answer.
@@ -29,9 +35,13 @@ type broken struct {
 	plane *Plane
 	stats *telemetry.Values
 
-	mu sync.Mutex
-	by map[string]console.Broken
+	mu    sync.Mutex
+	by    map[string]console.Broken
+	known bool // the store has said what is off, if anything is
 }
+
+// fromSwitches is the source of what is off, which has to have been heard before anybody is told of a mesh: it may be what keeps it alive.
+const fromSwitches = "switches"
 
 func (p *Plane) openBroken() {
 	p.broken = &broken{plane: p, stats: p.stats.Acquire(brokenTable, "breakglass.").Loop(0), by: map[string]console.Broken{}}
@@ -60,6 +70,13 @@ func (b *broken) all() (list []console.Broken) {
 	return list
 }
 
+// heard tells whether the store has said what is off.
+func (b *broken) heard() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.known
+}
+
 // brokenSaid is how often the log says what is off.
 const brokenSaid = time.Minute
 
@@ -67,24 +84,42 @@ const brokenSaid = time.Minute
 func (b *broken) run(ctx context.Context) {
 	heard := make(chan struct{}, 1)
 	b.plane.parts.Go(func() { b.follow(ctx, heard) })
+	var told *mesh.Off
 	was := map[string]console.Broken{}
+	out := outsiders{}
 	for {
 		now, next := map[string]console.Broken{}, brokenSaid
+		counts := [outside + 1]uint64{}
 		for _, one := range b.all() {
 			now[one.What] = one
 			next = min(next, time.Until(one.Until)+time.Millisecond)
-			b.plane.Log.Warn(one.What+" is switched off: weftctl mend "+one.What+" switches it on", "until", one.Until, "by", one.Author, "because", one.Reason)
+			s := one.Switch()
+			counts[map[string]int{console.Injection: injectionOff, console.Routing: routingOff, console.Workload: outside}[s.Part]]++
+			b.plane.Log.Warn(s.What()+" is switched off: "+s.Mend()+" switches it on", "until", one.Until, "by", one.Author, "because", one.Reason)
 		}
-		for what := range was {
-			if _, is := now[what]; !is {
-				b.plane.Log.Warn(what + " is on again: pods that came meanwhile have no sidecar until they are made anew")
+		for what, one := range was {
+			if _, is := now[what]; is {
+				continue
+			}
+			more := ""
+			if one.Switch().Part == console.Injection {
+				more = ": pods that came meanwhile have no sidecar until they are made anew"
+			}
+			b.plane.Log.Warn(one.Switch().What() + " is on again" + more)
+		}
+		for _, one := range []int{injectionOff, routingOff, outside} {
+			b.stats.Set(one, counts[one])
+		}
+		if b.heard() {
+			off, on := out.turn(time.Now(), now)
+			if !reflect.DeepEqual(off, told) {
+				b.plane.push.Switch(ctx, fromSwitches, off)
+				told = off
+			}
+			if !on.IsZero() {
+				next = min(next, time.Until(on))
 			}
 		}
-		off := uint64(0)
-		if _, is := now[console.Injection]; is {
-			off = 1
-		}
-		b.stats.Set(injectionOff, off)
 		was = now
 		select {
 		case <-ctx.Done():
@@ -115,7 +150,7 @@ func (b *broken) follow(ctx context.Context, heard chan<- struct{}) {
 				}
 			}
 			b.mu.Lock()
-			b.by = maps.Clone(all)
+			b.by, b.known = maps.Clone(all), true
 			b.mu.Unlock()
 			select {
 			case heard <- struct{}{}:

@@ -174,7 +174,7 @@ func (p *Plane) start() error {
 	if len(sources) == 0 && p.Store == "" {
 		return errors.New("there is no source of objects: name a directory of manifests by --config-dir, a Kubernetes API server by --kubeconfig, or by --store where those are kept that are applied")
 	}
-	sources = append(sources, fromStore, fromClusters)
+	sources = append(sources, fromStore, fromClusters, fromSwitches)
 	var settings source.Batch
 	if p.MeshNetworks != "" && p.cluster != nil && p.MeshConfig == "" {
 		return errors.New("--mesh-networks is for where the API server has no mesh's own configuration, which --mesh-config says: else write it into its ConfigMap, as meshNetworks")

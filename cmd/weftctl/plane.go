@@ -28,6 +28,7 @@ type planeOptions struct {
 
 	files                 texts // of manifests
 	namespace             string
+	labels                string // of workloads
 	everywhere            bool
 	dryRun, ignoreMissing bool
 	as                    string // the author, on weftd's own host

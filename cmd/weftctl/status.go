@@ -65,7 +65,8 @@ func planeStatus(ctx context.Context, p *pages, o *planeOptions, s streams) erro
 		return err
 	}
 	for _, one := range beside.Broken {
-		fmt.Fprintf(s.out, "%s IS OFF until %s, by %s: %s (weftctl mend %s switches it on)\n\n", strings.ToUpper(one.What), one.Until.UTC().Format(time.RFC3339), one.Author, one.Reason, one.What)
+		off := one.Switch()
+		fmt.Fprintf(s.out, "OFF until %s: %s, by %s: %s (%s switches it on)\n\n", one.Until.UTC().Format(time.RFC3339), off.What(), one.Author, one.Reason, off.Mend())
 	}
 	if all := beside.Clusters; len(all) > 1 || len(all) == 1 && all[0].Type != weftd.FirstCluster { // of one API server alone nothing is to be told apart
 		if err := table(s.out, clusterRows(beside.Clusters)); err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,11 +15,8 @@ import (
 // BrokenPrefix is before the names of what is switched off by hand, among the keys of the store.
 const BrokenPrefix = "broken/"
 
-// Injection is the putting of sidecars into pods.
-const Injection = "injection"
-
-// breakable is what can be switched off.
-var breakable = []string{Injection}
+// maxBroken bounds how much is switched off at a time.
+const maxBroken = 100
 
 // How long something is off: UsualBreak if nothing is said. Who forgets it has it on again by itself.
 const (
@@ -32,7 +28,7 @@ const maxReason = 1024 // bytes
 
 // Broken is that something is switched off, as it is kept. After Until it counts no more, whether its record is there or not.
 type Broken struct {
-	What   string    `json:"what"`
+	What   string    `json:"what"` // the name of a Switch
 	Author string    `json:"author"`
 	Reason string    `json:"reason"`
 	At     time.Time `json:"at"`
@@ -44,7 +40,14 @@ func ReadBroken(e store.Entry) (b Broken, err error) {
 	if json.Unmarshal(e.Value, &b) != nil || b.What != strings.TrimPrefix(e.Key, BrokenPrefix) || b.Until.IsZero() {
 		return Broken{}, errors.New("its record cannot be read")
 	}
-	return b, nil
+	_, err = ReadSwitch(b.What)
+	return b, err
+}
+
+// Switch is what is off.
+func (b *Broken) Switch() Switch {
+	s, _ := ReadSwitch(b.What) // which ReadBroken has tried
+	return s
 }
 
 // BrokenChange is that something was switched off, or on again, for those who come later.
@@ -97,6 +100,13 @@ func (c *Console) breaks(ctx context.Context, who *Caller, r *http.Request) (any
 	if b.Reason = strings.TrimSpace(asked.Reason); b.Reason == "" || len(b.Reason) > maxReason {
 		return refused(refuse(http.StatusBadRequest, "why? want a reason of at most %d bytes, for those who come later", maxReason))
 	}
+	if e.Revision == store.Absent {
+		if n, err := c.stillBroken(ctx); err != nil {
+			return nil, err
+		} else if n >= maxBroken {
+			return refused(refuse(http.StatusConflict, "%d parts of the mesh are switched off already: mend some of them first", n))
+		}
+	}
 	b.At = time.Now().UTC().Truncate(time.Millisecond)
 	b.Until = b.At.Add(life)
 	value, err := json.Marshal(&b)
@@ -112,6 +122,19 @@ func (c *Console) breaks(ctx context.Context, who *Caller, r *http.Request) (any
 		result.Warning = "weftd keeps it in memory: other weftd do not hear of it, and this one does not know of it when it is started again: start weftd with --store"
 	}
 	return result, nil
+}
+
+// stillBroken is how much is switched off. What has ended by itself leaves the store.
+func (c *Console) stillBroken(ctx context.Context) (n int, err error) {
+	all, err := c.Store.List(ctx, BrokenPrefix)
+	for _, e := range all {
+		if one, err := ReadBroken(e); err == nil && !time.Now().Before(one.Until) {
+			c.Store.Delete(ctx, e.Key, e.Revision) // or somebody has written it anew, or the next one does
+			continue
+		}
+		n++
+	}
+	return n, err
 }
 
 // mends switches it on again.
@@ -143,9 +166,11 @@ func (c *Console) breaking(ctx context.Context, who *Caller, r *http.Request) (b
 	if err := who.may(Admin, "", "switch parts of the mesh off or on"); err != nil {
 		return b, e, err
 	}
-	if !slices.Contains(breakable, b.What) {
-		return b, e, refuse(http.StatusNotFound, "nothing is called %.64q that can be switched off: want one of %q", b.What, breakable)
+	s, err := ReadSwitch(b.What)
+	if err != nil {
+		return b, e, refuse(http.StatusNotFound, "%v", err)
 	}
+	b.What = s.Name()
 	e, err = c.Store.Get(ctx, BrokenPrefix+b.What)
 	if errors.Is(err, store.ErrNotFound) {
 		return b, store.Entry{Key: BrokenPrefix + b.What, Revision: store.Absent}, nil

@@ -119,8 +119,8 @@ func endpoints() []endpoint {
 		{"GET /api/clusters", (*Console).clusters},
 		{"PUT /api/clusters/{name}", (*Console).attach},
 		{"DELETE /api/clusters/{name}", (*Console).detach},
-		{"PUT /api/broken/{what}", (*Console).breaks},
-		{"DELETE /api/broken/{what}", (*Console).mends},
+		{"PUT /api/broken/{what...}", (*Console).breaks},
+		{"DELETE /api/broken/{what...}", (*Console).mends},
 	}
 }
 

@@ -31,11 +31,13 @@ type Mesh struct {
 	objects [kinds]*Objects // of the first cluster, and of whatever else is no cluster that was attached
 	remotes remotes
 	entries map[source.Key]*source.Object // Gateways and VirtualServices that Ingresses are carried out as, which are among objects
+	off     *Off
+	bare    *Mesh // that those outside are told of; nil: nobody is
 }
 
 // New is an empty mesh, with Istio's defaults.
 func New() *Mesh {
-	m := &Mesh{}
+	m := &Mesh{off: &Off{}}
 	for i := range m.objects {
 		m.objects[i] = &Objects{}
 	}
@@ -146,7 +148,7 @@ func (m *Mesh) settle(before *Mesh, news *[kinds]touched) {
 
 // derive finds what the objects say, from what they said before and which of them are others.
 func (m *Mesh) derive(before *Mesh, news *[kinds]touched) {
-	anew := m.Settings != before.Settings // what objects say may depend on the settings in many ways, and they seldom change
+	anew := m.Settings != before.Settings || m.off != before.off // what objects say may depend on these in many ways, and they seldom change
 	services, gone := m.deriveServices(before, news, anew)
 	workloads := m.deriveWorkloads(before, news, anew)
 	m.deriveEndpoints(before, news, services, gone, workloads, anew)
@@ -156,6 +158,7 @@ func (m *Mesh) derive(before *Mesh, news *[kinds]touched) {
 		m.Peers = &Peers{settings: m.Settings, objects: m.objects[source.PeerAuthentication]}
 	}
 	m.deriveNetworks(before, news, anew)
+	m.deriveBare(before)
 	m.name()
 }
 

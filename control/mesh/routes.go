@@ -137,6 +137,9 @@ func (m *Mesh) virtualService(o *source.Object) *VirtualService {
 	if len(v.Gateways) == 0 {
 		v.Gateways = []string{MeshGateway}
 	}
+	if m.off.routing(o.Namespace) {
+		v.Gateways = slices.DeleteFunc(v.Gateways, func(g string) bool { return g == MeshGateway })
+	}
 	for _, r := range spec.GetHttp() {
 		if r.GetDelegate() == nil || v.Delegates {
 			v.HTTP = append(v.HTTP, HTTPRoute{r, o.Namespace, o.Key})

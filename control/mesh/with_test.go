@@ -84,6 +84,11 @@ func describe(m *Mesh) string {
 		}
 	}
 	say("clusters %q, networks %v", m.Clusters(), m.Networks)
+	for _, app := range []string{"x", "y"} {
+		if of := m.For("a", map[string]string{"app": app}); of != m {
+			say("%s is outside, of %s", app, describe(of))
+		}
+	}
 	return b.String()
 }
 
@@ -258,6 +263,21 @@ func random(r *rand.Rand) source.Change {
 	return source.Change{Key: k, Object: &source.Object{Key: k, Labels: labels, Annotations: annotations, Spec: spec, Created: time.Unix(int64(r.IntN(3)), 0)}}
 }
 
+// randomOff switches something off, or all on.
+func randomOff(r *rand.Rand) *Off {
+	off := &Off{}
+	if r.IntN(2) == 0 {
+		off.Routing = []string{[]string{"", "a", "b"}[r.IntN(3)]}
+	}
+	if r.IntN(2) == 0 {
+		off.Plain = []Choice{{"a", map[string]string{"app": []string{"x", "y"}[r.IntN(2)]}}}
+		if off.Outside = off.Plain; r.IntN(2) == 0 {
+			off.Plain = nil
+		}
+	}
+	return off
+}
+
 // TestInAnyPortions has a mesh say the same however its objects came to be in it.
 func TestInAnyPortions(t *testing.T) {
 	rounds := 300
@@ -267,6 +287,7 @@ func TestInAnyPortions(t *testing.T) {
 	for seed := range rounds {
 		r := rand.New(rand.NewPCG(uint64(seed), 1))
 		m, now := New().Of("home"), map[source.Key]*source.Object{}
+		off := &Off{}
 		for step := range 40 {
 			var portion []source.Change
 			for range 1 + r.IntN(4) {
@@ -277,6 +298,10 @@ func TestInAnyPortions(t *testing.T) {
 				}
 			}
 			m = m.With(portion)
+			if r.IntN(3) == 0 {
+				off = randomOff(r)
+				m = m.Without(off)
+			}
 			if step%8 != 7 {
 				continue
 			}
@@ -285,7 +310,7 @@ func TestInAnyPortions(t *testing.T) {
 				all = append(all, source.Change{Key: k, Object: o})
 			}
 			r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-			if got, want := describe(m), describe(New().Of("home").With(all)); got != want {
+			if got, want := describe(m), describe(New().Of("home").Without(off).With(all)); got != want {
 				t.Fatalf("seed %d, step %d:\n%s", seed, step, parting(got, want))
 			}
 		}

@@ -174,7 +174,7 @@ func (m *Mesh) workload(o *source.Object) *Workload {
 		return w
 	}
 	spec := o.Spec.(*source.PodSpec)
-	w := &Workload{From: o.Key, Labels: o.Labels, Ready: spec.Status.Ready, Sidecar: o.Labels[labelTLSMode] == modeIstio}
+	w := &Workload{From: o.Key, Labels: o.Labels, Ready: spec.Status.Ready, Sidecar: o.Labels[labelTLSMode] == modeIstio && !among(m.off.Plain, o.Namespace, o.Labels)}
 	if spec.HostNetwork || spec.Status.PodIP == "" || spec.Status.Phase == "Succeeded" || spec.Status.Phase == "Failed" {
 		// Who has a host's addresses cannot be told by them, and who has ended has none.
 		if !spec.HostNetwork || spec.Status.PodIP == "" {
@@ -225,6 +225,7 @@ func (m *Mesh) entryWorkload(k source.Key, spec *networking.WorkloadEntry, label
 	} else {
 		w.Sidecar = spec.GetServiceAccount() != ""
 	}
+	w.Sidecar = w.Sidecar && !among(m.off.Plain, k.Namespace, w.Labels)
 	w.Network = m.network(k.Cluster, or(spec.GetNetwork(), w.Labels[NetworkLabel]), spec.GetAddress())
 	return w
 }

@@ -154,7 +154,7 @@ func (p *Push) suspect(m *member, v server.Verdict, as refusedAs) {
 			list = nil
 		}
 		if len(list) > 0 {
-			p.investigate(suspicion{about: as, mesh: p.mesh, proxy: m.group.proxy, kind: v.Kind, resources: list, because: v.Refused, recent: slices.Clone(p.recent)})
+			p.investigate(suspicion{about: as, mesh: seenBy(p.mesh, m.group.proxy), proxy: m.group.proxy, kind: v.Kind, resources: list, because: v.Refused, recent: slices.Clone(p.recent)})
 		}
 	}
 	f.refusals++

@@ -105,6 +105,7 @@ type Push struct {
 	tried      map[*group]*server.View // is held, so that what it is made of is there when it is shown
 	timer      *time.Timer             // of a step
 	translator *translate.Translator
+	outside    *translate.Translator // for those who are outside of the mesh: one remembers what proxies have in common of the last mesh that it looked at
 }
 
 // claim is an object as a source has it.
@@ -117,6 +118,7 @@ type claim struct {
 type told struct {
 	source string
 	batch  source.Batch
+	off    *mesh.Off // nil: what was off is
 	at     time.Time
 }
 
@@ -128,7 +130,7 @@ func New(o Options) *Push {
 		owned:   map[source.Key]string{},
 		claims:  claims{order: o.Sources, owners: map[source.Key]string{}, waits: map[source.Key]map[string]*source.Object{}},
 		proxies: map[*server.Session]*member{}, groups: map[string]*group{}, refused: map[refusal]Refusal{},
-		next: mesh.New().Of(o.Cluster), translator: translate.New(), memory: newGiver(),
+		next: mesh.New().Of(o.Cluster), translator: translate.New(), outside: translate.New(), memory: newGiver(),
 		turn: make(chan struct{}, 1), asked: make(chan func()), suspicions: make(chan suspicion, maxSuspicions), keeping: make(chan struct{}, 1), findings: map[refusedAs]*finding{},
 		cohorts: cohorts{wait: cmp.Or(o.StepWait, DefaultStepWait), held: map[source.Key]*held{}}, timer: time.NewTimer(time.Hour),
 	}
@@ -145,7 +147,15 @@ func New(o Options) *Push {
 // Tell takes what a source says. It waits if there is much to be taken, until ctx ends.
 func (p *Push) Tell(ctx context.Context, name string, b source.Batch) {
 	select {
-	case p.queue <- told{name, b, time.Now()}:
+	case p.queue <- told{source: name, batch: b, at: time.Now()}:
+	case <-ctx.Done():
+	}
+}
+
+// Switch takes what is off from now on, and nothing else, as a source says it. It waits as Tell does.
+func (p *Push) Switch(ctx context.Context, name string, off *mesh.Off) {
+	select {
+	case p.queue <- told{source: name, off: off, at: time.Now()}:
 	case <-ctx.Done():
 	}
 }
@@ -198,9 +208,11 @@ func (p *Push) gather(first told) []told {
 func (p *Push) round(batches []told) {
 	began := batches[0].at
 	var changes []source.Change
+	var off *mesh.Off
 	settled := map[source.Key]*source.Object{}
 	for _, t := range batches {
 		p.note(t)
+		off = cmp.Or(t.off, off)
 		changes = append(changes, p.settle(t.source, p.check(t.source, t.batch.Changes), settled)...)
 	}
 	p.trigger(changes)
@@ -213,6 +225,11 @@ func (p *Push) round(batches []told) {
 	}
 	if p.next = p.next.With(atOnce); p.after != nil {
 		p.after = p.after.With(atOnce)
+	}
+	if off != nil { // at once, for all: it is to end harm
+		if p.next = p.next.Without(off); p.after != nil {
+			p.after = p.after.Without(off)
+		}
 	}
 	if whole && first {
 		p.next = p.next.With(p.restore())
@@ -228,7 +245,7 @@ func (p *Push) round(batches []told) {
 		}
 	}
 	p.mu.Unlock()
-	if !whole || len(changes) == 0 && p.last.Number > 0 {
+	if !whole || len(changes) == 0 && off == nil && p.last.Number > 0 {
 		return
 	}
 	defer func() {
@@ -273,8 +290,25 @@ func (p *Push) welcome() {
 func (p *Push) view(g *group) (v *server.View) {
 	defer p.unmade(g, func() { v = nil })
 	m := p.told(g)
-	base, credentials := p.translator.Told(m, g.proxy)
+	t, of := p.seen(m, g.proxy)
+	base, credentials := t.Told(of, g.proxy)
 	return p.dress(g, m, base, credentials)
+}
+
+// seen is what of a mesh a proxy is told of, and who translates it.
+func (p *Push) seen(m *mesh.Mesh, proxy *translate.Proxy) (*translate.Translator, *mesh.Mesh) {
+	if of := seenBy(m, proxy); of != m {
+		return p.outside, of
+	}
+	return p.translator, m
+}
+
+// seenBy is what of a mesh a proxy is told of. Who is asked at ports of his own, and gets nobody's traffic by itself, would be in the way of his workload if he knew nothing.
+func seenBy(m *mesh.Mesh, proxy *translate.Proxy) *mesh.Mesh {
+	if proxy.Role != translate.Sidecar || proxy.Traits.Bound || proxy.Traits.Proxyless {
+		return m
+	}
+	return m.For(proxy.Namespace, proxy.Labels)
 }
 
 // unmade is deferred: what goes wrong when a view is made is said, and none is given.
@@ -282,7 +316,7 @@ func (p *Push) unmade(g *group, none func()) {
 	if r := recover(); r != nil {
 		p.count(failures, 1)
 		p.Log.Error("a view could not be made: its proxies keep the one they have", "proxy", g.proxy.ID, "because", r, "stack", string(debug.Stack()))
-		p.translator = translate.New()
+		p.translator, p.outside = translate.New(), translate.New()
 		none()
 	}
 }

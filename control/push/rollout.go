@@ -168,7 +168,8 @@ func (p *Push) begin() {
 // look is what a group's proxies are told of a mesh, without secrets; nil: it cannot be made.
 func (p *Push) look(m *mesh.Mesh, g *group) (v *server.View) {
 	defer p.unmade(g, func() { v = nil })
-	return p.translator.View(m, g.proxy)
+	t, of := p.seen(m, g.proxy)
+	return t.View(of, g.proxy)
 }
 
 // changesOf are versions as changes, in the order of names.

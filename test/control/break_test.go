@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -59,18 +60,18 @@ func TestInjectionIsSwitchedOff(t *testing.T) {
 	}
 	page := func(path string) string { return pageAt(a.plane.AdminAddress.(*net.TCPAddr).Port, path) }
 	injected("pods get sidecars", true)
-	if said := a.weftctl("break", "injection", server, "--reason", "the image does not start", "--as", "mia"); !strings.Contains(said, "is off until") {
+	if said := a.weftctl("break", "injection", server, "--reason", "the image does not start", "--as", "mia"); !strings.Contains(said, "Off until") {
 		t.Error(said)
 	}
 	injected("pods get none", false)
 	if text := page("/status"); !strings.Contains(text, `"what": "injection"`) && !strings.Contains(text, `"what":"injection"`) {
 		t.Errorf("/status: %s", text)
 	}
-	if text := a.weftctl("status", server); !strings.Contains(text, "INJECTION IS OFF until") || !strings.Contains(text, "mia: the image does not start") {
+	if text := a.weftctl("status", server); !strings.Contains(text, "OFF until") || !strings.Contains(text, "mia: the image does not start") {
 		t.Errorf("weftctl status: %s", text)
 	}
 	eventually(t, "a metric says so", func() bool { return strings.Contains(page("/metrics"), "weftd_breakglass_injection_off 1\n") })
-	if said := a.weftctl("mend", "injection", server, "--as", "mia"); !strings.Contains(said, "is on again") {
+	if said := a.weftctl("mend", "injection", server, "--as", "mia"); !strings.Contains(said, "On again: injection") {
 		t.Error(said)
 	}
 	injected("pods get sidecars again", true)
@@ -132,4 +133,50 @@ func TestInjectionIsSwitchedOffWithoutWeftd(t *testing.T) {
 		t.Errorf("it is not as it was:\n%s\n%s", before, now)
 	}
 	passes("pods are refused again", false)
+}
+
+// Routing is switched off under load: sidecars send requests where their hosts are, nothing is lost, and then VirtualServices hold again. A weftd that starts meanwhile knows before it tells anybody anything.
+func TestRoutingIsSwitchedOff(t *testing.T) {
+	for _, name := range proxies {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			p := newPlane(t, map[string]string{"shop.yaml": s.entry(""), "canary.yaml": canary(0)}, "--store", filepath.Join(t.TempDir(), "store"))
+			p.proxy(name)
+			s.opens()
+			p.synced(1)
+			if got := s.share(); got != 0 {
+				t.Errorf("the first version has %d %%: want none", got)
+			}
+			end := s.load()
+			halved := func(what string) {
+				t.Helper()
+				eventually(t, what, func() bool { got := s.share(); return got > 40 && got < 60 })
+			}
+			p.mustctl("", "break", "routing", "-n", "b", "--reason", "it is another's")
+			p.mustctl("", "break", "routing", "-n", "a", "--reason", "nobody answers")
+			halved("both versions are asked")
+			if out := p.mustctl("", "status"); !strings.Contains(out, "routing by the VirtualServices of a in sidecars, by ") || !strings.Contains(out, "nobody answers (weftctl mend routing -n a switches it on)") {
+				t.Errorf("status is\n%s", out)
+			}
+			p.kill()
+			p.start()
+			p.synced(1)
+			if got := s.share(); got < 40 || got > 60 {
+				t.Errorf("of a weftd that starts meanwhile the first version has %d %%: want half", got)
+			}
+			p.mustctl("", "mend", "routing", "-n", "a")
+			s.leaves()
+			p.mustctl("", "break", "routing", "--reason", "for a moment", "--for", "2s")
+			halved("of whichever namespace")
+			s.leaves()
+			if n := end(); n < 100 {
+				t.Errorf("only %d requests were made meanwhile", n)
+			} else {
+				t.Logf("%d requests, none lost", n)
+			}
+			if out, err := p.weftctl("", "mend", "routing", "-n", "a"); err == nil || !strings.Contains(out, "routing/a is not switched off") {
+				t.Errorf("what is not off is mended: %v: %s", err, out)
+			}
+		})
+	}
 }
