@@ -88,6 +88,22 @@ func Denied(r *config.AccessRules, policy int) string {
 	return "rbac_access_denied_matched_policy[" + name + "]"
 }
 
+// Words say for people which policy decides of a caller, and whether he passes; they are empty if none has a say.
+func Words(r *config.AccessRules, c Caller) (words string, passes bool) {
+	by := Access(r, c)
+	passes = Passes(r, by)
+	switch {
+	case by < 0 && !passes:
+		words = "denied: no policy is for it"
+	case by < 0:
+	case !passes:
+		words = "denied by policy " + r.Policies[by].Name
+	case r.Action == config.AccessAllow:
+		words = "allowed by policy " + r.Policies[by].Name
+	}
+	return words, passes
+}
+
 var blank = strings.NewReplacer(" ", "_", "\t", "_", "\n", "_", "\v", "_", "\f", "_", "\r", "_")
 
 func anyAccess(list []config.Access, c Caller) bool {

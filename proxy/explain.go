@@ -9,6 +9,7 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/admin"
+	"github.com/weftmesh/weft/proxy/l4"
 	"github.com/weftmesh/weft/proxy/l7"
 	"github.com/weftmesh/weft/proxy/listener"
 )
@@ -134,6 +135,17 @@ func (p *Proxy) follow(a *admin.Answer, chain *listener.Chain, q *admin.Question
 		a.Ends = "the chain speaks TLS and the connection is in plain text: the handshake fails"
 	case chain.TLS == nil && q.TLS && chain.HTTP != nil:
 		a.Ends = "the chain reads HTTP in plain text and the connection speaks TLS: what comes is no request"
+	}
+	if a.Ends == "" {
+		says, passes := chain.Rules.Explain(&l4.Asked{Source: in.Source, Destination: in.Destination, ServerName: in.ServerName, TLS: chain.TLS != nil, Identity: q.Identity})
+		for _, words := range says {
+			a.Notes = append(a.Notes, "envoy.filters.network.rbac: "+words)
+		}
+		if !passes {
+			a.Ends = "envoy.filters.network.rbac: the connection is " + says[len(says)-1] + ", and is closed"
+			a.Notes = a.Notes[:len(a.Notes)-1]
+			return nil
+		}
 	}
 	var to netip.AddrPort
 	if c.Redirected {

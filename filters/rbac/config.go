@@ -60,17 +60,9 @@ func (p *policy) judge(who match.Caller) (j filters.Judgement) {
 	if r == nil {
 		return j
 	}
-	by := match.Access(r, who)
-	passes := match.Passes(r, by)
-	switch {
-	case by < 0 && passes:
-		return j
-	case by < 0:
-		return filters.Judgement{Words: "denied: no policy is for it", Status: 403}
-	case !passes:
-		return filters.Judgement{Words: "denied by policy " + r.Policies[by].Name, Status: 403}
-	case r.Action == config.AccessAllow:
-		return filters.Judgement{Words: "allowed by policy " + r.Policies[by].Name}
+	words, passes := match.Words(r, who)
+	if j.Words = words; !passes {
+		j.Status = 403
 	}
 	return j
 }

@@ -3,7 +3,10 @@ package l4
 import (
 	"net/netip"
 
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/proxy/upstream"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 )
 
 // Explain is where the TCP proxy would carry a connection: to each of the clusters by its weight, or to the one that a TLS client names.
@@ -35,6 +38,41 @@ func (s *Server) Explain(clusters upstream.Clusters, serverName string, to netip
 		}
 	}
 	return out
+}
+
+// Asked is a connection that nobody makes.
+type Asked struct {
+	Source, Destination netip.AddrPort
+	ServerName          string
+	TLS                 bool
+	Identity            string // a URI of the certificate that the client shows; empty: it shows none
+}
+
+// Explain is what each of the rules that has a say says of a connection, up to the one that denies it.
+func (r *Rules) Explain(a *Asked) (says []string, passes bool) {
+	if r == nil {
+		return nil, true
+	}
+	c := &caller{entry: accesslog.Entry{Direct: a.Source, Remote: a.Source, Local: a.Destination, ServerName: a.ServerName, Metadata: config.Metadata{}}}
+	if a.TLS {
+		if c.peer = (&match.Peer{}); a.Identity != "" {
+			c.peer.URIs = []string{a.Identity}
+		}
+	}
+	c.entry.SetState(r.state)
+	for _, one := range r.list {
+		if one.Rules == nil {
+			continue
+		}
+		words, passes := match.Words(one.Rules, c)
+		if words != "" {
+			says = append(says, words)
+		}
+		if !passes {
+			return says, false
+		}
+	}
+	return says, true
 }
 
 // Words are what the chain says by itself.

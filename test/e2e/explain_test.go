@@ -3,11 +3,13 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/weftmesh/weft/proxy/admin"
 )
@@ -225,6 +227,49 @@ func TestExplainSaysWhoMayDoWhat(t *testing.T) {
 			t.Errorf("%s %s: no %s in\n%s", c.method, c.path, c.want, b)
 		}
 		p.Dial().Send(c.method+" "+c.path+" HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n").Read(c.method).Want(t, c.status)
+	}
+}
+
+// TestExplainSaysWhoMayConnect: of a chain's own rules, too, the policy that decides is named, and the connection is closed if that says so.
+func TestExplainSaysWhoMayConnect(t *testing.T) {
+	const rbac = `"@type": type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC, stat_prefix: r`
+	chain := func(name, policies string) string {
+		return `
+- name: ` + name + `
+  address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+  filter_chains:
+  - filters:
+    - {name: allow, typed_config: {` + rbac + `, rules: {action: ALLOW, policies: {near: {permissions: [{any: true}], principals: [{direct_remote_ip: {address_prefix: 127.0.0.0, prefix_len: 8}}]}}}}}
+    - {name: deny, typed_config: {` + rbac + `, rules: {action: DENY, policies: {` + policies + `}}}}
+    - {name: e, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}`
+	}
+	p := Start(t, Bootstrap(chain("open", `far: {permissions: [{any: true}], principals: [{direct_remote_ip: {address_prefix: 10.0.0.0, prefix_len: 8}}]}`)+
+		chain("closed", `all: {permissions: [{any: true}], principals: [{any: true}]}`)))
+	for _, c := range []struct {
+		listener, source, notes, ends string
+		stands                        bool
+	}{
+		{"open", "127.0.0.1", "envoy.filters.network.rbac: allowed by policy near", "said back", true},
+		{"closed", "127.0.0.1", "envoy.filters.network.rbac: allowed by policy near", "denied by policy all, and is closed", false},
+		{"open", "192.0.2.1", "", "denied: no policy is for it, and is closed", false},
+	} {
+		a := explain(t, p, "listener="+c.listener+"&source="+c.source)
+		if !strings.Contains(strings.Join(a.Notes, "\n"), c.notes) || !strings.Contains(a.Ends, c.ends) {
+			t.Errorf("%s from %s: %q, ends %q: want %q and %q", c.listener, c.source, a.Notes, a.Ends, c.notes, c.ends)
+		}
+		if c.source != "127.0.0.1" {
+			continue
+		}
+		conn, err := net.Dial("tcp", p.Address(c.listener))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn.Write([]byte("x"))
+		if n, err := conn.Read(make([]byte, 1)); (n == 1) != c.stands {
+			t.Errorf("%s: %d bytes, %v", c.listener, n, err)
+		}
 	}
 }
 
