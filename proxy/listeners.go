@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/dubbo"
 	"github.com/weftmesh/weft/proxy/l4"
 	"github.com/weftmesh/weft/proxy/l7"
 	"github.com/weftmesh/weft/proxy/listener"
@@ -165,6 +166,8 @@ func (p *Proxy) builder(l *config.Listener) func(*config.FilterChain) *listener.
 			chain.HTTP = l7.NewServer(c, l, p.origin)
 		case c.TCP != nil:
 			chain.TCP = l4.NewServer(c, l, p.options.Stats, p.log, &p.nextConn)
+		case c.Dubbo != nil:
+			chain.Dubbo = dubbo.NewServer(c.Dubbo, l, p.options.Stats, p.options.Log)
 		default:
 			chain.Answer = l4.NewAnswer(c.Answer, l)
 		}

@@ -239,6 +239,7 @@ func (p *Proxy) serve(g *l7.Generation) {
 		l := p.locals[i]
 		l.HTTP.Generation = g
 		l.TCP.Clusters, l.TCP.Known = g.Clusters, g.Answered
+		l.Dubbo.Clusters = g.Clusters
 		l.HTTP.Demands.Answer(g.Answered)
 		l.TCP.Demands.Answer(g.Answered)
 	})
@@ -422,6 +423,7 @@ func (p *Proxy) Close() {
 	p.onLoops(func(i int) {
 		p.locals[i].HTTP.CloseAll(false)
 		p.locals[i].TCP.CloseAll()
+		p.locals[i].Dubbo.CloseAll()
 	})
 	p.clusters.Update(&config.Snapshot{})
 	p.onLoops(func(int) {}) // what the update posted has run
