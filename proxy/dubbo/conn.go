@@ -25,7 +25,6 @@ type conn struct {
 	next   *conn // in local.conns
 	prev   *conn
 	began  int64
-	done   bool // the client says no more: it ends with its last call
 	gone   bool
 }
 
@@ -178,21 +177,16 @@ func words(f upstream.Failure, m *upstream.Member) string {
 	return "remote connection failure '" + at + "'"
 }
 
-// OnEOF ends the connection, once its calls are over.
+// OnEOF ends the connection with all that is under way, as Envoy 1.40 does: who says no more is gone, with Dubbo.
 func (c *conn) OnEOF() {
-	c.done = true
-	c.settle()
+	c.lose(cxRemoteActive)
+	c.Own(rest{})
+	c.CloseFlushed(flushTime)
 }
 
-// settle goes on with what waited, or ends what has had its time.
+// settle goes on with what waited.
 func (c *conn) settle() {
-	switch {
-	case c.gone:
-	case c.done && c.active == 0:
-		c.leave()
-		c.Own(rest{})
-		c.CloseFlushed(flushTime)
-	case c.active < maxActive && !c.Over():
+	if !c.gone && c.active < maxActive && !c.Over() {
 		c.Resume()
 	}
 }
