@@ -80,11 +80,6 @@ func (c *conn) frame(h *wire.Head, frame []byte) {
 		}
 	default:
 		c.stats.Inc(rq)
-		if h.TwoWay {
-			c.stats.Inc(rqTwoWay)
-		} else {
-			c.stats.Inc(rqOneWay)
-		}
 		c.begin(h, frame)
 	}
 }
@@ -126,6 +121,7 @@ func (c *conn) begin(h *wire.Head, frame []byte) {
 		return
 	}
 	if !h.TwoWay {
+		c.stats.Inc(rqOneWay)
 		if f := cluster.Call(l.Loop, m.Endpoint, 0, frame, false, nil, nil); f != upstream.NoFailure {
 			cluster.Report(l.Loop, m, upstream.Outcome{Failure: f})
 			c.end(cxLocalActive) // nothing else can tell the client, as with Envoy
@@ -156,7 +152,7 @@ func (c *conn) refuse(h *wire.Head, status wire.Status, why string) {
 	if !h.TwoWay {
 		return
 	}
-	c.stats.Inc(localError)
+	c.stats.Inc(localException)
 	c.Write(wire.AppendError(nil, h, status, why))
 }
 
@@ -275,6 +271,7 @@ func (t *call) over() {
 // OnAnswer implements upstream.Caller.
 func (t *call) OnAnswer(h *wire.Head, frame []byte) {
 	c, l := t.conn, t.conn.local
+	c.stats.Inc(rqTwoWay) // Envoy counts those that an endpoint has answered
 	c.stats.Inc(rs)
 	c.stats.Inc(rsDecodingSuccess)
 	status := uint16(200) // as outlier detection has it

@@ -19,7 +19,7 @@ const (
 	rsException
 	rsDecodingError
 	rsDecodingSuccess
-	localError
+	localException
 	cxLocalActive
 	cxRemoteActive
 )
@@ -41,7 +41,7 @@ var Stats = &telemetry.Table{Kind: "dubbo", Metrics: []telemetry.Metric{
 	rsException:       {Name: "response_business_exception"},
 	rsDecodingError:   {Name: "response_decoding_error"},
 	rsDecodingSuccess: {Name: "response_decoding_success"},
-	localError:        {Name: "local_response_error"},
+	localException:    {Name: "local_response_business_exception"},
 	cxLocalActive:     {Name: "cx_destroy_local_with_active_rq"},
 	cxRemoteActive:    {Name: "cx_destroy_remote_with_active_rq"},
 }}

@@ -53,9 +53,10 @@ func (s *session) dubboRoute(m *dubbov3.Route, p *at) (r config.DubboRoute) {
 	}
 	if method := of.GetMethod(); method != nil {
 		in := in.field("method")
-		if method.GetName() != nil {
-			name := s.stringMatch(method.GetName(), in.field("name"))
-			r.Method = &name
+		// Envoy wants a condition on the name, and this is the one that asks for nothing: a call without a method is no call.
+		if name := method.GetName(); name != nil && name.GetSafeRegex().GetRegex() != ".*" {
+			c := s.stringMatch(name, in.field("name"))
+			r.Method = &c
 		}
 		for index, a := range method.GetParamsMatch() {
 			one := config.DubboArgument{Index: index, Exact: a.GetExactMatch()}
