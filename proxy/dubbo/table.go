@@ -138,7 +138,7 @@ func (q *question) meetsArgument(a *config.DubboArgument) bool {
 	return a.Exact == "" || string(text) == a.Exact
 }
 
-// number reads a whole number.
+// number reads a whole number. The least of all is none: nothing that is written by hand is near it.
 func number(text []byte) (n int64, whole bool) {
 	const most = 19 // digits of an int64
 	negative := len(text) > 0 && text[0] == '-'
