@@ -237,10 +237,19 @@ func missing(old, next *listener.Chains) (gone []*listener.Chain) {
 	return gone
 }
 
-// drainChains ends the HTTP connections of chains with an exchange each, which the chain serves that has taken their place, if one has. Tunnels stand
+// drainChains ends the HTTP connections of chains with an exchange each, which the chain serves that has taken their place, if one has; those of Dubbo go on with that. Tunnels stand
 // until one of their ends has enough.
 func (p *Proxy) drainChains(gone []*listener.Chain, next *listener.Chains) {
 	for _, c := range gone {
+		if c.Dubbo != nil {
+			var successor *dubbo.Server
+			if next != nil {
+				if s := next.Successor(c); s != nil {
+					successor = s.Dubbo
+				}
+			}
+			p.onLoops(func(i int) { p.locals[i].Dubbo.Retire(c.Dubbo, successor) })
+		}
 		if c.HTTP == nil {
 			continue
 		}

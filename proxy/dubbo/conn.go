@@ -25,6 +25,7 @@ type conn struct {
 	next   *conn // in local.conns
 	prev   *conn
 	began  int64
+	leaves bool // we end it, once its calls are over
 	gone   bool
 }
 
@@ -129,7 +130,7 @@ func (c *conn) begin(h *wire.Head, frame []byte) {
 		return
 	}
 	t := l.call()
-	*t = call{conn: c, head: *h, cluster: cluster, member: m, began: l.Loop.Nanotime()}
+	*t = call{conn: c, stats: c.stats, head: *h, cluster: cluster, member: m, began: l.Loop.Nanotime()}
 	if f := cluster.Call(l.Loop, m.Endpoint, 0, frame, true, t, &t.Call); f != upstream.NoFailure {
 		cluster.Report(l.Loop, m, upstream.Outcome{Failure: f})
 		c.refuse(h, wire.ServerError, "dubbo upstream request: "+words(f, m))
@@ -180,10 +181,25 @@ func (c *conn) OnEOF() {
 	c.CloseFlushed(flushTime)
 }
 
-// settle goes on with what waited.
+// settle goes on with what waited, or ends what has had its time.
 func (c *conn) settle() {
-	if !c.gone && c.active < maxActive && !c.Over() {
+	switch {
+	case c.gone:
+	case c.leaves && c.active == 0:
+		c.leave()
+		c.Own(rest{})
+		c.CloseFlushed(flushTime)
+	case c.active < maxActive && !c.Over():
 		c.Resume()
+	}
+}
+
+// retire asks the client to go. One that has calls under way hears their answers first.
+func (c *conn) retire() {
+	if !c.leaves {
+		c.leaves = true
+		c.Write(wire.AppendLeave(nil))
+		c.settle()
 	}
 }
 
@@ -244,7 +260,8 @@ func (c *conn) leave() {
 type call struct {
 	upstream.Call
 	conn    *conn
-	head    wire.Head // of the request, as the client wrote it
+	stats   *telemetry.Values // of the server that it began with
+	head    wire.Head         // of the request, as the client wrote it
 	cluster *upstream.Cluster
 	member  *upstream.Member
 	next    *call // in conn.calls
@@ -255,7 +272,7 @@ type call struct {
 // over takes the call out of its connection's books.
 func (t *call) over() {
 	c := t.conn
-	c.stats.Dec(rqActive)
+	t.stats.Dec(rqActive)
 	c.active--
 	if t.prev != nil {
 		t.prev.next = t.next
@@ -265,24 +282,24 @@ func (t *call) over() {
 	if t.next != nil {
 		t.next.prev = t.prev
 	}
-	c.stats.Observe(rqTime, uint64(c.local.Loop.Nanotime()-t.began)/uint64(time.Millisecond))
+	t.stats.Observe(rqTime, uint64(c.local.Loop.Nanotime()-t.began)/uint64(time.Millisecond))
 }
 
 // OnAnswer implements upstream.Caller.
 func (t *call) OnAnswer(h *wire.Head, frame []byte) {
 	c, l := t.conn, t.conn.local
-	c.stats.Inc(rqTwoWay) // Envoy counts those that an endpoint has answered
-	c.stats.Inc(rs)
-	c.stats.Inc(rsDecodingSuccess)
+	t.stats.Inc(rqTwoWay) // Envoy counts those that an endpoint has answered
+	t.stats.Inc(rs)
+	t.stats.Inc(rsDecodingSuccess)
 	status := uint16(200) // as outlier detection has it
 	switch {
 	case h.Status != wire.OK:
-		c.stats.Inc(rsError)
+		t.stats.Inc(rsError)
 		status = 500
 	case wire.IsException(h.Serialization, frame[wire.HeadSize:]):
-		c.stats.Inc(rsException)
+		t.stats.Inc(rsException)
 	default:
-		c.stats.Inc(rsSuccess)
+		t.stats.Inc(rsSuccess)
 	}
 	t.cluster.Report(l.Loop, t.member, upstream.Outcome{Status: status})
 	wire.Renumber(frame, t.head.ID)
@@ -296,7 +313,7 @@ func (t *call) OnAnswer(h *wire.Head, frame []byte) {
 func (t *call) OnLost(f upstream.Failure, _ string) {
 	c, l := t.conn, t.conn.local
 	if f == upstream.Malformed {
-		c.stats.Inc(rsDecodingError)
+		t.stats.Inc(rsDecodingError)
 	}
 	t.cluster.Report(l.Loop, t.member, upstream.Outcome{Failure: f, TimedOut: f == upstream.ConnectTimeout})
 	c.refuse(&t.head, wire.ServerError, "dubbo upstream request: "+words(f, t.member))

@@ -13,16 +13,17 @@ import (
 
 // Server is a running Dubbo proxy. It is not written to after it was made, but for what it has said.
 type Server struct {
-	config *config.Dubbo
-	stats  *telemetry.Owner
-	limit  int
-	log    *slog.Logger
-	said   sync.Map // serializations that are not read, and of which that was said
+	config  *config.Dubbo
+	stats   *telemetry.Owner
+	limit   int
+	inbound bool
+	log     *slog.Logger
+	said    sync.Map // serializations that are not read, and of which that was said
 }
 
 // NewServer compiles the Dubbo proxy of a filter chain.
 func NewServer(c *config.Dubbo, l *config.Listener, store *telemetry.Store, log *slog.Logger) *Server {
-	return &Server{config: c, stats: store.Acquire(Stats, "dubbo."+c.StatPrefix+".", telemetry.Tag{Name: "dubbo_prefix", Value: c.StatPrefix}), limit: int(l.BufferLimit), log: log}
+	return &Server{config: c, stats: store.Acquire(Stats, "dubbo."+c.StatPrefix+".", telemetry.Tag{Name: "dubbo_prefix", Value: c.StatPrefix}), limit: int(l.BufferLimit), inbound: l.Direction == config.Inbound, log: log}
 }
 
 // unread says once that calls of a serialization are not looked into.
@@ -47,6 +48,32 @@ type Local struct {
 func (l *Local) CloseAll() {
 	for l.conns != nil {
 		l.conns.end(cxLocalActive)
+	}
+}
+
+// Retire has the connections of a server go on with the one that has taken its place, each from its next call on; nil: there is none, and they end with the calls that are under way.
+func (l *Local) Retire(old, next *Server) {
+	for c := l.conns; c != nil; {
+		after := c.next
+		switch {
+		case c.server != old:
+		case next != nil:
+			c.server, c.stats = next, next.stats.Loop(l.Loop.Index())
+		default:
+			c.retire()
+		}
+		c = after
+	}
+}
+
+// Part asks the clients of all connections to go, or of those of inbound listeners alone.
+func (l *Local) Part(inboundOnly bool) {
+	for c := l.conns; c != nil; {
+		after := c.next
+		if !inboundOnly || c.server.inbound {
+			c.retire()
+		}
+		c = after
 	}
 }
 

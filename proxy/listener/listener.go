@@ -74,7 +74,7 @@ func (l *Local) Connections() int {
 
 // Parting is the number of connections that end when they have said what they have to: all but tunnels, and those that send their last bytes.
 func (l *Local) Parting() int {
-	return l.HTTP.Connections() + l.waiting + l.shaking + l.Loop.Lingering()
+	return l.HTTP.Connections() + l.Dubbo.Connections() + l.waiting + l.shaking + l.Loop.Lingering()
 }
 
 // Listener is a bound socket, by loop, and what its connections meet.

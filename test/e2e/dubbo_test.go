@@ -3,7 +3,10 @@ package e2e
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/weftmesh/weft/wire/dubbo"
@@ -215,4 +218,107 @@ func TestDubboClientGoes(t *testing.T) {
 		t.Fatal(h, err)
 	}
 	p.WantStat("cluster.up.upstream_rq_active", 0)
+}
+
+// Routes change under connections that stand, each call on one table or the other, and none is lost; where there is nobody to take a chain's place, its clients are asked to go and hear what they wait for.
+func TestDubboRoutesChange(t *testing.T) {
+	one, two := Provider(t, "one", 1), Provider(t, "two", 1)
+	text := func(to string) string {
+		return Bootstrap(DubboListener(`- {interface: "*", routes: [{match: {}, route: {cluster: `+to+`}}]}`), Cluster("one", one.Port), Cluster("two", two.Port))
+	}
+	p := Start(t, text("one"))
+	c := p.Dial()
+	var wait sync.WaitGroup
+	stop, made := make(chan struct{}), 0
+	wait.Go(func() {
+		for id := uint64(1); ; id++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			c.Write(slices.Concat(CallFrame(t, id<<8, TwoWay, "a", "m", nil, "x"), CallFrame(t, id<<8+1, TwoWay, "a", "m", nil, "x")))
+			for range 2 {
+				h, body, err := ReadFrame(c)
+				if err != nil {
+					t.Errorf("lost: %v", err)
+					return
+				}
+				if got := Said(t, h, body); got != "20 one x" && got != "20 two x" {
+					t.Errorf("lost: %s", got)
+					return
+				}
+				made++
+			}
+		}
+	})
+	for i := range 40 {
+		to := []string{"two", "one"}[i%2]
+		p.Change(text(to))
+		other := p.Dial()
+		other.Write(CallFrame(t, 1, TwoWay, "a", "m", nil, "y"))
+		if h, body, err := ReadFrame(other); err != nil || Said(t, h, body) != "20 "+to+" y" {
+			t.Errorf("round %d: %v", i, err)
+		}
+		other.Close()
+	}
+	close(stop)
+	wait.Wait()
+	if made < 100 {
+		t.Errorf("only %d calls were made meanwhile", made)
+	}
+	c.Write(CallFrame(t, 1, TwoWay, "a", "m", nil, "y"))
+	if h, body, err := ReadFrame(c); err != nil || Said(t, h, body) != "20 one y" {
+		t.Errorf("the connection that stood all the time: %v", err)
+	}
+	p.Change(Bootstrap(HTTPListener(`routes: [{match: {prefix: /}, direct_response: {status: 200}}]`), Cluster("one", one.Port)))
+	h, body, err := ReadFrame(c)
+	if err != nil || !h.Request || !h.Event || h.TwoWay || string(body) != "\x01R" {
+		t.Errorf("want to be asked to go: %+v %q %v", h, body, err)
+	}
+	if _, _, err := ReadFrame(c); err != io.EOF {
+		t.Errorf("want the end: %v", err)
+	}
+}
+
+// A drain asks Dubbo's clients to go: calls that are under way are answered, and then the connection ends.
+func TestDubboDrains(t *testing.T) {
+	release := make(chan struct{})
+	u := Serve(t, func(u *Upstream, c *Conn) {
+		h, _, err := ReadFrame(c)
+		select {
+		case <-release:
+		case <-u.stopped:
+		}
+		if err == nil {
+			c.Write(AnswerFrame(t, h.ID, "late"))
+			ReadFrame(c)
+		}
+	})
+	p := Start(t, Bootstrap(DubboListener(`- {interface: "*", routes: [{match: {}, route: {cluster: up}}]}`), Cluster("up", u.Port)))
+	busy, idle := p.Dial(), p.Dial()
+	busy.Write(CallFrame(t, 1, TwoWay, "a", "m", nil))
+	idle.Write(CallFrame(t, 2, Heartbeat, "", "", nil))
+	if _, _, err := ReadFrame(idle); err != nil {
+		t.Fatal(err)
+	}
+	p.WantStat("dubbo.d.request_active", 1)
+	var drained sync.WaitGroup
+	drained.Go(func() { p.Depart(deadline) })
+	for _, c := range []*Conn{busy, idle} {
+		if h, _, err := ReadFrame(c); err != nil || !h.Request || !h.Event {
+			t.Errorf("want to be asked to go: %+v, %v", h, err)
+		}
+	}
+	if _, _, err := ReadFrame(idle); err != io.EOF {
+		t.Errorf("who has nothing under way: %v", err)
+	}
+	close(release)
+	if h, body, err := ReadFrame(busy); err != nil || Said(t, h, body) != "20 late" {
+		t.Errorf("who had: %+v, %v", h, err)
+	}
+	if _, _, err := ReadFrame(busy); err != io.EOF {
+		t.Errorf("and then: %v", err)
+	}
+	drained.Wait()
 }

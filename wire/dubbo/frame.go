@@ -145,6 +145,12 @@ func AppendHeartbeat(b []byte, request *Head) []byte {
 	return b
 }
 
+// AppendLeave writes what a server says that is about to go: it takes no more calls, and answers those that are under way.
+func AppendLeave(b []byte) []byte {
+	h := Head{Request: true, Event: true, Serialization: Hessian2, Body: 2}
+	return append(AppendHead(b, &h), 1, 'R')
+}
+
 // appendText writes a text, which is cut at maxErrorText bytes.
 func appendText(b []byte, s Serialization, text string) []byte {
 	text = ascii(text)
