@@ -34,7 +34,22 @@ const dubboRoutes = `
 - {interface: org.example.Lost, routes: [{match: {@ANY@}, route: {cluster: nowhere}}]}
 - {interface: org.example.Down, routes: [{match: {@ANY@}, route: {cluster: empty}}]}
 - {interface: org.example.Refused, routes: [{match: {@ANY@}, route: {cluster: refused}}]}
+- {interface: org.example.Subset, routes: [{match: {@ANY@}, route: {cluster: parts, metadata_match: {filter_metadata: {envoy.lb: {v: "2"}}}}}]}
 - {interface: org.example.Weighted, routes: [{match: {@ANY@}, route: {weighted_clusters: {clusters: [{name: one, weight: 0}, {name: two, weight: 5}]}}}]}`
+
+// dubboText is the bootstrap of both: the port of the listener, and those of two providers.
+func dubboText(port, one, two int) string {
+	return strings.Replace(e2e.Bootstrap(strings.Replace(e2e.DubboListener(strings.ReplaceAll(dubboRoutes, "@ANY@", `method: {name: {safe_regex: {regex: ".*"}}}`)), "port_value: 0", fmt.Sprint("port_value: ", port), 1), e2e.Cluster("one", one), e2e.Cluster("two", two), e2e.Cluster("refused", 1), "\n- {name: empty, type: STATIC}\n", dubboParts(one, two)),
+		"static_resources:", "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}\nstatic_resources:", 1)
+}
+
+// dubboParts is a cluster of two subsets.
+func dubboParts(one, two int) string {
+	member := func(v string, port int) string {
+		return fmt.Sprintf(`{metadata: {filter_metadata: {envoy.lb: {v: %q}}}, endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}`, v, port)
+	}
+	return "\n- {name: parts, type: STATIC, lb_subset_config: {subset_selectors: [{keys: [v]}]}, load_assignment: {cluster_name: parts, endpoints: [{lb_endpoints: [" + member("1", one) + ", " + member("2", two) + "]}]}}\n"
+}
 
 // TestDubbo has a real Envoy's dubbo_proxy and ours be asked the same calls, and holds answers and numbers against one another. Two differences are meant. Envoy 1.40 compares arguments that are texts
 // only, so that no range holds of a number: here it does, and numbers are asked about where it makes no difference. And behind the head of an error it writes the type of a result, and then the
@@ -53,16 +68,12 @@ func TestDubbo(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"org.example.Other", "org.example.Wild", ".Wild", "Wild", "org.example.Lost", "org.example.Down", "org.example.Refused", "org.example.Weighted", "com.example", "org."} {
+	for _, path := range []string{"org.example.Other", "org.example.Wild", ".Wild", "Wild", "org.example.Lost", "org.example.Down", "org.example.Refused", "org.example.Weighted", "org.example.Subset", "com.example", "org."} {
 		for _, attachments := range []map[any]any{nil, {"group": "blue"}, {"group": "green"}} {
 			calls = append(calls, call{path, "greet", attachments, []any{"x"}})
 		}
 	}
 	one, two := e2e.Provider(t, "one", 1), e2e.Provider(t, "two", 1)
-	text := func(port int) string {
-		return strings.Replace(e2e.Bootstrap(strings.Replace(e2e.DubboListener(strings.ReplaceAll(dubboRoutes, "@ANY@", `method: {name: {safe_regex: {regex: ".*"}}}`)), "port_value: 0", fmt.Sprint("port_value: ", port), 1), e2e.Cluster("one", one.Port), e2e.Cluster("two", two.Port), e2e.Cluster("refused", 1), "\n- {name: empty, type: STATIC}\n"),
-			"static_resources:", "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}\nstatic_resources:", 1)
-	}
 	var theirs, ours *e2e.Conn
 	ask := func(c *e2e.Conn, i int) string {
 		is := calls[i]
@@ -82,8 +93,8 @@ func TestDubbo(t *testing.T) {
 		return fmt.Sprintf("%+v %x %v", h, body, err)
 	}
 	port := vacant.Ports(t, 1)[0]
-	admin := envoy.Start(t, text(port))
-	weft := e2e.StartLoops(t, 1, text(0))
+	admin := envoy.Start(t, dubboText(port, one.Port, two.Port))
+	weft := e2e.StartLoops(t, 1, dubboText(0, one.Port, two.Port))
 	theirs, ours = e2e.Dial(t, fmt.Sprint("127.0.0.1:", port)), weft.Dial()
 	for i := range calls {
 		if want, got := ask(theirs, i), ask(ours, i); got != want {
