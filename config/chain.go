@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// FilterChain is what a connection goes through: its guards, and then the one of HTTP, TCP and Answer that is set.
+// FilterChain is what a connection goes through: its guards, and then the one of HTTP, TCP, Dubbo and Answer that is set.
 type FilterChain struct {
 	Name string
 	// ID tells the chain from the others of its listener, and stays when what is in the chain changes.
@@ -22,6 +22,7 @@ type FilterChain struct {
 	State  []SetState
 	HTTP   *HTTP
 	TCP    *TCP
+	Dubbo  *Dubbo
 	Answer *Answer
 
 	Metadata Metadata

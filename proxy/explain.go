@@ -176,6 +176,9 @@ func (p *Proxy) follow(a *admin.Answer, chain *listener.Chain, q *admin.Question
 		if q.URL != "" {
 			a.Notes = append(a.Notes, "the chain carries bytes (tcp_proxy): nothing looks at the request")
 		}
+	case chain.Dubbo != nil:
+		a.NetworkFilters = append(a.NetworkFilters, "envoy.filters.network.dubbo_proxy")
+		a.Notes = append(a.Notes, "the chain carries calls of Dubbo, each by its own route")
 	default:
 		a.Ends = chain.Answer.Words()
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/dubbo"
 	"github.com/weftmesh/weft/proxy/l4"
 	"github.com/weftmesh/weft/proxy/l7"
 	"github.com/weftmesh/weft/proxy/listener"
@@ -165,6 +166,8 @@ func (p *Proxy) builder(l *config.Listener) func(*config.FilterChain) *listener.
 			chain.HTTP = l7.NewServer(c, l, p.origin)
 		case c.TCP != nil:
 			chain.TCP = l4.NewServer(c, l, p.options.Stats, p.log, &p.nextConn)
+		case c.Dubbo != nil:
+			chain.Dubbo = dubbo.NewServer(c.Dubbo, l, p.options.Stats, p.options.Log)
 		default:
 			chain.Answer = l4.NewAnswer(c.Answer, l)
 		}
@@ -234,10 +237,19 @@ func missing(old, next *listener.Chains) (gone []*listener.Chain) {
 	return gone
 }
 
-// drainChains ends the HTTP connections of chains with an exchange each, which the chain serves that has taken their place, if one has. Tunnels stand
+// drainChains ends the HTTP connections of chains with an exchange each, which the chain serves that has taken their place, if one has; those of Dubbo go on with that. Tunnels stand
 // until one of their ends has enough.
 func (p *Proxy) drainChains(gone []*listener.Chain, next *listener.Chains) {
 	for _, c := range gone {
+		if c.Dubbo != nil {
+			var successor *dubbo.Server
+			if next != nil {
+				if s := next.Successor(c); s != nil {
+					successor = s.Dubbo
+				}
+			}
+			p.onLoops(func(i int) { p.locals[i].Dubbo.Retire(c.Dubbo, successor) })
+		}
 		if c.HTTP == nil {
 			continue
 		}

@@ -239,6 +239,7 @@ func (p *Proxy) serve(g *l7.Generation) {
 		l := p.locals[i]
 		l.HTTP.Generation = g
 		l.TCP.Clusters, l.TCP.Known = g.Clusters, g.Answered
+		l.Dubbo.Clusters = g.Clusters
 		l.HTTP.Demands.Answer(g.Answered)
 		l.TCP.Demands.Answer(g.Answered)
 	})
@@ -333,12 +334,15 @@ func (p *Proxy) CloseListeners(inboundOnly bool) {
 	}
 }
 
-// Part has HTTP connections, or those of inbound listeners alone, end with an exchange each, or when none has come for a while: of Drain only those hear that have an exchange. It does not wait.
+// Part has HTTP connections, or those of inbound listeners alone, end with an exchange each, or when none has come for a while, and those of Dubbo with the calls that are under way: of Drain only those hear that have an exchange. It does not wait.
 func (p *Proxy) Part(inboundOnly bool) {
-	p.onLoops(func(i int) { p.locals[i].HTTP.Part(inboundOnly) })
+	p.onLoops(func(i int) {
+		p.locals[i].HTTP.Part(inboundOnly)
+		p.locals[i].Dubbo.Part(inboundOnly)
+	})
 }
 
-// Depart ends all HTTP connections with their present exchange, and those that have none now, and returns when none is left that has something
+// Depart ends all connections of HTTP with their present exchange, those of Dubbo with the calls that are under way, and those that have none now, and returns when none is left that has something
 // to say, or the time is over. Tunnels of the TCP proxy have no end to wait for: they stand until Close.
 func (p *Proxy) Depart(within time.Duration) {
 	p.StopGiving()
@@ -352,6 +356,7 @@ func (p *Proxy) Depart(within time.Duration) {
 	p.onLoops(func(i int) {
 		p.loops[i].Parted, p.locals[i].Departed = told, told
 		p.locals[i].HTTP.CloseAll(true)
+		p.locals[i].Dubbo.Part(false)
 	})
 	over := time.NewTimer(within)
 	defer over.Stop()
@@ -422,6 +427,7 @@ func (p *Proxy) Close() {
 	p.onLoops(func(i int) {
 		p.locals[i].HTTP.CloseAll(false)
 		p.locals[i].TCP.CloseAll()
+		p.locals[i].Dubbo.CloseAll()
 	})
 	p.clusters.Update(&config.Snapshot{})
 	p.onLoops(func(int) {}) // what the update posted has run

@@ -581,6 +581,15 @@ func namedIn(l *config.Listener, add func(name string, whatever bool)) {
 				add(w.Name, w.Header != "" || c.TCP.ByServerName)
 			}
 		}
+		if c.Dubbo != nil {
+			for i := range c.Dubbo.Services {
+				for _, r := range c.Dubbo.Services[i].Routes {
+					for _, w := range r.Clusters {
+						add(w.Name, false)
+					}
+				}
+			}
+		}
 		if c.HTTP != nil {
 			routed(c.HTTP.Routes, add)
 		}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/dubbo"
 	"github.com/weftmesh/weft/proxy/l4"
 	"github.com/weftmesh/weft/proxy/l7"
 	"github.com/weftmesh/weft/proxy/loop"
@@ -21,6 +22,7 @@ type Local struct {
 	Loop     *loop.Loop
 	HTTP     *l7.Local
 	TCP      *l4.Local
+	Dubbo    *dubbo.Local
 	TLS      *telemetry.Values // of TLSStats
 	HTTPSeen *telemetry.Values // of HTTPStats
 	ports    map[netip.AddrPort]*port
@@ -35,6 +37,7 @@ func NewLocal(l *loop.Loop, store *telemetry.Store) *Local {
 		Loop:     l,
 		HTTP:     l7.NewLocal(l),
 		TCP:      &l4.Local{Loop: l},
+		Dubbo:    &dubbo.Local{Loop: l},
 		TLS:      store.Acquire(TLSStats, "tls_inspector.").Loop(l.Index()),
 		HTTPSeen: store.Acquire(HTTPStats, "http_inspector.").Loop(l.Index()),
 		ports:    map[netip.AddrPort]*port{},
@@ -66,12 +69,12 @@ func at[P comparable](ports map[netip.AddrPort]P, a netip.AddrPort, compat func(
 
 // Connections is the number of downstream connections of the loop, those among them whose first bytes or handshakes are awaited.
 func (l *Local) Connections() int {
-	return l.HTTP.Connections() + l.TCP.Connections() + l.waiting + l.shaking
+	return l.HTTP.Connections() + l.TCP.Connections() + l.Dubbo.Connections() + l.waiting + l.shaking
 }
 
 // Parting is the number of connections that end when they have said what they have to: all but tunnels, and those that send their last bytes.
 func (l *Local) Parting() int {
-	return l.HTTP.Connections() + l.waiting + l.shaking + l.Loop.Lingering()
+	return l.HTTP.Connections() + l.Dubbo.Connections() + l.waiting + l.shaking + l.Loop.Lingering()
 }
 
 // Listener is a bound socket, by loop, and what its connections meet.
@@ -301,6 +304,8 @@ func (p *port) give(c *Chain, a *loop.Pending) {
 		v.TurnAway(p.TCP, a)
 	case c.HTTP != nil:
 		c.HTTP.Serve(p.HTTP, a, c.requests.Loop(p.Loop.Index()))
+	case c.Dubbo != nil:
+		c.Dubbo.Serve(p.Dubbo, a)
 	default:
 		c.Answer.Serve(p.TCP, a)
 	}

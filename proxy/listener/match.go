@@ -8,13 +8,14 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/match"
+	"github.com/weftmesh/weft/proxy/dubbo"
 	"github.com/weftmesh/weft/proxy/l4"
 	"github.com/weftmesh/weft/proxy/l7"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/tls"
 )
 
-// Chain is a running filter chain. Exactly one of HTTP, TCP and Answer is set.
+// Chain is a running filter chain. Exactly one of HTTP, TCP, Dubbo and Answer is set.
 type Chain struct {
 	Config *config.FilterChain
 	Guards l4.Guards
@@ -22,6 +23,7 @@ type Chain struct {
 	TLS    *tls.Context // nil: plain text
 	HTTP   *l7.Server
 	TCP    *l4.Server
+	Dubbo  *dubbo.Server
 	Answer *l4.Answer
 
 	requests *telemetry.Owner // of l7.ListenerStats, if it is HTTP

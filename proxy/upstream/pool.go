@@ -111,7 +111,8 @@ type Pool struct {
 	key        string              // of all these
 	of         *Pool               // the endpoint's pool without any of that; nil: this is it
 	pools      map[string]*Pool    // that are apart from it, by key
-	others     [SpeaksEither]*Pool // of the endpoint, that speak something else
+	lines      []*line             // that speak Dubbo
+	others     [SpeaksDubbo]*Pool  // of the endpoint, that speak something else
 	tunnels    map[tunnel]struct{} // that are closed when the endpoint becomes unwell
 }
 
@@ -123,6 +124,7 @@ const (
 	SpeaksHTTP1 Speaks = iota
 	SpeaksHTTP2
 	SpeaksEither // as the peer chooses by ALPN
+	SpeaksDubbo
 )
 
 // Speaks is what endpoints of the cluster are spoken to in for a request that came in that version.
@@ -359,6 +361,9 @@ func (p *Pool) drain() {
 	}
 	for _, h := range slices.Clone(p.shared) {
 		h.serve()
+	}
+	for _, t := range slices.Clone(p.lines) {
+		t.settle()
 	}
 	for len(p.idle) > 0 {
 		h := p.idle[len(p.idle)-1]

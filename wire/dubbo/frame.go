@@ -145,6 +145,12 @@ func AppendHeartbeat(b []byte, request *Head) []byte {
 	return b
 }
 
+// AppendLeave writes what a server says that is about to go: it takes no more calls, and answers those that are under way.
+func AppendLeave(b []byte) []byte {
+	h := Head{Request: true, Event: true, Serialization: Hessian2, Body: 2}
+	return append(AppendHead(b, &h), 1, 'R')
+}
+
 // appendText writes a text, which is cut at maxErrorText bytes.
 func appendText(b []byte, s Serialization, text string) []byte {
 	text = ascii(text)
@@ -157,6 +163,22 @@ func appendText(b []byte, s Serialization, text string) []byte {
 		return b
 	}
 	return append(append(b, 'S', byte(len(text)>>8), byte(len(text))), text...)
+}
+
+// IsException tells whether the body of an answer that is OK is an exception of the method's: its first value says so. One that cannot be read is none.
+func IsException(s Serialization, body []byte) bool {
+	const plain, attached = 0, 3 // with attachments
+	var v Value
+	var err error
+	switch s {
+	case Hessian2:
+		h := hessian{b: body}
+		v, err = h.value()
+	case Fastjson2:
+		j := jsonb{b: body}
+		v, err = j.value()
+	}
+	return err == nil && v.Kind == Int && (v.Int == plain || v.Int == attached)
 }
 
 // maxErrorText bounds, in bytes, what is said of an error.

@@ -15,6 +15,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	limitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/connection_limit/v3"
 	directv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/direct_response/v3"
+	dubbov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/dubbo_proxy/v3"
 	echov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/echo/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	ratev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/local_ratelimit/v3"
@@ -189,6 +190,8 @@ func (s *session) filterChain(m *listenerv3.FilterChain, p *at) *config.FilterCh
 		case *tcpv3.TcpProxy:
 			c.TCP = s.tcp(m, p)
 			c.TCP.ByServerName = byName
+		case *dubbov3.DubboProxy:
+			c.Dubbo = s.dubbo(m, p)
 		case *echov3.Echo:
 			c.Answer = &config.Answer{Echo: true}
 		case *directv3.Config:

@@ -105,7 +105,7 @@ func filterIn(p place, messages ...string) field {
 }
 
 // tables is all there is.
-var tables = []table{bootstrapTable, listenerTable, httpTable, filterTable, accessTable, bodyTable, limitTable, routeTable, retryTable, clusterTable, sharedTable, tlsTable, chainMatcherTable, routeMatcherTable, matcherParts, discoveredTable, reportTable}
+var tables = []table{bootstrapTable, listenerTable, dubboTable, httpTable, filterTable, accessTable, bodyTable, limitTable, routeTable, retryTable, clusterTable, sharedTable, tlsTable, chainMatcherTable, routeMatcherTable, matcherParts, discoveredTable, reportTable}
 
 // lookup finds the answers for a message at a place.
 func lookup(message, word string) fields {

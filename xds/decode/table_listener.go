@@ -133,6 +133,7 @@ var listenerTable = table{
 		"typed_config": extension(append(harmlessAt(inNetwork),
 			"envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",
 			"envoy.extensions.filters.network.direct_response.v3.Config",
+			"envoy.extensions.filters.network.dubbo_proxy.v3.DubboProxy",
 			"envoy.extensions.filters.network.echo.v3.Echo",
 			"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
 			"envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit",

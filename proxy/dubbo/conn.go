@@ -1,0 +1,336 @@
+package dubbo
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/proxy/upstream"
+	"github.com/weftmesh/weft/telemetry"
+	wire "github.com/weftmesh/weft/wire/dubbo"
+)
+
+// maxActive bounds how many calls of a connection are under way. What more a client sends waits in its own kernel.
+const maxActive = 4096
+
+// conn is a downstream connection.
+type conn struct {
+	*loop.Conn
+	server *Server
+	local  *Local
+	stats  *telemetry.Values
+	gate   loop.Gate
+	calls  *call // under way, through next and prev
+	active int
+	next   *conn // in local.conns
+	prev   *conn
+	began  int64
+	leaves bool // we end it, once its calls are over
+	gone   bool
+}
+
+// Serve makes an accepted connection one that speaks Dubbo.
+func (s *Server) Serve(l *Local, p *loop.Pending) {
+	c := &conn{server: s, local: l, gate: p.Gate, stats: s.stats.Loop(l.Loop.Index()), began: l.Loop.Nanotime()}
+	down, err := l.Loop.Adopt(p, s.limit, c)
+	if err != nil {
+		p.Refuse()
+		p.Gate.Left(0)
+		return
+	}
+	c.Conn = down
+	if c.next = l.conns; c.next != nil {
+		c.next.prev = c
+	}
+	l.conns = c
+}
+
+// OnData takes each frame that is whole.
+func (c *conn) OnData(b []byte) int {
+	used := 0
+	for used < len(b) {
+		if c.active >= maxActive || c.Over() {
+			c.Pause()
+			return used
+		}
+		h, more, err := wire.ParseHead(b[used:], upstream.MaxFrame)
+		if err != nil {
+			c.stats.Inc(rqDecodingError)
+			c.end(cxLocalActive)
+			return len(b)
+		}
+		if more || len(b)-used < wire.HeadSize+h.Body {
+			break
+		}
+		frame := b[used : used+wire.HeadSize+h.Body]
+		used += len(frame)
+		if c.frame(&h, frame); c.gone {
+			return len(b)
+		}
+	}
+	return used
+}
+
+func (c *conn) frame(h *wire.Head, frame []byte) {
+	switch {
+	case !h.Request: // to nothing that we have asked
+	case h.Event:
+		c.stats.Inc(rqEvent)
+		if h.TwoWay {
+			c.Write(wire.AppendHeartbeat(nil, h))
+		}
+	default:
+		c.stats.Inc(rq)
+		c.begin(h, frame)
+	}
+}
+
+// begin sends a call where it is to go, or says why not.
+func (c *conn) begin(h *wire.Head, frame []byte) {
+	l, s := c.local, c.server
+	services := s.config.Services
+	route := Unread(services)
+	if !h.Serialization.Read() {
+		s.unread(h.Serialization)
+	} else if err := l.reader.Read(h.Serialization, frame[wire.HeadSize:]); err != nil {
+		c.stats.Inc(rqDecodingError)
+		if route == nil {
+			c.refuse(h, wire.BadRequest, err.Error())
+			return
+		}
+	} else {
+		c.stats.Inc(rqDecodingSuccess)
+		if route, err = Match(services, &l.reader); route == nil && err != nil {
+			c.refuse(h, wire.BadRequest, err.Error())
+			return
+		}
+	}
+	if route == nil {
+		c.refuse(h, wire.ServiceNotFound, fmt.Sprintf("dubbo router: no route for interface '%s'", l.reader.Path))
+		return
+	}
+	to := share(route, l.Loop.Random())
+	cluster := l.Clusters[to.Name]
+	if cluster == nil {
+		c.refuse(h, wire.ServerError, fmt.Sprintf("dubbo router: unknown cluster '%s'", to.Name))
+		return
+	}
+	l.wish = upstream.Wish{Subset: to.Subset, Destination: c.Destination()}
+	m := cluster.Choose(l.Loop, &l.wish)
+	if m == nil {
+		c.refuse(h, wire.ServerError, fmt.Sprintf("dubbo router: no healthy upstream for '%s'", to.Name))
+		return
+	}
+	if !h.TwoWay {
+		c.stats.Inc(rqOneWay)
+		if f := cluster.Call(l.Loop, m.Endpoint, 0, frame, false, nil, nil); f != upstream.NoFailure {
+			cluster.Report(l.Loop, m, upstream.Outcome{Failure: f})
+			c.end(cxLocalActive) // nothing else can tell the client, as with Envoy
+		}
+		return
+	}
+	t := l.call()
+	*t = call{conn: c, stats: c.stats, head: *h, cluster: cluster, member: m, began: l.Loop.Nanotime()}
+	if f := cluster.Call(l.Loop, m.Endpoint, 0, frame, true, t, &t.Call); f != upstream.NoFailure {
+		cluster.Report(l.Loop, m, upstream.Outcome{Failure: f})
+		c.refuse(h, wire.ServerError, "dubbo upstream request: "+words(f, m))
+		l.release(t)
+		return
+	}
+	c.stats.Inc(rqActive)
+	c.active++
+	if t.next = c.calls; t.next != nil {
+		t.next.prev = t
+	}
+	c.calls = t
+	if t.Over() {
+		c.Pause()
+	}
+}
+
+// refuse answers a call that goes nowhere.
+func (c *conn) refuse(h *wire.Head, status wire.Status, why string) {
+	if !h.TwoWay {
+		return
+	}
+	c.stats.Inc(localException)
+	c.Write(wire.AppendError(nil, h, status, why))
+}
+
+// words say why an endpoint gave no answer, in Envoy's words.
+func words(f upstream.Failure, m *upstream.Member) string {
+	at := m.Address().AddrPort.String()
+	if p := m.Address().Path; p != "" {
+		at = p
+	}
+	switch f {
+	case upstream.Overflow:
+		return "too many connections"
+	case upstream.LocalConnectFailed, upstream.Malformed:
+		return "local connection failure '" + at + "'"
+	case upstream.ConnectTimeout:
+		return "connection failure '" + at + "' due to timeout"
+	}
+	return "remote connection failure '" + at + "'"
+}
+
+// OnEOF ends the connection with all that is under way, as Envoy 1.40 does: who says no more is gone, with Dubbo.
+func (c *conn) OnEOF() {
+	c.lose(cxRemoteActive)
+	c.Own(rest{})
+	c.CloseFlushed(flushTime)
+}
+
+// settle goes on with what waited, or ends what has had its time.
+func (c *conn) settle() {
+	switch {
+	case c.gone:
+	case c.leaves && c.active == 0:
+		c.leave()
+		c.Own(rest{})
+		c.CloseFlushed(flushTime)
+	case c.active < maxActive && !c.Over():
+		c.Resume()
+	}
+}
+
+// retire asks the client to go. One that has calls under way hears their answers first.
+func (c *conn) retire() {
+	if !c.leaves {
+		c.leaves = true
+		c.Write(wire.AppendLeave(nil))
+		c.settle()
+	}
+}
+
+// flushTime bounds how long the last answers of a connection may take to leave.
+const flushTime = time.Second
+
+// OnLowWater implements loop.Owner.
+func (c *conn) OnLowWater() { c.settle() }
+
+// OnClosed implements loop.Owner.
+func (c *conn) OnClosed(error) { c.lose(cxRemoteActive) }
+
+// OnConnected implements loop.Owner: it is not for accepted connections.
+func (c *conn) OnConnected() {}
+
+// OnPanic implements loop.Owner.
+func (c *conn) OnPanic(any) { c.end(cxLocalActive) }
+
+// end closes the connection at once.
+func (c *conn) end(row int) {
+	c.lose(row)
+	c.Own(rest{})
+	c.Close()
+}
+
+// lose gives up all that is under way, whose answers nobody will take.
+func (c *conn) lose(row int) {
+	if c.gone {
+		return
+	}
+	for t := c.calls; t != nil; t = c.calls {
+		c.stats.Inc(row)
+		t.Cancel()
+		t.over()
+		c.local.release(t)
+	}
+	c.leave()
+}
+
+// leave takes the connection out of the books, once.
+func (c *conn) leave() {
+	if c.gone {
+		return
+	}
+	c.gone = true
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		c.local.conns = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.gate.Left(time.Duration(c.local.Loop.Nanotime() - c.began))
+}
+
+// call is one that waits for its answer.
+type call struct {
+	upstream.Call
+	conn    *conn
+	stats   *telemetry.Values // of the server that it began with
+	head    wire.Head         // of the request, as the client wrote it
+	cluster *upstream.Cluster
+	member  *upstream.Member
+	next    *call // in conn.calls
+	prev    *call
+	began   int64
+}
+
+// over takes the call out of its connection's books.
+func (t *call) over() {
+	c := t.conn
+	t.stats.Dec(rqActive)
+	c.active--
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else {
+		c.calls = t.next
+	}
+	if t.next != nil {
+		t.next.prev = t.prev
+	}
+	t.stats.Observe(rqTime, uint64(c.local.Loop.Nanotime()-t.began)/uint64(time.Millisecond))
+}
+
+// OnAnswer implements upstream.Caller.
+func (t *call) OnAnswer(h *wire.Head, frame []byte) {
+	c, l := t.conn, t.conn.local
+	t.stats.Inc(rqTwoWay) // Envoy counts those that an endpoint has answered
+	t.stats.Inc(rs)
+	t.stats.Inc(rsDecodingSuccess)
+	status := uint16(200) // as outlier detection has it
+	switch {
+	case h.Status != wire.OK:
+		t.stats.Inc(rsError)
+		status = 500
+	case wire.IsException(h.Serialization, frame[wire.HeadSize:]):
+		t.stats.Inc(rsException)
+	default:
+		t.stats.Inc(rsSuccess)
+	}
+	t.cluster.Report(l.Loop, t.member, upstream.Outcome{Status: status})
+	wire.Renumber(frame, t.head.ID)
+	c.Write(frame)
+	t.over()
+	l.release(t)
+	c.settle()
+}
+
+// OnLost implements upstream.Caller.
+func (t *call) OnLost(f upstream.Failure, _ string) {
+	c, l := t.conn, t.conn.local
+	if f == upstream.Malformed {
+		t.stats.Inc(rsDecodingError)
+	}
+	t.cluster.Report(l.Loop, t.member, upstream.Outcome{Failure: f, TimedOut: f == upstream.ConnectTimeout})
+	c.refuse(&t.head, wire.ServerError, "dubbo upstream request: "+words(f, t.member))
+	t.over()
+	l.release(t)
+	c.settle()
+}
+
+// OnRoom implements upstream.Caller.
+func (t *call) OnRoom() { t.conn.settle() }
+
+// rest is the owner of a connection of which nobody wants to know more.
+type rest struct{}
+
+func (rest) OnData(b []byte) int { return len(b) }
+func (rest) OnEOF()              {}
+func (rest) OnConnected()        {}
+func (rest) OnLowWater()         {}
+func (rest) OnClosed(error)      {}
+func (rest) OnPanic(any)         {}

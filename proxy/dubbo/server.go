@@ -1,0 +1,122 @@
+package dubbo
+
+import (
+	"log/slog"
+	"sync"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/proxy/upstream"
+	"github.com/weftmesh/weft/telemetry"
+	wire "github.com/weftmesh/weft/wire/dubbo"
+)
+
+// Server is a running Dubbo proxy. It is not written to after it was made, but for what it has said.
+type Server struct {
+	config  *config.Dubbo
+	stats   *telemetry.Owner
+	limit   int
+	inbound bool
+	log     *slog.Logger
+	said    sync.Map // serializations that are not read, and of which that was said
+}
+
+// NewServer compiles the Dubbo proxy of a filter chain.
+func NewServer(c *config.Dubbo, l *config.Listener, store *telemetry.Store, log *slog.Logger) *Server {
+	return &Server{config: c, stats: store.Acquire(Stats, "dubbo."+c.StatPrefix+".", telemetry.Tag{Name: "dubbo_prefix", Value: c.StatPrefix}), limit: int(l.BufferLimit), inbound: l.Direction == config.Inbound, log: log}
+}
+
+// unread says once that calls of a serialization are not looked into.
+func (s *Server) unread(of wire.Serialization) {
+	if _, is := s.said.LoadOrStore(of, true); !is {
+		s.log.Warn("calls in a serialization that is not read go by the route that asks for nothing", "serialization", of, "proxy", s.config.StatPrefix)
+	}
+}
+
+// Local is what Dubbo has of one loop.
+type Local struct {
+	Loop     *loop.Loop
+	Clusters upstream.Clusters
+	conns    *conn // all of them, through next and prev
+	spare    *call // through next
+	spares   int
+	reader   wire.Call
+	wish     upstream.Wish
+}
+
+// CloseAll ends the loop's connections at once.
+func (l *Local) CloseAll() {
+	for l.conns != nil {
+		l.conns.end(cxLocalActive)
+	}
+}
+
+// Retire has the connections of a server go on with the one that has taken its place, each from its next call on; nil: there is none, and they end with the calls that are under way.
+func (l *Local) Retire(old, next *Server) {
+	for c := l.conns; c != nil; {
+		after := c.next
+		switch {
+		case c.server != old:
+		case next != nil:
+			c.server, c.stats = next, next.stats.Loop(l.Loop.Index())
+		default:
+			c.retire()
+		}
+		c = after
+	}
+}
+
+// Part asks the clients of all connections to go, or of those of inbound listeners alone.
+func (l *Local) Part(inboundOnly bool) {
+	for c := l.conns; c != nil; {
+		after := c.next
+		if !inboundOnly || c.server.inbound {
+			c.retire()
+		}
+		c = after
+	}
+}
+
+// Connections is the number of downstream connections of the loop.
+func (l *Local) Connections() (n int) {
+	for c := l.conns; c != nil; c = c.next {
+		n++
+	}
+	return n
+}
+
+// keepCalls bounds what a loop keeps for later.
+const keepCalls = 1024
+
+func (l *Local) call() *call {
+	t := l.spare
+	if t == nil {
+		return new(call)
+	}
+	l.spare, t.next = t.next, nil
+	l.spares--
+	return t
+}
+
+func (l *Local) release(t *call) {
+	*t = call{}
+	if l.spares < keepCalls {
+		t.next, l.spare = l.spare, t
+		l.spares++
+	}
+}
+
+// share picks a cluster of a route by weight.
+func share(r *config.DubboRoute, random uint64) *config.WeightedCluster {
+	if len(r.Clusters) == 1 {
+		return &r.Clusters[0]
+	}
+	at := uint32(random % uint64(r.TotalWeight))
+	for i := range r.Clusters {
+		if at < r.Clusters[i].Weight {
+			return &r.Clusters[i]
+		}
+		at -= r.Clusters[i].Weight
+	}
+	return &r.Clusters[len(r.Clusters)-1]
+}

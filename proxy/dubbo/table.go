@@ -1,0 +1,164 @@
+package dubbo
+
+import (
+	"strings"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/match"
+	wire "github.com/weftmesh/weft/wire/dubbo"
+)
+
+// Match finds the route that a call takes, as Envoy 1.40's dubbo_proxy does: services in order, and the routes of each that the call is for; nil: there is none. An argument or an attachment that cannot
+// be read meets no condition, and err says why once somebody has asked for it.
+func Match(services []config.DubboService, c *wire.Call) (found *config.DubboRoute, err error) {
+	q := question{call: c}
+	for i := range services {
+		s := &services[i]
+		if !names(s.Interface, c.Path) || s.Version != "" && s.Version != string(c.Version) || s.Group != "" && !q.attached("group", s.Group) {
+			continue
+		}
+		for k := range s.Routes {
+			if r := &s.Routes[k]; len(c.Method) > 0 && q.meets(r) {
+				return r, nil
+			}
+		}
+	}
+	return nil, q.wrong
+}
+
+// Unread finds the route of calls of which nothing is known: one that asks for nothing; nil: there is none.
+func Unread(services []config.DubboService) *config.DubboRoute {
+	for i := range services {
+		s := &services[i]
+		if s.Interface != "*" || s.Group != "" || s.Version != "" {
+			continue
+		}
+		for k := range s.Routes {
+			if r := &s.Routes[k]; r.Method == nil && len(r.Arguments) == 0 && len(r.Attachments) == 0 {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+// names tells whether a pattern is for an interface. What its star stands for is never empty.
+func names(pattern string, path []byte) bool {
+	switch {
+	case pattern == "*":
+		return len(path) > 0
+	case strings.HasPrefix(pattern, "*"):
+		return len(path) >= len(pattern) && string(path[len(path)-len(pattern)+1:]) == pattern[1:]
+	case strings.HasSuffix(pattern, "*"):
+		return len(path) >= len(pattern) && string(path[:len(pattern)-1]) == pattern[:len(pattern)-1]
+	}
+	return pattern == string(path)
+}
+
+// question is a call that conditions are asked about.
+type question struct {
+	call  *wire.Call
+	wrong error
+	room  [64]byte
+}
+
+// attached tells whether an attachment is there and says that.
+func (q *question) attached(name, want string) bool {
+	v, is := q.attachment(name)
+	return is && string(v) == want
+}
+
+// attachment is what an attachment says, as text.
+func (q *question) attachment(name string) ([]byte, bool) {
+	v, is, err := q.call.Attachment(name)
+	if err != nil {
+		q.wrong = err
+	}
+	if !is || err != nil || v.Kind == wire.Other || v.Kind == wire.Null {
+		return nil, false
+	}
+	return q.text(&v), true
+}
+
+func (q *question) text(v *wire.Value) []byte {
+	if v.Kind == wire.Text {
+		return v.Text
+	}
+	return v.Append(q.room[:0])
+}
+
+func (q *question) meets(r *config.DubboRoute) bool {
+	for i := range r.Attachments {
+		if !q.meetsAttachment(&r.Attachments[i]) {
+			return false
+		}
+	}
+	if r.Method != nil && !match.String(r.Method, q.call.Method) {
+		return false
+	}
+	for i := range r.Arguments {
+		if !q.meetsArgument(&r.Arguments[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (q *question) meetsAttachment(m *config.HeaderMatch) bool {
+	text, is := q.attachment(m.Name)
+	switch {
+	case m.Present:
+		return is != m.Invert
+	case !is && !m.MissingEmpty:
+		return false // whatever Invert says, as with headers
+	case m.Range != nil:
+		n, whole := number(text)
+		return (whole && n >= m.Range.Start && n < m.Range.End) != m.Invert
+	}
+	return match.String(&m.String, text) != m.Invert
+}
+
+func (q *question) meetsArgument(a *config.DubboArgument) bool {
+	if int(a.Index) >= q.call.Parameters() {
+		return false
+	}
+	v, err := q.call.Argument(int(a.Index))
+	if err != nil {
+		q.wrong = err
+		return false
+	}
+	if v.Kind == wire.Null || v.Kind == wire.Other {
+		return false
+	}
+	text := q.text(&v)
+	if a.Range != nil {
+		n, whole := number(text)
+		return whole && n >= a.Range.Start && n < a.Range.End
+	}
+	return a.Exact == "" || string(text) == a.Exact
+}
+
+// number reads a whole number. The least of all is none: nothing that is written by hand is near it.
+func number(text []byte) (n int64, whole bool) {
+	const most = 19 // digits of an int64
+	negative := len(text) > 0 && text[0] == '-'
+	if negative {
+		text = text[1:]
+	}
+	if len(text) == 0 || len(text) > most {
+		return 0, false
+	}
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		if n > (1<<63-1-int64(c-'0'))/10 {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	if negative {
+		n = -n
+	}
+	return n, true
+}
