@@ -80,7 +80,10 @@ func Attach(w Workload, c Config) (err error) {
 		return err
 	}
 	defer set.close() // what is pinned stays
-	return set.pin(w.Pins, &k.kernelMaps)
+	if err := set.pin(w.Pins, &k.kernelMaps); err != nil {
+		return err
+	}
+	return replaceOthers(w)
 }
 
 // attached are the links of one call.

@@ -72,7 +72,7 @@ struct prefix {
 
 // settings are what Go says once, before anything is attached: Config in config.go has the meanings.
 volatile const __u16 outbound_port, inbound_port, names_port;
-volatile const __u8 all_outbound, all_inbound, names, shortcuts, only_ipv4;
+volatile const __u8 all_outbound, all_inbound, names, all_names, shortcuts, only_ipv4;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -244,11 +244,13 @@ static __always_inline int decide(const struct address *to, __u16 port, int stre
 	if (is_owner()) {
 		if (!stream)
 			return 0;
+		if (is_application(to)) // nobody is there: who asks whether connections are captured calls it
+			return SELF;
 		if (is_loopback(to) || is_application(from)) // what has come in goes on from an address of its own
 			return shortcuts ? PROXY : 0;
 		return bpf_map_lookup_elem(&own, to) ? SELF : shortcuts ? PEER : 0;
 	}
-	if (names && port == DNS && (bpf_map_lookup_elem(&resolvers, to)))
+	if (names && port == DNS && (all_names || bpf_map_lookup_elem(&resolvers, to)))
 		return NAMES;
 	if (!stream || is_loopback(to) || bpf_map_lookup_elem(&own, to))
 		return 0;

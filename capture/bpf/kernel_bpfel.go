@@ -79,6 +79,7 @@ const (
 	kernelProgSendmsg6     = "sendmsg6"
 	kernelProgShorten      = "shorten"
 	kernelVarAllInbound    = "all_inbound"
+	kernelVarAllNames      = "all_names"
 	kernelVarAllOutbound   = "all_outbound"
 	kernelVarInboundPort   = "inbound_port"
 	kernelVarNames         = "names"
@@ -170,6 +171,7 @@ type kernelMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelVariableSpecs struct {
 	AllInbound   *ebpf.VariableSpec `ebpf:"all_inbound"`
+	AllNames     *ebpf.VariableSpec `ebpf:"all_names"`
 	AllOutbound  *ebpf.VariableSpec `ebpf:"all_outbound"`
 	InboundPort  *ebpf.VariableSpec `ebpf:"inbound_port"`
 	Names        *ebpf.VariableSpec `ebpf:"names"`
@@ -239,6 +241,7 @@ func (m *kernelMaps) Close() error {
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelVariables struct {
 	AllInbound   *ebpf.Variable `ebpf:"all_inbound"`
+	AllNames     *ebpf.Variable `ebpf:"all_names"`
 	AllOutbound  *ebpf.Variable `ebpf:"all_outbound"`
 	InboundPort  *ebpf.Variable `ebpf:"inbound_port"`
 	Names        *ebpf.Variable `ebpf:"names"`
