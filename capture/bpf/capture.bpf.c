@@ -123,7 +123,7 @@ enum { CAPTURED = 1, LEFT = 2 };
 // wanted has where a socket was to go, by its cookie, until it has a local port; of a socket for datagrams, to the end.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 16384);
 	__type(key, __u64);
 	__type(value, struct place);
 } wanted SEC(".maps");
@@ -131,7 +131,7 @@ struct {
 // flows has it by where the application's end is, which is all that the proxy's end knows.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 16384);
 	__type(key, struct place);
 	__type(value, struct place);
 } flows SEC(".maps");

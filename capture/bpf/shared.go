@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -72,7 +73,8 @@ func leave(pins string) error {
 	if err != nil {
 		return fmt.Errorf("bpf: %w", err)
 	}
-	if len(all) == 1 && all[0].Name() == commonDir {
+	others := slices.ContainsFunc(all, func(one os.DirEntry) bool { return one.IsDir() && one.Name() != commonDir })
+	if !others {
 		if err := os.RemoveAll(filepath.Join(home, commonDir)); err != nil {
 			return fmt.Errorf("bpf: %w", err)
 		}
