@@ -27,9 +27,9 @@ const puppet = "puppet"
 
 // order is one thing to do. Bytes are those of a stream of random numbers, from where the connection's last order has ended.
 type order struct {
-	Do   string // listen, dial, accept, write, read, shut, reset, option, close
+	Do   string // listen, dial, fast, accept, option, write, read, shut, close
 	ID   int    // of the connection
-	At   string // address
+	At   string // address, or which option
 	Port int    // own
 	N    int    // bytes
 	Tell string // of what is read: all, nothing, more
@@ -93,6 +93,13 @@ func dance() {
 			if c, err = d.Dial("tcp", o.At); err == nil {
 				keep(o.ID, c.(*net.TCPConn))
 			}
+		case "fast":
+			var c *net.TCPConn
+			if c, err = dialFast(o.At, o.N); err == nil {
+				keep(o.ID, c)
+			}
+		case "option":
+			err = option(e.c, o.At)
 		case "accept":
 			select {
 			case c := <-accepted:
@@ -143,6 +150,42 @@ func dance() {
 		}
 		enc.Encode(s)
 	}
+}
+
+// dialFast connects by a send that waits for the connection (MSG_FASTOPEN, of which the kernel has no cookie yet): its bytes, which are 0, are sent when a
+// program on what is sent is on the socket already, and past it.
+func dialFast(at string, n int) (*net.TCPConn, error) {
+	to := netip.MustParseAddrPort(at)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), at)
+	defer f.Close()
+	if err := unix.Sendto(fd, make([]byte, n), unix.MSG_FASTOPEN, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}); err != nil {
+		return nil, err
+	}
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
+}
+
+// option sets one by which what is sent is not what it seems: whether the kernel has it or not, the program sees it first.
+func option(c *net.TCPConn, which string) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Control(func(fd uintptr) {
+		switch which {
+		case "tls":
+			unix.SetsockoptString(int(fd), unix.SOL_TCP, unix.TCP_ULP, "tls")
+		case "zerocopy":
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ZEROCOPY, 1)
+		}
+	})
 }
 
 // tell says how much was read, as weft does.
@@ -487,5 +530,33 @@ func TestShortEnds(t *testing.T) {
 	}
 	if is := a[0].state(); is.Short > 3+64<<10/1000 {
 		t.Errorf("nobody hears how much is read: %+v", is)
+	}
+}
+
+// Sockets of which the kernel sends something else than was written, and connections whose writer went on while they were made, have no short cuts.
+func TestShortNever(t *testing.T) {
+	a, b := stages(t, 1)
+	for id, which := range []string{"tls", "zerocopy"} {
+		join(a[0], b[0], id, 0)
+		a[0].must(order{Do: "option", ID: id, At: which})
+		for range 5 {
+			sends(a[0], b[0], id, 100)
+		}
+	}
+	a[0].must(order{Do: "fast", ID: 5, At: "10.55.0.2:80", N: 100})
+	b[0].must(order{Do: "accept", ID: 5})
+	b[0].must(order{Do: "read", ID: 5, N: 100, Tell: "all"})
+	for range 5 {
+		a[0].must(order{Do: "write", ID: 5, N: 100})
+		b[0].must(order{Do: "read", ID: 5, N: 100, Tell: "all"})
+	}
+	if is := a[0].state(); is.Short != 0 {
+		t.Errorf("%+v", is)
+	}
+	join(a[0], b[0], 6, 0)
+	sends(a[0], b[0], 6, 100)
+	sends(a[0], b[0], 6, 100)
+	if is := a[0].state(); is.Short != 1 {
+		t.Errorf("another one: %+v", is)
 	}
 }
