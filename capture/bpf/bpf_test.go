@@ -635,3 +635,24 @@ func TestShortCuts(t *testing.T) {
 		})
 	}
 }
+
+// Options of sockets that are longer than what the kernel shows to programs are set and read as without them: iptables has such.
+func TestLongOptions(t *testing.T) {
+	c := usual()
+	c.ShortCuts = true
+	newWorld(t, c)
+	text := "*filter\n"
+	for port := range 100 {
+		text += fmt.Sprintf("-A OUTPUT -p tcp -m tcp --dport %d -j ACCEPT\n", 1000+port)
+	}
+	set := exec.Command("iptables-legacy-restore")
+	set.Stdin = strings.NewReader(text + "COMMIT\n")
+	if out, err := set.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Cleanup(func() { exec.Command("iptables-legacy", "-F").Run() })
+	out, err := exec.Command("iptables-legacy-save", "-t", "filter").CombinedOutput()
+	if err != nil || strings.Count(string(out), "-A OUTPUT") != 100 {
+		t.Errorf("%v: %s", err, out)
+	}
+}

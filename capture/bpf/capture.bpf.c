@@ -492,12 +492,20 @@ SEC("sockops") int follows(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
+// as_it_was has the kernel take an option that is longer than what it shows to programs. Before Linux 6.5 it fails otherwise (EFAULT): iptables has such.
+static __always_inline int as_it_was(struct bpf_sockopt *ctx)
+{
+	if (ctx->optlen > 4096)
+		ctx->optlen = 0;
+	return 1;
+}
+
 // original answers the proxy's question where a connection was to go that went out, as the kernel does after a REDIRECT. What has come in has the address
 // that it came to.
 SEC("cgroup/getsockopt") int original(struct bpf_sockopt *ctx)
 {
 	if (ctx->optname != SO_ORIGINAL_DST || (ctx->level != SOL_IP && ctx->level != SOL_IPV6) || !ctx->sk)
-		return 1;
+		return as_it_was(ctx);
 	struct bpf_sock *sk = ctx->sk;
 	struct place peer = {chosen(sk->family, sk->dst_ip4, sk->dst_ip6[0], sk->dst_ip6[1], sk->dst_ip6[2], sk->dst_ip6[3]), bpf_ntohs(sk->dst_port), 0};
 	struct place *to = bpf_map_lookup_elem(&flows, &peer);
@@ -575,7 +583,7 @@ SEC("cgroup/setsockopt") int hears(struct bpf_sockopt *ctx)
 {
 	__s32 level = ctx->level, name = ctx->optname;
 	if (!shortcuts || !ctx->sk)
-		return 1;
+		return as_it_was(ctx);
 	if (level == SOL_TLS || (level == SOL_TCP && (name == TCP_ULP || name == TCP_REPAIR)) || (level == SOL_SOCKET && name == SO_ZEROCOPY)) {
 		// What is sent would go in the clear where the kernel encrypts, or as something else than the sender counts on.
 		struct end never = {.way = NEVER};
@@ -585,7 +593,7 @@ SEC("cgroup/setsockopt") int hears(struct bpf_sockopt *ctx)
 		return 1;
 	}
 	if (level != SOL_WEFT || name != WEFT_READ || !is_owner())
-		return 1;
+		return as_it_was(ctx);
 	__u64 *all = ctx->optval;
 	if ((void *)(all + 1) > ctx->optval_end)
 		return 1;
