@@ -27,7 +27,7 @@ const puppet = "puppet"
 
 // order is one thing to do. Bytes are those of a stream of random numbers, from where the connection's last order has ended.
 type order struct {
-	Do   string // listen, dial, fast, accept, option, write, read, shut, close
+	Do   string // listen, dial, fast, accept, option, write, read, anew, shut, close
 	ID   int    // of the connection
 	At   string // address, or which option
 	Port int    // own
@@ -100,6 +100,8 @@ func dance() {
 			}
 		case "option":
 			err = option(e.c, o.At)
+		case "anew":
+			e.all = 0
 		case "accept":
 			select {
 			case c := <-accepted:
@@ -240,11 +242,14 @@ func stages(t *testing.T, pairs int) (here, there []*stage) {
 
 func (s *stage) attach(addr string, short bool) {
 	s.t.Helper()
-	err := Attach(Workload{Cgroup: s.cgroup, NetNS: fmt.Sprintf("/proc/%d/ns/net", s.c.Process.Pid), Pins: s.pins}, Config{OutboundPort: 15001, InboundPort: 15006, Users: []uint32{user},
-		Own: []netip.Addr{netip.MustParseAddr(addr)}, AllOutbound: true, AllInbound: true, ShortCuts: short})
-	if err != nil {
+	if err := s.try(addr, short); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+func (s *stage) try(addr string, short bool) error {
+	return Attach(Workload{Cgroup: s.cgroup, NetNS: fmt.Sprintf("/proc/%d/ns/net", s.c.Process.Pid), Pins: s.pins}, Config{OutboundPort: 15001, InboundPort: 15006, Users: []uint32{user},
+		Own: []netip.Addr{netip.MustParseAddr(addr)}, AllOutbound: true, AllInbound: true, ShortCuts: short})
 }
 
 func newStage(t *testing.T, name string) *stage {
@@ -558,5 +563,56 @@ func TestShortNever(t *testing.T) {
 	sends(a[0], b[0], 6, 100)
 	if is := a[0].state(); is.Short != 1 {
 		t.Errorf("another one: %+v", is)
+	}
+}
+
+// While programs are attached anew, with and without short cuts, on either side, and taken off, what is sent comes as it was sent; and so it does when a reader begins
+// to count anew, as the next process after a hot restart does.
+func TestShortWhileChanging(t *testing.T) {
+	a, b := stages(t, 1)
+	join(a[0], b[0], 1, 40001)
+	changed := make(chan error, 1)
+	go func() {
+		var errs []error
+		for i := range 12 {
+			s, addr := a[0], "10.55.0.1"
+			if i%2 == 1 {
+				s, addr = b[0], "10.55.0.2"
+			}
+			if i%3 == 2 && s == a[0] { // the other one would have to begin to listen anew
+				errs = append(errs, Detach(s.pins))
+			} else {
+				errs = append(errs, s.try(addr, i%3 == 0))
+			}
+		}
+		errs = append(errs, a[0].try("10.55.0.1", true), b[0].try("10.55.0.2", true))
+		changed <- errors.Join(errs...)
+	}()
+	for waiting := true; waiting; {
+		select {
+		case err := <-changed:
+			if err != nil {
+				t.Error(err)
+			}
+			waiting = false
+		default:
+			sends(a[0], b[0], 1, 900)
+			sends(b[0], a[0], 1, 2500)
+		}
+	}
+	join(a[0], b[0], 2, 40002)
+	for range 100 { // more than a window's worth
+		sends(a[0], b[0], 2, 900)
+	}
+	before := a[0].state()
+	if before.Short == 0 {
+		t.Errorf("%+v", before)
+	}
+	b[0].must(order{Do: "anew", ID: 2})
+	for range 200 {
+		sends(a[0], b[0], 2, 900)
+	}
+	if after := a[0].state(); after.Short > before.Short+1 { // one before it is told
+		t.Errorf("a reader that counts anew: %+v, %+v", before, after)
 	}
 }
