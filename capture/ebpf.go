@@ -14,10 +14,16 @@ import (
 // pinsBelow is where programs are kept that capture, by the network namespace that they are of.
 const pinsBelow = "/sys/fs/bpf/weft-capture"
 
+// ErrPrograms is that programs cannot do what settings want, which rules can.
+var ErrPrograms = errors.New("leave it out, or take iptables or nftables")
+
 // pins is the folder of the namespace that we are in.
-func pins() (string, error) {
+func pins() (string, error) { return pinsOf("/proc/thread-self/ns/net") }
+
+// pinsOf is that of another one.
+func pinsOf(ns string) (string, error) {
 	var s unix.Stat_t
-	if err := unix.Stat("/proc/thread-self/ns/net", &s); err != nil {
+	if err := unix.Stat(ns, &s); err != nil {
 		return "", fmt.Errorf("the network namespace: %w", err)
 	}
 	return filepath.Join(pinsBelow, fmt.Sprint(s.Ino)), nil
@@ -28,10 +34,10 @@ func (o Options) programs() (c bpf.Config, err error) {
 	s := o.Settings
 	for what, is := range map[string]bool{
 		"ISTIO_OUTBOUND_OWNER_GROUPS and _EXCLUDE": !s.Groups.All || len(s.ExcludedGroups) > 0, "--istio-exclude-interfaces": len(s.ExcludedInterfaces) > 0, "--kube-virt-interfaces": len(s.VirtualInterfaces) > 0,
-		"--capture-all-dns": s.AllDNS, "--drop-invalid": s.DropInvalid,
+		"--drop-invalid": s.DropInvalid,
 	} {
 		if is {
-			return c, fmt.Errorf("--backend ebpf does nothing with %s: leave it out, or take iptables or nftables", what)
+			return c, fmt.Errorf("--backend ebpf does nothing with %s: %w", what, ErrPrograms)
 		}
 	}
 	addresses, err := hostAddresses()
@@ -46,7 +52,7 @@ func (o Options) programs() (c bpf.Config, err error) {
 		c.LeftInboundPorts = append(c.LeftInboundPorts, s.ExcludedInboundPorts...)
 	}
 	if s.DNS {
-		c.NamesPort, c.Resolvers = DNSPort, s.Resolvers
+		c.NamesPort, c.AllNames, c.Resolvers = DNSPort, s.AllDNS, s.Resolvers
 	}
 	for _, ip := range addresses {
 		if !ip.IsLoopback() {
@@ -90,6 +96,26 @@ func cleanPrograms() (bool, error) {
 		return false, nil
 	}
 	return true, bpf.Detach(dir)
+}
+
+// ByPrograms says whether programs capture in the network namespace that we are in, or some of them are there.
+func ByPrograms() bool {
+	dir, err := pins()
+	if err == nil {
+		_, err = os.Stat(dir)
+	}
+	return err == nil
+}
+
+// Forget takes away programs that have captured in a network namespace that is about to go, and those of namespaces and cgroups that have gone. That there are none
+// is no error, nor is a path that leads nowhere. Rules go with their namespace.
+func Forget(ns string) error {
+	if dir, err := pinsOf(ns); err == nil {
+		if err := bpf.Detach(dir); err != nil {
+			return err
+		}
+	}
+	return bpf.Sweep(pinsBelow)
 }
 
 // checkPrograms says whether programs capture.

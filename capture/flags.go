@@ -57,7 +57,7 @@ func Flags() []Flag {
 		{Name: "log_as_json", Bool: true, Harmless: "what is done is said in few lines"},
 		{Name: "backend", Default: BackendAuto, Usage: "`auto`, iptables, nftables or ebpf, which wants --cgroup"},
 		{Name: "cgroup", Usage: "`folder` of the workload's cgroup (v2), for --backend ebpf: of the application and of the proxy"},
-		{Name: "short-cuts", Bool: true, Usage: "with --backend ebpf: what the application sends to the proxy goes from socket to socket"},
+		{Name: "short-cuts", Bool: true, Usage: "with --backend ebpf: what is sent to the proxy by the application, and by proxies of other workloads of this machine that have short cuts, too, goes from socket to socket"},
 		{Name: "output", Default: FormTable, Usage: "`form` in which plan and check answer: table; iptables or nft (plan); json (check)"},
 	}
 }

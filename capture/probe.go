@@ -35,6 +35,7 @@ func Probe(o Options) error {
 		c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
 		return err
 	}}
+	lc.SetMultipathTCP(false) // programs hand connections to sockets of one path
 	for _, port := range []uint16{o.ProxyPort, o.InboundPort} {
 		l, err := lc.Listen(ctx, "tcp4", netip.AddrPortFrom(from, port).String())
 		if err != nil {
@@ -88,6 +89,8 @@ func originalPort(c *net.TCPConn) (port uint16, err error) {
 		var m *unix.IPv6Mreq
 		if m, err = unix.GetsockoptIPv6Mreq(int(fd), unix.IPPROTO_IP, unix.SO_ORIGINAL_DST); err == nil {
 			port = uint16(m.Multiaddr[2])<<8 | uint16(m.Multiaddr[3])
+		} else if own, is := c.LocalAddr().(*net.TCPAddr); is { // by programs, what comes in keeps both its addresses
+			port, err = uint16(own.Port), nil
 		}
 	})
 	return port, err

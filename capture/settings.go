@@ -124,7 +124,7 @@ type Options struct {
 	Settings
 	Backend   string // BackendAuto, BackendIPTables, BackendNFTables or BackendEBPF
 	Cgroup    string // of the application and its proxy, for BackendEBPF: its folder in the unified hierarchy
-	ShortCuts bool   // with BackendEBPF: what is sent to the proxy within the workload goes from socket to socket
+	ShortCuts bool   // with BackendEBPF: what is sent to the proxy by whoever is on this machine and captured so goes from socket to socket
 	Binary    string // of iptables: "legacy", "nft", or empty for the one that has rules
 	Namespace string // path of the network namespace, if it is not our own
 	OwnLock   bool   // iptables-legacy locks the namespace and not the host

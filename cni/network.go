@@ -1,6 +1,7 @@
 package cni
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,15 +15,34 @@ import (
 // errSettings is what is wrong with what a pod says.
 var errSettings = errors.New("what is to be captured")
 
-// Capture has the traffic of a network namespace captured, as a pod wants it, and says by which means. What is captured so already stays as it is. backend is
-// one of capture's, or empty.
-func Capture(path string, w *Wanted, backend string) (string, error) {
+// Means are those by which a node captures.
+type Means struct {
+	Backend   string // one of capture's; empty: auto
+	ShortCuts bool   // with programs (ebpf): sidecars of the node have short cuts to each other, and their applications to them
+	Cgroups   string // where the node's control groups are, for programs; empty: Cgroups
+	UID       string // the pod's identity, as its kubelet has it, for programs
+}
+
+// Capture has the traffic of a network namespace captured, as a pod wants it, and says by which means. What is captured so already stays as it is. Where programs
+// are asked for and cannot do it, rules do, and it says why.
+func Capture(path string, w *Wanted, m Means) (string, error) {
 	return within(path, func() (string, error) {
-		o, err := w.options(backend)
+		o, err := w.options(m)
 		if err != nil {
 			return "", err
 		}
+		without := ""
+		if o.Backend == capture.BackendEBPF {
+			if o.Cgroup, err = PodCgroup(cmp.Or(m.Cgroups, Cgroups), m.UID); err != nil {
+				without, o.Backend = fmt.Sprintf(" (not by ebpf: %v)", err), capture.BackendAuto
+			}
+		}
 		why, err := capture.Apply(o)
+		if errors.Is(err, capture.ErrPrograms) {
+			without, o.Backend = fmt.Sprintf(" (not by ebpf: %v)", err), capture.BackendAuto
+			why, err = capture.Apply(o)
+		}
+		why += without
 		if err != nil {
 			return "", fmt.Errorf("its traffic is not captured, so that it is not started: %w", err)
 		}
@@ -35,13 +55,20 @@ func Capture(path string, w *Wanted, backend string) (string, error) {
 }
 
 // Check says what is not captured in a network namespace, as a pod wants it.
-func Check(path string, w *Wanted, backend string) (string, error) {
+func Check(path string, w *Wanted, m Means) (string, error) {
 	return within(path, func() (string, error) {
-		o, err := w.options(backend)
+		o, err := w.options(m)
 		if err != nil {
 			return "", err
 		}
+		programs := o.Backend == capture.BackendEBPF && capture.ByPrograms()
+		if o.Backend == capture.BackendEBPF && !programs { // rules have carried on
+			o.Backend = capture.BackendAuto
+		}
 		r, err := capture.Check(o)
+		if programs {
+			r.Held = "" // whether the proxy listens is not for capture to say
+		}
 		if err == nil && !r.OK() {
 			err = fmt.Errorf("its traffic is not captured as it should be: %+v", r.Difference)
 		}
@@ -51,7 +78,7 @@ func Check(path string, w *Wanted, backend string) (string, error) {
 
 // options are what is captured and by which means. Of what a pod's arguments say only the settings count: neither the namespace, nor the program, nor
 // that nothing is to be done is for a pod to say to a node.
-func (w *Wanted) options(backend string) (capture.Options, error) {
+func (w *Wanted) options(m Means) (capture.Options, error) {
 	h, err := capture.ThisHost()
 	if err != nil {
 		return capture.Options{}, err
@@ -62,10 +89,7 @@ func (w *Wanted) options(backend string) (capture.Options, error) {
 	if err != nil {
 		return capture.Options{}, fmt.Errorf("%w is not good in the container %s: %w", errSettings, ValidationName, err)
 	}
-	o := capture.Options{Settings: said.Settings, Warnings: said.Warnings, Backend: backend, OwnLock: true}
-	if backend == "" {
-		o.Backend = capture.BackendAuto
-	}
+	o := capture.Options{Settings: said.Settings, Warnings: said.Warnings, Backend: cmp.Or(m.Backend, capture.BackendAuto), ShortCuts: m.ShortCuts, OwnLock: true}
 	o.AllDNS = o.DNS
 	return o, nil
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
 	"github.com/containernetworking/cni/pkg/version"
+
+	"github.com/weftmesh/weft/capture"
 )
 
 // Name is the program's by which it is the plugin, and the plugin's type in a network's configuration.
@@ -37,6 +39,8 @@ type Config struct {
 	Kubeconfig        string   `json:"kubeconfig"`        // path of the file by which the API server is asked
 	ExcludeNamespaces []string `json:"excludeNamespaces"` // whose pods are left alone, and not asked for
 	Backend           string   `json:"backend,omitempty"` // as capture's; empty: auto
+	ShortCuts         bool     `json:"shortCuts,omitempty"`
+	Cgroups           string   `json:"cgroups,omitempty"` // as of Means
 
 	previous json.RawMessage // the result of the plugins before, as it came
 }
@@ -66,7 +70,7 @@ func readConfig(text []byte) (*Config, error) {
 // stderr, which runtimes log.
 func Run(stdout, stderr io.Writer) int {
 	p := plugin{stdout, stderr}
-	err := skel.PluginMainFuncsWithError(skel.CNIFuncs{Add: p.add, Check: p.check, Del: func(*skel.CmdArgs) error { return nil }, GC: func(*skel.CmdArgs) error { return nil }, Status: p.status},
+	err := skel.PluginMainFuncsWithError(skel.CNIFuncs{Add: p.add, Check: p.check, Del: p.del, GC: func(*skel.CmdArgs) error { return nil }, Status: p.status},
 		version.PluginSupports(Versions...), "weft-cni captures the traffic of pods that have a sidecar; it is called by container runtimes, behind the plugin that gives pods their network, and set up by weft node")
 	if err != nil {
 		json.NewEncoder(stdout).Encode(struct { // as the specification has it, which wants the version, too
@@ -78,7 +82,7 @@ func Run(stdout, stderr io.Writer) int {
 	return 0
 }
 
-// plugin carries commands out. DEL and GC have nothing to do: what is captured goes with the pod's namespace.
+// plugin carries commands out. GC has nothing to do: rules go with the pod's namespace, and each DEL takes away all programs whose pods have gone.
 type plugin struct{ stdout, stderr io.Writer }
 
 // add captures, and passes on what the plugins before have said.
@@ -99,6 +103,14 @@ func (p plugin) add(a *skel.CmdArgs) error {
 	}
 	_, err = p.stdout.Write(append(c.previous, '\n'))
 	return err
+}
+
+// del takes programs away that have captured. Neither the configuration nor the API server is asked: pods end whatever has become of those.
+func (p plugin) del(a *skel.CmdArgs) error {
+	if err := capture.Forget(a.Netns); err != nil {
+		return types.NewError(codeCapture, "weft-cni: what has captured the pod's traffic is not taken away: "+err.Error(), "")
+	}
+	return nil
 }
 
 // check says what is not as add has left it.
@@ -125,7 +137,7 @@ func (p plugin) status(a *skel.CmdArgs) error {
 }
 
 // each finds out which pod it is and what it wants, and has that done in its namespace. Without a name it is no pod of Kubernetes.
-func (p plugin) each(a *skel.CmdArgs, c *Config, do func(path string, w *Wanted, backend string) (string, error)) (name, why string, err error) {
+func (p plugin) each(a *skel.CmdArgs, c *Config, do func(path string, w *Wanted, m Means) (string, error)) (name, why string, err error) {
 	said := map[string]string{}
 	for one := range strings.SplitSeq(a.Args, ";") {
 		key, value, _ := strings.Cut(one, "=")
@@ -156,7 +168,7 @@ func (p plugin) each(a *skel.CmdArgs, c *Config, do func(path string, w *Wanted,
 	if w == nil {
 		return name, "is not captured: " + not, nil
 	}
-	if why, err = do(a.Netns, w, c.Backend); err != nil {
+	if why, err = do(a.Netns, w, Means{c.Backend, c.ShortCuts, c.Cgroups, said["K8S_POD_UID"]}); err != nil {
 		code := codeCapture
 		if errors.Is(err, errSettings) {
 			code = codePod

@@ -1,6 +1,7 @@
 package cni
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -60,6 +61,9 @@ type ended struct {
 		ExitCode int `json:"exitCode"`
 	} `json:"terminated"`
 }
+
+// Identity is the pod's, as its kubelet has it: of a pod of the node's own file, that of the file.
+func (p *Pod) Identity() string { return cmp.Or(p.Metadata.Annotations[staticPod], p.Metadata.UID) }
 
 // Wanted is what a pod wants to be captured: a command line of istio-iptables, and the variables that complete it.
 type Wanted struct {

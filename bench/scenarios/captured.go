@@ -64,20 +64,23 @@ type passed struct {
 	resident       float64 // of the larger one, MB
 }
 
-// capturing has the kernel bring a namespace's traffic to its sidecar, and says in which cgroup processes have to be for that; nil: in any.
+// capturing has the kernel bring a namespace's traffic to its sidecar. Before that it says in which cgroup processes have to be for it; nil: in any.
 type capturing interface {
-	capture(ctx context.Context, at *ground.Plot) (cgroup *os.File, err error)
+	group(at *ground.Plot) (cgroup *os.File, err error)
+	capture(ctx context.Context, at *ground.Plot) error
 }
 
 // rules capture as Istio does, by weft that was built with this, for whoever is measured.
 type rules struct{ *Stage }
 
-func (r rules) capture(ctx context.Context, at *ground.Plot) (*os.File, error) {
+func (r rules) group(*ground.Plot) (*os.File, error) { return nil, nil }
+
+func (r rules) capture(ctx context.Context, at *ground.Plot) error {
 	out, err := exec.CommandContext(ctx, r.Weft, "capture", "apply", "--network-namespace", at.Path(), "-i", "*", "-b", "*", "-d", "15090,15021,15020").CombinedOutput()
 	if err != nil {
-		return nil, fmt.Errorf("scenarios: capturing the traffic of %s: %w: %s", at.Name, err, out)
+		return fmt.Errorf("scenarios: capturing the traffic of %s: %w: %s", at.Name, err, out)
 	}
-	return nil, nil
+	return nil
 }
 
 // pass measures once.
@@ -103,8 +106,17 @@ func (k captured) pass(ctx context.Context, s *Stage, c rivals.Contestant, by ca
 	if err := shared(dir); err != nil {
 		return one, err
 	}
+	groups := map[*ground.Plot]*os.File{}
+	for _, at := range []*ground.Plot{client, server} {
+		if groups[at], err = by.group(at); err != nil {
+			return one, err
+		}
+		if groups[at] != nil {
+			defer groups[at].Close()
+		}
+	}
 	said := make(chan []byte, 1)
-	answers, err := proc.Start(ctx, proc.Command{Path: s.self, Args: []string{"-role", OpenUpstreamRole}, Stdout: said, CPUs: []int{s.loadCPU}, Enter: server.Enter, Env: childEnv})
+	answers, err := proc.Start(ctx, proc.Command{Path: s.self, Args: []string{"-role", OpenUpstreamRole}, Stdout: said, CPUs: []int{s.loadCPU}, Enter: server.Enter, Cgroup: groups[server], Env: childEnv})
 	if err != nil {
 		return one, err
 	}
@@ -125,25 +137,21 @@ func (k captured) pass(ctx context.Context, s *Stage, c rivals.Contestant, by ca
 		one.wrong = "without a mesh: " + one.wrong
 		return one, nil
 	}
-	var cgroup *os.File // the client's
 	for _, side := range []struct {
 		at   *ground.Plot
 		text string
 	}{{server, inboundText(ports.HTTP)}, {client, outboundText(server, ports.HTTP)}} {
-		if cgroup, err = by.capture(ctx, side.at); err != nil {
+		if err := by.capture(ctx, side.at); err != nil {
 			return one, err
 		}
-		if cgroup != nil {
-			defer cgroup.Close()
-		}
-		p, err := s.sidecar(ctx, c, side.at, cgroup, dir, strings.ReplaceAll(side.text, "@DIR@", dir))
+		p, err := s.sidecar(ctx, c, side.at, groups[side.at], dir, strings.ReplaceAll(side.text, "@DIR@", dir))
 		if err != nil {
 			return one, err
 		}
 		defer p.Stop(nil)
 		spec.Watch = append(spec.Watch, p.PID())
 	}
-	if one.through, err = s.loadIn(ctx, client, cgroup, spec); err != nil {
+	if one.through, err = s.loadIn(ctx, client, groups[client], spec); err != nil {
 		return one, err
 	}
 	one.wrong = judge(spec, one.through, false)

@@ -101,7 +101,7 @@ func All() []Scenario {
 			{"added to the median", "µs", []Target{of("envoy", 0.6)}},
 			{"added to the p99", "µs", []Target{of("envoy", 0.6)}},
 		}, captured{rate: 1000, conns: 16}},
-		{"sidecars-short-cuts", "The same, captured by programs, what the application sends its proxy going from socket to socket", []Measure{
+		{"sidecars-short-cuts", "The same, captured by programs, what is sent to a proxy going from socket to socket", []Measure{
 			{"median beside the same without", "×", []Target{atMost(0.85)}},
 			{"median", "µs", nil},
 			{"p99 beside the same without", "×", nil},

@@ -16,11 +16,11 @@ import (
 type Workload struct {
 	Cgroup string // its folder in the unified hierarchy (v2): of the application and of the proxy
 	NetNS  string // its network namespace, such as /proc/PID/ns/net
-	Pins   string // the folder of a BPF file system that has what is attached, and outlives us; made here
+	Pins   string // the folder of a BPF file system that has what is attached, and outlives us; made here. Workloads with short cuts to each other have theirs in one folder
 }
 
-// kept are the maps that one set of programs hands to the next, so that nobody who is about to be connected, or who listens, is forgotten.
-var kept = []string{"wanted", "flows", "listeners"}
+// kept are the maps that one set of programs hands to the next, so that nobody who is about to be connected, who listens, or who has a short cut, is forgotten.
+var kept = []string{"wanted", "flows", "listeners", "ends"}
 
 // Attach has the kernel capture a workload, from now on and until Detach; whoever has called it may end. What was attached to it by an earlier call is
 // replaced: there is no moment at which nothing is captured. A workload is captured as a whole, or, with an error, as before.
@@ -38,7 +38,25 @@ func Attach(w Workload, c Config) (err error) {
 	if err := c.constants(&parts); err != nil {
 		return err
 	}
+	if err := makeHome(w.Pins); err != nil {
+		return err
+	}
 	replaced := map[string]*ebpf.Map{}
+	defer func() { closeAll(replaced) }()
+	if c.ShortCuts {
+		if replaced, err = share(w.Pins, spec); err != nil {
+			return err
+		}
+		defer func() {
+			if err != nil {
+				os.Remove(w.Pins) // which it lets us do if there is nothing in it
+			}
+		}()
+	} else {
+		for _, name := range []string{"senders", "sockets", "reads"} {
+			spec.Maps[name].MaxEntries = 1 // nobody is put into them
+		}
+	}
 	for _, name := range kept {
 		m, err := ebpf.LoadPinnedMap(filepath.Join(w.Pins, name), nil)
 		if errors.Is(err, os.ErrNotExist) {
@@ -47,7 +65,6 @@ func Attach(w Workload, c Config) (err error) {
 		if err != nil {
 			return fmt.Errorf("bpf: what is attached: %s: %w: take it off first (weft capture clean)", name, err)
 		}
-		defer m.Close()
 		replaced[name] = m
 	}
 	var k kernelObjects
@@ -63,7 +80,10 @@ func Attach(w Workload, c Config) (err error) {
 		return err
 	}
 	defer set.close() // what is pinned stays
-	return set.pin(w.Pins, &k.kernelMaps)
+	if err := set.pin(w.Pins, &k.kernelMaps); err != nil {
+		return err
+	}
+	return replaceOthers(w)
 }
 
 // attached are the links of one call.
@@ -89,10 +109,8 @@ func attach(w Workload, k *kernelObjects, shortCuts bool) (set attached, err err
 		}
 	}()
 	if shortCuts {
-		for _, of := range []*ebpf.Map{k.Proxies, k.Applications} {
-			if err := link.RawAttachProgram(link.RawAttachProgramOptions{Target: of.FD(), Program: k.Shorten, Attach: ebpf.AttachSkMsgVerdict}); err != nil {
-				return set, fmt.Errorf("bpf: short cuts: %w", explained(err))
-			}
+		if err := link.RawAttachProgram(link.RawAttachProgramOptions{Target: k.Senders.FD(), Program: k.Shorten, Attach: ebpf.AttachSkMsgVerdict}); err != nil {
+			return set, fmt.Errorf("bpf: short cuts: %w", explained(err))
 		}
 	}
 	for _, one := range []struct {
@@ -100,6 +118,7 @@ func attach(w Workload, k *kernelObjects, shortCuts bool) (set attached, err err
 		attach  ebpf.AttachType
 		program *ebpf.Program
 	}{
+		{"hears", ebpf.AttachCGroupSetsockopt, k.Hears},
 		{"follows", ebpf.AttachCGroupSockOps, k.Follows},
 		{"original", ebpf.AttachCGroupGetsockopt, k.Original},
 		{"recvmsg4", ebpf.AttachCGroupUDP4Recvmsg, k.Recvmsg4},
@@ -129,25 +148,34 @@ func attach(w Workload, k *kernelObjects, shortCuts bool) (set attached, err err
 	return append(set, named{"inbound", l}), nil
 }
 
-// pin has the file system keep what is attached, in the place of what it has kept before.
-func (a attached) pin(dir string, m *kernelMaps) error {
-	there := dir
+// makeHome makes the folder that workloads' folders are in.
+func makeHome(pins string) error {
+	home := filepath.Dir(pins)
+	there := home
 	for _, err := os.Stat(there); err != nil && there != filepath.Dir(there); _, err = os.Stat(there) {
 		there = filepath.Dir(there)
 	}
 	if !isBPF(there) {
-		return fmt.Errorf("bpf: %w: %s is in no BPF file system: mount one (mount -t bpf bpf /sys/fs/bpf)", ErrUnsupported, dir)
+		return fmt.Errorf("bpf: %w: %s is in no BPF file system: mount one (mount -t bpf bpf /sys/fs/bpf)", ErrUnsupported, pins)
 	}
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return fmt.Errorf("bpf: %w", err)
+	}
+	return nil
+}
+
+// pin has the file system keep what is attached, in the place of what it has kept before.
+func (a attached) pin(dir string, m *kernelMaps) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("bpf: %w", err)
 	}
-	for name, one := range map[string]*ebpf.Map{"wanted": m.Wanted, "flows": m.Flows, "listeners": m.Listeners} {
+	for name, one := range map[string]*ebpf.Map{"wanted": m.Wanted, "flows": m.Flows, "listeners": m.Listeners, "ends": m.Ends} {
 		if err := one.Pin(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrExist) {
 			return fmt.Errorf("bpf: %w", err)
 		}
 	}
 	// These are each set's own. A map of sockets has its programs as long as somebody holds it by a file or a name.
-	for name, one := range map[string]*ebpf.Map{"counted": m.Counted, "proxies": m.Proxies, "applications": m.Applications} {
+	for name, one := range map[string]*ebpf.Map{"counted": m.Counted, "senders": m.Senders} {
 		path := filepath.Join(dir, name)
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("bpf: %w", err)
@@ -215,10 +243,7 @@ func Detach(pins string) error {
 			}
 		}
 	}
-	if err := os.Remove(pins); err != nil {
-		return fmt.Errorf("bpf: %w", err)
-	}
-	return nil
+	return leave(pins)
 }
 
 // isBPF tells whether a folder is of a BPF file system.
@@ -238,7 +263,7 @@ func explained(err error) error {
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%w: %w: it wants CAP_BPF, CAP_NET_ADMIN and, of older kernels, CAP_SYS_ADMIN", ErrUnsupported, err)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, ebpf.ErrNotSupported):
-		return fmt.Errorf("%w: %w: it wants Linux 5.9 or newer with CONFIG_CGROUP_BPF, and a cgroup of the unified hierarchy", ErrUnsupported, err)
+		return fmt.Errorf("%w: %w: it wants Linux 5.10 or newer with CONFIG_CGROUP_BPF, and a cgroup of the unified hierarchy", ErrUnsupported, err)
 	}
 	return err
 }

@@ -55,6 +55,12 @@ func TestMain(m *testing.M) {
 	case outside:
 		dial()
 		return
+	case puppet:
+		if err := errors.Join(syscall.Setgid(user), syscall.Setuid(user)); err != nil {
+			panic(err)
+		}
+		dance()
+		return
 	}
 	if os.Geteuid() != 0 {
 		fmt.Fprintln(os.Stderr, "capture by BPF is tested as root: programs are loaded, and a cgroup and a network namespace are made")
@@ -196,7 +202,7 @@ func serve() {
 			go func() {
 				defer c.Close()
 				fmt.Fprintln(c, what(c.(*net.TCPConn)))
-				io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c}) // by read and write, as weft does: see capture.bpf.c on splice
+				echo(c.(*net.TCPConn))
 			}()
 		}
 	}
@@ -237,6 +243,22 @@ func serve() {
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		from, at, _ := strings.Cut(lines.Text(), ">")
 		enc.Encode(firstFrom(from, at))
+	}
+}
+
+// echo sends back what comes, and tells of it as weft does.
+func echo(c *net.TCPConn) {
+	b, all := make([]byte, 32<<10), uint64(0)
+	for {
+		n, err := c.Read(b)
+		if err != nil {
+			return
+		}
+		all += uint64(n)
+		tell(c, all)
+		if _, err := c.Write(b[:n]); err != nil {
+			return
+		}
 	}
 }
 
@@ -505,7 +527,7 @@ func TestProxyGoesAndComes(t *testing.T) {
 	w.start()
 	w.want("in when it has come back", away.ask(pod+":8080"), "in to 10.9.8.7:8080 from 10.9.8.1")
 	s, err := Look(pins)
-	if err != nil || !s.Whole || !s.Listens || s.In != 2 || s.Refused != 2 || s.Out != 1 {
+	if err != nil || !s.Whole || !s.Listens || s.In != 2 || s.Refused < 2 || s.Out != 1 {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
@@ -600,14 +622,37 @@ func TestShortCuts(t *testing.T) {
 			}
 			defer peer.Close()
 			peer.SetDeadline(time.Now().Add(deadline))
-			io.WriteString(peer, "and back\n")
 			r := bufio.NewReader(peer)
 			r.ReadString('\n')
-			line, err := r.ReadString('\n')
-			w.want(fmt.Sprint("what came back ", err), line, "and back\n")
-			if s, err := Look(pins); err != nil || (s.Shortened > 0) != short {
+			for range 2 { // the first one is what is told of
+				io.WriteString(peer, "and back\n")
+				line, err := r.ReadString('\n')
+				w.want(fmt.Sprint("what came back ", err), line, "and back\n")
+			}
+			if s, err := Look(pins); err != nil || (s.Short > 0) != short {
 				t.Errorf("%+v, %v", s, err)
 			}
 		})
+	}
+}
+
+// Options of sockets that are longer than what the kernel shows to programs are set and read as without them: iptables has such.
+func TestLongOptions(t *testing.T) {
+	c := usual()
+	c.ShortCuts = true
+	newWorld(t, c)
+	text := "*filter\n"
+	for port := range 100 {
+		text += fmt.Sprintf("-A OUTPUT -p tcp -m tcp --dport %d -j ACCEPT\n", 1000+port)
+	}
+	set := exec.Command("iptables-legacy-restore")
+	set.Stdin = strings.NewReader(text + "COMMIT\n")
+	if out, err := set.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Cleanup(func() { exec.Command("iptables-legacy", "-F").Run() })
+	out, err := exec.Command("iptables-legacy-save", "-t", "filter").CombinedOutput()
+	if err != nil || strings.Count(string(out), "-A OUTPUT") != 100 {
+		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -1,7 +1,7 @@
 //go:build ignore
 
 // What the kernel does with a workload's connections, in the place of rules: the programs of capture/bpf. They use the kernel's stable contexts alone
-// (linux/bpf.h), so that they need nobody's structures and run wherever the program types exist (Linux 5.9, of the short cuts 5.10).
+// (linux/bpf.h), so that they need nobody's structures and run wherever the program types exist (Linux 5.10).
 
 #include <linux/bpf.h>
 #include <linux/in.h>
@@ -15,7 +15,20 @@
 #define SOL_IPV6 41
 #define SO_ORIGINAL_DST 80 // of IPv6, too: IP6T_SO_ORIGINAL_DST
 #define DNS 53
+#define SOL_TCP 6
+#define SOL_TLS 282
+#define SOL_SOCKET 1
+#define SO_ZEROCOPY 60
+#define TCP_REPAIR 19
+#define TCP_ULP 31
 #define TCP_CLOSE 7
+
+// How a reader says how much it has read, by setsockopt with a number of 64 bits: proxy/loop has the same two.
+#define SOL_WEFT 0x57454654
+#define WEFT_READ 1
+
+// WINDOW is how many bytes may lie in a reader's queue that came by a short cut. The kernel itself has no bound for those (Linux 6.18).
+#define WINDOW (64 << 10)
 
 // address is one of either family; IPv4 is mapped into IPv6. Words are in network order.
 struct address {
@@ -29,12 +42,26 @@ struct place {
 	__u16 why;  // of a flow: what is to be done with it
 };
 
-// OUT goes to the proxy, NAMES asks it for names, SELF is the proxy that calls the workload's own address, and PROXY the proxy that talks with the application.
-enum { OUT = 1, NAMES = 2, SELF = 3, PROXY = 4 };
+// OUT goes to the proxy, NAMES asks it for names, SELF is the proxy that calls the workload's own address, PROXY the proxy that talks with the application, and
+// PEER the proxy that calls somebody else, who may be another proxy of this node.
+enum { OUT = 1, NAMES = 2, SELF = 3, PROXY = 4, PEER = 5 };
 
-// pair is a connection as one of its ends sees it.
+// pair is a connection as one of its ends sees it. Addresses do not tell connections apart on a node, where networks may overlap; the numbers by which both
+// ends have begun to count do, which only those know who have shaken hands with each other.
 struct pair {
 	struct place local, remote;
+	__u32 local_first, remote_first; // sequence numbers
+};
+
+// How what is sent goes.
+enum { LONG = 0, SHORT = 1, NEVER = 2 };
+
+// end is what is known of a socket that may have a short cut.
+struct end {
+	struct pair peer; // the connection as the other end sees it
+	__u64 sent;       // bytes, by whichever way
+	__u32 way;
+	__u32 pad;
 };
 
 // prefix is a key of a range.
@@ -45,7 +72,7 @@ struct prefix {
 
 // settings are what Go says once, before anything is attached: Config in config.go has the meanings.
 volatile const __u16 outbound_port, inbound_port, names_port;
-volatile const __u8 all_outbound, all_inbound, names, shortcuts, only_ipv4;
+volatile const __u8 all_outbound, all_inbound, names, all_names, shortcuts, only_ipv4;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -96,7 +123,7 @@ enum { CAPTURED = 1, LEFT = 2 };
 // wanted has where a socket was to go, by its cookie, until it has a local port; of a socket for datagrams, to the end.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 16384);
 	__type(key, __u64);
 	__type(value, struct place);
 } wanted SEC(".maps");
@@ -104,7 +131,7 @@ struct {
 // flows has it by where the application's end is, which is all that the proxy's end knows.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 16384);
 	__type(key, struct place);
 	__type(value, struct place);
 } flows SEC(".maps");
@@ -117,16 +144,30 @@ struct {
 	__type(value, __u64);
 } listeners SEC(".maps");
 
-// The sockets of connections between the application and the proxy, for the short cut: into the proxy's queue alone, and not into the application's,
-// which might read by splice(2). The kernel gives that nothing of what came by a short cut (Linux 6.18), and the application would wait for ever.
+// Of short cuts. ends is what is known of each socket; senders are the sockets that the program on what is sent is on. What a node's workloads share is in the
+// other two, where each finds the other end of its connections: sockets, and how many bytes their readers say that they have read.
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE); // who listens hands NEVER on
+	__type(key, int);
+	__type(value, struct end);
+} ends SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKHASH);
 	__uint(max_entries, 65536);
 	__type(key, struct pair);
 	__type(value, __u64);
-} proxies SEC(".maps"), applications SEC(".maps");
+} senders SEC(".maps"), sockets SEC(".maps");
 
-enum { TAKEN_OUT, TAKEN_IN, NOBODY_LISTENS, ASKED_NAMES, SHORT, COUNTERS };
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct pair);
+	__type(value, __u64);
+} reads SEC(".maps");
+
+enum { TAKEN_OUT, TAKEN_IN, NOBODY_LISTENS, ASKED_NAMES, WENT_SHORT, WENT_LONG, COUNTERS };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -203,11 +244,13 @@ static __always_inline int decide(const struct address *to, __u16 port, int stre
 	if (is_owner()) {
 		if (!stream)
 			return 0;
+		if (is_application(to)) // nobody is there: who asks whether connections are captured calls it
+			return SELF;
 		if (is_loopback(to) || is_application(from)) // what has come in goes on from an address of its own
 			return shortcuts ? PROXY : 0;
-		return bpf_map_lookup_elem(&own, to) ? SELF : 0;
+		return bpf_map_lookup_elem(&own, to) ? SELF : shortcuts ? PEER : 0;
 	}
-	if (names && port == DNS && (bpf_map_lookup_elem(&resolvers, to)))
+	if (names && port == DNS && (all_names || bpf_map_lookup_elem(&resolvers, to)))
 		return NAMES;
 	if (!stream || is_loopback(to) || bpf_map_lookup_elem(&own, to))
 		return 0;
@@ -234,7 +277,7 @@ static __always_inline __u16 turn(struct bpf_sock_addr *ctx, struct address *ip,
 	to.why = what;
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 	bpf_map_update_elem(&wanted, &cookie, &to, BPF_ANY);
-	if (what == SELF || what == PROXY) // it goes where it wants, and is known there: see inbound and follows
+	if (what >= SELF) // it goes where it wants, and is known there: see inbound and follows
 		return 0;
 	if (is_mapped(ip)) {
 		ip->word[3] = bpf_htonl(INADDR_LOOPBACK);
@@ -343,18 +386,61 @@ static __always_inline int is_here(const struct address *a)
 	return is_loopback(a) || is_application(a) || bpf_map_lookup_elem(&own, a) != 0;
 }
 
-// shorten_end puts an end of a connection into the map that it belongs to. What was wanted is known by where the end that has connected is.
-static __always_inline void shorten_end(struct bpf_sock_ops *ctx, int active)
+// is_taken says whether what comes in there is the proxy's.
+static __always_inline int is_taken(__u16 port)
 {
-	struct pair p = {local_of(ctx), remote_of(ctx)};
-	struct place *to = active ? bpf_map_lookup_elem(&flows, &p.local) : bpf_map_lookup_elem(&flows, &p.remote);
-	if (!to || !is_here(&p.local.ip) || !is_here(&p.remote.ip))
+	if (port == inbound_port || port == outbound_port)
+		return 0;
+	__u8 *of_port = bpf_map_lookup_elem(&inbound_ports, &port);
+	return of_port ? *of_port == CAPTURED : all_inbound;
+}
+
+// is_bare says of a passive end that what has ended the handshake has no data. Data there may be of a writer who has waited for the connection, and goes on
+// by TCP while the next piece of his is on a short cut already; without, no writer waits (tcp_rcv_synsent_state_process sends no bare segment then).
+static __always_inline int is_bare(struct bpf_sock_ops *ctx)
+{
+	unsigned char *tcp = ctx->skb_data, *end = ctx->skb_data_end;
+	if (tcp + 20 > end)
+		return 0;
+	return ctx->skb_len == (tcp[12] >> 4) * 4;
+}
+
+// meet has an end of a connection be known to the other one, if one of them is a proxy. What was wanted is known by who has connected: by his socket, and in
+// his workload by where his end is.
+static __always_inline void meet(struct bpf_sock_ops *ctx, int active)
+{
+	struct pair mine = {local_of(ctx), remote_of(ctx), ctx->snd_nxt, ctx->rcv_nxt};
+	if (active) {
+		__u64 cookie = bpf_get_socket_cookie(ctx);
+		if (!bpf_map_lookup_elem(&wanted, &cookie))
+			return;
+	} else {
+		if (!is_bare(ctx) || (is_here(&mine.remote.ip) ? !bpf_map_lookup_elem(&flows, &mine.remote) : !is_taken(mine.local.port)))
+			return;
+	}
+	struct bpf_sock *sk = ctx->sk;
+	if (!sk)
 		return;
-	int of_proxy = to->why == SELF || (to->why == PROXY ? active : !active);
-	if (of_proxy)
-		bpf_sock_hash_update(ctx, &proxies, &p, BPF_ANY);
-	else
-		bpf_sock_hash_update(ctx, &applications, &p, BPF_ANY);
+	struct end first = {{mine.remote, mine.local, mine.remote_first, mine.local_first}, 0, LONG, 0};
+	struct end *e = bpf_sk_storage_get(&ends, sk, &first, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!e || e->way == NEVER)
+		return;
+	bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+	if (!bpf_sock_hash_update(ctx, &senders, &mine, BPF_ANY))
+		bpf_sock_hash_update(ctx, &sockets, &mine, BPF_ANY);
+}
+
+// part forgets what a reader has said.
+static __always_inline void part(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	if (!sk)
+		return;
+	struct end *e = bpf_sk_storage_get(&ends, sk, 0, 0);
+	if (!e)
+		return;
+	struct pair mine = {e->peer.remote, e->peer.local, e->peer.remote_first, e->peer.local_first};
+	bpf_map_delete_elem(&reads, &mine);
 }
 
 // follows is told of what becomes of sockets.
@@ -377,7 +463,8 @@ SEC("sockops") int follows(struct bpf_sock_ops *ctx)
 		if (!to)
 			break;
 		struct place from = local_of(ctx), going = *to;
-		bpf_map_update_elem(&flows, &from, &going, BPF_ANY);
+		if (going.why != PEER) // who is called is nobody of this workload, and asks for nothing
+			bpf_map_update_elem(&flows, &from, &going, BPF_ANY);
 		bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
 		break;
 	}
@@ -385,19 +472,31 @@ SEC("sockops") int follows(struct bpf_sock_ops *ctx)
 		if (ctx->args[1] == TCP_CLOSE) {
 			struct place from = local_of(ctx);
 			__u64 cookie = bpf_get_socket_cookie(ctx);
-			bpf_map_delete_elem(&flows, &from);
+			struct place *to = bpf_map_lookup_elem(&wanted, &cookie);
+			if (to && to->why != PEER)
+				bpf_map_delete_elem(&flows, &from);
 			bpf_map_delete_elem(&wanted, &cookie);
+			if (shortcuts)
+				part(ctx);
 		}
 		break;
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 		if (shortcuts)
-			shorten_end(ctx, 1);
+			meet(ctx, 1);
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		if (shortcuts)
-			shorten_end(ctx, 0);
+			meet(ctx, 0);
 		break;
 	}
+	return 1;
+}
+
+// as_it_was has the kernel take an option that is longer than what it shows to programs. Before Linux 6.5 it fails otherwise (EFAULT): iptables has such.
+static __always_inline int as_it_was(struct bpf_sockopt *ctx)
+{
+	if (ctx->optlen > 4096)
+		ctx->optlen = 0;
 	return 1;
 }
 
@@ -406,7 +505,7 @@ SEC("sockops") int follows(struct bpf_sock_ops *ctx)
 SEC("cgroup/getsockopt") int original(struct bpf_sockopt *ctx)
 {
 	if (ctx->optname != SO_ORIGINAL_DST || (ctx->level != SOL_IP && ctx->level != SOL_IPV6) || !ctx->sk)
-		return 1;
+		return as_it_was(ctx);
 	struct bpf_sock *sk = ctx->sk;
 	struct place peer = {chosen(sk->family, sk->dst_ip4, sk->dst_ip6[0], sk->dst_ip6[1], sk->dst_ip6[2], sk->dst_ip6[3]), bpf_ntohs(sk->dst_port), 0};
 	struct place *to = bpf_map_lookup_elem(&flows, &peer);
@@ -449,11 +548,7 @@ SEC("sk_lookup") int inbound(struct bpf_sk_lookup *ctx)
 		return SK_PASS;
 	if (only_ipv4 && ctx->family == AF_INET6)
 		return SK_PASS;
-	__u16 port = ctx->local_port;
-	if (port == inbound_port || port == outbound_port)
-		return SK_PASS;
-	__u8 *of_port = bpf_map_lookup_elem(&inbound_ports, &port);
-	if (of_port ? *of_port == LEFT : !all_inbound)
+	if (!is_taken(ctx->local_port))
 		return SK_PASS;
 	struct place from = {side(ctx, remote), bpf_ntohs(ctx->remote_port), 0};
 	if (is_here(&from.ip)) {
@@ -482,12 +577,62 @@ SEC("sk_lookup") int inbound(struct bpf_sk_lookup *ctx)
 	return SK_PASS;
 }
 
-// shorten puts what is sent to the proxy right into its queue.
+// hears is told by a reader of the proxy's how many bytes it has read, ever. That is how it asks for short cuts: who says nothing gets none, and may read as
+// he likes. The kernel gives splice(2) nothing of what came by one (Linux 6.18), and an application that reads so would wait for ever.
+SEC("cgroup/setsockopt") int hears(struct bpf_sockopt *ctx)
+{
+	__s32 level = ctx->level, name = ctx->optname;
+	if (!shortcuts || !ctx->sk)
+		return as_it_was(ctx);
+	if (level == SOL_TLS || (level == SOL_TCP && (name == TCP_ULP || name == TCP_REPAIR)) || (level == SOL_SOCKET && name == SO_ZEROCOPY)) {
+		// What is sent would go in the clear where the kernel encrypts, or as something else than the sender counts on.
+		struct end never = {.way = NEVER};
+		struct end *e = bpf_sk_storage_get(&ends, ctx->sk, &never, BPF_SK_STORAGE_GET_F_CREATE);
+		if (e)
+			e->way = NEVER;
+		return 1;
+	}
+	if (level != SOL_WEFT || name != WEFT_READ || !is_owner())
+		return as_it_was(ctx);
+	__u64 *all = ctx->optval;
+	if ((void *)(all + 1) > ctx->optval_end)
+		return 1;
+	__u64 read = *all;
+	ctx->optlen = -1; // the kernel knows no such option
+	struct end *e = bpf_sk_storage_get(&ends, ctx->sk, 0, 0);
+	if (!e)
+		return 1;
+	struct pair mine = {e->peer.remote, e->peer.local, e->peer.remote_first, e->peer.local_first};
+	bpf_map_update_elem(&reads, &mine, &read, BPF_ANY);
+	return 1;
+}
+
+// shorten puts what is sent right into the other end's queue, if that one asks for it and what is there already is less than the window. After something has
+// gone by TCP nothing is put there until all of that was read: a reader is given what is in this queue first, whichever came first.
 SEC("sk_msg") int shorten(struct sk_msg_md *ctx)
 {
-	struct pair p = {{side(ctx, remote), bpf_ntohl(ctx->remote_port), 0}, {side(ctx, local), ctx->local_port, 0}}; // as the other end sees it
-	if (bpf_msg_redirect_hash(ctx, &proxies, &p, BPF_F_INGRESS) == SK_PASS)
-		count(SHORT);
+	struct bpf_sock *sk = ctx->sk;
+	if (!sk)
+		return SK_PASS;
+	struct end *e = bpf_sk_storage_get(&ends, sk, 0, 0);
+	if (!e || e->way == NEVER)
+		return SK_PASS;
+	__u64 size = ctx->size, before = e->sent;
+	e->sent = before + size;
+	struct pair peer = e->peer;
+	__u64 *read = bpf_map_lookup_elem(&reads, &peer);
+	if (read && *read > before) { // not all was counted that was sent
+		e->way = NEVER;
+		return SK_PASS;
+	}
+	__u64 waits = read ? before - *read : 0;
+	if (read && waits + size <= WINDOW && (waits == 0 || e->way == SHORT) && bpf_msg_redirect_hash(ctx, &sockets, &peer, BPF_F_INGRESS) == SK_PASS) {
+		e->way = SHORT;
+		count(WENT_SHORT);
+		return SK_PASS;
+	}
+	e->way = LONG;
+	count(WENT_LONG);
 	return SK_PASS;
 }
 

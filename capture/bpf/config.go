@@ -18,6 +18,7 @@ type Config struct {
 	Own           []netip.Addr // the workload's addresses, but for loopback; at most 256
 	Resolvers     []netip.Addr // whom questions about names are asked that the proxy is to answer; at most 64
 
+	AllNames           bool           // whoever is asked for names, the proxy answers
 	AllOutbound        bool           // all that goes out
 	Ranges, LeftRanges []netip.Prefix // what goes there, and what goes there and is left alone; of one address the longest counts; at most 4,096 together
 	OutboundPorts      []uint16       // what goes there whatever the address
@@ -26,7 +27,7 @@ type Config struct {
 	InboundPorts       []uint16       // what comes in there
 	LeftInboundPorts   []uint16       // and what is left alone
 	OnlyIPv4           bool           // IPv6 is left alone, both ways
-	ShortCuts          bool           // what is sent within the workload goes from socket to socket
+	ShortCuts          bool           // what is sent to a proxy that asks for it, by its application or by another proxy of this node, goes from socket to socket
 }
 
 // What becomes of a port or a range, as capture.bpf.c has it.
@@ -60,7 +61,7 @@ func (c *Config) constants(s *kernelSpecs) error {
 		value any
 	}{
 		{s.OutboundPort, c.OutboundPort}, {s.InboundPort, c.InboundPort}, {s.NamesPort, c.NamesPort},
-		{s.AllOutbound, c.AllOutbound}, {s.AllInbound, c.AllInbound}, {s.Names, c.NamesPort != 0}, {s.Shortcuts, c.ShortCuts}, {s.OnlyIpv4, c.OnlyIPv4},
+		{s.AllOutbound, c.AllOutbound}, {s.AllInbound, c.AllInbound}, {s.Names, c.NamesPort != 0}, {s.AllNames, c.AllNames}, {s.Shortcuts, c.ShortCuts}, {s.OnlyIpv4, c.OnlyIPv4},
 	} {
 		if err := one.of.Set(one.value); err != nil {
 			return fmt.Errorf("bpf: %w", err)

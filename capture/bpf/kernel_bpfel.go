@@ -18,10 +18,20 @@ type kernelAddress struct {
 	Word [4]uint32
 }
 
+type kernelEnd struct {
+	_    structs.HostLayout
+	Peer kernelPair
+	Sent uint64
+	Way  uint32
+	Pad  uint32
+}
+
 type kernelPair struct {
-	_      structs.HostLayout
-	Local  kernelPlace
-	Remote kernelPlace
+	_           structs.HostLayout
+	Local       kernelPlace
+	Remote      kernelPlace
+	LocalFirst  uint32
+	RemoteFirst uint32
 }
 
 type kernelPlace struct {
@@ -41,23 +51,26 @@ type kernelPrefix struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	kernelMapApplications  = "applications"
 	kernelMapCounted       = "counted"
+	kernelMapEnds          = "ends"
 	kernelMapFlows         = "flows"
 	kernelMapInboundPorts  = "inbound_ports"
 	kernelMapListeners     = "listeners"
 	kernelMapOutboundPorts = "outbound_ports"
 	kernelMapOwn           = "own"
 	kernelMapOwners        = "owners"
-	kernelMapProxies       = "proxies"
 	kernelMapRanges        = "ranges"
+	kernelMapReads         = "reads"
 	kernelMapResolvers     = "resolvers"
+	kernelMapSenders       = "senders"
+	kernelMapSockets       = "sockets"
 	kernelMapWanted        = "wanted"
 	kernelProgConnect4     = "connect4"
 	kernelProgConnect6     = "connect6"
 	kernelProgFollows      = "follows"
 	kernelProgGetpeername4 = "getpeername4"
 	kernelProgGetpeername6 = "getpeername6"
+	kernelProgHears        = "hears"
 	kernelProgInbound      = "inbound"
 	kernelProgOriginal     = "original"
 	kernelProgRecvmsg4     = "recvmsg4"
@@ -66,6 +79,7 @@ const (
 	kernelProgSendmsg6     = "sendmsg6"
 	kernelProgShorten      = "shorten"
 	kernelVarAllInbound    = "all_inbound"
+	kernelVarAllNames      = "all_names"
 	kernelVarAllOutbound   = "all_outbound"
 	kernelVarInboundPort   = "inbound_port"
 	kernelVarNames         = "names"
@@ -122,6 +136,7 @@ type kernelProgramSpecs struct {
 	Follows      *ebpf.ProgramSpec `ebpf:"follows"`
 	Getpeername4 *ebpf.ProgramSpec `ebpf:"getpeername4"`
 	Getpeername6 *ebpf.ProgramSpec `ebpf:"getpeername6"`
+	Hears        *ebpf.ProgramSpec `ebpf:"hears"`
 	Inbound      *ebpf.ProgramSpec `ebpf:"inbound"`
 	Original     *ebpf.ProgramSpec `ebpf:"original"`
 	Recvmsg4     *ebpf.ProgramSpec `ebpf:"recvmsg4"`
@@ -135,17 +150,19 @@ type kernelProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelMapSpecs struct {
-	Applications  *ebpf.MapSpec `ebpf:"applications"`
 	Counted       *ebpf.MapSpec `ebpf:"counted"`
+	Ends          *ebpf.MapSpec `ebpf:"ends"`
 	Flows         *ebpf.MapSpec `ebpf:"flows"`
 	InboundPorts  *ebpf.MapSpec `ebpf:"inbound_ports"`
 	Listeners     *ebpf.MapSpec `ebpf:"listeners"`
 	OutboundPorts *ebpf.MapSpec `ebpf:"outbound_ports"`
 	Own           *ebpf.MapSpec `ebpf:"own"`
 	Owners        *ebpf.MapSpec `ebpf:"owners"`
-	Proxies       *ebpf.MapSpec `ebpf:"proxies"`
 	Ranges        *ebpf.MapSpec `ebpf:"ranges"`
+	Reads         *ebpf.MapSpec `ebpf:"reads"`
 	Resolvers     *ebpf.MapSpec `ebpf:"resolvers"`
+	Senders       *ebpf.MapSpec `ebpf:"senders"`
+	Sockets       *ebpf.MapSpec `ebpf:"sockets"`
 	Wanted        *ebpf.MapSpec `ebpf:"wanted"`
 }
 
@@ -154,6 +171,7 @@ type kernelMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelVariableSpecs struct {
 	AllInbound   *ebpf.VariableSpec `ebpf:"all_inbound"`
+	AllNames     *ebpf.VariableSpec `ebpf:"all_names"`
 	AllOutbound  *ebpf.VariableSpec `ebpf:"all_outbound"`
 	InboundPort  *ebpf.VariableSpec `ebpf:"inbound_port"`
 	Names        *ebpf.VariableSpec `ebpf:"names"`
@@ -183,33 +201,37 @@ func (o *kernelObjects) Close() error {
 //
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelMaps struct {
-	Applications  *ebpf.Map `ebpf:"applications"`
 	Counted       *ebpf.Map `ebpf:"counted"`
+	Ends          *ebpf.Map `ebpf:"ends"`
 	Flows         *ebpf.Map `ebpf:"flows"`
 	InboundPorts  *ebpf.Map `ebpf:"inbound_ports"`
 	Listeners     *ebpf.Map `ebpf:"listeners"`
 	OutboundPorts *ebpf.Map `ebpf:"outbound_ports"`
 	Own           *ebpf.Map `ebpf:"own"`
 	Owners        *ebpf.Map `ebpf:"owners"`
-	Proxies       *ebpf.Map `ebpf:"proxies"`
 	Ranges        *ebpf.Map `ebpf:"ranges"`
+	Reads         *ebpf.Map `ebpf:"reads"`
 	Resolvers     *ebpf.Map `ebpf:"resolvers"`
+	Senders       *ebpf.Map `ebpf:"senders"`
+	Sockets       *ebpf.Map `ebpf:"sockets"`
 	Wanted        *ebpf.Map `ebpf:"wanted"`
 }
 
 func (m *kernelMaps) Close() error {
 	return _KernelClose(
-		m.Applications,
 		m.Counted,
+		m.Ends,
 		m.Flows,
 		m.InboundPorts,
 		m.Listeners,
 		m.OutboundPorts,
 		m.Own,
 		m.Owners,
-		m.Proxies,
 		m.Ranges,
+		m.Reads,
 		m.Resolvers,
+		m.Senders,
+		m.Sockets,
 		m.Wanted,
 	)
 }
@@ -219,6 +241,7 @@ func (m *kernelMaps) Close() error {
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelVariables struct {
 	AllInbound   *ebpf.Variable `ebpf:"all_inbound"`
+	AllNames     *ebpf.Variable `ebpf:"all_names"`
 	AllOutbound  *ebpf.Variable `ebpf:"all_outbound"`
 	InboundPort  *ebpf.Variable `ebpf:"inbound_port"`
 	Names        *ebpf.Variable `ebpf:"names"`
@@ -237,6 +260,7 @@ type kernelPrograms struct {
 	Follows      *ebpf.Program `ebpf:"follows"`
 	Getpeername4 *ebpf.Program `ebpf:"getpeername4"`
 	Getpeername6 *ebpf.Program `ebpf:"getpeername6"`
+	Hears        *ebpf.Program `ebpf:"hears"`
 	Inbound      *ebpf.Program `ebpf:"inbound"`
 	Original     *ebpf.Program `ebpf:"original"`
 	Recvmsg4     *ebpf.Program `ebpf:"recvmsg4"`
@@ -253,6 +277,7 @@ func (p *kernelPrograms) Close() error {
 		p.Follows,
 		p.Getpeername4,
 		p.Getpeername6,
+		p.Hears,
 		p.Inbound,
 		p.Original,
 		p.Recvmsg4,

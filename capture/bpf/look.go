@@ -14,13 +14,13 @@ type State struct {
 	Whole   bool // all that Attach puts on is there
 	Listens bool // the proxy listens for what comes in; without it nobody is let in
 
-	// Since what is attached was attached: connections that went to the proxy, out and in, those that nobody was there for, questions about names, and
-	// pieces that went from socket to socket.
-	Out, In, Refused, Names, Shortened uint64
+	// Since what is attached was attached: connections that went to the proxy, out and in, those that nobody was there for, questions about names,
+	// and pieces that went from socket to socket, and that might have and did not.
+	Out, In, Refused, Names, Short, Long uint64
 }
 
 // parts are the names that links have in the folder.
-var parts = []string{"follows", "original", "recvmsg4", "recvmsg6", "getpeername4", "getpeername6", "sendmsg4", "sendmsg6", "connect4", "connect6", "inbound"}
+var parts = []string{"hears", "follows", "original", "recvmsg4", "recvmsg6", "getpeername4", "getpeername6", "sendmsg4", "sendmsg6", "connect4", "connect6", "inbound"}
 
 // Look says how a workload is captured, of which pins is the folder.
 func Look(pins string) (s State, err error) {
@@ -43,7 +43,7 @@ func Look(pins string) (s State, err error) {
 		return s, fmt.Errorf("bpf: what is counted: %w", err)
 	}
 	defer counted.Close()
-	for i, n := range []*uint64{&s.Out, &s.In, &s.Refused, &s.Names, &s.Shortened} { // in the order of capture.bpf.c
+	for i, n := range []*uint64{&s.Out, &s.In, &s.Refused, &s.Names, &s.Short, &s.Long} { // in the order of capture.bpf.c
 		var each []uint64
 		if err := counted.Lookup(uint32(i), &each); err != nil {
 			return s, fmt.Errorf("bpf: what is counted: %w", err)

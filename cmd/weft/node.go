@@ -60,7 +60,10 @@ func runNode(args []string, stdout, stderr io.Writer) int {
 	set.StringVar(&f.Account, "plugin-account", "weft-cni-plugin", "`name` of the service account by which the plugin asks for pods")
 	set.DurationVar(&f.TokenLife, "token-life", 24*time.Hour, "how `long` the plugin's token is good; it is renewed at half of that")
 	exclude := set.String("exclude-namespaces", "kube-system", "`namespaces` whose pods are left alone, beside the agent's own; commas between")
-	set.StringVar(&f.Backend, "backend", capture.BackendAuto, "`means` of capture: auto, iptables or nftables")
+	set.StringVar(&f.Backend, "backend", capture.BackendAuto, "`means` of capture: auto, iptables, nftables, or ebpf: programs on pods' control groups, and rules for pods of which those cannot do it")
+	set.BoolVar(&f.ShortCuts, "short-cuts", false, "with --backend ebpf: what sidecars of this node send each other, and applications their sidecar, goes from socket to socket")
+	cgroups := set.String("cgroups", cni.Cgroups, "`folder` of the host's control groups (v2), for --backend ebpf")
+	hostCgroups := set.String("cgroups-on-host", "", "`path` of that folder on the host; empty: the same")
 	set.StringVar(&f.Repair, "repair", node.RepairCapture, "what becomes of pods that were started without the plugin: `capture`, label or off")
 	set.StringVar(&f.address, "api-server", "", "`URL` of the API server; empty: that of this cluster")
 	set.StringVar(&f.account, "account", "/var/run/secrets/kubernetes.io/serviceaccount", "`folder` with the agent's own token and ca.crt")
@@ -77,6 +80,9 @@ func runNode(args []string, stdout, stderr io.Writer) int {
 		err = fmt.Errorf("unexpected argument %q", set.Arg(0))
 	}
 	if err == nil {
+		if f.Backend == capture.BackendEBPF { // others want none
+			f.Cgroups, f.HostCgroups = *cgroups, *hostCgroups
+		}
 		f.ExcludeNamespaces = strings.FieldsFunc(*exclude, func(r rune) bool { return r == ',' || r == ' ' })
 		err = f.run()
 	}
@@ -98,9 +104,12 @@ func (f *nodeFlags) run() error {
 		return a.RemoveAll()
 	}
 	switch f.Backend {
-	case capture.BackendAuto, capture.BackendIPTables, capture.BackendNFTables:
+	case capture.BackendAuto, capture.BackendIPTables, capture.BackendNFTables, capture.BackendEBPF:
 	default:
-		return fmt.Errorf("--backend is %q: want auto, iptables or nftables", f.Backend)
+		return fmt.Errorf("--backend is %q: want auto, iptables, nftables or ebpf", f.Backend)
+	}
+	if f.ShortCuts && f.Backend != capture.BackendEBPF {
+		return errors.New("--short-cuts: want --backend ebpf, whose they are")
 	}
 	var err error
 	if f.Program, err = os.Executable(); err != nil {

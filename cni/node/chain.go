@@ -67,7 +67,9 @@ func (a *Agent) chain() error {
 		Kubeconfig        string   `json:"kubeconfig"`
 		ExcludeNamespaces []string `json:"excludeNamespaces"`
 		Backend           string   `json:"backend,omitempty"`
-	}{cni.Name, filepath.Join(a.o.HostPath, filepath.Base(a.kubeconfig())), a.excluded(), a.o.Backend})
+		ShortCuts         bool     `json:"shortCuts,omitempty"`
+		Cgroups           string   `json:"cgroups,omitempty"`
+	}{cni.Name, filepath.Join(a.o.HostPath, filepath.Base(a.kubeconfig())), a.excluded(), a.o.Backend, a.o.ShortCuts, a.o.HostCgroups})
 	if err != nil {
 		return err
 	}

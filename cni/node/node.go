@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,9 @@ type Options struct {
 
 	ExcludeNamespaces []string // beside Namespace
 	Backend           string
+	ShortCuts         bool   // with programs (ebpf)
+	Cgroups           string // the folder of the host's control groups (v2), for programs
+	HostCgroups       string // what Cgroups is called on the host; empty: the same
 	Repair            string // RepairCapture, RepairLabel or RepairOff
 	Proc              string // where processes of the host are seen
 
@@ -77,6 +81,7 @@ func New(o Options) (*Agent, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	o.HostCgroups = cmp.Or(o.HostCgroups, o.Cgroups)
 	if o.HostPath == "" {
 		o.HostPath = o.Networks
 	}

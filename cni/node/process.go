@@ -13,12 +13,12 @@ import (
 
 // capture does what the plugin would have done, in the network namespace of one of the pod's processes.
 func (a *Agent) capture(p *cni.Pod, w *cni.Wanted) (string, error) {
-	ns, err := a.namespace(p.Metadata.UID)
+	ns, err := a.namespace(p.Identity())
 	if err != nil {
 		return "", err
 	}
 	defer ns.Close()
-	return cni.Capture(fmt.Sprintf("/proc/self/fd/%d", ns.Fd()), w, a.o.Backend)
+	return cni.Capture(fmt.Sprintf("/proc/self/fd/%d", ns.Fd()), w, cni.Means{Backend: a.o.Backend, ShortCuts: a.o.ShortCuts, Cgroups: a.o.Cgroups, UID: p.Identity()})
 }
 
 // namespace is the network namespace of a pod, by one of its processes, which is known by its control group: kubelets put the pod's identity into the group's name,

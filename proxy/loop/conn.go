@@ -278,6 +278,9 @@ func (c *Conn) read() {
 		c.endOfInput()
 		return
 	}
+	if l.tells {
+		l.took(c.fd, int(n))
+	}
 	c.bulk = int(n) == want
 	if c.state&lingering != 0 {
 		return // nobody wants it any more

@@ -28,9 +28,11 @@ type Loop struct {
 	again   []*Conn  // resumed's other buffer
 	closing []int32  // descriptors that this turn's end closes
 	buffers pool
-	scratch []byte // what sockets are read into
-	plain   []byte // what records are opened into
-	seconds int64  // that date was made of
+	scratch []byte   // what sockets are read into
+	tells   bool     // there are short cuts, which want to know what is read
+	taken   []uint64 // by descriptor, where there are: bytes that were read, by this process
+	plain   []byte   // what records are opened into
+	seconds int64    // that date was made of
 	date    [29]byte
 	random  *mathrand.ChaCha8
 
@@ -79,7 +81,9 @@ func New(index int, values *telemetry.Values, report func(v any, stack []byte)) 
 	if err != nil {
 		return nil, err
 	}
-	return newLoop(index, p, values, report), nil
+	l := newLoop(index, p, values, report)
+	l.tells = shortCuts()
+	return l, nil
 }
 
 func newLoop(index int, p poller, values *telemetry.Values, report func(v any, stack []byte)) *Loop {
@@ -320,6 +324,10 @@ func (l *Loop) attach(fd int32, s source, interest uint32) error {
 		return err
 	}
 	l.sources[fd] = s
+	if l.tells {
+		l.taken = append(l.taken, make([]uint64, len(l.sources)-len(l.taken))...)
+		l.taken[fd] = 0
+	}
 	return nil
 }
 

@@ -348,6 +348,25 @@ func TestValues(t *testing.T) {
 			}
 		}
 	}
+	for sets, want := range map[string]struct{ is, not []string }{
+		"cni.backend=ebpf,cni.shortCuts=true,cni.cgroups=/cg": {[]string{"--backend=ebpf", "--cgroups=/host/cgroups", "--cgroups-on-host=/cg", "--short-cuts=true", "path: /cg", "path: /sys/fs/bpf", "mountPath: /sys/fs/bpf"}, nil},
+		"cni.backend=ebpf,cni.repair=off":                     {[]string{"--backend=ebpf", "--short-cuts=false", "--cgroups-on-host=/sys/fs/cgroup"}, []string{"/sys/fs/bpf"}},
+		"cni.backend=auto":                                    {nil, []string{"--cgroups", "--short-cuts", "/sys/fs/bpf"}},
+	} {
+		text := rendered(t, "cni.enabled=true", sets)
+		c.Apply(text)
+		agent := find(t, documents(t, text), "DaemonSet", "weft-cni").text
+		for _, one := range want.is {
+			if !strings.Contains(agent, one) {
+				t.Errorf("%s: no %s in\n%s", sets, one, agent)
+			}
+		}
+		for _, one := range want.not {
+			if strings.Contains(agent, one) {
+				t.Errorf("%s: %s in\n%s", sets, one, agent)
+			}
+		}
+	}
 	for repair, want := range map[string]struct{ is, not []string }{
 		"capture": {[]string{"hostPID: true", "SYS_ADMIN", "verbs: [list, watch]", "cni: true"}, []string{"patch]}"}},
 		"label":   {[]string{"verbs: [list, watch, patch]"}, []string{"hostPID", "SYS_ADMIN"}},

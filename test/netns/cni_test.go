@@ -216,6 +216,9 @@ func (n *node) validate(p *pod, m made) (code int, said string) {
 	c := exec.Command(program(n.t), append([]string{"pilot-agent"}, m.Spec.InitContainers[i].Args...)...)
 	c.Env = append(os.Environ(), "PROBE_TIMEOUT=700ms")
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: proxyUser, Gid: proxyUser}}
+	if p.cgroup != nil {
+		c.SysProcAttr.UseCgroupFD, c.SysProcAttr.CgroupFD = true, int(p.cgroup.Fd())
+	}
 	var out []byte
 	err := p.try(func() (err error) {
 		out, err = c.CombinedOutput()

@@ -2,6 +2,7 @@ package netns
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -32,24 +33,42 @@ func dialOnce(to string) {
 // group makes a cgroup that the pod's programs start in.
 func (p *pod) group(t *testing.T) string {
 	t.Helper()
+	path := filepath.Join(unified(t), fmt.Sprintf("weft-netns-%d-%d", os.Getpid(), p.number))
+	p.place(t, path, path)
+	return path
+}
+
+// place makes a cgroup for the pod's programs, and all those between it and a root, which go with the test.
+func (p *pod) place(t *testing.T, root, path string) {
+	t.Helper()
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if p.cgroup, err = os.Open(path); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.cgroup.Close()
+		for at := path; strings.HasPrefix(at, root); at = filepath.Dir(at) {
+			eventually(t, at+" is empty", func() bool { // its processes have been waited for
+				err := os.Remove(at)
+				return err == nil || os.IsNotExist(err) || at != path && errors.Is(err, syscall.EBUSY) // another pod's are in there, who takes them away
+			})
+		}
+	})
+}
+
+// unified is where the unified hierarchy of cgroups is.
+func unified(t *testing.T) string {
+	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(mounts)) {
 		if f := strings.Fields(line); len(f) > 2 && f[2] == "cgroup2" {
-			path := filepath.Join(f[1], fmt.Sprintf("weft-netns-%d-%d", os.Getpid(), p.number))
-			if err := os.Mkdir(path, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if p.cgroup, err = os.Open(path); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				p.cgroup.Close()
-				eventually(t, "the cgroup is empty", func() bool { return os.Remove(path) == nil }) // its processes have been waited for
-			})
-			return path
+			return f[1]
 		}
 	}
 	t.Fatal("there is no unified hierarchy of cgroups (v2): mount one (mount -t cgroup2 none /sys/fs/cgroup)")

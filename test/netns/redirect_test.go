@@ -28,6 +28,14 @@ func TestMain(m *testing.M) {
 		dialOnce(to)
 		return
 	}
+	if to := os.Getenv(loading); to != "" {
+		if err := load(to); err != nil {
+			fmt.Println(err)
+		} else {
+			fmt.Println("well")
+		}
+		return
+	}
 	if os.Getenv(inside) != "" {
 		err := prepare()
 		if err != nil {
