@@ -45,10 +45,38 @@ func newFrontUnder(t *testing.T, program string, a *authority.Authority, objects
 		f.plane.joinsAs("router", program, "door", "door")
 		return f
 	}
-	f.gateway = f.plane.besideAs("gateway", "door", "door", "--join-token-file", "token", "--state", "state")
-	f.gateway.put("token", f.plane.joinToken("door"))
+	f.gateway = f.plane.gatewayBeside("door")
 	f.gateway.begin()
 	return f
+}
+
+// mayRead lets a service account read the Secrets of its namespace, as Istio's charts do for a gateway's.
+const mayRead = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: %[1]s, namespace: shop}
+rules: [{apiGroups: [""], resources: [secrets], verbs: [get, watch, list]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: %[1]s, namespace: shop}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: %[1]s}
+subjects: [{kind: ServiceAccount, name: %[1]s, namespace: shop}]
+`
+
+// gatewayBeside makes a gateway with the label {app: account}: under an API server one that shows the token of its service account, and else a join token.
+func (s *securePlane) gatewayBeside(account string) *beside {
+	s.t.Helper()
+	if s.cluster != nil {
+		s.cluster.Account("shop", account)
+		s.cluster.Apply(fmt.Sprintf(mayRead, account))
+		b := s.besideAs("gateway", account, account)
+		b.put("var/run/secrets/tokens/istio-token", s.cluster.Token("shop", account, "istio-ca"))
+		return b
+	}
+	b := s.besideAs("gateway", account, account, "--join-token-file", "token", "--state", "state")
+	b.put("token", s.joinToken(account))
+	return b
 }
 
 // webBehind is the service: of HTTP at port 80, and of whatever else by TCP at 81, of the same application.
