@@ -122,10 +122,32 @@ spec: {hosts: [two.example.com, a.wild.example.com], gateways: [door], http: [{r
 					t.Errorf("%s in plain text: %s, want %s", host, got, want)
 				}
 			}
+			if f.gateway != nil {
+				f.explains(https)
+			}
 			// Nobody is served in plain text where TLS is spoken (hazard 65).
 			if got := answer(t, "GET", https, "/", "one.example.com"); got != "no answer" {
 				t.Errorf("in plain text where TLS is spoken: %s", got)
 			}
 		})
+	}
+}
+
+// explains asks the gateway itself what a client of its first door would meet.
+func (f *front) explains(port int) {
+	f.t.Helper()
+	for _, c := range []struct {
+		sni   string
+		wants []string
+	}{
+		{"one.example.com", []string{fmt.Sprintf("listener 0.0.0.0_%d", port), "one.example.com:", "not #1: server name: want two.example.com", "forward", "cluster outbound|80||web.shop.internal", " healthy"}},
+		{"three.example.com", []string{"the end: no filter chain matches"}},
+	} {
+		out, err := f.plane.weftctl("", "proxy", "explain", "--admin", fmt.Sprintf("127.0.0.1:%d", f.gateway.admin), "--address", fmt.Sprintf("127.0.0.1:%d", port), "--sni", c.sni, "https://"+c.sni+"/cart")
+		for _, want := range c.wants {
+			if err != nil || !strings.Contains(out, want) {
+				f.t.Errorf("weftctl proxy explain: %v, want %q in\n%s", err, want, out)
+			}
+		}
 	}
 }
