@@ -28,7 +28,7 @@ func outside(t *testing.T, own tls.Certificate, change func(*tls.Config)) (port 
 	if change != nil {
 		change(s.TLS)
 	}
-	s.Config.SetKeepAlivesEnabled(false) // a certificate is judged when a connection begins
+	s.Config.SetKeepAlivesEnabled(false)           // a certificate is judged when a connection begins
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // that a client goes is no news
 	s.StartTLS()
 	t.Cleanup(s.Close)
