@@ -233,6 +233,7 @@ func TestACredentialComesLate(t *testing.T) {
 			a.Issue("early", []string{"early.example.com"}, nil)
 			late := a.Issue("late", []string{"late.example.com"}, nil)
 			port := vacant.Ports(t, 1)[0]
+			programs() // which takes as long as it takes
 			began := time.Now()
 			f := newFront(t, program, a, door(port, "early.example.com", "early")+"---"+door(port, "late.example.com", "late")+pairOf(t, a, "early", "early", "early"))
 			f.opens(port, "early.example.com")

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/h2c"
@@ -134,4 +137,23 @@ func TestApplicationsSeeTheirClients(t *testing.T) {
 			t.Errorf("not as planned:\n%s", r)
 		}
 	})
+}
+
+// Without the right to connect from others' addresses no listener starts that wants it, and it is said in a sentence.
+func TestSourcesWantARight(t *testing.T) {
+	c := exec.Command(program(t), "--disable-hot-restart", "--config-yaml", `
+static_resources:
+  listeners:
+  - name: in
+    address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    listener_filters: [{name: source, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.original_src.v3.OriginalSrc}}]
+    filter_chains: [{filters: [{name: tcp, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: none}}]}]
+`)
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: proxyUser, Gid: proxyUser}}
+	timer := time.AfterFunc(deadline, func() { c.Process.Kill() })
+	defer timer.Stop()
+	out, err := c.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "original_src wants the capability NET_ADMIN") {
+		t.Errorf("%v: %s", err, out)
+	}
 }
