@@ -161,6 +161,11 @@ func (m *maker) goingOut() {
 	}
 	m.addFor(IPv4, nat, outbound, Match{Source: inboundSource4, Out: "lo"}, Target{Kind: Return})
 	m.addFor(IPv6, nat, outbound, Match{Source: inboundSource6, Out: "lo"}, Target{Kind: Return})
+	if m.Mode == Transparent { // from the client's address (original_src) to the pod's: it would come to the proxy again, and again
+		marked := tcp()
+		marked.Out, marked.Mark = "lo", m.Mark
+		m.add(nat, outbound, marked, Target{Kind: Return})
+	}
 	for _, id := range m.ProxyUIDs {
 		m.proxy(id, false)
 	}

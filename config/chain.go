@@ -102,6 +102,8 @@ type ListenerFilter struct {
 	CloseOther bool
 	// Proxy is for ReadProxyHeader.
 	Proxy ProxyHeader
+	// Mark is for KeepSource: what the kernel marks packets to endpoints with; 0: nothing.
+	Mark uint32
 }
 
 // ProxyHeader is what is wanted of the PROXY protocol.
@@ -120,6 +122,7 @@ const (
 	LookForHTTP                          // the version of HTTP
 	LookForDestination                   // where a redirected connection was going
 	ReadProxyHeader                      // whom a connection is from, as a proxy says
+	KeepSource                           // connections to endpoints seem to come from the client's address
 )
 
 // ConnectionMatch is a condition on a connection. One of the four is set; the zero value is met by every connection.

@@ -101,7 +101,7 @@ var Annotations = []Known{
 	{"sidecar.istio.io/init-containers-before-proxy", Run, "init containers that are done before a native sidecar starts",
 		text(wordList, func(s *Settings) **string { return &s.BeforeProxy })},
 	{annotationInject, Run, "whether a sidecar is put in; the label of that name counts before it", nil},
-	{annotationMode, Run, "`REDIRECT`, `TPROXY` (for whose `original_src` `weft` refuses to listen: [capture](capture.md)), or `NONE`: nothing is captured", func(s *Settings, v string) error {
+	{annotationMode, Run, "`REDIRECT`, `TPROXY` (the application sees its clients' addresses: [capture](capture.md)), or `NONE`: nothing is captured", func(s *Settings, v string) error {
 		if _, is := meshv1.ProxyConfig_InboundInterceptionMode_value[v]; !is {
 			return fmt.Errorf("%.64q is none of REDIRECT, TPROXY and NONE", v)
 		}

@@ -169,9 +169,6 @@ func (b *build) wrong() error {
 // heed says what is not as its author will think.
 func (b *build) heed() {
 	p := b.set.Proxy
-	if b.mode == "TPROXY" {
-		b.warn("weft refuses to listen as TPROXY needs it: with weft in the image, want REDIRECT")
-	}
 	if b.mode == "NONE" {
 		b.warn("nothing is captured (interceptionMode NONE): only what is sent to the sidecar itself goes through it")
 	}

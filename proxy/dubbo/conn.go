@@ -121,9 +121,14 @@ func (c *conn) begin(h *wire.Head, frame []byte) {
 		c.refuse(h, wire.ServerError, fmt.Sprintf("dubbo router: no healthy upstream for '%s'", to.Name))
 		return
 	}
+	var by upstream.Apart
+	if from := c.Origin(); from != nil {
+		l.scratch = upstream.AppendApart(l.scratch[:0], from, "", nil)
+		by = l.scratch
+	}
 	if !h.TwoWay {
 		c.stats.Inc(rqOneWay)
-		if f := cluster.Call(l.Loop, m.Endpoint, 0, frame, false, nil, nil); f != upstream.NoFailure {
+		if f := cluster.Call(l.Loop, m.Endpoint, 0, by, frame, false, nil, nil); f != upstream.NoFailure {
 			cluster.Report(l.Loop, m, upstream.Outcome{Failure: f})
 			c.end(cxLocalActive) // nothing else can tell the client, as with Envoy
 		}
@@ -131,7 +136,7 @@ func (c *conn) begin(h *wire.Head, frame []byte) {
 	}
 	t := l.call()
 	*t = call{conn: c, stats: c.stats, head: *h, cluster: cluster, member: m, began: l.Loop.Nanotime()}
-	if f := cluster.Call(l.Loop, m.Endpoint, 0, frame, true, t, &t.Call); f != upstream.NoFailure {
+	if f := cluster.Call(l.Loop, m.Endpoint, 0, by, frame, true, t, &t.Call); f != upstream.NoFailure {
 		cluster.Report(l.Loop, m, upstream.Outcome{Failure: f})
 		c.refuse(h, wire.ServerError, "dubbo upstream request: "+words(f, m))
 		l.release(t)

@@ -42,6 +42,7 @@ type Local struct {
 	spares   int
 	reader   wire.Call
 	wish     upstream.Wish
+	scratch  []byte
 }
 
 // CloseAll ends the loop's connections at once.

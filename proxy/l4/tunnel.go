@@ -142,7 +142,7 @@ func (t *tunnel) dial() {
 		t.entry.About[accesslog.OfEndpoint] = m.Metadata
 		t.entry.UpstreamHost, t.entry.UpstreamPath = m.Address().AddrPort, m.Address().Path
 		t.entry.UpstreamFailure, t.entry.UpstreamName = "", m.Hostname
-		up, failure := t.cluster.DialTCP(l, m, t.header(m), (*upEnd)(t))
+		up, failure := t.cluster.DialTCP(l, m, t.down.Origin(), t.header(m), (*upEnd)(t))
 		if m := t.entry.More; m != nil && failure != upstream.Overflow {
 			m.Tried = append(m.Tried, accesslog.Tried{Address: t.entry.UpstreamHost, Path: t.entry.UpstreamPath, Name: t.entry.UpstreamName})
 		}

@@ -25,11 +25,11 @@ func (x *exchange) apart(m *upstream.Member) upstream.Apart {
 	if x.offer != nil && m.Scheme() == "https" {
 		offer = x.offer.Key
 	}
-	v := m.ProxyHeader()
-	if v == 0 && name == nil && offer == "" {
+	v, from := m.ProxyHeader(), x.conn.conn.Origin()
+	if v == 0 && name == nil && offer == "" && from == nil {
 		return nil
 	}
-	x.scratch = upstream.AppendApart(x.scratch[:0], offer, name)
+	x.scratch = upstream.AppendApart(x.scratch[:0], from, offer, name)
 	if v == 0 {
 		return x.scratch
 	}

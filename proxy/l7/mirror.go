@@ -306,5 +306,5 @@ func (m *mirror) apart() upstream.Apart {
 	if name == nil {
 		return nil
 	}
-	return upstream.AppendApart(nil, "", name)
+	return upstream.AppendApart(nil, nil, "", name)
 }

@@ -59,6 +59,8 @@ func (l *Listener) Look(c *Connection) (in Input, handOver netip.AddrPort, notes
 		case config.ReadProxyHeader:
 			notes = append(notes, "the listener reads a PROXY protocol header; source and address are taken as if it had said them")
 			in.Destination, asked = c.Destination, true
+		case config.KeepSource:
+			notes = append(notes, fmt.Sprintf("connections to endpoints seem to come from %s (original_src)", c.Source.Addr()))
 		}
 	}
 	if !l.Config.HandOver || c.HandedOver {

@@ -81,6 +81,10 @@ func (i *inspection) run(b []byte) (used int) {
 			var n int
 			out, n = i.readProxyHeader(f, b)
 			b, used = b[n:], used+n
+		case config.KeepSource:
+			if a := i.input.Source.Addr(); a.IsValid() { // a Unix socket's client has none
+				i.arrival.Origin = &loop.Origin{Addr: a.Unmap().WithZone(""), Mark: f.Mark}
+			}
 		}
 		switch out {
 		case await:

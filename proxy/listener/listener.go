@@ -2,6 +2,7 @@ package listener
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -123,6 +124,11 @@ type Origin struct {
 // Open binds a listener. What stays of an older one of the same name is taken over: its socket, if nothing about
 // that has changed. old is nil if there is none.
 func Open(c *config.Listener, old *Listener, chains *Chains, o Origin) (*Listener, error) {
+	if slices.ContainsFunc(c.Filters, func(f config.ListenerFilter) bool { return f.Kind == config.KeepSource }) {
+		if err := loop.MayKeepSources(); err != nil {
+			return nil, err
+		}
+	}
 	l := &Listener{Config: c, Chains: chains, ports: make([]*port, o.Loops), Address: c.Address, store: o.Stats, nextConn: o.NextConn, tell: o.Tell}
 	for _, a := range c.AccessLogs {
 		l.logs = append(l.logs, o.Log(a))

@@ -40,6 +40,7 @@ type Arrival struct {
 	ServerName   string         // that a TLS client asked for, in lower case
 	Transport    string         // "tls", or empty
 	Applications []string       // protocols that the client offers, or begins with
+	Origin       *Origin        // whom connections to endpoints for it seem to come from; nil: this host
 }
 
 // Gate is what a connection came in by. It hears when the connection has gone, after how long, or that it goes on in another process.

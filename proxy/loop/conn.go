@@ -116,6 +116,14 @@ func (c *Conn) Destination() netip.AddrPort {
 	return c.arrival.Destination
 }
 
+// Origin is whom connections to endpoints for it seem to come from; nil: this host.
+func (c *Conn) Origin() *Origin {
+	if c.arrival == nil {
+		return nil
+	}
+	return c.arrival.Origin
+}
+
 // DirectLocal is our side of the socket if Local is the connection's Destination; else not valid.
 func (c *Conn) DirectLocal() netip.AddrPort {
 	if !c.Destination().IsValid() {

@@ -92,7 +92,7 @@ func (k *check) Expired(t *loop.Timer) {
 		k.ask()
 		return
 	}
-	conn, err := c.cluster.dial(l, k.member.Endpoint, k.address(), "", k.asks(), k)
+	conn, err := c.cluster.dial(l, k.member.Endpoint, k.address(), nil, "", k.asks(), k)
 	if err != nil {
 		k.settle(unreached)
 		return

@@ -52,7 +52,8 @@ var (
 
 // dial starts a connection to an endpoint, at an address of it. It stands when its TLS does, if it speaks that; ask is what is asked of its
 // server then, whose name is the endpoint's if it has none. header is what it is told before, if it is to be told whom the connection is for.
-func (c *Cluster) dial(l *loop.Loop, e *Endpoint, to config.Address, header string, ask tls.Ask, o loop.Owner) (*loop.Conn, error) {
+// from, which may be nil, is whom it seems to come from, whatever the cluster says.
+func (c *Cluster) dial(l *loop.Loop, e *Endpoint, to config.Address, from *loop.Origin, header string, ask tls.Ask, o loop.Owner) (*loop.Conn, error) {
 	var session *tls.Session
 	connect := e.key.connect.Value()
 	if t := c.tls; t != nil && connect.tls != (config.Hash{}) {
@@ -69,7 +70,11 @@ func (c *Cluster) dial(l *loop.Loop, e *Endpoint, to config.Address, header stri
 			return nil, &unready{err}
 		}
 	}
-	conn, err := l.Dial(to, int(c.Config.BufferLimit), c.Config.KeepAlive, c.Config.Binding, o)
+	binding := c.Config.Binding
+	if from != nil {
+		binding = from.Over(binding)
+	}
+	conn, err := l.Dial(to, int(c.Config.BufferLimit), c.Config.KeepAlive, binding, o)
 	if err != nil {
 		return nil, err
 	}

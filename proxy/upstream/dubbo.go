@@ -46,16 +46,20 @@ type slot struct {
 	used uint32
 }
 
-// Call sends the frame of a call to an endpoint, or says why not. What becomes of it call's caller hears; of one that wants no answer it hears nothing, not even that it was lost. The frame is
+// Call sends the frame of a call to an endpoint, or says why not. by keeps connections apart. What becomes of it call's caller hears; of one that wants no answer it hears nothing, not even that it was lost. The frame is
 // written to: it gets another number.
-func (c *Cluster) Call(l *loop.Loop, e *Endpoint, p config.Priority, frame []byte, answered bool, caller Caller, call *Call) Failure {
+func (c *Cluster) Call(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, frame []byte, answered bool, caller Caller, call *Call) Failure {
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
 	if !counts.Requests.Enter(limits.MaxRequests) {
 		stats.Inc(RqActiveOverflow)
 		return Overflow
 	}
-	pool := e.pool(l).speaking(SpeaksDubbo)
+	pool := e.pool(l).speaking(SpeaksDubbo).apart(c, by)
+	if pool == nil {
+		counts.Requests.Leave()
+		return Overflow
+	}
 	t, f := pool.line(c, p)
 	if f != NoFailure {
 		counts.Requests.Leave()

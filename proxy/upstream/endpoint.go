@@ -4,13 +4,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"unique"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
-	"github.com/weftmesh/weft/tls"
 )
 
 // Endpoint is one place where a cluster is served, as long as it is: it goes by the cluster, its address and how we connect to it,
@@ -127,41 +125,6 @@ func (e *Endpoint) pool(l *loop.Loop) *Pool {
 	p := &Pool{endpoint: e, loop: l}
 	slot.Store(p)
 	return p
-}
-
-// Apart is what keeps connections apart that are to the same endpoint: what they offer its TLS server, the name that they ask it for, and
-// what it is told of whom the connection is for, with zero bytes between them. Empty: nothing does.
-type Apart []byte
-
-// AppendApart appends the first two to dst: the key of an offer, and a name. What comes behind a further zero byte is the third.
-func AppendApart(dst []byte, offer string, name []byte) Apart {
-	return append(append(append(dst, offer...), 0), name...)
-}
-
-// apart is the pool of connections that are kept apart so. It is the plain one's, for as long as somebody is in it.
-func (p *Pool) apart(by Apart) *Pool {
-	if len(by) == 0 {
-		return p
-	}
-	n := p.pools[string(by)]
-	if n == nil {
-		if p.pools == nil {
-			p.pools = map[string]*Pool{}
-		}
-		n = &Pool{endpoint: p.endpoint, loop: p.loop, speaks: p.speaks, key: string(by), of: p, era: p.era}
-		offer, rest, _ := strings.Cut(n.key, "\x00")
-		n.offers = tls.OfferOf(offer)
-		n.name, n.header, _ = strings.Cut(rest, "\x00")
-		p.pools[n.key] = n
-	}
-	return n
-}
-
-// left forgets a pool that nobody is in any more: what it is apart by is what clients make up.
-func (p *Pool) left() {
-	if p.of != nil && p.open == 0 && p.waiting == 0 {
-		delete(p.of.pools, p.key)
-	}
 }
 
 // Endpoints is a cluster's endpoints at one time, with what balancing needs of them worked out. It is not written to after it was made.

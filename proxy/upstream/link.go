@@ -45,7 +45,7 @@ func (k *link) dial(p *Pool, c *Cluster, prio config.Priority, offers []string, 
 	if p.offers != nil {
 		ask.Offer, ask.Insist = p.offers, true
 	}
-	conn, err := c.dial(p.loop, p.endpoint, p.endpoint.Address(), p.header, ask, o)
+	conn, err := c.dial(p.loop, p.endpoint, p.endpoint.Address(), p.from, p.header, ask, o)
 	if err != nil {
 		stats.Inc(CxConnectFail)
 		p.endpoint.Counts.CxConnectFail.Add(1)

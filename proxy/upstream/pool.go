@@ -105,12 +105,14 @@ type Pool struct {
 	first      *Wait // who waits for a connection
 	last       *Wait
 	waiting    int
+	from       *loop.Origin        // whom connections seem to come from; nil: this host
 	name       string              // that connections ask their server for; "": as the endpoint or the cluster says
 	header     string              // that they begin with
 	offers     []string            // by ALPN, whatever is configured; nil: that
 	key        string              // of all these
 	of         *Pool               // the endpoint's pool without any of that; nil: this is it
 	pools      map[string]*Pool    // that are apart from it, by key
+	sources    int                 // those of them that seem to come from others
 	lines      []*line             // that speak Dubbo
 	others     [SpeaksDubbo]*Pool  // of the endpoint, that speak something else
 	tunnels    map[tunnel]struct{} // that are closed when the endpoint becomes unwell
@@ -194,7 +196,11 @@ func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, came http.V
 		stats.Inc(RqActiveOverflow)
 		return nil, Overflow
 	}
-	pool := e.pool(l).speaking(c.Speaks(came)).apart(by)
+	pool := e.pool(l).speaking(c.Speaks(came)).apart(c, by)
+	if pool == nil {
+		counts.Requests.Leave()
+		return nil, Overflow
+	}
 	for _, h := range pool.shared {
 		if h.takes() {
 			h.probe()
@@ -215,6 +221,7 @@ func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, came http.V
 	if !counts.Pending.Enter(limits.MaxPending) {
 		counts.Requests.Leave()
 		stats.Inc(RqPendingOverflow)
+		pool.left()
 		return nil, Overflow
 	}
 	if pool.connecting*pool.each(c) <= pool.waiting {

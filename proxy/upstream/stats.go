@@ -12,6 +12,7 @@ const (
 	CxConnectTimeout
 	CxAttemptsExceeded
 	CxOverflow
+	CxPoolOverflow
 	CxConnectMs
 	CxLengthMs
 	CxDestroy
@@ -103,6 +104,7 @@ var Stats = &telemetry.Table{Kind: "cluster", Metrics: []telemetry.Metric{
 	CxConnectTimeout:          {Name: "upstream_cx_connect_timeout"},
 	CxAttemptsExceeded:        {Name: "upstream_cx_connect_attempts_exceeded"},
 	CxOverflow:                {Name: "upstream_cx_overflow"},
+	CxPoolOverflow:            {Name: "upstream_cx_pool_overflow"},
 	CxConnectMs:               {Name: "upstream_cx_connect_ms", Type: telemetry.Histogram, Unit: "ms"},
 	CxLengthMs:                {Name: "upstream_cx_length_ms", Type: telemetry.Histogram, Unit: "ms"},
 	CxDestroy:                 {Name: "upstream_cx_destroy"},

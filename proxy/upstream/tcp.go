@@ -29,9 +29,9 @@ type TCP struct {
 	ended    bool
 }
 
-// DialTCP starts a connection for a tunnel to an endpoint. How long that may take is the caller's to bound, by ConnectTimeout of the
-// cluster's configuration.
-func (c *Cluster) DialTCP(l *loop.Loop, m *Member, header string, o Carried) (*TCP, Failure) {
+// DialTCP starts a connection for a tunnel to an endpoint. It seems to come from from, if that is not nil. How long it may take is the caller's to
+// bound, by ConnectTimeout of the cluster's configuration.
+func (c *Cluster) DialTCP(l *loop.Loop, m *Member, from *loop.Origin, header string, o Carried) (*TCP, Failure) {
 	stats := c.Local(l).Stats
 	counts := &c.Breakers[config.PriorityDefault]
 	if !c.enterConnection(m.Endpoint, config.PriorityDefault) {
@@ -41,7 +41,7 @@ func (c *Cluster) DialTCP(l *loop.Loop, m *Member, header string, o Carried) (*T
 	stats.Inc(RqPendingTotal) // to Envoy, a tunnel is a request that waits for its connection
 	stats.Inc(CxTotal)
 	m.Counts.CxTotal.Add(1)
-	conn, err := c.dial(l, m.Endpoint, m.Address(), header, tls.Ask{}, o)
+	conn, err := c.dial(l, m.Endpoint, m.Address(), from, header, tls.Ask{}, o)
 	if err != nil {
 		counts.Connections.Leave()
 		stats.Inc(CxConnectFail)

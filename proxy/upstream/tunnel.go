@@ -22,8 +22,15 @@ func (c *Cluster) Tunnel(l *loop.Loop, e *Endpoint, p config.Priority, by Apart,
 		counts.Requests.Leave()
 		return nil, Overflow
 	}
-	h, f := e.pool(l).apart(by).dial(c, p)
+	pool := e.pool(l).apart(c, by)
+	if pool == nil {
+		counts.Connections.Leave()
+		counts.Requests.Leave()
+		return nil, Overflow
+	}
+	h, f := pool.dial(c, p)
 	if f != NoFailure {
+		pool.left()
 		counts.Connections.Leave()
 		counts.Requests.Leave()
 		return nil, f

@@ -67,6 +67,9 @@ var listenerTrials = []trial{
 		says(proxy1)(w)
 		return fmt.Sprint(w.stat("proxy_proto.a.versions.v1.found"), w.stat("proxy_proto.b.versions.v1.found"))
 	}, want: [2]string{"1 -1", "-1 1"}},
+	// It wants CAP_NET_ADMIN, as the kernel's option does.
+	{paths: "OriginalSrc.mark", site: listener, base: "listener_filters: [{name: source, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.listener.original_src.v3.OriginalSrc}}]",
+		flip: "listener_filters: [{name: source, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.listener.original_src.v3.OriginalSrc, mark: 7}}]", probe: connectedAt(unix.SOL_SOCKET, unix.SO_MARK), want: [2]string{"0", "7"}},
 	{paths: "Listener.bind_to_port", site: listener, base: "bind_to_port: true", flip: "bind_to_port: false", probe: listening(unix.SOL_SOCKET, unix.SO_ACCEPTCONN), want: [2]string{"1", "no such socket"}},
 	{paths: "FilterChain.name", site: chainNamed, base: "name: a", flip: "name: b", probe: look("GET /", "@log"), want: [2]string{"a", "b"}},
 	{paths: "Listener.per_connection_buffer_limit_bytes", site: listener, base: "per_connection_buffer_limit_bytes: 67108864", flip: "per_connection_buffer_limit_bytes: 65536", up: large, probe: download, want: [2]string{"all", "held"}},

@@ -28,10 +28,10 @@ func agentProgram(t *testing.T) string {
 }
 
 // injected begins in a pod what injection puts into it: the init container, and then the sidecar, with the environment that it writes. The token is weftd's, since no API server is here.
-func (p *pod) injected(t *testing.T, account, roots, token string, env ...string) {
+func (p *pod) injected(t *testing.T, mode, account, roots, token string, env ...string) {
 	t.Helper()
 	agent := agentProgram(t)
-	p.run(agent, "istio-iptables", "-p", "15001", "-z", "15006", "-u", "1337", "-m", "REDIRECT", "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020", "--redirect-dns", "--log_output_level=default:info")
+	p.run(agent, "istio-iptables", "-p", "15001", "-z", "15006", "-u", "1337", "-m", mode, "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020", "--redirect-dns", "--log_output_level=default:info")
 	path := filepath.Join(p.dir, "var/run/secrets/istio/root-cert.pem")
 	err := os.MkdirAll(filepath.Dir(path), 0o755)
 	if err == nil {
@@ -49,8 +49,11 @@ func (p *pod) injected(t *testing.T, account, roots, token string, env ...string
 	c.Env = append([]string{
 		"POD_NAME=" + account + "-0", "POD_NAMESPACE=shop", "SERVICE_ACCOUNT=" + account, "INSTANCE_IP=" + p.ip, "TRUST_DOMAIN=cluster.local", "PILOT_CERT_PROVIDER=istiod", "ISTIOD_SAN=istiod.istio-system.svc",
 		"CA_ADDR=" + p.world + ":15012", fmt.Sprintf(`PROXY_CONFIG={"discoveryAddress":"%s:15012","terminationDrainDuration":"1s"}`, p.world), fmt.Sprintf(`ISTIO_METAJSON_LABELS={"app":"%s"}`, account),
-		"ISTIO_META_INTERCEPTION_MODE=REDIRECT", "ISTIO_META_DNS_CAPTURE=true", "ISTIO_META_CLUSTER_ID=Kubernetes", "ISTIO_META_WORKLOAD_NAME=" + account, "ISTIO_CPU_LIMIT=1", "WEFT_JOIN_TOKEN=" + token}, env...)
+		"ISTIO_META_INTERCEPTION_MODE=" + mode, "ISTIO_META_DNS_CAPTURE=true", "ISTIO_META_CLUSTER_ID=Kubernetes", "ISTIO_META_WORKLOAD_NAME=" + account, "ISTIO_CPU_LIMIT=1", "WEFT_JOIN_TOKEN=" + token}, env...)
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: proxyUser, Gid: proxyUser}}
+	if mode == "TPROXY" { // as injection has it: known by its group
+		c.SysProcAttr.Credential.Uid = 0
+	}
 	var said bytes.Buffer
 	c.Stdout, c.Stderr = &said, &said
 	p.do(c.Start)
@@ -67,8 +70,14 @@ func (p *pod) injected(t *testing.T, account, roots, token string, env ...string
 	p.run(agent, "wait", "--timeoutSeconds", "20", "--periodMillis", "20")
 }
 
-// Two pods with what injection puts into them, under weftd: what a workload asks of a service arrives over mTLS, as who it is, and nobody else is let in; a kubelet's questions are answered, through probes and all.
+// Two pods with what injection puts into them, under weftd: what a workload asks of a service arrives over mTLS, as who it is, and by TPROXY from its address; nobody else is let in; a kubelet's questions are answered, through probes and all.
 func TestPodsOfAMesh(t *testing.T) {
+	for _, mode := range []string{"REDIRECT", "TPROXY"} {
+		t.Run(mode, func(t *testing.T) { podsOfAMesh(t, mode) })
+	}
+}
+
+func podsOfAMesh(t *testing.T, mode string) {
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil { // of this process's own namespace
 		t.Fatal(err)
 	}
@@ -116,12 +125,12 @@ spec: {mtls: {mode: STRICT}}
 		return page(http.PostForm("http://127.0.0.1:9876/ca/token", map[string][]string{"identity": {"spiffe://cluster.local/ns/shop/sa/" + account}}))
 	}
 	app := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, r.Header.Get("X-Forwarded-Client-Cert"))
+		fmt.Fprint(w, r.RemoteAddr, " ", r.Header.Get("X-Forwarded-Client-Cert"))
 	})}
 	t.Cleanup(func() { app.Close() })
 	go app.Serve(web.listen(t, web.ip+":8080"))
-	web.injected(t, "web", roots, token("web"), `ISTIO_KUBE_APP_PROBERS={"/app-health/app/readyz":{"httpGet":{"path":"/","port":8080}}}`)
-	client.injected(t, "client", roots, token("client"))
+	web.injected(t, mode, "web", roots, token("web"), `ISTIO_KUBE_APP_PROBERS={"/app-health/app/readyz":{"httpGet":{"path":"/","port":8080}}}`)
+	client.injected(t, mode, "client", roots, token("client"))
 
 	ask := http.Client{Transport: client.transport(""), Timeout: 5 * time.Second}
 	said := ""
@@ -141,6 +150,9 @@ spec: {mtls: {mode: STRICT}}
 		said = string(b)
 		return strings.Contains(said, "URI=spiffe://cluster.local/ns/shop/sa/client")
 	})
+	if host, _, _ := strings.Cut(said, ":"); (host == client.ip) != (mode == "TPROXY") {
+		t.Errorf("the application sees %q, and its client is %s", said, client.ip)
+	}
 	// The mesh's names are known in the pod, to the C library as to others.
 	if out := client.run("getent", "ahostsv4", "web.shop.internal"); !strings.HasPrefix(out, "10.96.7.7 ") {
 		t.Errorf("web.shop.internal is %q: want 10.96.7.7", out)

@@ -6,6 +6,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	originalsrcv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_src/v3"
 	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 
@@ -24,7 +25,7 @@ func (s *session) listenerFilters(m *listenerv3.Listener, l *config.Listener, p 
 		}
 		p = p.field("typed_config")
 		if f.GetTypedConfig() == nil {
-			s.problem(p, "a configuration is missing: want TlsInspector, HttpInspector, OriginalDst or ProxyProtocol")
+			s.problem(p, "a configuration is missing: want TlsInspector, HttpInspector, OriginalDst, OriginalSrc or ProxyProtocol")
 			continue
 		}
 		switch o := s.open(f.GetTypedConfig()); m := o.message.(type) {
@@ -36,6 +37,8 @@ func (s *session) listenerFilters(m *listenerv3.Listener, l *config.Listener, p 
 			c.Kind = config.LookForHTTP
 		case *originaldstv3.OriginalDst:
 			c.Kind = config.LookForDestination
+		case *originalsrcv3.OriginalSrc:
+			c.Kind, c.Mark = config.KeepSource, m.GetMark()
 		case *proxyprotocolv3.ProxyProtocol:
 			c.Kind = config.ReadProxyHeader
 			c.Proxy = config.ProxyHeader{Optional: m.GetAllowRequestsWithoutProxyProtocol(), StatPrefix: m.GetStatPrefix()}

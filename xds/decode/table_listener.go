@@ -91,6 +91,7 @@ var listenerTable = table{
 		"typed_config": extension(
 			"envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
 			"envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
+			"envoy.extensions.filters.listener.original_src.v3.OriginalSrc",
 			"envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
 			"envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
 		),
@@ -113,6 +114,10 @@ var listenerTable = table{
 	},
 	"envoy.extensions.filters.listener.http_inspector.v3.HttpInspector": {},
 	"envoy.extensions.filters.listener.original_dst.v3.OriginalDst":     {},
+	"envoy.extensions.filters.listener.original_src.v3.OriginalSrc": {
+		"bind_port": never("Envoy never did either: leave it out, and the kernel chooses the port").but("false"),
+		"mark":      run,
+	},
 	"envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol": {
 		"rules":                                 later("what a proxy says beside addresses is not kept"),
 		"allow_requests_without_proxy_protocol": run,
