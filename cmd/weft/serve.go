@@ -44,22 +44,21 @@ type process struct {
 	runtime *proxy.Runtime
 	began   time.Time
 	quit    chan struct{}
-	why     string // it is to end; written before quit is closed
-	row     *row   // of processes; nil: hot restart is disabled
+	why     string         // it is to end; written before quit is closed
+	failed  bool           // it was not asked to
+	row     *row           // of processes; nil: hot restart is disabled
+	agent   *sidecar.Agent // nil: it is no sidecar
 	ending  sync.Once
 	unwatch context.CancelFunc
 	watched sync.WaitGroup
 }
 
 // start serves a configuration. agent is nil where somebody else is that, or nobody.
-func start(f *flags, boot *config.Bootstrap, stats *telemetry.Store, agent *sidecar.Agent, levels *components, logger func(string) *slog.Logger) (*process, error) {
+func start(f *flags, boot *config.Bootstrap, stats *telemetry.Store, row *row, agent *sidecar.Agent, levels *components, logger func(string) *slog.Logger) (*process, error) {
 	loops := stats.Loops()
-	p := &process{flags: f, boot: boot, log: logger("main"), stats: stats, began: time.Now(), quit: make(chan struct{})}
+	p := &process{flags: f, boot: boot, log: logger("main"), stats: stats, row: row, agent: agent, began: time.Now(), quit: make(chan struct{})}
 	p.stats.SetNaming(proxy.Naming(boot.Statistics))
 	var err error
-	if p.row, err = joinRow(f, p.log); err != nil {
-		return nil, err
-	}
 	p.logs = accesslog.NewFiles(loops, p.stats, f.flushAfter(), int(f.flushMinSize)<<10)
 	p.runtime = proxy.NewRuntime(boot.Runtime, p.stats)
 	configLog := logger("config")
@@ -105,13 +104,27 @@ func start(f *flags, boot *config.Bootstrap, stats *telemetry.Store, agent *side
 	p.watched.Go(func() {
 		feed.Watch(ctx, p.update)
 	})
+	if agent != nil {
+		agent.Meet(p.asProxy(agent.Settings))
+	}
 	p.watched.Go(func() {
 		// Not before what control planes have to say is served: until then the process before has the listeners that this one lacks.
 		select {
 		case <-feed.Readied():
-			p.row.takeOver(p)
 		case <-ctx.Done():
+			return
 		}
+		if agent != nil && p.row.succeeds() {
+			if p.awaitAgent(ctx); ctx.Err() != nil {
+				return
+			}
+			if err := agent.Serve(); err != nil { // and the process before serves on
+				p.failed = true
+				p.end(err.Error())
+				return
+			}
+		}
+		p.row.takeOver(p)
 	})
 	p.watched.Go(func() { feed.ReportLoad(ctx, p.proxy.Loads, p.log) })
 	for name, a := range p.proxy.Addresses() {
@@ -119,6 +132,19 @@ func start(f *flags, boot *config.Bootstrap, stats *telemetry.Store, agent *side
 	}
 	p.log.Info("serves", "loops", loops, "clusters", len(boot.Static.Clusters), "after", time.Since(p.began).Round(time.Millisecond))
 	return p, nil
+}
+
+// awaitAgent returns when the agent's part is ready, too: it knows names, say.
+func (p *process) awaitAgent(ctx context.Context) {
+	tick := time.NewTicker(readyLook)
+	defer tick.Stop()
+	for p.agent.Ready() != nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // update serves a configuration.
