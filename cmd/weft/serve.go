@@ -49,6 +49,11 @@ type process struct {
 	row     *row           // of processes; nil: hot restart is disabled
 	agent   *sidecar.Agent // nil: it is no sidecar
 	ending  sync.Once
+
+	updating sync.Mutex
+	held     bool             // listeners are not to be served yet
+	latest   *config.Snapshot // what was to be served last, with its listeners
+
 	unwatch context.CancelFunc
 	watched sync.WaitGroup
 }
@@ -57,6 +62,7 @@ type process struct {
 func start(f *flags, boot *config.Bootstrap, stats *telemetry.Store, row *row, agent *sidecar.Agent, levels *components, logger func(string) *slog.Logger) (*process, error) {
 	loops := stats.Loops()
 	p := &process{flags: f, boot: boot, log: logger("main"), stats: stats, row: row, agent: agent, began: time.Now(), quit: make(chan struct{})}
+	p.held = row.succeeds() && boot.Dynamic.ListenerStream != nil
 	p.stats.SetNaming(proxy.Naming(boot.Statistics))
 	var err error
 	p.logs = accesslog.NewFiles(loops, p.stats, f.flushAfter(), int(f.flushMinSize)<<10)
@@ -114,15 +120,17 @@ func start(f *flags, boot *config.Bootstrap, stats *telemetry.Store, row *row, a
 		case <-ctx.Done():
 			return
 		}
-		if agent != nil && p.row.succeeds() {
+		err := p.open()
+		if agent != nil && p.row.succeeds() && err == nil {
 			if p.awaitAgent(ctx); ctx.Err() != nil {
 				return
 			}
-			if err := agent.Serve(); err != nil { // and the process before serves on
-				p.failed = true
-				p.end(err.Error())
-				return
-			}
+			err = agent.Serve()
+		}
+		if err != nil { // and the process before serves on
+			p.failed = true
+			p.end(err.Error())
+			return
 		}
 		p.row.takeOver(p)
 	})
@@ -150,7 +158,28 @@ func (p *process) awaitAgent(ctx context.Context) {
 // update serves a configuration.
 func (p *process) update(s *config.Snapshot) error {
 	p.runtime.Discover(s.Runtime)
+	p.updating.Lock()
+	defer p.updating.Unlock()
+	p.latest = s
+	if p.held {
+		without := *s
+		without.Listeners = nil
+		s = &without
+	}
 	return p.proxy.Update(s)
+}
+
+// open has listeners be served that were held back. They are those of the process before, which has gone on to serve them: what a control plane tells one after the other would be answered in part
+// by those that have come, and not as it is meant.
+func (p *process) open() error {
+	if !p.held {
+		return nil
+	}
+	p.proxy.Warm()
+	p.updating.Lock()
+	defer p.updating.Unlock()
+	p.held = false
+	return p.proxy.Update(p.latest)
 }
 
 // report says what became of an attempt to read a watched file.
