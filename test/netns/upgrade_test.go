@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -22,14 +23,19 @@ import (
 // shop is two workloads, of which one serves and the other one asks, and what there is of the mesh's objects. Outside of it, in the world, are those who have no certificate, and are let in.
 type shop struct {
 	*mesh
-	client, web *workload
+	client, web   *workload
+	says          func() (stop func()) // starts the application that is asked
+	stops         func()
+	came          atomic.Int64  // requests to it
+	waiting, goOn chan struct{} // those for /slow say that they have come, and wait
 }
 
 const webIP = "10.96.7.7"
 
-func newShop(t *testing.T) *shop {
+// newShop has no sidecar yet. begun: the application is there.
+func newShop(t *testing.T, begun bool) *shop {
 	client, web := newPod(t), newPod(t)
-	s := &shop{mesh: newMesh(t, fmt.Sprintf(`
+	s := &shop{waiting: make(chan struct{}, 10), goOn: make(chan struct{}), mesh: newMesh(t, fmt.Sprintf(`
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: web, namespace: shop}
@@ -40,23 +46,29 @@ spec:
   resolution: STATIC
   ports: [{number: 80, name: http, protocol: HTTP, targetPort: 8080}, {number: 81, name: http2, protocol: HTTP2, targetPort: 8081}, {number: 9000, name: tcp, protocol: TCP}]
   endpoints: [{address: %s, labels: {app: web}, serviceAccount: web}]
----
-apiVersion: telemetry.istio.io/v1
-kind: Telemetry
-metadata: {name: all, namespace: shop}
-spec: {metrics: [{providers: [{name: prometheus}]}]}
 `, webIP, web.ip))}
 	// It says who has asked, by the certificate that the sidecars have shown each other.
 	says := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
+		s.came.Add(1)
+		if io.Copy(io.Discard, r.Body); r.URL.Path == "/slow" {
+			s.waiting <- struct{}{}
+			<-s.goOn
+		}
 		if !strings.Contains(r.Header.Get("X-Forwarded-Client-Cert"), "URI=spiffe://cluster.local/ns/shop/sa/client") {
 			http.Error(w, "who are you?", http.StatusForbidden)
 		}
 	})
-	one, two := &http.Server{Handler: says}, &http.Server{Handler: h2c.NewHandler(says, &http2.Server{})}
-	t.Cleanup(func() { one.Close(); two.Close() })
-	go one.Serve(web.listen(t, web.ip+":8080"))
-	go two.Serve(web.listen(t, web.ip+":8081"))
+	s.says = func() (stop func()) {
+		one, two := &http.Server{Handler: says}, &http.Server{Handler: h2c.NewHandler(says, &http2.Server{})}
+		go one.Serve(web.listen(t, web.ip+":8080"))
+		go two.Serve(web.listen(t, web.ip+":8081"))
+		stop = func() { one.Close(); two.Close() }
+		t.Cleanup(stop)
+		return stop
+	}
+	if s.stops = s.says(); !begun {
+		s.stops()
+	}
 	line := web.listen(t, web.ip+":9000")
 	go func() {
 		for {
@@ -159,7 +171,7 @@ const completed = "envoy_http_downstream_rq_completed"
 
 // A sidecar is upgraded in place, the client's, the server's, and both again, and nothing is lost of whatever is asked: through it, or of itself. Counters go on, the certificate stays, and nobody is asked for another one.
 func TestUpgrade(t *testing.T) {
-	s := newShop(t).begin()
+	s := newShop(t, true).begin()
 	base := s.web.counted(completed)
 	files, issued := s.web.files(), s.issued()
 	l := s.load()
@@ -188,7 +200,7 @@ func TestUpgrade(t *testing.T) {
 
 // A process that is to take a sidecar's place and is killed before it is ready has changed nothing; neither has one that waits for a control plane that does not answer. When that answers, the next one takes the place.
 func TestUpgradeIsKilled(t *testing.T) {
-	s := newShop(t).begin()
+	s := newShop(t, true).begin()
 	l := s.load()
 	l.more(10)
 	s.process.cmd.Process.Signal(syscall.SIGSTOP)
@@ -232,7 +244,7 @@ func running(p *process) bool {
 // From another container of the pod, which sees no process of the first, a sidecar takes the place of whoever runs, or is the first. One that is started with no such word beside another says what is wrong, and so does an upgrade of
 // what can have none.
 func TestTakeOver(t *testing.T) {
-	s := newShop(t)
+	s := newShop(t, true)
 	for _, w := range []*workload{s.web, s.client} {
 		w.redirect()
 		w.begin("WEFT_TAKE_OVER=true") // whoever comes first
@@ -285,7 +297,7 @@ func (w *workload) container(env ...string) {
 
 // A sidecar that has started its application keeps its place, and says why.
 func TestApplicationKeepsItsSidecar(t *testing.T) {
-	s := newShop(t)
+	s := newShop(t, true)
 	w := s.client
 	c := exec.Command(program(t), "sidecar", "--domain", "shop.svc.cluster.local", "--", "sleep", "1000")
 	c.Dir, c.Env, c.SysProcAttr = w.dir, append(w.env[:len(w.env):len(w.env)], "PATH=/usr/bin:/bin"), asProxy()
