@@ -316,3 +316,52 @@ func TestApplicationKeepsItsSidecar(t *testing.T) {
 		t.Error("the sidecar has ended")
 	}
 }
+
+// A process that is killed when it has taken the place leaves one that nobody has: the next one takes it, from who was before both, and has the identity from there.
+func TestSuccessorIsKilled(t *testing.T) {
+	s := newShop(t, true).begin()
+	issued := s.issued()
+	for _, w := range []*workload{s.client, s.web} {
+		first := w.process
+		next := w.upgrading()
+		ask, ready := gets(&http.Transport{DisableKeepAlives: true}, "http://"+w.ip+":15021/healthz/ready"), 0
+		eventually(t, "the other one answers, and the one before is told to go", func() bool {
+			if err := ask(); err != nil {
+				t.Error(err)
+			}
+			if strings.Contains(next.says(), "the proxy is ready") {
+				ready++ // which is said when it is asked for the first time, at about the time at which the one before is told
+			}
+			return ready > 10
+		})
+		next.kill()
+		w.begin("WEFT_TAKE_OVER=true")
+		w.isReady()
+		s.opens()
+		first.goes()
+		s.opens()
+		if _, err := w.secret(); err != nil {
+			t.Errorf("the certificate of %s is not told: %v", w.account, err)
+		}
+	}
+	if now := s.issued(); now != issued {
+		t.Errorf("%v certificates are issued, and %v were", now, issued)
+	}
+}
+
+// A service of systemd is not upgraded from beside: the end of its process is the service's.
+func TestServiceKeepsItsPlace(t *testing.T) {
+	s := newShop(t, true)
+	w := s.client
+	c := exec.Command("/bin/sh", "-c", `SYSTEMD_EXEC_PID=$$ exec "$0" sidecar --domain shop.svc.cluster.local`, program(t))
+	c.Dir, c.Env, c.SysProcAttr = w.dir, w.env, asProxy()
+	w.process = begins(t, w.pod, c)
+	w.isReady()
+	next := w.upgrading()
+	if code := next.goes(); code != 1 || !strings.Contains(next.says(), "is a service of systemd") {
+		t.Errorf("it ends with %d and says\n%s", code, next.says())
+	}
+	if !running(w.process) {
+		t.Error("the sidecar has ended")
+	}
+}
