@@ -20,7 +20,7 @@ type keeper struct {
 	admin, drained, ended atomic.Int32
 	abandoned, reopened   atomic.Int32
 	offers                chan *Offers
-	refuses               string
+	refuses               atomic.Bool
 	bequest               int // of seven bytes each
 }
 
@@ -45,8 +45,16 @@ func (k *keeper) Counters() map[string]uint64 {
 
 func (k *keeper) Self() Self { return Self{BaseID: 5, Args: []string{"-c", "file"}, Dir: "/"} }
 
-func (k *keeper) Refuses(int) string { return k.refuses }
-func (k *keeper) Bequest() []byte    { return bytes.Repeat([]byte("secret "), k.bequest) }
+func (k *keeper) Refuses(int) string {
+	if k.refuses.Load() {
+		return noTime
+	}
+	return ""
+}
+
+const noTime = "it has no time"
+
+func (k *keeper) Bequest() []byte { return bytes.Repeat([]byte("secret "), k.bequest) }
 
 func (k *keeper) CloseAdmin() { k.admin.Add(1) }
 func (k *keeper) OpenAdmin()  { k.reopened.Add(1) }
@@ -151,14 +159,14 @@ func TestOnePlace(t *testing.T) {
 		t.Error(err)
 	}
 	s.Close()
-	k.refuses = "it has no time"
-	if self, err := Ask(at); err != nil || self.Refuses != k.refuses {
+	k.refuses.Store(true)
+	if self, err := Ask(at); err != nil || self.Refuses != noTime {
 		t.Errorf("%+v %v", self, err)
 	}
 	if s, err = Succeed(at, 1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Bequest(); err == nil || !strings.Contains(err.Error(), k.refuses) {
+	if _, err := s.Bequest(); err == nil || !strings.Contains(err.Error(), noTime) {
 		t.Errorf("what is refused is given: %v", err)
 	}
 	s.Close()
