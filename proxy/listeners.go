@@ -3,6 +3,8 @@ package proxy
 import (
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/dubbo"
@@ -190,7 +192,8 @@ func (p *Proxy) replaceListeners(s *config.Snapshot, to *change) {
 	// The next ones come before the last ones go: in between, connections that are handed over by address would find nobody.
 	last := p.listeners
 	p.listeners = maps.Clone(last)
-	for name, l := range to.fresh {
+	for _, name := range startOrder(to.fresh) {
+		l := to.fresh[name]
 		p.listeners[name] = l
 		if last[name] != nil {
 			v.Inc(listenersModified)
@@ -221,6 +224,19 @@ func (p *Proxy) replaceListeners(s *config.Snapshot, to *change) {
 	}
 	v.Set(listenersActive, uint64(len(p.listeners)))
 	v.Set(workersStarted, 1)
+}
+
+// startOrder has listeners that only others hand over to begin before those, which accept at once: in between, connections would find nobody.
+func startOrder(fresh map[string]*listener.Listener) []string {
+	return slices.SortedFunc(maps.Keys(fresh), func(a, b string) int {
+		if x, y := fresh[a].Config.Unbound, fresh[b].Config.Unbound; x != y {
+			if x {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
 }
 
 // missing are the chains that the next ones have not taken over.

@@ -395,6 +395,10 @@ func (p *Proxy) Sockets(f func(key string, fd int)) {
 	}
 }
 
+// Warm waits until clusters that have come since the start know what is behind their names, or that nothing is, and how their endpoints do, as far as they are asked to. Update itself waits for
+// those that are there to begin with.
+func (p *Proxy) Warm() { p.clusters.Warm() }
+
 // Addresses are where listeners are bound, by name: port 0 in the configuration leaves the choice to the kernel.
 func (p *Proxy) Addresses() map[string]config.Address {
 	p.mu.Lock()

@@ -2,12 +2,8 @@ package sidecar
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -30,10 +26,12 @@ const (
 
 // secrets tells the workload's identity to the proxy at a Unix socket, by SDS, as Istio's agent does. Who can open the socket is told the key.
 type secrets struct {
-	grpc *serve.Server
-	log  *slog.Logger
-	wait sync.WaitGroup
-	news chan struct{} // has room for one: a file is asked for
+	listener *net.UnixListener
+	serving  sync.Once
+	grpc     *serve.Server
+	log      *slog.Logger
+	wait     sync.WaitGroup
+	news     chan struct{} // has room for one: a file is asked for
 
 	mu    sync.Mutex
 	files map[string]*server.Resource // by name; nil: it is asked for and cannot be read
@@ -42,29 +40,13 @@ type secrets struct {
 	open  map[*server.Session]bool
 }
 
-// tellSecrets serves at a path what an issuer has, until the context ends. A socket that a process before has left is in nobody's way.
-func tellSecrets(ctx context.Context, path string, from *issuer.Issuer, stats *telemetry.Store, log *slog.Logger) (*secrets, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("the socket for secrets: %w", err)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("the socket for secrets, which a process before has left: %w", err)
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("the socket for secrets: %w", err)
-	}
-	// The workload is of another user, and its key is not for it.
-	if err := os.Chmod(path, 0o600); err != nil {
-		l.Close()
-		return nil, fmt.Errorf("the socket for secrets: %w", err)
-	}
-	s := &secrets{log: log, news: make(chan struct{}, 1), files: map[string]*server.Resource{}, said: map[string]string{}, open: map[*server.Session]bool{}}
+// tellSecrets tells what an issuer has, until the context ends, to those who are served at a socket.
+func tellSecrets(ctx context.Context, l *net.UnixListener, from *issuer.Issuer, stats *telemetry.Store, log *slog.Logger) *secrets {
+	s := &secrets{listener: l, log: log, news: make(chan struct{}, 1), files: map[string]*server.Resource{}, said: map[string]string{}, open: map[*server.Session]bool{}}
 	o := server.Transport()
 	o.MaxConnections, o.Stats = maxSecretConnections, stats.Acquire(serve.Stats, "sds_connections.").Loop(stats.Loops())
 	s.grpc = serve.New(o)
 	server.New(server.Options{Control: s, Asked: s.asked, MaxStreams: maxSecretConnections}).Register(s.grpc)
-	s.wait.Go(func() { s.grpc.Serve(l) })
 	s.wait.Go(func() {
 		tick := time.NewTicker(fileLook)
 		defer tick.Stop()
@@ -79,7 +61,21 @@ func tellSecrets(ctx context.Context, path string, from *issuer.Issuer, stats *t
 			}
 		}
 	})
-	return s, nil
+	return s
+}
+
+// serve begins to answer at the socket.
+func (s *secrets) serve() {
+	s.serving.Do(func() {
+		s.listener.SetUnlinkOnClose(true) // also of one that another process has made
+		s.wait.Go(func() { s.grpc.Serve(s.listener) })
+	})
+}
+
+// leave takes no more connections: another process has the same socket, and answers. Those that are there stay.
+func (s *secrets) leave() {
+	s.listener.SetUnlinkOnClose(false)
+	s.listener.Close()
 }
 
 // asked notes which files are asked for.
@@ -145,6 +141,7 @@ func (s *secrets) show(i *issuer.Identity) {
 
 // close ends it. The context that it was made with has ended.
 func (s *secrets) close() {
+	s.serving.Do(func() { s.listener.Close() }) // one that another process serves, and goes on to
 	s.grpc.Stop()
 	s.wait.Wait()
 }

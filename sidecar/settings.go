@@ -76,6 +76,7 @@ type Settings struct {
 	Probers, Scrape          string
 	Names                    []string // where questions for names are answered; none: nowhere
 	ResolversAtOnce          bool
+	TakeOver                 bool // of whoever runs here, if anybody does
 	Identity                 Identity
 
 	locality  string // region/zone/subzone
@@ -117,7 +118,7 @@ func Read(role Role, env map[string]string, domain string) (s *Settings, said []
 	s = &Settings{
 		Role: role, Name: env["POD_NAME"], Namespace: env["POD_NAMESPACE"], Account: env["SERVICE_ACCOUNT"],
 		Override: env["ISTIO_BOOTSTRAP_OVERRIDE"], Probers: env["ISTIO_KUBE_APP_PROBERS"], Scrape: env["ISTIO_PROMETHEUS_ANNOTATIONS"],
-		UntilIdle: r.is("EXIT_ON_ZERO_ACTIVE_CONNECTIONS"), Minimum: r.duration("MINIMUM_DRAIN_DURATION", usualMinimum),
+		TakeOver: r.is("WEFT_TAKE_OVER"), UntilIdle: r.is("EXIT_ON_ZERO_ACTIVE_CONNECTIONS"), Minimum: r.duration("MINIMUM_DRAIN_DURATION", usualMinimum),
 		ReadyPort: r.port("ENVOY_STATUS_PORT", usualReady), PrometheusPort: r.port("ENVOY_PROMETHEUS_PORT", usualPrometheus),
 	}
 	var raw map[string]any

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weftmesh/weft/capture/dns"
 	"github.com/weftmesh/weft/sidecar/status"
@@ -34,12 +35,16 @@ type Options struct {
 	Settings *Settings
 	Stats    *telemetry.Store
 	Log      *slog.Logger
+	// Of the process whose place this one takes: its sockets by key, as descriptors that are the caller's, and its Bequest; nil: there is none.
+	Handed func(key string) []int
+	Before []byte
 }
 
 // Agent is the agent's part. It is begun before the proxy, which asks it who it is, and ended after it.
 type Agent struct {
 	Options
 	issuer  *issuer.Issuer // nil: the identity is somebody else's, or there is none
+	sockets sockets
 	secrets *secrets
 	names   *dns.Proxy // nil: nobody asks for names here
 	status  *status.Server
@@ -48,15 +53,18 @@ type Agent struct {
 	context context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
+	renewed context.CancelFunc // ends the issuer's work; nil: there is none
+	yielded atomic.Bool        // another process has taken this one's place
+	lost    atomic.Bool        // and has gone
 	drained sync.Once
 	quit    chan struct{}
 	quitted sync.Once
 	tokened sync.Once // that the token is not there was said
 }
 
-// Begin has the identity be got and told, and names be answered. What is wrong with the settings it says.
+// Begin has the identity be got and told, and names be answered, where no process before does. What is wrong with the settings it says.
 func Begin(o Options) (*Agent, error) {
-	a := &Agent{Options: o, quit: make(chan struct{})}
+	a := &Agent{Options: o, quit: make(chan struct{}), sockets: sockets{handed: o.Handed}}
 	a.context, a.cancel = context.WithCancel(context.Background())
 	if err := a.begin(a.context); err != nil {
 		a.Close()
@@ -71,6 +79,9 @@ func (a *Agent) begin(ctx context.Context) (err error) {
 		return err
 	}
 	i := &s.Identity
+	if a.Before != nil && i.Socket == identitySocket {
+		i.Socket = "" // who serves there is the process before
+	}
 	switch {
 	case i.Socket != "":
 		a.Log.Info("the identity is told by somebody else", "socket", i.Socket)
@@ -80,17 +91,26 @@ func (a *Agent) begin(ctx context.Context) (err error) {
 	case !s.proves():
 		a.Log.Warn("the workload has no identity: the control plane is spoken to in plain text, and CA_ADDR names nobody who signs")
 	default:
-		if i.Files == "" && i.Shown == "" && i.Token == "" && i.Join == "" && !issuer.PairIn(i.Output).There() {
+		if a.Before == nil && i.Files == "" && i.Shown == "" && i.Token == "" && i.Join == "" && !issuer.PairIn(i.Output).There() {
 			return fmt.Errorf("sidecar: there is nothing to show who this is: want a token in %s, a join token in WEFT_JOIN_TOKEN_FILE, or a certificate in PROV_CERT", boundToken)
 		}
 		a.issuer = issuer.New(a.issuing())
-		if a.secrets, err = tellSecrets(ctx, s.socket(), a.issuer, a.Stats, a.Log); err != nil {
+		l, had, err := a.sockets.secrets(s.socket())
+		if err != nil {
 			return fmt.Errorf("sidecar: %w", err)
 		}
-		a.running.Go(func() { a.issuer.Run(ctx) })
+		if a.secrets = tellSecrets(ctx, l, a.issuer, a.Stats, a.Log); !had {
+			a.secrets.serve() // this proxy itself is the first to ask
+		}
+		var own context.Context
+		own, a.renewed = context.WithCancel(ctx)
+		a.running.Go(func() { a.issuer.Run(own) })
 	}
 	if len(s.Names) > 0 {
-		a.names, err = dns.Listen(dns.Options{Addrs: s.Names, Namespace: s.Namespace, Domain: s.Domain, AtOnce: s.ResolversAtOnce, Store: a.Stats, Log: a.Log})
+		a.names, err = dns.Listen(dns.Options{Addrs: s.Names, Namespace: s.Namespace, Domain: s.Domain, AtOnce: s.ResolversAtOnce, Listen: a.sockets.listen, ListenPacket: a.sockets.packets, Store: a.Stats, Log: a.Log})
+		if err == nil && a.Handed == nil {
+			a.names.Serve() // that it knows nothing yet is an answer, where nobody has a better one
+		}
 	}
 	return err
 }
@@ -119,7 +139,7 @@ func (a *Agent) issuing() issuer.Options {
 	s, i := a.Settings, &a.Settings.Identity
 	o := issuer.Options{
 		Server: issuer.Server(i.CA), Want: issuer.Who{Domain: i.Domain, Namespace: s.Namespace, Account: s.Account}, Token: i.Token, Join: i.Join, Cluster: i.Cluster, Signer: i.Signer,
-		Life: i.Life, Grace: i.Grace, Jitter: i.Jitter, RSA: i.RSA, PKCS8: i.PKCS8, Output: i.Output,
+		Before: a.Before, Life: i.Life, Grace: i.Grace, Jitter: i.Jitter, RSA: i.RSA, PKCS8: i.PKCS8, Output: i.Output,
 		Stats: a.Stats.Acquire(issuer.Stats, "identity.").Loop(a.Stats.Loops()), Log: a.Log,
 	}
 	if i.Curve == "P384" {
@@ -171,10 +191,12 @@ func (a *Agent) Names() func(table []byte) error {
 	return a.names.Tell
 }
 
-// Serve has kubelets, Prometheus and tools be answered, about the proxy that runs from now on.
-func (a *Agent) Serve(p Proxy) (err error) {
-	a.proxy = p
-	s := a.Settings
+// Meet tells it the proxy that runs from now on.
+func (a *Agent) Meet(p Proxy) { a.proxy = p }
+
+// Serve has kubelets, Prometheus and tools be answered about the proxy, and whoever else the process before has answered so far.
+func (a *Agent) Serve() (err error) {
+	s, p := a.Settings, a.proxy
 	at := func(port int) string {
 		if port == 0 {
 			return ""
@@ -183,7 +205,7 @@ func (a *Agent) Serve(p Proxy) (err error) {
 	}
 	o := status.Options{
 		AgentAddr: at(s.AgentPort), ReadyAddr: at(s.ReadyPort), PrometheusAddr: at(s.PrometheusPort), Ready: a.Ready, Stats: p.Stats, Probers: s.Probers, Scrape: s.Scrape,
-		Drain: a.drain, Quit: a.end, Store: a.Stats, Log: a.Log,
+		Drain: a.drain, Quit: a.end, Listen: a.sockets.listen, Store: a.Stats, Log: a.Log,
 	}
 	if s.Role == Sidecar {
 		o.Pod, _ = netip.ParseAddr(s.Addresses[0])
@@ -193,6 +215,12 @@ func (a *Agent) Serve(p Proxy) (err error) {
 	}
 	if a.status, err = status.Listen(o); err != nil {
 		return fmt.Errorf("sidecar: %w", err)
+	}
+	if a.Handed != nil && a.names != nil {
+		a.names.Serve()
+	}
+	if a.secrets != nil {
+		a.secrets.serve()
 	}
 	return a.probe()
 }
@@ -216,6 +244,12 @@ func (a *Agent) probe() error {
 
 // Ready tells why the sidecar is not. That it has no certificate is said before what follows from it.
 func (a *Agent) Ready() error {
+	switch {
+	case a.lost.Load():
+		return errors.New("the process that has taken this one's place is gone")
+	case a.yielded.Load():
+		return nil // as the one that has taken its place was when it did
+	}
 	err := a.proxy.Ready()
 	if err == nil && a.names != nil && !a.names.Ready() {
 		return errors.New("no table of names has come from the control plane")

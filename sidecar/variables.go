@@ -67,6 +67,7 @@ var Variables = []Variable{
 	{"WEFT_JOIN_TOKEN", Run, "a join token of weftd's, good for the first certificate"},
 	{"WEFT_JOIN_TOKEN_FILE", Run, "a file with one"},
 	{"WEFT_DISCOVERY", Run, "the control plane, HOST:PORT, whatever PROXY_CONFIG says"},
+	{"WEFT_TAKE_OVER", Run, "true: it takes the place of the sidecar that runs in this network namespace with the same admin port, or is the first"},
 	{"PROXY_CONFIG_XDS_AGENT", Unused, "roots are followed in their files"},
 	{"XDS_AUTH_PROVIDER", Unused, "tokens are those of service accounts"},
 	{"CREDENTIAL_FETCHER_TYPE", Unused, "tokens are those of service accounts"},

@@ -44,7 +44,7 @@ func (f *Feed) withPredecessors(next *config.Snapshot) *config.Snapshot {
 const patienceOfRoutes = 10 * time.Second
 
 // holdBack puts in the place of what is not warm what is in force under its name, if something is: a cluster is warm with its endpoints and
-// secrets, a listener with its routes and secrets, or when they have been waited for long enough. Routes and listeners also wait, for a
+// secrets, a listener with its routes, their virtual hosts and secrets, or when they have been waited for long enough. Routes and listeners also wait, for a
 // while, for clusters that they name and that have come; one that nobody has sent is not waited for. What is in force stays warm.
 func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 	if len(f.links) == 0 {
@@ -60,6 +60,9 @@ func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 			return true // who wanted it is leaving
 		}
 		ok, until := h.there(from.Wait, now)
+		if ok {
+			ok, until = h.hosted(now)
+		}
 		if !ok {
 			p.due = sooner(p.due, until)
 		}

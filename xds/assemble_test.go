@@ -406,3 +406,50 @@ func TestOutlived(t *testing.T) {
 		}
 	})
 }
+
+// A listener waits for the virtual hosts that come by themselves for its table: what is asked before they are there would be told that there is nothing. A control plane that says none of them is waited for as long as it was
+// said, and one that has told what it has, or a table that has others already, is not.
+func TestListenersWaitForVirtualHosts(t *testing.T) {
+	host := func(name string) stream.Resource {
+		return stream.Resource{Name: "r/" + name, Version: "1", Wire: fromYAML(t, fmt.Sprintf(`{name: %[1]s, domains: [%[1]s], routes: [{match: {prefix: /}, route: {cluster: c}}]}`, name), &routev3.VirtualHost{})}
+	}
+	for wait, c := range map[string]struct {
+		says  []stream.Resource // nil: nothing; empty: that there are none
+		after time.Duration
+	}{
+		"0s":  {[]stream.Resource{host("a"), host("b")}, 0},
+		"9s":  {[]stream.Resource{}, 0},
+		"10s": {nil, 10 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := stageADS(t)
+			var seen *config.Snapshot
+			serve := func(s *config.Snapshot) error { seen = s; return nil }
+			f.advance(serve)
+			say := func(kind Kind, r ...stream.Resource) {
+				f.take(news{f.links[0], stream.Event{Response: &stream.Response{Message: kind.Message(), Resources: r}}})
+				f.advance(serve)
+			}
+			say(Clusters)
+			say(Listeners, stream.Resource{Name: "l", Version: "1", Wire: listenerWire(t, "l", "r", 1)})
+			say(Routes, stream.Resource{Name: "r", Version: "1", Wire: fromYAML(t, "{name: r, vhds: {config_source: {ads: {}, initial_fetch_timeout: "+wait+"}}}", &routev3.RouteConfiguration{})})
+			if f.Ready() || len(seen.Listeners) != 0 {
+				t.Errorf("%s: it is served before its virtual hosts have come", wait)
+			}
+			if c.says != nil {
+				say(VirtualHosts, c.says...)
+			}
+			if c.after > 0 {
+				if next := f.nextWait(); !next.Equal(time.Now().Add(c.after)) {
+					t.Errorf("%s: it is looked at again in %v", wait, time.Until(next))
+				}
+				time.Sleep(c.after)
+				f.expire()
+				f.advance(serve)
+			}
+			if !f.Ready() || len(seen.Listeners) != 1 || len(seen.Routes["r"].VirtualHosts) != len(c.says) {
+				t.Errorf("%s: ready %t, %d listeners", wait, f.Ready(), len(seen.Listeners))
+			}
+		})
+	}
+}

@@ -225,6 +225,11 @@ func (f *Feed) takeHosts(v *judgement) {
 		hosts map[string]host
 		names []string // of resources that are new
 	}
+	for _, s := range f.asked {
+		if r, ok := s.held.value.(*config.RouteConfiguration); ok && r.Hosts != nil && !s.held.hosting.IsZero() && f.link(r.Hosts.Stream, VirtualHosts) == v.link {
+			s.held.hosting, f.stale = time.Time{}, true // a listener may have waited for it
+		}
+	}
 	changes := map[*held]*change{}
 	table := func(name string) (*held, *change) {
 		i := strings.LastIndexByte(name, '/')

@@ -69,6 +69,7 @@ type held struct {
 	round   uint64          // of the feed, in which it was told of last
 	base    []byte          // of a table, without those of
 	hosts   map[string]host // that have come by themselves
+	hosting time.Time       // since when those are waited for; zero: they are not
 	absent  bool            // the control plane has said that there is none
 	expires time.Time       // zero: never
 }
@@ -108,6 +109,20 @@ func (h *held) there(wait time.Duration, now time.Time) (ok bool, until time.Tim
 		return false, time.Time{}
 	}
 	until = h.asked.Add(wait)
+	return !now.Before(until), until
+}
+
+// hosted says that nobody needs to wait for the virtual hosts that come by themselves for a table, since some have, or its control plane has told what there was to begin with, or its time is over.
+// Requests that come before would be answered that there is nothing.
+func (h *held) hosted(now time.Time) (ok bool, until time.Time) {
+	r, is := h.value.(*config.RouteConfiguration)
+	if !is || h.hosting.IsZero() || r.Hosts == nil {
+		return true, time.Time{}
+	}
+	if r.Hosts.Wait == 0 {
+		return false, time.Time{}
+	}
+	until = h.hosting.Add(r.Hosts.Wait)
 	return !now.Before(until), until
 }
 

@@ -370,6 +370,9 @@ func (f *Feed) takeNamed(v *judgement) {
 		}
 		v.count++
 		v.changed[h.name] = true
+		if r, is := one.value.(*config.RouteConfiguration); is && h.value == nil && r.Hosts != nil && len(h.hosts) == 0 {
+			h.hosting = f.now()
+		}
 		if h.value == nil || h.kind == Routes && len(f.warming) > 0 {
 			f.stale = true
 		}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,8 +31,11 @@ type Options struct {
 	Resolvers string
 	// AtOnce has all resolvers be asked at the same time, and the first answer count (DNS_FORWARD_PARALLEL); else they are asked in turn.
 	AtOnce bool
-	Store  *telemetry.Store // where questions are counted; nil: in one of its own
-	Log    *slog.Logger     // nil: nothing is said
+	// Listen and ListenPacket open the sockets of an address; nil: as net's.
+	Listen       func(network, address string) (net.Listener, error)
+	ListenPacket func(network, address string) (net.PacketConn, error)
+	Store        *telemetry.Store // where questions are counted; nil: in one of its own
+	Log          *slog.Logger     // nil: nothing is said
 }
 
 // Proxy answers. Its methods may be called from anywhere.
@@ -45,6 +49,7 @@ type Proxy struct {
 	ctx       context.Context
 	end       context.CancelFunc
 	sockets   []io.Closer
+	left      atomic.Bool // another process answers in its place
 	running   sync.WaitGroup
 	room      chan struct{} // for connections
 	circled   atomic.Bool   // that was said
@@ -54,7 +59,7 @@ type Proxy struct {
 	conns map[net.Conn]bool
 }
 
-// Listen begins to answer. Until it is told a table it answers that it cannot (SERVFAIL), so that nobody gets the address of a name that the mesh has another one for.
+// Listen opens the sockets. Serve has what comes there be answered.
 func Listen(o Options) (*Proxy, error) {
 	if o.Resolvers == "" {
 		o.Resolvers = "/etc/resolv.conf"
@@ -64,6 +69,9 @@ func Listen(o Options) (*Proxy, error) {
 	}
 	if o.Store == nil {
 		o.Store = telemetry.NewStore(0)
+	}
+	if o.Listen == nil {
+		o.Listen, o.ListenPacket = net.Listen, net.ListenPacket
 	}
 	p := &Proxy{o: o, room: make(chan struct{}, maxConnections), conns: map[net.Conn]bool{}}
 	p.values = o.Store.Acquire(Stats, "dns.").Loop(o.Store.Loops())
@@ -78,6 +86,11 @@ func Listen(o Options) (*Proxy, error) {
 	p.resolvers.path, p.resolvers.self, p.resolvers.log, p.resolvers.now = o.Resolvers, p.addrs, o.Log, time.Now
 	p.resolvers.last.Store(&settings{})
 	p.resolvers.get()
+	return p, nil
+}
+
+// Serve begins to answer. Until it is told a table it answers that it cannot (SERVFAIL), so that nobody gets the address of a name that the mesh has another one for.
+func (p *Proxy) Serve() {
 	for _, s := range p.sockets {
 		switch s := s.(type) {
 		case *net.UDPConn:
@@ -86,7 +99,19 @@ func Listen(o Options) (*Proxy, error) {
 			p.running.Go(func() { p.accept(s) })
 		}
 	}
-	return p, nil
+}
+
+// Leave takes no more questions: another process has the same sockets, and answers. What was asked here is answered here.
+func (p *Proxy) Leave() {
+	p.left.Store(true)
+	for _, s := range p.sockets {
+		switch s := s.(type) {
+		case *net.UDPConn:
+			s.SetReadDeadline(time.Unix(1, 0)) // answers still go by it
+		case *net.TCPListener:
+			s.Close()
+		}
+	}
 }
 
 // listen opens both sockets of an address. One of port 0 has the same port for both.
@@ -98,13 +123,13 @@ func (p *Proxy) listen(address string) error {
 	if !at.Addr().IsLoopback() {
 		return fmt.Errorf("dns: %s can be asked from afar: want an address of loopback", at)
 	}
-	tcp, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(at))
+	tcp, err := p.o.Listen("tcp", at.String())
 	if err != nil {
 		return fmt.Errorf("dns: %w", err)
 	}
 	p.sockets = append(p.sockets, tcp)
 	at = tcp.Addr().(*net.TCPAddr).AddrPort()
-	udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+	udp, err := p.o.ListenPacket("udp", at.String())
 	if err != nil {
 		return fmt.Errorf("dns: %w", err)
 	}
@@ -150,7 +175,7 @@ func (p *Proxy) datagrams(conn *net.UDPConn) {
 	room, out := make([]byte, maxQuery+1), make([]byte, 0, maxQuery)
 	for {
 		n, from, err := conn.ReadFromUDPAddrPort(room)
-		if errors.Is(err, net.ErrClosed) {
+		if errors.Is(err, net.ErrClosed) || p.left.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
 		if err != nil { // such as that there is no memory: it is tried again

@@ -134,6 +134,7 @@ func playWith(t *testing.T, atOnce bool, servers ...netip.AddrPort) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
+	s.Serve()
 	if err := s.Tell(mesh); err != nil {
 		t.Fatal(err)
 	}
@@ -474,6 +475,7 @@ func TestBothFamilies(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
+	p.Serve()
 	if err := p.Tell(mesh); err != nil {
 		t.Fatal(err)
 	}
@@ -505,6 +507,7 @@ func BenchmarkExchange(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer p.Close()
+	p.Serve()
 	if err := p.Tell(mesh); err != nil {
 		b.Fatal(err)
 	}

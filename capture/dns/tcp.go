@@ -86,8 +86,8 @@ func (p *Proxy) converse(conn net.Conn) {
 			return
 		}
 		conn.SetDeadline(time.Now().Add(idle))
-		if _, err := conn.Write(append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(reply)), uint16(len(reply))), reply...)); err != nil {
-			return
+		if _, err := conn.Write(append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(reply)), uint16(len(reply))), reply...)); err != nil || p.left.Load() {
+			return // or the next question is for who has taken the place (RFC 7766, 6.2.3: either side may end a connection between two)
 		}
 	}
 }

@@ -87,7 +87,7 @@ var (
 // runProxy is pilot-agent proxy.
 func runProxy(args []string, stdout, stderr io.Writer) int {
 	role := sidecar.Sidecar
-	a := &agentFlags{env: environment(), concurrency: -1, logLevel: "warning", agentLevel: "info"}
+	a := &agentFlags{args: append([]string{agentName, "proxy"}, args...), env: environment(), concurrency: -1, logLevel: "warning", agentLevel: "info"}
 	for i := 0; i < len(args); i++ {
 		name, value, whole := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
 		if !strings.HasPrefix(args[i], "-") {

@@ -86,7 +86,7 @@ func TestSidecarsFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Domain != "a.test" || f.concurrency != 1 || f.logLevel != "debug" || f.componentLogLevel != "agent:warning,upstream:trace,misc:error,http:info" || f.logFormat != jsonLog || f.drainTime != 45 || !f.disableHotRestart {
+	if s.Domain != "a.test" || f.concurrency != 1 || f.logLevel != "debug" || f.componentLogLevel != "agent:warning,upstream:trace,misc:error,http:info" || f.logFormat != jsonLog || f.drainTime != 45 || f.baseID != 15000 || !f.sidecar {
 		t.Errorf("%+v, %+v", f, s)
 	}
 	for _, want := range []string{`"cluster":"web"`, `"OUTLIER_LOG_PATH":"/dev/stderr"`, `sidecar~10.0.0.1~`} {

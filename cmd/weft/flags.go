@@ -15,6 +15,7 @@ import (
 type flags struct {
 	args                   []string // as they were given
 	made                   []byte   // the bootstrap, if this process has made it
+	sidecar, takeOver      bool     // it is one; and takes the place of whoever runs, if anybody does
 	command                []string // the application's, which is started when the sidecar is ready; none: nobody's
 	configPath, configYAML string
 	mode                   string

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -66,6 +67,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "weft  version:", versionLine())
 		return 0
 	case "upgrade":
+		if len(args) == 2 && (args[1] == "-h" || args[1] == "--help") {
+			io.WriteString(stdout, upgradeHead)
+			return 0
+		}
 		next, err := upgraded(args[1:])
 		if err != nil {
 			fmt.Fprintln(stderr, "weft: upgrade:", err)
@@ -109,14 +114,16 @@ func serve(f *flags, settings *sidecar.Settings, stderr io.Writer) int {
 		return 1
 	}
 	stats := telemetry.NewStore(int(f.concurrency))
+	var row *row
 	var agent *sidecar.Agent
 	if settings != nil {
 		// Before the bootstrap is read, which names files that are written here.
-		if agent, err = sidecar.Begin(sidecar.Options{Settings: settings, Stats: stats, Log: logger("agent")}); err != nil {
+		if row, agent, err = beginSidecar(f, settings, stats, logger); err != nil {
 			fmt.Fprintln(stderr, "weft: cannot start:", err)
 			return 1
 		}
 		defer agent.Close()
+		defer row.leave()
 	}
 	boot, err := xds.ReadBootstrap(f.source(), builtin.All())
 	if err != nil {
@@ -133,17 +140,24 @@ func serve(f *flags, settings *sidecar.Settings, stderr io.Writer) int {
 			return 1
 		}
 	}
+	succeeds := row.succeeds()
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 	stop := make(chan os.Signal, 2)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	rotate := make(chan os.Signal, 1)
 	signal.Notify(rotate, syscall.SIGUSR1)
-	s, err := start(f, boot, stats, agent, levels, logger)
+	if agent == nil {
+		row, err = joinRow(f, logger("main"))
+	}
+	var s *process
+	if err == nil {
+		s, err = start(f, boot, stats, row, agent, levels, logger)
+	}
 	if faults := (xds.Faults)(nil); errors.As(err, &faults) {
 		return refuse(stderr, err)
 	}
-	if err == nil && agent != nil {
-		if err = agent.Serve(s.asProxy(settings)); err != nil {
+	if err == nil && agent != nil && !succeeds {
+		if err = agent.Serve(); err != nil {
 			s.close()
 		}
 	}
@@ -191,10 +205,32 @@ func serve(f *flags, settings *sidecar.Settings, stderr io.Writer) int {
 			logger("main").Info("ends", "because", s.why)
 		}
 		code := app.end()
+		if s.failed {
+			code = 1
+		}
 		life.end()
 		s.close()
 		return code
 	}
+}
+
+// beginSidecar takes the place of a sidecar, or of another one, and begins the agent's part of it.
+func beginSidecar(f *flags, settings *sidecar.Settings, stats *telemetry.Store, logger func(string) *slog.Logger) (*row, *sidecar.Agent, error) {
+	row, err := joinRow(f, logger("main"))
+	if err != nil {
+		return nil, nil, err
+	}
+	o := sidecar.Options{Settings: settings, Stats: stats, Log: logger("agent")}
+	if row.succeeds() {
+		o.Handed, o.Before = row.handed, row.bequest
+		row.bequest = nil
+	}
+	agent, err := sidecar.Begin(o)
+	if err != nil {
+		row.leave()
+		return nil, nil, err
+	}
+	return row, agent, nil
 }
 
 // startLimit is how long a process may wait for its first configuration before it settles without.

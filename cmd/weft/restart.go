@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,9 +33,10 @@ type row struct {
 
 	arrivals *handover.Arrivals // of connections; nil: none come
 
-	mu     sync.Mutex
-	got    map[string][]int // sockets that were handed over and that nobody has taken yet
-	ending *time.Timer
+	mu      sync.Mutex
+	bequest []byte           // what else is gone on from
+	got     map[string][]int // sockets that were handed over and that nobody has taken yet
+	ending  *time.Timer
 }
 
 // joinRow takes the place that the flags say, and what comes with it. Until takeOver the process before serves on, and should this one end
@@ -46,6 +46,11 @@ func joinRow(f *flags, log *slog.Logger) (*row, error) {
 		return nil, nil
 	}
 	r := &row{flags: f, log: log, got: map[string][]int{}}
+	if f.takeOver {
+		if err := r.find(); err != nil {
+			return nil, err
+		}
+	}
 	if f.restartEpoch > 0 {
 		before, err := handover.Succeed(r.name(), f.restartEpoch)
 		if err == nil {
@@ -73,11 +78,31 @@ func joinRow(f *flags, log *slog.Logger) (*row, error) {
 			return r, r.permit()
 		case errors.Is(err, handover.ErrTaken) && f.useDynamicBaseID && tries < 100:
 			continue
+		case errors.Is(err, handover.ErrTaken) && f.takeOver:
+			return nil, errors.New("another sidecar starts here at the same moment: try again")
+		case errors.Is(err, handover.ErrTaken) && f.sidecar:
+			return nil, fmt.Errorf("another sidecar with the admin port %d runs here: weft upgrade PID takes its place, so does --take-over, and one with other ports (--admin-port, --agent-port, --ready-port, --prometheus-port) stands beside it", f.baseID)
 		case errors.Is(err, handover.ErrTaken):
 			return nil, fmt.Errorf("another process runs with --base-id %d: choose another one, take its place by --restart-epoch with one more than its own, or pass --disable-hot-restart", f.baseID)
 		}
 		return nil, err
 	}
+}
+
+// find finds whose place is to be taken. If nobody runs this process is the first.
+func (r *row) find() error {
+	self, err := handover.Ask(r.name())
+	switch {
+	case errors.Is(err, handover.ErrNobody):
+		r.log.Info("starts as the first: nobody runs whose place it could take")
+		return nil
+	case err != nil:
+		return fmt.Errorf("the process that runs does not give its place, as one does not before it is ready: %w", err)
+	case self.Refuses != "":
+		return errors.New(self.Refuses)
+	}
+	r.flags.restartEpoch = self.Epoch + 1
+	return nil
 }
 
 func (r *row) name() string { return handover.Name(r.flags.socketPath, r.flags.baseID) }
@@ -102,6 +127,9 @@ func (r *row) receive() error {
 		r.got[s.Key] = append(r.got[s.Key], s.FD)
 	}
 	r.place = r.before.Place()
+	if r.bequest, err = r.before.Bequest(); err != nil {
+		return err
+	}
 	r.log.Info("takes the place of another process", "epoch", r.flags.restartEpoch, "sockets", len(list))
 	return nil
 }
@@ -139,6 +167,9 @@ func (r *row) carry(counters map[string]uint64, err error) {
 		r.stats.Carry(counters)
 	}
 }
+
+// succeeds says whether there is a process before, whose place is still to be taken.
+func (r *row) succeeds() bool { return r != nil && r.before != nil }
 
 // takeOver has the process before ask its clients to go, now that this one serves, and end when its time is over; and waits for a successor.
 func (r *row) takeOver(p *process) {
@@ -245,85 +276,3 @@ func (r *row) version() string {
 	}
 	return restartVersion
 }
-
-// successor is what a process does for the one that takes its place.
-type successor struct{ *process }
-
-// Self implements handover.Owner.
-func (s successor) Self() handover.Self {
-	dir, _ := os.Getwd()
-	return handover.Self{BaseID: s.flags.baseID, Args: s.flags.args, Dir: dir, Numbered: s.proxy.Numbered(), Began: s.firstBegan()}
-}
-
-// Sockets implements handover.Owner.
-func (s successor) Sockets() (list []handover.Socket) {
-	s.proxy.Sockets(func(key string, fd int) {
-		if fd, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
-			list = append(list, handover.Socket{Key: key, FD: fd})
-		}
-	})
-	slices.SortStableFunc(list, func(a, b handover.Socket) int { return strings.Compare(a.Key, b.Key) })
-	return list
-}
-
-// CloseAdmin implements handover.Owner.
-func (s successor) CloseAdmin() {
-	if s.admin != nil {
-		s.admin.Close()
-	}
-}
-
-// OpenAdmin implements handover.Owner.
-func (s successor) OpenAdmin() {
-	if s.admin == nil {
-		return
-	}
-	if err := s.reopen(); err != nil {
-		s.log.Error("the process that had taken the address of the admin pages has gone, and they do not come back", "error", err)
-		return
-	}
-	s.log.Warn("the process that had taken the address of the admin pages has gone: they are here again")
-}
-
-// Drain implements handover.Owner: the other process accepts already, on the same sockets.
-func (s successor) Drain() {
-	s.log.Info("another process takes this one's place: clients are asked to go", "over", time.Duration(s.flags.drainTime)*time.Second)
-	s.proxy.CloseListeners(false)
-	over := time.Duration(s.flags.drainTime) * time.Second
-	if s.flags.drainStrategy == "immediate" {
-		over = 0
-	}
-	s.proxy.Drain(over, false)
-}
-
-// Give implements handover.Owner.
-func (s successor) Give(o *handover.Offers) {
-	s.proxy.Give(o, func(gone, stay int, err error) {
-		if err != nil {
-			s.log.Warn("no more connections are handed over, the others stay here", "error", err)
-		}
-		s.log.Info("connections were handed over", "connections", gone, "kept", stay)
-	})
-}
-
-// Abandoned implements handover.Owner.
-func (s successor) Abandoned() {
-	s.proxy.StopGiving()
-	after := time.Duration(s.flags.parentShutdownTime) * time.Second
-	s.log.Error("the process that has taken this one's place is gone: nobody listens any more, and this one serves the connections that it has left; start another one with the same --restart-epoch", "ends after", after)
-	time.AfterFunc(after, s.End)
-}
-
-// Counters implements handover.Owner.
-func (s successor) Counters() map[string]uint64 { return s.stats.Counters() }
-
-// End implements handover.Owner.
-func (s successor) End() {
-	go func() {
-		s.proxy.Depart(partingTime)
-		s.end("another process has taken this one's place")
-	}()
-}
-
-// partingTime is how long the last requests may take of a process whose time is over.
-const partingTime = 10 * time.Second

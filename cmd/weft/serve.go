@@ -44,22 +44,27 @@ type process struct {
 	runtime *proxy.Runtime
 	began   time.Time
 	quit    chan struct{}
-	why     string // it is to end; written before quit is closed
-	row     *row   // of processes; nil: hot restart is disabled
+	why     string         // it is to end; written before quit is closed
+	failed  bool           // it was not asked to
+	row     *row           // of processes; nil: hot restart is disabled
+	agent   *sidecar.Agent // nil: it is no sidecar
 	ending  sync.Once
+
+	updating sync.Mutex
+	held     bool             // listeners are not to be served yet
+	latest   *config.Snapshot // what was to be served last, with its listeners
+
 	unwatch context.CancelFunc
 	watched sync.WaitGroup
 }
 
 // start serves a configuration. agent is nil where somebody else is that, or nobody.
-func start(f *flags, boot *config.Bootstrap, stats *telemetry.Store, agent *sidecar.Agent, levels *components, logger func(string) *slog.Logger) (*process, error) {
+func start(f *flags, boot *config.Bootstrap, stats *telemetry.Store, row *row, agent *sidecar.Agent, levels *components, logger func(string) *slog.Logger) (*process, error) {
 	loops := stats.Loops()
-	p := &process{flags: f, boot: boot, log: logger("main"), stats: stats, began: time.Now(), quit: make(chan struct{})}
+	p := &process{flags: f, boot: boot, log: logger("main"), stats: stats, row: row, agent: agent, began: time.Now(), quit: make(chan struct{})}
+	p.held = row.succeeds() && boot.Dynamic.ListenerStream != nil
 	p.stats.SetNaming(proxy.Naming(boot.Statistics))
 	var err error
-	if p.row, err = joinRow(f, p.log); err != nil {
-		return nil, err
-	}
 	p.logs = accesslog.NewFiles(loops, p.stats, f.flushAfter(), int(f.flushMinSize)<<10)
 	p.runtime = proxy.NewRuntime(boot.Runtime, p.stats)
 	configLog := logger("config")
@@ -105,13 +110,29 @@ func start(f *flags, boot *config.Bootstrap, stats *telemetry.Store, agent *side
 	p.watched.Go(func() {
 		feed.Watch(ctx, p.update)
 	})
+	if agent != nil {
+		agent.Meet(p.asProxy(agent.Settings))
+	}
 	p.watched.Go(func() {
 		// Not before what control planes have to say is served: until then the process before has the listeners that this one lacks.
 		select {
 		case <-feed.Readied():
-			p.row.takeOver(p)
 		case <-ctx.Done():
+			return
 		}
+		err := p.open()
+		if agent != nil && p.row.succeeds() && err == nil {
+			if p.awaitAgent(ctx); ctx.Err() != nil {
+				return
+			}
+			err = agent.Serve()
+		}
+		if err != nil { // and the process before serves on
+			p.failed = true
+			p.end(err.Error())
+			return
+		}
+		p.row.takeOver(p)
 	})
 	p.watched.Go(func() { feed.ReportLoad(ctx, p.proxy.Loads, p.log) })
 	for name, a := range p.proxy.Addresses() {
@@ -121,10 +142,44 @@ func start(f *flags, boot *config.Bootstrap, stats *telemetry.Store, agent *side
 	return p, nil
 }
 
+// awaitAgent returns when the agent's part is ready, too: it knows names, say.
+func (p *process) awaitAgent(ctx context.Context) {
+	tick := time.NewTicker(readyLook)
+	defer tick.Stop()
+	for p.agent.Ready() != nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // update serves a configuration.
 func (p *process) update(s *config.Snapshot) error {
 	p.runtime.Discover(s.Runtime)
+	p.updating.Lock()
+	defer p.updating.Unlock()
+	p.latest = s
+	if p.held {
+		without := *s
+		without.Listeners = nil
+		s = &without
+	}
 	return p.proxy.Update(s)
+}
+
+// open has listeners be served that were held back. They are those of the process before, which has gone on to serve them: what a control plane tells one after the other would be answered in part
+// by those that have come, and not as it is meant.
+func (p *process) open() error {
+	if !p.held {
+		return nil
+	}
+	p.proxy.Warm()
+	p.updating.Lock()
+	defer p.updating.Unlock()
+	p.held = false
+	return p.proxy.Update(p.latest)
 }
 
 // report says what became of an attempt to read a watched file.

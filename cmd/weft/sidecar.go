@@ -28,6 +28,8 @@ Examples:
                                                          the same again later, by the certificate that it has; nobody redirects traffic to it
   weft %[1]s --state /var/lib/weft … -- ./app --port 8080
                                                          start the application when all is ready, and end with it, by its exit code
+  weft upgrade 4711                                      take the place of the sidecar with that process id, with its settings, and lose nothing
+  weft %[1]s --take-over                               the same from another container of its pod, where it cannot be seen
   weft pilot-agent wait --timeoutSeconds 10              wait until it is ready
   weft pilot-agent request GET /config_dump              ask its admin pages
 
@@ -60,6 +62,7 @@ var sidecarVariables = []struct{ flag, variable, help string }{
 
 // agentFlags are what the command line says beside the environment.
 type agentFlags struct {
+	args        []string // as they were given, with the words before them
 	env         map[string]string
 	domain      string
 	concurrency int    // below 0: unsaid
@@ -86,7 +89,7 @@ func runSidecar(role sidecar.Role, args []string, stdout, stderr io.Writer) int 
 	if role == sidecar.Router {
 		word, what = "gateway", "a gateway"
 	}
-	a := &agentFlags{env: environment()}
+	a := &agentFlags{args: append([]string{word}, args...), env: environment()}
 	set := flag.NewFlagSet("weft "+word, flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	for _, v := range sidecarVariables {
@@ -95,6 +98,10 @@ func runSidecar(role sidecar.Role, args []string, stdout, stderr io.Writer) int 
 			return nil
 		})
 	}
+	set.BoolFunc("take-over", "take the place of the sidecar that runs here with the same admin port, in whatever container of the pod, and lose nothing; or be the first (WEFT_TAKE_OVER)", func(text string) error {
+		a.env["WEFT_TAKE_OVER"] = text
+		return nil
+	})
 	labels := map[string]string{}
 	set.Func("label", "`name=value` of the workload; as often as there are labels (ISTIO_METAJSON_LABELS)", func(text string) error {
 		name, value, is := strings.Cut(text, "=")
@@ -193,7 +200,7 @@ func (a *agentFlags) settings(role sidecar.Role, stderr io.Writer) (*flags, *sid
 	}
 	loops = min(loops, runtime.NumCPU())
 	seconds := int(s.Drain.Seconds())
-	args := []string{"--config-yaml", "{}", "--drain-time-s", strconv.Itoa(max(seconds, 1)), "--drain-strategy", "immediate", "--parent-shutdown-time-s", strconv.Itoa(seconds + 1), "--disable-hot-restart",
+	args := []string{"--config-yaml", "{}", "--drain-time-s", strconv.Itoa(max(seconds, 1)), "--drain-strategy", "immediate", "--parent-shutdown-time-s", strconv.Itoa(seconds + 1), "--base-id", strconv.Itoa(int(s.AdminPort)), // which two in one network namespace cannot have
 		"--file-flush-interval-msec", strconv.Itoa(int(s.FlushEvery.Milliseconds())), "--file-flush-min-size-kb", strconv.FormatUint(uint64(s.FlushKB), 10), "--concurrency", strconv.Itoa(loops)}
 	// As Istio's agent, a level may have those of components behind it.
 	level, components, _ := strings.Cut(a.logLevel, ",")
@@ -214,7 +221,10 @@ func (a *agentFlags) settings(role sidecar.Role, stderr io.Writer) (*flags, *sid
 	if err != nil {
 		return nil, nil, err
 	}
-	f.configYAML, f.command = "", a.command
+	f.configYAML, f.command, f.args, f.sidecar, f.takeOver = "", a.command, a.args, true, s.TakeOver
+	if f.takeOver && len(f.command) > 0 {
+		return nil, nil, errors.New("--take-over and an application to be started: want one of the two, since the one that runs has its own")
+	}
 	if f.made, err = s.Bootstrap(); err != nil {
 		return nil, nil, err
 	}

@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,6 +20,8 @@ type keeper struct {
 	admin, drained, ended atomic.Int32
 	abandoned, reopened   atomic.Int32
 	offers                chan *Offers
+	refuses               atomic.Bool
+	bequest               int // of seven bytes each
 }
 
 func (k *keeper) Sockets() (list []Socket) {
@@ -42,6 +45,17 @@ func (k *keeper) Counters() map[string]uint64 {
 
 func (k *keeper) Self() Self { return Self{BaseID: 5, Args: []string{"-c", "file"}, Dir: "/"} }
 
+func (k *keeper) Refuses(int) string {
+	if k.refuses.Load() {
+		return noTime
+	}
+	return ""
+}
+
+const noTime = "it has no time"
+
+func (k *keeper) Bequest() []byte { return bytes.Repeat([]byte("secret "), k.bequest) }
+
 func (k *keeper) CloseAdmin() { k.admin.Add(1) }
 func (k *keeper) OpenAdmin()  { k.reopened.Add(1) }
 func (k *keeper) Drain()      { k.drained.Add(1) }
@@ -64,7 +78,7 @@ func take(t *testing.T, at string, k *keeper) *Place {
 
 // Everything goes over, however much it is, and with it the place, which then has its next owner.
 func TestSuccession(t *testing.T) {
-	at, first := name(), &keeper{t: t, sockets: 300, counters: 2100}
+	at, first := name(), &keeper{t: t, sockets: 300, counters: 2100, bequest: 30_000}
 	place := take(t, at, first)
 	defer place.Close()
 	s, err := Succeed(at, 1)
@@ -85,6 +99,9 @@ func TestSuccession(t *testing.T) {
 	}
 	if c, err := s.Counters(); err != nil || len(c) != first.counters {
 		t.Errorf("%d counters, %v", len(c), err)
+	}
+	if b, err := s.Bequest(); err != nil || !bytes.Equal(b, first.Bequest()) {
+		t.Errorf("a bequest of %d bytes, %v", len(b), err)
 	}
 	if err := errors.Join(s.FreeAdmin(), s.Drain()); err != nil || first.admin.Load() != 1 || first.drained.Load() != 1 {
 		t.Error(err, first.admin.Load(), first.drained.Load())
@@ -142,12 +159,23 @@ func TestOnePlace(t *testing.T) {
 		t.Error(err)
 	}
 	s.Close()
+	k.refuses.Store(true)
+	if self, err := Ask(at); err != nil || self.Refuses != noTime {
+		t.Errorf("%+v %v", self, err)
+	}
+	if s, err = Succeed(at, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Bequest(); err == nil || !strings.Contains(err.Error(), noTime) {
+		t.Errorf("what is refused is given: %v", err)
+	}
+	s.Close()
 	place.Close()
 	if k.drained.Load() != 0 || k.ended.Load() != 0 {
 		t.Error("it has been told to go")
 	}
-	if _, err := Succeed(at, 1); err == nil {
-		t.Error("somebody is there")
+	if _, err := Succeed(at, 1); !errors.Is(err, ErrNobody) {
+		t.Errorf("somebody is there: %v", err)
 	}
 	take(t, at, k).Close()
 }

@@ -16,6 +16,7 @@ const (
 	askDrain    = "drain"    // connections are to go, and nobody new is let in
 	askCounters = "counters" // what has been counted
 	askEnd      = "end"      // the process is to end; it answers with its last counters
+	askBequest  = "bequest"  // what else the owner has for its successor
 	// askConnections wants connections that can go on in another process, over the socket that comes with it.
 	askConnections = "connections"
 )
@@ -31,6 +32,7 @@ type response struct {
 	Keys     []string          `json:"keys,omitempty"` // of the descriptors that come with it, in their order
 	Counters map[string]uint64 `json:"counters,omitempty"`
 	Self     *Self             `json:"self,omitempty"`
+	Bytes    []byte            `json:"bytes,omitempty"`
 	More     bool              `json:"more,omitempty"` // another packet follows
 }
 
@@ -42,7 +44,8 @@ type Self struct {
 	Dir    string   `json:"dir"`  // where it runs
 	// Numbered is a number that none of its connections reaches, so that those of its successor have others, and it can have some of them.
 	Numbered uint64    `json:"numbered"`
-	Began    time.Time `json:"began"` // when the first of the row did
+	Began    time.Time `json:"began"`             // when the first of the row did
+	Refuses  string    `json:"refuses,omitempty"` // why whoever has asked does not get the place; empty: it may
 }
 
 // mostDescriptors go in a packet (the kernel takes 253), mostCounters likewise: a name takes a hundred bytes.
@@ -50,6 +53,8 @@ const (
 	mostDescriptors = 64
 	mostCounters    = 500
 	mostPacket      = 128 << 10
+	pieceBytes      = 64 << 10 // of a bequest go in a packet, and a third more in JSON
+	mostBequest     = 4 << 20
 )
 
 // answerTime bounds how long an answer may take.

@@ -14,6 +14,9 @@ import (
 // ErrTaken says that another process has the place.
 var ErrTaken = errors.New("handover: another process has this base id")
 
+// ErrNobody says that no process has the place.
+var ErrNobody = errors.New("handover: no process to take over from")
+
 var errGone = errors.New("the other process has gone")
 
 // Socket is one that listens, and what it is known by.
@@ -26,6 +29,10 @@ type Socket struct {
 type Owner interface {
 	// Self is who it is.
 	Self() Self
+	// Refuses is why the process of that id does not get the place; empty: it may. An id of 0 is one that cannot be seen from here.
+	Refuses(pid int) string
+	// Bequest is what else its successor goes on from, which only the two of them read; nil: nothing.
+	Bequest() []byte
 	// Sockets are those that listen, in descriptors of their own, which the place closes.
 	Sockets() []Socket
 	// CloseAdmin frees the address of the admin pages.
@@ -160,12 +167,12 @@ func (p *Place) converse(fd int, o Owner) (given, freed, ended bool) {
 		if q.Ask == askConnections && q.Epoch == p.epoch+1 && given && len(fds) == 1 {
 			o.Give(newOffers(fds[0]))
 			fds, err = nil, send(fd, response{})
-		} else if q.Ask == askEnd && q.Epoch == p.epoch+1 {
+		} else if q.Ask == askEnd && q.Epoch == p.epoch+1 && o.Refuses(int(cred.Pid)) == "" {
 			sendCounters(fd, o.Counters()) // to whoever still listens
 			o.End()
 			return given, freed, true
 		} else {
-			err = p.answer(fd, &q, o)
+			err = p.answer(fd, int(cred.Pid), &q, o)
 			given = given || q.Epoch == p.epoch+1 && q.Ask == askDrain
 			freed = freed || q.Epoch == p.epoch+1 && q.Ask == askAdmin
 		}
@@ -178,11 +185,15 @@ func (p *Place) converse(fd int, o Owner) (given, freed, ended bool) {
 }
 
 // answer does what is asked for by itself. An error ends the conversation.
-func (p *Place) answer(fd int, q *request, o Owner) error {
+func (p *Place) answer(fd, pid int, q *request, o Owner) error {
 	if q.Ask == askHello {
 		self := o.Self()
-		self.Epoch = p.epoch
+		self.Epoch, self.Refuses = p.epoch, o.Refuses(pid)
 		return send(fd, response{Self: &self})
+	}
+	if why := o.Refuses(pid); why != "" {
+		send(fd, response{Error: why})
+		return errors.New(why)
 	}
 	if q.Epoch != p.epoch+1 {
 		err := fmt.Errorf("--restart-epoch is %d, and the process that runs has %d: want %d", q.Epoch, p.epoch, p.epoch+1)
@@ -200,6 +211,8 @@ func (p *Place) answer(fd int, q *request, o Owner) error {
 		return send(fd, response{})
 	case askCounters:
 		return sendCounters(fd, o.Counters())
+	case askBequest:
+		return sendBytes(fd, o.Bequest())
 	case askConnections:
 		return send(fd, response{Error: "connections go to who has had the process drain, over one socket"})
 	}
@@ -227,6 +240,17 @@ func (p *Place) sendSockets(fd int, list []Socket) error {
 		}
 	}
 	return nil
+}
+
+func sendBytes(fd int, all []byte) error {
+	for {
+		n := min(len(all), pieceBytes)
+		r := response{Bytes: all[:n], More: len(all) > n}
+		if err := send(fd, r); err != nil || !r.More {
+			return err
+		}
+		all = all[n:]
+	}
 }
 
 func sendCounters(fd int, all map[string]uint64) error {

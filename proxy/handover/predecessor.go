@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,8 +19,11 @@ type Predecessor struct {
 // Succeed connects to the process whose place is to be taken by one with that epoch.
 func Succeed(name string, epoch uint) (*Predecessor, error) {
 	fd, err := connect(name)
-	if err != nil {
-		return nil, fmt.Errorf("handover: no process to take over from: %w", err)
+	switch {
+	case errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT):
+		return nil, fmt.Errorf("%w: %w", ErrNobody, err)
+	case err != nil:
+		return nil, fmt.Errorf("handover: %w", err)
 	}
 	return &Predecessor{fd: fd, epoch: epoch}, nil
 }
@@ -45,6 +49,7 @@ func (p *Predecessor) Self() (self *Self, err error) {
 	return self, err
 }
 
+// connect connects to whoever has a place, if it is of our user: what it hands over is believed. A name in no folder may be anybody's.
 func connect(name string) (int, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -53,6 +58,12 @@ func connect(name string) (int, error) {
 	limit := unix.NsecToTimeval(answerTime.Nanoseconds())
 	if err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err == nil {
 		err = unix.Connect(fd, &unix.SockaddrUnix{Name: name})
+	}
+	if err == nil {
+		var whose *unix.Ucred
+		if whose, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && int(whose.Uid) != os.Getuid() {
+			err = fmt.Errorf("the place is that of user %d, and this process is of user %d", whose.Uid, os.Getuid())
+		}
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -128,6 +139,17 @@ func nothing(*response, []int) error { return nil }
 
 // Counters is what the predecessor has counted so far.
 func (p *Predecessor) Counters() (map[string]uint64, error) { return p.counters(askCounters) }
+
+// Bequest is what else the predecessor has for this process.
+func (p *Predecessor) Bequest() (all []byte, err error) {
+	err = p.ask(askBequest, func(r *response, _ []int) error {
+		if all = append(all, r.Bytes...); len(all) > mostBequest {
+			return fmt.Errorf("more than %d bytes", mostBequest)
+		}
+		return nil
+	})
+	return all, err
+}
 
 // End ends the predecessor. It gives the last that it has counted.
 func (p *Predecessor) End() (map[string]uint64, error) { return p.counters(askEnd) }

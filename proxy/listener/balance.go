@@ -66,12 +66,13 @@ func (p *port) settle(a *loop.Pending) bool {
 
 // receive takes over what another loop has accepted. If the listener has gone meanwhile, whoever stands in its place does.
 func (p *port) receive(a *loop.Pending) {
-	if !p.stopped {
+	next := p.Local.at(a.Local())
+	if !p.stopped || next == p { // it may accept nothing more, and is not gone
 		p.admit(a)
 		return
 	}
 	p.listener.balance.leave(p.Loop.Index())
-	if next := p.Local.at(a.Local()); next != nil {
+	if next != nil {
 		if next.listener.balance == nil || next.settle(a) {
 			next.admit(a)
 		}

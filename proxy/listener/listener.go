@@ -319,11 +319,6 @@ func (p *port) give(c *Chain, a *loop.Pending) {
 
 // stop accepts no more on one loop. It is called on that loop.
 func (p *port) stop() {
-	for key, at := range p.Local.ports {
-		if at == p {
-			delete(p.Local.ports, key)
-		}
-	}
 	for _, a := range p.acceptors {
 		a.Close(!p.listener.lent.Load())
 	}
@@ -334,7 +329,7 @@ func (p *port) stop() {
 }
 
 // Close accepts no more on any loop. To close again does nothing. Connections that stand are left alone, and those whose first bytes are
-// awaited may still become some.
+// awaited may still become some, as may those that another listener has accepted and finds out to be for this one.
 func (l *Listener) Close(loops []*loop.Loop) { l.onPorts(loops, (*port).stop) }
 
 // End is Close for a listener that is no more: a connection whose first bytes are awaited ends, for nobody knows any more what it would
@@ -342,6 +337,11 @@ func (l *Listener) Close(loops []*loop.Loop) { l.onPorts(loops, (*port).stop) }
 func (l *Listener) End(loops []*loop.Loop) {
 	l.onPorts(loops, func(p *port) {
 		p.stop()
+		for key, at := range p.Local.ports {
+			if at == p {
+				delete(p.Local.ports, key)
+			}
+		}
 		for p.waiting != nil {
 			p.waiting.refuse()
 		}

@@ -46,8 +46,10 @@ type Options struct {
 	Pod netip.Addr
 	// Drain has the proxy ask its clients to go, and Quit has the sidecar end. They do not wait for that. nil: there is no such page.
 	Drain, Quit func()
-	Store       *telemetry.Store // where requests are counted; nil: in one of its own
-	Log         *slog.Logger     // nil: nothing is said
+	// Listen opens a listener at an address; nil: as net's.
+	Listen func(network, address string) (net.Listener, error)
+	Store  *telemetry.Store // where requests are counted; nil: in one of its own
+	Log    *slog.Logger     // nil: nothing is said
 }
 
 // Server listens. Its methods may be called from anywhere.
@@ -58,6 +60,8 @@ type Server struct {
 	counts  *telemetry.Owner
 	values  *telemetry.Values
 	servers []*http.Server
+	open    []net.Listener
+	left    atomic.Bool // another process answers in its place
 	addrs   [3]netip.AddrPort
 	ready   atomic.Bool // as it was asked last
 	running sync.WaitGroup
@@ -99,6 +103,9 @@ func Listen(o Options) (*Server, error) {
 	if o.Store == nil {
 		o.Store = telemetry.NewStore(0)
 	}
+	if o.Listen == nil {
+		o.Listen = net.Listen
+	}
 	s := &Server{o: o}
 	s.counts = o.Store.Acquire(Stats, "status.")
 	s.values = s.counts.Loop(o.Store.Loops())
@@ -125,7 +132,7 @@ func Listen(o Options) (*Server, error) {
 
 // listen opens one of the listeners.
 func (s *Server) listen(i int, address string, pages []page) error {
-	l, err := net.Listen("tcp", address)
+	l, err := s.o.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("status: %w", err)
 	}
@@ -140,9 +147,9 @@ func (s *Server) listen(i int, address string, pages []page) error {
 		Protocols:         new(http.Protocols),
 	}
 	server.Protocols.SetHTTP1(true)
-	s.servers = append(s.servers, server)
+	s.servers, s.open = append(s.servers, server), append(s.open, l)
 	s.running.Go(func() {
-		if err := server.Serve(&bounded{Listener: l, values: s.values, from: map[netip.Addr]int{}}); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(&bounded{Listener: l, values: s.values, from: map[netip.Addr]int{}}); !errors.Is(err, http.ErrServerClosed) && !s.left.Load() {
 			s.o.Log.Error("a status port is not answered any more", "address", address, "error", err)
 		}
 	})
@@ -152,6 +159,14 @@ func (s *Server) listen(i int, address string, pages []page) error {
 // Addrs are where it listens: as the agent, for readiness and for Prometheus; the zero value: it does not.
 func (s *Server) Addrs() (agent, ready, prometheus netip.AddrPort) {
 	return s.addrs[0], s.addrs[1], s.addrs[2]
+}
+
+// Leave takes no more connections: another process has the same sockets, and answers. Those that are there get an answer each, and go.
+func (s *Server) Leave() {
+	s.left.Store(true)
+	for _, l := range s.open {
+		l.Close()
+	}
 }
 
 // Close ends it. Requests under way get a second to finish.
@@ -173,6 +188,10 @@ func (s *Server) Close() {
 // serve answers a request by the page that it asks for.
 func (s *Server) serve(pages []page, w http.ResponseWriter, r *http.Request) {
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime))
+	left := s.left.Load()
+	if left {
+		w.Header().Set("Connection", "close")
+	}
 	for _, p := range pages {
 		if r.URL.Path != p.path && !(strings.HasSuffix(p.path, "/") && strings.HasPrefix(r.URL.Path, p.path)) {
 			continue
@@ -185,6 +204,8 @@ func (s *Server) serve(pages []page, w http.ResponseWriter, r *http.Request) {
 		case p.local && !fromPod(r.RemoteAddr):
 			s.values.Inc(refused)
 			http.Error(w, "only who is in the pod may ask: from 127.0.0.1 or ::1", http.StatusForbidden)
+		case left && r.Method == http.MethodPost: // what is to end is not this process
+			http.Error(w, "another process has taken this one's place: ask again", http.StatusServiceUnavailable)
 		default:
 			p.serve(s, w, r)
 		}

@@ -50,6 +50,7 @@ spec: {hosts: [api.example.com], location: MESH_EXTERNAL, resolution: DNS, ports
 				t.Fatal(err)
 			}
 			defer names.Close()
+			names.Serve()
 			boot, err := xds.ReadBootstrap(xds.Source{YAML: bootstrap(`NAMESPACE: a, DNS_CAPTURE: "true"`, p.grpc, "")}, builtin.All())
 			if err != nil {
 				t.Fatal(err)

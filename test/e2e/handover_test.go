@@ -23,6 +23,8 @@ type giver struct {
 }
 
 func (g giver) Self() handover.Self          { return handover.Self{} }
+func (g giver) Refuses(int) string           { return "" }
+func (g giver) Bequest() []byte              { return nil }
 func (g giver) Sockets() []handover.Socket   { return nil }
 func (g giver) Counters() map[string]uint64  { return nil }
 func (g giver) CloseAdmin()                  {}

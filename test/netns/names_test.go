@@ -89,6 +89,7 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
+	p.Serve()
 	if err := p.Tell(nameTable()); err != nil {
 		t.Fatal(err)
 	}

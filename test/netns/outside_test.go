@@ -3,45 +3,18 @@ package netns
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/weftmesh/weft/control"
 )
-
-// meshPage is where weftd is asked on its own host.
-const meshPage = "http://127.0.0.1:9876"
-
-// answered is what a page says, of a request that must be done.
-func answered(t *testing.T, r *http.Response, err error) string {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	b, err := io.ReadAll(r.Body)
-	if err != nil || r.StatusCode != http.StatusOK {
-		t.Fatal(r.Status, string(b), err)
-	}
-	return strings.TrimSpace(string(b))
-}
 
 // A workload is taken out of the mesh, and comes back, under load: nothing is lost, by those who call it or of what it calls; while it is outside whoever comes is let in, in plain text and past its policies, and STRICT and they hold as soon as it is back.
 func TestAWorkloadIsOutside(t *testing.T) {
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil { // of this process's own namespace
-		t.Fatal(err)
-	}
 	client, web := newPod(t), newPod(t)
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "mesh.yaml"), fmt.Appendf(nil, `
+	m := newMesh(t, fmt.Sprintf(`
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: web, namespace: shop}
@@ -62,28 +35,14 @@ apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: web, namespace: shop}
 spec: {selector: {matchLabels: {app: web}}, action: DENY, rules: [{to: [{operation: {paths: [/secret]}}]}]}
-`, web.ip), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	plane, err := control.Start(control.Options{ConfigDir: dir, Admin: "127.0.0.1:9876", SecureGRPC: ":15012", Store: filepath.Join(t.TempDir(), "store"), Log: slog.New(slog.DiscardHandler), Level: &slog.LevelVar{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(plane.Close)
-	<-plane.Readied()
-	got, err := http.Get(meshPage + "/ca/roots")
-	roots := answered(t, got, err)
-	token := func(account string) string {
-		got, err := http.PostForm(meshPage+"/ca/token", url.Values{"identity": {"spiffe://cluster.local/ns/shop/sa/" + account}})
-		return answered(t, got, err)
-	}
+`, web.ip))
 	app := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.Header.Get("X-Forwarded-Client-Cert"))
 	})}
 	t.Cleanup(func() { app.Close() })
 	go app.Serve(web.listen(t, web.ip+":8080"))
-	web.injected(t, "web", roots, token("web"))
-	client.injected(t, "client", roots, token("client"))
+	web.injected(t, m, "web")
+	client.injected(t, m, "client")
 
 	// Each asks on a connection of its own each time, and one on one that it keeps.
 	ask := func(c *http.Client, to string) (status int, said string) {
@@ -129,12 +88,17 @@ spec: {selector: {matchLabels: {app: web}}, action: DENY, rules: [{to: [{operati
 	defer end()
 	change := func(method, labels, body string) {
 		t.Helper()
-		r, err := http.NewRequest(method, meshPage+"/api/broken/workload/shop/"+labels, strings.NewReader(body))
+		r, err := http.NewRequest(method, "http://127.0.0.1:9876/api/broken/workload/shop/"+labels, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, err := http.DefaultClient.Do(r)
-		answered(t, got, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Body.Close(); got.StatusCode != http.StatusOK {
+			t.Fatal(method, labels, got.Status)
+		}
 	}
 	closed := func(what string) {
 		t.Helper()
@@ -146,7 +110,10 @@ spec: {selector: {matchLabels: {app: web}}, action: DENY, rules: [{to: [{operati
 	closed("who has no certificate is not let in")
 	for round := range 3 {
 		change(http.MethodPut, "app=web", `{"reason": "does it work without?"}`)
-		eventually(t, "who has no certificate is let in", func() bool { status, _ := ask(stranger, "http://"+web.ip+":8080/secret"); return status == http.StatusOK })
+		eventually(t, "who has no certificate is let in", func() bool {
+			status, _ := ask(stranger, "http://"+web.ip+":8080/secret")
+			return status == http.StatusOK
+		})
 		eventually(t, "the client comes in plain text", known(false))
 		change(http.MethodDelete, "app=web", "")
 		eventually(t, "the client is taken as itself again", known(true))

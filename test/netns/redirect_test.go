@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	if to := os.Getenv(loading); to != "" {
-		if err := load(to); err != nil {
+		if err := talk(to); err != nil {
 			fmt.Println(err)
 		} else {
 			fmt.Println("well")
@@ -93,11 +93,17 @@ func prepare() (err error) {
 // program builds weft, once.
 func program(t testing.TB) string {
 	t.Helper()
-	path := filepath.Join(folder, "weft")
+	return built(t, "weft")
+}
+
+// built builds a program of ours, once.
+func built(t testing.TB, name string) string {
+	t.Helper()
+	path := filepath.Join(folder, name)
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}
-	if out, err := exec.Command("go", "build", "-o", path, "github.com/weftmesh/weft/cmd/weft").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", path, "github.com/weftmesh/weft/cmd/"+name).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return path

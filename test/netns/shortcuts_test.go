@@ -32,8 +32,8 @@ const (
 	byBytes = "8003"
 )
 
-// load talks as several do at once, and gives the first that is wrong.
-func load(to string) error {
+// talk talks as several do at once, and gives the first that is wrong.
+func talk(to string) error {
 	const several, times = 4, 60
 	done := make(chan error)
 	for i := range several {
@@ -107,7 +107,7 @@ func converse(to string, b []byte) error {
 	return err
 }
 
-// between is the bootstrap of a sidecar that captures at a port, and sends on what is for the ports of load to a host.
+// between is the bootstrap of a sidecar that captures at a port, and sends on what is for the ports of talk to a host.
 func between(port int, host, listens, calls, bind string, upstream2 bool) string {
 	var chains, clusters strings.Builder
 	for _, one := range []string{byHTTP1, byHTTP2, byBytes} {

@@ -137,17 +137,35 @@ func (x *Issuer) refreshRoots() {
 	}
 }
 
-// resume takes up what an earlier process has written, so that a workload that is started again has an identity while nobody signs.
+// resume takes up what the process before has handed over, or an earlier one has written, so that a workload that is started again has an identity while nobody signs.
 func (x *Issuer) resume() {
-	if x.Output == "" || x.Files != (Pair{}) || !PairIn(x.Output).There() {
+	if x.Files != (Pair{}) {
 		return
 	}
-	now := time.Now()
-	i, err := PairIn(x.Output).identity(x.roots(), x.Want, now)
+	written := x.Output != "" && PairIn(x.Output).There()
+	if x.Before != nil {
+		i, err := inherited(x.Before, x.roots(), x.Want, time.Now())
+		if x.Before = nil; err == nil {
+			if x.taken(i); x.Output != "" && !written {
+				x.write(i)
+			}
+			return
+		}
+		x.Log.Warn("the certificate of the process before is not taken up", "because", err)
+	}
+	if !written {
+		return
+	}
+	i, err := PairIn(x.Output).identity(x.roots(), x.Want, time.Now())
 	if err != nil {
 		x.Log.Warn("the certificate of before is not taken up", "because", err)
 		return
 	}
+	x.taken(i)
+}
+
+// taken has what another process has had be in force.
+func (x *Issuer) taken(i *Identity) {
 	x.renewAt = x.due(i.Leaf, i.Leaf.NotBefore)
 	x.Log.Info("has the certificate of before", "identity", i.Name(), "until", i.Leaf.NotAfter.Format(time.RFC3339), "renewed", x.renewAt.Format(time.RFC3339))
 	x.put(i)

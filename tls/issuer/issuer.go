@@ -35,6 +35,8 @@ type Options struct {
 	Roots  []string
 	Files  Pair   // of others, who renew them: nobody is asked then
 	Output string // a folder to which what is in force is written, and from which it is taken up; empty: none
+	// Before is what the process had whose place this one takes, of its Bequest; nil: there is none.
+	Before []byte
 	Stats  *telemetry.Values
 	Log    *slog.Logger
 }
