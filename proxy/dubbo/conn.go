@@ -13,6 +13,9 @@ import (
 // maxActive bounds how many calls of a connection are under way. What more a client sends waits in its own kernel.
 const maxActive = 4096
 
+// frameTime is how long a frame may take from its first byte to its last. Until then it is held, and a client that ends none of many would have us hold them all.
+const frameTime = 30 * time.Second
+
 // conn is a downstream connection.
 type conn struct {
 	*loop.Conn
@@ -25,7 +28,8 @@ type conn struct {
 	next   *conn // in local.conns
 	prev   *conn
 	began  int64
-	leaves bool // we end it, once its calls are over
+	frames loop.Timer // until which the frame that has begun has to be whole
+	leaves bool       // we end it, once its calls are over
 	gone   bool
 }
 
@@ -50,6 +54,7 @@ func (c *conn) OnData(b []byte) int {
 	used := 0
 	for used < len(b) {
 		if c.active >= maxActive || c.Over() {
+			c.local.Loop.StopTimer(&c.frames) // it is we who let it wait
 			c.Pause()
 			return used
 		}
@@ -68,7 +73,19 @@ func (c *conn) OnData(b []byte) int {
 			return len(b)
 		}
 	}
+	switch {
+	case used == len(b):
+		c.local.Loop.StopTimer(&c.frames)
+	case used > 0 || !c.frames.Pending():
+		c.local.Loop.SetTimer(&c.frames, frameTime, c)
+	}
 	return used
+}
+
+// Expired ends a connection whose frame does not end.
+func (c *conn) Expired(*loop.Timer) {
+	c.stats.Inc(rqDecodingError)
+	c.end(cxLocalActive)
 }
 
 func (c *conn) frame(h *wire.Head, frame []byte) {
@@ -250,6 +267,7 @@ func (c *conn) leave() {
 		return
 	}
 	c.gone = true
+	c.local.Loop.StopTimer(&c.frames)
 	if c.prev != nil {
 		c.prev.next = c.next
 	} else {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/weftmesh/weft/wire/dubbo"
 )
@@ -321,4 +322,26 @@ func TestDubboDrains(t *testing.T) {
 		t.Errorf("and then: %v", err)
 	}
 	drained.Wait()
+}
+
+// A frame that does not end has its time, whole ones before it or not, and calls that are under way meanwhile are answered.
+func TestDubboFrameThatDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	u := Provider(t, "one", 1)
+	p := Start(t, Bootstrap(DubboListener(`- {interface: "*", routes: [{match: {}, route: {cluster: up}}]}`), Cluster("up", u.Port)))
+	c := p.Dial()
+	began := time.Now()
+	whole := CallFrame(t, 1, TwoWay, "a", "m", nil, "x")
+	c.Write(append(whole, whole[:20]...))
+	if h, body, err := ReadFrame(c); err != nil || Said(t, h, body) != "20 one x" {
+		t.Fatal(h, err)
+	}
+	c.Write(whole[20:25]) // which does not give it more time
+	if _, _, err := ReadFrame(c); err == nil {
+		t.Error("half a frame is answered")
+	}
+	if took := time.Since(began); took < 29*time.Second || took > deadline/2+10*time.Second {
+		t.Errorf("after %v: want 30 s", took)
+	}
+	p.WantStat("dubbo.d.request_decoding_error", 1)
 }
