@@ -177,6 +177,36 @@ func (p *Proxy) builder(l *config.Listener) func(*config.FilterChain) *listener.
 	}
 }
 
+// pin has the connections of chains that are about to go, and whose place none takes that could serve them, end as they were served: by the tables and clusters that are in force until now. Those of
+// the next configuration need not have what these chains name. It is called before that is served.
+func (p *Proxy) pin(to *change) {
+	for name, l := range p.listeners {
+		gone, next := l.Chains.All, (*listener.Chains)(nil)
+		switch fresh, chains := to.fresh[name], to.rechain[name]; {
+		case fresh != nil:
+			next = fresh.Chains
+		case chains != nil:
+			gone, next = missing(l.Chains, chains), chains
+		case to.next[name] != nil:
+			continue
+		}
+		for _, c := range gone {
+			var after listener.Chain
+			if next != nil {
+				if s := next.Successor(c); s != nil {
+					after = *s
+				}
+			}
+			if c.HTTP != nil && after.HTTP == nil {
+				c.HTTP.EndsWith(p.generation)
+			}
+			if c.Dubbo != nil && after.Dubbo == nil {
+				c.Dubbo.EndsWith(p.generation.Clusters)
+			}
+		}
+	}
+}
+
 // replaceListeners accepts on the new ones and ends those that are gone: their sockets at once, their connections politely. Where only
 // chains changed, the socket stays, and so do the connections of chains that stay.
 func (p *Proxy) replaceListeners(s *config.Snapshot, to *change) {

@@ -215,6 +215,7 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 	own := p.ownTables(s)
 	generation := &l7.Generation{Routes: tables, Clusters: clusters, Answered: s.Answered}
 	p.link(generation, s, change, own)
+	p.pin(change)
 	p.serve(generation)
 	for name, old := range p.tables {
 		if tables[name] != old {

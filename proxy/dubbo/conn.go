@@ -127,7 +127,7 @@ func (c *conn) begin(h *wire.Head, frame []byte) {
 		return
 	}
 	to := share(route, l.Loop.Random())
-	cluster := l.Clusters[to.Name]
+	cluster := s.clusters(l)[to.Name]
 	if cluster == nil {
 		c.refuse(h, wire.ServerError, fmt.Sprintf("dubbo router: unknown cluster '%s'", to.Name))
 		return

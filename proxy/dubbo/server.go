@@ -3,6 +3,7 @@ package dubbo
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
@@ -18,12 +19,24 @@ type Server struct {
 	limit   int
 	inbound bool
 	log     *slog.Logger
-	said    sync.Map // serializations that are not read, and of which that was said
+	last    atomic.Pointer[upstream.Clusters] // its chain has gone, and these are what its calls meet; nil: those that are in force
+	said    sync.Map                          // serializations that are not read, and of which that was said
 }
 
 // NewServer compiles the Dubbo proxy of a filter chain.
 func NewServer(c *config.Dubbo, l *config.Listener, store *telemetry.Store, log *slog.Logger) *Server {
 	return &Server{config: c, stats: store.Acquire(Stats, "dubbo."+c.StatPrefix+".", telemetry.Tag{Name: "dubbo_prefix", Value: c.StatPrefix}), limit: int(l.BufferLimit), inbound: l.Direction == config.Inbound, log: log}
+}
+
+// EndsWith says that a server is gone and that none has taken its place: calls that still come on its connections meet these clusters.
+func (s *Server) EndsWith(clusters upstream.Clusters) { s.last.Store(&clusters) }
+
+// clusters are those that a call meets which begins now.
+func (s *Server) clusters(l *Local) upstream.Clusters {
+	if last := s.last.Load(); last != nil {
+		return *last
+	}
+	return l.Clusters
 }
 
 // unread says once that calls of a serialization are not looked into.

@@ -385,6 +385,9 @@ func (l *Local) CloseAll(politely bool) {
 // configuration is then, and not as it was, when clusters may have gone that it named.
 func (s *Server) SucceededBy(next *Server) { s.next.Store(next) }
 
+// EndsWith says that a server is gone and that none has taken its place: requests that still come on its connections meet that generation.
+func (s *Server) EndsWith(g *Generation) { s.last.Store(g) }
+
 // current is the server that serves a request that begins now.
 func (s *Server) current() *Server {
 	for next := s.next.Load(); next != nil; next = s.next.Load() {

@@ -114,6 +114,9 @@ func (x *exchange) start(c *Conn, by client) {
 	l := c.local
 	x.conn, x.client, x.server = c, by, c.server.current()
 	x.generation = l.Generation
+	if last := x.server.last.Load(); last != nil {
+		x.generation = last
+	}
 	x.sequence++
 	x.state = 0
 	x.input.Reset(&x.request, l.Loop.Random())

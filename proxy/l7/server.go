@@ -63,7 +63,8 @@ type Server struct {
 	node     []byte // of --service-node, for add_user_agent
 	inbound  config.Direction
 	origin   *Origin
-	next     atomic.Pointer[Server] // whose chain has taken the place of its own; nil: none has
+	next     atomic.Pointer[Server]     // whose chain has taken the place of its own; nil: none has
+	last     atomic.Pointer[Generation] // its chain has gone, and this is what its requests meet; nil: whatever is in force
 }
 
 // Origin is what all servers of a process share.

@@ -20,7 +20,7 @@ func TestProbesComeFromWhereTheyPass(t *testing.T) {
 		{"fd09::9/128", "fd09::9", "fd09::9"}, // nobody captures IPv6, or there would be ::6
 		{"::6/128", "fd09::9", "::6"},
 	} {
-		if out, err := exec.Command("ip", "addr", "add", c.adds, "dev", "lo").CombinedOutput(); err != nil {
+		if out, err := exec.Command("ip", "addr", "add", c.adds, "dev", "lo", "nodad").CombinedOutput(); err != nil {
 			t.Fatalf("ip: %v: %s", err, out)
 		}
 		t.Cleanup(func() { exec.Command("ip", "addr", "del", c.adds, "dev", "lo").Run() })

@@ -261,7 +261,7 @@ func compare(a, b map[string]string) map[string][2]string {
 func TestCoverage(t *testing.T) {
 	s := newSide(t, "nobody", issue(t))
 	set := decode.RunPathsIn(&bootstrapv3.Bootstrap{})
-	for _, text := range []string{s.text(slices.Concat(corpus, secured, versions, negotiated)), dubboText(1, 1, 1)} {
+	for _, text := range []string{s.text(slices.Concat(corpus, secured, versions, negotiated)), dubboText(1, 1, 1), sourceText(1, 1)} {
 		json, err := yaml.YAMLToJSON([]byte(text))
 		if err != nil {
 			t.Fatal(err)

@@ -11,10 +11,16 @@ import (
 	"github.com/weftmesh/weft/test/vacant"
 )
 
-// TestSourcesAreAsWithEnvoy has both connect in their clients' names (original_src), and compares whom the upstream sees, and by how many connections. It wants CAP_NET_ADMIN.
-func TestSourcesAreAsWithEnvoy(t *testing.T) {
+// sourceText is the bootstrap of both: the port of the listener, and that of the upstream.
+func sourceText(port, up int) string {
 	filters := "  listener_filters: [" + inspector("proxy_protocol", "allow_requests_without_proxy_protocol: true") +
 		`, {name: source, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.original_src.v3.OriginalSrc, mark: 7}}]` + "\n  filter_chains:\n"
+	text := strings.Replace(e2e.HTTPListener("routes: [{match: {prefix: /}, route: {cluster: up}}]"), "  filter_chains:\n", filters, 1)
+	return e2e.Bootstrap(strings.Replace(text, "port_value: 0", fmt.Sprint("port_value: ", port), 1), e2e.Cluster("up", up, "upstream_bind_config: {source_address: {address: 127.0.0.3, port_value: 0}}"))
+}
+
+// TestSourcesAreAsWithEnvoy has both connect in their clients' names (original_src), and compares whom the upstream sees, and by how many connections. It wants CAP_NET_ADMIN.
+func TestSourcesAreAsWithEnvoy(t *testing.T) {
 	seen := map[string][]string{}
 	for _, program := range []string{"weft", "envoy"} {
 		up := e2e.Serve(t, func(u *e2e.Upstream, c *e2e.Conn) {
@@ -24,8 +30,7 @@ func TestSourcesAreAsWithEnvoy(t *testing.T) {
 			}
 		})
 		port := vacant.Ports(t, 1)[0]
-		text := strings.Replace(e2e.HTTPListener("routes: [{match: {prefix: /}, route: {cluster: up}}]"), "  filter_chains:\n", filters, 1)
-		text = e2e.Bootstrap(strings.Replace(text, "port_value: 0", fmt.Sprint("port_value: ", port), 1), e2e.Cluster("up", up.Port, "upstream_bind_config: {source_address: {address: 127.0.0.3, port_value: 0}}"))
+		text := sourceText(port, up.Port)
 		if program == "envoy" {
 			envoy.Start(t, text+"\nadmin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}\n")
 		} else {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -345,6 +346,73 @@ func TestWrongOrder(t *testing.T) {
 		t.Errorf("%v", answers)
 	}
 	t.Log(answers)
+}
+
+// TestLastRequest has a chain go with its cluster while a connection of it is idle: its last request is answered as the ones before.
+func TestLastRequest(t *testing.T) {
+	for _, first := range []string{"Listener", "Cluster"} {
+		t.Run(first+" first", func(t *testing.T) {
+			m := mode{boot: modes()[0].boot, source: fromADS}
+			a := upstream(t, "up")
+			raw := NewRaw(t)
+			p := Run(t, m, endpoint(raw.Address))
+			raw.ask("Cluster", "")
+			raw.Say(World("0", "c", m.cluster("k")))
+			raw.ask("ClusterLoadAssignment", "")
+			raw.Say(World("0", "e", endpoints("k", a)))
+			raw.ask("Listener", "")
+			raw.Say(World("0", "l", m.listener("l", "r")))
+			raw.ask("RouteConfiguration", "")
+			raw.Say(World("0", "r", table("r", "k")))
+			p.Ready()
+			client := http.Client{Timeout: deadline}
+			ask := func() string {
+				r, err := client.Get("http://" + p.Address("l") + "/")
+				if err != nil {
+					return err.Error()
+				}
+				defer r.Body.Close()
+				body, _ := io.ReadAll(r.Body)
+				return fmt.Sprint(r.StatusCode, " ", string(body))
+			}
+			if got := ask(); got != "200 up" {
+				t.Fatal(got)
+			}
+			other := m.listener("l", "r")
+			other.FilterChains[0].Filters = []*listenerv3.Filter{parse(`{name: d, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.direct_response.v3.Config, response: {inline_string: "bytes"}}}`, &listenerv3.Filter{})}
+			steps := map[string]func(){
+				"Listener": func() {
+					raw.Say(World("1", "l1", other))
+					raw.ask("Listener", "l1")
+				},
+				"Cluster": func() {
+					raw.Say(World("1", "c1", m.cluster("unasked")))
+					raw.ask("Cluster", "c1")
+				},
+			}
+			steps[first]()
+			for name, step := range steps {
+				if name != first {
+					step()
+				}
+			}
+			raw.Say(World("2", "c2", m.cluster("unasked"), m.cluster("another"))) // and whatever else comes
+			raw.ask("Cluster", "c2")
+			p.Eventually("the chain is another", func() bool {
+				c, err := net.Dial("tcp", p.Address("l"))
+				if err != nil {
+					return false
+				}
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(deadline))
+				said, _ := io.ReadAll(c)
+				return string(said) == "bytes"
+			})
+			if got := ask(); got != "200 up" {
+				t.Errorf("the last request of a connection: %s", got)
+			}
+		})
+	}
 }
 
 // TestChurn changes all that there is 20 times a second under load.
