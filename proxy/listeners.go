@@ -245,7 +245,7 @@ func (p *Proxy) replaceListeners(s *config.Snapshot, to *change) {
 		case to.fresh[name] == nil:
 			continue
 		}
-		old.End(p.loops)
+		old.End(p.loops, to.fresh[name] != nil)
 		var next *listener.Chains
 		if l := to.fresh[name]; l != nil {
 			next = l.Chains
@@ -288,13 +288,12 @@ func missing(old, next *listener.Chains) (gone []*listener.Chain) {
 func (p *Proxy) drainChains(gone []*listener.Chain, next *listener.Chains) {
 	for _, c := range gone {
 		if c.Dubbo != nil {
-			var successor *dubbo.Server
 			if next != nil {
-				if s := next.Successor(c); s != nil {
-					successor = s.Dubbo
+				if s := next.Successor(c); s != nil && s.Dubbo != nil {
+					c.Dubbo.SucceededBy(s.Dubbo)
 				}
 			}
-			p.onLoops(func(i int) { p.locals[i].Dubbo.Retire(c.Dubbo, successor) })
+			p.onLoops(func(i int) { p.locals[i].Dubbo.Retire(c.Dubbo) })
 		}
 		if c.HTTP == nil {
 			continue

@@ -427,7 +427,7 @@ func (p *Proxy) Close() {
 	}
 	p.closed = true
 	for _, l := range p.listeners {
-		l.End(p.loops)
+		l.End(p.loops, false)
 	}
 	p.onLoops(func(i int) {
 		p.locals[i].HTTP.CloseAll(false)

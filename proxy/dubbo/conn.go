@@ -47,6 +47,17 @@ func (s *Server) Serve(l *Local, p *loop.Pending) {
 		c.next.prev = c
 	}
 	l.conns = c
+	c.follow() // the chain may have gone while the connection came to stand
+}
+
+// follow has the connection go on with the server that has taken its own's place, if that is gone.
+func (c *conn) follow() {
+	for next := c.server.next.Load(); next != nil; next = next.next.Load() {
+		c.server, c.stats = next, next.stats.Loop(c.local.Loop.Index())
+	}
+	if c.server.last.Load() != nil {
+		c.retire()
+	}
 }
 
 // OnData takes each frame that is whole.

@@ -19,6 +19,7 @@ type Server struct {
 	limit   int
 	inbound bool
 	log     *slog.Logger
+	next    atomic.Pointer[Server]            // whose chain has taken the place of its own; nil: none has
 	last    atomic.Pointer[upstream.Clusters] // its chain has gone, and these are what its calls meet; nil: those that are in force
 	said    sync.Map                          // serializations that are not read, and of which that was said
 }
@@ -65,16 +66,15 @@ func (l *Local) CloseAll() {
 	}
 }
 
-// Retire has the connections of a server go on with the one that has taken its place, each from its next call on; nil: there is none, and they end with the calls that are under way.
-func (l *Local) Retire(old, next *Server) {
+// SucceededBy says which server has taken the place of one that is gone, before Retire is called on the loops.
+func (s *Server) SucceededBy(next *Server) { s.next.Store(next) }
+
+// Retire has the connections of a server that is gone go on with the one that has taken its place, each from its next call on; if there is none they end with the calls that are under way.
+func (l *Local) Retire(old *Server) {
 	for c := l.conns; c != nil; {
 		after := c.next
-		switch {
-		case c.server != old:
-		case next != nil:
-			c.server, c.stats = next, next.stats.Loop(l.Loop.Index())
-		default:
-			c.retire()
+		if c.server == old {
+			c.follow()
 		}
 		c = after
 	}

@@ -388,6 +388,9 @@ func (s *Server) SucceededBy(next *Server) { s.next.Store(next) }
 // EndsWith says that a server is gone and that none has taken its place: requests that still come on its connections meet that generation.
 func (s *Server) EndsWith(g *Generation) { s.last.Store(g) }
 
+// Gone says whether its chain has gone.
+func (s *Server) Gone() bool { return s.next.Load() != nil || s.last.Load() != nil }
+
 // current is the server that serves a request that begins now.
 func (s *Server) current() *Server {
 	for next := s.next.Load(); next != nil; next = s.next.Load() {

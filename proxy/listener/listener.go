@@ -310,6 +310,9 @@ func (p *port) give(c *Chain, a *loop.Pending) {
 		v.TurnAway(p.TCP, a)
 	case c.HTTP != nil:
 		c.HTTP.Serve(p.HTTP, a, c.requests.Loop(p.Loop.Index()))
+		if c.HTTP.Gone() { // while the connection came to stand
+			p.HTTP.Retire(c.HTTP)
+		}
 	case c.Dubbo != nil:
 		c.Dubbo.Serve(p.Dubbo, a)
 	default:
@@ -332,15 +335,18 @@ func (p *port) stop() {
 // awaited may still become some, as may those that another listener has accepted and finds out to be for this one.
 func (l *Listener) Close(loops []*loop.Loop) { l.onPorts(loops, (*port).stop) }
 
-// End is Close for a listener that is no more: a connection whose first bytes are awaited ends, for nobody knows any more what it would
-// be for.
-func (l *Listener) End(loops []*loop.Loop) {
+// End is Close for a listener that is no more. A connection whose first bytes or whose handshake is awaited ends, for nobody knows any more what it would
+// be for, unless the listener is replaced: then it is for whom it would have been, and no client notices.
+func (l *Listener) End(loops []*loop.Loop, replaced bool) {
 	l.onPorts(loops, func(p *port) {
 		p.stop()
 		for key, at := range p.Local.ports {
 			if at == p {
 				delete(p.Local.ports, key)
 			}
+		}
+		if replaced {
+			return
 		}
 		for p.waiting != nil {
 			p.waiting.refuse()
