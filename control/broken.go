@@ -88,6 +88,7 @@ func (b *broken) run(ctx context.Context) {
 	was := map[string]console.Broken{}
 	out := outsiders{}
 	for {
+		known := b.heard() // before it is asked what: else nothing would count as all that there is
 		now, next := map[string]console.Broken{}, brokenSaid
 		counts := [outside + 1]uint64{}
 		for _, one := range b.all() {
@@ -110,7 +111,7 @@ func (b *broken) run(ctx context.Context) {
 		for _, one := range []int{injectionOff, routingOff, outside} {
 			b.stats.Set(one, counts[one])
 		}
-		if b.heard() {
+		if known {
 			off, on := out.turn(time.Now(), now)
 			if !reflect.DeepEqual(off, told) {
 				b.plane.push.Switch(ctx, fromSwitches, off)

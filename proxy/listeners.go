@@ -191,16 +191,14 @@ func (p *Proxy) pin(to *change) {
 			continue
 		}
 		for _, c := range gone {
-			var after listener.Chain
+			var after *listener.Chain
 			if next != nil {
-				if s := next.Successor(c); s != nil {
-					after = *s
-				}
+				after = next.Successor(c)
 			}
-			if c.HTTP != nil && after.HTTP == nil {
+			if c.HTTP != nil && (after == nil || after.HTTP == nil) {
 				c.HTTP.EndsWith(p.generation)
 			}
-			if c.Dubbo != nil && after.Dubbo == nil {
+			if c.Dubbo != nil && (after == nil || after.Dubbo == nil) {
 				c.Dubbo.EndsWith(p.generation.Clusters)
 			}
 		}

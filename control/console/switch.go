@@ -3,9 +3,10 @@ package console
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/weftmesh/weft/control/source"
 )
 
 // Switch is a part of the mesh that can be switched off by hand.
@@ -23,12 +24,6 @@ const (
 )
 
 const maxLabels = 8 // that workloads are chosen by
-
-var (
-	namespaceForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)                                         // a label of DNS, RFC 1123
-	labelForm     = regexp.MustCompile(`^([a-z0-9][a-z0-9.-]{0,252}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`) // as Kubernetes has it
-	valueForm     = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$`)
-)
 
 // ReadSwitch reads a name: injection, routing, routing/NAMESPACE, or workload/NAMESPACE/LABEL=VALUE,… in the order of labels.
 func ReadSwitch(name string) (s Switch, err error) {
@@ -48,7 +43,7 @@ func ReadSwitch(name string) (s Switch, err error) {
 	default:
 		return Switch{}, fmt.Errorf("nothing is called %.64q that can be switched off: want %s, %s or %s", name, Injection, Routing, Workload)
 	}
-	if !namespaceForm.MatchString(s.Namespace) {
+	if !source.IsName(s.Namespace) {
 		return Switch{}, fmt.Errorf("%.64q is no name of a namespace", s.Namespace)
 	}
 	return s, nil
@@ -59,7 +54,7 @@ func ReadLabels(text string) (map[string]string, error) {
 	labels := map[string]string{}
 	for one := range strings.SplitSeq(text, ",") {
 		label, value, is := strings.Cut(one, "=")
-		if _, twice := labels[label]; !is || twice || !labelForm.MatchString(label) || !valueForm.MatchString(value) {
+		if _, twice := labels[label]; !is || twice || !source.IsLabel(label, value) {
 			return nil, fmt.Errorf("which workloads? %.64q is no LABEL=VALUE, or is said twice", one)
 		}
 		labels[label] = value

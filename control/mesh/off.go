@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"maps"
 	"reflect"
 	"slices"
 )
@@ -10,8 +9,8 @@ import (
 type Off struct {
 	// Routing are the namespaces whose VirtualServices do not hold for sidecars; an empty one is every namespace. For gateways they hold: what a gateway lets in is said by nothing else.
 	Routing []string
-	// Plain are workloads that nobody speaks mTLS to, and Outside those whose sidecars pass on what comes and goes and know nothing of the mesh. Who is outside is plain before that
-	// for those who come to him, and for a while after it: a sidecar that is outside takes both, and so nobody is refused meanwhile.
+	// Plain are workloads that nobody speaks mTLS to, and Outside those whose sidecars pass on what comes and goes and know nothing of the mesh. Such a sidecar takes both, so that nobody is refused if a
+	// workload is outside for a while before it is plain, and for a while after it.
 	Plain, Outside []Choice
 }
 
@@ -63,7 +62,6 @@ func (m *Mesh) deriveBare(before *Mesh) {
 	case m.bare == nil || m.Settings != before.Settings:
 		settings := *m.Settings
 		settings.RegistryOnly = false
-		settings.registries, settings.networks = maps.Clone(settings.registries), slices.Clone(settings.networks)
 		bare := New()
 		bare.Settings = &settings
 		bare.Rules = &Rules{root: settings.RootNamespace}

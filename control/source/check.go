@@ -299,12 +299,8 @@ func (c *checker) exportTo(list []string, none bool) {
 // labels checks labels as Kubernetes does.
 func (c *checker) labels(field string, m map[string]string) {
 	eachKey(c, field, m, func(k, v string) {
-		prefix, name, prefixed := strings.Cut(k, "/")
-		if !prefixed {
-			prefix, name = "", k
-		}
 		switch {
-		case prefixed && !isDomain(prefix), !isTag(name) || name == "":
+		case !isKey(k):
 			c.bad("", "invalid label key: %q", short(k))
 		case !isTag(v):
 			c.bad("", "invalid label value: %q", short(v))

@@ -38,6 +38,18 @@ func isLabel(s string) bool {
 // IsName says whether s can be the name of a revision: a part of a domain's name, in small letters.
 func IsName(s string) bool { return isLabel(s) && s == strings.ToLower(s) }
 
+// IsLabel says whether a label of Kubernetes' can have that key and value.
+func IsLabel(key, value string) bool { return isKey(key) && isTag(value) }
+
+// isKey says whether s can be a label's key.
+func isKey(s string) bool {
+	prefix, name, prefixed := strings.Cut(s, "/")
+	if !prefixed {
+		return s != "" && isTag(s)
+	}
+	return isDomain(prefix) && name != "" && isTag(name)
+}
+
 // isTag says whether s is a label's value, or its key without what stands before the slash.
 func isTag(s string) bool {
 	if s == "" {

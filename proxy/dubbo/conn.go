@@ -4,14 +4,20 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/loop"
+	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
 	wire "github.com/weftmesh/weft/wire/dubbo"
 )
 
-// maxActive bounds how many calls of a connection are under way. What more a client sends waits in its own kernel.
-const maxActive = 4096
+// Bounds of a connection: how many calls are under way, more of which wait in the client's own kernel, and how many bytes of answers wait for a client that does not take them. A line is shared, so that
+// it cannot wait for one of its clients: such a one is given up.
+const (
+	maxActive = 4096
+	maxUnsent = 4 * upstream.MaxFrame
+)
 
 // frameTime is how long a frame may take from its first byte to its last. Until then it is held, and a client that ends none of many would have us hold them all.
 const frameTime = 30 * time.Second
@@ -64,7 +70,7 @@ func (c *conn) follow() {
 func (c *conn) OnData(b []byte) int {
 	used := 0
 	for used < len(b) {
-		if c.active >= maxActive || c.Over() {
+		if c.active >= maxActive || c.Over() || c.Paused() {
 			c.local.Loop.StopTimer(&c.frames) // it is we who let it wait
 			c.Pause()
 			return used
@@ -116,28 +122,12 @@ func (c *conn) frame(h *wire.Head, frame []byte) {
 // begin sends a call where it is to go, or says why not.
 func (c *conn) begin(h *wire.Head, frame []byte) {
 	l, s := c.local, c.server
-	services := s.config.Services
-	route := Unread(services)
-	if !h.Serialization.Read() {
-		s.unread(h.Serialization)
-	} else if err := l.reader.Read(h.Serialization, frame[wire.HeadSize:]); err != nil {
-		c.stats.Inc(rqDecodingError)
-		if route == nil {
-			c.refuse(h, wire.BadRequest, err.Error())
-			return
-		}
-	} else {
-		c.stats.Inc(rqDecodingSuccess)
-		if route, err = Match(services, &l.reader); route == nil && err != nil {
-			c.refuse(h, wire.BadRequest, err.Error())
-			return
-		}
-	}
-	if route == nil {
-		c.refuse(h, wire.ServiceNotFound, fmt.Sprintf("dubbo router: no route for interface '%s'", l.reader.Path))
+	found, status, why := s.route(&l.reader, c.stats, h.Serialization, frame[wire.HeadSize:])
+	if found == nil {
+		c.refuse(h, status, why)
 		return
 	}
-	to := share(route, l.Loop.Random())
+	to := route.Choose(found.Clusters, found.TotalWeight, l.Loop.Random())
 	cluster := s.clusters(l)[to.Name]
 	if cluster == nil {
 		c.refuse(h, wire.ServerError, fmt.Sprintf("dubbo router: unknown cluster '%s'", to.Name))
@@ -154,19 +144,21 @@ func (c *conn) begin(h *wire.Head, frame []byte) {
 		l.scratch = upstream.AppendApart(l.scratch[:0], from, "", nil)
 		by = l.scratch
 	}
+	t := l.call()
+	*t = call{conn: c, stats: c.stats, head: *h, cluster: cluster, member: m, began: l.Loop.Nanotime()}
 	if !h.TwoWay {
 		c.stats.Inc(rqOneWay)
-		if f := cluster.Call(l.Loop, m.Endpoint, 0, by, frame, false, nil, nil); f != upstream.NoFailure {
-			cluster.Report(l.Loop, m, upstream.Outcome{Failure: f})
+	}
+	f := cluster.Call(l.Loop, m.Endpoint, 0, by, frame, h.TwoWay, t, &t.Call)
+	switch {
+	case f != upstream.NoFailure:
+		cluster.Report(l.Loop, m, upstream.Outcome{Failure: f})
+		l.release(t)
+		if c.refuse(h, wire.ServerError, "dubbo upstream request: "+words(f, m)); !h.TwoWay {
 			c.end(cxLocalActive) // nothing else can tell the client, as with Envoy
 		}
 		return
-	}
-	t := l.call()
-	*t = call{conn: c, stats: c.stats, head: *h, cluster: cluster, member: m, began: l.Loop.Nanotime()}
-	if f := cluster.Call(l.Loop, m.Endpoint, 0, by, frame, true, t, &t.Call); f != upstream.NoFailure {
-		cluster.Report(l.Loop, m, upstream.Outcome{Failure: f})
-		c.refuse(h, wire.ServerError, "dubbo upstream request: "+words(f, m))
+	case !t.Pending(): // it wants no answer, and there is room for more
 		l.release(t)
 		return
 	}
@@ -179,6 +171,31 @@ func (c *conn) begin(h *wire.Head, frame []byte) {
 	if t.Over() {
 		c.Pause()
 	}
+}
+
+// route finds where a call goes, or says why it goes nowhere. Of one that cannot be read nothing is said but that: what stands in the reader then is another call's.
+func (s *Server) route(call *wire.Call, stats *telemetry.Values, of wire.Serialization, body []byte) (found *config.DubboRoute, status wire.Status, why string) {
+	services := s.config.Services
+	if !of.Read() {
+		s.unread(of)
+		if found = Unread(services); found == nil {
+			why = fmt.Sprintf("dubbo router: no route for calls in a serialization that is not read (%s, %d)", of, uint8(of))
+		}
+		return found, wire.ServiceNotFound, why
+	}
+	if err := call.Read(of, body); err != nil {
+		stats.Inc(rqDecodingError)
+		return Unread(services), wire.BadRequest, err.Error()
+	}
+	stats.Inc(rqDecodingSuccess)
+	found, err := Match(services, call)
+	if err != nil {
+		return found, wire.BadRequest, err.Error()
+	}
+	if found == nil {
+		why = fmt.Sprintf("dubbo router: no route for interface '%s'", call.Path)
+	}
+	return found, wire.ServiceNotFound, why
 }
 
 // refuse answers a call that goes nowhere.
@@ -210,7 +227,7 @@ func words(f upstream.Failure, m *upstream.Member) string {
 // OnEOF ends the connection with all that is under way, as Envoy 1.40 does: who says no more is gone, with Dubbo.
 func (c *conn) OnEOF() {
 	c.lose(cxRemoteActive)
-	c.Own(rest{})
+	c.Own(loop.Nobody{})
 	c.CloseFlushed(flushTime)
 }
 
@@ -220,7 +237,7 @@ func (c *conn) settle() {
 	case c.gone:
 	case c.leaves && c.active == 0:
 		c.leave()
-		c.Own(rest{})
+		c.Own(loop.Nobody{})
 		c.CloseFlushed(flushTime)
 	case c.active < maxActive && !c.Over():
 		c.Resume()
@@ -254,7 +271,7 @@ func (c *conn) OnPanic(any) { c.end(cxLocalActive) }
 // end closes the connection at once.
 func (c *conn) end(row int) {
 	c.lose(row)
-	c.Own(rest{})
+	c.Own(loop.Nobody{})
 	c.Close()
 }
 
@@ -340,11 +357,16 @@ func (t *call) OnAnswer(h *wire.Head, frame []byte) {
 	c.Write(frame)
 	t.over()
 	l.release(t)
+	if c.Unsent() > maxUnsent {
+		c.stats.Inc(rsClosed)
+		c.end(cxLocalActive)
+		return
+	}
 	c.settle()
 }
 
 // OnLost implements upstream.Caller.
-func (t *call) OnLost(f upstream.Failure, _ string) {
+func (t *call) OnLost(f upstream.Failure) {
 	c, l := t.conn, t.conn.local
 	if f == upstream.Malformed {
 		t.stats.Inc(rsDecodingError)
@@ -356,15 +378,12 @@ func (t *call) OnLost(f upstream.Failure, _ string) {
 	c.settle()
 }
 
-// OnRoom implements upstream.Caller.
-func (t *call) OnRoom() { t.conn.settle() }
-
-// rest is the owner of a connection of which nobody wants to know more.
-type rest struct{}
-
-func (rest) OnData(b []byte) int { return len(b) }
-func (rest) OnEOF()              {}
-func (rest) OnConnected()        {}
-func (rest) OnLowWater()         {}
-func (rest) OnClosed(error)      {}
-func (rest) OnPanic(any)         {}
+// OnRoom implements upstream.Caller. For a call that wants no answer it is all that was waited for.
+func (t *call) OnRoom() {
+	c := t.conn
+	if !t.Pending() {
+		t.over()
+		c.local.release(t)
+	}
+	c.settle()
+}

@@ -119,18 +119,3 @@ func (l *Local) release(t *call) {
 		l.spares++
 	}
 }
-
-// share picks a cluster of a route by weight.
-func share(r *config.DubboRoute, random uint64) *config.WeightedCluster {
-	if len(r.Clusters) == 1 {
-		return &r.Clusters[0]
-	}
-	at := uint32(random % uint64(r.TotalWeight))
-	for i := range r.Clusters {
-		if at < r.Clusters[i].Weight {
-			return &r.Clusters[i]
-		}
-		at -= r.Clusters[i].Weight
-	}
-	return &r.Clusters[len(r.Clusters)-1]
-}

@@ -94,14 +94,14 @@ func (c *answered) leave() {
 // end closes once everything is sent.
 func (c *answered) end() {
 	c.leave()
-	c.conn.Own(rest{})
+	c.conn.Own(loop.Nobody{})
 	c.conn.CloseFlushed(answerTime)
 }
 
 // drop closes at once.
 func (c *answered) drop() {
 	c.leave()
-	c.conn.Own(rest{})
+	c.conn.Own(loop.Nobody{})
 	c.conn.Close()
 }
 

@@ -294,8 +294,8 @@ func (u *upEnd) OnEOF() {
 func (t *tunnel) endIfDone() {
 	if t.down.PeerDone() && t.up.Conn.PeerDone() {
 		t.finish("", upstream.CxDestroyRemote)
-		t.down.Own(rest{})
-		t.up.Conn.Own(rest{})
+		t.down.Own(loop.Nobody{})
+		t.up.Conn.Own(loop.Nobody{})
 		t.down.CloseFlushed(flushTime)
 		t.up.Conn.CloseFlushed(flushTime)
 	}
@@ -312,7 +312,7 @@ func (t *tunnel) OnClosed(error) {
 	t.entry.Flags |= accesslog.DownstreamConnectionTermination
 	t.finish("", upstream.CxDestroyLocal)
 	if t.up != nil {
-		t.up.Conn.Own(rest{})
+		t.up.Conn.Own(loop.Nobody{})
 		t.up.Conn.Reset()
 	}
 }
@@ -336,7 +336,7 @@ func (u *upEnd) OnClosed(err error) {
 		m.Reset, m.UpstreamReset = accesslog.ResetByUs, accesslog.ResetByPeer
 	}
 	t.finish("", upstream.CxDestroyRemote)
-	t.down.Own(rest{})
+	t.down.Own(loop.Nobody{})
 	t.down.Reset()
 }
 
@@ -350,15 +350,15 @@ func (u *upEnd) OnUnwell() {
 	if !t.carrying {
 		t.local.Loop.StopTimer(&t.connect)
 		t.up.Ended(upstream.CxDestroyLocal, false)
-		t.up.Conn.Own(rest{})
+		t.up.Conn.Own(loop.Nobody{})
 		t.up.Conn.Close()
 		t.up = nil
 		t.dial()
 		return
 	}
 	t.finish("", upstream.CxDestroyLocal)
-	t.down.Own(rest{})
-	t.up.Conn.Own(rest{})
+	t.down.Own(loop.Nobody{})
+	t.up.Conn.Own(loop.Nobody{})
 	t.down.CloseFlushed(flushTime)
 	t.up.Conn.Close()
 }
@@ -381,7 +381,7 @@ func (t *tunnel) Expired(timer *loop.Timer) {
 		}
 		t.up.Ended(upstream.CxDestroyLocal, true)
 		t.cluster.Report(t.local.Loop, t.up.Member, upstream.Outcome{Failure: upstream.ConnectTimeout, Tunnel: true})
-		t.up.Conn.Own(rest{})
+		t.up.Conn.Own(loop.Nobody{})
 		t.up.Conn.Close()
 		if t.up = nil; !t.pause() {
 			t.dial()
@@ -422,10 +422,10 @@ func (t *tunnel) alive() {
 // end closes both sides at once.
 func (t *tunnel) end(why string) {
 	t.finish(why, upstream.CxDestroyLocal)
-	t.down.Own(rest{})
+	t.down.Own(loop.Nobody{})
 	t.down.Close()
 	if t.up != nil {
-		t.up.Conn.Own(rest{})
+		t.up.Conn.Own(loop.Nobody{})
 		t.up.Conn.Close()
 	}
 }
@@ -512,13 +512,3 @@ func (t *tunnel) OnPanic(any) { t.end("internal error") }
 
 // OnPanic ends the tunnel.
 func (u *upEnd) OnPanic(any) { (*tunnel)(u).end("internal error") }
-
-// rest is the owner of a connection whose tunnel is over.
-type rest struct{}
-
-func (rest) OnData(b []byte) int { return len(b) }
-func (rest) OnEOF()              {}
-func (rest) OnConnected()        {}
-func (rest) OnLowWater()         {}
-func (rest) OnClosed(error)      {}
-func (rest) OnPanic(any)         {}

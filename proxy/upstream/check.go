@@ -57,7 +57,7 @@ func (k *check) end() {
 func (k *check) hangUp() {
 	if c := k.conn; c != nil {
 		k.conn, k.codec, k.leaving = nil, nil, false
-		c.Own(discarded{})
+		c.Own(loop.Nobody{})
 		c.Close()
 	}
 }
@@ -144,7 +144,7 @@ func (k *check) ask() {
 		if len(t.Receive) == 0 {
 			// That it could be reached is all there is to know.
 			k.conn.Write(t.Send)
-			k.conn.Own(discarded{})
+			k.conn.Own(loop.Nobody{})
 			k.conn.CloseFlushed(k.checker.config.Timeout)
 			k.conn = nil
 			k.settle(passed)

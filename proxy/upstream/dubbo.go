@@ -13,13 +13,13 @@ const MaxFrame = 8 << 20
 type Caller interface {
 	// OnAnswer gives the frame of the answer, whole and valid during the call. Its number is the line's. It ends the matter.
 	OnAnswer(h *dubbo.Head, frame []byte)
-	// OnLost says that there will be no answer, and what the system said of that, if anything. It ends the matter.
-	OnLost(f Failure, why string)
-	// OnRoom says that the line, which was Over, takes more again.
+	// OnLost says that there will be no answer. It ends the matter.
+	OnLost(f Failure)
+	// OnRoom says that the line, which was Over, takes more again. It ends the matter for a call that wants no answer.
 	OnRoom()
 }
 
-// Call is the place of one call on a line. It is embedded in what calls, and is its own until it hears OnAnswer or OnLost, or cancels.
+// Call is the place of one call on a line. It is embedded in what calls, and is pending until that hears OnAnswer or OnLost, or cancels; one that wants no answer is so only as long as the line is Over.
 type Call struct {
 	line     *line
 	caller   Caller
@@ -27,6 +27,7 @@ type Call struct {
 	number   uint64
 	priority config.Priority
 	reused   bool // the line had served before, and was idle
+	answered bool // it wants an answer
 }
 
 // line is a connection that speaks Dubbo 2. It carries the calls of all clients of its loop, told apart by numbers of its own, and takes them before it stands: a frame is one piece, and waits as
@@ -46,8 +47,7 @@ type slot struct {
 	used uint32
 }
 
-// Call sends the frame of a call to an endpoint, or says why not. by keeps connections apart. What becomes of it call's caller hears; of one that wants no answer it hears nothing, not even that it was lost. The frame is
-// written to: it gets another number.
+// Call sends the frame of a call to an endpoint, or says why not. by keeps connections apart. What becomes of it caller hears, as long as call is pending. The frame is written to: it gets another number.
 func (c *Cluster) Call(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, frame []byte, answered bool, caller Caller, call *Call) Failure {
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
@@ -73,19 +73,15 @@ func (c *Cluster) Call(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, f
 		t.leaving = true
 	}
 	t.countRequest()
-	if !answered {
-		counts.Requests.Leave()
-		stats.Dec(RqActive)
-		dubbo.Renumber(frame, 0)
-		t.conn.Write(frame)
-		t.settle()
-		return NoFailure
-	}
-	*call = Call{line: t, caller: caller, of: c, priority: p, reused: t.standing && t.active == 0 && t.served > 1}
+	*call = Call{line: t, caller: caller, of: c, priority: p, reused: t.standing && t.active == 0 && t.served > 1, answered: answered}
 	call.number = t.enter(call)
 	pool.endpoint.Active.Force()
 	dubbo.Renumber(frame, call.number)
 	t.conn.Write(frame)
+	if !answered && !t.conn.Over() {
+		call.leave()
+		t.settle()
+	}
 	return NoFailure
 }
 
@@ -168,13 +164,8 @@ func (call *Call) Cancel() {
 // Over tells whether more waits to be sent on the call's line than may.
 func (call *Call) Over() bool { return call.line != nil && call.line.conn.Over() }
 
-// Conn is the socket of the call's line, for its addresses and its TLS; nil: the call is over.
-func (call *Call) Conn() *loop.Conn {
-	if call.line == nil {
-		return nil
-	}
-	return call.line.conn
-}
+// Pending tells whether the call is on its line.
+func (call *Call) Pending() bool { return call.line != nil }
 
 // settle looks whether the line has had its time.
 func (t *line) settle() {
@@ -224,7 +215,7 @@ func (t *line) OnData(b []byte) int {
 		h, more, err := dubbo.ParseHead(b[used:], MaxFrame)
 		if err != nil {
 			t.stats().Inc(CxProtocolError)
-			t.lose(Malformed, CxDestroyLocal, CxDestroyLocalWithActive, "")
+			t.lose(Malformed, CxDestroyLocal, CxDestroyLocalWithActive)
 			return len(b)
 		}
 		if more || len(b)-used < dubbo.HeadSize+h.Body {
@@ -246,8 +237,8 @@ func (t *line) frame(h *dubbo.Head, frame []byte) {
 	switch {
 	case !h.Request && !h.Event:
 		call := t.find(h.ID)
-		if call == nil {
-			return // it comes too late
+		if call == nil || !call.answered {
+			return // it comes too late, or unasked
 		}
 		call.leave()
 		call.caller.OnAnswer(h, frame)
@@ -265,21 +256,21 @@ func (t *line) frame(h *dubbo.Head, frame []byte) {
 }
 
 // OnEOF implements loop.Owner.
-func (t *line) OnEOF() { t.lose(Terminated, CxDestroyRemote, CxDestroyRemoteWithActive, "") }
+func (t *line) OnEOF() { t.lose(Terminated, CxDestroyRemote, CxDestroyRemoteWithActive) }
 
 // OnClosed implements loop.Owner.
 func (t *line) OnClosed(err error) {
 	if t.standing {
-		t.lose(Terminated, CxDestroyRemote, CxDestroyRemoteWithActive, "")
+		t.lose(Terminated, CxDestroyRemote, CxDestroyRemoteWithActive)
 		return
 	}
 	t.cluster.unshaken(t.pool.loop, err)
 	t.unmade()
-	t.lose(ConnectFailed, CxDestroyRemote, CxDestroyRemoteWithActive, ConnectError(err))
+	t.lose(ConnectFailed, CxDestroyRemote, CxDestroyRemoteWithActive)
 }
 
 // lose ends the line with all that is under way.
-func (t *line) lose(f Failure, row, activeRow int, why string) {
+func (t *line) lose(f Failure, row, activeRow int) {
 	if t.counted {
 		return
 	}
@@ -300,7 +291,7 @@ func (t *line) lose(f Failure, row, activeRow int, why string) {
 		}
 		call.leave()
 		t.stats().Inc(RqPendingFailureEject)
-		call.caller.OnLost(failure, why)
+		call.caller.OnLost(failure)
 	}
 }
 
@@ -309,6 +300,9 @@ func (t *line) OnLowWater() {
 	t.stats().Inc(FlowDrained)
 	for i := range t.slots {
 		if call := t.slots[i].call; call != nil {
+			if !call.answered {
+				call.leave()
+			}
 			call.caller.OnRoom()
 		}
 	}
@@ -316,7 +310,7 @@ func (t *line) OnLowWater() {
 }
 
 // OnPanic implements loop.Owner.
-func (t *line) OnPanic(any) { t.lose(Malformed, CxDestroyLocal, CxDestroyLocalWithActive, "") }
+func (t *line) OnPanic(any) { t.lose(Malformed, CxDestroyLocal, CxDestroyLocalWithActive) }
 
 // Expired is the connect timeout, the idle timeout, or the end of the line's life.
 func (t *line) Expired(timer *loop.Timer) {
@@ -328,7 +322,7 @@ func (t *line) Expired(timer *loop.Timer) {
 	case !t.standing:
 		t.unmade()
 		t.stats().Inc(CxConnectTimeout)
-		t.lose(ConnectTimeout, CxDestroyLocal, CxDestroyLocalWithActive, "")
+		t.lose(ConnectTimeout, CxDestroyLocal, CxDestroyLocalWithActive)
 	case t.active > 0:
 		t.pool.loop.SetTimer(&t.timer, t.cluster.Config.IdleTimeout, t)
 	case t.idles(t):

@@ -154,7 +154,7 @@ func (k *link) Number() uint64 { return k.number }
 // discard closes the connection.
 func (k *link) discard(row int) {
 	k.count(row)
-	k.conn.Own(discarded{})
+	k.conn.Own(loop.Nobody{})
 	k.conn.Close()
 }
 
@@ -206,13 +206,3 @@ func (k *link) idles(h loop.Alarm) bool {
 	k.stats().Inc(CxIdleTimeout)
 	return true
 }
-
-// discarded is the owner of a connection that has been taken out of the books.
-type discarded struct{}
-
-func (discarded) OnData(b []byte) int { return len(b) }
-func (discarded) OnEOF()              {}
-func (discarded) OnConnected()        {}
-func (discarded) OnLowWater()         {}
-func (discarded) OnClosed(error)      {}
-func (discarded) OnPanic(any)         {}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -344,4 +345,98 @@ func TestDubboFrameThatDoesNotEnd(t *testing.T) {
 		t.Errorf("after %v: want 30 s", took)
 	}
 	p.WantStat("dubbo.d.request_decoding_error", 1)
+}
+
+// A provider that does not read stops who calls it, whether he wants answers or not, so that nothing is held but what there is a bound for; once it reads all of it arrives.
+func TestDubboProviderThatDoesNotRead(t *testing.T) {
+	release := make(chan struct{})
+	var came atomic.Int64
+	u := Serve(t, func(u *Upstream, c *Conn) {
+		select {
+		case <-release:
+		case <-u.stopped:
+			return
+		}
+		for {
+			if _, _, err := ReadFrame(c); err != nil {
+				return
+			}
+			came.Add(1)
+		}
+	})
+	p := StartLoops(t, 1, Bootstrap(DubboListener(`- {interface: "*", routes: [{match: {}, route: {cluster: up}}]}`), Cluster("up", u.Port)))
+	c := p.Dial()
+	one := CallFrame(t, 1, OneWay, "a", "note", nil, strings.Repeat("x", 100_000))
+	const most = 64 << 20
+	sent, calls := 0, int64(0)
+	for sent < most { // it is stopped when it waits for longer than anything here takes
+		c.SetWriteDeadline(time.Now().Add(2 * time.Second))
+		n, err := c.Conn.Write(one)
+		sent += n
+		if err != nil {
+			c.SetWriteDeadline(time.Now().Add(deadline))
+			close(release)
+			if _, err := c.Conn.Write(one[n:]); err != nil {
+				t.Fatal(err)
+			}
+			calls++
+			break
+		}
+		calls++
+	}
+	if sent >= most {
+		t.Fatalf("%d bytes of calls are taken for who reads none", sent)
+	}
+	p.Eventually("all that were sent arrive", func() bool { return came.Load() == calls })
+	p.WantStat("dubbo.d.request_active", 0)
+	p.WantStat("cluster.up.upstream_rq_active", 0)
+}
+
+// A client that takes no answers is given up, since others have the same line.
+func TestDubboClientThatDoesNotRead(t *testing.T) {
+	const calls = 60 // each of which is answered by a megabyte, once all have come
+	large := strings.Repeat("x", 1<<20)
+	u := Serve(t, func(_ *Upstream, c *Conn) {
+		var ids []uint64
+		for {
+			h, _, err := ReadFrame(c)
+			if err != nil {
+				return
+			}
+			if ids = append(ids, h.ID); len(ids) > calls {
+				c.Write(AnswerFrame(t, h.ID, "one x"))
+			} else if len(ids) == calls {
+				for _, id := range ids {
+					c.Write(AnswerFrame(t, id, large))
+				}
+			}
+		}
+	})
+	p := StartLoops(t, 1, Bootstrap(DubboListener(`- {interface: "*", routes: [{match: {}, route: {cluster: up}}]}`), Cluster("up", u.Port)))
+	c, other := p.Dial(), p.Dial()
+	for range calls {
+		c.Write(CallFrame(t, 1, TwoWay, "a", "greet", nil, "x"))
+	}
+	p.WantStat("dubbo.d.response_error_caused_connection_close", 1)
+	other.Write(CallFrame(t, 2, TwoWay, "a", "greet", nil, "x"))
+	if h, body, err := ReadFrame(other); err != nil || Said(t, h, body) != "20 one x" {
+		t.Errorf("another client: %+v, %v", h, err)
+	}
+}
+
+// What is said of a call that cannot be read has nothing of somebody else's.
+func TestDubboUnreadCalls(t *testing.T) {
+	u := Provider(t, "one", 1)
+	p := StartLoops(t, 1, Bootstrap(DubboListener(`- {interface: org.example.Greeter, routes: [{match: {}, route: {cluster: up}}]}`), Cluster("up", u.Port)))
+	one, other := p.Dial(), p.Dial()
+	one.Write(CallFrame(t, 1, TwoWay, "com.example.Hidden", "greet", nil, "x"))
+	if h, body, err := ReadFrame(one); err != nil || Said(t, h, body) != "60 dubbo router: no route for interface 'com.example.Hidden'" {
+		t.Fatalf("%+v, %v", h, err)
+	}
+	unread := CallFrame(t, 2, TwoWay, "a", "greet", nil)
+	unread[2] = TwoWay | byte(dubbo.Kryo)
+	other.Write(unread)
+	if h, body, err := ReadFrame(other); err != nil || Said(t, h, body) != "60 dubbo router: no route for calls in a serialization that is not read (kryo, 8)" {
+		t.Errorf("%+v, %v", h, err)
+	}
 }

@@ -32,9 +32,6 @@ type Error struct {
 
 func (e *Error) Error() string { return "dubbo: " + e.text }
 
-// Ends tells whether the connection has to be closed.
-func (e *Error) Ends() bool { return e.Code < UnknownSerialization }
-
 var errs = [numCodes]*Error{
 	BadMagic:             {BadMagic, "a frame does not begin with 0xdabb"},
 	FrameTooLarge:        {FrameTooLarge, "a frame is larger than what is let in"},

@@ -179,7 +179,7 @@ func TestBadBodies(t *testing.T) {
 		if err == nil {
 			_, err = c.Attachments()
 		}
-		if e, is := err.(*Error); !is || e.Code != one.want || e.Ends() {
+		if e, is := err.(*Error); !is || e.Code != one.want {
 			t.Errorf("%s: %v: want %v", one.name, err, errs[one.want])
 		}
 		if _, again := c.Attachments(); again != err {
