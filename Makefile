@@ -37,7 +37,7 @@ run: build ## the tutorial: a mesh on this machine, walked through under traffic
 test: setup build ## all tests, the fast ones first
 	@echo '== lint'                                       && $(MAKE) --no-print-directory lint
 	@echo '== rules of the house'                         && $(GO) test ./test/rules
-	@echo '== codecs, routes, rules and all that is pure' && $(GO) test ./config/... ./match/... ./memory/... ./wire/... ./rpc/... ./tls/... ./telemetry/... ./filters/... ./capture/... ./cni/... ./sidecar/... ./ground/... ./proxy/route/... ./proxy/upstream/... ./xds/... ./control/...
+	@echo '== codecs, routes, rules and all that is pure' && $(GO) test ./api/... ./config/... ./match/... ./memory/... ./wire/... ./rpc/... ./tls/... ./telemetry/... ./filters/... ./capture/... ./cni/... ./sidecar/... ./ground/... ./proxy/route/... ./proxy/upstream/... ./xds/... ./control/...
 	@echo '== engine and exchange'                        && $(GO) test ./proxy/... ./cmd/...
 	@echo '== end to end, beside a real Envoy'            && $(GO) test ./test/... ./bench/...
 	@echo '== races'                                      && $(MAKE) --no-print-directory race
@@ -62,7 +62,8 @@ lint: ## formatting, vet, staticcheck
 	GOARCH=arm64 $(GO) vet ./cmd/...
 	$(GO) tool staticcheck -checks inherit,-SA1019 ./... # SA1019: what Envoy calls deprecated is still configured, and served
 
-gen: $(HELM) ## what is generated: docs/support.md, docs/resources.md, parts of deploy
+gen: $(HELM) ## what is generated: docs/support.md, docs/resources.md, parts of deploy, code of api
+	cd api && $(GO) run ./gen dubbo/v1/dubbo.proto
 	$(GO) test ./xds/decode -run TestSupport -update
 	$(GO) test ./control/translate -run TestPage -update
 	$(GO) test ./test/chart -run TestFresh -update

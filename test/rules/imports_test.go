@@ -31,7 +31,7 @@ proxy/upstream, filters < proxy/l4
 proxy/route, proxy/upstream, filters < proxy/l7
 proxy/route, proxy/upstream < proxy/dubbo
 proxy/l4, proxy/l7, proxy/dubbo, capture < proxy/listener < proxy/admin
-config, wire/hello, filters, telemetry/expression < xds/decode < xds
+api/dubbo/v1, config, wire/hello, filters, telemetry/expression < xds/decode < xds
 config, telemetry, tls < rpc < xds/stream, xds/load, telemetry/remote
 config, telemetry < xds/stream, xds/load < xds
 wire/http2 < rpc/line < rpc, rpc/serve
@@ -40,7 +40,7 @@ telemetry/accesslog < telemetry/remote < proxy
 xds/decode < filters/*
 proxy/*, filters/builtin, xds, tls/issuer < proxy < cmd/weft
 api, telemetry < xds/server, control/store, control/source < control/source/*
-control/source < control/mesh < control/translate
+api/dubbo/v1, control/source < control/mesh < control/translate
 xds/server < control/translate
 control/translate, control/store, control/secrets, xds/server < control/push
 api, telemetry, tls, control/store < control/ca, control/inject
@@ -151,7 +151,7 @@ var foreign = []struct {
 	why      string
 }{
 	{[]string{"google.golang.org/protobuf", "github.com/envoyproxy", "github.com/cncf"},
-		[]string{"rpc", "api", "api/*", "xds", "xds/*", "control", "control/*", "control/*/*", "tls/issuer", "filters/*", "telemetry/remote"},
+		[]string{"rpc", "api", "api/*", "api/*/*", "xds", "xds/*", "control", "control/*", "control/*/*", "tls/issuer", "filters/*", "telemetry/remote"},
 		"protobuf stays where configurations come in"},
 	{[]string{"google.golang.org/grpc"}, []string{"rpc", "rpc/*", "xds", "xds/*", "control", "control/*", "tls/issuer", "telemetry/*", "filters/*"}, "gRPC is not for the data path"},
 	{[]string{"k8s.io", "sigs.k8s.io/controller-runtime"}, []string{"control/source/kube", "control/inject", "cmd/weftctl"}, "Kubernetes stays at its door"},
