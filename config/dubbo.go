@@ -4,6 +4,34 @@ package config
 type Dubbo struct {
 	StatPrefix string
 	Services   []DubboService // the first that a call is for, and that has a route for it, counts
+	Filters    []DubboFilter  // what a call has to pass before that, in order
+	AccessLogs []AccessLog
+}
+
+// DubboFilter is one of two.
+type DubboFilter struct {
+	Access *DubboAccess
+	Limit  *DubboLimit
+}
+
+// DubboAccess are policies about calls, each of which is to them a POST to /<interface>/<method> with its attachments as headers.
+type DubboAccess struct {
+	AccessCheck
+	Prefix string // of what is counted of Rules
+}
+
+// DubboLimit is how many calls pass.
+type DubboLimit struct {
+	StatPrefix       string
+	Standard         *Rate       // nil: none is for all
+	Of               []DubboRate // the first that is for a call counts, beside Standard
+	Enabled, Imposed Fraction
+}
+
+// DubboRate is for some calls. What is empty asks for nothing.
+type DubboRate struct {
+	Interface, Method string
+	Rate              Rate
 }
 
 // DubboService is calls of some interfaces. What is empty asks for nothing.

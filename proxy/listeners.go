@@ -169,7 +169,7 @@ func (p *Proxy) builder(l *config.Listener) func(*config.FilterChain) *listener.
 		case c.TCP != nil:
 			chain.TCP = l4.NewServer(c, l, p.options.Stats, p.log, &p.nextConn)
 		case c.Dubbo != nil:
-			chain.Dubbo = dubbo.NewServer(c.Dubbo, l, p.options.Stats, p.options.Log)
+			chain.Dubbo = dubbo.NewServer(c, l, &dubbo.Origin{Stats: p.options.Stats, Kept: &p.origin.Kept, Logs: p.log, NextConn: &p.nextConn, Log: p.options.Log})
 		default:
 			chain.Answer = l4.NewAnswer(c.Answer, l)
 		}

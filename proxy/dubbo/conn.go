@@ -5,10 +5,12 @@ import (
 	"time"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/match"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/proxy/route"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 	wire "github.com/weftmesh/weft/wire/dubbo"
 )
 
@@ -34,14 +36,19 @@ type conn struct {
 	next   *conn // in local.conns
 	prev   *conn
 	began  int64
-	frames loop.Timer // until which the frame that has begun has to be whole
-	leaves bool       // we end it, once its calls are over
+	id     uint64      // its number among the process's, for logs
+	peer   *match.Peer // what its certificate says; nil: nobody has asked yet
+	frames loop.Timer  // until which the frame that has begun has to be whole
+	leaves bool        // we end it, once its calls are over
 	gone   bool
 }
 
 // Serve makes an accepted connection one that speaks Dubbo.
 func (s *Server) Serve(l *Local, p *loop.Pending) {
 	c := &conn{server: s, local: l, gate: p.Gate, stats: s.stats.Loop(l.Loop.Index()), began: l.Loop.Nanotime()}
+	if len(s.logs) > 0 {
+		c.id = s.nextConn.Add(1)
+	}
 	down, err := l.Loop.Adopt(p, s.limit, c)
 	if err != nil {
 		p.Refuse()
@@ -122,21 +129,28 @@ func (c *conn) frame(h *wire.Head, frame []byte) {
 // begin sends a call where it is to go, or says why not.
 func (c *conn) begin(h *wire.Head, frame []byte) {
 	l, s := c.local, c.server
-	found, status, why := s.route(&l.reader, c.stats, h.Serialization, frame[wire.HeadSize:])
+	read, wrong := s.read(&l.reader, c.stats, h.Serialization, frame[wire.HeadSize:])
+	log := c.record(h, len(frame), read)
+	if no := c.pass(read); no != nil {
+		c.refuse(h, log, *no)
+		return
+	}
+	found, no := s.route(&l.reader, h.Serialization, read, wrong)
 	if found == nil {
-		c.refuse(h, status, why)
+		c.refuse(h, log, no)
 		return
 	}
 	to := route.Choose(found.Clusters, found.TotalWeight, l.Loop.Random())
 	cluster := s.clusters(l)[to.Name]
 	if cluster == nil {
-		c.refuse(h, wire.ServerError, fmt.Sprintf("dubbo router: unknown cluster '%s'", to.Name))
+		c.refuse(h, log, refusal{wire.ServerError, fmt.Sprintf("dubbo router: unknown cluster '%s'", to.Name), "cluster_not_found", accesslog.NoClusterFound})
 		return
 	}
 	l.wish = upstream.Wish{Subset: to.Subset, Destination: c.Destination()}
 	m := cluster.Choose(l.Loop, &l.wish)
+	log.to(cluster, m)
 	if m == nil {
-		c.refuse(h, wire.ServerError, fmt.Sprintf("dubbo router: no healthy upstream for '%s'", to.Name))
+		c.refuse(h, log, refusal{wire.ServerError, fmt.Sprintf("dubbo router: no healthy upstream for '%s'", to.Name), "no_healthy_upstream", accesslog.NoHealthyUpstream})
 		return
 	}
 	var by upstream.Apart
@@ -145,7 +159,7 @@ func (c *conn) begin(h *wire.Head, frame []byte) {
 		by = l.scratch
 	}
 	t := l.call()
-	*t = call{conn: c, stats: c.stats, head: *h, cluster: cluster, member: m, began: l.Loop.Nanotime()}
+	*t = call{conn: c, stats: c.stats, head: *h, cluster: cluster, member: m, began: l.Loop.Nanotime(), log: log}
 	if !h.TwoWay {
 		c.stats.Inc(rqOneWay)
 	}
@@ -154,11 +168,12 @@ func (c *conn) begin(h *wire.Head, frame []byte) {
 	case f != upstream.NoFailure:
 		cluster.Report(l.Loop, m, upstream.Outcome{Failure: f})
 		l.release(t)
-		if c.refuse(h, wire.ServerError, "dubbo upstream request: "+words(f, m)); !h.TwoWay {
+		if c.refuse(h, log, lost(f, m)); !h.TwoWay {
 			c.end(cxLocalActive) // nothing else can tell the client, as with Envoy
 		}
 		return
 	case !t.Pending(): // it wants no answer, and there is room for more
+		c.write(log, 0, false, 0)
 		l.release(t)
 		return
 	}
@@ -173,38 +188,66 @@ func (c *conn) begin(h *wire.Head, frame []byte) {
 	}
 }
 
-// route finds where a call goes, or says why it goes nowhere. Of one that cannot be read nothing is said but that: what stands in the reader then is another call's.
-func (s *Server) route(call *wire.Call, stats *telemetry.Values, of wire.Serialization, body []byte) (found *config.DubboRoute, status wire.Status, why string) {
-	services := s.config.Services
+// read has the reader read a call's beginning, or says why it cannot be read, which is nothing for one in a serialization that nobody reads. Of one that cannot be read nothing is said but that: what stands in the reader then is
+// another call's.
+func (s *Server) read(call *wire.Call, stats *telemetry.Values, of wire.Serialization, body []byte) (read bool, wrong error) {
 	if !of.Read() {
 		s.unread(of)
-		if found = Unread(services); found == nil {
-			why = fmt.Sprintf("dubbo router: no route for calls in a serialization that is not read (%s, %d)", of, uint8(of))
-		}
-		return found, wire.ServiceNotFound, why
+		return false, nil
 	}
 	if err := call.Read(of, body); err != nil {
 		stats.Inc(rqDecodingError)
-		return Unread(services), wire.BadRequest, err.Error()
+		return false, err
 	}
 	stats.Inc(rqDecodingSuccess)
-	found, err := Match(services, call)
-	if err != nil {
-		return found, wire.BadRequest, err.Error()
-	}
-	if found == nil {
-		why = fmt.Sprintf("dubbo router: no route for interface '%s'", call.Path)
-	}
-	return found, wire.ServiceNotFound, why
+	return true, nil
 }
 
-// refuse answers a call that goes nowhere.
-func (c *conn) refuse(h *wire.Head, status wire.Status, why string) {
+// route finds where a call goes, or says why it goes nowhere.
+func (s *Server) route(call *wire.Call, of wire.Serialization, read bool, wrong error) (*config.DubboRoute, refusal) {
+	services := s.config.Services
+	no := refusal{status: wire.ServiceNotFound, details: "route_not_found", flag: accesslog.NoRouteFound}
+	if !read {
+		if no.why = fmt.Sprintf("dubbo router: no route for calls in a serialization that is not read (%s, %d)", of, uint8(of)); wrong != nil {
+			no.status, no.why = wire.BadRequest, wrong.Error()
+		}
+		return Unread(services), no
+	}
+	found, err := Match(services, call)
+	if no.why = fmt.Sprintf("dubbo router: no route for interface '%s'", call.Path); err != nil {
+		no.status, no.why = wire.BadRequest, err.Error()
+	}
+	return found, no
+}
+
+// refuse answers a call that goes no further.
+func (c *conn) refuse(h *wire.Head, log *record, no refusal) {
+	if log != nil {
+		log.entry.Flags |= no.flag
+		log.entry.Details = no.details
+	}
 	if !h.TwoWay {
+		c.write(log, 0, false, 0)
 		return
 	}
 	c.stats.Inc(localException)
-	c.Write(wire.AppendError(nil, h, status, why))
+	answer := wire.AppendError(nil, h, no.status, no.why)
+	c.Write(answer)
+	c.write(log, no.status, false, len(answer))
+}
+
+// lost is how a client hears that an endpoint gave no answer.
+func lost(f upstream.Failure, m *upstream.Member) refusal {
+	no := refusal{wire.ServerError, "dubbo upstream request: " + words(f, m), "upstream_reset_before_response_started", accesslog.UpstreamConnectionTermination}
+	switch f {
+	case upstream.Overflow:
+		no.flag = accesslog.UpstreamOverflow
+	case upstream.ConnectFailed, upstream.LocalConnectFailed, upstream.ConnectTimeout:
+		no.flag = accesslog.UpstreamConnectionFailure
+	case upstream.Malformed:
+		no.flag = accesslog.UpstreamProtocolError
+	}
+	return no
 }
 
 // words say why an endpoint gave no answer, in Envoy's words.
@@ -283,6 +326,10 @@ func (c *conn) lose(row int) {
 	for t := c.calls; t != nil; t = c.calls {
 		c.stats.Inc(row)
 		t.Cancel()
+		if t.log != nil {
+			t.log.entry.Flags |= accesslog.DownstreamConnectionTermination
+		}
+		c.write(t.log, 0, false, 0)
 		t.over()
 		c.local.release(t)
 	}
@@ -318,6 +365,7 @@ type call struct {
 	next    *call // in conn.calls
 	prev    *call
 	began   int64
+	log     *record
 }
 
 // over takes the call out of its connection's books.
@@ -342,12 +390,13 @@ func (t *call) OnAnswer(h *wire.Head, frame []byte) {
 	t.stats.Inc(rqTwoWay) // Envoy counts those that an endpoint has answered
 	t.stats.Inc(rs)
 	t.stats.Inc(rsDecodingSuccess)
-	status := uint16(200) // as outlier detection has it
+	status, exception := uint16(200), false // as outlier detection has it
 	switch {
 	case h.Status != wire.OK:
 		t.stats.Inc(rsError)
 		status = 500
 	case wire.IsException(h.Serialization, frame[wire.HeadSize:]):
+		exception = true
 		t.stats.Inc(rsException)
 	default:
 		t.stats.Inc(rsSuccess)
@@ -355,6 +404,7 @@ func (t *call) OnAnswer(h *wire.Head, frame []byte) {
 	t.cluster.Report(l.Loop, t.member, upstream.Outcome{Status: status})
 	wire.Renumber(frame, t.head.ID)
 	c.Write(frame)
+	c.write(t.log, h.Status, exception, len(frame))
 	t.over()
 	l.release(t)
 	if c.Unsent() > maxUnsent {
@@ -372,7 +422,7 @@ func (t *call) OnLost(f upstream.Failure) {
 		t.stats.Inc(rsDecodingError)
 	}
 	t.cluster.Report(l.Loop, t.member, upstream.Outcome{Failure: f, TimedOut: f == upstream.ConnectTimeout})
-	c.refuse(&t.head, wire.ServerError, "dubbo upstream request: "+words(f, t.member))
+	c.refuse(&t.head, t.log, lost(f, t.member))
 	t.over()
 	l.release(t)
 	c.settle()
@@ -382,6 +432,7 @@ func (t *call) OnLost(f upstream.Failure) {
 func (t *call) OnRoom() {
 	c := t.conn
 	if !t.Pending() {
+		c.write(t.log, 0, false, 0)
 		t.over()
 		c.local.release(t)
 	}

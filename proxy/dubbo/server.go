@@ -6,27 +6,60 @@ import (
 	"sync/atomic"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters"
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/proxy/upstream"
 	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/telemetry/accesslog"
 	wire "github.com/weftmesh/weft/wire/dubbo"
 )
 
 // Server is a running Dubbo proxy. It is not written to after it was made, but for what it has said.
 type Server struct {
-	config  *config.Dubbo
-	stats   *telemetry.Owner
-	limit   int
-	inbound bool
-	log     *slog.Logger
-	next    atomic.Pointer[Server]            // whose chain has taken the place of its own; nil: none has
-	last    atomic.Pointer[upstream.Clusters] // its chain has gone, and these are what its calls meet; nil: those that are in force
-	said    sync.Map                          // serializations that are not read, and of which that was said
+	config   *config.Dubbo
+	stats    *telemetry.Owner
+	limit    int
+	inbound  bool
+	log      *slog.Logger
+	filters  []filter
+	logs     []*accesslog.Log
+	chain    string // the filter chain's name
+	listener string
+	about    accesslog.About
+	nextConn *atomic.Uint64
+	next     atomic.Pointer[Server]            // whose chain has taken the place of its own; nil: none has
+	last     atomic.Pointer[upstream.Clusters] // its chain has gone, and these are what its calls meet; nil: those that are in force
+	said     sync.Map                          // serializations that are not read, and of which that was said
+}
+
+// Origin is what servers are made with.
+type Origin struct {
+	Stats    *telemetry.Store
+	Kept     *filters.Kept // buckets of filters, which outlive configurations
+	Logs     func(config.AccessLog) *accesslog.Log
+	NextConn *atomic.Uint64 // the last connection's number
+	Log      *slog.Logger
 }
 
 // NewServer compiles the Dubbo proxy of a filter chain.
-func NewServer(c *config.Dubbo, l *config.Listener, store *telemetry.Store, log *slog.Logger) *Server {
-	return &Server{config: c, stats: store.Acquire(Stats, "dubbo."+c.StatPrefix+".", telemetry.Tag{Name: "dubbo_prefix", Value: c.StatPrefix}), limit: int(l.BufferLimit), inbound: l.Direction == config.Inbound, log: log}
+func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server {
+	c := chain.Dubbo
+	s := &Server{
+		config:   c,
+		stats:    o.Stats.Acquire(Stats, "dubbo."+c.StatPrefix+".", telemetry.Tag{Name: "dubbo_prefix", Value: c.StatPrefix}),
+		filters:  newFilters(c, l.Name+"/"+chain.ID, o.Kept, o.Stats),
+		limit:    int(l.BufferLimit),
+		inbound:  l.Direction == config.Inbound,
+		log:      o.Log,
+		chain:    chain.Name,
+		listener: l.Name,
+		nextConn: o.NextConn,
+	}
+	s.about[accesslog.OfListener], s.about[accesslog.OfChain] = l.Metadata, chain.Metadata
+	for _, a := range c.AccessLogs {
+		s.logs = append(s.logs, o.Logs(a))
+	}
+	return s
 }
 
 // EndsWith says that a server is gone and that none has taken its place: calls that still come on its connections meet these clusters.
@@ -55,6 +88,7 @@ type Local struct {
 	spare    *call // through next
 	spares   int
 	reader   wire.Call
+	asks     caller
 	wish     upstream.Wish
 	scratch  []byte
 }

@@ -45,3 +45,30 @@ var Stats = &telemetry.Table{Kind: "dubbo", Metrics: []telemetry.Metric{
 	cxLocalActive:     {Name: "cx_destroy_local_with_active_rq"},
 	cxRemoteActive:    {Name: "cx_destroy_remote_with_active_rq"},
 }}
+
+// Rows of the numbers of policies.
+const (
+	allowed = iota
+	denied
+)
+
+// Those of rules that are enforced, and of such as are only weighed.
+var (
+	accessStats = &telemetry.Table{Kind: "dubbo_rbac", Metrics: []telemetry.Metric{allowed: {Name: "allowed"}, denied: {Name: "denied"}}}
+	shadowStats = &telemetry.Table{Kind: "dubbo_rbac_shadow", Metrics: []telemetry.Metric{allowed: {Name: "shadow_allowed"}, denied: {Name: "shadow_denied"}}}
+)
+
+// Rows of the numbers of a limit.
+const (
+	limitEnabled = iota
+	limitOkay
+	limitLimited
+	limitEnforced
+)
+
+var limitStats = &telemetry.Table{Kind: "dubbo_local_rate_limit", Metrics: []telemetry.Metric{
+	limitEnabled:  {Name: "enabled"},
+	limitOkay:     {Name: "ok"},
+	limitLimited:  {Name: "rate_limited"},
+	limitEnforced: {Name: "enforced"},
+}}

@@ -106,6 +106,11 @@ func (q *question) meets(r *config.DubboRoute) bool {
 
 func (q *question) meetsAttachment(m *config.HeaderMatch) bool {
 	text, is := q.attachment(m.Name)
+	return meets(m, text, is)
+}
+
+// meets tells whether an attachment, which is there or not, is what a condition wants.
+func meets(m *config.HeaderMatch, text []byte, is bool) bool {
 	switch {
 	case m.Present:
 		return is != m.Invert

@@ -29,6 +29,51 @@ var dubboTrials = []trial{
 		return e2e.Bootstrap(dubboListener("stat_prefix: d, route_config: [{interface: '*', routes: [{match: {}, route: {cluster: up, "+p+"}}]}]"), `
 - {name: up, type: STATIC, lb_subset_config: {subset_selectors: [{keys: [v]}]}, load_assignment: {cluster_name: up, endpoints: [{lb_endpoints: [{metadata: {filter_metadata: {envoy.lb: {v: "1"}}}, `+here+`}]}]}}`)
 	}, base: version1, flip: version3, up: provider, probe: callsOnce, want: [2]string{"20 up ann", "80 dubbo router: no healthy upstream for 'up'"}},
+	{paths: "DubboProxy.dubbo_filters DubboFilter.config RBAC@dubbo.rules", site: dubboRules, base: "rules: {policies: {p: {permissions: [{url_path: {path: {exact: /org.example.Greeter/greet}}}], principals: [{any: true}]}}}",
+		flip: "rules: {policies: {p: {permissions: [{url_path: {path: {exact: /org.example.Greeter/part}}}], principals: [{any: true}]}}}", up: provider, probe: callsOnce, want: [2]string{"20 up ann", "70 RBAC: access denied"}},
+	{paths: "RBAC@dubbo.rules_stat_prefix", site: dubboRules, base: "rules: {action: DENY}, rules_stat_prefix: a", flip: "rules: {action: DENY}, rules_stat_prefix: b", up: provider, probe: callsThen("dubbo.d.a.rbac.allowed"), want: [2]string{"1", "-1"}},
+	{paths: "RBAC@dubbo.shadow_rules", site: dubboRules, base: "shadow_rules: {action: DENY}", flip: "shadow_rules: {}", up: provider, probe: callsThen("dubbo.d.rbac.shadow_denied"), want: [2]string{"0", "1"}},
+	{paths: "RBAC@dubbo.shadow_rules_stat_prefix", site: dubboRules, base: "shadow_rules: {}, shadow_rules_stat_prefix: a", flip: "shadow_rules: {}, shadow_rules_stat_prefix: b", up: provider, probe: callsThen("dubbo.d.a.rbac.shadow_denied"), want: [2]string{"1", "-1"}},
+	{paths: "LocalRateLimit@dubbo.token_bucket", site: dubboLimit("filter_enabled: {default_value: {numerator: 100}}, filter_enforced: {default_value: {numerator: 100}}, stat_prefix: l, "), base: "token_bucket: {max_tokens: 2, fill_interval: 3600s}",
+		flip: "token_bucket: {max_tokens: 1, fill_interval: 3600s}", up: provider, probe: callsTwice, want: [2]string{"20 up ann", "100 local_rate_limited"}},
+	{paths: "LocalRateLimit@dubbo.descriptors", site: dubboLimit("filter_enabled: {default_value: {numerator: 100}}, filter_enforced: {default_value: {numerator: 100}}, stat_prefix: l, token_bucket: {max_tokens: 5, fill_interval: 3600s}, "),
+		base: "descriptors: [{entries: [{key: method, value: part}], token_bucket: {max_tokens: 1, fill_interval: 3600s}}]", flip: "descriptors: [{entries: [{key: method, value: greet}], token_bucket: {max_tokens: 1, fill_interval: 3600s}}]",
+		up: provider, probe: callsTwice, want: [2]string{"20 up ann", "100 local_rate_limited"}},
+	{paths: "LocalRateLimit@dubbo.filter_enabled", site: dubboLimit("filter_enforced: {default_value: {numerator: 100}}, stat_prefix: l, token_bucket: {max_tokens: 1, fill_interval: 3600s}, "), base: "filter_enabled: {default_value: {numerator: 0}}",
+		flip: "filter_enabled: {default_value: {numerator: 100}}", up: provider, probe: callsTwice, want: [2]string{"20 up ann", "100 local_rate_limited"}},
+	{paths: "LocalRateLimit@dubbo.filter_enforced", site: dubboLimit("filter_enabled: {default_value: {numerator: 100}}, stat_prefix: l, token_bucket: {max_tokens: 1, fill_interval: 3600s}, "), base: "filter_enforced: {default_value: {numerator: 0}}",
+		flip: "filter_enforced: {default_value: {numerator: 100}}", up: provider, probe: callsTwice, want: [2]string{"20 up ann", "100 local_rate_limited"}},
+	{paths: "LocalRateLimit@dubbo.stat_prefix", site: dubboLimit("filter_enabled: {default_value: {numerator: 100}}, token_bucket: {max_tokens: 5, fill_interval: 3600s}, "), base: "stat_prefix: a", flip: "stat_prefix: b", up: provider, probe: callsThen("a.dubbo_local_rate_limit.ok"), want: [2]string{"1", "-1"}},
+	{paths: "Router@dubbo.access_log", site: func(p string) string {
+		return dubboProxy(`route_config: [{interface: "*", routes: [{match: {}, route: {cluster: up}}]}], dubbo_filters: [{name: envoy.filters.dubbo.router, config: {"@type": type.googleapis.com/weft.dubbo.v1.Router, access_log: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: "@DIR@/log", format: "` + p + `\n"}}]}}]`)
+	}, base: "%REQ(:PATH)%", flip: "%DYNAMIC_METADATA(dubbo:method)%", up: provider, probe: func(w *world) string {
+		callsOnce(w)
+		return w.one(nil, "@log")
+	}, want: [2]string{"/org.example.Greeter/greet", "greet"}},
+}
+
+func dubboRules(piece string) string {
+	return dubboProxy(`route_config: [{interface: "*", routes: [{match: {}, route: {cluster: up}}]}], dubbo_filters: [{name: weft.filters.dubbo.rbac, config: {"@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC, ` + piece + `}}, {name: envoy.filters.dubbo.router}]`)
+}
+
+func dubboLimit(rest string) func(string) string {
+	return func(piece string) string {
+		return dubboProxy(`route_config: [{interface: "*", routes: [{match: {}, route: {cluster: up}}]}], dubbo_filters: [{name: weft.filters.dubbo.local_rate_limit, config: {"@type": type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit, ` + rest + piece + `}}, {name: envoy.filters.dubbo.router}]`)
+	}
+}
+
+// callsThen makes the call and says a number.
+func callsThen(stat string) func(*world) string {
+	return func(w *world) string {
+		callsOnce(w)
+		return fmt.Sprint(w.stat(stat))
+	}
+}
+
+// callsTwice makes the call twice and says how the second one was answered.
+func callsTwice(w *world) string {
+	callsOnce(w)
+	return callsOnce(w)
 }
 
 const noDubboRoute = "60 dubbo router: no route for interface 'org.example.Greeter'"

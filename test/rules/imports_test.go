@@ -29,7 +29,7 @@ config, match, wire/http < proxy/route
 proxy/loop, match, tls, wire/dns, wire/dubbo < proxy/upstream
 proxy/upstream, filters < proxy/l4
 proxy/route, proxy/upstream, filters < proxy/l7
-proxy/route, proxy/upstream < proxy/dubbo
+proxy/route, proxy/upstream, filters < proxy/dubbo
 proxy/l4, proxy/l7, proxy/dubbo, capture < proxy/listener < proxy/admin
 api/dubbo/v1, config, wire/hello, filters, telemetry/expression < xds/decode < xds
 config, telemetry, tls < rpc < xds/stream, xds/load, telemetry/remote

@@ -5,8 +5,11 @@ import (
 	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	localv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/local_ratelimit/v3"
+	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	dubbov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/dubbo_proxy/v3"
 
+	dubbov1 "github.com/weftmesh/weft/api/dubbo/v1"
 	"github.com/weftmesh/weft/config"
 )
 
@@ -33,16 +36,76 @@ func (s *session) dubbo(m *dubbov3.DubboProxy, p *at) *config.Dubbo {
 		}
 		d.Services = append(d.Services, service)
 	}
-	for i, f := range m.GetDubboFilters() {
-		if f.GetName() != dubboRouter {
-			s.problem(p.field("dubbo_filters").item(i).field("name"), "%q is not run: want %s alone", f.GetName(), dubboRouter)
-		}
+	filters := m.GetDubboFilters()
+	for i, f := range filters {
+		s.dubboFilter(d, f, i == len(filters)-1, p.field("dubbo_filters").item(i))
 	}
 	return d
 }
 
-// dubboRouter is the one Dubbo filter that there is.
+// dubboRouter is the one Dubbo filter that Envoy has. It is the last of them.
 const dubboRouter = "envoy.filters.dubbo.router"
+
+func (s *session) dubboFilter(d *config.Dubbo, m *dubbov3.DubboFilter, last bool, p *at) {
+	if (m.GetName() == dubboRouter) != last {
+		s.problem(p.field("name"), "%q is not for this place: want %s as the last one, and there alone", m.GetName(), dubboRouter)
+		return
+	}
+	in := p.field("config")
+	if m.GetConfig() == nil {
+		if !last {
+			s.problem(in, "is missing: want %s", s.allowed(lookup("envoy.extensions.filters.network.dubbo_proxy.v3.DubboFilter", "")["config"]))
+		}
+		return
+	}
+	o := s.open(m.GetConfig())
+	in = in.as(o.name)
+	if _, router := o.message.(*dubbov1.Router); o.message != nil && router != last {
+		s.problem(in, "is not the configuration of %q", m.GetName())
+		return
+	}
+	switch m := o.message.(type) {
+	case *dubbov1.Router:
+		d.AccessLogs = s.accessLogs(m.GetAccessLog(), in.field("access_log"))
+	case *rbacv3.RBAC:
+		d.Filters = append(d.Filters, config.DubboFilter{Access: &config.DubboAccess{
+			AccessCheck: config.AccessCheck{
+				Rules:        s.accessRules(m.GetRules(), ofRequests, in.field("rules")),
+				Shadow:       s.accessRules(m.GetShadowRules(), ofRequests, in.field("shadow_rules")),
+				ShadowPrefix: m.GetShadowRulesStatPrefix(),
+			},
+			Prefix: m.GetRulesStatPrefix(),
+		}})
+	case *localv3.LocalRateLimit:
+		d.Filters = append(d.Filters, config.DubboFilter{Limit: s.dubboLimit(m, in)})
+	}
+}
+
+// dubboLimit reads a limit whose descriptors are of an interface, of a method, or of both.
+func (s *session) dubboLimit(m *localv3.LocalRateLimit, p *at) *config.DubboLimit {
+	l := &config.DubboLimit{StatPrefix: m.GetStatPrefix(), Enabled: RuntimeFraction(m.GetFilterEnabled(), config.Fraction{}), Imposed: RuntimeFraction(m.GetFilterEnforced(), config.Fraction{})}
+	if b := m.GetTokenBucket(); b != nil {
+		r := s.rate(b, p.field("token_bucket"))
+		l.Standard = &r
+	}
+	for i, d := range m.GetDescriptors() {
+		p := p.field("descriptors").item(i)
+		one := config.DubboRate{Rate: s.rate(d.GetTokenBucket(), p.field("token_bucket"))}
+		for k, e := range d.GetEntries() {
+			to := map[string]*string{"interface": &one.Interface, "method": &one.Method}[e.GetKey()]
+			switch p := p.field("entries").item(k); {
+			case to == nil:
+				s.problem(p.field("key"), "%q: want interface or method, which is what is known of a call", e.GetKey())
+			case e.GetValue() == "":
+				s.problem(p.field("value"), "is missing")
+			default:
+				*to = e.GetValue()
+			}
+		}
+		l.Of = append(l.Of, one)
+	}
+	return l
+}
 
 func (s *session) dubboRoute(m *dubbov3.Route, p *at) (r config.DubboRoute) {
 	of, in := m.GetMatch(), p.field("match")

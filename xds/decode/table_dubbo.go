@@ -43,7 +43,41 @@ var dubboTable = table{
 		"metadata_match":    run,
 	},
 	"envoy.extensions.filters.network.dubbo_proxy.v3.DubboFilter": {
-		"name":   harmless("the router is the one that there is, and another name is refused"),
-		"config": later("the router has none"),
+		"name":   harmless("which filter it is its configuration says; that the last one alone is the router is checked"),
+		"config": extension("weft.dubbo.v1.Router", "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit", "envoy.extensions.filters.http.rbac.v3.RBAC").on("dubbo"),
+	},
+	"weft.dubbo.v1.Router@dubbo": {
+		"access_log": run,
+	},
+	"envoy.extensions.filters.http.rbac.v3.RBAC@dubbo": {
+		"rules":                    run,
+		"rules_stat_prefix":        run,
+		"matcher":                  later(accessMatchers),
+		"shadow_rules":             run,
+		"shadow_matcher":           later(accessMatchers),
+		"shadow_rules_stat_prefix": run,
+		"track_per_rule_stats":     harmless("calls that policies let pass are counted together"),
+	},
+	"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit@dubbo": {
+		"stat_prefix":     run,
+		"status":          later(ofHTTP),
+		"token_bucket":    run,
+		"filter_enabled":  run,
+		"filter_enforced": run,
+		"request_headers_to_add_when_not_enforced": later(ofHTTP),
+		"response_headers_to_add":                  later(ofHTTP),
+		"descriptors":                              run,
+		"stage":                                    later(ofHTTP),
+		"local_rate_limit_per_downstream_connection": later("a limit is for all connections"),
+		"local_cluster_rate_limit":                   later("a process does not know how many others there are"),
+		"enable_x_ratelimit_headers":                 later(ofHTTP),
+		"vh_rate_limits":                             later(ofHTTP),
+		"always_consume_default_token_bucket":        later("it does"),
+		"rate_limited_as_resource_exhausted":         later(ofHTTP),
+		"rate_limits":                                later(ofHTTP),
+		"max_dynamic_descriptors":                    harmless("descriptors whose values are not listed are refused"),
+		"enable_retry_after_header":                  later(ofHTTP),
 	},
 }
+
+const ofHTTP = "it is about HTTP, and these are calls of Dubbo"

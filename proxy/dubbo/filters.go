@@ -1,0 +1,259 @@
+package dubbo
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/filters"
+	"github.com/weftmesh/weft/match"
+	"github.com/weftmesh/weft/telemetry"
+	"github.com/weftmesh/weft/telemetry/accesslog"
+	wire "github.com/weftmesh/weft/wire/dubbo"
+)
+
+// filter is what a call has to pass before it is routed: one of the two.
+type filter struct {
+	access *access
+	limit  *limit
+}
+
+// access asks policies, as HTTP's filter does of requests.
+type access struct {
+	*config.DubboAccess
+	kept, shadow *telemetry.Owner
+}
+
+// limit has tokens for calls, which all loops share.
+type limit struct {
+	*config.DubboLimit
+	standard *filters.Bucket   // nil: only calls that are named are limited
+	special  []*filters.Bucket // of config.DubboLimit.Of
+	stats    *telemetry.Owner
+}
+
+// bucketKey names a bucket among what is kept.
+type bucketKey struct {
+	rate      config.Rate
+	place     string
+	filter    int
+	of, other string
+}
+
+// newFilters compiles the filters of a chain, which place names, the same in every configuration that has it.
+func newFilters(c *config.Dubbo, place string, kept *filters.Kept, store *telemetry.Store) (list []filter) {
+	for i := range c.Filters {
+		f := &c.Filters[i]
+		if a := f.Access; a != nil {
+			prefix := "dubbo." + c.StatPrefix + "."
+			list = append(list, filter{access: &access{DubboAccess: a, kept: store.Acquire(accessStats, prefix+join(a.Prefix)+"rbac."), shadow: store.Acquire(shadowStats, prefix+join(a.ShadowPrefix)+"rbac.")}})
+			continue
+		}
+		l := &limit{DubboLimit: f.Limit, stats: store.Acquire(limitStats, f.Limit.StatPrefix+".dubbo_local_rate_limit.")}
+		now := time.Now()
+		bucket := func(r config.Rate, of, other string) *filters.Bucket {
+			return kept.Of(bucketKey{r, place, i, of, other}, now, func() filters.Keeps { return filters.NewBucket(r, now) }).(*filters.Bucket)
+		}
+		if l.Standard != nil {
+			l.standard = bucket(*l.Standard, "", "")
+		}
+		for k := range l.Of {
+			l.special = append(l.special, bucket(l.Of[k].Rate, l.Of[k].Interface, l.Of[k].Method))
+		}
+		list = append(list, filter{limit: l})
+	}
+	return list
+}
+
+// join is the beginning of a name, which ends in one point.
+func join(prefix string) string {
+	if prefix == "" {
+		return ""
+	}
+	return strings.TrimSuffix(prefix, ".") + "."
+}
+
+// refusal is why a call goes no further.
+type refusal struct {
+	status  wire.Status
+	why     string          // as the client hears it
+	details string          // as logs have it
+	flag    accesslog.Flags // likewise
+}
+
+// pass holds a call against the filters; nil: it passes. read tells whether the reader has it.
+func (c *conn) pass(read bool) *refusal {
+	for i := range c.server.filters {
+		f := &c.server.filters[i]
+		if f.limit != nil {
+			if !f.limit.take(c, read) {
+				return &refusal{wire.ServerExhausted, "local_rate_limited", "local_rate_limited", accesslog.RateLimited}
+			}
+			continue
+		}
+		if why, details := f.access.judge(c, read); why != "" {
+			return &refusal{wire.ServiceError, why, details, accesslog.Unauthorized}
+		}
+	}
+	return nil
+}
+
+// take takes a token from the bucket of those that are for the call, and from the standard one.
+func (f *limit) take(c *conn, read bool) bool {
+	l, call := c.local.Loop, &c.local.reader
+	n := f.stats.Loop(l.Index())
+	if !filters.Draw(f.Enabled, l.Random()) {
+		return true
+	}
+	n.Inc(limitEnabled)
+	ok := true
+	for i := range f.Of {
+		if o := &f.Of[i]; read && (o.Interface == "" || o.Interface == string(call.Path)) && (o.Method == "" || o.Method == string(call.Method)) {
+			ok = f.special[i].Take(l.Now(), 1)
+			break // the first that is for it, as they are written
+		}
+	}
+	if ok && f.standard != nil {
+		ok = f.standard.Take(l.Now(), 1)
+	}
+	if ok {
+		n.Inc(limitOkay)
+		return true
+	}
+	n.Inc(limitLimited)
+	if !filters.Draw(f.Imposed, l.Random()) {
+		return true
+	}
+	n.Inc(limitEnforced)
+	return false
+}
+
+// judge says why policies do not let a call pass, and how logs have that; nothing: it passes. What cannot be read, or says two things at once, does not: the provider might read it in another way.
+func (a *access) judge(c *conn, read bool) (why, details string) {
+	who, loop := &c.local.asks, c.local.Loop.Index()
+	who.begin(c, read)
+	if r := a.Shadow; r != nil {
+		row := allowed
+		if by := match.Access(r, who); !match.Passes(r, by) || who.wrong() != "" {
+			row = denied
+		}
+		a.shadow.Loop(loop).Inc(row)
+	}
+	r := a.Rules
+	if r == nil {
+		return "", ""
+	}
+	by := match.Access(r, who)
+	switch wrong := who.wrong(); {
+	case r.Action == config.AccessNote:
+	case wrong != "":
+		why, details = "RBAC: access denied: "+wrong, "rbac_access_denied_unreadable"
+	case !match.Passes(r, by):
+		why, details = "RBAC: access denied", match.Denied(r, by)
+	}
+	row := allowed
+	if why != "" {
+		row = denied
+	}
+	a.kept.Loop(loop).Inc(row)
+	return why, details
+}
+
+// caller is what is known of who calls, and of the call: a match.Caller. A call is a POST to /<interface>/<method>, as with gRPC, and its attachments are headers.
+type caller struct {
+	conn     *conn
+	call     *wire.Call
+	read     bool // the call has the reader
+	question question
+	twice    bool // an attachment is there twice
+	path     []byte
+}
+
+func (a *caller) begin(c *conn, read bool) {
+	call := &c.local.reader
+	a.conn, a.call, a.read, a.twice, a.question = c, call, read, false, question{call: call}
+	a.path = a.path[:0]
+	if read {
+		a.path = append(append(append(append(a.path, '/'), call.Path...), '/'), call.Method...)
+	}
+}
+
+// wrong says why nobody can judge the call; empty: it was judged. Providers take the path that is attached for the one that is called.
+func (a *caller) wrong() string {
+	if !a.read {
+		return "the call cannot be read, and there are policies about calls"
+	}
+	v, is, err := a.call.Attachment("path")
+	switch {
+	case a.question.wrong != nil:
+		return a.question.wrong.Error()
+	case err != nil:
+		return err.Error()
+	case is && (v.Kind != wire.Text || !bytes.Equal(v.Text, a.call.Path)):
+		return fmt.Sprintf("the call is for %q, and its attachment path says another one", a.call.Path)
+	case a.twice:
+		return "an attachment that a policy asks for is there twice"
+	}
+	return ""
+}
+
+// Headers, Path, Local, Direct, Source, Remote, ServerName, Peer, Metadata, Route and State are a match.Caller's.
+func (a *caller) Headers(list []config.HeaderMatch) bool {
+	for i := range list {
+		if !a.header(&list[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *caller) header(m *config.HeaderMatch) bool {
+	switch m.Name {
+	case ":method":
+		return meets(m, []byte("POST"), a.read)
+	case ":path":
+		return meets(m, a.path, a.read)
+	case ":authority":
+		return meets(m, a.call.Path, a.read)
+	}
+	if !a.read {
+		return false
+	}
+	all, err := a.call.Attachments()
+	if err != nil {
+		a.question.wrong = err
+		return false
+	}
+	var text []byte
+	is := false
+	for i := range all {
+		if !strings.EqualFold(m.Name, string(all[i].Name)) {
+			continue
+		}
+		a.twice = a.twice || is
+		if v := &all[i].Value; v.Kind != wire.Null && v.Kind != wire.Other {
+			text, is = a.question.text(v), true
+		}
+	}
+	return meets(m, text, is)
+}
+
+func (a *caller) Path() []byte                   { return a.path }
+func (a *caller) Local() netip.AddrPort          { return a.conn.Local() }
+func (a *caller) Direct() netip.Addr             { return a.conn.Direct().Addr() }
+func (a *caller) Source() netip.Addr             { return a.conn.Remote().Addr() }
+func (a *caller) Remote() netip.Addr             { return a.conn.Remote().Addr() }
+func (a *caller) ServerName() string             { return a.conn.ServerName() }
+func (a *caller) Metadata() config.Metadata      { return nil }
+func (a *caller) Route() (config.Metadata, bool) { return nil, false }
+func (a *caller) State(string) (string, bool)    { return "", false }
+func (a *caller) Peer() *match.Peer {
+	c := a.conn
+	if c.peer == nil && c.TLS() != nil {
+		c.peer = match.PeerOf(c.TLS())
+	}
+	return c.peer
+}
