@@ -34,7 +34,7 @@ func Unread(services []config.DubboService) *config.DubboRoute {
 			continue
 		}
 		for k := range s.Routes {
-			if r := &s.Routes[k]; r.Method == nil && len(r.Arguments) == 0 && len(r.Attachments) == 0 {
+			if r := &s.Routes[k]; r.Method == nil && len(r.Arguments) == 0 && len(r.Attachments) == 0 && r.More == nil {
 				return r
 			}
 		}
@@ -59,7 +59,6 @@ func names(pattern string, path []byte) bool {
 type question struct {
 	call  *wire.Call
 	wrong error
-	room  [64]byte
 }
 
 // attached tells whether an attachment is there and says that.
@@ -77,14 +76,7 @@ func (q *question) attachment(name string) ([]byte, bool) {
 	if !is || err != nil || v.Kind == wire.Other || v.Kind == wire.Null {
 		return nil, false
 	}
-	return q.text(&v), true
-}
-
-func (q *question) text(v *wire.Value) []byte {
-	if v.Kind == wire.Text {
-		return v.Text
-	}
-	return v.Append(q.room[:0])
+	return q.call.Written(&v), true
 }
 
 func (q *question) meets(r *config.DubboRoute) bool {
@@ -93,7 +85,7 @@ func (q *question) meets(r *config.DubboRoute) bool {
 			return false
 		}
 	}
-	if r.Method != nil && !match.String(r.Method, q.call.Method) {
+	if r.Method != nil && !q.meetsMethod(r.Method) {
 		return false
 	}
 	for i := range r.Arguments {
@@ -101,7 +93,35 @@ func (q *question) meets(r *config.DubboRoute) bool {
 			return false
 		}
 	}
-	return true
+	return r.More == nil || q.meetsMore(r.More)
+}
+
+// meetsMethod asks for the name that a call has, which Envoy asks for, and, of a generic call, for that of the method that it stands for.
+func (q *question) meetsMethod(m *config.StringMatch) bool {
+	if match.String(m, q.call.Method) {
+		return true
+	}
+	if !q.call.Generic() {
+		return false
+	}
+	name, _, err := q.call.Target()
+	if err != nil {
+		q.wrong = err
+	}
+	return err == nil && match.String(m, name)
+}
+
+// argument is one of the method that is called in the end.
+func (q *question) argument(index uint32) (v wire.Value, is bool) {
+	_, n, err := q.call.Target()
+	if err == nil && uint64(index) < uint64(n) {
+		v, err = q.call.TargetArgument(int(index))
+		is = err == nil
+	}
+	if err != nil {
+		q.wrong = err
+	}
+	return v, is
 }
 
 func (q *question) meetsAttachment(m *config.HeaderMatch) bool {
@@ -124,18 +144,14 @@ func meets(m *config.HeaderMatch, text []byte, is bool) bool {
 }
 
 func (q *question) meetsArgument(a *config.DubboArgument) bool {
-	if int(a.Index) >= q.call.Parameters() {
-		return false
-	}
-	v, err := q.call.Argument(int(a.Index))
-	if err != nil {
-		q.wrong = err
+	v, is := q.argument(a.Index)
+	if !is {
 		return false
 	}
 	if v.Kind == wire.Null || v.Kind == wire.Other {
 		return false
 	}
-	text := q.text(&v)
+	text := q.call.Written(&v)
 	if a.Range != nil {
 		n, whole := number(text)
 		return whole && n >= a.Range.Start && n < a.Range.End

@@ -99,6 +99,12 @@ func (c *Cluster) DropCategory() string { return c.endpoints.Load().category }
 // Dropped is the share of requests that the cluster's endpoints are to be spared.
 func (c *Cluster) Dropped() config.Fraction { return c.endpoints.Load().drop }
 
+// Well tells whether any endpoint is: where none is, Choose may still give one, since all being bad is more likely to be a mistake. Of a cluster whose endpoints its callers name it is always so.
+func (c *Cluster) Well() bool {
+	e := c.endpoints.Load()
+	return c.destinations != nil || e.counts[healthy]+e.counts[degraded] > 0
+}
+
 // Choose picks an endpoint for an attempt of the loop's; nil if there is none. A nil wish wants nothing in particular.
 func (c *Cluster) Choose(l *loop.Loop, w *Wish) *Member {
 	e := c.endpoints.Load()

@@ -15,20 +15,25 @@ type Caller interface {
 	OnAnswer(h *dubbo.Head, frame []byte)
 	// OnLost says that there will be no answer. It ends the matter.
 	OnLost(f Failure)
-	// OnRoom says that the line, which was Over, takes more again. It ends the matter for a call that wants no answer.
+	// OnRoom says that the line, which was Over or did not stand yet, takes more again. It ends the matter for a call that wants no answer.
 	OnRoom()
 }
 
-// Call is the place of one call on a line. It is embedded in what calls, and is pending until that hears OnAnswer or OnLost, or cancels; one that wants no answer is so only as long as the line is Over.
+// Call is the place of one call on a line. It is embedded in what calls, and is pending until that hears OnAnswer or OnLost, or cancels; one that wants no answer is so only until the line stands and is not Over.
 type Call struct {
 	line     *line
 	caller   Caller
 	of       *Cluster
 	number   uint64
 	priority config.Priority
-	reused   bool // the line had served before, and was idle
-	answered bool // it wants an answer
+	reused   bool   // the line had served before, and was idle
+	answered bool   // it wants an answer
+	begun    bool   // as Begun says once it is over
+	end      uint64 // where its frame ends, in bytes of the line
 }
+
+// maxQueued bounds, in bytes, what waits on a line: calls that were given up while they waited are among it, so that to pause those who call is not enough.
+const maxQueued = 4 * MaxFrame
 
 // line is a connection that speaks Dubbo 2. It carries the calls of all clients of its loop, told apart by numbers of its own, and takes them before it stands: a frame is one piece, and waits as
 // well here as anywhere.
@@ -37,6 +42,7 @@ type line struct {
 	slots   []slot
 	free    []uint32 // slots
 	active  int
+	sealed  bool // TLS is spoken
 	leaving bool // takes no more calls: the peer has said so, or we have
 	parted  bool // taken out of the pool
 }
@@ -49,6 +55,15 @@ type slot struct {
 
 // Call sends the frame of a call to an endpoint, or says why not. by keeps connections apart. What becomes of it caller hears, as long as call is pending. The frame is written to: it gets another number.
 func (c *Cluster) Call(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, frame []byte, answered bool, caller Caller, call *Call) Failure {
+	return c.call(l, e, p, by, frame, answered, false, caller, call)
+}
+
+// Copy is Call for a copy of a call, which nobody waits for: it is not sent where more waits than may.
+func (c *Cluster) Copy(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, frame []byte, answered bool, caller Caller, call *Call) Failure {
+	return c.call(l, e, p, by, frame, answered, true, caller, call)
+}
+
+func (c *Cluster) call(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, frame []byte, answered, copied bool, caller Caller, call *Call) Failure {
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
 	if !counts.Requests.Enter(limits.MaxRequests) {
@@ -66,6 +81,11 @@ func (c *Cluster) Call(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, f
 		pool.left()
 		return f
 	}
+	if t.conn.Unsent() > maxQueued || copied && t.conn.Over() {
+		counts.Requests.Leave()
+		stats.Inc(RqActiveOverflow)
+		return Overflow
+	}
 	t.cluster = c
 	t.served++
 	if limit := c.Config.MaxRequestsPerConn; limit > 0 && t.served >= limit {
@@ -78,7 +98,8 @@ func (c *Cluster) Call(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, f
 	pool.endpoint.Active.Force()
 	dubbo.Renumber(frame, call.number)
 	t.conn.Write(frame)
-	if !answered && !t.conn.Over() {
+	call.end = t.conn.Sent() + uint64(t.conn.Unsent())
+	if !answered && t.standing && !t.conn.Over() {
 		call.leave()
 		t.settle()
 	}
@@ -141,6 +162,7 @@ func (t *line) find(number uint64) *Call {
 func (call *Call) leave() {
 	t := call.line
 	at := uint32(call.number)
+	call.begun = t.sent(call)
 	t.slots[at].call = nil
 	t.free = append(t.free, at)
 	t.active--
@@ -148,6 +170,17 @@ func (call *Call) leave() {
 	call.of.Breakers[call.priority].Requests.Leave()
 	t.pool.endpoint.Active.Leave()
 	call.line = nil
+}
+
+// sent tells whether the kernel has had the whole frame of a call. With TLS it does not say so of a part of what it had, and a line that stands is taken for one that has sent all.
+func (t *line) sent(call *Call) bool { return t.standing && (t.sealed || t.conn.Sent() >= call.end) }
+
+// Begun tells whether an endpoint can have begun with the call, or, of one that is over, whether it could until then. Nobody begins with a part of a frame.
+func (call *Call) Begun() bool {
+	if t := call.line; t != nil {
+		return t.sent(call)
+	}
+	return call.begun
 }
 
 // Cancel ends a call whose answer nobody wants any more. The answer, should it come, is passed over.
@@ -202,8 +235,12 @@ func (t *line) part() {
 // OnConnected implements loop.Owner.
 func (t *line) OnConnected() {
 	t.stands()
+	t.sealed = t.conn.TLS() != nil
 	if d := t.cluster.Config.MaxConnectionDuration; d > 0 {
 		t.pool.loop.SetTimer(&t.lifetime, d, t)
+	}
+	if !t.conn.Over() {
+		t.room()
 	}
 	t.settle()
 }
@@ -298,6 +335,14 @@ func (t *line) lose(f Failure, row, activeRow int) {
 // OnLowWater implements loop.Owner.
 func (t *line) OnLowWater() {
 	t.stats().Inc(FlowDrained)
+	if t.standing {
+		t.room()
+	}
+	t.settle()
+}
+
+// room tells all whose calls are here that there is some.
+func (t *line) room() {
 	for i := range t.slots {
 		if call := t.slots[i].call; call != nil {
 			if !call.answered {
@@ -306,7 +351,6 @@ func (t *line) OnLowWater() {
 			call.caller.OnRoom()
 		}
 	}
-	t.settle()
 }
 
 // OnPanic implements loop.Owner.

@@ -25,7 +25,7 @@ var dubboTrials = []trial{
 	{paths: "ParameterMatchSpecifier.range_match", site: dubboRoute, base: "method: {name: {prefix: g}, params_match: {1: {range_match: {start: 7, end: 8}}}}", flip: "method: {name: {prefix: g}, params_match: {1: {range_match: {start: 8, end: 9}}}}", up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
 	{paths: "dubbo_proxy.v3.RouteAction.cluster", site: dubboTo, base: "cluster: up", flip: "cluster: gone", up: provider, probe: callsOnce, want: [2]string{"20 up ann", "80 dubbo router: unknown cluster 'gone'"}},
 	{paths: "dubbo_proxy.v3.RouteAction.weighted_clusters", site: dubboTo, base: "weighted_clusters: {clusters: [{name: up, weight: 1}, {name: gone, weight: 0}]}", flip: "weighted_clusters: {clusters: [{name: up, weight: 0}, {name: gone, weight: 1}]}", up: provider, probe: callsOnce, want: [2]string{"20 up ann", "80 dubbo router: unknown cluster 'gone'"}},
-	{paths: "dubbo_proxy.v3.RouteAction.metadata_match", site: func(p string) string {
+	{paths: "dubbo_proxy.v3.RouteAction.metadata_match Metadata@dubbo.filter_metadata", site: func(p string) string {
 		return e2e.Bootstrap(dubboListener("stat_prefix: d, route_config: [{interface: '*', routes: [{match: {}, route: {cluster: up, "+p+"}}]}]"), `
 - {name: up, type: STATIC, lb_subset_config: {subset_selectors: [{keys: [v]}]}, load_assignment: {cluster_name: up, endpoints: [{lb_endpoints: [{metadata: {filter_metadata: {envoy.lb: {v: "1"}}}, `+here+`}]}]}}`)
 	}, base: version1, flip: version3, up: provider, probe: callsOnce, want: [2]string{"20 up ann", "80 dubbo router: no healthy upstream for 'up'"}},
@@ -76,6 +76,31 @@ func callsTwice(w *world) string {
 	return callsOnce(w)
 }
 
+// dubboMoreTrials are those of weft.dubbo.v1.Route.
+var dubboMoreTrials = []trial{
+	{paths: "Metadata@dubbo.typed_filter_metadata dubbo.v1.Route.match dubbo.v1.Match.argc", site: dubboMatch, base: "argc: 2", flip: "argc: 3", up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
+	{paths: "dubbo.v1.Match.services", site: dubboMatch, base: "services: [{exact: 'providers:org.example.Greeter:1.0.0:blue'}]", flip: "services: [{exact: 'providers:org.example.Greeter:1.0.0:green'}]", up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
+	{paths: "dubbo.v1.Match.arguments dubbo.v1.Argument.index dubbo.v1.Argument.texts dubbo.v1.Texts.patterns", site: dubboMatch, base: "arguments: [{index: 0, texts: {patterns: [{prefix: an}]}}]", flip: "arguments: [{index: 1, texts: {patterns: [{prefix: bo}]}}]", up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
+	{paths: "dubbo.v1.Texts.none", site: dubboMatch, base: "arguments: [{texts: {patterns: [{exact: bob}], none: true}}]", flip: "arguments: [{texts: {patterns: [{exact: bob}]}}]", up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
+	{paths: "dubbo.v1.Argument.type", site: dubboMatch, base: "arguments: [{index: 1, type: int}]", flip: "arguments: [{index: 1, type: long}]", up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
+	{paths: "dubbo.v1.Argument.numbers dubbo.v1.Numbers.patterns dubbo.v1.Number.exact", site: dubboMatch, base: "arguments: [{index: 1, numbers: {patterns: [{exact: 7}]}}]", flip: "arguments: [{index: 1, numbers: {patterns: [{exact: 8}]}}]", up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
+	{paths: "dubbo.v1.Number.range DoubleRange.start DoubleRange.end", site: dubboMatch, base: "arguments: [{index: 1, numbers: {patterns: [{range: {start: 7, end: 8}}]}}]", flip: "arguments: [{index: 1, numbers: {patterns: [{range: {start: 8, end: 9}}]}}]", up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
+	{paths: "dubbo.v1.Numbers.none", site: dubboMatch, base: "arguments: [{index: 1, numbers: {patterns: [{exact: 8}], none: true}}]", flip: "arguments: [{index: 1, numbers: {patterns: [{exact: 8}]}}]", up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
+	{paths: "dubbo.v1.Argument.booleans dubbo.v1.Booleans.values", site: dubboMatch, base: "arguments: [{index: 2, booleans: {values: [true]}}]", flip: "arguments: [{index: 2, booleans: {values: [false]}}]", up: provider, probe: callsTruth, want: [2]string{"20 up ann", noDubboRoute}},
+	{paths: "dubbo.v1.Booleans.none", site: dubboMatch, base: "arguments: [{index: 2, booleans: {values: [false], none: true}}]", flip: "arguments: [{index: 2, booleans: {values: [false]}}]", up: provider, probe: callsTruth, want: [2]string{"20 up ann", noDubboRoute}},
+	{paths: "dubbo.v1.Match.attachments dubbo.v1.Attachment.texts", site: dubboMatch, base: "attachments: [{name: group, texts: {patterns: [{exact: blue}]}}]", flip: "attachments: [{name: group, texts: {patterns: [{exact: green}]}}]", up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
+	{paths: "dubbo.v1.Attachment.name", site: dubboMatch, base: "attachments: [{name: group, texts: {patterns: [{exact: blue}]}}]", flip: "attachments: [{name: groups, texts: {patterns: [{exact: blue}]}}]", up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
+}
+
+func dubboMore(piece string) string {
+	return dubboTo(`cluster: up, metadata_match: {typed_filter_metadata: {weft.dubbo: {"@type": type.googleapis.com/weft.dubbo.v1.Route, ` + piece + `}}}`)
+}
+
+func dubboMatch(piece string) string { return dubboMore("match: {" + piece + "}") }
+
+// callsTruth makes the call with one more argument, which is true.
+func callsTruth(w *world) string { return calls(w, "ann", int32(7), true) }
+
 const noDubboRoute = "60 dubbo router: no route for interface 'org.example.Greeter'"
 
 func dubboListener(piece string) string {
@@ -108,9 +133,11 @@ func dubboTo(piece string) string {
 func provider(t testing.TB) *e2e.Upstream { return e2e.Provider(t, "up", 1) }
 
 // callsOnce makes the call.
-func callsOnce(w *world) string {
+func callsOnce(w *world) string { return calls(w, "ann", int32(7)) }
+
+func calls(w *world, arguments ...any) string {
 	c := w.dial()
-	c.Write(e2e.CallFrame(w.t, 1, e2e.TwoWay, "org.example.Greeter", "greet", map[any]any{"group": "blue"}, "ann", int32(7)))
+	c.Write(e2e.CallFrame(w.t, 1, e2e.TwoWay, "org.example.Greeter", "greet", map[any]any{"group": "blue"}, arguments...))
 	h, body, err := e2e.ReadFrame(c)
 	if err != nil {
 		return err.Error()

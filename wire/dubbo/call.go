@@ -18,19 +18,22 @@ type Call struct {
 	attachments   []Attachment
 	attached      bool // these are read
 	wrong         error
+	generic       bool    // it stands for another one
+	named, given  []Value // of a generic call, the types that it names, and its arguments
+	room, name    []byte  // of Written and of Service
 }
 
 // Read reads the beginning of a body: all but the arguments and the attachments, which are read when somebody asks for them. A body whose beginning cannot be read has neither.
 func (c *Call) Read(s Serialization, body []byte) error {
 	if c.wrong = c.begin(s, body); c.wrong != nil {
-		c.parameters = c.parameters[:0]
+		c.parameters, c.generic = c.parameters[:0], false
 	}
 	return c.wrong
 }
 
 func (c *Call) begin(s Serialization, body []byte) error {
 	c.serialization, c.read, c.attached, c.wrong = s, 0, false, nil
-	c.parameters, c.arguments, c.attachments = c.parameters[:0], c.arguments[:0], c.attachments[:0]
+	c.parameters, c.arguments, c.attachments, c.generic, c.named, c.given = c.parameters[:0], c.arguments[:0], c.attachments[:0], false, c.named[:0], c.given[:0]
 	switch s {
 	case Hessian2:
 		c.hessian.read(body)
@@ -45,6 +48,7 @@ func (c *Call) begin(s Serialization, body []byte) error {
 			return err
 		}
 	}
+	c.generic = isGeneric(c.Method, c.Types)
 	return c.split()
 }
 
@@ -121,7 +125,17 @@ func (c *Call) Argument(i int) (Value, error) {
 	}
 	for c.read <= i && c.wrong == nil {
 		var v Value
-		if v, c.wrong = c.value(); c.wrong == nil {
+		switch {
+		case c.generic && c.read == 1:
+			v.Kind = Other
+			c.named, c.wrong = c.list(c.named)
+		case c.generic && c.read == 2:
+			v.Kind = Other
+			c.given, c.wrong = c.list(c.given)
+		default:
+			v, c.wrong = c.value()
+		}
+		if c.wrong == nil {
 			c.arguments = append(c.arguments, v)
 			c.read++
 		}
@@ -158,4 +172,21 @@ func (c *Call) Attachment(name string) (v Value, is bool, err error) {
 		}
 	}
 	return v, false, nil
+}
+
+// Written is a value as people write it, until somebody asks for the next.
+func (c *Call) Written(v *Value) []byte {
+	if v.Kind == Text {
+		return v.Text
+	}
+	c.room = v.Append(c.room[:0])
+	return c.room
+}
+
+// Service is what registries call the service of a group, until somebody asks for the next: providers:<path>:<version>:<group>.
+func (c *Call) Service(group []byte) []byte {
+	b := append(append(kept(c.name), "providers:"...), c.Path...)
+	b = append(append(append(b, ':'), c.Version...), ':')
+	c.name = append(b, group...)
+	return c.name
 }

@@ -8,12 +8,22 @@ import (
 // To read a call allocates nothing once a Call has grown, whatever is asked of it.
 func TestReadingAllocatesNothing(t *testing.T) {
 	attachments := map[any]any{"group": "blue", "interface": "org.example.Greeter", "timeout": int32(3000)}
+	generic := generic(t, "greet", []string{"java.lang.String", "int"}, []any{"ann", int32(7)})
 	for name, b := range map[Serialization][]byte{
 		Hessian2:  body(t, "Ljava/lang/String;IJ", attachments, strings.Repeat("weft", 250), int32(5), int64(7)),
 		Fastjson2: bodies(t)["plain"],
 	} {
 		var c Call
 		if n := testing.AllocsPerRun(100, func() {
+			if c.Read(Hessian2, generic) != nil {
+				t.Fatal("it is not read")
+			}
+			if method, n, err := c.Target(); n != 2 || err != nil || string(method) != "greet" {
+				t.Fatal(n, err)
+			}
+			if is, err := c.TargetType(1, "int"); !is || err != nil {
+				t.Fatal(is, err)
+			}
 			if c.Read(name, b) != nil {
 				t.Fatal("it is not read")
 			}

@@ -211,6 +211,8 @@ func FuzzCall(f *testing.F) {
 		f.Add(uint8(Fastjson2), b)
 	}
 	f.Add(uint8(Hessian2), body(f, "Ljava/lang/String;I", map[any]any{"group": "blue", "car": &Car{Next: &Car{}}}, "weft", int32(5)))
+	f.Add(uint8(Fastjson2), generic2(f))
+	f.Add(uint8(Hessian2), generic(f, "greet", []string{"int", "java.lang.String"}, []any{int32(7), "ann"}))
 	f.Add(uint8(Hessian2), body(f, "Ljava/lang/Object;", nil, []any{map[any]any{"a": []byte("x")}, time.UnixMilli(5), 2.5}))
 	var c Call
 	f.Fuzz(func(t *testing.T, s uint8, b []byte) {
@@ -220,6 +222,17 @@ func FuzzCall(f *testing.F) {
 		for i := range c.Parameters() {
 			if v, err := c.Argument(i); err == nil {
 				v.Append(nil)
+			}
+		}
+		if _, n, err := c.Target(); err == nil {
+			for i := range n {
+				c.TargetType(i, "int[]")
+				if v, err := c.TargetArgument(i); err == nil {
+					v.Append(nil)
+				}
+			}
+			if n > maxParameters {
+				t.Errorf("%d arguments", n)
 			}
 		}
 		all, err := c.Attachments()

@@ -152,6 +152,7 @@ func (s *session) dubboRoute(m *dubbov3.Route, p *at) (r config.DubboRoute) {
 	default:
 		s.problem(p, "where it goes is missing: want cluster or weighted_clusters")
 	}
+	s.dubboMore(to.GetMetadataMatch().GetTypedFilterMetadata()[dubboKey], &r, p.field("metadata_match").field("typed_filter_metadata").key(dubboKey).as("weft.dubbo.v1.Route"))
 	return r
 }
 

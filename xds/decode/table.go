@@ -23,6 +23,7 @@ type field struct {
 	any    []string         // of an Any: the messages that may be in it
 	filter place            // of an Any: of those, the messages of HTTP filters may be in it if the program has the filter
 	table  string           // descend with this word instead of none
+	key    string           // of a map: the key of what is run, if not of all; what is under another one is harmless, and why says why
 }
 
 // answer is what becomes of a field.
@@ -85,6 +86,12 @@ func extension(messages ...string) field { return field{answer: isRun, any: mess
 // on is an extension whose messages have tables of their own for one side.
 func (f field) on(word string) field {
 	f.table = word
+	return f
+}
+
+// under is a map of which only what is under one key is run, and why the rest is harmless.
+func (f field) under(key, why string) field {
+	f.key, f.why = key, why
 	return f
 }
 

@@ -61,6 +61,10 @@ func (s *session) walkField(f protoreflect.FieldDescriptor, v protoreflect.Value
 		})
 		slices.SortFunc(keys, func(a, b protoreflect.MapKey) int { return strings.Compare(a.String(), b.String()) })
 		for _, k := range keys {
+			if a.key != "" && k.String() != a.key {
+				s.harmless(p.key(k.String()), "", a.why)
+				continue
+			}
 			s.walkValue(f.MapValue(), v.Map().Get(k), a, p.key(k.String()))
 		}
 	case f.IsList():
