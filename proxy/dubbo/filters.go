@@ -162,13 +162,14 @@ func (a *access) judge(c *conn, read bool) (why, details string) {
 	return why, details
 }
 
-// caller is what is known of who calls, and of the call: a match.Caller. A call is a POST to /<interface>/<method>, as with gRPC, and its attachments are headers.
+// caller is what is known of who calls, and of the call: a match.Caller. A call is a POST to /<interface>/<method>, as with gRPC, the method that it stands for if it is a generic one, and its attachments are headers.
 type caller struct {
 	conn     *conn
 	call     *wire.Call
 	read     bool // the call has the reader
 	question question
 	twice    bool // an attachment is there twice
+	blind    bool // it stands for another one, and nobody can tell which
 	path     []byte
 }
 
@@ -176,8 +177,14 @@ func (a *caller) begin(c *conn, read bool) {
 	call := &c.local.reader
 	a.conn, a.call, a.read, a.twice, a.question = c, call, read, false, question{call: call}
 	a.path = a.path[:0]
+	a.blind = false
 	if read {
-		a.path = append(append(append(append(a.path, '/'), call.Path...), '/'), call.Method...)
+		method := call.Method
+		if string(method) == "$invoke" || string(method) == "$invokeAsync" {
+			method, _, _ = call.Target()
+			a.blind = !call.Generic() || len(method) == 0
+		}
+		a.path = append(append(append(append(a.path, '/'), call.Path...), '/'), method...)
 	}
 }
 
@@ -194,6 +201,8 @@ func (a *caller) wrong() string {
 		return err.Error()
 	case is && (v.Kind != wire.Text || !bytes.Equal(v.Text, a.call.Path)):
 		return fmt.Sprintf("the call is for %q, and its attachment path says another one", a.call.Path)
+	case a.blind:
+		return "a generic call does not say which method it stands for"
 	case a.twice:
 		return "an attachment that a policy asks for is there twice"
 	}
@@ -235,7 +244,7 @@ func (a *caller) header(m *config.HeaderMatch) bool {
 		}
 		a.twice = a.twice || is
 		if v := &all[i].Value; v.Kind != wire.Null && v.Kind != wire.Other {
-			text, is = a.question.text(v), true
+			text, is = a.call.Written(v), true
 		}
 	}
 	return meets(m, text, is)

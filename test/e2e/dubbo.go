@@ -26,6 +26,10 @@ func CallFrame(t testing.TB, id uint64, flags byte, path, method string, attachm
 				types += "Ljava/lang/String;"
 			case int32:
 				types += "I"
+			case []string:
+				types += "[Ljava/lang/String;"
+			case []any:
+				types += "[Ljava/lang/Object;"
 			default:
 				types += "Ljava/lang/Object;"
 			}

@@ -70,6 +70,9 @@ func TestDubboPolicies(t *testing.T) {
 		{"two of a name", of("buy", map[any]any{"userId": "ann", "USERID": "ghost"}), denied + ": an attachment that a policy asks for is there twice"},
 		{"the path is attached", of("buy", map[any]any{"path": "org.example.Shop"}), "20 one x"},
 		{"another path is attached", of("buy", map[any]any{"path": "org.example.Vault"}), denied + `: the call is for "org.example.Shop", and its attachment path says another one`},
+		{"a generic call", CallFrame(t, 1, TwoWay, "org.example.Shop", "$invoke", nil, "buy", []string{"java.lang.String"}, []any{"x"}), "20 one buy"},
+		{"a generic call of the method", CallFrame(t, 1, TwoWay, "org.example.Shop", "$invoke", nil, "delete", []string{"java.lang.String"}, []any{"x"}), denied},
+		{"a generic call of other types, which Java takes for one", CallFrame(t, 1, TwoWay, "org.example.Shop", "$invoke", nil, "delete", true, true), denied + ": a generic call does not say which method it stands for"},
 		{"what nobody reads", unread, denied + ": the call cannot be read, and there are policies about calls"},
 	} {
 		if got := c.calls(one.frame); got != one.want {
@@ -79,10 +82,10 @@ func TestDubboPolicies(t *testing.T) {
 	if got := dial(bob).calls(of("buy", nil)); got != denied {
 		t.Errorf("another identity: %q", got)
 	}
-	p.WantStat("dubbo.d.rbac.denied", 6)
-	p.WantStat("dubbo.d.rbac.allowed", 3+3+1) // each of two filters, and the first one of bob's call
-	if n := len(u.Heads()); n != 3 {
-		t.Errorf("the provider got %d calls: want 3", n)
+	p.WantStat("dubbo.d.rbac.denied", 8)
+	p.WantStat("dubbo.d.rbac.allowed", 4+4+1) // each of two filters, and the first one of bob's call
+	if n := len(u.Heads()); n != 4 {
+		t.Errorf("the provider got %d calls: want 4", n)
 	}
 }
 
