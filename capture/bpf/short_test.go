@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -27,7 +28,7 @@ const puppet = "puppet"
 
 // order is one thing to do. Bytes are those of a stream of random numbers, from where the connection's last order has ended.
 type order struct {
-	Do   string // listen, dial, fast, accept, option, write, read, anew, shut, close
+	Do   string // listen, dial, fast, accept, option, write, read, ask, answer, anew, shut, close
 	ID   int    // of the connection
 	At   string // address, or which option
 	Port int    // own
@@ -41,6 +42,14 @@ type said struct {
 	Err string
 	N   int
 	Sum string // of all bytes that were ever read, or written
+	CPU time.Duration
+}
+
+// cpu is what the process has used of it.
+func cpu() time.Duration {
+	var u unix.Rusage
+	unix.Getrusage(unix.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // puppetEnd is one of a puppet's connections.
@@ -139,6 +148,23 @@ func dance() {
 				}
 			}
 			s.Sum = fmt.Sprintf("%x", e.in.Sum(nil))
+		case "ask", "answer":
+			b, used := make([]byte, o.Size), cpu()
+			for i := 0; i < o.N && err == nil; i++ {
+				if o.Do == "ask" {
+					_, err = e.c.Write(b)
+				}
+				if err == nil {
+					_, err = io.ReadFull(e.c, b)
+				}
+				if e.all += uint64(len(b)); i%32 == 0 {
+					tell(e.c, e.all)
+				}
+				if o.Do == "answer" && err == nil {
+					_, err = e.c.Write(b)
+				}
+			}
+			s.CPU = cpu() - used
 		case "shut":
 			err = e.c.CloseWrite()
 		case "close":
@@ -614,5 +640,33 @@ func TestShortWhileChanging(t *testing.T) {
 	}
 	if after := a[0].state(); after.Short > before.Short+1 { // one before it is told
 		t.Errorf("a reader that counts anew: %+v, %+v", before, after)
+	}
+}
+
+// What goes short costs less than what goes by TCP: a question of 1 KB and its answer, from one workload to another, by the processes' clocks.
+func TestShortCosts(t *testing.T) {
+	a, b := stages(t, 1)
+	const rounds = 5000
+	costs := func(id int) (each time.Duration) {
+		answers := make(chan said, 1)
+		go func() { answers <- b[0].do(order{Do: "answer", ID: id, N: rounds, Size: 1024}) }()
+		asked := a[0].must(order{Do: "ask", ID: id, N: rounds, Size: 1024})
+		answered := <-answers
+		if answered.Err != "" {
+			t.Fatal(answered.Err)
+		}
+		return (asked.CPU + answered.CPU) / rounds
+	}
+	join(a[0], b[0], 1, 40001)
+	short := costs(1)
+	if is := a[0].state(); is.Short < rounds-10 {
+		t.Fatalf("%+v", is)
+	}
+	a[0].attach("10.55.0.1", false)
+	b[0].attach("10.55.0.2", false)
+	join(a[0], b[0], 2, 40002)
+	long := costs(2)
+	if t.Logf("%v by a short cut, %v by TCP", short, long); short > long {
+		t.Errorf("a round costs %v by a short cut, and %v by TCP", short, long)
 	}
 }
