@@ -127,34 +127,22 @@ func (c *conn) begin(h *wire.Head, frame []byte) {
 		c.refuse(h, status, why)
 		return
 	}
-	to := route.Choose(found.Clusters, found.TotalWeight, l.Loop.Random())
-	cluster := s.clusters(l)[to.Name]
-	if cluster == nil {
-		c.refuse(h, wire.ServerError, fmt.Sprintf("dubbo router: unknown cluster '%s'", to.Name))
-		return
-	}
-	l.wish = upstream.Wish{Subset: to.Subset, Destination: c.Destination()}
-	m := cluster.Choose(l.Loop, &l.wish)
-	if m == nil {
-		c.refuse(h, wire.ServerError, fmt.Sprintf("dubbo router: no healthy upstream for '%s'", to.Name))
-		return
-	}
-	var by upstream.Apart
-	if from := c.Origin(); from != nil {
-		l.scratch = upstream.AppendApart(l.scratch[:0], from, "", nil)
-		by = l.scratch
-	}
 	t := l.call()
-	*t = call{conn: c, stats: c.stats, head: *h, cluster: cluster, member: m, began: l.Loop.Nanotime()}
-	if !h.TwoWay {
-		c.stats.Inc(rqOneWay)
+	t.conn, t.stats, t.head, t.route, t.began = c, c.stats, *h, found, l.Loop.Nanotime()
+	t.to = route.Choose(found.Clusters, found.TotalWeight, l.Loop.Random())
+	if why = t.start(frame); why == "" || t.member != nil {
+		if !h.TwoWay {
+			c.stats.Inc(rqOneWay)
+		}
+		if len(found.Mirrors) > 0 {
+			c.mirror(found, h.TwoWay, frame)
+		}
 	}
-	f := cluster.Call(l.Loop, m.Endpoint, 0, by, frame, h.TwoWay, t, &t.Call)
 	switch {
-	case f != upstream.NoFailure:
-		cluster.Report(l.Loop, m, upstream.Outcome{Failure: f})
+	case why != "":
+		tried := t.member != nil
 		l.release(t)
-		if c.refuse(h, wire.ServerError, "dubbo upstream request: "+words(f, m)); !h.TwoWay {
+		if c.refuse(h, wire.ServerError, why); tried && !h.TwoWay {
 			c.end(cxLocalActive) // nothing else can tell the client, as with Envoy
 		}
 		return
@@ -313,11 +301,20 @@ type call struct {
 	conn    *conn
 	stats   *telemetry.Values // of the server that it began with
 	head    wire.Head         // of the request, as the client wrote it
-	cluster *upstream.Cluster
+	route   *config.DubboRoute
+	to      *config.WeightedCluster // of the route
+	cluster *upstream.Cluster       // of the attempt: that, or one that takes its place
 	member  *upstream.Member
 	next    *call // in conn.calls
 	prev    *call
 	began   int64
+	timer   loop.Timer        // the route's timeout
+	perTry  loop.Timer        // the attempt's
+	left    uint32            // attempts
+	retried bool              // this is not the first attempt
+	retries *upstream.Cluster // among whose retries it has a place; nil: among none
+	kept    []byte            // the frame, for the next attempt; empty: there will be none
+	tried   []*upstream.Endpoint
 }
 
 // over takes the call out of its connection's books.
@@ -339,6 +336,14 @@ func (t *call) over() {
 // OnAnswer implements upstream.Caller.
 func (t *call) OnAnswer(h *wire.Head, frame []byte) {
 	c, l := t.conn, t.conn.local
+	if failed(h.Status) && t.again(true) {
+		t.cluster.Report(l.Loop, t.member, upstream.Outcome{Status: 500})
+		t.resend()
+		return
+	}
+	if t.retried && h.Status == wire.OK {
+		t.cluster.Local(l.Loop).Stats.Inc(upstream.RqRetrySuccess)
+	}
 	t.stats.Inc(rqTwoWay) // Envoy counts those that an endpoint has answered
 	t.stats.Inc(rs)
 	t.stats.Inc(rsDecodingSuccess)
@@ -371,7 +376,11 @@ func (t *call) OnLost(f upstream.Failure) {
 	if f == upstream.Malformed {
 		t.stats.Inc(rsDecodingError)
 	}
-	t.cluster.Report(l.Loop, t.member, upstream.Outcome{Failure: f, TimedOut: f == upstream.ConnectTimeout})
+	t.report(f)
+	if t.again(t.Begun()) {
+		t.resend()
+		return
+	}
 	c.refuse(&t.head, wire.ServerError, "dubbo upstream request: "+words(f, t.member))
 	t.over()
 	l.release(t)
