@@ -135,40 +135,28 @@ func (c *conn) begin(h *wire.Head, frame []byte) {
 		c.refuse(h, log, *no)
 		return
 	}
-	found, no := s.route(&l.reader, h.Serialization, read, wrong)
+	found, nowhere := s.route(&l.reader, h.Serialization, read, wrong)
 	if found == nil {
-		c.refuse(h, log, no)
+		c.refuse(h, log, *nowhere)
 		return
-	}
-	to := route.Choose(found.Clusters, found.TotalWeight, l.Loop.Random())
-	cluster := s.clusters(l)[to.Name]
-	if cluster == nil {
-		c.refuse(h, log, refusal{wire.ServerError, fmt.Sprintf("dubbo router: unknown cluster '%s'", to.Name), "cluster_not_found", accesslog.NoClusterFound})
-		return
-	}
-	l.wish = upstream.Wish{Subset: to.Subset, Destination: c.Destination()}
-	m := cluster.Choose(l.Loop, &l.wish)
-	log.to(cluster, m)
-	if m == nil {
-		c.refuse(h, log, refusal{wire.ServerError, fmt.Sprintf("dubbo router: no healthy upstream for '%s'", to.Name), "no_healthy_upstream", accesslog.NoHealthyUpstream})
-		return
-	}
-	var by upstream.Apart
-	if from := c.Origin(); from != nil {
-		l.scratch = upstream.AppendApart(l.scratch[:0], from, "", nil)
-		by = l.scratch
 	}
 	t := l.call()
-	*t = call{conn: c, stats: c.stats, head: *h, cluster: cluster, member: m, began: l.Loop.Nanotime(), log: log}
-	if !h.TwoWay {
-		c.stats.Inc(rqOneWay)
+	t.conn, t.stats, t.head, t.route, t.began, t.log = c, c.stats, *h, found, l.Loop.Nanotime(), log
+	t.to = route.Choose(found.Clusters, found.TotalWeight, l.Loop.Random())
+	lost := t.start(frame)
+	if lost == nil || t.member != nil {
+		if !h.TwoWay {
+			c.stats.Inc(rqOneWay)
+		}
+		if len(found.Mirrors) > 0 {
+			c.mirror(found, h.TwoWay, frame)
+		}
 	}
-	f := cluster.Call(l.Loop, m.Endpoint, 0, by, frame, h.TwoWay, t, &t.Call)
 	switch {
-	case f != upstream.NoFailure:
-		cluster.Report(l.Loop, m, upstream.Outcome{Failure: f})
+	case lost != nil:
+		tried := t.member != nil
 		l.release(t)
-		if c.refuse(h, log, lost(f, m)); !h.TwoWay {
+		if c.refuse(h, log, *lost); tried && !h.TwoWay {
 			c.end(cxLocalActive) // nothing else can tell the client, as with Envoy
 		}
 		return
@@ -204,20 +192,26 @@ func (s *Server) read(call *wire.Call, stats *telemetry.Values, of wire.Serializ
 }
 
 // route finds where a call goes, or says why it goes nowhere.
-func (s *Server) route(call *wire.Call, of wire.Serialization, read bool, wrong error) (*config.DubboRoute, refusal) {
-	services := s.config.Services
-	no := refusal{status: wire.ServiceNotFound, details: "route_not_found", flag: accesslog.NoRouteFound}
+func (s *Server) route(call *wire.Call, of wire.Serialization, read bool, wrong error) (*config.DubboRoute, *refusal) {
+	var found *config.DubboRoute
 	if !read {
-		if no.why = fmt.Sprintf("dubbo router: no route for calls in a serialization that is not read (%s, %d)", of, uint8(of)); wrong != nil {
-			no.status, no.why = wire.BadRequest, wrong.Error()
-		}
-		return Unread(services), no
+		found = Unread(s.config.Services)
+	} else {
+		found, wrong = Match(s.config.Services, call)
 	}
-	found, err := Match(services, call)
-	if no.why = fmt.Sprintf("dubbo router: no route for interface '%s'", call.Path); err != nil {
-		no.status, no.why = wire.BadRequest, err.Error()
+	if found != nil {
+		return found, nil
 	}
-	return found, no
+	no := &refusal{status: wire.ServiceNotFound, details: "route_not_found", flag: accesslog.NoRouteFound}
+	switch {
+	case wrong != nil:
+		no.status, no.why = wire.BadRequest, wrong.Error()
+	case !read:
+		no.why = fmt.Sprintf("dubbo router: no route for calls in a serialization that is not read (%s, %d)", of, uint8(of))
+	default:
+		no.why = fmt.Sprintf("dubbo router: no route for interface '%s'", call.Path)
+	}
+	return nil, no
 }
 
 // refuse answers a call that goes no further.
@@ -237,8 +231,8 @@ func (c *conn) refuse(h *wire.Head, log *record, no refusal) {
 }
 
 // lost is how a client hears that an endpoint gave no answer.
-func lost(f upstream.Failure, m *upstream.Member) refusal {
-	no := refusal{wire.ServerError, "dubbo upstream request: " + words(f, m), "upstream_reset_before_response_started", accesslog.UpstreamConnectionTermination}
+func lost(f upstream.Failure, m *upstream.Member) *refusal {
+	no := &refusal{wire.ServerError, "dubbo upstream request: " + words(f, m), "upstream_reset_before_response_started", accesslog.UpstreamConnectionTermination}
 	switch f {
 	case upstream.Overflow:
 		no.flag = accesslog.UpstreamOverflow
@@ -360,12 +354,21 @@ type call struct {
 	conn    *conn
 	stats   *telemetry.Values // of the server that it began with
 	head    wire.Head         // of the request, as the client wrote it
-	cluster *upstream.Cluster
+	route   *config.DubboRoute
+	to      *config.WeightedCluster // of the route
+	cluster *upstream.Cluster       // of the attempt: that, or one that takes its place
 	member  *upstream.Member
 	next    *call // in conn.calls
 	prev    *call
 	began   int64
 	log     *record
+	timer   loop.Timer        // the route's timeout
+	perTry  loop.Timer        // the attempt's
+	left    uint32            // attempts
+	retried bool              // this is not the first attempt
+	retries *upstream.Cluster // among whose retries it has a place; nil: among none
+	kept    []byte            // the frame, for the next attempt; empty: there will be none
+	tried   []*upstream.Endpoint
 }
 
 // over takes the call out of its connection's books.
@@ -387,6 +390,14 @@ func (t *call) over() {
 // OnAnswer implements upstream.Caller.
 func (t *call) OnAnswer(h *wire.Head, frame []byte) {
 	c, l := t.conn, t.conn.local
+	if failed(h.Status) && t.again(true) {
+		t.cluster.Report(l.Loop, t.member, upstream.Outcome{Status: 500})
+		t.resend()
+		return
+	}
+	if t.retried && h.Status == wire.OK {
+		t.cluster.Local(l.Loop).Stats.Inc(upstream.RqRetrySuccess)
+	}
 	t.stats.Inc(rqTwoWay) // Envoy counts those that an endpoint has answered
 	t.stats.Inc(rs)
 	t.stats.Inc(rsDecodingSuccess)
@@ -421,8 +432,12 @@ func (t *call) OnLost(f upstream.Failure) {
 	if f == upstream.Malformed {
 		t.stats.Inc(rsDecodingError)
 	}
-	t.cluster.Report(l.Loop, t.member, upstream.Outcome{Failure: f, TimedOut: f == upstream.ConnectTimeout})
-	c.refuse(&t.head, t.log, lost(f, t.member))
+	t.report(f)
+	if t.again(t.Begun()) {
+		t.resend()
+		return
+	}
+	c.refuse(&t.head, t.log, *lost(f, t.member))
 	t.over()
 	l.release(t)
 	c.settle()

@@ -91,6 +91,11 @@ type Local struct {
 	asks     caller
 	wish     upstream.Wish
 	scratch  []byte
+	kept     int     // bytes of frames that are kept to be sent again
+	mirrors  *mirror // idle, through next
+	idle     int
+	underWay int // copies of calls
+	mirrored int // bytes of their frames
 }
 
 // CloseAll ends the loop's connections at once.
@@ -147,7 +152,7 @@ func (l *Local) call() *call {
 }
 
 func (l *Local) release(t *call) {
-	*t = call{}
+	t.end(l)
 	if l.spares < keepCalls {
 		t.next, l.spare = l.spare, t
 		l.spares++

@@ -22,6 +22,7 @@ const (
 	localException
 	cxLocalActive
 	cxRemoteActive
+	rsTimeout
 )
 
 // Stats is the table of a Dubbo proxy's numbers.
@@ -44,6 +45,7 @@ var Stats = &telemetry.Table{Kind: "dubbo", Metrics: []telemetry.Metric{
 	localException:    {Name: "local_response_business_exception"},
 	cxLocalActive:     {Name: "cx_destroy_local_with_active_rq"},
 	cxRemoteActive:    {Name: "cx_destroy_remote_with_active_rq"},
+	rsTimeout:         {Name: "response_timeout"}, // ours: Envoy's has none
 }}
 
 // Rows of the numbers of policies.

@@ -42,9 +42,10 @@ type line struct {
 	slots   []slot
 	free    []uint32 // slots
 	active  int
-	sealed  bool // TLS is spoken
-	leaving bool // takes no more calls: the peer has said so, or we have
-	parted  bool // taken out of the pool
+	head    dubbo.Head // of the frame that is being taken: who is told of it could keep it, so that it would be one for each frame
+	sealed  bool       // TLS is spoken
+	leaving bool       // takes no more calls: the peer has said so, or we have
+	parted  bool       // taken out of the pool
 }
 
 // slot is where a call is found by its number: the slot's index, and how often it was used before, so that an answer that comes late is nobody else's.
@@ -249,8 +250,10 @@ func (t *line) OnConnected() {
 func (t *line) OnData(b []byte) int {
 	used := 0
 	for used < len(b) {
-		h, more, err := dubbo.ParseHead(b[used:], MaxFrame)
-		if err != nil {
+		h := &t.head
+		var more bool
+		var err error
+		if *h, more, err = dubbo.ParseHead(b[used:], MaxFrame); err != nil {
 			t.stats().Inc(CxProtocolError)
 			t.lose(Malformed, CxDestroyLocal, CxDestroyLocalWithActive)
 			return len(b)
@@ -260,7 +263,7 @@ func (t *line) OnData(b []byte) int {
 		}
 		frame := b[used : used+dubbo.HeadSize+h.Body]
 		used += len(frame)
-		if t.frame(&h, frame); t.counted {
+		if t.frame(h, frame); t.counted {
 			return len(b)
 		}
 	}

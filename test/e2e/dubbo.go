@@ -26,13 +26,14 @@ func CallFrame(t testing.TB, id uint64, flags byte, path, method string, attachm
 				types += "Ljava/lang/String;"
 			case int32:
 				types += "I"
-			case []string:
-				types += "[Ljava/lang/String;"
-			case []any:
-				types += "[Ljava/lang/Object;"
+			case bool:
+				types += "Z"
 			default:
 				types += "Ljava/lang/Object;"
 			}
+		}
+		if method == "$invoke" {
+			types = "Ljava/lang/String;[Ljava/lang/String;[Ljava/lang/Object;"
 		}
 		for _, v := range append(append([]any{"2.0.2", path, "1.0.0", method, types}, arguments...), attachments) {
 			if err := e.Encode(v); err != nil {
@@ -123,6 +124,37 @@ func Provider(t testing.TB, name string, batch int) *Upstream {
 			c.Write(slices.Concat(answers...))
 		}
 	})
+}
+
+// Provided starts a provider that does with each call as it is told: it writes what f says, and goes if f says so.
+func Provided(t testing.TB, f func(h dubbo.Head, call *dubbo.Call) (answer []byte, goes bool)) *Upstream {
+	t.Helper()
+	return Serve(t, func(u *Upstream, c *Conn) {
+		var call dubbo.Call
+		for {
+			h, body, err := ReadFrame(c)
+			if err != nil {
+				return
+			}
+			if err := call.Read(h.Serialization, body); err != nil {
+				t.Errorf("what cannot be read has come: %v", err)
+				return
+			}
+			u.mu.Lock()
+			u.heads = append(u.heads, fmt.Sprintf("%s %s", call.Path, call.Method))
+			u.mu.Unlock()
+			answer, goes := f(h, &call)
+			if goes {
+				return
+			}
+			c.Write(answer)
+		}
+	})
+}
+
+// DubboRoute is a route of all calls with a weft.dubbo.v1.Route, of which more is the YAML.
+func DubboRoute(cluster, more string) string {
+	return `{interface: "*", routes: [{match: {}, route: {cluster: ` + cluster + `, metadata_match: {typed_filter_metadata: {weft.dubbo: {"@type": type.googleapis.com/weft.dubbo.v1.Route, ` + more + `}}}}}]}`
 }
 
 // DubboListener is a listener named "dubbo"; routes is YAML of its route_config.

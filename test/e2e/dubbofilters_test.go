@@ -72,7 +72,7 @@ func TestDubboPolicies(t *testing.T) {
 		{"another path is attached", of("buy", map[any]any{"path": "org.example.Vault"}), denied + `: the call is for "org.example.Shop", and its attachment path says another one`},
 		{"a generic call", CallFrame(t, 1, TwoWay, "org.example.Shop", "$invoke", nil, "buy", []string{"java.lang.String"}, []any{"x"}), "20 one buy"},
 		{"a generic call of the method", CallFrame(t, 1, TwoWay, "org.example.Shop", "$invoke", nil, "delete", []string{"java.lang.String"}, []any{"x"}), denied},
-		{"a generic call of other types, which Java takes for one", CallFrame(t, 1, TwoWay, "org.example.Shop", "$invoke", nil, "delete", true, true), denied + ": a generic call does not say which method it stands for"},
+		{"a generic call of other types, which Java takes for one", CallFrame(t, 1, TwoWay, "org.example.Shop", "$invokeAsync", nil, "delete", true, true), denied + ": a generic call does not say which method it stands for"},
 		{"what nobody reads", unread, denied + ": the call cannot be read, and there are policies about calls"},
 	} {
 		if got := c.calls(one.frame); got != one.want {
