@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/weftmesh/weft/test/e2e"
+	"github.com/weftmesh/weft/wire/dubbo"
 )
 
 // dubboTrials are those of dubbo_proxy. The probe makes one call, greet("ann", 7) of org.example.Greeter, and says what it was answered.
@@ -90,6 +91,36 @@ var dubboMoreTrials = []trial{
 	{paths: "dubbo.v1.Booleans.none", site: dubboMatch, base: "arguments: [{index: 2, booleans: {values: [false], none: true}}]", flip: "arguments: [{index: 2, booleans: {values: [false]}}]", up: provider, probe: callsTruth, want: [2]string{"20 up ann", noDubboRoute}},
 	{paths: "dubbo.v1.Match.attachments dubbo.v1.Attachment.texts", site: dubboMatch, base: "attachments: [{name: group, texts: {patterns: [{exact: blue}]}}]", flip: "attachments: [{name: group, texts: {patterns: [{exact: green}]}}]", up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
 	{paths: "dubbo.v1.Attachment.name", site: dubboMatch, base: "attachments: [{name: group, texts: {patterns: [{exact: blue}]}}]", flip: "attachments: [{name: groups, texts: {patterns: [{exact: blue}]}}]", up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
+	{paths: "dubbo.v1.Route.timeout", site: dubboMore, base: "timeout: 0.05s", flip: "timeout: 0.06s", up: mute, probe: tooLong, want: [2]string{"within 50ms", "within 60ms"}},
+	{paths: "dubbo.v1.Retry.per_try_timeout", site: dubboMore, base: "retry: {attempts: 1, per_try_timeout: 0.05s}", flip: "retry: {attempts: 1, per_try_timeout: 0.06s}", up: mute, probe: tooLong, want: [2]string{"within 50ms", "within 60ms"}},
+	{paths: "dubbo.v1.Route.retry dubbo.v1.Retry.attempts", site: dubboMore, base: "retry: {attempts: 1, idempotent: true}", flip: "retry: {attempts: 2, idempotent: true}", up: unable, probe: arrivals, want: [2]string{"80 bad 2", "80 bad 3"}},
+	{paths: "dubbo.v1.Retry.idempotent", site: dubboMore, base: "retry: {attempts: 1, idempotent: true}", flip: "retry: {attempts: 1}", up: unable, probe: arrivals, want: [2]string{"80 bad 2", "80 bad 1"}},
+	{paths: "dubbo.v1.Route.mirrors dubbo.v1.Mirror.cluster", site: dubboMore, base: "mirrors: [{cluster: up}]", flip: "mirrors: [{cluster: gone}]", up: provider, probe: arrivals, want: [2]string{"20 up ann 2", "20 up ann 1"}},
+	{paths: "dubbo.v1.Mirror.fraction", site: dubboMore, base: "mirrors: [{cluster: up, fraction: {numerator: 100}}]", flip: "mirrors: [{cluster: up, fraction: {numerator: 0}}]", up: provider, probe: arrivals, want: [2]string{"20 up ann 2", "20 up ann 1"}},
+	{paths: "dubbo.v1.Route.fallbacks dubbo.v1.Fallbacks.clusters", site: func(p string) string {
+		return strings.Replace(dubboMore(p), "cluster: up, metadata", "cluster: gone, metadata", 1)
+	}, base: "fallbacks: {gone: {clusters: [up]}}", flip: "fallbacks: {gone: {clusters: [lost]}}", up: provider, probe: callsOnce, want: [2]string{"20 up ann", "80 dubbo router: unknown cluster 'gone'"}},
+}
+
+func mute(t testing.TB) *e2e.Upstream {
+	return e2e.Provided(t, func(dubbo.Head, *dubbo.Call) ([]byte, bool) { return nil, false })
+}
+
+func unable(t testing.TB) *e2e.Upstream {
+	return e2e.Provided(t, func(h dubbo.Head, _ *dubbo.Call) ([]byte, bool) {
+		return dubbo.AppendError(nil, &h, dubbo.ServerError, "bad"), false
+	})
+}
+
+// tooLong makes the call and says how long it was waited for.
+func tooLong(w *world) string {
+	said := callsOnce(w)
+	return said[max(strings.Index(said, "within "), 0):]
+}
+
+// arrivals makes the call and says how often it was sent.
+func arrivals(w *world) string {
+	return fmt.Sprint(callsOnce(w), " ", w.stat("cluster.up.upstream_rq_total"))
 }
 
 func dubboMore(piece string) string {
