@@ -8,7 +8,6 @@ import (
 
 	"github.com/weftmesh/weft/bench/mux"
 	"github.com/weftmesh/weft/bench/poll"
-	"github.com/weftmesh/weft/bench/proc"
 	"github.com/weftmesh/weft/wire/http"
 	"github.com/weftmesh/weft/wire/http2"
 )
@@ -18,18 +17,14 @@ var grpcMessage = append([]byte{0, 0, 0, 0, 100}, tcpRequest[:100]...)
 
 // client2 makes traffic of HTTP/2: as many streams at once on each connection as the spec says.
 type client2 struct {
-	spec     Spec
-	set      *poll.Set
-	conns    []conn2
-	buf      []byte
-	base     time.Time
-	requests uint64
-	bytes    uint64
-	latency  Histogram
-	faults   Faults
-	fatal    error
-	head     http.Request
-	stopped  bool // nothing new is asked
+	spec  Spec
+	set   *poll.Set
+	conns []conn2
+	buf   []byte
+	counts
+	fatal   error
+	head    http.Request
+	stopped bool // nothing new is asked
 }
 
 type conn2 struct {
@@ -57,7 +52,7 @@ func newClient2(spec Spec) (*client2, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client2{spec: spec, set: set, conns: make([]conn2, spec.Conns), buf: make([]byte, readSize), base: time.Now()}
+	c := &client2{spec: spec, set: set, conns: make([]conn2, spec.Conns), buf: make([]byte, readSize), counts: counts{base: time.Now()}}
 	r := &c.head
 	r.SetMethod([]byte("GET"))
 	r.SetScheme([]byte("http"))
@@ -78,8 +73,6 @@ func newClient2(spec Spec) (*client2, error) {
 }
 
 func (s Spec) grpc() bool { return s.Protocol == GRPC || s.Protocol == GRPCStream }
-
-func (c *client2) now() time.Duration { return time.Since(c.base) }
 
 func (c *client2) close() {
 	for i := range c.conns {
@@ -276,49 +269,6 @@ func (a *asking) OnReset(code http2.ErrCode, _, _ bool) {
 // OnRoom implements http2.Reader.
 func (a *asking) OnRoom() {}
 
-// runHTTP2 is Run for what speaks HTTP/2.
-func runHTTP2(spec Spec) (Result, error) {
-	c, err := newClient2(spec)
-	if err != nil {
-		return Result{}, err
-	}
-	defer c.close()
-	if err := c.dial(); err != nil {
-		return Result{}, err
-	}
-	if err := c.until(c.now() + spec.Warm); err != nil {
-		return Result{Faults: c.faults}, err
-	}
-	c.requests, c.bytes = 0, 0
-	c.latency.Reset()
-	before, err := proc.CPUTime(spec.Watch)
-	if err != nil {
-		return Result{}, err
-	}
-	from := c.now()
-	if err := c.until(from + spec.Measure); err != nil {
-		return Result{Faults: c.faults}, err
-	}
-	to := c.now()
-	after, err := proc.CPUTime(spec.Watch)
-	if err != nil {
-		return Result{}, err
-	}
-	return Result{
-		Requests: c.requests, Bytes: c.bytes, Elapsed: to - from, Cost: after - before, Faults: c.faults,
-		P50: c.latency.Quantile(0.50), P99: c.latency.Quantile(0.99), P999: c.latency.Quantile(0.999), Max: c.latency.Max(), Mean: c.latency.Mean(),
-	}, nil
-}
-
-func (c *client2) until(end time.Duration) error {
-	for c.now() < end {
-		if err := c.step(end); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // holdHTTP2 is Hold for what speaks HTTP/2. Connections that do not read are held when all their heads have come.
 func holdHTTP2(spec Spec, held func()) error {
 	c, err := newClient2(spec)
@@ -342,7 +292,7 @@ func holdHTTP2(spec Spec, held func()) error {
 				return fmt.Errorf("load: %d of %d connections answered after %v", c.requests, want, connectLimit)
 			}
 		}
-	} else if err := c.until(c.now() + unreadTime); err != nil {
+	} else if err := stepping(c, c.now()+unreadTime); err != nil {
 		return err
 	}
 	held()

@@ -24,7 +24,11 @@ func Run(spec Spec) (Result, error) {
 	case spec.Protocol == Resets:
 		return runResets(spec)
 	case spec.shared():
-		return runHTTP2(spec)
+		client, err := newSharing(spec)
+		if err != nil {
+			return Result{}, err
+		}
+		return runShared(spec, client)
 	}
 	if spec.TLS {
 		return runTLS(spec)

@@ -16,6 +16,8 @@ const (
 	// each of which counts as a request.
 	GRPC       = "grpc"
 	GRPCStream = "grpc-stream"
+	// Dubbo is calls of Dubbo 2, Streams at once on each connection, with a text of Body bytes that has to come back.
+	Dubbo = "dubbo"
 	// Resets is an attack: streams of HTTP/2 that are reset as soon as they are opened.
 	Resets = "resets"
 )
@@ -118,17 +120,19 @@ const mostConns = 20000
 const mostStreams = 1024
 
 // shared tells that many requests share a connection.
-func (s Spec) shared() bool { return s.Protocol == HTTP2 || s.grpc() }
+func (s Spec) shared() bool { return s.Protocol == HTTP2 || s.Protocol == Dubbo || s.grpc() }
 
 func (s Spec) check() error {
 	switch {
 	case s.Port <= 0 || s.Port > 65535:
 		return fmt.Errorf("load: port %d: want 1 to 65535", s.Port)
-	case !slices.Contains([]string{HTTP1, TCP, HTTP2, GRPC, GRPCStream, Resets}, s.Protocol):
-		return fmt.Errorf("load: protocol %q: want %q, %q, %q, %q, %q or %q", s.Protocol, HTTP1, TCP, HTTP2, GRPC, GRPCStream, Resets)
+	case !slices.Contains([]string{HTTP1, TCP, HTTP2, GRPC, GRPCStream, Dubbo, Resets}, s.Protocol):
+		return fmt.Errorf("load: protocol %q: want %q, %q, %q, %q, %q, %q or %q", s.Protocol, HTTP1, TCP, HTTP2, GRPC, GRPCStream, Dubbo, Resets)
 	case s.shared() && (s.Streams <= 0 || s.Streams > mostStreams || s.TLS || s.Rate > 0):
-		return fmt.Errorf("load: %d streams of HTTP/2: want 1 to %d, in plain text and as fast as answers come", s.Streams, mostStreams)
-	case s.Protocol != TCP && (s.Path == "" || s.Path[0] != '/'):
+		return fmt.Errorf("load: %d streams or calls on a connection: want 1 to %d, in plain text and as fast as answers come", s.Streams, mostStreams)
+	case s.Protocol == Dubbo && (s.Hold || s.Body < mark || s.Body > maxText):
+		return fmt.Errorf("load: texts of %d bytes in calls of Dubbo: want %d to %d, and not to be held", s.Body, mark, maxText)
+	case s.Protocol != TCP && s.Protocol != Dubbo && (s.Path == "" || s.Path[0] != '/'):
 		return fmt.Errorf("load: path %q: want one that begins with a slash", s.Path)
 	case s.Address.IsValid() && (s.Protocol != HTTP1 || s.TLS || !s.Address.Is4()):
 		return fmt.Errorf("load: address %s: want one of IPv4, for HTTP/1.1 in plain text", s.Address)

@@ -1,8 +1,11 @@
 package rivals
 
 import (
+	"slices"
 	"strings"
 	"text/template"
+
+	"github.com/weftmesh/weft/bench/upstream"
 )
 
 // bootstrap renders Envoy's configuration. The circuit breakers, 1,024 connections and requests by
@@ -18,10 +21,11 @@ func bootstrap(p Plan) string {
 	}
 	data := struct {
 		Plan
-		Decoys []string
-		Match  string
-		Extra  []struct{}
-	}{p, decoys, match, make([]struct{}, p.Clusters)}
+		Decoys     []string
+		Match      string
+		Interfaces []string
+		Extra      []struct{}
+	}{p, decoys, match, append(slices.Clip(interfaces), upstream.Interface), make([]struct{}, p.Clusters)}
 	if err := bootstrapText.Execute(&b, data); err != nil {
 		panic(err) // the template and its data are both in this file
 	}
@@ -101,6 +105,20 @@ static_resources:
           "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
           stat_prefix: down
           cluster: up
+{{- else if .Dubbo}}
+      - name: envoy.filters.network.dubbo_proxy
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.dubbo_proxy.v3.DubboProxy
+          stat_prefix: down
+          multiple_route_config:
+            name: routes
+            route_config:
+{{- range .Interfaces}}
+            - interface: {{.}}
+              routes:
+              - match: {method: {name: {exact: echo}}}
+                route: {cluster: up}
+{{- end}}
 {{- else}}
       - name: envoy.filters.network.http_connection_manager
         typed_config:

@@ -34,6 +34,7 @@ type Rival struct {
 type Plan struct {
 	TCP      bool // pass TCP through; else HTTP
 	HTTP2    bool // HTTP/2 in plain text on both sides; else HTTP/1.1
+	Dubbo    bool // calls of Dubbo 2, by interface and method; Envoyish contestants only
 	Listen   int  // all ports are on 127.0.0.1
 	Admin    int  // Envoy's admin endpoints, where there are any
 	Upstream int
@@ -139,6 +140,12 @@ func onPath(name string) func(context.Context, Places) (string, error) {
 var decoys = []string{
 	"/api/accounts/", "/api/basket/", "/api/catalogue/", "/api/delivery/", "/api/events/",
 	"/api/files/", "/api/groups/", "/api/history/", "/api/invoices/", "/api/journeys/",
+}
+
+// interfaces are the ten that are not called. Each has the method that is.
+var interfaces = []string{
+	"org.example.bench.Accounts", "org.example.bench.Basket", "org.example.bench.Catalogue", "org.example.bench.Delivery", "org.example.bench.Events",
+	"org.example.bench.Files", "org.example.bench.Groups", "org.example.bench.History", "org.example.bench.Invoices", "org.example.bench.Journeys",
 }
 
 // match is the prefix of the paths that are asked for.

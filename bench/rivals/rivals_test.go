@@ -35,6 +35,7 @@ func TestConfigurationsAreAccepted(t *testing.T) {
 		}
 		if r.Envoyish {
 			plans["clusters"] = Plan{Listen: 20001, Admin: 20002, Upstream: 20003, Threads: 2, Clusters: 20}
+			plans["dubbo"] = Plan{Dubbo: true, Listen: 20001, Admin: 20002, Upstream: 20003, Threads: 1}
 		}
 		for name, plan := range plans {
 			t.Run(r.Name+" "+name, func(t *testing.T) {

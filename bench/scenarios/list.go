@@ -49,6 +49,10 @@ func All() []Scenario {
 			{"p99 beside calm", "×", []Target{atMost(2)}},
 			{"p99", "ms", nil},
 		}, attacked{}},
+		{"dubbo-1k-c8m32", "Dubbo 2 echo 1 KiB, 8 connections, 32 calls each", []Measure{
+			{"CPU per call", "µs", []Target{of("envoy", 0.40)}},
+			{"CPU per call beside an HTTP/2 GET of 1 KiB, 32 at once", "×", []Target{atMost(1.3)}},
+		}, called{spec: load.Spec{Protocol: load.Dubbo, Body: upstream.Size1K, Conns: 8, Streams: 32}}},
 		policed("c64", "1 KiB, 64 connections", upstream.Path1K, upstream.Size1K, 64, 0),
 		policed("c512", "1 KiB, 512 connections", upstream.Path1K, upstream.Size1K, 512, 0),
 		policed("64k-c64", "64 KiB, 64 connections", upstream.Path64K, upstream.Size64K, 64, 0),

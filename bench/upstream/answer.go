@@ -14,6 +14,7 @@ const (
 	tcp1K
 	tcp64K
 	http2Kind
+	dubboKind
 )
 
 // Paths and sizes the HTTP port knows.

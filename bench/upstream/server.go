@@ -17,6 +17,7 @@ type Ports struct {
 	TCP1K  int `json:"tcp1k"`  // 1 KiB asked, 1 KiB answered
 	TCP64K int `json:"tcp64k"` // 1 KiB asked, 64 KiB answered
 	HTTP2  int `json:"http2"`
+	Dubbo  int `json:"dubbo"`
 }
 
 // mostConns bounds the open connections; more are closed as they come.
@@ -29,7 +30,7 @@ const readSize = 64 << 10
 type Server struct {
 	set       *poll.Set
 	stop      int // an eventfd
-	listeners [4]listener
+	listeners [5]listener
 	conns     []conn // by descriptor
 	buf       []byte
 }
@@ -45,6 +46,7 @@ type conn struct {
 	stuck bool // the set watches for room, not for requests
 	kind  kind
 	http2 *shared
+	dubbo *provider
 	asked []byte // of a request that is not complete, or not yet its turn
 	out   []byte // of the answer being sent
 }
@@ -59,7 +61,7 @@ func Listen(everywhere bool) (*Server, error) {
 	for i := range s.listeners {
 		s.listeners[i].fd = -1
 	}
-	for i, k := range []kind{httpKind, tcp1K, tcp64K, http2Kind} {
+	for i, k := range []kind{httpKind, tcp1K, tcp64K, http2Kind, dubboKind} {
 		l := &s.listeners[i]
 		l.kind = k
 		if l.fd, l.port, err = poll.Listen(everywhere); err == nil {
@@ -83,7 +85,7 @@ func Listen(everywhere bool) (*Server, error) {
 
 // Ports returns where the server listens.
 func (s *Server) Ports() Ports {
-	return Ports{HTTP: s.listeners[0].port, TCP1K: s.listeners[1].port, TCP64K: s.listeners[2].port, HTTP2: s.listeners[3].port}
+	return Ports{HTTP: s.listeners[0].port, TCP1K: s.listeners[1].port, TCP64K: s.listeners[2].port, HTTP2: s.listeners[3].port, Dubbo: s.listeners[4].port}
 }
 
 // Serve answers until ctx ends, then closes everything. It may be called once.
@@ -150,10 +152,16 @@ func (s *Server) accept(l *listener) error {
 		if err := s.set.Add(fd, poll.In, int32(fd)); err != nil {
 			return fmt.Errorf("upstream: %w", err)
 		}
-		if l.kind == http2Kind {
+		switch l.kind {
+		case http2Kind:
 			c := &shared{}
 			s.conns[fd].http2 = c
 			c.Begin(s.set, fd, int32(fd), &options, c)
+			c.Flush()
+		case dubboKind:
+			c := &provider{}
+			s.conns[fd].dubbo = c
+			c.Begin(s.set, fd, int32(fd), c.take)
 			c.Flush()
 		}
 	}
@@ -165,6 +173,9 @@ func (s *Server) serve(fd int) bool {
 	c := &s.conns[fd]
 	if m := c.http2; m != nil {
 		return m.Read(s.buf) == nil && m.Flush() == nil
+	}
+	if p := c.dubbo; p != nil {
+		return p.Read(s.buf) == nil && p.Flush() == nil
 	}
 	if c.stuck {
 		return s.flush(fd, c) && (c.stuck || s.next(fd, c))
@@ -227,7 +238,7 @@ func (s *Server) flush(fd int, c *conn) bool {
 }
 
 func (s *Server) drop(fd int) {
-	s.conns[fd].open, s.conns[fd].http2 = false, nil
+	s.conns[fd].open, s.conns[fd].http2, s.conns[fd].dubbo = false, nil, nil
 	poll.Close(fd)
 }
 

@@ -169,8 +169,19 @@ func (i *inspection) lookForHTTP(b []byte) outcome {
 	if i.arrival.Transport != "" {
 		return pass // what is inside of TLS cannot be seen
 	}
-	v, version, need := hello.HTTP(b)
 	n := i.port.HTTPSeen
+	if i.port.chains.dubbo {
+		switch v, need := hello.IsDubbo(b); v {
+		case hello.More:
+			i.need = need
+			return await
+		case hello.Found:
+			n.Inc(HTTPNotFound) // as Envoy counts it
+			i.arrival.Applications = []string{hello.Dubbo}
+			return pass
+		}
+	}
+	v, version, need := hello.HTTP(b)
 	switch v {
 	case hello.More:
 		i.need = need

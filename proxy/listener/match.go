@@ -13,6 +13,7 @@ import (
 	"github.com/weftmesh/weft/proxy/l7"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/tls"
+	"github.com/weftmesh/weft/wire/hello"
 )
 
 // Chain is a running filter chain. Exactly one of HTTP, TCP, Dubbo and Answer is set.
@@ -39,6 +40,7 @@ type Chains struct {
 	only  *Chain          // that everything meets, if nothing need be asked
 	other *Chain          // the default; nil: none
 	ports map[uint16]*prefixes[names]
+	dubbo bool // one asks for connections of Dubbo, so that somebody has to look for them
 }
 
 // Input is what is known of a connection when its chain is chosen. The order of these is the order of precedence.
@@ -102,6 +104,7 @@ func asksNothing(m *config.ChainMatch) bool {
 // add puts a chain under each combination of what it asks for.
 func (s *Chains) add(c *Chain) {
 	m := &c.Config.Match
+	s.dubbo = s.dubbo || slices.Contains(m.Applications, hello.Dubbo)
 	destinations := within(s.ports, m.DestinationPort, newPrefixes[names])
 	for _, destination := range orAny(m.Destinations) {
 		byName := destinations.at(destination, func() names { return names{} })

@@ -440,3 +440,43 @@ func TestDubboUnreadCalls(t *testing.T) {
 		t.Errorf("%+v, %v", h, err)
 	}
 }
+
+// A port without a name tells Dubbo by its first two bytes, if it has a chain for it. Without one nobody waits for the second.
+func TestDubboByFirstBytes(t *testing.T) {
+	u := Provider(t, "provider", 1)
+	chain := strings.Replace(DubboListener(`- {interface: "*", routes: [{match: {}, route: {cluster: up}}]}`), "  - filters:", "  - filter_chain_match: {transport_protocol: raw_buffer, application_protocols: [dubbo]}\n    filters:", 1)
+	_, chain, _ = strings.Cut(chain, "filter_chains:\n")
+	set := []string{chainTo("plain", "transport_protocol: raw_buffer"), chainTo("http", "transport_protocol: raw_buffer, application_protocols: [http/1.1, h2c]"), chainTo("tls", "transport_protocol: tls")}
+	const inspect = "listener_filters: [" + inspectTLS + ", " + inspectHTTP + "]"
+	clusters := append(named(t, "plain", "http", "tls"), Cluster("up", u.Port))
+
+	p := Start(t, Bootstrap(chained(inspect, append(set, chain)...), clusters...))
+	call := func(c *Conn, id uint64) {
+		t.Helper()
+		h, body, err := ReadFrame(c)
+		if err != nil || h.ID != id || Said(t, h, body) != "20 provider a" {
+			t.Errorf("%v: %d: %q", err, h.ID, body)
+		}
+	}
+	c := p.from("127.0.0.1", "127.0.0.1")
+	c.Write(CallFrame(t, 1, TwoWay, "org.example.Greeter", "greet", nil, "a"))
+	call(c, 1)
+	c = p.from("127.0.0.1", "127.0.0.1")
+	for _, b := range CallFrame(t, 2, TwoWay, "org.example.Greeter", "greet", nil, "a") {
+		c.Write([]byte{b})
+	}
+	call(c, 2)
+	for say, want := range map[string]string{"GET / HTTP/1.1\r\n": "http", "hello\r\n": "plain", "\xda\xda": "plain", clientHello(t, 1<<14, ""): "tls"} {
+		if got, _ := p.from("127.0.0.1", "127.0.0.1").Send(say).Rest(); got != want {
+			t.Errorf("%.20q: %q, want %q", say, got, want)
+		}
+	}
+	p.WantStat("dubbo.d.request", 2)
+
+	p = Start(t, Bootstrap(chained(inspect, set...), clusters...))
+	for _, say := range []string{"\xda", "\xda\xbb"} {
+		if got, _ := p.from("127.0.0.1", "127.0.0.1").Send(say).Rest(); got != "plain" {
+			t.Errorf("%q without a chain for it: %q", say, got)
+		}
+	}
+}

@@ -194,6 +194,24 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
+func TestDubbo(t *testing.T) {
+	for text, want := range map[string]Verdict{
+		"":                     More,
+		"\xda":                 More,
+		"\xda\xbb":             Found,
+		"\xda\xbb\xc2\x00\x00": Found,
+		"\xbb\xda":             NotFound,
+		"\xda\xda":             NotFound,
+		"GET / HTTP/1.1\r\n":   NotFound,
+		"\x16\x03\x01":         NotFound,
+	} {
+		v, need := IsDubbo([]byte(text))
+		if v != want || (v == More) != (need == len(text)+1) {
+			t.Errorf("%q: %d, %d needed: want %d", text, v, need, want)
+		}
+	}
+}
+
 func FuzzHTTP(f *testing.F) {
 	for _, text := range []string{"GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "hello", "\n"} {
 		f.Add([]byte(text))
