@@ -19,9 +19,10 @@ const (
 	Mongo
 	Redis
 	MySQL
+	Dubbo // of version 2; Triple is gRPC
 )
 
-var protocolNames = [...]string{Unknown: "", TCP: "TCP", UDP: "UDP", HTTP: "HTTP", HTTP2: "HTTP2", GRPC: "GRPC", GRPCWeb: "GRPC-Web", HTTPS: "HTTPS", TLS: "TLS", Mongo: "Mongo", Redis: "Redis", MySQL: "MySQL"}
+var protocolNames = [...]string{Unknown: "", TCP: "TCP", UDP: "UDP", HTTP: "HTTP", HTTP2: "HTTP2", GRPC: "GRPC", GRPCWeb: "GRPC-Web", HTTPS: "HTTPS", TLS: "TLS", Mongo: "Mongo", Redis: "Redis", MySQL: "MySQL", Dubbo: "Dubbo"}
 
 func (p Protocol) String() string { return protocolNames[p] }
 

@@ -27,7 +27,8 @@ type VirtualService struct {
 	Visible   Visibility
 	HTTP      []HTTPRoute
 	Spec      *networking.VirtualService // for TLS and TCP; its HTTP routes are in HTTP
-	Delegates bool                       // it has no hosts and is asked by others only
+	Dubbo     []source.DubboServiceRoute
+	Delegates bool // it has no hosts and is asked by others only
 }
 
 // HTTPRoute is one of a VirtualService, or of one that it leaves requests to.
@@ -127,6 +128,9 @@ func (m *Mesh) virtualService(o *source.Object) *VirtualService {
 	v := &VirtualService{
 		From: o.Key, Created: o.Created, Spec: spec, Delegates: len(spec.GetHosts()) == 0,
 		Visible: visibility(spec.GetExportTo(), m.Settings.Config.GetDefaultVirtualServiceExportTo(), o.Namespace),
+	}
+	if more, is := o.More.(*source.VirtualServiceMore); is {
+		v.Dubbo = more.Dubbo
 	}
 	for _, h := range spec.GetHosts() {
 		v.Hosts = append(v.Hosts, m.Settings.HostIn(h, o.Namespace))

@@ -12,7 +12,7 @@ import (
 )
 
 // What ASM adds to Istio's kinds, in its spelling. It is taken out before Istio's message is read, which knows nothing of it. But for what an ASMProxyConfig
-// says, nothing of it is run yet, so that each is refused by its name where it stands (taken.refuse): what comes to run one takes that refusal away.
+// says, and for routes of Dubbo, nothing of it is run yet, so that each is refused by its name where it stands (taken.refuse): what comes to run one takes that refusal away.
 
 // VirtualServiceMore is Object.More of a VirtualService.
 type VirtualServiceMore struct {
@@ -53,63 +53,6 @@ type HeaderToSubsetKey struct {
 	Header       string `json:"header,omitempty"`
 	Key          string `json:"key,omitempty"`
 	DefaultValue string `json:"defaultValue,omitempty"`
-}
-
-// DubboServiceRoute are the routes of some of Dubbo's interfaces.
-type DubboServiceRoute struct {
-	Services []TextMatch  `json:"services,omitempty"`
-	Routes   []DubboRoute `json:"routes,omitempty"`
-}
-
-// TextMatch is one of three.
-type TextMatch struct {
-	Exact  string `json:"exact,omitempty"`
-	Prefix string `json:"prefix,omitempty"`
-	Regex  string `json:"regex,omitempty"`
-}
-
-// DubboRoute is taken if one of its matches fits, or if it has none.
-type DubboRoute struct {
-	Match []DubboMatch       `json:"match,omitempty"`
-	Route []DubboDestination `json:"route,omitempty"`
-}
-
-// DubboMatch is of a call and its attachments.
-type DubboMatch struct {
-	Method  *DubboMethod           `json:"method,omitempty"`
-	Headers map[string]TextMatches `json:"headers,omitempty"`
-}
-
-// DubboMethod is of what is called, and with what.
-type DubboMethod struct {
-	Name      string          `json:"name,omitempty"`
-	Argc      uint32          `json:"argc,omitempty"`
-	Args      []DubboArgument `json:"args,omitempty"`
-	NameMatch *TextMatch      `json:"name_match,omitempty"`
-}
-
-// DubboArgument is of one argument: one of the three values.
-type DubboArgument struct {
-	Index     uint32          `json:"index,omitempty"`
-	Type      string          `json:"type,omitempty"`
-	StrValue  *TextMatches    `json:"strValue,omitempty"`
-	NumValue  json.RawMessage `json:"numValue,omitempty"`
-	BoolValue json.RawMessage `json:"boolValue,omitempty"`
-}
-
-// TextMatches are several, of which one has to fit or none.
-type TextMatches struct {
-	OneOf    []TextMatch `json:"oneof,omitempty"`
-	Except   []TextMatch `json:"except,omitempty"`
-	Patterns []TextMatch `json:"patterns,omitempty"`
-	Action   string      `json:"action,omitempty"` // In, NotIn
-}
-
-// DubboDestination is where calls go.
-type DubboDestination struct {
-	Destination *FallbackHost `json:"destination,omitempty"`
-	Weight      int32         `json:"weight,omitempty"`
-	Fallback    *Fallback     `json:"fallback,omitempty"`
 }
 
 // DestinationRuleMore is Object.More of a DestinationRule: of its policy, and of its subsets' by their place.
@@ -248,7 +191,7 @@ func (t *taken) lift(path string, in *yaml.Node, one string, into any) (name *ya
 }
 
 func (t *taken) virtualService(more *VirtualServiceMore, spec *yaml.Node) {
-	t.read("", spec, []string{"dubbo"}, &more.Dubbo)
+	t.lift("", spec, "dubbo", &more.Dubbo)
 	_, http := key(spec, "http")
 	for i, route := range items(http) {
 		at := func() *HTTPRouteMore {

@@ -60,7 +60,7 @@ func (c *checker) server(s *networking.Server) {
 		c.fault("port.number", port(p.Number))
 	}
 	if p.Protocol == "" {
-		c.bad("port.protocol", "port must have a protocol: HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, REDIS, MYSQL, TCP, TLS")
+		c.bad("port.protocol", "port must have a protocol: HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, REDIS, MYSQL, DUBBO, TCP, TLS")
 	} else {
 		c.fault("port.protocol", protocol(p.Protocol))
 	}
@@ -75,7 +75,9 @@ func (c *checker) server(s *networking.Server) {
 	switch tls := isTLS(p.Protocol); {
 	case tls && t == nil:
 		c.bad("tls", "server must have TLS settings for HTTPS/TLS protocols")
-	case tls || t == nil:
+	case t != nil && isDubbo(p.Protocol) && (t.GetMode() == networking.ServerTLSSettings_PASSTHROUGH || t.GetMode() == networking.ServerTLSSettings_AUTO_PASSTHROUGH || t.GetHttpsRedirect()):
+		c.bad("tls", "TLS of a DUBBO server ends here, or no call can be seen: want a mode such as SIMPLE, MUTUAL or ISTIO_MUTUAL, or protocol TLS to pass it on")
+	case tls || t == nil || isDubbo(p.Protocol):
 	case !isHTTP(p.Protocol):
 		c.bad("tls", "server cannot have TLS settings for non HTTPS/TLS ports")
 	case t.Mode != networking.ServerTLSSettings_PASSTHROUGH && t.Mode != networking.ServerTLSSettings_AUTO_PASSTHROUGH,

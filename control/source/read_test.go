@@ -285,7 +285,7 @@ func TestAdditionsAreKept(t *testing.T) {
       fallback: {case: noinstances, targets: [{destination: {host: c, port: {number: 80}}, host_rewrite: true}]}
 `))
 	v, is := more.(*VirtualServiceMore)
-	if !is || len(problems) != 3 {
+	if !is || len(problems) != 2 {
 		t.Fatalf("more is %T, said %q", more, problems)
 	}
 	if f := v.HTTP[1].Fallbacks[1]; f.Case != "noinstances" || f.Targets[0].Destination.Port.Number != 80 || !f.Targets[0].HostRewrite {

@@ -12,6 +12,10 @@ import (
 const meshGateway = "mesh" // all sidecars
 
 func (c *checker) virtualService(v *networking.VirtualService) {
+	var dubbo []DubboServiceRoute
+	if more, is := c.object.More.(*VirtualServiceMore); is {
+		dubbo = more.Dubbo
+	}
 	delegate := len(v.Hosts) == 0
 	if delegate {
 		if len(v.Gateways) > 0 {
@@ -23,11 +27,14 @@ func (c *checker) virtualService(v *networking.VirtualService) {
 		if len(v.Tcp) > 0 {
 			c.bad("tcp", "delegate virtual service must have no tcp route specified")
 		}
+		if len(dubbo) > 0 {
+			c.bad("dubbo", "delegate virtual service must have no dubbo route specified")
+		}
 	}
 	c.gatewayNames(v.Gateways)
 	gateway := len(v.Gateways) > 0 && !slices.Contains(v.Gateways, meshGateway)
 	c.virtualHosts(v, gateway)
-	if len(v.Http) == 0 && len(v.Tcp) == 0 && len(v.Tls) == 0 {
+	if len(v.Http) == 0 && len(v.Tcp) == 0 && len(v.Tls) == 0 && len(dubbo) == 0 {
 		c.bad("", "http, tcp or tls must be provided in virtual service")
 	}
 	each(c, "http", v.Http, func(_ int, r *networking.HTTPRoute) { c.httpRoute(r, delegate, gateway) })
@@ -50,6 +57,7 @@ func (c *checker) virtualService(v *networking.VirtualService) {
 		})
 		c.destinations(r.Route)
 	})
+	c.dubbo(dubbo)
 	c.exportTo(v.ExportTo, false)
 	unreachable(c, "http", v.Http)
 	unreachable(c, "tls", v.Tls)

@@ -294,9 +294,11 @@ func isTCP(protocol string) bool {
 	return isTLS(protocol)
 }
 
+func isDubbo(protocol string) bool { return strings.EqualFold(protocol, "dubbo") }
+
 func protocol(s string) error {
-	if s != "" && !isHTTP(s) && !isTCP(s) && !strings.EqualFold(s, "udp") {
-		return fmt.Errorf("unsupported protocol %q: HTTP, HTTP2, HTTP_PROXY, GRPC, GRPC-WEB, HTTPS, TLS, TCP, MONGO, REDIS, MYSQL, UDP", short(s))
+	if s != "" && !isHTTP(s) && !isTCP(s) && !isDubbo(s) && !strings.EqualFold(s, "udp") {
+		return fmt.Errorf("unsupported protocol %q: HTTP, HTTP2, HTTP_PROXY, GRPC, GRPC-WEB, HTTPS, TLS, TCP, MONGO, REDIS, MYSQL, DUBBO, UDP", short(s))
 	}
 	return nil
 }

@@ -165,7 +165,7 @@ func TestManifestHasAdditions(t *testing.T) {
   hosts: [a]
   dubbo:
   - services: [{prefix: "providers:x"}]
-    routes: [{match: [{method: {argc: 3, args: [{index: 1, numValue: {oneof: [1, 2.50]}}]}}], route: [{destination: {subset: v1}, weight: 100}]}]
+    routes: [{match: [{method: {argc: 3, args: [{index: 1, num_value: {oneof: [{exact: 1}, {range: {start: 2, end: 2.50}}]}}]}}], route: [{destination: {subset: v1}, weight: 100}]}]
   http:
   - route: [{destination: {host: a}}]
   - headerToDynamicSubsetKey: [{header: x-version, key: version, defaultValue: v1}]

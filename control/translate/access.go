@@ -141,6 +141,14 @@ func addRules(to *rbacv3.RBAC, s *mesh.Settings, o *source.Object, tcp bool, nam
 
 // accessHTTP decides by requests.
 func accessHTTP(s *mesh.Settings, access *chain) (list []*hcmv3.HttpFilter) {
+	for _, f := range requestRules(s, access) {
+		list = append(list, httpFilter(filterHTTPRules, f))
+	}
+	return list
+}
+
+// requestRules are the policies of requests, in the order in which they are asked.
+func requestRules(s *mesh.Settings, access *chain) (list []*httprbacv3.RBAC) {
 	objects := objectsOf(access)
 	for _, a := range actions {
 		kept, weighed := rulesOf(s, objects, a.said, a.action, false)
@@ -151,7 +159,7 @@ func accessHTTP(s *mesh.Settings, access *chain) (list []*hcmv3.HttpFilter) {
 		if weighed != nil {
 			f.ShadowRulesStatPrefix = a.weighed
 		}
-		list = append(list, httpFilter(filterHTTPRules, f))
+		list = append(list, f)
 	}
 	return list
 }

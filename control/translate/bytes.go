@@ -32,6 +32,10 @@ func (w *listenerWriter) chains(l *listenerv3.Listener, svc *mesh.Service, rule 
 			l.DefaultFilterChain = c
 		}
 	}
+	if port.Protocol == mesh.Dubbo {
+		add(&listenerv3.FilterChain{Filters: w.calls(svc, port)})
+		return
+	}
 	names := []string(nil)
 	if port.Protocol.IsTLS() && wild && prefix == "" {
 		names = []string{svc.Host}
@@ -101,17 +105,7 @@ func applyTCP(t *tcpv3.TcpProxy, p *policy) {
 
 // chain passes what matches on to destinations.
 func (w *listenerWriter) chain(v *mesh.VirtualService, to []*networking.RouteDestination, port *mesh.Port, match *listenerv3.FilterChainMatch) *listenerv3.FilterChain {
-	cluster := func(d *networking.Destination) string {
-		number := d.GetPort().GetNumber()
-		host := w.k.settings.HostIn(d.GetHost(), v.From.Namespace)
-		if number == 0 {
-			number = port.Number
-			if svc := w.ruled.service(host); svc != nil && len(svc.Ports) == 1 {
-				number = svc.Ports[0].Number
-			}
-		}
-		return outboundName(number, d.GetSubset(), host)
-	}
+	cluster := func(d *networking.Destination) string { return w.cluster(v, d, port) }
 	proxy := &tcpv3.TcpProxy{}
 	if len(to) == 1 {
 		d := to[0].GetDestination()
@@ -130,6 +124,19 @@ func (w *listenerWriter) chain(v *mesh.VirtualService, to []*networking.RouteDes
 		proxy.ClusterSpecifier = &tcpv3.TcpProxy_WeightedClusters{WeightedClusters: weighted}
 	}
 	return &listenerv3.FilterChain{FilterChainMatch: match, Filters: w.k.guarded(port.Number, w.who, w.k.tcpFilters(proxy))}
+}
+
+// cluster is that of a destination. Of no port it is the only one of its host, or else the one that is asked.
+func (w *listenerWriter) cluster(v *mesh.VirtualService, d *networking.Destination, port *mesh.Port) string {
+	number := d.GetPort().GetNumber()
+	host := w.k.settings.HostIn(d.GetHost(), v.From.Namespace)
+	if number == 0 {
+		number = port.Number
+		if svc := w.ruled.service(host); svc != nil && len(svc.Ports) == 1 {
+			number = svc.Ports[0].Number
+		}
+	}
+	return outboundName(number, d.GetSubset(), host)
 }
 
 // rawFor are those of VirtualServices that are for a host, the oldest first.

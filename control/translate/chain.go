@@ -154,12 +154,17 @@ func (k *connections) filters(outbound bool, protocol mesh.Protocol, port uint32
 
 // guarded has connections to a port see who may make them, and modules, before what takes them.
 func (k *connections) guarded(port uint32, g *guards, last []*listenerv3.Filter) []*listenerv3.Filter {
+	return k.passed(port, g, accessTCP(k.settings, g.access), last)
+}
+
+// passed is guarded with policies that are weighed elsewhere, or in the list here.
+func (k *connections) passed(port uint32, g *guards, access, last []*listenerv3.Filter) []*listenerv3.Filter {
 	if k.shut(port) {
 		return k.tcpProxy(blackHoleCluster)
 	}
 	list := customTCP(k.settings, g.seen.Value(), g.access)
 	list = append(list, k.pluginsTCP(port, extensions.PluginPhase_AUTHN, extensions.PluginPhase_AUTHZ)...)
-	list = append(list, accessTCP(k.settings, g.access)...)
+	list = append(list, access...)
 	list = append(list, k.pluginsTCP(port, extensions.PluginPhase_STATS, extensions.PluginPhase_UNSPECIFIED_PHASE, atRouter)...)
 	return append(list, last...)
 }

@@ -28,7 +28,14 @@ func Check(o *source.Object) (problems []source.Problem) {
 		c.envoyFilter(o.Spec.(*networking.EnvoyFilter))
 		return c.problems
 	}
-	if o.More != nil && o.Kind != source.ASMProxyConfig && o.Kind != source.WasmPlugin { // of which the first is for injectors
+	switch more := o.More.(type) {
+	case nil, *source.SidecarSettings, *source.WasmPluginMore: // of which the first is for injectors
+	case *source.VirtualServiceMore:
+		if more.HTTP != nil {
+			c.refuse("spec.http", "additions to %s are not run yet", o.Kind)
+		}
+		c.dubbo(more.Dubbo)
+	default:
 		c.refuse("spec", "additions to %s are not run yet", o.Kind)
 	}
 	if m, ok := o.Spec.(proto.Message); ok {

@@ -8,6 +8,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	dubbov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/dubbo_proxy/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -236,6 +237,16 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string, tak
 	}
 	raw := &listenerWriter{t: w.t, k: &listenersKey{connections: w.k.connections, namespace: w.k.namespace}, ruled: w.scope.ruled, proxy: w.proxy, who: &w.k.guards}
 	port := &mesh.Port{Number: d.server.GetPort().GetNumber()}
+	if protocolOfServer(d.server) == mesh.Dubbo {
+		if filters := w.calls(d, raw, port); filters != nil {
+			c := &listenerv3.FilterChain{FilterChainMatch: match, Filters: filters}
+			if d.ends() {
+				c.TransportSocket = d.tls(w.k.settings, w.k.identity)
+			}
+			add(c)
+		}
+		return
+	}
 	for v := range w.m.Routes.Seen(w.k.namespace, d.name) {
 		if len(w.meet(d, v)) == 0 {
 			continue
@@ -272,6 +283,21 @@ func (w *gatewayWriter) chains(l *listenerv3.Listener, d *door, name string, tak
 			}
 		}
 	}
+}
+
+// calls takes calls of Dubbo at a door; nil: nobody has a route for any. They name no host, so that the routes of all VirtualServices of the door are asked, the oldest first, and what none is for is
+// answered with an error.
+func (w *gatewayWriter) calls(d *door, raw *listenerWriter, port *mesh.Port) []*listenerv3.Filter {
+	var services []*dubbov3.RouteConfiguration
+	for v := range w.m.Routes.Seen(w.k.namespace, d.name) {
+		if hosts := w.meet(d, v); len(hosts) > 0 {
+			services = append(services, raw.dubboRoutes(v, hosts[0], port)...)
+		}
+	}
+	if len(services) == 0 {
+		return nil
+	}
+	return w.k.dubboProxy("outbound", port.Number, &w.k.guards, services)
 }
 
 // concerns tells whether a match is for a door.

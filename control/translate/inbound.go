@@ -8,6 +8,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	dubbov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/dubbo_proxy/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
@@ -282,8 +283,29 @@ func inspecting(f *listenerv3.ListenerFilter, ports map[uint32]bool) []*listener
 type way struct {
 	transport string
 	offered   []string // by ALPN; nil: anything
-	http      bool
+	seen      sight
 	ends      bool // mTLS ends here
+}
+
+// sight is what can be seen of what comes.
+type sight uint8
+
+// The kinds of it.
+const (
+	seenBytes    sight = iota
+	seenRequests       // of HTTP
+	seenCalls          // of Dubbo
+)
+
+// sightOf is what can be seen of a protocol.
+func sightOf(p mesh.Protocol) sight {
+	switch {
+	case p.IsHTTP():
+		return seenRequests
+	case p == mesh.Dubbo:
+		return seenCalls
+	}
+	return seenBytes
 }
 
 // What workloads of the mesh offer by ALPN.
@@ -295,30 +317,30 @@ var (
 
 // ways are those in which connections to a port may come.
 func ways(mode mesh.Mode, protocol mesh.Protocol, traits Traits) []way {
-	clear := clearHTTP(traits)
+	detected := []way{{"raw_buffer", clearHTTP(traits), seenRequests, false}}
 	switch mode {
 	case mesh.Strict:
 		switch {
 		case protocol == mesh.Unknown:
-			return []way{{"tls", offeredHTTP, true, true}, {"tls", nil, false, true}}
+			return []way{{"tls", offeredHTTP, seenRequests, true}, {"tls", nil, seenBytes, true}}
 		default:
-			return []way{{"tls", nil, protocol.IsHTTP(), true}}
+			return []way{{"tls", nil, sightOf(protocol), true}}
 		}
 	case mesh.Disable:
 		switch {
 		case protocol == mesh.Unknown:
-			return []way{{"raw_buffer", clear, true, false}, {"raw_buffer", nil, false, false}}
+			return append(detected, way{"raw_buffer", nil, seenBytes, false})
 		default:
-			return []way{{"raw_buffer", nil, protocol.IsHTTP(), false}}
+			return []way{{"raw_buffer", nil, sightOf(protocol), false}}
 		}
 	}
 	switch {
 	case protocol == mesh.Unknown:
-		return []way{{"tls", offeredHTTP, true, true}, {"raw_buffer", clear, true, false}, {"tls", offeredTCP, false, true}, {"raw_buffer", nil, false, false}, {"tls", nil, false, false}}
+		return slices.Concat([]way{{"tls", offeredHTTP, seenRequests, true}}, detected, []way{{"tls", offeredTCP, seenBytes, true}, {"raw_buffer", nil, seenBytes, false}, {"tls", nil, seenBytes, false}})
 	case protocol.IsHTTP():
-		return []way{{"tls", offeredAll, true, true}, {"raw_buffer", nil, true, false}}
+		return []way{{"tls", offeredAll, seenRequests, true}, {"raw_buffer", nil, seenRequests, false}}
 	}
-	return []way{{"tls", offeredAll, false, true}, {"tls", nil, false, false}, {"raw_buffer", nil, false, false}}
+	return []way{{"tls", offeredAll, sightOf(protocol), true}, {"tls", nil, seenBytes, false}, {"raw_buffer", nil, sightOf(protocol), false}}
 }
 
 // port takes connections to a port; 0: to all that are not named. asked is the port by which clients call it; 0: nobody does.
@@ -339,8 +361,13 @@ func (w *inboundWriter) port(number, asked uint32, mode mesh.Mode, protocol mesh
 		if number != 0 {
 			c.FilterChainMatch.DestinationPort = u32(number)
 		}
-		if c.Filters = w.bytes(number, cluster, statistics); way.http {
+		switch way.seen {
+		case seenRequests:
 			c.Name, c.Filters = httpName, w.requests(number, asked, protocol, cluster, operation)
+		case seenCalls:
+			c.Filters = w.k.dubboProxy("inbound", number, &w.k.guards, []*dubbov3.RouteConfiguration{toCluster(cluster)})
+		default:
+			c.Filters = w.bytes(number, cluster, statistics)
 		}
 		if way.ends {
 			if w.k.identity == NoIdentity {

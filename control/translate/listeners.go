@@ -19,7 +19,7 @@ import (
 type listenersKey struct {
 	connections
 	ruled     ref[ruled]
-	raw       *chain           // VirtualServices that have something to say of TCP and TLS
+	raw       *chain           // VirtualServices that have something to say of TCP, TLS and Dubbo
 	endpoints ref[mesh.Steady] // if some services are reached at their endpoints' addresses
 	network   string           // likewise, and networks have ways in
 	namespace string

@@ -60,7 +60,11 @@ func References(m *mesh.Mesh) []source.Problem {
 		for _, h := range o.Spec.(*networking.VirtualService).GetHosts() {
 			r.routed[m.Settings.HostIn(h, o.Namespace)] = true
 		}
-		r.of(o).virtualService(o.Spec.(*networking.VirtualService))
+		more, _ := o.More.(*source.VirtualServiceMore)
+		if more == nil {
+			more = &source.VirtualServiceMore{}
+		}
+		r.of(o).virtualService(o.Spec.(*networking.VirtualService), more.Dubbo)
 	}
 	for _, o := range m.Objects(source.Ingress).All() {
 		if m.CarriesOut(o) {
@@ -171,7 +175,7 @@ func (r *references) ingress(spec *source.IngressSpec) {
 	}
 }
 
-func (r *references) virtualService(spec *networking.VirtualService) {
+func (r *references) virtualService(spec *networking.VirtualService, dubbo []source.DubboServiceRoute) {
 	for i, name := range spec.GetGateways() {
 		namespace, short, is := strings.Cut(name, "/")
 		if !is {
@@ -203,6 +207,15 @@ func (r *references) virtualService(spec *networking.VirtualService) {
 	for i, h := range spec.GetTcp() {
 		for j, one := range h.GetRoute() {
 			r.destination(fmt.Sprintf("spec.tcp[%d].route[%d].destination", i, j), one.GetDestination(), "connections are ended")
+		}
+	}
+	for i, s := range dubbo {
+		for j, h := range s.Routes {
+			for k := range h.Route {
+				for d := range dubboDestinations(&h.Route[k]) {
+					r.destination(fmt.Sprintf("spec.dubbo[%d].routes[%d].route[%d].destination", i, j, k), d, "calls are answered with an error")
+				}
+			}
 		}
 	}
 	for i, h := range spec.GetTls() {

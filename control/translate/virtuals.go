@@ -26,7 +26,7 @@ type virtuals struct {
 	exact  map[string]*mesh.VirtualService
 	wild   []wild // the most exact first
 	asked  *chain // with a Sidecar: hosts that they lead to
-	raw    *chain // those that have something to say of TCP and TLS
+	raw    *chain // those that have something to say of TCP, TLS and Dubbo
 	labels []string
 }
 
@@ -54,7 +54,7 @@ func (t *Translator) findVirtuals(m *mesh.Mesh, p *Proxy, sidecar *source.Object
 				v.exact[h] = one
 			}
 		}
-		if len(one.Spec.GetTcp())+len(one.Spec.GetTls()) > 0 {
+		if len(one.Spec.GetTcp())+len(one.Spec.GetTls())+len(one.Dubbo) > 0 {
 			v.raw = t.chains.add(v.raw, one)
 		}
 		for _, r := range one.HTTP {
@@ -95,6 +95,15 @@ func destinations(s *mesh.Settings, v *mesh.VirtualService, tell func(host strin
 	for _, r := range v.Spec.GetTcp() {
 		for _, d := range r.GetRoute() {
 			one(d.GetDestination(), v.From.Namespace)
+		}
+	}
+	for _, s := range v.Dubbo {
+		for _, r := range s.Routes {
+			for i := range r.Route {
+				for d := range dubboDestinations(&r.Route[i]) {
+					one(d, v.From.Namespace)
+				}
+			}
 		}
 	}
 	for _, r := range v.Spec.GetTls() {
