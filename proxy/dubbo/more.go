@@ -6,28 +6,29 @@ import (
 	wire "github.com/weftmesh/weft/wire/dubbo"
 )
 
-// meetsMore asks for what Envoy's routes have no words for. What can be told from the call's beginning is asked first.
-func (q *question) meetsMore(m *config.DubboMore) bool {
+// meetsAround asks for what Envoy's routes have no words for, of the service and what is attached.
+func (q *question) meetsAround(m *config.DubboMore) bool {
 	if len(m.Services) > 0 && !q.meetsService(m.Services) {
 		return false
 	}
-	if m.Argc != nil {
-		_, n, err := q.call.Target()
-		if err != nil {
-			q.wrong = err
+	for i := range m.Attachments {
+		a := &m.Attachments[i]
+		if text, is := q.attachment(a.Name); !is || anyText(a.Value.Texts, text) == a.Value.None {
+			return false
 		}
-		if err != nil || uint64(n) != uint64(*m.Argc) {
+	}
+	return true
+}
+
+// meetsMore does of what is called, and with what.
+func (q *question) meetsMore(m *config.DubboMore) bool {
+	if m.Argc != nil {
+		if _, n, is := q.called(); !is || uint64(n) != uint64(*m.Argc) {
 			return false
 		}
 	}
 	for i := range m.Arguments {
 		if !q.meetsParameter(&m.Arguments[i]) {
-			return false
-		}
-	}
-	for i := range m.Attachments {
-		a := &m.Attachments[i]
-		if text, is := q.attachment(a.Name); !is || anyText(a.Value.Texts, text) == a.Value.None {
 			return false
 		}
 	}
@@ -49,7 +50,12 @@ func (q *question) meetsParameter(a *config.DubboParameter) bool {
 		return false
 	}
 	if a.Type != "" {
-		if is, err := q.call.TargetType(int(a.Index), a.Type); !is || err != nil {
+		if q.within {
+			is, _ = q.call.TargetType(int(a.Index), a.Type)
+		} else {
+			is = q.call.Declares(int(a.Index), a.Type)
+		}
+		if !is {
 			return false
 		}
 	}

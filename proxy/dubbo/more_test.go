@@ -65,7 +65,7 @@ func TestMore(t *testing.T) {
 		"its service":                          {service("providers:a.Greeter:1.0.0:blue"), true},
 		"a service of another group":           {service("providers:a.Greeter:1.0.0:green", "providers:a.Greeter:1.0.0:"), false},
 		"so many arguments":                    {argc(6), true},
-		"as $invoke has":                       {argc(3), false},
+		"so many and no more":                  {argc(7), false},
 		"an argument that is there":            {at(5, "", nil), true},
 		"one that is not":                      {at(6, "", nil), false},
 		"of a type":                            {at(4, "java.util.List", nil), true},
@@ -110,21 +110,39 @@ func TestMore(t *testing.T) {
 	}
 }
 
-// A generic call is found by the method that it stands for, and by its own name, as Envoy finds it; Envoy's conditions on arguments hold of those that the method gets.
+// A generic call is found by the method that it stands for and what that gets, and, by its own name, as with Envoy, or by its three arguments, as in ASM's rules, by its own.
 func TestGenericCalls(t *testing.T) {
 	body := encoded(t, "2.0.2", "a.Greeter", "1.0.0", "$invoke", "Ljava/lang/String;[Ljava/lang/String;[Ljava/lang/Object;", "greet", []string{"java.lang.String"}, []any{"ann"}, map[any]any{})
-	for name, is := range map[string]bool{"greet": true, "$invoke": true, "part": false} {
-		for argument, has := range map[string]bool{"ann": true, "greet": false} {
-			route := config.DubboRoute{Method: &exact(name)[0], Arguments: []config.DubboArgument{{Exact: argument}}, TotalWeight: 1}
-			var c wire.Call
-			if err := c.Read(wire.Hessian2, body); err != nil {
-				t.Fatal(err)
-			}
-			if found, err := Match([]config.DubboService{{Interface: "*", Routes: []config.DubboRoute{route}}}, &c); (found != nil) != (is && has) || err != nil {
-				t.Errorf("%s(%s): %v, %v", name, argument, found, err)
-			}
+	three, one := uint32(3), uint32(1)
+	text := func(index uint32, is string) []config.DubboParameter {
+		return []config.DubboParameter{{Index: index, Type: "java.lang.String", Value: &config.DubboValue{Kind: config.DubboTexts, Texts: exact(is)}}}
+	}
+	for name, one := range map[string]struct {
+		route config.DubboRoute
+		is    bool
+	}{
+		"its method":                   {config.DubboRoute{Method: &exact("greet")[0], Arguments: []config.DubboArgument{{Exact: "ann"}}}, true},
+		"its method, another argument": {config.DubboRoute{Method: &exact("greet")[0], Arguments: []config.DubboArgument{{Exact: "greet"}}}, false},
+		"$invoke":                      {config.DubboRoute{Method: &exact("$invoke")[0], Arguments: []config.DubboArgument{{Exact: "greet"}}}, true},
+		"$invoke, another argument":    {config.DubboRoute{Method: &exact("$invoke")[0], Arguments: []config.DubboArgument{{Exact: "ann"}}}, false},
+		"another method":               {config.DubboRoute{Method: &exact("part")[0]}, false},
+		"three arguments":              {config.DubboRoute{More: &config.DubboMore{Argc: &three, Arguments: text(0, "greet")}}, true},
+		"three, of another method":     {config.DubboRoute{More: &config.DubboMore{Argc: &three, Arguments: text(0, "part")}}, false},
+		"one argument":                 {config.DubboRoute{More: &config.DubboMore{Argc: &one, Arguments: text(0, "ann")}}, true},
+		"one, which is the method":     {config.DubboRoute{More: &config.DubboMore{Argc: &one, Arguments: text(0, "greet")}}, false},
+	} {
+		var c wire.Call
+		if err := c.Read(wire.Hessian2, body); err != nil {
+			t.Fatal(err)
+		}
+		if found, err := Match(routes(one.route), &c); (found != nil) != one.is || err != nil {
+			t.Errorf("%s: %v, %v: want %v", name, found != nil, err, one.is)
 		}
 	}
+}
+
+func routes(r config.DubboRoute) []config.DubboService {
+	return []config.DubboService{{Interface: "*", Routes: []config.DubboRoute{r}}}
 }
 
 // BenchmarkMatch is what conditions on three arguments add to a call's reading.

@@ -57,8 +57,9 @@ func names(pattern string, path []byte) bool {
 
 // question is a call that conditions are asked about.
 type question struct {
-	call  *wire.Call
-	wrong error
+	call   *wire.Call
+	wrong  error
+	within bool // of a generic call, what is asked about is what it stands for
 }
 
 // attached tells whether an attachment is there and says that.
@@ -85,8 +86,26 @@ func (q *question) meets(r *config.DubboRoute) bool {
 			return false
 		}
 	}
-	if r.Method != nil && !q.meetsMethod(r.Method) {
+	if r.More != nil && !q.meetsAround(r.More) {
 		return false
+	}
+	q.within = q.call.Generic()
+	if met := q.meetsCalled(r); met || !q.within {
+		return met
+	}
+	if own := r.Method != nil && match.String(r.Method, q.call.Method) || r.More != nil && r.More.Argc != nil && int(*r.More.Argc) == q.call.Parameters(); !own {
+		return false
+	}
+	q.within = false
+	return q.meetsCalled(r)
+}
+
+// meetsCalled asks for the method and the arguments: of a generic call those of what it stands for, and its own, as Envoy does, if a route asks for those by $invoke's name or by how many arguments that has.
+func (q *question) meetsCalled(r *config.DubboRoute) bool {
+	if r.Method != nil {
+		if name, _, is := q.called(); !is || !match.String(r.Method, name) {
+			return false
+		}
 	}
 	for i := range r.Arguments {
 		if !q.meetsArgument(&r.Arguments[i]) {
@@ -96,32 +115,34 @@ func (q *question) meets(r *config.DubboRoute) bool {
 	return r.More == nil || q.meetsMore(r.More)
 }
 
-// meetsMethod asks for the name that a call has, which Envoy asks for, and, of a generic call, for that of the method that it stands for.
-func (q *question) meetsMethod(m *config.StringMatch) bool {
-	if match.String(m, q.call.Method) {
-		return true
+// called is the method that is asked about, and how many arguments it has.
+func (q *question) called() (method []byte, arguments int, is bool) {
+	if !q.within {
+		return q.call.Method, q.call.Parameters(), true
 	}
-	if !q.call.Generic() {
-		return false
-	}
-	name, _, err := q.call.Target()
+	method, arguments, err := q.call.Target()
 	if err != nil {
 		q.wrong = err
 	}
-	return err == nil && match.String(m, name)
+	return method, arguments, err == nil
 }
 
-// argument is one of the method that is called in the end.
+// argument is one of that.
 func (q *question) argument(index uint32) (v wire.Value, is bool) {
-	_, n, err := q.call.Target()
-	if err == nil && uint64(index) < uint64(n) {
+	_, n, is := q.called()
+	if !is || uint64(index) >= uint64(n) {
+		return v, false
+	}
+	var err error
+	if q.within {
 		v, err = q.call.TargetArgument(int(index))
-		is = err == nil
+	} else {
+		v, err = q.call.Argument(int(index))
 	}
 	if err != nil {
 		q.wrong = err
 	}
-	return v, is
+	return v, err == nil
 }
 
 func (q *question) meetsAttachment(m *config.HeaderMatch) bool {

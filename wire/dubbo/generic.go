@@ -40,13 +40,18 @@ func (c *Call) TargetArgument(i int) (Value, error) {
 // of no type.
 func (c *Call) TargetType(i int, name string) (bool, error) {
 	if !c.generic {
-		return i >= 0 && i < len(c.parameters) && describes(c.Type(i), name), nil
+		return c.Declares(i, name), nil
 	}
 	if _, err := c.Argument(2); err != nil || i < 0 || i >= len(c.named) || c.named[i].Kind != Text {
 		return false, err
 	}
 	text := c.named[i].Text
 	return string(text) == name || len(text) > 0 && text[0] == '[' && describes(text, name), nil // as Class.getName has arrays
+}
+
+// Declares is TargetType for the call itself, be it a generic one or not.
+func (c *Call) Declares(i int, name string) bool {
+	return i >= 0 && i < len(c.parameters) && describes(c.Type(i), name)
 }
 
 // describes tells whether a descriptor (JVM specification, section 4.3.2), or the name of an array's class, which differs by its dots, is of a type that is named so.

@@ -113,7 +113,7 @@ type Match struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One of these has to be the interface, or providers:<interface>:<version>:<group>, as registries name it. Empty: any.
 	Services []*v3.StringMatcher `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
-	// How many arguments there are. Of $invoke it is the call's that it stands for, as everything below.
+	// How many arguments there are. A generic call ($invoke) meets this, the arguments and the route's method if what it stands for does, or, for a route that names $invoke or asks for its three arguments, if it does itself.
 	Argc          *wrapperspb.UInt32Value `protobuf:"bytes,2,opt,name=argc,proto3" json:"argc,omitempty"`
 	Arguments     []*Argument             `protobuf:"bytes,3,rep,name=arguments,proto3" json:"arguments,omitempty"`
 	Attachments   []*Attachment           `protobuf:"bytes,4,rep,name=attachments,proto3" json:"attachments,omitempty"`
