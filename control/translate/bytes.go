@@ -76,6 +76,9 @@ func (w *listenerWriter) chains(l *listenerv3.Listener, svc *mesh.Service, rule 
 		c := w.httpChain(port.Number, detectedTable(svc.Host, port.Number), "outbound_"+l.Name)
 		if !(wild && hasHTTP(l)) { // a port of all addresses has one table
 			add(c)
+			if w.k.traits.Weft {
+				add(&listenerv3.FilterChain{FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: "raw_buffer", ApplicationProtocols: clearDubbo}, Filters: w.calls(svc, port)})
+			}
 		}
 	}
 	if said {

@@ -84,8 +84,10 @@ func (w *listenerWriter) dubboRoutes(v *mesh.VirtualService, host string, port *
 					found = []source.DubboMatch{{}}
 				}
 				for _, m := range found {
-					if one := w.dubboRoute(v, host, port, r.Route, &m, services); one != nil {
-						c.Routes = append(c.Routes, one)
+					for _, m := range append(genericMatches(&m), m) {
+						if one := w.dubboRoute(v, host, port, r.Route, &m, services); one != nil {
+							c.Routes = append(c.Routes, one)
+						}
 					}
 				}
 			}
@@ -309,6 +311,32 @@ func numberOf(m source.NumberMatch) *dubbov1.Number {
 	return &dubbov1.Number{Pattern: &dubbov1.Number_Exact{Exact: *m.Exact}}
 }
 
+// genericMatches are a match as it is meant of generic calls: what ASM's own example asks, three arguments of which the first is a text, is asked of $invoke itself and its name of a method. Where weft
+// asks for more than Envoy's words it asks that of the call that $invoke stands for, so that this comes beside it.
+func genericMatches(m *source.DubboMatch) (list []source.DubboMatch) {
+	method := m.Method
+	if method == nil || method.Name != "" || method.NameMatch != nil || method.Argc != 0 && method.Argc != genericArguments || len(method.Args) != 1 {
+		return nil
+	}
+	a := &method.Args[0]
+	if a.Index != 1 || a.Type != "" && a.Type != "java.lang.String" || a.StrValue == nil || method.Argc == 0 && a.Type == "" {
+		return nil // which is asked of all calls alike, or of nothing that $invoke has
+	}
+	patterns, none := a.StrValue.All()
+	if none || slices.ContainsFunc(patterns, func(p source.TextMatch) bool { return p.Exact == "" }) {
+		return nil
+	}
+	for _, p := range patterns {
+		list = append(list, source.DubboMatch{Headers: m.Headers, Method: &source.DubboMethod{
+			NameMatch: &source.TextMatch{Regex: `\$invoke(Async)?`}, Args: []source.DubboArgument{{Index: 1, StrValue: &source.TextMatches{Patterns: []source.TextMatch{p}}}},
+		}})
+	}
+	return list
+}
+
+// genericArguments is how many $invoke has: the name of a method, the types of its arguments, and these.
+const genericArguments = 3
+
 // plainArgument tells whether an argument has to be one text and nothing more, which Envoy can ask. Numbers it does not read.
 func plainArgument(a *source.DubboArgument) (text string, plain bool) {
 	if a.Type != "" || a.StrValue == nil {
@@ -358,7 +386,11 @@ func (c *checking) dubbo(list []source.DubboServiceRoute) {
 		for k, r := range s.Routes {
 			at := fmt.Sprintf("%s.routes[%d]", at, k)
 			for j := range r.Match {
-				if _, rest := dubboMatch(&r.Match[j]); rest != nil {
+				switch _, rest := dubboMatch(&r.Match[j]); {
+				case rest == nil:
+				case genericMatches(&r.Match[j]) != nil:
+					c.warn(fmt.Sprintf("%s.match[%d]", at, j), "an Envoy that is not weft asks that of generic calls ($invoke) only")
+				default:
 					c.warn(fmt.Sprintf("%s.match[%d]", at, j), left)
 				}
 			}

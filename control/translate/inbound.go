@@ -318,6 +318,9 @@ var (
 // ways are those in which connections to a port may come.
 func ways(mode mesh.Mode, protocol mesh.Protocol, traits Traits) []way {
 	detected := []way{{"raw_buffer", clearHTTP(traits), seenRequests, false}}
+	if traits.Weft {
+		detected = append(detected, way{"raw_buffer", clearDubbo, seenCalls, false})
+	}
 	switch mode {
 	case mesh.Strict:
 		switch {

@@ -250,6 +250,9 @@ func clearHTTP(t Traits) []string {
 	return []string{"http/1.1", "h2c"}
 }
 
+// clearDubbo is what weft's inspector says of connections that begin as Dubbo's do; Envoy's says nothing of them.
+var clearDubbo = []string{"dubbo"}
+
 // httpChain takes requests, which a table of that name is for.
 func (w *listenerWriter) httpChain(port uint32, name, statistics string) *listenerv3.FilterChain {
 	m := table(w.k.manager(statistics), name)

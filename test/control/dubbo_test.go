@@ -86,7 +86,10 @@ func (g *greeter) runs(name, role string) {
 }
 
 // call makes one over a connection of its own, and says what is answered; empty: nobody is there.
-func (g *greeter) call(port int, who string) string {
+func (g *greeter) call(port int, who string) string { return g.says(port, "greet", who) }
+
+// says is call for any method, with any arguments.
+func (g *greeter) says(port int, method string, arguments ...any) string {
 	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return ""
@@ -94,7 +97,7 @@ func (g *greeter) call(port int, who string) string {
 	c.Close()
 	line := e2e.Dial(g.t, fmt.Sprintf("127.0.0.1:%d", port))
 	defer line.Close()
-	line.Write(e2e.CallFrame(g.t, 1, e2e.TwoWay, "org.example.Greeter", "greet", nil, who))
+	line.Write(e2e.CallFrame(g.t, 1, e2e.TwoWay, "org.example.Greeter", method, nil, arguments...))
 	h, body, err := e2e.ReadFrame(line)
 	if err != nil {
 		return ""
@@ -179,6 +182,44 @@ func TestDubboThroughAGateway(t *testing.T) {
 			}
 			if st := g.plane.status(); len(st.Refused) > 0 || len(st.Problems) > 0 {
 				t.Errorf("refused %+v, problems %+v", st.Refused, st.Problems)
+			}
+		})
+	}
+}
+
+// generics is ASM's own example: generic calls of one method and of another.
+const generics = `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: greeter, namespace: a}
+spec:
+  hosts: [greeter.test]
+  dubbo:
+  - services: [{prefix: "providers:org.example.Greeter"}]
+    routes:
+    - match: [{method: {argc: 3, args: [{index: 1, strValue: {patterns: [{exact: sayHello}]}, type: java.lang.String}]}}]
+      route: [{destination: {subset: v1}, weight: 100}]
+    - match: [{method: {argc: 3, args: [{index: 1, strValue: {patterns: [{exact: sayWorld}]}, type: java.lang.String}]}}]
+      route: [{destination: {subset: v2}, weight: 100}]
+`
+
+// Generic calls go as ASM's example says. Not by weft yet: it has to read weft.dubbo.v1.Route for that.
+func TestDubboGenericCalls(t *testing.T) {
+	for _, name := range proxies[:1] {
+		t.Run(name, func(t *testing.T) {
+			g := newGreeter(t)
+			g.plane.write("routes.yaml", generics)
+			g.runs(name, "sidecar")
+			eventually(t, "calls are answered", func() bool { return g.call(g.port, "ann") != "" })
+			for range 4 {
+				for method, want := range map[string]string{"sayHello": "20 v1 sayHello", "sayWorld": "20 v2 sayWorld"} {
+					if got := g.says(g.port, "$invoke", method, []string{"java.lang.String"}, []any{"x"}); got != want {
+						t.Errorf("%s: %q, want %q", method, got, want)
+					}
+				}
+			}
+			if st := g.plane.status(); len(st.Refused) > 0 || len(st.Problems) != 2 || !strings.Contains(st.Problems[0].Text, "generic calls") {
+				t.Errorf("refused %+v, problems %+v: want two, of what an Envoy is not told", st.Refused, st.Problems)
 			}
 		})
 	}
