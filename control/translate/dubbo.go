@@ -84,7 +84,7 @@ func (w *listenerWriter) dubboRoutes(v *mesh.VirtualService, host string, port *
 					found = []source.DubboMatch{{}}
 				}
 				for _, m := range found {
-					for _, m := range append(genericMatches(&m), m) {
+					for _, m := range append(w.genericMatches(&m), m) {
 						if one := w.dubboRoute(v, host, port, r.Route, &m, services); one != nil {
 							c.Routes = append(c.Routes, one)
 						}
@@ -311,8 +311,15 @@ func numberOf(m source.NumberMatch) *dubbov1.Number {
 	return &dubbov1.Number{Pattern: &dubbov1.Number_Exact{Exact: *m.Exact}}
 }
 
-// genericMatches are a match as it is meant of generic calls: what ASM's own example asks, three arguments of which the first is a text, is asked of $invoke itself and its name of a method. Where weft
-// asks for more than Envoy's words it asks that of the call that $invoke stands for, so that this comes beside it.
+// genericMatches are a match as it is meant of generic calls, by an Envoy: what ASM's own example asks, three arguments of which the first is a text, is asked of $invoke itself and its name of a method. weft
+// sees to that by itself.
+func (w *listenerWriter) genericMatches(m *source.DubboMatch) []source.DubboMatch {
+	if w.k.traits.Weft {
+		return nil
+	}
+	return genericMatches(m)
+}
+
 func genericMatches(m *source.DubboMatch) (list []source.DubboMatch) {
 	method := m.Method
 	if method == nil || method.Name != "" || method.NameMatch != nil || method.Argc != 0 && method.Argc != genericArguments || len(method.Args) != 1 {

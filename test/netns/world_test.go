@@ -43,7 +43,9 @@ func (p *process) says() string {
 func begins(t *testing.T, in *pod, c *exec.Cmd) *process {
 	t.Helper()
 	p := &process{t: t, cmd: c, ended: make(chan struct{})}
-	c.Stdout, c.Stderr, c.WaitDelay = p, p, time.Second
+	if c.Stderr, c.WaitDelay = p, time.Second; c.Stdout == nil {
+		c.Stdout = p
+	}
 	err := error(nil)
 	if in == nil {
 		err = c.Start()
