@@ -77,10 +77,10 @@ spec:
 	}
 	for name, p := range map[string]*pod{"v1": one, "v2": two} {
 		p.injected(t, m, "greeter")
-		p.talks(t, program, "server", name, "dubbo", "20880")
+		p.speaks(t, program, "server", name, "dubbo", "20880")
 	}
 	client.injected(t, m, "client")
-	caller := client.talks(t, program, "load", "dubbo://"+greeterIP+":20880", "16", "ann", "bob")
+	caller := client.speaks(t, program, "load", "dubbo://"+greeterIP+":20880", "16", "ann", "bob")
 
 	// answers are whose there were to each argument since this was asked last.
 	total, lost := 0, 0
@@ -135,15 +135,15 @@ spec:
 	}
 }
 
-// talk is a program that answers each line with one.
-type talk struct {
+// speaker is a program that answers each line with one.
+type speaker struct {
 	t   *testing.T
 	in  io.Writer
 	out *bufio.Scanner
 }
 
-// talks starts one in a pod, and waits until it says that it is ready.
-func (p *pod) talks(t *testing.T, program string, args ...string) *talk {
+// speaks starts one in a pod, and waits until it says that it is ready.
+func (p *pod) speaks(t *testing.T, program string, args ...string) *speaker {
 	t.Helper()
 	c := exec.Command(program, args...)
 	in, err := c.StdinPipe()
@@ -154,7 +154,7 @@ func (p *pod) talks(t *testing.T, program string, args ...string) *talk {
 	t.Cleanup(func() { w.Close() })
 	c.Stdout = w
 	begins(t, p, c)
-	k := &talk{t: t, in: in, out: bufio.NewScanner(r)}
+	k := &speaker{t: t, in: in, out: bufio.NewScanner(r)}
 	if said := k.line("ready"); said != "" {
 		t.Fatalf("%q", said)
 	}
@@ -162,7 +162,7 @@ func (p *pod) talks(t *testing.T, program string, args ...string) *talk {
 }
 
 // line reads up to one that begins with a word, and gives the rest of it.
-func (k *talk) line(word string) string {
+func (k *speaker) line(word string) string {
 	k.t.Helper()
 	for k.out.Scan() {
 		if rest, is := strings.CutPrefix(k.out.Text(), word); is {
@@ -173,7 +173,7 @@ func (k *talk) line(word string) string {
 	return ""
 }
 
-func (k *talk) asks(line string) string {
+func (k *speaker) asks(line string) string {
 	k.t.Helper()
 	if _, err := fmt.Fprintln(k.in, line); err != nil {
 		k.t.Fatal(err)
