@@ -164,8 +164,8 @@ func TestDubboRetries(t *testing.T) {
 		"nobody is there, and no breaker":   {nil, "attempts: 1", "circuit_breakers: {thresholds: [{max_retries: 0}]}", "80 dubbo upstream request: remote connection failure '@'", "upstream_rq_retry_overflow"},
 		"who has begun goes":                {gone, "attempts: 1", "", "80 dubbo upstream request: remote connection failure '@'", "upstream_cx_destroy_remote_with_active_rq"},
 		"who has begun goes, idempotent":    {gone, "attempts: 1, idempotent: true", "", "20 good x", "upstream_rq_retry_success"},
-		"who has begun is slow":             {holds, "attempts: 1, per_try_timeout: 0.05s", "", "31 dubbo router: no answer from '@' within 50ms", "upstream_rq_per_try_timeout"},
-		"who has begun is slow, idempotent": {holds, "attempts: 2, per_try_timeout: 0.05s, idempotent: true", "", "20 good x", "upstream_rq_retry_success"},
+		"who has begun is slow":             {holds, "attempts: 1, per_try_timeout: 0.4s", "", "31 dubbo router: no answer from '@' within 400ms", "upstream_rq_per_try_timeout"},
+		"who has begun is slow, idempotent": {holds, "attempts: 2, per_try_timeout: 0.4s, idempotent: true", "", "20 good x", "upstream_rq_retry_success"},
 		"a server's error":                  {says(dubbo.ServerError), "attempts: 1", "", "80 bad", ""},
 		"a server's error, idempotent":      {says(dubbo.ServerError), "attempts: 1, idempotent: true", "", "20 good x", "upstream_rq_retry_success"},
 		"no threads, idempotent":            {says(dubbo.ServerExhausted), "attempts: 1, idempotent: true", "", "20 good x", "upstream_rq_retry_success"},
@@ -214,17 +214,17 @@ func TestDubboRetriesEnd(t *testing.T) {
 		return dubbo.AppendError(nil, &h, dubbo.ServerError, "bad"), false
 	})
 	slow := Provided(t, func(dubbo.Head, *dubbo.Call) ([]byte, bool) { return nil, false })
-	p := StartLoops(t, 1, Bootstrap(DubboListener("- "+strings.Replace(DubboRoute("bad", "retry: {attempts: 3, idempotent: true}"), `"*"`, "bad", 1)+"\n- "+DubboRoute("slow", "timeout: 0.2s, retry: {attempts: 10, per_try_timeout: 0.05s, idempotent: true}")), Cluster("bad", bad.Port), Cluster("slow", slow.Port)))
+	p := StartLoops(t, 1, Bootstrap(DubboListener("- "+strings.Replace(DubboRoute("bad", "retry: {attempts: 3, idempotent: true}"), `"*"`, "bad", 1)+"\n- "+DubboRoute("slow", "timeout: 1s, retry: {attempts: 10, per_try_timeout: 0.25s, idempotent: true}")), Cluster("bad", bad.Port), Cluster("slow", slow.Port)))
 	c := p.Dial()
 	if got := ask(t, c, CallFrame(t, 1, TwoWay, "bad", "m", nil)); got != "80 bad" || len(bad.Heads()) != 4 {
 		t.Errorf("%s after %d attempts", got, len(bad.Heads()))
 	}
 	p.WantStat("cluster.bad.upstream_rq_retry_limit_exceeded", 1)
-	if got := ask(t, c, CallFrame(t, 1, TwoWay, "slow", "m", nil)); !strings.HasPrefix(got, "31 ") || !strings.HasSuffix(got, "within 200ms") {
+	if got := ask(t, c, CallFrame(t, 1, TwoWay, "slow", "m", nil)); !strings.HasPrefix(got, "31 ") || !strings.HasSuffix(got, "within 1s") {
 		t.Error(got)
 	}
 	if n := len(slow.Heads()); n < 2 || n > 5 {
-		t.Errorf("%d attempts of 50 ms in 200 ms", n)
+		t.Errorf("%d attempts of 250 ms in 1 s", n)
 	}
 	p.WantStat("dubbo.d.response_timeout", 1)
 }
@@ -352,7 +352,7 @@ func TestDubboOutliers(t *testing.T) {
 			}
 			return AnswerFrame(t, h.ID, "fine"), false
 		})
-		p := StartLoops(t, 1, Bootstrap(DubboListener("- "+DubboRoute("up", "timeout: 0.1s")), Cluster("up", u.Port, "outlier_detection: {consecutive_5xx: 3, max_ejection_percent: 100}")))
+		p := StartLoops(t, 1, Bootstrap(DubboListener("- "+DubboRoute("up", "timeout: 0.4s")), Cluster("up", u.Port, "outlier_detection: {consecutive_5xx: 3, max_ejection_percent: 100}")))
 		c := p.Dial()
 		frame := CallFrame(t, 1, TwoWay, "a", "m", nil)
 		for _, n := range []int{2, 0, 2, 0} {
