@@ -409,6 +409,7 @@ func (t *call) OnAnswer(h *wire.Head, frame []byte) {
 	case wire.IsException(h.Serialization, frame[wire.HeadSize:]):
 		exception = true
 		t.stats.Inc(rsException)
+		status = 500 // as with Envoy 1.40, which test/oracle asks
 	default:
 		t.stats.Inc(rsSuccess)
 	}

@@ -103,9 +103,9 @@ func (m *mirror) end() {
 }
 
 // OnAnswer implements upstream.Caller.
-func (m *mirror) OnAnswer(h *wire.Head, _ []byte) {
+func (m *mirror) OnAnswer(h *wire.Head, frame []byte) {
 	status := uint16(200)
-	if h.Status != wire.OK {
+	if h.Status != wire.OK || wire.IsException(h.Serialization, frame[wire.HeadSize:]) {
 		status = 500
 	}
 	m.cluster.Report(m.local.Loop, m.member, upstream.Outcome{Status: status})
