@@ -163,20 +163,17 @@ func (w *listenerWriter) dubboRoute(v *mesh.VirtualService, host string, port *m
 	return &dubbov3.Route{Match: match, Route: action}
 }
 
-// dubboDestinations are all hosts that a destination names, its fallbacks included; those without a host are the one that is called.
-func dubboDestinations(d *source.DubboDestination) iter.Seq[*networking.Destination] {
-	return func(yield func(*networking.Destination) bool) {
-		list := []*source.FallbackHost{d.Destination}
-		if f := d.Fallback; f != nil {
-			if f.Target != nil {
-				list = append(list, f.Target)
-			}
-			for _, t := range f.Targets {
-				list = append(list, t.Destination)
-			}
+// dubboDestinations are all that a destination names, its fallbacks included, by the path of each; those without a host are the one that is called.
+func dubboDestinations(d *source.DubboDestination) iter.Seq2[string, *networking.Destination] {
+	return func(yield func(string, *networking.Destination) bool) {
+		if !yield("destination", d.Destination.Destination()) || d.Fallback == nil {
+			return
 		}
-		for _, h := range list {
-			if !yield(h.Destination()) {
+		if t := d.Fallback.Target; t != nil && !yield("fallback.target", t.Destination()) {
+			return
+		}
+		for i, t := range d.Fallback.Targets {
+			if !yield(fmt.Sprintf("fallback.targets[%d].destination", i), t.Destination.Destination()) {
 				return
 			}
 		}

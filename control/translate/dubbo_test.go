@@ -1,11 +1,15 @@
 package translate
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/source"
+	"github.com/weftmesh/weft/test/manifest"
 )
 
 // Which services of an object's Envoy can tell by itself, and as what.
@@ -67,5 +71,36 @@ func TestDubboWarnings(t *testing.T) {
 	want := []string{"spec.dubbo[0].services[1]", "spec.dubbo[0].routes[1].match[0]", "spec.dubbo[0].routes[2].match[0]", "spec.dubbo[0].routes[3].match[1]", "spec.dubbo[0].routes[4].route[0].fallback"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("said of %q, want %q", got, want)
+	}
+}
+
+// Where a destination says no port it is its host's only one, also when that has become another.
+func TestDestinationsFollowPorts(t *testing.T) {
+	const objects = `
+kind: Service
+metadata: {name: old, namespace: shop}
+spec: {clusterIP: 10.0.0.1, ports: [{port: 20880, name: %s}]}
+---
+kind: VirtualService
+metadata: {name: old, namespace: shop}
+spec:
+  hosts: [old]
+  dubbo: [{routes: [{route: [{destination: {host: new}}]}]}]
+  tcp: [{route: [{destination: {host: new}}]}]
+`
+	const other = `
+kind: Service
+metadata: {name: new, namespace: shop}
+spec: {clusterIP: 10.0.0.2, ports: [{port: %d, name: tcp}]}
+`
+	for _, name := range []string{"dubbo", "tcp"} {
+		tr, p := New(), proxyOf(t, `{id: sidecar~10.1.0.1~one.shop~shop.svc.cluster.local, metadata: {NAMESPACE: shop}}`)
+		m := mesh.New().With(manifest.Read(t, fmt.Sprintf(objects, name)))
+		for _, port := range []int{20990, 20991} {
+			m = m.With(manifest.Read(t, fmt.Sprintf(other, port)))
+			if told := render(t, tr.View(m, p), []string{"listener/10.0.0.1_20880"}); !strings.Contains(told, fmt.Sprintf("cluster: outbound|%d||new.shop", port)) {
+				t.Errorf("%s: no cluster of port %d:\n%s", name, port, told)
+			}
+		}
 	}
 }

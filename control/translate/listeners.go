@@ -106,6 +106,7 @@ type tcpListenerKey struct {
 	rule      *mesh.DestinationRule
 	port      *mesh.Port
 	raw       *chain
+	led       ref[ruled] // where a route leads elsewhere: its ports and its rule
 	namespace string
 	labels    string
 	address   string
@@ -117,6 +118,7 @@ type wildListenerKey struct {
 	http      bool
 	services  *chain
 	raw       *chain
+	led       ref[ruled]
 	namespace string
 	labels    string
 	blocked   bool
@@ -179,7 +181,10 @@ func (w *listenerWriter) addressed(svc *mesh.Service, rule *mesh.DestinationRule
 		return
 	}
 	w.named[name] = true
-	key := tcpListenerKey{w.k.connections, svc, rule, port, w.k.raw, w.k.namespace, w.k.labels, address}
+	key := tcpListenerKey{connections: w.k.connections, service: svc, rule: rule, port: port, raw: w.k.raw, namespace: w.k.namespace, labels: w.k.labels, address: address}
+	if len(rawFor(w.k.raw, svc.Host)) > 0 {
+		key.led = w.k.ruled
+	}
 	w.all = append(w.all, w.t.tcps.get(key, func() *server.Resource {
 		l := w.listener(name, address, port.Number)
 		w.chains(l, svc, rule, port, "", false)
@@ -217,6 +222,9 @@ func (w *listenerWriter) wildListener(port uint32, wild *wildPort) {
 	key := wildListenerKey{connections: w.k.connections, port: port, http: wild.http, blocked: w.k.blocked}
 	for _, s := range wild.raw {
 		key.services = w.t.chains.add(key.services, s)
+		if len(rawFor(w.k.raw, s.service.Host)) > 0 {
+			key.led = w.k.ruled
+		}
 	}
 	if key.services != nil {
 		key.raw, key.namespace, key.labels = w.k.raw, w.k.namespace, w.k.labels

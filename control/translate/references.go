@@ -22,9 +22,12 @@ const maxReferences = 1000
 // References says, as warnings, what of a mesh's objects names something that is not there, or wants what another one has: each is right by itself and does not do what it says. A host
 // or a subset counts as there if anybody in the mesh might see it, so that nothing is said that may be wrong.
 func References(m *mesh.Mesh) []source.Problem {
-	r := &references{mesh: m, hosts: map[string]bool{}, subsets: map[string]map[string]bool{}}
+	r := &references{mesh: m, hosts: map[string]bool{}, called: map[string]bool{}, subsets: map[string]map[string]bool{}}
 	for _, s := range m.Services.All() {
 		r.host(s.Host)
+		if slices.ContainsFunc(s.Ports, func(p *mesh.Port) bool { return p.Protocol == mesh.Dubbo || p.Protocol == mesh.Unknown }) {
+			r.called[s.Host] = true
+		}
 	}
 	for _, objects := range m.Everywhere(source.Service) {
 		for _, o := range objects.All() {
@@ -97,6 +100,7 @@ func References(m *mesh.Mesh) []source.Problem {
 type references struct {
 	mesh     *mesh.Mesh
 	hosts    map[string]bool
+	called   map[string]bool            // those that may be called by Dubbo
 	wild     []string                   // of those, the ones that begin with *
 	subsets  map[string]map[string]bool // by the host that a rule is for
 	routed   map[string]bool            // hosts that VirtualServices are for
@@ -140,6 +144,17 @@ func (r *references) isThere(host string) bool {
 func (r *references) isRouted(host string) bool {
 	for h := range r.routed {
 		if covers(h, host) || covers(host, h) {
+			return true
+		}
+	}
+	return false
+}
+
+// isCalled tells whether some service of a host, as it is said here, has a port that may carry calls of Dubbo.
+func (r *references) isCalled(said string) bool {
+	host := r.mesh.Settings.HostIn(said, r.object.Namespace)
+	for h := range r.called {
+		if covers(host, h) || covers(h, host) {
 			return true
 		}
 	}
@@ -209,11 +224,17 @@ func (r *references) virtualService(spec *networking.VirtualService, dubbo []sou
 			r.destination(fmt.Sprintf("spec.tcp[%d].route[%d].destination", i, j), one.GetDestination(), "connections are ended")
 		}
 	}
+	if len(dubbo) > 0 && (len(spec.GetGateways()) == 0 || slices.Contains(spec.GetGateways(), mesh.MeshGateway)) && !slices.ContainsFunc(spec.GetHosts(), r.isCalled) {
+		r.warn("spec.dubbo", "no service of its hosts has a port for calls: the routes are for nothing; want one named dubbo, or with the protocol DUBBO")
+	}
 	for i, s := range dubbo {
 		for j, h := range s.Routes {
 			for k := range h.Route {
-				for d := range dubboDestinations(&h.Route[k]) {
-					r.destination(fmt.Sprintf("spec.dubbo[%d].routes[%d].route[%d].destination", i, j, k), d, "calls are answered with an error")
+				for path, d := range dubboDestinations(&h.Route[k]) {
+					if d.Host == "" && len(spec.GetHosts()) == 1 { // it is the one that is called
+						d.Host = spec.GetHosts()[0]
+					}
+					r.destination(fmt.Sprintf("spec.dubbo[%d].routes[%d].route[%d].%s", i, j, k, path), d, "calls are answered with an error")
 				}
 			}
 		}

@@ -100,7 +100,7 @@ func destinations(s *mesh.Settings, v *mesh.VirtualService, tell func(host strin
 	for _, s := range v.Dubbo {
 		for _, r := range s.Routes {
 			for i := range r.Route {
-				for d := range dubboDestinations(&r.Route[i]) {
+				for _, d := range dubboDestinations(&r.Route[i]) {
 					one(d, v.From.Namespace)
 				}
 			}
