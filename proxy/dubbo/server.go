@@ -46,7 +46,7 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 	c := chain.Dubbo
 	s := &Server{
 		config:   c,
-		stats:    o.Stats.Acquire(Stats, "dubbo."+c.StatPrefix+".", telemetry.Tag{Name: "dubbo_prefix", Value: c.StatPrefix}),
+		stats:    o.Stats.Acquire(Stats, "dubbo."+c.StatPrefix+"."),
 		filters:  newFilters(c, l.Name+"/"+chain.ID, o.Kept, o.Stats),
 		limit:    int(l.BufferLimit),
 		inbound:  l.Direction == config.Inbound,
