@@ -199,6 +199,9 @@ func (a *caller) wrong() string {
 		return a.question.wrong.Error()
 	case err != nil:
 		return err.Error()
+	case bytes.ContainsAny(a.call.Path, "/:"):
+		// Java's providers look for <group>/<path>:<version>, put together, and dubbo-go's pass a slash at the beginning over.
+		return fmt.Sprintf("the interface %q has a / or a : in it, by which a provider may take it for another one", a.call.Path)
 	case is && (v.Kind != wire.Text || !bytes.Equal(v.Text, a.call.Path)):
 		return fmt.Sprintf("the call is for %q, and its attachment path says another one", a.call.Path)
 	case a.blind:

@@ -68,6 +68,8 @@ func TestDubboPolicies(t *testing.T) {
 		{"an attachment, whatever its spelling", of("buy", map[any]any{"userId": "ghost"}), denied},
 		{"another one", of("buy", map[any]any{"userId": "ann"}), "20 one x"},
 		{"two of a name", of("buy", map[any]any{"userId": "ann", "USERID": "ghost"}), denied + ": an attachment that a policy asks for is there twice"},
+		{"an interface with a slash, which dubbo-go passes over", CallFrame(t, 1, TwoWay, "/org.example.Shop", "delete", nil, "x"), denied + `: the interface "/org.example.Shop" has a / or a : in it, by which a provider may take it for another one`},
+		{"an interface that is a key of Java's", CallFrame(t, 1, TwoWay, "blue/org.example.Shop:1.0.0", "delete", nil, "x"), denied + `: the interface "blue/org.example.Shop:1.0.0" has a / or a : in it, by which a provider may take it for another one`},
 		{"the path is attached", of("buy", map[any]any{"path": "org.example.Shop"}), "20 one x"},
 		{"another path is attached", of("buy", map[any]any{"path": "org.example.Vault"}), denied + `: the call is for "org.example.Shop", and its attachment path says another one`},
 		{"a generic call", CallFrame(t, 1, TwoWay, "org.example.Shop", "$invoke", nil, "buy", []string{"java.lang.String"}, []any{"x"}), "20 one buy"},
@@ -82,7 +84,7 @@ func TestDubboPolicies(t *testing.T) {
 	if got := dial(bob).calls(of("buy", nil)); got != denied {
 		t.Errorf("another identity: %q", got)
 	}
-	p.WantStat("dubbo.d.rbac.denied", 8)
+	p.WantStat("dubbo.d.rbac.denied", 10)
 	p.WantStat("dubbo.d.rbac.allowed", 4+4+1) // each of two filters, and the first one of bob's call
 	if n := len(u.Heads()); n != 4 {
 		t.Errorf("the provider got %d calls: want 4", n)
