@@ -141,6 +141,9 @@ func (n *notices) follow(folders map[string]uint32) error {
 				}
 				continue
 			}
+			if other := n.paths[int32(wd)]; other != path && n.folders[other] == int32(wd) {
+				delete(n.folders, other) // which was moved here with its watch: another folder of its old name must not end that
+			}
 			if was, is := n.folders[path]; is && was != int32(wd) {
 				unix.InotifyRmWatch(int(fd), uint32(was))
 				n.forget(was)

@@ -478,6 +478,27 @@ func TestWatchEndsAsReadAnew(t *testing.T) {
 	}
 }
 
+// A folder that was moved is watched under its new name, and another one that has its old name does not end that, in whatever order they are looked at.
+func TestWatchMovedFolder(t *testing.T) {
+	dir := t.TempDir()
+	write(t, service("a=1"), dir, "d", "p.yaml")
+	f := follow(t, dir)
+	f.until("a=10.0.0.1")
+	for round := range 12 {
+		must(t, os.RemoveAll(filepath.Join(dir, "f")))
+		must(t, os.Rename(filepath.Join(dir, "d"), filepath.Join(dir, "f")))
+		write(t, service(fmt.Sprintf("b=%d", round)), dir, "d", "q.yaml")
+		write(t, service("a=100"), dir, "f", "p.yaml")
+		os.Remove(filepath.Join(dir, "f", "q.yaml"))
+		f.until(fmt.Sprintf("a=10.0.0.100 b=10.0.0.%d", round))
+		write(t, service(fmt.Sprintf("a=%d", round)), dir, "f", "p.yaml")
+		f.until(fmt.Sprintf("a=10.0.0.%d b=10.0.0.%d", round, round))
+		write(t, service(fmt.Sprintf("a=%d", round)), dir, "d", "p.yaml")
+		must(t, os.Remove(filepath.Join(dir, "f", "p.yaml")))
+		f.until(fmt.Sprintf("a=10.0.0.%d b=10.0.0.%d", round, round))
+	}
+}
+
 // Many files at once are few batches, and nothing of them is lost.
 func TestWatchBurst(t *testing.T) {
 	dir := t.TempDir()
