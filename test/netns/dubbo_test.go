@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 const greeterIP = "10.96.9.9"
@@ -139,10 +140,10 @@ spec:
 type speaker struct {
 	t   *testing.T
 	in  io.Writer
-	out *bufio.Scanner
+	out chan string
 }
 
-// speaks starts one in a pod, and waits until it says that it is ready.
+// speaks starts one in a pod, and waits until it says that it is ready. What else it says is read and passed over.
 func (p *pod) speaks(t *testing.T, program string, args ...string) *speaker {
 	t.Helper()
 	c := exec.Command(program, args...)
@@ -151,25 +152,30 @@ func (p *pod) speaks(t *testing.T, program string, args ...string) *speaker {
 		t.Fatal(err)
 	}
 	r, w := io.Pipe()
-	t.Cleanup(func() { w.Close() })
 	c.Stdout = w
 	begins(t, p, c)
-	k := &speaker{t: t, in: in, out: bufio.NewScanner(r)}
-	if said := k.line("ready"); said != "" {
-		t.Fatalf("%q", said)
-	}
+	t.Cleanup(func() { r.Close() }) // before its end is waited for, which is when all that it has said is taken
+	k := &speaker{t: t, in: in, out: make(chan string, 100)}
+	go func() {
+		for lines := bufio.NewScanner(r); lines.Scan(); {
+			if said, is := strings.CutPrefix(lines.Text(), "said "); is || lines.Text() == "ready" {
+				k.out <- said
+			}
+		}
+	}()
+	k.line()
 	return k
 }
 
-// line reads up to one that begins with a word, and gives the rest of it.
-func (k *speaker) line(word string) string {
+// line is the next that it says.
+func (k *speaker) line() string {
 	k.t.Helper()
-	for k.out.Scan() {
-		if rest, is := strings.CutPrefix(k.out.Text(), word); is {
-			return strings.TrimSpace(rest)
-		}
+	select {
+	case said := <-k.out:
+		return said
+	case <-time.After(time.Minute):
+		k.t.Fatal("nothing is said within a minute")
 	}
-	k.t.Fatalf("it has ended: %v", k.out.Err())
 	return ""
 }
 
@@ -178,5 +184,5 @@ func (k *speaker) asks(line string) string {
 	if _, err := fmt.Fprintln(k.in, line); err != nil {
 		k.t.Fatal(err)
 	}
-	return k.line("said")
+	return k.line()
 }
