@@ -235,6 +235,13 @@ func (p *Proxy) replaceListeners(s *config.Snapshot, to *change) {
 			}
 		})
 	}
+	var closing []*listener.Listener
+	for name, old := range last {
+		if to.next[name] == nil || to.fresh[name] != nil {
+			closing = append(closing, old)
+		}
+	}
+	listener.Shut(closing, p.loops)
 	for name, old := range last {
 		switch {
 		case to.next[name] == nil:

@@ -328,10 +328,15 @@ func (p *Proxy) CloseListeners(inboundOnly bool) {
 	} else {
 		p.shut = shutAll
 	}
+	var closing []*listener.Listener
 	for _, l := range p.listeners {
 		if p.shut.covers(l.Config) {
-			l.Close(p.loops)
+			closing = append(closing, l)
 		}
+	}
+	listener.Shut(closing, p.loops)
+	for _, l := range closing {
+		l.Close(p.loops)
 	}
 }
 

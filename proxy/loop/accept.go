@@ -115,16 +115,9 @@ func (a *Acceptor) OnPanic(any) {}
 // lastTurns bounds how often Close looks for who has come: nobody comes for ever.
 const lastTurns = 64
 
-// settling is how long Close waits for the last packet of those whose first one (SYN) was taken just before the door was closed: on this host they come to the queue within microseconds, unless the processor that brings them is taken
-// away meanwhile (of some 700 drains under load one lost a connection so).
-const settling = time.Millisecond
-
-// Close stops accepting and closes this loop's descriptor of the socket. Who waits in the kernel's queue comes in before: with the socket his connection would be reset, which stands as far as he knows.
-// last says that nobody else has the socket: then nobody new is let into the queue while the others are taken out of it. Else it goes on without us.
-func (a *Acceptor) Close(last bool) {
-	if last && closeDoor(int(a.fd)) {
-		time.Sleep(settling)
-	}
+// Close stops accepting and closes this loop's descriptor of the socket. Who waits in the kernel's queue comes in before: with the socket his connection would be reset, which stands as far as he knows. Where nobody else has the
+// socket it is to be Shut before that.
+func (a *Acceptor) Close() {
 	if !a.off {
 		// Other loops may hold the same socket by descriptors of their own: then to close ours does not take it out of epoll.
 		a.loop.poll.forget(a.fd)
@@ -146,8 +139,9 @@ func (a *Acceptor) Close(last bool) {
 	a.loop.release(a.fd)
 }
 
-// closeDoor has a listening socket of TCP not hear of who wants to come, as if his packet (SYN without ACK) had been lost: he sends it again a second later, when the socket is gone, and is told so. It says whether it has done so.
-func closeDoor(fd int) bool {
+// Shut has a listening socket of TCP not hear of who wants to come, as if his packet (SYN without ACK) had been lost: he sends it again a second later, when the socket is gone, and is told so. Those whose packet it has heard of go on to come.
+// It says whether it has done so: no other socket can.
+func (a *Acceptor) Shut() bool {
 	program := [...]unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 13}, // the flags (RFC 9293, 3.1): what a filter of such a socket sees begins with the header of TCP
 		{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: 0x12},
@@ -155,11 +149,11 @@ func closeDoor(fd int) bool {
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
 		{Code: unix.BPF_RET | unix.BPF_K, K: 1<<32 - 1},
 	}
-	if domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err != nil || domain != unix.AF_INET && domain != unix.AF_INET6 {
+	if domain, err := unix.GetsockoptInt(int(a.fd), unix.SOL_SOCKET, unix.SO_DOMAIN); err != nil || domain != unix.AF_INET && domain != unix.AF_INET6 {
 		return false
 	}
 	// Where the kernel has none of it, a microsecond is left in which somebody may be lost.
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}) == nil
+	return unix.SetsockoptSockFprog(int(a.fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}) == nil
 }
 
 // Adopt makes a connection of an accepted one. If it is one already, it changes its owner, who is offered what was read before.

@@ -333,7 +333,7 @@ func TestNothingIsLeftAfterStop(t *testing.T) {
 			}
 			unix.Close(fd)
 		}
-		r.do(func() { a.Close(true) })
+		r.do(func() { a.Close() })
 		r.end()
 	}
 	if after := descriptors(t); after != before {
@@ -428,7 +428,7 @@ func TestAcceptorPausesWithoutDescriptors(t *testing.T) {
 	if accepted != 1 || pauses != 1 {
 		t.Errorf("after the pause: %d accepted, paused %d times", accepted, pauses)
 	}
-	a.Close(false)
+	a.Close()
 	s.once()
 }
 
@@ -439,7 +439,7 @@ func TestAcceptorBounds(t *testing.T) {
 	a, name := acceptor(s, func(p *Pending) {
 		accepted++
 		if p.Refuse(); accepted == perTurn+5 {
-			a.Close(false)
+			a.Close()
 		}
 		if accepted == 3 {
 			panic("third")
@@ -480,7 +480,7 @@ func TestClosedAcceptorOfSharedSocket(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		a.Close(false)
+		a.Close()
 	})
 	before := r.turns()
 	c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
