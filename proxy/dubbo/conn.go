@@ -131,7 +131,7 @@ func (c *conn) begin(h *wire.Head, frame []byte) {
 	l, s := c.local, c.server
 	read, wrong := s.read(&l.reader, c.stats, h.Serialization, frame[wire.HeadSize:])
 	log := c.record(h, len(frame), read)
-	if no := c.pass(read); no != nil {
+	if no := c.pass(read, log); no != nil {
 		c.refuse(h, log, *no)
 		return
 	}

@@ -25,6 +25,7 @@ type filter struct {
 type access struct {
 	*config.DubboAccess
 	kept, shadow *telemetry.Owner
+	notes        [2]string // how the names begin of what is noted of Rules and of Shadow
 }
 
 // limit has tokens for calls, which all loops share.
@@ -49,7 +50,8 @@ func newFilters(c *config.Dubbo, place string, kept *filters.Kept, store *teleme
 		f := &c.Filters[i]
 		if a := f.Access; a != nil {
 			prefix := "dubbo." + c.StatPrefix + "."
-			list = append(list, filter{access: &access{DubboAccess: a, kept: store.Acquire(accessStats, prefix+join(a.Prefix)+"rbac."), shadow: store.Acquire(shadowStats, prefix+join(a.ShadowPrefix)+"rbac.")}})
+			list = append(list, filter{access: &access{DubboAccess: a, kept: store.Acquire(accessStats, prefix+join(a.Prefix)+"rbac."), shadow: store.Acquire(shadowStats, prefix+join(a.ShadowPrefix)+"rbac."),
+				notes: [2]string{a.Prefix + "enforced_", a.ShadowPrefix + "shadow_"}}})
 			continue
 		}
 		l := &limit{DubboLimit: f.Limit, stats: store.Acquire(limitStats, f.Limit.StatPrefix+".dubbo_local_rate_limit.")}
@@ -84,8 +86,8 @@ type refusal struct {
 	flag    accesslog.Flags // likewise
 }
 
-// pass holds a call against the filters; nil: it passes. read tells whether the reader has it.
-func (c *conn) pass(read bool) *refusal {
+// pass holds a call against the filters; nil: it passes. read tells whether the reader has it, and log what they find out.
+func (c *conn) pass(read bool, log *record) *refusal {
 	for i := range c.server.filters {
 		f := &c.server.filters[i]
 		if f.limit != nil {
@@ -94,7 +96,7 @@ func (c *conn) pass(read bool) *refusal {
 			}
 			continue
 		}
-		if why, details := f.access.judge(c, read); why != "" {
+		if why, details := f.access.judge(c, read, log); why != "" {
 			return &refusal{wire.ServiceError, why, details, accesslog.Unauthorized}
 		}
 	}
@@ -131,16 +133,26 @@ func (f *limit) take(c *conn, read bool) bool {
 	return false
 }
 
+// Where logs find what policies have found out, as with HTTP's filter.
+const (
+	rulesNamespace = "envoy.filters.http.rbac"
+	common         = "envoy.common"
+	hint           = "access_log_hint"
+)
+
+var results = [...]string{allowed: "allowed", denied: "denied"}
+
 // judge says why policies do not let a call pass, and how logs have that; nothing: it passes. What cannot be read, or says two things at once, does not: the provider might read it in another way.
-func (a *access) judge(c *conn, read bool) (why, details string) {
+func (a *access) judge(c *conn, read bool, log *record) (why, details string) {
 	who, loop := &c.local.asks, c.local.Loop.Index()
 	who.begin(c, read)
 	if r := a.Shadow; r != nil {
-		row := allowed
-		if by := match.Access(r, who); !match.Passes(r, by) || who.wrong() != "" {
+		by, row := match.Access(r, who), allowed
+		if !match.Passes(r, by) || who.wrong() != "" {
 			row = denied
 		}
 		a.shadow.Loop(loop).Inc(row)
+		log.judged(r, a.notes[1], by, row)
 	}
 	r := a.Rules
 	if r == nil {
@@ -149,6 +161,7 @@ func (a *access) judge(c *conn, read bool) (why, details string) {
 	by := match.Access(r, who)
 	switch wrong := who.wrong(); {
 	case r.Action == config.AccessNote:
+		log.note(common, hint, by >= 0)
 	case wrong != "":
 		why, details = "RBAC: access denied: "+wrong, "rbac_access_denied_unreadable"
 	case !match.Passes(r, by):
@@ -159,6 +172,7 @@ func (a *access) judge(c *conn, read bool) (why, details string) {
 		row = denied
 	}
 	a.kept.Loop(loop).Inc(row)
+	log.judged(r, a.notes[0], by, row)
 	return why, details
 }
 

@@ -64,6 +64,30 @@ var (
 	slash = []byte{'/'}
 )
 
+// note keeps what a filter has found out.
+func (r *record) note(namespace, key string, value any) {
+	if r == nil {
+		return
+	}
+	in := r.entry.Metadata[namespace]
+	if in == nil {
+		in = map[string]any{}
+		r.entry.Metadata[namespace] = in
+	}
+	in[key] = value
+}
+
+// judged notes what rules have said of the call, and by which policy.
+func (r *record) judged(rules *config.AccessRules, prefix string, policy, row int) {
+	if r == nil {
+		return // before names are put together
+	}
+	r.note(rulesNamespace, prefix+"engine_result", results[row])
+	if policy >= 0 {
+		r.note(rulesNamespace, prefix+"effective_policy_id", rules.Policies[policy].Name)
+	}
+}
+
 // to says where the call goes.
 func (r *record) to(cluster *upstream.Cluster, m *upstream.Member) {
 	if r == nil {

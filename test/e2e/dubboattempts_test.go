@@ -396,8 +396,9 @@ func TestDubboAllocations(t *testing.T) {
 			}
 		}
 	})
-	for name, more := range map[string]string{"plain": "", "all": "timeout: 60s, retry: {attempts: 2, per_try_timeout: 30s, idempotent: true}, mirrors: [{cluster: up}], match: {argc: 1, arguments: [{type: java.lang.String, texts: {patterns: [{prefix: x}]}}]}"} {
-		p := StartLoops(t, 1, Bootstrap(DubboListener("- "+DubboRoute("up", more)), Cluster("up", u.Port)))
+	plain := DubboListener("- " + DubboRoute("up", ""))
+	for name, listener := range map[string]string{"plain": plain, "policies": plain + "\n" + indent(8, "dubbo_filters:\n"+dubboRules(`{action: DENY, policies: {p: {permissions: [{url_path: {path: {exact: /a/n}}}], principals: [{header: {name: k, string_match: {exact: v}}}]}}}, rules_stat_prefix: r, shadow_rules: {}`)+dubboLimit("token_bucket: {max_tokens: 10000, fill_interval: 3600s}")+dubboRouter("")), "all": DubboListener("- " + DubboRoute("up", "timeout: 60s, retry: {attempts: 2, per_try_timeout: 30s, idempotent: true}, mirrors: [{cluster: up}], match: {argc: 1, arguments: [{type: java.lang.String, texts: {patterns: [{prefix: x}]}}]}"))} {
+		p := StartLoops(t, 1, Bootstrap(listener, Cluster("up", u.Port)))
 		var c net.Conn = p.Dial().Conn
 		frame, in := CallFrame(t, 1, TwoWay, "a", "m", nil, "x"), make([]byte, len(AnswerFrame(t, 0, "one")))
 		run := func(n int) {
@@ -416,7 +417,7 @@ func TestDubboAllocations(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		run(calls)
 		runtime.ReadMemStats(&after)
-		if n := float64(after.Mallocs-before.Mallocs) / calls; n > 2 {
+		if n := float64(after.Mallocs-before.Mallocs) / calls; n > 0.5 { // 2 were asked for
 			t.Errorf("%s: %.2f allocations a call", name, n)
 		} else {
 			t.Logf("%s: %.3f allocations a call", name, n)

@@ -110,9 +110,9 @@ func TestDubboLimits(t *testing.T) {
 func TestDubboLogs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	u := Provider(t, "one", 1)
-	p := Start(t, Bootstrap(dubboBehind(dubboRules(`{action: DENY, policies: {p: {permissions: [{url_path: {path: {exact: /org.example.Shop/delete}}}], principals: [{any: true}]}}}`)+
-		dubboRouter(`, config: {"@type": type.googleapis.com/weft.dubbo.v1.Router, access_log: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: `+path+
-			`, format: "%REQ(:METHOD)% %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %REQ(traceparent)% %UPSTREAM_CLUSTER% %DYNAMIC_METADATA(dubbo:interface)% %DYNAMIC_METADATA(dubbo:method)% %DYNAMIC_METADATA(dubbo:version)% %DYNAMIC_METADATA(dubbo:serialization)% %DYNAMIC_METADATA(dubbo:status)%\n"}}]}`)), Cluster("up", u.Port)))
+	p := Start(t, Bootstrap(dubboBehind(dubboRules(`{action: DENY, policies: {p: {permissions: [{url_path: {path: {exact: /org.example.Shop/delete}}}], principals: [{any: true}]}}}, shadow_rules: {policies: {s: {permissions: [{url_path: {path: {exact: /org.example.Shop/buy}}}], principals: [{any: true}]}}}`)+
+		dubboRules(`{action: LOG, policies: {l: {permissions: [{url_path: {path: {exact: /org.example.Shop/tell}}}], principals: [{any: true}]}}}`)+dubboRouter(`, config: {"@type": type.googleapis.com/weft.dubbo.v1.Router, access_log: [{name: l, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: `+path+
+		`, format: "%REQ(:METHOD)% %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %REQ(traceparent)% %UPSTREAM_CLUSTER% %DYNAMIC_METADATA(dubbo:interface)% %DYNAMIC_METADATA(dubbo:method)% %DYNAMIC_METADATA(dubbo:version)% %DYNAMIC_METADATA(dubbo:serialization)% %DYNAMIC_METADATA(dubbo:status)% %DYNAMIC_METADATA(envoy.filters.http.rbac:shadow_engine_result)% %DYNAMIC_METADATA(envoy.filters.http.rbac:shadow_effective_policy_id)% %DYNAMIC_METADATA(envoy.common:access_log_hint)%\n"}}]}`)), Cluster("up", u.Port)))
 	c := p.Dial()
 	trace := map[any]any{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 	c.calls(CallFrame(t, 1, TwoWay, "org.example.Shop", "buy", trace, "x"))
@@ -122,12 +122,12 @@ func TestDubboLogs(t *testing.T) {
 	u.Stop()
 	c.calls(CallFrame(t, 4, TwoWay, "org.example.Shop", "buy", nil, "x"))
 	p.Eventually("four lines", func() bool { b, _ := os.ReadFile(path); return strings.Count(string(b), "\n") == 4 })
-	const want = `POST /org.example.Shop/buy 200 - - 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 up org.example.Shop buy 1.0.0 hessian2 20
-POST /org.example.Shop/delete 500 UAEX rbac_access_denied_matched_policy[p] - - org.example.Shop delete 1.0.0 hessian2 70
-POST /org.example.Shop/tell 0 - - - up org.example.Shop tell 1.0.0 hessian2 -
+	const want = `POST /org.example.Shop/buy 200 - - 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 up org.example.Shop buy 1.0.0 hessian2 20 allowed s false
+POST /org.example.Shop/delete 500 UAEX rbac_access_denied_matched_policy[p] - - org.example.Shop delete 1.0.0 hessian2 70 denied - -
+POST /org.example.Shop/tell 0 - - - up org.example.Shop tell 1.0.0 hessian2 - denied - true
 POST /org.example.Shop/buy 500 ` // and UF or UC, as the line is found to be gone before or after
 	b, _ := os.ReadFile(path)
-	if got, last, ok := strings.Cut(string(b), " upstream_reset_before_response_started"); !ok || got != want+"UF" && got != want+"UC" || last != " - up org.example.Shop buy 1.0.0 hessian2 80\n" {
+	if got, last, ok := strings.Cut(string(b), " upstream_reset_before_response_started"); !ok || got != want+"UF" && got != want+"UC" || last != " - up org.example.Shop buy 1.0.0 hessian2 80 allowed s false\n" {
 		t.Errorf("%s", b)
 	}
 }
