@@ -225,6 +225,21 @@ type upstream struct {
 	reading atomic.Int64 // connections in the middle of a request
 	stands  net.Listener
 	open    map[net.Conn]bool
+	held    chan struct{} // closed: handshakes go on
+}
+
+// wait waits while handshakes are held (hold).
+func (u *upstream) wait() {
+	u.mu.Lock()
+	held := u.held
+	u.mu.Unlock()
+	if held == nil {
+		return
+	}
+	select {
+	case <-held:
+	case <-time.After(patience):
+	}
 }
 
 // busy tells whether somebody is in the middle of a request, or has said something that was not looked at yet.
@@ -332,6 +347,7 @@ func (u *upstream) talk(c net.Conn) {
 	defer c.Close()
 	agreed := ""
 	if u.secure != nil {
+		u.wait()
 		secure := tls.Server(c, u.secure)
 		if secure.Handshake() != nil {
 			return

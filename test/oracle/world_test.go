@@ -463,8 +463,13 @@ func (s *side) run(c *scenario) (seen []fact) {
 		if strings.HasPrefix(address, "/") {
 			network = "unix"
 		}
+		spoke := func() {}
+		if c.tcp != "" && e.tls == nil {
+			spoke = s.hold()
+		}
 		client, err := net.DialTimeout(network, address, patience)
 		if err != nil {
+			spoke()
 			note("dial", err.Error())
 			continue
 		}
@@ -495,6 +500,7 @@ func (s *side) run(c *scenario) (seen []fact) {
 		}
 		if c.tcp != "" {
 			client.(interface{ CloseWrite() error }).CloseWrite()
+			spoke()
 		}
 		r := newReader(client)
 		for n, method := range methods {
@@ -539,6 +545,18 @@ func (s *side) run(c *scenario) (seen []fact) {
 		}
 	}
 	return seen
+}
+
+// hold keeps upstreams from shaking hands until what it gives is called. A proxy that cuts its client off when an upstream fails ends or
+// resets the connection by whether that client has spoken by then, which must not be left to chance.
+func (s *side) hold() (release func()) {
+	held := make(chan struct{})
+	for _, u := range s.up {
+		u.mu.Lock()
+		u.held = held
+		u.mu.Unlock()
+	}
+	return func() { close(held) }
 }
 
 // two tells whether the client speaks HTTP/2: because all of the scenario's do, because of what it says, or because it was agreed on.
