@@ -794,6 +794,378 @@ func (x *Router) GetAccessLog() []*v32.AccessLog {
 	return nil
 }
 
+// HTTP is the configuration of the HTTP filter weft.filters.http.dubbo, and that of a virtual host, route or share for it: which requests become calls. What meets no method passes the filter, if this is
+// its own configuration; if it is a route's, it is answered with 404, or 405 where a method has the path and not the verb.
+type HTTP struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Services      []*HTTPService         `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HTTP) Reset() {
+	*x = HTTP{}
+	mi := &file_dubbo_v1_dubbo_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HTTP) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HTTP) ProtoMessage() {}
+
+func (x *HTTP) ProtoReflect() protoreflect.Message {
+	mi := &file_dubbo_v1_dubbo_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HTTP.ProtoReflect.Descriptor instead.
+func (*HTTP) Descriptor() ([]byte, []int) {
+	return file_dubbo_v1_dubbo_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *HTTP) GetServices() []*HTTPService {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+type HTTPService struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The interface, such as org.example.Shop, and the version and group that it is offered in, if any.
+	Interface string `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	Version   string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Group     string `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
+	// Asked in turn.
+	Methods       []*HTTPMethod `protobuf:"bytes,4,rep,name=methods,proto3" json:"methods,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HTTPService) Reset() {
+	*x = HTTPService{}
+	mi := &file_dubbo_v1_dubbo_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HTTPService) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HTTPService) ProtoMessage() {}
+
+func (x *HTTPService) ProtoReflect() protoreflect.Message {
+	mi := &file_dubbo_v1_dubbo_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HTTPService.ProtoReflect.Descriptor instead.
+func (*HTTPService) Descriptor() ([]byte, []int) {
+	return file_dubbo_v1_dubbo_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *HTTPService) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *HTTPService) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *HTTPService) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *HTTPService) GetMethods() []*HTTPMethod {
+	if x != nil {
+		return x.Methods
+	}
+	return nil
+}
+
+type HTTPMethod struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The path of requests, without a query: /shop/orders/{id}, of which what stands between braces takes one whole segment. Empty: /INTERFACE/METHOD.
+	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// Empty: any.
+	HttpMethods []string         `protobuf:"bytes,3,rep,name=http_methods,json=httpMethods,proto3" json:"http_methods,omitempty"`
+	Parameters  []*HTTPParameter `protobuf:"bytes,4,rep,name=parameters,proto3" json:"parameters,omitempty"`
+	// Names of headers that become attachments; *: all of them.
+	Attach        []string `protobuf:"bytes,5,rep,name=attach,proto3" json:"attach,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HTTPMethod) Reset() {
+	*x = HTTPMethod{}
+	mi := &file_dubbo_v1_dubbo_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HTTPMethod) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HTTPMethod) ProtoMessage() {}
+
+func (x *HTTPMethod) ProtoReflect() protoreflect.Message {
+	mi := &file_dubbo_v1_dubbo_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HTTPMethod.ProtoReflect.Descriptor instead.
+func (*HTTPMethod) Descriptor() ([]byte, []int) {
+	return file_dubbo_v1_dubbo_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *HTTPMethod) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *HTTPMethod) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *HTTPMethod) GetHttpMethods() []string {
+	if x != nil {
+		return x.HttpMethods
+	}
+	return nil
+}
+
+func (x *HTTPMethod) GetParameters() []*HTTPParameter {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+func (x *HTTPMethod) GetAttach() []string {
+	if x != nil {
+		return x.Attach
+	}
+	return nil
+}
+
+// HTTPParameter is one of a method's, in the order of these.
+type HTTPParameter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As Java writes it: int, java.lang.String, java.util.List, org.example.Order, long[]. What stands between < and > is for people.
+	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// Types that are valid to be assigned to From:
+	//
+	//	*HTTPParameter_Query
+	//	*HTTPParameter_Header
+	//	*HTTPParameter_Segment
+	//	*HTTPParameter_Field
+	//	*HTTPParameter_Body
+	From          isHTTPParameter_From `protobuf_oneof:"from"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HTTPParameter) Reset() {
+	*x = HTTPParameter{}
+	mi := &file_dubbo_v1_dubbo_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HTTPParameter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HTTPParameter) ProtoMessage() {}
+
+func (x *HTTPParameter) ProtoReflect() protoreflect.Message {
+	mi := &file_dubbo_v1_dubbo_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HTTPParameter.ProtoReflect.Descriptor instead.
+func (*HTTPParameter) Descriptor() ([]byte, []int) {
+	return file_dubbo_v1_dubbo_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *HTTPParameter) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *HTTPParameter) GetFrom() isHTTPParameter_From {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *HTTPParameter) GetQuery() string {
+	if x != nil {
+		if x, ok := x.From.(*HTTPParameter_Query); ok {
+			return x.Query
+		}
+	}
+	return ""
+}
+
+func (x *HTTPParameter) GetHeader() string {
+	if x != nil {
+		if x, ok := x.From.(*HTTPParameter_Header); ok {
+			return x.Header
+		}
+	}
+	return ""
+}
+
+func (x *HTTPParameter) GetSegment() string {
+	if x != nil {
+		if x, ok := x.From.(*HTTPParameter_Segment); ok {
+			return x.Segment
+		}
+	}
+	return ""
+}
+
+func (x *HTTPParameter) GetField() string {
+	if x != nil {
+		if x, ok := x.From.(*HTTPParameter_Field); ok {
+			return x.Field
+		}
+	}
+	return ""
+}
+
+func (x *HTTPParameter) GetBody() bool {
+	if x != nil {
+		if x, ok := x.From.(*HTTPParameter_Body); ok {
+			return x.Body
+		}
+	}
+	return false
+}
+
+type isHTTPParameter_From interface {
+	isHTTPParameter_From()
+}
+
+type HTTPParameter_Query struct {
+	Query string `protobuf:"bytes,2,opt,name=query,proto3,oneof"`
+}
+
+type HTTPParameter_Header struct {
+	Header string `protobuf:"bytes,3,opt,name=header,proto3,oneof"`
+}
+
+type HTTPParameter_Segment struct {
+	Segment string `protobuf:"bytes,4,opt,name=segment,proto3,oneof"` // of the path
+}
+
+type HTTPParameter_Field struct {
+	Field string `protobuf:"bytes,5,opt,name=field,proto3,oneof"` // of the object that the body is, in JSON
+}
+
+type HTTPParameter_Body struct {
+	Body bool `protobuf:"varint,6,opt,name=body,proto3,oneof"` // all of it, in JSON
+}
+
+func (*HTTPParameter_Query) isHTTPParameter_From() {}
+
+func (*HTTPParameter_Header) isHTTPParameter_From() {}
+
+func (*HTTPParameter_Segment) isHTTPParameter_From() {}
+
+func (*HTTPParameter_Field) isHTTPParameter_From() {}
+
+func (*HTTPParameter_Body) isHTTPParameter_From() {}
+
+// Upstream stands in a cluster's typed_extension_protocol_options, under "weft.upstreams.dubbo": its endpoints speak Dubbo 2, to requests that weft.filters.http.dubbo has made calls of, too.
+type Upstream struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Upstream) Reset() {
+	*x = Upstream{}
+	mi := &file_dubbo_v1_dubbo_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Upstream) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Upstream) ProtoMessage() {}
+
+func (x *Upstream) ProtoReflect() protoreflect.Message {
+	mi := &file_dubbo_v1_dubbo_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
+func (*Upstream) Descriptor() ([]byte, []int) {
+	return file_dubbo_v1_dubbo_proto_rawDescGZIP(), []int{16}
+}
+
 var File_dubbo_v1_dubbo_proto protoreflect.FileDescriptor
 
 const file_dubbo_v1_dubbo_proto_rawDesc = "" +
@@ -850,7 +1222,33 @@ const file_dubbo_v1_dubbo_proto_rawDesc = "" +
 	"\bclusters\x18\x01 \x03(\tR\bclusters\"M\n" +
 	"\x06Router\x12C\n" +
 	"\n" +
-	"access_log\x18\x01 \x03(\v2$.envoy.config.accesslog.v3.AccessLogR\taccessLogB/Z-github.com/weftmesh/weft/api/dubbo/v1;dubbov1b\x06proto3"
+	"access_log\x18\x01 \x03(\v2$.envoy.config.accesslog.v3.AccessLogR\taccessLog\">\n" +
+	"\x04HTTP\x126\n" +
+	"\bservices\x18\x01 \x03(\v2\x1a.weft.dubbo.v1.HTTPServiceR\bservices\"\x90\x01\n" +
+	"\vHTTPService\x12\x1c\n" +
+	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\x123\n" +
+	"\amethods\x18\x04 \x03(\v2\x19.weft.dubbo.v1.HTTPMethodR\amethods\"\xad\x01\n" +
+	"\n" +
+	"HTTPMethod\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12!\n" +
+	"\fhttp_methods\x18\x03 \x03(\tR\vhttpMethods\x12<\n" +
+	"\n" +
+	"parameters\x18\x04 \x03(\v2\x1c.weft.dubbo.v1.HTTPParameterR\n" +
+	"parameters\x12\x16\n" +
+	"\x06attach\x18\x05 \x03(\tR\x06attach\"\xa7\x01\n" +
+	"\rHTTPParameter\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
+	"\x05query\x18\x02 \x01(\tH\x00R\x05query\x12\x18\n" +
+	"\x06header\x18\x03 \x01(\tH\x00R\x06header\x12\x1a\n" +
+	"\asegment\x18\x04 \x01(\tH\x00R\asegment\x12\x16\n" +
+	"\x05field\x18\x05 \x01(\tH\x00R\x05field\x12\x14\n" +
+	"\x04body\x18\x06 \x01(\bH\x00R\x04bodyB\x06\n" +
+	"\x04from\"\n" +
+	"\n" +
+	"\bUpstreamB/Z-github.com/weftmesh/weft/api/dubbo/v1;dubbov1b\x06proto3"
 
 var (
 	file_dubbo_v1_dubbo_proto_rawDescOnce sync.Once
@@ -864,7 +1262,7 @@ func file_dubbo_v1_dubbo_proto_rawDescGZIP() []byte {
 	return file_dubbo_v1_dubbo_proto_rawDescData
 }
 
-var file_dubbo_v1_dubbo_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_dubbo_v1_dubbo_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_dubbo_v1_dubbo_proto_goTypes = []any{
 	(*Route)(nil),                  // 0: weft.dubbo.v1.Route
 	(*Match)(nil),                  // 1: weft.dubbo.v1.Match
@@ -878,40 +1276,48 @@ var file_dubbo_v1_dubbo_proto_goTypes = []any{
 	(*Mirror)(nil),                 // 9: weft.dubbo.v1.Mirror
 	(*Fallbacks)(nil),              // 10: weft.dubbo.v1.Fallbacks
 	(*Router)(nil),                 // 11: weft.dubbo.v1.Router
-	nil,                            // 12: weft.dubbo.v1.Route.FallbacksEntry
-	(*durationpb.Duration)(nil),    // 13: google.protobuf.Duration
-	(*v3.StringMatcher)(nil),       // 14: envoy.type.matcher.v3.StringMatcher
-	(*wrapperspb.UInt32Value)(nil), // 15: google.protobuf.UInt32Value
-	(*v31.DoubleRange)(nil),        // 16: envoy.type.v3.DoubleRange
-	(*v31.FractionalPercent)(nil),  // 17: envoy.type.v3.FractionalPercent
-	(*v32.AccessLog)(nil),          // 18: envoy.config.accesslog.v3.AccessLog
+	(*HTTP)(nil),                   // 12: weft.dubbo.v1.HTTP
+	(*HTTPService)(nil),            // 13: weft.dubbo.v1.HTTPService
+	(*HTTPMethod)(nil),             // 14: weft.dubbo.v1.HTTPMethod
+	(*HTTPParameter)(nil),          // 15: weft.dubbo.v1.HTTPParameter
+	(*Upstream)(nil),               // 16: weft.dubbo.v1.Upstream
+	nil,                            // 17: weft.dubbo.v1.Route.FallbacksEntry
+	(*durationpb.Duration)(nil),    // 18: google.protobuf.Duration
+	(*v3.StringMatcher)(nil),       // 19: envoy.type.matcher.v3.StringMatcher
+	(*wrapperspb.UInt32Value)(nil), // 20: google.protobuf.UInt32Value
+	(*v31.DoubleRange)(nil),        // 21: envoy.type.v3.DoubleRange
+	(*v31.FractionalPercent)(nil),  // 22: envoy.type.v3.FractionalPercent
+	(*v32.AccessLog)(nil),          // 23: envoy.config.accesslog.v3.AccessLog
 }
 var file_dubbo_v1_dubbo_proto_depIdxs = []int32{
 	1,  // 0: weft.dubbo.v1.Route.match:type_name -> weft.dubbo.v1.Match
-	13, // 1: weft.dubbo.v1.Route.timeout:type_name -> google.protobuf.Duration
+	18, // 1: weft.dubbo.v1.Route.timeout:type_name -> google.protobuf.Duration
 	8,  // 2: weft.dubbo.v1.Route.retry:type_name -> weft.dubbo.v1.Retry
 	9,  // 3: weft.dubbo.v1.Route.mirrors:type_name -> weft.dubbo.v1.Mirror
-	12, // 4: weft.dubbo.v1.Route.fallbacks:type_name -> weft.dubbo.v1.Route.FallbacksEntry
-	14, // 5: weft.dubbo.v1.Match.services:type_name -> envoy.type.matcher.v3.StringMatcher
-	15, // 6: weft.dubbo.v1.Match.argc:type_name -> google.protobuf.UInt32Value
+	17, // 4: weft.dubbo.v1.Route.fallbacks:type_name -> weft.dubbo.v1.Route.FallbacksEntry
+	19, // 5: weft.dubbo.v1.Match.services:type_name -> envoy.type.matcher.v3.StringMatcher
+	20, // 6: weft.dubbo.v1.Match.argc:type_name -> google.protobuf.UInt32Value
 	2,  // 7: weft.dubbo.v1.Match.arguments:type_name -> weft.dubbo.v1.Argument
 	3,  // 8: weft.dubbo.v1.Match.attachments:type_name -> weft.dubbo.v1.Attachment
 	4,  // 9: weft.dubbo.v1.Argument.texts:type_name -> weft.dubbo.v1.Texts
 	5,  // 10: weft.dubbo.v1.Argument.numbers:type_name -> weft.dubbo.v1.Numbers
 	7,  // 11: weft.dubbo.v1.Argument.booleans:type_name -> weft.dubbo.v1.Booleans
 	4,  // 12: weft.dubbo.v1.Attachment.texts:type_name -> weft.dubbo.v1.Texts
-	14, // 13: weft.dubbo.v1.Texts.patterns:type_name -> envoy.type.matcher.v3.StringMatcher
+	19, // 13: weft.dubbo.v1.Texts.patterns:type_name -> envoy.type.matcher.v3.StringMatcher
 	6,  // 14: weft.dubbo.v1.Numbers.patterns:type_name -> weft.dubbo.v1.Number
-	16, // 15: weft.dubbo.v1.Number.range:type_name -> envoy.type.v3.DoubleRange
-	13, // 16: weft.dubbo.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
-	17, // 17: weft.dubbo.v1.Mirror.fraction:type_name -> envoy.type.v3.FractionalPercent
-	18, // 18: weft.dubbo.v1.Router.access_log:type_name -> envoy.config.accesslog.v3.AccessLog
-	10, // 19: weft.dubbo.v1.Route.FallbacksEntry.value:type_name -> weft.dubbo.v1.Fallbacks
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	21, // 15: weft.dubbo.v1.Number.range:type_name -> envoy.type.v3.DoubleRange
+	18, // 16: weft.dubbo.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
+	22, // 17: weft.dubbo.v1.Mirror.fraction:type_name -> envoy.type.v3.FractionalPercent
+	23, // 18: weft.dubbo.v1.Router.access_log:type_name -> envoy.config.accesslog.v3.AccessLog
+	13, // 19: weft.dubbo.v1.HTTP.services:type_name -> weft.dubbo.v1.HTTPService
+	14, // 20: weft.dubbo.v1.HTTPService.methods:type_name -> weft.dubbo.v1.HTTPMethod
+	15, // 21: weft.dubbo.v1.HTTPMethod.parameters:type_name -> weft.dubbo.v1.HTTPParameter
+	10, // 22: weft.dubbo.v1.Route.FallbacksEntry.value:type_name -> weft.dubbo.v1.Fallbacks
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_dubbo_v1_dubbo_proto_init() }
@@ -928,13 +1334,20 @@ func file_dubbo_v1_dubbo_proto_init() {
 		(*Number_Exact)(nil),
 		(*Number_Range)(nil),
 	}
+	file_dubbo_v1_dubbo_proto_msgTypes[15].OneofWrappers = []any{
+		(*HTTPParameter_Query)(nil),
+		(*HTTPParameter_Header)(nil),
+		(*HTTPParameter_Segment)(nil),
+		(*HTTPParameter_Field)(nil),
+		(*HTTPParameter_Body)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dubbo_v1_dubbo_proto_rawDesc), len(file_dubbo_v1_dubbo_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
