@@ -52,7 +52,9 @@ func TestUpstreamDirectly(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			c.spec.Measure = window
 			c.spec.Warm = 20 * time.Millisecond
+			began := time.Now()
 			r, err := load.Run(c.spec)
+			took := time.Since(began) // a warm-up takes longer than it is told to where the machine has other work
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,7 +71,7 @@ func TestUpstreamDirectly(t *testing.T) {
 				t.Errorf("latencies out of order: p50 %v, p99 %v, max %v, mean %v", r.P50, r.P99, r.Max, r.Mean)
 			}
 			// What is due and waiting is sent later, never twice.
-			if most := c.spec.Rate*(r.Elapsed+c.spec.Warm).Seconds() + 1; c.spec.Rate > 0 && float64(r.Requests) > most {
+			if most := c.spec.Rate*took.Seconds() + 1; c.spec.Rate > 0 && float64(r.Requests) > most {
 				t.Errorf("%d requests, and at most %.0f were due", r.Requests, most)
 			}
 		})
