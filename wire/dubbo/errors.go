@@ -21,6 +21,12 @@ const (
 	NoAttachments
 	TooManyAttachments
 	TooManyClasses
+	NotHessian
+	BadAnswer
+	BadName
+	SelfReference
+	NumberTooLong
+	AnswerTooLarge
 	numCodes
 )
 
@@ -47,6 +53,12 @@ var errs = [numCodes]*Error{
 	NoAttachments:        {NoAttachments, "what should be attachments is no map"},
 	TooManyAttachments:   {TooManyAttachments, "a call has more than 256 attachments"},
 	TooManyClasses:       {TooManyClasses, "a body defines more than 4096 classes"},
+	NotHessian:           {NotHessian, "an answer is not in hessian2, in which it was asked for"},
+	BadAnswer:            {BadAnswer, "an answer is neither a value nor an exception"},
+	BadName:              {BadName, "a map has a key that is no text, number or boolean, of which there is no JSON"},
+	SelfReference:        {SelfReference, "a value stands in itself, of which there is no JSON"},
+	NumberTooLong:        {NumberTooLong, "a number has more than 1024 ints"},
+	AnswerTooLarge:       {AnswerTooLarge, "an answer is larger as JSON than is let through"},
 }
 
 func fail(c Code) error { return errs[c] }
