@@ -63,5 +63,6 @@ const (
 	ProtocolHTTP1 ProtocolMode = iota
 	ProtocolHTTP2
 	ProtocolAsDownstream // as the client's request came; HTTP/1 for what no client has asked for
+	ProtocolDubbo        // no version of HTTP but Dubbo 2, for requests that a filter has made calls of
 	ProtocolByALPN       // as the endpoint answers to h2 and http/1.1; all of the cluster's transport sockets speak TLS
 )

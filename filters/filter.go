@@ -29,7 +29,8 @@ const (
 	// Await says that the filter has called one of Exchange's Await methods: nothing of this message moves until Resume.
 	Await
 	// Changed is for body hooks: the piece goes no further, since what the filter gave to Exchange.PassOn takes its place. From Resume
-	// after such a hook, it has the hook see what has come meanwhile; Await after PassOn keeps nothing for the filter either.
+	// after such a hook, it has the hook see what has come meanwhile; Await after PassOn keeps nothing for the filter either. Of a head hook
+	// it says that Exchange.AddBody was called.
 	Changed
 )
 
@@ -106,6 +107,9 @@ type Exchange interface {
 	// then answers Changed. It may be called again and again, so that what a small piece swells to need not be held at once. False
 	// says that the exchange is over: Done has been called and nothing may be passed on any more.
 	PassOn(b []byte) bool
+	// AddBody gives a message that has no body one: for head hooks that are told that none follows, and answer Changed then. b is valid until
+	// the filter is called again.
+	AddBody(b []byte)
 	// Fail ends the exchange in the middle of a body that cannot be right: with this answer, or, once a head has been sent downstream,
 	// with its connection, so that nobody takes what came for the whole. The hook answers Replied; Done may be called before it returns.
 	Fail(status uint16, body []byte, details string)
@@ -144,6 +148,8 @@ type Exchange interface {
 	AddHeader(h *http.Header, a *config.HeaderAdd)
 	// UpstreamVersion is the version in which the chosen cluster would be spoken to; false: there is no such cluster.
 	UpstreamVersion() (http.Version, bool)
+	// UpstreamDubbo tells whether endpoints of the chosen cluster are spoken to in Dubbo.
+	UpstreamDubbo() bool
 	// Offer has connections to TLS servers for this request offer those protocols by ALPN, whatever the cluster says. Requests that offer
 	// something else never share a connection with it.
 	Offer(o *tls.Offer)

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/weftmesh/weft/proxy"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/telemetry/accesslog"
+	"github.com/weftmesh/weft/wire/dubbo"
 	wire "github.com/weftmesh/weft/wire/http"
 )
 
@@ -170,7 +172,7 @@ func (panicking) RequestHeaders(x filters.Exchange, _ bool) filters.Action {
 }
 
 func (panicking) ResponseHeaders(x filters.Exchange, _ bool) filters.Action {
-	if string(x.Request().Path()) == "/response" {
+	if strings.HasSuffix(string(x.Request().Path()), "/response") {
 		panic("on response")
 	}
 	return filters.Continue
@@ -327,6 +329,25 @@ func (d *dripping) Resume(x filters.Exchange, r filters.Result) filters.Action {
 	return filters.Changed
 }
 
+// adding gives a request that has no body one, and says that it is a call of Dubbo's if the path begins so.
+type adding struct{ filters.Pass }
+
+func (adding) RequestHeaders(x filters.Exchange, end bool) filters.Action {
+	if !end {
+		return filters.Continue
+	}
+	if strings.HasPrefix(string(x.Request().Path()), "/call") {
+		x.Request().AddOther([]byte(dubbo.Field), nil)
+	}
+	x.AddBody([]byte("12345"))
+	return filters.Changed
+}
+
+func (adding) ResponseHeaders(x filters.Exchange, _ bool) filters.Action {
+	x.Response().RemoveNamed(dubbo.Field)
+	return filters.Continue
+}
+
 // noting keeps values for its exchange and its connection.
 type noting struct{ filters.Pass }
 
@@ -365,6 +386,7 @@ func examples() []filters.Spec {
 		example("failing", func() filters.Filter { return failing{} }),
 		example("dripping", func() filters.Filter { return &dripping{} }),
 		example("noting", func() filters.Filter { return noting{} }),
+		example("adding", func() filters.Filter { return adding{} }),
 		example("panicking", func() filters.Filter { return panicking{} }),
 	}
 }
@@ -380,11 +402,11 @@ type rig struct {
 
 func run(t *testing.T, chain ...string) *rig {
 	t.Helper()
-	return runWith(t, func(*config.HTTP) {}, chain...)
+	return runWith(t, func(*config.HTTP, *config.Cluster) {}, chain...)
 }
 
-// runWith is run with changes to the connection manager.
-func runWith(t *testing.T, change func(*config.HTTP), chain ...string) *rig {
+// runWith is run with changes to the connection manager and the cluster.
+func runWith(t *testing.T, change func(*config.HTTP, *config.Cluster), chain ...string) *rig {
 	t.Helper()
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -414,7 +436,7 @@ func runWith(t *testing.T, change func(*config.HTTP), chain ...string) *rig {
 		Clusters: []*config.Cluster{{Name: "upstream", StatName: "upstream", BufferLimit: 1 << 20, ConnectTimeout: time.Second, Breakers: [2]config.Breaker{many, many},
 			Static: &config.Assignment{Endpoints: []*config.Endpoint{{Address: config.Address{AddrPort: netip.MustParseAddrPort(upstream.Listener.Addr().String())}, Weight: 1}}}}},
 	}
-	change(snapshot.Listeners[0].Chains[0].HTTP)
+	change(snapshot.Listeners[0].Chains[0].HTTP, snapshot.Clusters[0])
 	if err := p.Update(snapshot); err != nil {
 		t.Fatal(err)
 	}
@@ -500,6 +522,34 @@ func TestFilterChangesBodies(t *testing.T) {
 	}
 }
 
+// A body that a filter has added is one like any other, for filters behind it, before it and upstream.
+func TestFilterAddsBody(t *testing.T) {
+	for _, chain := range [][]string{{"adding"}, {"adding", "holding"}, {"holding", "adding", "delaying"}, {"delaying", "adding", "doubling"}, {"adding", "dripping"}, {"tagging", "adding", "swelling"}} {
+		b := run(t, chain...)
+		want := "body=5"
+		switch chain[len(chain)-1] {
+		case "doubling":
+			want = "bbooddyy==1111"
+		case "swelling":
+			want = "body=327680"
+		}
+		_, body := b.do("GET", "/a", "")
+		if chain[len(chain)-1] == "swelling" {
+			var got []byte
+			for i := 0; i < len(body); i += swell {
+				got = append(got, body[i])
+			}
+			body = string(got)
+		}
+		if !strings.Contains(body, want) {
+			t.Errorf("%v: got %.200q, want %s", chain, body, want)
+		}
+		if _, body := b.do("POST", "/a", "1"); len(chain) < 3 && !strings.Contains(body, "body=1") {
+			t.Errorf("%v: a request with a body got %.200q", chain, body)
+		}
+	}
+}
+
 // A filter that holds too much ends the exchange within the hook of the one that swells the body.
 func TestChangedBodyIsBounded(t *testing.T) {
 	b := run(t, "doubling", "holding")
@@ -528,7 +578,7 @@ func TestFilterAwaitsRoom(t *testing.T) {
 
 // Where nobody takes it, a body does not swell; it goes on when somebody does, and ends with whoever goes away.
 func TestRoomIsAwaited(t *testing.T) {
-	b := runWith(t, func(h *config.HTTP) { h.Routes.VirtualHosts[0].Routes[0].Forward.Timeout = 0 }, "swelling")
+	b := runWith(t, func(h *config.HTTP, _ *config.Cluster) { h.Routes.VirtualHosts[0].Routes[0].Forward.Timeout = 0 }, "swelling")
 	dial := func() *net.TCPConn {
 		c, err := net.Dial("tcp", b.address)
 		if err != nil {
@@ -575,7 +625,7 @@ func TestRoomIsAwaited(t *testing.T) {
 
 // Who takes nothing of a body that waits for room is gone when the exchange's idle timeout is over.
 func TestRoomIsAwaitedForATime(t *testing.T) {
-	b := runWith(t, func(h *config.HTTP) { h.StreamIdleTimeout = 50 * time.Millisecond }, "swelling")
+	b := runWith(t, func(h *config.HTTP, _ *config.Cluster) { h.StreamIdleTimeout = 50 * time.Millisecond }, "swelling")
 	done := swellingDone.Load()
 	c, err := net.Dial("tcp", b.address)
 	if err != nil {
@@ -713,6 +763,61 @@ func TestPanicEndsItsExchangeOnly(t *testing.T) {
 	}
 	if _, body := b.do("GET", "/fine", ""); !strings.HasPrefix(body, "/fine") {
 		t.Errorf("afterwards: got %q", body)
+	}
+}
+
+// A panic over one call's answer is that call's: the line goes on with the others.
+func TestPanicOverAnAnswerOfDubbo(t *testing.T) {
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	connections := make(chan struct{}, 100)
+	go func() {
+		for {
+			c, err := server.Accept()
+			if err != nil {
+				return
+			}
+			connections <- struct{}{}
+			go func() {
+				defer c.Close()
+				var waiting [][]byte
+				for {
+					frame := make([]byte, dubbo.HeadSize+5)
+					if _, err := io.ReadFull(c, frame); err != nil {
+						return
+					}
+					answer := append([]byte{0xda, 0xbb, 2, 20}, frame[4:12]...)
+					if waiting = append(waiting, append(answer, 0, 0, 0, 1, 0x92)); len(waiting) == 3 {
+						c.Write(bytes.Join(waiting, nil))
+						waiting = nil
+					}
+				}
+			}()
+		}
+	}()
+	b := runWith(t, func(_ *config.HTTP, c *config.Cluster) {
+		c.Protocol.Mode = config.ProtocolDubbo
+		c.Static.Endpoints[0].Address = config.Address{AddrPort: netip.MustParseAddrPort(server.Addr().String())}
+	}, "panicking", "adding")
+	for range 3 {
+		var all sync.WaitGroup
+		for path, want := range map[string]int{"/call/response": 500, "/call/a": 200, "/call/b": 200} {
+			all.Go(func() {
+				if r, body := b.do("GET", path, ""); r.StatusCode != want {
+					t.Errorf("%s: %d %q, want %d", path, r.StatusCode, body, want)
+				}
+			})
+		}
+		all.Wait()
+	}
+	if n := len(connections); n != 1 {
+		t.Errorf("%d connections: a panic has cost others their line", n)
+	}
+	if n := b.sum("cluster.upstream.upstream_rq_active"); n != 0 {
+		t.Errorf("%d calls are under way", n)
 	}
 }
 

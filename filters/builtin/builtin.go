@@ -7,6 +7,7 @@ import (
 	"github.com/weftmesh/weft/filters/cors"
 	"github.com/weftmesh/weft/filters/csrf"
 	"github.com/weftmesh/weft/filters/decompressor"
+	"github.com/weftmesh/weft/filters/dubbo"
 	"github.com/weftmesh/weft/filters/fault"
 	"github.com/weftmesh/weft/filters/grpchttp1bridge"
 	"github.com/weftmesh/weft/filters/grpcstats"
@@ -32,6 +33,7 @@ func All() []filters.Spec {
 		cors.Spec(),
 		csrf.Spec(),
 		decompressor.Spec(),
+		dubbo.Spec(),
 		fault.Spec(),
 		grpchttp1bridge.Spec(),
 		grpcstats.Spec(),

@@ -195,5 +195,5 @@ func (t *call) end(l *Local) {
 	*t = call{kept: kept, tried: tried}
 }
 
-// OnPanic implements loop.Alarm.
+// OnPanic implements loop.Alarm and upstream.Caller.
 func (t *call) OnPanic(v any) { t.conn.OnPanic(v) }

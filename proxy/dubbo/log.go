@@ -102,23 +102,6 @@ func (r *record) to(cluster *upstream.Cluster, m *upstream.Member) {
 	}
 }
 
-// status is what a status of Dubbo is to those who know HTTP's.
-func status(s wire.Status) uint16 {
-	switch s {
-	case wire.OK:
-		return 200
-	case wire.ClientTimeout, wire.ServerTimeout:
-		return 504
-	case wire.BadRequest:
-		return 400
-	case wire.ServiceNotFound:
-		return 404
-	case wire.ServerExhausted:
-		return 503
-	}
-	return 500
-}
-
 // write writes the record, whose call has been answered with a frame of that size, or with none.
 func (c *conn) write(r *record, of wire.Status, exception bool, size int) {
 	if r == nil {
@@ -128,7 +111,7 @@ func (c *conn) write(r *record, of wire.Status, exception bool, size int) {
 	e.End = max(time.Duration(l.Now().Sub(e.Start)), 0)
 	e.WireSent, e.BytesSent = uint64(size), uint64(max(size-wire.HeadSize, 0))
 	if size > 0 {
-		e.Status, e.Answered, e.DownstreamHead = status(of), true, e.End
+		e.Status, e.Answered, e.DownstreamHead = of.HTTP(), true, e.End
 		r.what["status"] = float64(of)
 		r.what["exception"] = exception
 	}

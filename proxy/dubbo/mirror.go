@@ -137,7 +137,7 @@ func (m *mirror) Expired(*loop.Timer) {
 	m.end()
 }
 
-// OnPanic implements loop.Alarm.
+// OnPanic implements loop.Alarm and upstream.Caller.
 func (m *mirror) OnPanic(any) {
 	m.Cancel()
 	m.end()

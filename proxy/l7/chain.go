@@ -152,11 +152,23 @@ func (x *exchange) headMayPass(l *lane, n int, end bool, action filters.Action) 
 			return !x.gone(l)
 		}
 		l.standing, l.at = true, n
+	case filters.Changed: // it has a body now
+		b := x.added
+		x.added = nil
+		if !x.gone(l) {
+			x.passHead(l, n+1, false)
+		}
+		if !x.gone(l) {
+			x.passBody(l, n+1, b, true)
+		}
 	case filters.Await:
 		x.hold(l, n, atHead).laterEnd = end
 	}
 	return false
 }
+
+// AddBody implements filters.Exchange.
+func (x *exchange) AddBody(b []byte) { x.added = b }
 
 // gone tells whether the message has no way to go any more: another answer was given in its place.
 func (x *exchange) gone(l *lane) bool { return x.has(over) || !l.backward && x.has(replied) }

@@ -60,6 +60,7 @@ type exchange struct {
 	moving   *lane         // of which a hook runs
 	running  int           // whose filter that is
 	passedOn bool          // and that it has handed on what it was given
+	added    []byte        // a body that it gives to a message without one
 	skip     []bool        // filters that are off for this exchange
 	timeout  time.Duration // of the response, once the request is whole; 0: none
 	// streamLimit bounds the upstream's part; 0: nothing does. lateAnswer is the status of an answer that comes too late.

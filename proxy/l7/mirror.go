@@ -64,6 +64,9 @@ func (x *exchange) startMirrors(end bool) {
 		if c == nil {
 			continue // as Envoy: a copy that has nowhere to go is none
 		}
+		if !c.Takes(&x.request) {
+			continue
+		}
 		m := x.local.mirror()
 		m.cluster, m.limit, m.priority = c, x.server.limit, x.forward.Priority
 		m.state = mirrorAttached

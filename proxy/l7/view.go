@@ -138,12 +138,18 @@ func (x *exchange) UpstreamVersion() (http.Version, bool) {
 	}
 	came := x.request.Version
 	switch {
-	case x.cluster.Speaks(came) != upstream.SpeaksHTTP1:
+	case x.cluster.Speaks(came) == upstream.SpeaksHTTP2, x.cluster.Speaks(came) == upstream.SpeaksEither:
 		return http.HTTP2, true
 	case x.cluster.Config.Protocol.Mode == config.ProtocolAsDownstream && came == http.HTTP10:
 		return http.HTTP10, true
 	}
 	return http.HTTP11, true
+}
+
+// UpstreamDubbo implements filters.Exchange.
+func (x *exchange) UpstreamDubbo() bool {
+	x.match()
+	return x.cluster != nil && x.cluster.Config.Protocol.Mode == config.ProtocolDubbo
 }
 
 // Offer implements filters.Exchange.

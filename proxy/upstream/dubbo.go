@@ -17,6 +17,8 @@ type Caller interface {
 	OnLost(f Failure)
 	// OnRoom says that the line, which was Over or did not stand yet, takes more again. It ends the matter for a call that wants no answer.
 	OnRoom()
+	// OnPanic is called if one of these panics. Whatever becomes of the line, the call is not on it any more, or is to be cancelled.
+	OnPanic(v any)
 }
 
 // Call is the place of one call on a line. It is embedded in what calls, and is pending until that hears OnAnswer or OnLost, or cancels; one that wants no answer is so only until the line stands and is not Over.
@@ -65,28 +67,42 @@ func (c *Cluster) Copy(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, f
 }
 
 func (c *Cluster) call(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, frame []byte, answered, copied bool, caller Caller, call *Call) Failure {
+	t, f := c.place(l, e, p, by, copied)
+	if f == NoFailure {
+		t.send(c, p, frame, answered, caller, call)
+	}
+	return f
+}
+
+// place is a line to the endpoint that takes one more call, which is in the books from now on.
+func (c *Cluster) place(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, copied bool) (*line, Failure) {
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
 	if !counts.Requests.Enter(limits.MaxRequests) {
 		stats.Inc(RqActiveOverflow)
-		return Overflow
+		return nil, Overflow
 	}
 	pool := e.pool(l).speaking(SpeaksDubbo).apart(c, by)
 	if pool == nil {
 		counts.Requests.Leave()
-		return Overflow
+		return nil, Overflow
 	}
 	t, f := pool.line(c, p)
 	if f != NoFailure {
 		counts.Requests.Leave()
 		pool.left()
-		return f
+		return nil, f
 	}
 	if t.conn.Unsent() > maxQueued || copied && t.conn.Over() {
 		counts.Requests.Leave()
 		stats.Inc(RqActiveOverflow)
-		return Overflow
+		return nil, Overflow
 	}
+	return t, NoFailure
+}
+
+// send sends the frame of a call that has its place.
+func (t *line) send(c *Cluster, p config.Priority, frame []byte, answered bool, caller Caller, call *Call) {
 	t.cluster = c
 	t.served++
 	if limit := c.Config.MaxRequestsPerConn; limit > 0 && t.served >= limit {
@@ -96,7 +112,7 @@ func (c *Cluster) call(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, f
 	t.countRequest()
 	*call = Call{line: t, caller: caller, of: c, priority: p, reused: t.standing && t.active == 0 && t.served > 1, answered: answered}
 	call.number = t.enter(call)
-	pool.endpoint.Active.Force()
+	t.pool.endpoint.Active.Force()
 	dubbo.Renumber(frame, call.number)
 	t.conn.Write(frame)
 	call.end = t.conn.Sent() + uint64(t.conn.Unsent())
@@ -104,7 +120,6 @@ func (c *Cluster) call(l *loop.Loop, e *Endpoint, p config.Priority, by Apart, f
 		call.leave()
 		t.settle()
 	}
-	return NoFailure
 }
 
 // line is one that takes a call: the first that there is, or a new one.
@@ -171,6 +186,18 @@ func (call *Call) leave() {
 	call.of.Breakers[call.priority].Requests.Leave()
 	t.pool.endpoint.Active.Leave()
 	call.line = nil
+}
+
+// answer tells the caller, who alone has to do with what panics over it.
+func (call *Call) answer(l *loop.Loop, h *dubbo.Head, frame []byte) {
+	defer l.Contain(call.caller)
+	call.caller.OnAnswer(h, frame)
+}
+
+// lost is the same where there is no answer.
+func (call *Call) lost(l *loop.Loop, f Failure) {
+	defer l.Contain(call.caller)
+	call.caller.OnLost(f)
 }
 
 // sent tells whether the kernel has had the whole frame of a call. With TLS it does not say so of a part of what it had, and a line that stands is taken for one that has sent all.
@@ -281,7 +308,7 @@ func (t *line) frame(h *dubbo.Head, frame []byte) {
 			return // it comes too late, or unasked
 		}
 		call.leave()
-		call.caller.OnAnswer(h, frame)
+		call.answer(t.pool.loop, h, frame)
 	case !h.Request: // of a heartbeat: none of ours is under way
 	case h.Event && h.TwoWay:
 		t.conn.Write(dubbo.AppendHeartbeat(nil, h))
@@ -331,7 +358,7 @@ func (t *line) lose(f Failure, row, activeRow int) {
 		}
 		call.leave()
 		t.stats().Inc(RqPendingFailureEject)
-		call.caller.OnLost(failure)
+		call.lost(t.pool.loop, failure)
 	}
 }
 
@@ -351,12 +378,17 @@ func (t *line) room() {
 			if !call.answered {
 				call.leave()
 			}
-			call.caller.OnRoom()
+			call.roomy(t.pool.loop)
 		}
 	}
 }
 
-// OnPanic implements loop.Owner.
+func (call *Call) roomy(l *loop.Loop) {
+	defer l.Contain(call.caller)
+	call.caller.OnRoom()
+}
+
+// OnPanic implements loop.Owner: it was the line's own. What panics in a caller is contained there.
 func (t *line) OnPanic(any) { t.lose(Malformed, CxDestroyLocal, CxDestroyLocalWithActive) }
 
 // Expired is the connect timeout, the idle timeout, or the end of the line's life.

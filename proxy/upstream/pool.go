@@ -36,7 +36,7 @@ type Stream interface {
 }
 
 // Loan is what a stream has of a connection until it hears OnEnd or OnBroken, or abandons it: all of one that speaks HTTP/1, or a stream
-// of one that speaks HTTP/2.
+// of one that speaks HTTP/2, or a call on one that speaks Dubbo, which need not stand yet.
 type Loan interface {
 	// SendHead sends the request's head. framing says how its body will be told from what follows, where its version has to be told;
 	// upgrade, that it asks for a tunnel, so that its end is not the end of its head; spelled, that the names of fields are to be written as
@@ -136,6 +136,8 @@ func (c *Cluster) Speaks(came http.Version) Speaks {
 		return SpeaksHTTP2
 	case m == config.ProtocolByALPN:
 		return SpeaksEither
+	case m == config.ProtocolDubbo:
+		return SpeaksDubbo
 	}
 	return SpeaksHTTP1
 }
@@ -190,6 +192,9 @@ func (w *Wait) Pending() bool { return w.pool != nil }
 // OnRefused later. came is the version of the request that it is for; careful says that the request must not be sent twice, so an idle
 // connection is looked at before it is trusted. How long may be waited is the caller's to bound. by keeps connections apart.
 func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, came http.Version, by Apart, careful bool, s Stream, w *Wait) (Loan, Failure) {
+	if c.Config.Protocol.Mode == config.ProtocolDubbo {
+		return c.lendCall(l, e, p, by, s)
+	}
 	stats := c.Local(l).Stats
 	limits, counts := c.Limits(p), &c.Breakers[p]
 	if !counts.Requests.Enter(limits.MaxRequests) {

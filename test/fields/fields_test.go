@@ -33,7 +33,7 @@ type trial struct {
 }
 
 var trials = slices.Concat(managerTrials, routeTrials, retryTrials, clusterTrials, originalTrials, dnsTrials, healthTrials, balanceTrials, outlierTrials, listenerTrials, filterTrials, processTrials, replyTrials, metadataTrials,
-	runtimeTrials, matcherTrials, redirectTrials, tallyTrials, mutationTrials, detectionTrials, leadTrials, closingTrials, eventTrials, tlsTrials, transportTrials, grpcTrials, http2Trials, streamTrials, discoveredTrials, scopeTrials, demandTrials, pollTrials, reportTrials, statisticsTrials, meshTrials, accessTrials, dubboTrials, dubboMoreTrials)
+	runtimeTrials, matcherTrials, redirectTrials, tallyTrials, mutationTrials, detectionTrials, leadTrials, closingTrials, eventTrials, tlsTrials, transportTrials, grpcTrials, http2Trials, streamTrials, discoveredTrials, scopeTrials, demandTrials, pollTrials, reportTrials, statisticsTrials, meshTrials, accessTrials, dubboTrials, dubboMoreTrials, dubboHTTPTrials)
 
 // unseen are the run paths whose effect no test sees, and why.
 var unseen = map[string]string{

@@ -60,13 +60,13 @@ func TestPeers(t *testing.T) {
 	var clusters []string
 	for name, port := range at {
 		listening(t, port)
-		more := []string{}
+		more := []string{e2e.DubboUpstream}
 		if name[0] == 't' {
-			more = append(more, e2e.Speaks2())
+			more = []string{e2e.Speaks2()}
 		}
 		clusters = append(clusters, e2e.Cluster(name, port, more...))
 	}
-	p := e2e.Start(t, e2e.Bootstrap(dubboListener("java", "go")+dubboListener("go", "java")+tripleListener("java")+tripleListener("go"), clusters...))
+	p := e2e.Start(t, e2e.Bootstrap(dubboListener("java", "go")+dubboListener("go", "java")+tripleListener("java")+tripleListener("go")+httpListener(), clusters...))
 	clients := map[string]*peer{"java": start(t, "the client in Java", run.javaClient...), "go": start(t, "the client in Go", append(run.golang, "client")...)}
 
 	// url is where a client finds a listener. Java's replaces names and addresses of loopback by that of another interface; it does not know this spelling of 127.0.0.1. It sends heartbeats after so many milliseconds.
@@ -80,6 +80,7 @@ func TestPeers(t *testing.T) {
 		}
 		return protocol + "://127.0.0.1:" + port + "/" + greeter
 	}
+	t.Run("HTTP", func(t *testing.T) { httpRequests(t, p) })
 	for _, client := range []string{"java", "go"} {
 		for _, server := range []string{"java", "go"} {
 			for _, protocol := range []string{"dubbo", "tri"} {

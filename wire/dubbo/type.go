@@ -189,3 +189,6 @@ name:
 	p.rest = p.rest[end:]
 	return name, nil
 }
+
+// List tells whether it is a list, a set or an array, of whose items a query may have several.
+func (t Type) List() bool { return t.kind == ofList }

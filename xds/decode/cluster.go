@@ -10,11 +10,15 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	upstreamsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 
+	dubbov1 "github.com/weftmesh/weft/api/dubbo/v1"
 	"github.com/weftmesh/weft/config"
 )
 
-// protocolOptions is the one key that a cluster's typed_extension_protocol_options may have.
-const protocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+// Keys that a cluster's typed_extension_protocol_options may have.
+const (
+	protocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+	dubboUpstream   = "weft.upstreams.dubbo"
+)
 
 // Envoy's limits of what is in flight towards a cluster.
 var defaultBreaker = config.Breaker{MaxConnections: 1024, MaxPending: 1024, MaxRequests: 1024, MaxRetries: 3}
@@ -155,11 +159,19 @@ func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 	pc := p.field("common_http_protocol_options")
 	h2, p2 := m.GetHttp2ProtocolOptions(), p.field("http2_protocol_options")
 	protocol, may := s.olderProtocol(m, p)
+	var speaksDubbo *at
 	names, np := m.GetUpstreamHttpProtocolOptions(), p.field("upstream_http_protocol_options")
 	for key, a := range m.GetTypedExtensionProtocolOptions() {
 		p := p.field("typed_extension_protocol_options").key(key)
+		if key == dubboUpstream {
+			if in[*dubbov1.Upstream](s, a) == nil {
+				s.problem(p, "want a weft.dubbo.v1.Upstream")
+			}
+			speaksDubbo = p
+			continue
+		}
 		if key != protocolOptions {
-			s.problem(p, "not supported: want the key %s", protocolOptions)
+			s.problem(p, "not supported: want the key %s or %s", protocolOptions, dubboUpstream)
 			continue
 		}
 		if common != nil || h1 != nil || h2 != nil || m.GetProtocolSelection() != clusterv3.Cluster_USE_CONFIGURED_PROTOCOL {
@@ -167,6 +179,10 @@ func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 				"are not read beside this: move them here")
 		}
 		o := in[*upstreamsv3.HttpProtocolOptions](s, a)
+		if o == nil {
+			s.problem(p, "want a %s", protocolOptions)
+			continue
+		}
 		common, pc = o.GetCommonHttpProtocolOptions(), p.as(protocolOptions).field("common_http_protocol_options")
 		if o.GetUpstreamHttpProtocolOptions() != nil {
 			names, np = o.GetUpstreamHttpProtocolOptions(), p.as(protocolOptions).field("upstream_http_protocol_options")
@@ -185,6 +201,12 @@ func (s *session) upstreamHTTP(c *config.Cluster, m *clusterv3.Cluster, p *at) {
 		s.problem(pc.field("max_response_headers_kb"), "%d: want 1 to %d", kib, maxHeadKiB)
 	}
 	c.MaxHeadBytes = kib << 10
+	if speaksDubbo != nil {
+		if protocol != config.ProtocolHTTP1 {
+			s.problem(speaksDubbo, "the endpoints speak Dubbo, and another version of HTTP than 1 is asked for beside it")
+		}
+		protocol = config.ProtocolDubbo
+	}
 	c.Protocol = config.Protocol{Mode: protocol, HTTP2: s.http2(h2, nil, p2)}
 	c.Protocol.HTTP2.Connect = false             // it is the peer's to say
 	if common.GetMaxResponseHeadersKb() != nil { // else Envoy has no bound to hold it against

@@ -37,7 +37,7 @@ var clusterTable = table{
 		"common_http_protocol_options":              as("upstream"),
 		"http_protocol_options":                     as("upstream"),
 		"http2_protocol_options":                    as("upstream"),
-		"typed_extension_protocol_options":          extension("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
+		"typed_extension_protocol_options":          extension("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", "weft.dubbo.v1.Upstream"),
 		"dns_refresh_rate":                          run,
 		"dns_jitter":                                run,
 		"dns_failure_refresh_rate":                  run,

@@ -61,6 +61,7 @@ var dubboTable = table{
 		"name":   harmless("which filter it is its configuration says; that the last one alone is the router is checked"),
 		"config": extension("weft.dubbo.v1.Router", "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit", "envoy.extensions.filters.http.rbac.v3.RBAC").on("dubbo"),
 	},
+	"weft.dubbo.v1.Upstream": {},
 	"weft.dubbo.v1.Router@dubbo": {
 		"access_log": run,
 	},

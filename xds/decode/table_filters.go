@@ -25,6 +25,7 @@ var filterMessages = map[place][]string{
 		"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
 		"envoy.extensions.filters.http.rbac.v3.RBAC",
 		"envoy.extensions.filters.http.set_filter_state.v3.Config",
+		"weft.dubbo.v1.HTTP",
 	},
 	inRoute: {
 		"envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
@@ -38,11 +39,16 @@ var filterMessages = map[place][]string{
 		"envoy.extensions.filters.http.on_demand.v3.PerRouteConfig",
 		"envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
 		"envoy.extensions.filters.http.set_filter_state.v3.Config",
+		"weft.dubbo.v1.HTTP",
 	},
 }
 
 // filterTable holds what HTTP filters read.
 var filterTable = table{
+	"weft.dubbo.v1.HTTP":          {"services": run},
+	"weft.dubbo.v1.HTTPService":   {"interface": run, "version": run, "group": run, "methods": run},
+	"weft.dubbo.v1.HTTPMethod":    {"name": run, "path": run, "http_methods": run, "parameters": run, "attach": run},
+	"weft.dubbo.v1.HTTPParameter": {"type": run, "query": run, "header": run, "segment": run, "field": run, "body": run},
 	"istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig": {
 		"alpn_override": run,
 	},

@@ -7,7 +7,7 @@ import org.apache.dubbo.config.ServiceConfig;
 import org.apache.dubbo.config.bootstrap.DubboBootstrap;
 import org.apache.dubbo.rpc.RpcContext;
 
-/** A provider of Greeter: its name, and a port for Dubbo 2 and one for Triple. It says "ready", and ends with its input. */
+/** A provider of Greeter, and of Shop in group blue: its name, and a port for Dubbo 2 and one for Triple. It says "ready", and ends with its input. */
 public final class Server implements Greeter {
     private final String name;
     private volatile String kept = "";
@@ -61,12 +61,19 @@ public final class Server implements Greeter {
         service.setInterface(Greeter.class);
         service.setRef(new Server(args[0]));
         service.setProtocolIds("dubbo,tri");
+        ServiceConfig<Shop> shop = new ServiceConfig<>();
+        shop.setInterface(Shop.class);
+        shop.setRef(new Shopkeeper());
+        shop.setVersion("1.0.0");
+        shop.setGroup("blue");
+        shop.setProtocolIds("dubbo");
         DubboBootstrap.getInstance()
             .application(application("server"))
             .registry(new RegistryConfig("N/A"))
             .protocol(protocol("dubbo", args[1]))
             .protocol(protocol("tri", args[2]))
             .service(service)
+            .service(shop)
             .start();
         System.out.println("ready");
         while (System.in.read() >= 0) { }
