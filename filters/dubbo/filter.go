@@ -214,7 +214,8 @@ func (f *filter) ResponseBody(x filters.Exchange, b []byte, end bool) filters.Ac
 			return filters.Replied
 		}
 	} else {
-		f.out = problem(f.out[:0], f.status, wire.ErrorText(f.body))
+		text, _, _ := strings.Cut(wire.ErrorText(f.body), "\n") // behind it Dubbo for Java has its stack, which is nobody's business outside
+		f.out = problem(f.out[:0], f.status, text)
 	}
 	if thrown {
 		f.stats.Inc(exceptions)

@@ -30,6 +30,9 @@ func (s *settings) find(verb, path []byte) (m *method, verbs []string) {
 
 // fits tells whether a path is the method's.
 func (m *method) fits(path []byte) bool {
+	if len(path) == 0 || path[0] != '/' {
+		return false // the target of OPTIONS or CONNECT, of all the server (RFC 9112 §3.2)
+	}
 	for i := range m.path {
 		var part []byte
 		var more bool

@@ -164,7 +164,7 @@ func TestDubboHTTPAnswers(t *testing.T) {
 		{dubbo.OK, []any{int32(1), map[any]any{"class": "org.example.Order", "id": int64(9000000000)}}, 200, `{"id":9000000000}`},
 		{dubbo.OK, []any{int32(4), "x", map[any]any{"a": "b"}}, 200, `"x"`},
 		{dubbo.OK, []any{int32(1), []any{int32(1), true, nil, 1.5}}, 200, `[1,true,null,1.5]`},
-		{dubbo.ServerTimeout, []any{"too late"}, 504, `{"status":31,"message":"too late"}`},
+		{dubbo.ServerTimeout, []any{"too late\n\tat org.example.Secret"}, 504, `{"status":31,"message":"too late"}`},
 		{dubbo.ServiceNotFound, []any{"no such service"}, 404, `{"status":60,"message":"no such service"}`},
 		{dubbo.ServerExhausted, []any{"no thread"}, 503, `{"status":100,"message":"no thread"}`},
 		{dubbo.ServiceError, []any{}, 500, `{"status":70,"message":""}`},

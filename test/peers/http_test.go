@@ -25,7 +25,7 @@ func httpListener() string {
 	const shop = `{interface: org.example.peers.Shop, version: 1.0.0, group: blue, methods: [
   {name: place, path: /java/orders, http_methods: [POST], parameters: [{type: "org.example.peers.Shop$Order", body: true}]},
   {name: twice, path: /java/twice, parameters: [{type: "org.example.peers.Shop$Order", body: true}]},
-  {name: told, path: /java/told, parameters: [{type: int, field: a}, {type: long, field: b}, {type: short, field: c}, {type: byte, field: d}, {type: char, field: e}, {type: float, field: f}, {type: double, field: g}, {type: boolean, field: h}, {type: java.lang.String, field: i}, {type: java.util.Date, field: j}, {type: java.math.BigDecimal, field: k}, {type: "org.example.peers.Shop$Kind", field: l}, {type: "int[]", field: m}, {type: "java.util.List<java.lang.String>", field: n}, {type: "java.util.Map<java.lang.String, java.lang.Integer>", field: o}, {type: "byte[]", field: p}]},
+  {name: told, path: /java/told, parameters: [{type: int, field: a}, {type: long, field: b}, {type: short, field: c}, {type: byte, field: d}, {type: char, field: e}, {type: float, field: f}, {type: double, field: g}, {type: boolean, field: h}, {type: java.lang.String, field: i}, {type: java.util.Date, field: j}, {type: java.math.BigDecimal, field: k}, {type: "org.example.peers.Shop$Kind", field: l}, {type: "int[]", field: m}, {type: "java.util.List<java.lang.String>", field: "n"}, {type: "java.util.Map<java.lang.String, java.lang.Integer>", field: o}, {type: "byte[]", field: p}]},
   {name: boxes, path: /java/boxes, parameters: [{type: java.lang.Integer, query: a}, {type: java.lang.Long, query: b}, {type: java.lang.Boolean, query: c}, {type: java.lang.String, query: d}]},
   {name: any, path: /java/any, parameters: [{type: java.lang.Object, body: true}]},
   {name: nothing, path: /java/nothing},
@@ -52,7 +52,7 @@ func httpListener() string {
 func httpRequests(t *testing.T, p *e2e.Proxy) {
 	client := &http.Client{Timeout: limit}
 	const told = `{"a": -5, "b": 9007199254740993, "c": 300, "d": -1, "e": "ü", "f": 1.5, "g": 2.25, "h": true, "i": "x\u00e4\ud83d\ude00\"y", "j": "2026-11-27T10:00:00Z", "k": 12345678901234567890.123, "l": "USED", "m": [1, 2, 3], "n": ["a", "b"], "o": {"x": 1, "y": 2}, "p": "AQID"}`
-	const order = `{"id":41,"name":"ann","weight":1.5,"price":12.50,"when":"2026-11-27T10:00:00.123Z","kind":"NEW","items":[{"sku":"a","count":3},{"sku":"b","count":4}],"stock":{"a":1,"b":2},"gift":true}`
+	const order = `{"id":41,"name":"ann","weight":1.5,"price":12.50,"when":1795773600123,"kind":"NEW","items":[{"sku":"a","count":3},{"sku":"b","count":4}],"stock":{"a":1,"b":2},"gift":true}`
 	placed := strings.Replace(strings.TrimSuffix(order, "}")+`,"none":null}`, "41", "42", 1)
 	for _, c := range []struct {
 		send, body string
