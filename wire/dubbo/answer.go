@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -27,33 +28,47 @@ func AppendJSON(b []byte, s Serialization, body []byte, max int) (out []byte, th
 	if s != Hessian2 {
 		return b, false, fail(NotHessian)
 	}
-	// What an answer of common size needs has room here.
-	var (
-		classes [16]class
-		places  [64]place
-		fields  [16]int32
-	)
-	a := answer{hessian: hessian{b: body, fields: fields[:0]}, out: b, most: len(b) + max, work: max, classes: classes[:0], places: places[:0]}
-	kind, err := a.number()
-	if err == nil {
-		switch kind {
-		case answerValue, answerValue + answerKinds:
-			err = a.value()
-		case answerNull, answerNull + answerKinds:
-			a.out = append(a.out, "null"...)
-		case answerThrown, answerThrown + answerKinds:
-			thrown, err = true, a.thrown()
-		default:
-			err = fail(BadAnswer)
-		}
-	}
-	if err == nil && len(a.out) > a.most {
-		err = fail(AnswerTooLarge)
+	a := answers.Get().(*answer)
+	a.hessian.read(body)
+	a.out, a.most, a.work, a.depth, a.classes, a.places = b, len(b)+max, max, 0, a.classes[:0], a.places[:0]
+	thrown, err = a.whole()
+	out = a.out
+	a.b, a.out = nil, nil
+	if cap(a.places) <= maxPlaces {
+		answers.Put(a)
 	}
 	if err != nil {
 		return b, false, err
 	}
-	return a.out, thrown, nil
+	return out, thrown, nil
+}
+
+// answers are readers that have grown to what answers need.
+var answers = sync.Pool{New: func() any { return new(answer) }}
+
+// maxPlaces bounds of how many values it is kept where they stood, from one answer to the next.
+const maxPlaces = 4096
+
+// whole writes all of a body.
+func (a *answer) whole() (thrown bool, err error) {
+	kind, err := a.number()
+	if err != nil {
+		return false, err
+	}
+	switch kind {
+	case answerValue, answerValue + answerKinds:
+		err = a.value()
+	case answerNull, answerNull + answerKinds:
+		a.out = append(a.out, "null"...)
+	case answerThrown, answerThrown + answerKinds:
+		thrown, err = true, a.thrown()
+	default:
+		err = fail(BadAnswer)
+	}
+	if err == nil && len(a.out) > a.most {
+		err = fail(AnswerTooLarge)
+	}
+	return thrown, err
 }
 
 // answer writes the values that it reads.

@@ -15,7 +15,7 @@ import (
 //
 // Of types whose JSON is known it is checked: numbers and their ranges (3.0 and 1e3 are integers, and a text that is a number is one, since JavaScript's numbers are no longs), booleans, characters, which are one of UTF-16's, texts,
 // lists, sets, arrays and maps and what is said to be in them. byte[] is a text in base64, char[] a text. java.util.Date is a text as RFC 3339 has it, or the milliseconds since 1970, to which it is cut; "2006-01-02 15:04:05", which is of no zone,
-// is passed on as it is, and read by the provider in its own, as from all callers of Dubbo's. java.math.BigDecimal and BigInteger are as they are written, of 1024 digits at most: for those the Invocation defines classes, and only behind its
+// is passed on as it is, and read by the provider in its own, as from all callers of Dubbo's. java.math.BigDecimal and BigInteger are as they are written, of 1024 digits at most, to which an integer's exponent adds 64: for those the Invocation defines classes, and only behind its
 // beginning they may be written.
 //
 // All else, java.lang.Object and classes, is written as what it is, and is for the provider to make an object or an enum of: null, booleans, texts, an int where 32 bits do, else a long, a double where there is a
@@ -160,8 +160,11 @@ func (t *Type) appendText(b, text []byte) ([]byte, error) {
 	return b, t.unlike("the text " + quote(text))
 }
 
-// maxDigits bounds what numbers of any length have.
-const maxDigits = 1024
+// Bounds of what numbers of any length have, and of that what an exponent adds to what is written.
+const (
+	maxDigits = 1024
+	maxZeros  = 64
+)
 
 // appendNumber writes a number for a type, if that is one of numbers.
 func (t *Type) appendNumber(b, token []byte) (out []byte, is bool, err error) {
@@ -206,7 +209,7 @@ func (t *Type) appendNumber(b, token []byte) (out []byte, is bool, err error) {
 // appendInteger writes a java.math.BigInteger: its sign, and its size in ints, the largest first.
 func (t *Type) appendInteger(b, token []byte) ([]byte, bool, error) {
 	d := parseDecimal(token)
-	digits, err := d.whole(nil, maxDigits)
+	digits, err := d.whole(nil, min(maxDigits, len(token)+maxZeros))
 	if err != nil {
 		return b, true, t.unlike(shown(token))
 	}
@@ -291,7 +294,8 @@ func within[T int | jsonText](err error, step T) error {
 	case int:
 		u.place = join("["+strconv.Itoa(step)+"]", u.place)
 	case jsonText:
-		u.place = join(cut(string(step.utf8(nil))), u.place)
+		name := quote(step.utf8(nil))
+		u.place = join(name[1:len(name)-1], u.place)
 	}
 	return u
 }
@@ -311,19 +315,19 @@ func join(step, place string) string {
 // maxQuoted bounds, in bytes, what is said of a text.
 const maxQuoted = 40
 
-func cut(text string) string {
+func cut(text []byte) string {
 	if len(text) <= maxQuoted {
-		return text
+		return string(text)
 	}
 	end := maxQuoted
-	for !utf8.RuneStart(text[end]) {
+	for end > maxQuoted-utf8.UTFMax && !utf8.RuneStart(text[end]) {
 		end--
 	}
-	return text[:end] + "..."
+	return string(text[:end]) + "..."
 }
 
 // quote is a text as errors have it.
-func quote(text []byte) string { return strconv.Quote(cut(string(text))) }
+func quote(text []byte) string { return strconv.Quote(cut(text)) }
 
 // shown is a number as errors have it.
-func shown(token []byte) string { return cut(string(token)) }
+func shown(token []byte) string { return cut(token) }

@@ -167,6 +167,7 @@ func TestArguments(t *testing.T) {
 		{"java.util.Map", "[]", errors.New("want an object, not a list")},
 		{"java.math.BigInteger", "1.5", errors.New("want an integer of at most 1024 digits, not 1.5")},
 		{"java.math.BigInteger", "1e1024", errors.New("want an integer of at most 1024 digits, not 1e1024")},
+		{"java.math.BigInteger", "1e68", errors.New("want an integer of at most 1024 digits, not 1e68")},
 		{"java.math.BigDecimal", "1e10000", errors.New("want a number of at most 1024 digits, not 1e10000")},
 		{"java.math.BigDecimal", "1e-10000", errors.New("want a number of at most 1024 digits, not 1e-10000")},
 		{"java.math.BigDecimal", "0." + strings.Repeat("1", 1023), errors.New("want a number of at most 1024 digits, not 0." + strings.Repeat("1", 38) + "...")},
@@ -188,12 +189,12 @@ func TestArguments(t *testing.T) {
 		b, err := AppendArgument([]byte("before"), typeOf(t, one.of), []byte(one.json))
 		if want, is := one.want.(error); is {
 			if err == nil || err.Error() != want.Error() && !(want.Error() == "deep" && strings.HasSuffix(err.Error(), "256 deep")) || string(b) != "before" {
-				t.Errorf("%s as %s: %v, %d bytes: want %v", cut(one.json), one.of, err, len(b), want)
+				t.Errorf("%s as %s: %v, %d bytes: want %v", cut([]byte(one.json)), one.of, err, len(b), want)
 			}
 			continue
 		}
 		if err != nil {
-			t.Errorf("%s as %s: %v", cut(one.json), one.of, err)
+			t.Errorf("%s as %s: %v", cut([]byte(one.json)), one.of, err)
 			continue
 		}
 		got := decoded(t, bytes.TrimPrefix(b, []byte("before")))
@@ -201,7 +202,7 @@ func TestArguments(t *testing.T) {
 			got = day
 		}
 		if !reflect.DeepEqual(got, one.want) {
-			t.Errorf("%s as %s: %.200v (%T): want %.200v", cut(one.json), one.of, got, got, one.want)
+			t.Errorf("%s as %s: %.200v (%T): want %.200v", cut([]byte(one.json)), one.of, got, got, one.want)
 		}
 	}
 }
@@ -353,7 +354,22 @@ func TestInvocation(t *testing.T) {
 	}
 
 	none := Invocation{Interface: "org.example.Shop", Method: "list"}
-	b = none.AppendEnd(none.AppendBegin(nil), nil)
+	b = none.AppendBegin(nil)
+	d = hessian2.NewDecoder(b)
+	for range 8 {
+		v, err := d.Decode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read = append(read[1:], v)
+	}
+	if names, is := read[7].([]string); !is || len(names) > 0 {
+		t.Errorf("no types are %v (%T)", read[7], read[7])
+	}
+	if given, is := read[8].([]hessian2.Object); !is || len(given) > 0 {
+		t.Errorf("no arguments are %v (%T)", read[8], read[8])
+	}
+	b = none.AppendEnd(b, nil)
 	if err := c.Read(Hessian2, b); err != nil || string(c.Version) != "0.0.0" {
 		t.Errorf("%q, %v", c.Version, err)
 	}
