@@ -29,18 +29,11 @@ func AppendJSON(b []byte, s Serialization, body []byte, max int) (out []byte, th
 		return b, false, fail(NotHessian)
 	}
 	a := answers.Get().(*answer)
-	a.hessian.read(body)
-	a.out, a.most, a.work, a.depth, a.classes, a.places = b, len(b)+max, max, 0, a.classes[:0], a.places[:0]
-	thrown, err = a.whole()
-	out = a.out
-	a.b, a.out = nil, nil
+	out, thrown, err = a.append(b, body, max)
 	if cap(a.places) <= maxPlaces {
 		answers.Put(a)
 	}
-	if err != nil {
-		return b, false, err
-	}
-	return out, thrown, nil
+	return out, thrown, err
 }
 
 // answers are readers that have grown to what answers need.
@@ -48,6 +41,19 @@ var answers = sync.Pool{New: func() any { return new(answer) }}
 
 // maxPlaces bounds of how many values it is kept where they stood, from one answer to the next.
 const maxPlaces = 4096
+
+// append is AppendJSON for a reader that has been used before.
+func (a *answer) append(b, body []byte, max int) (out []byte, thrown bool, err error) {
+	a.hessian.read(body)
+	a.out, a.most, a.work, a.depth, a.classes, a.places = b, len(b)+max, max, 0, a.classes[:0], a.places[:0]
+	thrown, err = a.whole()
+	out = a.out
+	a.b, a.out = nil, nil
+	if err != nil {
+		return b, false, err
+	}
+	return out, thrown, nil
+}
 
 // whole writes all of a body.
 func (a *answer) whole() (thrown bool, err error) {
