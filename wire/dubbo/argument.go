@@ -2,7 +2,6 @@ package dubbo
 
 import (
 	"encoding/base64"
-	"errors"
 	"math"
 	"math/big"
 	"strconv"
@@ -15,7 +14,7 @@ import (
 //
 // Of types whose JSON is known it is checked: numbers and their ranges (3.0 and 1e3 are integers, and a text that is a number is one, since JavaScript's numbers are no longs), booleans, characters, which are one of UTF-16's, texts,
 // lists, sets, arrays and maps and what is said to be in them. byte[] is a text in base64, char[] a text. java.util.Date is a text as RFC 3339 has it, or the milliseconds since 1970, to which it is cut; "2006-01-02 15:04:05", which is of no zone,
-// is passed on as it is, and read by the provider in its own, as from all callers of Dubbo's. java.math.BigDecimal and BigInteger are as they are written, of 1024 digits at most: for those the Invocation defines classes, and only behind its
+// is passed on as it is, and read by the provider in its own, as from all callers of Dubbo's. java.math.BigDecimal and BigInteger are as they are written, of 1024 digits at most, to which an integer's exponent adds 64: for those the Invocation defines classes, and only behind its
 // beginning they may be written.
 //
 // All else, java.lang.Object and classes, is written as what it is, and is for the provider to make an object or an enum of: null, booleans, texts, an int where 32 bits do, else a long, a double where there is a
@@ -121,7 +120,7 @@ func (r *jsonReader) declared(t *Type, c byte) error {
 	}
 	out, is, err := t.appendNumber(r.out, token)
 	if !is {
-		return t.unlike("the number " + shown(token))
+		return t.unlike("the number " + cut(token))
 	}
 	r.out = out
 	return err
@@ -160,8 +159,11 @@ func (t *Type) appendText(b, text []byte) ([]byte, error) {
 	return b, t.unlike("the text " + quote(text))
 }
 
-// maxDigits bounds what numbers of any length have.
-const maxDigits = 1024
+// Bounds of what numbers of any length have, and of that what an exponent adds to what is written.
+const (
+	maxDigits = 1024
+	maxZeros  = 64
+)
 
 // appendNumber writes a number for a type, if that is one of numbers.
 func (t *Type) appendNumber(b, token []byte) (out []byte, is bool, err error) {
@@ -177,13 +179,13 @@ func (t *Type) appendNumber(b, token []byte) (out []byte, is bool, err error) {
 	case ofFloat, ofDouble:
 		f, err := strconv.ParseFloat(string(token), 64)
 		if err != nil || t.kind == ofFloat && math.IsInf(float64(float32(f)), 0) {
-			return b, true, t.unlike(shown(token))
+			return b, true, t.unlike(cut(token))
 		}
 		return appendDouble(b, f), true, nil
 	case ofDecimal:
 		d := parseDecimal(token)
 		if scale := d.digits - d.before; len(token) > maxDigits || scale > maxExponent || scale < -maxExponent {
-			return b, true, t.unlike(shown(token))
+			return b, true, t.unlike(cut(token))
 		}
 		return appendASCII(append(b, objectDecimal), token), true, nil
 	case ofInteger:
@@ -194,7 +196,7 @@ func (t *Type) appendNumber(b, token []byte) (out []byte, is bool, err error) {
 	n, err := integer(token)
 	switch {
 	case err != nil || n < low || n > high:
-		return b, true, t.unlike(shown(token))
+		return b, true, t.unlike(cut(token))
 	case t.kind == ofLong:
 		return appendLong(b, n), true, nil
 	case t.kind == ofDate:
@@ -206,9 +208,9 @@ func (t *Type) appendNumber(b, token []byte) (out []byte, is bool, err error) {
 // appendInteger writes a java.math.BigInteger: its sign, and its size in ints, the largest first.
 func (t *Type) appendInteger(b, token []byte) ([]byte, bool, error) {
 	d := parseDecimal(token)
-	digits, err := d.whole(nil, maxDigits)
+	digits, err := d.whole(nil, min(maxDigits, len(token)+maxZeros))
 	if err != nil {
-		return b, true, t.unlike(shown(token))
+		return b, true, t.unlike(cut(token))
 	}
 	if len(digits) == 0 {
 		return appendTyped(append(b, objectInteger, 0x90), "[int", 0), true, nil
@@ -225,105 +227,3 @@ func (t *Type) appendInteger(b, token []byte) ([]byte, bool, error) {
 	}
 	return b, true, nil
 }
-
-// unlike is that something else is wanted.
-func (t *Type) unlike(what string) error { return because("want " + t.wanted() + ", not " + what) }
-
-// wanted is what JSON has to be, in words.
-func (t *Type) wanted() string {
-	switch t.kind {
-	case ofBoolean:
-		return "a boolean"
-	case ofByte:
-		return "a byte (-128 to 127)"
-	case ofShort:
-		return "a short (-32768 to 32767)"
-	case ofInt:
-		return "an int"
-	case ofLong:
-		return "a long"
-	case ofFloat:
-		return "a float"
-	case ofDouble:
-		return "a double"
-	case ofChar:
-		return "a text of one character"
-	case ofDecimal:
-		return "a number of at most 1024 digits"
-	case ofInteger:
-		return "an integer of at most 1024 digits"
-	case ofDate:
-		return "a date as 2006-01-02T15:04:05Z, or milliseconds"
-	case ofBytes:
-		return "a text in base64"
-	case ofList:
-		return "a list"
-	case ofMap:
-		return "an object"
-	}
-	return "a text"
-}
-
-var (
-	errFraction = errors.New("a fraction")
-	errLarge    = errors.New("too large")
-)
-
-// unfit is why JSON is not what was wanted, and where that is.
-type unfit struct{ place, why string }
-
-func (u *unfit) Error() string {
-	if u.place == "" {
-		return u.why
-	}
-	return u.place + ": " + u.why
-}
-
-func because(why string) error { return &unfit{why: why} }
-
-// maxPlace bounds, in bytes, what is said of a place.
-const maxPlace = 256
-
-// within is an error in the item of a list, by its number, or in an object, by a name.
-func within[T int | jsonText](err error, step T) error {
-	u := err.(*unfit)
-	switch step := any(step).(type) {
-	case int:
-		u.place = join("["+strconv.Itoa(step)+"]", u.place)
-	case jsonText:
-		u.place = join(cut(string(step.utf8(nil))), u.place)
-	}
-	return u
-}
-
-func join(step, place string) string {
-	switch {
-	case place == "":
-		return step
-	case len(step)+len(place) > maxPlace:
-		return step + "..."
-	case place[0] == '[':
-		return step + place
-	}
-	return step + "." + place
-}
-
-// maxQuoted bounds, in bytes, what is said of a text.
-const maxQuoted = 40
-
-func cut(text string) string {
-	if len(text) <= maxQuoted {
-		return text
-	}
-	end := maxQuoted
-	for !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + "..."
-}
-
-// quote is a text as errors have it.
-func quote(text []byte) string { return strconv.Quote(cut(string(text))) }
-
-// shown is a number as errors have it.
-func shown(token []byte) string { return cut(string(token)) }

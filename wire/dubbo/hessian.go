@@ -286,7 +286,6 @@ func (h *hessian) textOf(t byte) (text []byte, is bool, err error) {
 
 // appendCharacters appends text in which surrogates stand as characters of their own, as UTF-8.
 func appendCharacters(to, b []byte) []byte {
-	unit := func(b []byte) rune { return rune(b[0]&0x0f)<<12 | rune(b[1]&0x3f)<<6 | rune(b[2]&0x3f) }
 	for i := 0; i < len(b); {
 		if b[i] != 0xed || b[i+1] < 0xa0 {
 			to = append(to, b[i])
