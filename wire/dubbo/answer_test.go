@@ -29,10 +29,8 @@ func TestAnswersByHand(t *testing.T) {
 		{"ints", "\x91W\x8f\xc7\xff\xd3\xff\xffI\x80\x00\x00\x00Z", "[-1,-1,-1,-2147483648]"},
 		{"longs", "\x91W\xdf\xf7\xff\x3f\xff\xffY\x80\x00\x00\x00L\x80\x00\x00\x00\x00\x00\x00\x00Z", "[-1,-1,262143,-2147483648,-9223372036854775808]"},
 		{"doubles", "\x91W\x5b\x5c\x5d\xff\x5e\x80\x00\x5f\x00\x00\x30\x39D\x80\x00\x00\x00\x00\x00\x00\x00Z", "[0,1,-1,-32768,12.345,-0]"},
-		{"dates", "\x91\x7aJ\xff\xff\xff\xff\xff\xff\xff\xffK\xff\xff\xff\xff", `["1969-12-31T23:59:59.999Z","1969-12-31T23:59:00.000Z"]`},
-		{"the first date", "\x91J\x80\x00\x00\x00\x00\x00\x00\x00", `"-292275055-05-16T16:47:04.192Z"`},
-		{"the year 0", "\x91J\xff\xff\xc7\x75\x90\xfb\xa0\x00", `"0000-01-01T00:00:00.000Z"`},
-		{"the year -1", "\x91J\xff\xff\xc7\x75\x90\xfb\x9f\xff", `"-000001-12-31T23:59:59.999Z"`},
+		{"dates", "\x91\x7aJ\xff\xff\xff\xff\xff\xff\xff\xffK\xff\xff\xff\xff", `[-1,-60000]`},
+		{"the first date", "\x91J\x80\x00\x00\x00\x00\x00\x00\x00", `-9223372036854775808`},
 		{"texts in pieces", "\x91R\x00\x02abS\x00\x01c", `"abc"`},
 		{"half of a pair ends a piece", "\x91R\x00\x01\xed\xa0\xbd\x01\xed\xb8\x80", `"` + "\ufffd\ufffd" + `"`},
 		{"a pair", "\x91\x04a\xed\xa0\xbd\xed\xb8\x80b", `"a😀b"`},
@@ -49,7 +47,7 @@ func TestAnswersByHand(t *testing.T) {
 		{"a list that does not end", "\x91W\x91", fail(BodyCut).Error()},
 		{"a type that has not been there", "\x91\x71\x90\x90", fail(BadReference).Error()},
 		{"a map of a type", "\x91M\x11java.util.TreeMap\x01a\x91Z", `{"a":1}`},
-		{"keys that are no texts", "\x91H\x91\x01aT\x01b\xe2\x01c\x5c\x01dJ\x00\x00\x00\x00\x00\x00\x00\x00\x01eZ", `{"1":"a","true":"b","2":"c","1":"d","1970-01-01T00:00:00.000Z":"e"}`},
+		{"keys that are no texts", "\x91H\x91\x01aT\x01b\xe2\x01c\x5c\x01dJ\x00\x00\x00\x00\x00\x00\x00\x00\x01eZ", `{"1":"a","true":"b","2":"c","1":"d","0":"e"}`},
 		{"a key that is null", "\x91HN\x91Z", fail(BadName).Error()},
 		{"a key that is a list", "\x91H\x78\x91Z", fail(BadName).Error()},
 		{"a key that is an enum", "\x91HC\x03a.E\x91\x04name`\x01A\x91Z", `{"A":1}`},
@@ -254,7 +252,7 @@ func random(r *rand.Rand, depth int) (written, want any) {
 		return s, s
 	case n == 7:
 		at := time.UnixMilli(r.Int64N(4e12)).UTC()
-		return at, at.Format("2006-01-02T15:04:05.000Z")
+		return at, float64(at.UnixMilli())
 	case n == 8:
 		m, want := map[any]any{}, map[string]any{}
 		for i := range r.IntN(4) {
