@@ -195,10 +195,12 @@ func (s *Server) read(call *wire.Call, stats *telemetry.Values, of wire.Serializ
 // route finds where a call goes, or says why it goes nowhere.
 func (s *Server) route(g *Generation, call *wire.Call, of wire.Serialization, read bool, wrong error) (*config.DubboRoute, *refusal) {
 	var found *config.DubboRoute
-	if !read {
-		found = Unread(s.services(g))
-	} else {
-		found, wrong = Match(s.services(g), call)
+	switch t := s.table(g); {
+	case t == nil:
+	case !read:
+		found = Unread(t.Services)
+	default:
+		found, wrong = Match(t.Services, call)
 	}
 	if found != nil {
 		return found, nil

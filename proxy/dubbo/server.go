@@ -79,16 +79,12 @@ func (s *Server) generation(l *Local) *Generation {
 	return l.Generation
 }
 
-// services are the routes that a call of this server meets; none if they have not arrived.
-func (s *Server) services(g *Generation) []config.DubboService {
-	t := s.config.Routes
-	if t == nil {
-		t = g.Routes[s.config.RouteName]
+// table is the routes that a call of this server meets; nil if they have not arrived.
+func (s *Server) table(g *Generation) *config.DubboRoutes {
+	if s.config.Routes != nil {
+		return s.config.Routes
 	}
-	if t == nil {
-		return nil
-	}
-	return t.Services
+	return g.Routes[s.config.RouteName]
 }
 
 // unread says once that calls of a serialization are not looked into.
