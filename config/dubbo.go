@@ -5,9 +5,23 @@ import "time"
 // Dubbo is a Dubbo proxy: every call is carried to a cluster by itself.
 type Dubbo struct {
 	StatPrefix string
-	Services   []DubboService // the first that a call is for, and that has a route for it, counts
-	Filters    []DubboFilter  // what a call has to pass before that, in order
-	AccessLogs []AccessLog
+	// Routes is inline; else RouteName, which may be empty, names one of the snapshot's.
+	Routes    *DubboRoutes
+	RouteName string
+	// RouteFile is watched for the routes of RouteName, if set.
+	RouteFile *WatchedFile
+	// RouteStream is where they come from instead, if set.
+	RouteStream *Subscription
+	Filters     []DubboFilter // what a call has to pass before it is routed, in order
+	AccessLogs  []AccessLog
+}
+
+// DubboRoutes is a table of routes. Without services it has none for any call.
+type DubboRoutes struct {
+	Name     string
+	Services []DubboService // the first that a call is for, and that has a route for it, counts
+	// Raw is the resource as it was accepted, in protobuf's wire format, to be shown.
+	Raw []byte
 }
 
 // DubboFilter is one of two.

@@ -16,6 +16,8 @@ type Snapshot struct {
 	Clusters  []*Cluster
 	// Routes holds the route configurations that listeners name, by name. One that has not arrived is absent.
 	Routes map[string]*RouteConfiguration
+	// DubboRoutes holds those of Dubbo, as Routes does.
+	DubboRoutes map[string]*DubboRoutes
 	// Scopes are those that connection managers choose tables by, by where they come from, in the order of their names.
 	Scopes map[ScopeSource][]*Scope
 	// Endpoints holds the endpoints of clusters of type EDS by their service name. One that has not arrived is absent.
@@ -33,7 +35,7 @@ type Snapshot struct {
 // OnlyEndpoints are the service names under which a snapshot has other endpoints than the one before it, if nothing else is another and
 // that can be told without looking at all. It may be that there is none.
 func (s *Snapshot) OnlyEndpoints(before *Snapshot) (names []string, ok bool) {
-	if !sameList(s.Listeners, before.Listeners) || !sameList(s.Clusters, before.Clusters) || !sameMap(s.Routes, before.Routes) || !sameMap(s.Scopes, before.Scopes) || !sameMap(s.Secrets, before.Secrets) ||
+	if !sameList(s.Listeners, before.Listeners) || !sameList(s.Clusters, before.Clusters) || !sameMap(s.Routes, before.Routes) || !sameMap(s.DubboRoutes, before.DubboRoutes) || !sameMap(s.Scopes, before.Scopes) || !sameMap(s.Secrets, before.Secrets) ||
 		!sameMap(s.Extensions, before.Extensions) || !sameMap(s.Runtime, before.Runtime) || !sameMap(s.Answered, before.Answered) {
 		return nil, false
 	}

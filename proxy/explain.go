@@ -178,7 +178,7 @@ func (p *Proxy) follow(a *admin.Answer, chain *listener.Chain, q *admin.Question
 		}
 	case chain.Dubbo != nil:
 		a.NetworkFilters = append(a.NetworkFilters, "envoy.filters.network.dubbo_proxy")
-		a.Notes = append(a.Notes, "the chain carries calls of Dubbo, each by its own route")
+		a.Notes = append(a.Notes, chain.Dubbo.Explain(p.calls))
 	default:
 		a.Ends = chain.Answer.Words()
 	}

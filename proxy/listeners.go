@@ -199,7 +199,7 @@ func (p *Proxy) pin(to *change) {
 				c.HTTP.EndsWith(p.generation)
 			}
 			if c.Dubbo != nil && (after == nil || after.Dubbo == nil) {
-				c.Dubbo.EndsWith(p.generation.Clusters)
+				c.Dubbo.EndsWith(p.calls)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/filters"
+	"github.com/weftmesh/weft/proxy/dubbo"
 	"github.com/weftmesh/weft/proxy/l7"
 	"github.com/weftmesh/weft/proxy/listener"
 	"github.com/weftmesh/weft/proxy/loop"
@@ -70,6 +71,7 @@ type Proxy struct {
 	tables     map[string]*l7.Table
 	own        map[*config.RouteConfiguration]*l7.Table // that scopes have themselves
 	generation *l7.Generation
+	calls      *dubbo.Generation // the same, for Dubbo
 	listeners  map[string]*listener.Listener
 	closed     bool
 }
@@ -81,7 +83,7 @@ func New(o Options) (*Proxy, error) {
 	if want := o.Concurrency + 1; runtime.GOMAXPROCS(0) < want {
 		runtime.GOMAXPROCS(want)
 	}
-	p := &Proxy{options: o, listeners: map[string]*listener.Listener{}, tables: map[string]*l7.Table{}, generation: &l7.Generation{}, current: &config.Snapshot{},
+	p := &Proxy{options: o, listeners: map[string]*listener.Listener{}, tables: map[string]*l7.Table{}, generation: &l7.Generation{}, calls: &dubbo.Generation{}, current: &config.Snapshot{},
 		owners: newOwners(o.Stats), secrets: tls.NewStore(tls.NewGate(o.Concurrency))}
 	if by, err := tls.Batching(); err != nil && o.Log != nil {
 		o.Log.Warn("private-key operations are not done by all that this processor has", "by", by, "reason", err)
@@ -179,7 +181,7 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 	if s.OnlyAnswered(p.current) && p.live.Load() {
 		generation := *p.generation
 		generation.Answered = s.Answered
-		p.serve(&generation)
+		p.serve(&generation, p.calls)
 		p.current = s
 		return nil
 	}
@@ -216,7 +218,7 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 	generation := &l7.Generation{Routes: tables, Clusters: clusters, Answered: s.Answered}
 	p.link(generation, s, change, own)
 	p.pin(change)
-	p.serve(generation)
+	p.serve(generation, &dubbo.Generation{Routes: s.DubboRoutes, Clusters: clusters})
 	for name, old := range p.tables {
 		if tables[name] != old {
 			old.Release(p.options.Stats)
@@ -234,13 +236,13 @@ func (p *Proxy) Update(s *config.Snapshot) error {
 }
 
 // serve has new requests and connections meet a generation, and those that wait for something in it.
-func (p *Proxy) serve(g *l7.Generation) {
-	p.generation = g
+func (p *Proxy) serve(g *l7.Generation, calls *dubbo.Generation) {
+	p.generation, p.calls = g, calls
 	p.onLoops(func(i int) {
 		l := p.locals[i]
 		l.HTTP.Generation = g
 		l.TCP.Clusters, l.TCP.Known = g.Clusters, g.Answered
-		l.Dubbo.Clusters = g.Clusters
+		l.Dubbo.Generation = calls
 		l.HTTP.Demands.Answer(g.Answered)
 		l.TCP.Demands.Answer(g.Answered)
 	})

@@ -78,7 +78,7 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 			next.Scopes[config.ScopeSource{File: o.WatchedFile}], _ = o.subscribers[0].state.Resource.([]*config.Scope)
 		}
 	}
-	next.Routes, next.Endpoints = f.snapshot.Routes, f.snapshot.Endpoints // for who asks what is still named
+	next.Routes, next.DubboRoutes, next.Endpoints = f.snapshot.Routes, f.snapshot.DubboRoutes, f.snapshot.Endpoints // for who asks what is still named
 	p.leaving = f.keepNamed(next)
 	for _, l := range p.leaving {
 		next.Clusters = append(next.Clusters, l.cluster)
@@ -93,7 +93,7 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 	f.holdBack(p, next)
 	p.changed = !slices.Equal(next.Listeners, f.snapshot.Listeners) || !slices.Equal(next.Clusters, f.snapshot.Clusters)
 
-	next.Routes = map[string]*config.RouteConfiguration{}
+	next.Routes, next.DubboRoutes = map[string]*config.RouteConfiguration{}, map[string]*config.DubboRoutes{}
 	endpoints := map[string]*config.Assignment{}
 	next.Secrets = maps.Clone(f.static.Secrets)
 	if next.Secrets == nil {
@@ -105,38 +105,28 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 	for _, c := range next.Clusters {
 		f.known[c.Name] = true
 	}
+	in := func(name string, value any) {
+		if a, ok := value.(*config.Assignment); ok {
+			endpoints[name] = a
+		} else {
+			put(next, name, value)
+		}
+	}
 	for _, file := range p.files {
 		if file.kind == Scopes {
 			continue
 		}
 		p.read(f, file)
 		for _, s := range file.subscribers {
-			switch r := s.state.Resource.(type) {
-			case *config.RouteConfiguration:
-				next.Routes[s.state.Name] = r
-			case *config.Assignment:
-				endpoints[s.state.Name] = r
-			case *config.Secret:
-				next.Secrets[s.state.Name] = r
-			case *config.Extension:
-				next.Extensions[s.state.Name] = r
-			case *config.RuntimeValues:
-				next.Runtime[s.state.Name] = r
-			}
+			in(s.state.Name, s.state.Resource)
 		}
 	}
 	p.known, f.known = f.known, before
 	for _, s := range p.asked {
-		if old := f.snapshot.Routes[s.held.name]; p.back[s.held] {
-			if old != nil {
-				next.Routes[s.held.name] = old
-			}
-			continue
-		}
-		if r, ok := s.held.value.(*config.Assignment); ok {
-			endpoints[s.held.name] = r
+		if p.back[s.held] {
+			in(s.held.name, tableIn(f.snapshot, s.held.resourceKey))
 		} else {
-			s.held.put(next)
+			in(s.held.name, s.held.value)
 		}
 	}
 	if next.Endpoints = config.NewAssignments(endpoints); next.Endpoints.Equal(f.snapshot.Endpoints) {
@@ -147,7 +137,7 @@ func (f *Feed) arrange(top *file, members []Member) *proposal {
 	}
 	next.Scopes = sameScopes(next, f.snapshot)
 	next.Answered = f.answered(next, p.known)
-	p.changed = p.changed || !maps.Equal(next.Answered, f.snapshot.Answered) || !maps.EqualFunc(next.Scopes, f.snapshot.Scopes, slices.Equal) || len(p.fresh) > 0 || !maps.Equal(next.Routes, f.snapshot.Routes) || !next.Endpoints.Equal(f.snapshot.Endpoints) ||
+	p.changed = p.changed || !maps.Equal(next.Answered, f.snapshot.Answered) || !maps.EqualFunc(next.Scopes, f.snapshot.Scopes, slices.Equal) || len(p.fresh) > 0 || !maps.Equal(next.Routes, f.snapshot.Routes) || !maps.Equal(next.DubboRoutes, f.snapshot.DubboRoutes) || !next.Endpoints.Equal(f.snapshot.Endpoints) ||
 		!maps.Equal(next.Secrets, f.snapshot.Secrets) || !maps.Equal(next.Extensions, f.snapshot.Extensions) || !maps.Equal(next.Runtime, f.snapshot.Runtime)
 	return p
 }
@@ -328,7 +318,8 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []*subscri
 		}
 	}
 	var scoped []*subscription
-	scopes := func(h *config.HTTP, who owner) {
+	scopes := func(chain *config.FilterChain, who owner) {
+		h := chain.HTTP
 		c := h.Scoped
 		prefix := "http." + h.StatPrefix + ".scoped_rds." + c.Name + "."
 		tags := []telemetry.Tag{{Name: "http_conn_manager_prefix", Value: h.StatPrefix}, {Name: "scoped_rds_config", Value: c.Name}}
@@ -346,8 +337,7 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []*subscri
 			if one.RouteName == "" || one.OnDemand && c.RouteFile == nil && !f.demanded(c.RouteStream, one.RouteName) {
 				continue
 			}
-			prefix := "http." + h.StatPrefix + ".rds." + one.RouteName + "."
-			tags := []telemetry.Tag{{Name: "http_conn_manager_prefix", Value: h.StatPrefix}, {Name: "rds_route_config", Value: one.RouteName}}
+			prefix, tags := countedTable(chain, one.RouteName)
 			if c.RouteFile != nil {
 				add(Routes, one.RouteName, c.RouteFile, who, prefix, tags...)
 			} else if c.RouteStream != nil {
@@ -390,6 +380,14 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []*subscri
 			for s := range c.TLS.Secrets() {
 				secret(s, who)
 			}
+			if t, is := tableOf(c); is {
+				prefix, tags := countedTable(c, t.name)
+				if t.file != nil {
+					add(t.kind, t.name, t.file, who, prefix, tags...)
+				} else {
+					ask(t.kind, t.name, t.stream, who, prefix, tags...)
+				}
+			}
 			h := c.HTTP
 			if h == nil {
 				continue
@@ -406,17 +404,7 @@ func (f *Feed) plan(next *config.Snapshot) ([]*file, []*subscription, []*subscri
 				}
 			}
 			if h.Scoped != nil {
-				scopes(h, who)
-			}
-			if h.RouteName == "" {
-				continue
-			}
-			prefix := "http." + h.StatPrefix + ".rds." + h.RouteName + "."
-			tags := []telemetry.Tag{{Name: "http_conn_manager_prefix", Value: h.StatPrefix}, {Name: "rds_route_config", Value: h.RouteName}}
-			if h.RouteFile != nil {
-				add(Routes, h.RouteName, h.RouteFile, who, prefix, tags...)
-			} else if h.RouteStream != nil {
-				ask(Routes, h.RouteName, h.RouteStream, who, prefix, tags...)
+				scopes(c, who)
 			}
 		}
 	}
@@ -481,7 +469,7 @@ func (f *Feed) settle(p *proposal, refused error) {
 		for _, s := range p.fresh {
 			s.acquire(f.stats)
 			s.count(updateAttempt)
-			if s.count(updateSuccess); s.state.Kind == Routes {
+			if s.count(updateSuccess); s.state.Kind.routes() {
 				s.count(reloadOrNoRebuild)
 			}
 			outcomes = append(outcomes, Outcome{Kind: s.state.Kind, Name: s.state.Name, File: s.state.File, Version: s.state.Version, Changed: true})
@@ -559,63 +547,16 @@ func namedBy(s *config.Snapshot) func(string) bool {
 	for _, l := range s.Listeners {
 		namedIn(l, add)
 		for c := range l.AllChains() {
-			if c.HTTP != nil && c.HTTP.Routes == nil {
-				routed(s.Routes[c.HTTP.RouteName], add)
+			if t, is := tableOf(c); is {
+				routed(tableIn(s, t.resourceKey), add)
 			}
 			if c.HTTP != nil && c.HTTP.Scoped != nil {
 				for _, one := range c.HTTP.Scoped.From(s.Scopes) {
 					routed(one.Routes, add)
-					routed(s.Routes[one.RouteName], add)
+					routed(tableIn(s, resourceKey{Routes, one.RouteName}), add)
 				}
 			}
 		}
 	}
 	return func(name string) bool { return any || names[name] }
-}
-
-// namedIn calls add for each cluster that a listener itself names; whatever says that it may be any.
-func namedIn(l *config.Listener, add func(name string, whatever bool)) {
-	for c := range l.AllChains() {
-		if c.TCP != nil {
-			for _, w := range c.TCP.Clusters {
-				add(w.Name, w.Header != "" || c.TCP.ByServerName)
-			}
-		}
-		if c.Dubbo != nil {
-			for i := range c.Dubbo.Services {
-				for _, r := range c.Dubbo.Services[i].Routes {
-					for _, w := range r.Clusters {
-						add(w.Name, false)
-					}
-				}
-			}
-		}
-		if c.HTTP != nil {
-			routed(c.HTTP.Routes, add)
-		}
-	}
-}
-
-// routed is namedIn for a table of routes; nil has none.
-func routed(table *config.RouteConfiguration, add func(name string, whatever bool)) {
-	if table == nil {
-		return
-	}
-	for _, v := range table.VirtualHosts {
-		for _, r := range v.Routes {
-			if r.Forward == nil {
-				continue
-			}
-			for _, w := range r.Forward.Clusters {
-				add(w.Name, w.Header != "")
-			}
-			mirrored(r.Forward.Mirrors, add)
-		}
-	}
-}
-
-func mirrored(to []config.Mirror, add func(name string, whatever bool)) {
-	for _, m := range to {
-		add(m.Cluster, m.ClusterHeader != "")
-	}
 }

@@ -66,7 +66,7 @@ func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 		if !ok {
 			p.due = sooner(p.due, until)
 		}
-		return ok && (!p.back[h] || f.snapshot.Routes[name] != nil)
+		return ok && (!p.back[h] || tableIn(f.snapshot, h.resourceKey) != nil)
 	}
 	secrets := func(t *config.TLS) (warm bool) {
 		warm = true
@@ -113,12 +113,11 @@ func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 	}
 	p.back = map[*held]bool{}
 	for _, s := range p.asked {
-		r, ok := s.held.value.(*config.RouteConfiguration)
-		if !ok || f.snapshot.Routes[s.held.name] == r {
+		if s.held.value == nil || tableIn(f.snapshot, s.held.resourceKey) == s.held.value {
 			continue
 		}
 		waits = false
-		if routed(r, look); waits {
+		if routed(s.held.value, look); waits {
 			p.back[s.held] = true
 		}
 	}
@@ -141,10 +140,13 @@ func (f *Feed) holdBack(p *proposal, next *config.Snapshot) {
 		warm := !waits
 		for c := range l.AllChains() {
 			warm = secrets(c.TLS) && warm
+			if t, is := tableOf(c); is {
+				warm = need(t.kind, t.name, t.stream) && warm
+			}
 			if c.HTTP == nil {
 				continue
 			}
-			warm = need(Routes, c.HTTP.RouteName, c.HTTP.RouteStream) && f.scopesWarm(c.HTTP.Scoped, cold) && warm
+			warm = f.scopesWarm(c.HTTP.Scoped, cold) && warm
 			for _, f := range c.HTTP.Filters {
 				if f.Discovery != nil && !f.Discovery.NoWait {
 					warm = need(Extensions, f.Name, f.Discovery.Stream) && warm
@@ -263,11 +265,13 @@ func (f *Feed) reject(who owner, faults Faults) {
 // replace serves other versions of resources that are in use, and touches nothing else.
 func (f *Feed) replace(serve func(*config.Snapshot) error) {
 	next := *f.snapshot
-	copied := [4]bool{}
+	copied := [5]bool{}
 	for _, h := range f.renewed {
 		switch h.kind {
 		case Routes:
 			clone(&next.Routes, &copied[0])
+		case DubboRoutes:
+			clone(&next.DubboRoutes, &copied[4])
 		case Secrets:
 			clone(&next.Secrets, &copied[1])
 		case Extensions:
@@ -373,8 +377,10 @@ func (f *Feed) ask() {
 			i := slices.IndexFunc(f.heads, func(h *head) bool { return h.kind == kind && h.link == l })
 			if i < 0 {
 				names := wanted[l][kind]
-				all := names[unnamed]
-				delete(names, unnamed)
+				all := kind == VirtualHosts && names[unnamed]
+				if all {
+					delete(names, unnamed)
+				}
 				l.stream.Want(kind.Message(), all, names)
 				continue
 			}

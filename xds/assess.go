@@ -145,27 +145,28 @@ var parts = map[string][]struct{ list, resource string }{
 	"envoy.admin.v3.EcdsConfigDump":         {{"ecds_filters", "ecds_filter"}},
 	"envoy.admin.v3.ScopedRoutesConfigDump": {{"inline_scoped_route_configs", "scoped_route_configs"}, {"dynamic_scoped_route_configs", "scoped_route_configs"}},
 	// Of ?resource=, which lists elements by themselves.
-	"envoy.admin.v3.ClustersConfigDump.StaticCluster":                 {{"", "cluster"}},
-	"envoy.admin.v3.ClustersConfigDump.DynamicCluster":                {{"", "cluster"}},
-	"envoy.admin.v3.ListenersConfigDump.StaticListener":               {{"", "listener"}},
-	"envoy.admin.v3.ListenersConfigDump.DynamicListener":              {{"", "active_state.listener"}, {"", "warming_state.listener"}},
-	"envoy.admin.v3.RoutesConfigDump.StaticRouteConfig":               {{"", "route_config"}},
-	"envoy.admin.v3.RoutesConfigDump.DynamicRouteConfig":              {{"", "route_config"}},
-	"envoy.admin.v3.EndpointsConfigDump.StaticEndpointConfig":         {{"", "endpoint_config"}},
-	"envoy.admin.v3.EndpointsConfigDump.DynamicEndpointConfig":        {{"", "endpoint_config"}},
-	"envoy.admin.v3.SecretsConfigDump.StaticSecret":                   {{"", "secret"}},
-	"envoy.admin.v3.SecretsConfigDump.DynamicSecret":                  {{"", "secret"}},
-	"envoy.admin.v3.EcdsConfigDump.EcdsFilterConfig":                  {{"", "ecds_filter"}},
-	"envoy.admin.v3.ScopedRoutesConfigDump.InlineScopedRouteConfigs":  {{"", "scoped_route_configs"}},
-	"envoy.admin.v3.ScopedRoutesConfigDump.DynamicScopedRouteConfigs": {{"", "scoped_route_configs"}},
-	"envoy.extensions.transport_sockets.tls.v3.Secret":                {{"", ""}},
-	"envoy.config.listener.v3.Listener":                               {{"", ""}},
-	"envoy.config.cluster.v3.Cluster":                                 {{"", ""}},
-	"envoy.config.route.v3.RouteConfiguration":                        {{"", ""}},
-	"envoy.config.endpoint.v3.ClusterLoadAssignment":                  {{"", ""}},
-	"envoy.config.route.v3.ScopedRouteConfiguration":                  {{"", ""}},
-	"envoy.config.core.v3.TypedExtensionConfig":                       {{"", ""}},
-	"envoy.config.bootstrap.v3.Bootstrap":                             {{"", ""}},
+	"envoy.admin.v3.ClustersConfigDump.StaticCluster":                            {{"", "cluster"}},
+	"envoy.admin.v3.ClustersConfigDump.DynamicCluster":                           {{"", "cluster"}},
+	"envoy.admin.v3.ListenersConfigDump.StaticListener":                          {{"", "listener"}},
+	"envoy.admin.v3.ListenersConfigDump.DynamicListener":                         {{"", "active_state.listener"}, {"", "warming_state.listener"}},
+	"envoy.admin.v3.RoutesConfigDump.StaticRouteConfig":                          {{"", "route_config"}},
+	"envoy.admin.v3.RoutesConfigDump.DynamicRouteConfig":                         {{"", "route_config"}},
+	"envoy.admin.v3.EndpointsConfigDump.StaticEndpointConfig":                    {{"", "endpoint_config"}},
+	"envoy.admin.v3.EndpointsConfigDump.DynamicEndpointConfig":                   {{"", "endpoint_config"}},
+	"envoy.admin.v3.SecretsConfigDump.StaticSecret":                              {{"", "secret"}},
+	"envoy.admin.v3.SecretsConfigDump.DynamicSecret":                             {{"", "secret"}},
+	"envoy.admin.v3.EcdsConfigDump.EcdsFilterConfig":                             {{"", "ecds_filter"}},
+	"envoy.admin.v3.ScopedRoutesConfigDump.InlineScopedRouteConfigs":             {{"", "scoped_route_configs"}},
+	"envoy.admin.v3.ScopedRoutesConfigDump.DynamicScopedRouteConfigs":            {{"", "scoped_route_configs"}},
+	"envoy.extensions.transport_sockets.tls.v3.Secret":                           {{"", ""}},
+	"envoy.config.listener.v3.Listener":                                          {{"", ""}},
+	"envoy.config.cluster.v3.Cluster":                                            {{"", ""}},
+	"envoy.config.route.v3.RouteConfiguration":                                   {{"", ""}},
+	"envoy.extensions.filters.network.dubbo_proxy.v3.MultipleRouteConfiguration": {{"", ""}},
+	"envoy.config.endpoint.v3.ClusterLoadAssignment":                             {{"", ""}},
+	"envoy.config.route.v3.ScopedRouteConfiguration":                             {{"", ""}},
+	"envoy.config.core.v3.TypedExtensionConfig":                                  {{"", ""}},
+	"envoy.config.bootstrap.v3.Bootstrap":                                        {{"", ""}},
 }
 
 // collect finds all resources. Route tables and endpoints that are written in listeners and clusters are judged with those, if they are there.
@@ -379,7 +380,7 @@ func (a *assessor) bootstrap(n *node, one *Assessed) *config.Bootstrap {
 }
 
 // assessedKinds are the order of the summary.
-var assessedKinds = []string{"Bootstrap", "Listener", "RouteConfiguration", "ScopedRouteConfiguration", "Cluster", "ClusterLoadAssignment", "Secret", "TypedExtensionConfig"}
+var assessedKinds = []string{"Bootstrap", "Listener", "RouteConfiguration", "ScopedRouteConfiguration", "MultipleRouteConfiguration", "Cluster", "ClusterLoadAssignment", "Secret", "TypedExtensionConfig"}
 
 // sum counts, and puts what would be refused first.
 func (a *assessor) sum() {

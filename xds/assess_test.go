@@ -68,6 +68,7 @@ func liveWorld(t *testing.T) string {
 	}
 	const route = "envoy.config.route.v3.RouteConfiguration"
 	rds := write("rds.yaml", resources(route, `{name: dynamic, virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: eds}}]}]}`))
+	drds := write("drds.yaml", resources(DubboRoutes.Message(), `{name: calls, route_config: [{interface: "*", routes: [{match: {method: {name: {exact: greet}}}, route: {cluster: eds}}]}]}`))
 	sds := write("sds.yaml", resources("envoy.extensions.transport_sockets.tls.v3.Secret", `{name: named, tls_certificate: {certificate_chain: {inline_string: `+inline("a.pem")+`}, private_key: {inline_string: `+inline("a.key")+`}}}`))
 	eds := write("eds.yaml", resources("envoy.config.endpoint.v3.ClusterLoadAssignment", `{cluster_name: eds, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 1}}}}]}]}`))
 	cds := write("cds.yaml", resources("envoy.config.cluster.v3.Cluster",
@@ -86,6 +87,7 @@ func liveWorld(t *testing.T) string {
 	lds := write("lds.yaml", resources("envoy.config.listener.v3.Listener",
 		secure(manager("byname", "rds: {route_config_name: dynamic, config_source: {path_config_source: {path: "+rds+"}}}", ""), "tls_certificate_sds_secret_configs: [{name: named, sds_config: {path_config_source: {path: "+sds+"}}}]"),
 		plain(manager("scoped", `append_local_overload: true, scoped_routes: {name: s, scope_key_builder: {fragments: [{header_value_extractor: {name: x, element: {key: k, separator: ":"}}}]}, rds_config_source: {path_config_source: {path: `+rds+`}}, scoped_rds: {scoped_rds_config_source: {path_config_source: {path: `+srds+`}}}}`, "")),
+		`{name: calls, address: {socket_address: {address: 127.0.0.1, port_value: 0}}, filter_chains: [{filters: [{name: d, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.dubbo_proxy.v3.DubboProxy, stat_prefix: d, drds: {route_config_name: calls, config_source: {path_config_source: {path: `+drds+`}}}}}]}]}`,
 		structs("udpa.type.v1.TypedStruct"), structs("xds.type.v3.TypedStruct")))
 	return `
 node: {id: live, cluster: c}
@@ -135,6 +137,7 @@ func TestAssessLive(t *testing.T) {
 		{"Listener", "lua", "envoy.extensions.filters.http.lua.v3.Lua is not supported here"},
 		{"Listener", "scoped", "append_local_overload: not supported"},
 		{"RouteConfiguration", "dynamic", ""},
+		{"Listener", "calls", ""}, {"MultipleRouteConfiguration", "calls", ""},
 		{"Cluster", "up", ""}, {"Cluster", "eds", ""},
 		{"Cluster", "odd", "envoy.extensions.transport_sockets.tap.v3.Tap is not supported here"},
 		{"ClusterLoadAssignment", "eds", ""},

@@ -43,7 +43,11 @@ func (f *Feed) Dump(w io.Writer, boot *config.Bootstrap, query url.Values) error
 	if query.Has("include_eds") || query.Has("resource") {
 		parts = append(parts, d.endpoints())
 	}
-	parts = append(parts, d.listeners(), d.scopes(), d.routes(), d.secrets(), d.extensions())
+	parts = append(parts, d.listeners(), d.scopes(), d.routes(Routes))
+	if d.dubbo() {
+		parts = append(parts, d.routes(DubboRoutes))
+	}
+	parts = append(parts, d.secrets(), d.extensions())
 	for _, p := range parts {
 		redact(p.ProtoReflect())
 	}
@@ -85,8 +89,9 @@ func (e notThere) Error() string {
 // Status is the one that it is answered by.
 func (notThere) Status() int { return 404 }
 
-// elements are those of one field of a part, each by itself, as Envoy lists them.
+// elements are those of one field of the parts that have it, each by itself. (Envoy lists the first of those parts only: of routes of Dubbo and of HTTP, those of Dubbo.)
 func elements(parts []proto.Message, resource, text string) (out []proto.Message, err error) {
+	found := false
 	for _, p := range parts {
 		m := p.ProtoReflect()
 		f := m.Descriptor().Fields().ByName(protoreflect.Name(resource))
@@ -103,9 +108,12 @@ func elements(parts []proto.Message, resource, text string) (out []proto.Message
 			}
 			out = append(out, list.Get(i).Message().Interface())
 		}
-		return out, nil
+		found = true
 	}
-	return nil, notThere(resource)
+	if !found {
+		return nil, notThere(resource)
+	}
+	return out, nil
 }
 
 // masked are the parts that have all fields of a mask, without their others.
@@ -245,22 +253,35 @@ func (d *dumper) listeners() *adminv3.ListenersConfigDump {
 	return out
 }
 
-func (d *dumper) routes() *adminv3.RoutesConfigDump {
+// dubbo says that somebody serves Dubbo, whose tables of routes have a part of their own, as with Envoy.
+func (d *dumper) dubbo() bool {
+	for _, l := range d.snapshot.Listeners {
+		for c := range l.AllChains() {
+			if c.Dubbo != nil {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(d.states, func(s State) bool { return s.Kind == DubboRoutes })
+}
+
+// routes are the tables of one kind.
+func (d *dumper) routes(kind Kind) *adminv3.RoutesConfigDump {
 	out := &adminv3.RoutesConfigDump{}
 	for _, l := range d.snapshot.Listeners {
 		for c := range l.AllChains() {
-			if h := c.HTTP; h != nil && h.Routes != nil && d.pick(h.Routes.Name) {
-				out.StaticRouteConfigs = append(out.StaticRouteConfigs, &adminv3.RoutesConfigDump_StaticRouteConfig{RouteConfig: packed(Routes.Message(), h.Routes.Raw)})
+			if key, raw, is := ownTable(c); is && key.kind == kind && d.pick(key.name) {
+				out.StaticRouteConfigs = append(out.StaticRouteConfigs, &adminv3.RoutesConfigDump_StaticRouteConfig{RouteConfig: packed(kind.Message(), raw)})
 			}
 		}
 	}
 	for _, s := range d.states {
-		if s.Kind != Routes || !d.pick(s.Name) || s.pending() {
+		if s.Kind != kind || !d.pick(s.Name) || s.pending() {
 			continue
 		}
 		dynamic := &adminv3.RoutesConfigDump_DynamicRouteConfig{VersionInfo: s.Version, ErrorState: failure(s, s.Name), ClientStatus: resourceStatus(s)}
-		if r, ok := s.Resource.(*config.RouteConfiguration); ok {
-			dynamic.RouteConfig, dynamic.LastUpdated = packed(Routes.Message(), r.Raw), timestamppb.New(s.Updated)
+		if _, _, raw := identity(s.Resource); s.Resource != nil {
+			dynamic.RouteConfig, dynamic.LastUpdated = packed(kind.Message(), raw), timestamppb.New(s.Updated)
 		}
 		out.DynamicRouteConfigs = append(out.DynamicRouteConfigs, dynamic)
 	}

@@ -110,7 +110,7 @@ type State struct {
 	File    string    // empty: it comes from a control plane
 	Version string    // of the last good one
 	Updated time.Time // when that came
-	// Resource is the last good one: *config.RouteConfiguration, *config.Assignment, *config.Secret, *config.Extension
+	// Resource is the last good one: *config.RouteConfiguration, *config.DubboRoutes, *config.Assignment, *config.Secret, *config.Extension
 	// or *config.RuntimeValues. Of a file of scopes, a []*config.Scope.
 	Resource any
 	Members  []Member           // the last good listeners, clusters or scopes

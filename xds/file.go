@@ -30,22 +30,26 @@ const (
 	Runtimes     // layers of runtime values
 	Scopes       // of connection managers that choose among tables
 	VirtualHosts // that requests have missed
-	Names        // what names mean, for whoever answers the pod's questions; never from files
+	DubboRoutes
+	Names // what names mean, for whoever answers the pod's questions; never from files
 )
 
 // kinds are all of them, in the order in which what came together is taken: whoever is named before who names it.
-var kinds = [...]Kind{Runtimes, Clusters, Endpoints, Secrets, Extensions, Listeners, Scopes, Routes, VirtualHosts, Names}
+var kinds = [...]Kind{Runtimes, Clusters, Endpoints, Secrets, Extensions, Listeners, Scopes, Routes, DubboRoutes, VirtualHosts, Names}
 
 // Message is the full name of the protobuf message.
 func (k Kind) Message() string {
 	return [...]string{"envoy.config.route.v3.RouteConfiguration", "envoy.config.endpoint.v3.ClusterLoadAssignment",
 		"envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener", "envoy.extensions.transport_sockets.tls.v3.Secret",
 		"envoy.config.core.v3.TypedExtensionConfig", "envoy.service.runtime.v3.Runtime", "envoy.config.route.v3.ScopedRouteConfiguration", "envoy.config.route.v3.VirtualHost",
-		"istio.networking.nds.v1.NameTable"}[k]
+		"envoy.extensions.filters.network.dubbo_proxy.v3.MultipleRouteConfiguration", "istio.networking.nds.v1.NameTable"}[k]
 }
 
 // String is the message's own name.
 func (k Kind) String() string { return string(protoreflect.FullName(k.Message()).Name()) }
+
+// routes says that the resources are tables of routes.
+func (k Kind) routes() bool { return k == Routes || k == DubboRoutes }
 
 // content is what one reading of a file brought.
 type content struct {
@@ -59,7 +63,7 @@ type content struct {
 
 // resource is one resource of a file.
 type resource struct {
-	value any // *config.RouteConfiguration, *config.Assignment, *config.Cluster, *config.Listener, *config.Secret, *config.Extension, *config.RuntimeValues or *config.Scope; nil if it is faulty. Of a file of scopes, a []*config.Scope
+	value any // *config.RouteConfiguration, *config.DubboRoutes, *config.Assignment, *config.Cluster, *config.Listener, *config.Secret, *config.Extension, *config.RuntimeValues or *config.Scope; nil if it is faulty. Of a file of scopes, a []*config.Scope
 	wire  []byte
 }
 
@@ -179,6 +183,8 @@ func (c *content) resource(d *decode.Decoder, r *messageReader, t text, n *node,
 func identity(v any) (name string, hash config.Hash, raw []byte) {
 	switch v := v.(type) {
 	case *config.RouteConfiguration:
+		return v.Name, config.Hash{}, v.Raw
+	case *config.DubboRoutes:
 		return v.Name, config.Hash{}, v.Raw
 	case *config.Assignment:
 		return v.Name, config.Hash{}, v.Raw

@@ -82,17 +82,24 @@ type heldUser struct {
 
 // put has a resource be part of a snapshot that is being made.
 func (h *held) put(next *config.Snapshot) {
-	switch r := h.value.(type) {
+	put(next, h.name, h.value)
+}
+
+// put has a resource that goes by its name be part of a snapshot that is being made.
+func put(next *config.Snapshot, name string, value any) {
+	switch r := value.(type) {
 	case *config.RouteConfiguration:
-		next.Routes[h.name] = r
+		next.Routes[name] = r
+	case *config.DubboRoutes:
+		next.DubboRoutes[name] = r
 	case *config.Assignment:
-		next.Endpoints = next.Endpoints.With(h.name, r)
+		next.Endpoints = next.Endpoints.With(name, r)
 	case *config.Secret:
-		next.Secrets[h.name] = r
+		next.Secrets[name] = r
 	case *config.Extension:
-		next.Extensions[h.name] = r
+		next.Extensions[name] = r
 	case *config.RuntimeValues:
-		next.Runtime[h.name] = r
+		next.Runtime[name] = r
 	}
 }
 
@@ -241,7 +248,7 @@ func (f *Feed) link(s config.Stream, kind Kind) *link {
 	}
 	l := &link{Stream: s, message: message, held: map[resourceKey]*held{}}
 	of := s
-	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds.", "extension_config_discovery.", "runtime.", "scoped_route.", "virtual_host.", "names."}[kind] + "control_plane."
+	prefix := [...]string{"route.", "eds.", "cluster_manager.cds.", "listener_manager.lds.", "sds.", "extension_config_discovery.", "runtime.", "scoped_route.", "virtual_host.", "dubbo_route.", "names."}[kind] + "control_plane."
 	if s.Shared {
 		of, prefix = *f.boot.Dynamic.Shared, "control_plane."
 	}

@@ -373,7 +373,7 @@ func (f *Feed) takeNamed(v *judgement) {
 		if r, is := one.value.(*config.RouteConfiguration); is && h.value == nil && r.Hosts != nil && len(h.hosts) == 0 {
 			h.hosting = f.now()
 		}
-		if h.value == nil || h.kind == Routes && len(f.warming) > 0 {
+		if h.value == nil || h.kind.routes() && len(f.warming) > 0 {
 			f.stale = true
 		}
 		h.value, h.updated = one.value, f.now()
@@ -460,7 +460,7 @@ func (f *Feed) countVerdict(v *judgement) {
 				continue
 			}
 			s.count(updateSuccess)
-			if v.kind <= Endpoints && v.changed[name] == (v.kind == Routes) {
+			if (v.kind.routes() || v.kind == Endpoints) && v.changed[name] == v.kind.routes() {
 				s.count(reloadOrNoRebuild)
 			}
 		}

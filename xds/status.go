@@ -199,8 +199,8 @@ func (c *collector) static(s *config.Snapshot) {
 	for _, one := range s.Listeners {
 		add(Listeners, one.Name, one.Raw)
 		for chain := range one.AllChains() {
-			if h := chain.HTTP; h != nil && h.Routes != nil {
-				add(Routes, h.Routes.Name, h.Routes.Raw)
+			if key, raw, is := ownTable(chain); is {
+				add(key.kind, key.name, raw)
 			}
 			if h := chain.HTTP; h != nil && h.Scoped != nil {
 				for _, c := range h.Scoped.Inline {

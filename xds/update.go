@@ -44,7 +44,7 @@ func (f *Feed) load(file *file) {
 			if s.state.Version, s.state.Updated, s.state.Failure = c.version, now, nil; o.Changed {
 				s.state.Resource = r.value
 			}
-			if file.kind <= Endpoints && o.Changed == (file.kind == Routes) {
+			if (file.kind.routes() || file.kind == Endpoints) && o.Changed == file.kind.routes() {
 				s.count(reloadOrNoRebuild)
 			}
 		}
@@ -69,6 +69,11 @@ func take(next, current *config.Snapshot, name string, v any) bool {
 			return false
 		}
 		next.Routes = with(next.Routes, name, v)
+	case *config.DubboRoutes:
+		if old := current.DubboRoutes[name]; old != nil && equal(old, v) {
+			return false
+		}
+		next.DubboRoutes = with(next.DubboRoutes, name, v)
 	case *config.Assignment:
 		if old := current.Endpoints.Get(name); old != nil && equal(old, v) {
 			return false
@@ -113,6 +118,9 @@ const (
 // RouteStats is counted for each route configuration of each connection manager, below http.<stat_prefix>.rds.<name>.
 var RouteStats = &telemetry.Table{Kind: "http_rds", Metrics: updateMetrics("config_reload")}
 
+// DubboRouteStats is counted for each table of routes of each Dubbo proxy, below dubbo.<stat_prefix>.drds.<name>.
+var DubboRouteStats = &telemetry.Table{Kind: "dubbo_drds", Metrics: updateMetrics("config_reload")}
+
 // EndpointStats is counted for each cluster whose endpoints come from a file, below cluster.<name>.
 var EndpointStats = &telemetry.Table{Kind: "cluster", Metrics: updateMetrics("update_no_rebuild")}
 
@@ -144,7 +152,7 @@ var ScopeStats = &telemetry.Table{Kind: "http_scoped_rds", Metrics: append(updat
 
 // updateTables are the tables by kind.
 var updateTables = [...]*telemetry.Table{Routes: RouteStats, Endpoints: EndpointStats, Clusters: ClusterStats, Listeners: ListenerStats, Secrets: SecretStats,
-	Extensions: ExtensionStats, Runtimes: LayerStats, Scopes: ScopeStats}
+	Extensions: ExtensionStats, Runtimes: LayerStats, Scopes: ScopeStats, DubboRoutes: DubboRouteStats}
 
 func updateMetrics(last string) []telemetry.Metric {
 	return []telemetry.Metric{

@@ -273,6 +273,12 @@ func chainTo(c any) string {
 			case at(config, "scoped_routes") != nil:
 				to = "scoped routes " + textAt(config, "scoped_routes", "name")
 			}
+		case "DubboProxy":
+			if at(config, "drds") != nil {
+				to = strings.TrimSpace("Dubbo routes " + textAt(config, "drds", "route_config_name"))
+			} else {
+				to = "Dubbo routes " + strings.TrimSpace(textAt(config, "multiple_route_config", "name")+" (inline)")
+			}
 		case "TcpProxy":
 			to = clusterWords(config)
 		case "Echo", "Config":
@@ -315,111 +321,4 @@ func clusterWords(v any) string {
 		return "-"
 	}
 	return shortList(words, 4)
-}
-
-const routesText = `List route tables: each route of each virtual host, what it matches, and where it sends requests.
-
-With NAME, only tables with NAME in their name.
-
-Usage:
-  weftctl proxy routes [NAME] [flags]
-
-Examples:
-  weftctl proxy routes
-  weftctl proxy routes 9080
-  weftctl proxy routes 9080 -o json`
-
-func proxyRoutes(ctx context.Context, p *pages, o *proxyOptions, s streams) error {
-	d, err := p.dump(ctx, nil)
-	if err != nil {
-		return err
-	}
-	const part = "RoutesConfigDump"
-	list, err := o.picked(p, "route table", slices.Concat(resources(d, part, "static", "static_route_configs", "route_config"), resources(d, part, "active", "dynamic_route_configs", "route_config")))
-	if err != nil {
-		return err
-	}
-	if o.format != "table" {
-		return printed(s.out, o.format, valuesOf(list))
-	}
-	rows := [][]string{{"NAME", "VHOST", "DOMAINS", "MATCH", "TO"}}
-	for _, r := range list {
-		for _, v := range listAt(r.value, "virtual_hosts") {
-			domains := shortList(textsAt(v, "domains"), 2)
-			routes := listAt(v, "routes")
-			for _, route := range routes {
-				rows = append(rows, []string{r.name, textAt(v, "name"), domains, matchWords(at(route, "match")), routeTo(route)})
-			}
-			if len(routes) == 0 {
-				to := "no route"
-				if at(v, "matcher") != nil {
-					to = "a matcher tree (-o yaml shows it)"
-				}
-				rows = append(rows, []string{r.name, textAt(v, "name"), domains, "", to})
-			}
-		}
-		if len(listAt(r.value, "virtual_hosts")) == 0 {
-			rows = append(rows, []string{r.name, "", "", "", "no virtual host"})
-		}
-	}
-	return table(s.out, rows)
-}
-
-// matchWords are a rule in short: /a is a path, /a* what begins with it, and how many more conditions there are.
-func matchWords(m any) string {
-	words := "?"
-	switch {
-	case textAt(m, "path") != "":
-		words = textAt(m, "path")
-	case at(m, "prefix") != nil:
-		words = textAt(m, "prefix") + "*"
-	case textAt(m, "path_separated_prefix") != "":
-		words = textAt(m, "path_separated_prefix") + "/*"
-	case at(m, "safe_regex") != nil:
-		words = "~ " + textAt(m, "safe_regex", "regex")
-	case at(m, "connect_matcher") != nil:
-		words = "CONNECT"
-	case at(m, "path_match_policy") != nil:
-		config, _ := typed(at(m, "path_match_policy"))
-		words = textAt(config, "path_template")
-	}
-	var names []string
-	for _, h := range listAt(m, "headers") {
-		names = append(names, textAt(h, "name"))
-	}
-	for _, q := range listAt(m, "query_parameters") {
-		names = append(names, "?"+textAt(q, "name"))
-	}
-	if len(names) > 0 {
-		words += " if " + shortList(names, 3)
-	}
-	if at(m, "grpc") != nil {
-		words += " (gRPC)"
-	}
-	if f := at(m, "runtime_fraction", "default_value"); f != nil {
-		of := map[string]string{"": "100", "HUNDRED": "100", "TEN_THOUSAND": "10000", "MILLION": "1000000"}[textAt(f, "denominator")]
-		words += " in " + textAt(f, "numerator") + " of " + of
-	}
-	return words
-}
-
-func routeTo(r any) string {
-	switch {
-	case at(r, "redirect") != nil:
-		d := at(r, "redirect")
-		for _, f := range []string{"host_redirect", "path_redirect", "prefix_rewrite", "scheme_redirect"} {
-			if v := textAt(d, f); v != "" {
-				return "redirect to " + v
-			}
-		}
-		if textAt(d, "https_redirect") == "true" {
-			return "redirect to https"
-		}
-		return "redirect"
-	case at(r, "direct_response") != nil:
-		return "answer " + textAt(r, "direct_response", "status")
-	case at(r, "route") != nil:
-		return clusterWords(at(r, "route"))
-	}
-	return "-"
 }

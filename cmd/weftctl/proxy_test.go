@@ -56,6 +56,20 @@ resources:
     - {match: {path: /never}, redirect: {path_redirect: /old}}
     - {match: {safe_regex: {regex: "/t.a"}}, direct_response: {status: 418}}
 `))
+	a.Write("drds.yaml", []byte(`
+resources:
+- "@type": type.googleapis.com/envoy.extensions.filters.network.dubbo_proxy.v3.MultipleRouteConfiguration
+  name: greetings
+  route_config:
+  - name: greeter
+    interface: org.example.Greeter
+    version: 1.0.0
+    group: blue
+    routes:
+    - {match: {method: {name: {exact: greet}, params_match: {1: {exact_match: ann}}}, headers: [{name: canary, present_match: true}]}, route: {cluster: beta}}
+    - {match: {method: {name: {safe_regex: {regex: ".*"}}}}, route: {weighted_clusters: {clusters: [{name: beta, weight: 1}, {name: up, weight: 3}]}}}
+  - {interface: "*", routes: []}
+`))
 	return `
 node: {id: looked, cluster: c}
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}
@@ -68,6 +82,14 @@ static_resources:
     filter_chains:
     - name: plain
       filters: [{name: hcm, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: web, rds: {route_config_name: "9080", config_source: {path_config_source: {path: ` + filepath.Join(folder, "rds.yaml") + `}}}, http_filters: [` + router + `]}}]
+  - name: greeter
+    address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    filter_chains:
+    - filters: [{name: d, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.dubbo_proxy.v3.DubboProxy, stat_prefix: d, drds: {route_config_name: greetings, config_source: {path_config_source: {path: ` + filepath.Join(folder, "drds.yaml") + `}}}}}]
+  - name: greeter-inline
+    address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    filter_chains:
+    - filters: [{name: d, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.dubbo_proxy.v3.DubboProxy, stat_prefix: e, multiple_route_config: {name: own}}}]
   - name: database
     address: {socket_address: {address: 127.0.0.1, port_value: 0}}
     listener_filters: [{name: tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector}}]
@@ -142,8 +164,10 @@ func TestProxyCommands(t *testing.T) {
 				not  []string
 			}{
 				{[]string{"routes"}, []string{"NAME VHOST DOMAINS MATCH TO\n", "9080 reviews reviews, reviews:9080 +1 more /api* if x-user beta\n", "/* beta 25%, up 75%\n", "/never redirect to /old\n", "~ /t.a answer 418\n"}, nil},
+				{[]string{"routes", "greetings"}, []string{"greetings greeter org.example.Greeter version 1.0.0 group blue greet if #1, canary beta\n", "* beta 25%, up 75%\n", "greetings - * - no route\n"}, []string{"9080"}},
+				{[]string{"routes", "own"}, []string{"own - - - no interface\n"}, nil},
 				{[]string{"routes", "-o", "json"}, []string{`"virtual_hosts"`}, []string{"VHOST"}},
-				{[]string{"listeners"}, []string{"NAME ADDRESS CHAIN MATCH TO\n", "web PLACE plain everything routes 9080\n", "database PLACE #0 sni db.test; tls up 50%, beta 50%\n"}, []string{"127.0.0.1:0"}},
+				{[]string{"listeners"}, []string{"NAME ADDRESS CHAIN MATCH TO\n", "web PLACE plain everything routes 9080\n", "database PLACE #0 sni db.test; tls up 50%, beta 50%\n", "greeter PLACE #0 everything Dubbo routes greetings\n", "greeter-inline PLACE #0 everything Dubbo routes own (inline)\n"}, []string{"127.0.0.1:0"}},
 				{[]string{"listeners", "web"}, []string{"web "}, []string{"database"}},
 				{[]string{"clusters"}, []string{"NAME ENDPOINTS HEALTHY REQUESTS FAILED UNDER WAY\n", "beta 2 1 0 0 0\n", "up 1 1 0 0 0\n"}, nil},
 				{[]string{"clusters", "--endpoints", "bet"}, []string{"beta 127.0.0.1:8 0 eu/a 1 unhealthy by EDS 0 0 0\n", "beta 127.0.0.1:9 0 eu/a 1 healthy 0 0 0\n"}, []string{"127.0.0.1:7"}},
@@ -201,6 +225,7 @@ func TestProxyExplain(t *testing.T) {
 		{[]string{"--listener", "database", "--sni", "db.test"}, []string{"filter chain #0\n", "cluster up, weight 1 of 2\n"}},
 		{[]string{"--listener", "database"}, []string{"not #0: server name: want db.test, is none\n", "the end: no filter chain matches"}},
 		{[]string{"--listener", "web", "-o", "yaml", "http://reviews/"}, []string{"filter_chain: plain\n", "weight: 3\n"}},
+		{[]string{"--listener", "greeter"}, []string{`calls of Dubbo, each by its own route of "greetings"`}},
 		{[]string{"--address", "10.0.0.1:80"}, []string{"the end: no listener is at 10.0.0.1:80"}},
 	} {
 		code, out, err := control(append([]string{"proxy", "explain", "--admin", address}, c.args...)...)
@@ -215,7 +240,7 @@ func TestProxyExplain(t *testing.T) {
 	}
 	for _, c := range []struct{ args, want string }{
 		{"", "say --address IP:PORT, or --listener NAME"},
-		{"--listener nobody", `there is no listener "nobody": there are "database", "web"`},
+		{"--listener nobody", `there is no listener "nobody": there are "database", "greeter", "greeter-inline", "web"`},
 		{"--listener web ftp://x/", `want http://authority/path`},
 		{"--address nowhere", "want IP:PORT"},
 		{"--listener web -H x http://reviews/", `want "name: value"`},
@@ -286,7 +311,7 @@ func TestSecretsAreHidden(t *testing.T) {
 func TestAssessCommand(t *testing.T) {
 	good := envoy.Start(t, looked(t))
 	code, out, err := control("assess", good)
-	if code != exitDone || !strings.Contains(out, "resources would run\n") || !strings.Contains(asTold(out), "KIND RUN REFUSED HARMLESS FIELDS\nBootstrap 1 0 ") || !strings.Contains(asTold(out), "Listener 2 0 ") {
+	if code != exitDone || !strings.Contains(out, "resources would run\n") || !strings.Contains(asTold(out), "KIND RUN REFUSED HARMLESS FIELDS\nBootstrap 1 0 ") || !strings.Contains(asTold(out), "Listener 4 0 ") || !strings.Contains(asTold(out), "MultipleRouteConfiguration 1 0 ") {
 		t.Errorf("%d %q\n%s", code, err, out)
 	}
 	if code, out, err = control("assess", good, "--harmless", "--all"); code != exitDone || !strings.Contains(out, "harmless: node.extensions") && !strings.Contains(out, "harmless: node.") || !strings.Contains(out, `Cluster "up" (static_clusters) runs`) {

@@ -24,7 +24,7 @@ func (t *call) start(frame []byte) *refusal {
 	l := t.conn.local
 	if p := t.route.Retry; p != nil {
 		if l.kept+len(frame) > maxKept {
-			if c := t.conn.server.clusters(l)[t.to.Name]; c != nil {
+			if c := t.generation.Clusters[t.to.Name]; c != nil {
 				c.Local(l.Loop).Stats.Inc(upstream.ReplayAbandoned)
 			}
 		} else {
@@ -91,7 +91,7 @@ func (t *call) choose() *refusal {
 // pick chooses an endpoint of a cluster, another one than those of earlier attempts if there is one.
 func (t *call) pick(name string) (*upstream.Cluster, *upstream.Member) {
 	l := t.conn.local
-	c := t.conn.server.clusters(l)[name]
+	c := t.generation.Clusters[name]
 	if c == nil {
 		return nil, nil
 	}

@@ -135,13 +135,14 @@ func (c *conn) begin(h *wire.Head, frame []byte) {
 		c.refuse(h, log, *no)
 		return
 	}
-	found, nowhere := s.route(&l.reader, h.Serialization, read, wrong)
+	g := s.generation(l)
+	found, nowhere := s.route(g, &l.reader, h.Serialization, read, wrong)
 	if found == nil {
 		c.refuse(h, log, *nowhere)
 		return
 	}
 	t := l.call()
-	t.conn, t.stats, t.head, t.route, t.began, t.log = c, c.stats, *h, found, l.Loop.Nanotime(), log
+	t.conn, t.stats, t.head, t.generation, t.route, t.began, t.log = c, c.stats, *h, g, found, l.Loop.Nanotime(), log
 	t.to = route.Choose(found.Clusters, found.TotalWeight, l.Loop.Random())
 	lost := t.start(frame)
 	if lost == nil || t.member != nil {
@@ -149,7 +150,7 @@ func (c *conn) begin(h *wire.Head, frame []byte) {
 			c.stats.Inc(rqOneWay)
 		}
 		if len(found.Mirrors) > 0 {
-			c.mirror(found, h.TwoWay, frame)
+			c.mirror(g, found, h.TwoWay, frame)
 		}
 	}
 	switch {
@@ -192,12 +193,14 @@ func (s *Server) read(call *wire.Call, stats *telemetry.Values, of wire.Serializ
 }
 
 // route finds where a call goes, or says why it goes nowhere.
-func (s *Server) route(call *wire.Call, of wire.Serialization, read bool, wrong error) (*config.DubboRoute, *refusal) {
+func (s *Server) route(g *Generation, call *wire.Call, of wire.Serialization, read bool, wrong error) (*config.DubboRoute, *refusal) {
 	var found *config.DubboRoute
-	if !read {
-		found = Unread(s.config.Services)
-	} else {
-		found, wrong = Match(s.config.Services, call)
+	switch t := s.table(g); {
+	case t == nil:
+	case !read:
+		found = Unread(t.Services)
+	default:
+		found, wrong = Match(t.Services, call)
 	}
 	if found != nil {
 		return found, nil
@@ -351,24 +354,25 @@ func (c *conn) leave() {
 // call is one that waits for its answer.
 type call struct {
 	upstream.Call
-	conn    *conn
-	stats   *telemetry.Values // of the server that it began with
-	head    wire.Head         // of the request, as the client wrote it
-	route   *config.DubboRoute
-	to      *config.WeightedCluster // of the route
-	cluster *upstream.Cluster       // of the attempt: that, or one that takes its place
-	member  *upstream.Member
-	next    *call // in conn.calls
-	prev    *call
-	began   int64
-	log     *record
-	timer   loop.Timer        // the route's timeout
-	perTry  loop.Timer        // the attempt's
-	left    uint32            // attempts
-	retried bool              // this is not the first attempt
-	retries *upstream.Cluster // among whose retries it has a place; nil: among none
-	kept    []byte            // the frame, for the next attempt; empty: there will be none
-	tried   []*upstream.Endpoint
+	conn       *conn
+	stats      *telemetry.Values // of the server that it began with
+	head       wire.Head         // of the request, as the client wrote it
+	generation *Generation
+	route      *config.DubboRoute
+	to         *config.WeightedCluster // of the route
+	cluster    *upstream.Cluster       // of the attempt: that, or one that takes its place
+	member     *upstream.Member
+	next       *call // in conn.calls
+	prev       *call
+	began      int64
+	log        *record
+	timer      loop.Timer        // the route's timeout
+	perTry     loop.Timer        // the attempt's
+	left       uint32            // attempts
+	retried    bool              // this is not the first attempt
+	retries    *upstream.Cluster // among whose retries it has a place; nil: among none
+	kept       []byte            // the frame, for the next attempt; empty: there will be none
+	tried      []*upstream.Endpoint
 }
 
 // over takes the call out of its connection's books.

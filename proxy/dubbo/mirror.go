@@ -31,14 +31,14 @@ type mirror struct {
 }
 
 // mirror sends copies of a call to whom its route says. Nothing about them is waited for.
-func (c *conn) mirror(r *config.DubboRoute, answered bool, frame []byte) {
+func (c *conn) mirror(g *Generation, r *config.DubboRoute, answered bool, frame []byte) {
 	l := c.local
 	for i := range r.Mirrors {
 		to := &r.Mirrors[i]
 		if of, in := to.Share.Now(); l.Loop.Random()%in >= of {
 			continue
 		}
-		cluster := c.server.clusters(l)[to.Cluster]
+		cluster := g.Clusters[to.Cluster]
 		if cluster == nil {
 			continue // as with HTTP: a copy that has nowhere to go is none
 		}

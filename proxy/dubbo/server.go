@@ -27,9 +27,15 @@ type Server struct {
 	listener string
 	about    accesslog.About
 	nextConn *atomic.Uint64
-	next     atomic.Pointer[Server]            // whose chain has taken the place of its own; nil: none has
-	last     atomic.Pointer[upstream.Clusters] // its chain has gone, and these are what its calls meet; nil: those that are in force
-	said     sync.Map                          // serializations that are not read, and of which that was said
+	next     atomic.Pointer[Server]     // whose chain has taken the place of its own; nil: none has
+	last     atomic.Pointer[Generation] // its chain has gone, and this is what its calls meet; nil: whatever is in force
+	said     sync.Map                   // serializations that are not read, and of which that was said
+}
+
+// Generation is what a call keeps to its end: the routes that have come by themselves, by name, and the clusters of one configuration. It is not written to after it was made.
+type Generation struct {
+	Routes   map[string]*config.DubboRoutes
+	Clusters upstream.Clusters
 }
 
 // Origin is what servers are made with.
@@ -62,15 +68,23 @@ func NewServer(chain *config.FilterChain, l *config.Listener, o *Origin) *Server
 	return s
 }
 
-// EndsWith says that a server is gone and that none has taken its place: calls that still come on its connections meet these clusters.
-func (s *Server) EndsWith(clusters upstream.Clusters) { s.last.Store(&clusters) }
+// EndsWith says that a server is gone and that none has taken its place: calls that still come on its connections meet this generation.
+func (s *Server) EndsWith(g *Generation) { s.last.Store(g) }
 
-// clusters are those that a call meets which begins now.
-func (s *Server) clusters(l *Local) upstream.Clusters {
+// generation is what a call meets that begins now.
+func (s *Server) generation(l *Local) *Generation {
 	if last := s.last.Load(); last != nil {
-		return *last
+		return last
 	}
-	return l.Clusters
+	return l.Generation
+}
+
+// table is the routes that a call of this server meets; nil if they have not arrived.
+func (s *Server) table(g *Generation) *config.DubboRoutes {
+	if s.config.Routes != nil {
+		return s.config.Routes
+	}
+	return g.Routes[s.config.RouteName]
 }
 
 // unread says once that calls of a serialization are not looked into.
@@ -82,20 +96,20 @@ func (s *Server) unread(of wire.Serialization) {
 
 // Local is what Dubbo has of one loop.
 type Local struct {
-	Loop     *loop.Loop
-	Clusters upstream.Clusters
-	conns    *conn // all of them, through next and prev
-	spare    *call // through next
-	spares   int
-	reader   wire.Call
-	asks     caller
-	wish     upstream.Wish
-	scratch  []byte
-	kept     int     // bytes of frames that are kept to be sent again
-	mirrors  *mirror // idle, through next
-	idle     int
-	underWay int // copies of calls
-	mirrored int // bytes of their frames
+	Loop       *loop.Loop
+	Generation *Generation // set, on the loop, before the first connection
+	conns      *conn       // all of them, through next and prev
+	spare      *call       // through next
+	spares     int
+	reader     wire.Call
+	asks       caller
+	wish       upstream.Wish
+	scratch    []byte
+	kept       int     // bytes of frames that are kept to be sent again
+	mirrors    *mirror // idle, through next
+	idle       int
+	underWay   int // copies of calls
+	mirrored   int // bytes of their frames
 }
 
 // CloseAll ends the loop's connections at once.

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	dubbov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/dubbo_proxy/v3"
+
 	"github.com/weftmesh/weft/test/e2e"
 	"github.com/weftmesh/weft/wire/dubbo"
 )
@@ -13,6 +15,17 @@ import (
 var dubboTrials = []trial{
 	{paths: "DubboProxy.multiple_route_config MultipleRouteConfiguration.route_config RouteConfiguration.routes Route.route", site: dubboProxy, base: `multiple_route_config: {route_config: [{interface: "*", routes: [{match: {}, route: {cluster: up}}]}]}`, flip: "multiple_route_config: {}", up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
 	{paths: "DubboProxy.route_config", site: dubboProxy, base: `route_config: [{interface: "*", routes: [{match: {}, route: {cluster: up}}]}]`, flip: "", up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
+	{paths: "DubboProxy.drds Drds.config_source", site: func(p string) string {
+		return dubboProxy("drds: {route_config_name: calls, config_source: {" + file + p + ".yaml\"}}}")
+	}, base: "calls", flip: "none", files: map[string]string{"calls.yaml": dubboFile("calls", "up"), "none.yaml": dubboFile("calls", "")},
+		up: provider, probe: callsOnce, want: [2]string{"20 up ann", noDubboRoute}},
+	{paths: "MultipleRouteConfiguration.name", site: func(string) string {
+		return dubboProxy("drds: {route_config_name: calls, config_source: {" + file + "piece.yaml\"}}}")
+	}, base: "name: calls", flip: "name: other", resource: &dubbov3.MultipleRouteConfiguration{}, up: provider, probe: served, want: [2]string{"true", "false"}},
+	{paths: "Drds.route_config_name", site: func(p string) string {
+		return dubboProxy("drds: {" + p + ", config_source: {" + file + "calls.yaml\"}}}")
+	}, base: "route_config_name: calls", flip: "route_config_name: other",
+		files: map[string]string{"calls.yaml": dubboFile("calls", "up")}, up: provider, probe: served, want: [2]string{"true", "false"}},
 	{paths: "DubboProxy.stat_prefix", site: func(p string) string { return e2e.Bootstrap(dubboListener("stat_prefix: "+p), upCluster()) }, base: "a", flip: "b", up: provider, probe: func(w *world) string {
 		callsOnce(w)
 		return fmt.Sprint(w.stat("dubbo.a.request"), w.stat("dubbo.b.request"))
@@ -51,6 +64,15 @@ var dubboTrials = []trial{
 		callsOnce(w)
 		return w.one(nil, "@log")
 	}, want: [2]string{"/org.example.Greeter/greet", "greet"}},
+}
+
+// dubboFile is a file of a table of routes that leads to a cluster; empty: nowhere.
+func dubboFile(name, cluster string) string {
+	text := "resources:\n- \"@type\": type.googleapis.com/envoy.extensions.filters.network.dubbo_proxy.v3.MultipleRouteConfiguration\n  name: " + name
+	if cluster != "" {
+		text += "\n  route_config: [{interface: '*', routes: [{match: {}, route: {cluster: " + cluster + "}}]}]"
+	}
+	return text
 }
 
 func dubboRules(piece string) string {

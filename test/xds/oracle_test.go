@@ -15,6 +15,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	dubbov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/dubbo_proxy/v3"
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 
 	"github.com/weftmesh/weft/test/envoy"
@@ -91,6 +92,12 @@ func TestOracle(t *testing.T) {
 	http := func(more string) types.Resource {
 		return listener(`filter_chains: [{filters: [{name: h, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: h, ` + more + `,
 http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}}]}]`)
+	}
+	dubboTable := func(more string) types.Resource {
+		return parse("{name: r, route_config: ["+more+"]}", &dubbov3.MultipleRouteConfiguration{})
+	}
+	dubboChain := func(more string) types.Resource {
+		return listener(`filter_chains: [{filters: [{name: d, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.dubbo_proxy.v3.DubboProxy, stat_prefix: d, ` + more + `}}]}]`)
 	}
 	steps := []step{
 		same("Cluster", parse("{name: two, connect_timeout: 1s, lb_policy: RANDOM}", &clusterv3.Cluster{})),
@@ -182,6 +189,31 @@ http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.exten
 		same("TypedExtensionConfig", extension("aborts", `{"@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault}`)),
 		same("TypedExtensionConfig", extension("aborts", `{"@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault, delay: {percentage: {numerator: 100}}}`)),
 		same("TypedExtensionConfig", extension("aborts", abort(419))),
+		// routes of Dubbo
+		same("MultipleRouteConfiguration", calls("r", "nobody")),
+		same("MultipleRouteConfiguration", dubboTable(``)),
+		same("MultipleRouteConfiguration", dubboTable(`{interface: a, routes: []}`)),
+		{"MultipleRouteConfiguration", dubboTable(`{interface: "", routes: []}`), "an interface that no call is for"},
+		{"MultipleRouteConfiguration", dubboTable(`{interface: "a*b", routes: []}`), "a star where it stands for itself"},
+		same("MultipleRouteConfiguration", dubboTable(`{interface: "*a", routes: []}, {interface: "a*", routes: []}`)),
+		same("MultipleRouteConfiguration", dubboTable(`{interface: a, routes: [{match: {method: {name: {safe_regex: {regex: "("}}}}, route: {cluster: one}}]}`)),
+		same("MultipleRouteConfiguration", dubboTable(`{interface: a, routes: [{route: {cluster: one}}]}`)),
+		same("MultipleRouteConfiguration", dubboTable(`{interface: a, routes: [{match: {}}]}`)),
+		{"MultipleRouteConfiguration", dubboTable(`{interface: a, routes: [{match: {method: {name: {exact: m}}}, route: {cluster: ""}}]}`), "a cluster without a name"},
+		same("MultipleRouteConfiguration", dubboTable(`{interface: a, routes: [{match: {method: {name: {exact: m}}}, route: {weighted_clusters: {clusters: []}}}]}`)),
+		{"MultipleRouteConfiguration", dubboTable(`{interface: a, routes: [{match: {method: {name: {exact: m}}}, route: {weighted_clusters: {clusters: [{name: one, weight: 0}]}}}]}`), "weights of which there is none"},
+		{"MultipleRouteConfiguration", dubboTable(`{interface: a, routes: [{match: {method: {name: {exact: m}, params_match: {0: {range_match: {start: 3, end: 2}}}}}, route: {cluster: one}}]}`), "a range in which nothing is"},
+		same("MultipleRouteConfiguration", dubboTable(`{interface: a, routes: [{match: {headers: [{name: "", present_match: true}]}, route: {cluster: one}}]}`)),
+		same("MultipleRouteConfiguration", calls("r", "one")),
+		same("Listener", mode{source: "{api_config_source: {api_type: GRPC, " + service + "}, resource_api_version: V3}"}.calling("l", "r")),
+		same("Listener", mode{source: "{api_config_source: {api_type: DELTA_GRPC, " + service + "}, resource_api_version: V3}"}.calling("l", "r")),
+		same("Listener", mode{source: "{api_config_source: {api_type: REST, cluster_names: [plane], transport_api_version: V3, refresh_delay: 1s}, resource_api_version: V3}"}.calling("l", "r")),
+		same("Listener", dubboChain("drds: {config_source: SOURCE}, route_config: [{interface: a}]")),
+		same("Listener", dubboChain("drds: {route_config_name: r}")),
+		same("Listener", dubboChain("multiple_route_config: {}, route_config: [{interface: a}]")),
+		same("Listener", m.calling("l", "")),
+		same("Listener", m.calling("l", "r")),
+		same("Listener", m.listener("l", "r")),
 		// values of the runtime
 		same("Runtime", layer("a.b: 1, a.c: text")),
 		same("Runtime", layer("a: {b: {c: 1}}")),
@@ -194,9 +226,9 @@ http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.exten
 	play := func(run func(*Plane)) (out []string) {
 		plane := NewPlane(t, OverTCP)
 		state := map[string]types.Resource{"Cluster": parse("{name: two, connect_timeout: 1s}", &clusterv3.Cluster{}), "RouteConfiguration": table("r", "one"), "ClusterLoadAssignment": endpoints("one", 1), "Listener": m.listener("l", "r"),
-			"TypedExtensionConfig": extension("aborts", abort(418)), "Runtime": layer("a: 1")}
+			"TypedExtensionConfig": extension("aborts", abort(418)), "Runtime": layer("a: 1"), "MultipleRouteConfiguration": calls("r", "one")}
 		serve := func() {
-			all := []types.Resource{m.cluster("one"), m.aborting("x", "")} // with endpoints that come by name; of those that change, Envoy may never ask again
+			all := []types.Resource{m.cluster("one"), m.aborting("x", ""), m.calling("d", "r"), calls("", "one")} // with endpoints that come by name; of those that change, Envoy may never ask again
 			for _, r := range state {
 				all = append(all, r)
 			}

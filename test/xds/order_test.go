@@ -21,6 +21,7 @@ import (
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/test/e2e"
 )
 
 // world is a configuration that a generator has made, and what becomes of requests under it.
@@ -42,8 +43,8 @@ func (w *world) put(m proto.Message) {
 }
 
 // generate makes a configuration of clusters c0 to c4, tables r0 to r2, and listeners l0 to l2, some of which are there, of a filter's
-// configuration and of a runtime value. Upstreams answer with their names.
-func generate(r *rand.Rand, m mode, key string, ups []int) *world {
+// configuration and of a runtime value; and of listeners d0 and d1 of Dubbo, with tables and clusters of their own. Upstreams and providers answer with their names.
+func generate(r *rand.Rand, m mode, key string, ups, providers []int) *world {
 	w := &world{map[string][]byte{}, map[string]string{}}
 	answers := map[string]string{"nobody": "503"}
 	clusters := []string{"nobody"} // which nobody has sent
@@ -71,6 +72,31 @@ func generate(r *rand.Rand, m mode, key string, ups []int) *world {
 			{match: {prefix: /a}, route: {cluster: %s}}, {match: {prefix: /b}, route: {cluster: %s}}]}]}`, name, key, a, b), &routev3.RouteConfiguration{}))
 		tables[name] = map[string]string{"/live": []string{"204", "201"}[live], "/a": answers[a], "/b": answers[b], "/": "404"}
 	}
+	to := map[string]string{"nobody": "80 dubbo router: unknown cluster 'nobody'"}
+	for i := range 2 {
+		name, provider := fmt.Sprint("k", i), r.IntN(len(providers))
+		w.put(endpoints(name, providers[provider]))
+		if r.IntN(3) > 0 {
+			w.put(m.cluster(name))
+			to[name] = fmt.Sprintf("20 p%d x", provider)
+		}
+	}
+	said := map[string]string{}
+	for i := range 2 {
+		name := fmt.Sprint("r", i) // as those of HTTP are called
+		cluster := slices.Sorted(maps.Keys(to))[r.IntN(len(to))]
+		w.put(calls(name, cluster))
+		said[name] = to[cluster]
+	}
+	for i := range 2 {
+		if r.IntN(4) > 0 {
+			name, table := fmt.Sprint("d", i), fmt.Sprint("r", r.IntN(2))
+			w.put(m.calling(name, table))
+			w.outcomes[name+" call"] = said[table]
+		} else {
+			w.outcomes[fmt.Sprint("d", i, " call")] = "none"
+		}
+	}
 	for i := range 3 {
 		name, table := fmt.Sprint("l", i), fmt.Sprint("r", r.IntN(3))
 		switch r.IntN(4) {
@@ -95,6 +121,9 @@ func (p *Proxy) outcome(where string) string {
 	address := p.Address(name)
 	if address == "" {
 		return "none"
+	}
+	if path == "call" {
+		return called(p.t, address)
 	}
 	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: deadline}
 	r, err := c.Get("http://" + address + path)
@@ -137,6 +166,9 @@ func (w *world) differs(s *config.Snapshot) (out string) {
 	}
 	for name, table := range s.Routes {
 		look(routesURL, name, table.Raw)
+	}
+	for name, table := range s.DubboRoutes {
+		look(callsURL, name, table.Raw)
 	}
 	for name, a := range s.Endpoints.All() {
 		look(assignmentURL, name, a.Raw)
@@ -231,6 +263,7 @@ func (w *teller) tell(now *world, keys ...string) {
 // one before it has told all of the last: whenever it comes to rest, what becomes of requests is what the world says, whatever was before.
 func TestAnyOrderAnyOutcome(t *testing.T) {
 	ups := []int{upstream(t, "u0"), upstream(t, "u1"), upstream(t, "u2")}
+	providers := []int{e2e.Provider(t, "p0", 1).Port, e2e.Provider(t, "p1", 1).Port}
 	for seed := range uint64(12) { // one after the other: the values of the runtime are the process's
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 11))
@@ -244,7 +277,7 @@ func TestAnyOrderAnyOutcome(t *testing.T) {
 			go w.listen(done)
 			<-raw.Opened
 			for n := range 15 {
-				now := generate(r, m, key, ups)
+				now := generate(r, m, key, ups, providers)
 				whole := r.IntN(3) > 0
 				step := func() bool {
 					due, again := w.due(now)

@@ -36,11 +36,15 @@ import (
 	"github.com/envoyproxy/go-control-plane/pkg/server/v3"
 )
 
+// callsURL is the type of tables of routes of Dubbo.
+const callsURL = "type.googleapis.com/envoy.extensions.filters.network.dubbo_proxy.v3.MultipleRouteConfiguration"
+
 // Plane is a control plane of go-control-plane, which tells everybody the same.
 type Plane struct {
 	Address string // host:port, or a path
 	t       testing.TB
 	cache   cache.SnapshotCache
+	calls   *cache.LinearCache // of routes of Dubbo, of which the other one knows nothing
 	version int
 	options []grpc.ServerOption
 
@@ -86,7 +90,7 @@ const (
 // NewPlane starts a control plane on this host, or at a path.
 func NewPlane(t testing.TB, w way, o ...grpc.ServerOption) *Plane {
 	t.Helper()
-	p := &Plane{t: t, way: w, options: o, versions: map[string]string{}, verdicts: map[string]string{}, cache: cache.NewSnapshotCache(false, hash{}, nil), Address: "127.0.0.1:0"}
+	p := &Plane{t: t, way: w, options: o, versions: map[string]string{}, verdicts: map[string]string{}, cache: cache.NewSnapshotCache(false, hash{}, nil), calls: cache.NewLinearCache(callsURL), Address: "127.0.0.1:0"}
 	if w == OverUnix {
 		p.Address = filepath.Join(t.TempDir(), "xds")
 	}
@@ -107,7 +111,7 @@ func (p *Plane) Start() {
 		p.t.Fatal(err)
 	}
 	p.Address = l.Addr().String()
-	s := server.NewServer(context.Background(), p.cache, server.CallbackFuncs{
+	s := server.NewServer(context.Background(), p.all(), server.CallbackFuncs{
 		StreamRequestFunc: func(_ int64, r *discoveryv3.DiscoveryRequest) error {
 			p.note(r.GetTypeUrl(), r.GetResponseNonce(), r.GetErrorDetail().GetMessage(), r.GetNode())
 			return nil
@@ -135,6 +139,21 @@ func (p *Plane) Start() {
 	p.mu.Lock()
 	p.stop = stop
 	p.mu.Unlock()
+}
+
+// all is what there is of every kind.
+func (p *Plane) all() cache.Cache {
+	of := func(url string) string {
+		if url == callsURL {
+			return "calls"
+		}
+		return "all"
+	}
+	return &cache.MuxCache{
+		Classify:      func(r *cache.Request) string { return of(r.GetTypeUrl()) },
+		ClassifyDelta: func(r *cache.DeltaRequest) string { return of(r.GetTypeUrl()) },
+		Caches:        map[string]cache.Cache{"all": p.cache, "calls": p.calls},
+	}
 }
 
 // poll answers polls.
@@ -219,11 +238,16 @@ func (p *Plane) Nodes() []*corev3.Node {
 func (p *Plane) Serve(resources ...types.Resource) {
 	p.t.Helper()
 	p.version++
-	by := map[resource.Type][]types.Resource{}
+	by, calls := map[resource.Type][]types.Resource{}, map[string]types.Resource{}
 	for _, r := range resources {
 		url := resource.Type("type.googleapis.com/" + string(r.ProtoReflect().Descriptor().FullName()))
+		if url == callsURL {
+			calls[nameOf(r)] = r
+			continue
+		}
 		by[url] = append(by[url], r)
 	}
+	p.calls.SetResources(calls)
 	s, err := cache.NewSnapshot(fmt.Sprint(p.version), by)
 	if err == nil {
 		err = p.cache.SetSnapshot(context.Background(), "all", s)

@@ -66,12 +66,12 @@ func TestStatus(t *testing.T) {
 	m := modes()[0]
 	up := upstream(t, "a")
 	plane := NewPlane(t, OverTCP)
-	plane.Serve(m.listener("l", "r"), m.cluster("one"), m.cluster("two"), table("r", "one"), endpoints("one", up), endpoints("two", up))
+	plane.Serve(m.listener("l", "r"), m.calling("d", "r"), m.cluster("one"), m.cluster("two"), table("r", "one"), calls("r", "one"), endpoints("one", up), endpoints("two", up))
 	p := Run(t, m, plane.Endpoint(), "  secrets: [{name: mine, session_ticket_keys: {keys: [{inline_string: "+strings.Repeat("shh!", 20)+"}]}}]")
 	p.Ready()
 
 	// A good cluster is bad, one is bad from the beginning, and one waits for endpoints that do not come.
-	plane.Serve(m.listener("l", "r"), m.cluster("one"), bad("two"), bad("worse"), m.cluster("waits"), table("r", "one"), endpoints("one", up), endpoints("two", up))
+	plane.Serve(m.listener("l", "r"), m.calling("d", "r"), m.cluster("one"), bad("two"), bad("worse"), m.cluster("waits"), table("r", "one"), calls("r", "one"), endpoints("one", up), endpoints("two", up))
 	p.Eventually("a refusal", func() bool { return len(plane.Nacks()) >= 1 })
 	client := p.serveStatus(nil)
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
@@ -90,18 +90,20 @@ func TestStatus(t *testing.T) {
 		return answer.GetConfig()[0]
 	}
 	want := map[string]string{
-		"config.listener.v3.Listener l":                   "ACKED version config time",
-		"config.route.v3.RouteConfiguration r":            "ACKED version config time",
-		"config.cluster.v3.Cluster one":                   "ACKED version config time",
-		"config.cluster.v3.Cluster two":                   "NACKED version config time error",
-		"config.cluster.v3.Cluster worse":                 "NACKED error",
-		"config.cluster.v3.Cluster waits":                 "ACKED version config time",
-		"config.cluster.v3.Cluster plane":                 "UNKNOWN static config",
-		"config.endpoint.v3.ClusterLoadAssignment one":    "ACKED version config time",
-		"config.endpoint.v3.ClusterLoadAssignment two":    "ACKED version config time",
-		"config.endpoint.v3.ClusterLoadAssignment waits":  "REQUESTED",
-		"config.endpoint.v3.ClusterLoadAssignment plane":  "UNKNOWN static config",
-		"extensions.transport_sockets.tls.v3.Secret mine": "UNKNOWN static config",
+		"config.listener.v3.Listener l":                                          "ACKED version config time",
+		"config.listener.v3.Listener d":                                          "ACKED version config time",
+		"config.route.v3.RouteConfiguration r":                                   "ACKED version config time",
+		"extensions.filters.network.dubbo_proxy.v3.MultipleRouteConfiguration r": "ACKED version config time",
+		"config.cluster.v3.Cluster one":                                          "ACKED version config time",
+		"config.cluster.v3.Cluster two":                                          "NACKED version config time error",
+		"config.cluster.v3.Cluster worse":                                        "NACKED error",
+		"config.cluster.v3.Cluster waits":                                        "ACKED version config time",
+		"config.cluster.v3.Cluster plane":                                        "UNKNOWN static config",
+		"config.endpoint.v3.ClusterLoadAssignment one":                           "ACKED version config time",
+		"config.endpoint.v3.ClusterLoadAssignment two":                           "ACKED version config time",
+		"config.endpoint.v3.ClusterLoadAssignment waits":                         "REQUESTED",
+		"config.endpoint.v3.ClusterLoadAssignment plane":                         "UNKNOWN static config",
+		"extensions.transport_sockets.tls.v3.Secret mine":                        "UNKNOWN static config",
 	}
 	p.Eventually("the status", func() bool {
 		got = ask(&statusv3.ClientStatusRequest{})

@@ -15,6 +15,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	dubbov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/dubbo_proxy/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 
@@ -206,7 +207,7 @@ func (d *Decoder) Secret(m *tlsv3.Secret) (*config.Secret, error) {
 }
 
 // Wire reads any of the resources from protobuf's wire format: *config.Listener, *config.Cluster, *config.RouteConfiguration,
-// *config.Scope, *config.Assignment, *config.Secret, *config.Extension or *config.RuntimeValues, by the full name of its message. It keeps the bytes, which must not change from then on.
+// *config.DubboRoutes, *config.Scope, *config.Assignment, *config.Secret, *config.Extension or *config.RuntimeValues, by the full name of its message. It keeps the bytes, which must not change from then on.
 func (d *Decoder) Wire(message string, wire []byte) (any, error) {
 	switch message {
 	case "envoy.config.listener.v3.Listener":
@@ -215,6 +216,8 @@ func (d *Decoder) Wire(message string, wire []byte) (any, error) {
 		return fromWire(d, wire, &clusterv3.Cluster{}, (*session).cluster)
 	case "envoy.config.route.v3.RouteConfiguration":
 		return fromWire(d, wire, &routev3.RouteConfiguration{}, (*session).routeConfiguration)
+	case "envoy.extensions.filters.network.dubbo_proxy.v3.MultipleRouteConfiguration":
+		return fromWire(d, wire, &dubbov3.MultipleRouteConfiguration{}, (*session).dubboRoutes)
 	case "envoy.config.route.v3.ScopedRouteConfiguration":
 		return fromWire(d, wire, &routev3.ScopedRouteConfiguration{}, (*session).scope)
 	case "envoy.config.endpoint.v3.ClusterLoadAssignment":

@@ -15,15 +15,44 @@ import (
 
 func (s *session) dubbo(m *dubbov3.DubboProxy, p *at) *config.Dubbo {
 	d := &config.Dubbo{StatPrefix: m.GetStatPrefix()}
-	list, p2 := m.GetRouteConfig(), p.field("route_config")
-	switch {
-	case m.GetMultipleRouteConfig() != nil && len(list) > 0:
-		s.problem(p2, "multiple_route_config is there, too: say it in that")
-	case m.GetMultipleRouteConfig() != nil:
-		list, p2 = m.GetMultipleRouteConfig().GetRouteConfig(), p.field("multiple_route_config").field("route_config")
+	s.dubboRoutesOf(d, m, p)
+	filters := m.GetDubboFilters()
+	for i, f := range filters {
+		s.dubboFilter(d, f, i == len(filters)-1, p.field("dubbo_filters").item(i))
 	}
-	for i, r := range list {
-		p := p2.item(i)
+	return d
+}
+
+// dubboRoutesOf says where a Dubbo proxy's routes come from.
+func (s *session) dubboRoutesOf(d *config.Dubbo, m *dubbov3.DubboProxy, p *at) {
+	twice := func(field string) {
+		if len(m.GetRouteConfig()) > 0 {
+			s.problem(p.field("route_config"), "%s is there, too: say it in that", field)
+		}
+	}
+	switch r := m.GetRouteSpecifier().(type) {
+	case *dubbov3.DubboProxy_Drds:
+		twice("drds")
+		p := p.field("drds").field("config_source")
+		if r.Drds.GetConfigSource().GetApiConfigSource() != nil {
+			s.problem(p.field("api_config_source"), "nobody can be asked for routes of Dubbo alone, as with Envoy: gRPC has no service for them. Want ads or path_config_source")
+			return
+		}
+		d.RouteName = r.Drds.GetRouteConfigName()
+		d.RouteFile, d.RouteStream = s.source(r.Drds.GetConfigSource(), p)
+	case *dubbov3.DubboProxy_MultipleRouteConfig:
+		twice("multiple_route_config")
+		d.Routes = s.dubboRoutes(r.MultipleRouteConfig, p.field("multiple_route_config"))
+	default:
+		d.Routes = s.dubboRoutes(&dubbov3.MultipleRouteConfiguration{RouteConfig: m.GetRouteConfig()}, p)
+	}
+}
+
+// dubboRoutes reads a table of routes. Whether the clusters that it names are there nobody asks, as with Envoy.
+func (s *session) dubboRoutes(m *dubbov3.MultipleRouteConfiguration, p *at) *config.DubboRoutes {
+	t := &config.DubboRoutes{Name: m.GetName(), Raw: s.bytes(m)}
+	for i, r := range m.GetRouteConfig() {
+		p := p.field("route_config").item(i)
 		service := config.DubboService{Interface: r.GetInterface(), Group: r.GetGroup(), Version: r.GetVersion()}
 		if service.Interface == "" {
 			s.problem(p.field("interface"), "an interface is missing: want one, or * for all")
@@ -34,13 +63,9 @@ func (s *session) dubbo(m *dubbov3.DubboProxy, p *at) *config.Dubbo {
 		for k, r := range r.GetRoutes() {
 			service.Routes = append(service.Routes, s.dubboRoute(r, p.field("routes").item(k)))
 		}
-		d.Services = append(d.Services, service)
+		t.Services = append(t.Services, service)
 	}
-	filters := m.GetDubboFilters()
-	for i, f := range filters {
-		s.dubboFilter(d, f, i == len(filters)-1, p.field("dubbo_filters").item(i))
-	}
-	return d
+	return t
 }
 
 // dubboRouter is the one Dubbo filter that Envoy has. It is the last of them.

@@ -55,13 +55,13 @@ func TestDubboMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := d.Services[0].Routes[0]; r.Timeout.Seconds() != 2 || r.More == nil || r.More.Argc == nil || *r.More.Argc != 0 || r.Retry.Attempts != 2 || r.Retry.Idempotent || r.Mirrors[0].Share != config.Always {
+	if r := d.Routes.Services[0].Routes[0]; r.Timeout.Seconds() != 2 || r.More == nil || r.More.Argc == nil || *r.More.Argc != 0 || r.Retry.Attempts != 2 || r.Retry.Idempotent || r.Mirrors[0].Share != config.Always {
 		t.Errorf("%+v", r)
 	}
 	// Under another key it is somebody else's, whatever it is; under ours what is no Route is not passed over, since the route would be wider than it was meant.
 	for _, any := range []string{route(`"match": {"argc": 3}`), `{"@type": "type.googleapis.com/google.protobuf.Duration", "value": "1s"}`} {
 		d, err := read("other", any)
-		if err != nil || d.Services[0].Routes[0].More != nil {
+		if err != nil || d.Routes.Services[0].Routes[0].More != nil {
 			t.Errorf("%s under another key: %v", any, err)
 		}
 	}

@@ -6,12 +6,16 @@ var dubboTable = table{
 		"protocol_type":         oneOf("Dubbo"),
 		"serialization_type":    oneOf("Hessian2"), // each call says its own, and those of fastjson2 are read, too
 		"route_config":          run,
-		"drds":                  later("routes come with the listener"),
+		"drds":                  run,
 		"multiple_route_config": run,
 		"dubbo_filters":         run,
 	},
+	"envoy.extensions.filters.network.dubbo_proxy.v3.Drds": {
+		"config_source":     run,
+		"route_config_name": run,
+	},
 	"envoy.extensions.filters.network.dubbo_proxy.v3.MultipleRouteConfiguration": {
-		"name":         harmless("a name for people"),
+		"name":         run,
 		"route_config": run,
 	},
 	"envoy.extensions.filters.network.dubbo_proxy.v3.RouteConfiguration": {
