@@ -30,7 +30,7 @@ type doorRoutes struct {
 
 // hosts are the virtual hosts of doors that share a table, by name: what several VirtualServices say of a host counts one after the other.
 func (w *gatewayWriter) hosts(doors []*door) (list []*host) {
-	k := routeTraits{settings: w.k.settings, namespace: w.k.namespace, labels: labelsText(w.proxy.Labels)}
+	k := routeTraits{settings: w.k.settings, namespace: w.k.namespace, labels: labelsText(w.proxy.Labels), calls: w.scope.calls}
 	keys := map[string]*doorHostKey{}
 	of := func(name string, d *door) *doorHostKey {
 		if keys[name] == nil {
