@@ -96,8 +96,7 @@ func take(o *Object, spec *yaml.Node, w *writer, say func(*fault)) {
 	switch o.Kind {
 	case VirtualService:
 		more := &VirtualServiceMore{}
-		t.virtualService(more, spec)
-		if t.any {
+		if t.virtualService(more, spec); more.Dubbo != nil || more.HTTP != nil {
 			o.More = more
 		}
 	case DestinationRule:
@@ -183,7 +182,16 @@ func (t *taken) lift(path string, in *yaml.Node, one string, into any) (name *ya
 	if err := dec.Decode(into); err != nil {
 		text := strings.TrimPrefix(err.Error(), "json: ")
 		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-			text = fmt.Sprintf("is a %s and ought to be a %s", wrong.Value, wrong.Type)
+			ought := wrong.Type.String()
+			switch wrong.Type.Kind() {
+			case reflect.Struct:
+				ought = "mapping"
+			case reflect.Slice:
+				ought = "list"
+			}
+			if text = fmt.Sprintf("is a %s and ought to be a %s", wrong.Value, ought); wrong.Field != "" {
+				text = wrong.Field + " " + text
+			}
 		}
 		t.say(&fault{path: path, line: name.Line, text: text})
 		return name, false

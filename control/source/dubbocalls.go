@@ -185,7 +185,7 @@ func (c *checker) dubboCallMethod(m *DubboCallMethod) {
 // offered checks a version or a group, which registries write between colons and slashes.
 func offered(s string) error {
 	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' || r == ':' || r == '*' || r == ',' }) {
-		return fmt.Errorf("%q: want one, without blanks, colons, slashes, commas and stars", short(s))
+		return fmt.Errorf("%q: want it without blanks, colons, slashes, commas and stars", short(s))
 	}
 	return nil
 }
@@ -196,7 +196,7 @@ func pathSegments(path string) (names []string, err error) {
 		return nil, fmt.Errorf("%q: want a path, which begins with /", short(path))
 	}
 	if strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`?#"\`, r) }) {
-		return nil, fmt.Errorf("%q: want a path alone, without a query, and escaped where it is neither letters, digits nor signs of ASCII", short(path))
+		return nil, fmt.Errorf("%q: want a path without a query, with %%XX for what is not printable ASCII", short(path))
 	}
 	for segment := range strings.SplitSeq(path[1:], "/") {
 		name, opens := strings.CutPrefix(segment, "{")
