@@ -49,7 +49,7 @@ const (
 
 var (
 	paramSources = []string{FromQuery, FromHeader, FromPath, FromBody}
-	calledBy     = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+	calledBy     = []string{"GET", "POST", "PUT", "DELETE", "PATCH"}
 )
 
 // Path is that of the method's requests.
@@ -233,65 +233,4 @@ func reaches(matches []*networking.HTTPMatchRequest, path string) bool {
 		}
 		return true
 	})
-}
-
-// javaName tells whether s can be a name in Java: letters, digits, _ and $, no digit first. Java itself takes letters of any script.
-func javaName(s string) bool {
-	for i, r := range s {
-		if r != '_' && r != '$' && !(r >= 'a' && r <= 'z') && !(r >= 'A' && r <= 'Z') && r < 0x80 && !(i > 0 && r >= '0' && r <= '9') {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// javaClass tells whether s can be a class or an interface, with its packages.
-func javaClass(s string) bool {
-	for name := range strings.SplitSeq(s, ".") {
-		if !javaName(name) {
-			return false
-		}
-	}
-	return true
-}
-
-// javaType checks a declared type, as Java's sources have it: int, java.lang.String, long[], java.util.List<org.example.Order>.
-func javaType(s string) error {
-	if s == "" {
-		return errors.New("is required: a type as Java writes it, such as int or java.lang.String")
-	}
-	if strings.HasPrefix(s, "[") {
-		return fmt.Errorf("%q is how Java's virtual machine writes an array: want it as in sources, such as long[]", short(s))
-	}
-	rest := s
-	for {
-		of, is := strings.CutSuffix(rest, "[]")
-		if !is {
-			break
-		}
-		rest = of
-	}
-	class, parameters, generic := strings.Cut(rest, "<")
-	if generic && !closed(parameters) || !javaClass(class) || class == "void" {
-		return fmt.Errorf("%q is no Java type: want one like int, java.lang.String, long[] or java.util.List<org.example.Order>", short(s))
-	}
-	return nil
-}
-
-// closed tells whether what follows a < ends with the > that closes it.
-func closed(s string) bool {
-	depth := 1
-	for i, r := range s {
-		switch {
-		case r == '<':
-			depth++
-		case r == '>':
-			if depth--; depth == 0 {
-				return i == len(s)-1 && i > 0
-			}
-		case !strings.ContainsRune(" .,?&[]", r) && !javaName("a"+string(r)):
-			return false
-		}
-	}
-	return false
 }

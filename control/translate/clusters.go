@@ -141,7 +141,9 @@ func (k *serviceClustersKey) cluster(at int, subset *networking.Subset, endpoint
 	case port.Protocol == mesh.Unknown:
 		useDownstream(o)
 	}
-	applyPool(c, o, k.settings, &p)
+	if applyPool(c, o, k.settings, &p); port.Protocol == mesh.Dubbo {
+		o.UpstreamProtocolOptions = nil // the client's, which a rule for all ports may ask for
+	}
 	applyOutlier(c, p.outlier)
 	applyBalancer(c, p.balancer)
 	if distributes(k.settings, p.balancer) {

@@ -289,7 +289,7 @@ func (r *references) speaks(path string, d *networking.Destination, calls bool) 
 	}
 	switch {
 	case calls && others && !dubbo:
-		r.warn(path, "no port of %s that this may mean carries calls of Dubbo: requests are answered with an error; want the number of one whose name is dubbo, or whose protocol is DUBBO", host)
+		r.warn(path, "no port of %s that this may mean carries calls of Dubbo: requests are answered with 500; want the number of one whose name is dubbo, or whose protocol is DUBBO", host)
 	case !calls && dubbo && !others:
 		r.warn(path, "the port of %s carries calls of Dubbo: requests of HTTP are not understood there; want dubbo beside route, which makes calls of them", host)
 	}
