@@ -24,7 +24,6 @@ import (
 	extensions "istio.io/api/extensions/v1alpha1"
 	meshv1 "istio.io/api/mesh/v1alpha1"
 
-	dubbov1 "github.com/weftmesh/weft/api/dubbo/v1"
 	"github.com/weftmesh/weft/control/mesh"
 )
 
@@ -80,7 +79,6 @@ type connections struct {
 	traced   *traced  // nil: they are not reported
 	metered  *metered // nil: Istio's metrics of them are not counted
 	plugged  *chain   // modules that see them
-	calls    bool     // some requests become calls of Dubbo
 }
 
 // connections finds those for what comes to a workload (serving), or for what it asks.
@@ -89,7 +87,6 @@ func (t *Translator) connections(m *mesh.Mesh, p *Proxy, s *scope, serving bool)
 	return connections{
 		settings: m.Settings, traits: p.Traits, logTo: t.logsOf(m, s, telemetries, serving),
 		traced: t.tracedOf(m, p, s, telemetries, serving), metered: t.meteredOf(m, p, telemetries, serving), plugged: t.pluginsOf(m, p, s, serving),
-		calls: s.calls && !serving,
 	}
 }
 
@@ -152,8 +149,8 @@ func (k *connections) filters(outbound bool, protocol mesh.Protocol, port uint32
 	list = append(list, httpFilter(filterFault, &faultv3.HTTPFault{}), httpFilter(filterCORS, &corsv3.Cors{}))
 	add(k.metered.http())
 	add(k.pluginsHTTP(port, atRouter))
-	if k.calls { // what they are for routes say
-		list = append(list, httpFilter(filterCalls, &dubbov1.HTTP{}))
+	if outbound && k.traits.Weft {
+		list = append(list, callsFilter())
 	}
 	return append(list, httpFilter("envoy.filters.http.router", &routerv3.Router{}))
 }

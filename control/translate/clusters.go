@@ -1,7 +1,6 @@
 package translate
 
 import (
-	"slices"
 	"strings"
 	"weak"
 
@@ -23,7 +22,6 @@ type clusterTraits struct {
 	traits   Traits
 	identity Identity
 	passes   bool // others send to it by names of clusters
-	calls    bool // requests to it may have become calls of Dubbo
 }
 
 type clustersKey struct {
@@ -48,14 +46,13 @@ type serviceClustersKey struct {
 }
 
 func (t *Translator) clusterLayer(m *mesh.Mesh, p *Proxy, s *scope) *clusterLayer {
-	k := clusterTraits{m.Settings, p.Traits, p.Identity, s.passes, s.calls}
+	k := clusterTraits{m.Settings, p.Traits, p.Identity, s.passes}
 	return t.clusters.get(clustersKey{k, weak.Make(s.ruled), weak.Make(m.Endpoints.Steady)}, func() *clusterLayer {
 		layer := &clusterLayer{of: s.ruled, made: make([]*pieces, len(s.ruled.services))}
 		var all []*server.Resource
 		for i, svc := range s.ruled.services {
 			endpoints := m.Endpoints.Of(svc)
 			key := serviceClustersKey{clusterTraits: k, service: svc, rule: s.ruled.rules[i]}
-			key.calls = k.calls && slices.ContainsFunc(svc.Ports, func(p *mesh.Port) bool { return p.Protocol == mesh.Dubbo })
 			if key.accounts = strings.Join(endpoints.Accounts, " "); svc.Resolution != mesh.Listed {
 				key.endpoints = endpoints
 			}
@@ -151,7 +148,7 @@ func (k *serviceClustersKey) cluster(at int, subset *networking.Subset, endpoint
 	}
 	k.secure(c, o, at, subset.GetName(), &p, http2, endpoints)
 	setOptions(c, o)
-	if k.calls && port.Protocol == mesh.Dubbo {
+	if k.traits.Weft && port.Protocol == mesh.Dubbo {
 		markCalls(c)
 	}
 	if k.traits.Istio {

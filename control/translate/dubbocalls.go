@@ -3,39 +3,30 @@ package translate
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	dubbov1 "github.com/weftmesh/weft/api/dubbo/v1"
-	"github.com/weftmesh/weft/control/mesh"
 	"github.com/weftmesh/weft/control/source"
 )
 
-// Requests become calls of Dubbo in three places: a filter before the router, what a route says to it, and a mark of the clusters whose endpoints speak Dubbo. All three are told to weft alone, and only where some route asks for it:
-// an older weft would refuse them, and who has no such route is not to learn of it by that.
+// Requests become calls of Dubbo in three places: a filter before the router, what a route says to it, and a mark of the clusters whose endpoints speak Dubbo. All three are told to weft alone.
 const (
 	filterCalls   = "weft.filters.http.dubbo"
 	upstreamCalls = "weft.upstreams.dubbo"
 )
 
-// makesCalls tells whether requests of some route that a proxy sees become calls.
-func makesCalls(m *mesh.Mesh, p *Proxy, v *virtuals) bool {
-	if p.Role == Sidecar {
-		return v.calls
-	}
-	return slices.ContainsFunc(gatewaysOf(m, p), func(o *source.Object) bool {
-		for one := range m.Routes.Seen(p.Namespace, o.Namespace+"/"+o.Name) {
-			if one.MakesCalls() {
-				return true
-			}
-		}
-		return false
-	})
+// callsFilter sees the requests of routes that say something to it, and no others. It is there whether or not there is such a route, and so is the mark: else listeners and clusters would change with the first and the last
+// one, and requests of that moment would go as HTTP to who speaks Dubbo.
+func callsFilter() *hcmv3.HttpFilter {
+	f := httpFilter(filterCalls, &dubbov1.HTTP{})
+	f.Disabled = true
+	return f
 }
 
 // callsOf is what a route says to the filter. Names of headers are in small letters, as HTTP/2 has them: attachments are told apart by them.

@@ -33,6 +33,7 @@ type routeWriter struct {
 	found map[int]found // by the place of the destination
 	at    int           // of its first destination
 	owner string
+	calls bool // requests become calls where the route says so
 }
 
 // Names of filters that routes have something to say to.
@@ -54,7 +55,7 @@ func (w *routeWriter) route(m *networking.HTTPMatchRequest) *routev3.Route {
 		r.Action = &routev3.Route_Redirect{Redirect: redirect(w.from.GetRedirect(), w.port)}
 	case w.from.GetDirectResponse() != nil:
 		r.Action = &routev3.Route_DirectResponse{DirectResponse: directResponse(w.from.GetDirectResponse())}
-	case w.from.Calls != nil && !w.k.calls:
+	case w.from.Calls != nil && !w.calls:
 		r.Action = &routev3.Route_DirectResponse{DirectResponse: noCalls()}
 	default:
 		r.Action = &routev3.Route_Route{Route: w.action(r, h.authority)}

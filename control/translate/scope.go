@@ -20,7 +20,6 @@ type scope struct {
 	settings *mesh.Settings
 	place    whereabouts
 	passes   bool // it is a gateway that others send to by names of clusters
-	calls    bool // it is weft, and requests of some route that it sees become calls of Dubbo
 }
 
 // whereabouts is where a proxy is, among clusters and networks.
@@ -99,7 +98,6 @@ func (t *Translator) scope(m *mesh.Mesh, p *Proxy) *scope {
 	at := placeOf(m, p)
 	s := &scope{sidecar: sidecarOf(m, p), settings: m.Settings, place: at, passes: passes(m, p)}
 	s.virtuals = t.virtuals.get(virtualsKey{weak.Make(m.Routes), m.Settings, p.Namespace, s.sidecar}, func() *virtuals { return t.findVirtuals(m, p, s.sidecar) })
-	s.calls = p.Traits.Weft && makesCalls(m, p, s.virtuals)
 	seen := t.seens.get(seenKey{at.cluster, weak.Make(m.Services), p.Namespace, s.sidecar, s.virtuals.asked}, func() *seen {
 		n := &seen{services: m.Services.Seen(p.Namespace, at.cluster), byHost: map[string]int{}, cluster: at.cluster}
 		if s.sidecar != nil {

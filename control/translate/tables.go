@@ -26,7 +26,6 @@ type routeTraits struct {
 	labels    string // those of the proxy that are asked for
 	allocated bool
 	blocked   bool // hosts that nobody has named are
-	calls     bool // as scope's
 }
 
 type routesKey struct {
@@ -52,7 +51,7 @@ const (
 )
 
 func (t *Translator) routeLayer(m *mesh.Mesh, p *Proxy, s *scope) *routeLayer {
-	k := routeTraits{settings: m.Settings, namespace: p.Namespace, domain: p.Domain, labels: s.virtuals.labelsOf(p), allocated: p.Traits.Captured, blocked: blocks(m.Settings, s.sidecar), calls: s.calls}
+	k := routeTraits{settings: m.Settings, namespace: p.Namespace, domain: p.Domain, labels: s.virtuals.labelsOf(p), allocated: p.Traits.Captured, blocked: blocks(m.Settings, s.sidecar)}
 	return t.routes.get(routesKey{k, p.Traits.ByHost, weak.Make(s.ruled), weak.Make(s.virtuals)}, func() *routeLayer {
 		layer := &routeLayer{of: s, traits: t.chains.add(nil, k)}
 		w := &hostFinder{t: t, k: &k, traits: layer.traits, scope: s, proxy: p, layer: layer}

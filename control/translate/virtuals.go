@@ -27,7 +27,6 @@ type virtuals struct {
 	wild   []wild // the most exact first
 	asked  *chain // with a Sidecar: hosts that they lead to
 	raw    *chain // those that have something to say of TCP, TLS and Dubbo
-	calls  bool   // requests of some become calls of Dubbo
 	labels []string
 }
 
@@ -58,7 +57,6 @@ func (t *Translator) findVirtuals(m *mesh.Mesh, p *Proxy, sidecar *source.Object
 		if len(one.Spec.GetTcp())+len(one.Spec.GetTls())+len(one.Dubbo) > 0 {
 			v.raw = t.chains.add(v.raw, one)
 		}
-		v.calls = v.calls || one.MakesCalls()
 		for _, r := range one.HTTP {
 			for _, match := range r.GetMatch() {
 				for name := range match.GetSourceLabels() {
