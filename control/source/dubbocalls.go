@@ -52,6 +52,12 @@ var (
 	calledBy     = []string{"GET", "POST", "PUT", "DELETE", "PATCH"}
 )
 
+// Bounds of what is read of a method: of its path, in bytes, and of names of headers, of which proxies read no more attachments in a call.
+const (
+	maxCalledPath = 1024
+	maxAttached   = 256
+)
+
 // Path is that of the method's requests.
 func (d *DubboCalls) Path(m *DubboCallMethod) string {
 	if m.HTTPPath != "" {
@@ -103,33 +109,35 @@ func (c *checker) dubboCalls(d *DubboCalls, r *networking.HTTPRoute) {
 	if len(d.Methods) == 0 {
 		c.bad("methods", "want one method at least")
 	}
-	each(c, "methods", d.Methods, func(i int, m DubboCallMethod) {
-		c.dubboCallMethod(&m)
+	taken := map[string]bool{} // HTTP methods and paths
+	each(c, "methods", d.Methods, func(_ int, m DubboCallMethod) {
 		path := d.Path(&m)
+		c.dubboCallMethod(&m, path)
 		if !reaches(r.Match, path) {
 			c.warn("httpPath", "method is not called: no match of the route lets %s come to it", short(path))
 		}
-		for j := range d.Methods[:i] {
-			if before := &d.Methods[j]; d.Path(before) == path && (len(before.HTTPMethods) == 0 || len(m.HTTPMethods) > 0 && !slices.ContainsFunc(m.HTTPMethods, func(one string) bool { return !slices.Contains(before.HTTPMethods, one) })) {
-				c.warn("", "method is not called: method %d before it takes the same requests", j)
-				break
-			}
+		by, left := m.HTTPMethods, false
+		if len(by) == 0 {
+			by = calledBy
+		}
+		for _, one := range by {
+			left = left || !taken[one+path]
+			taken[one+path] = true
+		}
+		if !left {
+			c.warn("", "method is not called: those before it take the same requests")
 		}
 	})
 }
 
-func (c *checker) dubboCallMethod(m *DubboCallMethod) {
+func (c *checker) dubboCallMethod(m *DubboCallMethod, path string) {
 	if m.ServiceMethod == "" {
 		c.bad("serviceMethod", "is required: the name of a method of the interface")
 	} else if !javaName(m.ServiceMethod) {
 		c.bad("serviceMethod", "%q is no name of a Java method", short(m.ServiceMethod))
 	}
-	var segments []string
-	if m.HTTPPath != "" {
-		var err error
-		segments, err = pathSegments(m.HTTPPath)
-		c.fault("httpPath", err)
-	}
+	segments, err := pathSegments(path)
+	c.fault("httpPath", err)
 	each(c, "httpMethods", m.HTTPMethods, func(_ int, one string) {
 		if upper := strings.ToUpper(one); !slices.Contains(calledBy, one) {
 			if slices.Contains(calledBy, upper) {
@@ -139,13 +147,19 @@ func (c *checker) dubboCallMethod(m *DubboCallMethod) {
 			}
 		}
 	})
-	if names := m.Attached(); !slices.Equal(names, []string{"*"}) {
-		for _, name := range names {
-			if name == "*" {
-				c.bad("headersAttach", "* is all headers: want it alone")
-			} else {
-				c.fault("headersAttach", headerName(name))
-			}
+	names := m.Attached()
+	if len(names) > maxAttached {
+		c.bad("headersAttach", "has %d names, and a call has %d attachments at most", len(names), maxAttached)
+		names = nil
+	}
+	for i, name := range names {
+		switch {
+		case slices.ContainsFunc(names[:i], func(before string) bool { return strings.EqualFold(before, name) }):
+			c.bad("headersAttach", "%q is there twice", short(name))
+		case name != "*":
+			c.fault("headersAttach", headerName(name))
+		case len(names) > 1:
+			c.bad("headersAttach", "* is all headers: want it alone")
 		}
 	}
 	if body := m.ParamFromEntireBody; body != nil {
@@ -192,6 +206,9 @@ func offered(s string) error {
 
 // pathSegments are the names between braces of a path, each of which takes a whole segment.
 func pathSegments(path string) (names []string, err error) {
+	if len(path) > maxCalledPath {
+		return nil, fmt.Errorf("has %d bytes, and a path has %d at most", len(path), maxCalledPath)
+	}
 	if path[0] != '/' {
 		return nil, fmt.Errorf("%q: want a path, which begins with /", short(path))
 	}
@@ -218,10 +235,11 @@ func pathSegments(path string) (names []string, err error) {
 	return names, nil
 }
 
-// reaches tells whether a route with some matches can get requests for a path, of which what stands between braces is anything.
+// reaches tells whether a route with some matches can get requests for a path, of which what stands between braces is anything. Of many it is not asked.
 func reaches(matches []*networking.HTTPMatchRequest, path string) bool {
 	literal, _, open := strings.Cut(path, "{")
-	return len(matches) == 0 || slices.ContainsFunc(matches, func(m *networking.HTTPMatchRequest) bool {
+	const most = 100
+	return len(matches) == 0 || len(matches) > most || slices.ContainsFunc(matches, func(m *networking.HTTPMatchRequest) bool {
 		if m.GetIgnoreUriCase() {
 			return true
 		}
