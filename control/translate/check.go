@@ -2,6 +2,7 @@ package translate
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -31,8 +32,8 @@ func Check(o *source.Object) (problems []source.Problem) {
 	switch more := o.More.(type) {
 	case nil, *source.SidecarSettings, *source.WasmPluginMore: // of which the first is for injectors
 	case *source.VirtualServiceMore:
-		for i, route := range more.HTTP {
-			if route.Fallbacks != nil || route.HeaderToDynamicSubsetKey != nil {
+		for _, i := range slices.Sorted(maps.Keys(more.HTTP)) {
+			if route := more.HTTP[i]; route.Fallbacks != nil || route.HeaderToDynamicSubsetKey != nil {
 				c.refuse(fmt.Sprintf("spec.http[%d]", i), "additions to %s are not run yet", o.Kind)
 			}
 		}
