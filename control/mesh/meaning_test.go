@@ -248,6 +248,43 @@ func TestDelegates(t *testing.T) {
 	}
 }
 
+// TestCallsOfDelegates has what a delegate's requests become go with its routes, and change with it.
+func TestCallsOfDelegates(t *testing.T) {
+	route := func(name string) *networking.HTTPRoute {
+		return &networking.HTTPRoute{Name: name, Route: []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: "x"}}}}
+	}
+	with := func(c source.Change, at int, service string) source.Change {
+		c.Object.More = &source.VirtualServiceMore{HTTP: map[int]*source.HTTPRouteMore{at: {Dubbo: &source.DubboCalls{Service: service}}}}
+		return c
+	}
+	leaf := func(service string) source.Change {
+		outside := route("outside")
+		outside.Match = []*networking.HTTPMatchRequest{{Uri: &networking.StringMatch{MatchType: &networking.StringMatch_Exact{Exact: "/b"}}}}
+		return with(object(source.VirtualService, "b", "leaf", 1, &networking.VirtualService{Http: []*networking.HTTPRoute{outside, route("plain"), route("calls")}}), 2, service)
+	}
+	root := with(object(source.VirtualService, "a", "root", 1, &networking.VirtualService{Hosts: []string{"x"}, Http: []*networking.HTTPRoute{
+		{Match: []*networking.HTTPMatchRequest{{Uri: &networking.StringMatch{MatchType: &networking.StringMatch_Prefix{Prefix: "/a"}}}}, Delegate: &networking.Delegate{Name: "leaf", Namespace: "b"}}, route("own"),
+	}}), 1, "own.S")
+	m := New().With([]source.Change{root, leaf("leaf.S")})
+	says := func(want string) {
+		t.Helper()
+		var got []string
+		for _, r := range m.Routes.Get("a", "root").HTTP {
+			text := r.GetName()
+			if r.Calls != nil {
+				text += " " + r.Calls.Service
+			}
+			got = append(got, text)
+		}
+		if strings.Join(got, ", ") != want || !m.Routes.Get("a", "root").MakesCalls() {
+			t.Errorf("routes are %q, want %s", got, want)
+		}
+	}
+	says("plain, calls leaf.S, own own.S")
+	m = m.With([]source.Change{leaf("other.S")})
+	says("plain, calls other.S, own own.S")
+}
+
 // TestOneOfEachHost has a namespace see its own service of a host before Kubernetes' and those before the oldest.
 func TestOneOfEachHost(t *testing.T) {
 	entry := func(namespace string, age int) source.Change {

@@ -36,6 +36,7 @@ type HTTPRoute struct {
 	*networking.HTTPRoute
 	Namespace string // in which short names of destinations are
 	Owner     source.Key
+	Calls     *source.DubboCalls // that its requests become; nil: they stay what they are
 }
 
 // Routes is the index of VirtualServices.
@@ -111,10 +112,15 @@ func (m *Mesh) deriveRoutes(before *Mesh, news touched, anew bool) {
 	m.Routes = x
 }
 
+// MakesCalls tells whether requests of some route become calls of Dubbo.
+func (v *VirtualService) MakesCalls() bool {
+	return slices.ContainsFunc(v.HTTP, func(r HTTPRoute) bool { return r.Calls != nil })
+}
+
 func (v *VirtualService) equal(other *VirtualService) bool {
 	a, b := *v, *other
 	if !proto.Equal(a.Spec, b.Spec) || !slices.EqualFunc(a.HTTP, b.HTTP, func(x, y HTTPRoute) bool {
-		return x.Namespace == y.Namespace && x.Owner == y.Owner && proto.Equal(x.HTTPRoute, y.HTTPRoute)
+		return x.Namespace == y.Namespace && x.Owner == y.Owner && proto.Equal(x.HTTPRoute, y.HTTPRoute) && reflect.DeepEqual(x.Calls, y.Calls)
 	}) {
 		return false
 	}
@@ -129,7 +135,8 @@ func (m *Mesh) virtualService(o *source.Object) *VirtualService {
 		From: o.Key, Created: o.Created, Spec: spec, Delegates: len(spec.GetHosts()) == 0,
 		Visible: visibility(spec.GetExportTo(), m.Settings.Config.GetDefaultVirtualServiceExportTo(), o.Namespace),
 	}
-	if more, is := o.More.(*source.VirtualServiceMore); is {
+	more, is := o.More.(*source.VirtualServiceMore)
+	if is {
 		v.Dubbo = more.Dubbo
 	}
 	for _, h := range spec.GetHosts() {
@@ -144,9 +151,9 @@ func (m *Mesh) virtualService(o *source.Object) *VirtualService {
 	if m.off.routing(o.Namespace) {
 		v.Gateways = slices.DeleteFunc(v.Gateways, func(g string) bool { return g == MeshGateway })
 	}
-	for _, r := range spec.GetHttp() {
+	for i, r := range spec.GetHttp() {
 		if r.GetDelegate() == nil || v.Delegates {
-			v.HTTP = append(v.HTTP, HTTPRoute{r, o.Namespace, o.Key})
+			v.HTTP = append(v.HTTP, HTTPRoute{r, o.Namespace, o.Key, more.Calls(i)})
 			continue
 		}
 		k := delegateKey(o, r)
@@ -158,9 +165,10 @@ func (m *Mesh) virtualService(o *source.Object) *VirtualService {
 		if len(to.GetHosts()) > 0 || !visibility(to.GetExportTo(), m.Settings.Config.GetDefaultVirtualServiceExportTo(), d.Namespace).In(o.Namespace) {
 			continue
 		}
-		for _, leaf := range to.GetHttp() {
+		its, _ := d.More.(*source.VirtualServiceMore)
+		for j, leaf := range to.GetHttp() {
 			if merged := mergeRoute(r, leaf); merged != nil {
-				v.HTTP = append(v.HTTP, HTTPRoute{merged, d.Namespace, d.Key})
+				v.HTTP = append(v.HTTP, HTTPRoute{merged, d.Namespace, d.Key, its.Calls(j)})
 			}
 		}
 	}

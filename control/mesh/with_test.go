@@ -58,7 +58,7 @@ func describe(m *Mesh) string {
 		for v := range m.Routes.Seen(ns, MeshGateway) {
 			say("%s routes by %s: %v %v", ns, v.From, v.Hosts, v.Visible)
 			for _, r := range v.HTTP {
-				say("  %s %s %s", r.Namespace, r.Owner, plainText(r.HTTPRoute))
+				say("  %s %s %s %v", r.Namespace, r.Owner, plainText(r.HTTPRoute), r.Calls)
 			}
 		}
 		for _, app := range []string{"x", "y"} {
@@ -109,7 +109,7 @@ func random(r *rand.Rand) source.Change {
 	ns, app := pick("a", "b", "root"), pick("x", "y")
 	k := source.Key{Namespace: ns, Name: app}
 	var labels, annotations map[string]string
-	var spec any
+	var spec, more any
 	number := int32(80 + r.IntN(2))
 	switch r.IntN(16) {
 	case 0:
@@ -188,6 +188,9 @@ func random(r *rand.Rand) source.Change {
 				one.Delegate = &networking.Delegate{Name: pick("v", "w"), Namespace: pick("", "a", "b")}
 			} else {
 				one.Route = []*networking.HTTPRouteDestination{{Destination: &networking.Destination{Host: app}}}
+				if r.IntN(3) == 0 {
+					more = &source.VirtualServiceMore{HTTP: map[int]*source.HTTPRouteMore{len(s.Http): {Dubbo: &source.DubboCalls{Service: pick("a.B", "a.C")}}}}
+				}
 			}
 			s.Http = append(s.Http, one)
 		}
@@ -260,7 +263,7 @@ func random(r *rand.Rand) source.Change {
 	if r.IntN(4) == 0 {
 		return source.Change{Key: k}
 	}
-	return source.Change{Key: k, Object: &source.Object{Key: k, Labels: labels, Annotations: annotations, Spec: spec, Created: time.Unix(int64(r.IntN(3)), 0)}}
+	return source.Change{Key: k, Object: &source.Object{Key: k, Labels: labels, Annotations: annotations, Spec: spec, More: more, Created: time.Unix(int64(r.IntN(3)), 0)}}
 }
 
 // randomOff switches something off, or all on.

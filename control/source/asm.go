@@ -12,7 +12,7 @@ import (
 )
 
 // What ASM adds to Istio's kinds, in its spelling. It is taken out before Istio's message is read, which knows nothing of it. But for what an ASMProxyConfig
-// says, and for routes of Dubbo, nothing of it is run yet, so that each is refused by its name where it stands (taken.refuse): what comes to run one takes that refusal away.
+// says, and for Dubbo, nothing of it is run yet, so that each is refused by its name where it stands (taken.refuse): what comes to run one takes that refusal away.
 
 // VirtualServiceMore is Object.More of a VirtualService.
 type VirtualServiceMore struct {
@@ -24,6 +24,7 @@ type VirtualServiceMore struct {
 type HTTPRouteMore struct {
 	Fallbacks                map[int]*Fallback // by the place in its route
 	HeaderToDynamicSubsetKey []HeaderToSubsetKey
+	Dubbo                    *DubboCalls // which is Higress', and no addition of ASM's
 }
 
 // Fallback says where requests go instead if a destination has nobody.
@@ -95,8 +96,7 @@ func take(o *Object, spec *yaml.Node, w *writer, say func(*fault)) {
 	switch o.Kind {
 	case VirtualService:
 		more := &VirtualServiceMore{}
-		t.virtualService(more, spec)
-		if t.any {
+		if t.virtualService(more, spec); more.Dubbo != nil || more.HTTP != nil {
 			o.More = more
 		}
 	case DestinationRule:
@@ -182,7 +182,16 @@ func (t *taken) lift(path string, in *yaml.Node, one string, into any) (name *ya
 	if err := dec.Decode(into); err != nil {
 		text := strings.TrimPrefix(err.Error(), "json: ")
 		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-			text = fmt.Sprintf("is a %s and ought to be a %s", wrong.Value, wrong.Type)
+			ought := wrong.Type.String()
+			switch wrong.Type.Kind() {
+			case reflect.Struct:
+				ought = "mapping"
+			case reflect.Slice:
+				ought = "list"
+			}
+			if text = fmt.Sprintf("is a %s and ought to be a %s", wrong.Value, ought); wrong.Field != "" {
+				text = wrong.Field + " " + text
+			}
 		}
 		t.say(&fault{path: path, line: name.Line, text: text})
 		return name, false
@@ -204,6 +213,10 @@ func (t *taken) virtualService(more *VirtualServiceMore, spec *yaml.Node) {
 			if has(route, name) {
 				t.read(fmt.Sprintf("http[%d]", i), route, []string{name}, &at().HeaderToDynamicSubsetKey)
 			}
+		}
+		var calls *DubboCalls
+		if t.lift(fmt.Sprintf("http[%d]", i), route, "dubbo", &calls); calls != nil {
+			at().Dubbo = calls
 		}
 		_, destinations := key(route, "route")
 		for j, d := range items(destinations) {

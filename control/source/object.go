@@ -60,7 +60,7 @@ type Object struct {
 	// Spec is by kind: a pointer to Istio's own message (networking/v1alpha3, security/v1beta1, telemetry/v1alpha1, extensions/v1alpha1,
 	// networking/v1beta1 for a ProxyConfig, mesh/v1alpha1, whose ProxyConfig an ASMProxyConfig has), or to a struct of this package with what is read of a kind of Kubernetes'.
 	Spec any
-	// More is what ASM adds to a kind of Istio's, or to the message of Istio's that a kind of its own has; nil: nothing of it is said.
+	// More is what ASM, and for HTTP to Dubbo Higress, adds to a kind of Istio's, or to the message of Istio's that a kind of its own has; nil: nothing of it is said.
 	More any
 	// Health is what the status of a WorkloadEntry says of its workload; nil: nothing, or it is of another kind.
 	Health *Health

@@ -13,7 +13,8 @@ const meshGateway = "mesh" // all sidecars
 
 func (c *checker) virtualService(v *networking.VirtualService) {
 	var dubbo []DubboServiceRoute
-	if more, is := c.object.More.(*VirtualServiceMore); is {
+	more, is := c.object.More.(*VirtualServiceMore)
+	if is {
 		dubbo = more.Dubbo
 	}
 	delegate := len(v.Hosts) == 0
@@ -37,7 +38,10 @@ func (c *checker) virtualService(v *networking.VirtualService) {
 	if len(v.Http) == 0 && len(v.Tcp) == 0 && len(v.Tls) == 0 && len(dubbo) == 0 {
 		c.bad("", "http, tcp or tls must be provided in virtual service")
 	}
-	each(c, "http", v.Http, func(_ int, r *networking.HTTPRoute) { c.httpRoute(r, delegate, gateway) })
+	each(c, "http", v.Http, func(i int, r *networking.HTTPRoute) {
+		c.httpRoute(r, delegate, gateway)
+		c.dubboCalls(more.Calls(i), r)
+	})
 	each(c, "tls", v.Tls, func(_ int, r *networking.TLSRoute) {
 		if len(r.Match) == 0 {
 			c.bad("match", "TLS route must have at least one match condition")

@@ -148,6 +148,9 @@ func specText(m proto.Message, more any) (json.RawMessage, error) {
 			if route.HeaderToDynamicSubsetKey != nil {
 				r["headerToDynamicSubsetKey"] = route.HeaderToDynamicSubsetKey
 			}
+			if route.Dubbo != nil {
+				r["dubbo"] = route.Dubbo
+			}
 			for j, f := range route.Fallbacks {
 				item(r, "route", j)["fallback"] = f
 			}

@@ -149,6 +149,9 @@ func (k *connections) filters(outbound bool, protocol mesh.Protocol, port uint32
 	list = append(list, httpFilter(filterFault, &faultv3.HTTPFault{}), httpFilter(filterCORS, &corsv3.Cors{}))
 	add(k.metered.http())
 	add(k.pluginsHTTP(port, atRouter))
+	if outbound && k.traits.Weft {
+		list = append(list, callsFilter())
+	}
 	return append(list, httpFilter("envoy.filters.http.router", &routerv3.Router{}))
 }
 

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -31,9 +32,12 @@ func Check(o *source.Object) (problems []source.Problem) {
 	switch more := o.More.(type) {
 	case nil, *source.SidecarSettings, *source.WasmPluginMore: // of which the first is for injectors
 	case *source.VirtualServiceMore:
-		if more.HTTP != nil {
-			c.refuse("spec.http", "additions to %s are not run yet", o.Kind)
+		for _, i := range slices.Sorted(maps.Keys(more.HTTP)) {
+			if route := more.HTTP[i]; route.Fallbacks != nil || route.HeaderToDynamicSubsetKey != nil {
+				c.refuse(fmt.Sprintf("spec.http[%d]", i), "additions to %s are not run yet", o.Kind)
+			}
 		}
+		c.calls(more, len(o.Spec.(*networking.VirtualService).GetHttp()))
 		c.dubbo(more.Dubbo)
 	default:
 		c.refuse("spec", "additions to %s are not run yet", o.Kind)

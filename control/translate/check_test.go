@@ -16,6 +16,7 @@ import (
 func TestWhatIsNotRunIsSaid(t *testing.T) {
 	for _, c := range []struct{ name, object, want string }{
 		{"all is run", "kind: VirtualService\nmetadata: {name: a, namespace: b}\nspec: {hosts: [a], http: [{route: [{destination: {host: a}}]}]}", ""},
+		{"calls that an Envoy does not make", "kind: VirtualService\nmetadata: {name: a, namespace: b}\nspec: {hosts: [a], http: [{match: [{uri: {prefix: /a}}], route: [{destination: {host: a}}]}, {route: [{destination: {host: a}}], dubbo: {service: a.B, methods: [{serviceMethod: m}]}}]}", "warning spec.http[1].dubbo"},
 		{"a field", "kind: DestinationRule\nmetadata: {name: a, namespace: b}\nspec: {host: a, workloadSelector: {matchLabels: {a: b}}}", "spec.workloadSelector"},
 		{"a field far down", "kind: DestinationRule\nmetadata: {name: a, namespace: b}\nspec: {host: a, subsets: [{name: c, trafficPolicy: {proxyProtocol: {version: V1}}}]}", "spec.subsets[0].trafficPolicy.proxyProtocol"},
 		{"a credential of another kind", "kind: Gateway\nmetadata: {name: a, namespace: b}\nspec: {selector: {a: b}, servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: ['*'], tls: {mode: SIMPLE, credentialName: 'sds://a'}}]}", "spec.servers[0].tls.credentialName"},

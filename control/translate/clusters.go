@@ -138,7 +138,9 @@ func (k *serviceClustersKey) cluster(at int, subset *networking.Subset, endpoint
 	case port.Protocol == mesh.Unknown:
 		useDownstream(o)
 	}
-	applyPool(c, o, k.settings, &p)
+	if applyPool(c, o, k.settings, &p); port.Protocol == mesh.Dubbo {
+		o.UpstreamProtocolOptions = nil // the client's, which a rule for all ports may ask for
+	}
 	applyOutlier(c, p.outlier)
 	applyBalancer(c, p.balancer)
 	if distributes(k.settings, p.balancer) {
@@ -146,6 +148,9 @@ func (k *serviceClustersKey) cluster(at int, subset *networking.Subset, endpoint
 	}
 	k.secure(c, o, at, subset.GetName(), &p, http2, endpoints)
 	setOptions(c, o)
+	if k.traits.Weft && port.Protocol == mesh.Dubbo {
+		markCalls(c)
+	}
 	if k.traits.Istio {
 		c.Metadata = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"istio": about(svc, port.Number, subset.GetName())}}
 	}

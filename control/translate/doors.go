@@ -18,6 +18,7 @@ type doorHostKey struct {
 	name     string
 	port     uint32
 	https    bool // clients are sent there
+	calls    bool // as virtualKey's
 	virtuals *chain
 }
 
@@ -34,7 +35,7 @@ func (w *gatewayWriter) hosts(doors []*door) (list []*host) {
 	keys := map[string]*doorHostKey{}
 	of := func(name string, d *door) *doorHostKey {
 		if keys[name] == nil {
-			keys[name] = &doorHostKey{routeTraits: k, name: name, port: d.server.GetPort().GetNumber()}
+			keys[name] = &doorHostKey{routeTraits: k, name: name, port: d.server.GetPort().GetNumber(), calls: w.proxy.Traits.Weft}
 		}
 		keys[name].https = keys[name].https || d.server.GetTls().GetHttpsRedirect()
 		return keys[name]
@@ -90,7 +91,7 @@ func (w *gatewayWriter) host(key *doorHostKey) *host {
 	}
 	slices.Reverse(in)
 	for _, one := range in {
-		v.Routes = append(v.Routes, key.virtualRoutes(w.proxy, &virtualKey{virtual: one.virtual, port: key.port, found: one.found, gateways: []string{one.gateway}})...)
+		v.Routes = append(v.Routes, key.virtualRoutes(w.proxy, &virtualKey{virtual: one.virtual, port: key.port, found: one.found, gateways: []string{one.gateway}, calls: key.calls})...)
 	}
 	if key.https {
 		v.RequireTls = routev3.VirtualHost_ALL

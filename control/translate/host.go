@@ -40,6 +40,7 @@ type hostKey struct {
 	rule    *mesh.DestinationRule
 	virtual *mesh.VirtualService
 	found   *chain // what its destinations are found to be, where that is not what it says
+	calls   bool   // as virtualKey's, where the VirtualService asks for it: all others all proxies share
 }
 
 // found is what a destination is beside what a VirtualService says of it.
@@ -63,7 +64,7 @@ type hostFinder struct {
 func (w *hostFinder) of(svc *mesh.Service, rule *mesh.DestinationRule, port uint32) *host {
 	key, k := hostKey{traits: w.traits, service: svc, port: port}, w.k
 	if v := w.scope.virtuals.find(svc.Host); v != nil && len(v.HTTP) > 0 {
-		key.virtual, key.found = v, w.found(v, port)
+		key.virtual, key.found, key.calls = v, w.found(v, port), w.calls(v)
 	} else {
 		key.rule = rule
 	}
@@ -71,7 +72,7 @@ func (w *hostFinder) of(svc *mesh.Service, rule *mesh.DestinationRule, port uint
 		v := &routev3.VirtualHost{Name: svc.Host + ":" + portText(port), Domains: domainsOf(k, svc), IncludeRequestAttemptCount: true}
 		if key.virtual == nil {
 			v.Routes = []*routev3.Route{k.plainRoute(svc, rule, port)}
-		} else if v.Routes = k.virtualRoutes(w.proxy, &virtualKey{key.virtual, port, key.found, meshOnly}); len(v.Routes) == 0 {
+		} else if v.Routes = k.virtualRoutes(w.proxy, &virtualKey{key.virtual, port, key.found, meshOnly, key.calls}); len(v.Routes) == 0 {
 			v.Routes = []*routev3.Route{k.plainRoute(svc, rule, port)}
 		}
 		return newHost(v)
@@ -80,9 +81,9 @@ func (w *hostFinder) of(svc *mesh.Service, rule *mesh.DestinationRule, port uint
 
 // named is that of a host that is no service; nil: no route is for this proxy.
 func (w *hostFinder) named(v *mesh.VirtualService, name string, port uint32) *host {
-	key := hostKey{traits: w.traits, name: name, port: port, virtual: v, found: w.found(v, port)}
+	key := hostKey{traits: w.traits, name: name, port: port, virtual: v, found: w.found(v, port), calls: w.calls(v)}
 	h := w.t.hosts.get(key, func() *host {
-		routes := w.k.virtualRoutes(w.proxy, &virtualKey{v, port, key.found, meshOnly})
+		routes := w.k.virtualRoutes(w.proxy, &virtualKey{v, port, key.found, meshOnly, key.calls})
 		if len(routes) == 0 {
 			return &host{}
 		}
@@ -93,6 +94,9 @@ func (w *hostFinder) named(v *mesh.VirtualService, name string, port uint32) *ho
 	}
 	return h
 }
+
+// calls tells whether requests that a VirtualService has become calls do so here.
+func (w *hostFinder) calls(v *mesh.VirtualService) bool { return w.proxy.Traits.Weft && v.MakesCalls() }
 
 // found remembers what Translator.found finds, which few changes touch.
 func (w *hostFinder) found(v *mesh.VirtualService, port uint32) *chain {
@@ -182,6 +186,7 @@ type virtualKey struct {
 	port     uint32
 	found    *chain
 	gateways []string
+	calls    bool // the proxy makes calls of requests
 }
 
 var meshOnly = []string{mesh.MeshGateway}
@@ -195,7 +200,7 @@ func (k *routeTraits) virtualRoutes(p *Proxy, key *virtualKey) (routes []*routev
 	}
 	at := 0
 	for _, r := range key.virtual.HTTP {
-		w := &routeWriter{k: k, from: r, port: key.port, found: by, at: at, owner: key.virtual.From.Name}
+		w := &routeWriter{k: k, from: r, port: key.port, found: by, at: at, owner: key.virtual.From.Name, calls: key.calls}
 		at += len(r.GetRoute()) + len(r.GetMirrors())
 		if r.GetMirror() != nil {
 			at++

@@ -37,7 +37,7 @@ Of MeshConfig's ` + "`caCertificates`" + ` weftd itself takes those of the signe
 
 What is run is run by Envoy. ` + "`weft`" + ` runs no Wasm, reports no spans and counts none of Istio's metrics yet: [what becomes of it there](weftd.md#who-else-is-asked-and-told).
 
-Of the additions of ASM's to Istio's kinds ` + "`VirtualService.spec.dubbo`" + ` is run: [calls of Dubbo](dubbo.md#under-weftd). The others (` + "`fallback` of requests, `dynamicSubset`" + ` and more) are read, and refused by name until they are run.
+Of the additions of ASM's to Istio's kinds ` + "`VirtualService.spec.dubbo`" + ` is run: [calls of Dubbo](dubbo.md#under-weftd). Of Higress' kinds ` + "`Http2Rpc`" + ` is taken, as ` + "`VirtualService.spec.http[].dubbo`" + `: [HTTP to Dubbo](dubbo.md#http-to-dubbo). The other additions (` + "`fallback` of requests, `dynamicSubset`" + ` and more) are read, and refused by name until they are run.
 `
 
 // TestPage holds the page to the lists.

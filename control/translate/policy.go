@@ -155,9 +155,9 @@ func keepalive(usual, said *networking.ConnectionPoolSettings_TCPSettings_TcpKee
 	return k
 }
 
-// upgrades tells whether requests of HTTP/1 go on as HTTP/2.
+// upgrades tells whether requests of HTTP/1 go on as HTTP/2. Of those that become calls no version says anything.
 func upgrades(s *mesh.Settings, protocol mesh.Protocol, pool *networking.ConnectionPoolSettings) bool {
-	if pool.GetHttp().GetUseClientProtocol() {
+	if pool.GetHttp().GetUseClientProtocol() || protocol == mesh.Dubbo {
 		return false
 	}
 	switch pool.GetHttp().GetH2UpgradePolicy() {

@@ -22,9 +22,10 @@ const maxReferences = 1000
 // References says, as warnings, what of a mesh's objects names something that is not there, or wants what another one has: each is right by itself and does not do what it says. A host
 // or a subset counts as there if anybody in the mesh might see it, so that nothing is said that may be wrong.
 func References(m *mesh.Mesh) []source.Problem {
-	r := &references{mesh: m, hosts: map[string]bool{}, called: map[string]bool{}, subsets: map[string]map[string]bool{}}
+	r := &references{mesh: m, hosts: map[string]bool{}, called: map[string]bool{}, ports: map[string][][]*mesh.Port{}, subsets: map[string]map[string]bool{}}
 	for _, s := range m.Services.All() {
 		r.host(s.Host)
+		r.ports[s.Host] = append(r.ports[s.Host], s.Ports)
 		if slices.ContainsFunc(s.Ports, func(p *mesh.Port) bool { return p.Protocol == mesh.Dubbo || p.Protocol == mesh.Unknown }) {
 			r.called[s.Host] = true
 		}
@@ -67,7 +68,7 @@ func References(m *mesh.Mesh) []source.Problem {
 		if more == nil {
 			more = &source.VirtualServiceMore{}
 		}
-		r.of(o).virtualService(o.Spec.(*networking.VirtualService), more.Dubbo)
+		r.of(o).virtualService(o.Spec.(*networking.VirtualService), more)
 	}
 	for _, o := range m.Objects(source.Ingress).All() {
 		if m.CarriesOut(o) {
@@ -101,6 +102,7 @@ type references struct {
 	mesh     *mesh.Mesh
 	hosts    map[string]bool
 	called   map[string]bool            // those that may be called by Dubbo
+	ports    map[string][][]*mesh.Port  // of the services of each
 	wild     []string                   // of those, the ones that begin with *
 	subsets  map[string]map[string]bool // by the host that a rule is for
 	routed   map[string]bool            // hosts that VirtualServices are for
@@ -190,7 +192,8 @@ func (r *references) ingress(spec *source.IngressSpec) {
 	}
 }
 
-func (r *references) virtualService(spec *networking.VirtualService, dubbo []source.DubboServiceRoute) {
+func (r *references) virtualService(spec *networking.VirtualService, more *source.VirtualServiceMore) {
+	dubbo := more.Dubbo
 	for i, name := range spec.GetGateways() {
 		namespace, short, is := strings.Cut(name, "/")
 		if !is {
@@ -203,11 +206,17 @@ func (r *references) virtualService(spec *networking.VirtualService, dubbo []sou
 	for i, h := range spec.GetHttp() {
 		path := fmt.Sprintf("spec.http[%d]", i)
 		for j, one := range h.GetRoute() {
-			r.destination(fmt.Sprintf("%s.route[%d].destination", path, j), one.GetDestination(), "requests are answered with 503")
+			at := fmt.Sprintf("%s.route[%d].destination", path, j)
+			r.destination(at, one.GetDestination(), "requests are answered with 503")
+			r.speaks(at, one.GetDestination(), more.Calls(i) != nil)
 		}
-		r.destination(path+".mirror", h.GetMirror(), "nothing is mirrored")
+		mirror := func(at string, d *networking.Destination) {
+			r.destination(at, d, "nothing is mirrored")
+			r.speaks(at, d, more.Calls(i) != nil)
+		}
+		mirror(path+".mirror", h.GetMirror())
 		for j, one := range h.GetMirrors() {
-			r.destination(fmt.Sprintf("%s.mirrors[%d].destination", path, j), one.GetDestination(), "nothing is mirrored")
+			mirror(fmt.Sprintf("%s.mirrors[%d].destination", path, j), one.GetDestination())
 		}
 		if d := h.GetDelegate(); d != nil {
 			namespace := d.GetNamespace()
@@ -255,6 +264,34 @@ func (r *references) destination(path string, d *networking.Destination, what st
 		r.warn(path+".host", "no service has the host %s: %s", host, what)
 	case d.GetSubset() != "" && !r.hasSubset(host, d.GetSubset()):
 		r.warn(path+".subset", "no DestinationRule for %s has a subset %q: %s", host, d.GetSubset(), what)
+	}
+}
+
+// speaks says that a destination of requests is a port of Dubbo, or that one of calls is none. Where a port is not said it may be any; where one of them would be right nothing is said.
+func (r *references) speaks(path string, d *networking.Destination, calls bool) {
+	if d.GetHost() == "" {
+		return
+	}
+	host := r.mesh.Settings.HostIn(d.GetHost(), r.object.Namespace)
+	services := slices.Clone(r.ports[host])
+	for _, w := range r.wild {
+		if w != host && covers(w, host) {
+			services = append(services, r.ports[w]...)
+		}
+	}
+	want, dubbo, others := d.GetPort().GetNumber(), false, false
+	for _, ports := range services {
+		for _, p := range ports {
+			if p.Number == want || want == 0 {
+				dubbo, others = dubbo || p.Protocol == mesh.Dubbo, others || p.Protocol != mesh.Dubbo
+			}
+		}
+	}
+	switch {
+	case calls && others && !dubbo:
+		r.warn(path, "no port of %s that this may mean carries calls of Dubbo: requests are answered with 500; want the number of one whose name is dubbo, or whose protocol is DUBBO", host)
+	case !calls && dubbo && !others:
+		r.warn(path, "the port of %s carries calls of Dubbo: requests of HTTP are not understood there; want dubbo beside route, which makes calls of them", host)
 	}
 }
 

@@ -65,6 +65,19 @@ metadata: {name: routed, namespace: shop}
 spec: {hosts: ["*.routed.test"], http: [{route: [{destination: {host: web}}]}]}
 ---
 `
+	const dubbo = `
+kind: Service
+metadata: {name: calls, namespace: shop}
+spec: {clusterIP: 10.0.0.6, ports: [{port: 20880, name: dubbo}]}
+---
+kind: Service
+metadata: {name: both, namespace: shop}
+spec: {clusterIP: 10.0.0.5, ports: [{port: 20880, name: dubbo}, {port: 80, name: http}]}
+---
+kind: ServiceEntry
+metadata: {name: calls, namespace: far}
+spec: {hosts: ["*.calls.test"], resolution: NONE, ports: [{number: 1, name: calls, protocol: DUBBO}]}
+`
 	for _, c := range []struct{ name, object, want string }{
 		{"all is there", "kind: VirtualService\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [web], gateways: [mesh, gates/edge], http: [{name: x, match: [{uri: {prefix: /x}}], delegate: {name: part, namespace: far}}, " +
 			"{route: [{destination: {host: web, subset: v1}, weight: 1}, {destination: {host: elsewhere}, weight: 1}, {destination: {host: a.wide.test, subset: w}, weight: 1}, {destination: {host: upper.test}, weight: 1}], mirror: {host: WEB.shop.svc.cluster.local}}]}", ""},
@@ -76,6 +89,10 @@ spec: {hosts: ["*.routed.test"], http: [{route: [{destination: {host: web}}]}]}
 			"kind: Service\nmetadata: {name: calls, namespace: shop}\nspec: {clusterIP: 10.0.0.6, ports: [{port: 20880, name: dubbo}]}",
 			"spec.dubbo[0].routes[0].route[0].destination.subset: no DestinationRule for calls.shop.svc.cluster.local has a subset \"v9\", spec.dubbo[0].routes[0].route[0].fallback.targets[1].destination.host: no service has the host gone.test"},
 		{"calls of who takes none", "kind: VirtualService\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [bytes.test], dubbo: [{routes: [{route: [{destination: {}}]}]}]}", "spec.dubbo: no service of its hosts has a port for calls"},
+		{"requests that become calls, and their mirror", "kind: VirtualService\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [web], http: [{route: [{destination: {host: calls, port: {number: 20880}}, weight: 1}, {destination: {host: both}, weight: 1}, {destination: {host: both, port: {number: 80}}, weight: 1}, {destination: {host: web}, weight: 1}, {destination: {host: a.calls.test, port: {number: 1}}, weight: 1}], mirror: {host: web, port: {number: 80}}, dubbo: {service: a.B, methods: [{serviceMethod: m}]}}]}\n---\n" + dubbo,
+			"spec.http[0].route[2].destination: no port of both.shop.svc.cluster.local that this may mean carries calls of Dubbo, spec.http[0].route[3].destination: no port of web.shop.svc.cluster.local that this may mean carries calls of Dubbo, spec.http[0].mirror: no port of web.shop.svc.cluster.local that this may mean carries calls of Dubbo"},
+		{"requests to who takes calls", "kind: VirtualService\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [web], http: [{route: [{destination: {host: calls}, weight: 1}, {destination: {host: both}, weight: 1}, {destination: {host: both, port: {number: 20880}}, weight: 1}, {destination: {host: web}, weight: 1}, {destination: {host: a.calls.test}, weight: 1}]}]}\n---\n" + dubbo,
+			"spec.http[0].route[0].destination: the port of calls.shop.svc.cluster.local carries calls of Dubbo, spec.http[0].route[2].destination: the port of both.shop.svc.cluster.local carries calls of Dubbo, spec.http[0].route[4].destination: the port of a.calls.test carries calls of Dubbo"},
 		{"a gateway", "kind: VirtualService\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [web], gateways: [edge], http: [{route: [{destination: {host: web}}]}]}", "spec.gateways[0]: there is no Gateway shop/edge"},
 		{"a delegate", "kind: VirtualService\nmetadata: {name: a, namespace: shop}\nspec: {hosts: [web], http: [{delegate: {name: part}}]}", "spec.http[0].delegate: there is no VirtualService shop/part"},
 		{"a rule", "kind: DestinationRule\nmetadata: {name: a, namespace: shop}\nspec: {host: nobody}", "spec.host: no service has the host nobody.shop.svc.cluster.local"},

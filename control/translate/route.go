@@ -17,6 +17,7 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	networking "istio.io/api/networking/v1alpha3"
@@ -32,6 +33,7 @@ type routeWriter struct {
 	found map[int]found // by the place of the destination
 	at    int           // of its first destination
 	owner string
+	calls bool // requests become calls where the route says so
 }
 
 // Names of filters that routes have something to say to.
@@ -53,18 +55,26 @@ func (w *routeWriter) route(m *networking.HTTPMatchRequest) *routev3.Route {
 		r.Action = &routev3.Route_Redirect{Redirect: redirect(w.from.GetRedirect(), w.port)}
 	case w.from.GetDirectResponse() != nil:
 		r.Action = &routev3.Route_DirectResponse{DirectResponse: directResponse(w.from.GetDirectResponse())}
+	case w.from.Calls != nil && !w.calls:
+		r.Action = &routev3.Route_DirectResponse{DirectResponse: noCalls()}
 	default:
 		r.Action = &routev3.Route_Route{Route: w.action(r, h.authority)}
 	}
 	r.Decorator = &routev3.Decorator{Operation: w.operation(r)}
-	if f := faultOf(w.from.GetFault()); f != nil {
-		r.TypedPerFilterConfig = map[string]*anypb.Any{filterFault: wrap(f)}
-	}
-	if c := w.from.GetCorsPolicy(); c != nil {
+	says := func(filter string, m proto.Message) {
 		if r.TypedPerFilterConfig == nil {
 			r.TypedPerFilterConfig = map[string]*anypb.Any{}
 		}
-		r.TypedPerFilterConfig[filterCORS] = wrap(corsOf(c))
+		r.TypedPerFilterConfig[filter] = wrap(m)
+	}
+	if f := faultOf(w.from.GetFault()); f != nil {
+		says(filterFault, f)
+	}
+	if c := w.from.GetCorsPolicy(); c != nil {
+		says(filterCORS, corsOf(c))
+	}
+	if w.from.Calls != nil && r.GetRoute() != nil {
+		says(filterCalls, callsOf(w.from.Calls))
 	}
 	return r
 }

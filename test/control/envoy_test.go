@@ -192,7 +192,7 @@ func TestTheRealEnvoyIsGuarded(t *testing.T) {
 
 // TestTheRealEnvoyTakesWhatIsLookedAt has a plain Envoy told what goldens have, of policies, traces and settings.
 func TestTheRealEnvoyTakesWhatIsLookedAt(t *testing.T) {
-	for _, name := range []string{"custom-http", "custom-grpc", "custom-away", "tracing", "settings", "logs-otel", "dubbo-envoy"} {
+	for _, name := range []string{"custom-http", "custom-grpc", "custom-away", "tracing", "settings", "logs-otel", "dubbo-envoy", "dubbocalls-envoy"} {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile("../../control/translate/testdata/" + name + ".yaml")
 			if err != nil {
