@@ -346,6 +346,8 @@ func TestDubboCallKeepsItsRoutes(t *testing.T) {
 		<-let
 		return nil, true
 	}).Port
+	end := sync.OnceFunc(func() { close(let) })
+	t.Cleanup(end)
 	a, b := e2e.Provider(t, "a", 1).Port, e2e.Provider(t, "b", 1).Port
 	const again = `, metadata_match: {typed_filter_metadata: {weft.dubbo: {"@type": type.googleapis.com/weft.dubbo.v1.Route, retry: {attempts: 1, idempotent: true}}}}`
 	first := endpoints("one", bad)
@@ -367,10 +369,13 @@ func TestDubboCallKeepsItsRoutes(t *testing.T) {
 		t.Fatal("the call has not come")
 	}
 	plane.Serve(m.calling("l", "r"), m.cluster("one"), m.cluster("two"), endpoints("one", a), endpoints("two", b), calls("r", "two"))
-	p.Eventually("the next routes", func() bool { return called(t, p.Address("l")) == "20 b x" })
+	p.Eventually("the next routes", func() bool { return p.Stat("dubbo.in.drds.r.update_success") == 2 }) // a call that came before would wait, too
+	if got := called(t, p.Address("l")); got != "20 b x" {
+		t.Error(got)
+	}
 	plane.Serve(m.calling("l", "r"), m.cluster("two"), endpoints("two", b), calls("r", "two"))
 	p.Eventually("the cluster is gone", func() bool { return !p.has("one") })
-	close(let)
+	end()
 	if got := c.read(); got != "20 a x" {
 		t.Errorf("the call that had begun: %s", got)
 	}

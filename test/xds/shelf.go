@@ -171,7 +171,7 @@ func (s *Shelf) response(kind string, names []string) *discoveryv3.DeltaDiscover
 
 func urlOf(kind string) string {
 	for url, name := range map[string]string{"envoy.config.route.v3.": "RouteConfiguration VirtualHost ScopedRouteConfiguration", "envoy.config.cluster.v3.": "Cluster", "envoy.config.listener.v3.": "Listener",
-		"envoy.config.endpoint.v3.": "ClusterLoadAssignment", "envoy.extensions.filters.network.dubbo_proxy.v3.": "MultipleRouteConfiguration"} {
+		"envoy.config.endpoint.v3.": "ClusterLoadAssignment"} {
 		if slices.Contains(strings.Fields(name), kind) {
 			return "type.googleapis.com/" + url + kind
 		}
