@@ -37,6 +37,8 @@ func (p *Proxy) openLogs(s *config.Snapshot) error {
 				logs = c.HTTP.AccessLogs
 			case c.TCP != nil:
 				logs = c.TCP.AccessLogs
+			case c.Dubbo != nil:
+				logs = c.Dubbo.AccessLogs
 			}
 			for _, a := range logs {
 				if _, err := p.options.Logs.Open(a); err != nil {

@@ -602,6 +602,12 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// loggedNowhere is a listener whose filter writes a log where there is no folder.
+func loggedNowhere(name, filter string) string {
+	filter = strings.Replace(filter, "@LOG@", "access_log: [{name: l, typed_config: {'@type': type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: nowhere/log}}]", 1)
+	return "static_resources: {listeners: [{name: " + name + ", address: {socket_address: {address: 127.0.0.1, port_value: 0}}, filter_chains: [{filters: [{name: x, typed_config: {'@type': type.googleapis.com/" + filter + "}}]}]}], clusters: [{name: c, type: STATIC}]}"
+}
+
 // Errors name the file, the place in it, what is wrong and what would be right; nothing is served.
 func TestBadConfigurations(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -619,6 +625,8 @@ func TestBadConfigurations(t *testing.T) {
 		"no such flag":           {[]string{"--nonsense"}, "node: {id: a}", []string{"nonsense", "--help"}},
 		"nobody to succeed":      {[]string{"--restart-epoch", "1", "--base-id", "77123"}, "node: {id: a}", []string{"--restart-epoch 1", "no process to take over from"}},
 		"epoch without restart":  {[]string{"--restart-epoch", "1", "--disable-hot-restart"}, "node: {id: a}", []string{"--restart-epoch", "--disable-hot-restart"}},
+		"log of Dubbo nowhere":   {nil, loggedNowhere("dubbo", "envoy.extensions.filters.network.dubbo_proxy.v3.DubboProxy, stat_prefix: d, dubbo_filters: [{name: envoy.filters.dubbo.router, config: {'@type': type.googleapis.com/weft.dubbo.v1.Router, @LOG@}}]"), []string{"listener \"dubbo\": access log", "nowhere/log", "no such file"}},
+		"log of TCP nowhere":     {nil, loggedNowhere("tcp", "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: c, @LOG@"), []string{"listener \"tcp\": access log", "nowhere/log", "no such file"}},
 		"no such file":           {[]string{"-c", "nowhere.yaml"}, "node: {id: a}", []string{"nowhere.yaml"}},
 	} {
 		t.Run(name, func(t *testing.T) {
