@@ -56,7 +56,9 @@ func TestDubboHTTP(t *testing.T) {
 		{get("/shop/%ff/search?limit=1"), 400, "path segment kind: is not UTF-8"},
 		{post("POST", "/shop/orders", `{"id": 7, "items": [{"sku": "x"}]}`), 200, service + "order [org.example.Order][map[id:7 items:[map[sku:x]]]]"},
 		{post("POST", "/shop/orders", ``), 200, service + "order [org.example.Order][<nil>]"},
-		{post("POST", "/shop/orders", `{"id": `), 400, "the body is not JSON"},
+		{post("POST", "/shop/orders", `{"id": `), 400, "body: "},
+		{post("POST", "/shop/orders", strings.Repeat("[", 100_000)), 400, "body: "},
+		{post("PUT", "/shop/orders/1", `{"sum": 1, "parts": `+strings.Repeat("[", 100_000)+strings.Repeat("]", 100_000)+`}`), 400, ""},
 		{"POST /shop/orders HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n4\r\n[1,2\r\n3\r\n,3]\r\n0\r\n\r\n", 200, service + "order [org.example.Order][[1 2 3]]"},
 		{"POST /shop/orders HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\nx-t: 1\r\n\r\n", 200, service + "order [org.example.Order][[]]"},
 		{post("PUT", "/shop/orders/9000000000", `{"sum": 1.5, "parts": [1, 2]}`), 200, service + "pay [long double java.lang.Boolean int[]][9000000000 1.5 <nil> [1 2]]"},
@@ -100,7 +102,7 @@ func TestDubboHTTP(t *testing.T) {
 		}
 	}
 	p.WantStat("http.http.dubbo.no_method", 5)
-	p.WantStat("http.http.dubbo.arguments_refused", 10)
+	p.WantStat("http.http.dubbo.arguments_refused", 12)
 	p.WantStat("cluster.up.upstream_rq_active", 0)
 	if two := Dial2(t, p.Address()).Get2("/shop/books/search?limit=5"); two.Status != 200 || !strings.Contains(two.Body, "search") {
 		t.Errorf("by HTTP/2: %d %s", two.Status, two.Body)
