@@ -48,6 +48,9 @@ func apart(list []scenario) (out []scenario) {
 
 // unasked are run paths that the corpus does not set, by what they begin with.
 var unasked = map[string]string{
+	"envoy.extensions.filters.network.dubbo_proxy.v3.DubboProxy.drds":                                 "test/xds asks the real Envoy (TestOracleDubbo)",
+	"envoy.extensions.filters.network.dubbo_proxy.v3.Drds.":                                           "likewise",
+	"envoy.extensions.filters.network.dubbo_proxy.v3.MultipleRouteConfiguration.name":                 "likewise",
 	"envoy.extensions.filters.network.dubbo_proxy.v3.DubboProxy.route_config":                         "is the older place of multiple_route_config, which is asked",
 	"envoy.config.route.v3.RateLimit.Action.dynamic_metadata":                                         "Envoy 1.40 refuses it, as long gone out of use",
 	"envoy.config.route.v3.RateLimit.Action.DynamicMetaData.":                                         "is in dynamic_metadata only",
