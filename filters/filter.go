@@ -146,7 +146,7 @@ type Exchange interface {
 	MatchString(m *config.StringMatch, b []byte) bool
 	// AddHeader adds or sets a field of either head, as configured.
 	AddHeader(h *http.Header, a *config.HeaderAdd)
-	// UpstreamVersion is the version in which the chosen cluster would be spoken to; false: there is no such cluster.
+	// UpstreamVersion is the version in which the chosen cluster would be spoken to; false: there is no such cluster, or it is not spoken to in HTTP.
 	UpstreamVersion() (http.Version, bool)
 	// UpstreamDubbo tells whether endpoints of the chosen cluster are spoken to in Dubbo.
 	UpstreamDubbo() bool

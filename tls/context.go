@@ -96,6 +96,7 @@ type Ask struct {
 	Verify bool     // Name must be the certificate's
 	Offer  []string // protocols, where none are configured
 	Insist bool     // what is configured does not matter
+	First  string   // a protocol that is offered before what is configured, if that is what workloads of a mesh offer; "": none
 }
 
 // Client makes a connection of our own.
@@ -115,11 +116,17 @@ func (x *Context) asking(a Ask) (*compiled, *tls.Config, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	own := c.tls
-	if offers := len(a.Offer) > 0 && (a.Insist || len(own.NextProtos) == 0); a.Name != "" || offers {
+	own, offers := c.tls, []string(nil)
+	switch {
+	case len(a.Offer) > 0 && (a.Insist || len(own.NextProtos) == 0):
+		offers = a.Offer
+	case a.First != "" && slices.Contains(own.NextProtos, inMesh):
+		offers = slices.Concat([]string{a.First}, own.NextProtos)
+	}
+	if a.Name != "" || offers != nil {
 		own = own.Clone()
-		if offers {
-			own.NextProtos = a.Offer
+		if offers != nil {
+			own.NextProtos = offers
 		}
 		if a.Name != "" {
 			own.ServerName = a.Name

@@ -9,6 +9,9 @@ type Offer struct {
 	Key string
 }
 
+// inMesh is what workloads of Istio's meshes offer each other, whatever they speak. Whoever offers it has a peer that knows how to leave out what it does not know.
+const inMesh = "istio"
+
 // offerSeparator stands between the protocols of a key. No protocol that is offered contains it.
 const offerSeparator = "\x01"
 

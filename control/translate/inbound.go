@@ -287,6 +287,14 @@ type way struct {
 	ends      bool // mTLS ends here
 }
 
+// chosen are the protocols of which one is taken, if it is offered, where mTLS ends.
+func (w way) chosen() []string {
+	if slices.Contains(w.offered, alpnDubbo) {
+		return w.offered
+	}
+	return []string{"h2", "http/1.1"}
+}
+
 // sight is what can be seen of what comes.
 type sight uint8
 
@@ -310,22 +318,25 @@ func sightOf(p mesh.Protocol) sight {
 
 // What workloads of the mesh offer by ALPN.
 var (
-	offeredHTTP = []string{alpnHTTP10, alpnHTTP11, alpnHTTP2}
-	offeredTCP  = []string{alpnExchange, alpnMesh}
-	offeredAll  = []string{alpnMesh, alpnExchange, alpnHTTP10, alpnHTTP11, alpnHTTP2}
+	offeredHTTP  = []string{alpnHTTP10, alpnHTTP11, alpnHTTP2}
+	offeredTCP   = []string{alpnExchange, alpnMesh}
+	offeredDubbo = []string{alpnDubbo}
+	offeredAll   = []string{alpnMesh, alpnExchange, alpnHTTP10, alpnHTTP11, alpnHTTP2}
 )
 
 // ways are those in which connections to a port may come.
 func ways(mode mesh.Mode, protocol mesh.Protocol, traits Traits) []way {
+	secured := []way{{"tls", offeredHTTP, seenRequests, true}}
 	detected := []way{{"raw_buffer", clearHTTP(traits), seenRequests, false}}
 	if traits.Weft {
+		secured = append(secured, way{"tls", offeredDubbo, seenCalls, true})
 		detected = append(detected, way{"raw_buffer", clearDubbo, seenCalls, false})
 	}
 	switch mode {
 	case mesh.Strict:
 		switch {
 		case protocol == mesh.Unknown:
-			return []way{{"tls", offeredHTTP, seenRequests, true}, {"tls", nil, seenBytes, true}}
+			return append(secured, way{"tls", nil, seenBytes, true})
 		default:
 			return []way{{"tls", nil, sightOf(protocol), true}}
 		}
@@ -339,7 +350,7 @@ func ways(mode mesh.Mode, protocol mesh.Protocol, traits Traits) []way {
 	}
 	switch {
 	case protocol == mesh.Unknown:
-		return slices.Concat([]way{{"tls", offeredHTTP, seenRequests, true}}, detected, []way{{"tls", offeredTCP, seenBytes, true}, {"raw_buffer", nil, seenBytes, false}, {"tls", nil, seenBytes, false}})
+		return slices.Concat(secured, detected, []way{{"tls", offeredTCP, seenBytes, true}, {"raw_buffer", nil, seenBytes, false}, {"tls", nil, seenBytes, false}})
 	case protocol.IsHTTP():
 		return []way{{"tls", offeredAll, seenRequests, true}, {"raw_buffer", nil, seenRequests, false}}
 	}
@@ -376,7 +387,7 @@ func (w *inboundWriter) port(number, asked uint32, mode mesh.Mode, protocol mesh
 			if w.k.identity == NoIdentity {
 				continue // nobody can prove anything here, and nothing else is to be let in
 			}
-			c.TransportSocket = serverTLS(w.k.settings, w.k.identity)
+			c.TransportSocket = serverTLS(w.k.settings, w.k.identity, way.chosen())
 		}
 		w.tls[number] = w.tls[number] || way.transport == "tls"
 		w.http[number] = w.http[number] || slices.Contains(way.offered, "h2c")

@@ -164,6 +164,29 @@ func TestNoIdentity(t *testing.T) {
 	}
 }
 
+// Only weft has a chain for calls inside of mTLS, and only where nothing else says what a port speaks: one that has a protocol is as it was.
+func TestCallsInsideOfMTLS(t *testing.T) {
+	for _, mode := range []mesh.Mode{mesh.Strict, mesh.Permissive, mesh.Disable} {
+		for _, protocol := range []mesh.Protocol{mesh.Unknown, mesh.Dubbo, mesh.TCP, mesh.HTTP} {
+			for _, weft := range []bool{true, false} {
+				var got []way
+				for _, w := range ways(mode, protocol, Traits{Weft: weft}) {
+					if slices.Contains(w.offered, alpnDubbo) {
+						got = append(got, w)
+					}
+				}
+				want := weft && protocol == mesh.Unknown && mode != mesh.Disable
+				if (len(got) > 0) != want || len(got) > 1 {
+					t.Errorf("mode %v, protocol %v, weft %v: %+v", mode, protocol, weft, got)
+				}
+				if want && (got[0].transport != "tls" || got[0].seen != seenCalls || !got[0].ends || !slices.Equal(got[0].chosen(), []string{alpnDubbo})) {
+					t.Errorf("mode %v: %+v, of which %q are chosen", mode, got[0], got[0].chosen())
+				}
+			}
+		}
+	}
+}
+
 // TestAccountsAreExact: dots of names are dots (hazard 87), and no part of an identity is taken for another.
 func TestAccountsAreExact(t *testing.T) {
 	w := &ruleWriter{settings: mesh.New().Settings, namespace: "n.s"}

@@ -26,6 +26,7 @@ const (
 	alpnHTTP10   = "istio-http/1.0"
 	alpnHTTP11   = "istio-http/1.1"
 	alpnHTTP2    = "istio-h2"
+	alpnDubbo    = "weft-dubbo" // by weft only
 )
 
 // secret is where a secret of a name is had from.
@@ -158,8 +159,8 @@ func file(path string) *corev3.DataSource {
 	return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: path}}
 }
 
-// serverTLS is mTLS that is taken: with a certificate of the trust domain, or of one that is trusted as it is.
-func serverTLS(s *mesh.Settings, from Identity) *corev3.TransportSocket {
+// serverTLS is mTLS that is taken: with a certificate of the trust domain, or of one that is trusted as it is. chosen are protocols of which one is taken, if it is offered.
+func serverTLS(s *mesh.Settings, from Identity, chosen []string) *corev3.TransportSocket {
 	var names []*matcherv3.StringMatcher
 	for _, domain := range append([]string{s.TrustDomain}, s.Config.GetTrustDomainAliases()...) {
 		names = append(names, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "spiffe://" + domain + "/"}})
@@ -181,7 +182,7 @@ func serverTLS(s *mesh.Settings, from Identity) *corev3.TransportSocket {
 		TlsParams:                      params,
 		TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{secret(from, secretOwn)},
 		ValidationContextType:          verified(names, secret(from, secretRoot)),
-		AlpnProtocols:                  []string{"h2", "http/1.1"},
+		AlpnProtocols:                  chosen,
 	}}
 	return downstream(c)
 }

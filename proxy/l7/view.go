@@ -133,7 +133,7 @@ func (x *exchange) Cluster() string {
 
 // UpstreamVersion implements filters.Exchange.
 func (x *exchange) UpstreamVersion() (http.Version, bool) {
-	if x.match(); x.cluster == nil {
+	if x.match(); x.cluster == nil || x.UpstreamDubbo() {
 		return 0, false
 	}
 	came := x.request.Version

@@ -11,6 +11,7 @@ import (
 	"github.com/weftmesh/weft/proxy/loop"
 	"github.com/weftmesh/weft/telemetry"
 	"github.com/weftmesh/weft/tls"
+	"github.com/weftmesh/weft/wire/dubbo"
 )
 
 // link is a connection to an endpoint and its place in the books, whatever it speaks.
@@ -44,6 +45,9 @@ func (k *link) dial(p *Pool, c *Cluster, prio config.Priority, offers []string, 
 	ask := tls.Ask{Name: p.name, Offer: offers}
 	if p.offers != nil {
 		ask.Offer, ask.Insist = p.offers, true
+	}
+	if p.speaks == SpeaksDubbo {
+		ask.First = dubbo.ALPN
 	}
 	conn, err := c.dial(p.loop, p.endpoint, p.endpoint.Address(), p.from, p.header, ask, o)
 	if err != nil {

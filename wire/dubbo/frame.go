@@ -7,6 +7,9 @@ const HeadSize = 16
 
 const magic = 0xdabb
 
+// ALPN is what weft offers by that name (RFC 7301) to peers of its mesh where Dubbo 2 is what it speaks: nothing else says so of a port without a protocol. There is no registered one.
+const ALPN = "weft-dubbo"
+
 // Bits of a head's third byte.
 const (
 	isRequest = 1 << 7
