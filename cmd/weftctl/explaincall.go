@@ -69,7 +69,7 @@ func (e *explained) dubbo(d *dubbo.Account) {
 
 // calls writes the walk through a table of calls.
 func (e *explained) calls(w *dubbo.Walk) {
-	e.line(0, "routes %s", w.Table)
+	e.line(0, "routes %s", strings.TrimSpace(w.Table+" of Dubbo"))
 	shown := 0
 	for _, s := range w.Services {
 		if !s.Met {

@@ -352,9 +352,11 @@ func expressionWords(head, expression string) string {
 
 // bareExpression takes off what was put around an expression so that it matches the whole text.
 func bareExpression(e string) string {
-	if inner, ok := strings.CutPrefix(e, "^(?:"); ok {
-		if inner, ok = strings.CutSuffix(inner, ")$"); ok {
-			return inner
+	for _, ends := range [...][2]string{{"^(?:", ")$"}, {`\A(?:`, `)\z`}} {
+		if inner, ok := strings.CutPrefix(e, ends[0]); ok {
+			if inner, ok = strings.CutSuffix(inner, ends[1]); ok {
+				return inner
+			}
 		}
 	}
 	return e
