@@ -90,7 +90,11 @@ func Denied(r *config.AccessRules, policy int) string {
 
 // Words say for people which policy decides of a caller, and whether he passes; they are empty if none has a say.
 func Words(r *config.AccessRules, c Caller) (words string, passes bool) {
-	by := Access(r, c)
+	return Decision(r, Access(r, c))
+}
+
+// Decision is Words for a caller for whom that policy is, or none.
+func Decision(r *config.AccessRules, by int) (words string, passes bool) {
 	passes = Passes(r, by)
 	switch {
 	case by < 0 && !passes:

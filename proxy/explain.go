@@ -51,7 +51,11 @@ func (p *Proxy) Explain(q *admin.Question) (*admin.Answer, error) {
 func (p *Proxy) reach(q *admin.Question) (*listener.Listener, *listener.Connection, *admin.Answer, error) {
 	a := &admin.Answer{}
 	c := &listener.Connection{Source: q.Source, Destination: q.Address.AddrPort, TLS: q.TLS, ServerName: q.ServerName, Applications: q.Applications}
-	if !c.TLS && len(c.Applications) == 0 && q.URL != "" {
+	switch {
+	case c.TLS || len(c.Applications) > 0:
+	case q.Call != nil:
+		c.Applications = []string{"dubbo"}
+	case q.URL != "":
 		c.Applications = []string{"http/1.1"}
 	}
 	if !c.Source.IsValid() && q.Address.Path == "" {
@@ -135,6 +139,12 @@ func (p *Proxy) follow(a *admin.Answer, chain *listener.Chain, q *admin.Question
 		a.Ends = "the chain speaks TLS and the connection is in plain text: the handshake fails"
 	case chain.TLS == nil && q.TLS && chain.HTTP != nil:
 		a.Ends = "the chain reads HTTP in plain text and the connection speaks TLS: what comes is no request"
+	case chain.TLS == nil && q.TLS && chain.Dubbo != nil:
+		a.Ends = "the chain reads Dubbo in plain text and the connection speaks TLS: what comes is no call"
+	case q.Call != nil && chain.HTTP != nil:
+		a.Ends = "the chain reads HTTP and the connection speaks Dubbo: what comes is no request, and the connection is closed"
+	case q.Call == nil && q.URL != "" && chain.Dubbo != nil:
+		a.Ends = "the chain reads Dubbo and the connection speaks HTTP: what comes is no call, and the connection is closed"
 	}
 	if a.Ends == "" {
 		says, passes := chain.Rules.Explain(&l4.Asked{Source: in.Source, Destination: in.Destination, ServerName: in.ServerName, TLS: chain.TLS != nil, Identity: q.Identity})
@@ -178,7 +188,21 @@ func (p *Proxy) follow(a *admin.Answer, chain *listener.Chain, q *admin.Question
 		}
 	case chain.Dubbo != nil:
 		a.NetworkFilters = append(a.NetworkFilters, "envoy.filters.network.dubbo_proxy")
-		a.Notes = append(a.Notes, chain.Dubbo.Explain(p.calls))
+		if a.Ends != "" {
+			return nil
+		}
+		if q.Call == nil {
+			a.Notes = append(a.Notes, chain.Dubbo.Waiting(p.calls)+": say url=dubbo://IP:PORT/INTERFACE and method to ask about a call")
+			return nil
+		}
+		if passed := q.Passed(); len(passed) > 0 {
+			a.Notes = append(a.Notes, fmt.Sprintf("%s of the URL is nothing of a call, and passed over", strings.Join(quoteAll(passed), ", ")))
+		}
+		asked := *q.Call
+		asked.Source, asked.To, asked.Destination, asked.Name, asked.TLS, asked.Identity = in.Source, in.Destination, to, in.ServerName, chain.TLS != nil, q.Identity
+		var err error
+		a.Dubbo, err = chain.Dubbo.Explain(p.calls, &asked)
+		return err
 	default:
 		a.Ends = chain.Answer.Words()
 	}

@@ -16,7 +16,8 @@ import (
 const explainText = `Say what a connection, and a request on it, would meet in a running weft: listener, filter chain, filters, route, cluster, endpoints; and
 which rules came close, and why they do not match. Nothing is sent: the proxy asks the very tables that it serves with.
 
-Say where the client connects to (--address, or --listener) and, for HTTP, the URL of the request.
+Say where the client connects to (--address, or --listener) and, for HTTP, the URL of the request. For a call of Dubbo say dubbo://IP:PORT/INTERFACE,
+which says where, too, with --method, and what the call has of --version, --group, --argument and --attachment.
 
 Usage:
   weftctl proxy explain [URL] [flags]
@@ -26,7 +27,9 @@ Examples:
   weftctl proxy explain --address 10.0.0.9:8080 --identity spiffe://cluster.local/ns/shop/sa/web --method POST /carts    who may do what, and by which rule
   weftctl proxy explain --listener ingress --sni shop.example.com https://shop.example.com/cart -H 'x-user: tester'
   weftctl proxy explain --address 10.0.0.9:5432          a TCP connection
-  weftctl proxy explain --listener http --all /api       every rule that was looked at`
+  weftctl proxy explain --listener http --all /api       every rule that was looked at
+  weftctl proxy explain dubbo://10.0.0.3:20880/org.example.Shop --method search --version 1.0.0 --group blue --argument java.lang.String=tea --argument int=5 --attachment canary=yes
+  weftctl proxy explain --listener dubbo dubbo:///org.example.Shop --method '$invoke' --argument java.lang.String=search --argument 'java.lang.String[]=["int"]' --argument 'java.lang.Object[]=[5]'`
 
 func proxyExplain(ctx context.Context, p *pages, o *proxyOptions, s streams) error {
 	q := url.Values{}
@@ -46,10 +49,14 @@ func proxyExplain(ctx context.Context, p *pages, o *proxyOptions, s streams) err
 	set("method", o.method)
 	set("url", o.name())
 	set("header", o.headers...)
+	set("version", o.version)
+	set("group", o.group)
+	set("argument", o.arguments...)
+	set("attachment", o.attachments...)
 	if o.tls {
 		set("tls", "true")
 	}
-	if o.listener == "" && o.address == "" {
+	if o.listener == "" && o.address == "" && !strings.HasPrefix(o.name(), "dubbo://") {
 		return errors.New("where does the client connect to? say --address IP:PORT, or --listener NAME (weftctl proxy listeners has the names)")
 	}
 	var a view.Answer
@@ -113,6 +120,9 @@ func (e *explained) answer(a *view.Answer) {
 	}
 	if a.HTTP != nil {
 		e.http(a.HTTP)
+	}
+	if a.Dubbo != nil {
+		e.dubbo(a.Dubbo)
 	}
 	if a.Ends != "" {
 		e.line(0, "the end: %s", a.Ends)
@@ -228,12 +238,16 @@ func (e *explained) outcome(o *l7.Outcome, several bool) {
 		e.target(1, &o.Clusters[i])
 	}
 	for _, m := range o.Mirrors {
-		words := fmt.Sprintf("copy to %s in %d of %d requests", m.Cluster, m.Of, m.In)
-		if m.Why != "" {
-			words += ": " + m.Why
-		}
-		e.line(1, "%s", words)
+		e.copied(&m, "requests")
 	}
+}
+
+func (e *explained) copied(m *upstream.Copy, what string) {
+	words := fmt.Sprintf("copy to %s in %d of %d %s", m.Cluster, m.Of, m.In, what)
+	if m.Why != "" {
+		words += ": " + m.Why
+	}
+	e.line(1, "%s", words)
 }
 
 func (e *explained) target(depth int, t *upstream.Target) {

@@ -25,7 +25,8 @@ type proxyOptions struct {
 	used bool
 	// explain
 	listener, address, source, sni, identity, method string
-	alpn, headers                                    texts
+	version, group                                   string
+	alpn, headers, arguments, attachments            texts
 	tls                                              bool
 	all                                              bool
 }
@@ -66,7 +67,7 @@ func proxyCommands() []proxyCommand {
 			f.StringVar(&o.mask, "mask", "", "the `fields` that are wanted, with commas between them")
 			f.BoolVar(&o.endpoints, "endpoints", false, "with the endpoints that came by EDS")
 		}, proxyConfig},
-		{"explain", "[URL]", "what a connection and a request would meet, and what came close", explainText, 1, tables, func(f *flag.FlagSet, o *proxyOptions) {
+		{"explain", "[URL]", "what a connection and a request, or a call of Dubbo, would meet, and what came close", explainText, 1, tables, func(f *flag.FlagSet, o *proxyOptions) {
 			f.StringVar(&o.listener, "listener", "", "`name` of the listener that the connection comes to")
 			f.StringVar(&o.address, "address", "", "`IP:PORT` or path that the client connects to")
 			f.StringVar(&o.source, "source", "", "`IP[:PORT]` that it connects from (default 127.0.0.1)")
@@ -74,8 +75,12 @@ func proxyCommands() []proxyCommand {
 			f.Var(&o.alpn, "alpn", "`protocol` that it offers; may be said again")
 			f.BoolVar(&o.tls, "tls", false, "the connection speaks TLS")
 			f.StringVar(&o.identity, "identity", "", "`URI` of the certificate that it shows, such as spiffe://cluster.local/ns/shop/sa/web")
-			f.StringVar(&o.method, "method", "", "`method` of the request (default GET)")
+			f.StringVar(&o.method, "method", "", "`method` of the request (default GET), or of the call of Dubbo")
 			f.Var(&o.headers, "H", "header of the request, `\"name: value\"`; may be said again")
+			f.StringVar(&o.version, "version", "", "`version` of the service that a call of Dubbo is for")
+			f.StringVar(&o.group, "group", "", "its `group`")
+			f.Var(&o.arguments, "argument", "argument of the call, `TYPE=VALUE` with a type as in Java's sources and JSON for lists and objects, or TYPE alone for null; may be said again")
+			f.Var(&o.attachments, "attachment", "attachment of the call, `NAME=VALUE`; may be said again")
 			f.BoolVar(&o.all, "all", false, "with every rule that was looked at")
 		}, proxyExplain},
 		{"listeners", "[NAME]", "listeners, their filter chains, and where those lead", listenersText, 1, tables, noFlags, proxyListeners},

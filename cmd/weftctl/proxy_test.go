@@ -226,6 +226,11 @@ func TestProxyExplain(t *testing.T) {
 		{[]string{"--listener", "database"}, []string{"not #0: server name: want db.test, is none\n", "the end: no filter chain matches"}},
 		{[]string{"--listener", "web", "-o", "yaml", "http://reviews/"}, []string{"filter_chain: plain\n", "weight: 3\n"}},
 		{[]string{"--listener", "greeter"}, []string{`calls of Dubbo, each by its own route of "greetings"`}},
+		{[]string{"dubbo://10.0.0.1:20880/org.example.Greeter?group=blue&side=consumer", "--listener", "greeter", "--method", "greet", "--version", "1.0.0", "--argument", "java.lang.String=ann", "--argument", "int=3", "--attachment", "canary=no"}, []string{
+			`note: "side" of the URL is nothing of a call, and passed over`, "call org.example.Greeter.greet(java.lang.String, int) version 1.0.0 group blue\n", "routes greetings of Dubbo\n", "service #0 org.example.Greeter version 1.0.0 group blue\n", `not #0: argument 1: want it to be "ann", is 3, of type int`, "route #1: every call\n",
+			"forward\n", "shared by chance, by weight\n", "cluster up, weight 3 of 4\n", "127.0.0.1:9 healthy, in eu/a\n"}},
+		{[]string{"dubbo:///org.example.Nobody", "--listener", "greeter", "--method", "greet"}, []string{"call org.example.Nobody.greet() version 0.0.0\n", `not service #0 org.example.Greeter version 1.0.0 group blue: interface: want "org.example.Greeter", is "org.example.Nobody"`, "answered 60: dubbo router: no route for interface 'org.example.Nobody'\n"}},
+		{[]string{"dubbo:///a.B", "--listener", "web", "--method", "m"}, []string{"the end: the chain reads HTTP and the connection speaks Dubbo"}},
 		{[]string{"--address", "10.0.0.1:80"}, []string{"the end: no listener is at 10.0.0.1:80"}},
 	} {
 		code, out, err := control(append([]string{"proxy", "explain", "--admin", address}, c.args...)...)
@@ -245,6 +250,10 @@ func TestProxyExplain(t *testing.T) {
 		{"--address nowhere", "want IP:PORT"},
 		{"--listener web -H x http://reviews/", `want "name: value"`},
 		{"--listener web --source x", "want IP or IP:PORT"},
+		{"dubbo://greeter/a.B --method m", `"greeter" is no IP:PORT: say address=IP:PORT or listener=NAME, too`},
+		{"--listener greeter dubbo:///a.B", "say the method that is called"},
+		{"--listener greeter dubbo:///a.B --method m --argument int=x", "argument 0: "},
+		{"--listener web http://a/ --group g", "group is of a call of Dubbo: say its url, too"},
 	} {
 		if code, out, err := control(append([]string{"proxy", "explain", "--admin", address}, strings.Fields(c.args)...)...); code != exitFailed || out != "" || !strings.Contains(err, c.want) {
 			t.Errorf("%s: %d %q %q, want %q", c.args, code, out, err, c.want)

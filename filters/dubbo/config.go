@@ -8,12 +8,16 @@ import (
 
 	dubbov1 "github.com/weftmesh/weft/api/dubbo/v1"
 	"github.com/weftmesh/weft/filters"
+	"github.com/weftmesh/weft/match"
 	wire "github.com/weftmesh/weft/wire/dubbo"
 	"github.com/weftmesh/weft/xds/decode"
 )
 
 // settings are one configuration of the filter, of its chain or of a route.
-type settings struct{ methods []method }
+type settings struct {
+	methods []method
+	route   bool // it is a route's: a request that calls none of its methods is refused
+}
 
 // method is what requests for a path call.
 type method struct {
@@ -60,19 +64,20 @@ func Spec() filters.Spec {
 		Name:           "weft.filters.http.dubbo",
 		Type:           "weft.dubbo.v1.HTTP",
 		Override:       "weft.dubbo.v1.HTTP",
-		Decode:         func(wire []byte) (any, error) { return read(wire) },
-		DecodeOverride: func(wire []byte, _ string) (any, error) { return read(wire) },
+		Decode:         func(wire []byte) (any, error) { return read(wire, false) },
+		DecodeOverride: func(wire []byte, _ string) (any, error) { return read(wire, true) },
 		Hooks:          filters.OnRequestHeaders | filters.OnRequestBody | filters.OnRequestTrailers | filters.OnResponseHeaders | filters.OnResponseBody | filters.OnResponseTrailers,
+		Judge:          func(c any, who match.Caller) filters.Judgement { return c.(*settings).judge(who) },
 		Build:          build,
 	}
 }
 
-func read(b []byte) (*settings, error) {
+func read(b []byte, route bool) (*settings, error) {
 	var m dubbov1.HTTP
 	if err := proto.Unmarshal(b, &m); err != nil {
 		return nil, err
 	}
-	s := &settings{}
+	s := &settings{route: route}
 	for i, service := range m.GetServices() {
 		in := fmt.Sprintf("services[%d]", i)
 		if service.GetInterface() == "" {

@@ -61,7 +61,7 @@ func TestConfigurationProblems(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := ""
-		if _, err := read(b); err != nil {
+		if _, err := read(b, false); err != nil {
 			got = err.Error()
 		}
 		if c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/weftmesh/weft/config"
+	"github.com/weftmesh/weft/proxy/dubbo"
 	"github.com/weftmesh/weft/proxy/l7"
 	"github.com/weftmesh/weft/proxy/listener"
 	"github.com/weftmesh/weft/proxy/upstream"
@@ -26,6 +27,7 @@ type Question struct {
 	Method       string         // empty: GET
 	URL          string         // scheme://authority/path?query; empty: no request is asked about
 	Headers      []config.Field // names in lower case
+	Call         *dubbo.Asked   // of a URL dubbo://authority/interface; nil: no call is asked about
 }
 
 // Answer is what the connection and the request would meet.
@@ -42,6 +44,7 @@ type Answer struct {
 	NetworkFilters []string             `json:"network_filters,omitempty"`
 	TCP            []upstream.Target    `json:"tcp_clusters,omitempty"`
 	HTTP           *l7.Account          `json:"http,omitempty"`
+	Dubbo          *dubbo.Account       `json:"dubbo,omitempty"`
 }
 
 // Seen is the connection as filter chains see it.
@@ -54,7 +57,7 @@ type Seen struct {
 }
 
 // parameters are those that /explain knows.
-var parameters = []string{"listener", "address", "source", "sni", "alpn", "tls", "identity", "method", "url", "header"}
+var parameters = []string{"listener", "address", "source", "sni", "alpn", "tls", "identity", "method", "url", "header", "version", "group", "argument", "attachment"}
 
 // maxHeaders bounds how many headers a question has.
 const maxHeaders = 256
@@ -65,7 +68,7 @@ func ReadQuestion(query url.Values) (*Question, error) {
 		if !slices.Contains(parameters, name) {
 			return nil, fmt.Errorf("there is no parameter %q: want %s", name, strings.Join(parameters, ", "))
 		}
-		if len(values) > 1 && name != "alpn" && name != "header" {
+		if len(values) > 1 && name != "alpn" && name != "header" && name != "argument" && name != "attachment" {
 			return nil, fmt.Errorf("%s is there %d times: want one", name, len(values))
 		}
 	}
@@ -82,6 +85,17 @@ func ReadQuestion(query url.Values) (*Question, error) {
 		q.TLS = query.Has("tls") || q.ServerName != "" || q.Identity != "" || strings.HasPrefix(q.URL, "https://")
 	default:
 		return nil, fmt.Errorf("tls is %q: want true or false", v)
+	}
+	if strings.HasPrefix(q.URL, "dubbo://") {
+		if err := q.readCall(query); err != nil {
+			return nil, err
+		}
+		return q, q.readAddresses(query)
+	}
+	for _, name := range []string{"version", "group", "argument", "attachment"} {
+		if query.Has(name) {
+			return nil, fmt.Errorf("%s is of a call of Dubbo: say its url, too, such as url=dubbo://10.0.0.1:20880/org.example.Shop", name)
+		}
 	}
 	if err := q.readAddresses(query); err != nil {
 		return nil, err
@@ -146,7 +160,7 @@ func (q *Question) SplitURL() (scheme, authority, path string, err error) {
 	}
 	scheme, rest, ok := strings.Cut(rest, "://")
 	if scheme = strings.ToLower(scheme); !ok || scheme != "http" && scheme != "https" {
-		return "", "", "", fmt.Errorf("url is %q: want http://authority/path, https://authority/path or /path", q.URL)
+		return "", "", "", fmt.Errorf("url is %q: want http://authority/path, https://authority/path or /path, or dubbo://authority/interface", q.URL)
 	}
 	authority, path = rest, "/"
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {

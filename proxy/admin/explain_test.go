@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"net/url"
 	"reflect"
 	"strings"
@@ -22,19 +23,34 @@ func TestReadQuestion(t *testing.T) {
 		{"listener=a&url=/&header=x", `want "name: value"`},
 		{"listener=a&url=/&header=Host:%20x", "the header host is the url's authority"},
 		{"listener=a&url=/" + strings.Repeat("&header=a:b", 257), "257 headers: want 256 at most"},
+		{"listener=a&argument=int=1", "argument is of a call of Dubbo: say its url, too"},
+		{"url=dubbo://10.0.0.1:20880/&method=m", "want dubbo://authority/interface"},
+		{"url=dubbo://10.0.0.1:20880/a.B", "say the method that is called"},
+		{"url=dubbo://shop:20880/a.B&method=m", `"shop:20880" is no IP:PORT: say address=IP:PORT or listener=NAME, too`},
+		{"url=dubbo://10.0.0.1/a.B&method=m&header=a:b", "a call has attachment=NAME=VALUE"},
+		{"url=dubbo://10.0.0.1/a.B&method=m&attachment=a", `attachment is "a": want NAME=VALUE`},
+		{"url=dubbo://10.0.0.1/a.B&method=m" + strings.Repeat("&argument=int=1", 256), "256 arguments: want 255 at most"},
+		{"url=dubbo://10.0.0.1/a.B&method=m" + strings.Repeat("&attachment=a=b", 253), "253 attachments: want 252 at most"},
 		{"listener=a", ""}, {"address=[::1]:80", ""}, {"address=@abstract", ""}, {"address=/run/sock&url=/", ""}, {"listener=a&source=10.0.0.1", ""},
 	} {
 		q, err := ReadQuestion(parse(t, c.query))
 		switch {
 		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%s: %v, want %q", c.query, err, c.want)
-		case err == nil && q.Method != "GET":
+		case err == nil && q.Call == nil && q.Method != "GET":
 			t.Errorf("%s: method %q", c.query, q.Method)
 		}
 	}
 	q, err := ReadQuestion(parse(t, "address=[::ffff:10.0.0.1]:80&source=10.0.0.2:9&sni=A.test&alpn=h2&alpn=http/1.1&url=https://a/&header=X-A:%20b:%20c"))
 	if err != nil || q.Address.String() != "10.0.0.1:80" || q.Source.String() != "10.0.0.2:9" || q.ServerName != "a.test" || !q.TLS || len(q.Applications) != 2 || q.Headers[0].Name != "x-a" || q.Headers[0].Value != "b: c" {
 		t.Errorf("%+v, %v", q, err)
+	}
+	q, err = ReadQuestion(parse(t, "url=dubbo://10.0.0.1/a.B%3fversion=2%26group=g%26side=x&version=1&method=m&argument=java.lang.String=a=b&argument=a.C&attachment=k=v=w"))
+	if err != nil || q.Address.String() != "10.0.0.1:20880" || q.Call == nil || q.TLS {
+		t.Fatalf("%+v, %v", q, err)
+	}
+	if got, want := fmt.Sprintf("%+v %v", *q.Call, q.Passed()), "{Interface:a.B Version:1 Group:g Method:m Arguments:[{Type:java.lang.String Value:a=b Null:false} {Type:a.C Value: Null:true}] Attachments:[{Name:k Value:v=w}] "; !strings.HasPrefix(got, want) || !strings.HasSuffix(got, " [side]") {
+		t.Errorf("%s: want %s", got, want)
 	}
 	for query, tls := range map[string]bool{"url=https://a/": true, "url=http://a/": false, "sni=a": true, "tls": true, "tls=true": true, "tls=false&url=https://a/": false} {
 		if q, err := ReadQuestion(parse(t, "listener=a&"+query)); err != nil || q.TLS != tls {
@@ -78,6 +94,7 @@ func TestSplitURL(t *testing.T) {
 // FuzzQuestion: whatever is asked is read, or refused in words.
 func FuzzQuestion(f *testing.F) {
 	f.Add("listener=a&url=http://b/c&header=d:e")
+	f.Add("url=dubbo://10.0.0.1/a.B%3fgroup=g&method=m&argument=int=1&attachment=a=b")
 	f.Add("address=10.0.0.1:80&sni=x&alpn=h2&source=::1")
 	f.Fuzz(func(t *testing.T, query string) {
 		v, err := url.ParseQuery(query)

@@ -72,7 +72,7 @@ func pages() []page {
 		{"/config_dump", "the configuration in force, as Envoy's protobuf JSON; ?resource=, ?mask=, ?name_regex=, ?include_eds", false, (*Server).configDump},
 		{"/cpuprofiler", "?enable=y writes where the processor's time goes to admin.profile_path, in pprof's format, until ?enable=n", true, (*Server).cpuProfiler},
 		{"/drain_listeners", "stop taking connections; ?graceful asks those that stand to go first, ?skip_exit leaves the sockets open, ?inboundonly spares the others", true, (*Server).drain},
-		{"/explain", "what a connection and a request would meet, and what came close; ?address= or ?listener=, ?source=, ?tls, ?sni=, ?alpn=, ?identity=, ?method=, ?url=, ?header=", false, (*Server).explain},
+		{"/explain", "what a connection and a request would meet, and what came close; ?address= or ?listener=, ?source=, ?tls, ?sni=, ?alpn=, ?identity=, ?method=, ?url=, ?header=, or of Dubbo ?url=dubbo://IP:PORT/INTERFACE, ?method=, ?version=, ?group=, ?argument=TYPE=VALUE, ?attachment=NAME=VALUE", false, (*Server).explain},
 		{"/healthcheck/fail", "fail the health checks of others, and call this server draining", true, (*Server).failHealth},
 		{"/healthcheck/ok", "pass them again", true, (*Server).passHealth},
 		{"/help", "this index, in plain text", false, (*Server).help},

@@ -80,12 +80,21 @@ func (t *call) choose() *refusal {
 	}
 	switch {
 	case t.cluster == nil:
-		return &refusal{wire.ServerError, fmt.Sprintf("dubbo router: unknown cluster '%s'", t.to.Name), "cluster_not_found", accesslog.NoClusterFound}
+		return unknown(t.to.Name)
 	case t.member == nil:
 		t.log.to(t.cluster, nil)
-		return &refusal{wire.ServerError, fmt.Sprintf("dubbo router: no healthy upstream for '%s'", t.to.Name), "no_healthy_upstream", accesslog.NoHealthyUpstream}
+		return nobody(t.to.Name)
 	}
 	return nil
+}
+
+// unknown is how the client hears of a cluster that there is not, nobody of one that nothing can be picked of.
+func unknown(name string) *refusal {
+	return &refusal{wire.ServerError, fmt.Sprintf("dubbo router: unknown cluster '%s'", name), "cluster_not_found", accesslog.NoClusterFound}
+}
+
+func nobody(name string) *refusal {
+	return &refusal{wire.ServerError, fmt.Sprintf("dubbo router: no healthy upstream for '%s'", name), "no_healthy_upstream", accesslog.NoHealthyUpstream}
 }
 
 // pick chooses an endpoint of a cluster, another one than those of earlier attempts if there is one.

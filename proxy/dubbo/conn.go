@@ -205,6 +205,11 @@ func (s *Server) route(g *Generation, call *wire.Call, of wire.Serialization, re
 	if found != nil {
 		return found, nil
 	}
+	return nil, nowhere(call, of, read, wrong)
+}
+
+// nowhere is how the client hears of a call that has no route.
+func nowhere(call *wire.Call, of wire.Serialization, read bool, wrong error) *refusal {
 	no := &refusal{status: wire.ServiceNotFound, details: "route_not_found", flag: accesslog.NoRouteFound}
 	switch {
 	case wrong != nil:
@@ -214,7 +219,7 @@ func (s *Server) route(g *Generation, call *wire.Call, of wire.Serialization, re
 	default:
 		no.why = fmt.Sprintf("dubbo router: no route for interface '%s'", call.Path)
 	}
-	return nil, no
+	return no
 }
 
 // refuse answers a call that goes no further.

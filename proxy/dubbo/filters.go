@@ -92,7 +92,7 @@ func (c *conn) pass(read bool, log *record) *refusal {
 		f := &c.server.filters[i]
 		if f.limit != nil {
 			if !f.limit.take(c, read) {
-				return &refusal{wire.ServerExhausted, "local_rate_limited", "local_rate_limited", accesslog.RateLimited}
+				return limited()
 			}
 			continue
 		}
@@ -101,6 +101,11 @@ func (c *conn) pass(read bool, log *record) *refusal {
 		}
 	}
 	return nil
+}
+
+// limited is how a client hears that it has made too many calls.
+func limited() *refusal {
+	return &refusal{wire.ServerExhausted, "local_rate_limited", "local_rate_limited", accesslog.RateLimited}
 }
 
 // take takes a token from the bucket of those that are for the call, and from the standard one.
@@ -112,11 +117,8 @@ func (f *limit) take(c *conn, read bool) bool {
 	}
 	n.Inc(limitEnabled)
 	ok := true
-	for i := range f.Of {
-		if o := &f.Of[i]; read && (o.Interface == "" || o.Interface == string(call.Path)) && (o.Method == "" || o.Method == string(call.Method)) {
-			ok = f.special[i].Take(l.Now(), 1)
-			break // the first that is for it, as they are written
-		}
+	if i := f.find(call, read); i >= 0 {
+		ok = f.special[i].Take(l.Now(), 1)
 	}
 	if ok && f.standard != nil {
 		ok = f.standard.Take(l.Now(), 1)
@@ -133,6 +135,16 @@ func (f *limit) take(c *conn, read bool) bool {
 	return false
 }
 
+// find is which of the limits that are for some calls is for this one, the first as they are written; -1: none is.
+func (f *limit) find(call *wire.Call, read bool) int {
+	for i := range f.Of {
+		if o := &f.Of[i]; read && (o.Interface == "" || o.Interface == string(call.Path)) && (o.Method == "" || o.Method == string(call.Method)) {
+			return i
+		}
+	}
+	return -1
+}
+
 // Where logs find what policies have found out, as with HTTP's filter.
 const (
 	rulesNamespace = "envoy.filters.http.rbac"
@@ -142,13 +154,14 @@ const (
 
 var results = [...]string{allowed: "allowed", denied: "denied"}
 
-// judge says why policies do not let a call pass, and how logs have that; nothing: it passes. What cannot be read, or says two things at once, does not: the provider might read it in another way.
+// judge says why policies do not let a call pass, and how logs have that; nothing: it passes.
 func (a *access) judge(c *conn, read bool, log *record) (why, details string) {
 	who, loop := &c.local.asks, c.local.Loop.Index()
-	who.begin(c, read)
+	who.begin(c, &c.local.reader, read)
 	if r := a.Shadow; r != nil {
-		by, row := match.Access(r, who), allowed
-		if !match.Passes(r, by) || who.wrong() != "" {
+		by, passes, wrong := weigh(r, who)
+		row := allowed
+		if !passes || wrong != "" {
 			row = denied
 		}
 		a.shadow.Loop(loop).Inc(row)
@@ -158,15 +171,11 @@ func (a *access) judge(c *conn, read bool, log *record) (why, details string) {
 	if r == nil {
 		return "", ""
 	}
-	by := match.Access(r, who)
-	switch wrong := who.wrong(); {
-	case r.Action == config.AccessNote:
+	by, passes, wrong := weigh(r, who)
+	if r.Action == config.AccessNote {
 		log.note(common, hint, by >= 0)
-	case wrong != "":
-		why, details = "RBAC: access denied: "+wrong, "rbac_access_denied_unreadable"
-	case !match.Passes(r, by):
-		why, details = "RBAC: access denied", match.Denied(r, by)
 	}
+	why, details = denial(r, by, passes, wrong)
 	row := allowed
 	if why != "" {
 		row = denied
@@ -176,9 +185,36 @@ func (a *access) judge(c *conn, read bool, log *record) (why, details string) {
 	return why, details
 }
 
+// weigh holds a call against rules: which policy is for it, whether that lets it pass, and why nobody can tell. Then it does not: the provider might read in another way what cannot be read, or says two things at once.
+func weigh(r *config.AccessRules, who *caller) (by int, passes bool, wrong string) {
+	by = match.Access(r, who)
+	return by, match.Passes(r, by), who.wrong()
+}
+
+// denial is how a client and logs hear that rules do not let a call pass; nothing: they do. Those that only take notes always do.
+func denial(r *config.AccessRules, by int, passes bool, wrong string) (why, details string) {
+	switch {
+	case r.Action == config.AccessNote:
+	case wrong != "":
+		return "RBAC: access denied: " + wrong, "rbac_access_denied_unreadable"
+	case !passes:
+		return "RBAC: access denied", match.Denied(r, by)
+	}
+	return "", ""
+}
+
+// ends are what is known of the connection that a call comes on: a conn's, or what explain is asked about.
+type ends interface {
+	Local() netip.AddrPort
+	Direct() netip.AddrPort
+	Remote() netip.AddrPort
+	ServerName() string
+	Peer() *match.Peer
+}
+
 // caller is what is known of who calls, and of the call: a match.Caller. A call is a POST to /<interface>/<method>, as with gRPC, the method that it stands for if it is a generic one, and its attachments are headers.
 type caller struct {
-	conn     *conn
+	from     ends
 	call     *wire.Call
 	read     bool // the call has the reader
 	question question
@@ -187,9 +223,8 @@ type caller struct {
 	path     []byte
 }
 
-func (a *caller) begin(c *conn, read bool) {
-	call := &c.local.reader
-	a.conn, a.call, a.read, a.twice, a.question = c, call, read, false, question{call: call}
+func (a *caller) begin(from ends, call *wire.Call, read bool) {
+	a.from, a.call, a.read, a.twice, a.question = from, call, read, false, question{call: call}
 	a.path = a.path[:0]
 	a.blind = false
 	if read {
@@ -268,16 +303,18 @@ func (a *caller) header(m *config.HeaderMatch) bool {
 }
 
 func (a *caller) Path() []byte                   { return a.path }
-func (a *caller) Local() netip.AddrPort          { return a.conn.Local() }
-func (a *caller) Direct() netip.Addr             { return a.conn.Direct().Addr() }
-func (a *caller) Source() netip.Addr             { return a.conn.Remote().Addr() }
-func (a *caller) Remote() netip.Addr             { return a.conn.Remote().Addr() }
-func (a *caller) ServerName() string             { return a.conn.ServerName() }
+func (a *caller) Local() netip.AddrPort          { return a.from.Local() }
+func (a *caller) Direct() netip.Addr             { return a.from.Direct().Addr() }
+func (a *caller) Source() netip.Addr             { return a.from.Remote().Addr() }
+func (a *caller) Remote() netip.Addr             { return a.from.Remote().Addr() }
+func (a *caller) ServerName() string             { return a.from.ServerName() }
+func (a *caller) Peer() *match.Peer              { return a.from.Peer() }
 func (a *caller) Metadata() config.Metadata      { return nil }
 func (a *caller) Route() (config.Metadata, bool) { return nil, false }
 func (a *caller) State(string) (string, bool)    { return "", false }
-func (a *caller) Peer() *match.Peer {
-	c := a.conn
+
+// Peer is what the certificate of the connection's client says; nil: it does not speak TLS.
+func (c *conn) Peer() *match.Peer {
 	if c.peer == nil && c.TLS() != nil {
 		c.peer = match.PeerOf(c.TLS())
 	}

@@ -6,33 +6,33 @@ import (
 	wire "github.com/weftmesh/weft/wire/dubbo"
 )
 
-// meetsAround asks for what Envoy's routes have no words for, of the service and what is attached.
-func (q *question) meetsAround(m *config.DubboMore) bool {
+// judgeAround asks for what Envoy's routes have no words for, of the service and what is attached.
+func (q *question) judgeAround(m *config.DubboMore) miss {
 	if len(m.Services) > 0 && !q.meetsService(m.Services) {
-		return false
+		return missService
 	}
 	for i := range m.Attachments {
 		a := &m.Attachments[i]
 		if text, is := q.attachment(a.Name); !is || anyText(a.Value.Texts, text) == a.Value.None {
-			return false
+			return missOf(missAttached, i)
 		}
 	}
-	return true
+	return missNothing
 }
 
-// meetsMore does of what is called, and with what.
-func (q *question) meetsMore(m *config.DubboMore) bool {
+// judgeMore does of what is called, and with what.
+func (q *question) judgeMore(m *config.DubboMore) miss {
 	if m.Argc != nil {
 		if _, n, is := q.called(); !is || uint64(n) != uint64(*m.Argc) {
-			return false
+			return missCount
 		}
 	}
 	for i := range m.Arguments {
 		if !q.meetsParameter(&m.Arguments[i]) {
-			return false
+			return missOf(missParameter, i)
 		}
 	}
-	return true
+	return missNothing
 }
 
 // meetsService asks for the interface, or for how registries name the service: with its version and group, either of which may be empty. The attachments are not read for whom the first is enough.
@@ -46,20 +46,19 @@ func (q *question) meetsService(patterns []config.StringMatch) bool {
 
 func (q *question) meetsParameter(a *config.DubboParameter) bool {
 	v, is := q.argument(a.Index)
-	if !is {
+	if !is || a.Type != "" && !q.declares(a.Index, a.Type) {
 		return false
 	}
-	if a.Type != "" {
-		if q.within {
-			is, _ = q.call.TargetType(int(a.Index), a.Type)
-		} else {
-			is = q.call.Declares(int(a.Index), a.Type)
-		}
-		if !is {
-			return false
-		}
-	}
 	return a.Value == nil || q.meetsValue(a.Value, &v)
+}
+
+// declares tells whether a parameter is of a type.
+func (q *question) declares(index uint32, name string) (is bool) {
+	if !q.within {
+		return q.call.Declares(int(index), name)
+	}
+	is, _ = q.call.TargetType(int(index), name)
+	return is
 }
 
 func (q *question) meetsValue(m *config.DubboValue, v *wire.Value) bool {

@@ -14,17 +14,43 @@ func Match(services []config.DubboService, c *wire.Call) (found *config.DubboRou
 	q := question{call: c}
 	for i := range services {
 		s := &services[i]
-		if !names(s.Interface, c.Path) || s.Version != "" && s.Version != string(c.Version) || s.Group != "" && !q.attached("group", s.Group) {
+		if q.judgeService(s) != missNothing {
 			continue
 		}
 		for k := range s.Routes {
-			if r := &s.Routes[k]; len(c.Method) > 0 && q.meets(r) {
+			if r := &s.Routes[k]; q.judge(r) == missNothing {
 				return r, nil
 			}
 		}
 	}
 	return nil, q.wrong
 }
+
+// miss is the first thing that a service or a route asks for and a call is not: what it is, and in the bits above which one, where there is a list of them. It is a number, so that to say which costs no more than to say that there is
+// one; explain puts it into words.
+type miss uint32
+
+// What may be asked for, in the order in which it is looked at.
+const (
+	missNothing miss = iota
+	missInterface
+	missVersion
+	missGroup
+	missName // the call names no method
+	missAttachment
+	missService
+	missAttached // of config.DubboMore
+	missMethod
+	missArgument
+	missCount
+	missParameter // of config.DubboMore
+)
+
+// missOf is the i-th of a list.
+func missOf(what miss, i int) miss { return what | miss(i)<<8 }
+
+// parts are what it is that is missing, and which of a list.
+func (m miss) parts() (what miss, at int) { return m & 0xff, int(m >> 8) }
 
 // Unread finds the route of calls of which nothing is known: one that asks for nothing; nil: there is none.
 func Unread(services []config.DubboService) *config.DubboRoute {
@@ -80,39 +106,67 @@ func (q *question) attachment(name string) ([]byte, bool) {
 	return q.call.Written(&v), true
 }
 
-func (q *question) meets(r *config.DubboRoute) bool {
-	for i := range r.Attachments {
-		if !q.meetsAttachment(&r.Attachments[i]) {
-			return false
-		}
+// judgeService is the one meaning of a service, and judge that of a route: serving and explain both ask them.
+func (q *question) judgeService(s *config.DubboService) miss {
+	switch {
+	case !names(s.Interface, q.call.Path):
+		return missInterface
+	case s.Version != "" && s.Version != string(q.call.Version):
+		return missVersion
+	case s.Group != "" && !q.attached("group", s.Group):
+		return missGroup
 	}
-	if r.More != nil && !q.meetsAround(r.More) {
-		return false
-	}
-	q.within = q.call.Generic()
-	if met := q.meetsCalled(r); met || !q.within {
-		return met
-	}
-	if own := r.Method != nil && match.String(r.Method, q.call.Method) || r.More != nil && r.More.Argc != nil && int(*r.More.Argc) == q.call.Parameters(); !own {
-		return false
-	}
-	q.within = false
-	return q.meetsCalled(r)
+	return missNothing
 }
 
-// meetsCalled asks for the method and the arguments: of a generic call those of what it stands for, and its own, as Envoy does, if a route asks for those by $invoke's name or by how many arguments that has.
-func (q *question) meetsCalled(r *config.DubboRoute) bool {
-	if r.Method != nil {
-		if name, _, is := q.called(); !is || !match.String(r.Method, name) {
-			return false
+func (q *question) judge(r *config.DubboRoute) miss {
+	q.within = q.call.Generic()
+	if len(q.call.Method) == 0 {
+		return missName
+	}
+	for i := range r.Attachments {
+		if !q.meetsAttachment(&r.Attachments[i]) {
+			return missOf(missAttachment, i)
 		}
+	}
+	if r.More != nil {
+		if m := q.judgeAround(r.More); m != missNothing {
+			return m
+		}
+	}
+	m := q.judgeCalled(r)
+	if m == missNothing || !q.within {
+		return m
+	}
+	if own := r.Method != nil && match.String(r.Method, q.call.Method) || r.More != nil && r.More.Argc != nil && int(*r.More.Argc) == q.call.Parameters(); !own {
+		return m
+	}
+	q.within = false
+	return q.judgeCalled(r)
+}
+
+// judgeCalled asks for the method and the arguments: of a generic call those of what it stands for, and its own, as Envoy does, if a route asks for those by $invoke's name or by how many arguments that has.
+func (q *question) judgeCalled(r *config.DubboRoute) miss {
+	if !q.meetsMethod(r.Method) {
+		return missMethod
 	}
 	for i := range r.Arguments {
 		if !q.meetsArgument(&r.Arguments[i]) {
-			return false
+			return missOf(missArgument, i)
 		}
 	}
-	return r.More == nil || q.meetsMore(r.More)
+	if r.More != nil {
+		return q.judgeMore(r.More)
+	}
+	return missNothing
+}
+
+func (q *question) meetsMethod(m *config.StringMatch) bool {
+	if m == nil {
+		return true
+	}
+	name, _, is := q.called()
+	return is && match.String(m, name)
 }
 
 // called is the method that is asked about, and how many arguments it has.

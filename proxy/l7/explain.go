@@ -59,16 +59,8 @@ type Outcome struct {
 	Retries  uint32            `json:"retries,omitempty"`
 	Clusters []upstream.Target `json:"clusters,omitempty"`
 	Shared   string            `json:"shared_by,omitempty"` // how one of several clusters is chosen
-	Mirrors  []Copy            `json:"mirrors,omitempty"`
+	Mirrors  []upstream.Copy   `json:"mirrors,omitempty"`
 	Filters  []FilterState     `json:"filters"`
-}
-
-// Copy is where a copy goes of Of of In requests.
-type Copy struct {
-	Cluster string `json:"cluster"`
-	Of      uint64 `json:"of"`
-	In      uint64 `json:"in"`
-	Why     string `json:"why,omitempty"`
 }
 
 // FilterState is a filter of the chain and whether the request meets it.
@@ -366,7 +358,7 @@ func (s *Server) explainMirrors(o *Outcome, f *config.Forward, clusters upstream
 	for i := range mirrors {
 		m := &mirrors[i]
 		of, in := m.Share.Now()
-		one := Copy{Cluster: m.Cluster, Of: min(of, in), In: in}
+		one := upstream.Copy{Cluster: m.Cluster, Of: min(of, in), In: in}
 		if m.ClusterHeader != "" {
 			one.Why = "named by the request's header " + m.ClusterHeader
 			if at := r.Find(http.Lookup(m.ClusterHeader), m.ClusterHeader, 0); at >= 0 {

@@ -109,7 +109,7 @@ func (w *Walk) walk(all, routes []*config.Route, in *Input) {
 			break
 		}
 	}
-	w.Routes, w.RoutesMore = nearest(w.Routes, func(s *Step) int {
+	w.Routes, w.RoutesMore = Nearest(w.Routes, func(s *Step) int {
 		switch {
 		case s.Met:
 			return 2
@@ -123,8 +123,8 @@ func (w *Walk) walk(all, routes []*config.Route, in *Input) {
 	}
 }
 
-// nearest leaves out what is farthest from a match, where there is more than anybody reads, and the last of those first.
-func nearest[T any](list []T, rank func(*T) int) (kept []T, left int) {
+// Nearest leaves out what is farthest from a match, where there is more than anybody reads, and the last of those first.
+func Nearest[T any](list []T, rank func(*T) int) (kept []T, left int) {
 	if len(list) <= mostListed {
 		return list, 0
 	}
@@ -185,7 +185,7 @@ func (t *Table) explainHosts(r *http.Request, w *Walk) *virtualHost {
 		}
 		w.Hosts = append(w.Hosts, s)
 	}
-	w.Hosts, w.HostsMore = nearest(w.Hosts, func(s *HostStep) int {
+	w.Hosts, w.HostsMore = Nearest(w.Hosts, func(s *HostStep) int {
 		switch {
 		case s.Met:
 			return 2
@@ -230,19 +230,19 @@ func (m miss) words(c *config.Match, in *Input) string {
 	switch what {
 	case missPath:
 		if c.Kind == config.PathConnect {
-			return fmt.Sprintf("method: want CONNECT, is %s", quoted(r.Method()))
+			return fmt.Sprintf("method: want CONNECT, is %s", Quoted(r.Method()))
 		}
 		if len(in.path) == 0 {
 			return "path: want one that " + pathWords(c) + ", the request has none"
 		}
-		return fmt.Sprintf("path: want one that %s, is %s", pathWords(c), quoted(in.path))
+		return fmt.Sprintf("path: want one that %s, is %s", pathWords(c), Quoted(in.path))
 	case missHeader:
 		h := &c.Headers[i]
 		given := "is not there"
 		if values := valuesOf(h.Name, r); len(values) > 0 {
 			given = "is " + strings.Join(values, " and ")
 		}
-		return fmt.Sprintf("header %s: want it to %s, %s", h.Name, headerWords(h), given)
+		return fmt.Sprintf("header %s: want it to %s, %s", h.Name, HeaderWords(h), given)
 	}
 	a := c.Also
 	switch what {
@@ -260,7 +260,7 @@ func (m miss) words(c *config.Match, in *Input) string {
 		want := "be there"
 		switch {
 		case q.Present == nil:
-			want = stringWords(&q.String)
+			want = StringWords(&q.String)
 		case !*q.Present:
 			want = "be absent"
 		}
@@ -268,13 +268,13 @@ func (m miss) words(c *config.Match, in *Input) string {
 	case missCookie:
 		k := &a.Cookies[i]
 		value, found := Cookie(r, k.Name)
-		return fmt.Sprintf("cookie %s: want it to %s%s, %s", k.Name, not(k.Invert), stringWords(&k.String), givenOr(value, found))
+		return fmt.Sprintf("cookie %s: want it to %s%s, %s", k.Name, not(k.Invert), StringWords(&k.String), givenOr(value, found))
 	case missMetadata:
 		d := &a.Metadata[i]
 		return fmt.Sprintf("dynamic metadata %s %s: is %swhat is asked for; explain runs no filters, and they write it", d.Namespace, strings.Join(d.Path, "."), not(!d.Invert))
 	case missState:
 		s := &a.State[i]
-		return fmt.Sprintf("filter state %s: want it to %s; explain runs no filters, and they set it", s.Name, stringWords(&s.String))
+		return fmt.Sprintf("filter state %s: want it to %s; explain runs no filters, and they set it", s.Name, StringWords(&s.String))
 	}
 	return ""
 }
@@ -286,7 +286,7 @@ func InWords(c *config.Match) string {
 		list[0] = "method is CONNECT"
 	}
 	for i := range c.Headers {
-		list = append(list, fmt.Sprintf("header %s must %s", c.Headers[i].Name, headerWords(&c.Headers[i])))
+		list = append(list, fmt.Sprintf("header %s must %s", c.Headers[i].Name, HeaderWords(&c.Headers[i])))
 	}
 	if a := c.Also; a != nil {
 		if a.GRPC {
@@ -296,7 +296,7 @@ func InWords(c *config.Match) string {
 			q := &a.Query[i]
 			switch {
 			case q.Present == nil:
-				list = append(list, fmt.Sprintf("query parameter %s must %s", q.Name, stringWords(&q.String)))
+				list = append(list, fmt.Sprintf("query parameter %s must %s", q.Name, StringWords(&q.String)))
 			case *q.Present:
 				list = append(list, fmt.Sprintf("query parameter %s must be there", q.Name))
 			default:
@@ -304,13 +304,13 @@ func InWords(c *config.Match) string {
 			}
 		}
 		for i := range a.Cookies {
-			list = append(list, fmt.Sprintf("cookie %s must %s%s", a.Cookies[i].Name, not(a.Cookies[i].Invert), stringWords(&a.Cookies[i].String)))
+			list = append(list, fmt.Sprintf("cookie %s must %s%s", a.Cookies[i].Name, not(a.Cookies[i].Invert), StringWords(&a.Cookies[i].String)))
 		}
 		for i := range a.Metadata {
 			list = append(list, fmt.Sprintf("dynamic metadata %s %s", a.Metadata[i].Namespace, strings.Join(a.Metadata[i].Path, ".")))
 		}
 		for i := range a.State {
-			list = append(list, fmt.Sprintf("filter state %s must %s", a.State[i].Name, stringWords(&a.State[i].String)))
+			list = append(list, fmt.Sprintf("filter state %s must %s", a.State[i].Name, StringWords(&a.State[i].String)))
 		}
 		if a.CertificatePresented != nil {
 			list = append(list, "client certificate: "+shown(*a.CertificatePresented))
@@ -330,11 +330,11 @@ func pathWords(c *config.Match) string {
 	words := ""
 	switch c.Kind {
 	case config.PathPrefix:
-		words = "begins with " + quoted(c.Path)
+		words = "begins with " + Quoted(c.Path)
 	case config.PathExact:
-		words = "is " + quoted(c.Path)
+		words = "is " + Quoted(c.Path)
 	case config.PathSeparatedPrefix:
-		words = fmt.Sprintf("is %s or below it", quoted(c.Path))
+		words = fmt.Sprintf("is %s or below it", Quoted(c.Path))
 	case config.PathRegex:
 		words = fmt.Sprintf("matches %s", expressionWords(c.Path, c.Regex.String()))
 		return words
@@ -352,15 +352,18 @@ func expressionWords(head, expression string) string {
 
 // bareExpression takes off what was put around an expression so that it matches the whole text.
 func bareExpression(e string) string {
-	if inner, ok := strings.CutPrefix(e, "^(?:"); ok {
-		if inner, ok = strings.CutSuffix(inner, ")$"); ok {
-			return inner
+	for _, ends := range [...][2]string{{"^(?:", ")$"}, {`\A(?:`, `)\z`}} {
+		if inner, ok := strings.CutPrefix(e, ends[0]); ok {
+			if inner, ok = strings.CutSuffix(inner, ends[1]); ok {
+				return inner
+			}
 		}
 	}
 	return e
 }
 
-func headerWords(m *config.HeaderMatch) string {
+// HeaderWords are a condition on a header behind "must", or on what is attached like one.
+func HeaderWords(m *config.HeaderMatch) string {
 	switch {
 	case m.Present && m.Invert:
 		return "be absent"
@@ -369,20 +372,21 @@ func headerWords(m *config.HeaderMatch) string {
 	case m.Range != nil:
 		return fmt.Sprintf("%sbe a number from %d up to and without %d", not(m.Invert), m.Range.Start, m.Range.End)
 	}
-	return not(m.Invert) + stringWords(&m.String)
+	return not(m.Invert) + StringWords(&m.String)
 }
 
-func stringWords(m *config.StringMatch) string {
+// StringWords are a condition on a text likewise.
+func StringWords(m *config.StringMatch) string {
 	words := ""
 	switch m.Kind {
 	case config.StringExact:
-		words = "be " + quoted(m.Value)
+		words = "be " + Quoted(m.Value)
 	case config.StringPrefix:
-		words = "begin with " + quoted(m.Value)
+		words = "begin with " + Quoted(m.Value)
 	case config.StringSuffix:
-		words = "end with " + quoted(m.Value)
+		words = "end with " + Quoted(m.Value)
 	case config.StringContains:
-		words = "contain " + quoted(m.Value)
+		words = "contain " + Quoted(m.Value)
 	default:
 		return "match " + shortened(bareExpression(m.Regex.String()))
 	}
@@ -410,20 +414,20 @@ func givenOr(value []byte, found bool) string {
 	if !found {
 		return "is not there"
 	}
-	return "is " + quoted(value)
+	return "is " + Quoted(value)
 }
 
 // valuesOf are a header's values, or a pseudo-header's one.
 func valuesOf(name string, r *http.Request) (values []string) {
 	if http.IsPseudo(name) {
 		if v := r.Pseudo(name); len(v) > 0 {
-			values = append(values, quoted(v))
+			values = append(values, Quoted(v))
 		}
 		return values
 	}
 	id := http.Lookup(name)
 	for i := r.Find(id, name, 0); i >= 0 && len(values) < 4; i = r.Find(id, name, i+1) {
-		values = append(values, quoted(r.Value(i)))
+		values = append(values, Quoted(r.Value(i)))
 	}
 	return values
 }
@@ -431,7 +435,8 @@ func valuesOf(name string, r *http.Request) (values []string) {
 // longestQuoted bounds, in bytes, what is said of a value.
 const longestQuoted = 200
 
-func quoted[T string | []byte](s T) string { return fmt.Sprintf("%q", shortened(string(s))) }
+// Quoted is a value as explain shows it, whose end is left out if it is long.
+func Quoted[T string | []byte](s T) string { return fmt.Sprintf("%q", shortened(string(s))) }
 
 func shortened(s string) string {
 	if len(s) > longestQuoted {

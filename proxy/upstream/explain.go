@@ -245,3 +245,11 @@ func (list Clusters) Target(name string, subset *config.Subset, to netip.AddrPor
 	t.Why = fmt.Sprintf("there is no cluster %q", name)
 	return t
 }
+
+// Copy is where a copy goes of Of of In requests, or calls.
+type Copy struct {
+	Cluster string `json:"cluster"`
+	Of      uint64 `json:"of"`
+	In      uint64 `json:"in"`
+	Why     string `json:"why,omitempty"`
+}

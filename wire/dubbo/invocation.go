@@ -16,7 +16,7 @@ const (
 	noVersion       = "0.0.0" // of a service
 )
 
-// Objects of the classes that AppendBegin defines, in their order.
+// Objects of the classes that appendClasses defines, in their order.
 const (
 	objectDecimal = 0x60 + iota
 	objectInteger
@@ -43,10 +43,15 @@ func (i *Invocation) AppendBegin(b []byte) []byte {
 	}
 	b = appendTyped(b, "[object", len(i.Types))
 	if exact {
-		b = appendClass(b, "java.math.BigDecimal", "value")
-		b = appendClass(b, "java.math.BigInteger", "signum", "mag")
+		b = appendClasses(b)
 	}
 	return b
+}
+
+// appendClasses writes the definitions of objectDecimal and objectInteger.
+func appendClasses(b []byte) []byte {
+	b = appendClass(b, "java.math.BigDecimal", "value")
+	return appendClass(b, "java.math.BigInteger", "signum", "mag")
 }
 
 // appendClass writes the definition of a class.
