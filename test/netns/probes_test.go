@@ -35,7 +35,7 @@ func TestProbesComeFromWhereTheyPass(t *testing.T) {
 		})}
 		go application.Serve(l)
 		defer application.Close()
-		s, err := status.Listen(status.Options{AgentAddr: "127.0.0.1:0", Pod: netip.MustParseAddr(pod), Probers: fmt.Sprintf(`{"/app-health/app/livez":{"httpGet":{"path":"/","port":%d}}}`, l.Addr().(*net.TCPAddr).Port)})
+		s, err := status.Listen(status.Options{AgentAddr: "127.0.0.1:0", Pod: netip.MustParseAddr(pod), Probers: fmt.Sprintf(`{"/app-health/app/livez":{"httpGet":{"path":"/","port":%d},"timeoutSeconds":10}}`, l.Addr().(*net.TCPAddr).Port)})
 		if err != nil {
 			t.Fatal(err)
 		}
