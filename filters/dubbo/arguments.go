@@ -2,8 +2,10 @@ package dubbo
 
 import (
 	"bytes"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/weftmesh/weft/filters"
@@ -14,8 +16,19 @@ import (
 // arguments appends those of the method, in the order of its parameters. An error is for the client.
 func (f *filter) arguments(x filters.Exchange, b []byte) ([]byte, error) {
 	m, r := f.method, x.Request()
-	var fields map[string]json.RawMessage
 	body := bytes.TrimSpace(f.body)
+	if len(m.fields) > 0 && len(body) > 0 {
+		f.values = slices.Grow(f.values[:0], len(m.fields))[:len(m.fields)]
+		clear(f.values)
+		err := wire.Members(body, func(name, value []byte) {
+			if at, is := m.fields[string(name)]; is {
+				f.values[at] = value // the last of those that are there twice, as Java keeps it
+			}
+		})
+		if err != nil {
+			return b, fmt.Errorf("the body is no JSON object, which has fields: %w", err)
+		}
+	}
 	_, query, _ := bytes.Cut(r.Path(), []byte{'?'})
 	for i := range m.parameters {
 		p := &m.parameters[i]
@@ -36,14 +49,11 @@ func (f *filter) arguments(x filters.Exchange, b []byte) ([]byte, error) {
 			}
 			is = true
 		case inField:
-			if fields == nil && len(body) > 0 {
-				if json.Unmarshal(body, &fields) != nil {
-					return b, fmt.Errorf("the body is no JSON object, which has fields")
+			if len(body) > 0 {
+				if v := f.values[p.at]; v != nil {
+					is = true
+					b, err = wire.AppendArgument(b, p.kind, v)
 				}
-			}
-			var v json.RawMessage
-			if v, is = fields[p.name]; is {
-				b, err = wire.AppendArgument(b, p.kind, v)
 			}
 		case inBody:
 			switch is = len(body) > 0; {
@@ -90,7 +100,7 @@ func (p *parameter) String() string {
 // appendText writes a text that is no JSON.
 func appendText(b []byte, p *parameter, v []byte) ([]byte, error) {
 	if !utf8.Valid(v) {
-		return b, fmt.Errorf("is not UTF-8")
+		return b, errors.New("is not UTF-8")
 	}
 	return wire.AppendTextArgument(b, p.kind, v)
 }
@@ -107,7 +117,7 @@ func appendQuery(b []byte, p *parameter, query []byte) ([]byte, bool, error) {
 		}
 		v, err := unescape(value, true)
 		if err != nil || !utf8.Valid(v) {
-			return b, true, fmt.Errorf("is not UTF-8 in percent signs")
+			return b, true, errors.New("is not UTF-8 in percent signs")
 		}
 		list = append(list, v)
 	}
@@ -122,41 +132,18 @@ func appendQuery(b []byte, p *parameter, query []byte) ([]byte, bool, error) {
 	return b, true, err
 }
 
-// unescape takes percent signs out (RFC 3986 §2.1), and plus signs for spaces, as forms have them. What has none is given as it is.
-func unescape(b []byte, plus bool) ([]byte, error) {
-	if bytes.IndexByte(b, '%') < 0 && (!plus || bytes.IndexByte(b, '+') < 0) {
+// unescape takes percent signs out (RFC 3986 §2.1), and of a query plus signs for spaces, as forms have them. What has none is given as it is.
+func unescape(b []byte, query bool) ([]byte, error) {
+	decode, signs := url.PathUnescape, "%"
+	if query {
+		decode, signs = url.QueryUnescape, "%+"
+	}
+	if !bytes.ContainsAny(b, signs) {
 		return b, nil
 	}
-	out := make([]byte, 0, len(b))
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case c == '+' && plus:
-			out = append(out, ' ')
-		case c == '%':
-			if i+2 >= len(b) {
-				return nil, errEscape
-			}
-			high, low := hex(b[i+1]), hex(b[i+2])
-			if high < 0 || low < 0 {
-				return nil, errEscape
-			}
-			out = append(out, byte(high<<4|low))
-			i += 2
-		default:
-			out = append(out, c)
-		}
+	text, err := decode(string(b))
+	if err != nil {
+		return nil, errors.New("has a percent sign that is followed by no two digits")
 	}
-	return out, nil
-}
-
-var errEscape = fmt.Errorf("has a percent sign that is followed by no two digits")
-
-func hex(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c|0x20 >= 'a' && c|0x20 <= 'f':
-		return int(c|0x20-'a') + 10
-	}
-	return -1
+	return []byte(text), nil
 }

@@ -27,7 +27,8 @@ type method struct {
 	parameters []parameter
 	attach     []string // names of headers, in lower case
 	attachAll  bool
-	reads      bool // the body is one of the parameters, or holds one
+	fields     map[string]int // of the body, that are parameters, numbered from 0
+	reads      bool           // the body is one of the parameters, or holds one
 }
 
 // segment is one part of a path, between slashes: a text, or whatever stands there, under a name.
@@ -49,7 +50,7 @@ type parameter struct {
 	kind wire.Type
 	in   place
 	name string
-	at   int // in the path: which of its segments
+	at   int // which of the path's segments, or of the method's fields
 }
 
 // mayCall are the verbs that a method has which names none.
@@ -125,6 +126,17 @@ func readMethod(service *dubbov1.HTTPService, m *dubbov1.HTTPMethod, in string) 
 		one, err := readParameter(p, out.path, fmt.Sprintf("%s.parameters[%d]", in, i))
 		if err != nil {
 			return nil, err
+		}
+		if one.in == inField {
+			at, is := out.fields[one.name]
+			if !is {
+				if out.fields == nil {
+					out.fields = map[string]int{}
+				}
+				at = len(out.fields)
+				out.fields[one.name] = at
+			}
+			one.at = at
 		}
 		out.parameters = append(out.parameters, one)
 		out.invocation.Types = append(out.invocation.Types, one.kind)

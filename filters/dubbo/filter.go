@@ -2,7 +2,6 @@ package dubbo
 
 import (
 	"encoding/json"
-	"errors"
 	"strconv"
 	"strings"
 
@@ -57,12 +56,13 @@ type filter struct {
 	body    []byte      // of the request, then of the answer
 	out     []byte      // what goes on in its place
 	pairs   [][2][]byte
+	values  [][]byte // of the method's fields, in body
 }
 
 // RequestHeaders finds the method.
 func (f *filter) RequestHeaders(x filters.Exchange, end bool) filters.Action {
-	s, routes := x.Override().(*settings)
-	if !routes {
+	s, is := x.Override().(*settings)
+	if !is {
 		s = f.chain
 	}
 	r := x.Request()
@@ -72,7 +72,7 @@ func (f *filter) RequestHeaders(x filters.Exchange, end bool) filters.Action {
 		return f.refuse(x, 500, "the endpoints of cluster "+strconv.Quote(x.Cluster())+" do not speak Dubbo: it needs weft.upstreams.dubbo in its typed_extension_protocol_options", "dubbo_cluster_speaks_http")
 	case m != nil:
 		f.method = m
-	case !routes:
+	case !s.route:
 		return filters.Continue
 	case len(verbs) > 0:
 		f.stats.Inc(unknown)
@@ -121,6 +121,7 @@ func (f *filter) RequestTrailers(filters.Exchange, *http.Header) filters.Action 
 func (f *filter) write(x filters.Exchange) bool {
 	m, r := f.method, x.Request()
 	out, err := f.arguments(x, m.invocation.AppendBegin(f.out[:0]))
+	clear(f.values)
 	if err != nil {
 		f.stats.Inc(unfit)
 		f.refuse(x, 400, err.Error(), "dubbo_arguments_refused")
@@ -128,6 +129,7 @@ func (f *filter) write(x filters.Exchange) bool {
 	}
 	f.attachments(r)
 	f.out = m.invocation.AppendEnd(out, f.pairs)
+	clear(f.pairs) // of the head, as values are of the body: they keep neither
 	f.body = f.body[:0]
 	f.stats.Inc(calls)
 	x.SetMetadata(namespace, "interface", m.invocation.Interface)
@@ -238,7 +240,7 @@ func (f *filter) Resume(filters.Exchange, filters.Result) filters.Action { retur
 
 // Done forgets the exchange.
 func (f *filter) Done(filters.Exchange) {
-	*f = filter{chain: f.chain, stats: f.stats, body: kept(f.body), out: kept(f.out), pairs: f.pairs[:0]}
+	*f = filter{chain: f.chain, stats: f.stats, body: kept(f.body), out: kept(f.out), pairs: f.pairs[:0], values: f.values[:0]}
 }
 
 func kept(b []byte) []byte {
@@ -261,9 +263,6 @@ func problem(b []byte, status wire.Status, text string) []byte {
 		Status  wire.Status `json:"status,omitempty"`
 		Message string      `json:"message"`
 	}{status, text}
-	out, err := json.Marshal(said)
-	if err != nil {
-		panic(errors.New("dubbo: a text cannot be written: " + err.Error())) // texts can
-	}
+	out, _ := json.Marshal(said) // a number and a text always can
 	return append(b, out...)
 }

@@ -133,12 +133,14 @@ func (x *exchange) Cluster() string {
 
 // UpstreamVersion implements filters.Exchange.
 func (x *exchange) UpstreamVersion() (http.Version, bool) {
-	if x.match(); x.cluster == nil || x.UpstreamDubbo() {
+	if x.match(); x.cluster == nil {
 		return 0, false
 	}
 	came := x.request.Version
-	switch {
-	case x.cluster.Speaks(came) == upstream.SpeaksHTTP2, x.cluster.Speaks(came) == upstream.SpeaksEither:
+	switch speaks := x.cluster.Speaks(came); {
+	case speaks == upstream.SpeaksDubbo:
+		return 0, false
+	case speaks != upstream.SpeaksHTTP1:
 		return http.HTTP2, true
 	case x.cluster.Config.Protocol.Mode == config.ProtocolAsDownstream && came == http.HTTP10:
 		return http.HTTP10, true
@@ -149,7 +151,7 @@ func (x *exchange) UpstreamVersion() (http.Version, bool) {
 // UpstreamDubbo implements filters.Exchange.
 func (x *exchange) UpstreamDubbo() bool {
 	x.match()
-	return x.cluster != nil && x.cluster.Config.Protocol.Mode == config.ProtocolDubbo
+	return x.cluster != nil && x.cluster.Speaks(x.request.Version) == upstream.SpeaksDubbo
 }
 
 // Offer implements filters.Exchange.

@@ -192,7 +192,8 @@ func (w *Wait) Pending() bool { return w.pool != nil }
 // OnRefused later. came is the version of the request that it is for; careful says that the request must not be sent twice, so an idle
 // connection is looked at before it is trusted. How long may be waited is the caller's to bound. by keeps connections apart.
 func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, came http.Version, by Apart, careful bool, s Stream, w *Wait) (Loan, Failure) {
-	if c.Config.Protocol.Mode == config.ProtocolDubbo {
+	speaks := c.Speaks(came)
+	if speaks == SpeaksDubbo {
 		return c.lendCall(l, e, p, by, s)
 	}
 	stats := c.Local(l).Stats
@@ -201,7 +202,7 @@ func (c *Cluster) Lend(l *loop.Loop, e *Endpoint, p config.Priority, came http.V
 		stats.Inc(RqActiveOverflow)
 		return nil, Overflow
 	}
-	pool := e.pool(l).speaking(c.Speaks(came)).apart(c, by)
+	pool := e.pool(l).speaking(speaks).apart(c, by)
 	if pool == nil {
 		counts.Requests.Leave()
 		return nil, Overflow

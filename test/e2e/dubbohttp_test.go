@@ -62,6 +62,8 @@ func TestDubboHTTP(t *testing.T) {
 		{"POST /shop/orders HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n4\r\n[1,2\r\n3\r\n,3]\r\n0\r\n\r\n", 200, service + "order [org.example.Order][[1 2 3]]"},
 		{"POST /shop/orders HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\nx-t: 1\r\n\r\n", 200, service + "order [org.example.Order][[]]"},
 		{post("PUT", "/shop/orders/9000000000", `{"sum": 1.5, "parts": [1, 2]}`), 200, service + "pay [long double java.lang.Boolean int[]][9000000000 1.5 <nil> [1 2]]"},
+		{post("PUT", "/shop/orders/2", `{"sum": 1, "other": {"sum": 2}, "s\u0075m": 3.5}`), 200, service + "pay [long double java.lang.Boolean int[]][2 3.5 <nil> <nil>]"},
+		{post("PUT", "/shop/orders/1", `{"sum": 1} {}`), 400, "the body is no JSON object, which has fields"},
 		{post("PATCH", "/shop/orders/1", `{"sum": 2, "gift": true, "parts": []}`), 200, service + "pay [long double java.lang.Boolean int[]][1 2 true []]"},
 		{post("PUT", "/shop/orders/1", `{"gift": true}`), 400, "body field sum is missing: want a value of type double"},
 		{post("PUT", "/shop/orders/1", `{"sum": "x"}`), 400, "body field sum: "},
@@ -102,7 +104,7 @@ func TestDubboHTTP(t *testing.T) {
 		}
 	}
 	p.WantStat("http.http.dubbo.no_method", 5)
-	p.WantStat("http.http.dubbo.arguments_refused", 12)
+	p.WantStat("http.http.dubbo.arguments_refused", 13)
 	p.WantStat("cluster.up.upstream_rq_active", 0)
 	if two := Dial2(t, p.Address()).Get2("/shop/books/search?limit=5"); two.Status != 200 || !strings.Contains(two.Body, "search") {
 		t.Errorf("by HTTP/2: %d %s", two.Status, two.Body)

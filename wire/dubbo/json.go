@@ -36,6 +36,11 @@ func (r *jsonReader) whole(t *Type) error {
 	if err := r.value(t); err != nil {
 		return err
 	}
+	return r.ends()
+}
+
+// ends says what stands behind the value that was read.
+func (r *jsonReader) ends() error {
 	if r.peek() != 0 || r.at < len(r.in) {
 		return because("it is no JSON: behind its value stands " + quote(r.in[r.at:]))
 	}
@@ -106,15 +111,14 @@ func (r *jsonReader) enter() error {
 	return nil
 }
 
-// list reads an array, each of whose values is of a type. How many there are is written behind them, in the room that so many as there can be take.
-func (r *jsonReader) list(of *Type) error {
+// items reads an array, and has each of its values be read.
+func (r *jsonReader) items(read func() error) (n int, err error) {
 	if err := r.enter(); err != nil {
-		return err
+		return 0, err
 	}
-	room, n := r.room(), 0
 	for more := r.peek() != ']'; more; n++ {
-		if err := r.value(of); err != nil {
-			return within(err, n)
+		if err := read(); err != nil {
+			return n, within(err, n)
 		}
 		switch r.peek() {
 		case ',':
@@ -122,13 +126,56 @@ func (r *jsonReader) list(of *Type) error {
 		case ']':
 			more = false
 		default:
-			return within(r.bad(), n)
+			return n, within(r.bad(), n)
 		}
 	}
 	r.at++
 	r.depth--
-	room.fill(r.out, n)
+	return n, nil
+}
+
+// members reads an object, and has the value of each of its members be read.
+func (r *jsonReader) members(read func(name jsonText) error) error {
+	if err := r.enter(); err != nil {
+		return err
+	}
+	for more := r.peek() != '}'; more; {
+		if r.peek() != '"' {
+			return r.bad()
+		}
+		name, err := r.text()
+		if err != nil {
+			return err
+		}
+		if r.peek() != ':' {
+			return within(r.bad(), name)
+		}
+		r.at++
+		if err := read(name); err != nil {
+			return within(err, name)
+		}
+		switch r.peek() {
+		case ',':
+			r.at++
+		case '}':
+			more = false
+		default:
+			return r.bad()
+		}
+	}
+	r.at++
+	r.depth--
 	return nil
+}
+
+// list reads an array, each of whose values is of a type. How many there are is written behind them, in the room that so many as there can be take.
+func (r *jsonReader) list(of *Type) error {
+	room := r.room()
+	n, err := r.items(func() error { return r.value(of) })
+	if err == nil {
+		room.fill(r.out, n)
+	}
+	return err
 }
 
 // lengthRoom is where a list of no type says how many values it has.
@@ -161,40 +208,53 @@ func (room lengthRoom) fill(b []byte, n int) {
 
 // object reads an object, each of whose values is of a type, and writes it as a map. A name that stands there twice stands in the map twice, of which Java keeps the last.
 func (r *jsonReader) object(of *Type) error {
-	if err := r.enter(); err != nil {
-		return err
-	}
 	r.out = append(r.out, 'H')
-	for more := r.peek() != '}'; more; {
-		if r.peek() != '"' {
-			return r.bad()
+	err := r.members(func(name jsonText) error {
+		r.out = name.append(r.out)
+		if r.peek() == '"' && name.is("class") {
+			return because("Dubbo takes it for the class that an object is to be of, which callers may not say")
 		}
-		name, err := r.text()
-		if err != nil {
+		return r.value(of)
+	})
+	r.out = append(r.out, 'Z')
+	return err
+}
+
+// Members gives the members of an object, which is all of a JSON text, one by one: the name, and the value as it stands there, both until the function returns. It is bounded as AppendArgument is.
+func Members(json []byte, each func(name, value []byte)) error {
+	r := jsonReader{in: json}
+	if c := r.peek(); c != '{' {
+		return because("it is no object")
+	}
+	err := r.members(func(name jsonText) error {
+		r.space()
+		from := r.at
+		if err := r.pass(); err != nil {
 			return err
 		}
-		r.out = name.append(r.out)
-		if r.peek() != ':' {
-			return within(r.bad(), name)
-		}
-		r.at++
-		if r.peek() == '"' && name.is("class") {
-			return within(because("Dubbo takes it for the class that an object is to be of, which callers may not say"), name)
-		}
-		if err := r.value(of); err != nil {
-			return within(err, name)
-		}
-		switch r.peek() {
-		case ',':
-			r.at++
-		case '}':
-			more = false
-		default:
-			return r.bad()
-		}
+		r.out = name.utf8(r.out[:0])
+		each(r.out, json[from:r.at])
+		return nil
+	})
+	if err == nil {
+		err = r.ends()
 	}
-	r.at++
-	r.depth--
-	r.out = append(r.out, 'Z')
-	return nil
+	return err
+}
+
+// pass reads a value of which nothing is wanted.
+func (r *jsonReader) pass() (err error) {
+	switch r.peek() {
+	case '{':
+		return r.members(func(jsonText) error { return r.pass() })
+	case '[':
+		_, err = r.items(r.pass)
+	case '"':
+		_, err = r.text()
+	case 'n', 't', 'f':
+		_, err = r.literal()
+	default:
+		_, _, err = r.digits()
+	}
+	return err
 }

@@ -1,8 +1,10 @@
 package dubbo
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -48,6 +50,16 @@ func FuzzJSON(f *testing.F) {
 			if _, n, _ := c.Target(); err != nil || n != 1 {
 				t.Errorf("%q: %d arguments, %v", text, n, err)
 			}
+		}
+
+		found, object := map[string]json.RawMessage{}, map[string]json.RawMessage(nil)
+		err = Members(text, func(name, value []byte) { found[string(name)] = bytes.Clone(value) })
+		is := json.Unmarshal(text, &object) == nil && object != nil
+		switch {
+		case err == nil && (!is || !maps.EqualFunc(found, object, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })):
+			t.Errorf("%q: members %q, want %q", text, found, object)
+		case err != nil && is && utf8.Valid(text) && !strings.Contains(err.Error(), "256 deep"):
+			t.Errorf("%q: %v", text, err)
 		}
 
 		b, err := AppendArgument(nil, Type{}, text)
