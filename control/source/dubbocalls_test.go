@@ -37,10 +37,10 @@ func TestThePageIsRight(t *testing.T) {
 // TestCallsAreBounded has no path, type or list of names cost more than its length.
 func TestCallsAreBounded(t *testing.T) {
 	for what, said := range map[string]string{
-		"httpPath has 1025 bytes":               "httpPath: /" + strings.Repeat("x", 1024),
-		"paramType has 1025 bytes":              "params: [{paramSource: BODY, paramType: a." + strings.Repeat("x", 1023) + "}]",
-		"headersAttach has 257 names":           "headersAttach: '" + strings.Repeat("x,", 257) + "'",
-		"params has 256, and a method has 255 ": "params: [" + strings.Repeat("{paramSource: BODY, paramType: int},", 256) + "]",
+		"httpPath has 1025 bytes": "httpPath: /" + strings.Repeat("x", 1024),
+		"paramType no Java type is named with more than 1024 characters": "params: [{paramSource: BODY, paramType: a." + strings.Repeat("x", 1023) + "}]",
+		"headersAttach has 257 names":                                    "headersAttach: '" + strings.Repeat("x,", 257) + "'",
+		"params has 256, and a method has 255 ":                          "params: [" + strings.Repeat("{paramSource: BODY, paramType: int},", 256) + "]",
 	} {
 		c := Read([]byte("apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [a], http: [{route: [{destination: {host: a}}], dubbo: {service: a.B, methods: [{serviceMethod: m, "+said+"}]}}]}"), Origin{})
 		if len(c.Problems) != 1 || !strings.Contains(c.Problems[0].Path+" "+c.Problems[0].Text, what) {

@@ -38,7 +38,7 @@ wire/http2 < rpc/line < rpc, rpc/serve
 telemetry < rpc/serve < xds/server
 telemetry/accesslog < telemetry/remote < proxy
 xds/decode < filters/*
-wire/dubbo < filters/dubbo
+wire/dubbo < filters/dubbo, control/source
 proxy/*, filters/builtin, xds, tls/issuer < proxy < cmd/weft
 api, telemetry < xds/server, control/store, control/source < control/source/*
 api/dubbo/v1, control/source < control/mesh < control/translate

@@ -17,7 +17,7 @@ func typeOf(t testing.TB, name string) Type {
 func TestTypes(t *testing.T) {
 	for name, want := range map[string]string{
 		"int": "int", "java.lang.String": "java.lang.String", "java.util.List<java.lang.Long>": "java.util.List", "long[]": "long[]", "org.example.Order": "org.example.Order", " java.util.Map < java.lang.String , org.example.Order[] > [ ] [] ": "java.util.Map[][]",
-		"java.util.Map$Entry<?, ? extends java.lang.Number>": "java.util.Map$Entry", "java.util.List<?>": "java.util.List", "org.example.Ordnung_2": "org.example.Ordnung_2", "org.éxample.Ü": "org.éxample.Ü", "java.util.List<java.util.Map<java.lang.String,java.util.List<long[]>>>": "java.util.List",
+		"java.util.Map$Entry<?, ? extends java.lang.Number>": "java.util.Map$Entry", "java.util.List<?>": "java.util.List", "char[]": "char[]", "byte[][]": "byte[][]", "org.example.Page<org.example.Order, int[]>": "org.example.Page", "java.util.Set<? super java.lang.Object>": "java.util.Set", "java.util.Map<?, ?>": "java.util.Map", "org.example.Ordnung_2": "org.example.Ordnung_2", "org.éxample.Ü": "org.éxample.Ü", "java.util.List<java.util.Map<java.lang.String,java.util.List<long[]>>>": "java.util.List",
 	} {
 		of, err := TypeOf(name)
 		if err != nil || of.Name() != want || of.Primitive() != (name == "int") {
@@ -41,6 +41,16 @@ func TestTypes(t *testing.T) {
 		"java.util.Map<java.lang.Long>":          "one for a list, two for a map",
 		"java.util.List<java.lang.A,java.lang.B": "a > is missing",
 		"java.lang.String<java.lang.A>":          "java.lang.String takes nothing between < and >",
+		"java.util.List<":                        `what should be a Java type is ""`,
+		"java.util.List<>":                       `what should be a Java type is ">"`,
+		"java.util.List<a.B>>":                   `goes on with ">"`,
+		"java.util.List<a.B & a.C>":              "a > is missing",
+		"long<a.B>":                              "long takes nothing between < and >",
+		"int[1]":                                 "a ] is missing",
+		"int[]x":                                 `goes on with "x"`,
+		".a.b":                                   `what should be a Java type is ".a.b"`,
+		"a.1":                                    `what should be a Java type is "a.1"`,
+		"java lang":                              `"java" is no Java type`,
 		"int x":                                  `what should be a Java type goes on with "x"`,
 		"java.lang.1A":                           "what should be a Java type",
 		"a." + strings.Repeat("b", maxTypeName):  "1024 characters",
