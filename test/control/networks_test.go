@@ -63,7 +63,7 @@ spec: {selector: {app: gw}, servers: [{port: {number: %[3]d, name: tls, protocol
 			a := authority.New(t, t.TempDir())
 			start := func(who, kind, network string) *process {
 				boot := bootstrap(fmt.Sprintf("NAMESPACE: shop, LABELS: {app: %s}, NETWORK: %s", who, network), p.grpc, agent(t, a, who))
-				boot = strings.NewReplacer("sidecar~127.0.0.1~one.a~a.svc.", kind+"~127.0.0.1~"+who+".shop~shop.svc.", "WEFT_IDENTITY: none", "WEFT_IDENTITY: agent").Replace(boot)
+				boot = asMember(boot, kind, who)
 				if who == "gw" {
 					boot = strings.Replace(boot, "port_value: 0", fmt.Sprintf("port_value: %d", admin), 1)
 				}

@@ -518,7 +518,7 @@ func TestEnvoyTakesASidecarsIdentity(t *testing.T) {
 	b.env = []string{"SECRET_TTL=1m", "SECRET_GRACE_PERIOD_RATIO=0.95"} // renewed after 3 s
 	b.begin().isReady()
 	boot := bootstrap("NAMESPACE: shop, LABELS: {app: web}", p.plane.grpc, (&spire{path: filepath.Join(b.folder, "var/run/secrets/workload-spiffe-uds/socket")}).cluster())
-	envoy.Start(t, strings.NewReplacer("~one.a~a.svc.", "~web.shop~shop.svc.", "WEFT_IDENTITY: none", "WEFT_IDENTITY: agent").Replace(boot))
+	envoy.Start(t, asMember(boot, "sidecar", "web"))
 	eventually(t, "they speak by mTLS", func() bool {
 		who, err := p.ask(t.Context())
 		return err == nil && strings.Contains(who, "sa/web")

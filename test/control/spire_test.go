@@ -230,7 +230,7 @@ func TestIdentitiesComeFromSpire(t *testing.T) {
 			tell(a, 1, map[string][]byte{"cluster.local": roots(a)})
 			for i, account := range []string{"web", "client"} {
 				boot := bootstrap(fmt.Sprintf("NAMESPACE: shop, LABELS: {app: %s}", account), p.plane.grpc, agents[account].cluster())
-				boot = strings.NewReplacer("~one.a~a.svc.", "~"+account+".shop~shop.svc.", "WEFT_IDENTITY: none", "WEFT_IDENTITY: agent").Replace(boot)
+				boot = asMember(boot, "sidecar", account)
 				if c[i] == "envoy" {
 					envoy.Start(t, boot)
 					continue

@@ -82,7 +82,7 @@ spec:
 	a := authority.New(t, t.TempDir())
 	for _, one := range []string{"web", "client"} {
 		boot := bootstrap(fmt.Sprintf("NAMESPACE: shop, LABELS: {app: %s}", one), p.grpc, agent(t, a, one))
-		boot = strings.NewReplacer("~one.a~a.svc.", "~"+one+".shop~shop.svc.", "WEFT_IDENTITY: none", "WEFT_IDENTITY: agent").Replace(boot)
+		boot = asMember(boot, "sidecar", one)
 		if name == "envoy" {
 			envoy.Start(t, boot)
 			continue

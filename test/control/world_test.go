@@ -456,3 +456,8 @@ func (s *shop) load() (end func() int64) {
 		return done.Load()
 	}
 }
+
+// asMember has the text of bootstrap be that of a workload, or of a gateway, of namespace shop with an account of its own, whose agent has its certificate.
+func asMember(boot, kind, account string) string {
+	return strings.NewReplacer("sidecar~127.0.0.1~one.a~a.svc.", kind+"~127.0.0.1~"+account+".shop~shop.svc.", "WEFT_IDENTITY: none", "WEFT_IDENTITY: agent").Replace(boot)
+}

@@ -450,13 +450,8 @@ func TestOracleDubbo(t *testing.T) {
 				got := ""
 				hears := func(what, want string) {
 					t.Helper()
-					for end := time.Now().Add(deadline); ; time.Sleep(time.Millisecond) {
-						if got = c.call(); got == want {
-							return
-						}
-						if time.Now().After(end) {
-							t.Fatalf("%s: %s, want %s", what, got, want)
-						}
+					if !within(func() bool { got = c.call(); return got == want }) {
+						t.Fatalf("%s: %s, want %s", what, got, want)
 					}
 				}
 				still := func(what string) {
@@ -472,10 +467,8 @@ func TestOracleDubbo(t *testing.T) {
 				hears("the next one", "20 b x")
 				nacks := len(plane.Nacks())
 				serve(parse(`{name: r, route_config: [{interface: a, routes: [{match: {method: {name: {safe_regex: {regex: "("}}}}, route: {cluster: one}}]}]}`, &dubbov3.MultipleRouteConfiguration{}))
-				for end := time.Now().Add(deadline); len(plane.Nacks()) == nacks; time.Sleep(time.Millisecond) {
-					if time.Now().After(end) {
-						t.Fatal("nothing is refused")
-					}
+				if !within(func() bool { return len(plane.Nacks()) > nacks }) {
+					t.Fatal("nothing is refused")
 				}
 				still("a bad one")
 				serve()
@@ -484,15 +477,14 @@ func TestOracleDubbo(t *testing.T) {
 				hears("a cluster that nobody has sent", "80 dubbo router: unknown cluster 'nobody'")
 				serve(parse("{name: r}", &dubbov3.MultipleRouteConfiguration{}))
 				hears("a table without routes", uncalled)
-				for end := time.Now().Add(deadline); ; time.Sleep(time.Millisecond) { // a call may meet the last table before that is counted
+				within(func() bool { // a call may meet the last table before that is counted
 					counted = nil
 					for _, name := range []string{"update_rejected", "update_failure", "init_fetch_timeout", "config_reload"} { // attempts are counted otherwise, as of other tables, and of deltas, what is removed is a success with Envoy
 						counted = append(counted, fmt.Sprint(name, " ", stat("dubbo.in.drds.r."+name)))
 					}
-					if want == nil || slices.Equal(counted, want) || time.Now().After(end) {
-						return counted
-					}
-				}
+					return want == nil || slices.Equal(counted, want)
+				})
+				return counted
 			}
 			theirs := play(nil, func(plane *Plane) func(string) int64 {
 				admin := envoy.Start(t, bootstrapOf(m, plane.Endpoint())+"admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}\n")

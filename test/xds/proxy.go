@@ -96,14 +96,23 @@ static_resources:
 // Eventually waits for what comes about in its own time.
 func (p *Proxy) Eventually(what string, f func() bool) {
 	p.t.Helper()
-	end := time.Now().Add(deadline)
-	for tick := time.NewTicker(time.Millisecond); !f(); <-tick.C {
+	if !within(f) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.t.Fatalf("not within %v: %s\n%+v", deadline, what, p.outcomes)
+	}
+}
+
+// within asks until it is so, and tells whether it was in time.
+func within(f func() bool) bool {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(deadline); !f(); <-tick.C {
 		if time.Now().After(end) {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.t.Fatalf("not within %v: %s\n%+v", deadline, what, p.outcomes)
+			return false
 		}
 	}
+	return true
 }
 
 // Ready waits until the proxy is.
