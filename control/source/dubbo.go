@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/weftmesh/weft/wire/dubbo"
 )
 
 // DubboServiceRoute are the routes of some of Dubbo's interfaces; without services, of all.
@@ -224,8 +226,8 @@ func (c *checker) dubboMatch(m *DubboMatch) {
 		switch {
 		case a.Index == 0:
 			c.bad("index", "arguments are counted from 1")
-		case a.Index > maxArguments:
-			c.bad("index", "%d: want %d at most", a.Index, maxArguments)
+		case a.Index > dubbo.MaxParameters:
+			c.bad("index", "%d: want %d at most", a.Index, dubbo.MaxParameters)
 		case method.Argc != 0 && a.Index > method.Argc:
 			c.bad("index", "%d is more than argc, %d: nothing meets that", a.Index, method.Argc)
 		}
@@ -260,9 +262,6 @@ func (c *checker) dubboMatch(m *DubboMatch) {
 		}
 	})
 }
-
-// maxArguments is more than a method of Java's can have.
-const maxArguments = 255
 
 func (c *checker) dubboDestinations(list []DubboDestination) {
 	if len(list) == 0 {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/weftmesh/weft/wire/dubbo"
 )
 
 // DubboCalls are the methods of an interface that a route's requests become calls of, in the spelling of Higress' Http2Rpc (spec.dubbo), so that it can be put there as it is.
@@ -169,8 +171,8 @@ func (c *checker) dubboCallMethod(m *DubboCallMethod, path string) {
 		}
 		return
 	}
-	if len(m.Params) > maxArguments {
-		c.bad("params", "has %d, and a method has %d at most", len(m.Params), maxArguments)
+	if len(m.Params) > dubbo.MaxParameters {
+		c.bad("params", "has %d, and a method has %d at most", len(m.Params), dubbo.MaxParameters)
 		return
 	}
 	each(c, "params", m.Params, func(_ int, p DubboCallParam) {

@@ -56,9 +56,6 @@ type parameter struct {
 // mayCall are the verbs that a method has which names none.
 var mayCall = []string{"GET", "POST", "PUT", "DELETE", "PATCH"}
 
-// maxParameters is how many a method of Java's may have (JVM specification, section 4.3.3).
-const maxParameters = 255
-
 // Spec is the filter.
 func Spec() filters.Spec {
 	return filters.Spec{
@@ -119,8 +116,8 @@ func readMethod(service *dubbov1.HTTPService, m *dubbov1.HTTPMethod, in string) 
 			return nil, decode.Wrong(fmt.Sprintf("%s.http_methods[%d]", in, i), "%q: want %s", verb, strings.Join(mayCall, ", "))
 		}
 	}
-	if len(m.GetParameters()) > maxParameters {
-		return nil, decode.Wrong(in+".parameters", "there are %d: a method has %d at most", len(m.GetParameters()), maxParameters)
+	if len(m.GetParameters()) > wire.MaxParameters {
+		return nil, decode.Wrong(in+".parameters", "there are %d: a method has %d at most", len(m.GetParameters()), wire.MaxParameters)
 	}
 	for i, p := range m.GetParameters() {
 		one, err := readParameter(p, out.path, fmt.Sprintf("%s.parameters[%d]", in, i))

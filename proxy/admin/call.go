@@ -10,6 +10,7 @@ import (
 
 	"github.com/weftmesh/weft/config"
 	"github.com/weftmesh/weft/proxy/dubbo"
+	wire "github.com/weftmesh/weft/wire/dubbo"
 )
 
 // dubboPort is where a URL of Dubbo is that says no port.
@@ -38,8 +39,8 @@ func (q *Question) readCall(query url.Values) error {
 		return errors.New("say the method that is called, such as method=search")
 	case query.Has("header"):
 		return errors.New("header is of a request of HTTP: a call has attachment=NAME=VALUE")
-	case len(query["argument"]) > maxArguments:
-		return fmt.Errorf("%d arguments: want %d at most", len(query["argument"]), maxArguments)
+	case len(query["argument"]) > wire.MaxParameters:
+		return fmt.Errorf("%d arguments: want %d at most", len(query["argument"]), wire.MaxParameters)
 	case len(query["attachment"]) > maxHeaders-maxOwn:
 		return fmt.Errorf("%d attachments: want %d at most", len(query["attachment"]), maxHeaders-maxOwn)
 	}
@@ -70,11 +71,8 @@ func (q *Question) readCall(query url.Values) error {
 	return nil
 }
 
-// Bounds of a call: what a method may have (JVM specification, section 4.3.3), and the attachments that are there without being said.
-const (
-	maxArguments = 255
-	maxOwn       = 4
-)
+// maxOwn is how many attachments are there without being said.
+const maxOwn = 4
 
 // Passed are the parameters of a URL of Dubbo that a call does not have; registries write them beside those that it has.
 func (q *Question) Passed() (names []string) {

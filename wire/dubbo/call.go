@@ -1,7 +1,7 @@
 package dubbo
 
-// maxParameters bounds what a method has (JVM specification, section 4.3.3).
-const maxParameters = 255
+// MaxParameters bounds what a method has (JVM specification, section 4.3.3).
+const MaxParameters = 255
 
 // Call is what the body of a request asks for. It is to be used again and again: once it has grown to what calls need it allocates nothing.
 type Call struct {
@@ -78,7 +78,7 @@ func (c *Call) pairs() (err error) {
 // split finds where the type of each parameter begins (JVM specification, section 4.3.2).
 func (c *Call) split() error {
 	for at := 0; at < len(c.Types); {
-		if len(c.parameters) == maxParameters {
+		if len(c.parameters) == MaxParameters {
 			return fail(TooManyParameters)
 		}
 		c.parameters = append(c.parameters, int32(at))

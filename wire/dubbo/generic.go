@@ -144,7 +144,7 @@ func (h *hessian) list(into []Value) ([]Value, error) {
 		} else {
 			n--
 		}
-		if len(into) == maxParameters {
+		if len(into) == MaxParameters {
 			return into, fail(TooManyParameters)
 		}
 		var v Value
@@ -176,7 +176,7 @@ func (j *jsonb) list(into []Value) ([]Value, error) {
 	if err == nil && (n < 0 || int(n) > j.end-j.at) {
 		err = fail(BadCount)
 	}
-	if err == nil && n > maxParameters {
+	if err == nil && n > MaxParameters {
 		err = fail(TooManyParameters)
 	}
 	for ; err == nil && n > 0; n-- {

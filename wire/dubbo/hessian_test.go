@@ -231,7 +231,7 @@ func FuzzCall(f *testing.F) {
 					v.Append(nil)
 				}
 			}
-			if n > maxParameters {
+			if n > MaxParameters {
 				t.Errorf("%d arguments", n)
 			}
 		}
